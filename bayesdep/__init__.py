@@ -1,0 +1,70 @@
+"""Bayesian immunopsychiatry: from a tidy table to a posterior that survives a referee."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# Public name -> where it lives. Nothing is imported until it is asked for, so that `import bayesdep` and
+# `bayesdep --help` cost nothing.
+_PUBLIC = {
+    "BadInput": "bayesdep.data.errors",
+    "datasets": "bayesdep.data.published",
+    "load": "bayesdep.data.published",
+    "simulate": "bayesdep.data.simulate",
+    "Counts": "bayesdep.models.counts",
+    "Meta": "bayesdep.models.meta",
+    "Screen": "bayesdep.models.screen",
+    "Prior": "bayesdep.models.parts.priors",
+    "Fit": "bayesdep.inference.fit",
+    "fit": "bayesdep.inference.sample",
+    "check": "bayesdep.criticism.checks",
+    "compare": "bayesdep.criticism.compare",
+    "sensitivity": "bayesdep.criticism.sensitivity",
+    "summarise": "bayesdep.reporting.estimands",
+    "summarise_exact": "bayesdep.reporting.estimands",
+    "export": "bayesdep.reporting.export",
+    "plot_forest": "bayesdep.reporting.plots",
+    "plot_prior_posterior": "bayesdep.reporting.plots",
+    "plot_checks": "bayesdep.reporting.plots",
+    "plot_ranks": "bayesdep.reporting.plots",
+    "report": "bayesdep.reporting.report",
+    "read_plan": "bayesdep.plan",
+    "run_plan": "bayesdep.plan",
+}
+
+if TYPE_CHECKING:
+    from bayesdep.criticism.checks import check as check
+    from bayesdep.criticism.compare import compare as compare
+    from bayesdep.criticism.sensitivity import sensitivity as sensitivity
+    from bayesdep.data.errors import BadInput as BadInput
+    from bayesdep.data.published import datasets as datasets
+    from bayesdep.data.published import load as load
+    from bayesdep.data.simulate import simulate as simulate
+    from bayesdep.inference.fit import Fit as Fit
+    from bayesdep.inference.sample import fit as fit
+    from bayesdep.models.counts import Counts as Counts
+    from bayesdep.models.meta import Meta as Meta
+    from bayesdep.models.parts.priors import Prior as Prior
+    from bayesdep.models.screen import Screen as Screen
+    from bayesdep.plan import read_plan as read_plan
+    from bayesdep.plan import run_plan as run_plan
+    from bayesdep.reporting.estimands import summarise as summarise
+    from bayesdep.reporting.estimands import summarise_exact as summarise_exact
+    from bayesdep.reporting.export import export as export
+    from bayesdep.reporting.plots import plot_checks as plot_checks
+    from bayesdep.reporting.plots import plot_forest as plot_forest
+    from bayesdep.reporting.plots import plot_prior_posterior as plot_prior_posterior
+    from bayesdep.reporting.plots import plot_ranks as plot_ranks
+    from bayesdep.reporting.report import report as report
+
+__version__ = "0.1.0"
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605  (a list of names all the same)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'bayesdep' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PUBLIC]

@@ -1,0 +1,162 @@
+"""Effect sizes and their standard errors from the summaries that papers print.
+
+Pure functions on arrays; every one returns ``(effect, standard error)`` with the shape of its inputs.
+"""
+
+import numpy as np
+from scipy import stats
+
+Estimate = tuple[np.ndarray, np.ndarray]
+
+
+def log_odds_ratio(events_1: np.ndarray, n_1: np.ndarray, events_0: np.ndarray, n_0: np.ndarray) -> Estimate:
+    """Log odds ratio of arm 1 against arm 0, with Woolf's standard error.
+
+    ``log(a d / (b c))`` with variance ``1/a + 1/b + 1/c + 1/d`` (Woolf 1955). Cells must be above zero:
+    no continuity correction is made, because the exact binomial likelihood needs none.
+
+    Parameters
+    ----------
+    events_1, n_1, events_0, n_0
+        Events and people per arm, shape (studies,).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect and standard error, shape (studies,).
+
+    Examples
+    --------
+    >>> effect, se = log_odds_ratio(np.array([8.0]), np.array([13.0]), np.array([3.0]), np.array([9.0]))
+    >>> float(np.exp(effect[0]))
+    3.2
+    """
+    a, b, c, d = events_1, n_1 - events_1, events_0, n_0 - events_0
+    return np.log(a * d / (b * c)), np.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+
+
+def log_risk_ratio(events_1: np.ndarray, n_1: np.ndarray, events_0: np.ndarray, n_0: np.ndarray) -> Estimate:
+    """Log risk ratio of arm 1 against arm 0, with the delta-method standard error.
+
+    ``log((a/n1) / (c/n0))`` with variance ``1/a - 1/n1 + 1/c - 1/n0`` (Katz et al. 1978).
+
+    Parameters
+    ----------
+    events_1, n_1, events_0, n_0
+        Events and people per arm, shape (studies,); events above zero.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect and standard error, shape (studies,).
+
+    Examples
+    --------
+    >>> effect, se = log_risk_ratio(np.array([4.0]), np.array([123.0]), np.array([11.0]), np.array([139.0]))
+    >>> round(float(effect[0]), 4), round(float(se[0]), 4)
+    (-0.8893, 0.5706)
+    """
+    effect = np.log(events_1 / n_1) - np.log(events_0 / n_0)
+    return effect, np.sqrt(1 / events_1 - 1 / n_1 + 1 / events_0 - 1 / n_0)
+
+
+def lognormal_log_mean(mean: np.ndarray, sem: np.ndarray, n: np.ndarray) -> Estimate:
+    r"""Mean of log values from the arithmetic mean and its standard error, if the values are log-normal.
+
+    With :math:`\hat v = n\,\mathrm{sem}^2` and :math:`\hat s^2 = \log(1 + \hat v/\bar x^2)`, the log-scale
+    mean is :math:`\log\bar x - \hat s^2/2` (Higgins, White and Anzures-Cabrera 2008,
+    doi:10.1002/sim.3427, the log-normal approach). Its standard error is the delta method's, with the
+    sampling variances of :math:`\bar x` and :math:`\hat v` and their covariance from the third and fourth
+    moments of the log-normal at :math:`\hat s^2`. The simpler :math:`\hat s/\sqrt n` forgets that the
+    variance was estimated from skewed data: at n = 26 and s2 = 1.6 its 95% intervals cover 75%, these 96%
+    (``tests/test_effects.py``).
+
+    Parameters
+    ----------
+    mean
+        Arithmetic mean, any unit, above zero.
+    sem
+        Standard error of that mean, same unit.
+    n
+        People.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Mean of the natural logs and its standard error.
+
+    Examples
+    --------
+    >>> m, se = lognormal_log_mean(np.array([5.30]), np.array([2.07]), np.array([26]))
+    >>> round(float(m[0]), 3)
+    0.867
+    """
+    w = 1 + n * sem**2 / mean**2  # exp(s2)
+    c2 = w - 1  # squared coefficient of variation; below, moments are in units of the mean
+    third = c2**2 * (w + 2)
+    fourth = c2**2 * (w**4 + 2 * w**3 + 3 * w**2 - 3)
+    by_mean, by_variance = 1 + c2 / w, -0.5 / w  # gradient of log(x) - log(1 + v/x^2)/2 at x = 1, v = c2
+    variance = by_mean**2 * c2 + 2 * by_mean * by_variance * third + by_variance**2 * (fourth - c2**2)
+    return np.log(mean) - np.log(w) / 2, np.sqrt(variance / n)
+
+
+def log_geometric_mean_ratio(
+    mean_1: np.ndarray, sem_1: np.ndarray, n_1: np.ndarray, mean_0: np.ndarray, sem_0: np.ndarray, n_0: np.ndarray
+) -> Estimate:
+    """Log ratio of geometric means of group 1 against group 0 from arithmetic means and standard errors.
+
+    The difference of two :func:`lognormal_log_mean`, groups independent, variances not assumed equal.
+
+    Parameters
+    ----------
+    mean_1, sem_1, n_1, mean_0, sem_0, n_0
+        Arithmetic mean, its standard error and people per group, shape (analytes,).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect and standard error, shape (analytes,).
+
+    Examples
+    --------
+    >>> il6 = log_geometric_mean_ratio(*(np.array([v]) for v in (6.99, 2.45, 33, 5.30, 2.07, 26)))
+    >>> round(float(np.exp(il6[0][0])), 2)
+    1.31
+    """
+    log_1, se_1 = lognormal_log_mean(mean_1, sem_1, n_1)
+    log_0, se_0 = lognormal_log_mean(mean_0, sem_0, n_0)
+    return log_1 - log_0, np.hypot(se_1, se_0)
+
+
+def standardised_difference_from_p(p: np.ndarray, sign: np.ndarray, n_1: np.ndarray, n_0: np.ndarray) -> Estimate:
+    """Standardised mean difference (Hedges g) from a two-sided P value of a two-group comparison.
+
+    The P value is that of a t with ``n1 + n0 - 2`` degrees of freedom (a regression on group alone, or a
+    t-test), so ``t = sign * isf(p / 2)``, ``d = t sqrt(1/n1 + 1/n0)``, ``g = J d`` with
+    ``J = 1 - 3/(4 df - 1)`` and variance ``J^2 (1/n1 + 1/n0 + d^2 / (2 (n1 + n0)))`` (Hedges 1981).
+    A P value has no direction: it comes from ``sign``.
+
+    Parameters
+    ----------
+    p
+        Two-sided P values in (0, 1].
+    sign
+        Anything with the direction's sign, such as the difference of the raw means.
+    n_1, n_0
+        People per group.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect and standard error in units of the pooled standard deviation.
+
+    Examples
+    --------
+    >>> g, se = standardised_difference_from_p(np.array([0.004]), np.array([1.69]), np.array([33]), np.array([26]))
+    >>> round(float(g[0]), 2), round(float(se[0]), 2)
+    (0.77, 0.27)
+    """
+    df = n_1 + n_0 - 2
+    d = np.sign(sign) * stats.t.isf(p / 2, df) * np.sqrt(1 / n_1 + 1 / n_0)
+    correction = 1 - 3 / (4 * df - 1)
+    return correction * d, correction * np.sqrt(1 / n_1 + 1 / n_0 + d**2 / (2 * (n_1 + n_0)))

@@ -1,0 +1,240 @@
+"""Column contracts: what a table must hold before a model may see it.
+
+Every model names its columns with :func:`read_columns`; every message about a bad column or row is
+raised here, so that they all read alike: the column, the row, what is wrong with it and the remedy.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from bayesdep.data.errors import BadInput, did_you_mean
+
+Kind = Literal["label", "number", "positive", "count", "probability"]
+
+_MUST_BE = {
+    "number": "a number",
+    "positive": "a number above zero",
+    "count": "a whole number of at least zero",
+    "probability": "a number above 0 and at most 1",
+}
+_SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column of a table must hold.
+
+    Parameters
+    ----------
+    name
+        The column's name in the user's table.
+    kind
+        ``"label"`` (text or numbers used as names), ``"number"`` (finite), ``"positive"`` (finite, above
+        zero), ``"count"`` (whole, at least zero) or ``"probability"`` (above 0, at most 1).
+    what
+        What the column is, in the field's words, for messages.
+    """
+
+    name: str
+    kind: Kind
+    what: str
+
+
+def as_frame(table: Any) -> pd.DataFrame:
+    """Return any dataframe that narwhals reads (pandas, polars, pyarrow, ...) as pandas, with a plain index.
+
+    Parameters
+    ----------
+    table
+        The user's table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows and columns, with the original ``attrs`` where there are any.
+
+    Raises
+    ------
+    BadInput
+        When it is no dataframe, or has no rows.
+    """
+    try:
+        frame = nw.from_native(table, eager_only=True).to_pandas()
+    except TypeError:
+        raise BadInput(
+            f"the data are a {type(table).__name__}, not a table; "
+            "pass a dataframe (pandas, polars, pyarrow) with one row per unit"
+        ) from None
+    frame = frame.reset_index(drop=True)
+    frame.attrs = dict(getattr(table, "attrs", {}))
+    if frame.empty:
+        raise BadInput("the table has no rows; check the file, or the rows left out by [data] require")
+    return frame
+
+
+def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+    """Read the columns a model needs, each checked against its contract.
+
+    Parameters
+    ----------
+    frame
+        The user's table.
+    columns
+        For each of the model's words, the column that plays it.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        One array of shape (rows,) per word: text for labels, float64 for everything else.
+
+    Raises
+    ------
+    BadInput
+        At the first column that is missing or holds what it must not.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"trial": ["a", "b"], "sei": [0.1, -0.2]})
+    >>> read_columns(frame, {"se": Column("sei", "positive", "standard error")})
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: column 'sei' (standard error): row 2 is -0.2, ...
+    """
+    return {word: _read(frame, word, column) for word, column in columns.items()}
+
+
+def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
+    if column.name not in frame.columns:
+        raise BadInput(
+            f"column '{column.name}' ({column.what}) is not in the table; "
+            f"{did_you_mean(column.name, map(str, frame.columns))} "
+            f"Name the right one as {word}, in [data.columns] of a plan or in the model's arguments"
+        )
+    series = frame[column.name]
+    if isinstance(series, pd.DataFrame):
+        raise BadInput(f"column '{column.name}' ({column.what}) stands in the table twice; rename one of the two")
+    _refuse(
+        series.isna().to_numpy(),
+        column,
+        series,
+        "is empty",
+        f"fill it in, or leave such rows out with [data] require = [\"{column.name}\"]",
+    )
+    if column.kind == "label":
+        return series.astype(str).to_numpy(dtype=object)
+    values = pd.to_numeric(series.astype(object), errors="coerce").to_numpy(dtype=float)
+    is_bool = np.array([isinstance(v, (bool, np.bool_)) for v in series])
+    must = f"where {_MUST_BE[column.kind]} is needed"
+    _refuse(np.isnan(values) | is_bool, column, series, must, "write numbers only, with a decimal point")
+    _refuse(~np.isfinite(values), column, series, must, "correct it or leave the row out")
+    bad = {
+        "number": np.zeros(len(values), bool),
+        "positive": values <= 0,
+        "count": (values < 0) | (values != np.round(values)),
+        "probability": (values <= 0) | (values > 1),
+    }[column.kind]
+    _refuse(bad, column, series, must, "correct it or leave the row out")
+    return values
+
+
+def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, remedy: str) -> None:
+    """Raise one sentence about the rows where ``bad`` is true, if any."""
+    if not bad.any():
+        return
+    rows = np.flatnonzero(bad)
+    first = series.iloc[rows[0]]
+    value = "" if problem == "is empty" else f" is {first!r}," if isinstance(first, str) else f" is {first},"
+    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:])})"
+    raise BadInput(f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}")
+
+
+def _rows(rows: np.ndarray) -> str:
+    shown = ", ".join(str(r + 1) for r in rows[:_SHOWN_ROWS])
+    return f"row{'s' if len(rows) > 1 else ''} {shown}{', ...' if len(rows) > _SHOWN_ROWS else ''}"
+
+
+def refuse_duplicates(labels: Mapping[str, np.ndarray], columns: Mapping[str, Column], what: str) -> None:
+    """Refuse a table in which the same combination of labels stands in two rows.
+
+    Parameters
+    ----------
+    labels
+        Label arrays of shape (rows,), by the model's word.
+    columns
+        The columns they came from.
+    what
+        What must be unique, in the field's words.
+
+    Raises
+    ------
+    BadInput
+        Naming the first repeated combination and both of its rows.
+    """
+    seen: dict[tuple[str, ...], int] = {}
+    for row, key in enumerate(zip(*labels.values(), strict=True)):
+        if key in seen:
+            names = " and ".join(f"'{columns[word].name}'" for word in labels)
+            raise BadInput(
+                f"column {names}: {what} {' / '.join(key)!r} stands in rows {seen[key] + 1} and {row + 1}; "
+                f"keep one row, or give the two different names"
+            )
+        seen[key] = row
+
+
+def refuse_more_events_than_people(
+    events: np.ndarray, n: np.ndarray, names: np.ndarray, columns: tuple[Column, Column]
+) -> None:
+    """Refuse rows with no people, or with more events than people.
+
+    Parameters
+    ----------
+    events, n
+        Counts of shape (rows,).
+    names
+        Labels of shape (rows,), for messages.
+    columns
+        The columns of ``events`` and of ``n``.
+
+    Raises
+    ------
+    BadInput
+        Naming the first such row.
+    """
+    for row in np.flatnonzero(n == 0):
+        raise BadInput(
+            f"column '{columns[1].name}' ({columns[1].what}): row {row + 1} ({names[row]}) is 0; "
+            "leave out rows without people"
+        )
+    for row in np.flatnonzero(events > n):
+        raise BadInput(
+            f"column '{columns[0].name}' ({columns[0].what}): row {row + 1} ({names[row]}) has "
+            f"{events[row]:.0f} of {n[row]:.0f}; there cannot be more than '{columns[1].name}', so check both"
+        )
+
+
+def provenance(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return where a table came from, as attrs that a NetCDF file can hold.
+
+    Parameters
+    ----------
+    frame
+        A table, with or without the attrs that :mod:`bayesdep.data` sets.
+
+    Returns
+    -------
+    dict
+        ``title``, ``citation``, ``place``, ``source``, ``sha256``, ``left_out``, ``inconsistencies`` (one a
+        line), all text, and ``synthetic`` (0 or 1).
+    """
+    attrs = frame.attrs
+    known = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
+    known["source"] = str(attrs.get("source", "a dataframe in memory"))
+    known["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
+    known["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
+    return {**known, "synthetic": int(bool(attrs.get("synthetic", False)))}

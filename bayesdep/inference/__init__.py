@@ -1,0 +1,1 @@
+"""A story and its data become a posterior."""

@@ -1,0 +1,178 @@
+"""The gate: did the sampler do its work?
+
+It lives beside the sampler, not with the criticism of the model, because every fit carries its verdict.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+
+R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One condition a fit must meet.
+
+    Parameters
+    ----------
+    name
+        What is measured.
+    value
+        The worst value found.
+    threshold
+        The bound it must keep.
+    passed
+        Whether it does.
+    where
+        The estimand (with its coordinates) or chain with the worst value.
+    """
+
+    name: str
+    value: float
+    threshold: float
+    passed: bool
+    where: str = ""
+
+    def __str__(self) -> str:
+        bound = ">=" if self.name.startswith(("ESS", "E-BFMI")) else "<="
+        at = f" ({self.where})" if self.where else ""
+        return f"{self.name} {self.value:.4g}{at}, needs {bound} {self.threshold:g}"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The verdict on a fit.
+
+    Parameters
+    ----------
+    criteria
+        Every criterion with its value and threshold.
+    """
+
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion is met."""
+        return all(c.passed for c in self.criteria)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence: the first line of everything that leaves a fit."""
+        if self.passed:
+            return "passed the gate: " + "; ".join(_short(c) for c in self.criteria)
+        failed = "; ".join(str(c) for c in self.criteria if not c.passed)
+        return f"FAILED THE GATE, do not use these numbers: {failed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as JSON can hold it."""
+        return {"passed": self.passed, "sentence": self.sentence, "criteria": [asdict(c) for c in self.criteria]}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Gate":
+        """Restore a verdict from :meth:`to_dict`."""
+        return cls(tuple(Criterion(**c) for c in value["criteria"]))
+
+
+def _short(criterion: Criterion) -> str:
+    return f"{criterion.name} {criterion.value:.4g}"
+
+
+def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None) -> Gate:
+    """Judge a fit by its estimands' chains and by the sampler's own statistics.
+
+    R-hat is the rank-normalised split R-hat and ESS the bulk and tail effective sample sizes of Vehtari et
+    al. (2021, doi:10.1214/20-BA1221); E-BFMI is Betancourt's (2016). An estimand that is one over another is
+    judged on the other's scale, where it is continuous. Constant estimands are left out: they carry no error.
+
+    Parameters
+    ----------
+    estimands
+        Draws with dims chain and draw.
+    sample_stats
+        The sampler's statistics; None for independent draws from an exact posterior.
+
+    Returns
+    -------
+    Gate
+        The verdict.
+    """
+    worst = {"R-hat": (-np.inf, ""), "ESS bulk": (np.inf, ""), "ESS tail": (np.inf, "")}
+    for name, label, draws in chains_of(estimands):
+        r_hat, bulk, tail = diagnose(draws)
+        where = f"{name}{label}"
+        if not np.isfinite(r_hat):
+            r_hat, bulk, tail = np.inf, 0.0, 0.0
+        worst["R-hat"] = max(worst["R-hat"], (r_hat, where))
+        worst["ESS bulk"] = min(worst["ESS bulk"], (bulk, where))
+        worst["ESS tail"] = min(worst["ESS tail"], (tail, where))
+    criteria = [
+        Criterion("R-hat", worst["R-hat"][0], R_HAT, worst["R-hat"][0] <= R_HAT, worst["R-hat"][1]),
+        *(Criterion(k, worst[k][0], ESS, worst[k][0] >= ESS, worst[k][1]) for k in ("ESS bulk", "ESS tail")),
+    ]
+    if sample_stats is not None:
+        divergences = int(sample_stats["diverging"].sum())
+        saturated = int(sample_stats["reached_max_treedepth"].sum())
+        energy = sample_stats["energy"].transpose("chain", "draw").values
+        e_bfmi = np.array([np.square(np.diff(e)).mean() / e.var() for e in energy])
+        criteria += [
+            Criterion("divergences", divergences, 0, divergences == 0),
+            Criterion("E-BFMI", float(e_bfmi.min()), E_BFMI, bool(e_bfmi.min() >= E_BFMI), f"chain {e_bfmi.argmin()}"),
+            Criterion("saturated trees", saturated, 0, saturated == 0),
+        ]
+    return Gate(tuple(criteria))
+
+
+def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
+    """List every scalar quantity of a dataset of draws that has something to diagnose.
+
+    Parameters
+    ----------
+    draws
+        With dims chain and draw.
+
+    Returns
+    -------
+    list of tuple
+        Name, its coordinates as ``[a, b]`` (empty for a scalar) and draws of shape (chain, draw), on the
+        reciprocal scale where ``attrs["reciprocal_of"]`` says so; constants left out.
+    """
+    found = []
+    for name, values in draws.data_vars.items():
+        flat = 1 / values if "reciprocal_of" in values.attrs else values
+        dims = [d for d in flat.dims if d not in ("chain", "draw")]
+        stacked = flat.transpose("chain", "draw", *dims).values
+        for index in np.ndindex(*stacked.shape[2:]):
+            at = ", ".join(str(flat[d].values[i]) for d, i in zip(dims, index, strict=True))
+            chain = stacked[(slice(None), slice(None), *index)]
+            if not (chain == chain.flat[0]).all():
+                found.append((str(name), f"[{at}]" if at else "", np.ascontiguousarray(chain, dtype=float)))
+    return found
+
+
+def diagnose(chain: np.ndarray) -> tuple[float, float, float]:
+    """R-hat, bulk ESS and tail ESS of one quantity.
+
+    Parameters
+    ----------
+    chain
+        Draws of shape (chain, draw).
+
+    Returns
+    -------
+    tuple of float
+        R-hat, bulk ESS, tail ESS; NaN where a draw is not finite or undefined.
+    """
+    if not np.isfinite(chain).all():
+        return np.nan, np.nan, np.nan
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    return (
+        float(array_stats.rhat(chain, method="rank", **axes)),
+        float(array_stats.ess(chain, method="bulk", **axes)),
+        float(array_stats.ess(chain, method="tail", prob=(0.05, 0.95), **axes)),
+    )

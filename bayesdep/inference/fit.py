@@ -1,0 +1,146 @@
+"""A fit is a value: the story, its data, every draw, and how they came about."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.diagnostics import Gate
+from bayesdep.models import make_story, settings_of
+from bayesdep.models.story import ExactPosterior, KnowsPosterior, Story
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A posterior with everything it rests on.
+
+    Parameters
+    ----------
+    model
+        The generative story.
+    data
+        The prepared data.
+    tree
+        ArviZ groups: ``posterior``, ``prior``, ``prior_predictive``, ``posterior_predictive``,
+        ``log_likelihood`` (by the unit that leave-one-out leaves out), ``log_prior``, ``sample_stats`` (when
+        sampled), ``observed_data``, ``constant_data``; and ``estimands``.
+    manifest
+        Sampler, seed, numbers of draws, versions, timings in seconds, machine and the gate's verdict.
+    """
+
+    model: Story
+    data: xr.Dataset
+    tree: xr.DataTree
+    manifest: dict[str, Any]
+
+    @property
+    def gate(self) -> Gate:
+        """The verdict on the sampling."""
+        return Gate.from_dict(self.manifest["gate"])
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """Draws of the parameters, dims (chain, draw, ...)."""
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def estimands(self) -> xr.Dataset:
+        """Draws of the estimands, dims (chain, draw, ...), with units and descriptions."""
+        return self.tree["estimands"].to_dataset()
+
+    @property
+    def exact(self) -> ExactPosterior | None:
+        """The posterior without sampling, where the story knows it."""
+        return self.model.exact(self.data) if isinstance(self.model, KnowsPosterior) else None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the draws are independent draws of an exact posterior, not a sampler's."""
+        return bool(self.manifest["sampler"] == "exact")
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the data were simulated."""
+        return bool(self.data.attrs.get("synthetic", 0))
+
+    def __repr__(self) -> str:
+        m = self.manifest
+        size = f"{m['chains']} chains x {m['draws']} draws, {m['sampler']}, seed {m['seed']}"
+        data = f"{self.data.attrs.get('title') or self.data.attrs.get('source', 'data')}"
+        mark = "SYNTHETIC DATA: " if self.synthetic else ""
+        return (
+            f"{self.gate.sentence}\n{type(self.model).__name__} fit ({size})\n{mark}{data}\n"
+            f"estimands: {', '.join(map(str, self.estimands.data_vars))}"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the whole fit to one NetCDF file; an existing file is replaced only by a complete one.
+
+        Parameters
+        ----------
+        path
+            The file to write, usually ``*.nc``.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        BadInput
+            When it cannot be written.
+        """
+        path = Path(path)
+        tree = self.tree.copy()
+        tree.attrs = {
+            "bayesdep_family": self.model.family,
+            "bayesdep_settings": json.dumps(settings_of(self.model)),
+            "bayesdep_manifest": json.dumps(self.manifest),
+        }
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            tree.to_netcdf(partial, engine="h5netcdf")
+            partial.replace(path)
+        except OSError as problem:
+            raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Fit":
+        """Read a fit that :meth:`save` wrote: every draw and attribute bit for bit.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        Fit
+            The same value.
+
+        Raises
+        ------
+        BadInput
+            When there is no such file, or it is not a saved fit.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise BadInput(f"there is no saved fit '{path}'; give the posterior.nc of a run directory")
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as stored:
+                tree = stored.load()
+            attrs, tree.attrs = dict(tree.attrs), {}
+            model = make_story(attrs["bayesdep_family"], json.loads(attrs["bayesdep_settings"]))
+            manifest = json.loads(attrs["bayesdep_manifest"])
+        except (OSError, KeyError, ValueError) as problem:
+            reason = str(problem).splitlines()[0]
+            raise BadInput(f"'{path}' is not a saved fit ({reason}); give the posterior.nc of a run directory") from None
+        return cls(model, tree["constant_data"].to_dataset(), tree, manifest)

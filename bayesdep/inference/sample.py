@@ -1,0 +1,285 @@
+"""From a story and a table to a fit."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from pymc.model.transform.conditioning import prune_vars_detached_from_observed
+
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.compiled import compiled
+from bayesdep.inference.diagnostics import judge
+from bayesdep.inference.evaluate import at_draws, from_prior, log_density, value_of
+from bayesdep.inference.fit import Fit
+from bayesdep.models.story import KnowsPosterior, ScoresUnits, Story
+
+Sampler = Literal["nutpie", "pymc", "exact"]
+SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
+TARGET_ACCEPT = 0.9
+MAX_TREE_DEPTH = 10
+PRIOR_DRAWS = 1000
+
+# nutpie's names -> ArviZ's
+_STATS = {
+    "diverging": "diverging",
+    "energy": "energy",
+    "maxdepth_reached": "reached_max_treedepth",
+    "depth": "tree_depth",
+    "n_steps": "n_steps",
+    "logp": "lp",
+    "step_size": "step_size",
+    "mean_tree_accept": "acceptance_rate",
+}
+_VERSIONS = ("bayesdep", "pymc", "pytensor", "nutpie", "arviz-stats", "numpy", "scipy", "pandas", "xarray")
+
+
+def fit(
+    model: Story,
+    data: Any,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    seed: int = 1,
+    sampler: Sampler | None = None,
+    progress: bool | None = None,
+) -> Fit:
+    """Fit a story to a table.
+
+    Parameters
+    ----------
+    model
+        The generative story.
+    data
+        A table (any dataframe narwhals reads), or what the story's ``prepare`` made of one.
+    draws, tune
+        Kept and tuning draws per chain.
+    chains
+        Number of chains.
+    seed
+        Same seed, machine and versions: same draws.
+    sampler
+        ``"nutpie"``, ``"pymc"`` (PyMC's own NUTS) or ``"exact"`` (independent draws from a posterior that the
+        story knows). By default exact where that is the story's own choice, otherwise nutpie.
+    progress
+        Whether to show a progress bar; by default only on a terminal, and never under ``CI=true``.
+
+    Returns
+    -------
+    Fit
+        The posterior, with its verdict.
+
+    Raises
+    ------
+    BadInput
+        When the table or a setting is not usable.
+    """
+    _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    clock = _Clock()
+    with clock("prepare"):
+        prepared = data if isinstance(data, xr.Dataset) else model.prepare(data)
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    sampler = _choose(model, prepared, sampler)
+    if progress is None:
+        progress = sys.stderr.isatty() and os.environ.get("CI", "").lower() not in ("true", "1")
+
+    with clock("build"):
+        full = model.build(prepared)
+        # What hangs below the data (a new study's effect, effects that were integrated out) is drawn exactly
+        # afterwards; only its ancestors need a sampler.
+        core = prune_vars_detached_from_observed(full)
+    if sampler == "exact":
+        with clock("sample"):
+            posterior = _exact_draws(model, prepared, draws, chains, seeds[0])
+            stats = None
+    elif sampler == "nutpie":
+        posterior, stats = _nutpie(core, clock, draws, tune, chains, seeds[0], progress)
+    else:
+        with clock("sample"):
+            posterior, stats = _pymc(core, draws, tune, chains, seeds[0], progress)
+    with clock("draw"):
+        groups = _groups(model, prepared, full, core, posterior, seeds)
+    with clock("estimate"):
+        groups["estimands"] = model.estimands(groups["posterior"], prepared)
+        gate = judge(groups["estimands"], stats)
+    if stats is not None:
+        groups["sample_stats"] = stats
+    manifest = {
+        "sampler": sampler,
+        "seed": seed,
+        "draws": draws,
+        "tune": tune if stats is not None else 0,
+        "chains": chains,
+        "gate": gate.to_dict(),
+        "timings_s": clock.seconds,
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    }
+    return Fit(model, prepared, xr.DataTree.from_dict(groups), manifest)
+
+
+class _Clock:
+    """Seconds spent in named steps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - start, 4)
+
+
+def _check_numbers(**numbers: Any) -> None:
+    least = {"draws": 4, "tune": 0, "chains": 1, "seed": 0}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least[name]:
+            raise BadInput(f"{name} = {value!r}, but a whole number of at least {least[name]} is needed")
+
+
+def _choose(model: Story, data: xr.Dataset, sampler: Sampler | None) -> Sampler:
+    if sampler is None:
+        return "exact" if isinstance(model, KnowsPosterior) and model.exact_by_default else "nutpie"
+    if sampler not in SAMPLERS:
+        raise BadInput(f"sampler = {sampler!r} is not a choice; use one of {', '.join(SAMPLERS)}")
+    if sampler == "exact" and not (isinstance(model, KnowsPosterior) and model.exact(data) is not None):
+        raise BadInput(
+            f"sampler = 'exact', but the posterior of these {type(model).__name__} settings is not known exactly; "
+            "use 'nutpie'"
+        )
+    return sampler
+
+
+def _exact_draws(model: Story, data: xr.Dataset, draws: int, chains: int, seed: int) -> dict[str, np.ndarray]:
+    assert isinstance(model, KnowsPosterior)
+    exact = model.exact(data)
+    assert exact is not None  # checked by _choose
+    flat = exact.draw(draws * chains, np.random.default_rng(seed))
+    return {name: values.reshape(chains, draws, *values.shape[1:]) for name, values in flat.items()}
+
+
+def _nutpie(
+    core: pm.Model, clock: _Clock, draws: int, tune: int, chains: int, seed: int, progress: bool
+) -> tuple[dict[str, np.ndarray], xr.Dataset]:
+    import nutpie
+
+    with clock("compile"):
+        ready = compiled(core)
+    with clock("sample"):
+        tree = nutpie.sample(
+            ready,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            seed=seed,
+            save_warmup=False,
+            progress_bar=progress,
+            target_accept=TARGET_ACCEPT,
+            maxdepth=MAX_TREE_DEPTH,
+        )
+    posterior = tree["posterior"]
+    if posterior.sizes["draw"] < draws:  # nutpie hands back what it has when it is interrupted
+        raise KeyboardInterrupt
+    stats = tree["sample_stats"].to_dataset()[list(_STATS)].rename(_STATS)
+    return {name: posterior[name].values for name in posterior.data_vars}, _plain(stats)
+
+
+def _pymc(
+    core: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool
+) -> tuple[dict[str, np.ndarray], xr.Dataset]:
+    with core:
+        tree = pm.sample(
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            random_seed=seed,
+            progressbar=progress,
+            nuts_sampler="pymc",
+            target_accept=TARGET_ACCEPT,
+            compute_convergence_checks=False,
+        )
+    posterior = tree["posterior"]
+    kept = [name for name in _STATS.values() if name in tree["sample_stats"]]
+    return {name: posterior[name].values for name in posterior.data_vars}, _plain(
+        tree["sample_stats"].to_dataset()[kept]
+    )
+
+
+def _plain(stats: xr.Dataset) -> xr.Dataset:
+    """Return the statistics with nothing but chain and draw as coordinates."""
+    arrays = {str(name): (("chain", "draw"), values.values) for name, values in stats.data_vars.items()}
+    return xr.Dataset(arrays, {d: np.arange(stats.sizes[d]) for d in ("chain", "draw")})
+
+
+def _groups(
+    model: Story,
+    data: xr.Dataset,
+    full: pm.Model,
+    core: pm.Model,
+    posterior: Mapping[str, np.ndarray],
+    seeds: list[int],
+) -> dict[str, xr.Dataset]:
+    """Fill every group of the tree that follows from the draws of the sampled parameters."""
+    chains, draws = next(iter(posterior.values())).shape[:2]
+    elements = max(data[v].size for v in data.data_vars)
+
+    def flat(of: pm.Model) -> dict[Any, np.ndarray]:
+        return {
+            of[rv.name]: np.asarray(posterior[rv.name]).reshape(-1, *posterior[rv.name].shape[2:])
+            for rv in core.free_RVs
+        }
+
+    def labelled(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
+        return _label({k: v.reshape(chains, draws, *v.shape[1:]) for k, v in arrays.items()}, full)
+
+    observed = [rv.name for rv in core.observed_RVs]
+    parameters = [v.name for v in full.unobserved_RVs]
+    drawn = [name for name in parameters if name not in posterior]
+    values = at_draws([full[name] for name in drawn + observed], flat(full), seed=seeds[1], elements=elements)
+    found = dict(zip(drawn + observed, values, strict=True))
+    everything = {name: found[name] for name in drawn} | {
+        name: v.reshape(-1, *v.shape[2:]) for name, v in posterior.items()
+    }
+    groups = {"posterior": labelled({name: everything[name] for name in parameters})}
+    groups["posterior_predictive"] = labelled({name: found[name] for name in observed})
+
+    prior_names = [v.name for v in core.unobserved_RVs]
+    prior = from_prior([core[name] for name in prior_names + observed], PRIOR_DRAWS, seed=seeds[2])
+    prior_of = {name: v[None] for name, v in zip(prior_names + observed, prior, strict=True)}
+    groups["prior"] = _label({name: prior_of[name] for name in prior_names}, core)
+    groups["prior_predictive"] = _label({name: prior_of[name] for name in observed}, core)
+
+    scored = model.log_likelihood(groups["posterior"], data) if isinstance(model, ScoresUnits) else None
+    if scored is not None:
+        groups["log_likelihood"] = scored.to_dataset(name=f"by_{model.left_out}")
+    else:
+        densities = log_density(core.observed_RVs, core.rvs_to_values, flat(core))
+        groups["log_likelihood"] = labelled(dict(zip(observed, densities, strict=True)))
+    priors = log_density(core.free_RVs, {rv: rv for rv in core.free_RVs}, flat(core))
+    groups["log_prior"] = labelled({rv.name: p for rv, p in zip(core.free_RVs, priors, strict=True)})
+
+    seen = {name: value_of(core.rvs_to_values[core[name]]) for name in observed}
+    groups["observed_data"] = _label(seen, core, sample_dims=())
+    groups["constant_data"] = data
+    return groups
+
+
+def _label(
+    arrays: Mapping[str, np.ndarray], model: pm.Model, sample_dims: tuple[str, ...] = ("chain", "draw")
+) -> xr.Dataset:
+    """Name the dims of arrays as the model does."""
+    found = {}
+    for name, values in arrays.items():
+        dims = (*sample_dims, *model.named_vars_to_dims.get(name, ()))
+        coords = {d: np.arange(n) if d in sample_dims else np.asarray(model.coords[d]) for d, n in zip(dims, values.shape, strict=True)}
+        found[name] = xr.DataArray(values, coords, dims)
+    return xr.Dataset(found)

@@ -1,0 +1,360 @@
+"""Counts: responders by arm and subgroup, partially pooled over subgroups."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.tables import (
+    Column,
+    as_frame,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    refuse_more_events_than_people,
+)
+from bayesdep.models.parts.pooling import pooled
+from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts.settings import check_settings, column, column_fields
+from bayesdep.models.story import Check, estimand
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Events by arm and subgroup, with the treatment effect partially pooled over subgroups.
+
+    The generative story, for subgroup g and arm j (arm 0 the control)::
+
+        events_gj ~ Binomial(n_gj, expit(baseline_g + effect_gj)),   effect_g0 = 0
+        partial   baseline_g ~ N(baseline_mean, baseline_sd),  effect_gj ~ N(effect_mean_j, effect_sd)
+        complete  the same with effect_sd = 0: one effect for all subgroups
+        none      baseline_g ~ N(0, 10),  effect_gj ~ N(0, 10): every cell on its own, flat for all practical purposes
+
+    Default priors, on the log odds: ``baseline_mean ~ N(0, 1.5)`` (95% of control risks between 5% and 95%),
+    ``effect_mean ~ N(0, 1.5)`` (95% of odds ratios between 1/19 and 19), ``baseline_sd`` and
+    ``effect_sd ~ N+(0.5)`` (95% of subgroups' odds ratios within a factor 2.7 of the mean's, at one sd).
+
+    Parameters
+    ----------
+    control
+        Label of the control arm.
+    pooling
+        ``"partial"``, ``"none"`` or ``"complete"`` pooling of the treatment effect over subgroups.
+    priors
+        Priors by parameter that replace the defaults.
+    subgroup, arm, events, n
+        Names of the table's columns; ``subgroup = None`` when there are none (then ``pooling`` is ``"none"``).
+
+    Raises
+    ------
+    BadInput
+        When settings contradict each other or a prior is impossible.
+
+    Examples
+    --------
+    >>> Counts(control="placebo", events="responders").priors["effect_sd"]
+    HalfNormal(sigma=0.5)
+    """
+
+    family: ClassVar[str] = "counts"
+
+    control: str
+    pooling: Literal["partial", "none", "complete"] = "partial"
+    priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    subgroup: str | None = column("subgroup", "subgroup label")
+    arm: str = column("arm", "arm label")
+    events: str = column("events", "people with the event")
+    n: str = column("n", "people")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.subgroup is None and self.pooling != "none":
+            raise BadInput(f"pooling = '{self.pooling}' needs subgroups to pool over; name a column or use pooling = 'none'")
+        object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
+
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """Places for priors: those of the hierarchy, or of every cell when nothing is pooled."""
+        wide, centre, spread = (
+            Prior("Normal", mu=0, sigma=10),
+            Prior("Normal", mu=0, sigma=1.5),
+            Prior("HalfNormal", sigma=0.5),
+        )
+        if self.pooling == "none":
+            return {
+                "baseline": Slot(wide, "real", "a subgroup's control log odds", "log odds"),
+                "effect": Slot(wide, "real", "a subgroup's treatment effect", "log odds ratio"),
+            }
+        slots = {
+            "baseline_mean": Slot(centre, "real", "the mean control log odds", "log odds"),
+            "baseline_sd": Slot(spread, "positive", "the spread of control log odds between subgroups", "log odds"),
+            "effect_mean": Slot(centre, "real", "the mean treatment effect", "log odds ratio"),
+        }
+        if self.pooling == "partial":
+            slots["effect_sd"] = Slot(
+                spread, "positive", "the spread of the treatment effect between subgroups", "log odds ratio"
+            )
+        return slots
+
+    @property
+    def left_out(self) -> str:
+        """The unit that leave-one-out leaves out."""
+        return "subject"
+
+    @property
+    def words(self) -> str:
+        """The story in words."""
+        effect = {
+            "partial": "its effect in each subgroup is drawn towards their mean as far as the data allow",
+            "complete": "its effect is the same in every subgroup",
+            "none": "every subgroup stands on its own, with flat priors",
+        }[self.pooling]
+        return (
+            f"Events are binomial in each arm of each subgroup; treatment shifts the log odds against "
+            f"{self.control}, and {effect}."
+        )
+
+    @property
+    def formula(self) -> list[str]:
+        """The story as the lines of a model formula."""
+        lines = [
+            "events[g, j] ~ Binomial(n[g, j], expit(baseline[g] + effect[g, j]))",
+            f"effect[g, {self.control}] = 0",
+        ]
+        if self.pooling != "none":
+            lines.append("baseline[g] ~ Normal(baseline_mean, baseline_sd)")
+            lines.append(
+                "effect[g, j] ~ Normal(effect_mean[j], effect_sd)"
+                if self.pooling == "partial"
+                else "effect[g, j] = effect_mean[j]"
+            )
+        return lines + [f"{name} ~ {prior}" for name, prior in self.priors.items()]
+
+    def prepare(self, table: Any) -> xr.Dataset:
+        """Turn a table with one row per subgroup and arm into counts.
+
+        Parameters
+        ----------
+        table
+            A dataframe.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``events`` and ``n`` with dims ``subgroup`` and ``arm``, control first, and dim ``treatment`` (the
+            other arms).
+
+        Raises
+        ------
+        BadInput
+            Naming the column and row, or the missing cell.
+        """
+        frame = as_frame(table)
+        what = column_fields(self)
+        contracts = {"arm": Column(self.arm, "label", what["arm"])}
+        if self.subgroup is not None:
+            contracts["subgroup"] = Column(self.subgroup, "label", what["subgroup"])
+        contracts |= {w: Column(getattr(self, w), "count", what[w]) for w in ("events", "n")}
+        read = read_columns(frame, contracts)
+        subgroup = read.get("subgroup", np.full(len(frame), "all", dtype=object))
+        cells = {"subgroup": read["subgroup"], "arm": read["arm"]} if self.subgroup else {"arm": read["arm"]}
+        refuse_duplicates(cells, contracts, "cell")
+        names = np.array([f"{g}, {a}" for g, a in zip(subgroup, read["arm"], strict=True)])
+        refuse_more_events_than_people(read["events"], read["n"], names, (contracts["events"], contracts["n"]))
+        arms, groups = list(dict.fromkeys(read["arm"])), list(dict.fromkeys(subgroup))
+        if self.control not in arms:
+            raise BadInput(f"control = '{self.control}' is no arm in column '{self.arm}'; {did_you_mean(self.control, arms)}")
+        if len(arms) < 2:
+            raise BadInput(f"column '{self.arm}' has one arm, '{arms[0]}'; a comparison needs a second one")
+        if self.pooling != "none" and len(groups) < 2:
+            raise BadInput(
+                f"column '{self.subgroup}' has one subgroup, '{groups[0]}', so nothing can be pooled; use pooling = 'none'"
+            )
+        arms.remove(self.control)
+        arms.insert(0, self.control)
+        where = {key: row for row, key in enumerate(zip(subgroup, read["arm"], strict=True))}
+        for g in groups:
+            for a in arms:
+                if (g, a) not in where:
+                    raise BadInput(f"subgroup '{g}' has no row for arm '{a}'; add it, or leave the subgroup out")
+        order = np.array([[where[g, a] for a in arms] for g in groups])
+        return xr.Dataset(
+            {
+                w: (("subgroup", "arm"), read[w][order].astype("int64"), {"units": "people"})
+                for w in ("events", "n")
+            },
+            {"subgroup": [str(g) for g in groups], "arm": arms, "treatment": arms[1:]},
+            provenance(frame),
+        )
+
+    def build(self, data: xr.Dataset) -> "pm.Model":
+        """Build the PyMC model.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        pymc.Model
+            With ``baseline`` (subgroup) and ``effect`` (subgroup, treatment) on the log-odds scale.
+        """
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        prior, cells = self.priors, (data.sizes["subgroup"], data.sizes["treatment"])
+        coords = {d: data[d].values for d in ("subgroup", "arm", "treatment")}
+        with pm.Model(coords=coords) as model:
+            events, n = (pm.Data(f"{w}_data", data[w].values, dims=("subgroup", "arm")) for w in ("events", "n"))
+            if self.pooling == "none":
+                baseline = prior["baseline"].rv("baseline", dims="subgroup")
+                effect = prior["effect"].rv("effect", dims=("subgroup", "treatment"))
+            else:
+                baseline = pooled(
+                    "baseline",
+                    prior["baseline_mean"].rv("baseline_mean"),
+                    prior["baseline_sd"].rv("baseline_sd"),
+                    centred=np.zeros(cells[0]),
+                    dims="subgroup",
+                )
+                effect_mean = prior["effect_mean"].rv("effect_mean", dims="treatment")
+                if self.pooling == "partial":
+                    effect = pooled(
+                        "effect",
+                        effect_mean,
+                        prior["effect_sd"].rv("effect_sd"),
+                        centred=np.zeros(cells),
+                        dims=("subgroup", "treatment"),
+                    )
+                else:
+                    same = pt.zeros((baseline.shape[0], 1)) + effect_mean
+                    effect = pm.Deterministic("effect", same, dims=("subgroup", "treatment"))
+            log_odds = pt.concatenate([baseline[:, None], baseline[:, None] + effect], axis=1)
+            pm.Binomial("events", n=n, logit_p=log_odds, observed=events, dims=("subgroup", "arm"))
+        return model
+
+    def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+        """Derive risks and their contrasts against control, by subgroup and over all patients.
+
+        Parameters
+        ----------
+        posterior
+            Draws of ``baseline`` and ``effect``.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``risk`` (subgroup, arm); ``risk_difference``, ``risk_ratio``, ``odds_ratio`` and ``nnt`` (subgroup,
+            treatment); ``risk_difference_overall`` and ``nnt_overall``, standardised to the table's mix of
+            subgroups; and ``effect_sd`` where the effect is partially pooled. ``nnt`` is one over the risk
+            difference: above zero a number needed to treat, below zero a number needed to harm.
+        """
+        risk = _risk(posterior, data)
+        treated = risk.isel(arm=slice(1, None)).rename(arm="treatment")
+        control = risk.isel(arm=0, drop=True)
+        difference = treated - control
+        weights = data["n"].sum("arm") / data["n"].sum()
+        overall = (difference * weights).sum("subgroup")
+        against = f"against {self.control}"
+        found = {
+            "risk": estimand(risk, "probability of the event", "probability"),
+            "risk_difference": estimand(difference, f"risk difference {against}", "probability"),
+            "risk_ratio": estimand(treated / control, f"risk ratio {against}", "risk ratio", null=1.0),
+            "odds_ratio": estimand(np.exp(posterior["effect"]), f"odds ratio {against}", "odds ratio", null=1.0),
+            "nnt": estimand(
+                1 / difference,
+                f"number needed to treat (above 0) or harm (below 0) {against}",
+                "patients",
+                reciprocal_of="risk_difference",
+            ),
+            "risk_difference_overall": estimand(
+                overall, f"risk difference {against}, standardised to the mix of subgroups", "probability"
+            ),
+            "nnt_overall": estimand(
+                1 / overall,
+                f"number needed to treat (above 0) or harm (below 0) {against}, standardised",
+                "patients",
+                reciprocal_of="risk_difference_overall",
+            ),
+        }
+        if self.pooling == "partial":
+            found["effect_sd"] = estimand(
+                posterior["effect_sd"], "spread of the treatment effect between subgroups", "log odds ratio"
+            )
+        return xr.Dataset(found)
+
+    def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
+        """Score every subject: the log probability of the outcome each one had.
+
+        Parameters
+        ----------
+        posterior
+            Draws of ``baseline`` and ``effect``.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims (chain, draw, subject); subjects with the event come first within each cell.
+        """
+        risk = _risk(posterior, data)
+        columns, labels = [], []
+        for g in data["subgroup"].values:
+            for a in data["arm"].values:
+                p = risk.sel(subgroup=g, arm=a).values
+                events, n = (int(data[w].sel(subgroup=g, arm=a)) for w in ("events", "n"))
+                columns += [np.log(p)] * events + [np.log1p(-p)] * (n - events)
+                labels += [f"{g} / {a} / {i + 1}" for i in range(n)]
+        coords = {"chain": posterior["chain"], "draw": posterior["draw"], "subject": labels}
+        return xr.DataArray(np.stack(columns, axis=-1), coords=coords, dims=("chain", "draw", "subject"))
+
+    def checks(self, data: xr.Dataset) -> Sequence[Check]:
+        """Name the statistics that could embarrass the pooling.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        list of Check
+            Overall share of events, largest and smallest risk difference, and their range over subgroups.
+        """
+        n = data["n"].values
+
+        def difference(y: np.ndarray) -> np.ndarray:
+            share = y / n
+            flat = share[..., 1:] - share[..., :1]
+            return np.asarray(flat.reshape(*flat.shape[:-2], -1))
+
+        checks = [
+            Check("share with the event", "events", lambda y: y.sum((-2, -1)) / n.sum(), "probability"),
+            Check("largest risk difference", "events", lambda y: difference(y).max(-1), "probability"),
+            Check("smallest risk difference", "events", lambda y: difference(y).min(-1), "probability"),
+        ]
+        if data.sizes["subgroup"] > 1:
+            checks.append(
+                Check("range of risk differences", "events", lambda y: np.ptp(difference(y), axis=-1), "probability")
+            )
+        return checks
+
+
+def _risk(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+    """Probability of the event, dims (chain, draw, subgroup, arm), control first."""
+    baseline, effect = posterior["baseline"], posterior["effect"]
+    log_odds = xr.concat([baseline, *((baseline + effect.isel(treatment=j, drop=True)) for j in range(effect.sizes["treatment"]))], "arm")
+    risk = 1 / (1 + np.exp(-log_odds))
+    return risk.assign_coords(arm=data["arm"].values).transpose("chain", "draw", "subgroup", "arm")

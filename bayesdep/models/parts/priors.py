@@ -1,0 +1,246 @@
+"""Priors as data: named, checked, replaceable, and able to say what they mean.
+
+A prior's numbers enter the PyMC graph as shared variables, not constants, so two analyses that differ in
+prior width share one compiled model.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+from bayesdep.data.errors import BadInput, did_you_mean
+
+Support = Literal["real", "positive", "unit"]
+
+_SUPPORT_IN_WORDS = {
+    "real": "the real line",
+    "positive": "values from zero up",
+    "unit": "values between 0 and 1",
+}
+
+
+@dataclass(frozen=True)
+class _Family:
+    """One distribution: its parameters (True where it must be above zero) and its scipy twin."""
+
+    parameters: dict[str, bool]
+    support: Support
+    scipy: Callable[..., Any]
+
+
+_FAMILIES: dict[str, _Family] = {
+    "Normal": _Family({"mu": False, "sigma": True}, "real", lambda mu, sigma: stats.norm(mu, sigma)),
+    "StudentT": _Family(
+        {"nu": True, "mu": False, "sigma": True}, "real", lambda nu, mu, sigma: stats.t(nu, mu, sigma)
+    ),
+    "Cauchy": _Family({"alpha": False, "beta": True}, "real", lambda alpha, beta: stats.cauchy(alpha, beta)),
+    "HalfNormal": _Family({"sigma": True}, "positive", lambda sigma: stats.halfnorm(scale=sigma)),
+    "HalfCauchy": _Family({"beta": True}, "positive", lambda beta: stats.halfcauchy(scale=beta)),
+    "Exponential": _Family({"lam": True}, "positive", lambda lam: stats.expon(scale=1 / lam)),
+    "Gamma": _Family({"alpha": True, "beta": True}, "positive", lambda alpha, beta: stats.gamma(alpha, scale=1 / beta)),
+    "LogNormal": _Family(
+        {"mu": False, "sigma": True}, "positive", lambda mu, sigma: stats.lognorm(sigma, scale=math.exp(mu))
+    ),
+    "Uniform": _Family(
+        {"lower": False, "upper": False}, "real", lambda lower, upper: stats.uniform(lower, upper - lower)
+    ),
+    "Beta": _Family({"alpha": True, "beta": True}, "unit", lambda alpha, beta: stats.beta(alpha, beta)),
+}
+
+
+@dataclass(frozen=True, init=False)
+class Prior:
+    """A prior distribution, under the name and parameters PyMC gives it.
+
+    Parameters
+    ----------
+    dist
+        One of Normal, StudentT, Cauchy, HalfNormal, HalfCauchy, Exponential, Gamma, LogNormal, Uniform, Beta.
+    **parameters
+        The distribution's parameters, as PyMC names them.
+
+    Raises
+    ------
+    BadInput
+        When the distribution or a parameter is unknown, missing or impossible.
+
+    Examples
+    --------
+    >>> Prior("Normal", mu=0, sigma=1)
+    Normal(mu=0, sigma=1)
+    >>> Prior("Normal", mu=0, sigma=-1)
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: Normal prior: sigma = -1, but it must be above zero
+    """
+
+    dist: str
+    parameters: tuple[tuple[str, float], ...]
+
+    def __init__(self, dist: str, **parameters: float) -> None:
+        family = _FAMILIES.get(dist)
+        if family is None:
+            raise BadInput(f"there is no distribution '{dist}'; {did_you_mean(dist, _FAMILIES)}")
+        for name in parameters:
+            if name not in family.parameters:
+                raise BadInput(f"{dist} prior: no parameter '{name}'; {did_you_mean(name, family.parameters)}")
+        for name, positive in family.parameters.items():
+            if name not in parameters:
+                raise BadInput(f"{dist} prior: '{name}' is missing; give {' and '.join(family.parameters)}")
+            value = parameters[name]
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise BadInput(f"{dist} prior: {name} = {value!r}, but it must be a finite number")
+            if positive and value <= 0:
+                raise BadInput(f"{dist} prior: {name} = {value}, but it must be above zero")
+        if dist == "Uniform" and parameters["lower"] >= parameters["upper"]:
+            raise BadInput(
+                f"Uniform prior: lower = {parameters['lower']} is not below upper = {parameters['upper']}; swap them"
+            )
+        object.__setattr__(self, "dist", dist)
+        object.__setattr__(self, "parameters", tuple((name, parameters[name]) for name in family.parameters))
+
+    def __repr__(self) -> str:
+        return f"{self.dist}({', '.join(f'{k}={v:g}' for k, v in self.parameters)})"
+
+    def __getitem__(self, parameter: str) -> float:
+        return dict(self.parameters)[parameter]
+
+    @property
+    def scipy(self) -> Any:
+        """The same distribution as a frozen scipy distribution."""
+        return _FAMILIES[self.dist].scipy(**dict(self.parameters))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The central 95% of the prior; for a prior on (0, inf) that peaks at zero, 0 to its 95% point."""
+        if self.dist in ("HalfNormal", "HalfCauchy", "Exponential"):
+            return 0.0, float(self.scipy.ppf(0.95))
+        lower, upper = self.scipy.ppf([0.025, 0.975])
+        return float(lower), float(upper)
+
+    def rv(self, name: str, *, dims: str | tuple[str, ...] | None = None) -> Any:
+        """Return the PyMC random variable of this prior, inside the model context.
+
+        Parameters
+        ----------
+        name
+            The variable's name.
+        dims
+            Named dims for independent copies.
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
+            A random variable whose hyperparameters are shared variables called ``name.parameter``.
+        """
+        import pymc as pm
+        import pytensor
+
+        shared = {k: pytensor.shared(np.array(v, dtype=float), name=f"{name}.{k}") for k, v in self.parameters}
+        return getattr(pm, self.dist)(name, **shared, dims=dims)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prior as a plan writes it."""
+        return {"dist": self.dist, **dict(self.parameters)}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for a prior in a generative story.
+
+    Parameters
+    ----------
+    default
+        The prior used unless another is given; None where no prior can be right without knowing the units.
+    support
+        Values the parameter can take; a replacement must stay inside.
+    meaning
+        What the parameter is, in the field's words.
+    units
+        Units of the parameter.
+    """
+
+    default: Prior | None
+    support: Support
+    meaning: str
+    units: str
+
+
+def parse_prior(name: str, value: Any) -> Prior:
+    """Read a prior as a plan writes it: ``{dist = "Normal", mu = 0, sigma = 5}``.
+
+    Parameters
+    ----------
+    name
+        The parameter it is for, for messages.
+    value
+        A :class:`Prior`, or a table with ``dist`` and its parameters.
+
+    Returns
+    -------
+    Prior
+        The checked prior.
+
+    Raises
+    ------
+    BadInput
+        Naming the key ``priors.NAME``.
+    """
+    if isinstance(value, Prior):
+        return value
+    if not isinstance(value, Mapping) or not isinstance(value.get("dist"), str):
+        raise BadInput(f'priors.{name} is {value!r}; write it as {{ dist = "Normal", mu = 0, sigma = 1 }}')
+    try:
+        return Prior(value["dist"], **{k: v for k, v in value.items() if k != "dist"})
+    except BadInput as problem:
+        raise BadInput(f"priors.{name}: {problem}") from None
+
+
+def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str, Prior]:
+    """Put the given priors into a story's slots and the defaults into the rest.
+
+    Parameters
+    ----------
+    slots
+        The story's places for priors.
+    given
+        Priors by parameter name, as :func:`parse_prior` reads them.
+
+    Returns
+    -------
+    dict of Prior
+        One prior for every slot, in the slots' order.
+
+    Raises
+    ------
+    BadInput
+        When a name is unknown, a prior leaves its parameter's support, or a needed prior is missing.
+    """
+    for name in given:
+        if name not in slots:
+            raise BadInput(f"priors.{name}: the model has no such parameter; {did_you_mean(name, slots)}")
+    filled = {}
+    for name, slot in slots.items():
+        prior = parse_prior(name, given[name]) if name in given else slot.default
+        if prior is None:
+            raise BadInput(
+                f"priors.{name} is missing: {slot.meaning} is in {slot.units}, where no default can be right; "
+                f"give a prior in those units"
+            )
+        if not _inside(prior, slot.support):
+            raise BadInput(
+                f"priors.{name}: {prior} reaches outside {_SUPPORT_IN_WORDS[slot.support]}, "
+                f"where {slot.meaning} lives; choose a distribution on that range"
+            )
+        filled[name] = prior
+    return filled
+
+
+def _inside(prior: Prior, support: Support) -> bool:
+    lower, upper = prior.scipy.support()
+    allowed = {"real": (-np.inf, np.inf), "positive": (0, np.inf), "unit": (0, 1)}[support]
+    return bool(lower >= allowed[0] and upper <= allowed[1])

@@ -1,0 +1,80 @@
+"""Checks on a story's settings, for Python callers and plans alike."""
+
+import dataclasses
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+from bayesdep.data.errors import BadInput, did_you_mean
+
+
+def column(default: str | None, what: str) -> Any:
+    """Declare a dataclass field that holds the name of a column.
+
+    Parameters
+    ----------
+    default
+        The column's name unless the user says otherwise; None for a column that is optional.
+    what
+        What the column holds, in the field's words.
+
+    Returns
+    -------
+    dataclasses.Field
+        A field that :func:`column_fields` finds.
+    """
+    return dataclasses.field(default=default, metadata={"column": what})
+
+
+def column_fields(story: Any) -> dict[str, str]:
+    """Return the words of a story that name columns, and what each column holds.
+
+    Parameters
+    ----------
+    story
+        A story, or its class.
+
+    Returns
+    -------
+    dict of str
+        What the column holds, by field name.
+    """
+    return {f.name: f.metadata["column"] for f in dataclasses.fields(story) if "column" in f.metadata}
+
+
+def check_settings(story: Any) -> None:
+    """Refuse settings of the wrong type or outside the listed choices.
+
+    Parameters
+    ----------
+    story
+        A dataclass instance with type hints ``str``, ``float``, ``Literal[...]`` or those with None.
+
+    Raises
+    ------
+    BadInput
+        Naming the setting, what it is and what it may be.
+    """
+    hints = get_type_hints(type(story))
+    for field in dataclasses.fields(story):
+        if field.name == "priors" or get_origin(hints[field.name]) is ClassVar:
+            continue
+        _check(field.name, getattr(story, field.name), hints[field.name])
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    if choices:
+        if value not in choices:
+            raise BadInput(f"{name} = {value!r} is not a choice; {did_you_mean(str(value), choices)}")
+        return
+    kinds = get_args(hint) or (hint,)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = (
+        (value is None and type(None) in kinds)
+        or (isinstance(value, str) and str in kinds)
+        or (isinstance(value, bool) and bool in kinds)
+        or (number and float in kinds)
+    )
+    if not fits:
+        words = {str: "text", float: "a number", bool: "true or false", type(None): "nothing"}
+        needed = " or ".join(words[k] for k in kinds)
+        raise BadInput(f"{name} = {value!r}, but {needed} is needed")

@@ -1,0 +1,138 @@
+"""What every generative story can do, and the small values it speaks in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.parts.marginals import Marginal
+from bayesdep.models.parts.priors import Prior, Slot
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+@dataclass(frozen=True)
+class Check:
+    """A statistic of the data that could embarrass the model.
+
+    Parameters
+    ----------
+    name
+        Short name, in the field's words.
+    variable
+        The observed variable it is computed from.
+    statistic
+        From values of shape (..., *dims of the variable) to shape (...).
+    units
+        Units of the statistic.
+    """
+
+    name: str
+    variable: str
+    statistic: Callable[[np.ndarray], np.ndarray]
+    units: str
+
+
+@dataclass(frozen=True)
+class ExactPosterior:
+    """A posterior known without sampling.
+
+    Parameters
+    ----------
+    marginals
+        For each estimand's name and coordinates (dim, label), its distribution.
+    draw
+        From a number and a generator to independent joint draws of the sampled parameters.
+    """
+
+    marginals: Mapping[tuple[str, tuple[tuple[str, str], ...]], Marginal]
+    draw: Callable[[int, np.random.Generator], dict[str, np.ndarray]]
+
+
+class Story(Protocol):
+    """A generative story: a frozen dataclass of settings, in the field's words.
+
+    It can do four things: :meth:`prepare` a table, :meth:`build` a PyMC model, derive :meth:`estimands`
+    from draws, and name the :meth:`checks` that could embarrass it. The rest are constants about it.
+    """
+
+    family: ClassVar[str]
+    """What a plan calls it."""
+
+    priors: Mapping[str, Prior]
+    """The prior in each slot."""
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """Parameters that take a prior, with default, support, meaning and units."""
+
+    @property
+    def left_out(self) -> str:
+        """The unit that leave-one-out leaves out: observation, subject, study, ..."""
+
+    @property
+    def words(self) -> str:
+        """The story in one or two sentences, for the report."""
+
+    @property
+    def formula(self) -> Sequence[str]:
+        """The story as the lines of a model formula, for the report."""
+
+    def prepare(self, table: Any) -> xr.Dataset:
+        """From a table to a dataset with named dims and units, or one clear error."""
+
+    def build(self, data: xr.Dataset) -> "pm.Model":
+        """From that dataset to a PyMC model with named dims."""
+
+    def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+        """From draws (chain, draw) to the quantities the study asks for, with units and description."""
+
+    def checks(self, data: xr.Dataset) -> Sequence[Check]:
+        """The predictive statistics that could embarrass this story."""
+
+
+@runtime_checkable
+class KnowsPosterior(Protocol):
+    """A story whose posterior needs no sampling, at least under some of its settings."""
+
+    exact_by_default: ClassVar[bool]
+    """Whether a fit uses the exact posterior unless told otherwise."""
+
+    def exact(self, data: xr.Dataset) -> ExactPosterior | None:
+        """Return the exact posterior, or None where these settings have none."""
+
+
+@runtime_checkable
+class ScoresUnits(Protocol):
+    """A story whose left-out unit is not an element of its observed variable."""
+
+    def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
+        """Log-likelihood of each left-out unit, dims (chain, draw, unit); None where the model's own serves."""
+
+
+def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -> xr.DataArray:
+    """Return draws as an estimand: the same values with nothing but their own attrs.
+
+    Parameters
+    ----------
+    values
+        Draws, with dims chain and draw first.
+    description
+        What it is, in the field's words.
+    units
+        Units of the question.
+    **attrs
+        ``null`` (value of no effect, where it is not 0), ``reciprocal_of`` (name of the estimand that this
+        is one over, so that intervals may pass through infinity).
+
+    Returns
+    -------
+    xarray.DataArray
+        The estimand.
+    """
+    values = values.copy()
+    values.attrs = {"description": description, "units": units, **attrs}
+    return values
