@@ -1,0 +1,1 @@
+"""Can the posterior be believed?"""

@@ -7,6 +7,9 @@ from difflib import get_close_matches
 class BadInput(ValueError):
     """Input that cannot be analysed as it stands: one sentence saying what, where and the remedy."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))  # a quoted cell or label may hold line breaks
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return what to append to a message about an unknown word: the nearest known word, or all of them.

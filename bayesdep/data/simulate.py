@@ -85,7 +85,9 @@ def _kiraly2017_fgf2_roc(rng: np.random.Generator) -> Simulated:
     """19 responders and 12 non-responders; sensitivity 0.79, specificity 0.92."""
     truth = {"sensitivity": 0.79, "specificity": 0.92}
     below = [rng.binomial(19, 0.79), rng.binomial(12, 0.08)]
-    table = pd.DataFrame({"group": ["responder", "non-responder"], "below_34_pg_per_mL": below, "n": [19, 12]})
+    table = pd.DataFrame(
+        {"group": ["responder", "non-responder"], "below_34_pg_per_mL": below, "n": [19, 12]}
+    )
     return Simulated(table, truth)
 
 

@@ -1,6 +1,8 @@
 """From the word a plan uses for its data to a table whose origin is known."""
 
+import csv
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +12,24 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.published import load, table_file
 from bayesdep.data.simulate import simulate
 
-_READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV file, refusing what pandas would quietly put right: it may put it wrong."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(path, index_col=False)  # else longer rows shift into unnamed row labels
+    except pd.errors.ParserWarning:
+        raise ValueError("the rows have more cells than the header: name every column") from None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(row for row in csv.reader(file) if row)
+    repeated = [name for name in header if name and header.count(name) > 1]
+    if repeated:  # pandas renames the second one
+        raise ValueError(f"the header has '{repeated[0]}' twice: rename one of the two")
+    return frame
+
+
+_READERS = {".csv": _read_csv, ".parquet": pd.read_parquet}
 
 
 def read_source(
@@ -61,13 +80,21 @@ def _read_file(source: str, folder: Path) -> pd.DataFrame:
             f"[data] source = '{source}' is not understood; give a .csv or .parquet file, 'published:NAME' or 'simulate:NAME'"
         )
     if not path.is_file():
-        raise BadInput(f"there is no data file '{path}'; check the path, which is relative to the plan's folder")
+        raise BadInput(
+            f"there is no data file '{path}'; check the path, which is relative to the plan's folder"
+        )
     try:
         content = path.read_bytes()
         frame = reader(path)
-    except (OSError, ValueError, UnicodeError) as problem:  # pandas' and pyarrow's parsing errors are ValueErrors
+    except (
+        OSError,
+        ValueError,
+        UnicodeError,
+    ) as problem:  # pandas' and pyarrow's parsing errors are ValueErrors
         reason = str(problem).splitlines()[0]
-        raise BadInput(f"'{path}' cannot be read as {path.suffix[1:]} ({reason}); check that the file is whole") from None
+        raise BadInput(
+            f"'{path}' cannot be read as {path.suffix[1:]} ({reason}); check that the file is whole"
+        ) from None
     origin = frame["origin"].astype(str) if "origin" in frame else pd.Series(dtype=str)
     frame.attrs = {
         "title": path.name,

@@ -62,7 +62,7 @@ def as_frame(table: Any) -> pd.DataFrame:
     Raises
     ------
     BadInput
-        When it is no dataframe, or has no rows.
+        When it is no dataframe, has no rows, or has two columns of one name.
     """
     try:
         frame = nw.from_native(table, eager_only=True).to_pandas()
@@ -71,6 +71,9 @@ def as_frame(table: Any) -> pd.DataFrame:
             f"the data are a {type(table).__name__}, not a table; "
             "pass a dataframe (pandas, polars, pyarrow) with one row per unit"
         ) from None
+    except nw.exceptions.DuplicateError as problem:
+        names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
+        raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
     frame = frame.reset_index(drop=True)
     frame.attrs = dict(getattr(table, "attrs", {}))
     if frame.empty:
@@ -112,19 +115,22 @@ def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str
 def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     if column.name not in frame.columns:
         raise BadInput(
-            f"column '{column.name}' ({column.what}) is not in the table; "
-            f"{did_you_mean(column.name, map(str, frame.columns))} "
-            f"Name the right one as {word}, in [data.columns] of a plan or in the model's arguments"
+            f"column '{column.name}' ({column.what}) is not in the table; name the right one as {word}, "
+            "in [data.columns] of a plan or in the model's arguments; "
+            f"{did_you_mean(column.name, map(str, frame.columns))}"
         )
     series = frame[column.name]
     if isinstance(series, pd.DataFrame):
-        raise BadInput(f"column '{column.name}' ({column.what}) stands in the table twice; rename one of the two")
+        raise BadInput(
+            f"column '{column.name}' ({column.what}) stands in the table twice; rename one of the two"
+        )
+    blank = np.array([isinstance(v, str) and not v.strip() for v in series])  # arrow reads empty text as ""
     _refuse(
-        series.isna().to_numpy(),
+        series.isna().to_numpy() | blank,
         column,
         series,
         "is empty",
-        f"fill it in, or leave such rows out with [data] require = [\"{column.name}\"]",
+        f'fill it in, or leave such rows out with [data] require = ["{column.name}"]',
     )
     if column.kind == "label":
         return series.astype(str).to_numpy(dtype=object)
@@ -151,7 +157,9 @@ def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, re
     first = series.iloc[rows[0]]
     value = "" if problem == "is empty" else f" is {first!r}," if isinstance(first, str) else f" is {first},"
     more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:])})"
-    raise BadInput(f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}")
+    raise BadInput(
+        f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}"
+    )
 
 
 def _rows(rows: np.ndarray) -> str:
@@ -235,6 +243,8 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     attrs = frame.attrs
     known = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
     known["source"] = str(attrs.get("source", "a dataframe in memory"))
-    known["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
+    known["sha256"] = str(
+        attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
+    )
     known["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
     return {**known, "synthetic": int(bool(attrs.get("synthetic", False)))}

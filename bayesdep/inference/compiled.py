@@ -38,7 +38,8 @@ def compiled(model: pm.Model) -> Any:
             return _with_values(ready, earlier, model)
     import nutpie
 
-    ready = nutpie.compile_pymc_model(model)
+    # Deterministics are evaluated afterwards without compiling: only the free variables are expanded here.
+    ready = nutpie.compile_pymc_model(model, var_names=[rv.name for rv in model.free_RVs])
     _cache[id(ready)] = (model, ready)
     while len(_cache) > _KEPT:
         _cache.popitem(last=False)
@@ -71,7 +72,11 @@ def _signature(model: pm.Model) -> list[Any]:
     """Names, transforms and shapes of the free variables: what fixes the sampler's vector of parameters."""
     lengths = {dim: len(values) if values is not None else None for dim, values in model.coords.items()}
     return [
-        (rv.name, type(model.rvs_to_transforms[rv]).__name__, [lengths[d] for d in model.named_vars_to_dims.get(rv.name, ())])
+        (
+            rv.name,
+            type(model.rvs_to_transforms[rv]).__name__,
+            [lengths[d] for d in model.named_vars_to_dims.get(rv.name, ())],
+        )
         for rv in model.free_RVs
     ] + [rv.name for rv in model.observed_RVs]
 

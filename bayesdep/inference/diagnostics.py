@@ -71,7 +71,11 @@ class Gate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON can hold it."""
-        return {"passed": self.passed, "sentence": self.sentence, "criteria": [asdict(c) for c in self.criteria]}
+        return {
+            "passed": self.passed,
+            "sentence": self.sentence,
+            "criteria": [asdict(c) for c in self.criteria],
+        }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Gate":
@@ -122,7 +126,13 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None) -> Gate:
         e_bfmi = np.array([np.square(np.diff(e)).mean() / e.var() for e in energy])
         criteria += [
             Criterion("divergences", divergences, 0, divergences == 0),
-            Criterion("E-BFMI", float(e_bfmi.min()), E_BFMI, bool(e_bfmi.min() >= E_BFMI), f"chain {e_bfmi.argmin()}"),
+            Criterion(
+                "E-BFMI",
+                float(e_bfmi.min()),
+                E_BFMI,
+                bool(e_bfmi.min() >= E_BFMI),
+                f"chain {e_bfmi.argmin()}",
+            ),
             Criterion("saturated trees", saturated, 0, saturated == 0),
         ]
     return Gate(tuple(criteria))

@@ -99,7 +99,9 @@ def from_prior(outputs: Sequence[Any], draws: int, *, seed: int) -> list[np.ndar
     return [np.asarray(values) for values in drawn]
 
 
-def log_density(variables: Sequence[Any], values: Mapping[Any, Any], given: Mapping[Any, np.ndarray]) -> list[np.ndarray]:
+def log_density(
+    variables: Sequence[Any], values: Mapping[Any, Any], given: Mapping[Any, np.ndarray]
+) -> list[np.ndarray]:
     """Evaluate elementwise log densities of random variables at many draws.
 
     Parameters

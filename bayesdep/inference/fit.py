@@ -1,10 +1,14 @@
 """A fit is a value: the story, its data, every draw, and how they came about."""
 
+import copy
+import functools
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import xarray as xr
 
@@ -107,7 +111,9 @@ class Fit:
             tree.to_netcdf(partial, engine="h5netcdf")
             partial.replace(path)
         except OSError as problem:
-            raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
+            raise BadInput(
+                f"'{path}' cannot be written ({problem.strerror or problem}); choose another place"
+            ) from None
         finally:
             partial.unlink(missing_ok=True)
         return path
@@ -142,5 +148,33 @@ class Fit:
             manifest = json.loads(attrs["bayesdep_manifest"])
         except (OSError, KeyError, ValueError) as problem:
             reason = str(problem).splitlines()[0]
-            raise BadInput(f"'{path}' is not a saved fit ({reason}); give the posterior.nc of a run directory") from None
+            raise BadInput(
+                f"'{path}' is not a saved fit ({reason}); give the posterior.nc of a run directory"
+            ) from None
         return cls(model, tree["constant_data"].to_dataset(), tree, manifest)
+
+
+def once_per_fit[T](function: Callable[[Fit], T]) -> Callable[[Fit], T]:
+    """Remember what a function made of a fit for as long as the fit lives.
+
+    A fit is a value, so its tables are too: figures, exports and reports share them without computing them anew.
+
+    Parameters
+    ----------
+    function
+        A function of a fit and nothing else.
+
+    Returns
+    -------
+    callable
+        The same function; each call returns a copy of its own.
+    """
+    made: WeakKeyDictionary[Fit, T] = WeakKeyDictionary()
+
+    @functools.wraps(function)
+    def remembered(fit: Fit) -> T:
+        if fit not in made:
+            made[fit] = function(fit)
+        return copy.copy(made[fit])
+
+    return remembered

@@ -23,7 +23,7 @@ from bayesdep.models.story import KnowsPosterior, ScoresUnits, Story
 
 Sampler = Literal["nutpie", "pymc", "exact"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
-TARGET_ACCEPT = 0.9
+TARGET_ACCEPT = 0.95  # sampling is cheap beside compiling, and hierarchies with few units have narrow necks
 MAX_TREE_DEPTH = 10
 PRIOR_DRAWS = 1000
 
@@ -126,6 +126,28 @@ def fit(
     return Fit(model, prepared, xr.DataTree.from_dict(groups), manifest)
 
 
+def sketch(model: Story, data: xr.Dataset) -> xr.Dataset:
+    """Return a story's estimands from a handful of prior draws: their names, dims and coordinates, not their values.
+
+    Parameters
+    ----------
+    model
+        The generative story.
+    data
+        Its prepared data.
+
+    Returns
+    -------
+    xarray.Dataset
+        As the story's ``estimands`` makes it, with a few meaningless draws.
+    """
+    built = model.build(data)
+    names = [v.name for v in built.unobserved_RVs]
+    values = from_prior([built[name] for name in names], 4, seed=0)
+    with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
+        return model.estimands(_label({n: v[None] for n, v in zip(names, values, strict=True)}, built), data)
+
+
 class _Clock:
     """Seconds spent in named steps."""
 
@@ -148,7 +170,8 @@ def _check_numbers(**numbers: Any) -> None:
 
 def _choose(model: Story, data: xr.Dataset, sampler: Sampler | None) -> Sampler:
     if sampler is None:
-        return "exact" if isinstance(model, KnowsPosterior) and model.exact_by_default else "nutpie"
+        exact = isinstance(model, KnowsPosterior) and model.exact_by_default and model.exact(data) is not None
+        return "exact" if exact else "nutpie"
     if sampler not in SAMPLERS:
         raise BadInput(f"sampler = {sampler!r} is not a choice; use one of {', '.join(SAMPLERS)}")
     if sampler == "exact" and not (isinstance(model, KnowsPosterior) and model.exact(data) is not None):
@@ -190,7 +213,7 @@ def _nutpie(
     if posterior.sizes["draw"] < draws:  # nutpie hands back what it has when it is interrupted
         raise KeyboardInterrupt
     stats = tree["sample_stats"].to_dataset()[list(_STATS)].rename(_STATS)
-    return {name: posterior[name].values for name in posterior.data_vars}, _plain(stats)
+    return {rv.name: posterior[rv.name].values for rv in core.free_RVs}, _plain(stats)
 
 
 def _pymc(
@@ -209,7 +232,7 @@ def _pymc(
         )
     posterior = tree["posterior"]
     kept = [name for name in _STATS.values() if name in tree["sample_stats"]]
-    return {name: posterior[name].values for name in posterior.data_vars}, _plain(
+    return {rv.name: posterior[rv.name].values for rv in core.free_RVs}, _plain(
         tree["sample_stats"].to_dataset()[kept]
     )
 
@@ -234,8 +257,7 @@ def _groups(
 
     def flat(of: pm.Model) -> dict[Any, np.ndarray]:
         return {
-            of[rv.name]: np.asarray(posterior[rv.name]).reshape(-1, *posterior[rv.name].shape[2:])
-            for rv in core.free_RVs
+            of[rv.name]: posterior[rv.name].reshape(-1, *posterior[rv.name].shape[2:]) for rv in core.free_RVs
         }
 
     def labelled(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
@@ -280,6 +302,9 @@ def _label(
     found = {}
     for name, values in arrays.items():
         dims = (*sample_dims, *model.named_vars_to_dims.get(name, ()))
-        coords = {d: np.arange(n) if d in sample_dims else np.asarray(model.coords[d]) for d, n in zip(dims, values.shape, strict=True)}
+        coords = {
+            d: np.arange(n) if d in sample_dims else np.asarray(model.coords[d])
+            for d, n in zip(dims, values.shape, strict=True)
+        }
         found[name] = xr.DataArray(values, coords, dims)
     return xr.Dataset(found)

@@ -70,7 +70,9 @@ def make_story(family: str, settings: Mapping[str, Any]) -> Story:
     known = [f.name for f in dataclasses.fields(cls)]
     for name in settings:
         if name not in known:
-            raise BadInput(f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}")
+            raise BadInput(
+                f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}"
+            )
     return cls(**settings)  # type: ignore[no-any-return]  # the register's classes are stories
 
 

@@ -17,10 +17,11 @@ from bayesdep.data.tables import (
     refuse_duplicates,
     refuse_more_events_than_people,
 )
+from bayesdep.models.parts.marginals import BetaMarginal, Marginal, difference, odds_ratio, ratio
 from bayesdep.models.parts.pooling import pooled
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.models.story import Check, estimand
+from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -32,14 +33,16 @@ class Counts:
 
     The generative story, for subgroup g and arm j (arm 0 the control)::
 
-        events_gj ~ Binomial(n_gj, expit(baseline_g + effect_gj)),   effect_g0 = 0
-        partial   baseline_g ~ N(baseline_mean, baseline_sd),  effect_gj ~ N(effect_mean_j, effect_sd)
-        complete  the same with effect_sd = 0: one effect for all subgroups
-        none      baseline_g ~ N(0, 10),  effect_gj ~ N(0, 10): every cell on its own, flat for all practical purposes
+        events_gj ~ Binomial(n_gj, risk_gj)
+        partial    logit(risk_gj) = baseline_g + effect_gj,   effect_g0 = 0
+                   baseline_g ~ N(baseline_mean, baseline_sd),  effect_gj ~ N(effect_mean_j, effect_sd)
+        complete   the same with effect_sd = 0: one effect for all subgroups
+        none       risk_gj ~ Beta(0.01, 0.01): every cell on its own, and the posterior known exactly
 
     Default priors, on the log odds: ``baseline_mean ~ N(0, 1.5)`` (95% of control risks between 5% and 95%),
     ``effect_mean ~ N(0, 1.5)`` (95% of odds ratios between 1/19 and 19), ``baseline_sd`` and
-    ``effect_sd ~ N+(0.5)`` (95% of subgroups' odds ratios within a factor 2.7 of the mean's, at one sd).
+    ``effect_sd ~ N+(0.5)`` (at its 95% point, 1, a subgroup's odds ratio is within a factor 7 of the mean's). The
+    Beta(0.01, 0.01) is flat on the log odds and worth a fiftieth of a person, so posterior means are the shares.
 
     Parameters
     ----------
@@ -64,6 +67,7 @@ class Counts:
     """
 
     family: ClassVar[str] = "counts"
+    exact_by_default: ClassVar[bool] = True
 
     control: str
     pooling: Literal["partial", "none", "complete"] = "partial"
@@ -77,25 +81,27 @@ class Counts:
     def __post_init__(self) -> None:
         check_settings(self)
         if self.subgroup is None and self.pooling != "none":
-            raise BadInput(f"pooling = '{self.pooling}' needs subgroups to pool over; name a column or use pooling = 'none'")
+            raise BadInput(
+                f"pooling = '{self.pooling}' needs subgroups to pool over; name a column or use pooling = 'none'"
+            )
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
+        if self.pooling == "none" and self.priors["risk"].dist != "Beta":
+            raise BadInput(
+                f"priors.risk: {self.priors['risk']} is not a Beta, and only that keeps the posterior exact; use Beta"
+            )
 
     @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: those of the hierarchy, or of every cell when nothing is pooled."""
-        wide, centre, spread = (
-            Prior("Normal", mu=0, sigma=10),
-            Prior("Normal", mu=0, sigma=1.5),
-            Prior("HalfNormal", sigma=0.5),
-        )
         if self.pooling == "none":
-            return {
-                "baseline": Slot(wide, "real", "a subgroup's control log odds", "log odds"),
-                "effect": Slot(wide, "real", "a subgroup's treatment effect", "log odds ratio"),
-            }
+            flat = Prior("Beta", alpha=0.01, beta=0.01)
+            return {"risk": Slot(flat, "unit", "a cell's probability of the event", "probability")}
+        centre, spread = Prior("Normal", mu=0, sigma=1.5), Prior("HalfNormal", sigma=0.5)
         slots = {
             "baseline_mean": Slot(centre, "real", "the mean control log odds", "log odds"),
-            "baseline_sd": Slot(spread, "positive", "the spread of control log odds between subgroups", "log odds"),
+            "baseline_sd": Slot(
+                spread, "positive", "the spread of control log odds between subgroups", "log odds"
+            ),
             "effect_mean": Slot(centre, "real", "the mean treatment effect", "log odds ratio"),
         }
         if self.pooling == "partial":
@@ -110,13 +116,25 @@ class Counts:
         return "subject"
 
     @property
+    def forest(self) -> Forest:
+        """What the forest plot shows: the risk difference of each subgroup, crude and modelled, and overall."""
+
+        def crude(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+            share = (data["events"] / data["n"]).values
+            variance = share * (1 - share) / data["n"].values
+            return (share[:, 1:] - share[:, :1]).ravel(), np.sqrt(variance[:, 1:] + variance[:, :1]).ravel()
+
+        return Forest(("risk_difference",), "risk_difference_overall", None, crude)
+
+    @property
     def words(self) -> str:
         """The story in words."""
         effect = {
             "partial": "its effect in each subgroup is drawn towards their mean as far as the data allow",
             "complete": "its effect is the same in every subgroup",
-            "none": "every subgroup stands on its own, with flat priors",
-        }[self.pooling]
+        }.get(self.pooling)
+        if effect is None:
+            return "Events are binomial in each arm of each subgroup, and every such cell stands on its own."
         return (
             f"Events are binomial in each arm of each subgroup; treatment shifts the log odds against "
             f"{self.control}, and {effect}."
@@ -125,17 +143,16 @@ class Counts:
     @property
     def formula(self) -> list[str]:
         """The story as the lines of a model formula."""
-        lines = [
-            "events[g, j] ~ Binomial(n[g, j], expit(baseline[g] + effect[g, j]))",
-            f"effect[g, {self.control}] = 0",
+        lines = ["events[g, j] ~ Binomial(n[g, j], risk[g, j])"]
+        if self.pooling == "none":
+            return [*lines, f"risk[g, j] ~ {self.priors['risk']}"]
+        lines += [
+            f"logit(risk[g, j]) = baseline[g] + effect[g, j],  effect[g, {self.control}] = 0",
+            "baseline[g] ~ Normal(baseline_mean, baseline_sd)",
+            "effect[g, j] ~ Normal(effect_mean[j], effect_sd)"
+            if self.pooling == "partial"
+            else "effect[g, j] = effect_mean[j]",
         ]
-        if self.pooling != "none":
-            lines.append("baseline[g] ~ Normal(baseline_mean, baseline_sd)")
-            lines.append(
-                "effect[g, j] ~ Normal(effect_mean[j], effect_sd)"
-                if self.pooling == "partial"
-                else "effect[g, j] = effect_mean[j]"
-            )
         return lines + [f"{name} ~ {prior}" for name, prior in self.priors.items()]
 
     def prepare(self, table: Any) -> xr.Dataset:
@@ -168,10 +185,14 @@ class Counts:
         cells = {"subgroup": read["subgroup"], "arm": read["arm"]} if self.subgroup else {"arm": read["arm"]}
         refuse_duplicates(cells, contracts, "cell")
         names = np.array([f"{g}, {a}" for g, a in zip(subgroup, read["arm"], strict=True)])
-        refuse_more_events_than_people(read["events"], read["n"], names, (contracts["events"], contracts["n"]))
+        refuse_more_events_than_people(
+            read["events"], read["n"], names, (contracts["events"], contracts["n"])
+        )
         arms, groups = list(dict.fromkeys(read["arm"])), list(dict.fromkeys(subgroup))
         if self.control not in arms:
-            raise BadInput(f"control = '{self.control}' is no arm in column '{self.arm}'; {did_you_mean(self.control, arms)}")
+            raise BadInput(
+                f"control = '{self.control}' is no arm in column '{self.arm}'; {did_you_mean(self.control, arms)}"
+            )
         if len(arms) < 2:
             raise BadInput(f"column '{self.arm}' has one arm, '{arms[0]}'; a comparison needs a second one")
         if self.pooling != "none" and len(groups) < 2:
@@ -184,7 +205,9 @@ class Counts:
         for g in groups:
             for a in arms:
                 if (g, a) not in where:
-                    raise BadInput(f"subgroup '{g}' has no row for arm '{a}'; add it, or leave the subgroup out")
+                    raise BadInput(
+                        f"subgroup '{g}' has no row for arm '{a}'; add it, or leave the subgroup out"
+                    )
         order = np.array([[where[g, a] for a in arms] for g in groups])
         return xr.Dataset(
             {
@@ -206,39 +229,43 @@ class Counts:
         Returns
         -------
         pymc.Model
-            With ``baseline`` (subgroup) and ``effect`` (subgroup, treatment) on the log-odds scale.
+            With ``risk`` (subgroup, arm) and, when pooled, ``baseline`` (subgroup) and ``effect`` (subgroup,
+            treatment) on the log-odds scale.
         """
         import pymc as pm
-        import pytensor.tensor as pt
 
-        prior, cells = self.priors, (data.sizes["subgroup"], data.sizes["treatment"])
+        prior = self.priors
         coords = {d: data[d].values for d in ("subgroup", "arm", "treatment")}
         with pm.Model(coords=coords) as model:
-            events, n = (pm.Data(f"{w}_data", data[w].values, dims=("subgroup", "arm")) for w in ("events", "n"))
+            events, n = (
+                pm.Data(f"{w}_data", data[w].values, dims=("subgroup", "arm")) for w in ("events", "n")
+            )
             if self.pooling == "none":
-                baseline = prior["baseline"].rv("baseline", dims="subgroup")
-                effect = prior["effect"].rv("effect", dims=("subgroup", "treatment"))
-            else:
-                baseline = pooled(
-                    "baseline",
-                    prior["baseline_mean"].rv("baseline_mean"),
-                    prior["baseline_sd"].rv("baseline_sd"),
-                    centred=np.zeros(cells[0]),
-                    dims="subgroup",
+                risk = prior["risk"].rv("risk", dims=("subgroup", "arm"))
+                pm.Binomial("events", n=n, p=risk, observed=events, dims=("subgroup", "arm"))
+                return model
+            # Which arm each treatment is: the control's column is zero throughout.
+            is_arm = pm.Data("is_arm", np.eye(data.sizes["arm"])[1:], dims=("treatment", "arm"))
+            baseline = pooled(
+                "baseline",
+                prior["baseline_mean"].rv("baseline_mean"),
+                prior["baseline_sd"].rv("baseline_sd"),
+                centred=np.zeros(data.sizes["subgroup"]),  # few people a cell: the hierarchy says more
+                dims="subgroup",
+            )
+            effect_mean = prior["effect_mean"].rv("effect_mean", dims="treatment")
+            if self.pooling == "partial":
+                effect = pooled(
+                    "effect",
+                    effect_mean,
+                    prior["effect_sd"].rv("effect_sd"),
+                    centred=np.zeros((data.sizes["subgroup"], data.sizes["treatment"])),
+                    dims=("subgroup", "treatment"),
                 )
-                effect_mean = prior["effect_mean"].rv("effect_mean", dims="treatment")
-                if self.pooling == "partial":
-                    effect = pooled(
-                        "effect",
-                        effect_mean,
-                        prior["effect_sd"].rv("effect_sd"),
-                        centred=np.zeros(cells),
-                        dims=("subgroup", "treatment"),
-                    )
-                else:
-                    same = pt.zeros((baseline.shape[0], 1)) + effect_mean
-                    effect = pm.Deterministic("effect", same, dims=("subgroup", "treatment"))
-            log_odds = pt.concatenate([baseline[:, None], baseline[:, None] + effect], axis=1)
+            else:
+                effect = effect_mean[None, :]
+            log_odds = baseline[:, None] + (effect[:, :, None] * is_arm).sum(axis=1)
+            pm.Deterministic("risk", pm.math.invlogit(log_odds), dims=("subgroup", "arm"))
             pm.Binomial("events", n=n, logit_p=log_odds, observed=events, dims=("subgroup", "arm"))
         return model
 
@@ -248,7 +275,7 @@ class Counts:
         Parameters
         ----------
         posterior
-            Draws of ``baseline`` and ``effect``.
+            Draws of ``risk``.
         data
             As :meth:`prepare` returns it.
 
@@ -260,7 +287,7 @@ class Counts:
             subgroups; and ``effect_sd`` where the effect is partially pooled. ``nnt`` is one over the risk
             difference: above zero a number needed to treat, below zero a number needed to harm.
         """
-        risk = _risk(posterior, data)
+        risk = posterior["risk"]
         treated = risk.isel(arm=slice(1, None)).rename(arm="treatment")
         control = risk.isel(arm=0, drop=True)
         difference = treated - control
@@ -271,7 +298,12 @@ class Counts:
             "risk": estimand(risk, "probability of the event", "probability"),
             "risk_difference": estimand(difference, f"risk difference {against}", "probability"),
             "risk_ratio": estimand(treated / control, f"risk ratio {against}", "risk ratio", null=1.0),
-            "odds_ratio": estimand(np.exp(posterior["effect"]), f"odds ratio {against}", "odds ratio", null=1.0),
+            "odds_ratio": estimand(
+                treated * (1 - control) / (control * (1 - treated)),
+                f"odds ratio {against}",
+                "odds ratio",
+                null=1.0,
+            ),
             "nnt": estimand(
                 1 / difference,
                 f"number needed to treat (above 0) or harm (below 0) {against}",
@@ -294,13 +326,47 @@ class Counts:
             )
         return xr.Dataset(found)
 
+    def exact(self, data: xr.Dataset) -> ExactPosterior | None:
+        """Return the posterior of independent cells: Betas, and integrals over pairs of them.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        ExactPosterior or None
+            None when anything is pooled. Contrasts over all subgroups have no marginal and come from the draws.
+        """
+        if self.pooling != "none":
+            return None
+        alpha, beta = self.priors["risk"]["alpha"], self.priors["risk"]["beta"]
+        a = (data["events"] + alpha).transpose("subgroup", "arm")
+        b = (data["n"] - data["events"] + beta).transpose("subgroup", "arm")
+        marginals: dict[Any, Marginal] = {}
+        for i, g in enumerate(data["subgroup"].values):
+            cells = [BetaMarginal(float(x), float(y)) for x, y in zip(a.values[i], b.values[i], strict=True)]
+            for arm, cell in zip(data["arm"].values, cells, strict=True):
+                marginals["risk", (("subgroup", str(g)), ("arm", str(arm)))] = cell
+            for treatment, cell in zip(data["treatment"].values, cells[1:], strict=True):
+                at = (("subgroup", str(g)), ("treatment", str(treatment)))
+                marginals["risk_difference", at] = difference(cell, cells[0])
+                marginals["risk_ratio", at] = ratio(cell, cells[0])
+                marginals["odds_ratio", at] = odds_ratio(cell, cells[0])
+
+        def draw(size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+            return {"risk": rng.beta(a.values, b.values, (size, *a.shape))}
+
+        return ExactPosterior(marginals, draw)
+
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
         """Score every subject: the log probability of the outcome each one had.
 
         Parameters
         ----------
         posterior
-            Draws of ``baseline`` and ``effect``.
+            Draws of ``risk``.
         data
             As :meth:`prepare` returns it.
 
@@ -309,7 +375,7 @@ class Counts:
         xarray.DataArray
             Dims (chain, draw, subject); subjects with the event come first within each cell.
         """
-        risk = _risk(posterior, data)
+        risk = posterior["risk"]
         columns, labels = [], []
         for g in data["subgroup"].values:
             for a in data["arm"].values:
@@ -347,14 +413,11 @@ class Counts:
         ]
         if data.sizes["subgroup"] > 1:
             checks.append(
-                Check("range of risk differences", "events", lambda y: np.ptp(difference(y), axis=-1), "probability")
+                Check(
+                    "range of risk differences",
+                    "events",
+                    lambda y: np.ptp(difference(y), axis=-1),
+                    "probability",
+                )
             )
         return checks
-
-
-def _risk(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
-    """Probability of the event, dims (chain, draw, subgroup, arm), control first."""
-    baseline, effect = posterior["baseline"], posterior["effect"]
-    log_odds = xr.concat([baseline, *((baseline + effect.isel(treatment=j, drop=True)) for j in range(effect.sizes["treatment"]))], "arm")
-    risk = 1 / (1 + np.exp(-log_odds))
-    return risk.assign_coords(arm=data["arm"].values).transpose("chain", "draw", "subgroup", "arm")

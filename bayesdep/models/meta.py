@@ -26,7 +26,7 @@ from bayesdep.models.parts.normal_normal import NormalNormal, typical_variance
 from bayesdep.models.parts.pooling import pooled
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.models.story import Check, ExactPosterior, estimand
+from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 # The columns that each form of input reads, beside the study's label.
 _INPUTS: dict[str, dict[str, Kind]] = {
     "estimates": {"effect": "number", "se": "positive"},
-    "counts": {"events_treated": "count", "n_treated": "count", "events_control": "count", "n_control": "count"},
+    "counts": {
+        "events_treated": "count",
+        "n_treated": "count",
+        "events_control": "count",
+        "n_control": "count",
+    },
     "moments": {
         "mean_treated": "positive",
         "sem_treated": "positive",
@@ -123,7 +128,11 @@ class Meta:
     exact_by_default: ClassVar[bool] = False
 
     measure: Literal[
-        "difference", "standardised-difference", "log-odds-ratio", "log-risk-ratio", "log-geometric-mean-ratio"
+        "difference",
+        "standardised-difference",
+        "log-odds-ratio",
+        "log-risk-ratio",
+        "log-geometric-mean-ratio",
     ]
     input: Literal["estimates", "counts", "moments", "p-value"] = "estimates"
     likelihood: Literal["gaussian", "binomial"] = "gaussian"
@@ -164,11 +173,15 @@ class Meta:
                 else f"units = '{self.units}' belongs to measure = 'difference' only; '{self.measure}' has its own"
             )
         if not self.unit.isidentifier() or self.unit in ("arm", "chain", "draw"):
-            raise BadInput(f"unit = '{self.unit}' cannot name a dimension; use one word such as 'study' or 'analyte'")
+            raise BadInput(
+                f"unit = '{self.unit}' cannot name a dimension; use one word such as 'study' or 'analyte'"
+            )
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
         baseline = self.priors.get("baseline")
         if baseline is not None and baseline.dist != "Normal":
-            raise BadInput(f"priors.baseline: {baseline} is not Normal, and only that can be integrated out per study")
+            raise BadInput(
+                f"priors.baseline: {baseline} is not Normal, and only that can be integrated out per study"
+            )
 
     @property
     def effect_units(self) -> str:
@@ -189,10 +202,14 @@ class Meta:
         tau = None if self.measure == "difference" else Prior("HalfNormal", sigma=0.5)
         slots = {
             "mu": Slot(mu, "real", "the pooled effect", self.effect_units),
-            "tau": Slot(tau, "positive", f"the standard deviation between {self._units_of_data}", self.effect_units),
+            "tau": Slot(
+                tau, "positive", f"the standard deviation between {self._units_of_data}", self.effect_units
+            ),
         }
         if self.likelihood == "binomial":
-            slots["baseline"] = Slot(Prior("Normal", mu=0, sigma=2.5), "real", "a study's control log odds", "log odds")
+            slots["baseline"] = Slot(
+                Prior("Normal", mu=0, sigma=2.5), "real", "a study's control log odds", "log odds"
+            )
         return slots
 
     @property
@@ -203,6 +220,20 @@ class Meta:
     def left_out(self) -> str:
         """The unit that leave-one-out leaves out."""
         return self.unit
+
+    @property
+    def forest(self) -> Forest:
+        """What the forest plot shows: each unit crude and shrunken, the pooled effect and the prediction."""
+        return Forest(("theta",), "mu", "theta_new", self._crude, self.is_log)
+
+    def _crude(self, data: xr.Dataset) -> effects.Estimate:
+        if self.likelihood == "gaussian":
+            return data["effect"].values, data["se"].values
+        (e0, e1), (n0, n1) = data["events"].values.T, data["n"].values.T
+        empty = (e0 == 0) | (e1 == 0) | (e0 == n0) | (e1 == n1)  # no finite estimate without the model
+        with np.errstate(divide="ignore", invalid="ignore"):
+            effect, se = effects.log_odds_ratio(e1, n1, e0, n0)
+        return np.where(empty, np.nan, effect), np.where(empty, np.nan, se)
 
     @property
     def words(self) -> str:
@@ -235,7 +266,11 @@ class Meta:
             ]
         else:
             likelihood = [f"effect[{k}] ~ Normal(theta[{k}], se[{k}])"]
-        return [*likelihood, f"theta[{k}] ~ Normal(mu, tau)", *(f"{p} ~ {self.priors[p]}" for p in ("mu", "tau"))]
+        return [
+            *likelihood,
+            f"theta[{k}] ~ Normal(mu, tau)",
+            *(f"{p} ~ {self.priors[p]}" for p in ("mu", "tau")),
+        ]
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study into effects or counts.
@@ -278,7 +313,10 @@ class Meta:
         if self.likelihood == "binomial":
             dims = (self.unit, "arm")
             counts = {
-                word: (dims, np.stack([read[f"{word}_control"], read[f"{word}_treated"]], axis=1).astype("int64"))
+                word: (
+                    dims,
+                    np.stack([read[f"{word}_control"], read[f"{word}_treated"]], axis=1).astype("int64"),
+                )
                 for word in ("events", "n")
             }
             data = xr.Dataset(counts, coords | {"arm": _ARMS}, attrs)
@@ -344,7 +382,9 @@ class Meta:
                 shrink = tau**2 / (tau**2 + se**2)
                 pm.Normal("theta", mu + shrink * (y - mu), pm.math.sqrt(shrink) * se, dims=dims)
             else:
-                events, n = (pm.Data(f"{w}_data", data[w].values, dims=(dims, "arm")) for w in ("events", "n"))
+                events, n = (
+                    pm.Data(f"{w}_data", data[w].values, dims=(dims, "arm")) for w in ("events", "n")
+                )
                 treated = pm.Data("treated", np.array([0.0, 1.0]), dims="arm")
                 baseline = self.priors["baseline"].rv("baseline", dims=dims)
                 theta = pooled("theta", mu, tau, centred=self._well_informed(data), dims=dims)
@@ -389,7 +429,9 @@ class Meta:
         if self.is_log:
             ratio = self.measure.removeprefix("log-").replace("-", " ")
             for name, of in (("ratio", "mu"), ("ratio_theta", "theta"), ("ratio_new", "theta_new")):
-                found[name] = estimand(np.exp(posterior[of]), f"{found[of].description}, as a ratio", ratio, null=1.0)
+                found[name] = estimand(
+                    np.exp(posterior[of]), f"{found[of].description}, as a ratio", ratio, null=1.0
+                )
         return xr.Dataset(found)
 
     def exact(self, data: xr.Dataset) -> ExactPosterior | None:
@@ -422,8 +464,8 @@ class Meta:
         if self.is_log:
             for (name, at), marginal in list(marginals.items()):
                 if name in ("mu", "theta", "theta_new"):
-                    marginals[{"mu": "ratio", "theta": "ratio_theta", "theta_new": "ratio_new"}[name], at] = exponential(
-                        marginal
+                    marginals[{"mu": "ratio", "theta": "ratio_theta", "theta_new": "ratio_new"}[name], at] = (
+                        exponential(marginal)
                     )
         return ExactPosterior(marginals, posterior.draw)
 
@@ -455,7 +497,9 @@ class Meta:
         )
         shape = (*mu.shape, data.sizes[self.unit])
         return xr.DataArray(
-            values.reshape(shape), coords={**mu.coords, self.unit: data[self.unit]}, dims=("chain", "draw", self.unit)
+            values.reshape(shape),
+            coords={**mu.coords, self.unit: data[self.unit]},
+            dims=("chain", "draw", self.unit),
         )
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
@@ -485,11 +529,15 @@ class Meta:
             n = data["n"].values
 
             def effect(y: np.ndarray) -> np.ndarray:
-                odds = (y + 0.5) / (n - y + 0.5)  # a half, so that a replicate without events has a finite effect
+                odds = (y + 0.5) / (
+                    n - y + 0.5
+                )  # a half, so that a replicate without events has a finite effect
                 return np.log(odds[..., 1] / odds[..., 0])
 
             variable = "events"
-            spread = Check("spread of effects (sd)", variable, lambda y: effect(y).std(-1, ddof=1), self.effect_units)
+            spread = Check(
+                "spread of effects (sd)", variable, lambda y: effect(y).std(-1, ddof=1), self.effect_units
+            )
         return [
             Check("smallest effect", variable, lambda y: effect(y).min(-1), self.effect_units),
             Check("largest effect", variable, lambda y: effect(y).max(-1), self.effect_units),

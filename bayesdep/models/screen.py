@@ -17,10 +17,10 @@ from bayesdep.data.tables import (
     refuse_duplicates,
     refuse_more_events_than_people,
 )
-from bayesdep.models.parts.marginals import BetaCombination, BetaMarginal
+from bayesdep.models.parts.marginals import BetaMarginal, Marginal, difference, odds_ratio, ratio
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.models.story import Check, ExactPosterior, estimand
+from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -78,17 +78,33 @@ class Screen:
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
         for name, prior in self.priors.items():
             if prior.dist != "Beta":
-                raise BadInput(f"priors.{name}: {prior} is not a Beta, and only that keeps the posterior exact; use Beta")
+                raise BadInput(
+                    f"priors.{name}: {prior} is not a Beta, and only that keeps the posterior exact; use Beta"
+                )
 
     @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: ``sensitivity`` and ``specificity``."""
-        return {name: Slot(_JEFFREYS, "unit", f"the {name}", "probability") for name in ("sensitivity", "specificity")}
+        return {
+            name: Slot(_JEFFREYS, "unit", f"the {name}", "probability")
+            for name in ("sensitivity", "specificity")
+        }
 
     @property
     def left_out(self) -> str:
         """The unit that leave-one-out leaves out."""
         return "subject"
+
+    @property
+    def forest(self) -> Forest:
+        """What the forest plot shows: sensitivity, specificity and Youden's index, crude and modelled."""
+
+        def crude(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+            hit, alarm = (data["positives"] / data["n"]).values
+            # No standard error: so near 1, a normal interval would leave the scale.
+            return np.array([hit, 1 - alarm, hit - alarm]), np.full(3, np.nan)
+
+        return Forest(("sensitivity", "specificity", "youden"), None, None, crude)
 
     @property
     def words(self) -> str:
@@ -135,7 +151,9 @@ class Screen:
             read["positives"], read["n"], read["group"], (contracts["positives"], contracts["n"])
         )
         if len(frame) != 2:
-            raise BadInput(f"column '{self.group}' has {len(frame)} groups; a two-by-two table has two rows, so keep two")
+            raise BadInput(
+                f"column '{self.group}' has {len(frame)} groups; a two-by-two table has two rows, so keep two"
+            )
         if self.condition not in read["group"]:
             raise BadInput(
                 f"condition = '{self.condition}' is no group in column '{self.group}'; "
@@ -191,8 +209,12 @@ class Screen:
         u, v = posterior["sensitivity"], posterior["specificity"]
         return xr.Dataset(
             {
-                "sensitivity": estimand(u, "probability of a positive test with the condition", "probability", null=0.5),
-                "specificity": estimand(v, "probability of a negative test without it", "probability", null=0.5),
+                "sensitivity": estimand(
+                    u, "probability of a positive test with the condition", "probability", null=0.5
+                ),
+                "specificity": estimand(
+                    v, "probability of a negative test without it", "probability", null=0.5
+                ),
                 "likelihood_ratio_positive": estimand(
                     u / (1 - v), "odds of the condition multiplied by a positive test", "ratio", null=1.0
                 ),
@@ -223,34 +245,14 @@ class Screen:
         u_prior, v_prior = self.priors["sensitivity"], self.priors["specificity"]
         u = BetaMarginal(u_prior["alpha"] + hits, u_prior["beta"] + n1 - hits)  # sensitivity
         v = BetaMarginal(v_prior["alpha"] + n0 - false_alarms, v_prior["beta"] + false_alarms)  # specificity
-        miss, alarm = BetaMarginal(u.b, u.a), BetaMarginal(v.b, v.a)  # 1 - sensitivity, 1 - specificity
-        wide = (1e-30, 1e30)
-
-        def ratio(top: BetaMarginal, bottom: BetaMarginal) -> BetaCombination:
-            moments = tuple(top.moment(k) * bottom.moment(-k) for k in (1, 2))
-            return BetaCombination(top, bottom, lambda t, x: t * x, (moments[0], moments[1]), wide)
-
-        def odds_moment(beta: BetaMarginal, k: int) -> float:
-            if beta.b - k <= 0:
-                return np.inf
-            return float(np.exp(_log_beta(beta.a + k, beta.b - k) - _log_beta(beta.a, beta.b)))
-
-        odds_moments = tuple(odds_moment(u, k) * odds_moment(v, k) for k in (1, 2))
-        youden_second = (u.sd**2 + v.sd**2) + (u.mean + v.mean - 1) ** 2
-        marginals = {
+        miss, alarm = u.complement, v.complement  # 1 - sensitivity, 1 - specificity
+        marginals: dict[str, Marginal] = {
             "sensitivity": u,
             "specificity": v,
             "likelihood_ratio_positive": ratio(u, alarm),
             "likelihood_ratio_negative": ratio(miss, v),
-            "diagnostic_odds_ratio": BetaCombination(
-                # odds(u) <= t / odds(v)
-                u,
-                v,
-                lambda t, x: (t * (1 - x) / x) / (1 + t * (1 - x) / x),
-                (odds_moments[0], odds_moments[1]),
-                wide,
-            ),
-            "youden": BetaCombination(u, v, lambda t, x: t + 1 - x, (u.mean + v.mean - 1, youden_second), (-1.0, 1.0)),
+            "diagnostic_odds_ratio": odds_ratio(u, alarm),
+            "youden": difference(u, alarm),
         }
 
         def draw(size: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -301,9 +303,3 @@ class Screen:
             Check(f"share positive: {name}", "positives", lambda y, i=i: y[..., i] / n[i], "probability")  # type: ignore[misc]  # a default argument binds i
             for i, name in enumerate(data["group"].values)
         ]
-
-
-def _log_beta(a: float, b: float) -> float:
-    from scipy.special import betaln
-
-    return float(betaln(a, b))

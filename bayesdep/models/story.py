@@ -52,6 +52,30 @@ class ExactPosterior:
     draw: Callable[[int, np.random.Generator], dict[str, np.ndarray]]
 
 
+@dataclass(frozen=True)
+class Forest:
+    """Which estimands make up a story's forest plot.
+
+    Parameters
+    ----------
+    rows
+        Names of the estimands listed, one line for each of their coordinates.
+    summary, prediction
+        Names of the estimand drawn as a diamond at the foot, and of the one drawn as a prediction interval.
+    crude
+        From the prepared data to the rows' own estimates and standard errors, without the model; NaN where there
+        is none. Each has the rows' shape.
+    is_log
+        Whether the axis is a logarithm, to be labelled with ratios.
+    """
+
+    rows: tuple[str, ...]
+    summary: str | None
+    prediction: str | None
+    crude: Callable[[xr.Dataset], tuple[np.ndarray, np.ndarray]]
+    is_log: bool = False
+
+
 class Story(Protocol):
     """A generative story: a frozen dataclass of settings, in the field's words.
 
@@ -72,6 +96,10 @@ class Story(Protocol):
     @property
     def left_out(self) -> str:
         """The unit that leave-one-out leaves out: observation, subject, study, ..."""
+
+    @property
+    def forest(self) -> Forest:
+        """What its forest plot shows."""
 
     @property
     def words(self) -> str:

@@ -1,0 +1,1 @@
+"""The posterior leaves the house."""

@@ -23,7 +23,8 @@ def log_marginal(
               N(\theta \mid \mu, \tau)\, da\, d\theta
 
     by Gauss-Hermite quadrature on both axes, centred at the integrand's mode and scaled by its curvature
-    (Liu and Pierce 1994, doi:10.1093/biomet/81.3.624), in log space.
+    (Liu and Pierce 1994, doi:10.1093/biomet/81.3.624), in log space. Where an arm has no events, or nothing but
+    events, the integrand has one long tail, and twice the nodes are used.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def log_marginal(
     baseline
         Mean and standard deviation of the normal prior on a study's control log odds.
     nodes
-        Quadrature nodes per axis.
+        Quadrature nodes per axis, for studies with events and non-events in both arms.
 
     Returns
     -------
@@ -42,15 +43,26 @@ def log_marginal(
         Shape (draws, studies).
     """
     out = np.empty((len(mu), len(events)))
-    step = max(1, _CHUNK // (len(events) * nodes**2))
-    for start in range(0, len(mu), step):
-        part = slice(start, start + step)
-        out[part] = _log_marginal(events, n, mu[part], tau[part], baseline, nodes)
+    one_sided = ((events == 0) | (events == n)).any(axis=1)
+    for studies, count in ((~one_sided, nodes), (one_sided, 2 * nodes - 1)):
+        if not studies.any():
+            continue
+        step = max(1, _CHUNK // (studies.sum() * count**2))
+        for start in range(0, len(mu), step):
+            part = slice(start, start + step)
+            out[part, studies] = _log_marginal(
+                events[studies], n[studies], mu[part], tau[part], baseline, count
+            )
     return out
 
 
 def _log_marginal(
-    events: np.ndarray, n: np.ndarray, mu: np.ndarray, tau: np.ndarray, baseline: tuple[float, float], nodes: int
+    events: np.ndarray,
+    n: np.ndarray,
+    mu: np.ndarray,
+    tau: np.ndarray,
+    baseline: tuple[float, float],
+    nodes: int,
 ) -> np.ndarray:
     (e0, e1), (n0, n1) = events.T, n.T
     mu, tau = mu[:, None], tau[:, None]

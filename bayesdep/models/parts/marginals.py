@@ -15,7 +15,7 @@ from scipy import interpolate, special, stats
 from scipy.optimize import elementwise
 
 _HERMITE = np.polynomial.hermite_e.hermegauss(61)
-_LEGENDRE = np.polynomial.legendre.leggauss(40)
+_LEGENDRE = np.polynomial.legendre.leggauss(20)
 
 
 class Marginal(Protocol):
@@ -189,6 +189,17 @@ class BetaMarginal:
     def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
         return np.asarray(stats.beta.ppf(p, self.a, self.b))
 
+    @property
+    def complement(self) -> "BetaMarginal":
+        """The distribution of one minus this."""
+        return BetaMarginal(self.b, self.a)
+
+    def odds_moment(self, k: int) -> float:
+        """Expectation of the k-th power of the odds; infinite where it does not exist."""
+        if self.a + k <= 0 or self.b - k <= 0:
+            return np.inf
+        return float(np.exp(special.betaln(self.a + k, self.b - k) - special.betaln(self.a, self.b)))
+
     def moment(self, k: int) -> float:
         """Expectation of ``x**k``, for negative k too; infinite where it does not exist."""
         if self.a + k <= 0:
@@ -212,7 +223,7 @@ class BetaCombination:
     moments
         First and second moment; infinite where they do not exist.
     span
-        Bounds between which every quantile lies.
+        Bounds between which quantiles are looked for; below a positive lower bound they are 0, above infinite.
     """
 
     u: BetaMarginal
@@ -249,5 +260,36 @@ class BetaCombination:
         lower, upper = self.span
         p = np.asarray(p, float)
         if lower > 0:  # ratios span many orders of magnitude: bisect on the logarithm
-            return np.exp(_invert(lambda x: self.cdf(np.exp(x)), p, np.log(lower), np.log(upper)))
+            below, above = self.cdf(np.array([lower, upper]))
+            inside = _invert(
+                lambda x: self.cdf(np.exp(x)), np.clip(p, below, above), np.log(lower), np.log(upper)
+            )
+            # With an empty cell and a weak prior a ratio can lie beyond what a float can tell from 0 or infinity.
+            return np.where(p < below, 0.0, np.where(p > above, np.inf, np.exp(inside)))
         return _invert(self.cdf, p, lower, upper)
+
+
+_WIDE = (1e-300, 1e300)
+
+
+def ratio(u: BetaMarginal, v: BetaMarginal) -> BetaCombination:
+    """Return the distribution of ``u / v``: a risk ratio, or a likelihood ratio."""
+    first, second = (u.moment(k) * v.moment(-k) for k in (1, 2))
+    return BetaCombination(u, v, lambda t, x: t * x, (first, second), _WIDE)
+
+
+def odds_ratio(u: BetaMarginal, v: BetaMarginal) -> BetaCombination:
+    """Return the distribution of the odds of u over the odds of v."""
+
+    def inverse(t: np.ndarray, x: np.ndarray) -> np.ndarray:
+        odds = t * x / (1 - x)
+        return np.where(np.isinf(odds), 1.0, odds / (1 + odds))
+
+    first, second = (u.odds_moment(k) * v.odds_moment(-k) for k in (1, 2))
+    return BetaCombination(u, v, inverse, (first, second), _WIDE)
+
+
+def difference(u: BetaMarginal, v: BetaMarginal) -> BetaCombination:
+    """Return the distribution of ``u - v``: a risk difference, or Youden's index."""
+    mean = u.mean - v.mean
+    return BetaCombination(u, v, lambda t, x: t + x, (mean, u.sd**2 + v.sd**2 + mean**2), (-1.0, 1.0))

@@ -50,7 +50,10 @@ class NormalNormal:
         residual = self.y - m0
         shift = (w @ residual) / precision
         log_density = 0.5 * (
-            np.log(w / (2 * np.pi)).sum(1) - np.log(s0**2 * precision) - w @ residual**2 + precision * shift**2
+            np.log(w / (2 * np.pi)).sum(1)
+            - np.log(s0**2 * precision)
+            - w @ residual**2
+            + precision * shift**2
         )
         return m0 + shift, 1 / np.sqrt(precision), log_density
 
@@ -123,7 +126,9 @@ class NormalNormal:
             shrink = tau**2 / (tau**2 + se**2)
             mixtures.append(
                 NormalMixture(
-                    weights, shrink * y + (1 - shrink) * mean, np.sqrt(shrink * se**2 + ((1 - shrink) * sd) ** 2)
+                    weights,
+                    shrink * y + (1 - shrink) * mean,
+                    np.sqrt(shrink * se**2 + ((1 - shrink) * sd) ** 2),
                 )
             )
         return mixtures

@@ -1,0 +1,286 @@
+"""The command line: parses, calls, prints."""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from bayesdep.data.errors import BadInput, did_you_mean
+
+if TYPE_CHECKING:
+    from bayesdep.plan import Plan, Run
+
+OK, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+app = typer.Typer(
+    help="Bayesian immunopsychiatry: from a plan file to a checked, exported posterior.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Out = Annotated[Path | None, typer.Option(help="Directory to write; by default results/<study>/<plan>.")]
+_Draws = Annotated[int | None, typer.Option(help="Draws per chain, instead of the plan's.")]
+_Tune = Annotated[int | None, typer.Option(help="Tuning draws per chain, instead of the plan's.")]
+_Chains = Annotated[int | None, typer.Option(help="Chains, instead of the plan's.")]
+_Seed = Annotated[int | None, typer.Option(help="Seed of the sampler, instead of the plan's.")]
+_Quick = Annotated[bool, typer.Option("--quick", help="At most 500 draws and 500 tuning draws per chain.")]
+_Accept = Annotated[
+    bool,
+    typer.Option(
+        "--accept-failed-gate", help="Write a fit that fails the gate as if it were good, and exit 0."
+    ),
+]
+_Models = Annotated[Path, typer.Option(help="Folder of plans.")]
+
+
+@app.command()
+def run(
+    plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="Plan files (.toml).")],
+    out: _Out = None,
+    draws: _Draws = None,
+    tune: _Tune = None,
+    chains: _Chains = None,
+    seed: _Seed = None,
+    quick: _Quick = False,
+    accept_failed_gate: _Accept = False,
+) -> int:
+    """Fit plans and write their run directories: posterior, tables, figures, report."""
+    if out is not None and len(plans) > 1:
+        raise BadInput(
+            f"--out '{out}' can hold one run, but {len(plans)} plans are given; run them one by one"
+        )
+    read = _read_all(plans)  # every plan is checked before the first is run
+    runs = [
+        _run_one(plan, out, accept_failed_gate, quick, draws=draws, tune=tune, chains=chains, seed=seed)
+        for plan in read
+    ]
+    from bayesdep.reporting.console import print_ledger
+
+    print_ledger(runs)
+    return _gate_code(runs, accept_failed_gate)
+
+
+@app.command()
+def reproduce(
+    models: _Models = Path("models"),
+    out: Annotated[Path, typer.Option(help="Directory for all runs.")] = Path("results"),
+    quick: _Quick = False,
+    accept_failed_gate: _Accept = False,
+) -> int:
+    """Run every plan and print the ledger: published value beside posterior."""
+    from bayesdep.plan import find_plans
+
+    start = time.perf_counter()
+    read = _read_all(find_plans(models))
+    runs = [_run_one(plan, out / plan.study.name / plan.name, accept_failed_gate, quick) for plan in read]
+    from bayesdep.reporting.console import print_ledger, write_ledger
+
+    written = write_ledger(runs, out / "ledger.csv")
+    print_ledger(runs)
+    typer.echo(
+        f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
+        f"Reports: {out}/<study>/<plan>/report.html. Ledger: {written}"
+    )
+    return _gate_code(runs, accept_failed_gate)
+
+
+@app.command()
+def compare(
+    plans: Annotated[
+        list[Path], typer.Argument(metavar="PLAN... | FOLDER", help="Plans of one study, or their folder.")
+    ],
+    out: _Out = None,
+    quick: _Quick = False,
+) -> int:
+    """Rank the plans of one study by leave-one-out."""
+    from bayesdep.plan import find_plans, fit_plan, prepare
+    from bayesdep.plan import quick as quick_settings
+
+    paths = find_plans(plans[0]) if len(plans) == 1 and plans[0].is_dir() else plans
+    read = _read_all(paths)
+    if len(read) < 2:
+        raise BadInput("a comparison needs two plans or more; give another")
+    directory = out or Path("results") / read[0].study.name / "comparison"
+    from bayesdep.reporting.comparison import write_comparison
+    from bayesdep.reporting.run_directory import refuse_unwritable
+
+    refuse_unwritable(directory)
+    for plan in read:
+        prepare(plan)
+    from bayesdep.criticism.compare import compare as rank
+
+    fits = {}
+    for plan in read:
+        _say(f"{plan.study.name}/{plan.name}: fitting")
+        fits[plan.name] = fit_plan(plan, **(quick_settings(plan) if quick else {}))
+    for name, fit in fits.items():
+        if not fit.gate.passed:
+            _complain(f"{name} {fit.gate.sentence}")
+    if not all(fit.gate.passed for fit in fits.values()):
+        return FAILED
+    try:
+        result = rank(fits)
+    except BadInput as refusal:  # the plans are good; what was asked of them is not
+        _complain(str(refusal))
+        return FAILED
+    write_comparison(result, {plan.name: plan.sha256 for plan in read}, directory)
+    from bayesdep.reporting.console import print_comparison
+
+    print_comparison(result)
+    typer.echo(f"Table and plot: {directory}")
+    return OK if result.reliable else FAILED
+
+
+@app.command(name="export")
+def export_run(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
+    format: Annotated[str, typer.Option("--format", help="csv, parquet, json, latex, html or xlsx.")],
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; by default estimands.<suffix> in the run.")
+    ] = None,
+) -> int:
+    """Write a run's estimands in another format."""
+    from bayesdep.reporting.export import FORMATS, SUFFIXES, export
+
+    if format not in FORMATS:
+        raise BadInput(f"--format '{format}' is not a format; {did_you_mean(format, FORMATS)}")
+    if not run_dir.is_dir():
+        raise BadInput(f"there is no run directory '{run_dir}'; give the one that bayesdep run printed")
+    from bayesdep.inference.fit import Fit
+
+    fit = Fit.load(run_dir / "posterior.nc")
+    written = export(fit, out or run_dir / f"estimands.{SUFFIXES[format]}", format=format)
+    typer.echo(str(written))
+    return OK if fit.gate.passed else FAILED
+
+
+@app.command()
+def datasets() -> int:
+    """List the published tables that ship with the package."""
+    from bayesdep.reporting.console import print_datasets
+
+    print_datasets()
+    return OK
+
+
+@app.command()
+def simulate(
+    name: Annotated[str, typer.Argument(help="Design; see the list that an unknown one prints.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same table.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write; the truth goes beside it as .truth.json.")],
+) -> int:
+    """Draw a synthetic data set from a study's design, with its truth."""
+    from bayesdep.data.simulate import simulate as draw
+    from bayesdep.reporting.export import write_simulated
+
+    if seed < 0:
+        raise BadInput(f"--seed {seed} is below zero; give a whole number of at least 0")
+    for path in write_simulated(draw(name, seed=seed), out):
+        typer.echo(str(path))
+    return OK
+
+
+def _read_all(paths: Sequence[Path]) -> "list[Plan]":
+    from bayesdep.plan import read_plan
+
+    read = [read_plan(path) for path in paths]
+    seen: dict[tuple[str, str], Path] = {}
+    for plan in read:
+        key = plan.study.name, plan.name
+        if key in seen:
+            raise BadInput(
+                f"plans '{seen[key]}' and '{plan.path}' would both be {'/'.join(key)}; rename a file or its study"
+            )
+        seen[key] = plan.path
+    return read
+
+
+def _run_one(plan: "Plan", out: Path | None, accept: bool, quick: bool, **sampling: Any) -> "Run":
+    from bayesdep.plan import quick as quick_settings
+    from bayesdep.plan import run_plan
+
+    if quick:
+        sampling = quick_settings(plan) | {k: v for k, v in sampling.items() if v is not None}
+    start = time.perf_counter()
+    done = run_plan(plan, out=out, accept_failed_gate=accept, **sampling)
+    verdict = "passed the gate" if done.fit.gate.passed else "FAILED THE GATE"
+    _say(f"{done.label}: {verdict} ({time.perf_counter() - start:.1f} s) -> {done.directory}")
+    return done
+
+
+def _gate_code(runs: "Sequence[Run]", accept: bool) -> int:
+    bad = [r for r in runs if not r.fit.gate.passed]
+    for r in bad:
+        _complain(f"{r.label} {r.fit.gate.sentence}; see {r.directory}")
+    return FAILED if bad and not accept else OK
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"bayesdep: {text}", err=True)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
+    raise SystemExit(TERMINATED)  # unwinds, so that half-written directories vanish
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    Parameters
+    ----------
+    arguments
+        Words after the command's name; by default the process's own.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [w for w in words if w != "--debug"]
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(words, standalone_mode=False) or OK
+    except BadInput as problem:
+        if debug:
+            traceback.print_exc()
+        _complain(str(problem))
+        code = BAD_INPUT
+    except KeyboardInterrupt:
+        _complain("interrupted; nothing was written")
+        code = INTERRUPTED
+    except SystemExit as ending:
+        if ending.code == TERMINATED:
+            _complain("terminated; nothing was written")
+        raise
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
+    except Exception as problem:  # the last line of defence: no traceback at the command line
+        usage = getattr(problem, "format_message", None)
+        if usage is not None:
+            _complain(f"{usage().rstrip('.')}; see bayesdep --help")
+            code = BAD_INPUT
+        else:
+            if debug:
+                traceback.print_exc()
+            kind = type(problem).__name__
+            _complain(
+                f"an error in bayesdep itself ({kind}: {str(problem).splitlines()[0] if str(problem) else ''}); "
+                "run again with --debug and report it"
+            )
+            code = FAILED
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

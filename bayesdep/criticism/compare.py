@@ -1,0 +1,133 @@
+"""Rank fits by leave-one-out, and refuse comparisons that mean nothing."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import arviz_stats
+import numpy as np
+import pandas as pd
+
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.fit import Fit
+
+GOOD_K = 0.7
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A ranking by expected log predictive density of left-out units.
+
+    Parameters
+    ----------
+    table
+        One row a fit, best first: ``model``, ``elpd``, ``se``, ``p_loo`` (effective parameters),
+        ``elpd_diff``, ``diff_se``, ``weight`` (stacking), ``worst_pareto_k``.
+    left_out
+        The unit left out.
+    units
+        How many there are.
+    """
+
+    table: pd.DataFrame
+    left_out: str
+    units: int
+
+    @property
+    def reliable(self) -> bool:
+        """Whether every Pareto k is below 0.7, so that importance sampling can be trusted."""
+        return bool((self.table["worst_pareto_k"] < GOOD_K).all())
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in one sentence."""
+        if not self.reliable:
+            bad = self.table.loc[self.table["worst_pareto_k"] >= GOOD_K, "model"]
+            return (
+                f"UNRELIABLE: Pareto k reaches {self.table['worst_pareto_k'].max():.2f} "
+                f"in {', '.join(bad)}, so leaving out one {self.left_out} changes the posterior too much to be "
+                "had by reweighting"
+            )
+        best, second = self.table["model"].iloc[0], self.table.iloc[1]
+        clear = abs(second["elpd_diff"]) > 2 * second["diff_se"]
+        verdict = (
+            "predicts best" if clear else "is ahead, but by less than two standard errors: no clear winner"
+        )
+        return f"{best} {verdict} (leaving out one {self.left_out} of {self.units} at a time)"
+
+
+def compare(fits: Mapping[str, Fit]) -> Comparison:
+    """Compare fits of the same data by PSIS leave-one-out (Vehtari, Gelman and Gabry 2017).
+
+    Parameters
+    ----------
+    fits
+        Two or more fits, by name.
+
+    Returns
+    -------
+    Comparison
+        The ranking.
+
+    Raises
+    ------
+    BadInput
+        When the fits leave out different units, see different rows, or put their outcome on different scales:
+        then the difference of their scores has no meaning.
+    """
+    if len(fits) < 2:
+        raise BadInput("a comparison needs two fits or more; give another plan")
+    (first, reference), *others = fits.items()
+    for name, other in others:
+        _refuse_nonsense(first, reference, name, other)
+    scores, worst = {}, {}
+    with warnings.catch_warnings():
+        # Pareto k is reported per fit in the table and decides `reliable`; arviz's warning repeats it.
+        warnings.filterwarnings("ignore", message=".*Pareto.*")
+        for name, fit in fits.items():
+            tree = fit.tree
+            scores[name] = arviz_stats.loo(
+                tree, pointwise=True, var_name=str(next(iter(tree["log_likelihood"].data_vars)))
+            )
+            worst[name] = float(np.max(scores[name].pareto_k))
+        ranked = arviz_stats.compare(scores, round_to="none")
+    table = pd.DataFrame(
+        {
+            "model": ranked.index,
+            "elpd": ranked["elpd"].to_numpy(float),
+            "se": ranked["se"].to_numpy(float),
+            "p_loo": ranked["p"].to_numpy(float),
+            "elpd_diff": ranked["elpd_diff"].to_numpy(float),
+            "diff_se": ranked["dse"].to_numpy(float),
+            "weight": ranked["weight"].to_numpy(float),
+            "worst_pareto_k": [worst[name] for name in ranked.index],
+        }
+    )
+    return Comparison(table, reference.model.left_out, scores[first].n_data_points)
+
+
+def _refuse_nonsense(first: str, one: Fit, second: str, other: Fit) -> None:
+    pair = f"{first} and {second} cannot be compared"
+    if one.model.left_out != other.model.left_out:
+        raise BadInput(
+            f"{pair}: one leaves out a {one.model.left_out}, the other a {other.model.left_out}; "
+            "compare fits with the same unit"
+        )
+    a, b = (f.tree["observed_data"].to_dataset() for f in (one, other))
+    if set(a.data_vars) != set(b.data_vars):
+        raise BadInput(
+            f"{pair}: their outcomes differ ({', '.join(map(str, a.data_vars))} against "
+            f"{', '.join(map(str, b.data_vars))}), and a density of one is no match for a probability of the other; "
+            "compare fits of the same outcome"
+        )
+    for name in a.data_vars:
+        x, y = a[name], b[name]
+        if x.shape != y.shape or any(
+            not np.array_equal(x[d].values, y[d].values) for d in x.dims if d in y.dims
+        ):
+            raise BadInput(f"{pair}: they saw different rows of '{name}'; fit both to the same table")
+        if x.dtype.kind != y.dtype.kind or not np.array_equal(x.values, y.values):
+            raise BadInput(
+                f"{pair}: '{name}' has different values in the two (another scale, or other data), so their "
+                "scores are in different units; compare fits of the same outcome"
+            )

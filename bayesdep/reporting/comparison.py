@@ -1,0 +1,63 @@
+"""A ranking leaves the house: its table and its plot."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from bayesdep.criticism.compare import Comparison
+from bayesdep.reporting.export import export
+from bayesdep.reporting.plots import BLUE, GREY, STYLE
+from bayesdep.reporting.report import png
+from bayesdep.reporting.run_directory import replacing
+
+
+def plot_comparison(comparison: Comparison) -> Figure:
+    """Draw each fit's distance to the best, with two standard errors of that difference.
+
+    Parameters
+    ----------
+    comparison
+        As :func:`bayesdep.compare` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Best on top.
+    """
+    table = comparison.table
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 0.9 + 0.32 * len(table)), layout="constrained")
+        axes = figure.add_subplot()
+        y = np.arange(len(table))[::-1]
+        difference = -table["elpd_diff"].abs()
+        axes.axvline(0, color=GREY, lw=0.8)
+        axes.errorbar(difference, y, xerr=2 * table["diff_se"], fmt="o", ms=4, color=BLUE)
+        axes.set_yticks(y, table["model"])
+        axes.set_ylim(-0.6, len(table) - 0.4)
+        axes.set_xlabel(
+            f"expected log predictive density against the best, leaving out one {comparison.left_out} (2 standard errors)"
+        )
+    return figure
+
+
+def write_comparison(comparison: Comparison, plans: Mapping[str, str], directory: Path) -> None:
+    """Write ``loo.csv``, ``loo.png`` and ``manifest.json``.
+
+    Parameters
+    ----------
+    comparison
+        The ranking.
+    plans
+        Hash of each plan's text, by name.
+    directory
+        Where they are to stand; an earlier comparison is replaced once these are whole.
+    """
+    with replacing(directory) as partial:
+        export(comparison.table, partial / "loo.csv")
+        (partial / "loo.png").write_bytes(png(plot_comparison(comparison)))
+        manifest = {"plans": dict(plans), "sentence": comparison.sentence, "reliable": comparison.reliable}
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

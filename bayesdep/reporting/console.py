@@ -1,0 +1,153 @@
+"""What the command line prints: ledgers, rankings and lists, in one screen."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bayesdep.criticism.compare import Comparison
+from bayesdep.data.published import datasets
+from bayesdep.inference.fit import Fit
+from bayesdep.reporting.export import export
+from bayesdep.reporting.report import ledger_in_words
+
+_COLOURS = {"yes": "green", "no": "red", "leans": "yellow"}
+
+
+class _Run(Protocol):
+    """What a run must have to be printed: its plan's names, its fit and its ledger."""
+
+    @property
+    def label(self) -> str: ...  # noqa: D102
+
+    @property
+    def fit(self) -> Fit: ...  # noqa: D102
+
+    @property
+    def ledger(self) -> pd.DataFrame | None: ...  # noqa: D102
+
+
+def _console() -> Console:
+    width = shutil.get_terminal_size((120, 40)).columns
+    return Console(width=max(width, 120) if "COLUMNS" not in os.environ else width, highlight=False)
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+
+
+def print_ledger(runs: Sequence[_Run]) -> None:
+    """Print published values beside posteriors, with notes at the foot.
+
+    Parameters
+    ----------
+    runs
+        Runs, in order; those without published numbers are passed over.
+    """
+    told = [run for run in runs if run.ledger is not None]
+    if not told:
+        return
+    notes: dict[str, int] = {}
+    blocks = [(run, _lines(run, notes)) for run in told]
+    headings = ("  Estimand", "Published", "Posterior (95% interval)", "Agrees", "Published in")
+    every = [headings, *(line for _, lines in blocks for line in lines)]
+    widths = [max(len(line[i]) for line in every) for i in range(4)]
+    console = _console()
+    console.print(Text(_padded(headings, widths), "bold"), soft_wrap=True)
+    for run, lines in blocks:
+        console.print(_title(run, lines), soft_wrap=True)
+        several = len({line[4] for line in lines}) > 1
+        for line in lines:
+            text = Text(_padded(line if several else line[:4], widths))
+            start = sum(widths[:3]) + 6
+            text.stylize(_COLOURS.get(line[3], ""), start, start + widths[3])
+            console.print(text, soft_wrap=True)
+    for note, number in notes.items():
+        console.print(f"({number}) {note}", markup=False, soft_wrap=True)
+
+
+def _lines(run: _Run, notes: dict[str, int]) -> list[tuple[str, ...]]:
+    assert run.ledger is not None
+    lines = []
+    for _, row in ledger_in_words(run.ledger).iterrows():
+        number = f" ({notes.setdefault(row['Note'], len(notes) + 1)})" if row["Note"] else ""
+        rest = (row[c] for c in ("Published", "Posterior", "Agrees", "Published in"))
+        lines.append((f"  {row['Estimand']}{number}", *rest))
+    return lines
+
+
+def _title(run: _Run, lines: list[tuple[str, ...]]) -> Text:
+    title = Text(run.label, "bold")
+    sources = {line[4] for line in lines}
+    if len(sources) == 1:
+        title.append(f"   {sources.pop()}", "not bold")
+    if run.fit.synthetic:
+        title.append("   SYNTHETIC DATA", "bold red")
+    if not run.fit.gate.passed:
+        title.append("   FAILED THE GATE", "bold red")
+    return title
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=False)).rstrip()
+
+
+def write_ledger(runs: Sequence[_Run], path: Path) -> Path:
+    """Write the ledgers of several runs as one table.
+
+    Parameters
+    ----------
+    runs
+        Runs, in order.
+    path
+        CSV file.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    parts = [
+        run.ledger.assign(plan=run.label, gate="passed" if run.fit.gate.passed else "failed")
+        for run in runs
+        if run.ledger is not None
+    ]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["plan"])
+    table.insert(0, "plan", table.pop("plan"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return export(table, path)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print a ranking.
+
+    Parameters
+    ----------
+    comparison
+        As :func:`bayesdep.compare` returns it.
+    """
+    table = _table()
+    for column in comparison.table:
+        table.add_column(str(column), justify="left" if column == "model" else "right")
+    for row in comparison.table.itertuples(index=False, name=None):
+        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row))
+    console = _console()
+    console.print(table)
+    console.print(comparison.sentence, markup=False)
+
+
+def print_datasets() -> None:
+    """Print the published tables that ship with the package."""
+    table = _table()
+    listed = datasets()
+    for column in listed:
+        table.add_column(str(column), overflow="fold")
+    for row in listed.itertuples(index=False, name=None):
+        table.add_row(*map(str, row))
+    _console().print(table)

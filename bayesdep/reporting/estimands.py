@@ -1,0 +1,354 @@
+"""Tidy tables of estimands and parameters: one row a number, with its uncertainty and units."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base import array_stats
+from scipy.optimize import minimize_scalar
+
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.diagnostics import diagnose
+from bayesdep.inference.fit import Fit, once_per_fit
+from bayesdep.models.story import ExactPosterior
+from bayesdep.models.parts.marginals import Marginal
+
+LEVEL = 0.95
+
+
+def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Summarise every estimand of a fit.
+
+    A number that is one over another (a number needed to treat) is summarised on the other's scale: its
+    interval may run through infinity, and then ``lower`` is the bound among negative and ``upper`` the bound
+    among positive values, the interval being everything outside them, as ``interval`` says (Altman 1998,
+    doi:10.1136/bmj.317.7168.1309). It has no mean or standard deviation.
+
+    Parameters
+    ----------
+    fit
+        Any fit. Where the draws are of an exact posterior, numbers that are known exactly replace theirs.
+    level
+        Probability of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``estimand``, one per dim, ``mean``, ``sd``, ``median``, ``lower``, ``upper`` (equal-tailed),
+        ``level``, ``prob_gt_0``, ``units``, ``hdi_lower``, ``hdi_upper``, ``null`` (value of no effect),
+        ``prob_gt_null``, ``interval`` (in words where it passes through infinity) and ``description``;
+        ``attrs["gate"]`` is the verdict and ``attrs["gate_passed"]`` whether it is good.
+
+    Raises
+    ------
+    BadInput
+        When the level is not between 0 and 1.
+    """
+    _check_level(level)
+    return _at_95(fit) if level == LEVEL else _summarise(fit, level)
+
+
+@once_per_fit
+def _at_95(fit: Fit) -> pd.DataFrame:
+    return _summarise(fit, LEVEL)
+
+
+def _summarise(fit: Fit, level: float) -> pd.DataFrame:
+    exact = fit.exact if fit.is_exact else None
+    known = dict(exact.marginals) if exact else {}
+    rows = []
+    for name, at, draws, attrs in _scalars(fit.estimands):
+        source = str(attrs.get("reciprocal_of", name))
+        summary = (
+            _of_marginal(known[source, at], level, attrs)
+            if (source, at) in known
+            else _of_draws(draws, level, attrs)
+        )
+        rows.append({"estimand": name, **dict(at), **summary})
+    table = _arrange(rows, _dims(fit.estimands))
+    table.attrs = {"gate": fit.gate.sentence, "gate_passed": fit.gate.passed, "synthetic": fit.synthetic}
+    return table
+
+
+def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL) -> pd.DataFrame:
+    """Summarise the exact posterior of a story that knows it, with no draws at all.
+
+    Parameters
+    ----------
+    fit_or_exact
+        A fit of such a story, or what its ``exact(data)`` returned.
+    level
+        Probability of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`summarise`, without units and descriptions.
+
+    Raises
+    ------
+    BadInput
+        When the story's posterior is not known.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
+    >>> exact = model.exact(model.prepare(bd.load("kiraly2017_fgf2_roc")))
+    >>> table = bd.summarise_exact(exact).set_index("estimand")
+    >>> table.loc[["sensitivity", "specificity"], "median"].round(3).to_list()
+    [0.784, 0.904]
+    """
+    _check_level(level)
+    exact = fit_or_exact.exact if isinstance(fit_or_exact, Fit) else fit_or_exact
+    if exact is None:
+        raise BadInput("the posterior of this story is not known exactly under these settings; use summarise")
+    rows = [
+        {"estimand": name, **dict(at), **_of_marginal(marginal, level, {})}
+        for (name, at), marginal in exact.marginals.items()
+    ]
+    dims = list(dict.fromkeys(dim for _, at in exact.marginals for dim, _ in at))
+    return _arrange(rows, dims)
+
+
+def summarise_parameters(fit: Fit) -> pd.DataFrame:
+    """Summarise every parameter, with its diagnostics.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``name``, one per dim, ``mean``, ``sd``, ``median``, ``q2.5``, ``q97.5``, ``hdi_lower``,
+        ``hdi_upper``, ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse`` (of the mean).
+    """
+    rows = []
+    for name, at, draws, _ in _scalars(fit.posterior):
+        lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975])
+        hdi = array_stats.hdi(draws.ravel(), prob=LEVEL)
+        r_hat, bulk, tail = diagnose(draws)
+        rows.append(
+            {
+                "name": name,
+                **dict(at),
+                "mean": draws.mean(),
+                "sd": draws.std(ddof=1),
+                "median": median,
+                "q2.5": lower,
+                "q97.5": upper,
+                "hdi_lower": hdi[0],
+                "hdi_upper": hdi[1],
+                "r_hat": r_hat,
+                "ess_bulk": bulk,
+                "ess_tail": tail,
+                "mcse": array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="mean"),
+            }
+        )
+    table = pd.DataFrame(rows)
+    table.attrs = {"gate": fit.gate.sentence, "gate_passed": fit.gate.passed, "synthetic": fit.synthetic}
+    return table
+
+
+@once_per_fit
+def oracle(fit: Fit) -> pd.DataFrame | None:
+    """Set a sampled posterior beside the exact one, in Monte Carlo standard errors.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        One row per estimand, coordinates and statistic (``mean``, ``sd``, ``q2.5``, ``q97.5``): ``sampled``,
+        ``exact``, ``mcse`` and ``z = (sampled - exact) / mcse``. None where nothing is known exactly, or
+        nothing was sampled.
+    """
+    exact = None if fit.is_exact else fit.exact
+    if exact is None:
+        return None
+    rows = []
+    for name, at, draws, _ in _scalars(fit.estimands):
+        marginal = exact.marginals.get((name, at))
+        if marginal is None:
+            continue
+        lower, upper = marginal.quantile(np.array([0.025, 0.975]))
+        sampled_lower, sampled_upper = np.quantile(draws, [0.025, 0.975])
+        for statistic, sampled, truth, how in (
+            ("mean", draws.mean(), marginal.mean, {"method": "mean"}),
+            ("sd", draws.std(ddof=1), marginal.sd, {"method": "sd"}),
+            ("q2.5", sampled_lower, lower, {"method": "quantile", "prob": 0.025}),
+            ("q97.5", sampled_upper, upper, {"method": "quantile", "prob": 0.975}),
+        ):
+            error = float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, **how))
+            rows.append(
+                {
+                    "estimand": name,
+                    "at": ", ".join(label for _, label in at),
+                    "statistic": statistic,
+                    "sampled": float(sampled),
+                    "exact": float(truth),
+                    "mcse": error,
+                    "z": (float(sampled) - float(truth)) / error,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise BadInput(f"level = {level!r}, but a probability between 0 and 1 is needed, such as 0.95")
+
+
+def _scalars(
+    draws: xr.Dataset,
+) -> Iterator[tuple[str, tuple[tuple[str, str], ...], np.ndarray, dict[str, Any]]]:
+    """Every scalar: name, coordinates, draws of shape (chain, draw) and attrs."""
+    for name, values in draws.data_vars.items():
+        dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
+        array = values.transpose("chain", "draw", *dims).values
+        for index in np.ndindex(*array.shape[2:]):
+            at = tuple((d, str(values[d].values[i])) for d, i in zip(dims, index, strict=True))
+            yield (
+                str(name),
+                at,
+                np.ascontiguousarray(array[(slice(None), slice(None), *index)], dtype=float),
+                values.attrs,
+            )
+
+
+def _dims(draws: xr.Dataset) -> list[str]:
+    return list(
+        dict.fromkeys(str(d) for v in draws.data_vars.values() for d in v.dims if d not in ("chain", "draw"))
+    )
+
+
+def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any]) -> dict[str, Any]:
+    tail = (1 - level) / 2
+    null = float(attrs.get("null", 0.0))
+    if "reciprocal_of" in attrs:
+        lower, median, upper = np.quantile(1 / draws, [tail, 0.5, 1 - tail])
+        return _through_infinity(lower, median, upper, float((draws > 0).mean()), level, attrs)
+    lower, median, upper = np.quantile(draws, [tail, 0.5, 1 - tail])
+    hdi_lower, hdi_upper = array_stats.hdi(draws.ravel(), prob=level)
+    return _row(
+        mean=draws.mean(),
+        sd=draws.std(ddof=1),
+        median=median,
+        lower=lower,
+        upper=upper,
+        level=level,
+        prob_gt_0=(draws > 0).mean(),
+        hdi_lower=hdi_lower,
+        hdi_upper=hdi_upper,
+        null=null,
+        prob_gt_null=(draws > null).mean(),
+        attrs=attrs,
+    )
+
+
+def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dict[str, Any]:
+    tail = (1 - level) / 2
+    null = float(attrs.get("null", 0.0))
+    lower, median, upper = marginal.quantile(np.array([tail, 0.5, 1 - tail]))
+    above_0 = 1 - float(marginal.cdf(0.0))
+    if "reciprocal_of" in attrs:
+        return _through_infinity(lower, median, upper, above_0, level, attrs)
+    hdi_lower, hdi_upper = _shortest(marginal, level)
+    return _row(
+        mean=marginal.mean,
+        sd=marginal.sd,
+        median=median,
+        lower=lower,
+        upper=upper,
+        level=level,
+        prob_gt_0=above_0,
+        hdi_lower=hdi_lower,
+        hdi_upper=hdi_upper,
+        null=null,
+        prob_gt_null=1 - float(marginal.cdf(null)),
+        attrs=attrs,
+    )
+
+
+def _shortest(marginal: Marginal, level: float) -> tuple[float, float]:
+    """The shortest interval of a unimodal distribution: found coarsely, then refined."""
+    starts = (1 - level) * (1 - np.cos(np.linspace(0, np.pi, 41)[1:-1])) / 2  # crowding towards both tails
+
+    def width(start: np.ndarray) -> np.ndarray:
+        lower, upper = marginal.quantile(np.stack([start, start + level]))
+        return np.asarray(upper - lower)
+
+    coarse = int(np.argmin(width(starts)))
+    around = starts[max(coarse - 1, 0)], starts[min(coarse + 1, len(starts) - 1)]
+    best = minimize_scalar(lambda start: float(width(np.array(start))), bounds=around, method="bounded").x
+    lower, upper = marginal.quantile(np.array([best, best + level]))
+    return float(lower), float(upper)
+
+
+def _through_infinity(
+    lower: float, median: float, upper: float, above_0: float, level: float, attrs: dict[str, Any]
+) -> dict[str, Any]:
+    """Turn an interval of x into one of 1/x, which may pass through infinity."""
+    if lower < 0 < upper:
+        bounds = 1 / lower, 1 / upper
+        words = f"harm {-bounds[0]:.1f} to ∞ to benefit {bounds[1]:.1f}"
+    else:
+        bounds = 1 / upper, 1 / lower
+        words = (
+            f"benefit {bounds[0]:.1f} to {bounds[1]:.1f}"
+            if lower > 0
+            else f"harm {-bounds[1]:.1f} to {-bounds[0]:.1f}"
+        )
+    return _row(
+        mean=np.nan,
+        sd=np.nan,
+        median=1 / median,
+        lower=bounds[0],
+        upper=bounds[1],
+        level=level,
+        prob_gt_0=above_0,
+        hdi_lower=np.nan,
+        hdi_upper=np.nan,
+        null=0.0,
+        prob_gt_null=above_0,
+        interval=words,
+        attrs=attrs,
+    )
+
+
+def _row(*, attrs: dict[str, Any], interval: str = "", **numbers: Any) -> dict[str, Any]:
+    row = {name: float(value) for name, value in numbers.items()}
+    return row | {
+        "interval": interval,
+        "units": str(attrs.get("units", "")),
+        "description": str(attrs.get("description", "")),
+    }
+
+
+_ORDER = (
+    "mean",
+    "sd",
+    "median",
+    "lower",
+    "upper",
+    "level",
+    "prob_gt_0",
+    "units",
+    "hdi_lower",
+    "hdi_upper",
+    "null",
+)
+
+
+def _arrange(rows: list[dict[str, Any]], dims: list[str]) -> pd.DataFrame:
+    columns = ["estimand", *dims, *_ORDER, "prob_gt_null", "interval", "description"]
+    table = pd.DataFrame(rows).reindex(columns=columns)
+    table[dims] = table[dims].fillna("")
+    return table

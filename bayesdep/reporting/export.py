@@ -1,0 +1,242 @@
+"""Tables in the formats that journals, R and spreadsheets read."""
+
+import html
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.simulate import Simulated
+from bayesdep.inference.fit import Fit
+from bayesdep.reporting.estimands import summarise
+
+
+def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: str | None = None) -> Path:
+    """Write the estimands of a fit, or any table that this package made, to one file.
+
+    A table from a fit that failed the gate, or from synthetic data, says so in the first thing its format
+    lets a reader see: a first line (csv, latex, html), a first key (json), a first row (xlsx), a first column
+    (parquet).
+
+    Parameters
+    ----------
+    what
+        A fit, whose estimands are summarised, or a table.
+    path
+        The file; an existing one is replaced only by a complete one.
+    format
+        ``"csv"``, ``"parquet"``, ``"json"``, ``"latex"``, ``"html"`` or ``"xlsx"``; by default the path's suffix.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    BadInput
+        When the format is unknown, or the file cannot be written.
+    """
+    path = Path(path)
+    name = format or {"tex": "latex", "htm": "html"}.get(path.suffix[1:].lower(), path.suffix[1:].lower())
+    if name not in FORMATS:
+        raise BadInput(f"there is no export format '{name}'; {did_you_mean(name, FORMATS)}")
+    table = summarise(what) if isinstance(what, Fit) else what
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        _WRITERS[name](table, _warning(table), partial)
+        partial.replace(path)
+    except OSError as problem:
+        raise BadInput(
+            f"'{path}' cannot be written ({problem.strerror or problem}); choose another place"
+        ) from None
+    except ModuleNotFoundError as problem:
+        raise BadInput(f"format '{name}' needs the package {problem.name}; install bayesdep[excel]") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def journal_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return estimands as a manuscript shows them: one line each, rounded to what the interval can carry.
+
+    Parameters
+    ----------
+    table
+        As :func:`bayesdep.summarise` returns it; any other table is returned as it is, rounded.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``Estimand``, ``Median``, ``95% interval``, ``P(> null)`` and ``Units``, all text.
+    """
+    if "estimand" not in table or "prob_gt_null" not in table:
+        return table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else v)
+    dims = [c for c in table.columns[1:] if c not in _NUMBERS]
+    level = f"{100 * table['level'].iloc[0]:g}%"
+    rows = []
+    for _, row in table.iterrows():
+        at = ", ".join(str(row[d]) for d in dims if row[d] != "")
+        digits = _digits(row["lower"], row["upper"])
+        interval = row["interval"] or f"{_round(row['lower'], digits)} to {_round(row['upper'], digits)}"
+        rows.append(
+            {
+                "Estimand": f"{row['estimand']}[{at}]" if at else row["estimand"],
+                "Median": _round(row["median"], digits),
+                f"{level} interval": interval,
+                "P(> null)": _probability(row["prob_gt_null"]) if _has_null(row) else "",
+                "Units": row["units"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]:
+    """Write a synthetic table as CSV and its truth beside it as JSON.
+
+    Parameters
+    ----------
+    made
+        As :func:`bayesdep.simulate` returns it.
+    path
+        The CSV file; the truth goes to the same name with ``.truth.json``.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The two files.
+
+    Raises
+    ------
+    BadInput
+        When one cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".csv":
+        raise BadInput(f"--out '{path}' is not a .csv file; simulated tables are written as CSV")
+    truth = path.with_suffix(".truth.json")
+    about = {"synthetic": True, "title": made.table.attrs["title"], "truth": made.truth}
+    try:
+        truth.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        made.table.to_csv(path, index=False)  # its column `origin` says that it is synthetic
+    except OSError as problem:
+        truth.unlink(missing_ok=True)
+        raise BadInput(
+            f"'{path}' cannot be written ({problem.strerror or problem}); choose another place"
+        ) from None
+    return [path, truth]
+
+
+_NUMBERS = {
+    *(
+        "mean",
+        "sd",
+        "median",
+        "lower",
+        "upper",
+        "level",
+        "prob_gt_0",
+        "units",
+        "hdi_lower",
+        "hdi_upper",
+        "null",
+    ),
+    *("prob_gt_null", "interval", "description"),
+}
+
+
+def _has_null(row: "pd.Series[Any]") -> bool:
+    """Whether the posterior has any business on both sides of the null: a risk or a spread has none."""
+    return bool(0 < row["prob_gt_null"] < 1 or row["null"] != 0)
+
+
+def _digits(lower: float, upper: float) -> int:
+    """Decimals such that the interval's width shows two significant digits."""
+    width = abs(upper - lower)
+    if not np.isfinite(width) or width == 0:
+        return 2
+    return int(np.clip(1 - np.floor(np.log10(width)), 0, 6))
+
+
+def _round(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) and abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _probability(p: float) -> str:
+    return "> 0.999" if p > 0.999 else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _warning(table: pd.DataFrame) -> str:
+    parts = []
+    if not table.attrs.get("gate_passed", True):
+        parts.append(table.attrs["gate"])
+    if table.attrs.get("synthetic", False):
+        parts.append("SYNTHETIC DATA")
+    return "; ".join(parts)
+
+
+def _csv(table: pd.DataFrame, warning: str, path: Path) -> None:
+    first = f"# {warning}\n" if warning else ""
+    path.write_text(first + table.to_csv(index=False), encoding="utf-8")
+
+
+def _parquet(table: pd.DataFrame, warning: str, path: Path) -> None:
+    if warning:
+        table = table.copy()
+        table.insert(0, "warning", warning)
+    table.to_parquet(path, index=False)  # the attrs, gate included, travel in the file's metadata
+
+
+def _json(table: pd.DataFrame, warning: str, path: Path) -> None:
+    first = {"warning": warning} if warning else {}
+    rows = [{k: _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+    text = json.dumps({**first, **table.attrs, "rows": rows}, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null, and text."""
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None if np.isnan(value) else str(float(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _latex(table: pd.DataFrame, warning: str, path: Path) -> None:
+    styled = journal_table(table).style.hide(axis="index").format(escape="latex")
+    text = styled.to_latex(hrules=True, column_format="l" * styled.columns.size)
+    if warning:
+        escaped = warning.replace("%", r"\%").replace("_", r"\_")
+        text = f"% {warning}\n\\textbf{{{escaped}}}\\par\n{text}"
+    path.write_text(text, encoding="utf-8")
+
+
+def _html(table: pd.DataFrame, warning: str, path: Path) -> None:
+    body = journal_table(table).to_html(index=False, border=0, classes="bayesdep")
+    notice = f'<p class="warning"><strong>{html.escape(warning)}</strong></p>\n' if warning else ""
+    path.write_text(notice + body + "\n", encoding="utf-8")
+
+
+def _xlsx(table: pd.DataFrame, warning: str, path: Path) -> None:
+    with pd.ExcelWriter(path, engine="openpyxl") as writer:
+        table.replace([np.inf, -np.inf], ["inf", "-inf"]).to_excel(
+            writer, sheet_name="estimands", index=False, startrow=1 if warning else 0
+        )
+        if warning:
+            writer.sheets["estimands"].cell(1, 1, warning)
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, str, Path], None]] = {
+    "csv": _csv,
+    "parquet": _parquet,
+    "json": _json,
+    "latex": _latex,
+    "html": _html,
+    "xlsx": _xlsx,
+}
+FORMATS = tuple(_WRITERS)
+SUFFIXES = {name: {"latex": "tex"}.get(name, name) for name in FORMATS}

@@ -1,0 +1,184 @@
+"""The ledger: published numbers beside the posterior."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+import xarray as xr
+
+from bayesdep.data.errors import BadInput, did_you_mean
+
+_SURE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published number that an estimand is set beside.
+
+    Parameters
+    ----------
+    estimand
+        Name of the estimand.
+    source
+        Where the number was published, to the page or table.
+    at
+        The estimand's coordinates, label by dim.
+    value, lower, upper
+        The number and its interval, as far as published.
+    direction
+        ``"above"`` or ``"below"``: a published claim that the estimand is on that side of its null value.
+    p
+        The published P value of that claim.
+    statistic
+        Which number of the posterior stands beside it: ``"median"`` or ``"mean"``.
+    units
+        Units of the published number.
+    scale
+        The published number's own scale, when it is another than the estimand's: then the two are shown
+        together but not judged.
+    note
+        What a reader must know about the published number.
+    """
+
+    estimand: str
+    source: str
+    at: Mapping[str, str] = field(default_factory=dict)
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    direction: Literal["above", "below"] | None = None
+    p: float | None = None
+    statistic: Literal["median", "mean"] = "median"
+    units: str = ""
+    scale: str = ""
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """The estimand with its coordinates."""
+        return self.estimand + (f"[{', '.join(self.at.values())}]" if self.at else "")
+
+
+def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
+    """Refuse published rows that name no estimand, or no coordinate of one.
+
+    Parameters
+    ----------
+    rows
+        The plan's published numbers.
+    estimands
+        The story's estimands, from any draws.
+
+    Raises
+    ------
+    BadInput
+        Naming the row and the nearest name.
+    """
+    for i, row in enumerate(rows, start=1):
+        place = f"[[published]] row {i}"
+        if row.estimand not in estimands:
+            raise BadInput(
+                f"{place}: there is no estimand '{row.estimand}'; {did_you_mean(row.estimand, map(str, estimands.data_vars))}"
+            )
+        values = estimands[row.estimand]
+        dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
+        for dim in dims:
+            if dim not in row.at and values.sizes[dim] > 1:
+                raise BadInput(
+                    f"{place}: '{row.estimand}' has a value for each {dim}; add at = {{ {dim} = \"...\" }}"
+                )
+        for dim, label in row.at.items():
+            if dim not in dims:
+                raise BadInput(
+                    f"{place}: '{row.estimand}' has no dim '{dim}'; {did_you_mean(dim, dims) if dims else 'remove it'}"
+                )
+            known = [str(v) for v in values[dim].values]
+            if label not in known:
+                raise BadInput(
+                    f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, known)}"
+                )
+        if row.value is None and row.lower is None and row.upper is None and row.direction is None:
+            raise BadInput(
+                f"{place}: nothing is published about '{row.estimand}'; give value, lower and upper, or direction"
+            )
+
+
+def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
+    """Set published numbers beside the posterior.
+
+    Parameters
+    ----------
+    rows
+        Published numbers, checked by :func:`refuse_unknown`.
+    summary
+        As :func:`bayesdep.summarise` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per published number: ``estimand``, ``published``, ``published_lower``, ``published_upper``,
+        ``published_as`` (in words), ``posterior``, ``lower``, ``upper``, ``prob`` (of the published direction),
+        ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``source`` and ``note``.
+        ``agrees`` is "yes" when the published number is inside the posterior interval (an interval: when it holds
+        the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
+        probability is above one half; "other scale" when not comparable; otherwise "no".
+    """
+    found = []
+    for row in rows:
+        here = summary[summary["estimand"] == row.estimand]
+        for dim, label in row.at.items():
+            here = here[here[dim] == label]
+        mine = here.iloc[0]
+        above = float(mine["prob_gt_null"])
+        prob = {"above": above, "below": 1 - above, None: None}[row.direction]
+        found.append(
+            {
+                "estimand": row.label,
+                "published": row.value,
+                "published_lower": row.lower,
+                "published_upper": row.upper,
+                "published_as": _in_words(row, mine["null"]),
+                "posterior": mine[row.statistic],
+                "lower": mine["lower"],
+                "upper": mine["upper"],
+                "prob": prob,
+                "interval": mine["interval"],
+                "units": mine["units"],
+                "agrees": _verdict(row, mine, prob),
+                "source": f"{row.source}: {row.scale}" if row.scale else row.source,
+                "note": row.note,
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def _in_words(row: Published, null: float) -> str:
+    parts = []
+    if row.value is not None:
+        parts.append(f"{row.value:g}")
+    if row.lower is not None and row.upper is not None:
+        parts.append(f"({row.lower:g}, {row.upper:g})")
+    elif row.lower is not None or row.upper is not None:
+        parts.append(f"from {row.lower:g}" if row.lower is not None else f"to {row.upper:g}")
+    if row.direction is not None:
+        side = {"above": ">", "below": "<"}[row.direction]
+        parts.append(f"{side} {null:g}" + (f", P {row.p:g}" if row.p is not None else ""))
+    return " ".join(parts)
+
+
+def _verdict(row: Published, mine: "pd.Series[Any]", prob: float | None) -> str:
+    if row.scale:
+        return "other scale"
+    if prob is not None:
+        return "yes" if prob >= _SURE else "leans" if prob > 0.5 else "no"
+    if row.value is None:
+        lower = row.lower if row.lower is not None else -float("inf")
+        upper = row.upper if row.upper is not None else float("inf")
+        return "yes" if lower <= mine[row.statistic] <= upper else "no"
+    outside = mine["lower"] < 0 < mine["upper"] and bool(mine["interval"])  # an interval through infinity
+    if outside:
+        inside = row.value <= mine["lower"] or row.value >= mine["upper"]
+    else:
+        inside = mine["lower"] <= row.value <= mine["upper"]
+    return "yes" if inside else "no"

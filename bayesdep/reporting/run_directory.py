@@ -1,0 +1,154 @@
+"""What a run leaves on disk: complete, or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayesdep.criticism.checks import check
+from bayesdep.criticism.sensitivity import sensitivity
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.fit import Fit
+from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
+from bayesdep.reporting.export import export
+from bayesdep.reporting.report import figures_of, png, report
+
+_MARK = "manifest.json"  # what makes a directory one of ours, and so replaceable
+
+
+def refuse_unwritable(directory: Path) -> None:
+    """Refuse, before any sampling, a directory that a run could not be written to.
+
+    Parameters
+    ----------
+    directory
+        Where the run is to go.
+
+    Raises
+    ------
+    BadInput
+        When it holds something else, or its parent cannot be written to.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise BadInput(f"--out '{directory}' is a file; give a directory")
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / _MARK).is_file():
+        raise BadInput(
+            f"--out '{directory}' is not empty and is no earlier run; give an empty or new directory"
+        )
+    parent = directory.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise BadInput(
+            f"'{parent}' is not writable, so '{directory}' cannot be made there; give another with --out"
+        )
+
+
+@contextmanager
+def replacing(directory: Path) -> Iterator[Path]:
+    """Give a fresh directory to write to, and put it in place only when the block ends well.
+
+    Parameters
+    ----------
+    directory
+        Where the result is to stand; an earlier one is replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        The directory to write to. It vanishes when the block raises, whatever it raises.
+    """
+    directory = directory.absolute()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    old = directory.with_name(f".{directory.name}.{os.getpid()}.old")
+    partial.mkdir()
+    try:
+        yield partial
+        if directory.exists():
+            directory.rename(old)
+        try:
+            partial.rename(directory)
+        except OSError:
+            if old.exists():
+                old.rename(directory)
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_run(
+    fit: Fit,
+    directory: Path,
+    *,
+    title: str,
+    question: str,
+    plan: Mapping[str, Any],
+    ledger: pd.DataFrame | None,
+) -> None:
+    """Write every file of a run.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    directory
+        Where the run is to stand; an earlier run there is replaced once this one is whole.
+    title, question
+        For the report.
+    plan
+        ``text`` and ``sha256`` of the plan, for the manifest.
+    ledger
+        Published numbers beside the posterior, if the plan has any.
+    """
+    with replacing(directory) as partial:
+        fit.save(partial / "posterior.nc")
+        export(summarise_parameters(fit), partial / "summary.csv")
+        export(summarise(fit), partial / "estimands.csv")
+        if ledger is not None:
+            ledger.attrs = {
+                "gate": fit.gate.sentence,
+                "gate_passed": fit.gate.passed,
+                "synthetic": fit.synthetic,
+            }
+            export(ledger, partial / "ledger.csv")
+        images = {name: png(figure) for name, figure in figures_of(fit).items()}
+        (partial / "figures").mkdir()
+        for name, image in images.items():
+            (partial / "figures" / f"{name}.png").write_bytes(image)
+        report(
+            fit,
+            partial / "report.html",
+            title=title,
+            question=question,
+            plan_text=plan["text"],
+            ledger=ledger,
+            figures=images,
+        )
+        _json(partial / "diagnostics.json", _diagnostics(fit))
+        _json(partial / _MARK, _manifest(fit, plan))
+
+
+def _diagnostics(fit: Fit) -> dict[str, Any]:
+    exact = oracle(fit)
+    return {
+        **fit.gate.to_dict(),
+        "checks": check(fit).to_dict("records"),
+        "sensitivity": sensitivity(fit).to_dict("records"),
+        "oracle": None if exact is None else exact.to_dict("records"),
+    }
+
+
+def _manifest(fit: Fit, plan: Mapping[str, Any]) -> dict[str, Any]:
+    data = {key: fit.data.attrs[key] for key in ("source", "title", "citation", "sha256", "left_out")}
+    return {"plan": dict(plan), "data": {**data, "synthetic": fit.synthetic}, **fit.manifest}
+
+
+def _json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

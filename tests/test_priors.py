@@ -1,0 +1,214 @@
+"""Priors: the densities of scipy and PyMC agree, messages help, and a plan's form round-trips."""
+
+import math
+
+import numpy as np
+import pymc as pm
+import pytest
+from scipy import stats
+
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.evaluate import from_prior, value_of
+from bayesdep.models.counts import Counts
+from bayesdep.models.meta import Meta
+from bayesdep.models.parts.priors import _FAMILIES, Prior, fill_slots, parse_prior
+
+EXAMPLES = {
+    "Normal": Prior("Normal", mu=-0.3, sigma=1.7),
+    "StudentT": Prior("StudentT", nu=4, mu=0.5, sigma=0.8),
+    "Cauchy": Prior("Cauchy", alpha=-1, beta=2.5),
+    "HalfNormal": Prior("HalfNormal", sigma=0.5),
+    "HalfCauchy": Prior("HalfCauchy", beta=0.5),
+    "Exponential": Prior("Exponential", lam=3.0),
+    "Gamma": Prior("Gamma", alpha=2, beta=0.1),
+    "LogNormal": Prior("LogNormal", mu=-1.2, sigma=0.9),
+    "Uniform": Prior("Uniform", lower=-2, upper=0.5),
+    "Beta": Prior("Beta", alpha=0.5, beta=3),
+}
+
+# The density as a textbook prints it, with the names PyMC gives the parameters: independent of scipy's own
+# parameterisation, which is what is easily got wrong.
+TEXTBOOK = {
+    "Normal": lambda x, mu, sigma: (
+        np.exp(-((x - mu) ** 2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
+    ),
+    "StudentT": lambda x, nu, mu, sigma: (
+        math.gamma((nu + 1) / 2)
+        / (math.gamma(nu / 2) * math.sqrt(nu * math.pi) * sigma)
+        * (1 + ((x - mu) / sigma) ** 2 / nu) ** (-(nu + 1) / 2)
+    ),
+    "Cauchy": lambda x, alpha, beta: 1 / (math.pi * beta * (1 + ((x - alpha) / beta) ** 2)),
+    "HalfNormal": lambda x, sigma: math.sqrt(2 / math.pi) / sigma * np.exp(-(x**2) / (2 * sigma**2)),
+    "HalfCauchy": lambda x, beta: 2 / (math.pi * beta * (1 + (x / beta) ** 2)),
+    "Exponential": lambda x, lam: lam * np.exp(-lam * x),
+    "Gamma": lambda x, alpha, beta: beta**alpha / math.gamma(alpha) * x ** (alpha - 1) * np.exp(-beta * x),
+    "LogNormal": lambda x, mu, sigma: (
+        np.exp(-((np.log(x) - mu) ** 2) / (2 * sigma**2)) / (x * sigma * math.sqrt(2 * math.pi))
+    ),
+    "Uniform": lambda x, lower, upper: np.full_like(x, 1 / (upper - lower)),
+    "Beta": lambda x, alpha, beta: (
+        math.gamma(alpha + beta)
+        / (math.gamma(alpha) * math.gamma(beta))
+        * x ** (alpha - 1)
+        * (1 - x) ** (beta - 1)
+    ),
+}
+
+
+def test_every_family_has_an_example_here():
+    assert set(EXAMPLES) == set(TEXTBOOK) == set(_FAMILIES)
+
+
+@pytest.mark.parametrize("prior", EXAMPLES.values(), ids=EXAMPLES)
+def test_scipy_and_pymc_density_equal_the_textbook(prior):
+    grid = prior.scipy.ppf(np.linspace(0.001, 0.999, 41))
+    textbook = np.log(TEXTBOOK[prior.dist](grid, **dict(prior.parameters)))
+    with pm.Model():
+        rv = prior.rv("x")
+    of_pymc = value_of(pm.logp(rv, grid))
+    # 1e-10: gamma functions in double precision, a few hundred units in the last place
+    np.testing.assert_allclose(prior.scipy.logpdf(grid), textbook, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(of_pymc - of_pymc[0], textbook - textbook[0], rtol=1e-10, atol=1e-10)
+    # PyMC computes the log(2) of a half-Cauchy in single precision (half a unit in its last place is 3e-8): a constant
+    np.testing.assert_allclose(of_pymc, textbook, rtol=0, atol=3e-8 if prior.dist == "HalfCauchy" else 1e-10)
+
+
+@pytest.mark.parametrize("prior", EXAMPLES.values(), ids=EXAMPLES)
+def test_pymc_draws_follow_the_scipy_distribution(prior):
+    with pm.Model(coords={"study": range(3)}):
+        rv = prior.rv("x", dims="study")
+    (drawn,) = from_prior([rv], 1000, seed=20)
+    assert drawn.shape == (1000, 3)
+    assert stats.kstest(drawn.ravel(), prior.scipy.cdf).pvalue > 1e-4  # ten tests: false alarm 1 in 1000
+
+
+@pytest.mark.parametrize("prior", EXAMPLES.values(), ids=EXAMPLES)
+def test_interval_holds_95_percent(prior):
+    lower, upper = prior.interval
+    assert prior.scipy.cdf(upper) - prior.scipy.cdf(lower) == pytest.approx(0.95, abs=1e-12)
+    if prior.dist in ("HalfNormal", "HalfCauchy", "Exponential"):
+        assert lower == 0
+
+
+@pytest.mark.parametrize("prior", EXAMPLES.values(), ids=EXAMPLES)
+def test_a_prior_round_trips_through_its_plan_form(prior):
+    assert parse_prior("x", prior.to_dict()) == prior
+    assert parse_prior("x", prior) is prior
+
+
+def test_parameters_are_kept_in_the_familys_order_so_that_equal_priors_are_equal():
+    assert Prior("Normal", sigma=2, mu=1) == Prior("Normal", mu=1, sigma=2)
+    assert hash(Prior("Normal", sigma=2, mu=1)) == hash(Prior("Normal", mu=1, sigma=2))
+    assert repr(Prior("Normal", sigma=2, mu=1)) == "Normal(mu=1, sigma=2)"
+    assert Prior("Normal", sigma=2, mu=1)["sigma"] == 2
+
+
+def test_hyperparameters_are_shared_variables_not_constants():
+    from pytensor.compile.sharedvalue import SharedVariable
+    from pytensor.graph.traversal import graph_inputs
+
+    with pm.Model():
+        rv = Prior("Normal", mu=3, sigma=4).rv("x")
+    shared = [v for v in graph_inputs([rv]) if isinstance(v, SharedVariable) and str(v.name).startswith("x.")]
+    assert {v.name: float(v.get_value()) for v in shared} == {"x.mu": 3.0, "x.sigma": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dist": "Norml", "mu": 0, "sigma": 1}, "no distribution 'Norml'; did you mean 'Normal'"),
+        ({"dist": "halfnormal", "sigma": 1}, "did you mean 'HalfNormal'"),
+        ({"dist": "Zzz"}, "known: Beta, Cauchy, Exponential"),
+        ({"dist": "Normal", "mu": 0, "sd": 1}, "no parameter 'sd'; "),
+        ({"dist": "Normal", "mu": 0, "sigm": 1}, "no parameter 'sigm'; did you mean 'sigma'"),
+        ({"dist": "Normal", "mu": 0}, "'sigma' is missing; give mu and sigma"),
+        ({"dist": "Normal", "mu": math.nan, "sigma": 1}, "mu = nan, but it must be a finite number"),
+        ({"dist": "Normal", "mu": 0, "sigma": math.inf}, "sigma = inf, but it must be a finite number"),
+        ({"dist": "Normal", "mu": "0", "sigma": 1}, "mu = '0', but it must be a finite number"),
+        ({"dist": "Normal", "mu": True, "sigma": 1}, "mu = True, but it must be a finite number"),
+        ({"dist": "Normal", "mu": 0, "sigma": 0}, "sigma = 0, but it must be above zero"),
+        ({"dist": "Gamma", "alpha": 2, "beta": -0.1}, "beta = -0.1, but it must be above zero"),
+        ({"dist": "Uniform", "lower": 1, "upper": 1}, "lower = 1 is not below upper = 1; swap them"),
+        ({"dist": "Uniform", "lower": 2, "upper": 1}, "lower = 2 is not below upper = 1; swap them"),
+    ],
+)
+def test_an_impossible_prior_gives_one_helpful_sentence(arguments, message):
+    with pytest.raises(BadInput) as raised:
+        parse_prior("tau", arguments)
+    text = str(raised.value)
+    assert message in text
+    assert text.startswith("priors.tau: ")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, family in _FAMILIES.items() if any(family.parameters.values())]
+)
+def test_every_scale_parameter_must_be_above_zero(name):
+    for parameter, positive in _FAMILIES[name].parameters.items():
+        changed = dict(EXAMPLES[name].parameters) | {parameter: -1}
+        if positive:
+            with pytest.raises(BadInput, match=f"{name} prior: {parameter} = -1, but it must be above zero"):
+                Prior(name, **changed)
+        else:
+            assert Prior(name, **changed)[parameter] == -1
+
+
+@pytest.mark.parametrize("value", [3, "Normal", {"mu": 0, "sigma": 1}, {"dist": 3}, None])
+def test_a_prior_that_is_no_table_is_shown_how_to_write_one(value):
+    with pytest.raises(
+        BadInput, match=r'priors\.mu is .*; write it as \{ dist = "Normal", mu = 0, sigma = 1 \}'
+    ):
+        parse_prior("mu", value)
+
+
+def test_an_unknown_slot_suggests_the_nearest():
+    with pytest.raises(
+        BadInput, match=r"priors\.effect_s: the model has no such parameter; did you mean 'effect_sd'"
+    ):
+        Counts(control="placebo", priors={"effect_s": Prior("HalfNormal", sigma=1)})
+
+
+@pytest.mark.parametrize("missing", ["mu", "tau"])
+def test_a_raw_difference_has_no_default_prior(missing):
+    given = {"mu": Prior("Normal", mu=0, sigma=10), "tau": Prior("HalfNormal", sigma=5)}
+    del given[missing]
+    with pytest.raises(
+        BadInput, match=rf"priors\.{missing} is missing: .*MADRS points.*give a prior in those units"
+    ):
+        Meta(measure="difference", units="MADRS points", priors=given)
+
+
+@pytest.mark.parametrize(
+    ("slot", "prior", "allowed"),
+    [
+        ("tau", Prior("Normal", mu=0, sigma=1), False),
+        ("tau", Prior("Uniform", lower=-0.1, upper=1), False),
+        ("tau", Prior("Uniform", lower=0, upper=10), True),
+        ("tau", Prior("LogNormal", mu=-2, sigma=1), True),
+        ("tau", Prior("Beta", alpha=1, beta=1), True),
+        ("mu", Prior("HalfNormal", sigma=1), True),
+        ("mu", Prior("Cauchy", alpha=0, beta=1), True),
+    ],
+)
+def test_a_replacement_must_stay_inside_the_parameters_support(slot, prior, allowed):
+    if allowed:
+        assert Meta(measure="standardised-difference", priors={slot: prior}).priors[slot] == prior
+    else:
+        with pytest.raises(BadInput, match=rf"priors\.{slot}: .* reaches outside values from zero up"):
+            Meta(measure="standardised-difference", priors={slot: prior})
+
+
+def test_a_probability_needs_a_prior_between_0_and_1():
+    with pytest.raises(
+        BadInput, match=r"priors\.risk: HalfNormal\(sigma=1\) reaches outside values between 0 and 1"
+    ):
+        Counts(control="placebo", pooling="none", priors={"risk": Prior("HalfNormal", sigma=1)})
+
+
+def test_slots_are_filled_in_their_own_order_with_defaults_for_the_rest():
+    slots = Counts(control="placebo").slots
+    filled = fill_slots(slots, {"effect_sd": {"dist": "HalfCauchy", "beta": 0.5}})
+    assert list(filled) == list(slots)
+    assert filled["effect_sd"] == Prior("HalfCauchy", beta=0.5)
+    assert filled["baseline_sd"] == slots["baseline_sd"].default
