@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.report import report as report
 
 __version__ = "0.1.0"
-__all__ = sorted(_PUBLIC)  # noqa: PLE0605  (a list of names all the same)
+__all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

@@ -35,9 +35,7 @@ _Seed = Annotated[int | None, typer.Option(help="Seed of the sampler, instead of
 _Quick = Annotated[bool, typer.Option("--quick", help="At most 500 draws and 500 tuning draws per chain.")]
 _Accept = Annotated[
     bool,
-    typer.Option(
-        "--accept-failed-gate", help="Write a fit that fails the gate as if it were good, and exit 0."
-    ),
+    typer.Option("--accept-failed-gate", help="Write a fit that fails the gate as if it were good, and exit 0."),
 ]
 _Models = Annotated[Path, typer.Option(help="Folder of plans.")]
 
@@ -55,9 +53,7 @@ def run(
 ) -> int:
     """Fit plans and write their run directories: posterior, tables, figures, report."""
     if out is not None and len(plans) > 1:
-        raise BadInput(
-            f"--out '{out}' can hold one run, but {len(plans)} plans are given; run them one by one"
-        )
+        raise BadInput(f"--out '{out}' can hold one run, but {len(plans)} plans are given; run them one by one")
     read = _read_all(plans)  # every plan is checked before the first is run
     runs = [
         _run_one(plan, out, accept_failed_gate, quick, draws=draws, tune=tune, chains=chains, seed=seed)
@@ -144,9 +140,7 @@ def compare(
 def export_run(
     run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
     format: Annotated[str, typer.Option("--format", help="csv, parquet, json, latex, html or xlsx.")],
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; by default estimands.<suffix> in the run.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default estimands.<suffix> in the run.")] = None,
 ) -> int:
     """Write a run's estimands in another format."""
     from bayesdep.reporting.export import FORMATS, SUFFIXES, export

@@ -223,9 +223,7 @@ def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
     table: Any = _Plan
     for part in parents:
         if isinstance(part, str):
-            table = {"study": _Study, "data": _Data, "sampling": _Sampling, "published": _Published}.get(
-                part, table
-            )
+            table = {"study": _Study, "data": _Data, "sampling": _Sampling, "published": _Published}.get(part, table)
     return list(table.model_fields)
 
 
@@ -250,9 +248,7 @@ def find_plans(folder: str | os.PathLike[str]) -> list[Path]:
     folder = Path(folder)
     plans = sorted(folder.rglob("*.toml")) if folder.is_dir() else []
     if not plans:
-        raise BadInput(
-            f"there are no plans (.toml files) in '{folder}'; run this where the folder with the plans is"
-        )
+        raise BadInput(f"there are no plans (.toml files) in '{folder}'; run this where the folder with the plans is")
     return plans
 
 
@@ -277,9 +273,7 @@ def prepare(plan: Plan) -> Any:
     from bayesdep.data.sources import read_source
 
     try:
-        table = read_source(
-            plan.data.source, folder=plan.path.parent, seed=plan.data.seed, require=plan.data.require
-        )
+        table = read_source(plan.data.source, folder=plan.path.parent, seed=plan.data.seed, require=plan.data.require)
         data = plan.story.prepare(table)
         if plan.published:
             from bayesdep.inference.sample import sketch

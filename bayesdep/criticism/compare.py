@@ -50,9 +50,7 @@ class Comparison:
             )
         best, second = self.table["model"].iloc[0], self.table.iloc[1]
         clear = abs(second["elpd_diff"]) > 2 * second["diff_se"]
-        verdict = (
-            "predicts best" if clear else "is ahead, but by less than two standard errors: no clear winner"
-        )
+        verdict = "predicts best" if clear else "is ahead, but by less than two standard errors: no clear winner"
         return f"{best} {verdict} (leaving out one {self.left_out} of {self.units} at a time)"
 
 
@@ -122,9 +120,7 @@ def _refuse_nonsense(first: str, one: Fit, second: str, other: Fit) -> None:
         )
     for name in a.data_vars:
         x, y = a[name], b[name]
-        if x.shape != y.shape or any(
-            not np.array_equal(x[d].values, y[d].values) for d in x.dims if d in y.dims
-        ):
+        if x.shape != y.shape or any(not np.array_equal(x[d].values, y[d].values) for d in x.dims if d in y.dims):
             raise BadInput(f"{pair}: they saw different rows of '{name}'; fit both to the same table")
         if x.dtype.kind != y.dtype.kind or not np.array_equal(x.values, y.values):
             raise BadInput(

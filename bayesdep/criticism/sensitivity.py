@@ -65,8 +65,7 @@ def sensitivity(fit: Fit) -> pd.DataFrame:
             "prior": prior,
             "likelihood": likelihood,
             "diagnosis": [
-                _DIAGNOSES[bool(p > THRESHOLD), bool(q > THRESHOLD)]
-                for p, q in zip(prior, likelihood, strict=True)
+                _DIAGNOSES[bool(p > THRESHOLD), bool(q > THRESHOLD)] for p, q in zip(prior, likelihood, strict=True)
             ],
         }
     )

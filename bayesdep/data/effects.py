@@ -133,9 +133,7 @@ def log_geometric_mean_ratio(
     return log_1 - log_0, np.hypot(se_1, se_0)
 
 
-def standardised_difference_from_p(
-    p: np.ndarray, sign: np.ndarray, n_1: np.ndarray, n_0: np.ndarray
-) -> Estimate:
+def standardised_difference_from_p(p: np.ndarray, sign: np.ndarray, n_1: np.ndarray, n_0: np.ndarray) -> Estimate:
     """Standardised mean difference (Hedges g) from a two-sided P value of a two-group comparison.
 
     The P value is that of a t with ``n1 + n0 - 2`` degrees of freedom (a regression on group alone, or a

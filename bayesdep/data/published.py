@@ -92,5 +92,5 @@ def load(name: str) -> pd.DataFrame:
     """
     with table_file(name).open("rb") as file:
         frame = pd.read_csv(file)
-    frame.attrs = {**_about(name), "source": f"published:{name}", "synthetic": False}
+    frame.attrs.update(_about(name), source=f"published:{name}", synthetic=False)
     return frame

@@ -64,8 +64,9 @@ def _kiraly2017_table2(rng: np.random.Generator) -> Simulated:
     printed = load("kiraly2017_table2")
     mu, tau = 0.2, 0.3
     log_ratio = rng.normal(mu, tau, len(printed))
-    s2 = np.log1p(printed.hc_n * printed.hc_sem**2 / printed.hc_mean**2).to_numpy()
-    sd, centre = np.minimum(np.sqrt(s2), 1.0), np.log(printed.hc_mean.to_numpy()) - s2 / 2
+    n, mean, sem = (printed[c].to_numpy(dtype=float) for c in ("hc_n", "hc_mean", "hc_sem"))
+    s2 = np.log1p(n * sem**2 / mean**2)
+    sd, centre = np.minimum(np.sqrt(s2), 1.0), np.log(mean) - s2 / 2
     control = rng.normal(centre, sd, (int(printed.hc_n[0]), len(printed)))
     patient = rng.normal(centre + log_ratio, sd, (int(printed.trd_n[0]), len(printed)))
     columns: dict[str, Any] = {"analyte": printed.analyte}
@@ -85,9 +86,7 @@ def _kiraly2017_fgf2_roc(rng: np.random.Generator) -> Simulated:
     """19 responders and 12 non-responders; sensitivity 0.79, specificity 0.92."""
     truth = {"sensitivity": 0.79, "specificity": 0.92}
     below = [rng.binomial(19, 0.79), rng.binomial(12, 0.08)]
-    table = pd.DataFrame(
-        {"group": ["responder", "non-responder"], "below_34_pg_per_mL": below, "n": [19, 12]}
-    )
+    table = pd.DataFrame({"group": ["responder", "non-responder"], "below_34_pg_per_mL": below, "n": [19, 12]})
     return Simulated(table, truth)
 
 

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +29,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return frame
 
 
-_READERS = {".csv": _read_csv, ".parquet": pd.read_parquet}
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": pd.read_parquet}
 
 
 def read_source(
@@ -77,12 +77,11 @@ def _read_file(source: str, folder: Path) -> pd.DataFrame:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise BadInput(
-            f"[data] source = '{source}' is not understood; give a .csv or .parquet file, 'published:NAME' or 'simulate:NAME'"
+            f"[data] source = '{source}' is not understood; "
+            "give a .csv or .parquet file, 'published:NAME' or 'simulate:NAME'"
         )
     if not path.is_file():
-        raise BadInput(
-            f"there is no data file '{path}'; check the path, which is relative to the plan's folder"
-        )
+        raise BadInput(f"there is no data file '{path}'; check the path, which is relative to the plan's folder")
     try:
         content = path.read_bytes()
         frame = reader(path)

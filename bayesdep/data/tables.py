@@ -120,10 +120,8 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
             f"{did_you_mean(column.name, map(str, frame.columns))}"
         )
     series = frame[column.name]
-    if isinstance(series, pd.DataFrame):
-        raise BadInput(
-            f"column '{column.name}' ({column.what}) stands in the table twice; rename one of the two"
-        )
+    if list(frame.columns).count(column.name) > 1:
+        raise BadInput(f"column '{column.name}' ({column.what}) stands in the table twice; rename one of the two")
     blank = np.array([isinstance(v, str) and not v.strip() for v in series])  # arrow reads empty text as ""
     _refuse(
         series.isna().to_numpy() | blank,
@@ -157,9 +155,7 @@ def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, re
     first = series.iloc[rows[0]]
     value = "" if problem == "is empty" else f" is {first!r}," if isinstance(first, str) else f" is {first},"
     more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:])})"
-    raise BadInput(
-        f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}"
-    )
+    raise BadInput(f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}")
 
 
 def _rows(rows: np.ndarray) -> str:
@@ -243,8 +239,6 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     attrs = frame.attrs
     known = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
     known["source"] = str(attrs.get("source", "a dataframe in memory"))
-    known["sha256"] = str(
-        attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
-    )
+    known["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
     known["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
     return {**known, "synthetic": int(bool(attrs.get("synthetic", False)))}

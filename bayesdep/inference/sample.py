@@ -121,7 +121,9 @@ def fit(
         "gate": gate.to_dict(),
         "timings_s": clock.seconds,
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": (
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        ),
     }
     return Fit(model, prepared, xr.DataTree.from_dict(groups), manifest)
 
@@ -232,9 +234,7 @@ def _pymc(
         )
     posterior = tree["posterior"]
     kept = [name for name in _STATS.values() if name in tree["sample_stats"]]
-    return {rv.name: posterior[rv.name].values for rv in core.free_RVs}, _plain(
-        tree["sample_stats"].to_dataset()[kept]
-    )
+    return {rv.name: posterior[rv.name].values for rv in core.free_RVs}, _plain(tree["sample_stats"].to_dataset()[kept])
 
 
 def _plain(stats: xr.Dataset) -> xr.Dataset:
@@ -256,9 +256,7 @@ def _groups(
     elements = max(data[v].size for v in data.data_vars)
 
     def flat(of: pm.Model) -> dict[Any, np.ndarray]:
-        return {
-            of[rv.name]: posterior[rv.name].reshape(-1, *posterior[rv.name].shape[2:]) for rv in core.free_RVs
-        }
+        return {of[rv.name]: posterior[rv.name].reshape(-1, *posterior[rv.name].shape[2:]) for rv in core.free_RVs}
 
     def labelled(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
         return _label({k: v.reshape(chains, draws, *v.shape[1:]) for k, v in arrays.items()}, full)

@@ -43,7 +43,7 @@ def story_class(family: str) -> type[Any]:
     if family not in _REGISTER:
         raise BadInput(f"model.family = '{family}' is not a model family; {did_you_mean(family, _REGISTER)}")
     module, name = _REGISTER[family]
-    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]  # a module's attribute is Any
+    return getattr(importlib.import_module(module), name)
 
 
 def make_story(family: str, settings: Mapping[str, Any]) -> Story:
@@ -70,10 +70,8 @@ def make_story(family: str, settings: Mapping[str, Any]) -> Story:
     known = [f.name for f in dataclasses.fields(cls)]
     for name in settings:
         if name not in known:
-            raise BadInput(
-                f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}"
-            )
-    return cls(**settings)  # type: ignore[no-any-return]  # the register's classes are stories
+            raise BadInput(f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}")
+    return cls(**settings)
 
 
 def settings_of(story: Story) -> dict[str, Any]:

@@ -99,9 +99,7 @@ class Counts:
         centre, spread = Prior("Normal", mu=0, sigma=1.5), Prior("HalfNormal", sigma=0.5)
         slots = {
             "baseline_mean": Slot(centre, "real", "the mean control log odds", "log odds"),
-            "baseline_sd": Slot(
-                spread, "positive", "the spread of control log odds between subgroups", "log odds"
-            ),
+            "baseline_sd": Slot(spread, "positive", "the spread of control log odds between subgroups", "log odds"),
             "effect_mean": Slot(centre, "real", "the mean treatment effect", "log odds ratio"),
         }
         if self.pooling == "partial":
@@ -185,9 +183,7 @@ class Counts:
         cells = {"subgroup": read["subgroup"], "arm": read["arm"]} if self.subgroup else {"arm": read["arm"]}
         refuse_duplicates(cells, contracts, "cell")
         names = np.array([f"{g}, {a}" for g, a in zip(subgroup, read["arm"], strict=True)])
-        refuse_more_events_than_people(
-            read["events"], read["n"], names, (contracts["events"], contracts["n"])
-        )
+        refuse_more_events_than_people(read["events"], read["n"], names, (contracts["events"], contracts["n"]))
         arms, groups = list(dict.fromkeys(read["arm"])), list(dict.fromkeys(subgroup))
         if self.control not in arms:
             raise BadInput(
@@ -197,7 +193,8 @@ class Counts:
             raise BadInput(f"column '{self.arm}' has one arm, '{arms[0]}'; a comparison needs a second one")
         if self.pooling != "none" and len(groups) < 2:
             raise BadInput(
-                f"column '{self.subgroup}' has one subgroup, '{groups[0]}', so nothing can be pooled; use pooling = 'none'"
+                f"column '{self.subgroup}' has one subgroup, '{groups[0]}', so nothing can be pooled; "
+                "use pooling = 'none'"
             )
         arms.remove(self.control)
         arms.insert(0, self.control)
@@ -205,15 +202,10 @@ class Counts:
         for g in groups:
             for a in arms:
                 if (g, a) not in where:
-                    raise BadInput(
-                        f"subgroup '{g}' has no row for arm '{a}'; add it, or leave the subgroup out"
-                    )
+                    raise BadInput(f"subgroup '{g}' has no row for arm '{a}'; add it, or leave the subgroup out")
         order = np.array([[where[g, a] for a in arms] for g in groups])
         return xr.Dataset(
-            {
-                w: (("subgroup", "arm"), read[w][order].astype("int64"), {"units": "people"})
-                for w in ("events", "n")
-            },
+            {w: (("subgroup", "arm"), read[w][order].astype("int64"), {"units": "people"}) for w in ("events", "n")},
             {"subgroup": [str(g) for g in groups], "arm": arms, "treatment": arms[1:]},
             provenance(frame),
         )
@@ -237,9 +229,7 @@ class Counts:
         prior = self.priors
         coords = {d: data[d].values for d in ("subgroup", "arm", "treatment")}
         with pm.Model(coords=coords) as model:
-            events, n = (
-                pm.Data(f"{w}_data", data[w].values, dims=("subgroup", "arm")) for w in ("events", "n")
-            )
+            events, n = (pm.Data(f"{w}_data", data[w].values, dims=("subgroup", "arm")) for w in ("events", "n"))
             if self.pooling == "none":
                 risk = prior["risk"].rv("risk", dims=("subgroup", "arm"))
                 pm.Binomial("events", n=n, p=risk, observed=events, dims=("subgroup", "arm"))

@@ -11,58 +11,19 @@ from scipy import stats
 
 from bayesdep.data import effects
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import (
-    Column,
-    Kind,
-    as_frame,
-    provenance,
-    read_columns,
-    refuse_duplicates,
-    refuse_more_events_than_people,
-)
+from bayesdep.data.tables import Column, as_frame, provenance
 from bayesdep.models.parts.binomial_pair import log_marginal
 from bayesdep.models.parts.marginals import Function, exponential
-from bayesdep.models.parts.normal_normal import NormalNormal, typical_variance
+from bayesdep.models.parts.normal_normal import NormalNormal, i_squared, typical_variance
 from bayesdep.models.parts.pooling import pooled
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
+from bayesdep.models.parts.studies import INPUTS, MEASURES, effects_of, read_studies
 from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
 
 if TYPE_CHECKING:
     import pymc as pm
 
-# The columns that each form of input reads, beside the study's label.
-_INPUTS: dict[str, dict[str, Kind]] = {
-    "estimates": {"effect": "number", "se": "positive"},
-    "counts": {
-        "events_treated": "count",
-        "n_treated": "count",
-        "events_control": "count",
-        "n_control": "count",
-    },
-    "moments": {
-        "mean_treated": "positive",
-        "sem_treated": "positive",
-        "n_treated": "count",
-        "mean_control": "positive",
-        "sem_control": "positive",
-        "n_control": "count",
-    },
-    "p-value": {"p_value": "probability", "direction": "number", "n_treated": "count", "n_control": "count"},
-}
-# The measures each form of input can be turned into.
-_MEASURES = {
-    "estimates": {
-        "difference",
-        "standardised-difference",
-        "log-odds-ratio",
-        "log-risk-ratio",
-        "log-geometric-mean-ratio",
-    },
-    "counts": {"log-odds-ratio", "log-risk-ratio"},
-    "moments": {"log-geometric-mean-ratio"},
-    "p-value": {"standardised-difference"},
-}
 _UNITS = {
     "standardised-difference": "standard deviations",
     "log-odds-ratio": "log odds ratio",
@@ -156,10 +117,10 @@ class Meta:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.measure not in _MEASURES[self.input]:
+        if self.measure not in MEASURES[self.input]:
             raise BadInput(
                 f"measure = '{self.measure}' cannot be had from input = '{self.input}'; "
-                f"that gives {' or '.join(sorted(_MEASURES[self.input]))}"
+                f"that gives {' or '.join(sorted(MEASURES[self.input]))}"
             )
         if self.likelihood == "binomial" and (self.input, self.measure) != ("counts", "log-odds-ratio"):
             raise BadInput(
@@ -173,15 +134,11 @@ class Meta:
                 else f"units = '{self.units}' belongs to measure = 'difference' only; '{self.measure}' has its own"
             )
         if not self.unit.isidentifier() or self.unit in ("arm", "chain", "draw"):
-            raise BadInput(
-                f"unit = '{self.unit}' cannot name a dimension; use one word such as 'study' or 'analyte'"
-            )
+            raise BadInput(f"unit = '{self.unit}' cannot name a dimension; use one word such as 'study' or 'analyte'")
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
         baseline = self.priors.get("baseline")
         if baseline is not None and baseline.dist != "Normal":
-            raise BadInput(
-                f"priors.baseline: {baseline} is not Normal, and only that can be integrated out per study"
-            )
+            raise BadInput(f"priors.baseline: {baseline} is not Normal, and only that can be integrated out per study")
 
     @property
     def effect_units(self) -> str:
@@ -202,14 +159,10 @@ class Meta:
         tau = None if self.measure == "difference" else Prior("HalfNormal", sigma=0.5)
         slots = {
             "mu": Slot(mu, "real", "the pooled effect", self.effect_units),
-            "tau": Slot(
-                tau, "positive", f"the standard deviation between {self._units_of_data}", self.effect_units
-            ),
+            "tau": Slot(tau, "positive", f"the standard deviation between {self._units_of_data}", self.effect_units),
         }
         if self.likelihood == "binomial":
-            slots["baseline"] = Slot(
-                Prior("Normal", mu=0, sigma=2.5), "real", "a study's control log odds", "log odds"
-            )
+            slots["baseline"] = Slot(Prior("Normal", mu=0, sigma=2.5), "real", "a study's control log odds", "log odds")
         return slots
 
     @property
@@ -293,66 +246,21 @@ class Meta:
         """
         frame = as_frame(table)
         what = column_fields(self)
-        contracts = {"study": Column(self.study, "label", f"{self.unit} label")}
-        contracts |= {w: Column(getattr(self, w), kind, what[w]) for w, kind in _INPUTS[self.input].items()}
-        read = read_columns(frame, contracts)
-        refuse_duplicates({"study": read["study"]}, contracts, self.unit)
-        if len(read["study"]) < 2:
-            raise BadInput(
-                f"the table has one {self.unit}, which says nothing about the spread between {self._units_of_data}; "
-                "give at least two"
-            )
-        if self.input == "counts":
-            for arm in ("treated", "control"):
-                pair = f"events_{arm}", f"n_{arm}"
-                refuse_more_events_than_people(
-                    read[pair[0]], read[pair[1]], read["study"], (contracts[pair[0]], contracts[pair[1]])
-                )
-        coords = {self.unit: read["study"].astype(str)}
-        attrs = provenance(frame)
+        columns = {"study": Column(self.study, "label", f"{self.unit} label")}
+        columns |= {w: Column(getattr(self, w), kind, what[w]) for w, kind in INPUTS[self.input].items()}
+        read = read_studies(frame, columns, unit=self.unit)
+        coords, attrs = {self.unit: read["study"].astype(str)}, provenance(frame)
         if self.likelihood == "binomial":
             dims = (self.unit, "arm")
             counts = {
-                word: (
-                    dims,
-                    np.stack([read[f"{word}_control"], read[f"{word}_treated"]], axis=1).astype("int64"),
-                )
+                word: (dims, np.stack([read[f"{word}_control"], read[f"{word}_treated"]], axis=1).astype("int64"))
                 for word in ("events", "n")
             }
             data = xr.Dataset(counts, coords | {"arm": _ARMS}, attrs)
             return data.assign({w: data[w].assign_attrs(units="people") for w in counts})
-        effect, se = self._effects(read, contracts)
+        effect, se = effects_of(read, columns, input=self.input, measure=self.measure)
         data = xr.Dataset({"effect": (self.unit, effect), "se": (self.unit, se)}, coords, attrs)
         return data.assign({w: data[w].assign_attrs(units=self.effect_units) for w in ("effect", "se")})
-
-    def _effects(self, read: dict[str, np.ndarray], contracts: dict[str, Column]) -> effects.Estimate:
-        values = [read[w] for w in _INPUTS[self.input]]
-        if self.input == "estimates":
-            return values[0], values[1]
-        if self.input == "moments":
-            self._refuse_few(read, contracts)
-            return effects.log_geometric_mean_ratio(*values)
-        if self.input == "p-value":
-            self._refuse_few(read, contracts)
-            return effects.standardised_difference_from_p(*values)
-        for arm in ("treated", "control"):
-            full = (read[f"events_{arm}"] == read[f"n_{arm}"]) & (self.measure == "log-odds-ratio")
-            for row in np.flatnonzero((read[f"events_{arm}"] == 0) | full):
-                raise BadInput(
-                    f"column '{contracts[f'events_{arm}'].name}': row {row + 1} ({read['study'][row]}) has "
-                    f"{read[f'events_{arm}'][row]:.0f} of {read[f'n_{arm}'][row]:.0f} events, so the {self.measure} "
-                    "has no standard error; use likelihood = 'binomial', which needs no correction"
-                )
-        compute = effects.log_odds_ratio if self.measure == "log-odds-ratio" else effects.log_risk_ratio
-        return compute(*values)
-
-    def _refuse_few(self, read: dict[str, np.ndarray], contracts: dict[str, Column]) -> None:
-        for word in ("n_treated", "n_control"):
-            for row in np.flatnonzero(read[word] < 2):
-                raise BadInput(
-                    f"column '{contracts[word].name}' ({contracts[word].what}): row {row + 1} ({read['study'][row]}) is "
-                    f"{read[word][row]:.0f}; at least 2 people are needed for a spread"
-                )
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -382,9 +290,7 @@ class Meta:
                 shrink = tau**2 / (tau**2 + se**2)
                 pm.Normal("theta", mu + shrink * (y - mu), pm.math.sqrt(shrink) * se, dims=dims)
             else:
-                events, n = (
-                    pm.Data(f"{w}_data", data[w].values, dims=(dims, "arm")) for w in ("events", "n")
-                )
+                events, n = (pm.Data(f"{w}_data", data[w].values, dims=(dims, "arm")) for w in ("events", "n"))
                 treated = pm.Data("treated", np.array([0.0, 1.0]), dims="arm")
                 baseline = self.priors["baseline"].rv("baseline", dims=dims)
                 theta = pooled("theta", mu, tau, centred=self._well_informed(data), dims=dims)
@@ -424,14 +330,12 @@ class Meta:
             "theta_new": estimand(posterior["theta_new"], f"effect in a new {self.unit}", units),
         }
         if self.likelihood == "gaussian":
-            share = _i_squared(posterior["tau"], typical_variance(data["se"].values))
+            share = i_squared(posterior["tau"], typical_variance(data["se"].values))
             found["i2"] = estimand(share, f"share of variance that is between {rows} (I squared)", "%")
         if self.is_log:
             ratio = self.measure.removeprefix("log-").replace("-", " ")
             for name, of in (("ratio", "mu"), ("ratio_theta", "theta"), ("ratio_new", "theta_new")):
-                found[name] = estimand(
-                    np.exp(posterior[of]), f"{found[of].description}, as a ratio", ratio, null=1.0
-                )
+                found[name] = estimand(xr.DataArray(np.exp(posterior[of])), f"{found[of].description}, as a ratio", ratio, null=1.0)
         return xr.Dataset(found)
 
     def exact(self, data: xr.Dataset) -> ExactPosterior | None:
@@ -458,7 +362,7 @@ class Meta:
         marginals["theta_new", ()] = posterior.theta_new
         marginals["i2", ()] = Function(
             posterior.tau,
-            lambda tau: _i_squared(tau, typical),
+            lambda tau: i_squared(tau, typical),
             lambda i2: np.sqrt(typical * i2 / np.maximum(100 - i2, 1e-300)),
         )
         if self.is_log:
@@ -529,22 +433,14 @@ class Meta:
             n = data["n"].values
 
             def effect(y: np.ndarray) -> np.ndarray:
-                odds = (y + 0.5) / (
-                    n - y + 0.5
-                )  # a half, so that a replicate without events has a finite effect
+                odds = (y + 0.5) / (n - y + 0.5)  # a half, so that a replicate without events has a finite effect
                 return np.log(odds[..., 1] / odds[..., 0])
 
             variable = "events"
-            spread = Check(
-                "spread of effects (sd)", variable, lambda y: effect(y).std(-1, ddof=1), self.effect_units
-            )
+            spread = Check("spread of effects (sd)", variable, lambda y: effect(y).std(-1, ddof=1), self.effect_units)
         return [
             Check("smallest effect", variable, lambda y: effect(y).min(-1), self.effect_units),
             Check("largest effect", variable, lambda y: effect(y).max(-1), self.effect_units),
             Check("skewness of effects", variable, lambda y: stats.skew(effect(y), axis=-1), ""),
             spread,
         ]
-
-
-def _i_squared(tau: Any, typical: float) -> Any:
-    return 100 * tau**2 / (tau**2 + typical)

@@ -85,10 +85,7 @@ class Screen:
     @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: ``sensitivity`` and ``specificity``."""
-        return {
-            name: Slot(_JEFFREYS, "unit", f"the {name}", "probability")
-            for name in ("sensitivity", "specificity")
-        }
+        return {name: Slot(_JEFFREYS, "unit", f"the {name}", "probability") for name in ("sensitivity", "specificity")}
 
     @property
     def left_out(self) -> str:
@@ -212,9 +209,7 @@ class Screen:
                 "sensitivity": estimand(
                     u, "probability of a positive test with the condition", "probability", null=0.5
                 ),
-                "specificity": estimand(
-                    v, "probability of a negative test without it", "probability", null=0.5
-                ),
+                "specificity": estimand(v, "probability of a negative test without it", "probability", null=0.5),
                 "likelihood_ratio_positive": estimand(
                     u / (1 - v), "odds of the condition multiplied by a positive test", "ratio", null=1.0
                 ),

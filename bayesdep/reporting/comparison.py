@@ -39,7 +39,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
         axes.set_yticks(y, table["model"])
         axes.set_ylim(-0.6, len(table) - 0.4)
         axes.set_xlabel(
-            f"expected log predictive density against the best, leaving out one {comparison.left_out} (2 standard errors)"
+            f"expected log predictive density against the best (2 SE), leaving out one {comparison.left_out}"
         )
     return figure
 

@@ -24,13 +24,13 @@ class _Run(Protocol):
     """What a run must have to be printed: its plan's names, its fit and its ledger."""
 
     @property
-    def label(self) -> str: ...  # noqa: D102
+    def label(self) -> str: ...
 
     @property
-    def fit(self) -> Fit: ...  # noqa: D102
+    def fit(self) -> Fit: ...
 
     @property
-    def ledger(self) -> pd.DataFrame | None: ...  # noqa: D102
+    def ledger(self) -> pd.DataFrame | None: ...
 
 
 def _console() -> Console:

@@ -12,8 +12,8 @@ from scipy.optimize import minimize_scalar
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import diagnose
 from bayesdep.inference.fit import Fit, once_per_fit
-from bayesdep.models.story import ExactPosterior
 from bayesdep.models.parts.marginals import Marginal
+from bayesdep.models.story import ExactPosterior
 
 LEVEL = 0.95
 
@@ -62,9 +62,7 @@ def _summarise(fit: Fit, level: float) -> pd.DataFrame:
     for name, at, draws, attrs in _scalars(fit.estimands):
         source = str(attrs.get("reciprocal_of", name))
         summary = (
-            _of_marginal(known[source, at], level, attrs)
-            if (source, at) in known
-            else _of_draws(draws, level, attrs)
+            _of_marginal(known[source, at], level, attrs) if (source, at) in known else _of_draws(draws, level, attrs)
         )
         rows.append({"estimand": name, **dict(at), **summary})
     table = _arrange(rows, _dims(fit.estimands))
@@ -224,9 +222,7 @@ def _scalars(
 
 
 def _dims(draws: xr.Dataset) -> list[str]:
-    return list(
-        dict.fromkeys(str(d) for v in draws.data_vars.values() for d in v.dims if d not in ("chain", "draw"))
-    )
+    return list(dict.fromkeys(str(d) for v in draws.data_vars.values() for d in v.dims if d not in ("chain", "draw")))
 
 
 def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -302,9 +298,7 @@ def _through_infinity(
     else:
         bounds = 1 / upper, 1 / lower
         words = (
-            f"benefit {bounds[0]:.1f} to {bounds[1]:.1f}"
-            if lower > 0
-            else f"harm {-bounds[1]:.1f} to {-bounds[0]:.1f}"
+            f"benefit {bounds[0]:.1f} to {bounds[1]:.1f}" if lower > 0 else f"harm {-bounds[1]:.1f} to {-bounds[0]:.1f}"
         )
     return _row(
         mean=np.nan,

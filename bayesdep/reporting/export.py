@@ -52,9 +52,7 @@ def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: st
         _WRITERS[name](table, _warning(table), partial)
         partial.replace(path)
     except OSError as problem:
-        raise BadInput(
-            f"'{path}' cannot be written ({problem.strerror or problem}); choose another place"
-        ) from None
+        raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
     except ModuleNotFoundError as problem:
         raise BadInput(f"format '{name}' needs the package {problem.name}; install bayesdep[excel]") from None
     finally:
@@ -126,9 +124,7 @@ def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]
         made.table.to_csv(path, index=False)  # its column `origin` says that it is synthetic
     except OSError as problem:
         truth.unlink(missing_ok=True)
-        raise BadInput(
-            f"'{path}' cannot be written ({problem.strerror or problem}); choose another place"
-        ) from None
+        raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
     return [path, truth]
 
 

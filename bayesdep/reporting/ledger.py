@@ -79,15 +79,14 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
         place = f"[[published]] row {i}"
         if row.estimand not in estimands:
             raise BadInput(
-                f"{place}: there is no estimand '{row.estimand}'; {did_you_mean(row.estimand, map(str, estimands.data_vars))}"
+                f"{place}: there is no estimand '{row.estimand}'; "
+                f"{did_you_mean(row.estimand, map(str, estimands.data_vars))}"
             )
         values = estimands[row.estimand]
         dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
         for dim in dims:
             if dim not in row.at and values.sizes[dim] > 1:
-                raise BadInput(
-                    f"{place}: '{row.estimand}' has a value for each {dim}; add at = {{ {dim} = \"...\" }}"
-                )
+                raise BadInput(f"{place}: '{row.estimand}' has a value for each {dim}; add at = {{ {dim} = \"...\" }}")
         for dim, label in row.at.items():
             if dim not in dims:
                 raise BadInput(
@@ -95,9 +94,7 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
                 )
             known = [str(v) for v in values[dim].values]
             if label not in known:
-                raise BadInput(
-                    f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, known)}"
-                )
+                raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, known)}")
         if row.value is None and row.lower is None and row.upper is None and row.direction is None:
             raise BadInput(
                 f"{place}: nothing is published about '{row.estimand}'; give value, lower and upper, or direction"

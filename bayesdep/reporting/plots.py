@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,7 +19,7 @@ from bayesdep.reporting.estimands import summarise
 
 _MANY = 20  # rows beyond which a forest plot is sorted
 INK, BLUE, GREY, RED = "#222222", "#1f5a99", "#9a9a9a", "#b3261e"
-STYLE = {
+STYLE: Any = {  # matplotlib's own type lists every key by name
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,
@@ -66,9 +67,7 @@ def plot_forest(fit: Fit) -> Figure:
         rows, crude, se = rows.iloc[order], crude[order], se[order]
     labels = _labels(rows, several=len(forest.rows) > 1)
     foot = [(forest.summary, "overall"), (forest.prediction, f"new {fit.model.left_out}")]
-    feet = [
-        (row, label) for name, label in foot if name for _, row in table[table["estimand"] == name].iterrows()
-    ]
+    feet = [(row, label) for name, label in foot if name for _, row in table[table["estimand"] == name].iterrows()]
     height = 1.1 + 0.24 * (len(rows) + len(feet))
     with _figure(fit, 6.8, height) as figure:
         axes = figure.add_subplot()
@@ -232,9 +231,7 @@ def plot_checks(fit: Fit) -> Figure:
             tops, _, _ = axes.hist(
                 result.replicated, bins=bins, density=True, color=BLUE, alpha=0.55, label="replicated"
             )
-            axes.hist(
-                result.prior, bins=bins, density=True, histtype="step", color=GREY, lw=1.2, label="prior"
-            )
+            axes.hist(result.prior, bins=bins, density=True, histtype="step", color=GREY, lw=1.2, label="prior")
             axes.axvline(result.observed, color=INK, lw=1.6, label="data")
             axes.set_ylim(0, 1.3 * np.max(tops))  # a prior that piles up elsewhere may run off
             axes.set_title(f"{result.name}  (p = {result.p:.2f})")
@@ -266,9 +263,7 @@ def plot_ranks(fit: Fit) -> Figure:
     for name in fit.model.slots:
         draws = fit.posterior[name].transpose("chain", "draw", ...).values
         flat = draws.reshape(*draws.shape[:2], -1)
-        panels += [
-            (f"{name}[{j}]" if flat.shape[2] > 1 else name, flat[:, :, j]) for j in range(flat.shape[2])
-        ]
+        panels += [(f"{name}[{j}]" if flat.shape[2] > 1 else name, flat[:, :, j]) for j in range(flat.shape[2])]
     panels = panels[:6]
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)

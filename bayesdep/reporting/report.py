@@ -131,9 +131,7 @@ def report(
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as problem:
-        raise BadInput(
-            f"'{path}' cannot be written ({problem.strerror or problem}); choose another place"
-        ) from None
+        raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
     return path
 
 
@@ -188,11 +186,12 @@ def oracle_sentence(fit: Fit) -> str:
     if table is None:
         return ""
     z = table["z"].abs()
-    worst = table.loc[z.idxmax()]
+    worst = table.iloc[int(np.argmax(z))]
+    what = f"{worst['statistic']} of {worst['estimand']} {worst['at']}".strip()
     return (
-        f"This posterior is also known exactly, by quadrature: of {len(table)} means, standard deviations and interval "
-        f"ends, {(z < 2).mean():.0%} agree within 2 Monte Carlo standard errors and the worst "
-        f"({worst['statistic']} of {worst['estimand']}{' ' + worst['at'] if worst['at'] else ''}) is {abs(worst['z']):.1f} away."
+        f"This posterior is also known exactly, by quadrature: of {len(table)} means, standard deviations and "
+        f"interval ends, {(z < 2).mean():.0%} agree within 2 Monte Carlo standard errors and the worst ({what}) "
+        f"is {abs(worst['z']):.1f} away."
     )
 
 
@@ -216,8 +215,8 @@ def _sampling(fit: Fit) -> str:
     m = fit.manifest
     if fit.is_exact:
         return (
-            f"No sampler was needed: the posterior is known, and {m['chains'] * m['draws']} independent draws were taken "
-            f"from it (seed {m['seed']}) for predictive checks. Estimands are computed exactly wherever their "
+            f"No sampler was needed: the posterior is known, and {m['chains'] * m['draws']} independent draws were "
+            f"taken from it (seed {m['seed']}) for predictive checks. Estimands are computed exactly wherever their "
             "distribution is known."
         )
     return (
@@ -273,6 +272,7 @@ def _sensitivity_sentence(moved: pd.DataFrame) -> str:
     names = [f"{e}[{a}]" if a else e for e, a in zip(dependent["estimand"], dependent["at"], strict=True)]
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return (
-        f"{len(dependent)} of {len(moved)} estimands depend on the priors (power-scaling sensitivity above 0.05): {shown}. "
+        f"{len(dependent)} of {len(moved)} estimands depend on the priors (power-scaling sensitivity above 0.05): "
+        f"{shown}. "
         "Report them with another prior beside this one."
     )

@@ -37,16 +37,12 @@ def refuse_unwritable(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
         raise BadInput(f"--out '{directory}' is a file; give a directory")
     if directory.is_dir() and any(directory.iterdir()) and not (directory / _MARK).is_file():
-        raise BadInput(
-            f"--out '{directory}' is not empty and is no earlier run; give an empty or new directory"
-        )
+        raise BadInput(f"--out '{directory}' is not empty and is no earlier run; give an empty or new directory")
     parent = directory.absolute().parent
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise BadInput(
-            f"'{parent}' is not writable, so '{directory}' cannot be made there; give another with --out"
-        )
+        raise BadInput(f"'{parent}' is not writable, so '{directory}' cannot be made there; give another with --out")
 
 
 @contextmanager

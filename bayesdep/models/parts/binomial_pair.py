@@ -50,9 +50,7 @@ def log_marginal(
         step = max(1, _CHUNK // (studies.sum() * count**2))
         for start in range(0, len(mu), step):
             part = slice(start, start + step)
-            out[part, studies] = _log_marginal(
-                events[studies], n[studies], mu[part], tau[part], baseline, count
-            )
+            out[part, studies] = _log_marginal(events[studies], n[studies], mu[part], tau[part], baseline, count)
     return out
 
 

@@ -261,9 +261,7 @@ class BetaCombination:
         p = np.asarray(p, float)
         if lower > 0:  # ratios span many orders of magnitude: bisect on the logarithm
             below, above = self.cdf(np.array([lower, upper]))
-            inside = _invert(
-                lambda x: self.cdf(np.exp(x)), np.clip(p, below, above), np.log(lower), np.log(upper)
-            )
+            inside = _invert(lambda x: self.cdf(np.exp(x)), np.clip(p, below, above), np.log(lower), np.log(upper))
             # With an empty cell and a weak prior a ratio can lie beyond what a float can tell from 0 or infinity.
             return np.where(p < below, 0.0, np.where(p > above, np.inf, np.exp(inside)))
         return _invert(self.cdf, p, lower, upper)

@@ -7,6 +7,7 @@ on a grid (Roever 2020, doi:10.18637/jss.v093.i06, section 2).
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -50,10 +51,7 @@ class NormalNormal:
         residual = self.y - m0
         shift = (w @ residual) / precision
         log_density = 0.5 * (
-            np.log(w / (2 * np.pi)).sum(1)
-            - np.log(s0**2 * precision)
-            - w @ residual**2
-            + precision * shift**2
+            np.log(w / (2 * np.pi)).sum(1) - np.log(s0**2 * precision) - w @ residual**2 + precision * shift**2
         )
         return m0 + shift, 1 / np.sqrt(precision), log_density
 
@@ -155,3 +153,21 @@ def typical_variance(se: np.ndarray) -> float:
     """
     w = 1 / np.asarray(se, float) ** 2
     return float((len(w) - 1) * w.sum() / (w.sum() ** 2 - (w**2).sum()))
+
+
+def i_squared(tau: Any, typical: float) -> Any:
+    """Share of the variance of observed effects that is between studies, in percent.
+
+    Parameters
+    ----------
+    tau
+        Between-study standard deviation, any shape.
+    typical
+        As :func:`typical_variance` gives it.
+
+    Returns
+    -------
+    same as ``tau``
+        ``100 tau^2 / (tau^2 + typical)`` (Higgins and Thompson 2002).
+    """
+    return 100 * tau**2 / (tau**2 + typical)

@@ -34,16 +34,12 @@ class _Family:
 
 _FAMILIES: dict[str, _Family] = {
     "Normal": _Family({"mu": False, "sigma": True}, "real", lambda mu, sigma: stats.norm(mu, sigma)),
-    "StudentT": _Family(
-        {"nu": True, "mu": False, "sigma": True}, "real", lambda nu, mu, sigma: stats.t(nu, mu, sigma)
-    ),
+    "StudentT": _Family({"nu": True, "mu": False, "sigma": True}, "real", lambda nu, mu, sigma: stats.t(nu, mu, sigma)),
     "Cauchy": _Family({"alpha": False, "beta": True}, "real", lambda alpha, beta: stats.cauchy(alpha, beta)),
     "HalfNormal": _Family({"sigma": True}, "positive", lambda sigma: stats.halfnorm(scale=sigma)),
     "HalfCauchy": _Family({"beta": True}, "positive", lambda beta: stats.halfcauchy(scale=beta)),
     "Exponential": _Family({"lam": True}, "positive", lambda lam: stats.expon(scale=1 / lam)),
-    "Gamma": _Family(
-        {"alpha": True, "beta": True}, "positive", lambda alpha, beta: stats.gamma(alpha, scale=1 / beta)
-    ),
+    "Gamma": _Family({"alpha": True, "beta": True}, "positive", lambda alpha, beta: stats.gamma(alpha, scale=1 / beta)),
     "LogNormal": _Family(
         {"mu": False, "sigma": True}, "positive", lambda mu, sigma: stats.lognorm(sigma, scale=math.exp(mu))
     ),
@@ -89,9 +85,7 @@ class Prior:
             raise BadInput(f"there is no distribution '{dist}'; {did_you_mean(dist, _FAMILIES)}")
         for name in parameters:
             if name not in family.parameters:
-                raise BadInput(
-                    f"{dist} prior: no parameter '{name}'; {did_you_mean(name, family.parameters)}"
-                )
+                raise BadInput(f"{dist} prior: no parameter '{name}'; {did_you_mean(name, family.parameters)}")
         for name, positive in family.parameters.items():
             if name not in parameters:
                 raise BadInput(f"{dist} prior: '{name}' is missing; give {' and '.join(family.parameters)}")
@@ -144,9 +138,7 @@ class Prior:
         import pymc as pm
         import pytensor
 
-        shared = {
-            k: pytensor.shared(np.array(v, dtype=float), name=f"{name}.{k}") for k, v in self.parameters
-        }
+        shared = {k: pytensor.shared(np.array(v, dtype=float), name=f"{name}.{k}") for k, v in self.parameters}
         how = {}
         if _FAMILIES[self.dist].support == "positive":
             # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a plain logarithm the

@@ -1,0 +1,44 @@
+# Everything starts here: `make run` and `make test` set up what they need on a fresh machine.
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements.lock
+
+.PHONY: help install run test lint bench calibrate lock clean
+
+help:  ## Show what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## Set up .venv with the tested versions
+
+$(VENV)/.installed: $(LOCK) pyproject.toml tools/find_python.sh
+	@python="$$(sh tools/find_python.sh)" || exit 1; \
+	echo "Setting up $(VENV) with $$($$python --version)"; \
+	rm -rf $(VENV) && "$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install  ## Run every plan, print the ledger and where the reports are
+	@$(BIN)/bayesdep reproduce
+
+test: install  ## Lint, types, tests (fast and sampling tiers), notebooks executed
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: install  ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install  ## Measure against named alternatives
+	$(BIN)/python benchmarks/run.py
+
+calibrate: install  ## Simulation-based calibration and coverage (minutes)
+	$(BIN)/python -m pytest -m slow
+
+lock:  ## Renew the lock from the ranges in pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.12 \
+		--generate-hashes --no-emit-index-url --no-header --quiet -o $(LOCK)
+
+clean:  ## Remove the environment and all results
+	rm -rf $(VENV) results build *.egg-info

@@ -1,0 +1,615 @@
+"""Meta, Counts and Screen: their densities, data, estimands and checks against the same written by hand."""
+
+import functools
+import math
+
+import numpy as np
+import pandas as pd
+import pytensor
+import pytest
+import xarray as xr
+from pytensor.compile.mode import Mode
+from scipy import special, stats
+
+import bayesdep as bd
+from bayesdep.data.errors import BadInput
+from bayesdep.models import make_story, settings_of, story_class
+from bayesdep.models.counts import Counts
+from bayesdep.models.meta import Meta
+from bayesdep.models.parts.normal_normal import typical_variance
+from bayesdep.models.parts.priors import Prior
+from bayesdep.models.screen import Screen
+from bayesdep.models.story import KnowsPosterior, ScoresUnits
+
+# The rewrites that a compiled sampler gets (they make densities stable), without the compilation.
+UNCOMPILED = Mode(linker="py", optimizer="fast_run")
+
+BCG = {
+    "study": "trial",
+    "events_treated": "tb_vaccinated",
+    "n_treated": "n_vaccinated",
+    "events_control": "tb_control",
+    "n_control": "n_control",
+}
+GAUSSIAN = Meta(measure="log-risk-ratio", input="counts", **BCG)
+BINOMIAL = Meta(measure="log-odds-ratio", input="counts", likelihood="binomial", **BCG)
+COUNTS = {p: Counts(control="placebo", events="responders", pooling=p) for p in ("partial", "none", "complete")}
+SCREEN = Screen(condition="responder", positives="below_34_pg_per_mL")
+TABLES = {"meta": "bcg_colditz1994", "counts": "raison2013_responders", "screen": "kiraly2017_fgf2_roc"}
+STORIES = {"gaussian": GAUSSIAN, "binomial": BINOMIAL, **COUNTS, "screen": SCREEN}
+
+
+@functools.cache
+def data_of(story):
+    return STORIES[story].prepare(bd.load(TABLES[STORIES[story].family]))
+
+
+@functools.cache
+def density_of(story):
+    """The model's log density and its gradient, on the scale the sampler sees, as one function of a dict."""
+    model = STORIES[story].build(data_of(story))
+    from pymc.model.transform.conditioning import prune_vars_detached_from_observed
+
+    core = prune_vars_detached_from_observed(model)
+    logp = core.logp()
+    f = pytensor.function(core.value_vars, [logp, *pytensor.grad(logp, core.value_vars)], mode=UNCOMPILED)
+    names = [v.name for v in core.value_vars]
+    return names, lambda point: f(*(np.asarray(point[name], float) for name in names))
+
+
+def spread(point, name, sigma):
+    """A half-normal spread and its log density, Jacobian included, on whichever scale the sampler moves."""
+    if f"{name}_log__" in point:
+        u = point[f"{name}_log__"]
+        x, log_jacobian = math.exp(u), u
+    else:
+        u = point[f"{name}_log_exp_m1__"]  # x = log(1 + e^u)
+        x, log_jacobian = np.logaddexp(0, u), -np.logaddexp(0, -u)
+    return x, stats.halfnorm.logpdf(x, scale=sigma) + log_jacobian
+
+
+def logit_beta(u, a, b):
+    """Log density of the logit of a Beta variable, Jacobian included."""
+    return a * special.log_expit(u) + b * special.log_expit(-u) - special.betaln(a, b)
+
+
+def by_hand(story, point):
+    """The joint log density of a story, written from its docstring with scipy's densities."""
+    data = data_of(story)
+    if story == "gaussian":
+        mu, (tau, prior) = point["mu"], spread(point, "tau", 0.5)
+        y, se = data["effect"].values, data["se"].values
+        prior += stats.norm.logpdf(mu, 0, 1.5)
+        return prior + stats.multivariate_normal.logpdf(y, np.full(len(y), mu), np.diag(se**2 + tau**2))
+    n, events = (data["n"].values, data["events" if story != "screen" else "positives"].values)
+    if story == "binomial":
+        mu, (tau, prior) = point["mu"], spread(point, "tau", 0.5)
+        a, latent = point["baseline"], point["theta_latent"]
+        centred = STORIES[story]._well_informed(data) == 1
+        theta = np.where(centred, latent, mu + tau * latent)
+        prior += stats.norm.logpdf(mu, 0, 1.5) + stats.norm.logpdf(a, 0, 2.5).sum()
+        prior += np.where(centred, stats.norm.logpdf(latent, mu, tau), stats.norm.logpdf(latent)).sum()
+        p = special.expit(np.stack([a, a + theta], axis=1))
+    elif story == "screen":
+        u, v = point["sensitivity_logodds__"], point["specificity_logodds__"]
+        prior = logit_beta(u, 0.5, 0.5) + logit_beta(v, 0.5, 0.5)
+        p = special.expit(np.array([u, -v]))
+    elif story == "none":
+        u = point["risk_logodds__"]
+        prior = logit_beta(u, 0.01, 0.01).sum()
+        p = special.expit(u)
+    else:
+        m, (s, prior), z = point["baseline_mean"], spread(point, "baseline_sd", 0.5), point["baseline_latent"]
+        prior += stats.norm.logpdf(m, 0, 1.5) + stats.norm.logpdf(z).sum()
+        d = point["effect_mean"]
+        prior += stats.norm.logpdf(d, 0, 1.5).sum()
+        effect = np.broadcast_to(d, (2, 1))
+        if story == "partial":
+            latent = point["effect_latent"]
+            effect_sd, of_sd = spread(point, "effect_sd", 0.5)
+            prior += of_sd + stats.norm.logpdf(latent).sum()
+            effect = d + effect_sd * latent
+        log_odds = (m + s * z)[:, None] + np.concatenate([np.zeros((2, 1)), effect], axis=1)
+        p = special.expit(log_odds)
+    return prior + stats.binom.logpmf(events, n, p).sum()
+
+
+def points(story, scale, count, seed=1):
+    """Random points on the sampler's scale, with the shapes the model wants."""
+    rng = np.random.default_rng(seed)
+    names, _ = density_of(story)
+    initial = STORIES[story].build(data_of(story)).initial_point()
+    return [{name: scale * rng.normal(size=np.shape(initial[name])) for name in names} for _ in range(count)]
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_log_density_equals_the_story_written_by_hand(story):
+    _, density = density_of(story)
+    for point in points(story, 1.0, 5):
+        expected = by_hand(story, point)
+        # sums of some 40 terms, and binomial coefficients of 88391 choose 505 by log-gammas of size 1e6: 1e-16 of those
+        assert float(density(point)[0]) == pytest.approx(expected, rel=1e-10, abs=1e-8)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_gradient_is_that_of_the_density(story):
+    _, density = density_of(story)
+    (point,) = points(story, 0.7, 1, seed=4)
+    gradient = dict(zip(density_of(story)[0], density(point)[1:], strict=True))
+    for name, value in point.items():
+        for index in np.ndindex(np.shape(value)):
+            step = np.zeros(np.shape(value))
+            step[index] = 1e-5
+            up, down = (float(density({**point, name: value + s * step})[0]) for s in (1, -1))
+            # central difference: truncation (1e-5)^2 of a third derivative and rounding 1e-16 * 1e5 / 1e-5 = 1e-6
+            assert gradient[name][index] == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=1e-2 * 1e-2)
+
+
+@pytest.mark.parametrize("scale", [10.0, 30.0])
+@pytest.mark.parametrize("story", STORIES)
+def test_density_and_gradient_are_finite_at_extreme_points(story, scale):
+    """Where a sampler may start or stray: spreads between e^-60 and e^60, log odds beyond +-1000."""
+    _, density = density_of(story)
+    for point in points(story, scale, 5):
+        bounded = {k: np.clip(v, -60, 60) if "_log_" in k else v for k, v in point.items()}
+        for value in density(bounded):
+            assert np.isfinite(value).all()
+
+
+def test_centred_and_non_centred_are_one_story_after_a_change_of_variables():
+    """p(theta) = p(latent) / tau: the same joint density of (mu, tau, baseline, theta) either way."""
+    import pymc as pm
+
+    from bayesdep.models.parts.pooling import pooled
+
+    w = {"centred": np.ones(3), "not": np.zeros(3), "mixed": np.array([1.0, 0.0, 1.0])}
+    rng = np.random.default_rng(2)
+    densities = {}
+    for name, centred in w.items():
+        with pm.Model(coords={"study": range(3)}) as model:
+            mu, tau = pm.Normal("mu", 0, 1), pm.HalfNormal("tau", 1, default_transform=None)
+            theta = pooled("theta", mu, tau, centred=centred, dims="study")
+            pm.Normal("y", theta, 0.3, observed=np.array([0.1, -0.5, 2.0]), dims="study")
+        densities[name] = pytensor.function(model.value_vars, model.logp(), mode=UNCOMPILED), centred
+    for _ in range(4):
+        mu, tau, theta = rng.normal(), math.exp(rng.normal()), rng.normal(size=3)
+        found = []
+        for f, centred in densities.values():
+            latent = np.where(centred == 1, theta, (theta - mu) / tau)
+            log_jacobian = -(1 - centred).sum() * math.log(tau)
+            found.append(float(f(mu, tau, latent)) + log_jacobian)
+        np.testing.assert_allclose(found, found[0], rtol=1e-12)
+
+
+def test_big_trials_are_centred_and_small_ones_not():
+    data = data_of("binomial")
+    centred = dict(zip(data["study"].values, BINOMIAL._well_informed(data), strict=True))
+    assert centred["TPT Madras 1980"] == 1  # 1,004 events: se 0.06
+    assert centred["Comstock & Webster 1969"] == 0  # 8 events: se 0.7
+
+
+# ---- preparing data
+
+
+def test_gaussian_meta_prepares_log_risk_ratios_in_the_tables_order():
+    data, table = data_of("gaussian"), bd.load("bcg_colditz1994")
+    assert data.effect.dims == data.se.dims == ("study",)
+    assert list(data["study"].values) == list(table["trial"])
+    # Aronson 1948: 4/123 against 11/139; escalc of metafor prints -0.8893 and variance 0.3256
+    assert float(data.effect[0]) == pytest.approx(-0.8893, abs=5e-5)
+    assert float(data.se[0] ** 2) == pytest.approx(0.3256, abs=5e-5)
+    assert data.effect.attrs["units"] == data.se.attrs["units"] == "log risk ratio"
+    assert data.attrs["source"] == "published:bcg_colditz1994"
+    assert data.attrs["synthetic"] == 0
+
+
+def test_binomial_meta_prepares_counts_control_first():
+    data, table = data_of("binomial"), bd.load("bcg_colditz1994")
+    assert data.events.dims == ("study", "arm")
+    assert list(data["arm"].values) == ["control", "treated"]
+    np.testing.assert_array_equal(data.events.values, table[["tb_control", "tb_vaccinated"]])
+    np.testing.assert_array_equal(data.n.values, table[["n_control", "n_vaccinated"]])
+    assert data.events.dtype == data.n.dtype == np.int64
+
+
+def test_meta_names_its_dimension_after_the_unit():
+    model = Meta(measure="log-geometric-mean-ratio", unit="analyte", study="protein")
+    data = model.prepare(pd.DataFrame({"protein": ["IL-6", "CRP"], "effect": [0.1, 0.2], "se": [0.1, 0.1]}))
+    assert data.effect.dims == ("analyte",)
+    assert list(data["analyte"].values) == ["IL-6", "CRP"]
+    assert model.left_out == "analyte"
+    assert "between analytes" in model.slots["tau"].meaning
+
+
+@pytest.mark.parametrize("pooling", COUNTS)
+def test_counts_prepares_a_grid_of_cells_control_first(pooling):
+    data = data_of(pooling)
+    assert data.events.dims == data.n.dims == ("subgroup", "arm")
+    assert list(data["arm"].values) == ["placebo", "infliximab"]
+    assert list(data["treatment"].values) == ["infliximab"]
+    np.testing.assert_array_equal(data.events.values, [[3, 8], [12, 7]])
+    np.testing.assert_array_equal(data.n.values, [[9, 13], [21, 17]])
+    assert data.events.attrs["units"] == "people"
+
+
+def test_counts_does_not_care_for_the_order_of_rows():
+    table = bd.load("raison2013_responders")
+    shuffled = COUNTS["partial"].prepare(table.iloc[[3, 0, 2, 1]])
+    np.testing.assert_array_equal(shuffled.sel(subgroup=data_of("partial")["subgroup"]).events, data_of("partial").events)
+
+
+def test_counts_without_subgroups_is_one_group_called_all():
+    model = Counts(control="placebo", subgroup=None, pooling="none")
+    data = model.prepare(pd.DataFrame({"arm": ["drug", "placebo"], "events": [3, 1], "n": [10, 9]}))
+    assert list(data["subgroup"].values) == ["all"]
+    np.testing.assert_array_equal(data.events.values, [[1, 3]])
+
+
+def test_screen_prepares_those_with_the_condition_first():
+    table = bd.load("kiraly2017_fgf2_roc")
+    for rows in (table, table.iloc[::-1]):
+        data = SCREEN.prepare(rows)
+        assert data["group"].values[0] == "responder"
+        np.testing.assert_array_equal(data.positives.values, [15, 1])
+        np.testing.assert_array_equal(data.n.values, [19, 12])
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_the_model_has_the_datas_dims_and_the_tables_numbers(story):
+    model, data = STORIES[story].build(data_of(story)), data_of(story)
+    for rv in model.observed_RVs:
+        dims = model.named_vars_to_dims[rv.name]
+        assert set(dims) <= set(data.dims)
+        for dim in dims:
+            assert list(model.coords[dim]) == list(data[dim].values)
+        assert rv.name in data.data_vars
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_settings_round_trip(story):
+    model = STORIES[story]
+    settings = settings_of(model)
+    assert make_story(model.family, settings) == model
+    assert type(model) is story_class(model.family)
+    assert list(model.priors) == list(model.slots)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_story_says_what_it_is(story):
+    model = STORIES[story]
+    assert model.words.endswith(".")
+    assert all(any(line.startswith(name) for line in model.formula) or name == "risk" for name in model.priors)
+    assert isinstance(model, KnowsPosterior)
+    assert isinstance(model, ScoresUnits)
+
+
+# ---- estimands from hand-made draws
+
+
+def draws(values, *dims, **coords):
+    """Hand-made draws: one chain."""
+    return xr.DataArray(np.asarray(values, float)[None], dims=("chain", "draw", *dims), coords=coords)
+
+
+def counts_posterior():
+    risk = [[[0.2, 0.6], [0.5, 0.4]], [[0.25, 0.25], [0.1, 0.3]]]
+    data = data_of("partial")
+    return xr.Dataset(
+        {
+            "risk": draws(risk, "subgroup", "arm", subgroup=data["subgroup"].values, arm=data["arm"].values),
+            "effect_sd": draws([0.3, 0.7]),
+        }
+    )
+
+
+def test_counts_estimands_equal_hand_computation():
+    found = COUNTS["partial"].estimands(counts_posterior(), data_of("partial"))
+    first = found.isel(chain=0, draw=0, treatment=0)
+    np.testing.assert_allclose(first.risk_difference, [0.4, -0.1], rtol=1e-12)
+    np.testing.assert_allclose(first.risk_ratio, [3.0, 0.8], rtol=1e-12)
+    np.testing.assert_allclose(first.odds_ratio, [1.5 / 0.25, (0.4 / 0.6) / 1.0], rtol=1e-12)
+    np.testing.assert_allclose(first.nnt, [2.5, -10.0], rtol=1e-12)
+    # 22 of the 60 patients are in the first subgroup
+    overall = (22 * 0.4 - 38 * 0.1) / 60
+    assert float(first.risk_difference_overall) == pytest.approx(overall, rel=1e-12)
+    assert float(first.nnt_overall) == pytest.approx(1 / overall, rel=1e-12)
+    np.testing.assert_array_equal(found.effect_sd.values, [[0.3, 0.7]])
+    np.testing.assert_array_equal(found.risk.values, counts_posterior().risk.values)
+    assert found.risk_difference.dims == ("chain", "draw", "subgroup", "treatment")
+
+
+def test_counts_estimands_say_how_to_read_them():
+    found = COUNTS["partial"].estimands(counts_posterior(), data_of("partial"))
+    assert found.nnt.attrs["reciprocal_of"] == "risk_difference"
+    assert found.nnt_overall.attrs["reciprocal_of"] == "risk_difference_overall"
+    assert found.odds_ratio.attrs["null"] == found.risk_ratio.attrs["null"] == 1.0
+    assert "null" not in found.risk_difference.attrs
+    assert "against placebo" in found.risk_difference.attrs["description"]
+    assert all({"units", "description"} <= set(v.attrs) for v in found.data_vars.values())
+
+
+@pytest.mark.parametrize("pooling", ["none", "complete"])
+def test_only_partial_pooling_has_a_spread_of_effects(pooling):
+    found = COUNTS[pooling].estimands(counts_posterior().drop_vars("effect_sd"), data_of(pooling))
+    assert "effect_sd" not in found
+
+
+def meta_posterior(data):
+    theta = np.linspace(-1, 1, 2 * data.sizes["study"]).reshape(2, -1)
+    return xr.Dataset(
+        {
+            "mu": draws([-0.7, 0.2]),
+            "tau": draws([0.5, 0.1]),
+            "theta": draws(theta, "study", study=data["study"].values),
+            "theta_new": draws([-1.5, 0.4]),
+        }
+    )
+
+
+def test_meta_estimands_equal_hand_computation():
+    data = data_of("gaussian")
+    posterior = meta_posterior(data)
+    found = GAUSSIAN.estimands(posterior, data)
+    w = 1 / data["se"].values ** 2
+    typical = 12 * w.sum() / (w.sum() ** 2 - (w**2).sum())  # Higgins and Thompson 2002, equation 9, 13 studies
+    np.testing.assert_allclose(found.i2, 100 * np.array([[0.25, 0.01]]) / (np.array([[0.25, 0.01]]) + typical), rtol=1e-12)
+    for name, of in (("ratio", "mu"), ("ratio_theta", "theta"), ("ratio_new", "theta_new")):
+        np.testing.assert_allclose(found[name], np.exp(posterior[of]), rtol=1e-15)
+        assert found[name].attrs["units"] == "risk ratio"
+        assert found[name].attrs["null"] == 1.0
+        np.testing.assert_array_equal(found[of], posterior[of])
+        assert found[of].attrs["units"] == "log risk ratio"
+    assert typical == pytest.approx(typical_variance(data["se"].values), rel=1e-14)
+
+
+def test_binomial_meta_has_odds_ratios_and_no_i_squared():
+    found = BINOMIAL.estimands(meta_posterior(data_of("binomial")), data_of("binomial"))
+    assert "i2" not in found
+    assert found.ratio.attrs["units"] == "odds ratio"
+
+
+def test_a_difference_has_no_ratio():
+    priors = {"mu": Prior("Normal", mu=0, sigma=10), "tau": Prior("HalfNormal", sigma=5)}
+    model = Meta(measure="difference", units="MADRS points", priors=priors)
+    data = model.prepare(pd.DataFrame({"study": ["a", "b"], "effect": [1.0, 2.0], "se": [0.5, 0.4]}))
+    found = model.estimands(meta_posterior(data), data)
+    assert set(found) == {"mu", "tau", "theta", "theta_new", "i2"}
+    assert found.mu.attrs["units"] == "MADRS points"
+
+
+def test_screen_estimands_equal_hand_computation():
+    u, v = 0.8, 0.9
+    found = SCREEN.estimands(xr.Dataset({"sensitivity": draws([u]), "specificity": draws([v])}), data_of("screen"))
+    expected = {
+        "sensitivity": 0.8,
+        "specificity": 0.9,
+        "likelihood_ratio_positive": 8.0,
+        "likelihood_ratio_negative": 0.2 / 0.9,
+        "diagnostic_odds_ratio": 36.0,
+        "youden": 0.7,
+    }
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert float(found[name][0, 0]) == pytest.approx(value, rel=1e-12), name
+
+
+# ---- exact posteriors
+
+
+def test_screen_posterior_is_the_product_of_conjugate_betas():
+    exact = SCREEN.exact(data_of("screen"))
+    sensitivity, specificity = (exact.marginals[name, ()] for name in ("sensitivity", "specificity"))
+    assert (sensitivity.a, sensitivity.b, specificity.a, specificity.b) == (15.5, 4.5, 11.5, 1.5)
+    drawn = exact.draw(2000, np.random.default_rng(1))
+    posterior = xr.Dataset({k: draws(x) for k, x in drawn.items()})
+    for name, values in SCREEN.estimands(posterior, data_of("screen")).items():
+        assert stats.kstest(values.values.ravel(), exact.marginals[name, ()].cdf).pvalue > 1e-3, name
+
+
+def test_unpooled_counts_posterior_is_a_beta_per_cell():
+    exact = COUNTS["none"].exact(data_of("none"))
+    drawn = exact.draw(1000, np.random.default_rng(2))
+    data = data_of("none")
+    coords = {d: data[d].values for d in ("subgroup", "arm")}
+    found = COUNTS["none"].estimands(xr.Dataset({"risk": draws(drawn["risk"], "subgroup", "arm", **coords)}), data)
+    cell = exact.marginals["risk", (("subgroup", "hs-CRP > 5 mg/L"), ("arm", "infliximab"))]
+    assert (cell.a, cell.b) == (8.01, 5.01)
+    for (name, at), marginal in exact.marginals.items():
+        values = found[name].sel(dict(at)).values.ravel()
+        assert stats.kstest(values, marginal.cdf).pvalue > 1e-4, (name, at)  # 16 marginals
+    assert COUNTS["partial"].exact(data) is None
+
+
+# ---- log-likelihood by the left-out unit
+
+
+@pytest.mark.parametrize("pooling", COUNTS)
+def test_counts_log_likelihood_by_subject_sums_to_the_binomials_without_coefficients(pooling):
+    posterior, data = counts_posterior(), data_of(pooling)
+    scored = COUNTS[pooling].log_likelihood(posterior, data)
+    assert scored.dims == ("chain", "draw", "subject")
+    assert scored.sizes["subject"] == 60 == len(set(scored["subject"].values))
+    events, n = data["events"].values, data["n"].values
+    whole = stats.binom.logpmf(events, n, posterior["risk"].values).sum((-2, -1))
+    coefficients = sum(math.log(math.comb(int(k), int(e))) for e, k in zip(events.ravel(), n.ravel(), strict=True))
+    np.testing.assert_allclose(scored.sum("subject"), whole - coefficients, rtol=1e-12)
+    # 3 of 9 on placebo in the first subgroup responded at a risk of 0.2
+    assert (np.isclose(scored[0, 0, :9], math.log(0.2))).sum() == 3
+    assert (np.isclose(scored[0, 0, :9], math.log(0.8))).sum() == 6
+
+
+def test_screen_log_likelihood_by_subject_sums_to_the_binomials_without_coefficients():
+    posterior = xr.Dataset({"sensitivity": draws([0.8, 0.6]), "specificity": draws([0.9, 0.7])})
+    scored = SCREEN.log_likelihood(posterior, data_of("screen"))
+    assert scored.sizes["subject"] == 31
+    expected = [15 * math.log(u) + 4 * math.log(1 - u) + math.log(1 - v) + 11 * math.log(v) for u, v in ((0.8, 0.9), (0.6, 0.7))]
+    np.testing.assert_allclose(scored.sum("subject")[0], expected, rtol=1e-12)
+
+
+def test_meta_log_likelihood_is_by_study_and_only_needed_when_binomial():
+    posterior = meta_posterior(data_of("binomial"))
+    assert GAUSSIAN.log_likelihood(posterior, data_of("gaussian")) is None
+    scored = BINOMIAL.log_likelihood(posterior, data_of("binomial"))
+    assert scored.dims == ("chain", "draw", "study")
+    # It integrates the study's effect out: other values of theta change nothing
+    shifted = posterior.assign(theta=posterior["theta"] + 1)
+    np.testing.assert_array_equal(scored, BINOMIAL.log_likelihood(shifted, data_of("binomial")))
+    # Comstock & Webster 1969, 5/2498 against 3/2341, by brute force over 200,000 draws of its two parameters
+    rng = np.random.default_rng(1)
+    a, theta = rng.normal(0, 2.5, 200_000), rng.normal(-0.7, 0.5, 200_000)
+    p = stats.binom.pmf(3, 2341, special.expit(a)) * stats.binom.pmf(5, 2498, special.expit(a + theta))
+    error = p.std() / p.mean() / math.sqrt(len(p))
+    assert abs(float(scored[0, 0].sel(study="Comstock & Webster 1969")) - math.log(p.mean())) < 4 * error
+
+
+# ---- checks
+
+
+def named(story):
+    return {check.name: check for check in STORIES[story].checks(data_of(story))}
+
+
+def test_cochrans_q_is_the_textbooks():
+    """Cochran 1954: Q = sum w y^2 - (sum w y)^2 / sum w; BCG by metafor: 152.2330 on 12 degrees of freedom."""
+    data = data_of("gaussian")
+    y, w = data["effect"].values, 1 / data["se"].values ** 2
+    q = named("gaussian")["Cochran's Q"].statistic
+    assert float(q(y)) == pytest.approx((w * y**2).sum() - (w * y).sum() ** 2 / w.sum(), rel=1e-10)
+    assert float(q(y)) == pytest.approx(152.2330, abs=5e-5)
+    replicates = np.stack([y, y + 3, 2 * y])
+    np.testing.assert_allclose(q(replicates), float(q(y)) * np.array([1, 1, 4]), rtol=1e-10)
+
+
+def test_meta_checks_on_hand_made_arrays():
+    y = np.array([[-1.0, 0.0, 4.0], [2.0, 3.0, 4.0]])
+    checks = named("gaussian")
+    np.testing.assert_array_equal(checks["smallest effect"].statistic(y), [-1, 2])
+    np.testing.assert_array_equal(checks["largest effect"].statistic(y), [4, 4])
+    skewness = checks["skewness of effects"].statistic(y)
+    centred = np.array([-2.0, -1.0, 3.0])
+    np.testing.assert_allclose(skewness, [(centred**3).mean() / (centred**2).mean() ** 1.5, 0], rtol=1e-12, atol=1e-12)
+
+
+def test_binomial_meta_checks_are_of_log_odds_ratios_and_survive_no_events():
+    checks, data = named("binomial"), data_of("binomial")
+    events = data["events"].values.astype(float)
+    half = np.log((events + 0.5) / (data["n"].values - events + 0.5))
+    effect = half[:, 1] - half[:, 0]
+    assert float(checks["smallest effect"].statistic(events)) == pytest.approx(effect.min(), rel=1e-12)
+    assert float(checks["spread of effects (sd)"].statistic(events)) == pytest.approx(effect.std(ddof=1), rel=1e-12)
+    nothing = np.zeros_like(events)
+    for check in checks.values():
+        if check.name != "skewness of effects":
+            assert np.isfinite(check.statistic(np.stack([events, nothing]))).all()
+
+
+def test_counts_checks_on_hand_made_arrays():
+    y = np.array([[[3, 8], [12, 7]], [[0, 13], [21, 0]]])
+    checks = named("partial")
+    np.testing.assert_allclose(checks["share with the event"].statistic(y), [0.5, 34 / 60], rtol=1e-12)
+    differences = np.array([[8 / 13 - 3 / 9, 7 / 17 - 12 / 21], [1.0, -1.0]])
+    np.testing.assert_allclose(checks["largest risk difference"].statistic(y), differences.max(1), rtol=1e-12)
+    np.testing.assert_allclose(checks["smallest risk difference"].statistic(y), differences.min(1), rtol=1e-12)
+    np.testing.assert_allclose(checks["range of risk differences"].statistic(y), np.ptp(differences, axis=1), rtol=1e-12)
+
+
+def test_screen_checks_are_the_shares():
+    y = np.array([[15, 1], [19, 12]])
+    np.testing.assert_allclose(named("screen")["share positive: responder"].statistic(y), [15 / 19, 1])
+    assert len(named("screen")) == 2
+
+
+# ---- bad settings and tables: one clear sentence each
+
+NEEDED = {"mu": Prior("Normal", mu=0, sigma=10), "tau": Prior("HalfNormal", sigma=5)}
+BAD_SETTINGS = [
+    (Meta, {"measure": "log-odds"}, "measure = 'log-odds' is not a choice; did you mean 'log-odds-ratio'"),
+    (Meta, {"measure": "log-odds-ratio", "input": "moments"}, "cannot be had from input = 'moments'; that gives log-geo"),
+    (Meta, {"measure": "log-risk-ratio", "input": "counts", "likelihood": "binomial"}, "'binomial' needs input = 'counts'"),
+    (Meta, {"measure": "log-odds-ratio", "likelihood": "binomial"}, "'binomial' needs input = 'counts'"),
+    (Meta, {"measure": "difference", "priors": NEEDED}, "measure = 'difference' needs units"),
+    (Meta, {"measure": "log-odds-ratio", "units": "points"}, "units = 'points' belongs to measure = 'difference' only"),
+    (Meta, {"measure": "log-odds-ratio", "unit": "two words"}, "unit = 'two words' cannot name a dimension"),
+    (Meta, {"measure": "log-odds-ratio", "unit": "draw"}, "unit = 'draw' cannot name a dimension"),
+    (Meta, {"measure": "log-odds-ratio", "study": 3}, "study = 3, but text is needed"),
+    (Meta, {"measure": "log-odds-ratio", "priors": {"baseline": NEEDED["mu"]}}, "priors.baseline: the model has no such"),
+    (
+        Meta,
+        {
+            "measure": "log-odds-ratio",
+            "input": "counts",
+            "likelihood": "binomial",
+            "priors": {"baseline": Prior("Cauchy", alpha=0, beta=1)},
+        },
+        "priors.baseline: Cauchy(alpha=0, beta=1) is not Normal",
+    ),
+    (Counts, {"control": "placebo", "pooling": "some"}, "pooling = 'some' is not a choice; known: complete, none, partial"),
+    (Counts, {"control": 1.0}, "control = 1.0, but text is needed"),
+    (Counts, {"control": "placebo", "subgroup": None}, "pooling = 'partial' needs subgroups to pool over"),
+    (Counts, {"control": "placebo", "subgroup": True}, "subgroup = True, but text or nothing is needed"),
+    (
+        Counts,
+        {"control": "p", "pooling": "none", "priors": {"risk": Prior("Uniform", lower=0, upper=1)}},
+        "priors.risk: Uniform(lower=0, upper=1) is not a Beta",
+    ),
+    (Screen, {"condition": "ill", "priors": {"sensitivity": Prior("Uniform", lower=0, upper=1)}}, "is not a Beta"),
+    (Screen, {"condition": "ill", "priors": {"sensitivty": {}}}, "did you mean 'sensitivity'"),
+]
+
+
+@pytest.mark.parametrize(("story", "settings", "message"), BAD_SETTINGS)
+def test_bad_settings_give_one_clear_sentence(story, settings, message):
+    with pytest.raises(BadInput) as raised:
+        story(**settings)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def cells(**changes):
+    table = {"subgroup": ["a", "a", "b", "b"], "arm": ["p", "d"] * 2, "events": [1, 2, 3, 4], "n": [9, 9, 9, 9]}
+    return pd.DataFrame(table | changes)
+
+
+def trials(**changes):
+    table = {"study": ["a", "b"], "events_treated": [1, 2], "n_treated": [9, 9], "events_control": [3, 4], "n_control": [9, 9]}
+    return pd.DataFrame(table | changes)
+
+
+def groups(**changes):
+    return pd.DataFrame({"group": ["ill", "well"], "positives": [5, 1], "n": [9, 9]} | changes)
+
+
+BAD_TABLES = [
+    (Counts(control="q"), cells(), "control = 'q' is no arm in column 'arm'"),
+    (Counts(control="p"), cells(arm=["p", "p", "p", "d"]), "cell 'a / p' stands in rows 1 and 2"),
+    (Counts(control="p"), cells(subgroup=["a", "a", "b", "c"], arm=["p", "d", "p", "d"]), "subgroup 'b' has no row for arm 'd'"),
+    (Counts(control="p"), cells().iloc[:2], "one subgroup, 'a', so nothing can be pooled; use pooling = 'none'"),
+    (Counts(control="p"), cells().iloc[::2], "column 'arm' has one arm, 'p'; a comparison needs a second one"),
+    (Counts(control="p"), cells(events=[1, 2, 3, 10]), "row 4 (b, d) has 10 of 9"),
+    (Counts(control="p"), cells(n=[9, 9, 0, 9]), "row 3 (b, p) is 0; leave out rows without people"),
+    (Screen(condition="sick"), groups(), "condition = 'sick' is no group in column 'group'"),
+    (Screen(condition="ill"), groups(group=["ill", "ill"]), "stands in rows 1 and 2"),
+    (Screen(condition="ill"), groups().iloc[:1], "a two-by-two table has two rows"),
+    (Screen(condition="ill"), groups(positives=[5, 10]), "row 2 (well) has 10 of 9"),
+    (Meta(measure="log-odds-ratio", input="counts"), trials(events_treated=[0, 2]), "use likelihood = 'binomial'"),
+    (Meta(measure="log-odds-ratio", input="counts"), trials(events_control=[3, 9]), "has 9 of 9 events"),
+    (Meta(measure="log-risk-ratio", input="counts"), trials(events_control=[3, 10]), "row 2 (b) has 10 of 9"),
+    (Meta(measure="log-risk-ratio", input="counts"), trials().iloc[:1], "the table has one study"),
+    (Meta(measure="log-risk-ratio", input="counts"), trials(study=["a", "a"]), "study 'a' stands in rows 1 and 2"),
+    (Meta(measure="log-risk-ratio"), trials(), "column 'effect' (estimated effect) is not in the table"),
+]
+
+
+@pytest.mark.parametrize(("story", "table", "message"), BAD_TABLES)
+def test_bad_tables_give_one_clear_sentence(story, table, message):
+    with pytest.raises(BadInput) as raised:
+        story.prepare(table)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_risk_ratio_needs_no_person_without_the_event():
+    """All of 9 with the event has a finite log risk ratio, though no log odds ratio."""
+    data = Meta(measure="log-risk-ratio", input="counts").prepare(trials(events_control=[3, 9]))
+    assert np.isfinite(data.effect).all()
+    assert (data.se > 0).all()
