@@ -54,10 +54,11 @@ def run(
     """Fit plans and write their run directories: posterior, tables, figures, report."""
     if out is not None and len(plans) > 1:
         raise BadInput(f"--out '{out}' can hold one run, but {len(plans)} plans are given; run them one by one")
-    read = _read_all(plans)  # every plan is checked before the first is run
+    todo = [(plan, out or plan.directory) for plan in _read_all(plans)]
+    _refuse_early(todo)
     runs = [
-        _run_one(plan, out, accept_failed_gate, quick, draws=draws, tune=tune, chains=chains, seed=seed)
-        for plan in read
+        _run_one(plan, place, accept_failed_gate, quick, draws=draws, tune=tune, chains=chains, seed=seed)
+        for plan, place in todo
     ]
     from bayesdep.reporting.console import print_ledger
 
@@ -76,8 +77,9 @@ def reproduce(
     from bayesdep.plan import find_plans
 
     start = time.perf_counter()
-    read = _read_all(find_plans(models))
-    runs = [_run_one(plan, out / plan.study.name / plan.name, accept_failed_gate, quick) for plan in read]
+    todo = [(plan, out / plan.study.name / plan.name) for plan in _read_all(find_plans(models))]
+    _refuse_early(todo)
+    runs = [_run_one(plan, place, accept_failed_gate, quick) for plan, place in todo]
     from bayesdep.reporting.console import print_ledger, write_ledger
 
     written = write_ledger(runs, out / "ledger.csv")
@@ -198,7 +200,18 @@ def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     return read
 
 
-def _run_one(plan: "Plan", out: Path | None, accept: bool, quick: bool, **sampling: Any) -> "Run":
+def _refuse_early(todo: "Sequence[tuple[Plan, Path]]") -> None:
+    """Check every plan's data and place before the first of several is run: a bad last one writes nothing."""
+    if len(todo) > 1:  # one alone is checked as it is run
+        from bayesdep.plan import prepare
+        from bayesdep.reporting.run_directory import refuse_unwritable
+
+        for plan, place in todo:
+            refuse_unwritable(place)
+            prepare(plan)
+
+
+def _run_one(plan: "Plan", out: Path, accept: bool, quick: bool, **sampling: Any) -> "Run":
     from bayesdep.plan import quick as quick_settings
     from bayesdep.plan import run_plan
 
@@ -262,7 +275,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as problem:  # the last line of defence: no traceback at the command line
         usage = getattr(problem, "format_message", None)
         if usage is not None:
-            _complain(f"{usage().rstrip('.')}; see bayesdep --help")
+            said = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
+            _complain(f"{said}{'' if said.endswith('?') else '; see bayesdep --help'}")
             code = BAD_INPUT
         else:
             if debug:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
 _Whole = Annotated[int, Field(strict=True)]
-_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class _Table(BaseModel):
@@ -165,8 +165,8 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.toml")], n=1)
-        hint = f"did you mean '{path.with_name(near[0])}'?" if near else "give the path of a .toml file"
+        near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.toml")], n=1)
+        hint = f"did you mean '{path.with_name(near[0])}.toml'?" if near else "give the path of a .toml file"
         raise BadInput(f"there is no plan '{path}'; {hint}") from None
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
@@ -185,8 +185,10 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
 def _story(raw: _Plan) -> Story:
     settings = dict(raw.model)
     family = settings.pop("family", None)
-    if not isinstance(family, str):
+    if family is None:
         raise BadInput('model.family is missing; add one, for example family = "meta"')
+    if not isinstance(family, str):
+        raise BadInput(f"'model.family' is {_shown(family)}, but text is needed")
     columns = column_fields(story_class(family))
     for word in raw.data.columns:
         if word not in columns:
@@ -204,19 +206,42 @@ def _story(raw: _Plan) -> Story:
         raise BadInput(f"model.{missing.strip(chr(39))} is missing; the {family} family needs it") from None
 
 
+# What pydantic finds wrong -> what a plan needs, in a plan's words
+_NEEDED = {
+    "string_type": "text",
+    "string_too_short": "some text",
+    "string_pattern_mismatch": "a name of letters, digits, '_', '.' and '-' (a folder is called so)",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "tuple_type": "an array",
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than_equal": "a number of at most {le}",
+}
+
+
 def _explain(problem: ValidationError) -> str:
     """Say the first thing wrong in one clause, with the key and the remedy."""
-    error = problem.errors()[0]
+    # A key that is misspelt is missing too: the misspelling is what to say.
+    error = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
     *parents, key = error["loc"]
     place = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown key '{place}'; {did_you_mean(str(key), _keys_at(parents))}"
     if error["type"] == "missing":
         return f"'{place}' is missing; add it"
-    reason = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    shown = error["input"]
-    shown = f"a {type(shown).__name__}" if isinstance(shown, (dict, list)) else repr(shown)
-    return f"'{place}' is {shown}, but {reason} is needed"
+    reason = error["msg"].removeprefix("Input should be ")
+    needed = _NEEDED.get(error["type"], reason.replace("{", "{{").replace("}", "}}"))
+    return f"'{place}' is {_shown(error['input'])}, but {needed.format(**error.get('ctx', {}))} is needed"
+
+
+def _shown(value: Any) -> str:
+    """Show a value as the plan wrote it."""
+    if isinstance(value, (dict, list)):
+        return "a table" if isinstance(value, dict) else "an array"
+    return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
 
 
 def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
@@ -348,10 +373,10 @@ def run_plan(
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     directory = Path(out) if out is not None else plan.directory
-    failed = directory.with_name(f"{directory.name}-failed")
     from bayesdep.reporting.run_directory import refuse_unwritable, write_run
 
     refuse_unwritable(directory)
+    failed = directory.with_name(f"{directory.name}-failed")
     refuse_unwritable(failed)
     fit = fit_plan(plan, **sampling)
     from bayesdep.reporting.estimands import summarise

@@ -25,8 +25,7 @@ def by_adaptive_quadrature(events, n, mu, tau, baseline):
     """Log of the double integral by scipy's dblquad, with the densities written out here."""
     (e0, e1), (n0, n1), (m, s) = events, n, baseline
     choose = sum(
-        math.lgamma(k + 1) - math.lgamma(e + 1) - math.lgamma(k - e + 1)
-        for e, k in zip(events, n, strict=True)
+        math.lgamma(k + 1) - math.lgamma(e + 1) - math.lgamma(k - e + 1) for e, k in zip(events, n, strict=True)
     )
     constant = choose - math.log(2 * math.pi * s * tau)
 
@@ -80,9 +79,7 @@ def test_41_nodes_change_nothing_from_21():
     bcg = bd.load("bcg_colditz1994")
     events = np.vstack([events, bcg[["tb_control", "tb_vaccinated"]].to_numpy()])
     n = np.vstack([n, bcg[["n_control", "n_vaccinated"]].to_numpy()])
-    mu, tau = (
-        g.ravel() for g in np.meshgrid(np.linspace(-4.5, 4.5, 7), [0.003, 0.03, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0])
-    )
+    mu, tau = (g.ravel() for g in np.meshgrid(np.linspace(-4.5, 4.5, 7), [0.003, 0.03, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0]))
     some = log_marginal(events, n, mu, tau, BASELINE, nodes=21)
     many = log_marginal(events, n, mu, tau, BASELINE, nodes=41)
     assert some.shape == (len(mu), len(events))
@@ -95,9 +92,7 @@ def test_without_spread_the_effect_is_mu_and_one_integral_is_left():
 
     def density(a):
         p0, p1 = 1 / (1 + math.exp(-a)), 1 / (1 + math.exp(-a - mu))
-        arms = [
-            math.comb(k, e) * p**e * (1 - p) ** (k - e) for e, k, p in zip(events, n, (p0, p1), strict=True)
-        ]
+        arms = [math.comb(k, e) * p**e * (1 - p) ** (k - e) for e, k, p in zip(events, n, (p0, p1), strict=True)]
         return arms[0] * arms[1] * math.exp(-(((a - m) / s) ** 2) / 2) / (s * math.sqrt(2 * math.pi))
 
     expected = math.log(integrate.quad(density, m - 12 * s, m + 12 * s, epsabs=0, epsrel=1e-12, limit=200)[0])

@@ -18,9 +18,7 @@ from bayesdep.models.parts.priors import Prior
 
 def bcg():
     table = bd.load("bcg_colditz1994")
-    a, n1, c, n0 = (
-        table[v].to_numpy(float) for v in ("tb_vaccinated", "n_vaccinated", "tb_control", "n_control")
-    )
+    a, n1, c, n0 = (table[v].to_numpy(float) for v in ("tb_vaccinated", "n_vaccinated", "tb_control", "n_control"))
     return np.log(a / n1) - np.log(c / n0), np.sqrt(1 / a - 1 / n1 + 1 / c - 1 / n0)
 
 
@@ -58,9 +56,7 @@ def expectations(y, se, prior_mu, prior_tau, of, cuts_mu=(), cuts_tau=()):
             + prior_tau.logpdf(tau)
         )
 
-    shift = max(
-        log_joint(np.array([y.mean()]), t)[0] for t in typical * np.geomspace(0.05, 20, 60) if t < upper
-    )
+    shift = max(log_joint(np.array([y.mean()]), t)[0] for t in typical * np.geomspace(0.05, 20, 60) if t < upper)
 
     def inner(tau):
         w = 1 / (se**2 + tau**2)
@@ -75,9 +71,7 @@ def expectations(y, se, prior_mu, prior_tau, of, cuts_mu=(), cuts_tau=()):
 
     points = typical * np.array([0.001, 0.01, 0.1, 0.3, 0.6, 1, 1.5, 2.5, 4, 8, 20, 80, 400, 2000])
     points = np.union1d(points, cuts_tau)
-    total, _ = integrate.quad_vec(
-        inner, 0, upper, points=points[points < upper], epsabs=0, epsrel=1e-11, limit=2000
-    )
+    total, _ = integrate.quad_vec(inner, 0, upper, points=points[points < upper], epsabs=0, epsrel=1e-11, limit=2000)
     return total[1:] / total[0]
 
 
@@ -128,9 +122,7 @@ def test_quadrature_equals_nested_integration_of_the_joint_posterior(name, prior
 @pytest.mark.parametrize("name", DATA)
 def test_no_heterogeneity_is_the_fixed_effect_answer(name):
     y, se, scale = DATA[name]
-    ours = NormalNormal(
-        y, se, Prior("Normal", mu=0, sigma=1e4 * scale), Prior("HalfNormal", sigma=1e-5 * scale)
-    )
+    ours = NormalNormal(y, se, Prior("Normal", mu=0, sigma=1e4 * scale), Prior("HalfNormal", sigma=1e-5 * scale))
     w = 1 / se**2
     # tau^2 is at most 1e-9 of the smallest variance, and the prior's precision 1e-8 of the data's
     assert ours.mu.mean == pytest.approx(w @ y / w.sum(), rel=1e-6)
@@ -144,9 +136,7 @@ def test_no_heterogeneity_is_the_fixed_effect_answer(name):
 def test_endless_heterogeneity_does_not_shrink(name):
     y, se, scale = DATA[name]
     tau = 1e5 * scale
-    ours = NormalNormal(
-        y, se, Prior("Normal", mu=0, sigma=10 * scale), Prior("Uniform", lower=tau, upper=1.1 * tau)
-    )
+    ours = NormalNormal(y, se, Prior("Normal", mu=0, sigma=10 * scale), Prior("Uniform", lower=tau, upper=1.1 * tau))
     for theta, y_k, se_k in zip(ours.theta, y, se, strict=True):
         # shrinkage is se^2/tau^2, below 1e-9 here, of a distance of some 10 standard errors
         assert theta.mean == pytest.approx(y_k, abs=1e-7 * scale)
@@ -154,19 +144,15 @@ def test_endless_heterogeneity_does_not_shrink(name):
 
 
 def test_mode_of_the_marginal_likelihood_is_the_reml_estimate():
-    """BCG log risk ratio: metafor 3.8-1, rma(yi, vi, method = "REML"): tau 0.5597, mu -0.7145 (se 0.1798), I2 92.22%."""
+    """BCG log risk ratio by metafor 3.8-1 (REML): tau 0.5597, mu -0.7145 (se 0.1798), I2 92.22%."""
     y, se = bcg()
     width = 5.0
     flat = NormalNormal(y, se, Prior("Normal", mu=0, sigma=1e5), Prior("Uniform", lower=0, upper=width)).tau
     tau = flat.to_x(flat.u)
-    density = flat.density / (
-        tau * (1 - tau / width)
-    )  # on tau's own scale: over the derivative of width * expit(u)
+    density = flat.density / (tau * (1 - tau / width))  # on tau's own scale: over the derivative of width * expit(u)
     bulk = (tau > 0.2) & (tau < 2)
     curve = interpolate.CubicSpline(tau[bulk], np.log(density[bulk]))
-    mode = optimize.minimize_scalar(
-        lambda t: -curve(t), bounds=(0.3, 1), method="bounded", options={"xatol": 1e-8}
-    ).x
+    mode = optimize.minimize_scalar(lambda t: -curve(t), bounds=(0.3, 1), method="bounded", options={"xatol": 1e-8}).x
 
     def reml(t):
         w = 1 / (se**2 + t**2)
@@ -192,9 +178,7 @@ def test_the_flat_posterior_lies_where_reml_says():
     """A skewed tau: the posterior mean is above REML's mode, and mu as far out but less certain."""
     y, se = bcg()
     ours = NormalNormal(y, se, Prior("Normal", mu=0, sigma=10), Prior("HalfNormal", sigma=10))
-    assert ours.tau.cdf(0.5597) == pytest.approx(
-        0.38, abs=0.1
-    )  # the mode of a right-skewed density: below its median
+    assert ours.tau.cdf(0.5597) == pytest.approx(0.38, abs=0.1)  # the mode of a right-skewed density: below its median
     assert ours.tau.mean > ours.tau.quantile(0.5) > 0.5597
     assert ours.mu.sd > 0.1798
     assert abs(ours.mu.mean + 0.7145) < 0.1 * 0.1798

@@ -29,9 +29,7 @@ EXAMPLES = {
 # The density as a textbook prints it, with the names PyMC gives the parameters: independent of scipy's own
 # parameterisation, which is what is easily got wrong.
 TEXTBOOK = {
-    "Normal": lambda x, mu, sigma: (
-        np.exp(-((x - mu) ** 2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
-    ),
+    "Normal": lambda x, mu, sigma: np.exp(-((x - mu) ** 2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi)),
     "StudentT": lambda x, nu, mu, sigma: (
         math.gamma((nu + 1) / 2)
         / (math.gamma(nu / 2) * math.sqrt(nu * math.pi) * sigma)
@@ -47,10 +45,7 @@ TEXTBOOK = {
     ),
     "Uniform": lambda x, lower, upper: np.full_like(x, 1 / (upper - lower)),
     "Beta": lambda x, alpha, beta: (
-        math.gamma(alpha + beta)
-        / (math.gamma(alpha) * math.gamma(beta))
-        * x ** (alpha - 1)
-        * (1 - x) ** (beta - 1)
+        math.gamma(alpha + beta) / (math.gamma(alpha) * math.gamma(beta)) * x ** (alpha - 1) * (1 - x) ** (beta - 1)
     ),
 }
 
@@ -141,9 +136,7 @@ def test_an_impossible_prior_gives_one_helpful_sentence(arguments, message):
     assert "\n" not in text
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, family in _FAMILIES.items() if any(family.parameters.values())]
-)
+@pytest.mark.parametrize("name", [name for name, family in _FAMILIES.items() if any(family.parameters.values())])
 def test_every_scale_parameter_must_be_above_zero(name):
     for parameter, positive in _FAMILIES[name].parameters.items():
         changed = dict(EXAMPLES[name].parameters) | {parameter: -1}
@@ -156,16 +149,12 @@ def test_every_scale_parameter_must_be_above_zero(name):
 
 @pytest.mark.parametrize("value", [3, "Normal", {"mu": 0, "sigma": 1}, {"dist": 3}, None])
 def test_a_prior_that_is_no_table_is_shown_how_to_write_one(value):
-    with pytest.raises(
-        BadInput, match=r'priors\.mu is .*; write it as \{ dist = "Normal", mu = 0, sigma = 1 \}'
-    ):
+    with pytest.raises(BadInput, match=r'priors\.mu is .*; write it as \{ dist = "Normal", mu = 0, sigma = 1 \}'):
         parse_prior("mu", value)
 
 
 def test_an_unknown_slot_suggests_the_nearest():
-    with pytest.raises(
-        BadInput, match=r"priors\.effect_s: the model has no such parameter; did you mean 'effect_sd'"
-    ):
+    with pytest.raises(BadInput, match=r"priors\.effect_s: the model has no such parameter; did you mean 'effect_sd'"):
         Counts(control="placebo", priors={"effect_s": Prior("HalfNormal", sigma=1)})
 
 
@@ -173,9 +162,7 @@ def test_an_unknown_slot_suggests_the_nearest():
 def test_a_raw_difference_has_no_default_prior(missing):
     given = {"mu": Prior("Normal", mu=0, sigma=10), "tau": Prior("HalfNormal", sigma=5)}
     del given[missing]
-    with pytest.raises(
-        BadInput, match=rf"priors\.{missing} is missing: .*MADRS points.*give a prior in those units"
-    ):
+    with pytest.raises(BadInput, match=rf"priors\.{missing} is missing: .*MADRS points.*give a prior in those units"):
         Meta(measure="difference", units="MADRS points", priors=given)
 
 
@@ -200,9 +187,7 @@ def test_a_replacement_must_stay_inside_the_parameters_support(slot, prior, allo
 
 
 def test_a_probability_needs_a_prior_between_0_and_1():
-    with pytest.raises(
-        BadInput, match=r"priors\.risk: HalfNormal\(sigma=1\) reaches outside values between 0 and 1"
-    ):
+    with pytest.raises(BadInput, match=r"priors\.risk: HalfNormal\(sigma=1\) reaches outside values between 0 and 1"):
         Counts(control="placebo", pooling="none", priors={"risk": Prior("HalfNormal", sigma=1)})
 
 

@@ -15,9 +15,7 @@ from bayesdep.data.simulate import designs, simulate
 from bayesdep.data.sources import read_source
 from bayesdep.data.tables import as_frame, provenance
 
-TRIALS = pd.DataFrame(
-    {"trial": ["a", "b", "c", "d"], "effect": [0.1, np.nan, -0.3, 1 / 3], "n": [10, 20, 30, 40]}
-)
+TRIALS = pd.DataFrame({"trial": ["a", "b", "c", "d"], "effect": [0.1, np.nan, -0.3, 1 / 3], "n": [10, 20, 30, 40]})
 
 
 @pytest.fixture
@@ -100,7 +98,7 @@ def test_commas_at_the_end_of_lines_do_not_shift_the_columns(written):
 
 
 @given(st.lists(st.floats(-1e300, 1e300), min_size=1))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_numbers_survive_a_csv_file_to_the_last_bit_but_one(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("csv")
     pd.DataFrame({"effect": values}).to_csv(folder / "x.csv", index=False)
@@ -118,19 +116,18 @@ def test_rows_without_a_required_value_are_left_out_and_named():
     assert list(table.index) == [0, 1, 2, 3]
     assert table.attrs["left_out"] == "1 of 5 rows left out for want of se: Diazgranados 2010"
     assert provenance(as_frame(table))["left_out"] == table.attrs["left_out"]
-    assert (
-        table.attrs["sha256"] == read_source("published:ketamine_trials").attrs["sha256"]
-    )  # the file's, whole
+    assert table.attrs["sha256"] == read_source("published:ketamine_trials").attrs["sha256"]  # the file's, whole
 
 
 def test_rows_are_left_out_for_want_of_any_required_column(written):
     table = written("x.csv", b"trial,effect,se\na,1,\nb,,2\nc,3,4\n", require=["effect", "se"])
     assert table.to_dict("list") == {"trial": ["c"], "effect": [3.0], "se": [4.0]}
+    assert list(table.index) == [0]
     assert table.attrs["left_out"] == "2 of 3 rows left out for want of effect or se: a, b"
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-9, 9)), min_size=1, max_size=20))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_as_many_rows_are_left_out_as_lack_the_value(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("csv")
     frame = pd.DataFrame({"trial": [f"t{i}" for i in range(len(values))], "se": values}, dtype=object)
@@ -198,9 +195,7 @@ def test_simulator_without_a_seed_is_refused():
     assert message == "[data] source = 'simulate:bcg_trials' needs a seed; add one, for example seed = 1"
 
 
-@pytest.mark.parametrize(
-    "source", ["trials.xlsx", "trials", "", ".", "published:", "simulate:", "Published:bcg"]
-)
+@pytest.mark.parametrize("source", ["trials.xlsx", "trials", "", ".", "published:", "simulate:", "Published:bcg"])
 def test_source_of_no_known_form_is_refused_with_the_forms_there_are(tmp_path, source):
     message = refusal(read_source, source, folder=tmp_path, seed=1)
     assert message == (
@@ -219,8 +214,7 @@ def test_missing_file_and_directory_are_refused_with_the_whole_path(tmp_path, su
     for name in (f"missing{suffix}", f"folder{suffix}"):
         message = refusal(read_source, name, folder=tmp_path)
         assert message == (
-            f"there is no data file '{tmp_path / name}'; "
-            "check the path, which is relative to the plan's folder"
+            f"there is no data file '{tmp_path / name}'; check the path, which is relative to the plan's folder"
         )
 
 
@@ -262,7 +256,7 @@ def test_file_that_may_not_be_opened_is_refused_with_the_reason(written, monkeyp
 
 
 @given(st.binary(max_size=200), st.sampled_from([".csv", ".parquet"]))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_any_bytes_at_all_give_a_table_or_one_line(tmp_path_factory, content, suffix):
     path = tmp_path_factory.mktemp("bytes") / f"x{suffix}"
     path.write_bytes(content)
@@ -278,6 +272,4 @@ def test_any_bytes_at_all_give_a_table_or_one_line(tmp_path_factory, content, su
 
 
 def test_file_with_a_header_only_is_refused_as_a_table_without_rows(written):
-    assert refusal(as_frame, written("x.csv", b"trial,se\n")).startswith(
-        "the table has no rows; check the file"
-    )
+    assert refusal(as_frame, written("x.csv", b"trial,se\n")).startswith("the table has no rows; check the file")

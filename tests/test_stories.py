@@ -235,7 +235,9 @@ def test_counts_prepares_a_grid_of_cells_control_first(pooling):
 def test_counts_does_not_care_for_the_order_of_rows():
     table = bd.load("raison2013_responders")
     shuffled = COUNTS["partial"].prepare(table.iloc[[3, 0, 2, 1]])
-    np.testing.assert_array_equal(shuffled.sel(subgroup=data_of("partial")["subgroup"]).events, data_of("partial").events)
+    np.testing.assert_array_equal(
+        shuffled.sel(subgroup=data_of("partial")["subgroup"]).events, data_of("partial").events
+    )
 
 
 def test_counts_without_subgroups_is_one_group_called_all():
@@ -352,7 +354,9 @@ def test_meta_estimands_equal_hand_computation():
     found = GAUSSIAN.estimands(posterior, data)
     w = 1 / data["se"].values ** 2
     typical = 12 * w.sum() / (w.sum() ** 2 - (w**2).sum())  # Higgins and Thompson 2002, equation 9, 13 studies
-    np.testing.assert_allclose(found.i2, 100 * np.array([[0.25, 0.01]]) / (np.array([[0.25, 0.01]]) + typical), rtol=1e-12)
+    np.testing.assert_allclose(
+        found.i2, 100 * np.array([[0.25, 0.01]]) / (np.array([[0.25, 0.01]]) + typical), rtol=1e-12
+    )
     for name, of in (("ratio", "mu"), ("ratio_theta", "theta"), ("ratio_new", "theta_new")):
         np.testing.assert_allclose(found[name], np.exp(posterior[of]), rtol=1e-15)
         assert found[name].attrs["units"] == "risk ratio"
@@ -442,7 +446,9 @@ def test_screen_log_likelihood_by_subject_sums_to_the_binomials_without_coeffici
     posterior = xr.Dataset({"sensitivity": draws([0.8, 0.6]), "specificity": draws([0.9, 0.7])})
     scored = SCREEN.log_likelihood(posterior, data_of("screen"))
     assert scored.sizes["subject"] == 31
-    expected = [15 * math.log(u) + 4 * math.log(1 - u) + math.log(1 - v) + 11 * math.log(v) for u, v in ((0.8, 0.9), (0.6, 0.7))]
+    expected = [
+        15 * math.log(u) + 4 * math.log(1 - u) + math.log(1 - v) + 11 * math.log(v) for u, v in ((0.8, 0.9), (0.6, 0.7))
+    ]
     np.testing.assert_allclose(scored.sum("subject")[0], expected, rtol=1e-12)
 
 
@@ -510,7 +516,9 @@ def test_counts_checks_on_hand_made_arrays():
     differences = np.array([[8 / 13 - 3 / 9, 7 / 17 - 12 / 21], [1.0, -1.0]])
     np.testing.assert_allclose(checks["largest risk difference"].statistic(y), differences.max(1), rtol=1e-12)
     np.testing.assert_allclose(checks["smallest risk difference"].statistic(y), differences.min(1), rtol=1e-12)
-    np.testing.assert_allclose(checks["range of risk differences"].statistic(y), np.ptp(differences, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        checks["range of risk differences"].statistic(y), np.ptp(differences, axis=1), rtol=1e-12
+    )
 
 
 def test_screen_checks_are_the_shares():
@@ -524,15 +532,27 @@ def test_screen_checks_are_the_shares():
 NEEDED = {"mu": Prior("Normal", mu=0, sigma=10), "tau": Prior("HalfNormal", sigma=5)}
 BAD_SETTINGS = [
     (Meta, {"measure": "log-odds"}, "measure = 'log-odds' is not a choice; did you mean 'log-odds-ratio'"),
-    (Meta, {"measure": "log-odds-ratio", "input": "moments"}, "cannot be had from input = 'moments'; that gives log-geo"),
-    (Meta, {"measure": "log-risk-ratio", "input": "counts", "likelihood": "binomial"}, "'binomial' needs input = 'counts'"),
+    (
+        Meta,
+        {"measure": "log-odds-ratio", "input": "moments"},
+        "cannot be had from input = 'moments'; that gives log-geo",
+    ),
+    (
+        Meta,
+        {"measure": "log-risk-ratio", "input": "counts", "likelihood": "binomial"},
+        "'binomial' needs input = 'counts'",
+    ),
     (Meta, {"measure": "log-odds-ratio", "likelihood": "binomial"}, "'binomial' needs input = 'counts'"),
     (Meta, {"measure": "difference", "priors": NEEDED}, "measure = 'difference' needs units"),
     (Meta, {"measure": "log-odds-ratio", "units": "points"}, "units = 'points' belongs to measure = 'difference' only"),
     (Meta, {"measure": "log-odds-ratio", "unit": "two words"}, "unit = 'two words' cannot name a dimension"),
     (Meta, {"measure": "log-odds-ratio", "unit": "draw"}, "unit = 'draw' cannot name a dimension"),
     (Meta, {"measure": "log-odds-ratio", "study": 3}, "study = 3, but text is needed"),
-    (Meta, {"measure": "log-odds-ratio", "priors": {"baseline": NEEDED["mu"]}}, "priors.baseline: the model has no such"),
+    (
+        Meta,
+        {"measure": "log-odds-ratio", "priors": {"baseline": NEEDED["mu"]}},
+        "priors.baseline: the model has no such",
+    ),
     (
         Meta,
         {
@@ -543,7 +563,11 @@ BAD_SETTINGS = [
         },
         "priors.baseline: Cauchy(alpha=0, beta=1) is not Normal",
     ),
-    (Counts, {"control": "placebo", "pooling": "some"}, "pooling = 'some' is not a choice; known: complete, none, partial"),
+    (
+        Counts,
+        {"control": "placebo", "pooling": "some"},
+        "pooling = 'some' is not a choice; known: complete, none, partial",
+    ),
     (Counts, {"control": 1.0}, "control = 1.0, but text is needed"),
     (Counts, {"control": "placebo", "subgroup": None}, "pooling = 'partial' needs subgroups to pool over"),
     (Counts, {"control": "placebo", "subgroup": True}, "subgroup = True, but text or nothing is needed"),
@@ -571,7 +595,13 @@ def cells(**changes):
 
 
 def trials(**changes):
-    table = {"study": ["a", "b"], "events_treated": [1, 2], "n_treated": [9, 9], "events_control": [3, 4], "n_control": [9, 9]}
+    table = {
+        "study": ["a", "b"],
+        "events_treated": [1, 2],
+        "n_treated": [9, 9],
+        "events_control": [3, 4],
+        "n_control": [9, 9],
+    }
     return pd.DataFrame(table | changes)
 
 
@@ -582,7 +612,11 @@ def groups(**changes):
 BAD_TABLES = [
     (Counts(control="q"), cells(), "control = 'q' is no arm in column 'arm'"),
     (Counts(control="p"), cells(arm=["p", "p", "p", "d"]), "cell 'a / p' stands in rows 1 and 2"),
-    (Counts(control="p"), cells(subgroup=["a", "a", "b", "c"], arm=["p", "d", "p", "d"]), "subgroup 'b' has no row for arm 'd'"),
+    (
+        Counts(control="p"),
+        cells(subgroup=["a", "a", "b", "c"], arm=["p", "d", "p", "d"]),
+        "subgroup 'b' has no row for arm 'd'",
+    ),
     (Counts(control="p"), cells().iloc[:2], "one subgroup, 'a', so nothing can be pooled; use pooling = 'none'"),
     (Counts(control="p"), cells().iloc[::2], "column 'arm' has one arm, 'p'; a comparison needs a second one"),
     (Counts(control="p"), cells(events=[1, 2, 3, 10]), "row 4 (b, d) has 10 of 9"),

@@ -20,7 +20,7 @@ from bayesdep.data.tables import (
     refuse_more_events_than_people,
 )
 
-unhurried = settings(deadline=None)  # the first call imports; a slow machine is no failure
+unhurried = settings(deadline=None, max_examples=50)  # the first call imports; a slow machine is no failure
 
 KINDS = ("label", "number", "positive", "count", "probability")
 NUMERIC = KINDS[1:]
@@ -83,16 +83,12 @@ def test_numbers_written_as_text_are_read_back_exactly(values):
 @given(labels=st.lists(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip), min_size=1))
 @unhurried
 def test_labels_are_read_back_exactly(labels):
-    read = read_columns(
-        as_frame(pd.DataFrame({"trial": labels})), {"study": Column("trial", "label", "trial")}
-    )
+    read = read_columns(as_frame(pd.DataFrame({"trial": labels})), {"study": Column("trial", "label", "trial")})
     assert list(read["study"]) == labels
 
 
 def test_numbers_used_as_labels_become_text():
-    read = read_columns(
-        as_frame(pd.DataFrame({"plate": [3, 7]})), {"plate": Column("plate", "label", "plate")}
-    )
+    read = read_columns(as_frame(pd.DataFrame({"plate": [3, 7]})), {"plate": Column("plate", "label", "plate")})
     assert list(read["plate"]) == ["3", "7"]
 
 
@@ -114,9 +110,7 @@ def test_each_column_is_returned_under_the_models_word():
 
 FRAMES = {
     "pandas": pd.DataFrame,
-    "pandas with its own index": lambda d: pd.DataFrame(
-        d, index=[7 * i for i in range(len(next(iter(d.values()))))]
-    ),
+    "pandas with its own index": lambda d: pd.DataFrame(d, index=[7 * i for i in range(len(next(iter(d.values()))))]),
     "polars": pl.DataFrame,
     "pyarrow": pa.table,
 }
@@ -189,8 +183,7 @@ def test_what_is_no_finite_number_is_refused_in_every_number_column(kind, bad):
 def test_number_outside_the_kinds_range_is_refused(kind, bad):
     message = refusal(as_numbers, [1, 1, 1, bad], kind)
     assert message == (
-        f"column 'sei' (standard error): row 4 is {bad}, where {NEEDED[kind]}; "
-        "correct it or leave the row out"
+        f"column 'sei' (standard error): row 4 is {bad}, where {NEEDED[kind]}; correct it or leave the row out"
     )
 
 
@@ -205,9 +198,7 @@ def test_message_names_the_row_wherever_the_bad_value_stands(kind, data):
     rows = data.draw(st.integers(1, 40))
     row = data.draw(st.integers(0, rows - 1))
     values = [1.0] * rows
-    values[row] = data.draw(
-        st.sampled_from([*EMPTY, *(() if kind == "label" else (*NEVER_A_NUMBER, *REFUSED[kind]))])
-    )
+    values[row] = data.draw(st.sampled_from([*EMPTY, *(() if kind == "label" else (*NEVER_A_NUMBER, *REFUSED[kind]))]))
     message = refusal(as_numbers, values, kind)
     assert message.startswith(f"column 'sei' (standard error): row {row + 1} is ")
     assert "more:" not in message
@@ -276,10 +267,7 @@ def test_suggestion_ignores_case():
     ids=["pandas", "pyarrow"],
 )
 def test_table_with_one_name_for_two_columns_is_refused(table):
-    assert (
-        refusal(as_frame, table)
-        == "two columns of the table have one name ('se' 2 times); rename all but one"
-    )
+    assert refusal(as_frame, table) == "two columns of the table have one name ('se' 2 times); rename all but one"
 
 
 def test_duplicated_column_is_refused_even_when_the_table_was_not_checked_as_a_whole():
@@ -339,9 +327,7 @@ def test_pairs_of_labels_are_repeated_only_together():
     refuse_duplicates(labels, columns, "analyte of a trial")
     labels["analyte"][1] = "IL-6"
     message = refusal(refuse_duplicates, labels, columns, "analyte of a trial")
-    assert message.startswith(
-        "column 'trial' and 'cytokine': analyte of a trial 'a / IL-6' stands in rows 1 and 2; "
-    )
+    assert message.startswith("column 'trial' and 'cytokine': analyte of a trial 'a / IL-6' stands in rows 1 and 2; ")
 
 
 @given(
@@ -375,9 +361,7 @@ def test_arm_without_people_is_refused_with_row_and_study():
 
 def test_line_breaks_in_a_users_label_do_not_break_the_message():
     names = np.array(["Stein &\nAronson"], object)
-    message = refusal(
-        refuse_more_events_than_people, np.array([5.0]), np.array([4.0]), names, (EVENTS, PEOPLE)
-    )
+    message = refusal(refuse_more_events_than_people, np.array([5.0]), np.array([4.0]), names, (EVENTS, PEOPLE))
     assert "row 1 (Stein & Aronson) has 5 of 4" in message
 
 

@@ -335,7 +335,8 @@ class Meta:
         if self.is_log:
             ratio = self.measure.removeprefix("log-").replace("-", " ")
             for name, of in (("ratio", "mu"), ("ratio_theta", "theta"), ("ratio_new", "theta_new")):
-                found[name] = estimand(xr.DataArray(np.exp(posterior[of])), f"{found[of].description}, as a ratio", ratio, null=1.0)
+                values = xr.DataArray(np.exp(posterior[of]))
+                found[name] = estimand(values, f"{found[of].description}, as a ratio", ratio, null=1.0)
         return xr.Dataset(found)
 
     def exact(self, data: xr.Dataset) -> ExactPosterior | None:

@@ -4,6 +4,7 @@ import html
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: st
     except ModuleNotFoundError as problem:
         raise BadInput(f"format '{name}' needs the package {problem.name}; install bayesdep[excel]") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # nor can a file be removed where none can be written
+            partial.unlink(missing_ok=True)
     return path
 
 
@@ -107,7 +109,7 @@ def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]
     Returns
     -------
     list of pathlib.Path
-        The two files.
+        The two files; existing ones are replaced only by complete ones.
 
     Raises
     ------
@@ -119,12 +121,18 @@ def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]
         raise BadInput(f"--out '{path}' is not a .csv file; simulated tables are written as CSV")
     truth = path.with_suffix(".truth.json")
     about = {"synthetic": True, "title": made.table.attrs["title"], "truth": made.truth}
+    partial = {p: p.with_name(f".{p.name}.{os.getpid()}.partial") for p in (path, truth)}
     try:
-        truth.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        made.table.to_csv(path, index=False)  # its column `origin` says that it is synthetic
+        made.table.to_csv(partial[path], index=False)  # its column `origin` says that it is synthetic
+        partial[truth].write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        for whole, part in partial.items():
+            part.replace(whole)
     except OSError as problem:
-        truth.unlink(missing_ok=True)
         raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
+    finally:
+        for part in partial.values():
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
     return [path, truth]
 
 
@@ -202,12 +210,20 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+# Characters that LaTeX takes for commands, or prints as others in its default font encoding.
+_TEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {c: f"${c}$" for c in "<>"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "∞": r"$\infty$"}
+)
+
+
 def _latex(table: pd.DataFrame, warning: str, path: Path) -> None:
-    styled = journal_table(table).style.hide(axis="index").format(escape="latex")
-    text = styled.to_latex(hrules=True, column_format="l" * styled.columns.size)
+    shown = journal_table(table).map(lambda v: str(v).translate(_TEX))
+    shown.columns = [str(c).translate(_TEX) for c in shown.columns]
+    text = shown.style.hide(axis="index").to_latex(hrules=True, column_format="l" * shown.columns.size)
     if warning:
-        escaped = warning.replace("%", r"\%").replace("_", r"\_")
-        text = f"% {warning}\n\\textbf{{{escaped}}}\\par\n{text}"
+        text = f"% {warning}\n\\textbf{{{warning.translate(_TEX)}}}\\par\n{text}"
     path.write_text(text, encoding="utf-8")
 
 

@@ -32,8 +32,19 @@ def refuse_unwritable(directory: Path) -> None:
     Raises
     ------
     BadInput
-        When it holds something else, or its parent cannot be written to.
+        When it holds something else or the folder this runs in, or its parent cannot be written to.
     """
+    try:
+        _refuse_unwritable(directory)
+    except OSError as problem:
+        raise BadInput(f"'{directory}' cannot be written ({problem.strerror}); give another with --out") from None
+
+
+def _refuse_unwritable(directory: Path) -> None:
+    if Path.cwd().is_relative_to(directory.resolve()):
+        raise BadInput(
+            f"--out '{directory}' holds the folder this runs in, and would be replaced whole; give one inside it"
+        )
     if directory.exists() and not directory.is_dir():
         raise BadInput(f"--out '{directory}' is a file; give a directory")
     if directory.is_dir() and any(directory.iterdir()) and not (directory / _MARK).is_file():
@@ -58,22 +69,30 @@ def replacing(directory: Path) -> Iterator[Path]:
     ------
     pathlib.Path
         The directory to write to. It vanishes when the block raises, whatever it raises.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be written, for want of room, say.
     """
     directory = directory.absolute()
-    directory.parent.mkdir(parents=True, exist_ok=True)
     partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
     old = directory.with_name(f".{directory.name}.{os.getpid()}.old")
-    partial.mkdir()
     try:
+        partial.mkdir(parents=True)
         yield partial
-        if directory.exists():
-            directory.rename(old)
         try:
+            if directory.exists():
+                directory.rename(old)
             partial.rename(directory)
-        except OSError:
-            if old.exists():
+        except BaseException:  # an interrupt in between, too, must not cost the earlier run
+            if old.exists() and not directory.exists():
                 old.rename(directory)
             raise
+    except OSError as problem:
+        raise BadInput(
+            f"'{directory}' cannot be written ({problem.strerror or problem}); choose another place"
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -15,7 +15,9 @@ from scipy import interpolate, special, stats
 from scipy.optimize import elementwise
 
 _HERMITE = np.polynomial.hermite_e.hermegauss(61)
-_LEGENDRE = np.polynomial.legendre.leggauss(20)
+_LEGENDRE = np.polynomial.legendre.leggauss(10)
+_TAIL = np.array([1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5])
+_FAR = 500.0  # log odds beyond which a Beta's tail is a power law to double precision
 
 
 class Marginal(Protocol):
@@ -194,6 +196,36 @@ class BetaMarginal:
         """The distribution of one minus this."""
         return BetaMarginal(self.b, self.a)
 
+    def density_of_logit(self, y: np.ndarray) -> np.ndarray:
+        """Density of the log odds."""
+        log_density = self.a * special.log_expit(y) + self.b * special.log_expit(-y) - special.betaln(self.a, self.b)
+        return np.asarray(np.exp(log_density))
+
+    def cdf_of_logit(self, y: np.ndarray) -> np.ndarray:
+        """Distribution function at log odds, which may be far beyond those of any float between 0 and 1."""
+        left = y <= 0
+        a, b = np.where(left, self.a, self.b), np.where(left, self.b, self.a)
+        far = np.minimum(a * -np.abs(y) - np.log(a) - special.betaln(self.a, self.b), 0.0)  # a power law out there
+        tail = np.where(np.abs(y) > _FAR, np.exp(far), special.betainc(a, b, special.expit(-np.abs(y))))
+        return np.where(left, tail, 1 - tail)
+
+    @cached_property
+    def logit_edges(self) -> np.ndarray:
+        """Log odds at quantiles from 1e-14 to 1 - 1e-14: where to divide an integral over this distribution."""
+        return np.concatenate([self._lower_edges, -self.complement._lower_edges[::-1]])
+
+    @property
+    def _lower_edges(self) -> np.ndarray:
+        log_beta = special.betaln(self.a, self.b)
+
+        def log_of(x: np.ndarray, log_p: np.ndarray, a: float) -> np.ndarray:
+            with np.errstate(divide="ignore"):
+                return np.where(x < np.exp(-_FAR), (log_p + np.log(a) + log_beta) / a, np.log(x))
+
+        return log_of(stats.beta.ppf(_TAIL, self.a, self.b), np.log(_TAIL), self.a) - log_of(
+            stats.beta.isf(_TAIL, self.b, self.a), np.log1p(-_TAIL), self.b
+        )
+
     def odds_moment(self, k: int) -> float:
         """Expectation of the k-th power of the odds; infinite where it does not exist."""
         if self.a + k <= 0 or self.b - k <= 0:
@@ -209,17 +241,17 @@ class BetaMarginal:
 
 @dataclass(frozen=True)
 class BetaCombination:
-    """A function of two independent Beta variables, increasing in the first.
+    """A function of two independent Beta variables, increasing in the first and decreasing in the second.
 
-    The distribution function is one integral, ``P(f(U, V) <= t) = E_V[F_U(g(t, V))]``, taken over the
-    probabilities of V by Gauss-Legendre panels that crowd towards both tails.
+    The distribution function is one integral over the log odds of V, ``P(f(U, V) <= t) = E_V[F_U(g(t, V))]``, by
+    Gauss-Legendre panels whose edges are quantiles of V and the places where ``F_U(g(t, .))`` crosses its own.
 
     Parameters
     ----------
     u, v
         The two Beta posteriors.
-    inverse
-        ``g(t, v)``: the u at which ``f(u, v) = t``.
+    u_at, v_at
+        ``g(t, v)``, the u at which ``f(u, v) = t``, and the v at which it is; from and to log odds.
     moments
         First and second moment; infinite where they do not exist.
     span
@@ -228,18 +260,10 @@ class BetaCombination:
 
     u: BetaMarginal
     v: BetaMarginal
-    inverse: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    u_at: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    v_at: Callable[[np.ndarray, np.ndarray], np.ndarray]
     moments: tuple[float, float]
     span: tuple[float, float]
-
-    @cached_property
-    def _nodes(self) -> tuple[np.ndarray, np.ndarray]:
-        tails = np.logspace(-12, -1, 12)
-        edges = np.concatenate([[0.0], tails, np.linspace(0.1, 0.9, 9)[1:-1], 1 - tails[::-1], [1.0]])
-        x, w = _LEGENDRE
-        half = np.diff(edges)[:, None] / 2
-        p = edges[:-1, None] + half * (1 + x)
-        return self.v.quantile(p.ravel()), (half * w).ravel()
 
     @property
     def mean(self) -> float:  # noqa: D102
@@ -251,10 +275,16 @@ class BetaCombination:
         return float(np.sqrt(second - first**2)) if np.isfinite(second) else np.inf
 
     def cdf(self, x: Any) -> Any:  # noqa: D102
-        v, w = self._nodes
+        t = np.asarray(x, float)[..., None]
+        own = self.v.logit_edges
+        nodes, w = _LEGENDRE
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            at = np.clip(np.nan_to_num(self.inverse(np.asarray(x, float)[..., None], v), nan=0.0), 0.0, 1.0)
-        return self.u.cdf(at) @ w
+            steps = np.clip(self.v_at(t, self.u.logit_edges), own[0], own[-1])
+            edges = np.sort(np.concatenate([np.broadcast_to(own, (*t.shape[:-1], own.size)), steps], axis=-1), axis=-1)
+            half = np.diff(edges)[..., None] / 2
+            v = edges[..., :-1, None] + half * (1 + nodes)
+            below = self.u.cdf_of_logit(self.u_at(t[..., None], v))
+        return (below * self.v.density_of_logit(v) * half * w).sum((-2, -1))
 
     def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
         lower, upper = self.span
@@ -270,24 +300,45 @@ class BetaCombination:
 _WIDE = (1e-300, 1e300)
 
 
+def _logit_of_log(log_x: np.ndarray) -> np.ndarray:
+    """Log odds from the log of a probability; infinite at and above one."""
+    return np.where(log_x < 0, log_x - np.log(-np.expm1(np.minimum(log_x, 0.0))), np.inf)
+
+
 def ratio(u: BetaMarginal, v: BetaMarginal) -> BetaCombination:
     """Return the distribution of ``u / v``: a risk ratio, or a likelihood ratio."""
     first, second = (u.moment(k) * v.moment(-k) for k in (1, 2))
-    return BetaCombination(u, v, lambda t, x: t * x, (first, second), _WIDE)
+    return BetaCombination(
+        u,
+        v,
+        lambda t, y: _logit_of_log(np.log(np.maximum(t, 0)) + special.log_expit(y)),
+        lambda t, y: _logit_of_log(special.log_expit(y) - np.log(np.maximum(t, 0))),
+        (first, second),
+        _WIDE,
+    )
 
 
 def odds_ratio(u: BetaMarginal, v: BetaMarginal) -> BetaCombination:
     """Return the distribution of the odds of u over the odds of v."""
-
-    def inverse(t: np.ndarray, x: np.ndarray) -> np.ndarray:
-        odds = t * x / (1 - x)
-        return np.where(np.isinf(odds), 1.0, odds / (1 + odds))
-
     first, second = (u.odds_moment(k) * v.odds_moment(-k) for k in (1, 2))
-    return BetaCombination(u, v, inverse, (first, second), _WIDE)
+    return BetaCombination(
+        u,
+        v,
+        lambda t, y: y + np.log(np.maximum(t, 0)),
+        lambda t, y: y - np.log(np.maximum(t, 0)),
+        (first, second),
+        _WIDE,
+    )
 
 
 def difference(u: BetaMarginal, v: BetaMarginal) -> BetaCombination:
     """Return the distribution of ``u - v``: a risk difference, or Youden's index."""
     mean = u.mean - v.mean
-    return BetaCombination(u, v, lambda t, x: t + x, (mean, u.sd**2 + v.sd**2 + mean**2), (-1.0, 1.0))
+    return BetaCombination(
+        u,
+        v,
+        lambda t, y: special.logit(np.clip(special.expit(y) + t, 0, 1)),
+        lambda t, y: special.logit(np.clip(special.expit(y) - t, 0, 1)),
+        (mean, u.sd**2 + v.sd**2 + mean**2),
+        (-1.0, 1.0),
+    )

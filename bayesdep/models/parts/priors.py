@@ -7,6 +7,7 @@ prior width share one compiled model.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -143,12 +144,26 @@ class Prior:
         if _FAMILIES[self.dist].support == "positive":
             # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a plain logarithm the
             # far side of a scale parameter is a wall that grows like exp(2u), into which trajectories crash.
-            how["default_transform"] = pm.distributions.transforms.log_exp_m1
+            how["default_transform"] = _softplus()
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as a plan writes it."""
         return {"dist": self.dist, **dict(self.parameters)}
+
+
+@cache
+def _softplus() -> Any:
+    """PyMC's log(exp(x) - 1) transform, under a name that its own functions can take apart.
+
+    PyMC 6.4 reads a variable's name off its transformed twin by cutting at underscores, so the transform's own name,
+    ``log_exp_m1``, makes ``pm.compute_log_likelihood`` look for a variable that is not there.
+    """
+    from pymc.distributions.transforms import LogExpM1
+
+    transform = LogExpM1()
+    transform.name = "softplus"
+    return transform
 
 
 @dataclass(frozen=True)

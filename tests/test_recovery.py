@@ -1,0 +1,163 @@
+"""Simulation-based calibration: truths from the prior, data from the story, and the truth's place in the posterior.
+
+Where the posterior is known exactly no sampler is involved: a probability integral transform that is not uniform is
+an error of the mathematics. Talts et al. 2018 (arXiv:1804.06788); Saeilynoja et al. 2022 for ranks.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+import bayesdep as bd
+from bayesdep.inference.evaluate import from_prior
+from bayesdep.models.counts import Counts
+from bayesdep.models.meta import Meta
+from bayesdep.models.parts.priors import Prior
+from bayesdep.models.screen import Screen
+
+pytestmark = pytest.mark.slow
+
+TRUTHS = 400
+FITS = 200
+
+
+def bcg():
+    model = Meta(
+        measure="log-risk-ratio",
+        input="counts",
+        study="trial",
+        events_treated="tb_vaccinated",
+        n_treated="n_vaccinated",
+        events_control="tb_control",
+        n_control="n_control",
+    )
+    return model, model.prepare(bd.load("bcg_colditz1994"))
+
+
+def ketamine():
+    """The four trials that state a difference in MADRS points, here with a standard error each."""
+    table = bd.load("ketamine_trials").dropna(subset=["difference", "se"]).iloc[:4]
+    priors = {"mu": Prior("Normal", mu=0, sigma=5), "tau": Prior("HalfNormal", sigma=3)}
+    model = Meta(measure="difference", units="MADRS points", study="trial", effect="difference", priors=priors)
+    return model, model.prepare(table)
+
+
+def assert_uniform(pits):
+    """Kolmogorov-Smirnov at 0.001 for each named transform."""
+    for name, values in pits.items():
+        values = np.asarray(values)
+        assert ((values >= 0) & (values <= 1)).all()
+        p = stats.kstest(values, "uniform").pvalue
+        assert p > 1e-3, f"{name}: KS p = {p:.2g}"
+
+
+def coverage(pits):
+    return {name: float(np.mean((np.asarray(v) > 0.025) & (np.asarray(v) < 0.975))) for name, v in pits.items()}
+
+
+@pytest.mark.parametrize("design", [bcg, ketamine])
+def test_meta_quadrature_is_calibrated_at_the_published_design(design):
+    model, data = design()
+    assert data.sizes["study"] == {"bcg": 13, "ketamine": 4}[design.__name__]
+    rng = np.random.default_rng(100)
+    se, first = data["se"].values, str(data["study"].values[0])
+    pits = {name: [] for name in ("mu", "tau", "theta_new", "theta", "i2")}
+    for _ in range(TRUTHS):
+        mu = model.priors["mu"].scipy.rvs(random_state=rng)
+        tau = model.priors["tau"].scipy.rvs(random_state=rng)
+        theta = rng.normal(mu, tau, len(se))
+        simulated = data.assign(effect=data["effect"].copy(data=rng.normal(theta, se)))
+        marginals = model.exact(simulated).marginals
+        for name, truth in (("mu", mu), ("tau", tau), ("theta_new", rng.normal(mu, tau))):
+            pits[name].append(float(marginals[name, ()].cdf(truth)))
+        pits["theta"].append(float(marginals["theta", (("study", first),)].cdf(theta[0])))
+        typical = (len(se) - 1) * (se**-2).sum() / ((se**-2).sum() ** 2 - (se**-4).sum())
+        pits["i2"].append(float(marginals["i2", ()].cdf(100 * tau**2 / (tau**2 + typical))))
+    assert_uniform(pits)
+    for name, share in coverage(pits).items():
+        assert 0.90 <= share <= 0.99, name  # 400 truths: 0.95 has a standard error of 0.011
+
+
+def test_a_wrong_prior_is_seen():
+    """The same test with a posterior that takes tau ~ N+(0.1) for N+(0.5) must fail, or it shows nothing."""
+    model, data = bcg()
+    wrong = dataclasses.replace(model, priors={"tau": Prior("HalfNormal", sigma=0.1)})
+    rng = np.random.default_rng(101)
+    pits = []
+    for _ in range(TRUTHS // 4):
+        mu = model.priors["mu"].scipy.rvs(random_state=rng)
+        tau = model.priors["tau"].scipy.rvs(random_state=rng)
+        effect = rng.normal(mu, np.sqrt(tau**2 + data["se"].values ** 2))
+        marginals = wrong.exact(data.assign(effect=data["effect"].copy(data=effect))).marginals
+        pits.append(float(marginals["tau", ()].cdf(tau)))
+    assert stats.kstest(pits, "uniform").pvalue < 1e-3
+
+
+def test_screen_is_calibrated_at_the_fgf2_design():
+    """19 responders and 12 others, truths from the Jeffreys priors; every estimand."""
+    model = Screen(condition="responder")
+    rng = np.random.default_rng(102)
+    pits = {}
+    for _ in range(TRUTHS):
+        u, v = rng.beta(0.5, 0.5, 2)
+        positives = [rng.binomial(19, u), rng.binomial(12, 1 - v)]
+        table = pd.DataFrame({"group": ["responder", "other"], "positives": positives, "n": [19, 12]})
+        data = model.prepare(table)
+        one = {
+            name: xr.DataArray([[x]], dims=("chain", "draw")) for name, x in (("sensitivity", u), ("specificity", v))
+        }
+        truths = model.estimands(xr.Dataset(one), data)
+        for (name, _), marginal in model.exact(data).marginals.items():
+            pits.setdefault(name, []).append(float(marginal.cdf(float(truths[name][0, 0]))))
+    assert set(pits) == set(truths)
+    assert_uniform(pits)
+    for name, share in coverage(pits).items():
+        assert 0.90 <= share <= 0.99, name
+
+
+@pytest.fixture(scope="module")
+def counts_calibration():
+    """Ranks and interval hits of 200 fits at Raison's design, all on one compiled model."""
+    model = Counts(control="placebo", events="responders")
+    data = model.prepare(bd.load("raison2013_responders"))
+    prior = model.build(data)
+    names = ["risk", "effect_sd", "events"]
+    drawn = dict(zip(names, from_prior([prior[name] for name in names], FITS, seed=103), strict=True))
+    rng = np.random.default_rng(104)
+    places, hits = {}, {}
+    for i in range(FITS):
+        simulated = data.assign(events=data["events"].copy(data=drawn["events"][i]))
+        fit = bd.fit(model, simulated, draws=250, tune=500, chains=2, seed=i)
+        risk = drawn["risk"][i]
+        truths = {
+            "risk_difference, first": (risk[0, 1] - risk[0, 0], fit.estimands["risk_difference"][:, :, 0, 0]),
+            "risk_difference, second": (risk[1, 1] - risk[1, 0], fit.estimands["risk_difference"][:, :, 1, 0]),
+            "effect_sd": (drawn["effect_sd"][i], fit.estimands["effect_sd"]),
+        }
+        for name, (truth, draws) in truths.items():
+            thinned = draws.values[:, ::10].ravel()  # every tenth of 250: 50 draws, all but independent
+            rank = (thinned < truth).sum()
+            places.setdefault(name, []).append((rank + rng.uniform()) / (len(thinned) + 1))
+            lower, upper = np.quantile(draws.values, [0.025, 0.975])
+            hits.setdefault(name, []).append(lower < truth < upper)
+    return places, hits
+
+
+def test_counts_ranks_are_uniform(counts_calibration):
+    """Chi-square over ten bins of 20 fits each, and Kolmogorov-Smirnov on the randomised ranks."""
+    places, _ = counts_calibration
+    assert_uniform(places)
+    for name, values in places.items():
+        bins = np.histogram(values, bins=10, range=(0, 1))[0]
+        assert stats.chisquare(bins).pvalue > 1e-3, (name, bins)
+
+
+def test_counts_intervals_cover(counts_calibration):
+    _, hits = counts_calibration
+    for name, values in hits.items():
+        # 200 fits: 0.95 has a standard error of 0.015, and 500 draws place a 2.5% point to about 1%
+        assert 0.90 <= np.mean(values) <= 0.99, (name, np.mean(values))
