@@ -160,11 +160,16 @@ def export_run(
 
 
 @app.command()
-def datasets() -> int:
-    """List the published tables that ship with the package."""
-    from bayesdep.reporting.console import print_datasets
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="A table, to see its columns, units and source.")] = None,
+) -> int:
+    """List the published tables that ship with the package, or describe one."""
+    from bayesdep.reporting.console import print_dataset, print_datasets
 
-    print_datasets()
+    if name is None:
+        print_datasets()
+    else:
+        print_dataset(name)
     return OK
 
 
@@ -257,17 +262,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(words, standalone_mode=False) or OK
+        if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            _complain("interrupted; the unfinished run was not written")
     except BadInput as problem:
         if debug:
             traceback.print_exc()
         _complain(str(problem))
         code = BAD_INPUT
-    except KeyboardInterrupt:
-        _complain("interrupted; nothing was written")
-        code = INTERRUPTED
     except SystemExit as ending:
         if ending.code == TERMINATED:
-            _complain("terminated; nothing was written")
+            _complain("terminated; the unfinished run was not written")
         raise
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

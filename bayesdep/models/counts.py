@@ -286,7 +286,7 @@ class Counts:
         against = f"against {self.control}"
         found = {
             "risk": estimand(risk, "probability of the event", "probability"),
-            "risk_difference": estimand(difference, f"risk difference {against}", "probability"),
+            "risk_difference": estimand(difference, f"risk difference {against}", "risk difference"),
             "risk_ratio": estimand(treated / control, f"risk ratio {against}", "risk ratio", null=1.0),
             "odds_ratio": estimand(
                 treated * (1 - control) / (control * (1 - treated)),
@@ -301,7 +301,7 @@ class Counts:
                 reciprocal_of="risk_difference",
             ),
             "risk_difference_overall": estimand(
-                overall, f"risk difference {against}, standardised to the mix of subgroups", "probability"
+                overall, f"risk difference {against}, standardised to the mix of subgroups", "risk difference"
             ),
             "nnt_overall": estimand(
                 1 / overall,

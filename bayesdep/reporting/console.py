@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesdep.criticism.compare import Comparison
-from bayesdep.data.published import datasets
+from bayesdep.data.published import datasets, load
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.export import export
 from bayesdep.reporting.report import ledger_in_words
@@ -151,3 +151,25 @@ def print_datasets() -> None:
     for row in listed.itertuples(index=False, name=None):
         table.add_row(*map(str, row))
     _console().print(table)
+
+
+def print_dataset(name: str) -> None:
+    """Print what a published table holds, where it is from and what is odd about it.
+
+    Parameters
+    ----------
+    name
+        Name as listed by :func:`bayesdep.datasets`.
+    """
+    frame, console = load(name), _console()
+    about = frame.attrs
+    console.print(Text(f"{about['title']}", "bold"))
+    console.print(f"{about['citation']}. Read from: {about['place']}. {len(frame)} rows.", markup=False)
+    table = _table()
+    table.add_column("column")
+    table.add_column("units")
+    for column in frame.columns:
+        table.add_row(Text(str(column)), Text(about["units"][column]))
+    console.print(table)
+    for line in about["inconsistencies"]:
+        console.print(f"! {line}", markup=False)

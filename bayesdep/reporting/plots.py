@@ -1,5 +1,6 @@
 """Figures a paper could print: matplotlib figures made without touching the global state."""
 
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -152,7 +153,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     slots = fit.model.slots
     columns = min(len(slots), 3)
     lines = -(-len(slots) // columns)
-    with _figure(fit, 2.6 * columns + 0.6, 2.1 * lines + 0.4) as figure:
+    with _figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, (name, slot) in zip(grid.flat, slots.items(), strict=False):
             prior = fit.model.priors[name].scipy
@@ -175,7 +176,8 @@ def plot_prior_posterior(fit: Fit) -> Figure:
                     label="posterior" if j == 0 else None,
                 )
             meaning = slot.meaning.removeprefix("the ")
-            axes.set_title(name if meaning == name else f"{name}: {meaning}", fontsize=8, wrap=True)
+            title = name if meaning == name else f"{name}\n{textwrap.fill(meaning, 40)}"
+            axes.set_title(title, fontsize=8)
             axes.set_xlabel(slot.units)
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)

@@ -1,0 +1,244 @@
+"""Criticism: what a check's p counts, which comparisons are refused, and which priors are called strong."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+import bayesdep as bd
+from bayesdep.criticism.checks import CheckResult, run_checks
+from bayesdep.criticism.compare import Comparison
+from bayesdep.criticism.sensitivity import THRESHOLD
+from bayesdep.data.errors import BadInput
+
+
+def screen(**priors):
+    priors = {name: bd.Prior("Beta", alpha=a, beta=b) for name, (a, b) in priors.items()}
+    model = bd.Screen(condition="responder", positives="below_34_pg_per_mL", priors=priors)
+    return bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
+
+
+@pytest.fixture(scope="module")
+def weak():
+    return screen()
+
+
+@pytest.fixture(scope="module")
+def strong():
+    return screen(sensitivity=(50, 50), specificity=(50, 50))
+
+
+def changed(fit, group, dataset):
+    """The same fit with one group of its tree replaced."""
+    groups = {name: node.to_dataset() for name, node in fit.tree.children.items()}
+    return dataclasses.replace(fit, tree=xr.DataTree.from_dict({**groups, group: dataset}))
+
+
+# Checks.
+
+
+def result(observed, replicated, prior=(0.0,)):
+    return CheckResult("n", "people", observed, np.array(replicated, float), np.array(prior, float))
+
+
+def test_p_counts_replicates_above_the_data_and_half_of_the_ties():
+    assert result(2, [1, 2, 2, 3, 4]).p == pytest.approx(2 / 5 + 0.5 * 2 / 5)
+    assert result(2, [2, 2, 2]).p == 0.5
+    assert result(2, [0, 1]).p == 0
+    assert result(2, [3, 4]).p == 1
+
+
+def test_replicates_that_differ_by_rounding_alone_are_ties():
+    assert result(0.3, [0.1 + 0.2] * 4).p == 0.5
+
+
+def test_prior_p_is_the_same_of_prior_replicates():
+    assert result(2, [9, 9], prior=[1, 2, 3, 4]).prior_p == pytest.approx(0.5 + 0.125)
+
+
+def test_p_of_a_share_is_that_of_its_beta_binomial(weak):
+    """Replicated responders among 19 are BetaBinomial(19, 15.5, 4.5); the data hold 15."""
+    known = stats.betabinom(19, 15.5, 4.5)
+    exact = known.sf(15) + known.pmf(15) / 2
+    found = next(r for r in run_checks(weak) if r.name == "share positive: responder")
+    assert found.observed == 15 / 19
+    assert found.p == pytest.approx(exact, abs=4 * np.sqrt(0.25 / found.replicated.size))
+    prior = stats.betabinom(19, 0.5, 0.5)
+    exact = prior.sf(15) + prior.pmf(15) / 2
+    assert found.prior_p == pytest.approx(exact, abs=4 * np.sqrt(0.25 / found.prior.size))
+
+
+def test_prior_that_contradicts_the_data_embarrasses_the_model(weak, strong):
+    def p(fit):
+        return bd.check(fit).set_index("check").loc["share positive: non-responder", "p"]
+
+    assert 0.2 < p(weak) < 0.8
+    assert p(strong) > 0.95  # Beta(50, 50) expects a third of false positives or more; one in 12 was seen
+
+
+def test_check_tabulates_every_statistic_of_the_story(weak):
+    table = bd.check(weak)
+    assert table.columns.to_list() == ["check", "units", "observed", "median", "lower", "upper", "p", "prior_p"]
+    assert table["check"].to_list() == ["share positive: responder", "share positive: non-responder"]
+    assert table["observed"].to_list() == [15 / 19, 1 / 12]
+    assert (table["lower"] <= table["median"]).all()
+    assert (table["median"] <= table["upper"]).all()
+
+
+# Sensitivity.
+
+
+def test_strong_prior_against_the_data_is_flagged_and_a_weak_one_is_not(weak, strong):
+    def prior(fit):
+        return bd.sensitivity(fit).set_index("estimand")["prior"]
+
+    for name in ("sensitivity", "specificity", "youden"):
+        assert prior(strong)[name] > 2 * THRESHOLD
+    assert prior(weak)["sensitivity"] < THRESHOLD
+    found = bd.sensitivity(strong).set_index("estimand")["diagnosis"]
+    assert (found.loc[["sensitivity", "specificity"]] == "potential prior-data conflict").all()
+    assert bd.sensitivity(weak).set_index("estimand").loc["sensitivity", "diagnosis"] == "robust"
+
+
+def test_prior_of_one_parameter_does_not_flag_the_other():
+    fit = screen(sensitivity=(50, 50), specificity=(1, 1))
+    found = bd.sensitivity(fit).set_index("estimand")["prior"]
+    assert found["sensitivity"] > 2 * THRESHOLD
+    assert found["specificity"] < THRESHOLD
+
+
+def test_data_move_every_estimand_of_a_weak_prior(weak):
+    assert (bd.sensitivity(weak)["likelihood"] > THRESHOLD).all()
+
+
+# Comparisons.
+
+
+def counts(table, **settings):
+    return bd.fit(bd.Counts(control="placebo", pooling="none", **settings), table, draws=250)
+
+
+def table(events=(8, 3, 7, 12), n=(13, 9, 17, 21)):
+    return pd.DataFrame(
+        {"subgroup": ["high", "high", "low", "low"], "arm": ["drug", "placebo"] * 2, "events": events, "n": n}
+    )
+
+
+@pytest.fixture(scope="module")
+def raison():
+    return counts(table())
+
+
+def refusal(**fits):
+    with pytest.raises(BadInput) as refused:
+        bd.compare(fits)
+    message = str(refused.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+@pytest.mark.parametrize("fits", [{}, {"a": None}])
+def test_one_fit_is_no_comparison(fits):
+    with pytest.raises(BadInput, match="two fits or more"):
+        bd.compare(fits)
+
+
+def test_fits_that_leave_out_different_units_are_refused(raison):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class ByArm(bd.Counts):
+        @property
+        def left_out(self):
+            return "arm"
+
+    by_arm = dataclasses.replace(raison, model=ByArm(control="placebo", pooling="none"))
+    message = refusal(a=raison, b=by_arm)
+    assert message.startswith("a and b cannot be compared: one leaves out a subject, the other a arm")
+
+
+def test_fits_of_different_rows_are_refused(raison):
+    other = table().replace({"low": "normal"})
+    assert "a and b cannot be compared: they saw different rows of 'events'" in refusal(a=raison, b=counts(other))
+    fewer = counts(table().head(2))
+    assert "they saw different rows of 'events'; fit both to the same table" in refusal(a=raison, b=fewer)
+
+
+def test_fits_of_different_values_are_refused(raison):
+    other = counts(table(events=(9, 3, 7, 12)))
+    message = refusal(a=raison, b=other)
+    assert "'events' has different values in the two" in message
+    assert "compare fits of the same outcome" in message
+
+
+def test_density_is_not_compared_with_a_probability(raison):
+    """The same numbers as a continuous outcome: its score is a density, the counts' a probability."""
+    seen = raison.tree["observed_data"].to_dataset()
+    message = refusal(a=raison, b=changed(raison, "observed_data", seen.astype(float)))
+    assert "'events' has different values in the two (another scale, or other data)" in message
+    message = refusal(a=raison, b=changed(raison, "observed_data", seen.rename(events="log_events")))
+    assert "their outcomes differ (events against log_events)" in message
+
+
+def test_refusal_names_the_pair_that_does_not_match(raison):
+    message = refusal(first=raison, second=raison, third=counts(table(events=(9, 3, 7, 12))))
+    assert message.startswith("first and third cannot be compared")
+
+
+def test_identical_fits_rank_as_equal(raison):
+    found = bd.compare({"a": raison, "b": raison})
+    assert found.table["elpd"].nunique() == 1
+    assert found.table["elpd_diff"].abs().max() == 0
+    assert found.table["diff_se"].abs().max() == 0
+    assert found.reliable
+    assert "no clear winner" in found.sentence
+    assert found.left_out == "subject"
+    assert found.units == 60
+
+
+def test_expected_density_is_that_of_leaving_each_subject_out(raison):
+    """Exact: with Beta(0.01, 0.01) priors, one subject of a cell is predicted by the share of the others."""
+    exact = 0.0
+    for y, n in zip((8, 3, 7, 12), (13, 9, 17, 21), strict=True):
+        a, b = y + 0.01, n - y + 0.01
+        exact += y * np.log((a - 1) / (a + b - 1)) + (n - y) * np.log((b - 1) / (a + b - 1))
+    found = bd.compare({"a": raison, "b": raison}).table.iloc[0]
+    # 1000 draws; the score's Monte Carlo error is far below its standard error over subjects, 3.4.
+    assert found["elpd"] == pytest.approx(exact, abs=0.25)
+    assert found["p_loo"] == pytest.approx(4, abs=1.0)  # four free probabilities
+
+
+def test_better_model_ranks_first_whatever_the_order_given(raison):
+    poor = counts(table(), priors={"risk": bd.Prior("Beta", alpha=1, beta=60)})
+    for fits in ({"poor": poor, "good": raison}, {"good": raison, "poor": poor}):
+        found = bd.compare(fits)
+        assert found.table["model"].to_list() == ["good", "poor"]
+        assert found.table["elpd"].is_monotonic_decreasing
+        assert found.sentence.startswith("good predicts best")
+        assert found.table["weight"].sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_high_pareto_k_makes_a_ranking_unreliable_and_names_the_fit(raison):
+    """Log-likelihoods with a heavy left tail: importance ratios with a Pareto tail of shape 2."""
+    scores = raison.tree["log_likelihood"].to_dataset()
+    name = str(next(iter(scores.data_vars)))
+    values = scores[name].copy(deep=True)
+    rng = np.random.default_rng(0)
+    values[:, :, 0] = -2 * stats.expon.rvs(size=values.shape[:2], random_state=rng)
+    spoiled = changed(raison, "log_likelihood", scores.assign({name: values}))
+    found = bd.compare({"fine": raison, "spoiled": spoiled})
+    k = found.table.set_index("model")["worst_pareto_k"]
+    assert k["fine"] < 0.7 < k["spoiled"]
+    assert not found.reliable
+    assert found.sentence.startswith("UNRELIABLE: Pareto k reaches")
+    assert "in spoiled," in found.sentence
+
+
+def test_ranking_is_clear_only_beyond_two_standard_errors():
+    def ranked(difference):
+        rows = {"model": ["a", "b"], "elpd_diff": [0.0, difference], "diff_se": [0.0, 1.0]}
+        return Comparison(pd.DataFrame({**rows, "worst_pareto_k": [0.1, 0.1]}), "subject", 60)
+
+    assert ranked(2.01).sentence == "a predicts best (leaving out one subject of 60 at a time)"
+    assert "no clear winner" in ranked(1.99).sentence

@@ -1,0 +1,418 @@
+"""The command line as people use it: files, exit codes, interruptions and the speed of its help."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayesdep as bd
+from bayesdep.cli import main
+from bayesdep.data.published import datasets
+from bayesdep.reporting.export import SUFFIXES
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+CONTRACT = {
+    *["posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "diagnostics.json", "manifest.json"],
+    *["report.html", "figures/forest.png", "figures/prior_posterior.png", "figures/checks.png"],
+}
+CENTRED = """\
+[study]
+name = "demo"
+title = "Eight schools, too short a run"
+
+[data]
+source = "published:eight_schools_rubin1981"
+
+[data.columns]
+study = "school"
+
+[model]
+family = "meta"
+measure = "difference"
+units = "SAT-V points"
+unit = "school"
+
+[priors]
+mu = { dist = "Normal", mu = 0, sigma = 50 }
+tau = { dist = "HalfNormal", sigma = 25 }
+"""
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Run the command line in this process, in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    kept = signal.getsignal(signal.SIGTERM)
+
+    def run(*words):
+        with pytest.raises(SystemExit) as ending:
+            main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return ending.value.code, printed.out, printed.err
+
+    yield run
+    signal.signal(signal.SIGTERM, kept)  # the command line puts its own in place
+
+
+def files(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def python(*words, **options):
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, check=True, **options)
+
+
+@pytest.fixture(scope="module")
+def screen_run(tmp_path_factory):
+    """The FGF-2 plan's run, which needs no sampling."""
+    return bd.run_plan(MODELS / "kiraly2017" / "fgf2_screen.toml", out=tmp_path_factory.mktemp("runs") / "screen")
+
+
+# Start-up.
+
+HEAVY = ("pymc", "pytensor", "pandas", "numpy", "scipy", "xarray", "matplotlib", "arviz_stats", "nutpie")
+
+
+def test_help_imports_nothing_heavy_and_lists_every_command():
+    code = (
+        "import sys\nfrom bayesdep.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as ending:\n    assert ending.code == 0, ending.code\n"
+        f"print('loaded:', [m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    out = python("-c", code).stdout
+    assert out.splitlines()[-1] == "loaded: []"
+    for name in ("run", "compare", "reproduce", "export", "datasets", "simulate"):
+        assert re.search(rf"\b{name}\b", out)
+
+
+def test_import_of_the_package_imports_nothing_heavy_and_offers_every_public_name():
+    code = (
+        "import sys, bayesdep\n"
+        f"print('loaded:', [m for m in {HEAVY!r} if m in sys.modules])\n"
+        "assert set(bayesdep.__all__) <= set(dir(bayesdep))\n"
+        "missing = [n for n in bayesdep.__all__ if getattr(bayesdep, n, None) is None]\n"
+        "print('missing:', missing)"
+    )
+    assert python("-c", code).stdout.splitlines() == ["loaded: []", "missing: []"]
+
+
+@pytest.mark.parametrize("words", [["run"], ["compare"], ["reproduce"], ["export"], ["datasets"], ["simulate"]])
+def test_every_command_has_a_help(words, command):
+    code, out, err = command(*words, "--help")
+    assert code == 0
+    assert "Usage" in out
+    assert err == ""
+
+
+# run, and what it leaves.
+
+
+def test_run_writes_exactly_the_contract_s_files_and_exits_with_0(command, tmp_path):
+    code, out, err = command("run", MODELS / "kiraly2017" / "fgf2_screen.toml")
+    assert code == 0
+    directory = tmp_path / "results" / "kiraly2017" / "fgf2_screen"
+    assert set(files(tmp_path)) == {f"results/kiraly2017/fgf2_screen/{name}" for name in CONTRACT}
+    assert "kiraly2017/fgf2_screen: passed the gate" in err
+    assert "results/kiraly2017/fgf2_screen" in err
+    assert re.search(r"sensitivity.*0\.79.*yes", out)
+    assert not any(p.name.startswith(".") for p in directory.parent.iterdir())
+
+
+def test_run_s_files_hold_what_the_fit_holds(screen_run):
+    directory, fit = screen_run.directory, screen_run.fit
+    assert set(files(directory)) == CONTRACT
+    table = pd.read_csv(directory / "estimands.csv", comment="#")
+    np.testing.assert_array_equal(table["mean"], bd.summarise(fit)["mean"])
+    summary = pd.read_csv(directory / "summary.csv", comment="#")
+    assert set(summary["name"]) == {"sensitivity", "specificity"}
+    assert {"q2.5", "q97.5", "r_hat", "ess_bulk", "ess_tail", "mcse"} <= set(summary)
+    verdict = json.loads((directory / "diagnostics.json").read_text())
+    assert verdict["passed"] is True
+    assert verdict["sentence"] == fit.gate.sentence
+    assert [set(c) >= {"name", "value", "threshold", "passed"} for c in verdict["criteria"]]
+    ledger = pd.read_csv(directory / "ledger.csv", comment="#")
+    assert ledger["published"].to_list() == [0.79, 0.92, 9.47]
+    assert ledger["agrees"].to_list() == ["yes", "yes", "yes"]
+    stored = xr.open_datatree(directory / "posterior.nc", engine="h5netcdf")
+    np.testing.assert_array_equal(stored["posterior"]["sensitivity"], fit.posterior["sensitivity"])
+    stored.close()
+
+
+def test_manifest_is_the_audit_trail(screen_run):
+    manifest = json.loads((screen_run.directory / "manifest.json").read_text())
+    plan = MODELS / "kiraly2017" / "fgf2_screen.toml"
+    assert manifest["plan"]["text"] == plan.read_text(encoding="utf-8")
+    assert manifest["plan"]["sha256"] == screen_run.plan.sha256
+    assert manifest["data"]["sha256"] == screen_run.fit.data.attrs["sha256"]
+    assert manifest["data"]["synthetic"] is False
+    assert manifest["seed"] == 1
+    assert {"pymc", "nutpie", "bayesdep", "numpy"} <= set(manifest["versions"])
+    assert manifest["timings_s"]["sample"] >= 0
+    assert "cores" in manifest["machine"]
+
+
+def test_same_seed_gives_the_same_tables_and_another_seed_other_draws(command, tmp_path):
+    plan = MODELS / "kiraly2017" / "fgf2_screen.toml"
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        assert command("run", plan, "--out", name, "--seed", seed)[0] == 0
+    a, b, c = (files(tmp_path / name) for name in "abc")
+    same = {"summary.csv", "estimands.csv", "ledger.csv", "figures/forest.png", "figures/checks.png"}
+    assert all(a[name] == b[name] for name in same)
+    assert a["summary.csv"] != c["summary.csv"]
+    assert a["estimands.csv"] == c["estimands.csv"]  # known exactly: no draw has a part in them
+
+
+def test_rerun_replaces_the_earlier_run_whole(command, tmp_path):
+    plan = MODELS / "kiraly2017" / "fgf2_screen.toml"
+    assert command("run", plan, "--out", "run")[0] == 0
+    (tmp_path / "run" / "estimands.json").write_text("{}")  # as an export would leave it
+    assert command("run", plan, "--out", "run", "--seed", 9)[0] == 0
+    assert set(files(tmp_path / "run")) == CONTRACT
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["seed"] == 9
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_options_replace_the_plan_s_settings_and_quick_shortens_them(command, tmp_path):
+    plan = MODELS / "kiraly2017" / "fgf2_screen.toml"
+    assert command("run", plan, "--out", "a", "--draws", 300, "--chains", 3, "--seed", 5)[0] == 0
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert [manifest[k] for k in ("draws", "chains", "seed")] == [300, 3, 5]
+    assert command("run", plan, "--out", "b", "--quick")[0] == 0
+    assert json.loads((tmp_path / "b" / "manifest.json").read_text())["draws"] == 500
+
+
+# export.
+
+
+def test_export_writes_every_format_from_a_run_directory(command, screen_run, tmp_path):
+    for format, suffix in SUFFIXES.items():
+        code, out, err = command("export", screen_run.directory, "--format", format, "--out", f"e.{suffix}")
+        assert (code, err) == (0, "")
+        assert out.strip() == f"e.{suffix}"
+        direct = bd.export(screen_run.fit, tmp_path / f"direct.{suffix}", format=format)
+        if format != "xlsx":  # a spreadsheet holds the time it was made
+            assert (tmp_path / f"e.{suffix}").read_bytes() == direct.read_bytes()
+        assert (tmp_path / f"e.{suffix}").stat().st_size > 200
+    assert set(files(screen_run.directory)) == CONTRACT
+
+
+def test_export_lands_in_the_run_directory_unless_told_otherwise(command, tmp_path):
+    assert command("run", MODELS / "kiraly2017" / "fgf2_screen.toml", "--out", "run")[0] == 0
+    code, out, _ = command("export", "run", "--format", "latex")
+    assert (code, out.strip()) == (0, "run/estimands.tex")
+    assert (tmp_path / "run" / "estimands.tex").is_file()
+
+
+# reproduce, datasets, simulate.
+
+
+def plans_folder(folder):
+    """Two plans whose posteriors need no sampling."""
+    for name in ("kiraly2017/fgf2_screen.toml", "raison2013/responders_unpooled.toml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((MODELS / name).read_bytes())
+    return folder
+
+
+def test_reproduce_prints_and_writes_the_ledger_of_every_plan(command, tmp_path):
+    plans_folder(tmp_path / "plans")
+    code, out, err = command("reproduce", "--quick", "--models", "plans")
+    assert code == 0
+    ledger = pd.read_csv(tmp_path / "results" / "ledger.csv", comment="#")
+    assert ledger.columns[0] == "plan"
+    assert ledger["plan"].to_list() == 3 * ["kiraly2017/fgf2_screen"] + 4 * ["raison2013/responders_unpooled"]
+    assert (ledger["gate"] == "passed").all()
+    assert (ledger["agrees"] == "yes").all()
+    for words in ("9.47", "3.45", "-6.25", "Kiraly 2017, Figure 3c", "Raison 2013, Results", "∞"):
+        assert words in out
+    last = out.splitlines()[-1]
+    assert re.match(r"2 plans in \d+ s\. Reports: .*results/<study>/<plan>/report\.html\. Ledger: .*ledger\.csv", last)
+    assert len(out.splitlines()) < 40  # one screen
+    assert set(files(tmp_path / "results" / "raison2013" / "responders_unpooled")) == CONTRACT
+    assert len(err.splitlines()) == 2
+
+
+def test_ledger_counts_agree_with_the_published_ones_to_a_hundredth(command, tmp_path):
+    """8/13 - 3/9 and 7/17 - 12/21, each cell on its own under an all but flat prior."""
+    assert command("run", MODELS / "raison2013" / "responders_unpooled.toml", "--out", "run")[0] == 0
+    ledger = pd.read_csv(tmp_path / "run" / "ledger.csv", comment="#")
+    differences = ledger[ledger["estimand"].str.startswith("risk_difference")]
+    np.testing.assert_allclose(differences["posterior"], [8 / 13 - 3 / 9, 7 / 17 - 12 / 21], atol=0.01)
+
+
+def test_datasets_lists_every_table_with_its_citation(command):
+    code, out, err = command("datasets")
+    assert (code, err) == (0, "")
+    listed = datasets()
+    for name, citation in zip(listed["name"], listed["citation"], strict=True):
+        assert name in out
+        assert citation.split()[0] in out
+
+
+def test_simulated_data_are_called_synthetic_from_the_table_to_the_report(command, tmp_path):
+    code, out, _ = command("simulate", "kiraly2017_fgf2_roc", "--seed", 4, "--out", "made.csv")
+    assert code == 0
+    assert out.split() == ["made.csv", "made.truth.json"]
+    made = pd.read_csv(tmp_path / "made.csv")
+    pd.testing.assert_frame_equal(made, bd.simulate("kiraly2017_fgf2_roc", seed=4).table)
+    text = (MODELS / "kiraly2017" / "fgf2_screen.toml").read_text(encoding="utf-8")
+    (tmp_path / "plan.toml").write_text(text.replace("published:kiraly2017_fgf2_roc", "made.csv"))
+    code, out, err = command("run", "plan.toml", "--out", "run")
+    assert code == 0
+    assert "SYNTHETIC DATA" in out
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert report.index("SYNTHETIC DATA") < report.index("<h1>")
+    for name in ("estimands.csv", "summary.csv", "ledger.csv"):
+        assert (tmp_path / "run" / name).read_text().startswith("# SYNTHETIC DATA")
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["data"]["synthetic"] is True
+
+
+# The gate.
+
+
+@pytest.mark.sampling
+def test_failed_gate_exits_with_1_goes_beside_and_leaves_the_good_run_untouched(command, tmp_path):
+    (tmp_path / "short.toml").write_text(CENTRED)
+    plan = ["run", "short.toml", "--out", "run"]
+    short = ["--draws", 20, "--tune", 20]
+    assert command("run", MODELS / "kiraly2017" / "fgf2_screen.toml", "--out", "run")[0] == 0
+    earlier = files(tmp_path / "run")
+
+    code, out, err = command(*plan, *short)
+    assert code == 1
+    complaint = err.splitlines()[-1]
+    assert complaint.startswith("bayesdep: demo/short FAILED THE GATE, do not use these numbers: ")
+    assert complaint.endswith("see run-failed")
+    assert files(tmp_path / "run") == earlier
+    failed = tmp_path / "run-failed"
+    assert (failed / "estimands.csv").read_text().startswith("# FAILED THE GATE, do not use these numbers")
+    assert (failed / "summary.csv").read_text().startswith("# FAILED THE GATE")
+    report = (failed / "report.html").read_text(encoding="utf-8")
+    assert report.index("FAILED THE GATE") < report.index("<h1>")
+    assert json.loads((failed / "diagnostics.json").read_text())["passed"] is False
+    assert {p.name for p in tmp_path.iterdir()} == {"short.toml", "run", "run-failed"}
+
+    code, _, err = command("export", "run-failed", "--format", "csv")
+    assert code == 1
+    assert (failed / "estimands.csv").read_text().startswith("# FAILED THE GATE")
+
+    code, _, err = command(*plan, *short, "--accept-failed-gate")
+    assert code == 0
+    assert (tmp_path / "run" / "estimands.csv").read_text().startswith("# FAILED THE GATE")
+    assert "FAILED THE GATE" in err
+    assert not failed.exists()  # what failed before has found its place
+
+    code, _, err = command(*plan, "--draws", 1000, "--tune", 1000)
+    assert code == 0, err
+    assert (tmp_path / "run" / "estimands.csv").read_text().startswith("estimand,")
+    assert set(files(tmp_path / "run")) == {*CONTRACT, "figures/ranks.png"} - {"ledger.csv"}
+
+
+# compare.
+
+
+@pytest.mark.sampling
+def test_compare_ranks_the_plans_of_one_study_and_writes_table_and_plot(command, tmp_path):
+    code, out, err = command("compare", MODELS / "raison2013")
+    assert code == 0, err
+    directory = tmp_path / "results" / "raison2013" / "comparison"
+    assert set(files(tmp_path)) == {
+        f"results/raison2013/comparison/{name}" for name in ("loo.csv", "loo.png", "manifest.json")
+    }
+    table = pd.read_csv(directory / "loo.csv")
+    assert set(table["model"]) == {"responders", "responders_unpooled"}
+    assert table["elpd"].is_monotonic_decreasing
+    assert (table["worst_pareto_k"] < 0.7).all()
+    assert (directory / "loo.png").read_bytes().startswith(b"\x89PNG")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert set(manifest["plans"]) == {"responders", "responders_unpooled"}
+    assert manifest["sentence"] in out.replace("\n", " ")
+
+
+@pytest.mark.sampling
+def test_compare_refuses_plans_of_different_outcomes_with_exit_code_1_and_one_sentence(command, tmp_path):
+    code, out, err = command("compare", MODELS / "kiraly2017")
+    assert code == 1
+    assert out == ""
+    *progress, complaint = err.splitlines()
+    assert all(line.endswith(": fitting") for line in progress)
+    assert re.match(r"bayesdep: fgf2_screen and table2_\w+ cannot be compared: one leaves out a subject", complaint)
+    assert files(tmp_path) == {}
+
+
+# Interruptions.
+
+
+# A process that says when it has come to a place worth interrupting, and stays there for a while.
+AT = {
+    "sampling": """
+import nutpie
+sample = nutpie.sample
+def told(*args, **settings):
+    print("here", flush=True)
+    return sample(*args, **settings)
+nutpie.sample = told
+""",
+    "writing": """
+import time
+import bayesdep.reporting.run_directory as writer
+def told(*args, **settings):
+    print("here", flush=True)
+    time.sleep(60)
+writer.report = told
+""",
+}
+
+
+def cut_off(place, number, folder, words):
+    """Run the command line in a process of its own, and signal it at a place; its exit code and stderr."""
+    code = f"{AT[place]}\nfrom bayesdep.cli import main\nmain({words!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "here\n", process.stderr.read()
+        time.sleep(0.5)
+        seen = [p.name for p in folder.iterdir()]
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, err, seen
+
+
+SIGNALS = {
+    "Ctrl-C": (signal.SIGINT, 130, "bayesdep: interrupted; the unfinished run was not written\n"),
+    "SIGTERM": (signal.SIGTERM, 143, "bayesdep: terminated; the unfinished run was not written\n"),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX knows them")
+@pytest.mark.parametrize(("number", "code", "says"), SIGNALS.values(), ids=list(SIGNALS))
+@pytest.mark.parametrize("place", [pytest.param("sampling", marks=pytest.mark.sampling), "writing"])
+def test_run_that_is_cut_off_leaves_nothing_and_the_earlier_run_untouched(
+    place, number, code, says, screen_run, tmp_path
+):
+    shutil.copytree(screen_run.directory, tmp_path / "run")
+    (tmp_path / "long.toml").write_text(CENTRED)
+    earlier = files(tmp_path)
+    long = {
+        "sampling": ["long.toml", "--draws", "2000000"],
+        "writing": [str(MODELS / "kiraly2017" / "fgf2_screen.toml")],
+    }
+    ended, err, seen = cut_off(place, number, tmp_path, ["run", *long[place], "--out", "run"])
+    assert (ended, err) == (code, says)
+    assert any(name.endswith(".partial") for name in seen) == (place == "writing")
+    assert {p.name for p in tmp_path.iterdir()} == {"long.toml", "run"}
+    assert files(tmp_path) == earlier
