@@ -126,3 +126,14 @@ def test_prior_draws_are_joint_and_seeded(model):
 def test_value_of_data_is_the_data(model):
     np.testing.assert_array_equal(value_of(model["n"]), [[5, 8], [20, 30], [7, 400]])
     np.testing.assert_array_equal(value_of(model.rvs_to_values[model["events"]]), [[1, 2], [3, 4], [5, 6]])
+
+
+def test_log_density_stays_finite_where_a_probability_rounds_to_0_or_1():
+    """Binomial(3 of 5) at log odds a: log C(5, 3) + 3 log p + 2 log(1 - p), in log form at any a."""
+    with pm.Model() as model:
+        a = pm.Normal("a")
+        y = pm.Binomial("y", n=5, logit_p=a, observed=3)
+    at = np.array([-800.0, -50.0, 0.0, 50.0, 800.0])
+    (ours,) = log_density([y], {y: np.array(3)}, {model["a"]: at})
+    log_p, log_q = -np.logaddexp(0, -at), -np.logaddexp(0, at)
+    np.testing.assert_allclose(ours, np.log(10) + 3 * log_p + 2 * log_q, rtol=1e-12)

@@ -9,14 +9,16 @@ from scipy import integrate, special, stats
 
 from bayesdep.models.parts.marginals import (
     BetaMarginal,
+    Exponential,
     Function,
     Gridded,
     NormalMixture,
     difference,
-    exponential,
     odds_ratio,
     ratio,
 )
+from bayesdep.models.parts.normal_normal import NormalNormal
+from bayesdep.models.parts.priors import Prior
 
 P = np.array([1e-4, 0.025, 0.2, 0.5, 0.8, 0.975, 1 - 1e-4])
 MIXTURE = NormalMixture(np.array([0.2, 0.5, 0.3]), np.array([-2.0, 0.1, 0.7]), np.array([0.3, 0.05, 1.2]))
@@ -77,11 +79,6 @@ def test_mixture_of_one_is_a_normal():
     np.testing.assert_allclose(one.quantile(P), stats.norm.ppf(P, 3, 2), rtol=1e-12)
 
 
-def test_mixture_expectation_equals_integration():
-    expected = by_quad(lambda x: math.cos(x) * mixture_density(x), EDGES)
-    assert MIXTURE.expect(np.cos) == pytest.approx(expected, abs=1e-10)
-
-
 # ---- gridded densities
 
 
@@ -118,15 +115,32 @@ def test_gridded_cdf_is_0_and_1_outside_its_grid():
 
 def test_exponential_of_a_mixture_has_the_moments_of_log_normals():
     """E exp(x) = sum w exp(m + s^2/2), and the second moment likewise: closed form."""
-    ours = exponential(NARROW)
+    ours = Exponential(NARROW)
     w, m, s = NARROW.weights, NARROW.means, NARROW.sds
     first, second = w @ np.exp(m + s**2 / 2), w @ np.exp(2 * m + 2 * s**2)
     assert ours.mean == pytest.approx(first, rel=1e-12)
     assert ours.sd == pytest.approx(math.sqrt(second - first**2), rel=1e-11)
 
 
+def test_ratio_in_a_new_study_has_a_mean_only_under_a_narrow_enough_prior_on_tau():
+    """E exp(k theta_new) needs E exp(k^2 tau^2 / 2): finite for tau ~ N+(s) when s < 1/k, and for a bounded tau."""
+    y, se = np.array([-0.9, -0.2, 0.1, -0.6]), np.array([0.3, 0.2, 0.4, 0.25])
+
+    def ratio_new(tau_prior):
+        posterior = NormalNormal(y, se, Prior("Normal", mu=0, sigma=1.5), tau_prior)
+        return Exponential(posterior.theta_new, truncated=bool(np.isinf(tau_prior.scipy.support()[1])))
+
+    assert np.isfinite(ratio_new(Prior("HalfNormal", sigma=0.3)).sd)  # k = 2 needs s < 0.5
+    wide = ratio_new(Prior("HalfNormal", sigma=0.8))
+    assert np.isfinite(wide.mean)
+    assert wide.sd == np.inf
+    assert ratio_new(Prior("HalfNormal", sigma=5)).mean == np.inf
+    assert ratio_new(Prior("HalfCauchy", beta=0.5)).mean == np.inf
+    assert np.isfinite(ratio_new(Prior("Uniform", lower=0, upper=2)).sd)
+
+
 def test_exponential_cdf_and_quantile_are_the_logarithms():
-    ours = exponential(MIXTURE)
+    ours = Exponential(MIXTURE)
     np.testing.assert_allclose(ours.cdf(np.array([0.3, 1.0, 4.0])), MIXTURE.cdf(np.log([0.3, 1.0, 4.0])), rtol=1e-14)
     np.testing.assert_allclose(ours.quantile(P), np.exp(MIXTURE.quantile(P)), rtol=1e-12)
     assert ours.cdf(0.0) == 0

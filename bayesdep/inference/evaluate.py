@@ -14,10 +14,12 @@ import pytensor.tensor as pt
 from pymc.pytensorf import collect_default_updates, find_rng_nodes, reseed_rngs
 from pytensor.compile.mode import Mode
 from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.graph.traversal import io_toposort
 from pytensor.tensor.random.op import RandomVariable
 
-_UNCOMPILED = Mode(linker="py", optimizer="fast_compile")
+# The stabilising rewrites keep log densities finite where a probability rounds to 0 or 1.
+_UNCOMPILED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["fast_compile", "stabilize"]))
 _ELEMENTS_AT_ONCE = 20_000_000  # 160 MB per array: bounds memory for large data
 
 

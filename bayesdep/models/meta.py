@@ -13,7 +13,7 @@ from bayesdep.data import effects
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, as_frame, provenance
 from bayesdep.models.parts.binomial_pair import log_marginal
-from bayesdep.models.parts.marginals import Function, exponential
+from bayesdep.models.parts.marginals import Exponential, Function
 from bayesdep.models.parts.normal_normal import NormalNormal, i_squared, typical_variance
 from bayesdep.models.parts.pooling import pooled
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
@@ -367,11 +367,11 @@ class Meta:
             lambda i2: np.sqrt(typical * i2 / np.maximum(100 - i2, 1e-300)),
         )
         if self.is_log:
+            endless = not np.isfinite(self.priors["tau"].scipy.support()[1])
+            ratios = {"mu": "ratio", "theta": "ratio_theta", "theta_new": "ratio_new"}
             for (name, at), marginal in list(marginals.items()):
-                if name in ("mu", "theta", "theta_new"):
-                    marginals[{"mu": "ratio", "theta": "ratio_theta", "theta_new": "ratio_new"}[name], at] = (
-                        exponential(marginal)
-                    )
+                if name in ratios:
+                    marginals[ratios[name], at] = Exponential(marginal, truncated=endless)
         return ExactPosterior(marginals, posterior.draw)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import interpolate, special, stats
 from scipy.optimize import elementwise
 
-_HERMITE = np.polynomial.hermite_e.hermegauss(61)
+_DIED_OUT = 1e-6  # share of a moment at the end of its grid below which the rest counts as captured
 _LEGENDRE = np.polynomial.legendre.leggauss(10)
 _TAIL = np.array([1e-14, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5])
 _FAR = 500.0  # log odds beyond which a Beta's tail is a power law to double precision
@@ -54,12 +54,6 @@ class NormalMixture:
     weights: np.ndarray
     means: np.ndarray
     sds: np.ndarray
-
-    def expect(self, f: Callable[[np.ndarray], np.ndarray]) -> float:
-        """Expectation of a smooth function, by Gauss-Hermite quadrature within each component."""
-        nodes, w = _HERMITE
-        values = f(self.means[:, None] + self.sds[:, None] * nodes)
-        return float(self.weights @ (values @ (w / w.sum())))
 
     @property
     def mean(self) -> float:  # noqa: D102
@@ -128,17 +122,17 @@ class Gridded:
 
 @dataclass(frozen=True)
 class Function:
-    """An increasing function of a distribution whose expectations are known.
+    """An increasing function of a gridded distribution.
 
     Parameters
     ----------
     of
-        The distribution of the argument: a :class:`NormalMixture` or a :class:`Gridded`.
+        The distribution of the argument.
     f, inverse
         The function and its inverse, on arrays.
     """
 
-    of: NormalMixture | Gridded
+    of: Gridded
     f: Callable[[np.ndarray], np.ndarray]
     inverse: Callable[[np.ndarray], np.ndarray]
 
@@ -159,9 +153,48 @@ class Function:
         return self.f(self.of.quantile(p))
 
 
-def exponential(of: NormalMixture) -> Function:
-    """Return the distribution of ``exp(x)``: a ratio, from its logarithm."""
-    return Function(of, np.exp, np.log)
+@dataclass(frozen=True)
+class Exponential:
+    """The exponential of a mixture of normals: a ratio, from its logarithm.
+
+    Parameters
+    ----------
+    of
+        The distribution of the logarithm.
+    truncated
+        Whether the mixture's last component is where a grid without an upper end was cut off. A moment then counts as
+        infinite unless its integrand has died out there: under a wide prior on tau the ratio in a new study has
+        quantiles but no mean.
+    """
+
+    of: NormalMixture
+    truncated: bool = False
+
+    def moment(self, k: int) -> float:
+        """Expectation of the k-th power, exactly ``sum w exp(k m + k^2 s^2 / 2)``; infinite where it does not exist."""
+        of = self.of
+        with np.errstate(divide="ignore"):  # a component without weight adds nothing
+            parts = np.log(of.weights) + k * of.means + k**2 * of.sds**2 / 2
+        total = special.logsumexp(parts)
+        if self.truncated and parts[-1] > total + np.log(_DIED_OUT):
+            return np.inf
+        return float(np.exp(total))
+
+    @property
+    def mean(self) -> float:  # noqa: D102
+        return self.moment(1)
+
+    @property
+    def sd(self) -> float:  # noqa: D102
+        second = self.moment(2)
+        return float(np.sqrt(max(second - self.mean**2, 0.0))) if np.isfinite(second) else np.inf
+
+    def cdf(self, x: Any) -> Any:  # noqa: D102
+        with np.errstate(divide="ignore"):  # log(0) is the lower end of the support
+            return self.of.cdf(np.log(np.asarray(x, float)))
+
+    def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
+        return np.exp(self.of.quantile(p))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ prior width share one compiled model.
 """
 
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -80,7 +81,7 @@ class Prior:
     dist: str
     parameters: tuple[tuple[str, float], ...]
 
-    def __init__(self, dist: str, **parameters: float) -> None:
+    def __init__(self, dist: str, **parameters: Any) -> None:
         family = _FAMILIES.get(dist)
         if family is None:
             raise BadInput(f"there is no distribution '{dist}'; {did_you_mean(dist, _FAMILIES)}")
@@ -91,7 +92,7 @@ class Prior:
             if name not in parameters:
                 raise BadInput(f"{dist} prior: '{name}' is missing; give {' and '.join(family.parameters)}")
             value = parameters[name]
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
                 raise BadInput(f"{dist} prior: {name} = {value!r}, but it must be a finite number")
             if positive and value <= 0:
                 raise BadInput(f"{dist} prior: {name} = {value}, but it must be above zero")
@@ -100,7 +101,8 @@ class Prior:
                 f"Uniform prior: lower = {parameters['lower']} is not below upper = {parameters['upper']}; swap them"
             )
         object.__setattr__(self, "dist", dist)
-        object.__setattr__(self, "parameters", tuple((name, parameters[name]) for name in family.parameters))
+        plain = (float(parameters[name]) for name in family.parameters)
+        object.__setattr__(self, "parameters", tuple(zip(family.parameters, plain, strict=True)))
 
     def __repr__(self) -> str:
         return f"{self.dist}({', '.join(f'{k}={v:g}' for k, v in self.parameters)})"
