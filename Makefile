@@ -23,7 +23,7 @@ run: install  ## Run every plan, print the ledger and where the reports are
 
 test: install  ## Lint, types, tests (fast and sampling tiers), notebooks executed
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 lint: install  ## Style and types
 	$(BIN)/ruff check .

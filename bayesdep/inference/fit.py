@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.data.files import whole_files
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.models import make_story, settings_of
 from bayesdep.models.story import ExactPosterior, KnowsPosterior, Story
@@ -106,16 +107,8 @@ class Fit:
             "bayesdep_settings": json.dumps(settings_of(self.model)),
             "bayesdep_manifest": json.dumps(self.manifest),
         }
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
+        with whole_files(path) as (partial,):
             tree.to_netcdf(partial, engine="h5netcdf")
-            partial.replace(path)
-        except OSError as problem:
-            raise BadInput(
-                f"'{path}' cannot be written ({problem.strerror or problem}); choose another place"
-            ) from None
-        finally:
-            partial.unlink(missing_ok=True)
         return path
 
     @classmethod

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bayesdep.criticism.compare import Comparison
+from bayesdep.data.files import whole_directory
 from bayesdep.reporting.export import export
 from bayesdep.reporting.plots import BLUE, GREY, STYLE
 from bayesdep.reporting.report import png
-from bayesdep.reporting.run_directory import replacing
 
 
 def plot_comparison(comparison: Comparison) -> Figure:
@@ -56,7 +56,7 @@ def write_comparison(comparison: Comparison, plans: Mapping[str, str], directory
     directory
         Where they are to stand; an earlier comparison is replaced once these are whole.
     """
-    with replacing(directory) as partial:
+    with whole_directory(directory) as partial:
         export(comparison.table, partial / "loo.csv")
         (partial / "loo.png").write_bytes(png(plot_comparison(comparison)))
         manifest = {"plans": dict(plans), "sentence": comparison.sentence, "reliable": comparison.reliable}

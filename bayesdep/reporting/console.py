@@ -139,7 +139,7 @@ def print_comparison(comparison: Comparison) -> None:
         table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row))
     console = _console()
     console.print(table)
-    console.print(comparison.sentence, markup=False)
+    console.print(comparison.sentence, markup=False, soft_wrap=True)
 
 
 def print_datasets() -> None:
@@ -172,4 +172,4 @@ def print_dataset(name: str) -> None:
         table.add_row(Text(str(column)), Text(about["units"][column]))
     console.print(table)
     for line in about["inconsistencies"]:
-        console.print(f"! {line}", markup=False)
+        console.print(f"! {line}", markup=False, soft_wrap=True)

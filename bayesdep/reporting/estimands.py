@@ -199,7 +199,7 @@ def oracle(fit: Fit) -> pd.DataFrame | None:
 
 
 def _check_level(level: float) -> None:
-    if not 0 < level < 1:
+    if not isinstance(level, (int, float)) or not 0 < level < 1:
         raise BadInput(f"level = {level!r}, but a probability between 0 and 1 is needed, such as 0.95")
 
 
@@ -273,12 +273,12 @@ def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dic
 
 
 def _shortest(marginal: Marginal, level: float) -> tuple[float, float]:
-    """The shortest interval of a unimodal distribution, by a grid of lower tails refined twice around its best."""
-    tails = (1 - level) * (1 - np.cos(np.linspace(0, np.pi, 41)[1:-1])) / 2  # crowding towards both ends
-    for _ in range(3):
+    """The shortest interval of a unimodal distribution, by a grid of lower tails refined around its best."""
+    tails = (1 - level) * (1 - np.cos(np.linspace(0, np.pi, 17)[1:-1])) / 2  # crowding towards both ends
+    for _ in range(4):
         lower, upper = marginal.quantile(np.stack([tails, tails + level]))
         best = int(np.argmin(upper - lower))
-        tails = np.linspace(tails[max(best - 1, 0)], tails[min(best + 1, len(tails) - 1)], 25)
+        tails = np.linspace(tails[max(best - 1, 0)], tails[min(best + 1, len(tails) - 1)], 11)
     return float(lower[best]), float(upper[best])
 
 

@@ -4,7 +4,6 @@ import html
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.files import whole_files
 from bayesdep.data.simulate import Simulated
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import summarise
@@ -48,17 +48,11 @@ def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: st
     if name not in FORMATS:
         raise BadInput(f"there is no export format '{name}'; {did_you_mean(name, FORMATS)}")
     table = summarise(what) if isinstance(what, Fit) else what
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        _WRITERS[name](table, _warning(table), partial)
-        partial.replace(path)
-    except OSError as problem:
-        raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
+        with whole_files(path) as (partial,):
+            _WRITERS[name](table, _warning(table), partial)
     except ModuleNotFoundError as problem:
         raise BadInput(f"format '{name}' needs the package {problem.name}; install bayesdep[excel]") from None
-    finally:
-        with suppress(OSError):  # nor can a file be removed where none can be written
-            partial.unlink(missing_ok=True)
     return path
 
 
@@ -121,18 +115,9 @@ def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]
         raise BadInput(f"--out '{path}' is not a .csv file; simulated tables are written as CSV")
     truth = path.with_suffix(".truth.json")
     about = {"synthetic": True, "title": made.table.attrs["title"], "truth": made.truth}
-    partial = {p: p.with_name(f".{p.name}.{os.getpid()}.partial") for p in (path, truth)}
-    try:
-        made.table.to_csv(partial[path], index=False)  # its column `origin` says that it is synthetic
-        partial[truth].write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        for whole, part in partial.items():
-            part.replace(whole)
-    except OSError as problem:
-        raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
-    finally:
-        for part in partial.values():
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+    with whole_files(path, truth) as (table_file, truth_file):
+        made.table.to_csv(table_file, index=False)  # its column `origin` says that it is synthetic
+        truth_file.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return [path, truth]
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bayesdep.criticism.checks import check
 from bayesdep.criticism.sensitivity import sensitivity
-from bayesdep.data.errors import BadInput
+from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import oracle, summarise
 from bayesdep.reporting.export import journal_table
@@ -127,12 +127,9 @@ def report(
         machine=fit.manifest["machine"],
         timings=", ".join(f"{k} {v:.2g} s" for k, v in fit.manifest["timings_s"].items()),
     )
-    path = Path(path)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise BadInput(f"'{path}' cannot be written ({problem.strerror or problem}); choose another place") from None
-    return path
+    with whole_files(path) as (partial,):
+        partial.write_text(text, encoding="utf-8")
+    return Path(path)
 
 
 def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:

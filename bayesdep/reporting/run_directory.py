@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pandas as pd
 from bayesdep.criticism.checks import check
 from bayesdep.criticism.sensitivity import sensitivity
 from bayesdep.data.errors import BadInput
+from bayesdep.data.files import whole_directory
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.export import export
@@ -56,48 +55,6 @@ def _refuse_unwritable(directory: Path) -> None:
         raise BadInput(f"'{parent}' is not writable, so '{directory}' cannot be made there; give another with --out")
 
 
-@contextmanager
-def replacing(directory: Path) -> Iterator[Path]:
-    """Give a fresh directory to write to, and put it in place only when the block ends well.
-
-    Parameters
-    ----------
-    directory
-        Where the result is to stand; an earlier one is replaced.
-
-    Yields
-    ------
-    pathlib.Path
-        The directory to write to. It vanishes when the block raises, whatever it raises.
-
-    Raises
-    ------
-    BadInput
-        When it cannot be written, for want of room, say.
-    """
-    directory = directory.absolute()
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    old = directory.with_name(f".{directory.name}.{os.getpid()}.old")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        try:
-            if directory.exists():
-                directory.rename(old)
-            partial.rename(directory)
-        except BaseException:  # an interrupt in between, too, must not cost the earlier run
-            if old.exists() and not directory.exists():
-                old.rename(directory)
-            raise
-    except OSError as problem:
-        raise BadInput(
-            f"'{directory}' cannot be written ({problem.strerror or problem}); choose another place"
-        ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def write_run(
     fit: Fit,
     directory: Path,
@@ -122,7 +79,7 @@ def write_run(
     ledger
         Published numbers beside the posterior, if the plan has any.
     """
-    with replacing(directory) as partial:
+    with whole_directory(directory) as partial:
         fit.save(partial / "posterior.nc")
         export(summarise_parameters(fit), partial / "summary.csv")
         export(summarise(fit), partial / "estimands.csv")

@@ -1,0 +1,85 @@
+"""Files and directories that are written whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bayesdep.data.errors import BadInput
+
+
+@contextmanager
+def whole_files(*paths: str | os.PathLike[str]) -> Iterator[list[Path]]:
+    """Give a place beside each file to write to, and put them all in place only when the block ends well.
+
+    Parameters
+    ----------
+    *paths
+        The files; existing ones are replaced.
+
+    Yields
+    ------
+    list of pathlib.Path
+        Where to write each. They vanish when the block raises, whatever it raises.
+
+    Raises
+    ------
+    BadInput
+        When the operating system refuses.
+    """
+    finals = [Path(path) for path in paths]
+    partials = [path.with_name(f".{path.name}.{os.getpid()}.partial") for path in finals]
+    try:
+        yield partials
+        for partial, final in zip(partials, finals, strict=True):
+            partial.replace(final)
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise BadInput(f"'{finals[0]}' cannot be written ({reason}); choose another place") from None
+    finally:
+        for partial in partials:
+            with suppress(OSError):  # nor can a file be removed where none can be written
+                partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_directory(directory: Path) -> Iterator[Path]:
+    """Give a fresh directory to write to, and put it in place only when the block ends well.
+
+    Parameters
+    ----------
+    directory
+        Where the result is to stand; an earlier one is replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        The directory to write to. It vanishes when the block raises, whatever it raises.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be written, for want of room, say.
+    """
+    directory = directory.absolute()
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    old = directory.with_name(f".{directory.name}.{os.getpid()}.old")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        try:
+            if directory.exists():
+                directory.rename(old)
+            partial.rename(directory)
+        except BaseException:  # an interrupt in between, too, must not cost the earlier run
+            if old.exists() and not directory.exists():
+                old.rename(directory)
+            raise
+    except OSError as problem:
+        raise BadInput(
+            f"'{directory}' cannot be written ({problem.strerror or problem}); choose another place"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
