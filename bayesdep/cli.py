@@ -15,7 +15,7 @@ import typer
 from bayesdep.data.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
-    from bayesdep.plan import Plan, Run
+    from bayesdep.plan import Outcome, Plan
 
 OK, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -74,14 +74,23 @@ def reproduce(
     accept_failed_gate: _Accept = False,
 ) -> int:
     """Run every plan and print the ledger: published value beside posterior."""
-    from bayesdep.plan import find_plans
-
     start = time.perf_counter()
-    todo = [(plan, out / plan.study.name / plan.name) for plan in _read_all(find_plans(models))]
-    _refuse_early(todo)
-    runs = [_run_one(plan, place, accept_failed_gate, quick) for plan, place in todo]
+    from bayesdep.inference.parallel import processes
+
+    heavy = ("nutpie", "bayesdep.reporting.run_directory")
+    with processes(len(list(models.rglob("*.toml"))), importing=heavy) as side_by_side:
+        from bayesdep.plan import find_plans
+
+        todo = [(plan, out / plan.study.name / plan.name) for plan in _read_all(find_plans(models))]
+        _refuse_early(todo)
+        # Plans of one family share a compiled model, so they stay together; families run side by side.
+        families: dict[str, list[tuple[Plan, Path, bool, bool]]] = {}
+        for plan, place in todo:
+            families.setdefault(plan.story.family, []).append((plan, place, accept_failed_gate, quick))
+        done = [run for group in side_by_side(_run_all, list(families.values())) for run in group]
     from bayesdep.reporting.console import print_ledger, write_ledger
 
+    runs = sorted(done, key=lambda run: run.label)
     written = write_ledger(runs, out / "ledger.csv")
     print_ledger(runs)
     typer.echo(
@@ -216,23 +225,27 @@ def _refuse_early(todo: "Sequence[tuple[Plan, Path]]") -> None:
             prepare(plan)
 
 
-def _run_one(plan: "Plan", out: Path, accept: bool, quick: bool, **sampling: Any) -> "Run":
+def _run_all(jobs: "list[tuple[Plan, Path, bool, bool]]") -> "list[Outcome]":
+    return [_run_one(*job) for job in jobs]
+
+
+def _run_one(plan: "Plan", out: Path, accept: bool, quick: bool, **sampling: Any) -> "Outcome":
     from bayesdep.plan import quick as quick_settings
     from bayesdep.plan import run_plan
 
     if quick:
         sampling = quick_settings(plan) | {k: v for k, v in sampling.items() if v is not None}
     start = time.perf_counter()
-    done = run_plan(plan, out=out, accept_failed_gate=accept, **sampling)
-    verdict = "passed the gate" if done.fit.gate.passed else "FAILED THE GATE"
+    done = run_plan(plan, out=out, accept_failed_gate=accept, **sampling).outcome
+    verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     _say(f"{done.label}: {verdict} ({time.perf_counter() - start:.1f} s) -> {done.directory}")
     return done
 
 
-def _gate_code(runs: "Sequence[Run]", accept: bool) -> int:
-    bad = [r for r in runs if not r.fit.gate.passed]
+def _gate_code(runs: "Sequence[Outcome]", accept: bool) -> int:
+    bad = [r for r in runs if not r.gate.passed]
     for r in bad:
-        _complain(f"{r.label} {r.fit.gate.sentence}; see {r.directory}")
+        _complain(f"{r.label} {r.gate.sentence}; see {r.directory}")
     return FAILED if bad and not accept else OK
 
 

@@ -20,6 +20,7 @@ from bayesdep.models.story import Story
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayesdep.inference.diagnostics import Gate
     from bayesdep.inference.fit import Fit
 
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
@@ -117,6 +118,31 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a run has to say for itself, without its draws.
+
+    Parameters
+    ----------
+    label
+        Study and plan.
+    gate
+        The verdict on the sampling.
+    synthetic
+        Whether the data were simulated.
+    ledger
+        Published numbers beside the posterior; None when the plan has none.
+    directory
+        Where the files are.
+    """
+
+    label: str
+    gate: "Gate"
+    synthetic: bool
+    ledger: "pd.DataFrame | None"
+    directory: Path
+
+
+@dataclass(frozen=True)
 class Run:
     """What came of a plan.
 
@@ -138,9 +164,10 @@ class Run:
     directory: Path
 
     @property
-    def label(self) -> str:
-        """Study and plan."""
-        return f"{self.plan.study.name}/{self.plan.name}"
+    def outcome(self) -> Outcome:
+        """The run without its draws."""
+        label = f"{self.plan.study.name}/{self.plan.name}"
+        return Outcome(label, self.fit.gate, self.fit.synthetic, self.ledger, self.directory)
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:

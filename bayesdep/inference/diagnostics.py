@@ -150,10 +150,13 @@ def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
     -------
     list of tuple
         Name, its coordinates as ``[a, b]`` (empty for a scalar) and draws of shape (chain, draw), on the
-        reciprocal scale where ``attrs["reciprocal_of"]`` says so; constants left out.
+        reciprocal scale where ``attrs["reciprocal_of"]`` says so; constants, and increasing functions of others
+        (``attrs["monotone_of"]``), left out.
     """
     found = []
     for name, values in draws.data_vars.items():
+        if "monotone_of" in values.attrs:
+            continue
         flat = 1 / values if "reciprocal_of" in values.attrs else values
         dims = [d for d in flat.dims if d not in ("chain", "draw")]
         stacked = flat.transpose("chain", "draw", *dims).values

@@ -336,7 +336,7 @@ class Meta:
             ratio = self.measure.removeprefix("log-").replace("-", " ")
             for name, of in (("ratio", "mu"), ("ratio_theta", "theta"), ("ratio_new", "theta_new")):
                 values = xr.DataArray(np.exp(posterior[of]))
-                found[name] = estimand(values, f"{found[of].description}, as a ratio", ratio, null=1.0)
+                found[name] = estimand(values, f"{found[of].description}, as a ratio", ratio, null=1.0, monotone_of=of)
         return xr.Dataset(found)
 
     def exact(self, data: xr.Dataset) -> ExactPosterior | None:

@@ -154,7 +154,8 @@ def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -
         Units of the question.
     **attrs
         ``null`` (value of no effect, where it is not 0), ``reciprocal_of`` (name of the estimand that this
-        is one over, so that intervals may pass through infinity).
+        is one over, so that intervals may pass through infinity), ``monotone_of`` (name of the estimand that this is an
+        increasing function of, so that its chains and its sensitivity need no judging of their own).
 
     Returns
     -------

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.published import datasets, load
-from bayesdep.inference.fit import Fit
+from bayesdep.inference.diagnostics import Gate
 from bayesdep.reporting.export import export
 from bayesdep.reporting.report import ledger_in_words
 
@@ -21,13 +21,16 @@ _COLOURS = {"yes": "green", "no": "red", "leans": "yellow"}
 
 
 class _Run(Protocol):
-    """What a run must have to be printed: its plan's names, its fit and its ledger."""
+    """What a run must have to be printed."""
 
     @property
     def label(self) -> str: ...
 
     @property
-    def fit(self) -> Fit: ...
+    def gate(self) -> Gate: ...
+
+    @property
+    def synthetic(self) -> bool: ...
 
     @property
     def ledger(self) -> pd.DataFrame | None: ...
@@ -87,9 +90,9 @@ def _title(run: _Run, lines: list[tuple[str, ...]]) -> Text:
     sources = {line[4] for line in lines}
     if len(sources) == 1:
         title.append(f"   {sources.pop()}", "not bold")
-    if run.fit.synthetic:
+    if run.synthetic:
         title.append("   SYNTHETIC DATA", "bold red")
-    if not run.fit.gate.passed:
+    if not run.gate.passed:
         title.append("   FAILED THE GATE", "bold red")
     return title
 
@@ -114,7 +117,7 @@ def write_ledger(runs: Sequence[_Run], path: Path) -> Path:
         The file.
     """
     parts = [
-        run.ledger.assign(plan=run.label, gate="passed" if run.fit.gate.passed else "failed")
+        run.ledger.assign(plan=run.label, gate="passed" if run.gate.passed else "failed")
         for run in runs
         if run.ledger is not None
     ]
