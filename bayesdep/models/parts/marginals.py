@@ -24,14 +24,14 @@ class Marginal(Protocol):
     """A one-dimensional distribution that can be summarised exactly."""
 
     @property
-    def mean(self) -> float: ...  # noqa: D102  (explained by the class)
+    def mean(self) -> float: ...
 
     @property
-    def sd(self) -> float: ...  # noqa: D102
+    def sd(self) -> float: ...
 
-    def cdf(self, x: float) -> float: ...  # noqa: D102
+    def cdf(self, x: float) -> float: ...
 
-    def quantile(self, p: np.ndarray) -> np.ndarray: ...  # noqa: D102
+    def quantile(self, p: np.ndarray) -> np.ndarray: ...
 
 
 def _invert(cdf: Callable[[np.ndarray], np.ndarray], p: np.ndarray, lower: float, upper: float) -> np.ndarray:
@@ -56,18 +56,18 @@ class NormalMixture:
     sds: np.ndarray
 
     @property
-    def mean(self) -> float:  # noqa: D102
+    def mean(self) -> float:
         return float(self.weights @ self.means)
 
     @property
-    def sd(self) -> float:  # noqa: D102
+    def sd(self) -> float:
         return float(np.sqrt(self.weights @ (self.sds**2 + (self.means - self.mean) ** 2)))
 
-    def cdf(self, x: Any) -> Any:  # noqa: D102
+    def cdf(self, x: Any) -> Any:
         z = (np.asarray(x, dtype=float)[..., None] - self.means) / self.sds
         return special.ndtr(z) @ self.weights
 
-    def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
+    def quantile(self, p: Any) -> np.ndarray:
         reach = 40 * self.sds
         return _invert(self.cdf, np.asarray(p, float), (self.means - reach).min(), (self.means + reach).max())
 
@@ -101,11 +101,11 @@ class Gridded:
         return float(self.weights @ f(self.to_x(self.u)))
 
     @property
-    def mean(self) -> float:  # noqa: D102
+    def mean(self) -> float:
         return self.expect(lambda x: x)
 
     @property
-    def sd(self) -> float:  # noqa: D102
+    def sd(self) -> float:
         mean = self.mean
         return float(np.sqrt(self.expect(lambda x: (x - mean) ** 2)))
 
@@ -113,10 +113,10 @@ class Gridded:
     def _cumulative(self) -> Any:
         return interpolate.CubicSpline(self.u, self.weights / (self.u[1] - self.u[0])).antiderivative()
 
-    def cdf(self, x: Any) -> Any:  # noqa: D102
+    def cdf(self, x: Any) -> Any:
         return self._cumulative(np.clip(self.to_u(np.asarray(x, float)), self.u[0], self.u[-1]))
 
-    def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
+    def quantile(self, p: Any) -> np.ndarray:
         return self.to_x(_invert(self._cumulative, p, self.u[0], self.u[-1]))
 
 
@@ -137,19 +137,19 @@ class Function:
     inverse: Callable[[np.ndarray], np.ndarray]
 
     @property
-    def mean(self) -> float:  # noqa: D102
+    def mean(self) -> float:
         return self.of.expect(self.f)
 
     @property
-    def sd(self) -> float:  # noqa: D102
+    def sd(self) -> float:
         mean = self.mean
         return float(np.sqrt(self.of.expect(lambda x: (self.f(x) - mean) ** 2)))
 
-    def cdf(self, x: Any) -> Any:  # noqa: D102
+    def cdf(self, x: Any) -> Any:
         with np.errstate(divide="ignore"):  # log(0) is the lower end of the support
             return self.of.cdf(self.inverse(np.asarray(x, float)))
 
-    def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
+    def quantile(self, p: Any) -> np.ndarray:
         return self.f(self.of.quantile(p))
 
 
@@ -181,19 +181,19 @@ class Exponential:
         return float(np.exp(total))
 
     @property
-    def mean(self) -> float:  # noqa: D102
+    def mean(self) -> float:
         return self.moment(1)
 
     @property
-    def sd(self) -> float:  # noqa: D102
+    def sd(self) -> float:
         second = self.moment(2)
         return float(np.sqrt(max(second - self.mean**2, 0.0))) if np.isfinite(second) else np.inf
 
-    def cdf(self, x: Any) -> Any:  # noqa: D102
+    def cdf(self, x: Any) -> Any:
         with np.errstate(divide="ignore"):  # log(0) is the lower end of the support
             return self.of.cdf(np.log(np.asarray(x, float)))
 
-    def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
+    def quantile(self, p: Any) -> np.ndarray:
         return np.exp(self.of.quantile(p))
 
 
@@ -211,17 +211,17 @@ class BetaMarginal:
     b: float
 
     @property
-    def mean(self) -> float:  # noqa: D102
+    def mean(self) -> float:
         return self.a / (self.a + self.b)
 
     @property
-    def sd(self) -> float:  # noqa: D102
+    def sd(self) -> float:
         return float(stats.beta(self.a, self.b).std())
 
-    def cdf(self, x: Any) -> Any:  # noqa: D102
+    def cdf(self, x: Any) -> Any:
         return stats.beta.cdf(x, self.a, self.b)
 
-    def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
+    def quantile(self, p: Any) -> np.ndarray:
         return np.asarray(stats.beta.ppf(p, self.a, self.b))
 
     @property
@@ -299,15 +299,15 @@ class BetaCombination:
     span: tuple[float, float]
 
     @property
-    def mean(self) -> float:  # noqa: D102
+    def mean(self) -> float:
         return self.moments[0]
 
     @property
-    def sd(self) -> float:  # noqa: D102
+    def sd(self) -> float:
         first, second = self.moments
         return float(np.sqrt(second - first**2)) if np.isfinite(second) else np.inf
 
-    def cdf(self, x: Any) -> Any:  # noqa: D102
+    def cdf(self, x: Any) -> Any:
         t = np.asarray(x, float)[..., None]
         own = self.v.logit_edges
         nodes, w = _LEGENDRE
@@ -319,7 +319,7 @@ class BetaCombination:
             below = self.u.cdf_of_logit(self.u_at(t[..., None], v))
         return (below * self.v.density_of_logit(v) * half * w).sum((-2, -1))
 
-    def quantile(self, p: Any) -> np.ndarray:  # noqa: D102
+    def quantile(self, p: Any) -> np.ndarray:
         lower, upper = self.span
         p = np.asarray(p, float)
         if lower > 0:  # ratios span many orders of magnitude: bisect on the logarithm
