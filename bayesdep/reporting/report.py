@@ -106,7 +106,7 @@ def report(
         gate=fit.gate,
         synthetic=fit.synthetic,
         data=fit.data.attrs,
-        sizes=", ".join(f"{n} {d}" for d, n in fit.data.sizes.items()),
+        sizes=", ".join(f"{d} {n}" for d, n in fit.data.sizes.items()),
         words=fit.model.words,
         formula="\n".join(fit.model.formula),
         priors=_priors(fit),
