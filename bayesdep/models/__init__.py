@@ -87,6 +87,7 @@ def settings_of(story: Story) -> dict[str, Any]:
     dict
         Field values by name, priors as tables, such that :func:`make_story` restores the story.
     """
-    settings = {f.name: getattr(story, f.name) for f in dataclasses.fields(story)}  # type: ignore[arg-type]
+    fields = dataclasses.fields(story)  # type: ignore[arg-type]  # a protocol cannot say that stories are dataclasses
+    settings = {f.name: getattr(story, f.name) for f in fields}
     settings["priors"] = {k: v.to_dict() if isinstance(v, Prior) else v for k, v in story.priors.items()}
     return settings
