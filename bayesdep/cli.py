@@ -37,12 +37,16 @@ _Accept = Annotated[
     bool,
     typer.Option("--accept-failed-gate", help="Write a fit that fails the gate as if it were good, and exit 0."),
 ]
+_Data = Annotated[
+    Path | None, typer.Option(metavar="PATH", help='The table (.csv or .parquet) of plans whose source is "path".')
+]
 _Models = Annotated[Path, typer.Option(help="Folder of plans.")]
 
 
 @app.command()
 def run(
     plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="Plan files (.toml).")],
+    data: _Data = None,
     out: _Out = None,
     draws: _Draws = None,
     tune: _Tune = None,
@@ -55,10 +59,12 @@ def run(
     if out is not None and len(plans) > 1:
         raise BadInput(f"--out '{out}' can hold one run, but {len(plans)} plans are given; run them one by one")
     todo = [(plan, out or plan.directory) for plan in _read_all(plans)]
-    _refuse_early(todo)
+    given = _share([plan for plan, _ in todo], data)
+    _refuse_early(todo, given)
+    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     runs = [
-        _run_one(plan, place, accept_failed_gate, quick, draws=draws, tune=tune, chains=chains, seed=seed)
-        for plan, place in todo
+        _run_one(plan, place, accept_failed_gate, quick, data=table, **settings)
+        for (plan, place), table in zip(todo, given, strict=True)
     ]
     from bayesdep.reporting.console import print_ledger
 
@@ -81,8 +87,12 @@ def reproduce(
     with processes(len(list(models.rglob("*.toml"))), importing=heavy) as side_by_side:
         from bayesdep.plan import find_plans
 
-        todo = [(plan, out / plan.study.name / plan.name) for plan in _read_all(find_plans(models))]
-        _refuse_early(todo)
+        read = _read_all(find_plans(models))
+        left_out = [plan for plan in read if plan.needs_data]
+        if len(left_out) == len(read):
+            raise BadInput(f"every plan in '{models}' needs a file; run them with bayesdep run PLAN --data PATH")
+        todo = [(plan, out / plan.study.name / plan.name) for plan in read if not plan.needs_data]
+        _refuse_early(todo, [None] * len(todo))
         # Plans of one family share a compiled model, so they stay together; families run side by side.
         families: dict[str, list[tuple[Plan, Path, bool, bool]]] = {}
         for plan, place in todo:
@@ -97,7 +107,13 @@ def reproduce(
         f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
         f"Reports: {out}/<study>/<plan>/report.html. Ledger: {written}"
     )
-    return _gate_code(runs, accept_failed_gate)
+    code = _gate_code(runs, accept_failed_gate)
+    if left_out:
+        how = ", ".join(
+            f"{plan.study.name}/{plan.name} (bayesdep run {plan.path.as_posix()} --data PATH)" for plan in left_out
+        )
+        _say(f"left out, because they need a file: {how}")
+    return code
 
 
 @app.command()
@@ -105,12 +121,12 @@ def compare(
     plans: Annotated[
         list[Path], typer.Argument(metavar="PLAN... | FOLDER", help="Plans of one study, or their folder.")
     ],
+    data: _Data = None,
     out: _Out = None,
     quick: _Quick = False,
 ) -> int:
     """Rank the plans of one study by leave-one-out."""
     from bayesdep.plan import find_plans, fit_plan, prepare
-    from bayesdep.plan import quick as quick_settings
 
     paths = find_plans(plans[0]) if len(plans) == 1 and plans[0].is_dir() else plans
     read = _read_all(paths)
@@ -121,14 +137,15 @@ def compare(
     from bayesdep.reporting.run_directory import refuse_unwritable
 
     refuse_unwritable(directory)
-    for plan in read:
-        prepare(plan)
+    given = _share(read, data)
+    for plan, table in zip(read, given, strict=True):
+        prepare(plan, table)
     from bayesdep.criticism.compare import compare as rank
 
     fits = {}
-    for plan in read:
+    for plan, table in zip(read, given, strict=True):
         _say(f"{plan.study.name}/{plan.name}: fitting")
-        fits[plan.name] = fit_plan(plan, **(quick_settings(plan) if quick else {}))
+        fits[plan.name] = fit_plan(plan, data=table, **(plan.quick if quick else {}))
     for name, fit in fits.items():
         if not fit.gate.passed:
             _complain(f"{name} {fit.gate.sentence}")
@@ -214,29 +231,38 @@ def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     return read
 
 
-def _refuse_early(todo: "Sequence[tuple[Plan, Path]]") -> None:
+def _share(plans: "Sequence[Plan]", data: Path | None) -> list[Path | None]:
+    """Give --data to the plans that need it, refusing it when none does."""
+    if data is not None and len(plans) > 1 and not any(plan.needs_data for plan in plans):
+        raise BadInput(f"all {len(plans)} plans name their own data; leave --data out")
+    # One plan alone refuses for itself what it does not need.
+    return [data if plan.needs_data or len(plans) == 1 else None for plan in plans]
+
+
+def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | None]) -> None:
     """Check every plan's data and place before the first of several is run: a bad last one writes nothing."""
     if len(todo) > 1:  # one alone is checked as it is run
         from bayesdep.plan import prepare
         from bayesdep.reporting.run_directory import refuse_unwritable
 
-        for plan, place in todo:
+        for (plan, place), table in zip(todo, given, strict=True):
             refuse_unwritable(place)
-            prepare(plan)
+            prepare(plan, table)
 
 
 def _run_all(jobs: "list[tuple[Plan, Path, bool, bool]]") -> "list[Outcome]":
     return [_run_one(*job) for job in jobs]
 
 
-def _run_one(plan: "Plan", out: Path, accept: bool, quick: bool, **sampling: Any) -> "Outcome":
-    from bayesdep.plan import quick as quick_settings
+def _run_one(
+    plan: "Plan", out: Path, accept: bool, quick: bool, data: Path | None = None, **sampling: Any
+) -> "Outcome":
     from bayesdep.plan import run_plan
 
     if quick:
-        sampling = quick_settings(plan) | {k: v for k, v in sampling.items() if v is not None}
+        sampling = plan.quick | {k: v for k, v in sampling.items() if v is not None}
     start = time.perf_counter()
-    done = run_plan(plan, out=out, accept_failed_gate=accept, **sampling).outcome
+    done = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **sampling).outcome
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     _say(f"{done.label}: {verdict} ({time.perf_counter() - start:.1f} s) -> {done.directory}")
     return done

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.models import make_story, story_class
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.story import Story
@@ -40,8 +41,11 @@ class _Study(_Table):
 
 class _Data(_Table):
     source: _Text
+    expects: _Text | None = None
     seed: Annotated[_Whole, Field(ge=0)] | None = None
+    keep: dict[str, Any] = {}
     require: tuple[_Text, ...] = ()
+    limits: _Text | None = None
     columns: dict[str, _Text] = {}
 
 
@@ -105,6 +109,16 @@ class Plan:
     def name(self) -> str:
         """The plan's name among its study's plans: the file's."""
         return self.path.stem
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether its table is one that the user names when running it."""
+        return self.data.source == FROM_USER
+
+    @property
+    def quick(self) -> dict[str, int]:
+        """Settings of a quick run: at most 500 draws and 500 tuning draws a chain."""
+        return {"draws": min(self.sampling.draws, 500), "tune": min(self.sampling.tune, 500)}
 
     @property
     def sha256(self) -> str:
@@ -200,6 +214,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         raise BadInput(f"plan '{path}' cannot be read ({reason}); give a .toml file") from None
     try:
         raw = _Plan.model_validate(tomllib.loads(text))
+        refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
         return Plan(path, text, raw.study, raw.data, _story(raw), raw.sampling, raw.published)
     except tomllib.TOMLDecodeError as problem:
         raise BadInput(f"plan '{path}' is not TOML: {problem}; correct that line") from None
@@ -217,17 +232,19 @@ def _story(raw: _Plan) -> Story:
     if not isinstance(family, str):
         raise BadInput(f"'model.family' is {_shown(family)}, but text is needed")
     columns = column_fields(story_class(family))
+    known = [*columns, *(FOR_LIMITS if raw.data.limits is not None else ())]
     for word in raw.data.columns:
-        if word not in columns:
+        if word not in known:
             raise BadInput(
-                f"data.columns.{word}: the {family} family reads no such column; {did_you_mean(word, columns)}"
+                f"data.columns.{word}: the {family} family reads no such column; {did_you_mean(word, known)}"
             )
         if word in settings:
             raise BadInput(f"'{word}' stands in both [model] and [data.columns]; keep it in [data.columns]")
     if "priors" in settings:
         raise BadInput("model.priors is not a setting; priors have their own table, [priors]")
     try:
-        return make_story(family, {**settings, **raw.data.columns, "priors": raw.priors})
+        named = {word: name for word, name in raw.data.columns.items() if word in columns}
+        return make_story(family, {**settings, **named, "priors": raw.priors})
     except TypeError as problem:  # a required setting is missing: the dataclass names it
         missing = str(problem).rsplit(":", 1)[-1].strip()
         raise BadInput(f"model.{missing.strip(chr(39))} is missing; the {family} family needs it") from None
@@ -304,13 +321,15 @@ def find_plans(folder: str | os.PathLike[str]) -> list[Path]:
     return plans
 
 
-def prepare(plan: Plan) -> Any:
+def prepare(plan: Plan, data: Any = None) -> Any:
     """Read a plan's data and check everything that can be checked without sampling.
 
     Parameters
     ----------
     plan
         A validated plan.
+    data
+        A .csv or .parquet file or a dataframe, for a plan whose source is ``"path"`` and for no other.
 
     Returns
     -------
@@ -322,19 +341,19 @@ def prepare(plan: Plan) -> Any:
     BadInput
         Naming the plan and the column, row or key.
     """
-    from bayesdep.data.sources import read_source
-
+    if data is not None and not plan.needs_data:
+        raise BadInput(f"plan '{plan.path}' names its own data; leave --data out")
     try:
-        table = read_source(plan.data.source, folder=plan.path.parent, seed=plan.data.seed, require=plan.data.require)
-        data = plan.story.prepare(table)
+        table = read_source(folder=plan.path.parent, data=data, **plan.data.model_dump())
+        prepared = plan.story.prepare(table)
         if plan.published:
             from bayesdep.inference.sample import sketch
             from bayesdep.reporting.ledger import refuse_unknown
 
-            refuse_unknown(_published(plan), sketch(plan.story, data))
+            refuse_unknown(_published(plan), sketch(plan.story, prepared))
     except BadInput as problem:
         raise BadInput(f"plan '{plan.path}': {problem}") from None
-    return data
+    return prepared
 
 
 def _published(plan: Plan) -> list[Any]:
@@ -343,13 +362,15 @@ def _published(plan: Plan) -> list[Any]:
     return [Published(**row.model_dump()) for row in plan.published]
 
 
-def fit_plan(plan: Plan, **sampling: Any) -> "Fit":
+def fit_plan(plan: Plan, *, data: Any = None, **sampling: Any) -> "Fit":
     """Fit a plan's story to its data.
 
     Parameters
     ----------
     plan
         A validated plan.
+    data
+        As in :func:`prepare`.
     **sampling
         ``draws``, ``tune``, ``chains``, ``seed`` or ``progress`` to use instead of the plan's; None means the plan's.
 
@@ -358,11 +379,11 @@ def fit_plan(plan: Plan, **sampling: Any) -> "Fit":
     Fit
         The posterior.
     """
-    data = prepare(plan)
+    prepared = prepare(plan, data)
     from bayesdep.inference.sample import fit
 
     chosen = plan.sampling.model_dump() | {k: v for k, v in sampling.items() if v is not None}
-    return fit(plan.story, data, **chosen)
+    return fit(plan.story, prepared, **chosen)
 
 
 def run_plan(
@@ -370,6 +391,7 @@ def run_plan(
     *,
     out: str | os.PathLike[str] | None = None,
     accept_failed_gate: bool = False,
+    data: Any = None,
     **sampling: Any,
 ) -> Run:
     """Run a plan and write its run directory.
@@ -385,6 +407,8 @@ def run_plan(
         Directory to write; by default ``results/<study>/<plan>``.
     accept_failed_gate
         Write a fit that fails the gate to ``out`` all the same.
+    data
+        As in :func:`prepare`.
     **sampling
         As in :func:`fit_plan`.
 
@@ -405,7 +429,7 @@ def run_plan(
     refuse_unwritable(directory)
     failed = directory.with_name(f"{directory.name}-failed")
     refuse_unwritable(failed)
-    fit = fit_plan(plan, **sampling)
+    fit = fit_plan(plan, data=data, **sampling)
     from bayesdep.reporting.estimands import summarise
     from bayesdep.reporting.ledger import ledger
 
@@ -422,20 +446,3 @@ def run_plan(
     if good and failed.exists():
         shutil.rmtree(failed)  # an earlier failure that this run has mended
     return Run(plan, fit, rows, directory if good else failed)
-
-
-def quick(plan: Plan) -> dict[str, int]:
-    """Return the settings of a quick run: at most 500 draws and 500 tuning draws a chain.
-
-    Parameters
-    ----------
-    plan
-        A validated plan.
-
-    Returns
-    -------
-    dict of int
-        ``draws`` and ``tune``.
-    """
-    s = plan.sampling
-    return {"draws": min(s.draws, 500), "tune": min(s.tune, 500)}

@@ -1,5 +1,6 @@
 """The command line as people use it: files, exit codes, interruptions and the speed of its help."""
 
+import hashlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -46,6 +48,22 @@ unit = "school"
 mu = { dist = "Normal", mu = 0, sigma = 50 }
 tau = { dist = "HalfNormal", sigma = 25 }
 """
+
+
+GIVEN = """\
+[study]
+name = "demo"
+title = "A two-by-two table that the user has"
+
+[data]
+source = "path"
+expects = "a two-by-two table (columns group, positives, n)"
+
+[model]
+family = "screen"
+condition = "ill"
+"""
+TABLE = "group,positives,n\nill,15,19\nwell,1,12\n"
 
 
 @pytest.fixture
@@ -233,6 +251,163 @@ def test_reproduce_prints_and_writes_the_ledger_of_every_plan(command, tmp_path)
     for run in ("raison2013/responders_unpooled", "kiraly2017/fgf2_screen"):
         assert set(files(tmp_path / "results" / run)) == CONTRACT
     assert err == ""  # the workers, whose own stream this is not, say what they do
+
+
+def test_reproduce_leaves_out_plans_that_need_a_file_and_says_how_to_run_them(command, tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / "plans" / "demo").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "plans" / "demo" / f"{name}.toml").write_text(GIVEN)
+    (tmp_path / "plans" / "fgf2_screen.toml").write_bytes((MODELS / "kiraly2017" / "fgf2_screen.toml").read_bytes())
+    code, out, err = command("reproduce", "--quick", "--models", "plans")
+    assert code == 0, err
+    assert err.splitlines()[-1] == (
+        "left out, because they need a file: demo/one (bayesdep run plans/demo/one.toml --data PATH), "
+        "demo/other (bayesdep run plans/demo/other.toml --data PATH)"
+    )
+    assert out.splitlines()[-1].startswith("1 plans in ")
+    assert [p.name for p in (tmp_path / "results").iterdir() if p.is_dir()] == ["kiraly2017"]
+    assert set(pd.read_csv(tmp_path / "results" / "ledger.csv", comment="#")["plan"]) == {"kiraly2017/fgf2_screen"}
+
+
+# Data given at the command line.
+
+
+@pytest.fixture
+def given(tmp_path):
+    """A plan whose data the user names, another that names its own, and a table."""
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "plans" / "given.toml").write_text(GIVEN)
+    (tmp_path / "plans" / "own.toml").write_text(
+        re.sub(r'"path"\nexpects = .*', '"own.csv"', GIVEN).replace('"ill"', '"ill"\n\n[data.keep]\nsite = "a"')
+    )
+    (tmp_path / "plans" / "own.csv").write_text(
+        "group,positives,n,site\nill,15,19,a\nwell,1,12,a\nill,5,9,b\nwell,2,8,b\n"
+    )
+    (tmp_path / "mine" / "table.csv").write_text(TABLE)
+    return tmp_path
+
+
+def test_run_takes_data_from_the_command_line_and_the_manifest_says_which(command, given):
+    code, _, err = command("run", "plans/given.toml", "--data", "mine/table.csv", "--out", "run")
+    assert code == 0, err
+    text = (given / "run" / "manifest.json").read_text(encoding="utf-8")
+    said = json.loads(text)["data"]
+    assert (said["source"], said["title"], said["left_out"]) == ("table.csv", "table.csv", "")
+    assert said["sha256"] == hashlib.sha256(TABLE.encode()).hexdigest()
+    code, _, err = command("run", "plans/given.toml", "--data", given / "mine" / "table.csv", "--out", "again")
+    assert code == 0, err
+    again = (given / "again" / "manifest.json").read_text(encoding="utf-8")
+    assert json.loads(again)["data"] == said
+    assert str(given) not in again
+    assert (given / "run" / "estimands.csv").read_bytes() == (given / "again" / "estimands.csv").read_bytes()
+
+
+def test_data_of_the_command_line_serve_the_plans_that_need_them_and_no_others(command, given):
+    code, _, err = command("run", "plans/given.toml", "plans/own.toml", "--data", "mine/table.csv")
+    assert code == 0, err
+    manifests = {
+        name: json.loads((given / "results" / "demo" / name / "manifest.json").read_text()) for name in ("given", "own")
+    }
+    assert {name: m["data"]["source"] for name, m in manifests.items()} == {"given": "table.csv", "own": "own.csv"}
+    assert manifests["own"]["data"]["left_out"] == "kept the 2 of 4 rows with site a"
+    report = (given / "results" / "demo" / "own" / "report.html").read_text(encoding="utf-8")
+    assert "kept the 2 of 4 rows with site a" in report
+
+
+@pytest.mark.parametrize("words", [["plans"], ["plans/given.toml", "plans/narrow.toml"]])
+def test_compare_takes_data_from_the_command_line(command, given, words):
+    (given / "plans" / "own.toml").unlink()
+    (given / "plans" / "narrow.toml").write_text(
+        GIVEN + '[priors]\nsensitivity = { dist = "Beta", alpha = 8, beta = 2 }\n'
+    )
+    code, _, err = command("compare", *words, "--data", "mine/table.csv", "--out", "comparison")
+    assert code == 0, err
+    assert err.splitlines() == ["demo/given: fitting", "demo/narrow: fitting"]
+    assert set(pd.read_csv(given / "comparison" / "loo.csv")["model"]) == {"given", "narrow"}
+
+
+EXPECTED = (
+    "plan 'plans/given.toml': [data] source = 'path' expects a two-by-two table (columns group, positives, n); "
+    "give that file with --data PATH (data=PATH in Python)"
+)
+MISSING = (
+    "plan 'plans/given.toml': there is no data file 'mine/tabel.csv'; "
+    "check the path given with --data, which is relative to the folder this runs in"
+)
+REFUSED = {
+    "run without": (["run", "plans/given.toml"], EXPECTED),
+    "run several without": (["run", "plans/own.toml", "plans/given.toml"], EXPECTED),
+    "compare without": (["compare", "plans"], EXPECTED),
+    "run a plan of its own data": (
+        ["run", "plans/own.toml", "--data", "mine/table.csv"],
+        "plan 'plans/own.toml' names its own data; leave --data out",
+    ),
+    "run plans of their own data": (
+        ["run", "plans/own.toml", "plans/more.toml", "--data", "mine/table.csv"],
+        "all 2 plans name their own data; leave --data out",
+    ),
+    "compare plans of their own data": (
+        ["compare", "plans/own.toml", "plans/more.toml", "--data", "mine/table.csv"],
+        "all 2 plans name their own data; leave --data out",
+    ),
+    "file that is not there": (["run", "plans/given.toml", "--data", "mine/tabel.csv"], MISSING),
+    "file that is not there, for several": (["compare", "plans", "--data", "mine/tabel.csv"], MISSING),
+    "file beside the plan": (
+        ["run", "plans/given.toml", "--data", "own.csv"],
+        MISSING.replace("mine/tabel.csv", "own.csv"),
+    ),
+    "folder": (
+        ["run", "plans/given.toml", "--data", "mine"],
+        "plan 'plans/given.toml': --data 'mine' is not a .csv or .parquet file; save the table as one of these",
+    ),
+    "file of another column": (
+        ["run", "plans/given.toml", "--data", "mine/other.csv"],
+        "plan 'plans/given.toml': column 'positives' (people who test positive) is not in the table; name the right one"
+        " as positives, in [data.columns] of a plan or in the model's arguments; known: group, hits, n",
+    ),
+    "empty file": (
+        ["run", "plans/given.toml", "--data", "mine/empty.csv"],
+        "plan 'plans/given.toml': 'mine/empty.csv' cannot be read as csv (No columns to parse from file); "
+        "check that the file is whole",
+    ),
+    "value that no row has": (
+        ["run", "plans/kept.toml"],
+        "plan 'plans/kept.toml': [data.keep] site = 'c' is in no row of the table; known: a, b",
+    ),
+    "limits that are not there": (
+        ["run", "plans/limited.toml", "--data", "mine/table.csv"],
+        "plan 'plans/limited.toml': there is no limits file 'plans/limits.csv'; "
+        "check the path, which is relative to the plan's folder",
+    ),
+    "reproduce data": (["reproduce", "--data", "mine/table.csv"], "No such option: --data; see bayesdep --help"),
+    "reproduce plans that all need a file": (
+        ["reproduce", "--models", "needy"],
+        "every plan in 'needy' needs a file; run them with bayesdep run PLAN --data PATH",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "says"), REFUSED.values(), ids=list(REFUSED))
+def test_data_that_cannot_serve_are_refused_in_one_sentence_and_nothing_is_written(
+    words, says, command, given, monkeypatch
+):
+    own = (given / "plans" / "own.toml").read_text()
+    (given / "needy").mkdir()
+    (given / "needy" / "one.toml").write_text(GIVEN)
+    for name, text in {
+        "mine/other.csv": TABLE.replace("positives", "hits"),
+        "mine/empty.csv": "",
+        "plans/more.toml": own,
+        "plans/kept.toml": own.replace('site = "a"', 'site = "c"'),
+        "plans/limited.toml": GIVEN.replace("[model]", 'limits = "limits.csv"\n\n[model]'),
+    }.items():
+        if Path(name).stem in " ".join(words):  # else a comparison of the folder would find the plans
+            (given / name).write_text(text)
+    monkeypatch.setitem(sys.modules, "bayesdep.data.detection", SimpleNamespace(add_limits=None))
+    before = files(given)
+    assert command(*words) == (2, "", f"bayesdep: {says}\n")
+    assert files(given) == before
 
 
 def test_datasets_lists_every_table_with_its_citation(command):

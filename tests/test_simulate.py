@@ -4,6 +4,7 @@ Averages are compared within four Monte Carlo standard errors, each computed fro
 generator strays further once in 16,000 times, and the seeds are fixed.
 """
 
+import json
 from functools import cache
 
 import numpy as np
@@ -14,10 +15,12 @@ from scipy import stats
 from bayesdep.data.errors import BadInput
 from bayesdep.data.published import load
 from bayesdep.data.simulate import designs, simulate
+from bayesdep.data.simulate_kiraly2017 import ANALYTE_FAMILY, draw_kiraly2017
 from bayesdep.data.tables import Column, as_frame, read_columns, refuse_more_events_than_people
 
 NAMES = sorted(designs())
-PUBLISHED = {name: name for name in NAMES} | {"bcg_trials": "bcg_colditz1994"}
+PUBLISHED = {name: name for name in NAMES} | {"bcg_trials": "bcg_colditz1994", "kiraly2017": "kiraly2017_table2"}
+PATIENT_LEVEL = ["kiraly2017"]  # designs whose study published summaries only
 
 
 @cache
@@ -71,7 +74,7 @@ def test_every_row_and_the_attrs_say_synthetic(name):
     assert table.attrs["citation"] == "none: synthetic data"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PATIENT_LEVEL])
 def test_table_has_the_published_rows_and_columns_so_that_one_plan_reads_both(name):
     published = load(PUBLISHED[name])
     table = simulate(name, seed=5).table.drop(columns="origin")
@@ -106,6 +109,7 @@ def test_designs_have_one_sentence_each():
     assert set(designs()) == {
         "bcg_trials",
         "ketamine_trials",
+        "kiraly2017",
         "kiraly2017_fgf2_roc",
         "kiraly2017_table2",
         "raison2013_responders",
@@ -222,3 +226,229 @@ def test_raison_responders_average_to_the_published_counts():
     for arm in z.T:
         assert_standard_normal_mean(arm)
     assert (stack(tables, "n") == n).all()
+
+
+# Kiraly 2017, patient by patient.
+
+MAJORITY_BELOW = {
+    *("IL-2", "IL-3", "IL-4", "IL-5", "IL-9", "IL-10", "IL-12P40", "IL-12P70"),
+    *("IFN2a", "FLT3L", "MCP-3", "TGF-alpha", "TNF-beta"),
+}
+
+
+@cache
+def people_of_kiraly(seeds=20):
+    """Return tables and truths at the published size."""
+    return drawn("kiraly2017", seeds)
+
+
+@cache
+def crowd(seed=1):
+    """Return a large draw at baseline, its truth, true logs as (people, analytes), and who is a patient."""
+    made = draw_kiraly2017(np.random.default_rng(seed), people=(4160, 5280), times=(0,))
+    y = np.reshape(made.truth["log_concentration"], (-1, 41))
+    return made.table.iloc[::41].reset_index(drop=True), made.truth, y, np.arange(len(y)) >= 4160
+
+
+def kiraly_table2():
+    """Return printed means as (2, analytes) and the pooled log standard deviation."""
+    printed = load("kiraly2017_table2")
+    mean = np.array([printed.hc_mean, printed.trd_mean])
+    n = np.array([[26], [33]])
+    s2 = np.log1p(n * np.array([printed.hc_sem, printed.trd_sem]) ** 2 / mean**2)
+    return mean, np.sqrt((n * s2).sum(0) / 59)
+
+
+def test_kiraly_has_the_published_rows():
+    table = people_of_kiraly()[0][0]
+    assert len(table) == 5125
+    assert (table.time == 0).sum() == 2419
+    assert table.groupby("group").subject.nunique().to_dict() == {"HC": 26, "TRD": 33}
+    assert set(table[table.group == "HC"].time) == {0}
+    assert set(table[table.group == "TRD"].time) == {0, 4, 24}
+    assert not table.duplicated(["subject", "time", "analyte"]).any()
+    assert list(table.analyte[:41]) == list(load("kiraly2017_table2").analyte)
+    assert set(ANALYTE_FAMILY) == set(table.analyte)
+    assert table.analyte_family.nunique() == 4
+    assert {"HC01", "HC26", "TRD01", "TRD33"} <= set(table.subject)
+    assert (table.unit == "pg/mL").all()
+    assert set(table.censored) == {"none", "left", "right"}
+
+
+def test_kiraly_truth_survives_json():
+    truth = people_of_kiraly()[1][0]
+    assert json.loads(json.dumps(truth)) == truth
+
+
+def test_kiraly_thirteen_named_analytes_are_mostly_below_the_limit_and_no_others():
+    tables, _ = people_of_kiraly()
+    baseline = pd.concat([table[table.time == 0] for table in tables])
+    share = (baseline.censored == "left").groupby(baseline.analyte).mean()
+    assert set(share.index[share > 0.5]) == MAJORITY_BELOW
+    # 20 x 59 samples, a little correlated through u and the plates
+    assert share[list(MAJORITY_BELOW)].between(0.55, 0.90).all()
+    assert share.drop(list(MAJORITY_BELOW)).max() < 0.43
+    assert abs(share["FGF-2"] - 0.12) < 4 * np.sqrt(0.12 * 0.88 / 1180)
+    assert (share < 0.005).sum() == 6
+    right = (baseline.censored == "right").groupby(baseline.analyte).mean()
+    assert set(right.index[right > 0]) == {"PDGF-AA", "PDGF-BB", "GRO", "RANTES", "MCP-1", "scd40L"}
+    assert abs(right[right > 0].mean() - 0.015) < 4 * np.sqrt(0.015 * 0.985 / (6 * 1180))
+
+
+def test_kiraly_concentrations_are_the_truth_to_six_digits_within_the_limits_and_the_limit_beyond():
+    for table, truth in zip(*people_of_kiraly(), strict=True):
+        true = np.exp(truth["log_concentration"])
+        for side, limit, beyond in (("left", table.lod, true < table.lod), ("right", table.uloq, true > table.uloq)):
+            np.testing.assert_array_equal(table.censored == side, beyond)
+            np.testing.assert_array_equal(table.concentration[beyond], limit[beyond])
+        detected = table[table.censored == "none"]
+        np.testing.assert_allclose(detected.concentration, true[detected.index], rtol=5e-6)
+        assert ((detected.concentration >= detected.lod) & (detected.concentration <= detected.uloq)).all()
+        assert (table.concentration == [float(f"{c:.6g}") for c in table.concentration]).all()
+
+
+def test_kiraly_group_means_and_spreads_are_those_of_table_2():
+    _, truth, y, patient = crowd()
+    mean, sd = kiraly_table2()
+    on = crowd()[0].plate.str[-1].astype(int).to_numpy() - 1
+    # exchange the one draw of plate effects for their long-run variance, two thirds of 0.08 squared
+    y = y - np.array(truth["plate"])[on]
+    plates = 0.08**2 * 2 / 3
+    within = sd**2 - plates
+    for group, who in enumerate((~patient, patient)):
+        n = who.sum()
+        z = (np.exp(y[who]).mean(0) * np.exp(plates / 2) / mean[group] - 1) / np.sqrt(np.expm1(within) / n)
+        assert abs(z).max() < 4.5  # 41 skewed means
+        spread = np.sqrt(y[who].var(0, ddof=1) + plates)
+        assert (abs(spread / sd - 1) < 4.5 / np.sqrt(2 * n)).all()
+
+
+def test_kiraly_plate_effects_are_centred_and_have_their_spread():
+    plate = np.array([truth["plate"] for truth in drawn("kiraly2017", 20)[1]])
+    np.testing.assert_allclose(plate.sum(1), 0, atol=1e-12)
+    freedom = 2 * 20 * 41
+    assert abs((plate**2).sum() / (freedom * 0.08**2) - 1) < 4 * np.sqrt(2 / freedom)
+
+
+def test_kiraly_true_logs_are_the_sum_of_their_parts_and_half_the_rest_is_lasting():
+    for table, truth in zip(*people_of_kiraly(), strict=True):
+        t = {name: np.array(value) for name, value in truth.items() if name not in ("delta", "response")}
+        sample = table.iloc[::41]
+        who = sample.subject.map({name: i for i, name in enumerate(truth["subject"])}).to_numpy()
+        on = sample.plate.str[-1].astype(int).to_numpy() - 1
+        delta = np.array([truth["delta"][str(time)] for time in sample.time])
+        trd = (sample.group == "TRD").to_numpy()[:, None]
+        lasting = t["alpha"] + t["log_ratio"] * trd + delta + t["plate"][on] + t["u"][who, None] + t["v"][who]
+        assert_normal((t["log_concentration"].reshape(-1, 41) - lasting) / t["sigma"], 0, 1)
+        assert_normal(t["v"] / (truth["psi"] * t["sigma"]), 0, 1)
+    assert_normal([truth["u"] for truth in people_of_kiraly()[1]], 0, 0.15)
+
+
+def test_kiraly_changes_have_the_published_directions():
+    truths = people_of_kiraly()[1]
+    assert not np.any([truth["delta"]["0"] for truth in truths])
+    changed = {
+        "4": {"IL-6": -0.25, "IL-1alpha": -0.25, "G-CSF": -0.2, "IL-13": -0.2, "IP-10": -0.3},
+        "24": {"IL-7": 0.3, "IL-8": -0.35, "PDGF-AA": -0.15},
+    }
+    for time, known in changed.items():
+        expected = np.array([known.get(name, 0.0) for name in truths[0]["analyte"]])
+        assert_normal(np.array([truth["delta"][time] for truth in truths]) - expected, 0, 0.03)
+
+
+def test_kiraly_plates_are_balanced_within_groups_and_hold_whole_people():
+    for table in people_of_kiraly()[0]:
+        assert (table.groupby("subject").plate.nunique() == 1).all()
+        count = table.groupby(["group", "plate"]).subject.nunique()
+        assert sorted(count["HC"]) == [8, 9, 9]
+        assert list(count["TRD"]) == [11, 11, 11]
+
+
+def test_kiraly_limits_of_detection_differ_between_plates_and_not_within():
+    table = people_of_kiraly()[0][0]
+    lod = table.groupby(["analyte", "plate"]).lod.agg(["nunique", "first"])
+    assert (lod["nunique"] == 1).all()
+    first, second, third = lod["first"].to_numpy().reshape(41, 3).T
+    np.testing.assert_allclose(first / second, 0.95, rtol=1e-5)
+    np.testing.assert_allclose(third / second, 1.05, rtol=1e-5)
+    assert (table.groupby("analyte").uloq.nunique() == 1).all()
+    assert (table.uloq > table.lod).all()
+
+
+def test_kiraly_outcomes_belong_to_patients_and_two_are_unknown():
+    for table in people_of_kiraly()[0]:
+        person = table.drop_duplicates("subject").set_index("subject")
+        constant = table.groupby("subject")[["age", "sex", "bmi", "responder", "madrs_change"]].nunique(dropna=False)
+        assert (constant == 1).all(axis=None)
+        known = [f"TRD{i:02d}" for i in range(1, 32)]
+        for outcome in ("responder", "madrs_change"):
+            assert list(person.index[person[outcome].notna()]) == known
+        assert set(person.responder.dropna()) == {0, 1}
+    person, *_ = crowd()
+    assert person.responder.notna().sum() == 5280 - 320
+
+
+def test_kiraly_response_rate_accuracy_and_correlation_are_the_stated_ones():
+    person, truth, y, _ = crowd()
+    known = person.responder.notna().to_numpy()
+    x = y[known, truth["analyte"].index("FGF-2")]
+    responder = person.responder[known].to_numpy(bool)
+    n = known.sum()
+    assert abs(responder.mean() - 0.6) < 4 * np.sqrt(0.24 / n)
+    response = truth["response"]
+    p = 1 / (1 + np.exp(-(response["intercept"] + response["slope"] * (x - response["centre"]))))
+    assert_standard_normal_mean((responder - p) / np.sqrt(p * (1 - p)))
+    below = stats.mannwhitneyu(x[~responder], x[responder]).statistic / (responder.sum() * (~responder).sum())
+    assert 0.75 < below < 0.92  # printed: 0.86
+    change = person.madrs_change[known]
+    assert abs(np.corrcoef(x, change)[0, 1] - truth["correlation"]) < 4 * (1 - 0.565**2) / np.sqrt(n)
+    assert truth["correlation"] == -0.565
+    assert_normal(change, 17, 10)
+
+
+def test_kiraly_covariates_stay_in_range_and_have_no_part_in_anything():
+    person, _, y, patient = crowd()
+    assert person.age.between(18, 75).all()
+    assert person.bmi.between(17, 50).all()
+    female = person.sex == "F"
+    assert abs(female.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(person))
+    y = y - np.where(patient[:, None], y[patient].mean(0), y[~patient].mean(0))
+    known = person.responder.notna()
+    for z in (person.age, person.bmi, female.astype(float)):
+        z = ((z - z.mean()) / z.std()).to_numpy()
+        assert abs(z @ y / y.std(0)).max() < 4.5 * np.sqrt(len(z))  # the largest of 41 correlations
+        for other in (patient, person.responder[known], person.madrs_change[known]):
+            mine = z if len(other) == len(z) else z[known]
+            assert abs(np.corrcoef(mine, other)[0, 1]) < 4 / np.sqrt(len(mine))
+
+
+def test_kiraly_log_ratios_given_change_the_truth_and_not_the_limits():
+    given = np.linspace(-1, 1, 41)
+    own, made = (draw_kiraly2017(np.random.default_rng(3), log_ratio=b) for b in (None, given))
+    assert made.truth["log_ratio"] == given.tolist()
+    np.testing.assert_allclose(own.truth["log_ratio"], np.log(np.divide(*kiraly_table2()[0][::-1])))
+    pd.testing.assert_frame_equal(own.table[["lod", "uloq"]], made.table[["lod", "uloq"]])
+    moved = np.subtract(made.truth["log_concentration"], own.truth["log_concentration"]).reshape(-1, 41)
+    np.testing.assert_allclose(moved[:26], 0, atol=1e-12)
+    np.testing.assert_allclose(moved[26:], np.tile(given - own.truth["log_ratio"], (99, 1)), atol=1e-12)
+
+
+def test_kiraly_takes_other_sizes_and_times():
+    made = draw_kiraly2017(np.random.default_rng(3), people=(100, 5), times=(0, 24))
+    assert len(made.table) == 41 * (100 + 2 * 5)
+    assert {"HC001", "HC100", "TRD05"} <= set(made.table.subject)
+    assert set(made.truth["delta"]) == {"0", "24"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"people": (26, 0)}, "leaves a group empty"),
+        ({"times": (4, 24)}, "with 0, the baseline, among them"),
+        ({"times": (0, 4, 4)}, "must be different hours"),
+        ({"log_ratio": np.zeros(40)}, "one number for each of the 41 analytes"),
+    ],
+)
+def test_kiraly_refuses_designs_that_are_none(wrong, says):
+    with pytest.raises(BadInput, match=says):
+        draw_kiraly2017(np.random.default_rng(1), **wrong)

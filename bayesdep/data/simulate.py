@@ -5,7 +5,6 @@ round trip through CSV, so that no report of simulated data can be mistaken for 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,22 +13,8 @@ from scipy import stats
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.published import load
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """A synthetic table and the truth it was drawn from.
-
-    Parameters
-    ----------
-    table
-        One row per unit, with a column ``origin`` and ``attrs["synthetic"] = True``.
-    truth
-        The value of every parameter, by name.
-    """
-
-    table: pd.DataFrame
-    truth: dict[str, Any]
+from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
+from bayesdep.data.synthetic import Simulated as Simulated
 
 
 def _bcg_trials(rng: np.random.Generator) -> Simulated:
@@ -101,6 +86,7 @@ def _raison2013_responders(rng: np.random.Generator) -> Simulated:
 _DESIGNS: dict[str, Callable[[np.random.Generator], Simulated]] = {
     "bcg_trials": _bcg_trials,
     "ketamine_trials": _ketamine_trials,
+    "kiraly2017": draw_kiraly2017,
     "kiraly2017_fgf2_roc": _kiraly2017_fgf2_roc,
     "kiraly2017_table2": _kiraly2017_table2,
     "raison2013_responders": _raison2013_responders,

@@ -2,15 +2,22 @@
 
 import csv
 import hashlib
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.published import load, table_file
 from bayesdep.data.simulate import simulate
+from bayesdep.data.tables import as_frame
+
+FROM_USER = "path"  # the source of a plan whose table is named when it is run
+FOR_LIMITS = ("analyte", "plate")  # columns that a table of limits is joined by, whatever the family reads
+_SHOWN = 10  # labels or values that a sentence lists
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -32,59 +39,145 @@ def _read_csv(path: Path) -> pd.DataFrame:
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": pd.read_parquet}
 
 
+def refuse_unclear(source: str, expects: str | None, keep: Mapping[str, Any]) -> None:
+    """Refuse what a plan's [data] cannot mean, whatever the table turns out to hold.
+
+    Parameters
+    ----------
+    source, expects, keep
+        As in :func:`read_source`.
+
+    Raises
+    ------
+    BadInput
+        Naming the key.
+    """
+    if source == FROM_USER and expects is None:
+        raise BadInput(
+            "'data.expects' is missing; say what table the user is to give, "
+            'for example expects = "the trials (columns trial, effect, se)"'
+        )
+    if source != FROM_USER and expects is not None:
+        raise BadInput(
+            f"'data.expects' is for data given at the command line; remove it, or write source = \"{FROM_USER}\""
+        )
+    for column, value in keep.items():
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            raise BadInput(f"'data.keep.{column}' is an empty array, which keeps no row; add a value or remove it")
+        for one in values:
+            if not isinstance(one, (str, int, float)) or one != one:
+                what = "a table" if isinstance(one, dict) else "an array" if isinstance(one, list) else one
+                raise BadInput(
+                    f"'data.keep.{column}' {'holds' if isinstance(value, list) else 'is'} {what}, "
+                    "but a number, text, true or false, or an array of these, is needed"
+                )
+
+
 def read_source(
-    source: str, *, folder: Path = Path(), seed: int | None = None, require: Sequence[str] = ()
+    source: str,
+    *,
+    folder: Path = Path(),
+    seed: int | None = None,
+    keep: Mapping[str, Any] = {},
+    require: Sequence[str] = (),
+    limits: str | None = None,
+    columns: Mapping[str, str] = {},
+    data: Any = None,
+    expects: str | None = None,
 ) -> pd.DataFrame:
     """Read a table from a file, from the package or from a simulator.
 
     Parameters
     ----------
     source
-        ``"published:NAME"``, ``"simulate:NAME"``, or a path to a .csv or .parquet file.
+        ``"published:NAME"``, ``"simulate:NAME"``, a path to a .csv or .parquet file, or ``"path"`` for ``data``.
     folder
         What a relative path is relative to.
     seed
         For a simulator.
+    keep
+        The value, or the values, that a column must have; other rows are left out. Numbers are compared as
+        numbers in columns of numbers, everything else as text.
     require
         Columns that must have a value; rows without one are left out, and ``attrs["left_out"]`` says how many.
+    limits
+        A path to a .csv or .parquet file of detection limits, to be joined onto the rows that are kept.
+    columns
+        The table's columns that play ``analyte`` and ``plate``, for joining the limits, where they are called
+        something else.
+    data
+        For ``"path"``: a file, relative to the working directory, or a dataframe.
+    expects
+        For ``"path"``: what table is to be given, in words.
 
     Returns
     -------
     pandas.DataFrame
-        The table. ``attrs`` holds at least ``source``, ``sha256`` and ``synthetic``.
+        The table. ``attrs`` holds at least ``source``, ``sha256`` (of the whole file, and of the limits' after it)
+        and ``synthetic``, and ``left_out`` where rows are.
 
     Raises
     ------
     BadInput
-        When the source is unknown or cannot be read as a table, or a required column is missing.
+        When the source is unknown or cannot be read as a table, a column is missing or no row is to be kept.
     """
     scheme, _, name = source.partition(":")
-    if scheme == "published" and name:
-        frame = load(name)
-        frame.attrs["sha256"] = _sha256(table_file(name).read_bytes())
+    if source == FROM_USER:
+        frame, content = _read_given(data, expects)
+    elif scheme == "published" and name:
+        frame, content = load(name), table_file(name).read_bytes()
     elif scheme == "simulate" and name:
         if seed is None:
             raise BadInput(f"[data] source = '{source}' needs a seed; add one, for example seed = 1")
         frame = simulate(name, seed=seed).table
-        frame.attrs["sha256"] = _sha256(frame.to_csv(index=False).encode())
+        content = _csv_bytes(frame)
     else:
-        frame = _read_file(source, folder)
+        if Path(source).suffix.lower() not in _READERS:
+            raise BadInput(
+                f"[data] source = '{source}' is not understood; give a .csv or .parquet file, "
+                f"'published:NAME', 'simulate:NAME', or '{FROM_USER}' for a file that is named with --data"
+            )
+        frame, content = _read_file(folder / source, "data", _IN_A_PLAN)
+        _say_origin(frame, source)
+    frame = _keep(frame, keep)
+    if limits is not None:
+        frame, more = _add_limits(frame, limits, folder, columns)
+        content += more
+    frame.attrs["sha256"] = hashlib.sha256(content).hexdigest()
     return _leave_out(frame, require)
 
 
-def _read_file(source: str, folder: Path) -> pd.DataFrame:
-    path = folder / source
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+_IN_A_PLAN = "check the path, which is relative to the plan's folder"
+_AT_THE_COMMAND_LINE = "check the path given with --data, which is relative to the folder this runs in"
+
+
+def _read_given(data: Any, expects: str | None) -> tuple[pd.DataFrame, bytes]:
+    """Read the file or dataframe that a user names when running a plan."""
+    if data is None:
         raise BadInput(
-            f"[data] source = '{source}' is not understood; "
-            "give a .csv or .parquet file, 'published:NAME' or 'simulate:NAME'"
+            f"[data] source = '{FROM_USER}' expects {' '.join((expects or 'a table').split()).rstrip('.')}; "
+            "give that file with --data PATH (data=PATH in Python)"
         )
+    if not isinstance(data, (str, os.PathLike)):
+        frame = as_frame(data)
+        frame.attrs["synthetic"] = bool(frame.attrs.get("synthetic")) or _says_synthetic(frame)
+        frame.attrs.setdefault("source", "a dataframe in memory")
+        return frame, _csv_bytes(frame)
+    path = Path(data)
+    if path.suffix.lower() not in _READERS:
+        raise BadInput(f"--data '{data}' is not a .csv or .parquet file; save the table as one of these")
+    frame, content = _read_file(path, "data", _AT_THE_COMMAND_LINE)
+    _say_origin(frame, path.name)  # the folder is the user's own business
+    return frame, content
+
+
+def _read_file(path: Path, what: str, remedy: str) -> tuple[pd.DataFrame, bytes]:
     if not path.is_file():
-        raise BadInput(f"there is no data file '{path}'; check the path, which is relative to the plan's folder")
+        raise BadInput(f"there is no {what} file '{path}'; {remedy}")
     try:
         content = path.read_bytes()
-        frame = reader(path)
+        return _READERS[path.suffix.lower()](path), content
     except (
         OSError,
         ValueError,
@@ -94,15 +187,106 @@ def _read_file(source: str, folder: Path) -> pd.DataFrame:
         raise BadInput(
             f"'{path}' cannot be read as {path.suffix[1:]} ({reason}); check that the file is whole"
         ) from None
-    origin = frame["origin"].astype(str) if "origin" in frame else pd.Series(dtype=str)
-    frame.attrs = {
-        "title": path.name,
+
+
+def _say_origin(frame: pd.DataFrame, source: str) -> None:
+    frame.attrs = {  # and nothing that a parquet file may have kept
+        "title": Path(source).name,
         "citation": "not stated",
         "source": source,
-        "synthetic": bool(len(origin) and origin.str.startswith("synthetic").any()),
-        "sha256": _sha256(content),
+        "synthetic": _says_synthetic(frame),
     }
-    return frame
+
+
+def _says_synthetic(frame: pd.DataFrame) -> bool:
+    return "origin" in frame and bool(frame["origin"].astype(str).str.startswith("synthetic").any())
+
+
+def _csv_bytes(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False).encode()
+
+
+def _add_limits(
+    frame: pd.DataFrame, limits: str, folder: Path, columns: Mapping[str, str]
+) -> tuple[pd.DataFrame, bytes]:
+    """Join a file of detection limits; return the joined table, and what the file holds."""
+    from bayesdep.data.detection import add_limits
+
+    if Path(limits).suffix.lower() not in _READERS:
+        raise BadInput(f"[data] limits = '{limits}' is not understood; give a .csv or .parquet file")
+    table, content = _read_file(folder / limits, "limits", _IN_A_PLAN)
+    joined = add_limits(frame, table, **{word: columns[word] for word in FOR_LIMITS if word in columns})
+    joined.attrs = {**frame.attrs, "source": f"{frame.attrs['source']} with limits {limits}"}
+    return joined, content
+
+
+def _keep(frame: pd.DataFrame, keep: Mapping[str, Any]) -> pd.DataFrame:
+    """Leave out the rows in which a column has none of the values that it is to have."""
+    kept = pd.Series(True, index=frame.index)
+    said = []
+    for column, value in keep.items():
+        if column not in frame:
+            raise BadInput(
+                f"[data.keep] names column '{column}', which is not in the table; "
+                f"{did_you_mean(column, map(str, frame.columns))}"
+            )
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        kept &= _has_one_of(frame[column].infer_objects(), column, values)
+        said.append(f"{column} {_first_few([_shown(v) for v in values], ' or ', ' or ')}")
+    if not kept.any() and keep:
+        raise BadInput(f"[data.keep] leaves no row: none has {' and '.join(said)}; leave out or correct one of these")
+    if not kept.all():
+        _say_left_out(frame, f"kept the {kept.sum()} of {len(frame)} rows with {' and '.join(said)}")
+    return _rows(frame, kept)
+
+
+def _has_one_of(series: pd.Series, column: str, values: Sequence[Any]) -> pd.Series:
+    """Say which rows have one of the values, refusing a value that no row has."""
+    numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
+    cells = series if numeric else series.astype(object).map(_shown).where(series.notna(), None)
+    found = pd.Series(False, index=series.index)
+    for value in values:
+        sought = _number(value) if numeric else _shown(value)
+        here = pd.Series(False, index=series.index) if sought is None else (cells == sought).fillna(False).astype(bool)
+        if not here.any():
+            known = [_shown(v) for v in sorted(series.dropna().unique(), key=None if numeric else str)]
+            asked = repr(value) if isinstance(value, str) else _shown(value)
+            raise BadInput(
+                f"[data.keep] {column} = {asked} is in no row of the table; {_nearest(_shown(value), known)}"
+            )
+        found |= here
+    return found
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also one written as text; None for anything else."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return None if isinstance(value, bool) else value
+
+
+def _shown(value: Any) -> str:
+    """Return a cell or a value of a plan as text: true and 3 however they are stored."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    """Suggest the nearest of the values of a column, or list the first of them."""
+    suggestion = did_you_mean(word, known)
+    if suggestion.startswith("did you mean"):
+        return suggestion
+    return f"known: {_first_few(known)}" if known else "it has no values at all"
+
+
+def _first_few(words: Sequence[str], between: str = ", ", last: str = " and ") -> str:
+    more = len(words) - _SHOWN
+    return between.join(words[:_SHOWN]) + (f"{last}{more} more" if more > 0 else "")
 
 
 def _leave_out(frame: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
@@ -114,14 +298,21 @@ def _leave_out(frame: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
             )
     complete = frame[list(require)].notna().all(axis=1) if require else pd.Series(True, index=frame.index)
     if not complete.all():
-        labels = frame.loc[~complete].iloc[:, 0].astype(str)
-        frame.attrs["left_out"] = (
-            f"{(~complete).sum()} of {len(frame)} rows left out for want of {' or '.join(require)}: {', '.join(labels)}"
+        labels = list(frame.loc[~complete].iloc[:, 0].astype(str))
+        _say_left_out(
+            frame,
+            f"{(~complete).sum()} of {len(frame)} rows left out for want of {' or '.join(require)}: "
+            f"{_first_few(labels)}",
         )
-    kept = frame.loc[complete].reset_index(drop=True)
-    kept.attrs = frame.attrs
-    return kept
+    return _rows(frame, complete)
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _rows(frame: pd.DataFrame, kept: pd.Series) -> pd.DataFrame:
+    rows = frame.loc[kept].reset_index(drop=True)
+    rows.attrs = frame.attrs
+    return rows
+
+
+def _say_left_out(frame: pd.DataFrame, sentence: str) -> None:
+    said = frame.attrs.get("left_out")
+    frame.attrs["left_out"] = f"{said}; {sentence}" if said else sentence

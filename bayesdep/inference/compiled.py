@@ -7,20 +7,22 @@ by mistake.
 """
 
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pymc as pm
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import equal_computations
 from pytensor.graph.traversal import graph_inputs
 
+if TYPE_CHECKING:
+    from bayesdep.inference.native import Bound, Density
+
 _KEPT = 8
-_cache: OrderedDict[int, tuple[pm.Model, Any]] = OrderedDict()
+_cache: OrderedDict[int, tuple[pm.Model, "Density"]] = OrderedDict()
 
 
-def compiled(model: pm.Model) -> Any:
-    """Return a compiled nutpie model, from an earlier fit of the same computation where there is one.
+def compiled(model: pm.Model) -> "Bound":
+    """Return a compiled model with its data, from an earlier fit of the same computation where there is one.
 
     Parameters
     ----------
@@ -29,21 +31,21 @@ def compiled(model: pm.Model) -> Any:
 
     Returns
     -------
-    nutpie.CompiledModel
-        Ready to sample this model's data.
+    Bound
+        Ready for ``nutpie.sample``.
     """
-    for key, (earlier, ready) in _cache.items():
+    from bayesdep.inference.native import bind, compile_density
+
+    for key, (earlier, density) in _cache.items():
         if same_computation(earlier, model):
             _cache.move_to_end(key)
-            return _with_values(ready, earlier, model)
-    import nutpie
-
-    # Deterministics are evaluated afterwards without compiling: only the free variables are expanded here.
-    ready = nutpie.compile_pymc_model(model, var_names=[rv.name for rv in model.free_RVs])
-    _cache[id(ready)] = (model, ready)
+            twins = dict(zip(_shared(_outputs(earlier)), _shared(_outputs(model)), strict=True))
+            return bind(density, [twins[variable].get_value() for variable in density.shared], model)
+    density = compile_density(model)
+    _cache[id(density)] = (model, density)
     while len(_cache) > _KEPT:
         _cache.popitem(last=False)
-    return ready
+    return bind(density, [variable.get_value() for variable in density.shared], model)
 
 
 def same_computation(one: pm.Model, other: pm.Model) -> bool:
@@ -89,20 +91,3 @@ def _outputs(model: pm.Model) -> list[Any]:
 def _shared(outputs: list[Any]) -> list[Any]:
     """Shared variables in the order in which a walk through the graph meets them."""
     return [v for v in graph_inputs(outputs) if isinstance(v, SharedVariable)]
-
-
-def _with_values(ready: Any, earlier: pm.Model, model: pm.Model) -> Any:
-    """Put a model's data, lengths and prior hyperparameters in the places of the earlier model's.
-
-    Twice: into the compiled density, and into the earlier model's own shared variables, from which chains take
-    their starting points, so that a reused model gives the very draws a fresh one would.
-    """
-    needed = {variable.name for variable in ready.shared_var_keys}
-    values = {}
-    for old, new in zip(_shared(_outputs(earlier)), _shared(_outputs(model)), strict=True):
-        value = new.get_value()
-        if isinstance(value, np.ndarray):
-            old.set_value(value)
-            if old.name in needed:
-                values[old.name] = value
-    return ready.with_data(**values)

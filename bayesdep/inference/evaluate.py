@@ -136,4 +136,22 @@ def value_of(variable: Any) -> np.ndarray:
     numpy.ndarray
         Its value.
     """
-    return np.asarray(pytensor.function([], variable, mode=_UNCOMPILED)())
+    return values_of([variable])[0]
+
+
+def values_of(variables: Sequence[Any], *, updates: Mapping[Any, Any] | None = None) -> list[np.ndarray]:
+    """Return the values of several variables that depend on data only.
+
+    Parameters
+    ----------
+    variables
+        Variables of a model.
+    updates
+        Updates of random number generators among their ancestors, where there are any.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Their values.
+    """
+    return [np.asarray(v) for v in pytensor.function([], list(variables), updates=updates, mode=_UNCOMPILED)()]

@@ -215,7 +215,11 @@ def _nutpie(
     if posterior.sizes["draw"] < draws:  # nutpie hands back what it has when it is interrupted
         raise KeyboardInterrupt
     stats = tree["sample_stats"].to_dataset()[list(_STATS)].rename(_STATS)
-    return {rv.name: posterior[rv.name].values for rv in core.free_RVs}, _plain(stats)
+    from bayesdep.inference.native import constrained
+
+    flat = {rv.name: posterior[rv.name].values.reshape(-1, *posterior[rv.name].shape[2:]) for rv in core.free_RVs}
+    turned = constrained(core, flat)
+    return {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in turned.items()}, _plain(stats)
 
 
 def _pymc(

@@ -1,0 +1,22 @@
+"""What every generator returns: a synthetic table and the truth behind it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A synthetic table and the truth it was drawn from.
+
+    Parameters
+    ----------
+    table
+        One row per unit, with a column ``origin`` and ``attrs["synthetic"] = True``.
+    truth
+        The value of every parameter, by name.
+    """
+
+    table: pd.DataFrame
+    truth: dict[str, Any]
