@@ -10,8 +10,13 @@ _PUBLIC = {
     "datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
     "simulate": "bayesdep.data.simulate",
+    "Correlation": "bayesdep.models.correlation",
     "Counts": "bayesdep.models.counts",
+    "Cytokines": "bayesdep.models.cytokines",
+    "add_limits": "bayesdep.data.detection",
+    "detection_table": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta",
+    "Response": "bayesdep.models.response",
     "Screen": "bayesdep.models.screen",
     "Prior": "bayesdep.models.parts.priors",
     "Fit": "bayesdep.inference.fit",
@@ -35,15 +40,20 @@ if TYPE_CHECKING:
     from bayesdep.criticism.checks import check as check
     from bayesdep.criticism.compare import compare as compare
     from bayesdep.criticism.sensitivity import sensitivity as sensitivity
+    from bayesdep.data.detection import add_limits as add_limits
+    from bayesdep.data.detection import detection_table as detection_table
     from bayesdep.data.errors import BadInput as BadInput
     from bayesdep.data.published import datasets as datasets
     from bayesdep.data.published import load as load
     from bayesdep.data.simulate import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.sample import fit as fit
+    from bayesdep.models.correlation import Correlation as Correlation
     from bayesdep.models.counts import Counts as Counts
+    from bayesdep.models.cytokines import Cytokines as Cytokines
     from bayesdep.models.meta import Meta as Meta
     from bayesdep.models.parts.priors import Prior as Prior
+    from bayesdep.models.response import Response as Response
     from bayesdep.models.screen import Screen as Screen
     from bayesdep.plan import read_plan as read_plan
     from bayesdep.plan import run_plan as run_plan

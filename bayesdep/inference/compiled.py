@@ -6,7 +6,7 @@ graphs themselves are compared, not names or settings, so a constant that crept 
 by mistake.
 """
 
-from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pymc as pm
@@ -18,7 +18,53 @@ if TYPE_CHECKING:
     from bayesdep.inference.native import Bound, Density
 
 _KEPT = 8
-_cache: OrderedDict[int, tuple[pm.Model, "Density"]] = OrderedDict()
+_cache: list[tuple["Computation", "Density"]] = []
+
+
+@dataclass(frozen=True)
+class Computation:
+    """What a sampler computes: a log density, up to the values of its shared variables.
+
+    Parameters
+    ----------
+    logp
+        The log density's graph.
+    values
+        The free variables' values, its inputs.
+    signature
+        Names, transforms and shapes of the free variables: what fixes the sampler's vector of parameters.
+    shared
+        The shared variables of the graph (data and prior hyperparameters), in the order in which a walk meets them.
+    """
+
+    logp: Any
+    values: tuple[Any, ...]
+    signature: tuple[Any, ...]
+    shared: tuple[SharedVariable, ...]
+
+    @classmethod
+    def of(cls, model: pm.Model) -> "Computation":
+        """Read a model's computation."""
+        lengths = {dim: len(values) if values is not None else None for dim, values in model.coords.items()}
+        signature = tuple(
+            (
+                rv.name,
+                type(model.rvs_to_transforms[rv]).__name__,
+                tuple(lengths[d] for d in model.named_vars_to_dims.get(rv.name, ())),
+            )
+            for rv in model.free_RVs
+        )
+        logp = model.logp()
+        values = tuple(model.rvs_to_values[rv] for rv in model.free_RVs)
+        shared = tuple(v for v in graph_inputs([logp]) if isinstance(v, SharedVariable))
+        return cls(logp, values, signature, shared)
+
+    def same_as(self, other: "Computation") -> bool:
+        """Tell whether everything but shared values agrees: variables, transforms, shapes of parameters, graph."""
+        if self.signature != other.signature or [v.type for v in self.shared] != [v.type for v in other.shared]:
+            return False
+        mine, theirs = [*self.values, *self.shared], [*other.values, *other.shared]
+        return bool(equal_computations([self.logp], [other.logp], mine, theirs))
 
 
 def compiled(model: pm.Model) -> "Bound":
@@ -36,20 +82,20 @@ def compiled(model: pm.Model) -> "Bound":
     """
     from bayesdep.inference.native import bind, compile_density
 
-    for key, (earlier, density) in _cache.items():
-        if same_computation(earlier, model):
-            _cache.move_to_end(key)
-            twins = dict(zip(_shared(_outputs(earlier)), _shared(_outputs(model)), strict=True))
+    computation = Computation.of(model)
+    for i, (earlier, density) in enumerate(_cache):
+        if earlier.same_as(computation):
+            _cache.append(_cache.pop(i))  # the one used last is dropped last
+            twins = dict(zip(earlier.shared, computation.shared, strict=True))
             return bind(density, [twins[variable].get_value() for variable in density.shared], model)
-    density = compile_density(model)
-    _cache[id(density)] = (model, density)
-    while len(_cache) > _KEPT:
-        _cache.popitem(last=False)
+    density = compile_density(model, computation.logp)
+    _cache.append((computation, density))
+    del _cache[:-_KEPT]
     return bind(density, [variable.get_value() for variable in density.shared], model)
 
 
 def same_computation(one: pm.Model, other: pm.Model) -> bool:
-    """Tell whether two models have equal graphs up to the values of their shared variables.
+    """Tell whether two models have equal log densities up to the values of their shared variables.
 
     Parameters
     ----------
@@ -59,35 +105,6 @@ def same_computation(one: pm.Model, other: pm.Model) -> bool:
     Returns
     -------
     bool
-        True when everything but shared values agrees: variables, transforms, shapes of parameters, graph.
+        True when one compiled sampler serves both.
     """
-    if _signature(one) != _signature(other):
-        return False
-    a, b = _outputs(one), _outputs(other)
-    shared_a, shared_b = _shared(a), _shared(b)
-    if [v.type for v in shared_a] != [v.type for v in shared_b]:
-        return False
-    return bool(equal_computations(a, b, shared_a, shared_b))
-
-
-def _signature(model: pm.Model) -> list[Any]:
-    """Names, transforms and shapes of the free variables: what fixes the sampler's vector of parameters."""
-    lengths = {dim: len(values) if values is not None else None for dim, values in model.coords.items()}
-    return [
-        (
-            rv.name,
-            type(model.rvs_to_transforms[rv]).__name__,
-            [lengths[d] for d in model.named_vars_to_dims.get(rv.name, ())],
-        )
-        for rv in model.free_RVs
-    ] + [rv.name for rv in model.observed_RVs]
-
-
-def _outputs(model: pm.Model) -> list[Any]:
-    observed = [model.rvs_to_values[rv] for rv in model.observed_RVs]
-    return [*model.basic_RVs, *model.deterministics, *observed, *model.potentials]
-
-
-def _shared(outputs: list[Any]) -> list[Any]:
-    """Shared variables in the order in which a walk through the graph meets them."""
-    return [v for v in graph_inputs(outputs) if isinstance(v, SharedVariable)]
+    return Computation.of(one).same_as(Computation.of(other))

@@ -23,9 +23,8 @@ from bayesdep.models.story import KnowsPosterior, ScoresUnits, Story
 
 Sampler = Literal["nutpie", "pymc", "exact"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
-TARGET_ACCEPT = 0.95  # sampling is cheap beside compiling, and hierarchies with few units have narrow necks
 MAX_TREE_DEPTH = 10
-PRIOR_DRAWS = 1000
+PRIOR_DRAWS = 500
 
 # nutpie's names -> ArviZ's
 _STATS = {
@@ -101,10 +100,10 @@ def fit(
             posterior = _exact_draws(model, prepared, draws, chains, seeds[0])
             stats = None
     elif sampler == "nutpie":
-        posterior, stats = _nutpie(core, clock, draws, tune, chains, seeds[0], progress)
+        posterior, stats = _nutpie(core, clock, draws, tune, chains, seeds[0], progress, model.target_accept)
     else:
         with clock("sample"):
-            posterior, stats = _pymc(core, draws, tune, chains, seeds[0], progress)
+            posterior, stats = _pymc(core, draws, tune, chains, seeds[0], progress, model.target_accept)
     with clock("draw"):
         groups = _groups(model, prepared, full, core, posterior, seeds)
     with clock("estimate"):
@@ -193,7 +192,7 @@ def _exact_draws(model: Story, data: xr.Dataset, draws: int, chains: int, seed: 
 
 
 def _nutpie(
-    core: pm.Model, clock: _Clock, draws: int, tune: int, chains: int, seed: int, progress: bool
+    core: pm.Model, clock: _Clock, draws: int, tune: int, chains: int, seed: int, progress: bool, accept: float
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
     import nutpie
 
@@ -208,7 +207,7 @@ def _nutpie(
             seed=seed,
             save_warmup=False,
             progress_bar=progress,
-            target_accept=TARGET_ACCEPT,
+            target_accept=accept,
             maxdepth=MAX_TREE_DEPTH,
         )
     posterior = tree["posterior"]
@@ -223,7 +222,7 @@ def _nutpie(
 
 
 def _pymc(
-    core: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool
+    core: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool, accept: float
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
     with core:
         tree = pm.sample(
@@ -233,7 +232,7 @@ def _pymc(
             random_seed=seed,
             progressbar=progress,
             nuts_sampler="pymc",
-            target_accept=TARGET_ACCEPT,
+            target_accept=accept,
             compute_convergence_checks=False,
         )
     posterior = tree["posterior"]
@@ -303,7 +302,8 @@ def _label(
     """Name the dims of arrays as the model does."""
     found = {}
     for name, values in arrays.items():
-        dims = (*sample_dims, *model.named_vars_to_dims.get(name, ()))
+        # the density of a vector (effects that sum to zero) has lost its last dim
+        dims = (*sample_dims, *model.named_vars_to_dims.get(name, ()))[: values.ndim]
         coords = {
             d: np.arange(n) if d in sample_dims else np.asarray(model.coords[d])
             for d, n in zip(dims, values.shape, strict=True)

@@ -11,8 +11,11 @@ from bayesdep.models.story import Story
 
 # family -> module and class; imported only when asked for
 _REGISTER = {
+    "correlation": ("bayesdep.models.correlation", "Correlation"),
     "counts": ("bayesdep.models.counts", "Counts"),
+    "cytokines": ("bayesdep.models.cytokines", "Cytokines"),
     "meta": ("bayesdep.models.meta", "Meta"),
+    "response": ("bayesdep.models.response", "Response"),
     "screen": ("bayesdep.models.screen", "Screen"),
 }
 

@@ -67,6 +67,7 @@ class Counts:
     """
 
     family: ClassVar[str] = "counts"
+    target_accept: ClassVar[float] = 0.95
     exact_by_default: ClassVar[bool] = True
 
     control: str

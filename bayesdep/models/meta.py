@@ -86,6 +86,7 @@ class Meta:
     """
 
     family: ClassVar[str] = "meta"
+    target_accept: ClassVar[float] = 0.95
     exact_by_default: ClassVar[bool] = False
 
     measure: Literal[

@@ -64,6 +64,7 @@ class Screen:
     """
 
     family: ClassVar[str] = "screen"
+    target_accept: ClassVar[float] = 0.95
     exact_by_default: ClassVar[bool] = True
 
     condition: str

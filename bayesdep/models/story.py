@@ -67,6 +67,8 @@ class Forest:
         is none. Each has the rows' shape.
     is_log
         Whether the axis is a logarithm, to be labelled with ratios.
+    by_evidence
+        Whether rows are ordered by their probability of lying above no effect.
     """
 
     rows: tuple[str, ...]
@@ -74,6 +76,7 @@ class Forest:
     prediction: str | None
     crude: Callable[[xr.Dataset], tuple[np.ndarray, np.ndarray]]
     is_log: bool = False
+    by_evidence: bool = False
 
 
 class Story(Protocol):
@@ -85,6 +88,9 @@ class Story(Protocol):
 
     family: ClassVar[str]
     """What a plan calls it."""
+
+    target_accept: ClassVar[float]
+    """How careful a sampler must be: 0.95 where few units leave narrow necks in a hierarchy, 0.8 where many do not."""
 
     priors: Mapping[str, Prior]
     """The prior in each slot."""

@@ -1,6 +1,7 @@
 """Checks on a story's settings, for Python callers and plans alike."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from bayesdep.data.errors import BadInput, did_you_mean
@@ -61,13 +62,20 @@ def check_settings(story: Any) -> None:
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
-    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    options = [h for h in (hint, *get_args(hint)) if get_origin(h) is Literal]
+    choices = get_args(options[0]) if options else ()
     if choices:
-        if value not in choices:
+        optional = value is None and type(None) in get_args(hint)
+        if not optional and value not in choices:
             raise BadInput(f"{name} = {value!r} is not a choice; {did_you_mean(str(value), choices)}")
         return
-    kinds = get_args(hint) or (hint,)
+    kinds = (hint,) if get_origin(hint) is Mapping else get_args(hint) or (hint,)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if get_origin(hint) is Mapping or any(get_origin(k) is Mapping for k in kinds):
+        plain = isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair)
+        if not (plain or (value is None and type(None) in kinds)):
+            raise BadInput(f"{name} = {value!r}, but a table of text is needed, such as {{ '1' = 'left' }}")
+        return
     fits = (
         (value is None and type(None) in kinds)
         or (isinstance(value, str) and str in kinds)

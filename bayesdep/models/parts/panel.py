@@ -1,0 +1,219 @@
+"""A table of measurements becomes a panel: intervals on the log scale, and who, what, when and where of each."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdep.data.detection import read_detection
+from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.tables import Column, provenance, read_columns, refuse_duplicates
+from bayesdep.models.parts.covariates import read_covariates
+
+KINDS = ("detected", "left", "right", "interval")
+_FACTORS = ("analyte", "subject", "group", "time", "plate", "analyte_family")
+
+
+def read_panel(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str | None],
+    meanings: Mapping[str, str],
+    *,
+    reference: str | None,
+    baseline: str | None,
+    formula: str | None,
+    flag_codes: Mapping[str, str] | None,
+    beyond_limit: Literal["refuse", "censor"],
+) -> xr.Dataset:
+    """Read a table with one row per measurement.
+
+    Parameters
+    ----------
+    frame
+        The user's table.
+    columns
+        The column, or None, for each of ``value``, ``analyte``, ``subject``, ``group``, ``time``, ``plate``,
+        ``analyte_family``, ``unit``, ``censored``, ``lod``, ``lloq``, ``uloq``.
+    meanings
+        What each holds, for messages.
+    reference
+        The group the others are compared with; needed where there is a group column.
+    baseline
+        The time the others are compared with; by default the first.
+    formula
+        Covariates, as :func:`~bayesdep.models.parts.covariates.read_covariates` reads them.
+    flag_codes, beyond_limit
+        As :func:`~bayesdep.data.detection.read_detection` takes them.
+
+    Returns
+    -------
+    xarray.Dataset
+        By ``measurement``, the detected ones first, then those beyond one limit, then those between two: ``lower``
+        and ``upper`` (log concentration), ``kind`` (0 detected, 1 left-, 2 right-, 3 interval-censored), ``lod`` and
+        ``uloq`` (log, NaN where unknown), the positions ``analyte_of``, ``subject_of``, ``group_of``, ``time_of`` and
+        ``plate_of`` (zero where there is no such column) and ``covariates`` (standardised). By ``covariate``:
+        ``covariate_mean`` and ``covariate_sd``. By ``analyte``: ``family_of`` and ``unit``.
+
+    Raises
+    ------
+    BadInput
+        Naming column, row and remedy.
+    """
+    contracts = {w: Column(name, "label", meanings[w]) for w in _FACTORS if (name := columns[w]) is not None}
+    value = columns["value"]
+    assert value is not None
+    labels = read_columns(frame, contracts)
+    rows = len(frame)
+    analyte = labels.get("analyte", np.full(rows, value, dtype=object))
+    subject = labels.get("subject", np.array([f"row {i + 1}" for i in range(rows)], dtype=object))
+    found = read_detection(
+        frame,
+        value=value,
+        analyte=analyte,
+        plate=labels.get("plate"),
+        flag=columns["censored"],
+        flag_codes=flag_codes,
+        beyond_limit=beyond_limit,
+        **{w: columns[w] for w in ("lod", "lloq", "uloq", "unit")},
+    )
+    _refuse_repeats(labels, contracts)
+    _refuse_wandering(labels, contracts, "group", within="subject")
+    _refuse_wandering(labels, contracts, "analyte_family", within="analyte")
+    levels = {
+        "analyte": _levels(analyte),
+        "subject": _levels(subject),
+        "group": _with_first(_levels(labels["group"]), reference, "reference", contracts["group"])
+        if "group" in labels
+        else ["all"],
+        "time": _times(labels["time"], baseline, contracts["time"]) if "time" in labels else ["baseline"],
+        "plate": _levels(labels["plate"]) if "plate" in labels else ["all"],
+        "analyte_family": _levels(labels["analyte_family"]) if "analyte_family" in labels else ["all"],
+    }
+    _refuse_one_level(levels, labels, contracts)
+    _refuse_plates_of_one_group(labels, contracts)
+    covariates = read_covariates(frame, formula)
+
+    kind = np.array([KINDS.index(k) for k in found.kind])
+    position = {
+        "analyte": _positions(analyte, levels["analyte"]),
+        "subject": _positions(subject, levels["subject"]),
+        **{
+            w: _positions(labels[w], levels[w]) if w in labels else np.zeros(rows, int)
+            for w in ("group", "time", "plate", "analyte_family")
+        },
+    }
+    # The likelihood cuts the measurements into detected, one-sided and interval ones; analyte by analyte within.
+    order = np.lexsort((position["subject"], position["analyte"], np.array([0, 1, 1, 2])[kind]))
+    first = np.array([np.flatnonzero(position["analyte"] == a)[0] for a in range(len(levels["analyte"]))])
+    units = frame[columns["unit"]].astype(str).to_numpy() if columns["unit"] else np.full(rows, "concentration units")
+    by_row = {
+        "lower": found.lower,
+        "upper": found.upper,
+        "lod": found.lod,
+        "uloq": found.uloq,
+        "kind": kind,
+        **{f"{w}_of": position[w] for w in ("analyte", "subject", "group", "time", "plate")},
+    }
+    return xr.Dataset(
+        {name: ("measurement", np.asarray(values)[order]) for name, values in by_row.items()}
+        | {
+            "covariates": (("measurement", "covariate"), covariates.values[order]),
+            "covariate_mean": ("covariate", covariates.means),
+            "covariate_sd": ("covariate", covariates.sds),
+            "family_of": ("analyte", position["analyte_family"][first]),
+            "unit": ("analyte", units[first].astype(str)),
+        },
+        {
+            "measurement": order + 1,
+            "covariate": np.array(covariates.names, dtype=str),
+            **{w: np.array(levels[w], dtype=str) for w in _FACTORS},
+        },
+        provenance(frame),
+    )
+
+
+def _levels(labels: np.ndarray) -> list[str]:
+    return list(dict.fromkeys(labels))
+
+
+def _positions(labels: np.ndarray, levels: list[str]) -> np.ndarray:
+    where = {level: i for i, level in enumerate(levels)}
+    return np.array([where[label] for label in labels])
+
+
+def _with_first(levels: list[str], first: str | None, setting: str, column: Column) -> list[str]:
+    if first is None:
+        raise BadInput(
+            f"{setting} is missing: say which {column.what} the others are compared with, one of {', '.join(levels)}"
+        )
+    if first not in levels:
+        raise BadInput(f"{setting} = '{first}' is not in column '{column.name}'; {did_you_mean(first, levels)}")
+    return [first, *(level for level in levels if level != first)]
+
+
+def _times(labels: np.ndarray, baseline: str | None, column: Column) -> list[str]:
+    """Times in their order: by number where they are numbers, else as they first appear."""
+    levels = _levels(labels)
+    numbers = pd.to_numeric(pd.Series(levels), errors="coerce").to_numpy()
+    if not np.isnan(numbers).any():
+        levels = [levels[i] for i in np.argsort(numbers, kind="stable")]
+    return levels if baseline is None else _with_first(levels, baseline, "baseline", column)
+
+
+def _refuse_repeats(labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column]) -> None:
+    key = [w for w in ("subject", "analyte", "time") if w in labels]
+    if "subject" not in key:
+        return
+    try:
+        refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of")
+    except BadInput as problem:
+        remedy = "average replicates, keep one" + ("" if "time" in key else ", or name the column of times")
+        raise BadInput(f"{str(problem).rsplit(';', 1)[0]}; {remedy}") from None
+
+
+def _refuse_wandering(
+    labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column], what: str, *, within: str
+) -> None:
+    """Refuse a label that belongs to a unit but differs between its rows."""
+    if what not in labels or within not in labels:
+        return
+    seen: dict[str, int] = {}
+    for row, (unit, label) in enumerate(zip(labels[within], labels[what], strict=True)):
+        before = seen.setdefault(unit, row)
+        if labels[what][before] != label:
+            raise BadInput(
+                f"column '{contracts[what].name}' ({contracts[what].what}): {within} '{unit}' is "
+                f"'{labels[what][before]}' in row {before + 1} and '{label}' in row {row + 1}; a {within} has one, "
+                "so correct the row"
+            )
+
+
+def _refuse_one_level(
+    levels: Mapping[str, list[str]], labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column]
+) -> None:
+    for what in ("group", "time", "plate"):
+        if what in labels and len(levels[what]) < 2:
+            raise BadInput(
+                f"column '{contracts[what].name}' ({contracts[what].what}) is '{levels[what][0]}' throughout, so there "
+                "is nothing to compare; leave the column out of the model"
+            )
+    if "analyte" in labels and len(levels["analyte"]) < 2:
+        raise BadInput(
+            f"column '{contracts['analyte'].name}' has one analyte, '{levels['analyte'][0]}', so there is nothing to "
+            "pool over; leave the column out of the model"
+        )
+
+
+def _refuse_plates_of_one_group(labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column]) -> None:
+    """Refuse plates that each hold one group: then no data can tell a plate from a group."""
+    if "plate" not in labels or "group" not in labels:
+        return
+    groups = pd.Series(labels["group"]).groupby(labels["plate"]).nunique()
+    if (groups == 1).all():
+        raise BadInput(
+            f"column '{contracts['plate'].name}' ({contracts['plate'].what}): every plate holds one group only, so a "
+            "difference between groups cannot be told from one between plates; leave the plate out of the model only "
+            "if the assays were calibrated to each other"
+        )

@@ -1,0 +1,191 @@
+"""A long table of concentrations becomes one row per person: intervals by analyte, and what belongs to people."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdep.data.detection import read_detection
+from bayesdep.data.errors import BadInput
+from bayesdep.data.tables import Column, provenance, read_columns, refuse_duplicates
+
+
+def read_people(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str | None],
+    meanings: Mapping[str, str],
+    *,
+    flag_codes: Mapping[str, str] | None,
+    beyond_limit: Literal["refuse", "censor"],
+) -> tuple[xr.Dataset, np.ndarray]:
+    """Read a table with one row per person and analyte.
+
+    Parameters
+    ----------
+    frame
+        The user's table.
+    columns
+        The column, or None, for each of ``subject``, ``value``, ``analyte``, ``plate``, ``unit``, ``censored``,
+        ``lod``, ``lloq`` and ``uloq``.
+    meanings
+        What each holds, for messages.
+    flag_codes, beyond_limit
+        As :func:`~bayesdep.data.detection.read_detection` takes them.
+
+    Returns
+    -------
+    xarray.Dataset
+        By ``subject`` and ``analyte``, natural logarithms: ``log_lower`` and ``log_upper`` (equal where detected,
+        infinite where open), ``log_lod`` and ``log_uloq`` (NaN where unknown). By ``analyte``: ``centre`` and
+        ``scale``, mean and standard deviation of detected logs and log limits, and ``unit``.
+    numpy.ndarray
+        The subject's position in the dataset, for every row of the table.
+
+    Raises
+    ------
+    BadInput
+        Naming the column, row and remedy.
+    """
+    words = [w for w in ("subject", "analyte", "plate") if columns[w] is not None]
+    contracts = {w: Column(str(columns[w]), "label", meanings[w]) for w in words}
+    value = str(columns["value"])
+    labels = read_columns(frame, contracts)
+    analyte = labels.get("analyte", np.full(len(frame), value, dtype=object))
+    found = read_detection(
+        frame,
+        value=value,
+        analyte=analyte,
+        plate=labels.get("plate"),
+        flag=columns["censored"],
+        flag_codes=flag_codes,
+        beyond_limit=beyond_limit,
+        **{w: columns[w] for w in ("lod", "lloq", "uloq", "unit")},
+    )
+    key = [w for w in ("subject", "analyte") if w in labels]
+    refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of")
+    people, analytes = list(dict.fromkeys(labels["subject"])), list(dict.fromkeys(analyte))
+    row_of = {key: row for row, key in enumerate(zip(labels["subject"], analyte, strict=True))}
+    for person in people:
+        for name in analytes:
+            if (person, name) not in row_of:
+                raise BadInput(
+                    f"column '{contracts['subject'].name}': '{person}' has no row for analyte '{name}'; "
+                    "add it, or leave the person or the analyte out"
+                )
+    rows = np.array([[row_of[person, name] for name in analytes] for person in people])
+    dims = ("subject", "analyte")
+    data = xr.Dataset(
+        {
+            f"log_{w}": (dims, getattr(found, w)[rows], {"units": "log concentration"})
+            for w in ("lower", "upper", "lod", "uloq")
+        },
+        {"subject": np.array(people, dtype=str), "analyte": np.array(analytes, dtype=str)},
+        provenance(frame),
+    )
+    seen = recorded(data)
+    for j, name in enumerate(analytes):
+        if not is_detected(data)[:, j].any():
+            raise BadInput(
+                f"column '{value}': analyte '{name}' was detected in nobody, so nothing can be learned of it; "
+                "leave it out"
+            )
+        if np.ptp(seen[:, j]) < 1e-9:
+            raise BadInput(f"column '{value}': analyte '{name}' has one value throughout; leave it out")
+    units = frame[columns["unit"]].astype(str).to_numpy()[rows[0]] if columns["unit"] else ["concentration units"]
+    data["centre"] = ("analyte", seen.mean(axis=0))
+    data["scale"] = ("analyte", seen.std(axis=0))
+    data["unit"] = ("analyte", np.broadcast_to(np.array(units, dtype=str), len(analytes)).copy())
+    where = {person: i for i, person in enumerate(people)}
+    return data, np.array([where[person] for person in labels["subject"]])
+
+
+def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.ndarray) -> pd.DataFrame:
+    """Return one row per person, and refuse a column that differs between a person's rows.
+
+    Parameters
+    ----------
+    frame
+        The user's table.
+    names
+        Columns that belong to people, and what they hold.
+    person
+        The person's position, by row.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Each person's first row, with the table's index.
+
+    Raises
+    ------
+    BadInput
+        Naming the person's two rows.
+    """
+    first = np.unique(person, return_index=True)[1]
+    for name, what in names.items():
+        if name not in frame.columns:
+            continue  # whoever reads the column says so
+        cells: Any = frame[name].astype(object)
+        text = np.array(["" if pd.isna(cell) else str(cell) for cell in cells], dtype=object)
+        odd = np.flatnonzero(text != text[first][person])
+        if len(odd):
+            row, other = odd[0], first[person[odd[0]]]
+            raise BadInput(
+                f"column '{name}' ({what}): rows {other + 1} and {row + 1} are of one person, but have {text[other]!r} "
+                f"and {text[row]!r}; correct one of them"
+            )
+    return frame.iloc[first]
+
+
+def is_detected(data: xr.Dataset) -> np.ndarray:
+    """Return which values are numbers: shape (subject, analyte)."""
+    return data["log_lower"].values == data["log_upper"].values
+
+
+def recorded(data: xr.Dataset) -> np.ndarray:
+    """Return log values, limits for what lies beyond one, middles for what lies between two: (subject, analyte)."""
+    lower, upper = data["log_lower"].values, data["log_upper"].values
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
+
+
+def share_below(logs: np.ndarray, data: xr.Dataset) -> np.ndarray:
+    """Return the share of values at or below their limit of detection, among those whose limit is known.
+
+    Parameters
+    ----------
+    logs
+        Log concentrations, shape (..., subject, analyte).
+    data
+        As :func:`read_people` returns it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (...).
+    """
+    limit = data["log_lod"].values
+    return (logs <= limit).sum(axis=(-2, -1)) / max(np.isfinite(limit).sum(), 1)
+
+
+def largest_detected(logs: np.ndarray, data: xr.Dataset) -> np.ndarray:
+    """Return the largest value within its limits, as a distance from its analyte's centre.
+
+    Parameters
+    ----------
+    logs
+        Log concentrations, shape (..., subject, analyte).
+    data
+        As :func:`read_people` returns it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (...), in log units for one analyte and in standard deviations for several; where no value is within
+        its limits, the smallest of all.
+    """
+    beyond = (logs <= data["log_lod"].values) | (logs >= data["log_uloq"].values)
+    size = (logs - data["centre"].values) / (data["scale"].values if data.sizes["analyte"] > 1 else 1.0)
+    return np.where(beyond, size.min(axis=(-2, -1), keepdims=True), size).max(axis=(-2, -1))
