@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint bench calibrate lock clean
+.PHONY: help install run test lint bench evidence calibrate lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ lint: install  ## Style and types
 
 bench: install  ## Measure against named alternatives
 	$(BIN)/python benchmarks/run.py
+
+evidence: install  ## What the treatment of non-detects does to conclusions (half an hour)
+	$(BIN)/python benchmarks/evidence.py
 
 calibrate: install  ## Simulation-based calibration and coverage (minutes)
 	$(BIN)/python -m pytest -m slow

@@ -26,6 +26,7 @@ _PUBLIC = {
     "sensitivity": "bayesdep.criticism.sensitivity",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
+    "evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
     "plot_forest": "bayesdep.reporting.plots",
     "plot_prior_posterior": "bayesdep.reporting.plots",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from bayesdep.plan import run_plan as run_plan
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
+    from bayesdep.reporting.evidence import evidence as evidence
     from bayesdep.reporting.export import export as export
     from bayesdep.reporting.plots import plot_checks as plot_checks
     from bayesdep.reporting.plots import plot_forest as plot_forest

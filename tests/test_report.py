@@ -15,9 +15,9 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.figures import FIGURES, figures_of, png
 from bayesdep.reporting.ledger import Published, ledger
-from bayesdep.reporting.plots import FIGURES
-from bayesdep.reporting.report import figures_of, png, report
+from bayesdep.reporting.report import report
 
 HOSTILE = '<script>alert("x")</script> & <img src=http://evil.example/x.png>'
 PLAN = f'[study]\nname = "demo"\ntitle = "{HOSTILE}"\n# published <b>elsewhere</b>\n'
@@ -103,7 +103,7 @@ def test_images_are_the_figures_themselves(read, images):
     prefix = "data:image/png;base64,"
     assert [base64.b64decode(s.removeprefix(prefix)) for s in sources] == list(images.values())
     for name in images:
-        assert FIGURES[name][1] in read.text
+        assert FIGURES[name].caption in read.text
 
 
 def test_hostile_text_is_shown_and_never_run(page, read):
@@ -232,7 +232,7 @@ def test_report_that_cannot_be_written_is_refused(fit, images, tmp_path):
 
 
 def test_every_figure_but_the_rank_plot_is_drawn_of_independent_draws(images):
-    assert set(images) == set(FIGURES) - {"ranks"}
+    assert set(images) == {"forest", "prior_posterior", "checks"}
 
 
 def test_figures_are_drawn_and_not_white(images):

@@ -70,8 +70,8 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     Raises
     ------
     BadInput
-        When the fits leave out different units, see different rows, or put their outcome on different scales:
-        then the difference of their scores has no meaning.
+        When the fits leave out different units, see different rows, put their outcome on different scales, or put
+        numbers for values that another takes as beyond a limit: then the difference of their scores has no meaning.
     """
     if len(fits) < 2:
         raise BadInput("a comparison needs two fits or more; give another plan")
@@ -106,6 +106,12 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
 
 def _refuse_nonsense(first: str, one: Fit, second: str, other: Fit) -> None:
     pair = f"{first} and {second} cannot be compared"
+    if _differ_in_censoring(one, other):
+        raise BadInput(
+            f"{pair}: one puts a number where the other says 'beyond the limit', and a density of the one is no match "
+            "for a probability of the other (half a limit against a censored likelihood); compare fits that treat "
+            "non-detects alike, and judge a substitution by its predictive checks instead"
+        )
     if one.model.left_out != other.model.left_out:
         raise BadInput(
             f"{pair}: one leaves out a {one.model.left_out}, the other a {other.model.left_out}; "
@@ -127,3 +133,12 @@ def _refuse_nonsense(first: str, one: Fit, second: str, other: Fit) -> None:
                 f"{pair}: '{name}' has different values in the two (another scale, or other data), so their "
                 "scores are in different units; compare fits of the same outcome"
             )
+
+
+def _differ_in_censoring(one: Fit, other: Fit) -> bool:
+    """Whether both saw the same measurements, but not the same of them as beyond a limit."""
+    if "kind" not in one.data or "kind" not in other.data:
+        return False
+    a, b = (fit.data["kind"].sortby("measurement") for fit in (one, other))
+    same = np.array_equal(a["measurement"].values, b["measurement"].values)
+    return same and not np.array_equal(a.values, b.values)

@@ -92,7 +92,8 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None) -> Gate:
 
     R-hat is the rank-normalised split R-hat and ESS the bulk and tail effective sample sizes of Vehtari et
     al. (2021, doi:10.1214/20-BA1221); E-BFMI is Betancourt's (2016). An estimand that is one over another is
-    judged on the other's scale, where it is continuous. Constant estimands are left out: they carry no error.
+    judged on the other's scale, where it is continuous. Constant estimands are left out: they carry no error; so
+    are those that the data leave undefined (a share below a limit that nobody knows).
 
     Parameters
     ----------
@@ -150,8 +151,8 @@ def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
     -------
     list of tuple
         Name, its coordinates as ``[a, b]`` (empty for a scalar) and draws of shape (chain, draw), on the
-        reciprocal scale where ``attrs["reciprocal_of"]`` says so; constants, and increasing functions of others
-        (``attrs["monotone_of"]``), left out.
+        reciprocal scale where ``attrs["reciprocal_of"]`` says so; constants, what the data leave undefined (every
+        draw NaN), and increasing functions of others (``attrs["monotone_of"]``), left out.
     """
     found = []
     for name, values in draws.data_vars.items():
@@ -163,7 +164,7 @@ def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
         for index in np.ndindex(*stacked.shape[2:]):
             at = ", ".join(str(flat[d].values[i]) for d, i in zip(dims, index, strict=True))
             chain = stacked[(slice(None), slice(None), *index)]
-            if not (chain == chain.flat[0]).all():
+            if not (chain == chain.flat[0]).all() and not np.isnan(chain).all():
                 found.append((str(name), f"[{at}]" if at else "", np.ascontiguousarray(chain, dtype=float)))
     return found
 

@@ -85,7 +85,7 @@ def fit(
     clock = _Clock()
     with clock("prepare"):
         prepared = data if isinstance(data, xr.Dataset) else model.prepare(data)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    seeds = _seeds(seed)
     sampler = _choose(model, prepared, sampler)
     if progress is None:
         progress = sys.stderr.isatty() and os.environ.get("CI", "").lower() not in ("true", "1")
@@ -125,6 +125,42 @@ def fit(
         ),
     }
     return Fit(model, prepared, xr.DataTree.from_dict(groups), manifest)
+
+
+def sample_posterior(
+    model: Story, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
+) -> xr.Dataset:
+    """Sample a story's parameters and nothing else: what a simulation study of many fits needs of each.
+
+    Parameters
+    ----------
+    model
+        The generative story.
+    data
+        Its prepared data.
+    draws, tune, chains, seed
+        As in :func:`fit`, whose draws these are.
+
+    Returns
+    -------
+    xarray.Dataset
+        Draws of every parameter, dims (chain, draw, ...).
+    """
+    _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    seeds = _seeds(seed)
+    full = model.build(data)
+    core = prune_vars_detached_from_observed(full)
+    posterior, _ = _nutpie(core, _Clock(), draws, tune, chains, seeds[0], False, model.target_accept)
+    given = {core[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
+    derived = [v for v in core.deterministics if v.name not in posterior]
+    found = at_draws(derived, given) if derived else []
+    posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, found, strict=True)}
+    return _label(posterior, core)
+
+
+def _seeds(seed: int) -> list[int]:
+    """Seeds of the sampler, of what is drawn below the data, of the prior, and one to spare."""
+    return [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
 
 
 def sketch(model: Story, data: xr.Dataset) -> xr.Dataset:

@@ -78,8 +78,8 @@ class Cytokines:
     robust
         Student-t residuals instead of normal ones.
     centring
-        Which analytes' effects are sampled centred: ``"auto"`` those mostly detected, ``"centred"`` all,
-        ``"non-centred"`` none. It changes speed, not the posterior.
+        Which effects are sampled centred: ``"auto"`` those of analytes mostly detected (levels nearly always, changes
+        never), ``"centred"`` all, ``"non-centred"`` none. It changes speed, not the posterior.
     equivalence
         Ratio up to which groups count as practically equal, for the probability of that; above 1.
     beyond_limit
@@ -328,7 +328,7 @@ class Cytokines:
             shift = pm.Normal("group_family_latent", dims=("analyte_family", *dims))
             family = pm.Deterministic("group_family", centre + family_sd * shift, dims=("analyte_family", *dims))
             centre = family[pm.Data("family_of", data["family_of"].values, dims="analyte")]
-        weight = self._centred(data).reshape(-1, *[1] * len(dims))
+        weight = self._centred(data, word).reshape(-1, *[1] * len(dims))
         shape = [data.sizes[d] for d in all_dims]
         return pooled(name, centre, spread, centred=np.broadcast_to(weight, shape), dims=all_dims)
 
@@ -340,15 +340,20 @@ class Cytokines:
             return pt.log(self.priors["residual_sd"].rv("residual_sd", dims="analyte"))
         centre = self.priors["residual_mean"].rv("residual_mean")
         spread = self.priors["residual_spread"].rv("residual_spread")
-        log_sd = pooled("log_residual_sd", centre, spread, centred=self._centred(data), dims="analyte")
+        log_sd = pooled("log_residual_sd", centre, spread, centred=self._centred(data, "residual"), dims="analyte")
         pm.Deterministic("residual_sd", pt.exp(log_sd), dims="analyte")
         return log_sd
 
-    def _centred(self, data: xr.Dataset) -> np.ndarray:
-        """1 where an analyte's effects are sampled centred: where most of its values are detected."""
+    def _centred(self, data: xr.Dataset, word: str) -> np.ndarray:
+        """1 where an analyte's effects are sampled centred: where its data say more than the hierarchy does.
+
+        That is a group's difference or a residual sd where most values are detected, and a level where one in twenty
+        is, as levels differ hundredfold. Changes and covariates' effects are small beside their errors.
+        """
         fixed = {"centred": 1.0, "non-centred": 0.0}.get(self.centring)
+        needed = {"level": 0.05, "group": 0.5, "residual": 0.5}.get(word, np.inf)
         share = panel_estimands.share_detected(data)
-        return np.full(len(share), fixed) if fixed is not None else (share >= 0.5).astype(float)
+        return np.full(len(share), fixed) if fixed is not None else (share >= needed).astype(float)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the study asks for; see :mod:`bayesdep.models.parts.panel_estimands` for each.

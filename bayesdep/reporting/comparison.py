@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.files import whole_directory
 from bayesdep.reporting.export import export
+from bayesdep.reporting.figures import png
 from bayesdep.reporting.plots import BLUE, GREY, STYLE
-from bayesdep.reporting.report import png
 
 
 def plot_comparison(comparison: Comparison) -> Figure:

@@ -37,8 +37,13 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``estimand``, one per dim, ``mean``, ``sd``, ``median``, ``lower``, ``upper`` (equal-tailed),
         ``level``, ``prob_gt_0``, ``units``, ``hdi_lower``, ``hdi_upper``, ``null`` (value of no effect),
-        ``prob_gt_null``, ``interval`` (in words where it passes through infinity) and ``description``;
-        ``attrs["gate"]`` is the verdict and ``attrs["gate_passed"]`` whether it is good.
+        ``prob_gt_null``, ``interval`` (in words where it passes through infinity), ``false_sign_rate``,
+        ``prob_in_rope`` and ``description``; ``attrs["gate"]`` is the verdict and ``attrs["gate_passed"]`` whether
+        it is good. ``false_sign_rate`` is the probability that the more probable side of the null is the wrong one
+        (the local false-sign rate, Stephens 2017, doi:10.1093/biostatistics/kxw041) and ``prob_in_rope`` that of
+        lying within the estimand's region of practical equivalence; NaN where it has none. An estimand without a
+        value of no effect (a rank, a spread) has NaN for ``null``, ``prob_gt_null`` and ``false_sign_rate``. One
+        that the data leave undefined (a share below a limit that nobody knows) keeps its row, all NaN.
 
     Raises
     ------
@@ -227,9 +232,13 @@ def _dims(draws: xr.Dataset) -> list[str]:
 def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any]) -> dict[str, Any]:
     tail = (1 - level) / 2
     null = float(attrs.get("null", 0.0))
+    if np.isnan(draws).all():
+        return _row(attrs=attrs, level=level, null=null)
     if "reciprocal_of" in attrs:
         lower, median, upper = np.quantile(1 / draws, [tail, 0.5, 1 - tail])
         return _through_infinity(lower, median, upper, float((draws > 0).mean()), level, attrs)
+    above, below = (np.nan, np.nan) if np.isnan(null) else ((draws > null).mean(), (draws < null).mean())
+    rope = [float(attrs.get(f"rope_{end}", np.nan)) for end in ("lower", "upper")]
     lower, median, upper = np.quantile(draws, [tail, 0.5, 1 - tail])
     hdi_lower, hdi_upper = array_stats.hdi(draws.ravel(), prob=level)
     return _row(
@@ -243,7 +252,9 @@ def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any]) -> dict[st
         hdi_lower=hdi_lower,
         hdi_upper=hdi_upper,
         null=null,
-        prob_gt_null=(draws > null).mean(),
+        prob_gt_null=above,
+        false_sign_rate=1 - max(above, below),
+        prob_in_rope=np.nan if np.isnan(rope).any() else ((draws >= rope[0]) & (draws <= rope[1])).mean(),
         attrs=attrs,
     )
 
@@ -256,6 +267,8 @@ def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dic
     if "reciprocal_of" in attrs:
         return _through_infinity(lower, median, upper, above_0, level, attrs)
     hdi_lower, hdi_upper = _shortest(marginal, level)
+    above = np.nan if np.isnan(null) else 1 - float(marginal.cdf(null))
+    rope = [float(attrs.get(f"rope_{end}", np.nan)) for end in ("lower", "upper")]
     return _row(
         mean=marginal.mean,
         sd=marginal.sd,
@@ -267,7 +280,9 @@ def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dic
         hdi_lower=hdi_lower,
         hdi_upper=hdi_upper,
         null=null,
-        prob_gt_null=1 - float(marginal.cdf(null)),
+        prob_gt_null=above,
+        false_sign_rate=min(above, 1 - above),
+        prob_in_rope=np.nan if np.isnan(rope).any() else float(marginal.cdf(rope[1]) - marginal.cdf(rope[0])),
         attrs=attrs,
     )
 
@@ -306,6 +321,7 @@ def _through_infinity(
         hdi_upper=np.nan,
         null=0.0,
         prob_gt_null=above_0,
+        false_sign_rate=min(above_0, 1 - above_0),
         interval=words,
         attrs=attrs,
     )
@@ -336,7 +352,8 @@ _ORDER = (
 
 
 def _arrange(rows: list[dict[str, Any]], dims: list[str]) -> pd.DataFrame:
-    columns = ["estimand", *dims, *_ORDER, "prob_gt_null", "interval", "description"]
+    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "description"]
+    columns = ["estimand", *dims, *_ORDER, *last]
     table = pd.DataFrame(rows).reindex(columns=columns)
     table[dims] = table[dims].fillna("")
     return table

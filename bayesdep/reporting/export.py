@@ -76,13 +76,14 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for _, row in table.iterrows():
         at = ", ".join(str(row[d]) for d in dims if row[d] != "")
+        known = not np.isnan(row["median"])
         digits = _digits(row["lower"], row["upper"])
         interval = row["interval"] or f"{_round(row['lower'], digits)} to {_round(row['upper'], digits)}"
         rows.append(
             {
                 "Estimand": f"{row['estimand']}[{at}]" if at else row["estimand"],
-                "Median": _round(row["median"], digits),
-                f"{level} interval": interval,
+                "Median": _round(row["median"], digits) if known else "not known",
+                f"{level} interval": interval if known else "",
                 "P(> null)": _probability(row["prob_gt_null"]) if _has_null(row) else "",
                 "Units": row["units"],
             }
@@ -135,13 +136,13 @@ _NUMBERS = {
         "hdi_upper",
         "null",
     ),
-    *("prob_gt_null", "interval", "description"),
+    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "description"),
 }
 
 
 def _has_null(row: "pd.Series[Any]") -> bool:
     """Whether the posterior has any business on both sides of the null: a risk or a spread has none."""
-    return bool(0 < row["prob_gt_null"] < 1 or row["null"] != 0)
+    return bool(0 < row["prob_gt_null"] < 1 or (row["null"] != 0 and not np.isnan(row["prob_gt_null"])))
 
 
 def _digits(lower: float, upper: float) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -95,6 +96,11 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
             known = [str(v) for v in values[dim].values]
             if label not in known:
                 raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, known)}")
+        if row.direction is not None and np.isnan(float(values.attrs.get("null", 0.0))):
+            raise BadInput(
+                f"{place}: '{row.estimand}' has no value of no effect to be above or below; give value, or lower and "
+                "upper, instead of direction"
+            )
         if row.value is None and row.lower is None and row.upper is None and row.direction is None:
             raise BadInput(
                 f"{place}: nothing is published about '{row.estimand}'; give value, lower and upper, or direction"
@@ -119,7 +125,8 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
         ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``source`` and ``note``.
         ``agrees`` is "yes" when the published number is inside the posterior interval (an interval: when it holds
         the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
-        probability is above one half; "other scale" when not comparable; otherwise "no".
+        probability is above one half; "other scale" when not comparable; "not known" where the data leave the
+        estimand undefined; otherwise "no".
     """
     found = []
     for row in rows:
@@ -167,6 +174,8 @@ def _in_words(row: Published, null: float) -> str:
 def _verdict(row: Published, mine: "pd.Series[Any]", prob: float | None) -> str:
     if row.scale:
         return "other scale"
+    if np.isnan(mine["median"]):
+        return "not known"
     if prob is not None:
         return "yes" if prob >= _SURE else "leans" if prob > 0.5 else "no"
     if row.value is None:

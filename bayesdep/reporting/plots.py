@@ -11,7 +11,9 @@ import pandas as pd
 from arviz_stats.base import array_stats
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from scipy import stats
 
 from bayesdep.criticism.checks import run_checks
@@ -19,6 +21,8 @@ from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import summarise
 
 _MANY = 20  # rows beyond which a forest plot is sorted
+_TICKS = 8  # of an axis of ratios, at most
+_FEW = 6  # elements of a vector whose densities can be told apart
 INK, BLUE, GREY, RED = "#222222", "#1f5a99", "#9a9a9a", "#b3261e"
 STYLE: Any = {  # matplotlib's own type lists every key by name
     "font.size": 9,
@@ -35,8 +39,21 @@ STYLE: Any = {  # matplotlib's own type lists every key by name
 
 
 @contextmanager
-def _figure(fit: Fit, width: float, height: float) -> Iterator[Figure]:
-    """Make a figure in the house style that says so when the data are synthetic or the gate failed."""
+def house_figure(fit: Fit, width: float, height: float) -> Iterator[Figure]:
+    """Make a figure in the house style that says so when the data are synthetic or the gate failed.
+
+    Parameters
+    ----------
+    fit
+        The fit it is of.
+    width, height
+        In inches; a report shows 6.4 inches at full size.
+
+    Yields
+    ------
+    matplotlib.figure.Figure
+        Empty; what is drawn while the context is open has the style.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
@@ -59,22 +76,31 @@ def plot_forest(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Grey: estimate and 95% interval without the model. Blue: posterior median and 95% interval. Diamond:
         the pooled effect. Open bar: 95% prediction interval for a new unit. Log measures have an axis of ratios.
+        Where the story says so, rows are ordered by their probability of lying above no effect (ties by median);
+        else long panels by median. A band marks what counts as practically equal, where that is set.
     """
     forest, table = fit.model.forest, summarise(fit)
     rows = pd.concat([table[table["estimand"] == name] for name in forest.rows])
     crude, se = forest.crude(fit.data)
-    if len(rows) > _MANY:  # a long panel is read by its order
-        order = np.argsort(-rows["median"].to_numpy(), kind="stable")
+    if forest.by_evidence or len(rows) > _MANY:  # a long panel is read by its order
+        above = rows["prob_gt_null"].to_numpy() if forest.by_evidence else np.zeros(len(rows))
+        order = np.lexsort((-rows["median"].to_numpy(), -above))
         rows, crude, se = rows.iloc[order], crude[order], se[order]
     labels = _labels(rows, several=len(forest.rows) > 1)
     foot = [(forest.summary, "overall"), (forest.prediction, f"new {fit.model.left_out}")]
     feet = [(row, label) for name, label in foot if name for _, row in table[table["estimand"] == name].iterrows()]
     height = 1.1 + 0.24 * (len(rows) + len(feet))
-    with _figure(fit, 6.8, height) as figure:
+    with house_figure(fit, 6.8, height) as figure:
         axes = figure.add_subplot()
         y = np.arange(len(rows))[::-1] + len(feet) + 0.6 * bool(feet)
-        axes.axvline(0, color=GREY, lw=0.8, zorder=0)
-        axes.errorbar(crude, y + 0.16, xerr=1.96 * se, fmt="o", ms=3, color=GREY, lw=1, label="on its own")
+        attrs = fit.estimands[forest.rows[0]].attrs
+        if not np.isnan(attrs.get("null", 0.0)):
+            axes.axvline(0, color=GREY, lw=0.8, zorder=0)
+        if "rope_lower" in attrs:
+            rope = (float(attrs["rope_lower"]), float(attrs["rope_upper"]))
+            axes.axvspan(*rope, color=GREY, alpha=0.18, lw=0, zorder=0, label="practically equal")
+        if np.isfinite(crude).any():
+            axes.errorbar(crude, y + 0.16, xerr=1.96 * se, fmt="o", ms=3, color=GREY, lw=1, label="on its own")
         axes.hlines(y - 0.16, rows["lower"], rows["upper"], color=BLUE, lw=1.6)
         axes.plot(rows["median"], y - 0.16, "o", ms=4, color=BLUE, label="in the model")
         for i, (row, label) in enumerate(feet):
@@ -97,11 +123,11 @@ def plot_forest(fit: Fit) -> Figure:
         axes.set_ylim(-0.6, y[0] + 0.7)
         units = rows["units"].iloc[0]
         if forest.is_log:
-            _ratio_axis(axes)
+            ratio_axis(axes)
             units = units.removeprefix("log ")
         axes.set_xlabel(f"{units} (95% intervals)")
         _keep_in_view(axes, rows, crude, se, feet)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -115,25 +141,53 @@ def _labels(rows: pd.DataFrame, *, several: bool) -> list[str]:
     return at
 
 
-def _ratio_axis(axes: Axes) -> None:
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{np.exp(x):.3g}"))
+def ratio_axis(axes: Axes) -> None:
+    """Label a natural-log x axis with ratios, spaced so that a handful is in view.
+
+    Parameters
+    ----------
+    axes
+        Whose x axis is to be labelled.
+    """
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{np.exp(x):.4g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    ticks = np.log([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])
-    axes.set_xticks(ticks)
+    axes.xaxis.set_major_locator(_Ratios())
+
+
+class _Ratios(Locator):
+    """Ticks of a natural-log axis at round ratios: the finest spacing of which no more than eight are in view."""
+
+    def __call__(self) -> list[float]:
+        return self.tick_values(*self.axis.get_view_interval()) if self.axis is not None else []
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """Return the ticks between two logs."""
+        decades = 10.0 ** np.arange(np.floor(vmin / np.log(10)), np.ceil(vmax / np.log(10)) + 1)
+        ticks = np.array([])
+        for steps in ((1, 1.2, 1.5, 2, 3, 5, 7), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+            ticks = np.log(np.outer(decades, steps)).ravel()
+            ticks = ticks[(ticks >= vmin) & (ticks <= vmax)]
+            if len(ticks) <= _TICKS:
+                break
+        if len(ticks) < _TICKS / 2 and vmax - vmin < 1:  # a narrow range has round ratios of its own
+            round_ones = MaxNLocator(_TICKS - 2, steps=[1, 2, 5, 10]).tick_values(np.exp(vmin), np.exp(vmax))
+            ticks = np.log([tick for tick in round_ones if tick > 0])
+        return ticks[:: -(-len(ticks) // _TICKS)].tolist()
 
 
 def _keep_in_view(
     axes: Axes, rows: pd.DataFrame, crude: np.ndarray, se: np.ndarray, feet: list[tuple[pd.Series, str]]
 ) -> None:
     """Choose the axis from the model's intervals and the crude points; a huge crude interval may run off."""
-    se = np.nan_to_num(se)
-    inner = [rows["lower"].min(), rows["upper"].max(), *(r[k] for r, _ in feet for k in ("lower", "upper"))]
-    inner += [np.nanmin(crude), np.nanmax(crude)]
+    known = np.isfinite(crude)
+    crude, se = crude[known], np.nan_to_num(se[known])
+    inner = [rows["lower"].min(), rows["upper"].max(), *(r[k] for r, _ in feet for k in ("lower", "upper")), *crude]
+    inner += [0.0] if "log" in rows["units"].iloc[0] and "ratio" in rows["units"].iloc[0] else []  # no effect
     low, high = min(inner), max(inner)
     room = 0.35 * (high - low)
     axes.set_xlim(
-        max(low - room, min(low, np.nanmin(crude - 1.96 * se))) - 0.03 * (high - low),
-        min(high + room, max(high, np.nanmax(crude + 1.96 * se))) + 0.03 * (high - low),
+        max(low - room, min([low, *(crude - 1.96 * se)])) - 0.03 * (high - low),
+        min(high + room, max([high, *(crude + 1.96 * se)])) + 0.03 * (high - low),
     )
 
 
@@ -148,12 +202,13 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel per prior: grey the prior density, blue the posterior (one line per element of a vector).
+        One panel per prior: grey the prior density, blue the posterior (one line per element of a vector). A long
+        vector's elements are told, in order, by medians and 95% intervals over the prior.
     """
     slots = fit.model.slots
     columns = min(len(slots), 3)
     lines = -(-len(slots) // columns)
-    with _figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
+    with house_figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, (name, slot) in zip(grid.flat, slots.items(), strict=False):
             prior = fit.model.priors[name].scipy
@@ -166,15 +221,12 @@ def plot_prior_posterior(fit: Fit) -> Figure:
             support = prior.support()
             low, high = max(low, support[0]), min(high, support[1])
             x = np.linspace(low, high, 400)[1:-1]
-            axes.fill_between(x, prior.pdf(x), color=GREY, alpha=0.45, lw=0, label="prior")
-            for j in range(draws.shape[1]):
-                axes.plot(
-                    x,
-                    _density(draws[:, j], support)(x),
-                    color=BLUE,
-                    lw=1.4,
-                    label="posterior" if j == 0 else None,
-                )
+            axes.fill_between(x, prior.pdf(x), color=GREY, alpha=0.45, lw=0)
+            if draws.shape[1] > _FEW:
+                _elements(axes, draws, float(prior.pdf(x).max()))
+            else:
+                for j in range(draws.shape[1]):
+                    axes.plot(x, _density(draws[:, j], support)(x), color=BLUE, lw=1.4)
             meaning = slot.meaning.removeprefix("the ")
             title = name if meaning == name else f"{name}\n{textwrap.fill(meaning, 40)}"
             axes.set_title(title, fontsize=8)
@@ -184,8 +236,18 @@ def plot_prior_posterior(fit: Fit) -> Figure:
             axes.set_ylim(0, None)
         for axes in grid.flat[len(slots) :]:
             axes.remove()
-        figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        handles = [Patch(color=GREY, alpha=0.45, lw=0), Line2D([], [], color=BLUE, lw=1.4)]
+        figure.legend(handles, ["prior", "posterior"], loc="outside lower center", ncols=2)
     return figure
+
+
+def _elements(axes: Axes, draws: np.ndarray, height: float) -> None:
+    """Draw the elements of a long vector as intervals, in order, over a prior of this height."""
+    lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
+    order = np.argsort(median, kind="stable")
+    y = height * (np.arange(len(order)) + 0.5) / len(order)
+    axes.hlines(y, lower[order], upper[order], color=BLUE, lw=0.7, alpha=0.7)
+    axes.plot(median[order], y, ".", ms=2.2, color=BLUE)
 
 
 def _density(draws: np.ndarray, support: tuple[float, float]) -> Callable[[np.ndarray], np.ndarray]:
@@ -218,7 +280,7 @@ def plot_checks(fit: Fit) -> Figure:
     results = run_checks(fit)
     columns = min(len(results), 2)
     lines = -(-len(results) // columns)
-    with _figure(fit, 3.3 * columns + 0.4, 1.9 * lines + 0.4) as figure:
+    with house_figure(fit, 3.3 * columns + 0.4, 1.9 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, result in zip(grid.flat, results, strict=False):
             low, high = np.quantile(result.replicated, [0.002, 0.998])
@@ -269,7 +331,7 @@ def plot_ranks(fit: Fit) -> Figure:
     panels = panels[:6]
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
-    with _figure(fit, 2.7 * columns + 0.4, 1.9 * lines + 0.4) as figure:
+    with house_figure(fit, 2.7 * columns + 0.4, 1.9 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         x = np.linspace(0.005, 0.995, 199)
         for axes, (label, draws) in zip(grid.flat, panels, strict=False):
@@ -290,14 +352,3 @@ def plot_ranks(fit: Fit) -> Figure:
         for axes in grid.flat[len(panels) :]:
             axes.remove()
     return figure
-
-
-FIGURES: dict[str, tuple[Callable[[Fit], Figure], str]] = {
-    "forest": (plot_forest, "Estimates on their own (grey) and in the model (blue), with 95% intervals."),
-    "prior_posterior": (plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
-    "checks": (
-        plot_checks,
-        "Predictive checks: the data (line) among replicates from the posterior and the prior.",
-    ),
-    "ranks": (plot_ranks, "Rank plot: every chain's ranks should stay inside the grey band."),
-}

@@ -1,7 +1,6 @@
 """A report that opens with no network: everything a referee asks for, in one file."""
 
 import base64
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,49 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from bayesdep.criticism.checks import check
-from bayesdep.criticism.sensitivity import sensitivity
+from bayesdep.criticism.sensitivity import THRESHOLD, sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import oracle, summarise
+from bayesdep.reporting.evidence import evidence
 from bayesdep.reporting.export import journal_table
-from bayesdep.reporting.plots import FIGURES
+from bayesdep.reporting.figures import FIGURES, figures_of, png
 
-
-def figures_of(fit: Fit) -> dict[str, Figure]:
-    """Draw every figure that makes sense for a fit.
-
-    Parameters
-    ----------
-    fit
-        Any fit.
-
-    Returns
-    -------
-    dict of matplotlib.figure.Figure
-        By name; no rank plot for independent draws, which have no chains to compare.
-    """
-    return {name: draw(fit) for name, (draw, _) in FIGURES.items() if not (name == "ranks" and fit.is_exact)}
-
-
-def png(figure: Figure) -> bytes:
-    """Render a figure as PNG.
-
-    Parameters
-    ----------
-    figure
-        A matplotlib figure.
-
-    Returns
-    -------
-    bytes
-        The file's content, the same for the same figure.
-    """
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+_LONG = 40  # rows beyond which a table is cut
+_MOST_DEPENDENT = 30
 
 
 def report(
@@ -80,7 +48,7 @@ def report(
     ledger
         As :func:`bayesdep.reporting.ledger.ledger` returns it.
     figures
-        PNG files by name of :data:`~bayesdep.reporting.plots.FIGURES`, when they have been drawn already.
+        PNG files by name of :data:`~bayesdep.reporting.figures.FIGURES`, when they have been drawn already.
 
     Returns
     -------
@@ -100,6 +68,7 @@ def report(
         trim_blocks=True,
     ).get_template("report.html.jinja")
     moved = sensitivity(fit)
+    shown = _first_class(fit)
     text = page.render(
         title=title or fit.data.attrs["title"] or "Analysis",
         question=question,
@@ -113,9 +82,12 @@ def report(
         sampling=_sampling(fit),
         criteria=_criteria(fit),
         oracle=oracle_sentence(fit),
-        estimands=journal_table(summarise(fit)),
+        evidence=_evidence(fit),
+        evidence_sentence=evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if _by_evidence(fit) else "",
+        estimands=journal_table(shown),
+        estimands_sentence=_rest(summarise(fit), shown),
         figures=[
-            {"name": name, "png": base64.b64encode(image).decode(), "caption": FIGURES[name][1]}
+            {"name": name, "png": base64.b64encode(image).decode(), "caption": FIGURES[name].caption}
             for name, image in images.items()
         ],
         checks=_checks(fit),
@@ -150,7 +122,7 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
         width = abs(row["upper"] - row["lower"])
         digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if np.isfinite(width) and width > 0 else 2
         interval = row["interval"] or f"{row['lower']:.{digits}f}, {row['upper']:.{digits}f}"
-        posterior = f"{row['posterior']:.{digits}f} ({interval})"
+        posterior = f"{row['posterior']:.{digits}f} ({interval})" if not np.isnan(row["posterior"]) else "not known"
         if row["prob"] is not None and np.isfinite(row["prob"]):
             posterior += f", P {row['prob']:.3f}"
         rows.append(
@@ -222,6 +194,55 @@ def _sampling(fit: Fit) -> str:
     )
 
 
+def _by_evidence(fit: Fit) -> bool:
+    return fit.model.forest.by_evidence
+
+
+def _evidence(fit: Fit) -> pd.DataFrame | None:
+    """The story's units by the evidence about them, in words and rounded; None where it is not asked for that."""
+    if not _by_evidence(fit):
+        return None
+    table = evidence(fit, fit.model.forest.rows[0])
+    dims = list(table.columns[: table.columns.get_loc("median")])
+    dims = [d for d in dims if table[d].nunique() > 1] or dims[:1]
+    words = {d.replace("_", " ").capitalize(): table[d] for d in dims}
+    words["Median"] = table["median"].map("{:.2f}".format)
+    words["95% interval"] = table["lower"].map("{:.2f}".format) + " to " + table["upper"].map("{:.2f}".format)
+    for heading, column in (
+        ("P(above)", "prob_above"),
+        ("False sign", "false_sign_rate"),
+        ("P(practically equal)", "prob_in_rope"),
+        ("All so far", "joint"),
+    ):
+        if table[column].notna().any():
+            words[heading] = table[column].map("{:.3f}".format)
+    return pd.DataFrame(words)
+
+
+def _first_class(fit: Fit) -> pd.DataFrame:
+    """The estimands to show: all, or in a long table those with one value and the forest plot's."""
+    table = summarise(fit)
+    if len(table) <= _LONG:
+        return table
+    single = {
+        str(name)
+        for name, values in fit.estimands.data_vars.items()
+        if all(size == 1 for dim, size in values.sizes.items() if dim not in ("chain", "draw"))
+    }
+    shown = single | (set() if _by_evidence(fit) else set(fit.model.forest.rows))
+    return table[table["estimand"].isin(shown)]
+
+
+def _rest(table: pd.DataFrame, shown: pd.DataFrame) -> str:
+    names = [name for name in table["estimand"].unique() if name not in set(shown["estimand"])]
+    if not names:
+        return ""
+    return (
+        f"{len(shown)} of {len(table)} numbers. The others ({', '.join(names)}) are in estimands.csv beside this "
+        "report, or in bayesdep.summarise(fit)."
+    )
+
+
 def _criteria(fit: Fit) -> pd.DataFrame:
     rows = [
         {
@@ -253,6 +274,8 @@ def _checks(fit: Fit) -> pd.DataFrame:
 
 
 def _sensitivity(moved: pd.DataFrame) -> pd.DataFrame:
+    if len(moved) > _LONG:
+        moved = moved.sort_values("prior", ascending=False, kind="stable").head(_MOST_DEPENDENT)
     shown: dict[str, Any] = {
         "Estimand": [f"{e}[{a}]" if a else e for e, a in zip(moved["estimand"], moved["at"], strict=True)],
         "Prior": moved["prior"].map("{:.3f}".format),
@@ -263,13 +286,17 @@ def _sensitivity(moved: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sensitivity_sentence(moved: pd.DataFrame) -> str:
-    dependent = moved[moved["diagnosis"] != "robust"]
+    dependent = moved[moved["diagnosis"] != "robust"].sort_values("prior", ascending=False, kind="stable")
+    cut = f" The table shows the {_MOST_DEPENDENT} most dependent of {len(moved)}." if len(moved) > _LONG else ""
     if dependent.empty:
-        return "No estimand moves noticeably when the priors are strengthened or weakened a little (all below 0.05)."
+        return (
+            "No estimand moves noticeably when the priors are strengthened or weakened a little (all below "
+            f"{THRESHOLD})." + cut
+        )
     names = [f"{e}[{a}]" if a else e for e, a in zip(dependent["estimand"], dependent["at"], strict=True)]
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return (
         f"{len(dependent)} of {len(moved)} estimands depend on the priors (power-scaling sensitivity above 0.05): "
         f"{shown}. "
-        "Report them with another prior beside this one."
+        "Report them with another prior beside this one." + cut
     )

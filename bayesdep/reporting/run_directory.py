@@ -15,7 +15,8 @@ from bayesdep.data.files import whole_directory
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.export import export
-from bayesdep.reporting.report import figures_of, png, report
+from bayesdep.reporting.figures import figures_of, png
+from bayesdep.reporting.report import report
 
 _MARK = "manifest.json"  # what makes a directory one of ours, and so replaceable
 

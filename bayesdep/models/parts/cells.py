@@ -243,36 +243,51 @@ def log_likelihood(
     Returns
     -------
     numpy.ndarray
-        Shape (draws, measurements) where nothing is repeated, else (draws, cells). Cells of detected values with
-        normal residuals are exact; in the others the cell's effect is integrated by Gauss-Hermite quadrature with
-        21 nodes around what the detected values say of it.
+        Shape (draws, measurements) where nothing is repeated, else (draws, cells). Cells with at most one value
+        beyond a limit and normal residuals are exact; in the others the cell's effect is integrated by
+        Gauss-Hermite quadrature with 21 nodes, first around what the detected values say of it, then around what
+        that finds (Naylor and Smith 1982, doi:10.2307/2347995).
     """
     if psi is None:
         return _score(z, sd, data, nu)
-    cells = Cells.read(data, integrate=True)
+    cells = Cells.read(data, integrate=nu is None)
     seen = data["kind"].values == 0
-    sums, squares, logs_sd = (np.zeros((len(z), len(cells.labels))) for _ in range(3))
-    for total, values in ((sums, z), (squares, z**2), (logs_sd, np.log(sd))):
-        np.add.at(total.T, cells.of[seen], values[:, seen].T)
+    sums, squares = (_by_cell(np.where(seen, values, 0.0), cells.of) for values in (z, z**2))
+    logs_sd = _by_cell(np.where(seen, np.log(sd), 0.0), cells.of)
     n, psi = cells.detected, psi[:, None]
     gain = psi**2 / (1 + n * psi**2)
     out = (gain * sums**2 - squares - np.log1p(n * psi**2) - n * np.log(2 * np.pi)) / 2 - logs_sd
-    # All other cells: nodes around what the detected values alone say of the cell's effect.
-    hard = np.full(len(n), True) if nu is not None else cells.beyond > 0
-    rows = np.flatnonzero(hard[cells.of])
-    of = (np.cumsum(hard) - 1)[cells.of[rows]]
-    part, z_part, sd_part = data.isel(measurement=rows), z[:, rows], sd[:, rows]
-    centre, spread = (gain / psi * sums)[:, hard], (np.sqrt(gain) / psi)[:, hard]
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    terms = []
-    for node, weight in zip(nodes, weights, strict=True):
-        v = centre + spread * node
-        scored = _score(z_part - psi * v[:, of], sd_part, part, nu)
-        total = np.zeros_like(centre)
-        np.add.at(total.T, of, scored.T)
-        terms.append(total + stats.norm.logpdf(v) + np.log(spread) + node**2 / 2 + np.log(weight))
-    out[:, hard] = special.logsumexp(np.stack(terms), axis=0)
+    # One value beyond a limit, given the detected ones: normal around gain x sum, with variance 1 + gain.
+    one = np.flatnonzero(~seen & ~cells.latent[cells.of])
+    at = cells.of[one]
+    wider = np.sqrt(1 + gain[:, at])
+    out[:, at] += _score((z[:, one] - (gain * sums)[:, at]) / wider, sd[:, one] * wider, data.isel(measurement=one), nu)
+    # Latent cells: nodes around what the detected values alone say of the cell's effect.
+    rows = np.flatnonzero(cells.latent[cells.of])
+    if len(rows):
+        of = (np.cumsum(cells.latent) - 1)[cells.of[rows]]
+        part, z_part, sd_part = data.isel(measurement=rows), z[:, rows], sd[:, rows]
+        centre, spread = ((x / psi)[:, cells.latent] for x in (gain * sums, np.sqrt(gain)))
+        nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+        for _ in range(2):  # a second time around the mean and sd that the first finds: 1e-3 becomes 1e-10
+            terms = []
+            for node, weight in zip(nodes, weights, strict=True):
+                v = centre + spread * node
+                scored = _by_cell(_score(z_part - psi * v[:, of], sd_part, part, nu), of)
+                terms.append(scored + stats.norm.logpdf(v) + np.log(spread) + node**2 / 2 + np.log(weight))
+            share = special.softmax(np.stack(terms), axis=0)
+            mean = np.tensordot(nodes, share, 1)
+            variance = np.maximum(np.tensordot(nodes**2, share, 1) - mean**2, 1e-12)
+            centre, spread = centre + spread * mean, spread * np.sqrt(variance)
+        out[:, cells.latent] = special.logsumexp(np.stack(terms), axis=0)
     return out
+
+
+def _by_cell(values: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Sum over the measurements of each cell; every cell has one."""
+    order = np.argsort(of, kind="stable")
+    starts = np.searchsorted(of[order], np.arange(of.max() + 1))
+    return np.asarray(np.add.reduceat(values[:, order], starts, axis=1))
 
 
 def _score(z: np.ndarray, sd: np.ndarray, data: xr.Dataset, nu: np.ndarray | None) -> np.ndarray:

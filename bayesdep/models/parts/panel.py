@@ -185,7 +185,7 @@ def _refuse_wandering(
         if labels[what][before] != label:
             raise BadInput(
                 f"column '{contracts[what].name}' ({contracts[what].what}): {within} '{unit}' is "
-                f"'{labels[what][before]}' in row {before + 1} and '{label}' in row {row + 1}; a {within} has one, "
+                f"'{labels[what][before]}' in row {before + 1} and '{label}' in row {row + 1}; each {within} has one, "
                 "so correct the row"
             )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -37,10 +37,8 @@ def complete(data: xr.Dataset, *, own_centres: bool, substitute: Literal["half",
     if substitute is not None:
         is_low = data["kind"] == 1
         fill = data["upper"] - np.log({"half": 2.0, "root2": np.sqrt(2.0)}[substitute])
-        data = data.assign(
-            {end: xr.where(is_low, fill, data[end]) for end in ("lower", "upper")}
-            | {"kind": data["kind"].where(~is_low, 0)}
-        )
+        data = data.assign({end: data[end].where(~is_low, fill) for end in ("lower", "upper")})
+        data = data.assign(kind=data["kind"] * ~is_low)  # 0 is detected
         order = np.argsort(np.array([0, 1, 1, 2])[data["kind"].values], kind="stable")
         data = data.isel(measurement=order)
     known = np.where(np.isfinite(data["upper"]), data["upper"], data["lower"])
@@ -187,11 +185,11 @@ def estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> xr
         level = level.expand_dims(group=data["group"].values, axis=-1)
     level = level.transpose("chain", "draw", "analyte", "group")
     found = {
-        "log_level": estimand(level, "log geometric mean at baseline", f"log {unit}"),
+        "log_level": estimand(level, "log geometric mean at baseline", f"log {unit}", null=np.nan),
         "geometric_mean": estimand(
             _exp(level), "geometric mean at baseline", unit, monotone_of="log_level", null=np.nan
         ),
-        "residual_sd": estimand(posterior["residual_sd"], "residual sd of log concentrations", "log"),
+        "residual_sd": estimand(posterior["residual_sd"], "residual sd of log concentrations", "log", null=np.nan),
     }
     between = xr.zeros_like(posterior["residual_sd"])
     if story.subject is not None and story.analyte is not None:
@@ -299,12 +297,10 @@ def _shares_below(
     variance = normal.transpose("chain", "draw", "analyte").values
     nodes, weights = np.polynomial.hermite_e.hermegauss(_T_NODES)
     for p in range(plates):
-        shift = 0.0
+        distance: Any = np.nan_to_num(limit[:, p])
         if story.plate is not None:
-            shift = (
-                (posterior["plate_sd"] * posterior["plate_latent"].isel(plate=p)).transpose("chain", "draw", ...).values
-            )
-        distance = np.nan_to_num(limit[:, p]) - shift
+            plate_effect = posterior["plate_sd"] * posterior["plate_latent"].isel(plate=p)
+            distance = distance - plate_effect.transpose("chain", "draw", "analyte").values
         for g in range(groups):
             away = distance - level.values[..., g]
             if story.robust:
@@ -353,28 +349,36 @@ def checks(story: "Cytokines", data: xr.Dataset) -> Sequence[Check]:
                 found.append(
                     Check(f"share below the limit, {name}", variable, partial(below, rows=rows), "probability")
                 )
+    lowest, highest = np.nan_to_num(lod, nan=-np.inf), np.nan_to_num(data["uloq"].values, nan=np.inf)
+
+    def recorded(y: np.ndarray) -> np.ndarray:
+        """Replicates as the assay would record them: at the limit where they lie beyond it, as the data are."""
+        return np.clip(y, lowest, highest)
+
     seen = kind == 0
     found.append(Check("largest detected value", variable, lambda y: y[..., seen].max(-1), "log"))
     if story.plate is not None:
         plate = data["plate_of"].values
 
         def range_of_plates(y: np.ndarray) -> np.ndarray:
-            means = [np.median(y[..., plate == p], axis=-1) for p in range(data.sizes["plate"])]
-            return np.ptp(np.stack(means), axis=0)
+            medians = [np.median(recorded(y)[..., plate == p], axis=-1) for p in range(data.sizes["plate"])]
+            return np.ptp(np.stack(medians), axis=0)
 
         found.append(Check("range of the plates' medians", variable, range_of_plates, "log"))
     if data.sizes["analyte"] > 1 and story.subject is not None:
-        found.append(Check("sd of people's mean residuals", variable, _spread_of_people(data), "log"))
+        found.append(Check("sd of people's mean residuals", variable, _spread_of_people(data, recorded), "log"))
     return found
 
 
-def _spread_of_people(data: xr.Dataset) -> Callable[[np.ndarray], np.ndarray]:
+def _spread_of_people(
+    data: xr.Dataset, recorded: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[np.ndarray], np.ndarray]:
     """How much people differ over all analytes: what correlation between analytes adds up to."""
     analyte, subject = data["analyte_of"].values, data["subject_of"].values
     rows = [np.bincount(x) for x in (analyte, subject)]
 
     def statistic(y: np.ndarray) -> np.ndarray:
-        flat = y.reshape(-1, y.shape[-1])
+        flat = recorded(y).reshape(-1, y.shape[-1])
         out = np.empty(len(flat))
         for i, values in enumerate(flat):
             left = values - (np.bincount(analyte, values) / rows[0])[analyte]

@@ -12,7 +12,6 @@ from bayesdep.models.story import estimand
 
 RATES = np.round(np.arange(0.02, 0.99, 0.02), 2)  # false-positive rates at which the ROC curve is told
 _LOG_2PI = np.log(2 * np.pi)
-_DRAWS_AT_ONCE = 400  # keeps the arrays of characteristic functions in the processor's cache
 
 
 def _flat(posterior: xr.Dataset, name: str) -> np.ndarray:
@@ -154,12 +153,7 @@ def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
             chance = special.log_expit(sign[i] * (eta[:, None] + effect[:, 0]))
             scored[:, i] = density + special.logsumexp(log_weight[:, 0] + chance, axis=-1)
             continue
-        mean = np.concatenate(
-            [
-                mean_logistic(sign[i] * eta[part], sign[i] * effect[part], log_weight[part])
-                for part in (slice(j, j + _DRAWS_AT_ONCE) for j in range(0, len(eta), _DRAWS_AT_ONCE))
-            ]
-        )
+        mean = mean_logistic(sign[i] * eta, sign[i] * effect, log_weight)
         scored[:, i] = density + log_mass.sum(axis=1) + np.log(mean)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     coords = {"chain": posterior["chain"], "draw": posterior["draw"], "subject": data["subject"]}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
+_LEAST_INFORMATION = 1e-6  # share of what detected values would carry, along the least certain direction
+
 
 @dataclass(frozen=True)
 class Tobit:
@@ -94,7 +96,13 @@ def tobit(lower: np.ndarray, upper: np.ndarray, design: np.ndarray) -> Tobit:
         shift[i] = step
         hessian[i] = (loss(at + shift)[1] - loss(at - shift)[1]) / (2 * step)
     hessian = (hessian + hessian.T) / 2
-    is_maximum = np.isfinite(hessian).all() and np.linalg.eigvalsh(hessian)[0] > 1e-8
+    # Where a group is never detected the likelihood rises for ever, by less and less: next to nothing is left of the
+    # information that as many detected values would carry.
+    whole = np.zeros((size, size))
+    whole[:-1, :-1], whole[-1, -1] = design.T @ design / np.exp(2 * at[-1]), 2 * len(design)
+    scale = np.sqrt(np.diag(whole))
+    scaled = hessian / np.outer(scale, scale)
+    is_maximum = bool(np.isfinite(scaled).all() and np.linalg.eigvalsh(scaled)[0] > _LEAST_INFORMATION)
     errors = np.sqrt(np.diag(np.linalg.inv(hessian))) if is_maximum else np.full(size, np.nan)
     settled = bool(is_maximum and np.abs(loss(at)[1]).max() < 1e-3)
     return Tobit(at[:-1], errors[:-1], float(np.exp(at[-1])), float(errors[-1]), -float(found.fun), settled)

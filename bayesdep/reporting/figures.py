@@ -1,0 +1,106 @@
+"""Which figures a fit has: the register that reports and run directories draw from."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from bayesdep.inference.fit import Fit
+from bayesdep.reporting import panel_plots, plots
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure of the register.
+
+    Parameters
+    ----------
+    draw
+        From a fit to the figure.
+    caption
+        What a reader sees in it.
+    applies
+        Whether it makes sense for a fit.
+    """
+
+    draw: Callable[[Fit], Figure]
+    caption: str
+    applies: Callable[[Fit], bool] = lambda _: True
+
+
+FIGURES: dict[str, Entry] = {
+    "forest": Entry(plots.plot_forest, "Estimates on their own (grey) and in the model (blue), with 95% intervals."),
+    "changes": Entry(
+        panel_plots.plot_changes,
+        "Ratios to baseline with 95% intervals, ordered by their median at the last time.",
+        panel_plots.has_changes,
+    ),
+    "roc": Entry(
+        panel_plots.plot_roc,
+        "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
+        panel_plots.has_roc,
+    ),
+    "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
+    "checks": Entry(
+        plots.plot_checks, "Predictive checks: the data (line) among replicates from the posterior and the prior."
+    ),
+    "shares": Entry(
+        panel_plots.plot_shares,
+        "Share of measurements below the detection limit: the data (points, red outside) and the posterior's 95% "
+        "intervals.",
+        panel_plots.has_limits,
+    ),
+    "ecdf": Entry(
+        panel_plots.plot_ecdf,
+        "Cumulative shares of detected values (line), starting from the share below the limit, and the 95% band of "
+        "replicates cut off at the same limits. The analytes that fit worst come first: in brackets the line's largest "
+        "distance from the replicates' mean, in standard deviations.",
+        panel_plots.is_panel,
+    ),
+    "plates": Entry(
+        panel_plots.plot_plates,
+        "Each plate's median deviation from the analytes' means: the data (points, red outside) and the posterior's "
+        "50% and 95% intervals.",
+        panel_plots.has_plates,
+    ),
+    "ranks": Entry(
+        plots.plot_ranks,
+        "Rank plot: every chain's ranks should stay inside the grey band.",
+        lambda fit: not fit.is_exact,  # independent draws have no chains to compare
+    ),
+}
+
+
+def figures_of(fit: Fit) -> dict[str, Figure]:
+    """Draw every figure that makes sense for a fit.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    dict of matplotlib.figure.Figure
+        By name of :data:`FIGURES`.
+    """
+    return {name: entry.draw(fit) for name, entry in FIGURES.items() if entry.applies(fit)}
+
+
+def png(figure: Figure) -> bytes:
+    """Render a figure as PNG.
+
+    Parameters
+    ----------
+    figure
+        A matplotlib figure.
+
+    Returns
+    -------
+    bytes
+        The file's content, the same for the same figure.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,267 @@
+"""Measurements of the same people: every density against the same written row by row and integrated by hand."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+import pytensor
+import pytest
+import xarray as xr
+from scipy import special, stats
+
+from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
+from bayesdep.inference.native import constrained
+from bayesdep.models.cytokines import Cytokines
+from bayesdep.models.parts import cells as cells_module
+from bayesdep.models.parts.cells import Cells
+
+NAMES = {"analyte": "analyte", "subject": "subject"}
+FULL = {
+    **NAMES,
+    "group": "group",
+    "reference": "HC",
+    "time": "time",
+    "plate": "plate",
+    "group_by_time": True,
+    "shared_factor": True,
+    "covariates": "age",
+}
+STORIES = {
+    "once": Cytokines(**NAMES, group="group", reference="HC", plate="plate"),
+    "once, Student t": Cytokines(**NAMES, group="group", reference="HC", robust=True),
+    "one analyte": Cytokines(subject="subject"),
+    "repeated": Cytokines(**FULL),
+    "repeated, each on its own": Cytokines(**FULL, pooling="none"),
+    "repeated, one analyte": Cytokines(subject="subject", time="time"),
+    "repeated, Student t": Cytokines(**FULL, robust=True),
+}
+
+
+def panel(analytes=3, subjects=6, times=3, seed=4):
+    """Log-normal values with gaps; some below 0.6, above 3, or between 0.6 and 0.9."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(subjects):
+        own, age = rng.normal(0, 0.5), float(rng.integers(20, 60))
+        for a in range(analytes):
+            for t in range(times):
+                x = round(float(np.exp(0.2 + own + 0.2 * a + rng.normal(0, 0.7))), 3)
+                cell = "<0.6" if x < 0.6 else ">3" if x > 3 else "0.6-0.9" if x < 0.9 else f"{x}"
+                who = {"subject": f"s{i}", "group": ("HC", "TRD")[i % 2], "plate": f"p{i // 3}", "age": age}
+                rows.append({**who, "analyte": "abc"[a], "time": t, "concentration": cell})
+    table = pd.DataFrame(rows)
+    return table[rng.random(len(table)) > 0.1].reset_index(drop=True)
+
+
+@functools.cache
+def case(name):
+    """A story, its data and its model; stories without times see the first one, of one analyte the first."""
+    story, table = STORIES[name], panel()
+    if story.time is None:
+        table = table[table["time"] == 0]
+    if story.analyte is None:
+        table = table[table["analyte"] == "b"]
+    data = story.prepare(table.reset_index(drop=True))
+    return story, data, story.build(data)
+
+
+def draws_of(name, count=3, seed=1, scale=0.6):
+    """Random unconstrained points, and every parameter there on its own scale."""
+    _, _, model = case(name)
+    rng = np.random.default_rng(seed)
+    start = model.initial_point()
+    points = [
+        {v.name: scale * rng.normal(size=np.shape(start[v.name])) for v in model.value_vars} for _ in range(count)
+    ]
+    raw = {rv.name: np.stack([p[model.rvs_to_values[rv].name] for p in points]) for rv in model.free_RVs}
+    values = constrained(model, raw)
+    found = at_draws(model.deterministics, {model[k]: v for k, v in values.items()}) if model.deterministics else []
+    values |= {v.name: x for v, x in zip(model.deterministics, found, strict=True)}
+    return points, values
+
+
+def etas(story, data, values, d):
+    """Expected log concentrations of draw d, row by row, from the class's docstring."""
+    x = {k: v[d] for k, v in values.items()}
+    people = data.sizes["subject"]
+    in_group = len(set(data["subject_of"].values[data["group_of"].values == 1]))
+    out = []
+    for m in range(data.sizes["measurement"]):
+        a, i, g, t, p = (
+            int(data[f"{w}_of"][m]) for w in ("analyte", "subject", "group", "time", "plate")
+        )  # fmt: skip
+        code = float(g == 1) - in_group / people
+        eta = x["level"][a] + float(data["centre"][a])
+        if story.group is not None:
+            eta += code * x["group_effect"][a, 0]
+        if story.time is not None and t > 0:
+            eta += x["time_effect"][a, t - 1]
+        if story.group_by_time and t > 0:
+            eta += code * x["interaction"][a, 0, t - 1]
+        if story.plate is not None:
+            eta += x["plate_sd"] * x["plate_latent"][a, p]
+        if story.covariates is not None:
+            eta += float(data["covariates"][m, 0]) * x["covariate_effect"][a, 0]
+        if "subject_sd" in x:
+            eta += x["subject_sd"] * x["subject_latent"][i]
+        if story.shared_factor:
+            eta += x["loading_sd"] * x["loading_latent"][a] * x["factor"][i]
+        out.append(eta)
+    return np.array(out)
+
+
+def row_log_density(data, m, eta, sd, nu=None):
+    """scipy's log density, or log probability of the interval, of measurement m; eta may be an array."""
+    law = stats.norm(eta, sd) if nu is None else stats.t(nu, eta, sd)
+    low, high = float(data["lower"][m]), float(data["upper"][m])
+    if low == high:
+        return law.logpdf(low)
+    if np.isinf(low):
+        return law.logcdf(high)
+    if np.isinf(high):
+        return law.logsf(low)
+    left = low + high < 2 * np.asarray(eta)
+    return np.log(np.where(left, law.cdf(high) - law.cdf(low), law.sf(low) - law.sf(high)))
+
+
+GRID = np.linspace(-25, 25, 5001)
+
+
+def integrated_cell(data, rows, eta, sd, psi, nu=None):
+    """Log of the cell's likelihood with its effect integrated out.
+
+    The trapezoidal rule with 0.01 sd between points: for a smooth integrand that vanishes at both ends its error is
+    below e^(-2 pi^2 / 0.01) times what the integrand grows off the real line, so rounding is what remains.
+    """
+    log_f = stats.norm.logpdf(GRID)
+    for m in rows:
+        log_f = log_f + row_log_density(data, m, eta[m] + sd[m] * psi * GRID, sd[m], nu)
+    return special.logsumexp(log_f) + np.log(GRID[1] - GRID[0])
+
+
+@functools.cache
+def model_log_likelihood(name):
+    """The built model's log likelihood of the observed variable, as a function of a point."""
+    _, _, model = case(name)
+    logp = model.logp(vars=[model["log_concentration"]])
+    f = pytensor.function(model.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    return lambda point: float(f(*(point[v.name] for v in model.value_vars)))
+
+
+def rows_by_cell(data):
+    key = pd.Series(list(zip(data["subject_of"].values, data["analyte_of"].values, strict=True)))
+    return {k: list(rows) for k, rows in key.groupby(key).groups.items()}
+
+
+def test_the_panels_hold_every_kind_of_value_and_of_cell():
+    for name in STORIES:
+        story, data, _ = case(name)
+        kinds = set(data["kind"].values)
+        if story.analyte is not None or story.time is not None:
+            assert kinds == {0, 1, 2, 3}, name
+        assert len(kinds) > 1, name
+        if story.time is not None:
+            beyond = Cells.read(data, integrate=True).beyond
+            assert {0, 1, 2} <= set(beyond), name
+            assert len(set(np.bincount(Cells.read(data, integrate=True).of))) > 1, name  # gaps
+
+
+@pytest.mark.parametrize("name", [n for n, s in STORIES.items() if s.time is None])
+def test_without_repeats_the_log_likelihood_is_the_sum_of_scipys_densities(name):
+    story, data, _ = case(name)
+    points, values = draws_of(name)
+    scored = scored_by_story(name, values)
+    for d, point in enumerate(points):
+        eta, nu = etas(story, data, values, d), values["nu"][d] if story.robust else None
+        sd = values["residual_sd"][d][data["analyte_of"].values]
+        by_hand = np.array([row_log_density(data, m, eta[m], sd[m], nu) for m in range(len(eta))])
+        assert model_log_likelihood(name)(point) == pytest.approx(by_hand.sum(), rel=1e-10)
+        np.testing.assert_allclose(scored[d], by_hand, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [n for n, s in STORIES.items() if s.time is not None])
+def test_with_repeats_cells_are_integrated_or_conditional_on_their_effects(name):
+    """A cell's effect is integrated out up to one censored value, else a parameter (all of Student t's are)."""
+    story, data, _ = case(name)
+    points, values = draws_of(name)
+    latent = {}
+    for key, rows in rows_by_cell(data).items():  # keys in the order of subject, then analyte
+        if story.robust or (data["kind"].values[rows] != 0).sum() > 1:
+            latent[key] = len(latent)
+    assert values["cell_latent"].shape[1] == len(latent)
+    for d, point in enumerate(points):
+        eta, psi, nu = etas(story, data, values, d), values["cell_ratio"][d], values["nu"][d] if story.robust else None
+        sd = values["residual_sd"][d][data["analyte_of"].values]
+        total = 0.0
+        for key, rows in rows_by_cell(data).items():
+            if key in latent:
+                v = values["cell_latent"][d, latent[key]]
+                total += sum(row_log_density(data, m, eta[m] + sd[m] * psi * v, sd[m], nu) for m in rows)
+            else:
+                total += integrated_cell(data, rows, eta, sd, psi)
+        assert model_log_likelihood(name)(point) == pytest.approx(total, rel=1e-8)
+
+
+def scored_by_story(name, values):
+    story, data, model = case(name)
+    dims = model.named_vars_to_dims
+    posterior = xr.Dataset({k: (("chain", "draw", *dims.get(k, ())), v[None]) for k, v in values.items()})
+    return story.log_likelihood(posterior, data).values[0]
+
+
+def cells_by_hand(name, values):
+    story, data, _ = case(name)
+    out = []
+    for d, psi in enumerate(values["cell_ratio"]):
+        eta, nu = etas(story, data, values, d), values["nu"][d] if story.robust else None
+        sd = values["residual_sd"][d][data["analyte_of"].values]
+        out.append([integrated_cell(data, rows, eta, sd, psi, nu) for rows in rows_by_cell(data).values()])
+    return np.array(out)
+
+
+@pytest.mark.parametrize("name", [n for n, s in STORIES.items() if s.time is not None and not s.robust])
+def test_leave_one_out_scores_every_cell_with_its_effect_integrated_out(name, monkeypatch):
+    _, values = draws_of(name, count=6, seed=2)
+    expected = cells_by_hand(name, values)
+    np.testing.assert_allclose(scored_by_story(name, values), expected, rtol=0, atol=1e-6)
+    assert cells_module.NODES == 21
+    monkeypatch.setattr(cells_module, "NODES", 41)
+    np.testing.assert_allclose(scored_by_story(name, values), expected, rtol=0, atol=1e-9)
+
+
+def test_with_students_residuals_21_nodes_are_good_to_a_thousandth(monkeypatch):
+    """Student t densities have poles near the real line: the rule converges, but slowly (121 nodes for 1e-6).
+
+    A thousandth of a unit of log likelihood is far below what a comparison can tell, whose errors are above 0.1.
+    """
+    name = "repeated, Student t"
+    _, values = draws_of(name, count=6, seed=2, scale=0.3)
+    expected = cells_by_hand(name, values)
+    for nodes, error in ((21, 1e-3), (41, 1e-4), (121, 1e-6)):
+        monkeypatch.setattr(cells_module, "NODES", nodes)
+        np.testing.assert_allclose(scored_by_story(name, values), expected, rtol=0, atol=error)
+
+
+@pytest.mark.parametrize("robust", [False, pytest.param(True, marks=pytest.mark.sampling)])
+def test_density_and_gradient_are_finite_where_a_sampler_may_stray(robust):
+    story = Cytokines(**NAMES, time="time", pooling="none", robust=robust)
+    data = story.prepare(panel())
+    model = story.build(data)
+    logp = model.logp()
+    # a numba compilation takes long; numpy's own loops cannot take the derivative in nu
+    f = pytensor.function(
+        model.value_vars, [logp, *pytensor.grad(logp, model.value_vars)], mode=None if robust else _UNCOMPILED
+    )
+    start = model.initial_point()
+    name_of = {rv.name: model.rvs_to_values[rv].name for rv in model.free_RVs}
+    for sd in (1e-3, 1.0, 1e3):
+        for level in (-50.0, 0.0, 50.0):
+            for ratio in (1e-3, 1.0, 1e2):
+                at = {"residual_sd": sd, "cell_ratio": ratio}
+                point = dict(start) | {name_of["level"]: np.full(3, level)}
+                for name, value in at.items():
+                    rv = model[name]
+                    raw = model.rvs_to_transforms[rv].forward(np.asarray(value), *rv.owner.inputs).eval()
+                    point[name_of[name]] = np.full(np.shape(start[name_of[name]]), raw)
+                for x in f(*(point[v.name] for v in model.value_vars)):
+                    assert np.isfinite(x).all(), (sd, level, ratio)

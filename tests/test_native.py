@@ -1,0 +1,187 @@
+"""The density that nutpie calls by its address: PyMC's, gradient included, with any model's data in it."""
+
+import ctypes
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from pymc.model.transform.conditioning import prune_vars_detached_from_observed
+
+import bayesdep as bd
+from bayesdep.inference import compiled as compiled_module
+from bayesdep.inference.compiled import compiled
+from bayesdep.inference.native import NOT_FINITE, OK, WRONG_LENGTH, bind, compile_density, constrained
+from bayesdep.models.counts import Counts
+from bayesdep.models.cytokines import Cytokines
+from bayesdep.models.meta import Meta
+from bayesdep.models.parts.priors import Prior
+
+PANEL = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC", time="time")
+
+
+def panel(subjects=6, seed=4, shift=0.0):
+    """Two analytes and two times, some values below 0.6 and some above 3."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(subjects):
+        for a in "ab":
+            for t in (0, 1):
+                x = round(float(np.exp(0.2 + shift + rng.normal(0, 0.8))), 3)
+                cell = "<0.6" if x < 0.6 else ">3" if x > 3 else f"{x}"
+                who = {"subject": f"s{i}", "group": ("HC", "TRD")[i % 2], "time": t, "analyte": a}
+                rows.append({**who, "concentration": cell})
+    return pd.DataFrame(rows)
+
+
+def model_of(name):
+    story, table = {
+        "cytokines": lambda: (PANEL, panel()),
+        "counts": lambda: (Counts(control="placebo", events="responders"), bd.load("raison2013_responders")),
+        "meta": lambda: (
+            Meta(measure="log-odds-ratio", study="trial", input="counts", likelihood="binomial",
+                 events_treated="tb_vaccinated", n_treated="n_vaccinated", events_control="tb_control",
+                 n_control="n_control"),
+            bd.load("bcg_colditz1994"),
+        ),
+    }[name]()  # fmt: skip
+    return prune_vars_detached_from_observed(story.build(story.prepare(table)))
+
+
+class Caller:
+    """Calls a bound density as nutpie does: through its C signature."""
+
+    def __init__(self, bound):
+        self.bound = bound
+        table = [x for value in bound.values for x in (value.ctypes.data, *value.shape)]
+        self.table = np.array(table, dtype=np.int64)
+        pointer = ctypes.POINTER(ctypes.c_double)
+        kinds = (ctypes.c_uint64, pointer, pointer, pointer, ctypes.c_void_p)
+        self.function = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(bound.density.logp.address)
+
+    def __call__(self, point, length=None):
+        point = np.ascontiguousarray(point, float)
+        gradient, logp = np.full(len(point), np.nan), np.full(1, np.nan)
+        as_pointer = [x.ctypes.data_as(ctypes.POINTER(ctypes.c_double)) for x in (point, gradient, logp)]
+        length = len(point) if length is None else length
+        status = self.function(length, *as_pointer, self.table.ctypes.data)
+        return status, float(logp[0]), gradient
+
+
+def as_dict(bound, model, vector):
+    ends = np.cumsum([int(np.prod(s)) for s in bound.density.shapes])
+    pieces = np.split(vector, ends[:-1])
+    return {
+        model.rvs_to_values[model[n]].name: piece.reshape(shape)
+        for n, shape, piece in zip(bound.density.names, bound.density.shapes, pieces, strict=True)
+    }
+
+
+@pytest.mark.sampling
+@pytest.mark.parametrize("name", ["cytokines", "counts", "meta"])
+def test_density_and_gradient_are_pymcs(name):
+    model = model_of(name)
+    bound = compiled(model)
+    call = Caller(bound)
+    logp, dlogp = model.compile_logp(), model.compile_dlogp()
+    rng = np.random.default_rng(1)
+    for scale in (0.1, 0.5, 1.0, 2.0):
+        vector = scale * rng.normal(size=bound.n_dim)
+        status, value, gradient = call(vector)
+        point = as_dict(bound, model, vector)
+        assert status == OK
+        assert value == pytest.approx(float(logp(point)), rel=1e-12, abs=1e-9)
+        by_name = dict(
+            zip([v.name for v in model.value_vars], np.split(dlogp(point), splits(model, point)), strict=True)
+        )
+        expected = np.concatenate([by_name[n].ravel() for n in point])
+        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+        value_too, gradient_too = bound.evaluator()(vector)
+        assert value_too == value
+        np.testing.assert_array_equal(gradient_too, gradient)
+    assert call(vector, length=bound.n_dim + 1)[0] == WRONG_LENGTH
+    assert call(np.full(bound.n_dim, np.nan))[0] == NOT_FINITE  # a divergence, not an end of the run
+
+
+def splits(model, point):
+    return np.cumsum([np.size(point[v.name]) for v in model.value_vars])[:-1]
+
+
+@pytest.mark.parametrize("name", ["cytokines", "counts", "meta"])
+def test_constrained_draws_are_the_transforms_backwards(name):
+    model = model_of(name)
+    rng = np.random.default_rng(3)
+    start = model.initial_point()
+    draws = {rv.name: rng.normal(size=(5, *np.shape(start[model.rvs_to_values[rv].name]))) for rv in model.free_RVs}
+    kept = {k: v.copy() for k, v in draws.items()}
+    found = constrained(model, draws)
+    assert list(found) == list(draws)
+    for rv in model.free_RVs:
+        raw, transform = kept[rv.name], model.rvs_to_transforms[rv]
+        np.testing.assert_array_equal(draws[rv.name], raw)  # the argument is left alone
+        if transform is None:
+            np.testing.assert_array_equal(found[rv.name], raw)
+            continue
+        name_of = model.rvs_to_values[rv].name
+        assert name_of == f"{rv.name}_softplus__", name_of
+        np.testing.assert_allclose(found[rv.name], np.logaddexp(0, raw), rtol=1e-13)
+
+
+def test_constrained_turns_sums_to_zero_and_risks_back():
+    story = Cytokines(analyte="analyte", subject="subject", plate="plate", pooling="none")
+    table = panel().query("time == 0").assign(plate=lambda d: "p" + (d["subject"] < "s3").astype(str))
+    model = story.build(story.prepare(table.reset_index(drop=True)))
+    start = model.initial_point()
+    rng = np.random.default_rng(3)
+    draws = {rv.name: rng.normal(size=(4, *np.shape(start[model.rvs_to_values[rv].name]))) for rv in model.free_RVs}
+    found = constrained(model, draws)
+    assert found["plate_latent"].shape == (4, 2, 2)
+    np.testing.assert_allclose(found["plate_latent"].sum(axis=-1), 0, atol=1e-12)
+    np.testing.assert_allclose((found["plate_latent"] ** 2).sum(-1), (draws["plate_latent"] ** 2).sum(-1), rtol=1e-12)
+    counts = Counts(control="placebo", events="responders", pooling="none")
+    model = counts.build(counts.prepare(bd.load("raison2013_responders")))
+    risk = rng.normal(size=(4, 2, 2))
+    np.testing.assert_allclose(constrained(model, {"risk": risk})["risk"], 1 / (1 + np.exp(-risk)), rtol=1e-12)
+
+
+@pytest.mark.sampling
+def test_a_reused_density_gives_the_draws_of_a_fresh_one(monkeypatch):
+    """Other values, other numbers of censored ones and other prior numbers, on the density of the first panel."""
+    settings = {"draws": 50, "tune": 100, "chains": 2, "seed": 3}
+    monkeypatch.setattr(compiled_module, "_cache", [])
+    story = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC")
+    other = Cytokines(
+        analyte="analyte", subject="subject", group="group", reference="HC",
+        priors={"level_mean": Prior("Normal", mu=0.2, sigma=3), "subject_sd": Prior("HalfNormal", sigma=1)},
+    )  # fmt: skip
+    first, second = (t[t["time"] == 0].reset_index(drop=True) for t in (panel(), panel(seed=9, shift=1.0)))
+    kinds = [story.prepare(t)["kind"].values for t in (first, second)]
+    assert (kinds[0] != 0).sum() != (kinds[1] != 0).sum()
+    bd.fit(story, first, **settings)
+    reused = bd.fit(other, second, **settings)
+    assert len(compiled_module._cache) == 1  # the first panel's density served
+    monkeypatch.setattr(compiled_module, "_cache", [])
+    fresh = bd.fit(other, second, **settings)
+    assert len(compiled_module._cache) == 1
+    for group in ("posterior", "posterior_predictive", "prior", "sample_stats", "estimands", "log_likelihood"):
+        xr.testing.assert_identical(reused.tree[group].to_dataset(), fresh.tree[group].to_dataset())
+
+
+@pytest.mark.sampling
+def test_a_bound_density_keeps_its_data_whatever_happens_to_the_models():
+    import pymc as pm
+
+    with pm.Model(coords={"k": range(3)}) as model:
+        y = pm.Data("y_data", np.array([1.0, 2.0, 4.0]), dims="k")
+        pm.Normal("y", pm.Normal("x", 0, 10), 1, observed=y, dims="k")
+    density = compile_density(model, model.logp())
+    values = [v.get_value() for v in density.shared]
+    bound = bind(density, values, model)
+    before = Caller(bound)(np.array([0.5]))
+    for value in values:
+        value[...] = 99
+    model["y_data"].set_value(np.array([7.0, 7.0, 7.0]))
+    assert Caller(bound)(np.array([0.5]))[:2] == before[:2]
+    assert before[1] == pytest.approx(
+        float(-(0.25 + 2.25 + 12.25) / 2 - 0.5**2 / 200 - 2 * np.log(2 * np.pi) - np.log(10))
+    )
