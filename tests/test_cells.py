@@ -121,7 +121,8 @@ def row_log_density(data, m, eta, sd, nu=None):
     if np.isinf(high):
         return law.logsf(low)
     left = low + high < 2 * np.asarray(eta)
-    return np.log(np.where(left, law.cdf(high) - law.cdf(low), law.sf(low) - law.sf(high)))
+    with np.errstate(divide="ignore"):  # at the far ends of the grid
+        return np.log(np.where(left, law.cdf(high) - law.cdf(low), law.sf(low) - law.sf(high)))
 
 
 GRID = np.linspace(-25, 25, 5001)

@@ -151,11 +151,11 @@ def sample_posterior(
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
     posterior, _ = _nutpie(core, _Clock(), draws, tune, chains, seeds[0], False, model.target_accept)
-    given = {core[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
-    derived = [v for v in core.deterministics if v.name not in posterior]
+    given = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
+    derived = [v for v in full.deterministics if v.name not in posterior]
     found = at_draws(derived, given) if derived else []
     posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, found, strict=True)}
-    return _label(posterior, core)
+    return _label(posterior, full)
 
 
 def _seeds(seed: int) -> list[int]:

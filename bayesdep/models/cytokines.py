@@ -30,6 +30,7 @@ from bayesdep.models.story import Check, Forest
 if TYPE_CHECKING:
     import pymc as pm
 
+_MANY_ANALYTES = 20
 _AT_ONCE = 4_000_000  # draws x measurements scored at once: 32 MB an array
 
 
@@ -348,11 +349,14 @@ class Cytokines:
         """1 where an analyte's effects are sampled centred: where its data say more than the hierarchy does.
 
         That is a group's difference or a residual sd where most values are detected, and a level where one in twenty
-        is, as levels differ hundredfold. Changes and covariates' effects are small beside their errors.
+        is, as levels differ hundredfold; changes and covariates' effects are small beside their errors. All this takes
+        many analytes: a spread over a few of them may be near zero, and there centred effects have no room to move.
         """
         fixed = {"centred": 1.0, "non-centred": 0.0}.get(self.centring)
-        needed = {"level": 0.05, "group": 0.5, "residual": 0.5}.get(word, np.inf)
         share = panel_estimands.share_detected(data)
+        needed = {"level": 0.05, "group": 0.5, "residual": 0.5}.get(word, np.inf)
+        if len(share) < _MANY_ANALYTES:
+            needed = np.inf
         return np.full(len(share), fixed) if fixed is not None else (share >= needed).astype(float)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
