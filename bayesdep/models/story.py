@@ -89,8 +89,9 @@ class Story(Protocol):
     family: ClassVar[str]
     """What a plan calls it."""
 
-    target_accept: ClassVar[float]
-    """How careful a sampler must be: 0.95 where few units leave narrow necks in a hierarchy, 0.8 where many do not."""
+    @property
+    def target_accept(self) -> float:
+        """How careful a sampler must be: 0.95 where few units leave narrow necks in a hierarchy, 0.8 where not."""
 
     priors: Mapping[str, Prior]
     """The prior in each slot."""
