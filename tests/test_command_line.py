@@ -501,7 +501,8 @@ def test_compare_ranks_the_plans_of_one_study_and_writes_table_and_plot(command,
 
 @pytest.mark.sampling
 def test_compare_refuses_plans_of_different_outcomes_with_exit_code_1_and_one_sentence(command, tmp_path):
-    code, out, err = command("compare", MODELS / "kiraly2017")
+    plans = [MODELS / "kiraly2017" / f"{name}.toml" for name in ("fgf2_screen", "table2_moments")]
+    code, out, err = command("compare", *plans)
     assert code == 1
     assert out == ""
     *progress, complaint = err.splitlines()

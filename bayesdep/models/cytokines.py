@@ -179,7 +179,7 @@ class Cytokines:
     @property
     def target_accept(self) -> float:
         """How careful the sampler must be: little with many people and analytes, which leave no narrow necks."""
-        return 0.85 if self.robust else 0.8
+        return 0.9 if self.robust else 0.8
 
     @property
     def left_out(self) -> str:

@@ -29,8 +29,8 @@ def log_normal_cdf(z: Any) -> Any:
 
     Examples
     --------
-    >>> log_normal_cdf(-40.0).eval().round(6)
-    array(-804.608442)
+    >>> round(float(log_normal_cdf(-40.0).eval()), 6)
+    -804.608442
     """
     import pytensor.tensor as pt
 
@@ -62,8 +62,8 @@ def log_t_cdf(z: Any, nu: Any) -> Any:
     Examples
     --------
     >>> import pytensor.tensor as pt
-    >>> log_t_cdf(pt.constant(0.0), 4.0).eval().round(6)
-    array(-0.693147)
+    >>> round(float(log_t_cdf(pt.constant(0.0), pt.constant(4.0)).eval()), 6)
+    -0.693147
     """
     import pytensor.tensor as pt
     from pytensor.gradient import disconnected_grad
