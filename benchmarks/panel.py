@@ -23,7 +23,7 @@ def ours() -> dict[str, float]:
     """Our fit at baseline, 4 chains of 1000 + 1000: seconds up to the estimands and their gate, and the worst ESS."""
     import nutpie  # noqa: F401  (importing is not compiling)
 
-    import bayesdep.inference.sample  # noqa: F401
+    import bayesdep.inference.sample  # noqa: F401  (nor is this)
 
     table = bd.simulate("kiraly2017", seed=1).table.query("time == 0")
     fit = bd.fit(STORY, table, progress=False)

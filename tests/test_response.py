@@ -197,7 +197,7 @@ def test_accuracy_is_that_of_the_population(side, slope):
     data = model.prepare(published())
     found = model.estimands(posterior_of(data, slope=[slope]), data).isel(chain=1, draw=2)
     centre = float(data["centre"][0])
-    p = lambda t: special.expit(A + slope * (M + S * t))  # noqa: E731
+    p = lambda t: special.expit(A + slope * (M + S * t))  # noqa: E731  (a formula)
     cutoff = (np.log(34) - centre - M) / S
     sensitivity, specificity, area = accuracy_by_quad(p, cutoff, side == "below")
     expected = {
@@ -236,7 +236,7 @@ def test_covariates_are_averaged_over_the_people_at_hand():
     c = np.array([0.8, -0.6])
     found = model.estimands(posterior_of(data, covariate_slope=c), data).isel(chain=0, draw=0)
     shift = data["covariates"].values @ c
-    p = lambda t: special.expit(A + B * (M + S * np.asarray(t)[..., None]) + shift).mean(axis=-1)  # noqa: E731
+    p = lambda t: special.expit(A + B * (M + S * np.asarray(t)[..., None]) + shift).mean(axis=-1)  # noqa: E731  (a formula)
     cutoff = (np.log(20) - float(data["centre"][0]) - M) / S
     sensitivity, specificity, area = accuracy_by_quad(p, cutoff)
     for name, value in (("sensitivity", sensitivity), ("specificity", specificity), ("auc", area)):

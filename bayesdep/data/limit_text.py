@@ -127,7 +127,7 @@ def _read_text(text: str) -> Reading | Refusal:
     if ends := _RANGE.fullmatch(plain):
         low, high = _number(ends[1]), _number(ends[2])
         if isinstance(low, Refusal) or isinstance(high, Refusal):
-            return low if isinstance(low, Refusal) else high  # type: ignore[return-value]
+            return low if isinstance(low, Refusal) else high  # type: ignore[return-value]  # one of the two is a Refusal
         return Reading("interval", low, high)
     if _BOUND.fullmatch(plain.strip("* ")):
         return Refusal(

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
-from numba import carray  # type: ignore[attr-defined]
+from numba import carray  # type: ignore[attr-defined]  # numba is not typed
 from numba.extending import intrinsic
 from nutpie import _lib
 from nutpie.sample import CompiledModel
@@ -325,7 +325,7 @@ def _by_address(compiled: Any) -> Any:
 
     @intrinsic
     def call(context: Any, given: Any) -> Any:  # noqa: ARG001  (numba's signature)
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ARG001
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ARG001  (numba's)
             convention = context.call_conv
             kind = convention.get_function_type(result, arguments).as_pointer()
             pointer = builder.inttoptr(context.get_constant(types.intp, address), kind)

@@ -60,7 +60,9 @@ class Cytokines:
 
     Default priors, on the log scale: levels within N(0, 2.5) of the centre and of each other; effects N(0, 0.5)
     with spread N+(0.5) (0.5 is a ratio of 1.65); covariates N(0, 0.3) and N+(0.3) per sd; plates N+(0.25); subjects
-    N+(0.5); residual sd around 0.8, within a factor 3; nu ~ Gamma(2, 0.1).
+    N+(0.5), loadings' scale N+(0.5); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the
+    log N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths:
+    N(0, 5), N(0, 1), and N(0, 0.6) for covariates.
 
     Parameters
     ----------

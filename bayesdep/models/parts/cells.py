@@ -152,7 +152,7 @@ def measurements(
             total = total + pt.sum(log_normal_interval(middle, half) if t is None else log_t_interval(middle, half, t))
         return total
 
-    def random(eta: Any, log_sd: Any, *rest: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
+    def random(eta: Any, log_sd: Any, *rest: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001  (PyMC's signature)
         given = dict(zip(extra, rest, strict=True))
         if "nu" in given:
             noise = rng.standard_t(np.broadcast_to(np.asarray(given["nu"])[..., None], eta.shape))
@@ -246,7 +246,7 @@ def log_likelihood(
         Shape (draws, measurements) where nothing is repeated, else (draws, cells). Cells with at most one value
         beyond a limit and normal residuals are exact; in the others the cell's effect is integrated by
         Gauss-Hermite quadrature with 21 nodes, first around what the detected values say of it, then around what
-        that finds (Naylor and Smith 1982, doi:10.2307/2347995).
+        that finds (Naylor and Smith 1982, Applied Statistics 31).
     """
     if psi is None:
         return _score(z, sd, data, nu)

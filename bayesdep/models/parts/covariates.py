@@ -4,10 +4,10 @@ import re
 import warnings
 from dataclasses import dataclass
 
-import formulaic  # type: ignore[import-untyped, unused-ignore]
+import formulaic  # type: ignore[import-untyped, unused-ignore]  # not typed in all its versions
 import numpy as np
 import pandas as pd
-from formulaic.errors import FormulaicError  # type: ignore[import-untyped, unused-ignore]
+from formulaic.errors import FormulaicError  # type: ignore[import-untyped, unused-ignore]  # as above
 
 from bayesdep.data.errors import BadInput, did_you_mean
 

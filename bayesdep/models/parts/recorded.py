@@ -45,7 +45,7 @@ class DetectedNormal(pm.Distribution):  # type: ignore[misc]  # PyMC is not type
         """Return the random variable."""
         return super().dist([pt.as_tensor_variable(p) for p in (mu, sigma, counted)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, counted: Any) -> Any:  # noqa: ARG002
+    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, counted: Any) -> Any:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
         return mu + 0 * counted
 
@@ -80,7 +80,7 @@ class CensoredNormal(pm.Distribution):  # type: ignore[misc]  # PyMC is not type
         """Return the random variable."""
         return super().dist([pt.as_tensor_variable(p) for p in (mu, sigma, kind, half_width)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, kind: Any, half_width: Any) -> Any:  # noqa: ARG002
+    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, kind: Any, half_width: Any) -> Any:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
         return mu + 0 * kind
 
@@ -128,7 +128,7 @@ class NormalInside(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
         """Return the random variable."""
         return super().dist([pt.as_tensor_variable(p) for p in (mu, sigma, lower, upper)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:  # noqa: ARG002
+    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:  # noqa: ARG002  (PyMC's)
         """Return a value within the interval."""
         return INSIDE.backward(pt.zeros_like(lower + mu), mu, sigma, lower, upper)
 
