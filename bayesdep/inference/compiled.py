@@ -80,18 +80,18 @@ def compiled(model: pm.Model) -> "Bound":
     Bound
         Ready for ``nutpie.sample``.
     """
-    from bayesdep.inference.native import bind, compile_density
+    from bayesdep.inference.native import bind, centre, compile_density
 
-    computation = Computation.of(model)
+    computation, start = Computation.of(model), centre(model)
     for i, (earlier, density) in enumerate(_cache):
         if earlier.same_as(computation):
             _cache.append(_cache.pop(i))  # the one used last is dropped last
             twins = dict(zip(earlier.shared, computation.shared, strict=True))
-            return bind(density, [twins[variable].get_value() for variable in density.shared], model)
-    density = compile_density(model, computation.logp)
+            return bind(density, [twins[variable].get_value() for variable in density.shared], start)
+    density = compile_density(model, computation.logp, start)
     _cache.append((computation, density))
     del _cache[:-_KEPT]
-    return bind(density, [variable.get_value() for variable in density.shared], model)
+    return bind(density, [variable.get_value() for variable in density.shared], start)
 
 
 def same_computation(one: pm.Model, other: pm.Model) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
+from scipy import special, stats
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3
+_AXES = {"chain_axis": 0, "draw_axis": 1}
 
 
 @dataclass(frozen=True)
@@ -184,9 +186,17 @@ def diagnose(chain: np.ndarray) -> tuple[float, float, float]:
     """
     if not np.isfinite(chain).all():
         return np.nan, np.nan, np.nan
-    axes = {"chain_axis": 0, "draw_axis": 1}
+    half = chain.shape[1] // 2
+    split = np.vstack([chain[:, :half], chain[:, -half:]])
+    bulk, folded = _normal_scores(np.stack([split, np.abs(split - np.median(split))]))
     return (
-        float(array_stats.rhat(chain, method="rank", **axes)),
-        float(array_stats.ess(chain, method="bulk", **axes)),
-        float(array_stats.ess(chain, method="tail", prob=(0.05, 0.95), **axes)),
+        max(float(array_stats.rhat(scores, method="identity", **_AXES)) for scores in (bulk, folded)),
+        float(array_stats.ess(bulk, method="identity", **_AXES)),
+        float(array_stats.ess(chain, method="tail", prob=(0.05, 0.95), **_AXES)),
     )
+
+
+def _normal_scores(values: np.ndarray) -> np.ndarray:
+    """Normal scores of the ranks (Blom 1958); ArviZ takes them anew for each diagnostic, a third of the time."""
+    ranks = stats.rankdata(values.reshape(len(values), -1), axis=-1)
+    return np.asarray(special.ndtri((ranks - 0.375) / (ranks.shape[-1] + 0.25))).reshape(values.shape)

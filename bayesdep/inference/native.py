@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytensor.tensor as pt
-from numba import carray  # type: ignore[attr-defined]  # numba is not typed
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 from nutpie import _lib
 from nutpie.sample import CompiledModel
 from pymc.initial_point import make_initial_point_expression
@@ -94,14 +94,15 @@ class Bound(CompiledModel):  # type: ignore[misc]  # nutpie is not typed
     def evaluator(self) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         """Return a function from an unconstrained point to log density and gradient, as the sampler sees them."""
         table = self._table()
-        gradient, logp = np.empty(self.n_dim), np.empty(1)
+        at, gradient, logp = np.empty(self.n_dim), np.empty(self.n_dim), np.empty(1)
         double = ctypes.POINTER(ctypes.c_double)
         function = self.density.logp.ctypes
+        # ctypes takes as long to make a pointer as the density of a small model takes, so they are made once
+        given = (self.n_dim, *(x.ctypes.data_as(double) for x in (at, gradient, logp)), table.ctypes.data)
 
         def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
-            status = function(
-                self.n_dim, *(x.ctypes.data_as(double) for x in (point, gradient, logp)), table.ctypes.data
-            )
+            at[:] = point
+            status = function(*given)
             return (float(logp[0]) if status == OK else np.nan), gradient.copy()
 
         return evaluate
@@ -153,7 +154,29 @@ def _no_adapter(*args: Any, **kwargs: Any) -> Any:
     raise NotImplementedError("transform adaptation is not used")
 
 
-def compile_density(model: pm.Model, logp: Any) -> Density:
+def centre(model: pm.Model) -> list[np.ndarray]:
+    """Find each free variable's support point on the unconstrained scale.
+
+    Parameters
+    ----------
+    model
+        A PyMC model.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        One array per free variable.
+    """
+    expressions = make_initial_point_expression(
+        free_rvs=model.free_RVs,
+        rvs_to_transforms=model.rvs_to_transforms,
+        initval_strategies=model.rvs_to_initial_values,
+        return_transformed=True,
+    )
+    return values_of(expressions, updates=collect_default_updates(outputs=expressions))
+
+
+def compile_density(model: pm.Model, logp: Any, start: Sequence[np.ndarray]) -> Density:
     """Compile a model's log density and gradient.
 
     Parameters
@@ -162,6 +185,8 @@ def compile_density(model: pm.Model, logp: Any) -> Density:
         A PyMC model whose data and prior numbers are shared variables.
     logp
         The graph of its log density.
+    start
+        As :func:`centre` returns it, for the shapes.
 
     Returns
     -------
@@ -170,7 +195,7 @@ def compile_density(model: pm.Model, logp: Any) -> Density:
     """
     names = tuple(rv.name for rv in model.free_RVs)
     values = [model.rvs_to_values[rv] for rv in model.free_RVs]
-    shapes = tuple(value.shape for value in _centre(model))
+    shapes = tuple(value.shape for value in start)
     lengths = [prod(shape) for shape in shapes]
     point = pt.TensorType("float64", shape=(sum(lengths),))("point")
     ends = np.cumsum(lengths)
@@ -187,7 +212,7 @@ def compile_density(model: pm.Model, logp: Any) -> Density:
     return Density(names, shapes, logp_c, copy_c, shared)
 
 
-def bind(density: Density, values: Sequence[np.ndarray], model: pm.Model) -> Bound:
+def bind(density: Density, values: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> Bound:
     """Give a density its data.
 
     Parameters
@@ -196,8 +221,8 @@ def bind(density: Density, values: Sequence[np.ndarray], model: pm.Model) -> Bou
         As :func:`compile_density` returns it.
     values
         One array per shared variable of the density.
-    model
-        The model the data belong to, for the chains' starting points.
+    start
+        Where chains start around, as :func:`centre` returns it.
 
     Returns
     -------
@@ -208,8 +233,7 @@ def bind(density: Density, values: Sequence[np.ndarray], model: pm.Model) -> Bou
         np.array(value, dtype=variable.type.dtype, order="C", copy=True)
         for value, variable in zip(values, density.shared, strict=True)
     )
-    start = np.concatenate([value.ravel() for value in _centre(model)]).astype(float)
-    return Bound({}, density, own, start)
+    return Bound({}, density, own, np.concatenate([value.ravel() for value in start]).astype(float))
 
 
 def constrained(model: pm.Model, draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -236,17 +260,6 @@ def constrained(model: pm.Model, draws: dict[str, np.ndarray]) -> dict[str, np.n
     return draws | {rv.name: values for rv, values in zip(transformed, turned, strict=True)}
 
 
-def _centre(model: pm.Model) -> list[np.ndarray]:
-    """Each free variable's support point on the unconstrained scale."""
-    expressions = make_initial_point_expression(
-        free_rvs=model.free_RVs,
-        rvs_to_transforms=model.rvs_to_transforms,
-        initval_strategies=model.rvs_to_initial_values,
-        return_transformed=True,
-    )
-    return values_of(expressions, updates=collect_default_updates(outputs=expressions))
-
-
 _compiling = threading.Lock()
 
 
@@ -255,63 +268,38 @@ def _as_c(density: Any, n: int, shared: Sequence[np.ndarray]) -> tuple[Any, Any]
 
     Shared data arrive as a table of whole numbers: for each array its address and its shape.
     """
-    arrays, at = [], 0
     # PyTensor's function takes all of its arrays as one tuple of starred arguments
     kinds = types.StarArgTuple.from_types(
         (types.Array(types.float64, 1, "C"), *(types.Array(_number(v), v.ndim, "C") for v in shared))
     )
     density.compile((kinds,))
-    names: dict[str, Any] = {
-        "carray": carray,
-        "np": np,
-        "n": n,
-        "density": _by_address(density.overloads[(kinds,)]),
-        "table_at": _table_at,
-    }
-    for value in shared:
-        dtype = value.dtype.name
-        names[f"at_{dtype}"] = _pointer_to(dtype)
-        shape = "".join(f"table[{at + 1 + j}], " for j in range(value.ndim))
-        arrays.append(f"carray(at_{dtype}(table[{at}]), ({shape}))")
-        at += 1 + value.ndim
-    # Source text, because numba needs one expression per array, as their types differ. No exception is caught here:
-    # that alone took numba 4 s. One would leave the NaN in place, which the sampler takes for a divergence.
-    source = f"""
-def logp(length, point_, gradient_, logp_, table_):
-    if length != n:
-        return {WRONG_LENGTH}
-    logp_[0] = np.nan
-    table = carray(table_at(table_), ({max(at, 1)},))
-    value, gradient = density(({", ".join(["carray(point_, (n,))", *arrays])},))
-    for i in range(n):
-        if not np.isfinite(gradient[i]):
-            return {NOT_FINITE}
-        gradient_[i] = gradient[i]
-    logp_[0] = value[()]
-    return {OK} if np.isfinite(logp_[0]) else {NOT_FINITE}
-"""
-    exec(source, names)
+    call, arrays = _by_address(density.overloads[(kinds,)]), _arrays(kinds)
+
+    # No exception is caught here: that alone took numba 4 s. One would leave the NaN in place, which the sampler
+    # takes for a divergence.
+    def logp(length: int, point: Any, gradient: Any, logp: Any, table: Any) -> int:
+        if length != n:
+            return WRONG_LENGTH
+        logp[0] = np.nan
+        value, slope = call(arrays(point, n, table))
+        for i in range(n):
+            if not np.isfinite(slope[i]):
+                return NOT_FINITE
+            gradient[i] = slope[i]
+        logp[0] = value[()]
+        return OK if np.isfinite(logp[0]) else NOT_FINITE
+
     pointer, whole = types.CPointer(types.double), types.uint64
     with _compiling:
-        logp = numba.cfunc(types.int64(whole, pointer, pointer, pointer, types.voidptr))(names["logp"])
-        copy = numba.cfunc(types.int64(whole, whole, pointer, pointer, types.voidptr))(_copy)
-    return logp, copy
+        logp_c = numba.cfunc(types.int64(whole, pointer, pointer, pointer, types.voidptr))(logp)
+        copy_c = numba.cfunc(types.int64(whole, whole, pointer, pointer, types.voidptr))(_copy)
+    return logp_c, copy_c
 
 
 def _copy(length: int, expanded: int, point: Any, out: Any, table: Any) -> int:  # noqa: ARG001  (nutpie's signature)
     for i in range(length):
         out[i] = point[i]
     return 0
-
-
-@intrinsic
-def _table_at(context: Any, address: Any) -> Any:  # noqa: ARG001  (numba's signature)
-    """A void pointer as a pointer to whole numbers."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int64)(address), generate
 
 
 def _number(value: np.ndarray) -> Any:
@@ -339,14 +327,39 @@ def _by_address(compiled: Any) -> Any:
     return call
 
 
-def _pointer_to(dtype: str) -> Any:
-    """An address as a pointer to numbers of one type."""
+def _arrays(kinds: Any) -> Any:
+    """The sampler's point and the arrays behind a table of addresses and shapes, as one tuple.
+
+    One intrinsic for all of them: written out in Python, numba spends half a second on the types of forty arrays.
+    """
 
     @intrinsic
-    def pointer(context: Any, address: Any) -> Any:  # noqa: ARG001  (numba's signature)
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+    def arrays(context: Any, point: Any, length: Any, table: Any) -> Any:  # noqa: ARG001  (numba's signature)
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:  # noqa: ARG001  (numba's)
+            whole = context.get_value_type(types.intp)
+            words = builder.bitcast(given[2], whole.as_pointer())
+            made, at = [], 0
+            for k, kind in enumerate(kinds):
+                if k == 0:
+                    data, shape = given[0], [given[1]]
+                else:
+                    row = [
+                        builder.load(builder.gep(words, [context.get_constant(types.intp, at + j)]))
+                        for j in range(1 + kind.ndim)
+                    ]
+                    data, shape = builder.inttoptr(row[0], context.get_data_type(kind.dtype).as_pointer()), row[1:]
+                    at += 1 + kind.ndim
+                size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+                strides: list[Any] = []
+                step = size
+                for extent in reversed(shape):
+                    strides.insert(0, step)
+                    step = builder.mul(step, extent)
+                array = context.make_array(kind)(context, builder)
+                populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)  # type: ignore[no-untyped-call]  # numba is not typed
+                made.append(array._getvalue())
+            return context.make_tuple(builder, kinds, made)
 
-        return types.CPointer(getattr(types, dtype))(address), generate
+        return kinds(point, length, table), generate
 
-    return pointer
+    return arrays
