@@ -167,6 +167,15 @@ def test_the_panels_hold_every_kind_of_value_and_of_cell():
             assert len(set(np.bincount(Cells.read(data, integrate=True).of))) > 1, name  # gaps
 
 
+def conditional(data, values, d, m, eta, sd):
+    """The model's term of measurement m: Student t where it was seen, else a normal of its own precision."""
+    nu = values["nu"][d] if "nu" in values else None
+    if nu is not None and data["kind"].values[m] != 0:
+        unseen = int((data["kind"].values[:m] != 0).sum())
+        return row_log_density(data, m, eta, sd / np.exp(values["precision_latent"][d, unseen] / np.sqrt(2 * nu)))
+    return row_log_density(data, m, eta, sd, nu)
+
+
 @pytest.mark.parametrize("name", [n for n, s in STORIES.items() if s.time is None])
 def test_without_repeats_the_log_likelihood_is_the_sum_of_scipys_densities(name):
     story, data, _ = case(name)
@@ -175,8 +184,9 @@ def test_without_repeats_the_log_likelihood_is_the_sum_of_scipys_densities(name)
     for d, point in enumerate(points):
         eta, nu = etas(story, data, values, d), values["nu"][d] if story.robust else None
         sd = values["residual_sd"][d][data["analyte_of"].values]
+        terms = [conditional(data, values, d, m, eta[m], sd[m]) for m in range(len(eta))]
+        assert model_log_likelihood(name)(point) == pytest.approx(sum(terms), rel=1e-10)
         by_hand = np.array([row_log_density(data, m, eta[m], sd[m], nu) for m in range(len(eta))])
-        assert model_log_likelihood(name)(point) == pytest.approx(by_hand.sum(), rel=1e-10)
         np.testing.assert_allclose(scored[d], by_hand, rtol=1e-9, atol=1e-12)
 
 
@@ -191,13 +201,13 @@ def test_with_repeats_cells_are_integrated_or_conditional_on_their_effects(name)
             latent[key] = len(latent)
     assert values["cell_latent"].shape[1] == len(latent)
     for d, point in enumerate(points):
-        eta, psi, nu = etas(story, data, values, d), values["cell_ratio"][d], values["nu"][d] if story.robust else None
+        eta, psi = etas(story, data, values, d), values["cell_ratio"][d]
         sd = values["residual_sd"][d][data["analyte_of"].values]
         total = 0.0
         for key, rows in rows_by_cell(data).items():
             if key in latent:
                 v = values["cell_latent"][d, latent[key]]
-                total += sum(row_log_density(data, m, eta[m] + sd[m] * psi * v, sd[m], nu) for m in rows)
+                total += sum(conditional(data, values, d, m, eta[m] + sd[m] * psi * v, sd[m]) for m in rows)
             else:
                 total += integrated_cell(data, rows, eta, sd, psi)
         assert model_log_likelihood(name)(point) == pytest.approx(total, rel=1e-8)
@@ -243,16 +253,13 @@ def test_with_students_residuals_21_nodes_are_good_to_a_thousandth(monkeypatch):
         np.testing.assert_allclose(scored_by_story(name, values), expected, rtol=0, atol=error)
 
 
-@pytest.mark.parametrize("robust", [False, pytest.param(True, marks=pytest.mark.sampling)])
+@pytest.mark.parametrize("robust", [False, True])
 def test_density_and_gradient_are_finite_where_a_sampler_may_stray(robust):
     story = Cytokines(**NAMES, time="time", pooling="none", robust=robust)
     data = story.prepare(panel())
     model = story.build(data)
     logp = model.logp()
-    # a numba compilation takes long; numpy's own loops cannot take the derivative in nu
-    f = pytensor.function(
-        model.value_vars, [logp, *pytensor.grad(logp, model.value_vars)], mode=None if robust else _UNCOMPILED
-    )
+    f = pytensor.function(model.value_vars, [logp, *pytensor.grad(logp, model.value_vars)], mode=_UNCOMPILED)
     start = model.initial_point()
     name_of = {rv.name: model.rvs_to_values[rv].name for rv in model.free_RVs}
     for sd in (1e-3, 1.0, 1e3):

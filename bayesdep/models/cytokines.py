@@ -25,6 +25,7 @@ from bayesdep.models.parts.panel_terms import (
 from bayesdep.models.parts.pooling import pooled
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
+from bayesdep.models.parts.student import precisions
 from bayesdep.models.story import Check, Forest
 
 if TYPE_CHECKING:
@@ -299,6 +300,13 @@ class Cytokines:
             if cells is not None and cells.latent.any():
                 model.add_coord("latent_cell", cells.labels[cells.latent])
                 effects = pm.Normal("cell_latent", dims="latent_cell")
+            nu = root_precision = None
+            if self.robust:
+                nu = prior["nu"].rv("nu")
+                unseen = data["kind"].values != 0
+                if unseen.any():
+                    model.add_coord("unseen", data["measurement"].values[unseen])
+                    root_precision = precisions("precision_latent", nu, dims="unseen")
             measurements(
                 "log_concentration",
                 eta,
@@ -307,7 +315,8 @@ class Cytokines:
                 psi=psi,
                 cells=cells,
                 effects=effects,
-                nu=prior["nu"].rv("nu") if self.robust else None,
+                nu=nu,
+                root_precision=root_precision,
             )
         return model
 

@@ -8,7 +8,8 @@ n detected values and g = psi^2 / (1 + n psi^2), the detected ones contribute
     -1/2 sum z_j^2 + g/2 (sum z_j)^2 - 1/2 log(1 + n psi^2) - n log sigma_a - n/2 log 2 pi
 
 and the other, given them, is normal around g sum z_j with variance 1 + g (both in units of sigma_a). In the remaining
-cells v_c is a parameter. Residuals that are Student t leave nothing in closed form, so there all v_c are parameters.
+cells v_c is a parameter. Residuals that are Student t leave nothing in closed form, so there all v_c are parameters,
+and so are the precisions of values that were not seen (:mod:`~bayesdep.models.parts.student`).
 """
 
 from dataclasses import dataclass
@@ -18,13 +19,8 @@ import numpy as np
 import xarray as xr
 from scipy import special, stats
 
-from bayesdep.models.parts.censoring import (
-    log_normal_cdf,
-    log_normal_interval,
-    log_t_cdf,
-    log_t_density,
-    log_t_interval,
-)
+from bayesdep.models.parts.censoring import log_normal_cdf, log_normal_interval
+from bayesdep.models.parts.student import log_t_density
 
 NODES = 21
 
@@ -74,6 +70,7 @@ def measurements(
     cells: Cells | None = None,
     effects: Any = None,
     nu: Any = None,
+    root_precision: Any = None,
 ) -> Any:
     """Observe log concentrations, detected or known to lie beyond or between limits, inside a PyMC model context.
 
@@ -95,6 +92,8 @@ def measurements(
         Standard-normal effects of the latent cells, in the cells' order; None where there are none.
     nu
         Degrees of freedom of Student-t residuals; None for normal ones.
+    root_precision
+        With ``nu``, square roots of the precisions of the values that were not seen, in the measurements' order.
 
     Returns
     -------
@@ -144,12 +143,14 @@ def measurements(
                 here = cell_of[ends[1] :]
                 scale_between = pt.sqrt(1 + gain[here])
                 between = between - (gain * sums)[here]
-        beyond = beyond / scale_beyond
-        total = total + pt.sum(log_normal_cdf(beyond) if t is None else log_t_cdf(beyond, t))
+        if t is not None:
+            one_sided = ends[1] - ends[0]
+            scale_beyond = 1 / given["root_precision"][:one_sided]
+            scale_between = 1 / given["root_precision"][one_sided:]
+        total = total + pt.sum(log_normal_cdf(beyond / scale_beyond))
         if has_intervals:
-            half = half_width * pt.exp(-log_sd)[analyte_of[ends[1] :]] / scale_between
-            middle = between / scale_between
-            total = total + pt.sum(log_normal_interval(middle, half) if t is None else log_t_interval(middle, half, t))
+            half = half_width * pt.exp(-log_sd)[analyte_of[ends[1] :]]
+            total = total + pt.sum(log_normal_interval(between / scale_between, half / scale_between))
         return total
 
     def random(eta: Any, log_sd: Any, *rest: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001  (PyMC's signature)
@@ -164,9 +165,10 @@ def measurements(
             noise += np.asarray(given["psi"])[..., None] * own[..., cells.of]
         return eta + np.exp(log_sd)[..., data["analyte_of"].values] * noise
 
-    optional = {"psi": psi, "effects": effects, "nu": nu}
+    optional = {"psi": psi, "effects": effects, "nu": nu, "root_precision": root_precision}
     extra = {key: variable for key, variable in optional.items() if variable is not None}
-    shapes = ["(m)", "(a)", *("(l)" if key == "effects" else "()" for key in extra)]
+    sizes = {"effects": "(l)", "root_precision": "(b)"}
+    shapes = ["(m)", "(a)", *(sizes.get(key, "()") for key in extra)]
     middle = np.where(kind == 3, (data["lower"] + data["upper"]) / 2, 0.0)
     value = np.select([kind <= 1, kind == 2], [data["upper"].values, data["lower"].values], middle)
     return pm.CustomDist(
