@@ -85,11 +85,11 @@ def calibrate(model, simulate, seed):
     # one compiled model for each number of non-detects: fit by fit in that order
     for i in np.argsort(share, kind="stable"):
         truth, simulated, expected = sets[i]
-        fit = bd.fit(model, simulated, draws=250, tune=500, chains=2, seed=int(i))
+        fit = bd.fit(model, simulated, draws=1000, tune=500, chains=2, seed=int(i))
         compared = {f"{name} (parameter)": (truth[name], fit.posterior[name]) for name in truth}
         compared |= {name: (float(expected[name].squeeze()), fit.estimands[name]) for name in ESTIMANDS[model.family]}
         for name, (value, draws) in compared.items():
-            thinned = draws.values.reshape(2, 250)[:, ::10].ravel()
+            thinned = draws.values.reshape(2, 1000)[:, ::40].ravel()
             places.setdefault(name, []).append(((thinned < value).sum() + rng.uniform()) / (len(thinned) + 1))
             lower, upper = np.quantile(draws.values, [0.025, 0.975])
             hits.setdefault(name, []).append(lower < value < upper)
@@ -105,5 +105,6 @@ def test_the_fgf2_stories_are_calibrated(model, simulate, seed):
         p = stats.kstest(values, "uniform").pvalue
         print(f"{name}: KS p {p:.3f}, coverage {covered[name]:.3f}")
         assert p > 1e-3, f"{name}: KS p = {p:.2g}"
-        # 200 fits: 0.95 has a standard error of 0.015, and 500 draws place a 2.5% point to about 1%
+        # 200 fits: 0.95 has a standard error of 0.015. With 500 draws the slope's intervals covered 0.90 and 0.915:
+        # the ends of a long-tailed distribution need more
         assert 0.90 <= covered[name] <= 0.99, (name, covered[name])

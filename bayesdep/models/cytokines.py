@@ -11,7 +11,7 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
 from bayesdep.models.parts import panel_estimands
-from bayesdep.models.parts.cells import Cells, log_likelihood, measurements
+from bayesdep.models.parts.cells import Cells, log_likelihood, measurements, recorded_logs
 from bayesdep.models.parts.panel import read_panel
 from bayesdep.models.parts.panel_terms import (
     effects_of,
@@ -412,8 +412,7 @@ class Cytokines:
         """
         flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
         step = max(1, _AT_ONCE // data.sizes["measurement"])
-        analyte_of, kind = data["analyte_of"].values, data["kind"].values
-        value = np.select([kind <= 1, kind == 2], [data["upper"], data["lower"]], (data["lower"] + data["upper"]) / 2)
+        analyte_of, value = data["analyte_of"].values, recorded_logs(data)
         scored = []
         for start in range(0, flat.sizes["sample"], step):
             part = flat.isel(sample=slice(start, start + step))

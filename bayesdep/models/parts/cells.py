@@ -169,8 +169,6 @@ def measurements(
     extra = {key: variable for key, variable in optional.items() if variable is not None}
     sizes = {"effects": "(l)", "root_precision": "(b)"}
     shapes = ["(m)", "(a)", *(sizes.get(key, "()") for key in extra)]
-    middle = np.where(kind == 3, (data["lower"] + data["upper"]) / 2, 0.0)
-    value = np.select([kind <= 1, kind == 2], [data["upper"].values, data["lower"].values], middle)
     return pm.CustomDist(
         name,
         eta,
@@ -179,9 +177,26 @@ def measurements(
         logp=logp,
         random=random,
         signature=f"{','.join(shapes)}->(m)",
-        observed=pm.Data(f"{name}_data", value, dims="measurement"),
+        observed=pm.Data(f"{name}_data", recorded_logs(data), dims="measurement"),
         dims="measurement",
     )
+
+
+def recorded_logs(data: xr.Dataset) -> np.ndarray:
+    """Return the number each measurement enters with: its log, the limit it lies beyond, or the middle of its interval.
+
+    Parameters
+    ----------
+    data
+        The panel.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (measurement,).
+    """
+    kind, lower, upper = (data[name].values for name in ("kind", "lower", "upper"))
+    return np.select([kind <= 1, kind == 2], [upper, lower], (lower + upper) / 2)
 
 
 def _log_density(z: Any, nu: Any) -> Any:
