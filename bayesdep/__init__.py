@@ -18,6 +18,7 @@ _PUBLIC = {
     "Meta": "bayesdep.models.meta",
     "Response": "bayesdep.models.response",
     "Screen": "bayesdep.models.screen",
+    "Trial": "bayesdep.models.trial",
     "Prior": "bayesdep.models.parts.priors",
     "Fit": "bayesdep.inference.fit",
     "fit": "bayesdep.inference.sample",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from bayesdep.models.parts.priors import Prior as Prior
     from bayesdep.models.response import Response as Response
     from bayesdep.models.screen import Screen as Screen
+    from bayesdep.models.trial import Trial as Trial
     from bayesdep.plan import read_plan as read_plan
     from bayesdep.plan import run_plan as run_plan
     from bayesdep.reporting.estimands import summarise as summarise

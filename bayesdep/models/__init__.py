@@ -17,6 +17,7 @@ _REGISTER = {
     "meta": ("bayesdep.models.meta", "Meta"),
     "response": ("bayesdep.models.response", "Response"),
     "screen": ("bayesdep.models.screen", "Screen"),
+    "trial": ("bayesdep.models.trial", "Trial"),
 }
 
 

@@ -1,7 +1,7 @@
 """Checks on a story's settings, for Python callers and plans alike."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from bayesdep.data.errors import BadInput, did_you_mean
@@ -75,6 +75,13 @@ def _check(name: str, value: Any, hint: Any) -> None:
         plain = isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair)
         if not (plain or (value is None and type(None) in kinds)):
             raise BadInput(f"{name} = {value!r}, but a table of text is needed, such as {{ '1' = 'left' }}")
+        return
+    if get_origin(hint) is Sequence:
+        plain = isinstance(value, (list, tuple)) and all(
+            isinstance(x, (int, float)) and not isinstance(x, bool) for x in value
+        )
+        if not plain:
+            raise BadInput(f"{name} = {value!r}, but a list of numbers is needed, such as [1, 3, 5]")
         return
     fits = (
         (value is None and type(None) in kinds)

@@ -1,0 +1,215 @@
+"""Outcomes of the same patient at several visits, some of them missing: correlated normals, no matrix per patient.
+
+A patient's residuals u_j = (y_j - mean_j) / sd_j have correlation matrix R = L L'. Three ways to their density:
+
+*Regression on the past* (unstructured, Toeplitz): z = L^-1 u by forward substitution, visit by visit for all patients
+at once. A missing visit that is followed by an observed one has z as a parameter, a standard normal: then u is known
+there too, and no submatrix is ever needed. Visits after the last observed one need nothing.
+
+*Innovations* (first-order autoregression): u_j given the previous observed u is normal around rho^gap times it, with
+variance 1 - rho^(2 gap), the gap counted in visits or in days (spatial power). Linear in the visits, nothing latent.
+
+*Exchangeable* (compound symmetry): with n observed visits, (1 - rho) sum u^2 and (sum u)^2 are sufficient, as
+R^-1 = (I - rho / (1 + (n - 1) rho) 1 1') / (1 - rho).
+
+These are classes, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so
+stories import it when they build.
+"""
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.tensor.random.op import RandomVariable
+
+_LOG_2_PI = np.log(2 * np.pi)
+
+
+class _RegressionRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
+    name = "regression_on_the_past"
+    signature = "(j),(j),(j,j),(j),(j)->(j)"
+    dtype = "floatX"
+    _print_name = ("RegressionOnThePast", "\\operatorname{RegressionOnThePast}")
+
+    @classmethod
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, root: Any, seen: Any, hidden: Any, size: Any = None) -> Any:  # noqa: ARG003  (PyMC\'s signature)
+        return _draw(rng, mean, sd, root, size)
+
+
+class RegressionOnThePast(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+    """Visits of a patient, any correlation matrix.
+
+    Parameters are ``mean``, ``sd`` (visit), ``root`` (visit, visit: the Cholesky factor L of the correlation matrix),
+    ``seen`` (1 where observed) and ``hidden``: z where a visit was missed, which the model holds as a standard normal.
+    Draws are of every visit.
+    """
+
+    rv_type = _RegressionRV
+    rv_op = _RegressionRV()
+
+    @classmethod
+    def dist(cls, mean: Any, sd: Any, root: Any, seen: Any, hidden: Any, **kwargs: Any) -> Any:
+        """Return the random variable."""
+        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, root, seen, hidden)], **kwargs)
+
+    def support_point(rv: Any, size: Any, mean: Any, sd: Any, root: Any, seen: Any, hidden: Any) -> Any:  # noqa: ARG002  (PyMC's)
+        """Return the mean."""
+        return mean + 0 * seen
+
+    def logp(value: Any, mean: Any, sd: Any, root: Any, seen: Any, hidden: Any) -> Any:
+        """Return the density of a patient's observed visits, given z at the missed ones."""
+        u = (value - mean) / sd
+        total: Any = 0.0
+        past = pt.zeros_like(u)
+        for j in range(root.type.shape[-1]):  # known when the model is built, unlike the data's
+            z = pt.switch(seen[..., j] > 0, (u[..., j] - past[..., j]) / root[..., j, j], hidden[..., j])
+            past = past + z[..., None] * root[..., :, j]
+            scale = pt.log(sd[..., j]) + pt.log(root[..., j, j])
+            total = total - seen[..., j] * (z**2 / 2 + scale + _LOG_2_PI / 2)
+        return total
+
+
+class _SerialRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
+    name = "serial"
+    signature = "(j),(j),(),(j),(j),(j)->(j)"
+    dtype = "floatX"
+    _print_name = ("Serial", "\\operatorname{Serial}")
+
+    @classmethod
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, rho: Any, *rest: Any) -> Any:
+        _, _, day, size = rest  # seen, previous, day, and how many
+        away = np.abs(day[..., :, None] - day[..., None, :])
+        root = np.linalg.cholesky(np.asarray(rho)[..., None, None] ** away)
+        return _draw(rng, mean, sd, root, size)
+
+
+class Serial(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+    """Visits of a patient, correlated ``rho ** gap``.
+
+    Parameters are ``mean``, ``sd`` (visit), ``rho`` (between 0 and 1), ``seen`` (1 where observed), ``previous`` (place
+    of the previous observed visit, -1 where there is none) and ``day`` (visit: the time that gaps are counted in).
+    Draws are of every visit.
+    """
+
+    rv_type = _SerialRV
+    rv_op = _SerialRV()
+
+    @classmethod
+    def dist(cls, mean: Any, sd: Any, rho: Any, seen: Any, previous: Any, day: Any, **kwargs: Any) -> Any:
+        """Return the random variable."""
+        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, rho, seen, previous, day)], **kwargs)
+
+    def support_point(rv: Any, size: Any, mean: Any, sd: Any, rho: Any, seen: Any, previous: Any, day: Any) -> Any:  # noqa: ARG002  (PyMC's)
+        """Return the mean."""
+        return mean + 0 * seen
+
+    def logp(value: Any, mean: Any, sd: Any, rho: Any, seen: Any, previous: Any, day: Any) -> Any:
+        """Return the density of a patient's observed visits."""
+        u = (value - mean) / sd
+        is_later = (previous >= 0) * 1.0
+        place = pt.cast(pt.maximum(previous, 0), "int64")
+        gap = pt.switch(is_later > 0, day - pt.take_along_axis(day, place, axis=-1), 1.0)
+        link = is_later * pt.exp(pt.log(rho) * gap)
+        variance = -pt.expm1(2 * gap * pt.log(rho)) * is_later + (1 - is_later)
+        rest = u - link * pt.take_along_axis(u, place, axis=-1)
+        density = rest**2 / variance + pt.log(variance) + _LOG_2_PI
+        return -pt.sum(seen * (density / 2 + pt.log(sd)), axis=-1)
+
+
+class _ExchangeableRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
+    name = "exchangeable"
+    signature = "(j),(j),(),(j)->(j)"
+    dtype = "floatX"
+    _print_name = ("Exchangeable", "\\operatorname{Exchangeable}")
+
+    @classmethod
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, rho: Any, seen: Any, size: Any = None) -> Any:  # noqa: ARG003  (PyMC\'s signature)
+        visits = np.shape(mean)[-1]
+        own = np.eye(visits)
+        root = np.linalg.cholesky(own + np.asarray(rho)[..., None, None] * (1 - own))
+        return _draw(rng, mean, sd, root, size)
+
+
+class Exchangeable(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+    """Visits of a patient, all equally correlated.
+
+    Parameters are ``mean``, ``sd`` (visit), ``rho`` (between 0 and 1) and ``seen`` (1 where observed). Draws are of
+    every visit.
+    """
+
+    rv_type = _ExchangeableRV
+    rv_op = _ExchangeableRV()
+
+    @classmethod
+    def dist(cls, mean: Any, sd: Any, rho: Any, seen: Any, **kwargs: Any) -> Any:
+        """Return the random variable."""
+        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, rho, seen)], **kwargs)
+
+    def support_point(rv: Any, size: Any, mean: Any, sd: Any, rho: Any, seen: Any) -> Any:  # noqa: ARG002  (PyMC's)
+        """Return the mean."""
+        return mean + 0 * seen
+
+    def logp(value: Any, mean: Any, sd: Any, rho: Any, seen: Any) -> Any:
+        """Return the density of a patient's observed visits."""
+        u = seen * (value - mean) / sd
+        n = pt.sum(seen, axis=-1)
+        whole = 1 + (n - 1) * rho
+        spread = (pt.sum(u**2, axis=-1) - rho * pt.sum(u, axis=-1) ** 2 / whole) / (1 - rho)
+        # with no visit at all there is no determinant either
+        log_det = pt.switch(n > 0, (n - 1) * pt.log1p(-rho) + pt.log(whole), 0.0)
+        return -(spread + log_det + n * _LOG_2_PI) / 2 - pt.sum(seen * pt.log(sd), axis=-1)
+
+
+def _draw(rng: Any, mean: Any, sd: Any, root: Any, size: Any) -> Any:
+    """Every visit of every patient, with root of their correlation matrix."""
+    batch = np.broadcast_shapes(np.shape(mean)[:-1], np.shape(sd)[:-1], np.shape(root)[:-2])
+    noise = rng.standard_normal((*(batch if size is None else size), np.shape(mean)[-1]))
+    return mean + sd * np.squeeze(root @ noise[..., None], -1)
+
+
+def vine_root(partial: Any) -> Any:
+    """Return the Cholesky factor of the correlation matrix with given partial correlations.
+
+    Parameters
+    ----------
+    partial
+        Tensor of shape (visits, visits): below the diagonal, row j and column k, the correlation of visits j and k
+        given the visits before k; zero above, and one on the diagonal.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        L, shape (visits, visits): ``L[j, k] = partial[j, k] prod_{m < k} sqrt(1 - partial[j, m]^2)`` (Lewandowski,
+        Kurowicka and Joe 2009, doi:10.1016/j.jmva.2009.04.008, section 3).
+    """
+    columns, left = [], pt.ones(partial.shape[0])
+    for k in range(partial.type.shape[0]):
+        columns.append(partial[:, k] * left)
+        left = left * pt.sqrt(pt.maximum(1 - partial[:, k] ** 2, 0.0))
+    return pt.stack(columns, axis=1)
+
+
+def toeplitz_correlations(partial: Any) -> Any:
+    """Return the correlations by lag that have given partial autocorrelations, by the Durbin-Levinson recursion.
+
+    Parameters
+    ----------
+    partial
+        Tensor of shape (lags,), each between -1 and 1: any such numbers give a positive-definite matrix.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Correlations at lags 0, 1, ..., shape (lags + 1,) (Barndorff-Nielsen and Schou 1973,
+        doi:10.1016/0047-259X(73)90030-4).
+    """
+    found: list[Any] = [pt.constant(1.0)]
+    before: list[Any] = []  # coefficients of the regression on the k - 1 previous visits
+    variance: Any = pt.constant(1.0)
+    for k in range(partial.type.shape[0]):
+        reflection = partial[k]
+        found.append(reflection * variance + sum(b * found[k - m] for m, b in enumerate(before)))
+        before = [b - reflection * before[k - 1 - m] for m, b in enumerate(before)] + [reflection]
+        variance = variance * (1 - reflection**2)
+    return pt.stack(found)
