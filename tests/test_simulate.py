@@ -19,8 +19,12 @@ from bayesdep.data.simulate_kiraly2017 import ANALYTE_FAMILY, draw_kiraly2017
 from bayesdep.data.tables import Column, as_frame, read_columns, refuse_more_events_than_people
 
 NAMES = sorted(designs())
-PUBLISHED = {name: name for name in NAMES} | {"bcg_trials": "bcg_colditz1994", "kiraly2017": "kiraly2017_table2"}
-PATIENT_LEVEL = ["kiraly2017"]  # designs whose study published summaries only
+PUBLISHED = {name: name for name in NAMES} | {
+    "bcg_trials": "bcg_colditz1994",
+    "kiraly2017": "kiraly2017_table2",
+    "raison2013": "raison2013_responders",
+}
+PATIENT_LEVEL = ["kiraly2017", "raison2013"]  # designs whose study published summaries only
 
 
 @cache
@@ -112,6 +116,7 @@ def test_designs_have_one_sentence_each():
         "kiraly2017",
         "kiraly2017_fgf2_roc",
         "kiraly2017_table2",
+        "raison2013",
         "raison2013_responders",
     }
     assert all(len(text) > 20 and text.endswith(".") for text in designs().values())

@@ -318,7 +318,7 @@ class Trial:
             share = self.priors["partial_share"].rv("partial_share", dims="lag")
             by_lag = covariance.toeplitz_correlations(pt.specify_shape(2 * share - 1, (visits - 1,)))
             apart = np.abs(np.subtract.outer(np.arange(visits), np.arange(visits)))
-            root = pt.specify_shape(pt.linalg.cholesky(by_lag[apart]), (visits, visits))
+            root = covariance.cholesky(by_lag[apart], visits)
         model.add_coord("other_visit", data["visit"].values)
         pm.Deterministic("correlation_root", root, dims=("visit", "other_visit"))
         # a missed visit that an observed one follows

@@ -190,6 +190,31 @@ def vine_root(partial: Any) -> Any:
     return pt.stack(columns, axis=1)
 
 
+def cholesky(matrix: Any, size: int) -> Any:
+    """Return the Cholesky factor of a small matrix, written out column by column.
+
+    LAPACK's takes numba a quarter of a minute to compile; a few visits need no LAPACK.
+
+    Parameters
+    ----------
+    matrix
+        Positive-definite tensor of shape (size, size).
+    size
+        Its number of rows.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        L with ``L @ L.T == matrix``.
+    """
+    columns = []
+    for k in range(size):
+        below = (np.arange(size) >= k).astype(float)
+        columns.append(below * matrix[:, k] / pt.sqrt(matrix[k, k]))
+        matrix = matrix - columns[k][:, None] * columns[k][None, :]
+    return pt.stack(columns, axis=1)
+
+
 def toeplitz_correlations(partial: Any) -> Any:
     """Return the correlations by lag that have given partial autocorrelations, by the Durbin-Levinson recursion.
 
