@@ -243,6 +243,23 @@ def test_patients_score_as_dense_normals(covariance, heterogeneous):
             assert total == pytest.approx(scored[s].sum(), rel=1e-8)
 
 
+def test_correlations_are_those_of_the_root_in_the_density():
+    """Partial correlations to a matrix, visit by visit, by the recursion on unconditional ones."""
+    _, _, model = case("unstructured")
+    _, posterior = draws_of(model)
+    rows, columns = np.tril_indices(4, -1)
+    assert list(model.coords["pair"][:3]) == ["1 and 2", "1 and 4", "2 and 4"]
+    for s in range(3):
+        partial = np.eye(4)
+        partial[rows, columns] = 2 * posterior["partial_share"].values[0, s] - 1
+        found = np.eye(4)
+        found[rows, columns] = posterior["correlation_by_pair"].values[0, s]
+        found = found + np.tril(found, -1).T
+        for j, k in zip(rows, columns, strict=True):  # given the visits before k, from the precision of those and j, k
+            precision = np.linalg.inv(found[np.ix_([*range(k), k, j], [*range(k), k, j])])
+            assert -precision[-1, -2] / np.sqrt(precision[-1, -1] * precision[-2, -2]) == pytest.approx(partial[j, k])
+
+
 @pytest.mark.parametrize("covariance", ["unstructured", "toeplitz"])
 def test_only_missed_visits_that_are_followed_by_one_are_parameters(covariance):
     _, data, model = case(covariance)
@@ -275,7 +292,7 @@ def test_every_estimand_has_units_and_a_description(covariance):
         assert values.attrs["description"], name
         assert values.dims[:2] == ("chain", "draw"), name
     assert found["difference"].dims[2:] == ("comparison", "visit")
-    assert list(found["difference_at"]["level"].values) == ["1", "5"]
+    assert list(found["difference_at"]["moderator_value"].values) == ["1", "5"]
 
 
 def test_estimands_are_what_they_say():
@@ -296,11 +313,8 @@ def test_estimands_are_what_they_say():
         np.testing.assert_array_equal(found["beyond_margin"].values[0, s, 0], own.mean(axis=0) <= -3)
         x = (np.log(5.0) - log_crp.mean()) / log_crp.std()
         at_five = d["arm_effect"][0] + x * first + x**2 * second
-        np.testing.assert_allclose(found["difference_at"].sel(level="5").values[0, s, 0], at_five)
-        matrix = d["correlation_root"] @ d["correlation_root"].T
-        np.testing.assert_allclose(
-            found["correlation"].sel(visits=["1 and 2", "4 and 8"]).values[0, s], [matrix[0, 1], matrix[2, 3]]
-        )
+        np.testing.assert_allclose(found["difference_at"].sel(moderator_value="5").values[0, s, 0], at_five)
+        np.testing.assert_array_equal(found["correlation"].values[0, s], d["correlation_by_pair"])
         along = found["difference_along"].values[0, s, 0]
         assert along[0] == pytest.approx(
             np.polyval([*d["arm_by_moderator"][0, ::-1, -1], d["arm_effect"][0, -1]], m.min()), rel=1e-9

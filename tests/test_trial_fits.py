@@ -71,8 +71,8 @@ def test_a_known_truth_is_recovered_where_the_arms_change_places():
         "sd": (truth["sd"], found["residual_sd"].isel(visit=0)),
         "rho": (truth["rho"], found["correlation"] ** 7),  # the model counts in days
     }
-    for k, level in enumerate(story.at):
-        compared[f"at {level:g} mg/L"] = (curve[k], found["difference_at"].isel(level=k, visit=-1))
+    for k, crp in enumerate(story.at):
+        compared[f"at {crp:g} mg/L"] = (curve[k], found["difference_at"].isel(moderator_value=k, visit=-1))
     for name, (value, draws) in compared.items():
         lower, upper = np.quantile(draws.values, [0.001, 0.999])
         assert lower < value < upper, (name, lower, value, upper)

@@ -14,6 +14,7 @@ from bayesdep.models.parts import trial_estimands
 from bayesdep.models.parts.moderator import Form, read_moderator
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
+from bayesdep.models.parts.trial_estimands import apart, pairs_of
 from bayesdep.models.parts.visits import read_visits
 from bayesdep.models.story import Check, Forest
 
@@ -237,7 +238,7 @@ class Trial:
         Returns
         -------
         pymc.Model
-            With ``correlation_root`` where R is unstructured or Toeplitz, else ``rho``; the observed
+            With ``correlation_by_pair`` (unstructured), ``correlation_by_lag`` (Toeplitz) or ``rho``, and the observed
             ``outcome_by_visit`` (subject, visit).
         """
         import pymc as pm
@@ -306,21 +307,17 @@ class Trial:
             return
         if self.covariance == "unstructured":
             rows, columns = np.tril_indices(visits, -1)
-            pairs = [
-                f"{data['visit'].values[j]} given {data['visit'].values[k]}" for j, k in zip(rows, columns, strict=True)
-            ]
-            model.add_coord("pair", pairs)
+            model.add_coord("pair", pairs_of(data))
             shape = self.lkj + (visits - 2 - columns) / 2
             share = pm.Beta("partial_share", shape, shape, dims="pair")
             root = covariance.vine_root(pt.set_subtensor(pt.eye(visits)[rows, columns], 2 * share - 1))
+            pm.Deterministic("correlation_by_pair", (root[rows] * root[columns]).sum(axis=1), dims="pair")
         else:
             model.add_coord("lag", [str(k) for k in range(1, visits)])
             share = self.priors["partial_share"].rv("partial_share", dims="lag")
             by_lag = covariance.toeplitz_correlations(pt.specify_shape(2 * share - 1, (visits - 1,)))
-            apart = np.abs(np.subtract.outer(np.arange(visits), np.arange(visits)))
-            root = covariance.cholesky(by_lag[apart], visits)
-        model.add_coord("other_visit", data["visit"].values)
-        pm.Deterministic("correlation_root", root, dims=("visit", "other_visit"))
+            pm.Deterministic("correlation_by_lag", by_lag[1:], dims="lag")
+            root = covariance.cholesky(by_lag[apart(visits)], visits)
         # a missed visit that an observed one follows
         hidden = ~observed & (np.maximum.accumulate(observed[:, ::-1], axis=1)[:, ::-1])
         z: Any = pt.zeros(observed.shape)
@@ -347,7 +344,8 @@ class Trial:
         xarray.Dataset
             ``difference`` (comparison, visit), ``mean_difference`` (comparison), ``standardised_difference``,
             ``beyond_margin``, ``residual_sd`` and ``correlation``; with a moderator also ``difference_at`` (comparison,
-            level, visit), ``difference_along`` (comparison, grid; at the last visit), ``crossover`` and ``crosses``.
+            moderator_value, visit), ``difference_along`` (comparison, grid; at the last visit), ``crossover`` and
+            ``crosses``.
         """
         return trial_estimands.estimands(self, posterior, data)
 

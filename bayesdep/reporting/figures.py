@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting import panel_plots, plots
+from bayesdep.reporting import panel_plots, plots, trial_plots
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,25 @@ FIGURES: dict[str, Entry] = {
         panel_plots.plot_roc,
         "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
         panel_plots.has_roc,
+    ),
+    "trajectories": Entry(
+        trial_plots.plot_trajectories,
+        "Mean outcome by visit and arm: posterior means with 95% bands (lines), had all patients been in that arm and "
+        "missed no visit; means of those observed (points), as they are, with their number below.",
+        trial_plots.is_trial,
+    ),
+    "difference_along": Entry(
+        trial_plots.plot_difference_along,
+        "Difference between arms at the last visit along the moderator: median, 50% and 95% bands, and a tick for each "
+        "patient. Below, the posterior of the value above which the arm does better than the reference, as far as it "
+        "lies inside the observed range: the bars sum to the probability that it does.",
+        trial_plots.has_moderator,
+    ),
+    "covariance": Entry(
+        trial_plots.plot_covariance,
+        "Posterior mean correlations of the residuals of two visits, and the residual standard deviation at each visit "
+        "with 95% intervals.",
+        trial_plots.is_trial,
     ),
     "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
     "checks": Entry(

@@ -115,34 +115,27 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
         ),
         "residual_sd": estimand(sd.transpose("chain", "draw", "visit"), "residual sd", story.units, null=np.nan),
     }
-    by_pair = _pairs(story, posterior, data)
-    if by_pair is not None:
-        found["correlation"] = estimand(by_pair, "correlation between two visits", "correlation")
-    else:
-        unit = "a day" if story.covariance == "spatial-power" else "a visit"
-        apart = {"ar1": f" {unit} apart", "spatial-power": f" {unit} apart"}.get(story.covariance, "")
-        found["correlation"] = estimand(posterior["rho"], f"correlation of two visits{apart}", "correlation")
+    name, where = {
+        "unstructured": ("correlation_by_pair", ""),
+        "toeplitz": ("correlation_by_lag", " as many visits apart"),
+        "ar1": ("rho", " a visit apart"),
+        "spatial-power": ("rho", " a day apart"),
+    }.get(story.covariance, ("rho", ""))
+    found["correlation"] = estimand(posterior[name], f"correlation of two visits{where}", "correlation")
     if story.moderator is not None:
         found |= _along_moderator(story, posterior, data, sign, against)
     return xr.Dataset(found)
 
 
-def _pairs(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
-    """Correlations of every two visits, where they have parameters of their own."""
-    if "correlation_root" not in posterior:
-        return None
-    root = posterior["correlation_root"].values
-    whole = root @ np.swapaxes(root, -1, -2)
+def pairs_of(data: xr.Dataset) -> list[str]:
+    """Return the names of every two visits, in the order of a matrix's lower triangle."""
     names = data["visit"].values
-    if story.covariance == "toeplitz":
-        labels = [f"{k} apart" for k in range(1, len(names))]
-        values = whole[..., 1:, 0]
-    else:
-        rows, columns = np.tril_indices(len(names), -1)
-        labels = [f"{names[k]} and {names[j]}" for j, k in zip(rows, columns, strict=True)]
-        values = whole[..., rows, columns]
-    sample = {d: posterior[d] for d in ("chain", "draw")}
-    return xr.DataArray(values, {**sample, "visits": labels}, ("chain", "draw", "visits"))
+    return [f"{names[k]} and {names[j]}" for j, k in zip(*np.tril_indices(len(names), -1), strict=True)]
+
+
+def apart(visits: int) -> np.ndarray:
+    """Return how many visits lie between every two, shape (visits, visits)."""
+    return np.asarray(np.abs(np.subtract.outer(np.arange(visits), np.arange(visits))))
 
 
 def _along_moderator(
@@ -159,7 +152,8 @@ def _along_moderator(
     found = {}
     if story.at:
         labels = [f"{x:g}" for x in story.at]
-        values = at(np.array(story.at), "level", labels).transpose("chain", "draw", "comparison", "level", "visit")
+        order = ("chain", "draw", "comparison", "moderator_value", "visit")
+        values = at(np.array(story.at), "moderator_value", labels).transpose(*order)
         found["difference_at"] = estimand(values, f"difference at a value of the moderator, {against}", story.units)
     last = {"visit": -1}
     along = at(data["grid_value"].values, "grid", list(data["grid"].values)).isel(last, drop=True)
@@ -242,14 +236,21 @@ def correlations(story: "Trial", posterior: xr.Dataset, days: np.ndarray) -> np.
     numpy.ndarray
         Shape (samples, visits, visits).
     """
-    if story.covariance in ("unstructured", "toeplitz"):
-        root = posterior["correlation_root"].transpose("sample", ...).values
-        return np.asarray(root @ np.swapaxes(root, -1, -2))
+    visits = len(days)
+    if story.covariance == "unstructured":
+        by_pair = posterior["correlation_by_pair"].transpose("sample", "pair").values
+        found = np.tile(np.eye(visits), (len(by_pair), 1, 1))
+        rows, columns = np.tril_indices(visits, -1)
+        found[:, rows, columns] = found[:, columns, rows] = by_pair
+        return found
+    if story.covariance == "toeplitz":
+        by_lag = posterior["correlation_by_lag"].transpose("sample", "lag").values
+        return np.hstack([np.ones((len(by_lag), 1)), by_lag])[:, apart(visits)]
     rho = posterior["rho"].values[:, None, None]
     if story.covariance == "compound-symmetry":
-        own = np.eye(len(days))
+        own = np.eye(visits)
         return np.asarray(own + rho * (1 - own))
-    when = np.arange(len(days)) if story.covariance == "ar1" else days
+    when = np.arange(visits) if story.covariance == "ar1" else days
     return np.asarray(rho ** np.abs(np.subtract.outer(when, when)))
 
 
