@@ -24,6 +24,8 @@ _PUBLIC = {
     "fit": "bayesdep.inference.sample",
     "check": "bayesdep.criticism.checks",
     "compare": "bayesdep.criticism.compare",
+    "dropout": "bayesdep.criticism.dropout",
+    "tipping_point": "bayesdep.criticism.dropout",
     "sensitivity": "bayesdep.criticism.sensitivity",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
@@ -31,6 +33,7 @@ _PUBLIC = {
     "export": "bayesdep.reporting.export",
     "plot_forest": "bayesdep.reporting.plots",
     "plot_prior_posterior": "bayesdep.reporting.plots",
+    "plot_dropout": "bayesdep.reporting.dropout_plots",
     "plot_checks": "bayesdep.reporting.plots",
     "plot_ranks": "bayesdep.reporting.plots",
     "report": "bayesdep.reporting.report",
@@ -41,6 +44,8 @@ _PUBLIC = {
 if TYPE_CHECKING:
     from bayesdep.criticism.checks import check as check
     from bayesdep.criticism.compare import compare as compare
+    from bayesdep.criticism.dropout import dropout as dropout
+    from bayesdep.criticism.dropout import tipping_point as tipping_point
     from bayesdep.criticism.sensitivity import sensitivity as sensitivity
     from bayesdep.data.detection import add_limits as add_limits
     from bayesdep.data.detection import detection_table as detection_table
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     from bayesdep.models.trial import Trial as Trial
     from bayesdep.plan import read_plan as read_plan
     from bayesdep.plan import run_plan as run_plan
+    from bayesdep.reporting.dropout_plots import plot_dropout as plot_dropout
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
     from bayesdep.reporting.evidence import evidence as evidence

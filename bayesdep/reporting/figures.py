@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting import panel_plots, plots, trial_plots
+from bayesdep.reporting import dropout_plots, panel_plots, plots, trial_plots
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,12 @@ FIGURES: dict[str, Entry] = {
         "Posterior mean correlations of the residuals of two visits, and the residual standard deviation at each visit "
         "with 95% intervals.",
         trial_plots.is_trial,
+    ),
+    "dropout": Entry(
+        dropout_plots.plot_dropout,
+        "The difference at the last visit under other assumptions about those who dropped out, with 95% intervals; and "
+        "against the points added to what they would have had.",
+        dropout_plots.has_dropout,
     ),
     "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
     "checks": Entry(
