@@ -295,7 +295,9 @@ def plot_checks(fit: Fit) -> Figure:
             tops, _, _ = axes.hist(
                 result.replicated, bins=bins, density=True, color=BLUE, alpha=0.55, label="replicated"
             )
-            axes.hist(result.prior, bins=bins, density=True, histtype="step", color=GREY, lw=1.2, label="prior")
+            # the share of the prior in each bin: most of a wide one may lie outside, and is then not drawn as if inside
+            weights = np.full(len(result.prior), 1 / (len(result.prior) * (bins[1] - bins[0])))
+            axes.hist(result.prior, bins=bins, weights=weights, histtype="step", color=GREY, lw=1.2, label="prior")
             axes.axvline(result.observed, color=INK, lw=1.6, label="data")
             axes.set_ylim(0, 1.3 * np.max(tops))  # a prior that piles up elsewhere may run off
             axes.set_title(f"{result.name}  (p = {result.p:.2f})")
