@@ -483,7 +483,8 @@ def test_failed_gate_exits_with_1_goes_beside_and_leaves_the_good_run_untouched(
 
 @pytest.mark.sampling
 def test_compare_ranks_the_plans_of_one_study_and_writes_table_and_plot(command, tmp_path):
-    code, out, err = command("compare", MODELS / "raison2013")
+    plans = [MODELS / "raison2013" / f"{name}.toml" for name in ("responders", "responders_unpooled")]
+    code, out, err = command("compare", *plans)
     assert code == 0, err
     directory = tmp_path / "results" / "raison2013" / "comparison"
     assert set(files(tmp_path)) == {

@@ -41,7 +41,7 @@ def small_panel_with_times():
         analyte="analyte", subject="subject", group="group", reference="a", time="time", group_by_time=True, lod="lod",
         uloq="uloq", beyond_limit="censor",
     )  # fmt: skip
-    return story, story.prepare(table), 100
+    return story, story.prepare(table), 40  # each number of latent effects is a compilation
 
 
 def censor(data, logs):

@@ -107,7 +107,7 @@ def crossover(
 
     Examples
     --------
-    >>> crossover(np.array([-1.0, 2.0]), np.array([1.0, 1.0]), np.zeros(2), -2.0, 2.0)
+    >>> crossover(np.array([-1.0, 3.0]), np.array([1.0, 1.0]), np.zeros(2), -2.0, 2.0)
     (array([ 1., -2.]), array([ True, False]))
     """
     # the root at which the parabola rises, written so that it does not cancel when the square is small
