@@ -4,7 +4,8 @@
 for candidate in python3 python3.13 python3.12 python3.14; do
   path=$(command -v "$candidate" 2>/dev/null) || continue
   if "$path" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then
-    echo "$path"
+    # the one behind an activated environment, which may be the one about to be replaced
+    "$path" -c 'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)'
     exit 0
   fi
 done
