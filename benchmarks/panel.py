@@ -54,7 +54,7 @@ def naive(sampler: str) -> dict[str, float]:
     with pm.Model(coords={d: data[d].values for d in ("analyte", "subject", "plate")}):
         level = pm.Normal("level", pm.Normal("m", 0, 2.5), pm.HalfNormal("t", 2.5), dims="analyte")
         effect = pm.Normal("effect", pm.Normal("b", 0, 0.5), pm.HalfNormal("s", 0.5), dims="analyte")
-        plate = pm.ZeroSumNormal("plate", pm.HalfNormal("plate_sd", 0.25), dims=("analyte", "plate"))
+        plate = pm.ZeroSumNormal("plate_effect", pm.HalfNormal("plate_sd", 0.25), dims=("analyte", "plate"))
         person = pm.Normal("person", 0, pm.HalfNormal("person_sd", 0.5), dims="subject")
         log_sd = pm.Normal("log_sd", pm.Normal("r", np.log(0.8), 0.6), pm.HalfNormal("q", 0.5), dims="analyte")
         mean = level[a] + effect[a] * x + plate[a, p] + person[i]
