@@ -29,8 +29,8 @@ def processes(at_most: int, *, importing: Sequence[str] = ()) -> Iterator[Callab
     ------
     callable
         ``map(function, jobs)``: the results in the jobs' order. What a job raises is raised there. When the block
-        ends, for whatever reason, processes still at work are told to stop, clean up, and are waited for. With one
-        process everything happens in this one.
+        ends the processes are waited for; when it is left by an exception, those at work are told to stop and clean
+        up first. With one process everything happens in this one.
     """
     workers = min(WORKERS, at_most, os.cpu_count() or 1)
     if workers <= 1:
@@ -39,9 +39,13 @@ def processes(at_most: int, *, importing: Sequence[str] = ()) -> Iterator[Callab
     pool = multiprocessing.get_context("spawn").Pool(workers, initializer=_start, initargs=(tuple(importing),))
     try:
         yield pool.imap
-    finally:
+    except BaseException:
         pool.terminate()
         pool.join()
+        raise
+    # nothing is left to stop: terminating idle workers has been seen to wait for ever for a queue's lock
+    pool.close()
+    pool.join()
 
 
 def _start(modules: Sequence[str]) -> None:
