@@ -110,7 +110,7 @@ def by_hand() -> dict[str, float]:
     x = data["group_code"].values[:, 0]
 
     @numba.njit(fastmath=True)
-    def loop(level, effect, plate, person, log_sd, out):  # type: ignore[no-untyped-def]
+    def loop(level, effect, plate, person, log_sd, out):  # type: ignore[no-untyped-def]  # numba infers its types
         out[:] = 0.0
         total = 0.0
         inverse = np.exp(-log_sd)

@@ -24,7 +24,7 @@ LN10 = np.log(10)
 def shared_table(name):
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(f"{path} is not there")  # real patients are not part of the repository
     return pd.read_csv(path)
 
 

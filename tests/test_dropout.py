@@ -434,7 +434,7 @@ def test_a_fit_of_anything_but_a_trial_is_refused(function):
 def antidepressant():
     path = SHARED / "antidepressant" / "antidepressant.csv"
     if not path.exists():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(f"{path} is not there")  # real patients are not part of the repository
     wide = bd.Prior("Normal", mu=0, sigma=100)
     flat = dict.fromkeys(("visit_mean", "baseline_slope", "arm_effect"), wide)
     model = bd.Trial(

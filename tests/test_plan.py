@@ -81,7 +81,7 @@ def test_every_plan_says_what_it_asks_and_names_its_data(plan):
 
 def test_every_plan_s_data_and_published_rows_are_good(plan):
     if plan.needs_data:
-        pytest.skip("its data are a file that the user has")
+        pytest.skip("its data are a file that the user has")  # fitted in the tests of its story
     data = prepare(plan)
     assert data.attrs["source"] == plan.data.source
     assert data.attrs["synthetic"] == plan.data.source.startswith("simulate:")

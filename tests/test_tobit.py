@@ -40,7 +40,7 @@ def minus_log_likelihood(parameters, lower, upper, design):
     beta, sd = parameters[:-1], np.exp(parameters[-1])
     law = stats.norm(design @ beta, sd)
     seen = lower == upper
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # a mass that rounds to zero
         mass = np.log(law.cdf(upper) - law.cdf(lower))
     mass = np.where(np.isinf(lower), law.logcdf(upper), np.where(np.isinf(upper), law.logsf(lower), mass))
     return -np.where(seen, law.logpdf(upper), mass).sum()

@@ -30,7 +30,7 @@ FLAT["residual_sd"] = bd.Prior("HalfNormal", sigma=100)
 def test_real_patients_beside_restricted_maximum_likelihood(covariance):
     path = SHARED / "antidepressant" / "antidepressant.csv"
     if not path.exists():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(f"{path} is not there")  # real patients are not part of the repository
     table = pd.read_csv(path, dtype={"subject": str})
     flat_rho = {"rho": bd.Prior("Uniform", lower=0, upper=1)} if covariance == "ar1" else {}
     story = Trial(

@@ -144,7 +144,7 @@ def read_detection(
     number = kind == "detected"  # a number beyond a limit that only other rows state was measured with another one
     lowest[number & less(low, lowest)] = np.nan
     highest[number & less(highest, low)] = np.nan
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # an open lower end is zero, and its log minus infinity
         return Detection(kind, *map(np.log, (low, high, lowest, highest)))
 
 

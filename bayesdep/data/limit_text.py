@@ -424,7 +424,7 @@ def refuse_two_limits(limits: np.ndarray, column: str, what: str, by: list[Any])
 
 def same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Say where two limits are one, written with more or fewer digits; nowhere where one is NaN."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # infinity less infinity is no number, and so not the same
         return np.abs(a - b) <= _SAME * np.abs(b)
 
 

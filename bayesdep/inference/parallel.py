@@ -39,7 +39,7 @@ def processes(at_most: int, *, importing: Sequence[str] = ()) -> Iterator[Callab
     pool = multiprocessing.get_context("spawn").Pool(workers, initializer=_start, initargs=(tuple(importing),))
     try:
         yield pool.imap
-    except BaseException:
+    except BaseException:  # an interrupt, too, must stop the workers; it is raised again
         pool.terminate()
         pool.join()
         raise

@@ -316,5 +316,5 @@ def _kinds(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Whether each value is detected, below, above or between limits (0 to 3), and half the width between them."""
     lower, upper = data["log_lower"].values[:, 0], data["log_upper"].values[:, 0]
     kind = np.select([lower == upper, np.isinf(lower), np.isinf(upper)], [0.0, 1.0, 2.0], 3.0)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # the width of an open interval is not used
         return kind, np.where(kind == 3, (upper - lower) / 2, 1.0)

@@ -185,7 +185,7 @@ class Meta:
             return data["effect"].values, data["se"].values
         (e0, e1), (n0, n1) = data["events"].values.T, data["n"].values.T
         empty = (e0 == 0) | (e1 == 0) | (e0 == n0) | (e1 == n1)  # no finite estimate without the model
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # empty cells become NaN below
             effect, se = effects.log_odds_ratio(e1, n1, e0, n0)
         return np.where(empty, np.nan, effect), np.where(empty, np.nan, se)
 

@@ -168,7 +168,7 @@ def _used(frame: pd.DataFrame, parsed: formulaic.Formula, place: str) -> pd.Data
 
 def _evaluate(used: pd.DataFrame, parsed: formulaic.Formula, place: str) -> tuple[tuple[str, ...], np.ndarray]:
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # as numpy warns too
             warnings.simplefilter("ignore")  # the logarithm of zero, say: refused by its name and row
             matrix = parsed.get_model_matrix(used, context={}, na_action="ignore")
             raw = np.asarray(matrix, dtype=float)[:, 1:]

@@ -252,7 +252,7 @@ class BetaMarginal:
         log_beta = special.betaln(self.a, self.b)
 
         def log_of(x: np.ndarray, log_p: np.ndarray, a: float) -> np.ndarray:
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore"):  # log(0) is in the branch that is not taken
                 return np.where(x < np.exp(-_FAR), (log_p + np.log(a) + log_beta) / a, np.log(x))
 
         return log_of(stats.beta.ppf(_TAIL, self.a, self.b), np.log(_TAIL), self.a) - log_of(
@@ -311,7 +311,7 @@ class BetaCombination:
         t = np.asarray(x, float)[..., None]
         own = self.v.logit_edges
         nodes, w = _LEGENDRE
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what leaves the support is clipped
             steps = np.clip(self.v_at(t, self.u.logit_edges), own[0], own[-1])
             edges = np.sort(np.concatenate([np.broadcast_to(own, (*t.shape[:-1], own.size)), steps], axis=-1), axis=-1)
             half = np.diff(edges)[..., None] / 2

@@ -114,7 +114,7 @@ def crossover(
     disc = np.maximum(slope**2 - 4 * square * constant, 0.0)
     real = slope**2 - 4 * square * constant > 0
     root = np.sqrt(disc)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # a line has no second root, a constant none: not finite, so not inside
         place = np.where(slope >= 0, -2 * constant / (slope + root), (root - slope) / (2 * square))
     inside = real & np.isfinite(place) & (place > low) & (place < high)
     # better throughout: at both ends, and at the parabola's lowest point where that lies between them

@@ -77,7 +77,7 @@ class NormalNormal:
                 return scale * np.exp(u)
 
             def to_u(x: np.ndarray) -> np.ndarray:
-                with np.errstate(divide="ignore"):
+                with np.errstate(divide="ignore"):  # zero is where the range begins, at minus infinity
                     return np.log(x / scale)
 
             def log_jacobian(u: np.ndarray) -> np.ndarray:

@@ -147,7 +147,7 @@ def is_detected(data: xr.Dataset) -> np.ndarray:
 def recorded(data: xr.Dataset) -> np.ndarray:
     """Return log values, limits for what lies beyond one, middles for what lies between two: (subject, analyte)."""
     lower, upper = data["log_lower"].values, data["log_upper"].values
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # the middle of an open interval is not used
         return np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
 
 

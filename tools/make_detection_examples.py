@@ -1,6 +1,6 @@
 """Write the same synthetic cytokine measurements in five forms of reporting non-detects (seed 20260).
 
-Run `python tests/data/make_detection_examples.py` to write the files beside this one. Both ends of every interval
+Run `python tools/make_detection_examples.py` to write the files in tests/data. Both ends of every interval
 are the same numbers in every form. How each is to be read is in tests/test_detection.py.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 SEED = 20260
-ORIGIN = f"synthetic: tests/data/make_detection_examples.py, seed {SEED}"
+ORIGIN = f"synthetic: tools/make_detection_examples.py, seed {SEED}"
 UNIT = "pg/mL"
 # Per analyte: limit of detection on plates P1 and P2, upper limit on each, roughly the share below the limit.
 ASSAYS = {
@@ -124,4 +124,4 @@ def write_csv(path, rows):
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "tests" / "data")
