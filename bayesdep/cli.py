@@ -125,25 +125,44 @@ def compare(
     out: _Out = None,
     quick: _Quick = False,
 ) -> int:
-    """Rank the plans of one study by leave-one-out."""
-    from bayesdep.plan import find_plans, fit_plan, prepare
+    """Rank the plans of one study by leave-one-out; those of a folder, family by family."""
+    from bayesdep.plan import find_plans, prepare
 
-    paths = find_plans(plans[0]) if len(plans) == 1 and plans[0].is_dir() else plans
-    read = _read_all(paths)
+    is_folder = len(plans) == 1 and plans[0].is_dir()
+    read = _read_all(find_plans(plans[0]) if is_folder else plans)
     if len(read) < 2:
         raise BadInput("a comparison needs two plans or more; give another")
     directory = out or Path("results") / read[0].study.name / "comparison"
-    from bayesdep.reporting.comparison import write_comparison
     from bayesdep.reporting.run_directory import refuse_unwritable
 
     refuse_unwritable(directory)
-    given = _share(read, data)
-    for plan, table in zip(read, given, strict=True):
+    given = list(zip(read, _share(read, data), strict=True))
+    groups = [given]
+    if is_folder:  # a folder holds all of a study, also what was never meant to be set side by side
+        families = {plan.story.family for plan in read}
+        groups = [[pair for pair in given if pair[0].story.family == family] for family in sorted(families)]
+        if alone := [group[0][0].name for group in groups if len(group) == 1]:
+            _say(f"left out, because no other plan is of its family: {', '.join(alone)}")
+        groups = [group for group in groups if len(group) > 1]
+        if not groups:
+            raise BadInput(f"no two plans in '{plans[0]}' are of one family; name the plans to compare")
+    for plan, table in given:
         prepare(plan, table)
+    several = len(groups) > 1
+    codes = [
+        _rank(group, directory / group[0][0].story.family if several else directory, quick=quick) for group in groups
+    ]
+    return max(codes)
+
+
+def _rank(given: list[tuple["Plan", Any]], directory: Path, *, quick: bool) -> int:
+    """Fit plans to their tables, rank them, and write the ranking."""
     from bayesdep.criticism.compare import compare as rank
+    from bayesdep.plan import fit_plan
+    from bayesdep.reporting.comparison import write_comparison
 
     fits = {}
-    for plan, table in zip(read, given, strict=True):
+    for plan, table in given:
         _say(f"{plan.study.name}/{plan.name}: fitting")
         fits[plan.name] = fit_plan(plan, data=table, **(plan.quick if quick else {}))
     for name, fit in fits.items():
@@ -156,7 +175,7 @@ def compare(
     except BadInput as refusal:  # the plans are good; what was asked of them is not
         _complain(str(refusal))
         return FAILED
-    write_comparison(result, {plan.name: plan.sha256 for plan in read}, directory)
+    write_comparison(result, {plan.name: plan.sha256 for plan, _ in given}, directory)
     from bayesdep.reporting.console import print_comparison
 
     print_comparison(result)

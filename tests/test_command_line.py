@@ -501,6 +501,31 @@ def test_compare_ranks_the_plans_of_one_study_and_writes_table_and_plot(command,
 
 
 @pytest.mark.sampling
+def test_compare_ranks_a_folder_family_by_family_and_says_what_has_no_rival(command, tmp_path):
+    (tmp_path / "study").mkdir()
+    for name in ("responders", "responders_unpooled", "crp_none", "crp_log_linear"):
+        (tmp_path / "study" / f"{name}.toml").write_text((MODELS / "raison2013" / f"{name}.toml").read_text())
+    (tmp_path / "study" / "alone.toml").write_text((MODELS / "benchmarks" / "bcg.toml").read_text())
+    code, _, err = command("compare", "study", "--quick")
+    assert code == 0, err
+    assert "left out, because no other plan is of its family: alone" in err
+    results = tmp_path / "results"
+    (comparison,) = results.glob("*/comparison")
+    assert sorted(path.name for path in comparison.iterdir()) == ["counts", "trial"]
+    assert set(pd.read_csv(comparison / "trial" / "loo.csv")["model"]) == {"crp_none", "crp_log_linear"}
+
+
+def test_compare_refuses_a_folder_without_rivals(command, tmp_path):
+    (tmp_path / "study").mkdir()
+    for folder, name in (("benchmarks", "bcg"), ("raison2013", "responders")):
+        (tmp_path / "study" / f"{name}.toml").write_text((MODELS / folder / f"{name}.toml").read_text())
+    code, out, err = command("compare", "study")
+    assert code == 2
+    assert out == ""
+    assert "no two plans in 'study' are of one family; name the plans to compare" in err
+
+
+@pytest.mark.sampling
 def test_compare_refuses_plans_of_different_outcomes_with_exit_code_1_and_one_sentence(command, tmp_path):
     plans = [MODELS / "kiraly2017" / f"{name}.toml" for name in ("fgf2_screen", "table2_moments")]
     code, out, err = command("compare", *plans)

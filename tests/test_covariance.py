@@ -5,7 +5,7 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from scipy import integrate, stats
+from scipy import stats
 
 from bayesdep.inference.evaluate import _UNCOMPILED
 from bayesdep.models.parts import covariance
@@ -69,32 +69,24 @@ def test_exchangeable_visits_are_a_dense_normal_whatever_the_gaps(seed, rho):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_regression_on_the_past_needs_no_matrix_where_only_the_end_is_missing(seed):
+@pytest.mark.parametrize("gaps", [True, False])
+def test_regression_on_the_past_is_a_dense_normal_whatever_the_gaps(seed, gaps):
+    """With gaps, roots are those of matrices with the identity's rows for missed visits; a missed end needs none."""
     trial = random_trial(seed)
-    last = np.random.default_rng(seed).integers(0, VISITS + 1, len(trial["seen"]))
-    trial["seen"] = np.arange(VISITS) < last[:, None]
-    root = np.linalg.cholesky(stats.random_correlation.rvs(np.array([0.2, 0.4, 0.9, 1.5, 2.0]), random_state=seed))
-    rv = covariance.RegressionOnThePast.dist(
-        trial["mean"], trial["sd"], root, trial["seen"].astype(float), np.zeros(trial["seen"].shape)
-    )
-    np.testing.assert_allclose(evaluated(rv, trial["y"]), dense(trial, root @ root.T), rtol=1e-8, atol=1e-8)
-
-
-@pytest.mark.parametrize("gap", [0, 1, 2])
-def test_with_a_gap_the_hidden_visit_integrates_out(gap):
-    """The density given z, averaged over z ~ N(0, 1) by quadrature, is the dense one without that visit."""
-    trial = random_trial(3, patients=3, visits=4)
-    trial |= {name: trial[name][:1] for name in ("y", "mean", "days")}
-    trial["seen"] = np.arange(4)[None, :] != gap
-    root = np.linalg.cholesky(stats.random_correlation.rvs(np.array([0.3, 0.7, 1.2, 1.8]), random_state=1))
-    hidden = pt.dscalar()
-    z = pt.set_subtensor(pt.zeros((1, 4))[0, gap], hidden)
-    rv = covariance.RegressionOnThePast.dist(trial["mean"], trial["sd"], root, trial["seen"].astype(float), z)
-    f = pytensor.function([hidden], pm.logp(rv, pt.as_tensor(trial["y"])), mode=_UNCOMPILED)
-    at = np.linspace(-12, 12, 2001)
-    values = np.array([float(f(x)[0]) for x in at])
-    total = np.log(integrate.simpson(np.exp(values + stats.norm.logpdf(at)), x=at))
-    assert total == pytest.approx(dense(trial, root @ root.T)[0], abs=1e-8)
+    matrix = stats.random_correlation.rvs(np.array([0.2, 0.4, 0.9, 1.5, 2.0]), random_state=seed)
+    whole = np.linalg.cholesky(matrix)
+    if gaps:
+        kept = trial["seen"].astype(float)
+        each = matrix * kept[:, :, None] * kept[:, None, :] + np.eye(VISITS) * (1 - kept)[:, :, None]
+        given = pt.specify_shape(pt.as_tensor(each), (None, VISITS, VISITS))
+        root = covariance.cholesky(given, VISITS)
+    else:
+        last = np.random.default_rng(seed).integers(0, VISITS + 1, len(trial["seen"]))
+        trial["seen"] = np.arange(VISITS) < last[:, None]
+        root = whole
+    seen = trial["seen"].astype(float)
+    rv = covariance.RegressionOnThePast.dist(trial["mean"], trial["sd"], whole, root, seen)
+    np.testing.assert_allclose(evaluated(rv, trial["y"]), dense(trial, matrix), rtol=1e-8, atol=1e-8)
 
 
 def test_partial_correlations_make_a_correlation_matrix_with_an_lkj_density():
@@ -143,7 +135,7 @@ def test_draws_of_every_visit_have_the_mean_and_the_covariance():
             0.6 ** np.abs(day[:, None] - day),
         ),
         (covariance.Exchangeable.dist(many, sd, 0.6, seen), 0.4 * np.eye(3) + 0.6),
-        (covariance.RegressionOnThePast.dist(many, sd, np.linalg.cholesky(matrix), seen, np.zeros(3)), matrix),
+        (covariance.RegressionOnThePast.dist(many, sd, *[np.linalg.cholesky(matrix)] * 2, seen), matrix),
     ]
     for rv, correlation in cases:
         draws = pytensor.function([], rv, mode=_UNCOMPILED)()

@@ -11,8 +11,8 @@ import xarray as xr
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.criticism import dropout as module
-from bayesdep.criticism.dropout import METHODS
+from bayesdep.criticism import completion as module
+from bayesdep.criticism.completion import METHODS
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.reporting.dropout_plots import has_dropout
@@ -292,6 +292,58 @@ def test_delta_is_added_after_dropping_out_and_moves_the_difference_along_a_line
     assert everybody.attrs["delta"] == "high +1, low +1"
     reference = bd.dropout(fit, method, delta={"placebo": 1.0})
     assert (reference["mean"].sel(visit="4") < none["mean"].sel(visit="4")).all()
+
+
+def test_a_growing_delta_is_added_once_more_at_each_further_visit():
+    fit = made_fit()
+    none, flat, growing = (bd.dropout(fit, "delta", delta=d, growing=g) for d, g in ((0, False), (1, False), (1, True)))
+    added = growing["outcome"] - none["outcome"]
+    np.testing.assert_allclose(added, (flat["outcome"] - none["outcome"]).cumsum("visit"), atol=1e-12)
+    assert float(added.max()) > 1.5
+    clear = clear_fit(-20.0)
+    point = bd.tipping_point(clear, growing=True)
+    assert 0 < point < bd.tipping_point(clear)
+    ends = bd.dropout(clear, "delta", delta=point, growing=True)["upper"].isel(visit=-1)
+    assert abs(float(ends.sel(comparison="drug"))) < 1e-8
+
+
+def test_arms_with_covariances_of_their_own_are_completed_by_them():
+    fit = made_fit(covariance="ar1")
+    posterior = fit.posterior
+
+    def by_arm(**changed):
+        both = {name: [posterior[name], changed.get(name, posterior[name])] for name in ("residual_sd", "rho")}
+        own = {name: xr.concat(pair, "arm").transpose("chain", "draw", "arm", ...) for name, pair in both.items()}
+        arms = posterior.drop_vars([*own]).assign(own).assign_coords(arm=fit.data["arm"].values)
+        return with_posterior(dataclasses.replace(fit, model=dataclasses.replace(fit.model, by_arm=True)), arms)
+
+    plain = bd.dropout(fit, "delta", delta=1.0)
+    xr.testing.assert_allclose(bd.dropout(by_arm(), "delta", delta=1.0), plain)
+    other = bd.dropout(by_arm(rho=posterior["rho"] / 2, residual_sd=2 * posterior["residual_sd"]), "delta", delta=1.0)
+    is_drug = fit.data["arm_of"].values == 1
+    moved = np.abs(other["outcome"] - plain["outcome"]).max("visit").values
+    assert (moved[~is_drug] < 1e-12).all()
+    assert moved[is_drug].max() > 0.01
+    with pytest.raises(BadInput, match="'copy-reference' takes the arms to share one covariance, but by_arm = true"):
+        bd.dropout(by_arm(), "copy-reference")
+
+
+def test_a_robust_fit_imputes_with_each_patients_own_precision():
+    fit = made_fit()
+    sample, who = fit.posterior[["chain", "draw"]].coords, fit.data["subject"]
+
+    def robust(w):
+        precision = xr.DataArray(np.full((2, 5, len(who)), w), {**sample, "subject": who}, ("chain", "draw", "subject"))
+        story = dataclasses.replace(fit.model, robust=True)
+        return with_posterior(dataclasses.replace(fit, model=story), fit.posterior.assign(precision=precision))
+
+    plain = bd.dropout(fit, "missing-at-random")
+    xr.testing.assert_allclose(bd.dropout(robust(1.0), "missing-at-random"), plain)
+    quarter = bd.dropout(robust(0.25), "missing-at-random")
+    np.testing.assert_allclose(quarter["outcome"], plain["outcome"])
+    assert (quarter["between"] >= plain["between"] - 1e-12).all()
+    draws = plain["estimate"].var("draw", ddof=1).values
+    np.testing.assert_allclose(quarter["between"] - draws, 4 * (plain["between"] - draws), atol=1e-12)
 
 
 def test_draws_are_evenly_spaced_and_completing_them_in_parts_changes_nothing(monkeypatch):

@@ -19,7 +19,9 @@ from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
 from bayesdep.inference.native import constrained
 from bayesdep.inference.sample import sketch
 from bayesdep.models.parts.moderator import crossover
-from bayesdep.models.parts.trial_estimands import correlations, crude_differences, expected
+from bayesdep.models.parts.residuals import correlations
+from bayesdep.models.parts.trial_estimands import crude_differences
+from bayesdep.models.parts.trial_means import expected
 from bayesdep.models.trial import Trial
 
 PLAIN = {"reference": "placebo", "subject": "id", "visit": "week"}
@@ -173,7 +175,7 @@ def test_bad_tables_get_one_sentence(name):
         ({"at": "1"}, "at = '1', but a list of numbers is needed"),
         ({"at": [True]}, "a list of numbers is needed"),
         ({"heterogeneous": False}, "heterogeneous = false contradicts covariance = 'unstructured'"),
-        ({"margin": 0.0}, "margin = 0.0, but a number of points above zero"),
+        ({"margin": 0.0}, "margin = 0.0, but a number above zero is needed"),
         ({"lkj": -1.0}, "lkj = -1.0, but a number above zero"),
         ({"covariance": "ar2"}, "covariance = 'ar2' is not a choice"),
         ({"priors": {"rho": bd.Prior("Beta", alpha=2, beta=2)}}, "priors.rho: the model has no such parameter"),
@@ -222,7 +224,7 @@ def test_patients_score_as_dense_normals(covariance, heterogeneous):
         return
     story, data, model = case(covariance, heterogeneous=heterogeneous)
     points, posterior = draws_of(model)
-    scored = story.log_likelihood(posterior, data).values[0]
+    scored = story.log_likelihood(posterior, data).reindex(subject=data["subject"], fill_value=0.0).values[0]
     flat = posterior.isel(chain=0).rename(draw="sample")
     means = expected(story, flat, data)
     for s in range(len(points)):
@@ -230,17 +232,16 @@ def test_patients_score_as_dense_normals(covariance, heterogeneous):
         for i, y in enumerate(data["outcome"].values):
             seen = ~np.isnan(y)
             if not seen.any():
-                assert scored[s, i] == 0
+                assert data["subject"].values[i] not in story.log_likelihood(posterior, data)["subject"]
                 continue
             matrix = correlations(story, flat, data["day"].values[i])[s] * np.outer(sd, sd)
             law = stats.multivariate_normal(means[s, i][seen], matrix[np.ix_(seen, seen)])
             assert scored[s, i] == pytest.approx(law.logpdf(y[seen]), rel=1e-9)
-    if covariance not in ("unstructured", "toeplitz"):  # these hold hidden visits as parameters: test_covariance.py
-        logp = model.logp(vars=[model["outcome_by_visit"]])
-        f = pytensor.function(model.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
-        for s, point in enumerate(points):
-            total = float(f(*(point[v.name] for v in model.value_vars)))
-            assert total == pytest.approx(scored[s].sum(), rel=1e-8)
+    logp = model.logp(vars=[model["outcome_by_visit"]])
+    f = pytensor.function(model.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    for s, point in enumerate(points):
+        total = float(f(*(point[v.name] for v in model.value_vars)))
+        assert total == pytest.approx(scored[s].sum(), rel=1e-8)
 
 
 def test_correlations_are_those_of_the_root_in_the_density():
@@ -258,18 +259,6 @@ def test_correlations_are_those_of_the_root_in_the_density():
         for j, k in zip(rows, columns, strict=True):  # given the visits before k, from the precision of those and j, k
             precision = np.linalg.inv(found[np.ix_([*range(k), k, j], [*range(k), k, j])])
             assert -precision[-1, -2] / np.sqrt(precision[-1, -1] * precision[-2, -2]) == pytest.approx(partial[j, k])
-
-
-@pytest.mark.parametrize("covariance", ["unstructured", "toeplitz"])
-def test_only_missed_visits_that_are_followed_by_one_are_parameters(covariance):
-    _, data, model = case(covariance)
-    observed = ~np.isnan(data["outcome"].values)
-    expected_names = [
-        f"{data['subject'].values[i]} / {data['visit'].values[j]}"
-        for i in range(24) for j in range(4) if not observed[i, j] and observed[i, j + 1 :].any()
-    ]  # fmt: skip
-    assert list(model.coords["missed"]) == expected_names
-    assert len(expected_names) > 2
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)

@@ -8,10 +8,9 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 
+from bayesdep.criticism.refit import GOOD_K, leave_one_out
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
-
-GOOD_K = 0.7
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,8 @@ class Comparison:
     ----------
     table
         One row a fit, best first: ``model``, ``elpd``, ``se``, ``p_loo`` (effective parameters),
-        ``elpd_diff``, ``diff_se``, ``weight`` (stacking), ``worst_pareto_k``.
+        ``elpd_diff``, ``diff_se``, ``weight`` (stacking), ``worst_pareto_k``, ``refits`` (units left out by sampling
+        again).
     left_out
         The unit left out.
     units
@@ -55,7 +55,10 @@ class Comparison:
 
 
 def compare(fits: Mapping[str, Fit]) -> Comparison:
-    """Compare fits of the same data by PSIS leave-one-out (Vehtari, Gelman and Gabry 2017).
+    """Compare fits of the same data by leave-one-out (PSIS: Vehtari and others 2017, doi:10.1007/s11222-016-9696-4).
+
+    A unit whose Pareto k is 0.7 or more is left out by sampling again without it, where the story can score a unit
+    that it has not seen and such units are few.
 
     Parameters
     ----------
@@ -83,10 +86,7 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
         # Pareto k is reported per fit in the table and decides `reliable`; arviz's warning repeats it.
         warnings.filterwarnings("ignore", message=".*Pareto.*")
         for name, fit in fits.items():
-            tree = fit.tree
-            scores[name] = arviz_stats.loo(
-                tree, pointwise=True, var_name=str(next(iter(tree["log_likelihood"].data_vars)))
-            )
+            scores[name] = leave_one_out(fit)
             worst[name] = float(np.max(scores[name].pareto_k))
         ranked = arviz_stats.compare(scores, round_to="none")
     table = pd.DataFrame(
@@ -99,6 +99,7 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
             "diff_se": ranked["dse"].to_numpy(float),
             "weight": ranked["weight"].to_numpy(float),
             "worst_pareto_k": [worst[name] for name in ranked.index],
+            "refits": [int(np.sum(scores[name].pareto_k.values == 0)) for name in ranked.index],
         }
     )
     return Comparison(table, reference.model.left_out, scores[first].n_data_points)

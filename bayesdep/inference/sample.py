@@ -19,7 +19,7 @@ from bayesdep.inference.compiled import compiled
 from bayesdep.inference.diagnostics import judge
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, value_of
 from bayesdep.inference.fit import Fit
-from bayesdep.models.story import KnowsPosterior, ScoresUnits, Story
+from bayesdep.models.story import HasCorrelatedParameters, KnowsPosterior, ScoresUnits, Story
 
 Sampler = Literal["nutpie", "pymc", "exact"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
@@ -100,7 +100,7 @@ def fit(
             posterior = _exact_draws(model, prepared, draws, chains, seeds[0])
             stats = None
     elif sampler == "nutpie":
-        posterior, stats = _nutpie(core, clock, draws, tune, chains, seeds[0], progress, model.target_accept)
+        posterior, stats = _nutpie(model, core, clock, draws, tune, chains, seeds[0], progress)
     else:
         with clock("sample"):
             posterior, stats = _pymc(core, draws, tune, chains, seeds[0], progress, model.target_accept)
@@ -150,7 +150,7 @@ def sample_posterior(
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
-    posterior, _ = _nutpie(core, _Clock(), draws, tune, chains, seeds[0], False, model.target_accept)
+    posterior, _ = _nutpie(model, core, _Clock(), draws, tune, chains, seeds[0], False)
     given = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
     derived = [v for v in full.deterministics if v.name not in posterior]
     found = at_draws(derived, given) if derived else []
@@ -228,7 +228,7 @@ def _exact_draws(model: Story, data: xr.Dataset, draws: int, chains: int, seed: 
 
 
 def _nutpie(
-    core: pm.Model, clock: _Clock, draws: int, tune: int, chains: int, seed: int, progress: bool, accept: float
+    model: Story, core: pm.Model, clock: _Clock, draws: int, tune: int, chains: int, seed: int, progress: bool
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
     import nutpie
 
@@ -243,7 +243,8 @@ def _nutpie(
             seed=seed,
             save_warmup=False,
             progress_bar=progress,
-            target_accept=accept,
+            target_accept=model.target_accept,
+            adaptation=model.adaptation if isinstance(model, HasCorrelatedParameters) else "diag",
             maxdepth=MAX_TREE_DEPTH,
         )
     posterior = tree["posterior"]

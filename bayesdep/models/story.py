@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
@@ -138,6 +138,14 @@ class KnowsPosterior(Protocol):
 
     def exact(self, data: xr.Dataset) -> ExactPosterior | None:
         """Return the exact posterior, or None where these settings have none."""
+
+
+@runtime_checkable
+class HasCorrelatedParameters(Protocol):
+    """A story whose parameters hang together, but few enough for the sampler to learn how."""
+
+    adaptation: ClassVar[Literal["low_rank"]]
+    """``"low_rank"``: the sampler's mass matrix follows the main directions of the posterior, not only its scales."""
 
 
 @runtime_checkable

@@ -10,11 +10,10 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts import trial_estimands
-from bayesdep.models.parts.moderator import Form, read_moderator
-from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts import residuals, trial_checks, trial_estimands, trial_means
+from bayesdep.models.parts.moderator import Form, is_log, parse_subgroup, read_moderator, read_subgroups
+from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.models.parts.trial_estimands import apart, pairs_of
 from bayesdep.models.parts.visits import read_visits
 from bayesdep.models.story import Check, Forest
 
@@ -33,13 +32,18 @@ class Trial:
                   + sum_k (moderator_effect_kj + arm_by_moderator_kj a_i) m_ik
 
     b is the baseline less its mean, a the arm's indicator less the share of patients in the arm, m the terms of the
-    moderator: the standardised moderator or its log l, and with ``"log-quadratic"`` its square. R is unstructured
-    (``LKJ(lkj)``), Toeplitz, compound symmetry, first-order autoregressive by visits (``"ar1"``) or by days
-    (``"spatial-power"``, ``rho ** gap``). A visit that is missing at random is never imputed to fit.
+    moderator: the standardised moderator or its log l; l and its square; a restricted cubic spline of l, its terms
+    uncorrelated and of one sd; or whether it lies above a threshold, standardised. With ``time = "weeks"`` the effects
+    of arm and moderator grow in proportion to the visit's number from nothing at zero, so each is one slope in time
+    (its value at the last visit is the parameter); means over visits and the slope on baseline stay free, since a
+    straight line through them is no part of the question. R is unstructured (``LKJ(lkj)``), Toeplitz, compound
+    symmetry, first-order autoregressive by visits (``"ar1"``) or by days (``"spatial-power"``, ``rho ** gap``). With
+    ``by_arm`` each arm has D and R of its own. When ``robust`` the normal is a multivariate t: a patient's covariance
+    is divided by ``precision_i ~ Gamma(nu / 2, nu / 2)``. A visit that is missing at random is never imputed to fit.
 
     Default priors, in points of a scale like HAM-D's: ``visit_mean ~ N(0, 10)``, ``baseline_slope ~ N(0, 0.5)``,
     ``arm_effect ~ N(0, 5)``, moderator effects ``N(0, 2.5)`` per sd, covariates ``N(0, 2.5)`` per sd, residual sd
-    ``N+(7)``, ``rho ~ Beta(2, 2)``; Toeplitz partial autocorrelations are ``2 Beta(2, 2) - 1``.
+    ``N+(7)``, ``rho ~ Beta(2, 2)``; Toeplitz partial autocorrelations are ``2 Beta(2, 2) - 1``; ``nu ~ Gamma(2, 0.1)``.
 
     Parameters
     ----------
@@ -49,10 +53,28 @@ class Trial:
         Correlation of a patient's visits.
     heterogeneous
         Whether each visit has a residual sd of its own; an unstructured covariance always has.
+    by_arm
+        Whether each arm has residual sds and correlations of its own.
+    robust
+        Student-t residuals instead of normal ones.
+    time
+        Whether effects are every visit's own, or in proportion to the visits' numbers: ``"visits"`` or ``"weeks"``.
     moderator_form
-        How the moderator enters: ``"linear"``, ``"log"`` or ``"log-quadratic"``.
+        How the moderator enters: ``"linear"``, ``"log"``, ``"log-quadratic"``, ``"log-spline"`` or ``"threshold"``.
+    threshold
+        The value of the moderator above which it counts, for ``moderator_form = "threshold"``.
+    knots
+        Knots of the spline: 3, 4 or 5.
     at
         Values of the moderator at which differences are reported.
+    subgroups
+        Subgroups of the moderator in which differences are reported, such as ``["> 5", "<= 5"]``: means over their
+        patients of what the model says, not models of their own.
+    response, remission
+        Share of the baseline score by which a responder's drops at any visit, such as 0.5; and the score at the last
+        visit up to which a patient is in remission, such as 7. Their rates are predicted for complete trajectories.
+    change
+        Whether the outcome is the change from baseline rather than the score.
     covariates
         Formula of patients' covariates, such as ``"age + sex"``.
     better
@@ -80,13 +102,23 @@ class Trial:
     """
 
     family: ClassVar[str] = "trial"
+    adaptation: ClassVar[Literal["low_rank"]] = "low_rank"
     left_out: ClassVar[str] = "subject"
 
     reference: str
     covariance: Literal["unstructured", "toeplitz", "compound-symmetry", "ar1", "spatial-power"] = "unstructured"
     heterogeneous: bool = True
+    by_arm: bool = False
+    robust: bool = False
+    time: Literal["visits", "weeks"] = "visits"
     moderator_form: Form = "log"
+    threshold: float | None = None
+    knots: Literal[3, 4, 5] = 3
     at: Sequence[float] = ()
+    subgroups: Sequence[str] = ()
+    response: float | None = None
+    remission: float | None = None
+    change: bool = False
     covariates: str | None = None
     better: Literal["lower", "higher"] = "lower"
     margin: float = 3.0
@@ -105,55 +137,46 @@ class Trial:
     def __post_init__(self) -> None:
         check_settings(self)
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
-        if self.at and self.moderator is None:
-            raise BadInput("at needs a moderator; name its column in moderator, or leave at out")
-        if self.moderator is not None and self.moderator_form != "linear" and any(x <= 0 for x in self.at):
+        object.__setattr__(self, "subgroups", tuple(self.subgroups))
+        for text in self.subgroups:
+            parse_subgroup(text)
+        for name in ("at", "subgroups"):
+            if getattr(self, name) and self.moderator is None:
+                raise BadInput(f"{name} needs a moderator; name its column in moderator, or leave {name} out")
+        if self.moderator is not None and is_log(self.moderator_form) and any(x <= 0 for x in self.at):
             raise BadInput(
                 f"at = {list(self.at)}, but a value above zero is needed where the moderator enters as a log"
+            )
+        if (self.moderator_form == "threshold") != (self.threshold is not None):
+            raise BadInput(
+                "moderator_form = 'threshold' needs the value in threshold, such as threshold = 5"
+                if self.threshold is None
+                else f"threshold = {self.threshold:g} belongs to moderator_form = 'threshold'; leave it out"
             )
         if self.covariance == "unstructured" and not self.heterogeneous:
             raise BadInput(
                 "heterogeneous = false contradicts covariance = 'unstructured'; use 'toeplitz', or leave it out"
             )
-        if not self.margin > 0:
-            raise BadInput(f"margin = {self.margin}, but a number of points above zero is needed")
-        if not self.lkj > 0:
-            raise BadInput(f"lkj = {self.lkj}, but a number above zero is needed")
+        for name, low, high, example in (
+            ("margin", 0, np.inf, "3"), ("lkj", 0, np.inf, "2"), ("response", 0, 1, "0.5"),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not low < value < high:
+                room = "above zero" if high == np.inf else "between 0 and 1"
+                raise BadInput(f"{name} = {value}, but a number {room} is needed, such as {example}")
+        if self.better == "higher" and (self.response is not None or self.remission is not None):
+            raise BadInput("response and remission are drops, but better = 'higher'; leave them out")
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
 
     @property
     def target_accept(self) -> float:
-        """How careful the sampler must be: a root in which hidden visits lean on correlations has narrow places."""
-        return 0.9 if self.covariance in ("unstructured", "toeplitz") else 0.8
+        """How careful the sampler must be: near-singular correlations and patients' precisions are narrow places."""
+        return 0.9 if self.robust or self.covariance in ("unstructured", "toeplitz") else 0.8
 
     @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: only those of the terms that the settings switch on."""
-        points = self.units
-        found = {
-            "visit_mean": Slot(
-                Prior("Normal", mu=0, sigma=10), "real", "the mean at a visit less the overall mean", points
-            ),
-            "baseline_slope": Slot(
-                Prior("Normal", mu=0, sigma=0.5), "real", "the difference per point at baseline", "points per point"
-            ),
-            "arm_effect": Slot(Prior("Normal", mu=0, sigma=5), "real", "the difference between arms", points),
-        }
-        per = f"{points} per sd"
-        if self.moderator is not None:
-            wide = Prior("Normal", mu=0, sigma=2.5)
-            found["moderator_effect"] = Slot(wide, "real", "the difference by moderator", per)
-            found["arm_by_moderator"] = Slot(wide, "real", "the change of the arms' difference by moderator", per)
-        if self.covariates is not None:
-            found["covariate_effect"] = Slot(Prior("Normal", mu=0, sigma=2.5), "real", "a covariate's effect", per)
-        found["residual_sd"] = Slot(Prior("HalfNormal", sigma=7), "positive", "the residual sd", points)
-        if self.covariance in ("ar1", "spatial-power", "compound-symmetry"):
-            found["rho"] = Slot(Prior("Beta", alpha=2, beta=2), "unit", "the correlation", "correlation")
-        if self.covariance == "toeplitz":
-            found["partial_share"] = Slot(
-                Prior("Beta", alpha=2, beta=2), "unit", "a partial autocorrelation plus one, halved", "share"
-            )
-        return found
+        return trial_means.slots_of(self) | residuals.slots_of(self)
 
     @property
     def words(self) -> str:
@@ -166,9 +189,12 @@ class Trial:
             "spatial-power": "a correlation that decays with the days between (spatial power)",
         }[self.covariance]
         arms = "differences between arms" if self.moderator is None else f"differences between arms by {self.moderator}"
+        grow = "are every visit's own" if self.time == "visits" else "grow in proportion to time"
+        law = "multivariate t" if self.robust else "jointly normal"
+        own = ", each arm with its own" if self.by_arm else ""
         return (
-            f"Outcomes of a patient are jointly normal, with {how}; means are adjusted for baseline, {arms} are every "
-            "visit's own. Missed visits are integrated out, as missing at random."
+            f"Outcomes of a patient are {law}, with {how}{own}; means are adjusted for baseline, {arms} {grow}. "
+            "Missed visits are integrated out, as missing at random."
         )
 
     @property
@@ -179,9 +205,12 @@ class Trial:
             mean += " + (moderator_effect[., j] + arm_by_moderator[., j] a[i]) m[i, .]"
         if self.covariates is not None:
             mean += f" + covariate_effect x[i]  ({self.covariates})"
+        law = "MVT(nu, mean[i, .], D R D)" if self.robust else "MVN(mean[i, .], D R D)"
+        slopes = ["arm_effect", *(["moderator_effect", "arm_by_moderator"] if self.moderator is not None else [])]
         return [
-            "y[i, .] ~ MVN(mean[i, .], D R D), over the visits that were observed",
+            f"y[i, .] ~ {law}, over the visits that were observed",
             f"mean[i, j] = {mean}",
+            *(f"{name}[., j] = {name}_at_end week[j] / week[last]" for name in slopes if self.time == "weeks"),
             f"R {self.covariance}" + (f" ~ LKJ({self.lkj:g})" if self.covariance == "unstructured" else ""),
             *(f"{name} ~ {prior}" for name, prior in self.priors.items()),
         ]
@@ -220,10 +249,20 @@ class Trial:
         if data.sizes["visit"] < 2:
             raise BadInput(f"column '{self.visit}': there is only one visit; a trial over visits needs at least two")
         if self.covariance in ("unstructured", "toeplitz"):
-            trial_estimands.refuse_unknown_correlations(data, self.covariance)
+            residuals.refuse_unknown_correlations(data, self.covariance, self.by_arm)
+        if self.time == "weeks" and float(data["visit"].values[0]) <= 0:
+            raise BadInput(
+                f"column '{self.visit}': visit {data['visit'].values[0]} is not after baseline, where effects that "
+                "grow in proportion to time are zero; leave it out, or use time = 'visits'"
+            )
         if self.moderator is not None:
-            found = read_moderator(patients, self.moderator, meanings["moderator"], self.moderator_form)
+            found = read_moderator(
+                patients, self.moderator, meanings["moderator"], self.moderator_form, threshold=self.threshold,
+                knots=self.knots,
+            )  # fmt: skip
             data = data.merge(found, combine_attrs="override")
+            if self.subgroups:
+                data = data.merge(read_subgroups(data, self.subgroups), combine_attrs="override")
         indicator = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
         data = data.assign_coords(comparison=data["arm"].values[1:])
         return data.assign(
@@ -247,91 +286,14 @@ class Trial:
         """
         import pymc as pm
 
-        prior = self.priors
         coords = {str(d): data[d].values for d in ("subject", "visit", "comparison", "covariate")}
+        if self.by_arm:
+            coords["arm"] = data["arm"].values
         if self.moderator is not None:
             coords["term"] = data["term"].values
         with pm.Model(coords=coords) as model:
-            visit_mean = prior["visit_mean"].rv("visit_mean", dims="visit")
-            baseline_slope = prior["baseline_slope"].rv("baseline_slope", dims="visit")
-            arm_effect = prior["arm_effect"].rv("arm_effect", dims=("comparison", "visit"))
-            baseline = pm.Data("baseline", data["baseline"].values, dims="subject")
-            arm = pm.Data("arm_code", data["arm_code"].values, dims=("subject", "comparison"))
-            centre = pm.Data("centre", float(data["centre"]))
-            mean = (
-                centre
-                + visit_mean
-                + baseline[:, None] * baseline_slope
-                + _sum_of_products(arm, arm_effect, data.sizes["comparison"])
-            )
-            if self.moderator is not None:
-                moderator_effect = prior["moderator_effect"].rv("moderator_effect", dims=("term", "visit"))
-                both = prior["arm_by_moderator"].rv("arm_by_moderator", dims=("comparison", "term", "visit"))
-                terms = pm.Data("moderator_terms", data["moderator_terms"].values, dims=("subject", "term"))
-                mean = mean + _sum_of_products(terms, moderator_effect, data.sizes["term"])
-                for k in range(data.sizes["comparison"]):
-                    mean = mean + arm[:, k, None] * _sum_of_products(terms, both[k], data.sizes["term"])
-            if self.covariates is not None:
-                effect = prior["covariate_effect"].rv("covariate_effect", dims="covariate")
-                x = pm.Data("covariates", data["covariates"].values, dims=("subject", "covariate"))
-                mean = mean + _sum_of_products(x, effect[:, None], data.sizes["covariate"])
-            sd = prior["residual_sd"].rv("residual_sd", dims="visit" if self.heterogeneous else None)
-            self._observe(model, data, mean, sd)
+            residuals.observe(self, data, trial_means.mean_outcome(self, data))
         return model
-
-    def _observe(self, model: "pm.Model", data: xr.Dataset, mean: Any, sd: Any) -> None:
-        """Let the outcomes be correlated as the settings say."""
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        from bayesdep.models.parts import covariance
-
-        visits = data.sizes["visit"]
-        outcome = data["outcome"].values
-        observed = ~np.isnan(outcome)
-        seen = pm.Data("seen", observed.astype(float), dims=("subject", "visit"))
-        how = {"observed": pm.Data("outcome", np.where(observed, outcome, 0.0), dims=("subject", "visit"))}
-        sds = pt.broadcast_to(sd, (visits,))
-        name, dims = "outcome_by_visit", ("subject", "visit")
-        if self.covariance == "compound-symmetry":
-            rho = self.priors["rho"].rv("rho")
-            covariance.Exchangeable(name, mean, sds, rho, seen, dims=dims, **how)
-            return
-        if self.covariance in ("ar1", "spatial-power"):
-            rho = self.priors["rho"].rv("rho")
-            is_ar1 = self.covariance == "ar1"
-            day = np.broadcast_to(np.arange(visits), observed.shape) if is_ar1 else data["day"].values
-            place = np.where(observed, np.arange(visits), -1)
-            previous = np.hstack([np.full((len(place), 1), -1), np.maximum.accumulate(place, axis=1)[:, :-1]])
-            given = (
-                pm.Data("previous", previous.astype(float), dims=dims),
-                pm.Data("day", day.astype(float), dims=dims),
-            )
-            covariance.Serial(name, mean, sds, rho, seen, *given, dims=dims, **how)
-            return
-        if self.covariance == "unstructured":
-            rows, columns = np.tril_indices(visits, -1)
-            model.add_coord("pair", pairs_of(data))
-            shape = self.lkj + (visits - 2 - columns) / 2
-            share = pm.Beta("partial_share", shape, shape, dims="pair")
-            root = covariance.vine_root(pt.set_subtensor(pt.eye(visits)[rows, columns], 2 * share - 1))
-            pm.Deterministic("correlation_by_pair", (root[rows] * root[columns]).sum(axis=1), dims="pair")
-        else:
-            model.add_coord("lag", [str(k) for k in range(1, visits)])
-            share = self.priors["partial_share"].rv("partial_share", dims="lag")
-            by_lag = covariance.toeplitz_correlations(pt.specify_shape(2 * share - 1, (visits - 1,)))
-            pm.Deterministic("correlation_by_lag", by_lag[1:], dims="lag")
-            root = covariance.cholesky(by_lag[apart(visits)], visits)
-        # a missed visit that an observed one follows
-        hidden = ~observed & (np.maximum.accumulate(observed[:, ::-1], axis=1)[:, ::-1])
-        z: Any = pt.zeros(observed.shape)
-        if hidden.any():
-            names = [f"{data['subject'].values[i]} / {data['visit'].values[j]}" for i, j in np.argwhere(hidden)]
-            model.add_coord("missed", names)
-            where = pm.Data("missed_at", np.flatnonzero(hidden), dims="missed")
-            latent = pm.Normal("missed_latent", dims="missed")
-            z = pt.set_subtensor(z.ravel()[where], latent).reshape(observed.shape)
-        covariance.RegressionOnThePast(name, mean, sds, root, seen, z, dims=dims, **how)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the trial asks; see :mod:`bayesdep.models.parts.trial_estimands` for each.
@@ -349,12 +311,14 @@ class Trial:
             ``difference`` (comparison, visit), ``mean_difference`` (comparison), ``standardised_difference``,
             ``beyond_margin``, ``residual_sd`` and ``correlation``; with a moderator also ``difference_at`` (comparison,
             moderator_value, visit), ``difference_along`` (comparison, grid; at the last visit), ``crossover`` and
-            ``crosses``.
+            ``crosses`` (comparison, side) and ``no_crossover``; with subgroups ``difference_in`` (comparison, subgroup,
+            visit) and ``standardised_difference_in``; where asked for, ``response_rate`` (arm, group),
+            ``response_difference`` and ``response_nnt`` (comparison, group), and the same of remission.
         """
         return trial_estimands.estimands(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
-        """Score every patient by the multivariate normal density of the visits that were observed.
+        """Score every patient ever observed by the multivariate normal (or t) density of the visits that were.
 
         Parameters
         ----------
@@ -368,7 +332,7 @@ class Trial:
         xarray.DataArray
             Dims (chain, draw, subject).
         """
-        return trial_estimands.log_likelihood(self, posterior, data)
+        return residuals.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the statistics that could embarrass the story.
@@ -382,11 +346,6 @@ class Trial:
         -------
         list of Check
             Mean and sd at the first and the last visit by arm, the correlations of neighbouring visits and of the first
-            with the last, all among the visits that were observed.
+            with the last, and the skewness and kurtosis of residuals, all among the visits that were observed.
         """
-        return trial_estimands.checks(self, data)
-
-
-def _sum_of_products(columns: Any, effects: Any, count: int) -> Any:
-    """``columns @ effects`` for a few columns, written out: numba takes half a minute to compile a matrix product."""
-    return sum(columns[:, k, None] * effects[k] for k in range(count))
+        return trial_checks.checks(self, data)

@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
-from bayesdep.criticism.dropout import METHODS, dropout, tipping_point
+from bayesdep.criticism.completion import METHODS
+from bayesdep.criticism.dropout import dropout, tipping_point
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.plots import BLUE, GREY, RED, house_figure

@@ -3,8 +3,9 @@
 A patient's residuals u_j = (y_j - mean_j) / sd_j have correlation matrix R = L L'. Three ways to their density:
 
 *Regression on the past* (unstructured, Toeplitz): z = L^-1 u by forward substitution, visit by visit for all patients
-at once. A missing visit that is followed by an observed one has z as a parameter, a standard normal: then u is known
-there too, and no submatrix is ever needed. Visits after the last observed one need nothing.
+at once. Where a missed visit is followed by an observed one, its row and column of R are those of the identity, so that
+every pattern's matrix has the same size and all are factored at once; patterns are few. Visits after the last observed
+one need nothing.
 
 *Innovations* (first-order autoregression): u_j given the previous observed u is normal around rho^gap times it, with
 variance 1 - rho^(2 gap), the gap counted in visits or in days (spatial power). Linear in the visits, nothing latent.
@@ -28,42 +29,43 @@ _LOG_2_PI = np.log(2 * np.pi)
 
 class _RegressionRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     name = "regression_on_the_past"
-    signature = "(j),(j),(j,j),(j),(j)->(j)"
+    signature = "(j),(j),(j,j),(j,j),(j)->(j)"
     dtype = "floatX"
     _print_name = ("RegressionOnThePast", "\\operatorname{RegressionOnThePast}")
 
     @classmethod
-    def rng_fn(cls, rng: Any, mean: Any, sd: Any, root: Any, seen: Any, hidden: Any, size: Any = None) -> Any:  # noqa: ARG003  (PyMC\'s signature)
-        return _draw(rng, mean, sd, root, size)
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, whole: Any, *rest: Any) -> Any:
+        *_, size = rest  # root, seen, and how many
+        return _draw(rng, mean, sd, whole, size)
 
 
 class RegressionOnThePast(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """Visits of a patient, any correlation matrix.
 
-    Parameters are ``mean``, ``sd`` (visit), ``root`` (visit, visit: the Cholesky factor L of the correlation matrix),
-    ``seen`` (1 where observed) and ``hidden``: z where a visit was missed, which the model holds as a standard normal.
-    Draws are of every visit.
+    Parameters are ``mean``, ``sd`` (visit), ``whole`` and ``root`` (visit, visit: Cholesky factors of the correlation
+    matrix, and of the same with the rows and columns of missed visits replaced by the identity's) and ``seen`` (1
+    where observed). Draws are of every visit.
     """
 
     rv_type = _RegressionRV
     rv_op = _RegressionRV()
 
     @classmethod
-    def dist(cls, mean: Any, sd: Any, root: Any, seen: Any, hidden: Any, **kwargs: Any) -> Any:
+    def dist(cls, mean: Any, sd: Any, whole: Any, root: Any, seen: Any, **kwargs: Any) -> Any:
         """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, root, seen, hidden)], **kwargs)
+        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, whole, root, seen)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mean: Any, sd: Any, root: Any, seen: Any, hidden: Any) -> Any:  # noqa: ARG002  (PyMC's)
+    def support_point(rv: Any, size: Any, mean: Any, sd: Any, whole: Any, root: Any, seen: Any) -> Any:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
         return mean + 0 * seen
 
-    def logp(value: Any, mean: Any, sd: Any, root: Any, seen: Any, hidden: Any) -> Any:
-        """Return the density of a patient's observed visits, given z at the missed ones."""
-        u = (value - mean) / sd
+    def logp(value: Any, mean: Any, sd: Any, whole: Any, root: Any, seen: Any) -> Any:  # noqa: ARG002  (PyMC's)
+        """Return the density of a patient's observed visits."""
+        u = seen * (value - mean) / sd
         total: Any = 0.0
-        past = pt.zeros_like(u)
+        past: Any = pt.zeros_like(u)
         for j in range(root.type.shape[-1]):  # known when the model is built, unlike the data's
-            z = pt.switch(seen[..., j] > 0, (u[..., j] - past[..., j]) / root[..., j, j], hidden[..., j])
+            z = (u[..., j] - past[..., j]) / root[..., j, j]
             past = past + z[..., None] * root[..., :, j]
             scale = pt.log(sd[..., j]) + pt.log(root[..., j, j])
             total = total - seen[..., j] * (z**2 / 2 + scale + _LOG_2_PI / 2)
@@ -107,6 +109,7 @@ class Serial(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     def logp(value: Any, mean: Any, sd: Any, rho: Any, seen: Any, previous: Any, day: Any) -> Any:
         """Return the density of a patient's observed visits."""
         u = (value - mean) / sd
+        rho = rho[..., None]
         is_later = (previous >= 0) * 1.0
         place = pt.cast(pt.maximum(previous, 0), "int64")
         gap = pt.switch(is_later > 0, day - pt.take_along_axis(day, place, axis=-1), 1.0)
@@ -174,20 +177,20 @@ def vine_root(partial: Any) -> Any:
     Parameters
     ----------
     partial
-        Tensor of shape (visits, visits): below the diagonal, row j and column k, the correlation of visits j and k
+        Tensor of shape (..., visits, visits): below the diagonal, row j and column k, the correlation of visits j and k
         given the visits before k; zero above, and one on the diagonal.
 
     Returns
     -------
     pytensor.tensor.TensorVariable
-        L, shape (visits, visits): ``L[j, k] = partial[j, k] prod_{m < k} sqrt(1 - partial[j, m]^2)`` (Lewandowski,
+        L, shape (..., visits, visits): ``L[j, k] = partial[j, k] prod_{m < k} sqrt(1 - partial[j, m]^2)`` (Lewandowski,
         Kurowicka and Joe 2009, doi:10.1016/j.jmva.2009.04.008, section 3).
     """
-    columns, left = [], pt.ones(partial.shape[0])
-    for k in range(partial.type.shape[0]):
-        columns.append(partial[:, k] * left)
-        left = left * pt.sqrt(pt.maximum(1 - partial[:, k] ** 2, 0.0))
-    return pt.stack(columns, axis=1)
+    columns, left = [], pt.ones_like(partial[..., 0])
+    for k in range(partial.type.shape[-1]):
+        columns.append(partial[..., k] * left)
+        left = left * pt.sqrt(pt.maximum(1 - partial[..., k] ** 2, 0.0))
+    return pt.stack(columns, axis=-1)
 
 
 def cholesky(matrix: Any, size: int) -> Any:
@@ -198,21 +201,21 @@ def cholesky(matrix: Any, size: int) -> Any:
     Parameters
     ----------
     matrix
-        Positive-definite tensor of shape (size, size).
+        Positive-definite tensor of shape (..., size, size).
     size
         Its number of rows.
 
     Returns
     -------
     pytensor.tensor.TensorVariable
-        L with ``L @ L.T == matrix``.
+        L with ``L @ L.T == matrix``, matrix by matrix.
     """
     columns = []
     for k in range(size):
         below = (np.arange(size) >= k).astype(float)
-        columns.append(below * matrix[:, k] / pt.sqrt(matrix[k, k]))
-        matrix = matrix - columns[k][:, None] * columns[k][None, :]
-    return pt.stack(columns, axis=1)
+        columns.append(below * matrix[..., :, k] / pt.sqrt(matrix[..., k, k, None]))
+        matrix = matrix - columns[k][..., :, None] * columns[k][..., None, :]
+    return pt.stack(columns, axis=-1)
 
 
 def toeplitz_correlations(partial: Any) -> Any:
@@ -221,20 +224,20 @@ def toeplitz_correlations(partial: Any) -> Any:
     Parameters
     ----------
     partial
-        Tensor of shape (lags,), each between -1 and 1: any such numbers give a positive-definite matrix.
+        Tensor of shape (..., lags), each between -1 and 1: any such numbers give a positive-definite matrix.
 
     Returns
     -------
     pytensor.tensor.TensorVariable
-        Correlations at lags 0, 1, ..., shape (lags + 1,) (Barndorff-Nielsen and Schou 1973,
+        Correlations at lags 0, 1, ..., shape (..., lags + 1) (Barndorff-Nielsen and Schou 1973,
         doi:10.1016/0047-259X(73)90030-4).
     """
-    found: list[Any] = [pt.constant(1.0)]
+    found: list[Any] = [pt.ones_like(partial[..., 0])]
     before: list[Any] = []  # coefficients of the regression on the k - 1 previous visits
-    variance: Any = pt.constant(1.0)
-    for k in range(partial.type.shape[0]):
-        reflection = partial[k]
+    variance: Any = pt.ones_like(partial[..., 0])
+    for k in range(partial.type.shape[-1]):
+        reflection = partial[..., k]
         found.append(reflection * variance + sum(b * found[k - m] for m, b in enumerate(before)))
         before = [b - reflection * before[k - 1 - m] for m, b in enumerate(before)] + [reflection]
         variance = variance * (1 - reflection**2)
-    return pt.stack(found)
+    return pt.stack(found, axis=-1)

@@ -1,7 +1,8 @@
 """A moderator measured at baseline: how it enters the model, and where along it two arms change places."""
 
-from collections.abc import Mapping
-from typing import Literal
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,16 +11,21 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, Kind, read_columns
 
-Form = Literal["linear", "log", "log-quadratic"]
-TERMS: Mapping[str, tuple[str, ...]] = {
-    "linear": ("moderator",),
-    "log": ("log moderator",),
-    "log-quadratic": ("log moderator", "log moderator squared"),
-}
+Form = Literal["linear", "log", "log-quadratic", "log-spline", "threshold"]
 GRID = 41
+# where the knots of a restricted cubic spline stand, as shares of the patients below (Harrell 2015, table 2.3)
+_KNOTS = {3: (0.1, 0.5, 0.9), 4: (0.05, 0.35, 0.65, 0.95), 5: (0.05, 0.275, 0.5, 0.725, 0.95)}
+_SUBGROUP = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*$")
 
 
-def read_moderator(patients: pd.DataFrame, name: str, what: str, form: Form) -> xr.Dataset:
+def is_log(form: str) -> bool:
+    """Tell whether a moderator enters as a logarithm."""
+    return form.startswith("log")
+
+
+def read_moderator(
+    patients: pd.DataFrame, name: str, what: str, form: Form, *, threshold: float | None = None, knots: int = 3
+) -> xr.Dataset:
     """Read a moderator.
 
     Parameters
@@ -30,59 +36,174 @@ def read_moderator(patients: pd.DataFrame, name: str, what: str, form: Form) -> 
         Its column, and what that holds.
     form
         How it enters.
+    threshold
+        The value above which it counts, for ``"threshold"``.
+    knots
+        Knots of the spline, for ``"log-spline"``: 3, 4 or 5.
 
     Returns
     -------
     xarray.Dataset
         ``moderator`` (subject; as measured), ``moderator_terms`` (subject, term) and ``grid_value`` (grid; along the
-        observed range, evenly on the scale on which it enters), with ``centre`` and ``scale`` in the attrs of
-        ``moderator_terms``: l is the moderator or its log, less ``centre``, over ``scale``; terms are l and its square.
+        observed range, evenly on the scale on which it enters); the attrs of ``moderator_terms`` are what
+        :func:`terms_of` needs to make the terms of another value.
 
     Raises
     ------
     BadInput
-        When a value has no logarithm, or none differs from the others.
+        When a value has no logarithm, none differs from the others, none lies on one side of the threshold, or too
+        many are equal for the knots.
     """
-    kind: Kind = "number" if form == "linear" else "positive"
+    kind: Kind = "positive" if is_log(form) else "number"
     values = read_columns(patients, {"moderator": Column(name, kind, what)})["moderator"]
     if np.ptp(values) == 0:
         raise BadInput(f"column '{name}' ({what}) is {values[0]:g} in everybody; leave the moderator out")
-    raw = values if form == "linear" else np.log(values)
-    centre, scale = float(raw.mean()), float(raw.std())
+    raw = np.log(values) if is_log(form) else values
+    attrs: dict[str, Any] = {"form": form, "centre": float(raw.mean()), "scale": float(raw.std())}
+    if form == "threshold":
+        assert threshold is not None  # the story asks for it
+        above = values > threshold
+        if above.all() or not above.any():
+            raise BadInput(
+                f"column '{name}' ({what}): everybody lies {'above' if above.all() else 'at or below'} threshold = "
+                f"{threshold:g}; choose one inside the observed {values.min():g} to {values.max():g}"
+            )
+        attrs |= {"threshold": float(threshold), "centre": float(above.mean()), "scale": float(above.std())}
+    if form == "log-spline":
+        attrs |= _spline(raw, attrs, knots, f"column '{name}' ({what})")
+    terms = terms_of(values, attrs)
+    names = {
+        "linear": ["moderator"],
+        "threshold": [f"moderator > {threshold:g}" if threshold is not None else ""],
+        "log-quadratic": ["log moderator", "log moderator squared"],
+    }.get(form, ["log moderator", *(f"spline {k}" for k in range(2, terms.shape[-1] + 1))])
     ends = np.linspace(raw.min(), raw.max(), GRID)
+    grid = np.exp(ends) if is_log(form) else ends
     data = xr.Dataset(
-        {
-            "moderator": ("subject", values),
-            "moderator_terms": (
-                ("subject", "term"),
-                terms_of(values, form, centre, scale),
-                {"centre": centre, "scale": scale, "form": form},
-            ),
-        },
-        {"term": list(TERMS[form])},
+        {"moderator": ("subject", values), "moderator_terms": (("subject", "term"), terms, attrs)}, {"term": names}
     )
-    grid = ends if form == "linear" else np.exp(ends)
     return data.assign_coords(grid=[f"{x:.4g}" for x in grid]).assign(grid_value=("grid", grid))
 
 
-def terms_of(values: np.ndarray, form: str, centre: float, scale: float) -> np.ndarray:
+def _spline(raw: np.ndarray, attrs: Mapping[str, Any], knots: int, where: str) -> dict[str, Any]:
+    """Place the knots, and find what makes the terms uncorrelated and of one sd among the patients."""
+    at = (np.quantile(raw, _KNOTS[knots]) - attrs["centre"]) / attrs["scale"]
+    if (np.diff(at) <= 0).any():
+        raise BadInput(
+            f"{where} has too many equal values for {knots} knots; use fewer knots, or moderator_form = 'log'"
+        )
+    basis = _restricted_cubic((raw - attrs["centre"]) / attrs["scale"], at)
+    root = np.linalg.qr(basis, mode="r")
+    root = root * np.sign(np.diagonal(root))[:, None] / np.sqrt(len(raw))
+    return {"knots": at, "mix": np.linalg.inv(root).ravel()}  # flat, as files hold no attribute of two dimensions
+
+
+def _restricted_cubic(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """1, x and the cubic terms that are linear beyond the outer knots (Harrell 2015, equation 2.25)."""
+
+    def cube(t: np.ndarray | float) -> np.ndarray:
+        return np.maximum(x - t, 0.0) ** 3
+
+    last, before = knots[-1], knots[-2]
+    terms = [np.ones_like(x), x]
+    for t in knots[:-2]:
+        bent = cube(t) - cube(before) * (last - t) / (last - before) + cube(last) * (before - t) / (last - before)
+        terms.append(bent / (last - knots[0]) ** 2)
+    return np.stack(terms, axis=-1)
+
+
+def terms_of(values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
     """Return the terms of a moderator.
 
     Parameters
     ----------
     values
         As measured.
-    form, centre, scale
-        As in the attrs that :func:`read_moderator` sets.
+    attrs
+        Those of ``moderator_terms`` that :func:`read_moderator` made: with l the moderator or its log, less ``centre``
+        and over ``scale``, terms are l; l and its square; the restricted cubic spline of l, uncorrelated and of one sd
+        among the patients; or whether it lies above the threshold, less the share who do, over that share's sd.
 
     Returns
     -------
     numpy.ndarray
         Shape (..., terms).
     """
-    raw = values if form == "linear" else np.log(values)
-    standard = (raw - centre) / scale
-    return np.stack([standard**k for k in range(1, len(TERMS[form]) + 1)], axis=-1)
+    form = attrs["form"]
+    if form == "threshold":
+        values = (values > attrs["threshold"]).astype(float)
+    standard = ((np.log(values) if is_log(form) else values) - attrs["centre"]) / attrs["scale"]
+    if form == "log-spline":
+        basis = _restricted_cubic(standard, np.asarray(attrs["knots"]))
+        return np.asarray((basis @ np.reshape(attrs["mix"], (basis.shape[-1],) * 2))[..., 1:])
+    return np.stack([standard, standard**2] if form == "log-quadratic" else [standard], axis=-1)
+
+
+def parse_subgroup(text: str) -> tuple[str, float]:
+    """Read a subgroup of the moderator, such as ``"> 5"``.
+
+    Parameters
+    ----------
+    text
+        A comparison sign and a number.
+
+    Returns
+    -------
+    tuple
+        The sign and the number.
+
+    Raises
+    ------
+    BadInput
+        When it is nothing of the kind.
+
+    Examples
+    --------
+    >>> parse_subgroup("<=5")
+    ('<=', 5.0)
+    """
+    found = _SUBGROUP.match(text) if isinstance(text, str) else None
+    try:
+        return found.group(1), float(found.group(2))  # type: ignore[union-attr]  # None is caught below
+    except (AttributeError, ValueError):
+        raise BadInput(
+            f"subgroups has {text!r}, but a sign and a value of the moderator are needed, such as '> 5' or '<= 5'"
+        ) from None
+
+
+def read_subgroups(data: xr.Dataset, subgroups: Sequence[str]) -> xr.Dataset:
+    """Find who is in which subgroup.
+
+    Parameters
+    ----------
+    data
+        A prepared trial with ``moderator`` and ``arm_of``.
+    subgroups
+        As :func:`parse_subgroup` reads them.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``subgroup_member`` (subgroup, subject).
+
+    Raises
+    ------
+    BadInput
+        When a subgroup has nobody in one of the arms.
+    """
+    values = data["moderator"].values
+    member = []
+    for text in subgroups:
+        sign, limit = parse_subgroup(text)
+        rows = {"<": values < limit, "<=": values <= limit, ">": values > limit, ">=": values >= limit}[sign]
+        for a, arm in enumerate(data["arm"].values):
+            if not (rows & (data["arm_of"].values == a)).any():
+                raise BadInput(
+                    f"subgroups has '{text}', but nobody in arm '{arm}' has such a moderator, so arms cannot be "
+                    "compared there; leave it out"
+                )
+        member.append(rows)
+    return xr.Dataset({"subgroup_member": (("subgroup", "subject"), np.array(member))}, {"subgroup": list(subgroups)})
 
 
 def crossover(
@@ -123,3 +244,36 @@ def crossover(
     bottom = np.clip(-slope / (2 * curved), low, high)
     always = np.minimum(ends, constant + slope * bottom + square * bottom**2) > 0
     return np.where(inside, place, np.where(always, low, high)), inside
+
+
+def crossover_on_grid(better: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find where a difference known on a grid rises through zero, between two points by a straight line.
+
+    Parameters
+    ----------
+    better
+        How much better the treated are, shape (draws, grid).
+    at
+        The grid, rising, shape (grid,).
+
+    Returns
+    -------
+    numpy.ndarray
+        The first place above which the treated do better, with the ends of the grid as :func:`crossover` has those of
+        the range. Shape (draws,).
+    numpy.ndarray
+        Whether it is inside, shape (draws,).
+
+    Examples
+    --------
+    >>> crossover_on_grid(np.array([[-1.0, 1.0, 2.0], [3.0, 2.0, 1.0]]), np.array([0.0, 1.0, 2.0]))
+    (array([0.5, 0. ]), array([ True, False]))
+    """
+    rises = (better[:, :-1] <= 0) & (better[:, 1:] > 0)
+    first = rises.argmax(axis=1)
+    inside = rises.any(axis=1)
+    rows = np.arange(len(better))
+    below, above = better[rows, first], better[rows, first + 1]
+    share = np.divide(-below, above - below, out=np.zeros_like(below), where=inside)
+    place = at[first] + share * (at[first + 1] - at[first])
+    return np.where(inside, place, np.where((better > 0).all(axis=1), at[0], at[-1])), inside

@@ -67,7 +67,7 @@ def _check(name: str, value: Any, hint: Any) -> None:
     if choices:
         optional = value is None and type(None) in get_args(hint)
         if not optional and value not in choices:
-            raise BadInput(f"{name} = {value!r} is not a choice; {did_you_mean(str(value), choices)}")
+            raise BadInput(f"{name} = {value!r} is not a choice; {did_you_mean(str(value), map(str, choices))}")
         return
     kinds = (hint,) if get_origin(hint) is Mapping else get_args(hint) or (hint,)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -77,11 +77,11 @@ def _check(name: str, value: Any, hint: Any) -> None:
             raise BadInput(f"{name} = {value!r}, but a table of text is needed, such as {{ '1' = 'left' }}")
         return
     if get_origin(hint) is Sequence:
-        plain = isinstance(value, (list, tuple)) and all(
-            isinstance(x, (int, float)) and not isinstance(x, bool) for x in value
-        )
-        if not plain:
-            raise BadInput(f"{name} = {value!r}, but a list of numbers is needed, such as [1, 3, 5]")
+        numbers = get_args(hint)[0] is float
+        said = "numbers is needed, such as [1, 3, 5]" if numbers else "texts is needed, such as ['> 5']"
+        kind = (int, float) if numbers else (str,)
+        if not isinstance(value, (list, tuple)) or any(not isinstance(x, kind) or isinstance(x, bool) for x in value):
+            raise BadInput(f"{name} = {value!r}, but a list of {said}")
         return
     fits = (
         (value is None and type(None) in kinds)

@@ -1,46 +1,20 @@
-"""What a trial over visits is asked for: differences between arms, along a moderator, and how patients score."""
+"""What a trial over visits is asked for: differences between arms, along a moderator, in subgroups; responses."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
-from bayesdep.models.parts.moderator import crossover, terms_of
-from bayesdep.models.story import Check, estimand
+from bayesdep.models.parts.moderator import crossover, crossover_on_grid, is_log, terms_of
+from bayesdep.models.parts.residuals import residual_sds
+from bayesdep.models.parts.trial_response import rates
+from bayesdep.models.story import estimand
 
 if TYPE_CHECKING:
     from bayesdep.models.trial import Trial
 
-_NAME = "outcome_by_visit"
-
-
-def refuse_unknown_correlations(data: xr.Dataset, covariance: str) -> None:
-    """Refuse more visits than the data can correlate.
-
-    Parameters
-    ----------
-    data
-        As :func:`~bayesdep.models.parts.visits.read_visits` returns it.
-    covariance
-        The correlation asked for.
-
-    Raises
-    ------
-    BadInput
-        Naming two visits that fewer than three patients have both.
-    """
-    seen = (~np.isnan(data["outcome"].values)).astype(int)
-    together = seen.T @ seen
-    names = data["visit"].values
-    for j, k in zip(*np.tril_indices(len(names), -1), strict=True):
-        if covariance == "unstructured" and together[j, k] < 3:
-            raise BadInput(
-                f"visits {names[k]} and {names[j]} were both observed in {together[j, k]} patients, too few for a "
-                "correlation of their own; use covariance = 'ar1', or leave out one of the visits"
-            )
+_SIDES = ("above", "below")
 
 
 def crude_differences(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -71,8 +45,9 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
     """Derive every estimand of :class:`~bayesdep.models.trial.Trial`.
 
     With a moderator, ``difference`` is the mean over the patients at hand of the difference at their own values, and
-    is linear in the coefficients, so it is exact. ``standardised_difference`` is over the residual sd, what remains
-    between patients of one baseline value, arm and moderator.
+    is linear in the coefficients, so it is exact; in a subgroup it is the mean over the subgroup's patients. A
+    standardised difference is over the residual sd, what remains between patients of one baseline value, arm and
+    moderator (with a covariance by arm, over the root mean square of the arms').
 
     Parameters
     ----------
@@ -92,13 +67,14 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
     dims = ("chain", "draw", "comparison", "visit")
     difference = posterior["arm_effect"]
     if story.moderator is not None:
-        mean_terms = data["moderator_terms"].mean("subject")
-        difference = difference + xr.dot(posterior["arm_by_moderator"], mean_terms, dim="term")
+        difference = difference + _moderation(posterior, data["moderator_terms"].mean("subject"))
     difference = difference.transpose(*dims)
-    sd = posterior["residual_sd"]
-    if "visit" not in sd.dims:
-        sd = sd.expand_dims(visit=data["visit"].values, axis=-1)
+    sd = _sd_by_visit(posterior, data)
     sign = -1.0 if story.better == "lower" else 1.0
+    own_sd = posterior["residual_sd"]
+    if "visit" not in own_sd.dims:
+        own_sd = own_sd.expand_dims(visit=data["visit"].values, axis=-1)
+    what = "residual scale, of a t distribution" if story.robust else "residual sd"
     found = {
         "difference": estimand(difference, f"difference in means, {against}", story.units),
         "mean_difference": estimand(
@@ -113,7 +89,7 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
             "probability",
             null=np.nan,
         ),
-        "residual_sd": estimand(sd.transpose("chain", "draw", "visit"), "residual sd", story.units, null=np.nan),
+        "residual_sd": estimand(own_sd.transpose("chain", "draw", ..., "visit"), what, story.units, null=np.nan),
     }
     name, where = {
         "unstructured": ("correlation_by_pair", ""),
@@ -124,30 +100,36 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
     found["correlation"] = estimand(posterior[name], f"correlation of two visits{where}", "correlation")
     if story.moderator is not None:
         found |= _along_moderator(story, posterior, data, sign, against)
+    if story.subgroups:
+        found |= _in_subgroups(story, posterior, data, sd, against)
+    if story.response is not None or story.remission is not None:
+        found |= _rates(story, posterior, data, against)
     return xr.Dataset(found)
 
 
-def pairs_of(data: xr.Dataset) -> list[str]:
-    """Return the names of every two visits, in the order of a matrix's lower triangle."""
-    names = data["visit"].values
-    return [f"{names[k]} and {names[j]}" for j, k in zip(*np.tril_indices(len(names), -1), strict=True)]
+def _moderation(posterior: xr.Dataset, terms: xr.DataArray) -> xr.DataArray:
+    """What the moderator adds to the arms' differences at given terms."""
+    return xr.dot(posterior["arm_by_moderator"], terms, dim="term")
 
 
-def apart(visits: int) -> np.ndarray:
-    """Return how many visits lie between every two, shape (visits, visits)."""
-    return np.asarray(np.abs(np.subtract.outer(np.arange(visits), np.arange(visits))))
+def _sd_by_visit(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+    """The residual sd that differences are measured in, dims (chain, draw, visit)."""
+    flat = posterior.stack(sample=("chain", "draw"), create_index=False)
+    root_mean_square = np.sqrt((residual_sds(flat, data) ** 2).mean(axis=1))
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], data.sizes["visit"])
+    coords = {d: posterior[d] for d in ("chain", "draw")} | {"visit": data["visit"].values}
+    return xr.DataArray(root_mean_square.reshape(shape), coords, ("chain", "draw", "visit"))
 
 
 def _along_moderator(
     story: "Trial", posterior: xr.Dataset, data: xr.Dataset, sign: float, against: str
 ) -> dict[str, xr.DataArray]:
-    attrs = data["moderator_terms"].attrs
-    form, centre, scale = story.moderator_form, attrs["centre"], attrs["scale"]
+    attrs, form = data["moderator_terms"].attrs, story.moderator_form
     effect, both = posterior["arm_effect"], posterior["arm_by_moderator"]
 
     def at(values: np.ndarray, dim: str, labels: Sequence[str]) -> xr.DataArray:
-        terms = xr.DataArray(terms_of(values, form, centre, scale), {dim: list(labels)}, (dim, "term"))
-        return effect + xr.dot(both, terms.assign_coords(term=data["term"]), dim="term")
+        terms = xr.DataArray(terms_of(values, attrs), {dim: list(labels), "term": data["term"].values}, (dim, "term"))
+        return effect + _moderation(posterior, terms)
 
     found = {}
     if story.at:
@@ -156,184 +138,96 @@ def _along_moderator(
         values = at(np.array(story.at), "moderator_value", labels).transpose(*order)
         found["difference_at"] = estimand(values, f"difference at a value of the moderator, {against}", story.units)
     last = {"visit": -1}
-    along = at(data["grid_value"].values, "grid", list(data["grid"].values)).isel(last, drop=True)
+    grid = data["grid_value"].values
+    along = at(grid, "grid", list(data["grid"].values)).isel(last, drop=True)
+    along = along.transpose("chain", "draw", "comparison", "grid")
     found["difference_along"] = estimand(
-        along.transpose("chain", "draw", "comparison", "grid"),
-        f"difference along the moderator at the last visit, {against}",
-        story.units,
+        along, f"difference along the moderator at the last visit, {against}", story.units
     )
-    ends = terms_of(np.array([data["moderator"].values.min(), data["moderator"].values.max()]), form, centre, scale)
-    constant = sign * effect.isel(last, drop=True)
-    slopes = (sign * both.isel(last, drop=True)).transpose(..., "term")
-    square = slopes.values[..., 1] if slopes.sizes["term"] > 1 else np.zeros(constant.shape)
-    place, inside = crossover(constant.values, slopes.values[..., 0], square, *ends[:, 0])
-    raw = place * scale + centre
+    scale = np.log(grid) if is_log(form) else grid
+    low, high = scale[[0, -1]]
+    better = sign * along.values
+    places, insides = [], []
+    for side in _SIDES:
+        # below a place the treated do better where above it the reference does
+        turned = 1.0 if side == "above" else -1.0
+        if form in ("log-spline", "threshold"):
+            place, inside = crossover_on_grid(turned * better.reshape(-1, len(grid)), scale)
+            if form == "threshold":
+                place = np.where(inside, attrs["threshold"], place)
+            place, inside = (x.reshape(better.shape[:-1]) for x in (place, inside))
+        else:
+            slopes = (turned * sign * both.isel(last, drop=True)).transpose(*along.dims[:-1], "term").values
+            constant = (turned * sign * effect.isel(last, drop=True)).transpose(*along.dims[:-1]).values
+            square = slopes[..., 1] if slopes.shape[-1] > 1 else np.zeros(constant.shape)
+            ends = (scale[[0, -1]] - attrs["centre"]) / attrs["scale"]
+            place, inside = crossover(constant, slopes[..., 0], square, *ends)
+            place = np.where(inside, place * attrs["scale"] + attrs["centre"], np.where(place == ends[0], low, high))
+        if side == "below":
+            place = np.where(inside, place, np.where((better > 0).all(axis=-1), high, low))
+        places.append(np.exp(place) if is_log(form) else place)
+        insides.append(inside)
+    coords = {d: along[d] for d in along.dims[:-1]} | {"side": list(_SIDES)}
+    dims = (*along.dims[:-1], "side")
     found["crossover"] = estimand(
-        constant.copy(data=raw if form == "linear" else np.exp(raw)),
-        f"value of the moderator above which it is better at the last visit, {against}; the end of the observed range "
-        "where the arms do not change places inside it",
+        xr.DataArray(np.stack(places, axis=-1), coords, dims),
+        f"value of the moderator above or below which it is better at the last visit, {against}; an end of the "
+        "observed range where the arms do not change places inside it",
         "the moderator's unit",
         null=np.nan,
     )
     found["crosses"] = estimand(
-        constant.copy(data=inside.astype(float)),
-        "the arms change places inside the observed range at the last visit, the reference better below",
+        xr.DataArray(np.stack(insides, axis=-1).astype(float), coords, dims),
+        "the arms change places inside the observed range at the last visit, and it is better on that side",
+        "probability",
+        null=np.nan,
+    )
+    found["no_crossover"] = estimand(
+        1 - found["crosses"].max("side"),
+        "the arms do not change places inside the observed range at the last visit",
         "probability",
         null=np.nan,
     )
     return found
 
 
-def expected(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
-    """Return the mean outcome of every patient at every visit.
-
-    Parameters
-    ----------
-    story
-        The story.
-    posterior
-        Draws with dim ``sample``.
-    data
-        The prepared trial.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (samples, subjects, visits).
-    """
-
-    def draws(name: str, *dims: str) -> np.ndarray:
-        return np.asarray(posterior[name].transpose("sample", *dims).values)
-
-    arm, baseline = data["arm_code"].values, data["baseline"].values
-    mean = float(data["centre"]) + draws("visit_mean", "visit")[:, None, :]
-    mean = mean + baseline[:, None] * draws("baseline_slope", "visit")[:, None, :]
-    mean = mean + np.einsum("ik,skj->sij", arm, draws("arm_effect", "comparison", "visit"))
-    if story.moderator is not None:
-        terms = data["moderator_terms"].values
-        mean = mean + np.einsum("im,smj->sij", terms, draws("moderator_effect", "term", "visit"))
-        both = draws("arm_by_moderator", "comparison", "term", "visit")
-        mean = mean + np.einsum("ik,im,skmj->sij", arm, terms, both)
-    if story.covariates is not None:
-        mean = mean + (draws("covariate_effect", "covariate") @ data["covariates"].values.T)[:, :, None]
-    return np.asarray(mean)
+def _in_subgroups(
+    story: "Trial", posterior: xr.Dataset, data: xr.Dataset, sd: xr.DataArray, against: str
+) -> dict[str, xr.DataArray]:
+    member = data["subgroup_member"].astype(float)
+    terms = xr.dot(member, data["moderator_terms"], dim="subject") / member.sum("subject")
+    difference = (posterior["arm_effect"] + _moderation(posterior, terms)).transpose(
+        "chain", "draw", "comparison", "subgroup", "visit"
+    )
+    last = difference.isel(visit=-1, drop=True)
+    return {
+        "difference_in": estimand(difference, f"difference in a subgroup of the moderator, {against}", story.units),
+        "standardised_difference_in": estimand(
+            last / sd.isel(visit=-1, drop=True),
+            f"difference in a subgroup at the last visit, in residual standard deviations, {against}",
+            "sd",
+        ),
+    }
 
 
-def correlations(story: "Trial", posterior: xr.Dataset, days: np.ndarray) -> np.ndarray:
-    """Return the correlation matrix of a patient's visits, draw by draw.
-
-    Parameters
-    ----------
-    story
-        The story.
-    posterior
-        Draws with dim ``sample``.
-    days
-        When the patient's visits were, shape (visits,).
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (samples, visits, visits).
-    """
-    visits = len(days)
-    if story.covariance == "unstructured":
-        by_pair = posterior["correlation_by_pair"].transpose("sample", "pair").values
-        found = np.tile(np.eye(visits), (len(by_pair), 1, 1))
-        rows, columns = np.tril_indices(visits, -1)
-        found[:, rows, columns] = found[:, columns, rows] = by_pair
-        return found
-    if story.covariance == "toeplitz":
-        by_lag = posterior["correlation_by_lag"].transpose("sample", "lag").values
-        return np.hstack([np.ones((len(by_lag), 1)), by_lag])[:, apart(visits)]
-    rho = posterior["rho"].values[:, None, None]
-    if story.covariance == "compound-symmetry":
-        own = np.eye(visits)
-        return np.asarray(own + rho * (1 - own))
-    when = np.arange(visits) if story.covariance == "ar1" else days
-    return np.asarray(rho ** np.abs(np.subtract.outer(when, when)))
-
-
-def log_likelihood(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
-    """Score every patient directly: dense multivariate normal densities of the visits observed.
-
-    Parameters
-    ----------
-    story
-        The story.
-    posterior
-        Draws of its parameters.
-    data
-        The prepared trial.
-
-    Returns
-    -------
-    xarray.DataArray
-        Dims (chain, draw, subject).
-    """
-    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-    outcome, days = data["outcome"].values, data["day"].values
-    rest = outcome - expected(story, flat, data)
-    sd = flat["residual_sd"].values.reshape(rest.shape[0], -1) * np.ones(outcome.shape[1])
-    scored = np.zeros(rest.shape[:2])
-    by_day = story.covariance == "spatial-power"
-    known: dict[Any, np.ndarray] = {}
-    for i, seen in enumerate(~np.isnan(outcome)):
-        if not seen.any():
-            continue
-        key = (seen.tobytes(), days[i].tobytes() if by_day else None)
-        if key not in known:
-            matrix = correlations(story, flat, days[i]) * sd[:, :, None] * sd[:, None, :]
-            known[key] = np.linalg.cholesky(matrix[:, seen][:, :, seen])
-        root = known[key]
-        z = np.linalg.solve(root, rest[:, i, seen][..., None])[..., 0]
-        log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-        scored[:, i] = -(z**2).sum(axis=1) / 2 - log_det - seen.sum() * np.log(2 * np.pi) / 2
-    sample = {d: posterior[d] for d in ("chain", "draw")}
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
-    return xr.DataArray(scored.reshape(shape), {**sample, "subject": data["subject"]}, ("chain", "draw", "subject"))
-
-
-def checks(story: "Trial", data: xr.Dataset) -> Sequence[Check]:
-    """Name the predictive checks of a trial; replicates miss the visits that the data miss.
-
-    Parameters
-    ----------
-    story
-        The story.
-    data
-        The prepared trial.
-
-    Returns
-    -------
-    list of Check
-        See :meth:`~bayesdep.models.trial.Trial.checks`.
-    """
-    seen, arm, names = ~np.isnan(data["outcome"].values), data["arm_of"].values, data["visit"].values
-    found = []
-    for j in (0, -1):
-        for k, label in enumerate(data["arm"].values):
-            rows = np.flatnonzero(seen[:, j] & (arm == k))
-            at = f"visit {names[j]}, {label}"
-            found.append(Check(f"mean at {at}", _NAME, partial(_mean, rows=rows, j=j), story.units))
-            if len(rows) > 1:
-                found.append(Check(f"sd at {at}", _NAME, partial(_sd, rows=rows, j=j), story.units))
-    for j, k in dict.fromkeys([*((j, j + 1) for j in range(len(names) - 1)), (0, len(names) - 1)]):
-        rows = np.flatnonzero(seen[:, j] & seen[:, k])
-        if len(rows) > 2:
-            name = f"correlation of visits {names[j]} and {names[k]}"
-            found.append(Check(name, _NAME, partial(_pearson, rows=rows, j=j, k=k), "correlation"))
+def _rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset, against: str) -> dict[str, xr.DataArray]:
+    said = {
+        "response": f"response (a drop by {story.response or 0:.0%} or more at any visit)",
+        "remission": f"remission ({story.remission or 0:g} {story.units} or less at the last visit)",
+    }
+    found: dict[str, xr.DataArray] = {}
+    for name, rate in rates(story, posterior, data).items():
+        what = said[str(name)]
+        treated = rate.isel(arm=slice(1, None)).rename(arm="comparison")
+        difference = treated - rate.isel(arm=0, drop=True)
+        found |= {
+            f"{name}_rate": estimand(rate, f"{what} had all been in the arm", "probability", null=np.nan),
+            f"{name}_difference": estimand(difference, f"risk difference of {what}, {against}", "risk difference"),
+            f"{name}_nnt": estimand(
+                1 / difference,
+                f"number needed to treat (above 0) or harm (below 0) for {what}, against {story.reference}",
+                "patients",
+                reciprocal_of=f"{name}_difference",
+            ),
+        }
     return found
-
-
-def _mean(y: np.ndarray, rows: np.ndarray, j: int) -> np.ndarray:
-    return np.asarray(y[..., rows, j].mean(-1))
-
-
-def _sd(y: np.ndarray, rows: np.ndarray, j: int) -> np.ndarray:
-    return np.asarray(y[..., rows, j].std(-1, ddof=1))
-
-
-def _pearson(y: np.ndarray, rows: np.ndarray, j: int, k: int) -> np.ndarray:
-    a, b = (y[..., rows, v] - y[..., rows, v].mean(-1, keepdims=True) for v in (j, k))
-    return np.asarray((a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1)))
