@@ -22,9 +22,10 @@ NAMES = sorted(designs())
 PUBLISHED = {name: name for name in NAMES} | {
     "bcg_trials": "bcg_colditz1994",
     "kiraly2017": "kiraly2017_table2",
+    "price2022": "price2022_effects",
     "raison2013": "raison2013_responders",
 }
-PATIENT_LEVEL = ["kiraly2017", "raison2013"]  # designs whose study published summaries only
+PATIENT_LEVEL = ["kiraly2017", "price2022", "raison2013"]  # designs whose study published summaries only
 
 
 @cache
@@ -116,6 +117,7 @@ def test_designs_have_one_sentence_each():
         "kiraly2017",
         "kiraly2017_fgf2_roc",
         "kiraly2017_table2",
+        "price2022",
         "raison2013",
         "raison2013_responders",
     }

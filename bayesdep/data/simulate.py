@@ -14,6 +14,7 @@ from scipy import stats
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.published import load
 from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
+from bayesdep.data.simulate_price2022 import draw_price2022
 from bayesdep.data.simulate_raison2013 import draw_raison2013
 from bayesdep.data.synthetic import Simulated as Simulated
 
@@ -90,6 +91,7 @@ _DESIGNS: dict[str, Callable[[np.random.Generator], Simulated]] = {
     "kiraly2017": draw_kiraly2017,
     "kiraly2017_fgf2_roc": _kiraly2017_fgf2_roc,
     "kiraly2017_table2": _kiraly2017_table2,
+    "price2022": draw_price2022,
     "raison2013": draw_raison2013,
     "raison2013_responders": _raison2013_responders,
 }
