@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint bench evidence nhanes calibrate lock clean
+.PHONY: help install run test lint bench evidence crossover nhanes calibrate lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ bench: install  ## Measure against named alternatives
 
 evidence: install  ## What the treatment of non-detects does to conclusions (half an hour)
 	$(BIN)/python benchmarks/evidence.py
+
+crossover: install  ## How often a trial like Raison's finds its crossover (a quarter of an hour)
+	$(BIN)/python benchmarks/crossover.py
 
 nhanes: install  ## The same on real data, the NHANES table at DATA=...
 	$(BIN)/python benchmarks/nhanes.py "$(DATA)"
