@@ -12,6 +12,7 @@ _PUBLIC = {
     "simulate": "bayesdep.data.simulate",
     "Correlation": "bayesdep.models.correlation",
     "Counts": "bayesdep.models.counts",
+    "Crossover": "bayesdep.models.crossover",
     "Cytokines": "bayesdep.models.cytokines",
     "add_limits": "bayesdep.data.detection",
     "detection_table": "bayesdep.data.detection",
@@ -29,6 +30,7 @@ _PUBLIC = {
     "sensitivity": "bayesdep.criticism.sensitivity",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
+    "as_study": "bayesdep.reporting.study",
     "evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
     "plot_forest": "bayesdep.reporting.plots",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from bayesdep.inference.sample import fit as fit
     from bayesdep.models.correlation import Correlation as Correlation
     from bayesdep.models.counts import Counts as Counts
+    from bayesdep.models.crossover import Crossover as Crossover
     from bayesdep.models.cytokines import Cytokines as Cytokines
     from bayesdep.models.meta import Meta as Meta
     from bayesdep.models.parts.priors import Prior as Prior
@@ -75,6 +78,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.plots import plot_prior_posterior as plot_prior_posterior
     from bayesdep.reporting.plots import plot_ranks as plot_ranks
     from bayesdep.reporting.report import report as report
+    from bayesdep.reporting.study import as_study as as_study
 
 __version__ = "0.1.0"
 __all__ = sorted(_PUBLIC)

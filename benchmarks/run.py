@@ -124,8 +124,9 @@ def main() -> None:
     """Measure everything, print it and write ``results.csv``."""
     sys.path.insert(0, str(HERE))
     import panel
+    import trial
 
-    rows = [*imports(), *meta_analysis(), *panel.rows()]
+    rows = [*imports(), *meta_analysis(), *panel.rows(), *trial.rows()]
     table = pd.DataFrame(rows, columns=["what", "seconds", "against", "against_seconds"])
     table["ratio"] = table["against_seconds"] / table["seconds"]
     table["date"] = datetime.date.today().isoformat()

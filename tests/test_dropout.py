@@ -326,6 +326,8 @@ def test_arms_with_covariances_of_their_own_are_completed_by_them():
     assert moved[is_drug].max() > 0.01
     with pytest.raises(BadInput, match="'copy-reference' takes the arms to share one covariance, but by_arm = true"):
         bd.dropout(by_arm(), "copy-reference")
+    left = bd.plot_dropout(by_arm()).axes[0]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["missing at random"]
 
 
 def test_a_robust_fit_imputes_with_each_patients_own_precision():

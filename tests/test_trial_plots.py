@@ -1,5 +1,7 @@
 """Figures of trials: what is drawn is what the estimands and the data say, one panel per comparison, labelled."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,12 +10,14 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts import trial_estimands
+from bayesdep.models.parts.residuals import NAME, correlations, residual_sds
+from bayesdep.models.parts.trial_means import expected
 from bayesdep.reporting import trial_plots
 from bayesdep.reporting.figures import FIGURES, png
 
 GATE = Gate((Criterion("R-hat", 1.0, 1.01, True),))
-NAMES = ("trajectories", "difference_along", "covariance")
+NAMES = ("trajectories", "difference_along", "subgroups", "covariance", "residuals", "dropout_by_arm")
+ASKED = {"moderator": "crp", "subgroups": ["> 1", "<= 1", "> 3"], "response": 0.5, "remission": 7}
 
 
 def table(arms=("placebo", "drug"), weeks=(2, 4, 8, 12), people=30, seed=1):
@@ -41,27 +45,46 @@ def made(frame, seed=2, draws=120, **settings):
     dims = {
         "visit_mean": ("visit",), "baseline_slope": ("visit",), "arm_effect": ("comparison", "visit"),
         "moderator_effect": ("term", "visit"), "arm_by_moderator": ("comparison", "term", "visit"),
-        "covariate_effect": ("covariate",), "residual_sd": ("visit",) if story.heterogeneous else (),
+        "covariate_effect": ("covariate",),
+        "residual_sd": (("arm",) if story.by_arm else ()) + (("visit",) if story.heterogeneous else ()),
+        "rho": ("arm",) if story.by_arm else (),
     }  # fmt: skip
     values = {}
     for name in story.slots:
         shape = (2, draws, *(({**data.sizes, **extra})[d] for d in dims.get(name, ())))
         centre, sd = centres.get(name, (0, 0.5))
-        drawn = rng.beta(60, 20, shape) if name == "rho" else rng.normal(centre, sd, shape)
+        positive = {"rho": lambda shape: rng.beta(60, 20, shape), "nu": lambda shape: 3 + rng.gamma(2, 1, shape)}
+        drawn = positive[name](shape) if name in positive else rng.normal(centre, sd, shape)
         values[name] = (("chain", "draw", *dims.get(name, ())), drawn)
-    coords = {d: data[d].values for d in ("visit", "comparison", "term", "covariate") if d in data.coords}
+    coords = {d: data[d].values for d in ("visit", "comparison", "term", "covariate", "arm") if d in data.coords}
     posterior = xr.Dataset(values, {"chain": [0, 1], "draw": np.arange(draws), **coords})
     if story.covariance == "unstructured":
         visits = data.sizes["visit"]
         halves = np.full((2, draws, visits * (visits - 1) // 2), 0.5)
         posterior = posterior.assign(correlation_by_pair=(("chain", "draw", "pair"), halves))
     groups = {"posterior": posterior, "estimands": story.estimands(posterior, data), "constant_data": data}
+    groups["posterior_predictive"] = replicates(story, posterior, data, rng)
     return Fit(story, data, xr.DataTree.from_dict(groups), {"gate": GATE.to_dict(), "sampler": "nutpie"})
+
+
+def replicates(story, posterior, data, rng):
+    """Outcomes of every visit, draw by draw."""
+    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)  # noqa: PD013  (xarray's)
+    drawn, sd = expected(story, flat, data), residual_sds(flat, data)
+    for i, arm in enumerate(data["arm_of"].values):
+        root = np.linalg.cholesky(correlations(story, flat, data["day"].values[i], arm))
+        noise = rng.normal(size=(len(drawn), root.shape[-1], 1))
+        if story.robust:
+            nu = flat["nu"].values
+            noise = noise / np.sqrt(rng.gamma(nu / 2) / (nu / 2))[:, None, None]
+        drawn[:, i] += sd[:, arm] * (root @ noise)[..., 0]
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], *drawn.shape[1:])
+    return xr.Dataset({NAME: (("chain", "draw", "subject", "visit"), drawn.reshape(shape))})
 
 
 @pytest.fixture(scope="module")
 def fit():
-    return made(table(), moderator="crp", moderator_form="log-quadratic", at=[1, 3], covariates="age")
+    return made(table(), moderator_form="log-quadratic", at=[1, 3], covariates="age", **ASKED)
 
 
 def texts(axes):
@@ -69,8 +92,10 @@ def texts(axes):
 
 
 def test_a_trial_has_its_figures_and_other_stories_have_none_of_them(fit):
-    assert [FIGURES[name].applies(fit) for name in NAMES] == [True, True, True]
-    assert [FIGURES[name].applies(made(table())) for name in NAMES] == [True, False, True]
+    assert all(FIGURES[name].applies(fit) for name in NAMES)
+    plain, whole = made(table()), made(table().fillna(20.0))
+    assert [name for name in NAMES if not FIGURES[name].applies(plain)] == ["difference_along", "subgroups"]
+    assert [name for name in NAMES if not FIGURES[name].applies(whole)][-1] == "dropout_by_arm"
     screen = bd.fit(
         bd.Screen(condition="responder", positives="below_34_pg_per_mL"), bd.load("kiraly2017_fgf2_roc"), draws=50
     )
@@ -181,13 +206,15 @@ def test_axis_says_which_side_favours_whom(fit):
 
 def test_crossovers_bars_sum_to_the_probability_that_labels_them(fit):
     below = trial_plots.plot_difference_along(fit).axes[1]
-    probability = float(fit.estimands["crosses"].mean())
-    assert 0.05 < probability < 1  # else this shows nothing
+    above, under = fit.estimands["crosses"].mean(("chain", "draw", "comparison")).values
+    probability = float(above)
+    assert 0.05 < under < above < 1  # else this shows nothing
     assert sum(bar.get_height() for bar in below.patches) == pytest.approx(probability)
     assert below.get_title(loc="left").replace("\n", " ") == (
         f"value above which drug is better: in this range with probability {probability:.2f}"
     )
-    inside = fit.estimands["crossover"].values[fit.estimands["crosses"].values > 0]
+    at = fit.estimands.sel(side="above")
+    inside = at["crossover"].values[at["crosses"].values > 0]
     counts, _ = np.histogram(inside, fit.data["grid_value"])
     np.testing.assert_allclose([bar.get_height() * 240 for bar in below.patches], counts, atol=1e-9)
 
@@ -201,6 +228,50 @@ def test_crossover_that_is_nowhere_inside_leaves_an_empty_strip(fit):
     png(figure)
 
 
+def test_crossover_is_of_the_side_on_which_the_arm_is_more_likely_to_be_better():
+    upward = made(table(), moderator="crp", better="higher")  # the arm's effect falls along the moderator
+    above, under = upward.estimands["crosses"].mean(("chain", "draw", "comparison")).values
+    assert above < under
+    below = trial_plots.plot_difference_along(upward).axes[1]
+    assert sum(bar.get_height() for bar in below.patches) == pytest.approx(float(under))
+    assert below.get_title(loc="left").startswith("value below which drug is better")
+
+
+def test_threshold_is_a_step_and_its_crossover_lies_on_it():
+    threshold = 3.3
+    fit = made(table(), moderator="crp", moderator_form="threshold", threshold=threshold)
+    axes, below = trial_plots.plot_difference_along(fit).axes
+    line = next(line for line in axes.lines if line.get_label() == "median")
+    x, y = line.get_data()
+    np.testing.assert_allclose(x, np.sort([*fit.data["grid_value"].values, threshold, threshold]))
+    low, high = y[x < threshold], y[x > threshold]
+    assert len({*low.round(9)}) == len({*high.round(9)}) == 1
+    assert low[0] != high[0]
+    np.testing.assert_allclose(y[x == threshold], [low[0], high[0]])  # a jump there, and no ramp to the next grid point
+    for band, (lower, upper) in zip(axes.collections, ([0.025, 0.975], [0.25, 0.75]), strict=True):
+        corners = band.get_paths()[0].vertices
+        ends = np.quantile(fit.estimands["difference_along"].values.reshape(-1, 41)[:, [0, -1]], [lower, upper], axis=0)
+        at = corners[corners[:, 0] == threshold][:, 1]
+        np.testing.assert_allclose(np.unique(at.round(9)), np.unique(ends.round(9)))
+    probability = float(fit.estimands["crosses"].sel(side="above").mean())
+    assert 0.05 < probability < 1
+    bar = max(below.patches, key=lambda bar: bar.get_height())
+    assert bar.get_height() == pytest.approx(probability)
+    assert bar.get_x() < threshold < bar.get_x() + bar.get_width()
+    assert bar.get_width() < 0.02 * np.ptp(x)
+
+
+def test_spline_s_difference_is_a_curve_on_an_axis_of_logs_with_its_crossovers_inside():
+    fit = made(table(), moderator="crp", moderator_form="log-spline")
+    axes, below = trial_plots.plot_difference_along(fit).axes
+    line = next(line for line in axes.lines if line.get_label() == "median")
+    np.testing.assert_allclose(line.get_xdata(), np.log(fit.data["grid_value"]))
+    np.testing.assert_allclose(line.get_ydata(), np.median(fit.estimands["difference_along"].values.reshape(-1, 41), 0))
+    crosses = fit.estimands["crosses"].mean(("chain", "draw", "comparison")).values.max()
+    assert 0.05 < crosses < 1
+    assert sum(bar.get_height() for bar in below.patches) == pytest.approx(crosses)
+
+
 # Covariance.
 
 
@@ -209,7 +280,7 @@ def test_cells_are_posterior_mean_correlations_and_bars_residual_sds(covariance)
     fit = made(table(weeks=(0, 1, 3)), covariance=covariance, day="day")
     left, right = trial_plots.plot_covariance(fit).axes
     days = np.median(fit.data["day"], axis=0)
-    mean = trial_estimands.correlations(fit.model, trial_plots._draws(fit), days).mean(axis=0)
+    mean = correlations(fit.model, trial_plots.draws_of(fit), days).mean(axis=0)
     assert texts(left) == [f"{mean[j, k]:.2f}" for j, k in ((1, 0), (2, 0), (2, 1))]
     assert ("median days" in left.get_title(loc="left")) == (covariance == "spatial-power")
     sd = fit.estimands["residual_sd"].values.reshape(-1, 3)
@@ -219,11 +290,37 @@ def test_cells_are_posterior_mean_correlations_and_bars_residual_sds(covariance)
     assert right.get_xlabel() == "points (95% intervals)"
 
 
+def test_a_t_has_scales_and_no_sds():
+    fit = made(table(weeks=(1, 2)), robust=True)
+    assert trial_plots.plot_covariance(fit).axes[1].get_title(loc="left") == "residual scale, of a t"
+
+
 def test_one_residual_sd_is_shown_at_every_visit():
     fit = made(table(weeks=(1, 2)), covariance="compound-symmetry", heterogeneous=False)
     left, right = trial_plots.plot_covariance(fit).axes
     assert texts(left) == [f"{float(fit.posterior['rho'].mean()):.2f}"]
     assert len(set(right.lines[0].get_xdata())) == 1
+
+
+def test_arms_with_covariances_of_their_own_share_a_square():
+    fit = made(table(("placebo", "10 mg", "20 mg"), weeks=(0, 1, 3), people=60), by_arm=True)
+    axes = trial_plots.plot_covariance(fit).axes
+    sd = fit.estimands["residual_sd"].transpose("chain", "draw", "arm", "visit").values
+    rho = fit.posterior["rho"].values
+    for k, (left, right) in enumerate((axes[:2], axes[2:]), start=1):
+        cells = {text.get_position(): text.get_text() for text in left.texts}
+        for row, column in ((1, 0), (2, 0), (2, 1)):
+            apart = row - column
+            assert cells[column, row] == f"{(rho[..., 0] ** apart).mean():.2f}"  # below the diagonal
+            assert cells[row, column] == f"{(rho[..., k] ** apart).mean():.2f}"
+        assert len(cells) == 6
+        for arm, line, bars in zip((0, k), right.lines, right.collections, strict=True):
+            np.testing.assert_allclose(line.get_xdata(), np.median(sd[:, :, arm], axis=(0, 1)))
+            ends = [segment[:, 0] for segment in bars.get_segments()]
+            np.testing.assert_allclose(ends, np.quantile(sd[:, :, arm], [0.025, 0.975], axis=(0, 1)).T)
+        assert right.get_title(loc="left").endswith(("10 mg", "20 mg")[k - 1])
+    words = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
+    assert words == ["placebo (below the diagonal)", "other arm (above it)"]
 
 
 # Several arms.
@@ -273,12 +370,16 @@ def written(figure):
         yield from ((t.get_text(), t.get_window_extent()) for t in found if t.get_visible() and t.get_text())
 
 
+@functools.cache
+def of_size(arms, weeks):
+    return made(table(arms, weeks=weeks, people=60), by_arm=True, **ASKED)
+
+
 @pytest.mark.parametrize("weeks", [(1, 2), (0, 1, 2, 3, 4, 6, 8, 10, 12), (1, 2, 4, 26, 52)], ids=len)
 @pytest.mark.parametrize("arms", [("placebo", "drug"), ("placebo", "cognitive behavioural therapy", "20 mg")], ids=len)
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_written_overlaps_or_leaves_the_page(arms, weeks, name):
-    fit = made(table(arms, weeks=weeks, people=60), moderator="crp")
-    figure = FIGURES[name].draw(fit)
+    figure = FIGURES[name].draw(of_size(arms, weeks))
     png(figure)  # lays it out
     page, found = figure.get_window_extent(), list(written(figure))
     for i, (text, box) in enumerate(found):

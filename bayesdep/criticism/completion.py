@@ -17,6 +17,25 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _AT_ONCE = 4_000_000  # outcomes completed at a time, all draws together: 32 MB an array
 
 
+def methods_of(trial: Trial) -> tuple[Method, ...]:
+    """Return the methods that a trial can be asked for.
+
+    The reference-based ones take the arms to share one covariance: where each has its own, which of them a dropout then
+    has is unsettled.
+
+    Parameters
+    ----------
+    trial
+        The story.
+
+    Returns
+    -------
+    tuple of str
+        Some of :data:`METHODS`.
+    """
+    return METHODS[:2] if trial.by_arm else METHODS
+
+
 @dataclass(frozen=True)
 class Regression:
     """Analysis of covariance of the completed outcome at a visit: the same patients, so one design for all visits.

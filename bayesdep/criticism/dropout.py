@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
-from bayesdep.criticism.completion import METHODS, Method, complete
+from bayesdep.criticism.completion import METHODS, Method, complete, methods_of
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial import Trial
@@ -225,9 +225,8 @@ def _check_method(method: str) -> None:
         raise BadInput(f"there is no method '{method}'; {did_you_mean(method, METHODS)}")
 
 
-def _refuse_two_covariances(trial: Trial, method: str) -> None:
-    """Refuse to copy the reference where arms differ in covariance: which of them a dropout has is unsettled."""
-    if trial.by_arm and method not in ("missing-at-random", "delta"):
+def _refuse_two_covariances(trial: Trial, method: Method) -> None:
+    if method not in methods_of(trial):
         raise BadInput(
             f"'{method}' takes the arms to share one covariance, but by_arm = true; fit without it, or use 'delta'"
         )

@@ -13,6 +13,7 @@ from bayesdep.models.story import Story
 _REGISTER = {
     "correlation": ("bayesdep.models.correlation", "Correlation"),
     "counts": ("bayesdep.models.counts", "Counts"),
+    "crossover": ("bayesdep.models.crossover", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines", "Cytokines"),
     "meta": ("bayesdep.models.meta", "Meta"),
     "response": ("bayesdep.models.response", "Response"),

@@ -42,7 +42,9 @@ class Trial:
     is divided by ``precision_i ~ Gamma(nu / 2, nu / 2)``. A visit that is missing at random is never imputed to fit.
 
     Default priors, in points of a scale like HAM-D's: ``visit_mean ~ N(0, 10)``, ``baseline_slope ~ N(0, 0.5)``,
-    ``arm_effect ~ N(0, 5)``, moderator effects ``N(0, 2.5)`` per sd, covariates ``N(0, 2.5)`` per sd, residual sd
+    ``arm_effect ~ N(0, 5)``, ``moderator_effect ~ N(0, 2.5)`` per sd, ``arm_by_moderator ~ N(0, 5)`` per sd (as wide as
+    the arms' difference: the subgroups of Raison 2013 differ by 9 points, near 6 per sd of log hs-CRP, and a prior
+    should not rule that out on its own), covariates ``N(0, 2.5)`` per sd, residual sd
     ``N+(7)``, ``rho ~ Beta(2, 2)``; Toeplitz partial autocorrelations are ``2 Beta(2, 2) - 1``; ``nu ~ Gamma(2, 0.1)``.
 
     Parameters

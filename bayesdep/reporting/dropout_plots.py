@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
-from bayesdep.criticism.completion import METHODS
+from bayesdep.criticism.completion import methods_of
 from bayesdep.criticism.dropout import dropout, tipping_point
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial import Trial
@@ -43,7 +43,7 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
     last = str(fit.data["visit"].values[-1])
     with house_figure(fit, 6.8, 2.9) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-        _by_method(left, fit, arm)
+        _by_method(left, fit, trial, arm)
         _by_delta(right, fit, trial, arm, tip)
         for axes in (left, right):
             axes.title.set_fontsize(8.5)
@@ -74,9 +74,9 @@ def has_dropout(fit: Fit) -> bool:
     return bool(np.isnan(fit.data["outcome"].values[fit.data["arm_of"].values == 1, -1]).any())
 
 
-def _by_method(axes: Axes, fit: Fit, arm: str) -> None:
+def _by_method(axes: Axes, fit: Fit, trial: Trial, arm: str) -> None:
     """One row a method; delta has a panel of its own."""
-    methods = [m for m in METHODS if m != "delta"]
+    methods = [m for m in methods_of(trial) if m != "delta"]
     at = np.arange(len(methods))[::-1]
     for y, method in zip(at, methods, strict=True):
         found = dropout(fit, method).sel(comparison=arm).isel(visit=-1)

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting import dropout_plots, panel_plots, plots, trial_plots
+from bayesdep.reporting import (
+    crossover_plots,
+    dropout_plots,
+    panel_plots,
+    plots,
+    trial_checks_plots,
+    trial_plots,
+    trial_subgroups,
+)
 
 
 @dataclass(frozen=True)
@@ -50,21 +58,52 @@ FIGURES: dict[str, Entry] = {
     "difference_along": Entry(
         trial_plots.plot_difference_along,
         "Difference between arms at the last visit along the moderator: median, 50% and 95% bands, and a tick for each "
-        "patient. Below, the posterior of the value above which the arm does better than the reference, as far as it "
-        "lies inside the observed range: the bars sum to the probability that it does.",
+        "patient. Below, the posterior of the value beyond which, on the side named, the arm does better than the "
+        "reference, as far as it lies inside the observed range: the bars sum to the probability that it does.",
         trial_plots.has_moderator,
+    ),
+    "subgroups": Entry(
+        trial_subgroups.plot_subgroups,
+        "Differences between arms at the last visit in subgroups of the moderator: medians with 50% (thick) and 95% "
+        "intervals (dotted: the median in all patients), beside the patients of each arm and the difference in "
+        "residual standard deviations. They are means over a subgroup's patients of what one model says, and subgroups "
+        "may overlap. Where asked for, the same of response and remission, predicted for complete trajectories, beside "
+        "each arm's rate and the number needed to treat for one more patient with benefit or harm; where the risk "
+        "difference's interval includes zero, that number's passes through infinity.",
+        trial_subgroups.has_subgroups,
     ),
     "covariance": Entry(
         trial_plots.plot_covariance,
         "Posterior mean correlations of the residuals of two visits, and the residual standard deviation at each visit "
-        "with 95% intervals.",
+        "with 95% intervals; where arms have covariances of their own, the reference's below the diagonal and in grey, "
+        "the other arm's above it and in blue.",
         trial_plots.is_trial,
+    ),
+    "residuals": Entry(
+        trial_checks_plots.plot_residuals,
+        "Normal quantile-quantile plot of the residuals, each less what the patient's earlier visits foretell and over "
+        "its own standard deviation (of a multivariate t: turned into normal scores), means over the posterior's "
+        "draws; and the band that 95% of replicates never leave. Right: the same, less the line.",
+        trial_plots.is_trial,
+    ),
+    "dropout_by_arm": Entry(
+        trial_checks_plots.plot_dropout_by_arm,
+        "Shares of each arm's patients who were observed at a visit or later (lines: they had not dropped out), and at "
+        "the visit itself (points).",
+        trial_checks_plots.misses_visits,
     ),
     "dropout": Entry(
         dropout_plots.plot_dropout,
         "The difference at the last visit under other assumptions about those who dropped out, with 95% intervals; and "
         "against the points added to what they would have had.",
         dropout_plots.has_dropout,
+    ),
+    "pairs": Entry(
+        crossover_plots.plot_pairs,
+        "Each patient's outcome after a treatment against that after the reference (points; ticks along the axes where "
+        "one of the two is missing). Outcomes on the grey line do not differ; those on the blue line differ by the "
+        "posterior mean difference, those in the band by its 95% interval.",
+        crossover_plots.is_crossover,
     ),
     "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
     "checks": Entry(

@@ -27,7 +27,10 @@ def slots_of(story: "Trial") -> dict[str, Slot]:
     }
     if story.moderator is not None:
         found["moderator_effect"] = Slot(wide, "real", f"the difference by moderator{when}", per)
-        found["arm_by_moderator"] = Slot(wide, "real", f"the change of the arms' difference by moderator{when}", per)
+        by_moderator = Prior("Normal", mu=0, sigma=5)
+        found["arm_by_moderator"] = Slot(
+            by_moderator, "real", f"the change of the arms' difference by moderator{when}", per
+        )
     if story.covariates is not None:
         found["covariate_effect"] = Slot(wide, "real", "a covariate's effect", per)
     return found
