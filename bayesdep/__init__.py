@@ -19,21 +19,30 @@ _PUBLIC = {
     "Meta": "bayesdep.models.meta",
     "Response": "bayesdep.models.response",
     "Screen": "bayesdep.models.screen",
+    "SmallStudies": "bayesdep.models.small_studies",
     "Trial": "bayesdep.models.trial",
     "Prior": "bayesdep.models.parts.priors",
+    "heterogeneity_prior": "bayesdep.models.parts.published_priors",
     "Fit": "bayesdep.inference.fit",
     "fit": "bayesdep.inference.sample",
     "check": "bayesdep.criticism.checks",
     "compare": "bayesdep.criticism.compare",
+    "cumulative": "bayesdep.criticism.influence",
     "dropout": "bayesdep.criticism.dropout",
+    "influence": "bayesdep.criticism.influence",
+    "leave_one_out": "bayesdep.criticism.influence",
     "tipping_point": "bayesdep.criticism.dropout",
     "sensitivity": "bayesdep.criticism.sensitivity",
+    "vary": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
     "as_study": "bayesdep.reporting.study",
     "evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
+    "plot_cumulative": "bayesdep.reporting.meta_plots",
     "plot_forest": "bayesdep.reporting.plots",
+    "plot_funnel": "bayesdep.reporting.meta_plots",
+    "plot_leave_one_out": "bayesdep.reporting.meta_plots",
     "plot_prior_posterior": "bayesdep.reporting.plots",
     "plot_dropout": "bayesdep.reporting.dropout_plots",
     "plot_checks": "bayesdep.reporting.plots",
@@ -48,6 +57,10 @@ if TYPE_CHECKING:
     from bayesdep.criticism.compare import compare as compare
     from bayesdep.criticism.dropout import dropout as dropout
     from bayesdep.criticism.dropout import tipping_point as tipping_point
+    from bayesdep.criticism.influence import cumulative as cumulative
+    from bayesdep.criticism.influence import influence as influence
+    from bayesdep.criticism.influence import leave_one_out as leave_one_out
+    from bayesdep.criticism.influence import vary as vary
     from bayesdep.criticism.sensitivity import sensitivity as sensitivity
     from bayesdep.data.detection import add_limits as add_limits
     from bayesdep.data.detection import detection_table as detection_table
@@ -63,8 +76,10 @@ if TYPE_CHECKING:
     from bayesdep.models.cytokines import Cytokines as Cytokines
     from bayesdep.models.meta import Meta as Meta
     from bayesdep.models.parts.priors import Prior as Prior
+    from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
     from bayesdep.models.response import Response as Response
     from bayesdep.models.screen import Screen as Screen
+    from bayesdep.models.small_studies import SmallStudies as SmallStudies
     from bayesdep.models.trial import Trial as Trial
     from bayesdep.plan import read_plan as read_plan
     from bayesdep.plan import run_plan as run_plan
@@ -73,6 +88,9 @@ if TYPE_CHECKING:
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
     from bayesdep.reporting.evidence import evidence as evidence
     from bayesdep.reporting.export import export as export
+    from bayesdep.reporting.meta_plots import plot_cumulative as plot_cumulative
+    from bayesdep.reporting.meta_plots import plot_funnel as plot_funnel
+    from bayesdep.reporting.meta_plots import plot_leave_one_out as plot_leave_one_out
     from bayesdep.reporting.plots import plot_checks as plot_checks
     from bayesdep.reporting.plots import plot_forest as plot_forest
     from bayesdep.reporting.plots import plot_prior_posterior as plot_prior_posterior

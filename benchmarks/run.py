@@ -123,10 +123,11 @@ def meta_analysis() -> list[tuple[str, float, str, float]]:
 def main() -> None:
     """Measure everything, print it and write ``results.csv``."""
     sys.path.insert(0, str(HERE))
+    import meta
     import panel
     import trial
 
-    rows = [*imports(), *meta_analysis(), *panel.rows(), *trial.rows()]
+    rows = [*imports(), *meta_analysis(), *meta.rows(), *panel.rows(), *trial.rows()]
     table = pd.DataFrame(rows, columns=["what", "seconds", "against", "against_seconds"])
     table["ratio"] = table["against_seconds"] / table["seconds"]
     table["date"] = datetime.date.today().isoformat()

@@ -1,7 +1,8 @@
 """The normal-normal hierarchy by quadrature, against nested numerical integration that shares none of its algebra.
 
 Reached on BCG and eight schools under five priors on tau (the issue asks for 1e-3): means and sds to 1e-9 of an
-sd; the probability below a quantile to 1e-9 for mu and the effects, and to 2e-6 for tau itself.
+sd; the probability below a quantile to 1e-9 for mu and the effects, and to 1e-8 for tau itself; log marginal
+likelihoods to 1e-9.
 """
 
 import math
@@ -12,8 +13,10 @@ from scipy import integrate, interpolate, optimize, stats
 
 import bayesdep as bd
 from bayesdep.models.meta import Meta
-from bayesdep.models.parts.normal_normal import NormalNormal, typical_variance
+from bayesdep.models.parts.heterogeneity import typical_variance
+from bayesdep.models.parts.normal_normal import NormalNormal
 from bayesdep.models.parts.priors import Prior
+from bayesdep.models.parts.spread_scale import scale_of
 
 
 def bcg():
@@ -115,8 +118,8 @@ def test_quadrature_equals_nested_integration_of_the_joint_posterior(name, prior
         # 1e-8: adaptive integration to 1e-11, and second moments that lose two digits in their difference
         assert marginal.mean == pytest.approx(mean, abs=1e-8 * sd), word
         assert marginal.sd == pytest.approx(sd, rel=1e-8), word
-        # tau: a cubic spline through weights 0.2 apart on the logit of tau is good to some 0.2^4 / 384 = 4e-6
-        np.testing.assert_allclose(below, P, rtol=0, atol=4e-6 if word == "tau" else 1e-8, err_msg=word)
+        # tau: a cubic spline through weights 0.05 apart on the grid's scale is good to some 0.05^4 / 384 = 2e-8
+        np.testing.assert_allclose(below, P, rtol=0, atol=2e-8 if word == "tau" else 1e-8, err_msg=word)
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -149,7 +152,7 @@ def test_mode_of_the_marginal_likelihood_is_the_reml_estimate():
     width = 5.0
     flat = NormalNormal(y, se, Prior("Normal", mu=0, sigma=1e5), Prior("Uniform", lower=0, upper=width)).tau
     tau = flat.to_x(flat.u)
-    density = flat.density / (tau * (1 - tau / width))  # on tau's own scale: over the derivative of width * expit(u)
+    density = flat.density / np.exp(scale_of(0.0, width, float(np.median(se))).log_jacobian(flat.u))  # on tau's scale
     bulk = (tau > 0.2) & (tau < 2)
     curve = interpolate.CubicSpline(tau[bulk], np.log(density[bulk]))
     mode = optimize.minimize_scalar(lambda t: -curve(t), bounds=(0.3, 1), method="bounded", options={"xatol": 1e-8}).x
@@ -162,8 +165,7 @@ def test_mode_of_the_marginal_likelihood_is_the_reml_estimate():
         lambda t: -reml(t), bounds=(0.3, 1), method="bounded", options={"xatol": 1e-8}
     ).x
     assert by_scipy == pytest.approx(0.5597, abs=5e-5)  # four printed decimals
-    # four printed decimals; the grid is some 15% of tau apart, and a cubic through it good to 0.15^4 / 384 = 1e-6 in
-    # the density's curvature, which moves a mode this flat by 1e-5
+    # four printed decimals; the grid is some 3% of tau apart, and a cubic through it good to 0.03^4 / 384 = 2e-9
     assert mode == pytest.approx(by_scipy, abs=5e-5)
 
     at_reml = NormalNormal(

@@ -22,6 +22,7 @@ EXAMPLES = {
     "Exponential": Prior("Exponential", lam=3.0),
     "Gamma": Prior("Gamma", alpha=2, beta=0.1),
     "LogNormal": Prior("LogNormal", mu=-1.2, sigma=0.9),
+    "LogStudentT": Prior("LogStudentT", nu=5, mu=-1.2, sigma=0.9),
     "Uniform": Prior("Uniform", lower=-2, upper=0.5),
     "Beta": Prior("Beta", alpha=0.5, beta=3),
 }
@@ -42,6 +43,11 @@ TEXTBOOK = {
     "Gamma": lambda x, alpha, beta: beta**alpha / math.gamma(alpha) * x ** (alpha - 1) * np.exp(-beta * x),
     "LogNormal": lambda x, mu, sigma: (
         np.exp(-((np.log(x) - mu) ** 2) / (2 * sigma**2)) / (x * sigma * math.sqrt(2 * math.pi))
+    ),
+    "LogStudentT": lambda x, nu, mu, sigma: (
+        math.gamma((nu + 1) / 2)
+        / (math.gamma(nu / 2) * math.sqrt(nu * math.pi) * sigma * x)
+        * (1 + ((np.log(x) - mu) / sigma) ** 2 / nu) ** (-(nu + 1) / 2)
     ),
     "Uniform": lambda x, lower, upper: np.full_like(x, 1 / (upper - lower)),
     "Beta": lambda x, alpha, beta: (

@@ -16,7 +16,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.models import make_story, settings_of, story_class
 from bayesdep.models.counts import Counts
 from bayesdep.models.meta import Meta
-from bayesdep.models.parts.normal_normal import typical_variance
+from bayesdep.models.parts.heterogeneity import typical_variance
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.screen import Screen
 from bayesdep.models.story import KnowsPosterior, ScoresUnits
@@ -80,11 +80,20 @@ def by_hand(story, point):
     n, events = (data["n"].values, data["events" if story != "screen" else "positives"].values)
     if story == "binomial":
         mu, (tau, prior) = point["mu"], spread(point, "tau", 0.5)
-        a, latent = point["baseline"], point["theta_latent"]
-        centred = STORIES[story]._well_informed(data) == 1
-        theta = np.where(centred, latent, mu + tau * latent)
-        prior += stats.norm.logpdf(mu, 0, 1.5) + stats.norm.logpdf(a, 0, 2.5).sum()
-        prior += np.where(centred, stats.norm.logpdf(latent, mu, tau), stats.norm.logpdf(latent)).sum()
+        m, (b, of_b) = point["baseline_mean"], spread(point, "baseline_sd", 1.0)
+        yes, no = events + 0.5, n - events + 0.5
+        logits, variances = np.log(yes / no), 1 / yes + 1 / no
+        rough = [
+            (logits @ [-1, 1], variances.sum(axis=1), mu, tau, "theta"),
+            (logits[:, 0], variances[:, 0], m, b, "baseline"),
+        ]
+        prior += of_b + stats.norm.logpdf(mu, 0, 1.5) + stats.norm.logpdf(m, 0, 2.5)
+        found = []
+        for y, s2, centre, sd, name in rough:  # sampled is the distance from what a normal estimate y would imply
+            v = 1 / np.sqrt(1 / sd**2 + 1 / s2)
+            found.append(v**2 * (centre / sd**2 + y / s2) + v * point[f"{name}_latent"])
+            prior += (stats.norm.logpdf(found[-1], centre, sd) + np.log(v)).sum()
+        theta, a = found
         p = special.expit(np.stack([a, a + theta], axis=1))
     elif story == "screen":
         u, v = point["sensitivity_logodds__"], point["specificity_logodds__"]
@@ -176,11 +185,15 @@ def test_centred_and_non_centred_are_one_story_after_a_change_of_variables():
         np.testing.assert_allclose(found, found[0], rtol=1e-12)
 
 
-def test_big_trials_are_centred_and_small_ones_not():
-    data = data_of("binomial")
-    centred = dict(zip(data["study"].values, BINOMIAL._well_informed(data), strict=True))
-    assert centred["TPT Madras 1980"] == 1  # 1,004 events: se 0.06
-    assert centred["Comstock & Webster 1969"] == 0  # 8 events: se 0.7
+def test_the_prior_of_the_effects_is_normal_whatever_the_estimates_are():
+    """What is sampled is turned by rough estimates, but drawn from the prior the effects are N(mu, tau)."""
+    from bayesdep.inference.evaluate import from_prior
+
+    model = BINOMIAL.build(data_of("binomial"))
+    mu, tau, theta = from_prior([model[name] for name in ("mu", "tau", "theta")], 4000, seed=3)
+    z = (theta - mu[:, None]) / tau[:, None]
+    for k in range(z.shape[1]):
+        assert stats.kstest(z[:, k], "norm").pvalue > 1e-4  # 13 trials
 
 
 # ---- preparing data
@@ -339,6 +352,8 @@ def meta_posterior(data):
             "tau": draws([0.5, 0.1]),
             "theta": draws(theta, "study", study=data["study"].values),
             "theta_new": draws([-1.5, 0.4]),
+            "baseline_mean": draws([-3.0, -2.5]),
+            "baseline_sd": draws([2.5, 1.5]),
         }
     )
 
@@ -457,7 +472,7 @@ def test_meta_log_likelihood_is_by_study_and_only_needed_when_binomial():
     np.testing.assert_array_equal(scored, BINOMIAL.log_likelihood(shifted, data_of("binomial")))
     # Comstock & Webster 1969, 5/2498 against 3/2341, by brute force over 200,000 draws of its two parameters
     rng = np.random.default_rng(1)
-    a, theta = rng.normal(0, 2.5, 200_000), rng.normal(-0.7, 0.5, 200_000)
+    a, theta = rng.normal(-3.0, 2.5, 200_000), rng.normal(-0.7, 0.5, 200_000)
     p = stats.binom.pmf(3, 2341, special.expit(a)) * stats.binom.pmf(5, 2498, special.expit(a + theta))
     error = p.std() / p.mean() / math.sqrt(len(p))
     assert abs(float(scored[0, 0].sel(study="Comstock & Webster 1969")) - math.log(p.mean())) < 4 * error
@@ -526,7 +541,7 @@ def test_screen_checks_are_the_shares():
 
 NEEDED = {"mu": Prior("Normal", mu=0, sigma=10), "tau": Prior("HalfNormal", sigma=5)}
 BAD_SETTINGS = [
-    (Meta, {"measure": "log-odds"}, "measure = 'log-odds' is not a choice; did you mean 'log-odds-ratio'"),
+    (Meta, {"measure": "log-ods-ratio"}, "measure = 'log-ods-ratio' is not a choice; did you mean 'log-odds-ratio'"),
     (
         Meta,
         {"measure": "log-odds-ratio", "input": "moments"},
@@ -554,9 +569,9 @@ BAD_SETTINGS = [
             "measure": "log-odds-ratio",
             "input": "counts",
             "likelihood": "binomial",
-            "priors": {"baseline": Prior("Cauchy", alpha=0, beta=1)},
+            "priors": {"baseline_sd": Prior("Normal", mu=0, sigma=1)},
         },
-        "priors.baseline: Cauchy(alpha=0, beta=1) is not Normal",
+        "priors.baseline_sd: Normal(mu=0, sigma=1) reaches outside",
     ),
     (
         Counts,

@@ -4,7 +4,7 @@ Pure functions on arrays; every one returns ``(effect, standard error)`` with th
 """
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 Estimate = tuple[np.ndarray, np.ndarray]
 
@@ -165,3 +165,194 @@ def standardised_difference_from_p(p: np.ndarray, sign: np.ndarray, n_1: np.ndar
     d = np.sign(sign) * stats.t.isf(p / 2, df) * np.sqrt(1 / n_1 + 1 / n_0)
     correction = 1 - 3 / (4 * df - 1)
     return correction * d, correction * np.sqrt(1 / n_1 + 1 / n_0 + d**2 / (2 * (n_1 + n_0)))
+
+
+def risk_difference(events_1: np.ndarray, n_1: np.ndarray, events_0: np.ndarray, n_0: np.ndarray) -> Estimate:
+    """Risk difference of arm 1 less arm 0, with the standard error of two independent shares.
+
+    ``p1 - p0`` with variance ``p1 (1 - p1) / n1 + p0 (1 - p0) / n0``: zero where both arms have no events, or
+    nothing but events, which no weighted average can use.
+
+    Parameters
+    ----------
+    events_1, n_1, events_0, n_0
+        Events and people per arm, shape (studies,).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect and standard error, shape (studies,).
+
+    Examples
+    --------
+    >>> effect, se = risk_difference(np.array([8.0]), np.array([13.0]), np.array([3.0]), np.array([9.0]))
+    >>> round(float(effect[0]), 3), round(float(se[0]), 3)
+    (0.282, 0.207)
+    """
+    p_1, p_0 = events_1 / n_1, events_0 / n_0
+    return p_1 - p_0, np.sqrt(p_1 * (1 - p_1) / n_1 + p_0 * (1 - p_0) / n_0)
+
+
+def log_odds(events: np.ndarray, n: np.ndarray) -> Estimate:
+    """Log odds of one arm, with the delta-method standard error.
+
+    ``log(x / (n - x))`` with variance ``1/x + 1/(n - x)``; both cells above zero.
+
+    Parameters
+    ----------
+    events, n
+        Events and people, shape (studies,).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect and standard error, shape (studies,).
+
+    Examples
+    --------
+    >>> effect, se = log_odds(np.array([20.0]), np.array([100.0]))
+    >>> round(float(effect[0]), 4), round(float(se[0]), 4)
+    (-1.3863, 0.25)
+    """
+    return np.log(events / (n - events)), np.sqrt(1 / events + 1 / (n - events))
+
+
+def change_sd(sd_before: np.ndarray, sd_after: np.ndarray, correlation: float | np.ndarray) -> np.ndarray:
+    """Standard deviation of a change, or of a paired difference, from those of its two values.
+
+    ``sqrt(s0^2 + s1^2 - 2 r s0 s1)``. Means and standard deviations of changes can then stand in a table wherever
+    those of final values can.
+
+    Parameters
+    ----------
+    sd_before, sd_after
+        Standard deviations of the two values, in the outcome's units.
+    correlation
+        Correlation of the two within a person.
+
+    Returns
+    -------
+    numpy.ndarray
+        In the outcome's units.
+
+    Examples
+    --------
+    >>> round(float(change_sd(np.array(5.0), np.array(8.0), 0.5)), 3)
+    7.0
+    """
+    return np.sqrt(sd_before**2 + sd_after**2 - 2 * correlation * sd_before * sd_after)
+
+
+def mean_difference(
+    mean_1: np.ndarray,
+    sd_1: np.ndarray,
+    n_1: np.ndarray,
+    mean_0: np.ndarray,
+    sd_0: np.ndarray,
+    n_0: np.ndarray,
+    *,
+    correlation: np.ndarray | None = None,
+) -> Estimate:
+    """Mean difference of arm 1 less arm 0, spreads not assumed equal.
+
+    Variance ``s1^2/n1 + s0^2/n0`` for two groups of people, and ``(s1^2 + s0^2 - 2 r s1 s0) / n`` where the same n
+    people were in both arms, in a crossover trial (Elbourne et al. 2002, doi:10.1093/ije/31.1.140).
+
+    Parameters
+    ----------
+    mean_1, sd_1, n_1, mean_0, sd_0, n_0
+        Mean, standard deviation and people per arm, shape (studies,); of final values or of changes.
+    correlation
+        Correlation of a person's outcomes in the two arms, shape (studies,); NaN for two groups. None: all are groups.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect and standard error in the outcome's units, shape (studies,).
+
+    Examples
+    --------
+    >>> lii = [np.array([x]) for x in (12.7, 7.6, 20, 16.4, 10.0, 19)]
+    >>> effect, se = mean_difference(*lii)
+    >>> round(float(effect[0]), 1), round(float(se[0]), 3)
+    (-3.7, 2.855)
+    """
+    r = np.full(np.shape(mean_1), np.nan) if correlation is None else correlation
+    groups = np.sqrt(sd_1**2 / n_1 + sd_0**2 / n_0)
+    return mean_1 - mean_0, np.where(np.isnan(r), groups, change_sd(sd_0, sd_1, r) / np.sqrt(n_1))
+
+
+def hedges_correction(df: np.ndarray) -> np.ndarray:
+    """Factor that makes a standardised mean difference unbiased, exactly.
+
+    ``Gamma(df/2) / (sqrt(df/2) Gamma((df - 1)/2))`` (Hedges 1981, doi:10.3102/10769986006002107).
+
+    Parameters
+    ----------
+    df
+        Degrees of freedom of the standard deviation, above 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        Below 1; about ``1 - 3/(4 df - 1)``.
+
+    Examples
+    --------
+    >>> round(float(hedges_correction(np.array(10.0))), 4)
+    0.9227
+    """
+    return np.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / np.sqrt(df / 2)
+
+
+def hedges_g(
+    mean_1: np.ndarray,
+    sd_1: np.ndarray,
+    n_1: np.ndarray,
+    mean_0: np.ndarray,
+    sd_0: np.ndarray,
+    n_0: np.ndarray,
+    *,
+    correlation: np.ndarray | None = None,
+) -> Estimate:
+    r"""Standardised mean difference of arm 1 less arm 0 (Hedges g): over the pooled sd, corrected exactly.
+
+    Two groups: :math:`g = J(\nu)\,(\bar y_1 - \bar y_0)/s`, s pooled on :math:`\nu = n_1 + n_0 - 2` degrees of
+    freedom, variance :math:`1/n_1 + 1/n_0 + g^2 / 2(n_1 + n_0)` (Hedges 1981, doi:10.3102/10769986006002107, and
+    1982, doi:10.1037/0033-2909.92.2.490).
+
+    The same n people in both arms: :math:`s^2 = (s_1^2 + s_0^2)/2`, so that g is in the units of parallel trials and
+    not in sds of differences; its squares are correlated by :math:`r^2`, which leaves
+    :math:`\nu = 2(n - 1)/(1 + r^2)` (Cousineau 2020, doi:10.20982/tqmp.16.4.p418) and by the delta method the
+    variance :math:`2(1 - r)/n + g^2 (1 + r^2)/4n`.
+
+    Parameters
+    ----------
+    mean_1, sd_1, n_1, mean_0, sd_0, n_0
+        Mean, standard deviation and people per arm, shape (studies,). Those of changes give a difference in sds of
+        change, which is not the same measure.
+    correlation
+        Correlation of a person's outcomes in the two arms, shape (studies,); NaN for two groups. None: all are groups.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effect and standard error in units of the pooled standard deviation, shape (studies,).
+
+    Examples
+    --------
+    >>> lii = [np.array([x]) for x in (12.7, 7.6, 20, 16.4, 10.0, 19)]
+    >>> g, se = hedges_g(*lii)
+    >>> round(float(g[0]), 3), round(float(se[0]), 3)
+    (-0.41, 0.324)
+    """
+    r = np.full(np.shape(mean_1), np.nan) if correlation is None else np.asarray(correlation)
+    paired = ~np.isnan(r)
+    r = np.where(paired, r, 0.0)
+    weight = np.where(paired, 0.5, (n_1 - 1) / (n_1 + n_0 - 2))
+    pooled = np.sqrt(weight * sd_1**2 + (1 - weight) * sd_0**2)
+    df = np.where(paired, 2 * (n_1 - 1) / (1 + r**2), n_1 + n_0 - 2)
+    g = hedges_correction(df) * (mean_1 - mean_0) / pooled
+    groups = 1 / n_1 + 1 / n_0 + g**2 / (2 * (n_1 + n_0))
+    same = 2 * (1 - r) / n_1 + g**2 * (1 + r**2) / (4 * n_1)
+    return g, np.sqrt(np.where(paired, same, groups))

@@ -18,6 +18,7 @@ _REGISTER = {
     "meta": ("bayesdep.models.meta", "Meta"),
     "response": ("bayesdep.models.response", "Response"),
     "screen": ("bayesdep.models.screen", "Screen"),
+    "small-studies": ("bayesdep.models.small_studies", "SmallStudies"),
     "trial": ("bayesdep.models.trial", "Trial"),
 }
 

@@ -7,29 +7,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
-from bayesdep.data import effects
-from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, as_frame, provenance
-from bayesdep.models.parts.binomial_pair import log_marginal
-from bayesdep.models.parts.marginals import Exponential, Function
-from bayesdep.models.parts.normal_normal import NormalNormal, i_squared, typical_variance
+from bayesdep.models.parts import meta_estimands, meta_terms
+from bayesdep.models.parts.covariates import read_covariates
+from bayesdep.models.parts.informed import informed
 from bayesdep.models.parts.pooling import pooled
-from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.models.parts.studies import INPUTS, MEASURES, effects_of, read_studies
-from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
+from bayesdep.models.parts.studies import INPUTS, clusters_of, correlations_of, effects_of, read_studies
+from bayesdep.models.story import Check, ExactPosterior, Forest
 
 if TYPE_CHECKING:
     import pymc as pm
 
-_UNITS = {
-    "standardised-difference": "standard deviations",
-    "log-odds-ratio": "log odds ratio",
-    "log-risk-ratio": "log risk ratio",
-    "log-geometric-mean-ratio": "log ratio of geometric means",
-}
+    from bayesdep.models.parts.normal_normal import NormalNormal
+
 _ARMS = ["control", "treated"]
 
 
@@ -41,35 +34,61 @@ class Meta:
 
         gaussian   y_k ~ N(theta_k, se_k)
         binomial   events_k0 ~ Binomial(n_k0, expit(a_k)),  events_k1 ~ Binomial(n_k1, expit(a_k + theta_k))
-                   a_k ~ N(0, 2.5)
-        both       theta_k ~ N(mu, tau)
+                   a_k ~ N(baseline_mean, baseline_sd);  single arms: events_k ~ Binomial(n_k, expit(theta_k))
+        both       theta_k ~ N(mu + x_k' slope + deviation_c, tau) or StudentT(nu, ..., tau)
+                   deviation_c ~ N(0, tau_cluster)        for effects k of one cluster c
 
     Gaussian: the theta_k are integrated out, ``y_k ~ N(mu, sqrt(se_k^2 + tau^2))``, and drawn exactly
-    afterwards from their conditional normals. Default priors: ``mu ~ N(0, 1)`` for a standardised difference
-    (95% within two standard deviations either way), ``N(0, 1.5)`` for a log ratio (95% of ratios between
-    1/19 and 19), ``tau ~ N+(0.5)`` (95% of studies' effects within 0 to 2 of the mean), and for the control
-    log odds ``N(0, 2.5)`` (95% of control risks between 0.7% and 99.3%). A raw difference has no default
-    prior, because none can be right without knowing its units.
+    afterwards from their conditional normals. With normal effects and normal priors on ``mu`` and ``slope`` the
+    posterior is known exactly, by quadrature over the spreads.
+
+    Default priors: ``mu ~ N(0, 1)`` for a standardised difference (95% within two standard deviations either way),
+    ``N(0, 1.5)`` for a log ratio (95% of ratios between 1/19 and 19) and for log odds (95% of risks between 5% and
+    95%), ``N(0, 0.5)`` for a risk difference; ``tau`` and ``tau_cluster ~ N+(0.5)`` (95% of spreads up to 1),
+    ``N+(1)`` for log odds, ``N+(0.2)`` for a risk difference; slopes ``N(0, 0.5)`` per sd of the covariate
+    (``N(0, 0.2)`` for a risk difference); degrees of freedom ``Gamma(2, 0.1)`` (95% between 2.4 and 56);
+    ``baseline_mean ~ N(0, 2.5)`` (95% of mean control risks between 0.7% and 99.3%) and ``baseline_sd ~ N+(1)``. The
+    level of control risks is learned, because a fixed prior on each pulls rare events towards a half: at control risks
+    of 2 to 5% that alone moved mean log odds ratios by 0.14 (``tests/test_rare_events.py``). A raw difference has no
+    default priors, because none can be right without knowing its units.
 
     Parameters
     ----------
     measure
-        What the effect is: ``"difference"`` (in ``units``), ``"standardised-difference"``,
-        ``"log-odds-ratio"``, ``"log-risk-ratio"`` or ``"log-geometric-mean-ratio"``.
+        What the effect is: ``"difference"`` (in ``units``), ``"standardised-difference"`` (Hedges g),
+        ``"log-odds-ratio"``, ``"log-risk-ratio"``, ``"log-geometric-mean-ratio"``, ``"risk-difference"`` or, of
+        single arms, ``"log-odds"``.
     input
-        What the table holds: ``"estimates"`` (effect and standard error), ``"counts"`` (events and people
-        per arm), ``"moments"`` (arithmetic mean, its standard error and people per group of log-normal
-        values) or ``"p-value"`` (a two-sided P, a direction and people per group).
+        What the table holds: ``"estimates"`` (effect and standard error), ``"counts"`` (events and people per arm),
+        ``"means"`` (mean, standard deviation and people per arm, of final values or of changes), ``"moments"``
+        (arithmetic mean, its standard error and people per group of log-normal values), ``"p-value"`` (a two-sided
+        P, a direction and people per group) or ``"events"`` (events and people of a single arm).
     likelihood
-        ``"gaussian"`` or, for counts and log odds ratios, the exact ``"binomial"``.
+        ``"gaussian"`` or, for counts and log odds (ratios), the exact ``"binomial"``.
+    heterogeneity
+        How true effects are spread: ``"normal"``, or ``"student-t"`` for a few that lie far out.
+    nu
+        Degrees of freedom of the Student t; None where they are a parameter.
+    covariates
+        Formula of the studies' covariates, such as ``"absolute_latitude"``: meta-regression.
+    control_risk
+        Share of controls with the event at which absolute effects and numbers needed to treat are reported.
+    correlation
+        Correlation of a person's outcomes in the two arms of a crossover trial; nothing in the table tells it.
     units
         Units of a raw difference, such as ``"MADRS points"``.
     unit
-        What a row is: ``"study"``, ``"analyte"``, ...; it names the dimension and is what leave-one-out leaves out.
+        What a row is: ``"study"``, ``"analyte"``, ...; it names the dimension and is what leave-one-out leaves out
+        (with clusters: a whole cluster).
     priors
-        Priors by parameter (``mu``, ``tau`` and, binomial, ``baseline``) that replace the defaults.
-    study, effect, se, events_treated, n_treated, events_control, n_control, mean_treated, sem_treated, \
-    mean_control, sem_control, p_value, direction
+        Priors by parameter that replace the defaults; for ``tau`` also published ones, as
+        :func:`~bayesdep.models.parts.published_priors.heterogeneity_prior` gives them.
+    cluster
+        Column of the trial, or laboratory, that several effects share: a three-level model. None: no rows share any.
+    design
+        Column that says ``parallel`` or ``crossover``; None where all trials are parallel.
+    study, effect, se, events_treated, n_treated, events_control, n_control, mean_treated, sd_treated, sem_treated, \
+    mean_control, sd_control, sem_control, p_value, direction, events, n
         Names of the table's columns.
 
     Raises
@@ -95,9 +114,16 @@ class Meta:
         "log-odds-ratio",
         "log-risk-ratio",
         "log-geometric-mean-ratio",
+        "risk-difference",
+        "log-odds",
     ]
-    input: Literal["estimates", "counts", "moments", "p-value"] = "estimates"
+    input: Literal["estimates", "counts", "means", "moments", "p-value", "events"] = "estimates"
     likelihood: Literal["gaussian", "binomial"] = "gaussian"
+    heterogeneity: Literal["normal", "student-t"] = "normal"
+    nu: float | None = 4.0
+    covariates: str | None = None
+    control_risk: float | None = None
+    correlation: float | None = None
     units: str | None = None
     unit: str = "study"
     priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -110,121 +136,58 @@ class Meta:
     events_control: str = column("events_control", "events in the control arm")
     n_control: str = column("n_control", "people in the control arm")
     mean_treated: str = column("mean_treated", "arithmetic mean, treated or patients")
+    sd_treated: str = column("sd_treated", "standard deviation, treated or patients")
     sem_treated: str = column("sem_treated", "standard error of the mean, treated or patients")
     mean_control: str = column("mean_control", "arithmetic mean, control")
+    sd_control: str = column("sd_control", "standard deviation, control")
     sem_control: str = column("sem_control", "standard error of the mean, control")
     p_value: str = column("p_value", "two-sided P value")
     direction: str = column("direction", "difference whose sign gives the direction")
+    events: str = column("events", "events")
+    n: str = column("n", "people")
+    cluster: str | None = column(None, "trial, or laboratory, that several effects share")
+    design: str | None = column(None, "parallel or crossover")
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.measure not in MEASURES[self.input]:
-            raise BadInput(
-                f"measure = '{self.measure}' cannot be had from input = '{self.input}'; "
-                f"that gives {' or '.join(sorted(MEASURES[self.input]))}"
-            )
-        if self.likelihood == "binomial" and (self.input, self.measure) != ("counts", "log-odds-ratio"):
-            raise BadInput(
-                "likelihood = 'binomial' needs input = 'counts' and measure = 'log-odds-ratio'; "
-                f"not input = '{self.input}' and measure = '{self.measure}'"
-            )
-        if (self.measure == "difference") != (self.units is not None):
-            raise BadInput(
-                "measure = 'difference' needs units, for example units = 'MADRS points'"
-                if self.units is None
-                else f"units = '{self.units}' belongs to measure = 'difference' only; '{self.measure}' has its own"
-            )
-        if not self.unit.isidentifier() or self.unit in ("arm", "chain", "draw"):
-            raise BadInput(f"unit = '{self.unit}' cannot name a dimension; use one word such as 'study' or 'analyte'")
+        meta_terms.refuse_contradictions(self)
+        meta_terms.refuse_foreign_priors(self)
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
-        baseline = self.priors.get("baseline")
-        if baseline is not None and baseline.dist != "Normal":
-            raise BadInput(f"priors.baseline: {baseline} is not Normal, and only that can be integrated out per study")
 
     @property
     def effect_units(self) -> str:
         """Units of the effect."""
-        return self.units or _UNITS[self.measure]
+        return self.units or meta_terms.UNITS[self.measure]
 
     @property
     def is_log(self) -> bool:
         """Whether the effect is the logarithm of a ratio."""
-        return self.measure.startswith("log-")
+        return self.measure.startswith("log-") and self.measure != "log-odds"
 
     @property
     def slots(self) -> dict[str, Slot]:
-        """Places for priors: ``mu``, ``tau`` and, binomial, ``baseline``."""
-        mu = {"difference": None, "standardised-difference": Prior("Normal", mu=0, sigma=1)}.get(
-            self.measure, Prior("Normal", mu=0, sigma=1.5)
-        )
-        tau = None if self.measure == "difference" else Prior("HalfNormal", sigma=0.5)
-        slots = {
-            "mu": Slot(mu, "real", "the pooled effect", self.effect_units),
-            "tau": Slot(tau, "positive", f"the standard deviation between {self._units_of_data}", self.effect_units),
-        }
-        if self.likelihood == "binomial":
-            slots["baseline"] = Slot(Prior("Normal", mu=0, sigma=2.5), "real", "a study's control log odds", "log odds")
-        return slots
-
-    @property
-    def _units_of_data(self) -> str:
-        return f"{self.unit[:-1]}ies" if self.unit.endswith("y") else f"{self.unit}s"
+        """Places for priors: only those of the terms that the settings switch on."""
+        return meta_terms.slots_of(self)
 
     @property
     def left_out(self) -> str:
         """The unit that leave-one-out leaves out."""
-        return self.unit
+        return self.unit if self.cluster is None else "cluster"
 
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: each unit crude and shrunken, the pooled effect and the prediction."""
-        return Forest(("theta",), "mu", "theta_new", self._crude, self.is_log)
-
-    def _crude(self, data: xr.Dataset) -> effects.Estimate:
-        if self.likelihood == "gaussian":
-            return data["effect"].values, data["se"].values
-        (e0, e1), (n0, n1) = data["events"].values.T, data["n"].values.T
-        empty = (e0 == 0) | (e1 == 0) | (e0 == n0) | (e1 == n1)  # no finite estimate without the model
-        with np.errstate(divide="ignore", invalid="ignore"):  # empty cells become NaN below
-            effect, se = effects.log_odds_ratio(e1, n1, e0, n0)
-        return np.where(empty, np.nan, effect), np.where(empty, np.nan, se)
+        return Forest(("theta",), "mu", "theta_new", lambda data: meta_estimands.crude(self, data), self.is_log)
 
     @property
     def words(self) -> str:
         """The story in words."""
-        source = {
-            "estimates": "as estimated, with its standard error taken as known",
-            "counts": "from events and people per arm",
-            "moments": "from arithmetic means and their standard errors, taking the values to be log-normal",
-            "p-value": "from its two-sided P value, its direction from the sign of the raw difference",
-        }[self.input]
-        likelihood = (
-            "the counts are binomial, with no normal approximation"
-            if self.likelihood == "binomial"
-            else "each effect is normal around its own truth with its known standard error"
-        )
-        return (
-            f"Each {self.unit} has a true effect ({self.measure.replace('-', ' ')}, {source}); {likelihood}, and the "
-            f"true effects are normal around a pooled effect mu with standard deviation tau."
-        )
+        return meta_terms.words_of(self)
 
     @property
     def formula(self) -> list[str]:
         """The story as the lines of a model formula."""
-        k = self.unit[0]
-        if self.likelihood == "binomial":
-            likelihood = [
-                f"events_control[{k}] ~ Binomial(n_control[{k}], expit(baseline[{k}]))",
-                f"events_treated[{k}] ~ Binomial(n_treated[{k}], expit(baseline[{k}] + theta[{k}]))",
-                f"baseline[{k}] ~ {self.priors['baseline']}",
-            ]
-        else:
-            likelihood = [f"effect[{k}] ~ Normal(theta[{k}], se[{k}])"]
-        return [
-            *likelihood,
-            f"theta[{k}] ~ Normal(mu, tau)",
-            *(f"{p} ~ {self.priors[p]}" for p in ("mu", "tau")),
-        ]
+        return meta_terms.formula_of(self)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study into effects or counts.
@@ -238,7 +201,9 @@ class Meta:
         -------
         xarray.Dataset
             Gaussian: ``effect`` and ``se`` with dim ``unit``. Binomial: ``events`` and ``n`` with dims ``unit``
-            and ``arm``. Attrs say where the data came from.
+            and, unless single, ``arm``. With covariates ``covariates`` (unit, covariate; standardised),
+            ``covariate_mean`` and ``covariate_sd``; with clusters ``cluster_of`` (unit) and dim ``cluster``. Attrs say
+            where the data came from.
 
         Raises
         ------
@@ -249,19 +214,32 @@ class Meta:
         what = column_fields(self)
         columns = {"study": Column(self.study, "label", f"{self.unit} label")}
         columns |= {w: Column(getattr(self, w), kind, what[w]) for w, kind in INPUTS[self.input].items()}
+        for word in ("cluster", "design"):
+            if getattr(self, word) is not None:
+                columns[word] = Column(getattr(self, word), "label", what[word])
         read = read_studies(frame, columns, unit=self.unit)
-        coords, attrs = {self.unit: read["study"].astype(str)}, provenance(frame)
+        correlation = correlations_of(read, columns, input=self.input, correlation=self.correlation)
+        found: dict[str, Any] = {}
         if self.likelihood == "binomial":
-            dims = (self.unit, "arm")
-            counts = {
-                word: (dims, np.stack([read[f"{word}_control"], read[f"{word}_treated"]], axis=1).astype("int64"))
-                for word in ("events", "n")
-            }
-            data = xr.Dataset(counts, coords | {"arm": _ARMS}, attrs)
-            return data.assign({w: data[w].assign_attrs(units="people") for w in counts})
-        effect, se = effects_of(read, columns, input=self.input, measure=self.measure)
-        data = xr.Dataset({"effect": (self.unit, effect), "se": (self.unit, se)}, coords, attrs)
-        return data.assign({w: data[w].assign_attrs(units=self.effect_units) for w in ("effect", "se")})
+            single = self.input == "events"
+            dims = (self.unit,) if single else (self.unit, "arm")
+            for word in ("events", "n"):
+                arms = read[word] if single else np.stack([read[f"{word}_{arm}"] for arm in _ARMS], axis=1)
+                found[word] = (dims, arms.astype("int64"), {"units": "people"})
+        else:
+            estimates = effects_of(read, columns, input=self.input, measure=self.measure, correlation=correlation)
+            for word, values in zip(("effect", "se"), estimates, strict=True):
+                found[word] = (self.unit, values, {"units": self.effect_units})
+        coords: dict[str, Any] = {self.unit: read["study"].astype(str)}
+        coords |= {"arm": _ARMS} if self.likelihood == "binomial" and self.input == "counts" else {}
+        if self.covariates is not None:
+            x = read_covariates(frame, self.covariates)
+            found["covariates"] = ((self.unit, "covariate"), x.values)
+            found |= {"covariate_mean": ("covariate", x.means), "covariate_sd": ("covariate", x.sds)}
+            coords["covariate"] = np.array(x.names, dtype=str)
+        if self.cluster is not None:
+            found["cluster_of"], coords["cluster"] = clusters_of(read, columns, unit=self.unit)
+        return xr.Dataset(found, coords, provenance(frame))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -275,8 +253,8 @@ class Meta:
         -------
         pymc.Model
             Free variables ``mu`` and ``tau`` (Gaussian; the study effects are integrated out, and ``theta`` and
-            ``theta_new`` hang below the data, to be drawn exactly), with ``baseline`` and ``theta_latent`` when
-            binomial.
+            ``theta_new`` hang below the data, to be drawn exactly); as the settings say ``slope``, ``tau_cluster``,
+            ``nu``; and when binomial ``theta_latent``, ``baseline_mean``, ``baseline_sd`` and ``baseline_latent``.
         """
         import pymc as pm
 
@@ -284,28 +262,63 @@ class Meta:
         with pm.Model(coords={d: data[d].values for d in data.dims}) as model:
             mu = self.priors["mu"].rv("mu")
             tau = self.priors["tau"].rv("tau")
+            mean, new = mu, tau
+            if self.covariates is not None:
+                x = pm.Data("covariates", data["covariates"].values, dims=(dims, "covariate"))
+                mean = mean + (x * self.priors["slope"].rv("slope", dims="covariate")).sum(axis=1)
+            if self.cluster is not None:
+                between = self.priors["tau_cluster"].rv("tau_cluster")
+                few = np.zeros(data.sizes["cluster"])  # few effects a cluster: the hierarchy says more
+                deviation = pooled("deviation", 0.0, between, centred=few, dims="cluster")
+                mean = mean + deviation[pm.Data("cluster_of", data["cluster_of"].values, dims=dims)]
+                new = pm.math.sqrt(tau**2 + between**2)
             if self.likelihood == "gaussian":
-                y = pm.Data("effect_data", data["effect"].values, dims=dims)
-                se = pm.Data("se_data", data["se"].values, dims=dims)
-                pm.Normal("effect", mu, pm.math.sqrt(se**2 + tau**2), observed=y, dims=dims)
-                shrink = tau**2 / (tau**2 + se**2)
-                pm.Normal("theta", mu + shrink * (y - mu), pm.math.sqrt(shrink) * se, dims=dims)
+                nu = self._nu() if self.heterogeneity == "student-t" else None
+                self._observe_effects(data, mean, tau, nu)
             else:
-                events, n = (pm.Data(f"{w}_data", data[w].values, dims=(dims, "arm")) for w in ("events", "n"))
-                treated = pm.Data("treated", np.array([0.0, 1.0]), dims="arm")
-                baseline = self.priors["baseline"].rv("baseline", dims=dims)
-                theta = pooled("theta", mu, tau, centred=self._well_informed(data), dims=dims)
-                logit_p = baseline[:, None] + theta[:, None] * treated
-                pm.Binomial("events", n=n, logit_p=logit_p, observed=events, dims=(dims, "arm"))
-            pm.Normal("theta_new", mu, tau)
+                self._observe_counts(data, mean, tau)
+                nu = None
+            if nu is None:
+                pm.Normal("theta_new", mu, new)
+            else:
+                pm.StudentT("theta_new", nu=nu, mu=mu, sigma=tau)
         return model
 
-    def _well_informed(self, data: xr.Dataset) -> np.ndarray:
-        """1 for studies whose own counts say more about their effect than the hierarchy is expected to."""
-        n, half = data["n"].values, 0.5  # half an event more, only to rank the studies by their information
-        events = data["events"].values + half
-        se = np.sqrt((1 / events + 1 / (n - data["events"].values + half)).sum(axis=1))
-        return np.asarray(se < self.priors["tau"].scipy.median(), dtype=float)
+    def _nu(self) -> Any:
+        """Degrees of freedom of the Student t: a parameter, or a number that no graph depends on."""
+        import pytensor
+
+        return self.priors["nu"].rv("nu") if self.nu is None else pytensor.shared(np.array(self.nu), name="nu.value")
+
+    def _observe_effects(self, data: xr.Dataset, mean: Any, tau: Any, nu: Any) -> None:
+        """Observe the estimates around the studies' means, and let the true effects hang below them."""
+        import pymc as pm
+
+        from bayesdep.models.parts.student import precisions
+
+        dims = self.unit
+        y = pm.Data("effect_data", data["effect"].values, dims=dims)
+        se = pm.Data("se_data", data["se"].values, dims=dims)
+        if nu is not None:  # a Student t is a normal whose precision differs from study to study
+            tau = tau / precisions("precision", nu, dims)
+        pm.Normal("effect", mean, pm.math.sqrt(se**2 + tau**2), observed=y, dims=dims)
+        shrink = tau**2 / (tau**2 + se**2)
+        pm.Normal("theta", mean + shrink * (y - mean), pm.math.sqrt(shrink) * se, dims=dims)
+
+    def _observe_counts(self, data: xr.Dataset, mean: Any, tau: Any) -> None:
+        """Observe the counts, with every study's effect a parameter."""
+        import pymc as pm
+
+        dims = data["events"].dims
+        events, n = (pm.Data(f"{w}_data", data[w].values, dims=dims) for w in ("events", "n"))
+        rough = meta_estimands.rough(data)
+        theta = informed("theta", mean, tau, *rough["theta"], dims=self.unit)
+        if self.input == "counts":
+            treated = pm.Data("treated", np.array([0.0, 1.0]), dims="arm")
+            centre, spread = (self.priors[p].rv(p) for p in ("baseline_mean", "baseline_sd"))
+            baseline = informed("baseline", centre, spread, *rough["baseline"], dims=self.unit)
+            theta = baseline[:, None] + theta[:, None] * treated
+        pm.Binomial("events", n=n, logit_p=theta, observed=events, dims=dims)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive the quantities a meta-analysis reports.
@@ -313,35 +326,41 @@ class Meta:
         Parameters
         ----------
         posterior
-            Draws of ``mu``, ``tau``, ``theta`` and ``theta_new``.
+            Draws of the parameters, ``theta`` and ``theta_new``.
         data
             As :meth:`prepare` returns it.
 
         Returns
         -------
         xarray.Dataset
-            ``mu``, ``tau``, ``theta`` (by unit), ``theta_new`` (a new unit: the prediction interval), Gaussian
-            ``i2`` (percent; Higgins and Thompson 2002) and, for log measures, the same as ratios.
+            ``mu``, ``tau``, ``theta`` (by unit), ``theta_new`` (a new unit: the prediction interval) and, Gaussian
+            with normal effects, ``i2`` (percent; Higgins and Thompson 2002). With covariates (standardised: ``mu`` is
+            at their means) ``slope`` per unit of each and ``intercept``, the effect where they are zero; with clusters
+            ``tau_cluster``. For log ratios the same as ratios, for log odds as risks; with a ``control_risk``
+            ``risk_treated``, ``risk_difference``, ``nnt`` (below zero a number needed to harm) and, from odds ratios,
+            ``risk_ratio``, of the pooled effect and (``_new``) of a new unit. A risk ratio's risk ends at 1.
         """
-        units, rows = self.effect_units, self._units_of_data
-        found = {
-            "mu": estimand(posterior["mu"], "pooled effect", units),
-            "tau": estimand(posterior["tau"], f"standard deviation between {rows}", units),
-            "theta": estimand(posterior["theta"], f"effect of each {self.unit}, shrunken", units),
-            "theta_new": estimand(posterior["theta_new"], f"effect in a new {self.unit}", units),
-        }
-        if self.likelihood == "gaussian":
-            share = i_squared(posterior["tau"], typical_variance(data["se"].values))
-            found["i2"] = estimand(share, f"share of variance that is between {rows} (I squared)", "%")
-        if self.is_log:
-            ratio = self.measure.removeprefix("log-").replace("-", " ")
-            for name, of in (("ratio", "mu"), ("ratio_theta", "theta"), ("ratio_new", "theta_new")):
-                values = xr.DataArray(np.exp(posterior[of]))
-                found[name] = estimand(values, f"{found[of].description}, as a ratio", ratio, null=1.0, monotone_of=of)
-        return xr.Dataset(found)
+        return meta_estimands.estimands(self, posterior, data)
+
+    def hierarchy(self, data: xr.Dataset, kept: np.ndarray | None = None) -> "NormalNormal | None":
+        """Return the posterior by quadrature, of all the data or of many subsets at once.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        kept
+            Which units each subset keeps, shape (subsets, units); all in one subset unless given.
+
+        Returns
+        -------
+        NormalNormal or None
+            None where :meth:`exact` is.
+        """
+        return meta_estimands.hierarchy(self, data, kept)
 
     def exact(self, data: xr.Dataset) -> ExactPosterior | None:
-        """Return the posterior by quadrature: Gaussian likelihood with a Normal prior on ``mu``.
+        """Return the posterior by quadrature: Gaussian likelihood, normal effects, Normal priors on mu and slopes.
 
         Parameters
         ----------
@@ -351,65 +370,30 @@ class Meta:
         Returns
         -------
         ExactPosterior or None
-            None for the binomial likelihood or another prior on ``mu``.
+            None for the binomial likelihood, Student-t effects or another prior on ``mu`` or ``slope``.
         """
-        if self.likelihood != "gaussian" or self.priors["mu"].dist != "Normal":
-            return None
-        y, se = data["effect"].values, data["se"].values
-        posterior = NormalNormal(y, se, self.priors["mu"], self.priors["tau"])
-        typical = typical_variance(se)
-        marginals: dict[Any, Any] = {("mu", ()): posterior.mu, ("tau", ()): posterior.tau}
-        for label, theta in zip(data[self.unit].values, posterior.theta, strict=True):
-            marginals["theta", ((self.unit, str(label)),)] = theta
-        marginals["theta_new", ()] = posterior.theta_new
-        marginals["i2", ()] = Function(
-            posterior.tau,
-            lambda tau: i_squared(tau, typical),
-            lambda i2: np.sqrt(typical * i2 / np.maximum(100 - i2, 1e-300)),
-        )
-        if self.is_log:
-            endless = not np.isfinite(self.priors["tau"].scipy.support()[1])
-            ratios = {"mu": "ratio", "theta": "ratio_theta", "theta_new": "ratio_new"}
-            for (name, at), marginal in list(marginals.items()):
-                if name in ratios:
-                    marginals[ratios[name], at] = Exponential(marginal, truncated=endless)
-        return ExactPosterior(marginals, posterior.draw)
+        return meta_estimands.exact(self, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
-        """Score whole studies: binomial, with each study's baseline and effect integrated out.
+        """Score whole units with everything that belongs to them integrated out.
 
         Parameters
         ----------
         posterior
-            Draws of ``mu`` and ``tau``.
+            Draws of the parameters.
         data
             As :meth:`prepare` returns it.
 
         Returns
         -------
         xarray.DataArray or None
-            Dims (chain, draw, unit). None when Gaussian: its observed variable is already marginal.
+            Dims (chain, draw, unit), or (chain, draw, cluster). None when Gaussian with normal effects and no
+            clusters: its observed variable is already marginal.
         """
-        if self.likelihood == "gaussian":
-            return None
-        mu, tau = posterior["mu"], posterior["tau"]
-        baseline = self.priors["baseline"]
-        values = log_marginal(
-            data["events"].values,
-            data["n"].values,
-            mu.values.ravel(),
-            tau.values.ravel(),
-            (baseline["mu"], baseline["sigma"]),
-        )
-        shape = (*mu.shape, data.sizes[self.unit])
-        return xr.DataArray(
-            values.reshape(shape),
-            coords={**mu.coords, self.unit: data[self.unit]},
-            dims=("chain", "draw", self.unit),
-        )
+        return meta_estimands.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass a normal random-effects story.
+        """Name the statistics that could embarrass a random-effects story.
 
         Parameters
         ----------
@@ -421,28 +405,4 @@ class Meta:
         list of Check
             Smallest and largest effect, their skewness, and Cochran's Q (Gaussian) or the spread (binomial).
         """
-        if self.likelihood == "gaussian":
-            w = 1 / data["se"].values ** 2
-
-            def effect(y: np.ndarray) -> np.ndarray:
-                return y
-
-            def cochran_q(y: np.ndarray) -> np.ndarray:
-                return (w * (y - (y @ w / w.sum())[..., None]) ** 2).sum(-1)
-
-            variable, spread = "effect", Check("Cochran's Q", "effect", cochran_q, "")
-        else:
-            n = data["n"].values
-
-            def effect(y: np.ndarray) -> np.ndarray:
-                odds = (y + 0.5) / (n - y + 0.5)  # a half, so that a replicate without events has a finite effect
-                return np.log(odds[..., 1] / odds[..., 0])
-
-            variable = "events"
-            spread = Check("spread of effects (sd)", variable, lambda y: effect(y).std(-1, ddof=1), self.effect_units)
-        return [
-            Check("smallest effect", variable, lambda y: effect(y).min(-1), self.effect_units),
-            Check("largest effect", variable, lambda y: effect(y).max(-1), self.effect_units),
-            Check("skewness of effects", variable, lambda y: stats.skew(effect(y), axis=-1), ""),
-            spread,
-        ]
+        return meta_estimands.checks(self, data)

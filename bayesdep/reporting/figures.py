@@ -10,6 +10,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.reporting import (
     crossover_plots,
     dropout_plots,
+    meta_plots,
     panel_plots,
     plots,
     trial_checks_plots,
@@ -104,6 +105,19 @@ FIGURES: dict[str, Entry] = {
         "one of the two is missing). Outcomes on the grey line do not differ; those on the blue line differ by the "
         "posterior mean difference, those in the band by its 95% interval.",
         crossover_plots.is_crossover,
+    ),
+    "leave_one_out": Entry(
+        meta_plots.plot_leave_one_out,
+        "The pooled effect and the standard deviation between units without each unit in turn: posterior medians and "
+        "95% intervals by quadrature, over the interval of all (grey).",
+        meta_plots.has_leave_one_out,
+    ),
+    "funnel": Entry(
+        meta_plots.plot_funnel,
+        "Each study by its effect and standard error, over shades of the two-sided P value it would have; the pooled "
+        "effect (line) and where 95% of studies are expected around it (dashed). Were results published for their P, "
+        "those missing would lie in the dark.",
+        meta_plots.has_funnel,
     ),
     "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
     "checks": Entry(

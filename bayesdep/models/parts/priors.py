@@ -34,6 +34,24 @@ class _Family:
     scipy: Callable[..., Any]
 
 
+class _LogStudentT(stats.rv_continuous):  # type: ignore[misc]  # scipy is not typed
+    """``exp(s T)``, T Student t with nu degrees of freedom; scale it by ``exp(mu)``."""
+
+    def _logpdf(self, x: Any, nu: Any, s: Any) -> Any:
+        return stats.t.logpdf(np.log(x) / s, nu) - np.log(s * x)
+
+    def _pdf(self, x: Any, nu: Any, s: Any) -> Any:
+        return np.exp(self._logpdf(x, nu, s))
+
+    def _cdf(self, x: Any, nu: Any, s: Any) -> Any:
+        return stats.t.cdf(np.log(x) / s, nu)
+
+    def _ppf(self, q: Any, nu: Any, s: Any) -> Any:
+        return np.exp(s * stats.t.ppf(q, nu))
+
+
+_log_student_t = _LogStudentT(a=0.0, name="log_student_t", shapes="nu, s")
+
 _FAMILIES: dict[str, _Family] = {
     "Normal": _Family({"mu": False, "sigma": True}, "real", lambda mu, sigma: stats.norm(mu, sigma)),
     "StudentT": _Family({"nu": True, "mu": False, "sigma": True}, "real", lambda nu, mu, sigma: stats.t(nu, mu, sigma)),
@@ -44,6 +62,11 @@ _FAMILIES: dict[str, _Family] = {
     "Gamma": _Family({"alpha": True, "beta": True}, "positive", lambda alpha, beta: stats.gamma(alpha, scale=1 / beta)),
     "LogNormal": _Family(
         {"mu": False, "sigma": True}, "positive", lambda mu, sigma: stats.lognorm(sigma, scale=math.exp(mu))
+    ),
+    "LogStudentT": _Family(
+        {"nu": True, "mu": False, "sigma": True},
+        "positive",
+        lambda nu, mu, sigma: _log_student_t(nu, sigma, scale=math.exp(mu)),
     ),
     "Uniform": _Family(
         {"lower": False, "upper": False}, "real", lambda lower, upper: stats.uniform(lower, upper - lower)
@@ -59,7 +82,8 @@ class Prior:
     Parameters
     ----------
     dist
-        One of Normal, StudentT, Cauchy, HalfNormal, HalfCauchy, Exponential, Gamma, LogNormal, Uniform, Beta.
+        One of Normal, StudentT, Cauchy, HalfNormal, HalfCauchy, Exponential, Gamma, LogNormal, LogStudentT, Uniform,
+        Beta. LogStudentT is PyMC's StudentT of the logarithm.
     **parameters
         The distribution's parameters, as PyMC names them.
 
@@ -147,11 +171,25 @@ class Prior:
             # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a plain logarithm the
             # far side of a scale parameter is a wall that grows like exp(2u), into which trajectories crash.
             how["default_transform"] = _softplus()
+        if self.dist == "LogStudentT":
+            return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as a plan writes it."""
         return {"dist": self.dist, **dict(self.parameters)}
+
+
+def _log_t(value: Any, nu: Any, mu: Any, sigma: Any) -> Any:
+    """Log density of a variable whose logarithm is Student t, for PyTensor."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    return pm.logp(pm.StudentT.dist(nu=nu, mu=mu, sigma=sigma), pt.log(value)) - pt.log(value)
+
+
+def _draw_log_t(nu: Any, mu: Any, sigma: Any, rng: Any = None, size: Any = None) -> Any:
+    return np.exp(mu + sigma * rng.standard_t(nu, size))
 
 
 @cache
@@ -198,7 +236,8 @@ def parse_prior(name: str, value: Any) -> Prior:
     name
         The parameter it is for, for messages.
     value
-        A :class:`Prior`, or a table with ``dist`` and its parameters.
+        A :class:`Prior`, or a table with ``dist`` and its parameters, or one that names a published prior with
+        ``paper``, ``outcome`` and ``comparison``.
 
     Returns
     -------
@@ -212,6 +251,18 @@ def parse_prior(name: str, value: Any) -> Prior:
     """
     if isinstance(value, Prior):
         return value
+    if isinstance(value, Mapping) and "paper" in value:
+        from bayesdep.models.parts.published_priors import heterogeneity_prior  # which makes Priors itself
+
+        try:
+            return heterogeneity_prior(**value)
+        except BadInput as problem:
+            raise BadInput(f"priors.{name}: {problem}") from None
+        except TypeError:
+            raise BadInput(
+                f"priors.{name} is {dict(value)!r}; write it as "
+                '{ paper = "Turner 2015", outcome = "pain", comparison = "pharmacological against control" }'
+            ) from None
     if not isinstance(value, Mapping) or not isinstance(value.get("dist"), str):
         raise BadInput(f'priors.{name} is {value!r}; write it as {{ dist = "Normal", mu = 0, sigma = 1 }}')
     try:

@@ -1,6 +1,6 @@
 """A table with one row per study becomes effects with standard errors, or counts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,14 @@ INPUTS: dict[str, dict[str, Kind]] = {
         "events_control": "count",
         "n_control": "count",
     },
+    "means": {
+        "mean_treated": "number",
+        "sd_treated": "positive",
+        "n_treated": "count",
+        "mean_control": "number",
+        "sd_control": "positive",
+        "n_control": "count",
+    },
     "moments": {
         "mean_treated": "positive",
         "sem_treated": "positive",
@@ -27,6 +35,7 @@ INPUTS: dict[str, dict[str, Kind]] = {
         "n_control": "count",
     },
     "p-value": {"p_value": "probability", "direction": "number", "n_treated": "count", "n_control": "count"},
+    "events": {"events": "count", "n": "count"},
 }
 # The measures each form of input can be turned into.
 MEASURES = {
@@ -36,11 +45,22 @@ MEASURES = {
         "log-odds-ratio",
         "log-risk-ratio",
         "log-geometric-mean-ratio",
+        "risk-difference",
+        "log-odds",
     },
-    "counts": {"log-odds-ratio", "log-risk-ratio"},
+    "counts": {"log-odds-ratio", "log-risk-ratio", "risk-difference"},
+    "means": {"difference", "standardised-difference"},
     "moments": {"log-geometric-mean-ratio"},
     "p-value": {"standardised-difference"},
+    "events": {"log-odds"},
 }
+_OF_COUNTS: dict[str, Callable[..., effects.Estimate]] = {
+    "log-odds-ratio": effects.log_odds_ratio,
+    "log-risk-ratio": effects.log_risk_ratio,
+    "risk-difference": effects.risk_difference,
+    "log-odds": effects.log_odds,
+}
+_DESIGNS = ("parallel", "crossover")
 
 
 def read_studies(frame: pd.DataFrame, columns: Mapping[str, Column], *, unit: str) -> dict[str, np.ndarray]:
@@ -69,8 +89,7 @@ def read_studies(frame: pd.DataFrame, columns: Mapping[str, Column], *, unit: st
     refuse_duplicates({"study": read["study"]}, columns, unit)
     if len(read["study"]) < 2:
         raise BadInput(f"the table has one {unit}, which says nothing about the spread between them; give at least two")
-    for arm in ("treated", "control"):
-        events, n = f"events_{arm}", f"n_{arm}"
+    for events, n in (("events_treated", "n_treated"), ("events_control", "n_control"), ("events", "n")):
         if events in columns:
             refuse_more_events_than_people(read[events], read[n], read["study"], (columns[events], columns[n]))
         elif n in columns:
@@ -82,8 +101,98 @@ def read_studies(frame: pd.DataFrame, columns: Mapping[str, Column], *, unit: st
     return read
 
 
+def correlations_of(
+    read: Mapping[str, np.ndarray], columns: Mapping[str, Column], *, input: str, correlation: float | None
+) -> np.ndarray | None:
+    """Say how the arms of each trial are correlated, from the column that names the trials' designs.
+
+    Parameters
+    ----------
+    read, columns
+        As :func:`read_studies` returned and was given them.
+    input
+        The form of input.
+    correlation
+        Correlation of a person's outcomes in the two arms of a crossover trial.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape (studies,), NaN for parallel trials; None without a column of designs.
+
+    Raises
+    ------
+    BadInput
+        When a design is neither parallel nor crossover, or a crossover trial cannot be used as it stands.
+    """
+    if "design" not in read:
+        return None
+    name = columns["design"].name
+    crossover = read["design"] == "crossover"
+    for row, (study, design) in enumerate(zip(read["study"], read["design"], strict=True)):
+        place = f"column '{name}': row {row + 1} ({study})"
+        if design not in _DESIGNS:
+            raise BadInput(f"{place} is '{design}', but parallel or crossover is needed; correct it or leave it out")
+        if crossover[row] and input == "counts":
+            raise BadInput(
+                f"{place} is a crossover trial: the counts of its arms are the same people's and are not independent; "
+                "leave it out with [data] keep, or enter its effect with input = 'estimates'"
+            )
+        if crossover[row] and correlation is None:
+            raise BadInput(
+                f"{place} is a crossover trial, whose standard error needs the correlation of a person's outcomes in "
+                "its two arms; state one, such as correlation = 0.5, and vary it"
+            )
+        if crossover[row] and read["n_treated"][row] != read["n_control"][row]:
+            raise BadInput(
+                f"{place} is a crossover trial with {read['n_treated'][row]:.0f} and {read['n_control'][row]:.0f} "
+                "people in its arms; give the number of those who were in both"
+            )
+    return np.where(crossover, np.nan if correlation is None else correlation, np.nan)
+
+
+def clusters_of(
+    read: Mapping[str, np.ndarray], columns: Mapping[str, Column], *, unit: str
+) -> tuple[tuple[str, np.ndarray], np.ndarray]:
+    """Number the clusters that effects share.
+
+    Parameters
+    ----------
+    read, columns
+        As :func:`read_studies` returned and was given them.
+    unit
+        What a row is.
+
+    Returns
+    -------
+    tuple
+        Dim and number of each row's cluster; the clusters' labels, in the order of the table.
+
+    Raises
+    ------
+    BadInput
+        When there is one cluster only, or none with two effects: then the two spreads cannot be told apart.
+    """
+    labels = list(dict.fromkeys(read["cluster"].astype(str)))
+    name = columns["cluster"].name
+    if len(labels) < 2:
+        raise BadInput(f"column '{name}' has one cluster, '{labels[0]}'; leave cluster out, or give at least two")
+    if len(labels) == len(read["cluster"]):
+        raise BadInput(
+            f"column '{name}' has no cluster with two rows, so the spread between clusters cannot be told from that "
+            f"between {unit} and {unit}; leave cluster out"
+        )
+    where = {label: i for i, label in enumerate(labels)}
+    return (unit, np.array([where[c] for c in read["cluster"].astype(str)])), np.array(labels, dtype=str)
+
+
 def effects_of(
-    read: Mapping[str, np.ndarray], columns: Mapping[str, Column], *, input: str, measure: str
+    read: Mapping[str, np.ndarray],
+    columns: Mapping[str, Column],
+    *,
+    input: str,
+    measure: str,
+    correlation: np.ndarray | None = None,
 ) -> effects.Estimate:
     """Turn what was read into effects and standard errors.
 
@@ -95,6 +204,8 @@ def effects_of(
         The form of input: a key of :data:`INPUTS`.
     measure
         The effect measure: one of :data:`MEASURES` for that input.
+    correlation
+        As :func:`correlations_of` returns it.
 
     Returns
     -------
@@ -113,13 +224,28 @@ def effects_of(
         return effects.log_geometric_mean_ratio(*values)
     if input == "p-value":
         return effects.standardised_difference_from_p(*values)
-    for arm in ("treated", "control"):
-        events, n = read[f"events_{arm}"], read[f"n_{arm}"]
-        full = (events == n) & (measure == "log-odds-ratio")
-        for row in np.flatnonzero((events == 0) | full):
+    if input == "means":
+        if measure == "difference":
+            return effects.mean_difference(*values, correlation=correlation)
+        return effects.hedges_g(*values, correlation=correlation)
+    _refuse_empty_cells(read, columns, measure)
+    return _OF_COUNTS[measure](*values)
+
+
+def _refuse_empty_cells(read: Mapping[str, np.ndarray], columns: Mapping[str, Column], measure: str) -> None:
+    """Refuse counts that have no standard error on the measure's scale."""
+    arms = ["events"] if measure == "log-odds" else ["events_treated", "events_control"]
+    n_of = {"events": "n", "events_treated": "n_treated", "events_control": "n_control"}
+    odd = {arm: (read[arm] == 0) | ((read[arm] == read[n_of[arm]]) & (measure != "log-risk-ratio")) for arm in arms}
+    if measure == "risk-difference":  # one arm with both events and others is enough
+        odd = dict.fromkeys(arms, np.all(list(odd.values()), axis=0))
+    remedy = {
+        "log-odds": "use likelihood = 'binomial', which needs no correction",
+        "risk-difference": "use likelihood = 'binomial' with measure = 'log-odds-ratio' and a control_risk",
+    }.get(measure, "use likelihood = 'binomial' with measure = 'log-odds-ratio', which needs no correction")
+    for arm in arms:
+        for row in np.flatnonzero(odd[arm]):
             raise BadInput(
-                f"column '{columns[f'events_{arm}'].name}': row {row + 1} ({read['study'][row]}) has "
-                f"{events[row]:.0f} of {n[row]:.0f} events, so the {measure} has no standard error; "
-                "use likelihood = 'binomial' with measure = 'log-odds-ratio', which needs no correction"
+                f"column '{columns[arm].name}': row {row + 1} ({read['study'][row]}) has {read[arm][row]:.0f} of "
+                f"{read[n_of[arm]][row]:.0f} events, so the {measure} has no standard error; {remedy}"
             )
-    return (effects.log_odds_ratio if measure == "log-odds-ratio" else effects.log_risk_ratio)(*values)

@@ -1,0 +1,45 @@
+"""How much of the spread of observed effects is between studies."""
+
+from typing import Any
+
+import numpy as np
+
+
+def typical_variance(se: np.ndarray, design: np.ndarray | None = None) -> float:
+    """The typical within-study variance behind I-squared (Higgins and Thompson 2002, equation 9).
+
+    Parameters
+    ----------
+    se
+        Standard errors, shape (studies,); at least two.
+    design
+        Covariates, shape (studies, covariates), where there are any.
+
+    Returns
+    -------
+    float
+        ``(K - 1) sum(w) / (sum(w)^2 - sum(w^2))`` with ``w = 1/se^2``; with covariates ``(K - p) / tr(P)``, P being
+        the weights less their part in the design, which without covariates is the same.
+    """
+    w = 1 / np.asarray(se, float) ** 2
+    ones = np.ones((len(w), 1))
+    basis, _ = np.linalg.qr(np.sqrt(w)[:, None] * (ones if design is None else np.hstack([ones, design])))
+    return float((len(w) - basis.shape[1]) / (w.sum() - w @ (basis**2).sum(axis=1)))
+
+
+def i_squared(tau: Any, typical: float) -> Any:
+    """Share of the variance of observed effects that is between studies, in percent.
+
+    Parameters
+    ----------
+    tau
+        Between-study standard deviation, any shape.
+    typical
+        As :func:`typical_variance` gives it.
+
+    Returns
+    -------
+    same as ``tau``
+        ``100 tau^2 / (tau^2 + typical)`` (Higgins and Thompson 2002).
+    """
+    return 100 * tau**2 / (tau**2 + typical)

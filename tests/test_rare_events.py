@@ -1,0 +1,72 @@
+"""Rare events: intervals of the exact binomial cover, those of the normal approximation with its correction do not.
+
+Twenty trials with one treated person for two controls, 40 to 120 treated each, control risks of 2 to 5%, a mean odds
+ratio of 0.4 and spreads as the default prior expects them: most treated arms have one event or none. Adding a half to
+the cells of trials with an empty one, as is usual, drags their odds ratios towards the allocation's, and trials without
+any event are dropped. Measured with this file's seed, 300 data sets: the exact binomial covers 96.3% and is off by
+0.004 on average, the approximation covers 72.3% and is off by 0.36.
+
+With the spread held at 0.3 the exact intervals covered 92.7% (the approximation's 82.0%): half of N+(0.5) lies above,
+and counts as small as these cannot say it is too much. With a fixed prior N(0, 2.5) on every control's log odds, which
+has no place for risks that are all small, they covered 91.7% and were off by -0.14: hence the learned level.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import special
+
+from bayesdep.data.effects import log_odds_ratio
+from bayesdep.inference.sample import sample_posterior
+from bayesdep.models.meta import Meta
+from bayesdep.models.parts.normal_normal import NormalNormal
+
+pytestmark = pytest.mark.slow
+
+SETS, TRIALS = 300, 20
+MU = math.log(0.4)
+
+
+def draw(rng):
+    """Counts of one data set: events and people, control first, shape (trials, 2)."""
+    control = special.logit(rng.uniform(0.02, 0.05, TRIALS))
+    effect = rng.normal(MU, abs(rng.normal(0, 0.5)), TRIALS)
+    n = np.stack([rng.integers(80, 240, TRIALS), rng.integers(40, 120, TRIALS)], axis=1)
+    return rng.binomial(n, special.expit(np.stack([control, control + effect], axis=1))), n
+
+
+def approximate(events, n, story):
+    """The usual: half an event more in trials with an empty cell, trials without any event left out."""
+    some = events.sum(axis=1) > 0
+    events, n = events[some].astype(float), n[some].astype(float)
+    half = 0.5 * ((events == 0) | (events == n)).any(axis=1)[:, None]
+    events, n = events + half, n + 2 * half
+    y, se = log_odds_ratio(events[:, 1], n[:, 1], events[:, 0], n[:, 0])
+    return NormalNormal(y, se, story.priors["mu"], story.priors["tau"]).mu
+
+
+def test_exact_intervals_cover_where_those_of_the_approximation_do_not():
+    story = Meta(measure="log-odds-ratio", input="counts", likelihood="binomial")
+    rng = np.random.default_rng(21)
+    covered, off = {"exact": [], "approximate": []}, {"exact": [], "approximate": []}
+    for i in range(SETS):
+        events, n = draw(rng)
+        data = xr.Dataset(
+            {"events": (("study", "arm"), events), "n": (("study", "arm"), n)},
+            {"study": [str(k) for k in range(TRIALS)], "arm": ["control", "treated"]},
+        )
+        mu = sample_posterior(story, data, draws=400, tune=400, chains=2, seed=i)["mu"].values.ravel()
+        lower, upper = np.quantile(mu, [0.025, 0.975])
+        covered["exact"].append(lower < MU < upper)
+        off["exact"].append(mu.mean() - MU)
+        normal = approximate(events, n, story)
+        lower, upper = normal.quantile(np.array([0.025, 0.975]))
+        covered["approximate"].append(lower < MU < upper)
+        off["approximate"].append(normal.mean - MU)
+    share = {name: float(np.mean(hits)) for name, hits in covered.items()}
+    bias = {name: float(np.mean(x)) for name, x in off.items()}
+    assert share["exact"] >= 0.93, (share, bias)
+    assert share["approximate"] < 0.87, (share, bias)  # 95% less six standard errors of 300 data sets
+    assert abs(bias["exact"]) < 0.06 < abs(bias["approximate"]), (share, bias)
