@@ -1,7 +1,6 @@
 """Leave-one-out, cumulative analysis and influence: against refits, closed forms and metafor."""
 
 import math
-import time
 
 import numpy as np
 import pandas as pd
@@ -222,35 +221,3 @@ def test_what_cannot_be_done_is_refused(call, says):
     with pytest.raises(BadInput) as caught:
         call()
     assert says in str(caught.value)
-
-
-# ---- as fast as promised
-
-
-def fastest(action, repeats):
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
-
-
-def test_bcg_takes_less_than_20_milliseconds():
-    model, table = STORIES["plain"]
-    data = model.prepare(table)
-
-    def posterior():
-        engine = model.hierarchy(data)
-        return [(d.mean, d.sd, d.quantile(P)) for d in (engine.mus, engine.taus, engine.theta_news, engine.thetas)]
-
-    assert fastest(posterior, 7) < 0.02
-
-
-def test_leaving_each_of_200_studies_out_takes_less_than_2_seconds():
-    rng = np.random.default_rng(1)
-    se = rng.uniform(0.1, 0.5, 200)
-    table = pd.DataFrame({"study": range(200), "effect": rng.normal(0.3, np.hypot(se, 0.2)), "se": se})
-    model = Meta(measure="standardised-difference")
-    assert len(leave_one_out(model, table)) == 3 * 201
-    assert fastest(lambda: leave_one_out(model, table), 3) < 2
