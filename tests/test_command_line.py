@@ -506,7 +506,7 @@ def test_compare_ranks_a_folder_family_by_family_and_says_what_has_no_rival(comm
     for name in ("responders", "responders_unpooled", "crp_none", "crp_log_linear"):
         (tmp_path / "study" / f"{name}.toml").write_text((MODELS / "raison2013" / f"{name}.toml").read_text())
     (tmp_path / "study" / "alone.toml").write_text((MODELS / "benchmarks" / "bcg.toml").read_text())
-    code, _, err = command("compare", "study", "--quick")
+    code, _, err = command("compare", "study")
     assert code == 0, err
     assert "left out, because no other plan is of its family: alone" in err
     results = tmp_path / "results"
