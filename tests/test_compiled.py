@@ -7,7 +7,7 @@ import pytest
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 import bayesdep as bd
-from bayesdep.inference.compiled import same_computation
+from bayesdep.inference.computation import same_computation
 from bayesdep.models.counts import Counts
 from bayesdep.models.meta import Meta
 from bayesdep.models.parts.priors import Prior

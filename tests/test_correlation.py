@@ -8,7 +8,7 @@ from scipy import integrate, optimize, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.compiled import same_computation
+from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import at_draws
 from bayesdep.models.correlation import Correlation
 from bayesdep.models.parts.priors import Prior

@@ -13,7 +13,7 @@ from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.compiled import same_computation
+from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
 from bayesdep.inference.native import constrained
 from bayesdep.inference.sample import sketch

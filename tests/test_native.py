@@ -11,6 +11,7 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 import bayesdep as bd
 from bayesdep.inference import compiled as compiled_module
 from bayesdep.inference.compiled import compiled
+from bayesdep.inference.computation import Computation
 from bayesdep.inference.native import NOT_FINITE, OK, WRONG_LENGTH, bind, centre, compile_density, constrained
 from bayesdep.models.counts import Counts
 from bayesdep.models.cytokines import Cytokines
@@ -174,8 +175,9 @@ def test_a_bound_density_keeps_its_data_whatever_happens_to_the_models():
     with pm.Model(coords={"k": range(3)}) as model:
         y = pm.Data("y_data", np.array([1.0, 2.0, 4.0]), dims="k")
         pm.Normal("y", pm.Normal("x", 0, 10), 1, observed=y, dims="k")
-    density = compile_density(model, model.logp(), centre(model))
-    values = [v.get_value() for v in density.shared]
+    computation = Computation.of(model)
+    density = compile_density(model, computation, centre(model))
+    values = [v.get_value() for v in computation.shared]
     bound = bind(density, values, centre(model))
     before = Caller(bound)(np.array([0.5]))
     for value in values:

@@ -8,7 +8,7 @@ from scipy import integrate, optimize, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.compiled import same_computation
+from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import at_draws, from_prior
 from bayesdep.models.parts.accuracy import best_cutoff, chance, mean_logistic, normal_nodes, roc
 from bayesdep.models.parts.priors import Prior

@@ -12,7 +12,7 @@ from scipy import stats
 from test_trial import COVARIANCES, PLAIN, draws_of, trial_table
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.compiled import same_computation
+from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import _UNCOMPILED
 from bayesdep.inference.sample import sketch
 from bayesdep.models.parts.moderator import crossover_on_grid, parse_subgroup, terms_of

@@ -1,73 +1,19 @@
-"""Compile a model once per process: reuse it whenever only the data change.
-
-Two models are the same computation when their graphs are equal up to the shared variables that hold data and
-prior hyperparameters; then the compiled sampler of the first serves the second with the new values put in. The
-graphs themselves are compared, not names or settings, so a constant that crept into a graph can never be reused
-by mistake.
-"""
+"""Compile a model once per process: what was compiled serves every later model that is the same computation."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pymc as pm
-from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import equal_computations
-from pytensor.graph.traversal import graph_inputs
+
+from bayesdep.inference.computation import Computation
 
 if TYPE_CHECKING:
     from bayesdep.inference.native import Bound, Density
 
 _KEPT = 8
-_cache: list[tuple["Computation", "Density"]] = []
-
-
-@dataclass(frozen=True)
-class Computation:
-    """What a sampler computes: a log density, up to the values of its shared variables.
-
-    Parameters
-    ----------
-    logp
-        The log density's graph.
-    values
-        The free variables' values, its inputs.
-    signature
-        Names, transforms and shapes of the free variables: what fixes the sampler's vector of parameters.
-    shared
-        The shared variables of the graph (data and prior hyperparameters), in the order in which a walk meets them.
-    """
-
-    logp: Any
-    values: tuple[Any, ...]
-    signature: tuple[Any, ...]
-    shared: tuple[SharedVariable, ...]
-
-    @classmethod
-    def of(cls, model: pm.Model) -> "Computation":
-        """Read a model's computation."""
-        lengths = {dim: len(values) if values is not None else None for dim, values in model.coords.items()}
-        signature = tuple(
-            (
-                rv.name,
-                type(model.rvs_to_transforms[rv]).__name__,
-                tuple(lengths[d] for d in model.named_vars_to_dims.get(rv.name, ())),
-            )
-            for rv in model.free_RVs
-        )
-        logp = model.logp()
-        values = tuple(model.rvs_to_values[rv] for rv in model.free_RVs)
-        shared = tuple(v for v in graph_inputs([logp]) if isinstance(v, SharedVariable))
-        return cls(logp, values, signature, shared)
-
-    def same_as(self, other: "Computation") -> bool:
-        """Tell whether everything but shared values agrees: variables, transforms, shapes of parameters, graph."""
-        if self.signature != other.signature or [v.type for v in self.shared] != [v.type for v in other.shared]:
-            return False
-        mine, theirs = [*self.values, *self.shared], [*other.values, *other.shared]
-        return bool(equal_computations([self.logp], [other.logp], mine, theirs))
+_cache: list[tuple[Computation, "Density"]] = []
 
 
 def compiled(model: pm.Model) -> "Bound":
@@ -86,16 +32,16 @@ def compiled(model: pm.Model) -> "Bound":
     from bayesdep.inference.native import bind, centre, compile_density
 
     computation, start = Computation.of(model), centre(model)
+    values = [variable.get_value(borrow=True) for variable in computation.shared]
     for i, (earlier, density) in enumerate(_cache):
         if earlier.same_as(computation):
             _cache.append(_cache.pop(i))  # the one used last is dropped last
-            twins = dict(zip(earlier.shared, computation.shared, strict=True))
-            return bind(density, [twins[variable].get_value() for variable in density.shared], start)
+            return bind(density, values, start)
     with _without_collection():
-        density = compile_density(model, computation.logp, start)
+        density = compile_density(model, computation, start)
     _cache.append((computation, density))
     del _cache[:-_KEPT]
-    return bind(density, [variable.get_value() for variable in density.shared], start)
+    return bind(density, values, start)
 
 
 @contextmanager
@@ -108,19 +54,3 @@ def _without_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def same_computation(one: pm.Model, other: pm.Model) -> bool:
-    """Tell whether two models have equal log densities up to the values of their shared variables.
-
-    Parameters
-    ----------
-    one, other
-        PyMC models.
-
-    Returns
-    -------
-    bool
-        True when one compiled sampler serves both.
-    """
-    return Computation.of(one).same_as(Computation.of(other))

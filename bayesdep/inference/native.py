@@ -17,6 +17,7 @@ import numba
 import numpy as np
 import pandas as pd
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
@@ -24,12 +25,18 @@ from nutpie import _lib
 from nutpie.sample import CompiledModel
 from pymc.initial_point import make_initial_point_expression
 from pymc.pytensorf import collect_default_updates, compile
-from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.compile.mode import AddDestroyHandler, Mode
 from pytensor.graph import clone_replace
+from pytensor.graph.rewriting.basic import SequentialGraphRewriter
+from pytensor.link.numba.linker import NumbaLinker
 
+from bayesdep.inference.computation import Computation
 from bayesdep.inference.evaluate import at_draws, values_of
+from bayesdep.inference.rewritten import rewritten
 
 types: Any = numba.types  # numba is not typed
+# A rewritten graph is compiled as it is; the handler only puts what works in place in its order.
+_AS_IT_IS = Mode(linker=NumbaLinker(), optimizer=SequentialGraphRewriter(AddDestroyHandler()))
 OK, NOT_FINITE, WRONG_LENGTH = 0, 3, -1  # what nutpie takes for fine, a divergence (positive), an error
 
 
@@ -47,15 +54,12 @@ class Density:
         C function: (length, point, gradient out, log density out, shared data) to a status.
     copy
         C function that hands a point back as it is.
-    shared
-        The shared variables whose values ``logp`` reads, in its order.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     logp: Any
     copy: Any
-    shared: tuple[SharedVariable, ...]
 
 
 @dataclass(frozen=True)
@@ -176,15 +180,15 @@ def centre(model: pm.Model) -> list[np.ndarray]:
     return values_of(expressions, updates=collect_default_updates(outputs=expressions))
 
 
-def compile_density(model: pm.Model, logp: Any, start: Sequence[np.ndarray]) -> Density:
+def compile_density(model: pm.Model, computation: Computation, start: Sequence[np.ndarray]) -> Density:
     """Compile a model's log density and gradient.
 
     Parameters
     ----------
     model
         A PyMC model whose data and prior numbers are shared variables.
-    logp
-        The graph of its log density.
+    computation
+        Its log density.
     start
         As :func:`centre` returns it, for the shapes.
 
@@ -193,23 +197,33 @@ def compile_density(model: pm.Model, logp: Any, start: Sequence[np.ndarray]) -> 
     Density
         To be given data by :func:`bind`.
     """
-    names = tuple(rv.name for rv in model.free_RVs)
-    values = [model.rvs_to_values[rv] for rv in model.free_RVs]
     shapes = tuple(value.shape for value in start)
-    lengths = [prod(shape) for shape in shapes]
-    point = pt.TensorType("float64", shape=(sum(lengths),))("point")
-    ends = np.cumsum(lengths)
-    pieces = {
-        value: point[end - length : end].reshape(shape).astype(value.dtype)
-        for value, length, end, shape in zip(values, lengths, ends, shapes, strict=True)
-    }
-    gradient = pt.concatenate([g.ravel() for g in pt.grad(logp, values)])
-    outputs = clone_replace([logp, gradient], pieces)
-    with model:  # PyMC's own compilation settings are the model's
-        function = compile((point,), outputs, mode="NUMBA")
-    shared = tuple(function.get_shared())
-    logp_c, copy_c = _as_c(function.vm.jit_fn, sum(lengths), [v.get_value() for v in shared])
-    return Density(names, shapes, logp_c, copy_c, shared)
+    # inputs in place of the shared variables: what is kept on disk and compiled then holds no data
+    inputs = {v: v.type() for v in computation.shared}
+    (logp,) = clone_replace([computation.logp], inputs)
+
+    def rewrite() -> Any:
+        lengths = [prod(shape) for shape in shapes]
+        point = pt.TensorType("float64", shape=(sum(lengths),))("point")
+        ends = np.cumsum(lengths)
+        pieces = {
+            value: point[end - length : end].reshape(shape).astype(value.dtype)
+            for value, length, end, shape in zip(computation.values, lengths, ends, shapes, strict=True)
+        }
+        gradient = pt.concatenate([g.ravel() for g in pt.grad(logp, list(computation.values))])
+        outputs = clone_replace([logp, gradient], pieces)
+        with model:  # PyMC's own compilation settings are the model's
+            made = compile((point, *inputs.values()), outputs, mode="NUMBA", on_unused_input="ignore")
+        return made.maker.fgraph
+
+    names = tuple(rv.name for rv in model.free_RVs)
+    values = [v.get_value(borrow=True) for v in computation.shared]
+    # Fast mathematics let code that was just compiled and the same code read from disk differ in the last digit, and
+    # with it every draw; it gained no speed (4,000 patients and 16 panels of people, step for step).
+    with pytensor.config.change_flags(numba__fastmath=False):
+        graph = rewritten([*computation.values, *inputs.values()], [logp], shapes, rewrite)
+        function = pytensor.function(*graph, mode=_AS_IT_IS, accept_inplace=True, on_unused_input="ignore")
+        return Density(names, shapes, *_as_c(function.vm.jit_fn, sum(prod(shape) for shape in shapes), values))
 
 
 def bind(density: Density, values: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> Bound:
@@ -220,7 +234,7 @@ def bind(density: Density, values: Sequence[np.ndarray], start: Sequence[np.ndar
     density
         As :func:`compile_density` returns it.
     values
-        One array per shared variable of the density.
+        One array per shared variable of the computation, in its order.
     start
         Where chains start around, as :func:`centre` returns it.
 
@@ -229,10 +243,7 @@ def bind(density: Density, values: Sequence[np.ndarray], start: Sequence[np.ndar
     Bound
         Ready for ``nutpie.sample``.
     """
-    own = tuple(
-        np.array(value, dtype=variable.type.dtype, order="C", copy=True)
-        for value, variable in zip(values, density.shared, strict=True)
-    )
+    own = tuple(np.array(value, order="C", copy=True) for value in values)
     return Bound({}, density, own, np.concatenate([value.ravel() for value in start]).astype(float))
 
 
