@@ -139,8 +139,8 @@ def simulate(name: str, *, seed: int) -> Simulated:
     made = _DESIGNS[name](np.random.default_rng(seed))
     table = made.table.assign(origin=f"synthetic: {name}, seed {seed}")
     table.attrs = {
-        "title": f"Synthetic data on the design of {name}: {designs()[name]}",
-        "citation": "none: synthetic data",
+        "title": f"Synthetic data on the design of {name}: {designs()[name].rstrip('.')}",
+        "citation": "",
         "source": f"simulate:{name}",
         "synthetic": True,
     }

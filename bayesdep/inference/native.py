@@ -2,7 +2,7 @@
 
 nutpie can compile a PyMC model itself. Its wrapper, though, pulls the whole density in and has it optimised anew in
 every process, while PyTensor keeps the density compiled on disk. The wrapper made here calls that by its address: a
-panel of 41 analytes took 17 s nutpie's way and takes 3 s this way, warm. Draws come back on the
+panel of 41 analytes took 17 s nutpie's way and takes 2 s this way, warm. Draws come back on the
 unconstrained scale and are turned back afterwards for all of them at once, so nothing is compiled for that.
 """
 
