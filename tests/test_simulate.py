@@ -76,7 +76,7 @@ def test_every_row_and_the_attrs_say_synthetic(name):
     assert table.attrs["synthetic"] is True
     assert table.attrs["source"] == f"simulate:{name}"
     assert table.attrs["title"].startswith("Synthetic data")
-    assert table.attrs["citation"] == "none: synthetic data"
+    assert table.attrs["citation"] == ""
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in PATIENT_LEVEL])
