@@ -532,7 +532,7 @@ def test_risk_differences_need_some_uncertainty():
 
 
 def test_two_trials_have_no_skewness_and_equal_replicates_none():
-    table = bd.load("ketamine_responders").query("design == 'parallel'")
+    table = bd.load("ketamine_responders").query("design == 'parallel'").head(2)
     model = Meta(
         measure="log-odds-ratio", input="counts", likelihood="binomial", study="trial",
         events_treated="ketamine_responders", n_treated="ketamine_n", events_control="control_responders",
