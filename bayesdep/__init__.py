@@ -17,6 +17,7 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "detection_table": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta",
+    "Pooled": "bayesdep.models.pooled",
     "Response": "bayesdep.models.response",
     "Screen": "bayesdep.models.screen",
     "SmallStudies": "bayesdep.models.small_studies",
@@ -33,6 +34,7 @@ _PUBLIC = {
     "leave_one_out": "bayesdep.criticism.influence",
     "tipping_point": "bayesdep.criticism.dropout",
     "sensitivity": "bayesdep.criticism.sensitivity",
+    "sequential_moderators": "bayesdep.criticism.sequential",
     "vary": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from bayesdep.criticism.influence import leave_one_out as leave_one_out
     from bayesdep.criticism.influence import vary as vary
     from bayesdep.criticism.sensitivity import sensitivity as sensitivity
+    from bayesdep.criticism.sequential import sequential_moderators as sequential_moderators
     from bayesdep.data.detection import add_limits as add_limits
     from bayesdep.data.detection import detection_table as detection_table
     from bayesdep.data.errors import BadInput as BadInput
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from bayesdep.models.meta import Meta as Meta
     from bayesdep.models.parts.priors import Prior as Prior
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
+    from bayesdep.models.pooled import Pooled as Pooled
     from bayesdep.models.response import Response as Response
     from bayesdep.models.screen import Screen as Screen
     from bayesdep.models.small_studies import SmallStudies as SmallStudies

@@ -54,11 +54,11 @@ def sequential_moderators(
     pandas.DataFrame
         One row per moderator, part and time: ``moderator``, ``level`` (within studies, between studies, or whole),
         ``time``, ``estimate`` (posterior mean of the interaction), ``sd``, ``lower``, ``upper`` (95%), ``prob_gt_0``,
-        ``prob_in_rope`` (smaller than the story's margin), ``slope_control`` and ``slope_treated`` (the moderator's slope
-        in either arm), ``r`` (its effect size in these patients, as
-        :func:`~bayesdep.models.parts.pooled_pairs.pair_correlation` defines it), ``patients`` and ``studies`` (used, with an
-        outcome at that time), ``units``, ``gate_passed`` and ``gate``. ``attrs["gate_passed"]`` says whether all passed
-        and ``attrs["synthetic"]`` whether the data were simulated.
+        ``prob_in_rope`` (smaller than the story's margin), ``slope_control`` and ``slope_treated`` (the moderator's
+        slope in either arm), ``r`` (its effect size in these patients, as
+        :func:`~bayesdep.models.parts.pooled_pairs.pair_correlation` defines it), ``patients`` and ``studies`` (used,
+        with an outcome at that time), ``units``, ``gate_passed`` and ``gate``. ``attrs["gate_passed"]`` says whether
+        all passed and ``attrs["synthetic"]`` whether the data were simulated.
 
     Raises
     ------

@@ -242,9 +242,8 @@ class Pooled:
             which = pm.Data("which_data", np.zeros(2), dims="which")
             Deviations("deviation", *given, observed, seen, which, dims=("study", "time", "which"))
             shape = (data.sizes["time"], 2)
-            nothing = 0 * root[:, 0].reshape(
-                shape
-            )  # what does not depend on the draws would be drawn once for them all
+            # what does not depend on the draws would be drawn once for them all
+            nothing = 0 * root[:, 0].reshape(shape)
             noise = pm.Normal("new_noise", nothing, dims=("time", "which"))
             new = (root * noise.ravel()).sum(axis=1).reshape(shape)
             pm.Deterministic("new_deviation", new, dims=("time", "which"))

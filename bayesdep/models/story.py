@@ -93,8 +93,9 @@ class Story(Protocol):
     def target_accept(self) -> float:
         """How careful a sampler must be: 0.95 where few units leave narrow necks in a hierarchy, 0.8 where not."""
 
-    priors: Mapping[str, Prior]
-    """The prior in each slot."""
+    @property
+    def priors(self) -> Mapping[str, Prior]:
+        """The prior in each slot."""
 
     @property
     def slots(self) -> Mapping[str, Slot]:
