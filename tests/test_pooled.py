@@ -20,6 +20,7 @@ from bayesdep.models.parts.pooled_density import density_and_slopes
 from bayesdep.models.parts.pooled_likelihood import deviations, log_density, raw_products, residuals
 from bayesdep.models.parts.pooled_moderators import BETWEEN, WHOLE, WITHIN
 from bayesdep.models.parts.pooled_products import columns_of, statistics_of
+from bayesdep.models.parts.pooled_quadratic import as_quadratic, coefficient_maps, rough_interactions
 from bayesdep.models.parts.pooled_scores import coefficients_of, log_likelihood, roots_of
 from bayesdep.models.pooled import Pooled
 from bayesdep.models.story import ScoresUnits
@@ -219,6 +220,20 @@ def softplus(point, name, law):
     return x, (law.logpdf(x) - np.logaddexp(0, -u)).sum()
 
 
+def logarithm(point, name, law):
+    """A positive x = e^u and the log density of u."""
+    x = np.exp(point[f"{name}_log__"])
+    return x, (law.logpdf(x) + np.log(x)).sum()
+
+
+def learned_about(data, latent, scale):
+    """Interactions N(0, scale) from latents in units of what is left to learn, and the log density of the latents."""
+    y, s = rough_interactions(data, rough(data)[0])
+    v = 1 / np.sqrt(1 / scale**2 + 1 / s**2)
+    interaction = v**2 * y / s**2 + v * latent
+    return interaction, (stats.norm.logpdf(interaction, 0, scale) + np.log(v)).sum()
+
+
 def correlation(point, name):
     """2 Beta(2, 2) - 1 from its log odds u, and the log density of u."""
     u = point[f"{name}_logodds__"]
@@ -238,17 +253,17 @@ def by_hand(name, point):
         total += stats.norm.logpdf(interaction).sum()
     elif "interaction_sd_softplus__" in point:
         spread, prior = softplus(point, "interaction_sd", stats.halfnorm(scale=0.3))
-        interaction = spread * point["interaction_raw"]
-        total += prior + stats.norm.logpdf(point["interaction_raw"]).sum()
-    elif "global_scale_softplus__" in point:
-        cauchy = stats.halfcauchy()
-        tau, a = softplus(point, "global_scale", cauchy)
-        local, b = softplus(point, "local_scale", cauchy)
+        interaction, learned = learned_about(data, point["interaction_latent"], spread)
+        total += prior + learned
+    elif "global_scale_log__" in point:
+        tau, a = logarithm(point, "global_scale", stats.halfcauchy())
+        local, b = logarithm(point, "local_scale", stats.halfcauchy())
         precision, c = softplus(point, "slab_precision", stats.gamma(2, scale=2))
         p, n = data.sizes["part"] * times, data.sizes["subject"]
         wide = tau * local * 2 * 2 / ((p - 2) * np.sqrt(n))
-        interaction = point["interaction_raw"] * np.sqrt(wide**2 / (1 + precision * wide**2))
-        total += a + b + c + stats.norm.logpdf(point["interaction_raw"]).sum()
+        scale = np.sqrt(wide**2 / (1 + precision * wide**2))
+        interaction, learned = learned_about(data, point["interaction_latent"], scale)
+        total += a + b + c + learned
     rows = [[point["intercept"], point["effect"]]]
     if "baseline_slope" in point:
         rows.append([point["baseline_slope"], 0 * point["baseline_slope"]])
@@ -331,6 +346,42 @@ def test_one_compiled_model_serves_other_data_of_the_same_shape():
     assert same_computation(one, two)
     more = draw_price2022(np.random.default_rng(8), studies=18).table
     assert not same_computation(one, core(first.build(first.prepare(more))))
+
+
+@pytest.mark.parametrize("name", ["rapid", "moderators"])
+def test_a_study_is_a_quadratic_form_in_the_coefficients(name):
+    data = data_of(name)
+    _, sd, rho, root = parameters(data, 3)
+    a, b, c = (x[0] for x in as_quadratic(root[None], np.asarray([rho]), sd[None], data))
+    maps, times = coefficient_maps(data), data.sizes["time"]
+    beta = 0.3 * np.random.default_rng(4).normal(size=(times, maps.shape[-1]))
+    gamma = np.einsum("azi,ti->azt", maps, beta)
+    flat = beta.ravel()
+    found = -(np.einsum("i,kij,j->k", flat, a, flat) - 2 * b @ flat + c) / 2
+    np.testing.assert_allclose(found, dense(data, gamma, sd, rho, root), rtol=1e-9, atol=1e-8)
+
+
+def test_rough_interactions_are_generalised_least_squares_of_patients():
+    data = data_of("moderators")
+    log_sd = rough(data)[0]
+    estimate, se = rough_interactions(data, log_sd)
+    root = np.linalg.cholesky(0.04 * np.kron([[1, 0.5], [0.5, 1]], np.eye(2)))
+    treated = data["arm_of"].values - float(data["share_treated"])
+    x = np.column_stack(
+        [np.ones(len(treated)), treated, data["baseline"], data["parts"], treated[:, None] * data["parts"].values]
+    )
+    whole, told = np.eye(2 * x.shape[1]) / 9, np.zeros(2 * x.shape[1])
+    none = np.zeros((2, columns_of(data).shape[1], 2))
+    for k in range(data.sizes["study"]):
+        who = np.flatnonzero(data["study_of"].values == k)
+        y, _, _, _, cov = of_study(data, k, none, np.exp(log_sd), 0.5, root)
+        at = ~np.isnan(standardised(data)[who].ravel())
+        design = np.stack([np.kron(np.eye(2), row) for row in x[who]]).reshape(-1, 2 * x.shape[1])[at]
+        whole += design.T @ np.linalg.solve(cov, design)
+        told += design.T @ np.linalg.solve(cov, y)
+    expected, covariance = np.linalg.solve(whole, told).reshape(2, -1), np.linalg.inv(whole)
+    np.testing.assert_allclose(estimate, expected[:, -3:].T, atol=1e-8)
+    np.testing.assert_allclose(se, np.sqrt(np.diag(covariance)).reshape(2, -1)[:, -3:].T, rtol=1e-8)
 
 
 # ---- what is drawn

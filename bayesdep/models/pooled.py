@@ -109,6 +109,7 @@ class Pooled:
 
     family: ClassVar[str] = "pooled"
     left_out: ClassVar[str] = "study"
+    adaptation: ClassVar[Literal["low_rank"]] = "low_rank"
 
     reference: str
     times: Sequence[str] = ()
@@ -139,8 +140,8 @@ class Pooled:
 
     @property
     def target_accept(self) -> float:
-        """How careful the sampler must be: the horseshoe has narrow necks, spreads between few studies end at zero."""
-        return 0.95 if self.shrinkage == "horseshoe" else 0.9
+        """How careful the sampler must be: spreads between a dozen or two of studies may end at zero."""
+        return 0.9
 
     @property
     def slots(self) -> dict[str, Slot]:

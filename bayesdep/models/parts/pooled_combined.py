@@ -22,8 +22,8 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from scipy import special
 
-from bayesdep.models.parts.pooled_likelihood import raw_products
 from bayesdep.models.parts.pooled_pairs import pair_correlation_draws
+from bayesdep.models.parts.pooled_quadratic import as_quadratic
 from bayesdep.models.parts.pooled_scores import roots_of
 from bayesdep.models.parts.pooled_terms import PSEUDO_SIGMA
 from bayesdep.models.story import estimand
@@ -169,8 +169,10 @@ def _without_each(
     typical = np.log(flat["residual_sd"].transpose("sample", "time").values)[:, None]
     spread = flat["residual_spread"].values[:, None, None]
     own = np.broadcast_to(np.exp(np.log(sd).mean(axis=0)), sd.shape)
-    a, b, _ = _of_studies(flat, data, sd)
-    a_own, b_own, c_own = _of_studies(flat, data, own)
+    rho = flat["residual_correlation"].values if data.sizes["time"] > 1 else np.zeros(len(sd))
+    root = roots_of(flat)
+    a, b, _ = as_quadratic(root, rho, sd, data)
+    a_own, b_own, c_own = as_quadratic(root, rho, own, data)
     whole = a.sum(axis=1) + np.eye(mean.shape[-1]) * precision[:, None, :]
     others = whole[:, None] - a
     told = (b.sum(axis=1) + precision * mean)[:, None] - b
@@ -180,60 +182,3 @@ def _without_each(
     size = np.linalg.slogdet(others + a_own)[1] - np.linalg.slogdet(others)[1]
     of_sd = -(((np.log(own) - typical) / spread) ** 2) / 2 - np.log(spread)
     return before, (fit - size - c_own) / 2 + of_sd.sum(axis=-1)
-
-
-def _of_studies(flat: xr.Dataset, data: xr.Dataset, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The quadratic form in the coefficients that each study's log density is, -2 of it: ``b' A b - 2 a' b + c``."""
-    cross, projected, seen = (data[v].values for v in ("cross", "projected", "seen"))
-    times, studies = data.sizes["time"], data.sizes["study"]
-    maps = _maps(data)
-    x = np.einsum("azi,kpazy,ayj->kpij", maps, cross, maps)
-    xy = np.einsum("azi,kpazt->kpit", maps, projected)
-    which = np.array([[1.0, 0.0], [1.0, 1.0]])  # what an arm's patients count for: everybody, and the treated
-    ux = np.einsum("aw,kpaz,azi->kpwi", which, cross[..., 0, :], maps)
-    uy = np.einsum("aw,kpat->kpwt", which, projected[..., 0, :])
-    uu = np.einsum("aw,kpa,av->kpwv", which, cross[..., 0, 0], which)
-    raw = raw_products(data["outcomes"].values, cross[..., 0, 0], times)
-    yy = np.stack(
-        [np.stack([raw[max(t, s)][min(t, s)].sum(axis=-1) for s in range(times)], -1) for t in range(times)], -1
-    )
-    both = seen.all(axis=1) if times > 1 else np.zeros(len(seen), dtype=bool)
-    rho = flat["residual_correlation"].values if times > 1 else np.zeros(len(sd))
-    tied = rho[:, None] * both
-    eye = np.eye(times)
-    inverse = (eye - (1 - eye) * tied[..., None, None]) / (1 - tied**2)[..., None, None]
-    inverse = inverse * seen[:, :, None] * seen[:, None, :]
-    weight = inverse[:, None] / (sd[:, :, None, :, None] * sd[:, :, None, None, :])
-    shape = (len(sd), studies)
-    size, u = times * x.shape[-1], 2 * times
-    xsx = np.einsum("zkpts,kpij->zktisj", weight, x, optimize=True).reshape(*shape, size, size)
-    xsy = np.einsum("zkpts,kpis->zkti", weight, xy, optimize=True).reshape(*shape, size)
-    usx = np.einsum("zkpts,kpwi->zktwsi", weight, ux, optimize=True).reshape(*shape, u, size)
-    usy = np.einsum("zkpts,kpws->zktw", weight, uy, optimize=True).reshape(*shape, u)
-    usu = np.einsum("zkpts,kpwv->zktwsv", weight, uu, optimize=True).reshape(*shape, u, u)
-    ysy = np.einsum("zkpts,kpts->zk", weight, yy, optimize=True)
-    root = roots_of(flat)[:, None]
-    turned = np.swapaxes(root, -1, -2)
-    low = np.linalg.cholesky(np.eye(u) + turned @ usu @ root)
-    fx, fy = np.linalg.solve(low, turned @ usx), np.linalg.solve(low, turned @ usy[..., None])
-    log_det = 2 * np.log(np.diagonal(low, axis1=-2, axis2=-1)).sum(axis=-1)
-    count = cross[..., 0, 0].sum(axis=-1)  # study, pattern
-    log_det = log_det + (count * (2 * np.log(sd) @ seen.T + np.log1p(-(tied**2))[:, None])).sum(axis=-1)
-    c = ysy - (fy[..., 0] ** 2).sum(axis=-1) + log_det + (count * seen.sum(axis=1)).sum(axis=-1) * np.log(2 * np.pi)
-    fxt = np.swapaxes(fx, -1, -2)
-    return xsx - fxt @ fx, xsy - (fxt @ fy)[..., 0], c
-
-
-def _maps(data: xr.Dataset) -> np.ndarray:
-    """How columns of patients make those of coefficients, in each arm: (arm, column, coefficient)."""
-    columns, parts = data.sizes["column"], data.sizes["part"]
-    first = columns - parts
-    found = np.zeros((2, columns, columns + 1 + parts))
-    for arm, code in enumerate(np.array([0.0, 1.0]) - float(data["share_treated"])):
-        found[arm, 0, 0], found[arm, 0, 1] = 1.0, code
-        if first > 1:
-            found[arm, 1, 2] = 1.0
-        for j in range(parts):
-            found[arm, first + j, 1 + first + j] = 1.0
-            found[arm, first + j, 1 + first + parts + j] = code
-    return found

@@ -44,7 +44,8 @@ class _SummariesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
         own = np.stack([deviation[..., 0], deviation.sum(axis=-1)], axis=-2)  # study; controls, treated; time
         level = np.einsum("...kpaz,...azt->...kpat", mean_z, gamma) + own[..., None, :, :]
         spread = cross - count[..., None, None] * mean_z[..., :, None] * mean_z[..., None, :]
-        along = _upper_root(np.einsum("...azt,...kpazy,...ays->...kpats", gamma, spread, gamma))
+        by_cell = np.asarray(gamma)[..., None, None, :, :, :]
+        along = _upper_root(np.swapaxes(by_cell, -1, -2) @ (spread @ by_cell))
         one = _residual_root(np.asarray(sd), np.asarray(rho), np.asarray(seen))[..., None, :, :]
         cells = (*batch, *np.shape(count)[-3:])
         z = rng.standard_normal((*cells, 1, times))

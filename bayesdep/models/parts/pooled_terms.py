@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.informed import informed
+from bayesdep.models.parts.pooled_quadratic import rough_interactions
 from bayesdep.models.parts.priors import Prior, Slot
 
 if TYPE_CHECKING:
@@ -175,16 +177,17 @@ def _interactions(story: "Pooled", data: xr.Dataset) -> Any:
     if story.shrinkage == "none":
         return prior["interaction"].rv("interaction", dims=dims)
     if story.shrinkage == "normal":
-        spread = prior["interaction_sd"].rv("interaction_sd")
-        raw = pm.Normal("interaction_raw", 0.0, 1.0, dims=dims)
-        return pm.Deterministic("interaction", spread * raw, dims=dims)
-    assert story.expected_nonzero is not None  # checked with the settings
-    p0, p, n = story.expected_nonzero, data.sizes["part"] * data.sizes["time"], data.sizes["subject"]
-    tau0 = pm.Data("tau0", PSEUDO_SIGMA * p0 / ((p - p0) * np.sqrt(n)))
-    wide = prior["global_scale"].rv("global_scale") * tau0 * prior["local_scale"].rv("local_scale", dims=dims)
-    precision = prior["slab_precision"].rv("slab_precision")
-    raw = pm.Normal("interaction_raw", 0.0, 1.0, dims=dims)
-    return pm.Deterministic("interaction", raw * wide / pt.sqrt(1 + precision * wide**2), dims=dims)
+        scale = prior["interaction_sd"].rv("interaction_sd")
+    else:
+        assert story.expected_nonzero is not None  # checked with the settings
+        p0, p, n = story.expected_nonzero, data.sizes["part"] * data.sizes["time"], data.sizes["subject"]
+        tau0 = pm.Data("tau0", PSEUDO_SIGMA * p0 / ((p - p0) * np.sqrt(n)))
+        overall = prior["global_scale"].rv("global_scale", logarithmic=True)
+        wide = overall * tau0 * prior["local_scale"].rv("local_scale", dims=dims, logarithmic=True)
+        scale = wide / pt.sqrt(1 + prior["slab_precision"].rv("slab_precision") * wide**2)
+    # some interactions are known well and others hardly: each is sampled as what is left to learn about it
+    estimate, se = rough_interactions(data, rough_log_sds(data)[0])
+    return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)
 
 
 def root_between(story: "Pooled", data: xr.Dataset) -> Any:
@@ -242,8 +245,6 @@ def residual_sds(story: "Pooled", data: xr.Dataset) -> Any:
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesdep.models.parts.informed import informed
-
     typical = story.priors["residual_sd"].rv("residual_sd", dims="time")
     spread = story.priors["residual_spread"].rv("residual_spread")
     estimate, se = rough_log_sds(data)
@@ -253,7 +254,7 @@ def residual_sds(story: "Pooled", data: xr.Dataset) -> Any:
         spread,
         estimate=estimate,
         se=se,
-        dims=("study", "time"),  # type: ignore[arg-type]  # several dims serve as well as one
+        dims=("study", "time"),
     )
     return pm.Deterministic("study_sd", pt.exp(logs), dims=("study", "time"))
 
