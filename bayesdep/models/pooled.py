@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,8 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts import pooled_estimands, pooled_scores, pooled_terms
+from bayesdep.models.parts import pooled_estimands, pooled_event_estimands, pooled_scores, pooled_terms
+from bayesdep.models.parts.pooled_events import as_events, build_events, count_events
 from bayesdep.models.parts.pooled_moderators import refuse_collinear
 from bayesdep.models.parts.pooled_products import sum_products
 from bayesdep.models.parts.pooled_table import read_patients
@@ -69,6 +71,12 @@ class Pooled:
     (95% of spreads up to 0.6), ``residual_sd ~ N+(1)``, ``residual_spread ~ N+(0.3)`` (at its 95% point, 0.6, one
     study's sd is within a factor 3.2 of the typical one), ``interaction_sd ~ N+(0.3)``.
 
+    *Events.* With ``at_least`` or ``at_most`` a patient's outcome is whether it reached that limit, at one time, and
+    the same sum without residual is the log odds of it. Priors are then in log odds: ``intercept ~ N(0, 1.5)`` (95% of
+    risks between 5% and 95%), ``effect ~ N(0, 1.5)`` (95% of odds ratios up to 19 either way), slopes and interactions
+    ``N(0, 1)``, spreads ``N+(0.5)``. ``effect`` compares patients alike in a study of typical effect; ``risk`` is the
+    mean over all patients, each in their own study, as if all had been in one arm.
+
     Parameters
     ----------
     reference
@@ -91,6 +99,9 @@ class Pooled:
         Units of the outcome, such as ``"% improvement"``.
     lkj
         Shape of the LKJ priors of correlations; 1 is uniform.
+    at_least, at_most
+        Where one of them is given, what counts is whether a patient's outcome reached it, at one time: response is
+        ``at_least = 50`` of a percentage improvement, remission ``at_most = 9`` of a MADRS total.
     priors
         Priors by parameter that replace the defaults.
     outcome, study, subject, arm, time, baseline
@@ -121,6 +132,8 @@ class Pooled:
     margin: float = 0.2
     units: str = "points"
     lkj: float = 2.0
+    at_least: float | None = None
+    at_most: float | None = None
     priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     outcome: str = column("outcome", "outcome")
@@ -137,6 +150,11 @@ class Pooled:
         pooled_terms.refuse_contradictions(self)
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
         pooled_terms.refuse_other_priors(self)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the outcome is an event, which the patient had or not."""
+        return self.at_least is not None or self.at_most is not None
 
     @property
     def target_accept(self) -> float:
@@ -162,9 +180,9 @@ class Pooled:
     def forest(self) -> Forest:
         """What the forest plot shows: every study's effect, also as its own difference of means; the pooled one."""
         one = len(self.times) == 1 or self.time is None  # with two times there would be two diamonds of one name
-        return Forest(
-            ("study_effect",), "effect" if one else None, "effect_new" if one else None, pooled_estimands.crude_effects
-        )
+        crude = pooled_event_estimands.crude_effects if self.is_binary else pooled_estimands.crude_effects
+        summary, new = ("effect", "effect_new") if one else (None, None)
+        return Forest(("study_effect",), summary, new, crude, is_log=self.is_binary)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per patient and time into patients, and these into sums of products.
@@ -178,7 +196,8 @@ class Pooled:
         -------
         xarray.Dataset
             As :func:`~bayesdep.models.parts.pooled_table.read_patients` returns it, with ``share_treated`` and what
-            :func:`~bayesdep.models.parts.pooled_products.sum_products` makes.
+            :func:`~bayesdep.models.parts.pooled_products.sum_products` makes, or of events
+            :func:`~bayesdep.models.parts.pooled_events.count_events`.
 
         Raises
         ------
@@ -190,7 +209,7 @@ class Pooled:
         columns = {word: getattr(self, word) for word in meanings}
         data = read_patients(
             frame, columns, meanings, reference=self.reference, times=self.times, moderators=self.moderators,
-            split=self.split, units=self.units,
+            split=self.split, units=self.units, event=partial(as_events, self) if self.is_binary else None,
         )  # fmt: skip
         if self.shrinkage == "none":
             refuse_collinear(data)
@@ -201,7 +220,7 @@ class Pooled:
                 "number is needed, or shrinkage = 'normal'"
             )
         data["share_treated"] = ((), float(data["arm_of"].mean()))
-        return data.merge(sum_products(data), combine_attrs="override")
+        return data.merge(count_events(data) if self.is_binary else sum_products(data), combine_attrs="override")
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -214,34 +233,22 @@ class Pooled:
         Returns
         -------
         pymc.Model
-            With the observed ``outcomes`` (study, pattern, arm, statistic: means and sums of products); ``deviation``
-            (study, time, which: the study's own level and effect) and ``new_deviation`` (time, which) hang below the
-            data, to be drawn exactly.
+            With the observed ``outcomes`` (study, pattern, arm, statistic: means and sums of products), or ``events``
+            (cell: patients alike); ``deviation`` (study, time, which: the study's own level and effect) and
+            ``new_deviation`` (time, which) hang below the data, to be drawn exactly; of events, the first is sampled.
         """
         import pymc as pm
-        import pytensor.tensor as pt
 
-        from bayesdep.models.parts.pooled_summaries import Deviations, Summaries
-
-        cells = ("study", "pattern", "arm")
-        coords = {d: data[d].values for d in (*cells, "time", "column", "other", "part", "statistic")}
-        with pm.Model(coords=coords | {"which": ["level", "effect"]}) as model:
+        names = ("study", "arm", "time", "column", "part")
+        coords = {d: data[d].values for d in names} | {"which": ["level", "effect"]}
+        with pm.Model(coords=coords) as model:
             gamma = pooled_terms.coefficients(self, data)
             root = pooled_terms.root_between(self, data)
-            sd = pooled_terms.residual_sds(self, data)
-            rho = pt.zeros(())
-            if data.sizes["time"] > 1:
-                share = pm.Beta("residual_share", self.lkj, self.lkj)
-                rho = pm.Deterministic("residual_correlation", 2 * share - 1)
-            cross = pm.Data("cross", data["cross"].values, dims=(*cells, "column", "other"))
-            projected = pm.Data("projected", data["projected"].values, dims=(*cells, "column", "time"))
-            seen = pm.Data("seen", data["seen"].values, dims=("pattern", "time"))
-            observed = pm.Data("outcomes_data", data["outcomes"].values, dims=(*cells, "statistic"))
-            given = (gamma, sd, rho, root, cross, projected)
-            statistics = pm.Data("statistics", np.zeros(data.sizes["statistic"]), dims="statistic")
-            Summaries("outcomes", *given, seen, statistics, observed=observed, dims=(*cells, "statistic"))
-            which = pm.Data("which_data", np.zeros(2), dims="which")
-            Deviations("deviation", *given, observed, seen, which, dims=("study", "time", "which"))
+            if self.is_binary:
+                model.add_coord("cell", data["cell"].values)
+                build_events(data, gamma, root)
+            else:
+                self._build_outcomes(model, data, gamma, root)
             shape = (data.sizes["time"], 2)
             # what does not depend on the draws would be drawn once for them all
             nothing = 0 * root[:, 0].reshape(shape)
@@ -249,6 +256,31 @@ class Pooled:
             new = (root * noise.ravel()).sum(axis=1).reshape(shape)
             pm.Deterministic("new_deviation", new, dims=("time", "which"))
         return model
+
+    def _build_outcomes(self, model: "pm.Model", data: xr.Dataset, gamma: Any, root: Any) -> None:
+        """Add the outcomes of patients, summed up, and what hangs below them."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        from bayesdep.models.parts.pooled_summaries import Deviations, Summaries
+
+        for d in ("pattern", "other", "statistic"):
+            model.add_coord(d, data[d].values)
+        cells = ("study", "pattern", "arm")
+        sd = pooled_terms.residual_sds(self, data)
+        rho = pt.zeros(())
+        if data.sizes["time"] > 1:
+            share = pm.Beta("residual_share", self.lkj, self.lkj)
+            rho = pm.Deterministic("residual_correlation", 2 * share - 1)
+        cross = pm.Data("cross", data["cross"].values, dims=(*cells, "column", "other"))
+        projected = pm.Data("projected", data["projected"].values, dims=(*cells, "column", "time"))
+        seen = pm.Data("seen", data["seen"].values, dims=("pattern", "time"))
+        observed = pm.Data("outcomes_data", data["outcomes"].values, dims=(*cells, "statistic"))
+        given = (gamma, sd, rho, root, cross, projected)
+        statistics = pm.Data("statistics", np.zeros(data.sizes["statistic"]), dims="statistic")
+        Summaries("outcomes", *given, seen, statistics, observed=observed, dims=(*cells, "statistic"))
+        which = pm.Data("which_data", np.zeros(2), dims="which")
+        Deviations("deviation", *given, observed, seen, which, dims=("study", "time", "which"))
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the analysis asks.
@@ -271,7 +303,13 @@ class Pooled:
             parts, ``ecological_bias`` (moderator, time); ``interaction_sd`` where interactions have one. With a
             combined moderator its ``m_star_weight`` (part, time) and ``m_star_r`` (evaluation, time), as
             :mod:`~bayesdep.models.parts.pooled_combined` defines them.
+
+            Of events in log odds instead, without residuals, and with ``odds_ratio`` and ``odds_ratio_new`` (time),
+            ``risk`` (arm, time), had all patients of these studies been in an arm, ``risk_difference`` (time) and
+            ``nnt`` (time).
         """
+        if self.is_binary:
+            return pooled_event_estimands.estimands(self, posterior, data)
         return pooled_estimands.estimands(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
@@ -289,6 +327,8 @@ class Pooled:
         xarray.DataArray
             Dims (chain, draw, study).
         """
+        if self.is_binary:
+            return pooled_event_estimands.log_likelihood(self, posterior, data)
         return pooled_scores.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
@@ -303,6 +343,9 @@ class Pooled:
         -------
         list of Check
             By time: mean and sd on each arm; how studies' effects are spread, the smallest and the largest of them; how
-            far their sds lie apart; and the correlation of the two times.
+            far their sds lie apart; and the correlation of the two times. Of events: risks on each arm, and how log
+            odds ratios of studies are spread.
         """
+        if self.is_binary:
+            return pooled_event_estimands.checks(data)
         return pooled_estimands.checks(data)

@@ -68,7 +68,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     """
     against, sds = f"less {story.reference}", "sd"
     at_mean = " at the patients' mean moderators" if story.moderators else ""
-    effect = _ordered(posterior["effect"], "time")
+    effect = ordered(posterior["effect"], "time")
     own = posterior["deviation"].sel(which="effect", drop=True)
     new = posterior["new_deviation"].sel(which="effect", drop=True)
     study_effect = effect + own
@@ -78,19 +78,19 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     found = {
         "effect": estimand(effect, f"pooled effect, {against}{at_mean}", sds),
         "effect_in_units": estimand(
-            _ordered(effect * scale, "time"), f"pooled effect, {against}{at_mean}", story.units
+            ordered(effect * scale, "time"), f"pooled effect, {against}{at_mean}", story.units
         ),
         "effect_new": estimand(
-            _ordered(effect + new, "time"), f"effect in a new study, {against}{at_mean}", sds
+            ordered(effect + new, "time"), f"effect in a new study, {against}{at_mean}", sds
         ),
         "study_effect": estimand(
-            _ordered(study_effect, "time", "study"), f"effect in a study, {against}, at its own patients' mean", sds
+            ordered(study_effect, "time", "study"), f"effect in a study, {against}, at its own patients' mean", sds
         ),
         "tau_effect": estimand(
-            _ordered(posterior["tau_effect"], "time"), "spread of effects between studies", sds, null=np.nan
+            ordered(posterior["tau_effect"], "time"), "spread of effects between studies", sds, null=np.nan
         ),
         "tau_intercept": estimand(
-            _ordered(posterior["tau_intercept"], "time"),
+            ordered(posterior["tau_intercept"], "time"),
             f"spread of means on {story.reference} between studies", sds, null=np.nan,
         ),
         "effect_correlation": estimand(
@@ -98,7 +98,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
             f"correlation, between studies, of the effect with the mean on {story.reference}", "correlation",
         ),
         "residual_sd": estimand(
-            _ordered(posterior["residual_sd"], "time"), "typical residual sd of a study", sds, null=np.nan
+            ordered(posterior["residual_sd"], "time"), "typical residual sd of a study", sds, null=np.nan
         ),
         "residual_spread": estimand(
             posterior["residual_spread"], "spread of log residual sds between studies", "log sd", null=np.nan
@@ -118,10 +118,10 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
         )
     if story.baseline is not None:
         found["baseline_slope"] = estimand(
-            _ordered(posterior["baseline_slope"], "time"), "difference per sd of the baseline", "sd per sd"
+            ordered(posterior["baseline_slope"], "time"), "difference per sd of the baseline", "sd per sd"
         )
     if story.moderators:
-        found |= _along_moderators(story, posterior, data)
+        found |= along_moderators(story, posterior, data, "sd")
     return xr.Dataset(found)
 
 
@@ -133,20 +133,42 @@ def mean_parts(data: xr.Dataset) -> xr.DataArray:
     return xr.DataArray(mean, {"study": data["study"].values, "part": data["part"].values}, ("study", "part"))
 
 
-def _ordered(values: xr.DataArray, *dims: str) -> xr.DataArray:
+def ordered(values: xr.DataArray, *dims: str) -> xr.DataArray:
+    """Return draws with chain and draw first, then the dims named."""
     return values.transpose("chain", "draw", *dims)
 
 
-def _along_moderators(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+def along_moderators(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
+    """Derive the estimands of moderators.
+
+    Parameters
+    ----------
+    story
+        The story, with moderators.
+    posterior
+        Draws of its parameters.
+    data
+        The prepared data.
+    units
+        Units of the effect.
+
+    Returns
+    -------
+    dict of xarray.DataArray
+        Estimands by name.
+    """
     rope = {"rope_lower": -story.margin, "rope_upper": story.margin}
-    interaction = _ordered(posterior["interaction"], "part", "time")
+    interaction = ordered(posterior["interaction"], "part", "time")
     code = xr.DataArray(np.array([0.0, 1.0]) - float(data["share_treated"]), {"arm": data["arm"].values}, ("arm",))
-    slope = _ordered(posterior["moderator_effect"] + code * interaction, "arm", "part", "time")
+    slope = ordered(posterior["moderator_effect"] + code * interaction, "arm", "part", "time")
     found = {
         "interaction": estimand(
-            interaction, "change of the effect per unit of a moderator (sd, or yes against no)", "sd per unit", **rope
+            interaction,
+            "change of the effect per unit of a moderator (sd, or yes against no)",
+            f"{units} per unit",
+            **rope,
         ),
-        "slope_in": estimand(slope, "difference in outcome per unit of a moderator, in an arm", "sd per unit"),
+        "slope_in": estimand(slope, "difference in outcome per unit of a moderator, in an arm", f"{units} per unit"),
     }
     level, of = data["level"].values, data["moderator_of"].values
     both = [m for m in data["moderator"].values if {WITHIN, BETWEEN} <= set(level[of == m])]
@@ -157,11 +179,11 @@ def _along_moderators(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) 
             for word in (WITHIN, BETWEEN)
         )  # fmt: skip
         found["ecological_bias"] = estimand(
-            between - within, "interaction between studies less that within studies", "sd per unit"
+            between - within, "interaction between studies less that within studies", f"{units} per unit"
         )
     if story.shrinkage == "normal":
         found["interaction_sd"] = estimand(
-            posterior["interaction_sd"], "spread of interactions", "sd per unit", null=np.nan
+            posterior["interaction_sd"], "spread of interactions", f"{units} per unit", null=np.nan
         )
     if story.combined:
         found |= pooled_combined.estimands(story, posterior, data)

@@ -120,7 +120,7 @@ def _score(gamma: np.ndarray, root: np.ndarray, flat: xr.Dataset, data: xr.Datas
     times = data.sizes["time"]
     rest = residuals(gamma, cross, projected, raw_products(outcomes, cross[..., 0, 0], times), seen)
     rho = flat["residual_correlation"].values if times > 1 else np.zeros(len(gamma))
-    estimate, information = _log_sds_within(rest, rho[:, None])
+    estimate, information = log_sds_within(rest, rho[:, None])
     typical = np.log(flat["residual_sd"].transpose("sample", "time").values)[:, None]
     spread = flat["residual_spread"].values[:, None, None]
     # the normal that prior and estimate make together: its mean, and the root of its covariance
@@ -140,13 +140,24 @@ def _score(gamma: np.ndarray, root: np.ndarray, flat: xr.Dataset, data: xr.Datas
     return np.asarray(special.logsumexp(np.stack(terms), axis=0))
 
 
-def _log_sds_within(rest: Residuals, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log sds that make residuals most likely, about their mean in each arm, and the information on them.
+def log_sds_within(rest: Residuals, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log sds that make residuals most likely, about their mean in each arm, and the information on them.
 
     With n degrees of freedom at both times, mean squares S and their correlation r, the density at a known correlation
     rho peaks at ``sd_t^2 = S_t (1 - rho r) / (1 - rho^2)``, where minus its second derivatives by the log sds are ``n
-    (2 - rho r) / (1 - rho r)`` and, across, ``-n rho r / (1 - rho r)``. Shapes (sample, study, time), (sample, study,
-    time, time).
+    (2 - rho r) / (1 - rho r)`` and, across, ``-n rho r / (1 - rho r)``.
+
+    Parameters
+    ----------
+    rest
+        The residuals.
+    rho
+        Correlation of a patient's residuals at two times, (sample, 1).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shapes (sample, study, time), (sample, study, time, time).
     """
     times = range(len(rest.sums))
     some = np.maximum(rest.count, 1)

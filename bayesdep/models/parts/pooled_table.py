@@ -1,6 +1,6 @@
 """A table with one row per patient and time, of several studies, becomes patients: arms, outcomes and moderators."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ def read_patients(
     moderators: Sequence[str],
     split: bool,
     units: str,
+    event: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Read patients of several studies.
 
@@ -46,6 +47,8 @@ def read_patients(
         Whether moderators of patients enter by their study's mean and the patient's deviation from it.
     units
         Units of the outcome.
+    event
+        From outcomes to whether there was the event, 1 or 0; then nothing is standardised.
 
     Returns
     -------
@@ -82,13 +85,22 @@ def read_patients(
     y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
     arms = _two_arms(read["arm"][at], reference, contracts["arm"])
     _refuse_no_outcome(y, chosen, columns, meanings)
+    if event is not None:
+        y = event(y)
     mean, sd = np.nanmean(y, axis=0), np.nanstd(y, axis=0)
     for t, time in enumerate(chosen):
+        if not sd[t] > 0 and event is not None:
+            raise BadInput(
+                f"column '{columns['outcome']}' ({meanings['outcome']}): {'everybody' if mean[t] else 'nobody'} had "
+                f"the event at time '{time}'; mend at_least or at_most"
+            )
         if not sd[t] > 0:
             raise BadInput(
                 f"column '{columns['outcome']}' ({meanings['outcome']}) is {mean[t]:g} in everybody at time '{time}'; "
                 "name the right column"
             )
+    if event is not None:
+        mean, sd = 0 * mean, np.ones_like(sd)
     kept = ~np.isnan(y).all(axis=1)
     left_out = [f"{(~kept).sum()} of {len(kept)} patients have no outcome"] if (~kept).any() else []
     found, kept = read_moderators(first, moderators, kept, read["study"][at], arms, split=split, left_out=left_out)

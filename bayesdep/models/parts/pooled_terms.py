@@ -7,45 +7,54 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.informed import informed
+from bayesdep.models.parts.pooled_events import event_of
 from bayesdep.models.parts.pooled_quadratic import rough_interactions
 from bayesdep.models.parts.priors import Prior, Slot
 
 if TYPE_CHECKING:
     from bayesdep.models.pooled import Pooled
 
-PSEUDO_SIGMA = 2.0  # of an interaction with arms of one size, over a residual sd of one
+# of an interaction with arms of one size: over a residual sd of one, and over that of a logistic outcome, which is 2
+PSEUDO_SIGMA, PSEUDO_SIGMA_BINARY = 2.0, 4.0
 
 
 def slots_of(story: "Pooled") -> dict[str, Slot]:
     """Return the places for priors: only those of the terms that the settings switch on."""
-    one, spread = Prior("Normal", mu=0, sigma=1), Prior("HalfNormal", sigma=0.3)
+    binary = story.is_binary
+    unit = "log odds" if binary else "sd"
+    one = Prior("Normal", mu=0, sigma=1)
+    wide = Prior("Normal", mu=0, sigma=1.5) if binary else one
+    spread = Prior("HalfNormal", sigma=0.5 if binary else 0.3)
+    mean = "the log odds of the typical study, mean over arms" if binary else "the mean outcome less the overall mean"
     found = {
-        "intercept": Slot(one, "real", "the mean outcome less the overall mean", "sd"),
-        "effect": Slot(one, "real", "the effect of the treatment", "sd"),
+        "intercept": Slot(wide, "real", mean, unit),
+        "effect": Slot(wide, "real", "the effect of the treatment", unit),
     }
     if story.baseline is not None:
-        found["baseline_slope"] = Slot(
-            Prior("Normal", mu=0, sigma=0.5), "real", "the difference per sd of the baseline", "sd per sd"
-        )
+        slope = one if binary else Prior("Normal", mu=0, sigma=0.5)
+        found["baseline_slope"] = Slot(slope, "real", "the difference per sd of the baseline", f"{unit} per sd")
     if story.moderators:
-        found["moderator_effect"] = Slot(one, "real", "the difference by moderator, mean over arms", "sd per unit")
-        found |= _of_interactions(story)
-    found["tau_intercept"] = Slot(spread, "positive", "the spread of controls' means between studies", "sd")
-    found["tau_effect"] = Slot(spread, "positive", "the spread of effects between studies", "sd")
-    found["residual_sd"] = Slot(Prior("HalfNormal", sigma=1), "positive", "the typical residual sd of a study", "sd")
-    found["residual_spread"] = Slot(
-        spread, "positive", "the spread of the log of residual sds between studies", "log sd"
-    )
+        found["moderator_effect"] = Slot(one, "real", "the difference by moderator, mean over arms", f"{unit} per unit")
+        found |= _of_interactions(story, unit)
+    found["tau_intercept"] = Slot(spread, "positive", "the spread of controls' means between studies", unit)
+    found["tau_effect"] = Slot(spread, "positive", "the spread of effects between studies", unit)
+    if not binary:
+        found["residual_sd"] = Slot(
+            Prior("HalfNormal", sigma=1), "positive", "the typical residual sd of a study", "sd"
+        )
+        found["residual_spread"] = Slot(
+            spread, "positive", "the spread of the log of residual sds between studies", "log sd"
+        )
     return found
 
 
-def _of_interactions(story: "Pooled") -> dict[str, Slot]:
+def _of_interactions(story: "Pooled", unit: str) -> dict[str, Slot]:
     if story.shrinkage == "none":
         wide = Prior("Normal", mu=0, sigma=1)
-        return {"interaction": Slot(wide, "real", "the change of the effect by moderator", "sd per unit")}
+        return {"interaction": Slot(wide, "real", "the change of the effect by moderator", f"{unit} per unit")}
     if story.shrinkage == "normal":
         spread = Prior("HalfNormal", sigma=0.3)
-        return {"interaction_sd": Slot(spread, "positive", "the spread of interactions", "sd per unit")}
+        return {"interaction_sd": Slot(spread, "positive", "the spread of interactions", f"{unit} per unit")}
     cauchy = Prior("HalfCauchy", beta=1)
     return {
         "global_scale": Slot(
@@ -54,9 +63,14 @@ def _of_interactions(story: "Pooled") -> dict[str, Slot]:
         "local_scale": Slot(cauchy, "positive", "the scale of an interaction", "times the global scale"),
         "slab_precision": Slot(
             Prior("Gamma", alpha=2, beta=0.5), "positive",
-            "one over the squared scale of the interactions that are not shrunk", "per squared sd",
+            "one over the squared scale of the interactions that are not shrunk", f"per squared {unit}",
         ),
     }  # fmt: skip
+
+
+def pseudo_sigma(story: "Pooled") -> float:
+    """Return the sd that stands for an interaction's standard error times the root of the number of patients."""
+    return PSEUDO_SIGMA_BINARY if story.is_binary else PSEUDO_SIGMA
 
 
 def refuse_contradictions(story: "Pooled") -> None:
@@ -80,6 +94,15 @@ def refuse_contradictions(story: "Pooled") -> None:
         raise BadInput("expected_nonzero is missing; say how many interactions are expected to matter, such as 3")
     if story.shrinkage != "horseshoe" and story.expected_nonzero is not None:
         raise BadInput("expected_nonzero is the horseshoe's; set shrinkage = 'horseshoe', or leave it out")
+    if story.at_least is not None and story.at_most is not None:
+        raise BadInput("at_least and at_most are both given, but an event is one of the two; leave one out")
+    if story.is_binary and story.combined:
+        raise BadInput("combined needs the outcome itself, not an event; leave out at_least and at_most, or combined")
+    if story.is_binary and story.time is not None and len(story.times) != 1:
+        raise BadInput(
+            "events are analysed at one time, since a patient's events at two times would need a correlation of their "
+            "own; name one time in times"
+        )
     for name in story.combined:
         if name not in story.moderators:
             raise BadInput(f"combined has '{name}', which is not among the moderators; add it there, or leave it out")
@@ -93,8 +116,9 @@ def words_of(story: "Pooled") -> str:
     """Return the story in words."""
     text = (
         "Patients of all studies in one model. Each study has a mean on control and an effect of the treatment of its "
-        "own, correlated normals between studies, and residual sds of its own"
+        "own, correlated normals between studies"
     )
+    text += f", for the log odds of the event {event_of(story)}" if story.is_binary else ", and residual sds of its own"
     if len(story.times) != 1:
         text += "; a patient's residuals at two times are correlated, and so are a study's deviations"
     text += "."
@@ -114,15 +138,27 @@ def formula_of(story: "Pooled") -> list[str]:
     mean += " + baseline_slope[t] b[i]" if story.baseline is not None else ""
     mean += " + sum_j (moderator_effect[j, t] + interaction[j, t] T[i]) x[i, j]" if story.moderators else ""
     two = len(story.times) != 1
-    lines = [
-        f"y[i, t] = {mean} + residual[i, t]",
-        "residual[i, .] ~ MVN(0, D_k R D_k), D_k study_sd[k, .]" if two else "residual[i] ~ Normal(0, study_sd[k])",
-        "log study_sd[k, t] ~ Normal(log residual_sd[t], residual_spread)",
-        "(level, deviation)[k, .] ~ MVN(0, S), integrated out; S = D (R_time x R_which) D, D tau_intercept, tau_effect"
-        if two
-        else "(level, deviation)[k] ~ MVN(0, D R_which D), integrated out; D tau_intercept, tau_effect",
-        f"R, R_time, R_which ~ LKJ({story.lkj:g})" if two else f"R_which ~ LKJ({story.lkj:g})",
+    between = [
+        "(level, deviation)[k] ~ MVN(0, D R_which D), integrated out; D tau_intercept, tau_effect",
+        f"R_which ~ LKJ({story.lkj:g})",
     ]
+    if story.is_binary:
+        lines = [f"logit P({event_of(story)}) = {mean}", between[0].replace(", integrated out", ""), between[1]]
+    elif two:
+        lines = [
+            f"y[i, t] = {mean} + residual[i, t]",
+            "residual[i, .] ~ MVN(0, D_k R D_k), D_k study_sd[k, .]",
+            "log study_sd[k, t] ~ Normal(log residual_sd[t], residual_spread)",
+            "(level, deviation)[k, .] ~ MVN(0, D (R_time x R_which) D), integrated out; D tau_intercept, tau_effect",
+            f"R, R_time, R_which ~ LKJ({story.lkj:g})",
+        ]
+    else:
+        lines = [
+            f"y[i, t] = {mean} + residual[i, t]",
+            "residual[i] ~ Normal(0, study_sd[k])",
+            "log study_sd[k, t] ~ Normal(log residual_sd[t], residual_spread)",
+            *between,
+        ]
     if story.shrinkage == "normal":
         lines.append("interaction[j, t] ~ Normal(0, interaction_sd)")
     if story.combined:
@@ -131,7 +167,7 @@ def formula_of(story: "Pooled") -> list[str]:
         p0 = story.expected_nonzero or 0
         lines += [
             "interaction[j, t] ~ Normal(0, w[j, t] / sqrt(1 + slab_precision w[j, t]^2))",
-            f"w[j, t] = global_scale local_scale[j, t] 2 {p0:g} / ((p - {p0:g}) sqrt(n))",
+            f"w[j, t] = global_scale local_scale[j, t] {pseudo_sigma(story):g} {p0:g} / ((p - {p0:g}) sqrt(n))",
         ]
     return lines + [f"{name} ~ {prior}" for name, prior in story.priors.items()]
 
@@ -181,10 +217,13 @@ def _interactions(story: "Pooled", data: xr.Dataset) -> Any:
     else:
         assert story.expected_nonzero is not None  # checked with the settings
         p0, p, n = story.expected_nonzero, data.sizes["part"] * data.sizes["time"], data.sizes["subject"]
-        tau0 = pm.Data("tau0", PSEUDO_SIGMA * p0 / ((p - p0) * np.sqrt(n)))
+        tau0 = pm.Data("tau0", pseudo_sigma(story) * p0 / ((p - p0) * np.sqrt(n)))
         overall = prior["global_scale"].rv("global_scale", logarithmic=True)
         wide = overall * tau0 * prior["local_scale"].rv("local_scale", dims=dims, logarithmic=True)
         scale = wide / pt.sqrt(1 + prior["slab_precision"].rv("slab_precision") * wide**2)
+    if story.is_binary:
+        raw = pm.Normal("interaction_raw", 0.0, 1.0, dims=dims)
+        return pm.Deterministic("interaction", raw * scale, dims=dims)
     # some interactions are known well and others hardly: each is sampled as what is left to learn about it
     estimate, se = rough_interactions(data, rough_log_sds(data)[0])
     return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)
