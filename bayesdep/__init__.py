@@ -24,6 +24,9 @@ _PUBLIC = {
     "Trial": "bayesdep.models.trial",
     "Prior": "bayesdep.models.parts.priors",
     "heterogeneity_prior": "bayesdep.models.parts.published_priors",
+    "HRSD_17_TO_MADRS": "bayesdep.data.scales",
+    "convert_trials": "bayesdep.data.scales",
+    "fit_conversion": "bayesdep.data.scales",
     "Fit": "bayesdep.inference.fit",
     "fit": "bayesdep.inference.sample",
     "check": "bayesdep.criticism.checks",
@@ -34,6 +37,7 @@ _PUBLIC = {
     "leave_one_out": "bayesdep.criticism.influence",
     "tipping_point": "bayesdep.criticism.dropout",
     "sensitivity": "bayesdep.criticism.sensitivity",
+    "over_conversions": "bayesdep.criticism.conversion",
     "sequential_moderators": "bayesdep.criticism.sequential",
     "vary": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
@@ -47,6 +51,9 @@ _PUBLIC = {
     "plot_leave_one_out": "bayesdep.reporting.meta_plots",
     "plot_prior_posterior": "bayesdep.reporting.plots",
     "plot_dropout": "bayesdep.reporting.dropout_plots",
+    "plot_combined": "bayesdep.reporting.pooled_plots",
+    "plot_moderators": "bayesdep.reporting.pooled_plots",
+    "plot_study_effects": "bayesdep.reporting.pooled_plots",
     "plot_checks": "bayesdep.reporting.plots",
     "plot_ranks": "bayesdep.reporting.plots",
     "report": "bayesdep.reporting.report",
@@ -57,6 +64,7 @@ _PUBLIC = {
 if TYPE_CHECKING:
     from bayesdep.criticism.checks import check as check
     from bayesdep.criticism.compare import compare as compare
+    from bayesdep.criticism.conversion import over_conversions as over_conversions
     from bayesdep.criticism.dropout import dropout as dropout
     from bayesdep.criticism.dropout import tipping_point as tipping_point
     from bayesdep.criticism.influence import cumulative as cumulative
@@ -70,6 +78,9 @@ if TYPE_CHECKING:
     from bayesdep.data.errors import BadInput as BadInput
     from bayesdep.data.published import datasets as datasets
     from bayesdep.data.published import load as load
+    from bayesdep.data.scales import HRSD_17_TO_MADRS as HRSD_17_TO_MADRS
+    from bayesdep.data.scales import convert_trials as convert_trials
+    from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.simulate import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.sample import fit as fit
@@ -99,6 +110,9 @@ if TYPE_CHECKING:
     from bayesdep.reporting.plots import plot_forest as plot_forest
     from bayesdep.reporting.plots import plot_prior_posterior as plot_prior_posterior
     from bayesdep.reporting.plots import plot_ranks as plot_ranks
+    from bayesdep.reporting.pooled_plots import plot_combined as plot_combined
+    from bayesdep.reporting.pooled_plots import plot_moderators as plot_moderators
+    from bayesdep.reporting.pooled_plots import plot_study_effects as plot_study_effects
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
 

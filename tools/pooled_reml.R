@@ -8,17 +8,16 @@
 suppressMessages(library(lme4))
 
 table <- read.csv(commandArgs(trailingOnly = TRUE)[1])
-first <- table[!duplicated(table$subject), ]
 standardised <- function(x, by) (x - mean(by)) / sqrt(mean((by - mean(by))^2))
 
 cat("model,time,term,estimate,se\n")
 for (time in c("rapid", "post-rapid")) {
   here <- table[table$time == time, ]
   here$y <- standardised(here$improvement, here$improvement)
-  here$base <- standardised(here$madrs_baseline, first$madrs_baseline)
+  here$base <- standardised(here$madrs_baseline, here$madrs_baseline)
   here$treated <- as.numeric(here$arm == "ketamine")
-  here$a <- here$treated - mean(first$arm == "ketamine")
-  here$x <- here$trd - mean(first$trd)
+  here$a <- here$treated - mean(here$treated)
+  here$x <- here$trd - mean(here$trd)
   models <- list(
     core = y ~ a + base + (1 + treated | study),
     trd = y ~ a * x + base + (1 + treated | study)
@@ -34,6 +33,8 @@ for (time in c("rapid", "post-rapid")) {
       if (is.na(spread$var2[i])) {
         label <- paste0("sd ", spread$grp[i], if (is.na(spread$var1[i])) "" else paste0(" ", spread$var1[i]))
         cat(sprintf("%s,%s,%s,%.6f,NA\n", name, time, label, spread$sdcor[i]))
+      } else {
+        cat(sprintf("%s,%s,correlation,%.6f,NA\n", name, time, spread$sdcor[i]))
       }
     }
   }
