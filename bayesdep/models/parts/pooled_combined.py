@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bayesdep.models.pooled import Pooled
 
 GOOD_K = 0.7
+_FEWEST = 100  # draws for which Pareto's k is worth anything
 DRAWS = 400  # of the spreads: what is wanted of them are means
 _AT_ONCE = 4_000_000  # numbers in an array: bounds memory
 IN_SAMPLE, CROSS_VALIDATED = "in-sample", "cross-validated"
@@ -138,7 +139,10 @@ def leave_one_out(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, d
         for i in range(0, len(some), step)
     ]
     means, scores = (np.concatenate(x) for x in zip(*parts, strict=True))
-    log_weight, k = array_stats.psislw(-scores.T, axis=-1)
+    if len(some) < _FEWEST:  # a tail of a few draws has no shape
+        log_weight, k = -scores.T, np.full(data.sizes["study"], np.inf)
+    else:
+        log_weight, k = array_stats.psislw(-scores.T, axis=-1)
     average = np.einsum("ks,ski->ki", special.softmax(log_weight, axis=-1), means)
     by_time = average.reshape(data.sizes["study"], data.sizes["time"], -1)
     q = data.sizes["part"]
