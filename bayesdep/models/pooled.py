@@ -120,7 +120,6 @@ class Pooled:
 
     family: ClassVar[str] = "pooled"
     left_out: ClassVar[str] = "study"
-    adaptation: ClassVar[Literal["low_rank"]] = "low_rank"
 
     reference: str
     times: Sequence[str] = ()
@@ -160,6 +159,11 @@ class Pooled:
     def target_accept(self) -> float:
         """How careful the sampler must be: spreads between a dozen or two of studies may end at zero."""
         return 0.9
+
+    @property
+    def adaptation(self) -> Literal["low_rank", "diag"]:
+        """Moderators hang together, so their directions are learned; hundreds of studies' own parameters do not."""
+        return "low_rank" if self.moderators else "diag"
 
     @property
     def slots(self) -> dict[str, Slot]:

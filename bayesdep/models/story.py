@@ -145,8 +145,9 @@ class KnowsPosterior(Protocol):
 class HasCorrelatedParameters(Protocol):
     """A story whose parameters hang together, but few enough for the sampler to learn how."""
 
-    adaptation: ClassVar[Literal["low_rank"]]
-    """``"low_rank"``: the sampler's mass matrix follows the main directions of the posterior, not only its scales."""
+    @property
+    def adaptation(self) -> Literal["low_rank", "diag"]:
+        """``"low_rank"``: the mass matrix follows the main directions of the posterior, not only its scales."""
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
 
+_LINE = 48  # letters under a panel
 _GROUPS = 5  # of patients by their combined moderator
 
 
@@ -73,7 +74,7 @@ def plot_study_effects(fit: Fit) -> Figure:
             axes.tick_params(axis="y", length=0)
         units = "odds ratio" if story.is_binary else "sd"
         arm = fit.data["arm"].values[1]
-        figure.supxlabel(f"effect of {arm}, less {story.reference}, {units} (95% intervals)", fontsize=8.5)
+        _say_below(panels, f"effect of {arm}, less {story.reference}, {units} (95% intervals)")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -118,9 +119,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
         panels[0].set_yticks(y, [str(p) for p in parts])
         panels[0].set_ylim(-0.7, len(parts) - 0.3)
         units = "log odds ratio" if story.is_binary else "effect, sd"
-        figure.supxlabel(
-            f"change of the {units} per sd of the moderator, or yes against no (95% intervals)", fontsize=8.5
-        )
+        _say_below(panels, f"change of the {units} per sd of the moderator, or yes against no (95% intervals)")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -189,6 +188,12 @@ def plot_combined(fit: Fit) -> Figure:
         panels[0].set_ylabel(f"effect of {data['arm'].values[1]}, less {story.reference}, sd", fontsize=8.5)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
+
+
+def _say_below(panels: np.ndarray, text: str) -> None:
+    """Name the axis of a row of panels under each of them: a label of the whole figure lies where the legend does."""
+    for axes in panels:
+        axes.set_xlabel(textwrap.fill(text, _LINE if len(panels) > 1 else 2 * _LINE), fontsize=8.5)
 
 
 def _said(draws: np.ndarray) -> str:
