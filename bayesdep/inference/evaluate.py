@@ -47,9 +47,9 @@ def at_draws(
     # Plain inputs stand for what is given: a random variable that depends on another given one would be copied along
     # with what depends on it, be a variable of its own from then on, and be drawn anew.
     plain = {variable: variable.type() for variable in given}
-    outputs = clone_replace(list(outputs), plain)
+    copies = list(clone_replace(list(outputs), plain))
     given = {plain[variable]: values for variable, values in given.items()}
-    outputs = _with_broadcast_parameters(outputs, list(given))
+    outputs = _with_broadcast_parameters(copies, list(given))
     if seed is not None:
         reseed_rngs(find_rng_nodes(outputs), seed)
     inputs = {variable: variable.type.clone(shape=(None, *variable.type.shape))() for variable in given}

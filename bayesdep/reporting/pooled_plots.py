@@ -166,7 +166,8 @@ def plot_combined(fit: Fit) -> Figure:
         for t, axes in enumerate(panels):
             score = x @ w[:, :, t].mean(axis=0)
             elsewhere = (x * others[:, :, t]).sum(axis=1)
-            at = np.linspace(*np.quantile(score, [0.01, 0.99]), 60)
+            first, last = np.quantile(score, [0.01, 0.99])
+            at = np.linspace(first, last, 60)
             # what each draw says of the effect along the score: the least-squares line over patients
             moved = score - score.mean()
             slope = (x.T @ moved / (moved @ moved)) @ w[:, :, t].T

@@ -205,7 +205,7 @@ def _risk(y: np.ndarray, data: xr.Dataset, arm: int) -> np.ndarray:
 def _ratios(y: np.ndarray, data: xr.Dataset, of: Any) -> np.ndarray:
     """A summary over the studies with both arms; half an event is added to every count."""
     study, arm, n = (data[v].values for v in ("cell_study", "cell_arm", "study_n"))
-    e = np.zeros((*y.shape[:-1], *n.shape))
-    np.add.at(e, (..., study, arm), y)
+    belongs = (2 * study + arm)[:, None] == np.arange(n.size)
+    e = (y @ belongs).reshape(*y.shape[:-1], *n.shape)
     log_odds = np.log((e + 0.5) / (n - e + 0.5))
     return np.asarray(of((log_odds[..., 1] - log_odds[..., 0])[..., (n > 0).all(axis=1)], axis=-1))
