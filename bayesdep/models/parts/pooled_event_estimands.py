@@ -17,7 +17,7 @@ from bayesdep.models.story import Check, estimand
 if TYPE_CHECKING:
     from bayesdep.models.pooled import Pooled
 
-_UNITS = "log odds"
+_UNITS, _RATIO = "log odds", "log odds ratio"
 _AT_ONCE = 4_000_000  # numbers in an array: bounds memory
 
 
@@ -70,8 +70,8 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     difference = risk.isel(arm=1, drop=True) - risk.isel(arm=0, drop=True)
     whole = f"risk of {event}, all patients of these studies treated, less all on {story.reference}"
     found = {
-        "effect": estimand(effect, f"pooled log odds ratio of {event}, {against}{at_mean}", _UNITS),
-        "effect_new": estimand(new, f"log odds ratio in a new study, {against}{at_mean}", _UNITS),
+        "effect": estimand(effect, f"pooled log odds ratio of {event}, {against}{at_mean}", _RATIO),
+        "effect_new": estimand(new, f"log odds ratio in a new study, {against}{at_mean}", _RATIO),
         "odds_ratio": estimand(
             xr.DataArray(np.exp(effect)), f"pooled odds ratio of {event}{at_mean}", "odds ratio",
             null=1.0, monotone_of="effect",
@@ -82,7 +82,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
         ),
         "study_effect": estimand(
             ordered(study_effect, "time", "study"), f"log odds ratio in a study, {against}, at its own patients' mean",
-            _UNITS,
+            _RATIO,
         ),
         "risk": estimand(risk, f"risk of {event}, had all patients of these studies been in an arm", "probability",
                          null=np.nan),
