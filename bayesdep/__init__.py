@@ -17,12 +17,16 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "detection_table": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta",
+    "Pooled": "bayesdep.models.pooled",
     "Response": "bayesdep.models.response",
     "Screen": "bayesdep.models.screen",
     "SmallStudies": "bayesdep.models.small_studies",
     "Trial": "bayesdep.models.trial",
     "Prior": "bayesdep.models.parts.priors",
     "heterogeneity_prior": "bayesdep.models.parts.published_priors",
+    "HRSD_17_TO_MADRS": "bayesdep.data.scales",
+    "convert_trials": "bayesdep.data.scales",
+    "fit_conversion": "bayesdep.data.scales",
     "Fit": "bayesdep.inference.fit",
     "fit": "bayesdep.inference.sample",
     "check": "bayesdep.criticism.checks",
@@ -33,6 +37,8 @@ _PUBLIC = {
     "leave_one_out": "bayesdep.criticism.influence",
     "tipping_point": "bayesdep.criticism.dropout",
     "sensitivity": "bayesdep.criticism.sensitivity",
+    "over_conversions": "bayesdep.criticism.conversion",
+    "sequential_moderators": "bayesdep.criticism.sequential",
     "vary": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
@@ -45,6 +51,9 @@ _PUBLIC = {
     "plot_leave_one_out": "bayesdep.reporting.meta_plots",
     "plot_prior_posterior": "bayesdep.reporting.plots",
     "plot_dropout": "bayesdep.reporting.dropout_plots",
+    "plot_combined": "bayesdep.reporting.pooled_plots",
+    "plot_moderators": "bayesdep.reporting.pooled_plots",
+    "plot_study_effects": "bayesdep.reporting.pooled_plots",
     "plot_checks": "bayesdep.reporting.plots",
     "plot_ranks": "bayesdep.reporting.plots",
     "report": "bayesdep.reporting.report",
@@ -55,6 +64,7 @@ _PUBLIC = {
 if TYPE_CHECKING:
     from bayesdep.criticism.checks import check as check
     from bayesdep.criticism.compare import compare as compare
+    from bayesdep.criticism.conversion import over_conversions as over_conversions
     from bayesdep.criticism.dropout import dropout as dropout
     from bayesdep.criticism.dropout import tipping_point as tipping_point
     from bayesdep.criticism.influence import cumulative as cumulative
@@ -62,11 +72,15 @@ if TYPE_CHECKING:
     from bayesdep.criticism.influence import leave_one_out as leave_one_out
     from bayesdep.criticism.influence import vary as vary
     from bayesdep.criticism.sensitivity import sensitivity as sensitivity
+    from bayesdep.criticism.sequential import sequential_moderators as sequential_moderators
     from bayesdep.data.detection import add_limits as add_limits
     from bayesdep.data.detection import detection_table as detection_table
     from bayesdep.data.errors import BadInput as BadInput
     from bayesdep.data.published import datasets as datasets
     from bayesdep.data.published import load as load
+    from bayesdep.data.scales import HRSD_17_TO_MADRS as HRSD_17_TO_MADRS
+    from bayesdep.data.scales import convert_trials as convert_trials
+    from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.simulate import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.sample import fit as fit
@@ -77,6 +91,7 @@ if TYPE_CHECKING:
     from bayesdep.models.meta import Meta as Meta
     from bayesdep.models.parts.priors import Prior as Prior
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
+    from bayesdep.models.pooled import Pooled as Pooled
     from bayesdep.models.response import Response as Response
     from bayesdep.models.screen import Screen as Screen
     from bayesdep.models.small_studies import SmallStudies as SmallStudies
@@ -95,6 +110,9 @@ if TYPE_CHECKING:
     from bayesdep.reporting.plots import plot_forest as plot_forest
     from bayesdep.reporting.plots import plot_prior_posterior as plot_prior_posterior
     from bayesdep.reporting.plots import plot_ranks as plot_ranks
+    from bayesdep.reporting.pooled_plots import plot_combined as plot_combined
+    from bayesdep.reporting.pooled_plots import plot_moderators as plot_moderators
+    from bayesdep.reporting.pooled_plots import plot_study_effects as plot_study_effects
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
 

@@ -143,16 +143,38 @@ def compare(
         groups = [[pair for pair in given if pair[0].story.family == family] for family in sorted(families)]
         if alone := [group[0][0].name for group in groups if len(group) == 1]:
             _say(f"left out, because no other plan is of its family: {', '.join(alone)}")
+        groups = [some for group in groups if len(group) > 1 for some in _of_one_outcome(group)]
+        if lone := [group[0][0].name for group in groups if len(group) == 1]:
+            _say(f"left out, because no other plan of its family has the same outcomes: {', '.join(lone)}")
         groups = [group for group in groups if len(group) > 1]
         if not groups:
             raise BadInput(f"no two plans in '{plans[0]}' are of one family; name the plans to compare")
     for plan, table in given:
         prepare(plan, table)
+    names = [group[0][0].story.family for group in groups]
+    names = [n if names.count(n) == 1 else f"{n}-{group[0][0].name}" for n, group in zip(names, groups, strict=True)]
     several = len(groups) > 1
     codes = [
-        _rank(group, directory / group[0][0].story.family if several else directory, quick=quick) for group in groups
+        _rank(group, directory / name if several else directory, quick=quick)
+        for name, group in zip(names, groups, strict=True)
     ]
     return max(codes)
+
+
+def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", Any]]]:
+    """Split plans of one family by what their likelihood is of, where it can be told without a fit.
+
+    Fits of other patients or other times are no rivals. What differs in how the same measurements enter stays
+    together, for the comparison to refuse it with its reason.
+    """
+    from bayesdep.plan import prepare
+
+    found: dict[Any, list[tuple[Plan, Any]]] = {}
+    for plan, table in group:
+        data = prepare(plan, table)
+        key = (str(data.sizes), data["outcomes"].values.tobytes()) if "outcomes" in data else "outcomes" in data
+        found.setdefault(key, []).append((plan, table))
+    return list(found.values())
 
 
 def _rank(given: list[tuple["Plan", Any]], directory: Path, *, quick: bool) -> int:

@@ -125,9 +125,10 @@ def main() -> None:
     sys.path.insert(0, str(HERE))
     import meta
     import panel
+    import pooled
     import trial
 
-    rows = [*imports(), *meta_analysis(), *meta.rows(), *panel.rows(), *trial.rows()]
+    rows = [*imports(), *meta_analysis(), *meta.rows(), *panel.rows(), *trial.rows(), *pooled.rows()]
     table = pd.DataFrame(rows, columns=["what", "seconds", "against", "against_seconds"])
     table["ratio"] = table["against_seconds"] / table["seconds"]
     table["date"] = datetime.date.today().isoformat()

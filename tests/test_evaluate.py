@@ -137,3 +137,16 @@ def test_log_density_stays_finite_where_a_probability_rounds_to_0_or_1():
     (ours,) = log_density([y], {y: np.array(3)}, {model["a"]: at})
     log_p, log_q = -np.logaddexp(0, -at), -np.logaddexp(0, at)
     np.testing.assert_allclose(ours, np.log(10) + 3 * log_p + 2 * log_q, rtol=1e-12)
+
+
+def test_a_given_variable_that_depends_on_another_given_one_is_not_drawn_anew():
+    """Beside a variable that is drawn: what is rebuilt for it must not lose sight of what is given."""
+    with pm.Model() as model:
+        mu = pm.Normal("mu", 0, 1)
+        first = pm.Normal("first", mu, 1, shape=3)
+        second = pm.Normal("second", first + mu, 1, shape=3)
+        pm.Deterministic("sum", first + second)
+        pm.Normal("new", 0 * mu + np.zeros(2), 1.0, shape=2)
+    given = {model["mu"]: np.zeros(4), model["first"]: np.ones((4, 3)), model["second"]: np.full((4, 3), 5.0)}
+    total, _ = at_draws([model["sum"], model["new"]], given, seed=1)
+    np.testing.assert_array_equal(total, np.full((4, 3), 6.0))

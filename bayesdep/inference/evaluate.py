@@ -13,7 +13,7 @@ import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import collect_default_updates, find_rng_nodes, reseed_rngs
 from pytensor.compile.mode import Mode
-from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.graph.traversal import io_toposort
 from pytensor.tensor.random.op import RandomVariable
@@ -44,7 +44,12 @@ def at_draws(
     list of numpy.ndarray
         One array per output, draws first.
     """
-    outputs = _with_broadcast_parameters(list(outputs), list(given))
+    # Plain inputs stand for what is given: a random variable that depends on another given one would be copied along
+    # with what depends on it, be a variable of its own from then on, and be drawn anew.
+    plain = {variable: variable.type() for variable in given}
+    copies = list(clone_replace(list(outputs), plain))
+    given = {plain[variable]: values for variable, values in given.items()}
+    outputs = _with_broadcast_parameters(copies, list(given))
     if seed is not None:
         reseed_rngs(find_rng_nodes(outputs), seed)
     inputs = {variable: variable.type.clone(shape=(None, *variable.type.shape))() for variable in given}

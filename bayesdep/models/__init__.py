@@ -16,6 +16,7 @@ _REGISTER = {
     "crossover": ("bayesdep.models.crossover", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines", "Cytokines"),
     "meta": ("bayesdep.models.meta", "Meta"),
+    "pooled": ("bayesdep.models.pooled", "Pooled"),
     "response": ("bayesdep.models.response", "Response"),
     "screen": ("bayesdep.models.screen", "Screen"),
     "small-studies": ("bayesdep.models.small_studies", "SmallStudies"),

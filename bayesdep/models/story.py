@@ -93,8 +93,9 @@ class Story(Protocol):
     def target_accept(self) -> float:
         """How careful a sampler must be: 0.95 where few units leave narrow necks in a hierarchy, 0.8 where not."""
 
-    priors: Mapping[str, Prior]
-    """The prior in each slot."""
+    @property
+    def priors(self) -> Mapping[str, Prior]:
+        """The prior in each slot."""
 
     @property
     def slots(self) -> Mapping[str, Slot]:
@@ -144,8 +145,9 @@ class KnowsPosterior(Protocol):
 class HasCorrelatedParameters(Protocol):
     """A story whose parameters hang together, but few enough for the sampler to learn how."""
 
-    adaptation: ClassVar[Literal["low_rank"]]
-    """``"low_rank"``: the sampler's mass matrix follows the main directions of the posterior, not only its scales."""
+    @property
+    def adaptation(self) -> Literal["low_rank", "diag"]:
+        """``"low_rank"``: the mass matrix follows the main directions of the posterior, not only its scales."""
 
 
 @runtime_checkable

@@ -13,6 +13,7 @@ from bayesdep.reporting import (
     meta_plots,
     panel_plots,
     plots,
+    pooled_plots,
     trial_checks_plots,
     trial_plots,
     trial_subgroups,
@@ -105,6 +106,25 @@ FIGURES: dict[str, Entry] = {
         "one of the two is missing). Outcomes on the grey line do not differ; those on the blue line differ by the "
         "posterior mean difference, those in the band by its 95% interval.",
         crossover_plots.is_crossover,
+    ),
+    "study_effects": Entry(
+        pooled_plots.plot_study_effects,
+        "Effects by study and time: each study's own difference of means (grey) and its effect in the model (blue), "
+        "with 95% intervals; the pooled effect (diamond) and 95% prediction interval for a new study (bar).",
+        pooled_plots.has_two_times,
+    ),
+    "moderators": Entry(
+        pooled_plots.plot_moderators,
+        "Change of the effect along each moderator, all of them in one model: medians with 95% intervals, and the band "
+        "of what is too small to matter.",
+        pooled_plots.has_moderators,
+    ),
+    "combined": Entry(
+        pooled_plots.plot_combined,
+        "The effect along the combined moderator M*: posterior mean and 95% band; and differences of means between the "
+        "arms, with 95% intervals, in fifths of the patients by the rule that they helped to make (filled) and by the "
+        "rules that the other studies make (open): the second is what the rule would be worth elsewhere.",
+        pooled_plots.has_combined,
     ),
     "leave_one_out": Entry(
         meta_plots.plot_leave_one_out,

@@ -7,7 +7,9 @@ import numpy as np
 _LOG_2_PI = np.log(2 * np.pi)
 
 
-def informed(name: str, centre: Any, spread: Any, estimate: np.ndarray, se: np.ndarray, *, dims: str) -> Any:
+def informed(
+    name: str, centre: Any, spread: Any, estimate: np.ndarray, se: np.ndarray, *, dims: str | tuple[str, ...]
+) -> Any:
     r"""Return effects ``N(centre, spread)`` inside a PyMC model context, in a form their own data make easy to sample.
 
     Were unit k's data an estimate :math:`y_k` with standard error :math:`s_k`, its effect would be normal given
@@ -30,7 +32,7 @@ def informed(name: str, centre: Any, spread: Any, estimate: np.ndarray, se: np.n
     estimate, se
         Rough estimates of the effects from their own data, and their standard errors, with the shape of ``dims``.
     dims
-        Named dim of the effects.
+        Named dim of the effects, or several.
 
     Returns
     -------

@@ -147,7 +147,7 @@ class Prior:
         lower, upper = self.scipy.ppf([0.025, 0.975])
         return float(lower), float(upper)
 
-    def rv(self, name: str, *, dims: str | tuple[str, ...] | None = None) -> Any:
+    def rv(self, name: str, *, dims: str | tuple[str, ...] | None = None, logarithmic: bool = False) -> Any:
         """Return the PyMC random variable of this prior, inside the model context.
 
         Parameters
@@ -156,6 +156,9 @@ class Prior:
             The variable's name.
         dims
             Named dims for independent copies.
+        logarithmic
+            Whether a positive variable is sampled on its logarithm: for those that data hardly bound from above and
+            whose prior has Cauchy's tail, which no sampler leaves soon where it is not made exponential.
 
         Returns
         -------
@@ -170,7 +173,7 @@ class Prior:
         if _FAMILIES[self.dist].support == "positive":
             # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a plain logarithm the
             # far side of a scale parameter is a wall that grows like exp(2u), into which trajectories crash.
-            how["default_transform"] = _softplus()
+            how["default_transform"] = pm.distributions.transforms.log if logarithmic else _softplus()
         if self.dist == "LogStudentT":
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)

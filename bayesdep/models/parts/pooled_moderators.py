@@ -1,0 +1,193 @@
+"""Moderators of patients in several studies: who has them, and what lies within studies and what between them.
+
+A moderator that differs between patients of a study tells two things apart that are easily taken for one. Its slope
+within studies compares patients who were randomised together; its slope between the means of studies compares studies,
+which differ in much else, and may be another altogether (ecological bias; Riley et al. 2020, doi:10.1002/sim.8516). One
+coefficient for both is a weighted mean of the two.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.data.tables import Column, read_columns
+
+WITHIN, BETWEEN, WHOLE = "within studies", "between studies", "whole"
+FEWEST_STUDIES, FEWEST_PATIENTS = 3, 10  # what a slope and its spread need at the very least: studies; patients per arm
+
+
+def read_moderators(
+    patients: pd.DataFrame,
+    names: Sequence[str],
+    kept: np.ndarray,
+    study: np.ndarray,
+    arm: np.ndarray,
+    *,
+    split: bool,
+    left_out: list[str],
+) -> tuple[xr.Dataset, np.ndarray]:
+    """Read moderators, of the patients who have them all.
+
+    A moderator of two values, 0 and 1, enters as it is, any other in standard deviations; both less the mean of the
+    patients used. One that differs within studies has two parts where ``split``: the patient's deviation from the mean
+    of their study, and that mean.
+
+    Parameters
+    ----------
+    patients
+        One row per patient.
+    names
+        Columns of the moderators.
+    kept
+        Which patients are used, before any is left out for a moderator.
+    study, arm
+        Each patient's study, and whether they had the treatment.
+    split
+        Whether a moderator of patients has two parts.
+    left_out
+        Filled with sentences on who was left out.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``parts`` (subject, part), ``moderators`` (subject, moderator; as in the table), ``moderator_of`` (part),
+        ``level`` (part: within studies, between studies or whole), ``centre`` and ``scale`` (moderator).
+    numpy.ndarray
+        Which patients are used.
+
+    Raises
+    ------
+    BadInput
+        When a moderator does not vary, or too few patients or studies have it.
+    """
+    values = np.empty((len(patients), len(names)))
+    for j, name in enumerate(names):
+        values[:, j] = numbers_or_empty(patients, Column(name, "number", "moderator"))
+    kept = _those_who_have_all(values, names, kept, study, arm, left_out)
+    of = pd.factorize(study[kept])[0]
+    values = values[kept]
+    size = np.bincount(of)
+    centre, scale = values.mean(axis=0), np.ones(len(names))
+    columns, labels, belongs, level = [], [], [], []
+    for j, name in enumerate(names):
+        x = values[:, j]
+        if np.ptp(x) == 0:
+            raise BadInput(
+                f"moderators: column '{name}' is {x[0]:g} in all {len(x)} patients used, so nothing can be learned "
+                "about it; leave it out"
+            )
+        if not np.isin(x, (0, 1)).all():
+            scale[j] = x.std()
+        z = (x - centre[j]) / scale[j]
+        mean = (np.bincount(of, z) / size)[of]
+        own = np.abs(z - mean).max() > 1e-12
+        apart = np.ptp(mean) > 1e-12
+        if not (split and own):
+            columns.append(z)
+            labels.append(name)
+            belongs.append(name)
+            level.append(WHOLE if own else BETWEEN)
+            continue
+        for part, here, word in ((z - mean, own, WITHIN), (mean, apart, BETWEEN)):
+            if here:
+                columns.append(part)
+                labels.append(f"{name}, {word}")
+                belongs.append(name)
+                level.append(word)
+    found = xr.Dataset(
+        {
+            "parts": (("subject", "part"), np.column_stack([np.empty((len(values), 0)), *columns])),
+            "moderators": (("subject", "moderator"), values),
+            "moderator_of": ("part", np.array(belongs, dtype=str)),
+            "level": ("part", np.array(level, dtype=str)),
+            "centre": ("moderator", centre),
+            "scale": ("moderator", scale),
+        },
+        {"part": np.array(labels, dtype=str), "moderator": np.array(names, dtype=str)},
+    )
+    return found, kept
+
+
+def refuse_collinear(data: xr.Dataset) -> None:
+    """Refuse parts of moderators that follow from the others: without shrinkage their slopes mean nothing.
+
+    Parameters
+    ----------
+    data
+        With ``parts``, as :func:`read_moderators` returns them.
+
+    Raises
+    ------
+    BadInput
+        Naming the first such part.
+    """
+    x = np.column_stack([np.ones(data.sizes["subject"]), data["parts"].values])
+    for j in range(2, x.shape[1] + 1):
+        if np.linalg.matrix_rank(x[:, :j]) < j:
+            raise BadInput(
+                f"moderators: '{data['part'].values[j - 2]}' follows from those before it in the "
+                f"{data.sizes['study']} studies used, so their effects cannot be told apart; leave one out, or use "
+                "shrinkage = 'normal'"
+            )
+
+
+def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
+    """Read a column of numbers in which cells may be empty; true and false count as 1 and 0.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    column
+        The column.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (rows,), NaN where empty.
+
+    Raises
+    ------
+    BadInput
+        When it is not there, empty throughout, or holds what is no number.
+    """
+    if column.name not in frame.columns:
+        read_columns(frame, {"outcome": column})  # says what is missing
+    cells = frame[column.name]
+    if cells.dtype == bool:
+        cells = cells.astype(float)
+    blank = np.array([isinstance(v, str) and not v.strip() for v in cells]) if cells.dtype == object else False
+    empty = cells.isna().to_numpy() | blank
+    if empty.all():
+        raise BadInput(f"column '{column.name}' ({column.what}) is empty throughout; name the right column")
+    # every row stays, since rows are named by their position
+    filled = pd.DataFrame({column.name: cells.where(~empty, cells[~empty].iloc[0])})
+    return np.where(empty, np.nan, read_columns(filled, {"outcome": column})["outcome"])
+
+
+def _those_who_have_all(
+    values: np.ndarray, names: Sequence[str], kept: np.ndarray, study: np.ndarray, arm: np.ndarray, left_out: list[str]
+) -> np.ndarray:
+    """Which patients have every moderator; refuses when they are too few, naming the column that most of them lack."""
+    lack = np.isnan(values)
+    for j, name in enumerate(names):
+        if lost := int((lack[:, j] & kept).sum()):
+            lost_studies = len(set(study[kept])) - len(set(study[kept & ~lack[:, j]]))
+            left_out.append(
+                f"{lost} of {kept.sum()} patients have no {name}"
+                + (f" ({lost_studies} studies)" if lost_studies else "")
+            )
+    both = kept & ~lack.any(axis=1)
+    per_arm = [int((both & (arm == a)).sum()) for a in (0, 1)]
+    studies = len(set(study[both]))
+    if names and (studies < FEWEST_STUDIES or min(per_arm) < FEWEST_PATIENTS):
+        worst = names[int((lack & kept[:, None]).sum(axis=0).argmax())]
+        raise BadInput(
+            f"moderators: column '{worst}' is known of too few: {both.sum()} patients ({per_arm[1]} treated, "
+            f"{per_arm[0]} controls) of {studies} studies have every moderator, and {FEWEST_STUDIES} studies and "
+            f"{FEWEST_PATIENTS} patients per arm are the least; leave it out"
+        )
+    return both

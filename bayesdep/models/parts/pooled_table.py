@@ -1,0 +1,185 @@
+"""A table with one row per patient and time, of several studies, becomes patients: arms, outcomes and moderators."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.models.parts.people import rows_of_people
+from bayesdep.models.parts.pooled_moderators import numbers_or_empty, read_moderators
+
+ONLY_TIME = "the only time"
+
+
+def read_patients(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str | None],
+    meanings: Mapping[str, str],
+    *,
+    reference: str,
+    times: Sequence[str],
+    moderators: Sequence[str],
+    split: bool,
+    units: str,
+    event: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> xr.Dataset:
+    """Read patients of several studies.
+
+    Parameters
+    ----------
+    frame
+        The user's table. An empty outcome, like a time without a row, is missing.
+    columns
+        The column for each of ``outcome``, ``study``, ``subject`` and ``arm``, and the column or None for ``time`` and
+        ``baseline``. A patient is a subject of a study: two studies may number theirs alike.
+    meanings
+        What each holds, for messages.
+    reference
+        The control arm.
+    times
+        The times to use, in order; all of them, as they come in the table, where empty.
+    moderators
+        Columns of moderators, numbers; a patient without one of them is left out, and counted.
+    split
+        Whether moderators of patients enter by their study's mean and the patient's deviation from it.
+    units
+        Units of the outcome.
+    event
+        From outcomes to whether there was the event, 1 or 0; then nothing is standardised.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``outcome`` (subject, time; NaN where missing), ``outcome_mean`` and ``outcome_sd`` (time; of all patients, also
+        of those left out for a moderator, so that effects of several analyses are in the same units), ``study_of``
+        and ``arm_of`` (subject), ``baseline`` (subject; standardised) where there is one, what
+        :func:`~bayesdep.models.parts.pooled_moderators.read_moderators` returns, and in attrs ``left_out``, who was
+        and why.
+
+    Raises
+    ------
+    BadInput
+        Naming the column, row and remedy.
+    """
+    kinds: dict[str, Kind] = {"study": "label", "subject": "label", "arm": "label"}
+    if columns["time"] is not None:
+        kinds["time"] = "label"
+    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in kinds.items()}
+    read = read_columns(frame, contracts)
+    if columns["time"] is None:
+        read["time"] = np.full(len(frame), ONLY_TIME, dtype=object)
+    labels: dict[str, np.ndarray] = {w: read[w] for w in ("study", "subject", "time") if w in contracts}
+    refuse_duplicates(labels, contracts, "outcome of")
+    outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
+    keys = pd.MultiIndex.from_arrays([read["study"], read["subject"]])
+    person, people = pd.factorize(keys)
+    fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline") if columns[w] is not None}
+    first = rows_of_people(frame, fixed | dict.fromkeys(moderators, "moderator"), person)
+    at = np.unique(person, return_index=True)[1]
+    chosen = _times(read["time"], times, columns["time"])
+    y = np.full((len(people), len(chosen)), np.nan)
+    place = pd.Index(chosen).get_indexer(pd.Index(read["time"]))
+    y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
+    arms = _two_arms(read["arm"][at], reference, contracts["arm"])
+    _refuse_no_outcome(y, chosen, columns, meanings)
+    if event is not None:
+        y = event(y)
+    mean, sd = np.nanmean(y, axis=0), np.nanstd(y, axis=0)
+    for t, time in enumerate(chosen):
+        if not sd[t] > 0 and event is not None:
+            raise BadInput(
+                f"column '{columns['outcome']}' ({meanings['outcome']}): {'everybody' if mean[t] else 'nobody'} had "
+                f"the event at time '{time}'; mend at_least or at_most"
+            )
+        if not sd[t] > 0:
+            raise BadInput(
+                f"column '{columns['outcome']}' ({meanings['outcome']}) is {mean[t]:g} in everybody at time '{time}'; "
+                "name the right column"
+            )
+    if event is not None:
+        mean, sd = 0 * mean, np.ones_like(sd)
+    kept = ~np.isnan(y).all(axis=1)
+    left_out = [f"{(~kept).sum()} of {len(kept)} patients have no outcome"] if (~kept).any() else []
+    found, kept = read_moderators(first, moderators, kept, read["study"][at], arms, split=split, left_out=left_out)
+    of, studies = pd.factorize(read["study"][at][kept])
+    if len(studies) < 2:
+        raise BadInput(
+            f"column '{columns['study']}' ({meanings['study']}): there is one study, '{studies[0]}', so effects cannot "
+            "be seen to differ between studies; give more, or use family = 'trial'"
+        )
+    values = {
+        "outcome": (("subject", "time"), y[kept], {"units": units}),
+        "outcome_mean": ("time", mean),
+        "outcome_sd": ("time", sd),
+        "study_of": ("subject", of),
+        "arm_of": ("subject", arms[kept]),
+    }
+    names = people.get_level_values(1).to_numpy(dtype=str)
+    if len(np.unique(names)) < len(names):
+        names = np.char.add(np.char.add(people.get_level_values(0).to_numpy(dtype=str), " / "), names)
+    data = xr.Dataset(
+        values,
+        {
+            "subject": names[kept],
+            "time": np.array(chosen, dtype=str),
+            "study": np.array(studies, dtype=str),
+            "arm": [reference, next(a for a in read["arm"] if a != reference)],
+        },
+        provenance(frame),
+    ).merge(found, combine_attrs="override")
+    if columns["baseline"] is not None:
+        raw = read_columns(first, {"baseline": Column(columns["baseline"], "number", meanings["baseline"])})
+        baseline = raw["baseline"][kept]
+        if not baseline.std() > 0:
+            raise BadInput(
+                f"column '{columns['baseline']}' ({meanings['baseline']}) is {baseline[0]:g} in everybody; leave it out"
+            )
+        about = {"mean": float(baseline.mean()), "sd": float(baseline.std())}
+        data["baseline"] = ("subject", (baseline - about["mean"]) / about["sd"], about)
+    data.attrs["left_out"] = "; ".join([x for x in (data.attrs["left_out"], *left_out) if x])
+    return data
+
+
+def _times(labels: np.ndarray, wanted: Sequence[str], column: str | None) -> list[str]:
+    known = list(dict.fromkeys(labels))
+    if column is None and wanted:
+        raise BadInput(f"times = {list(wanted)}, but no column of times is named; name it in time, or leave times out")
+    for time in wanted:
+        if time not in known:
+            raise BadInput(f"times: '{time}' is not in column '{column}'; {did_you_mean(time, known)}")
+    chosen = list(wanted) or known
+    if len(chosen) > 2:
+        raise BadInput(
+            f"column '{column}' has {len(chosen)} times ({', '.join(chosen)}), and two at most can be modelled "
+            "jointly; name one or two in times"
+        )
+    return chosen
+
+
+def _two_arms(labels: np.ndarray, reference: str, column: Column) -> np.ndarray:
+    names = sorted(dict.fromkeys(labels))
+    if reference not in names:
+        raise BadInput(
+            f"reference = '{reference}', but column '{column.name}' ({column.what}) has only "
+            f"{', '.join(map(repr, names))}; name one of these"
+        )
+    if len(names) != 2:
+        raise BadInput(
+            f"column '{column.name}' ({column.what}) has {len(names)} arms ({', '.join(names)}), but two are compared; "
+            "keep two of them ([data.keep])"
+        )
+    return (labels != reference).astype(int)
+
+
+def _refuse_no_outcome(
+    y: np.ndarray, times: Sequence[str], columns: Mapping[str, str | None], meanings: Mapping[str, str]
+) -> None:
+    for t, time in enumerate(times):
+        if np.isnan(y[:, t]).all():
+            raise BadInput(
+                f"column '{columns['outcome']}' ({meanings['outcome']}) is empty throughout at time '{time}'; "
+                "leave that time out of times"
+            )

@@ -1,0 +1,355 @@
+"""Pooled: patients of several studies in one model, with effects that differ between studies and by moderators."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.data.tables import as_frame
+from bayesdep.models.parts import pooled_estimands, pooled_event_estimands, pooled_scores, pooled_terms
+from bayesdep.models.parts.pooled_events import as_events, build_events, count_events
+from bayesdep.models.parts.pooled_moderators import refuse_collinear
+from bayesdep.models.parts.pooled_products import sum_products
+from bayesdep.models.parts.pooled_table import read_patients
+from bayesdep.models.parts.priors import Slot, fill_slots
+from bayesdep.models.parts.settings import check_settings, column, column_fields
+from bayesdep.models.story import Check, Forest
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pooled:
+    """One-stage meta-analysis of individual patients: an outcome at one time or two, a treatment and its control.
+
+    The generative story, for patient i of study k and time t, outcomes standardised at each time::
+
+        y_it = intercept_t + level_kt + (effect_t + deviation_kt) T_i + baseline_slope_t b_i
+               + sum_j (moderator_effect_jt + interaction_jt T_i) x_ij + residual_it
+        residual_i ~ MVN(0, D_k R D_k)     D_k the study's residual sds,  log sd_kt ~ N(log residual_sd_t,
+        residual_spread) (level_k, deviation_k) ~ MVN(0, S)
+
+    T is the treatment's indicator; in the fixed terms it is less the share of patients treated, so that ``intercept``
+    and ``moderator_effect`` are means over arms. b is the baseline, standardised. ``level`` is a study's own mean on
+    control and ``deviation`` what its effect differs by: correlated, as control arms that do well leave less to add.
+
+    With two times S has the sds ``tau_intercept_t`` and ``tau_effect_t`` and the correlation matrix ``R_time x R`` (a
+    Kronecker product): one correlation of level with effect, one of the two times, each ``LKJ(lkj)``. Four by four and
+    unstructured there would be six. A dozen or two of studies, whose own effects have standard errors larger than
+    ``tau_effect``, do not know six: they would be their prior's. What makes a study's patients do better makes them do
+    so at both times; that is the structure. R, of a patient's residuals, has one correlation for all studies.
+
+    Everything the density needs of the patients are sums of products by study, arm and pattern of missing outcomes
+    (:mod:`~bayesdep.models.parts.pooled_products`), and the studies' levels and deviations are integrated out in closed
+    form, to be drawn exactly afterwards; so a hundred thousand patients cost no more than a thousand. An outcome that
+    is missing at random is never imputed to fit: those seen at one time count at that time.
+
+    *Moderators.* Each has a main effect and an interaction with the treatment. Values 0 and 1 are kept, other columns
+    standardised. With ``split`` a moderator that differs between patients of a study enters twice: by the patient's
+    deviation from the study's mean, and by that mean. The first compares patients randomised together; the second
+    compares studies, which differ in much else. ``ecological_bias`` is what lies between the two. A moderator of
+    studies has the second part alone. Patients without all moderators are left out: ``data.attrs["left_out"]`` counts
+    them, moderator by moderator.
+
+    Interactions are ``N(0, 1)`` each (``shrinkage = "none"``, for one at a time), ``N(0, interaction_sd)`` or, with
+    ``"horseshoe"``, regularised (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI)::
+
+        interaction_j ~ N(0, w_j^2 / (1 + slab_precision w_j^2))     w_j = global_scale tau_0 local_scale_j
+        tau_0 = 2 p0 / ((p - p0) sqrt(n))
+
+    for p interactions of which p0 = ``expected_nonzero`` matter and n patients; 2 is the residual sd over that of the
+    treatment's indicator. The slab is Student's t with 4 degrees of freedom and scale 0.5.
+
+    Default priors, in sds of the outcome: ``intercept ~ N(0, 1)``, ``effect ~ N(0, 1)`` (95% within two sds either
+    way), ``moderator_effect ~ N(0, 1)``, ``baseline_slope ~ N(0, 0.5)``, ``tau_intercept`` and ``tau_effect ~ N+(0.3)``
+    (95% of spreads up to 0.6), ``residual_sd ~ N+(1)``, ``residual_spread ~ N+(0.3)`` (at its 95% point, 0.6, one
+    study's sd is within a factor 3.2 of the typical one), ``interaction_sd ~ N+(0.3)``.
+
+    *Events.* With ``at_least`` or ``at_most`` a patient's outcome is whether it reached that limit, at one time, and
+    the same sum without residual is the log odds of it. Priors are then in log odds: ``intercept ~ N(0, 1.5)`` (95% of
+    risks between 5% and 95%), ``effect ~ N(0, 1.5)`` (95% of odds ratios up to 19 either way), slopes and interactions
+    ``N(0, 1)``, spreads ``N+(0.5)``. ``effect`` compares patients alike in a study of typical effect; ``risk`` is the
+    mean over all patients, each in their own study, as if all had been in one arm.
+
+    Parameters
+    ----------
+    reference
+        The arm the other is compared with.
+    times
+        The times to use, in order, one or two; all of the table's where empty.
+    moderators
+        Columns of moderators: numbers, or yes and no as 1 and 0.
+    combined
+        Those of the moderators that make up the combined moderator M*; none is made where empty.
+    split
+        Whether moderators of patients have a part within studies and one between them.
+    shrinkage
+        How interactions are shrunk: ``"none"``, ``"normal"`` or ``"horseshoe"``.
+    expected_nonzero
+        For the horseshoe: how many interactions, over parts and times, are expected to matter.
+    margin
+        Smallest interaction that matters, in sds of the outcome per unit of the moderator.
+    units
+        Units of the outcome, such as ``"% improvement"``.
+    lkj
+        Shape of the LKJ priors of correlations; 1 is uniform.
+    at_least, at_most
+        Where one of them is given, what counts is whether a patient's outcome reached it, at one time: response is
+        ``at_least = 50`` of a percentage improvement, remission ``at_most = 9`` of a MADRS total.
+    priors
+        Priors by parameter that replace the defaults.
+    outcome, study, subject, arm, time, baseline
+        Names of the table's columns; ``time`` may be None where there is one only, ``baseline`` may be left out.
+
+    Raises
+    ------
+    BadInput
+        When settings contradict each other or a prior is impossible.
+
+    Examples
+    --------
+    >>> Pooled(reference="control", outcome="improvement").priors["tau_effect"]
+    HalfNormal(sigma=0.3)
+    """
+
+    family: ClassVar[str] = "pooled"
+    left_out: ClassVar[str] = "study"
+
+    reference: str
+    times: Sequence[str] = ()
+    moderators: Sequence[str] = ()
+    combined: Sequence[str] = ()
+    split: bool = True
+    shrinkage: Literal["none", "normal", "horseshoe"] = "none"
+    expected_nonzero: float | None = None
+    margin: float = 0.2
+    units: str = "points"
+    lkj: float = 2.0
+    at_least: float | None = None
+    at_most: float | None = None
+    priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    outcome: str = column("outcome", "outcome")
+    study: str = column("study", "study")
+    subject: str = column("subject", "patient")
+    arm: str = column("arm", "arm")
+    time: str | None = column("time", "time of the outcome")
+    baseline: str | None = column(None, "severity at baseline")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        for name in ("times", "moderators", "combined"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        pooled_terms.refuse_contradictions(self)
+        object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
+        pooled_terms.refuse_other_priors(self)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the outcome is an event, which the patient had or not."""
+        return self.at_least is not None or self.at_most is not None
+
+    @property
+    def target_accept(self) -> float:
+        """How careful the sampler must be: spreads between a dozen or two of studies may end at zero."""
+        return 0.9
+
+    @property
+    def adaptation(self) -> Literal["low_rank", "diag"]:
+        """Moderators hang together, so their directions are learned; hundreds of studies' own parameters do not."""
+        return "low_rank" if self.moderators else "diag"
+
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """Places for priors: only those of the terms that the settings switch on."""
+        return pooled_terms.slots_of(self)
+
+    @property
+    def words(self) -> str:
+        """The story in words."""
+        return pooled_terms.words_of(self)
+
+    @property
+    def formula(self) -> list[str]:
+        """The story as the lines of a model formula."""
+        return pooled_terms.formula_of(self)
+
+    @property
+    def forest(self) -> Forest:
+        """What the forest plot shows: every study's effect, also as its own difference of means; the pooled one."""
+        one = len(self.times) == 1 or self.time is None  # with two times there would be two diamonds of one name
+        crude = pooled_event_estimands.crude_effects if self.is_binary else pooled_estimands.crude_effects
+        summary, new = ("effect", "effect_new") if one else (None, None)
+        return Forest(("study_effect",), summary, new, crude, is_log=self.is_binary)
+
+    def prepare(self, table: Any) -> xr.Dataset:
+        """Turn a table with one row per patient and time into patients, and these into sums of products.
+
+        Parameters
+        ----------
+        table
+            A dataframe. An outcome without a row, or with an empty cell, is missing.
+
+        Returns
+        -------
+        xarray.Dataset
+            As :func:`~bayesdep.models.parts.pooled_table.read_patients` returns it, with ``share_treated`` and what
+            :func:`~bayesdep.models.parts.pooled_products.sum_products` makes, or of events
+            :func:`~bayesdep.models.parts.pooled_events.count_events`.
+
+        Raises
+        ------
+        BadInput
+            Naming column, row and remedy.
+        """
+        frame = as_frame(table)
+        meanings = column_fields(self)
+        columns = {word: getattr(self, word) for word in meanings}
+        data = read_patients(
+            frame, columns, meanings, reference=self.reference, times=self.times, moderators=self.moderators,
+            split=self.split, units=self.units, event=partial(as_events, self) if self.is_binary else None,
+        )  # fmt: skip
+        if self.shrinkage == "none":
+            refuse_collinear(data)
+        count = data.sizes["part"] * data.sizes["time"]
+        if self.expected_nonzero is not None and self.expected_nonzero >= count:
+            raise BadInput(
+                f"expected_nonzero = {self.expected_nonzero:g}, but there are {count} interactions; a smaller "
+                "number is needed, or shrinkage = 'normal'"
+            )
+        data["share_treated"] = ((), float(data["arm_of"].mean()))
+        return data.merge(count_events(data) if self.is_binary else sum_products(data), combine_attrs="override")
+
+    def build(self, data: xr.Dataset) -> "pm.Model":
+        """Build the PyMC model.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        pymc.Model
+            With the observed ``outcomes`` (study, pattern, arm, statistic: means and sums of products), or ``events``
+            (cell: patients alike); ``deviation`` (study, time, which: the study's own level and effect) and
+            ``new_deviation`` (time, which) hang below the data, to be drawn exactly; of events, the first is sampled.
+        """
+        import pymc as pm
+
+        names = ("study", "arm", "time", "column", "part")
+        coords = {d: data[d].values for d in names} | {"which": ["level", "effect"]}
+        with pm.Model(coords=coords) as model:
+            gamma = pooled_terms.coefficients(self, data)
+            root = pooled_terms.root_between(self, data)
+            if self.is_binary:
+                model.add_coord("cell", data["cell"].values)
+                build_events(data, gamma, root)
+            else:
+                self._build_outcomes(model, data, gamma, root)
+            shape = (data.sizes["time"], 2)
+            # what does not depend on the draws would be drawn once for them all
+            nothing = 0 * root[:, 0].reshape(shape)
+            noise = pm.Normal("new_noise", nothing, dims=("time", "which"))
+            new = (root * noise.ravel()).sum(axis=1).reshape(shape)
+            pm.Deterministic("new_deviation", new, dims=("time", "which"))
+        return model
+
+    def _build_outcomes(self, model: "pm.Model", data: xr.Dataset, gamma: Any, root: Any) -> None:
+        """Add the outcomes of patients, summed up, and what hangs below them."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        from bayesdep.models.parts.pooled_summaries import Deviations, Summaries
+
+        for d in ("pattern", "other", "statistic"):
+            model.add_coord(d, data[d].values)
+        cells = ("study", "pattern", "arm")
+        sd = pooled_terms.residual_sds(self, data)
+        rho = pt.zeros(())
+        if data.sizes["time"] > 1:
+            share = pm.Beta("residual_share", self.lkj, self.lkj)
+            rho = pm.Deterministic("residual_correlation", 2 * share - 1)
+        cross = pm.Data("cross", data["cross"].values, dims=(*cells, "column", "other"))
+        projected = pm.Data("projected", data["projected"].values, dims=(*cells, "column", "time"))
+        seen = pm.Data("seen", data["seen"].values, dims=("pattern", "time"))
+        observed = pm.Data("outcomes_data", data["outcomes"].values, dims=(*cells, "statistic"))
+        given = (gamma, sd, rho, root, cross, projected)
+        statistics = pm.Data("statistics", np.zeros(data.sizes["statistic"]), dims="statistic")
+        Summaries("outcomes", *given, seen, statistics, observed=observed, dims=(*cells, "statistic"))
+        which = pm.Data("which_data", np.zeros(2), dims="which")
+        Deviations("deviation", *given, observed, seen, which, dims=("study", "time", "which"))
+
+    def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+        """Derive what the analysis asks.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        xarray.Dataset
+            In sds of the outcome: ``effect`` and ``effect_new`` (time; pooled, and in a new study), ``study_effect``
+            (time, study), ``tau_effect``, ``tau_intercept`` and ``residual_sd`` (time), ``residual_spread``; in its
+            units ``effect_in_units`` (time); ``effect_correlation``. With two times ``effect_change``,
+            ``time_correlation`` and ``residual_correlation``; with a baseline ``baseline_slope`` (time). With
+            moderators ``interaction`` (part, time), ``slope_in`` (arm, part, time) and, where a moderator has both
+            parts, ``ecological_bias`` (moderator, time); ``interaction_sd`` where interactions have one. With a
+            combined moderator its ``m_star_weight`` (part, time) and ``m_star_r`` (evaluation, time), as
+            :mod:`~bayesdep.models.parts.pooled_combined` defines them.
+
+            Of events in log odds instead, without residuals, and with ``odds_ratio`` and ``odds_ratio_new`` (time),
+            ``risk`` (arm, time), had all patients of these studies been in an arm, ``risk_difference`` (time) and
+            ``nnt`` (time).
+        """
+        if self.is_binary:
+            return pooled_event_estimands.estimands(self, posterior, data)
+        return pooled_estimands.estimands(self, posterior, data)
+
+    def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+        """Score every study by the density of its patients' outcomes, with all that is its own integrated out.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims (chain, draw, study).
+        """
+        if self.is_binary:
+            return pooled_event_estimands.log_likelihood(self, posterior, data)
+        return pooled_scores.log_likelihood(self, posterior, data)
+
+    def checks(self, data: xr.Dataset) -> Sequence[Check]:
+        """Name the statistics that could embarrass the story.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        list of Check
+            By time: mean and sd on each arm; how studies' effects are spread, the smallest and the largest of them; how
+            far their sds lie apart; and the correlation of the two times. Of events: risks on each arm, and how log
+            odds ratios of studies are spread.
+        """
+        if self.is_binary:
+            return pooled_event_estimands.checks(data)
+        return pooled_estimands.checks(data)

@@ -1,0 +1,121 @@
+"""Pooled patients: a fit of Price's size, and a hundred thousand patients by sums of products.
+
+Called by ``benchmarks/run.py``. The alternative for many patients is the same arithmetic with a row per patient.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import bayesdep as bd
+from bayesdep.data.simulate_price2022 import draw_price2022
+
+COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline"}
+NINE = ["psychoactive", "crossover", "threshold", "trd", "us", "inpatient", "mdd", "age", "female"]
+
+
+def price() -> dict[str, float]:
+    """17 studies, 720 patients, both times, nine moderators: seconds in all, warm, and the gate."""
+    table = bd.simulate("price2022", seed=1).table
+    model = bd.Pooled(**COLUMNS, moderators=NINE, split=False)
+    bd.fit(model, table, progress=False)  # compiles
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        fit = bd.fit(model, table, progress=False)
+        taken.append(time.perf_counter() - start)
+    return {"total": min(taken), "sample": fit.manifest["timings_s"]["sample"]} | _verdict(fit)
+
+
+def large(studies: int = 200, patients: int = 100_000) -> dict[str, float]:
+    """Many patients, both times, no moderators: seconds in all (compiling included), and the gate.
+
+    500 tuning and 500 kept draws per chain leave three times the effective draws that the gate asks for.
+    """
+    table = draw_price2022(np.random.default_rng(1), studies=studies, patients=patients).table
+    model = bd.Pooled(**COLUMNS)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    start = time.perf_counter()
+    fit = bd.fit(model, table, draws=500, tune=500, progress=False)
+    total = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"total": total, "before_mib": before, "peak_mib": peak} | fit.manifest["timings_s"] | _verdict(fit)
+
+
+def _verdict(fit: bd.Fit) -> dict[str, float]:
+    return {
+        "passed": float(fit.gate.passed),
+        "ess": min(c.value for c in fit.gate.criteria if c.name.startswith("ESS")),
+        "divergences": float(fit.tree["sample_stats"]["diverging"].sum()),
+    }
+
+
+def one_step() -> tuple[float, float]:
+    """Seconds of one density and slopes of 100,000 patients: by sums of products, and by patient."""
+    from pytensor.link.numba.dispatch.basic import numba_njit
+
+    from bayesdep.models.parts.pooled_density import density_and_slopes
+    from bayesdep.models.parts.pooled_products import columns_of
+
+    table = draw_price2022(np.random.default_rng(1), studies=200, patients=100_000).table
+    data = bd.Pooled(**COLUMNS).prepare(table)
+    gamma, sd = np.zeros((2, data.sizes["column"], 2)), np.ones((200, 2))
+    given = (gamma, sd, np.asarray(0.5), 0.2 * np.eye(4))
+    sums = [data[v].values for v in ("cross", "projected", "outcomes", "seen")]
+    compiled = numba_njit(density_and_slopes)
+    z, arm, y = columns_of(data), data["arm_of"].values, np.nan_to_num(data["outcome"].values)
+
+    def by_patient() -> object:  # the residuals alone, which every other way needs at least
+        return ((y - np.einsum("ic,ict->it", z, gamma[arm])) ** 2).sum()
+
+    return _best(lambda: compiled(*given, *sums)), _best(by_patient)
+
+
+def _best(action: Callable[[], object], repeats: int = 20) -> float:
+    action()
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def in_a_process(what: str) -> dict[str, float]:
+    """What a function of this file returns in a fresh interpreter."""
+    code = f"import json, sys; sys.path.insert(0, {str(__file__.rsplit('/', 1)[0])!r}); import pooled; "
+    code += f"print(json.dumps(pooled.{what}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def rows() -> list[tuple[str, float, str, float]]:
+    """Return the rows of the benchmark's table."""
+    small, many = in_a_process("price()"), in_a_process("large()")
+    ours, theirs = one_step()
+    return [
+        (
+            f"pooled, 720 patients, two times, nine moderators, warm ({small['divergences']:g} divergences)",
+            small["total"],
+            "of which sampling",
+            small["sample"],
+        ),
+        (
+            f"pooled, 200 studies, 100,000 patients, compiling included (ESS {many['ess']:.0f}, "
+            f"{many['peak_mib']:.0f} MiB)",
+            many["total"],
+            "of which sampling",
+            many["sample"],
+        ),
+        ("pooled, 100,000 patients, one density with slopes", ours, "residuals of every patient alone", theirs),
+    ]
+
+
+if __name__ == "__main__":
+    for what, ours, against, theirs in rows():
+        print(f"{what}: {ours:.4g} s; {against}: {theirs:.4g} s")
