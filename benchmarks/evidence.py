@@ -24,7 +24,7 @@ import bayesdep as bd
 from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
 from bayesdep.inference import compiled
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.parts.tobit import tobit
+from bayesdep.models.parts.panel.tobit import tobit
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, STYLE
 
 HERE = Path(__file__).parent

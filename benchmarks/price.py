@@ -17,7 +17,7 @@ import bayesdep as bd
 from bayesdep.data.design_price2022 import M_STAR
 from bayesdep.data.simulate_price2022 import draw_price2022
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.parts import pooled_combined
+from bayesdep.models.parts.pooled import combined as pooled_combined
 
 HERE = Path(__file__).parent
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline"}

@@ -12,8 +12,8 @@ from scipy import special, stats
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
 from bayesdep.inference.native import constrained
 from bayesdep.models.cytokines import Cytokines
-from bayesdep.models.parts import cells as cells_module
-from bayesdep.models.parts.cells import Cells
+from bayesdep.models.parts.panel import cells as cells_module
+from bayesdep.models.parts.panel.cells import Cells
 
 NAMES = {"analyte": "analyte", "subject": "subject"}
 FULL = {

@@ -19,7 +19,7 @@ from bayesdep.inference.native import constrained
 from bayesdep.inference.sample import sketch
 from bayesdep.models import make_story, settings_of
 from bayesdep.models.crossover import Crossover
-from bayesdep.models.parts.crossover_estimands import crude_differences, expected
+from bayesdep.models.parts.crossover.estimands import crude_differences, expected
 
 PLAIN = {"reference": "placebo", "subject": "id"}
 ORDERS = {

@@ -12,7 +12,7 @@ from scipy import special, stats
 
 import bayesdep as bd
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.parts.tobit import tobit
+from bayesdep.models.parts.panel.tobit import tobit
 
 pytestmark = pytest.mark.sampling
 

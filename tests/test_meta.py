@@ -21,8 +21,8 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.models import make_story, settings_of
 from bayesdep.models.meta import Meta
-from bayesdep.models.parts import student_effects
-from bayesdep.models.parts.binomial_pair import log_marginal_single
+from bayesdep.models.parts.meta import student_effects
+from bayesdep.models.parts.meta.binomial_pair import log_marginal_single
 from bayesdep.models.parts.priors import Prior
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run")

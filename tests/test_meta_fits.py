@@ -10,8 +10,8 @@ from scipy import special
 
 import bayesdep as bd
 from bayesdep.models.meta import Meta
-from bayesdep.models.parts import student_effects
-from bayesdep.models.parts.binomial_pair import log_marginal_single
+from bayesdep.models.parts.meta import student_effects
+from bayesdep.models.parts.meta.binomial_pair import log_marginal_single
 from bayesdep.reporting.estimands import oracle
 
 pytestmark = pytest.mark.sampling

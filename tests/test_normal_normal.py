@@ -13,7 +13,7 @@ from scipy import integrate, interpolate, optimize, stats
 
 import bayesdep as bd
 from bayesdep.models.meta import Meta
-from bayesdep.models.parts.heterogeneity import typical_variance
+from bayesdep.models.parts.meta.heterogeneity import typical_variance
 from bayesdep.models.parts.normal_normal import NormalNormal
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.parts.spread_scale import scale_of

@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate, linalg, stats
 
 import bayesdep as bd
-from bayesdep.models.parts.heterogeneity import typical_variance
+from bayesdep.models.parts.meta.heterogeneity import typical_variance
 from bayesdep.models.parts.mixtures import Grids, Mixtures
 from bayesdep.models.parts.normal_normal import NormalNormal
 from bayesdep.models.parts.priors import Prior

@@ -16,12 +16,12 @@ from bayesdep.inference.compiled import same_computation
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
 from bayesdep.inference.sample import _label
 from bayesdep.models import make_story, settings_of, story_class
-from bayesdep.models.parts.pooled_density import density_and_slopes
-from bayesdep.models.parts.pooled_likelihood import deviations, log_density, raw_products, residuals
-from bayesdep.models.parts.pooled_moderators import BETWEEN, WHOLE, WITHIN
-from bayesdep.models.parts.pooled_products import columns_of, statistics_of
-from bayesdep.models.parts.pooled_quadratic import as_quadratic, coefficient_maps, rough_interactions
-from bayesdep.models.parts.pooled_scores import coefficients_of, log_likelihood, roots_of
+from bayesdep.models.parts.pooled.density import density_and_slopes
+from bayesdep.models.parts.pooled.likelihood import deviations, log_density, raw_products, residuals
+from bayesdep.models.parts.pooled.moderators import BETWEEN, WHOLE, WITHIN
+from bayesdep.models.parts.pooled.products import columns_of, statistics_of
+from bayesdep.models.parts.pooled.quadratic import as_quadratic, coefficient_maps, rough_interactions
+from bayesdep.models.parts.pooled.scores import coefficients_of, log_likelihood, roots_of
 from bayesdep.models.pooled import Pooled
 from bayesdep.models.story import ScoresUnits
 
@@ -404,7 +404,7 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
     data = model.prepare(pd.DataFrame(rows))
     gamma, sd, rho, root = parameters(data, 6)
     gamma[:, -1] *= 4  # the patients' own means must differ for it to matter
-    from bayesdep.models.parts.pooled_summaries import Summaries
+    from bayesdep.models.parts.pooled.summaries import Summaries
 
     cross, projected, _, seen = products(data)
     drawn = Summaries.rv_op.rng_fn(

@@ -13,7 +13,7 @@ from bayesdep.data.simulate_price2022 import draw_price2022
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
 from bayesdep.inference.sample import _label
 from bayesdep.models import make_story, settings_of
-from bayesdep.models.parts.pooled_event_estimands import log_likelihood, risks
+from bayesdep.models.parts.pooled.event_estimands import log_likelihood, risks
 from bayesdep.models.pooled import Pooled
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"]}

@@ -11,7 +11,7 @@ import bayesdep as bd
 from bayesdep.criticism.conversion import over_conversions
 from bayesdep.criticism.sequential import sequential_moderators
 from bayesdep.inference.evaluate import from_prior
-from bayesdep.models.parts.pooled_quadratic import as_quadratic
+from bayesdep.models.parts.pooled.quadratic import as_quadratic
 from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.figures import png
 from bayesdep.reporting.pooled_plots import plot_moderators, plot_study_effects

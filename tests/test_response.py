@@ -10,9 +10,9 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import at_draws, from_prior
-from bayesdep.models.parts.accuracy import best_cutoff, chance, mean_logistic, normal_nodes, roc
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.parts.recorded import INSIDE
+from bayesdep.models.parts.response.accuracy import best_cutoff, chance, mean_logistic, normal_nodes, roc
 from bayesdep.models.response import Response
 
 BASE = {"unit": "unit", "censored": "censored", "lod": "lod", "uloq": "uloq"}

@@ -16,7 +16,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.models import make_story, settings_of, story_class
 from bayesdep.models.counts import Counts
 from bayesdep.models.meta import Meta
-from bayesdep.models.parts.heterogeneity import typical_variance
+from bayesdep.models.parts.meta.heterogeneity import typical_variance
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.screen import Screen
 from bayesdep.models.story import KnowsPosterior, ScoresUnits

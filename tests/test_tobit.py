@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from bayesdep.models.parts.tobit import tobit
+from bayesdep.models.parts.panel.tobit import tobit
 
 
 def people(n=60, seed=3, sd=0.8):

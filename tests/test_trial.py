@@ -18,10 +18,10 @@ from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
 from bayesdep.inference.native import constrained
 from bayesdep.inference.sample import sketch
-from bayesdep.models.parts.moderator import crossover
-from bayesdep.models.parts.residuals import correlations
-from bayesdep.models.parts.trial_estimands import crude_differences
-from bayesdep.models.parts.trial_means import expected
+from bayesdep.models.parts.trial.estimands import crude_differences
+from bayesdep.models.parts.trial.means import expected
+from bayesdep.models.parts.trial.moderator import crossover
+from bayesdep.models.parts.trial.residuals import correlations
 from bayesdep.models.trial import Trial
 
 PLAIN = {"reference": "placebo", "subject": "id", "visit": "week"}

@@ -6,8 +6,8 @@ import xarray as xr
 from scipy import integrate, special, stats
 
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.residuals import NAME, correlations, residual_sds
-from bayesdep.models.parts.trial_means import expected
+from bayesdep.models.parts.trial.means import expected
+from bayesdep.models.parts.trial.residuals import NAME, correlations, residual_sds
 from bayesdep.reporting import trial_checks_plots, trial_plots
 from tests.test_trial_plots import made, replicates, table
 

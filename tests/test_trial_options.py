@@ -15,10 +15,10 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import _UNCOMPILED
 from bayesdep.inference.sample import sketch
-from bayesdep.models.parts.moderator import crossover_on_grid, parse_subgroup, terms_of
-from bayesdep.models.parts.residuals import correlations, residual_sds
-from bayesdep.models.parts.trial_means import expected
-from bayesdep.models.parts.trial_response import rates
+from bayesdep.models.parts.trial.means import expected
+from bayesdep.models.parts.trial.moderator import crossover_on_grid, parse_subgroup, terms_of
+from bayesdep.models.parts.trial.residuals import correlations, residual_sds
+from bayesdep.models.parts.trial.response import rates
 from bayesdep.models.trial import Trial
 
 OPTIONS = {

@@ -10,8 +10,8 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.residuals import NAME, correlations, residual_sds
-from bayesdep.models.parts.trial_means import expected
+from bayesdep.models.parts.trial.means import expected
+from bayesdep.models.parts.trial.residuals import NAME, correlations, residual_sds
 from bayesdep.reporting import trial_plots
 from bayesdep.reporting.figures import FIGURES, png
 

@@ -8,8 +8,8 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.residuals import correlations, pattern_key, residual_sds
-from bayesdep.models.parts.trial_means import expected
+from bayesdep.models.parts.trial.means import expected
+from bayesdep.models.parts.trial.residuals import correlations, pattern_key, residual_sds
 from bayesdep.models.trial import Trial
 
 Method = Literal["missing-at-random", "delta", "jump-to-reference", "copy-reference", "copy-increments"]

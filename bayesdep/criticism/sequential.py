@@ -12,7 +12,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import fit
-from bayesdep.models.parts.pooled_pairs import pair_correlation
+from bayesdep.models.parts.pooled.pairs import pair_correlation
 from bayesdep.models.pooled import Pooled
 
 LEVEL = 0.95
@@ -56,7 +56,7 @@ def sequential_moderators(
         ``time``, ``estimate`` (posterior mean of the interaction), ``sd``, ``lower``, ``upper`` (95%), ``prob_gt_0``,
         ``prob_in_rope`` (smaller than the story's margin), ``slope_control`` and ``slope_treated`` (the moderator's
         slope in either arm), ``r`` (its effect size in these patients, as
-        :func:`~bayesdep.models.parts.pooled_pairs.pair_correlation` defines it), ``patients`` and ``studies`` (used,
+        :func:`~bayesdep.models.parts.pooled.pairs.pair_correlation` defines it), ``patients`` and ``studies`` (used,
         with an outcome at that time), ``units``, ``gate_passed`` and ``gate``. ``attrs["gate_passed"]`` says whether
         all passed and ``attrs["synthetic"]`` whether the data were simulated.
 

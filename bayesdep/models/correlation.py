@@ -11,9 +11,9 @@ from scipy import special
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, as_frame, read_columns
-from bayesdep.models.parts.accuracy import normal_nodes
 from bayesdep.models.parts.people import is_detected, read_people, recorded, rows_of_people, share_below
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts.response.accuracy import normal_nodes
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, Forest, estimand
 

@@ -10,9 +10,9 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts import crossover_estimands
-from bayesdep.models.parts.crossover_design import code_design, pairs_of, refuse_unknowable
-from bayesdep.models.parts.periods import read_periods
+from bayesdep.models.parts.crossover import estimands as crossover_estimands
+from bayesdep.models.parts.crossover.design import code_design, pairs_of, refuse_unknowable
+from bayesdep.models.parts.crossover.periods import read_periods
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, Forest
@@ -214,8 +214,8 @@ class Crossover:
         Returns
         -------
         xarray.Dataset
-            As :func:`~bayesdep.models.parts.periods.read_periods` returns it, with the codes of
-            :func:`~bayesdep.models.parts.crossover_design.code_design`.
+            As :func:`~bayesdep.models.parts.crossover.periods.read_periods` returns it, with the codes of
+            :func:`~bayesdep.models.parts.crossover.design.code_design`.
 
         Raises
         ------
@@ -246,7 +246,7 @@ class Crossover:
         """
         import pymc as pm
 
-        from bayesdep.models.parts.nested import Nested
+        from bayesdep.models.parts.crossover.nested import Nested
 
         prior, sizes = self.priors, data.sizes
         coords = {str(d): data[d].values for d in ("subject", "period", "later", "day", "comparison")}

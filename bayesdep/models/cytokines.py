@@ -10,10 +10,10 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts import panel_estimands
-from bayesdep.models.parts.cells import Cells, log_likelihood, measurements, recorded_logs
-from bayesdep.models.parts.panel import read_panel
-from bayesdep.models.parts.panel_terms import (
+from bayesdep.models.parts.panel import estimands as panel_estimands
+from bayesdep.models.parts.panel.cells import Cells, log_likelihood, measurements, recorded_logs
+from bayesdep.models.parts.panel.table import read_panel
+from bayesdep.models.parts.panel.terms import (
     effects_of,
     formula_of,
     has_cells,
@@ -209,7 +209,7 @@ class Cytokines:
         Returns
         -------
         xarray.Dataset
-            As :func:`~bayesdep.models.parts.panel.read_panel` returns it, with ``centre`` (analyte; what logs are
+            As :func:`~bayesdep.models.parts.panel.table.read_panel` returns it, with ``centre`` (analyte; what logs are
             taken from before priors apply), ``group_code`` (group, comparison) and dims ``comparison`` (the groups
             but the reference) and ``later`` (the times but the baseline).
 
@@ -375,7 +375,7 @@ class Cytokines:
         return np.full(len(share), fixed) if fixed is not None else (share >= needed).astype(float)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-        """Derive what the study asks for; see :mod:`bayesdep.models.parts.panel_estimands` for each.
+        """Derive what the study asks for; see :mod:`bayesdep.models.parts.panel.estimands` for each.
 
         Parameters
         ----------

@@ -9,13 +9,14 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.tables import Column, as_frame, provenance
-from bayesdep.models.parts import meta_estimands, meta_terms
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.informed import informed
+from bayesdep.models.parts.meta import estimands as meta_estimands
+from bayesdep.models.parts.meta import terms as meta_terms
+from bayesdep.models.parts.meta.studies import INPUTS, clusters_of, correlations_of, effects_of, read_studies
 from bayesdep.models.parts.pooling import pooled
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.models.parts.studies import INPUTS, clusters_of, correlations_of, effects_of, read_studies
 from bayesdep.models.story import Check, ExactPosterior, Forest
 
 if TYPE_CHECKING:

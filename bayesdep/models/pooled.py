@@ -11,11 +11,14 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts import pooled_estimands, pooled_event_estimands, pooled_scores, pooled_terms
-from bayesdep.models.parts.pooled_events import as_events, build_events, count_events
-from bayesdep.models.parts.pooled_moderators import refuse_collinear
-from bayesdep.models.parts.pooled_products import sum_products
-from bayesdep.models.parts.pooled_table import read_patients
+from bayesdep.models.parts.pooled import estimands as pooled_estimands
+from bayesdep.models.parts.pooled import event_estimands as pooled_event_estimands
+from bayesdep.models.parts.pooled import scores as pooled_scores
+from bayesdep.models.parts.pooled import terms as pooled_terms
+from bayesdep.models.parts.pooled.events import as_events, build_events, count_events
+from bayesdep.models.parts.pooled.moderators import refuse_collinear
+from bayesdep.models.parts.pooled.products import sum_products
+from bayesdep.models.parts.pooled.table import read_patients
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, Forest
@@ -46,7 +49,7 @@ class Pooled:
     so at both times; that is the structure. R, of a patient's residuals, has one correlation for all studies.
 
     Everything the density needs of the patients are sums of products by study, arm and pattern of missing outcomes
-    (:mod:`~bayesdep.models.parts.pooled_products`), and the studies' levels and deviations are integrated out in closed
+    (:mod:`~bayesdep.models.parts.pooled.products`), and the studies' levels and deviations are integrated out in closed
     form, to be drawn exactly afterwards; so a hundred thousand patients cost no more than a thousand. An outcome that
     is missing at random is never imputed to fit: those seen at one time count at that time.
 
@@ -199,9 +202,9 @@ class Pooled:
         Returns
         -------
         xarray.Dataset
-            As :func:`~bayesdep.models.parts.pooled_table.read_patients` returns it, with ``share_treated`` and what
-            :func:`~bayesdep.models.parts.pooled_products.sum_products` makes, or of events
-            :func:`~bayesdep.models.parts.pooled_events.count_events`.
+            As :func:`~bayesdep.models.parts.pooled.table.read_patients` returns it, with ``share_treated`` and what
+            :func:`~bayesdep.models.parts.pooled.products.sum_products` makes, or of events
+            :func:`~bayesdep.models.parts.pooled.events.count_events`.
 
         Raises
         ------
@@ -266,7 +269,7 @@ class Pooled:
         import pymc as pm
         import pytensor.tensor as pt
 
-        from bayesdep.models.parts.pooled_summaries import Deviations, Summaries
+        from bayesdep.models.parts.pooled.summaries import Deviations, Summaries
 
         for d in ("pattern", "other", "statistic"):
             model.add_coord(d, data[d].values)
@@ -306,7 +309,7 @@ class Pooled:
             moderators ``interaction`` (part, time), ``slope_in`` (arm, part, time) and, where a moderator has both
             parts, ``ecological_bias`` (moderator, time); ``interaction_sd`` where interactions have one. With a
             combined moderator its ``m_star_weight`` (part, time) and ``m_star_r`` (evaluation, time), as
-            :mod:`~bayesdep.models.parts.pooled_combined` defines them.
+            :mod:`~bayesdep.models.parts.pooled.combined` defines them.
 
             Of events in log odds instead, without residuals, and with ``odds_ratio`` and ``odds_ratio_new`` (time),
             ``risk`` (arm, time), had all patients of these studies been in an arm, ``risk_difference`` (time) and

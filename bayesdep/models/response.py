@@ -10,9 +10,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts import response_estimands
 from bayesdep.models.parts.covariates import columns_of, read_covariates
-from bayesdep.models.parts.outcome import read_outcome
 from bayesdep.models.parts.people import (
     is_detected,
     largest_detected,
@@ -22,6 +20,8 @@ from bayesdep.models.parts.people import (
     share_below,
 )
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts.response import estimands as response_estimands
+from bayesdep.models.parts.response.outcome import read_outcome
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, Forest
 

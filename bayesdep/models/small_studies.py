@@ -11,11 +11,11 @@ from scipy import special
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.meta import Meta
-from bayesdep.models.parts import meta_estimands
-from bayesdep.models.parts.averaging import COMPONENTS, Averaged, average
+from bayesdep.models.parts.meta import estimands as meta_estimands
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
-from bayesdep.models.parts.selection import Kind
 from bayesdep.models.parts.settings import check_settings, column
+from bayesdep.models.parts.small_studies.averaging import COMPONENTS, Averaged, average
+from bayesdep.models.parts.small_studies.selection import Kind
 from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ class SmallStudies:
         import pymc as pm
         import pytensor.tensor as pt
 
-        from bayesdep.models.parts.selected import Selected
+        from bayesdep.models.parts.small_studies.selected import Selected
 
         dims = self.unit
         with pm.Model(coords={d: data[d].values for d in (dims, "step")}) as model:

@@ -10,11 +10,14 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts import residuals, trial_checks, trial_estimands, trial_means
-from bayesdep.models.parts.moderator import Form, is_log, parse_subgroup, read_moderator, read_subgroups
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.models.parts.visits import read_visits
+from bayesdep.models.parts.trial import checks as trial_checks
+from bayesdep.models.parts.trial import estimands as trial_estimands
+from bayesdep.models.parts.trial import means as trial_means
+from bayesdep.models.parts.trial import residuals
+from bayesdep.models.parts.trial.moderator import Form, is_log, parse_subgroup, read_moderator, read_subgroups
+from bayesdep.models.parts.trial.visits import read_visits
 from bayesdep.models.story import Check, Forest
 
 if TYPE_CHECKING:
@@ -233,9 +236,9 @@ class Trial:
         Returns
         -------
         xarray.Dataset
-            As :func:`~bayesdep.models.parts.visits.read_visits` returns it, with what
-            :func:`~bayesdep.models.parts.moderator.read_moderator` adds, ``arm_code`` (subject, comparison) and dim
-            ``comparison``, the arms but the reference.
+            As :func:`~bayesdep.models.parts.trial.visits.read_visits` returns it, with what
+            :func:`~bayesdep.models.parts.trial.moderator.read_moderator` adds, ``arm_code`` (subject, comparison) and
+            dim ``comparison``, the arms but the reference.
 
         Raises
         ------
@@ -298,7 +301,7 @@ class Trial:
         return model
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-        """Derive what the trial asks; see :mod:`bayesdep.models.parts.trial_estimands` for each.
+        """Derive what the trial asks; see :mod:`bayesdep.models.parts.trial.estimands` for each.
 
         Parameters
         ----------

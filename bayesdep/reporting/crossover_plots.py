@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
 from bayesdep.models.crossover import Crossover
-from bayesdep.models.parts.crossover_design import by_treatment
-from bayesdep.models.parts.periods import ONLY_DAY
+from bayesdep.models.parts.crossover.design import by_treatment
+from bayesdep.models.parts.crossover.periods import ONLY_DAY
 from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure
 
 _COLUMNS = 3  # panels side by side, at most

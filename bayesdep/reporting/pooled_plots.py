@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.pooled_combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
+from bayesdep.models.parts.pooled.combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
 from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from scipy import special
 
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.residuals import NAME, correlations, pattern_key, residual_sds
-from bayesdep.models.parts.trial_means import expected
+from bayesdep.models.parts.trial.means import expected
+from bayesdep.models.parts.trial.residuals import NAME, correlations, pattern_key, residual_sds
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.plots import BLUE, INK, house_figure
 from bayesdep.reporting.trial_plots import REFERENCE, draws_of, positions, shorten, thinned

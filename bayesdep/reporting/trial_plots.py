@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.moderator import is_log
-from bayesdep.models.parts.residuals import correlations
-from bayesdep.models.parts.trial_means import expected
+from bayesdep.models.parts.trial.means import expected
+from bayesdep.models.parts.trial.moderator import is_log
+from bayesdep.models.parts.trial.residuals import correlations
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
 

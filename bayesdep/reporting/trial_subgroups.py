@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.moderator import parse_subgroup
+from bayesdep.models.parts.trial.moderator import parse_subgroup
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure

@@ -11,7 +11,7 @@ from scipy import special
 from bayesdep.models.parts.grid_posterior import GridPosterior
 from bayesdep.models.parts.marginals import Marginal
 from bayesdep.models.parts.priors import Prior
-from bayesdep.models.parts.selection import Kind, Published
+from bayesdep.models.parts.small_studies.selection import Kind, Published
 
 _HALVINGS = 80
 COMPONENTS = ("effect", "spread", "bias", "selection", "pet", "peese")
@@ -174,7 +174,7 @@ def average(
     y, se
         Effects and standard errors.
     sign, steps, priors
-        As in :class:`~bayesdep.models.parts.selection.Published`.
+        As in :class:`~bayesdep.models.parts.small_studies.selection.Published`.
     kinds
         The models and their prior probabilities.
 

@@ -33,7 +33,7 @@ def sum_products(data: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     data
-        As :func:`~bayesdep.models.parts.pooled_table.read_patients` returns it.
+        As :func:`~bayesdep.models.parts.pooled.table.read_patients` returns it.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def columns_of(data: xr.Dataset) -> np.ndarray:
     Parameters
     ----------
     data
-        As :func:`~bayesdep.models.parts.pooled_table.read_patients` returns it.
+        As :func:`~bayesdep.models.parts.pooled.table.read_patients` returns it.
 
     Returns
     -------

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.parts.residuals import correlations, residual_sds
-from bayesdep.models.parts.trial_means import expected
+from bayesdep.models.parts.trial.means import expected
+from bayesdep.models.parts.trial.residuals import correlations, residual_sds
 
 if TYPE_CHECKING:
     from bayesdep.models.trial import Trial

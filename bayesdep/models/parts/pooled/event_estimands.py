@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.parts.pooled_estimands import along_moderators, mean_parts, ordered
-from bayesdep.models.parts.pooled_events import NAME, NODES, event_of
-from bayesdep.models.parts.pooled_events import log_likelihood as score
-from bayesdep.models.parts.pooled_scores import coefficients_of, roots_of
+from bayesdep.models.parts.pooled.estimands import along_moderators, mean_parts, ordered
+from bayesdep.models.parts.pooled.events import NAME, NODES, event_of
+from bayesdep.models.parts.pooled.events import log_likelihood as score
+from bayesdep.models.parts.pooled.scores import coefficients_of, roots_of
 from bayesdep.models.story import Check, estimand
 
 if TYPE_CHECKING:

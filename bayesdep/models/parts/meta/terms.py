@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.meta.studies import MEASURES
 from bayesdep.models.parts.priors import Prior, Slot
 from bayesdep.models.parts.published_priors import measure_of
-from bayesdep.models.parts.studies import MEASURES
 
 if TYPE_CHECKING:
     from bayesdep.models.meta import Meta

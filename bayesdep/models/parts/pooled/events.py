@@ -17,7 +17,7 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.data.errors import BadInput
-from bayesdep.models.parts.pooled_products import columns_of, names_of_columns
+from bayesdep.models.parts.pooled.products import columns_of, names_of_columns
 
 if TYPE_CHECKING:
     from bayesdep.models.pooled import Pooled
@@ -60,7 +60,7 @@ def count_events(data: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     data
-        As :func:`~bayesdep.models.parts.pooled_table.read_patients` returns it, its outcome being events, at one time.
+        As :func:`~bayesdep.models.parts.pooled.table.read_patients` returns it, its outcome being events, at one time.
 
     Returns
     -------

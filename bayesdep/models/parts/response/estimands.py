@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.parts.accuracy import at_cutoff, best_cutoff, mean_logistic, normal_nodes, roc
 from bayesdep.models.parts.people import is_detected, recorded
+from bayesdep.models.parts.response.accuracy import at_cutoff, best_cutoff, mean_logistic, normal_nodes, roc
 from bayesdep.models.story import estimand
 
 RATES = np.round(np.arange(0.02, 0.99, 0.02), 2)  # false-positive rates at which the ROC curve is told

@@ -8,9 +8,9 @@ with the study's covariance S. With r_i = y_i - gamma' z_i and, summed over pati
 
 the log density of a study is ``-(Q - (L' g)' M^-1 L' g + log det M + sum log det S + n log 2 pi) / 2`` (Woodbury's
 identity and the matrix determinant lemma), and given the data u is normal around ``L M^-1 L' g`` with covariance ``L
-M^-1 L'``. Q, g and W need no more of the patients than :mod:`~bayesdep.models.parts.pooled_products` keeps. M has two
+M^-1 L'``. Q, g and W need no more of the patients than :mod:`~bayesdep.models.parts.pooled.products` keeps. M has two
 rows a time, so it is written out entry by entry, each an array over draws and studies. What the sampler evaluates is
-:mod:`~bayesdep.models.parts.pooled_density`.
+:mod:`~bayesdep.models.parts.pooled.density`.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def raw_products(outcomes: Any, count: Any, times: int) -> list[list[Any]]:
     Parameters
     ----------
     outcomes
-        (..., statistic), as :func:`~bayesdep.models.parts.pooled_products.statistics_of` lists them.
+        (..., statistic), as :func:`~bayesdep.models.parts.pooled.products.statistics_of` lists them.
     count
         How many patients they are of, without the last axis.
     times

@@ -83,7 +83,7 @@ def measurements(
     log_sd
         Log residual standard deviation by analyte.
     data
-        As :func:`~bayesdep.models.parts.panel.read_panel` returns it.
+        As :func:`~bayesdep.models.parts.panel.table.read_panel` returns it.
     psi
         Sd of the cells' own effects in units of the residual sd; None where nothing is repeated.
     cells

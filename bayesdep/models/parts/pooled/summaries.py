@@ -11,9 +11,9 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.random.op import RandomVariable
 
-from bayesdep.models.parts.pooled_density import studies_density
-from bayesdep.models.parts.pooled_likelihood import deviations, raw_products, residuals
-from bayesdep.models.parts.pooled_products import statistics_of
+from bayesdep.models.parts.pooled.density import studies_density
+from bayesdep.models.parts.pooled.likelihood import deviations, raw_products, residuals
+from bayesdep.models.parts.pooled.products import statistics_of
 
 
 class _SummariesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed

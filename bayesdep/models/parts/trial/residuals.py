@@ -13,7 +13,7 @@ from scipy import special
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.priors import Prior, Slot
-from bayesdep.models.parts.trial_means import expected
+from bayesdep.models.parts.trial.means import expected
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -42,7 +42,7 @@ def refuse_unknown_correlations(data: xr.Dataset, covariance: str, by_arm: bool)
     Parameters
     ----------
     data
-        As :func:`~bayesdep.models.parts.visits.read_visits` returns it.
+        As :func:`~bayesdep.models.parts.trial.visits.read_visits` returns it.
     covariance
         The correlation asked for.
     by_arm

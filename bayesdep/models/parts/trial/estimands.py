@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.moderator import crossover, crossover_on_grid, is_log, terms_of
-from bayesdep.models.parts.residuals import residual_sds
-from bayesdep.models.parts.trial_response import rates
+from bayesdep.models.parts.trial.moderator import crossover, crossover_on_grid, is_log, terms_of
+from bayesdep.models.parts.trial.residuals import residual_sds
+from bayesdep.models.parts.trial.response import rates
 from bayesdep.models.story import estimand
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import xarray as xr
 from scipy import special, stats
 
 from bayesdep.data import effects
-from bayesdep.models.parts import student_effects
-from bayesdep.models.parts.binomial_pair import log_marginal, log_marginal_single
-from bayesdep.models.parts.heterogeneity import i_squared, typical_variance
 from bayesdep.models.parts.marginals import Exponential, Function, NormalMixture
-from bayesdep.models.parts.meta_terms import units_of_data
+from bayesdep.models.parts.meta import student_effects
+from bayesdep.models.parts.meta.binomial_pair import log_marginal, log_marginal_single
+from bayesdep.models.parts.meta.heterogeneity import i_squared, typical_variance
+from bayesdep.models.parts.meta.terms import units_of_data
 from bayesdep.models.parts.mixtures import Transformed
 from bayesdep.models.parts.normal_normal import NormalNormal
 from bayesdep.models.story import Check, ExactPosterior, estimand

@@ -23,11 +23,11 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from scipy import special
 
-from bayesdep.models.parts.pooled_likelihood import raw_products, residuals
-from bayesdep.models.parts.pooled_pairs import pair_correlation_draws
-from bayesdep.models.parts.pooled_quadratic import as_quadratic
-from bayesdep.models.parts.pooled_scores import coefficients_of, log_sds_within, roots_of
-from bayesdep.models.parts.pooled_terms import pseudo_sigma
+from bayesdep.models.parts.pooled.likelihood import raw_products, residuals
+from bayesdep.models.parts.pooled.pairs import pair_correlation_draws
+from bayesdep.models.parts.pooled.quadratic import as_quadratic
+from bayesdep.models.parts.pooled.scores import coefficients_of, log_sds_within, roots_of
+from bayesdep.models.parts.pooled.terms import pseudo_sigma
 from bayesdep.models.story import estimand
 
 if TYPE_CHECKING:

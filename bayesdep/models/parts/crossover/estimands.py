@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.crossover_design import by_treatment
+from bayesdep.models.parts.crossover.design import by_treatment
 from bayesdep.models.story import Check, estimand
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from bayesdep.models.parts.residuals import NAME
+from bayesdep.models.parts.trial.residuals import NAME
 from bayesdep.models.story import Check
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.informed import informed
-from bayesdep.models.parts.pooled_events import event_of
-from bayesdep.models.parts.pooled_quadratic import rough_interactions
+from bayesdep.models.parts.pooled.events import event_of
+from bayesdep.models.parts.pooled.quadratic import rough_interactions
 from bayesdep.models.parts.priors import Prior, Slot
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.parts.tobit import tobit
+from bayesdep.models.parts.panel.tobit import tobit
 from bayesdep.models.story import Check, estimand
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def complete(data: xr.Dataset, *, own_centres: bool, substitute: Literal["half",
     Parameters
     ----------
     data
-        As :func:`~bayesdep.models.parts.panel.read_panel` returns it.
+        As :func:`~bayesdep.models.parts.panel.table.read_panel` returns it.
     own_centres
         Whether each analyte has a centre of its own, or all have one.
     substitute

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts import pooled_combined
-from bayesdep.models.parts.pooled_moderators import BETWEEN, WITHIN
-from bayesdep.models.parts.pooled_products import statistics_of
+from bayesdep.models.parts.pooled import combined as pooled_combined
+from bayesdep.models.parts.pooled.moderators import BETWEEN, WITHIN
+from bayesdep.models.parts.pooled.products import statistics_of
 from bayesdep.models.story import Check, estimand
 
 if TYPE_CHECKING:

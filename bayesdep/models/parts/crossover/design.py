@@ -17,7 +17,7 @@ def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
     Parameters
     ----------
     data
-        As :func:`~bayesdep.models.parts.periods.read_periods` returns it.
+        As :func:`~bayesdep.models.parts.crossover.periods.read_periods` returns it.
     carry_over
         Whether the treatment before may have left something over.
 

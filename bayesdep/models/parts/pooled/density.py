@@ -1,6 +1,6 @@
 r"""The log density of studies' outcomes and its slopes, in one pass of plain loops that numba compiles.
 
-In the terms of :mod:`~bayesdep.models.parts.pooled_likelihood`, whose numpy arithmetic says the same for many draws at
+In the terms of :mod:`~bayesdep.models.parts.pooled.likelihood`, whose numpy arithmetic says the same for many draws at
 once: with ``V = L M^-1 L'`` and ``v = V g``, the covariance and mean of a study's deviations u given its data, the log
 density of a study is ``-(Q - g' v + log det M + sum log det S + n log 2 pi) / 2``. Its slopes are those of the complete
 data's density averaged over u (Fisher's identity): with h = g - W v and H = W - W V W,
@@ -44,7 +44,7 @@ def density_and_slopes(
     root
         L, lower triangular; a time's level before its effect: (2 time, 2 time).
     cross, projected, outcomes, seen
-        As :func:`~bayesdep.models.parts.pooled_products.sum_products` makes them.
+        As :func:`~bayesdep.models.parts.pooled.products.sum_products` makes them.
 
     Returns
     -------

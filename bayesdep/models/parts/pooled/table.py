@@ -9,7 +9,7 @@ import xarray as xr
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
 from bayesdep.models.parts.people import rows_of_people
-from bayesdep.models.parts.pooled_moderators import numbers_or_empty, read_moderators
+from bayesdep.models.parts.pooled.moderators import numbers_or_empty, read_moderators
 
 ONLY_TIME = "the only time"
 
@@ -56,7 +56,7 @@ def read_patients(
         ``outcome`` (subject, time; NaN where missing), ``outcome_mean`` and ``outcome_sd`` (time; of all patients, also
         of those left out for a moderator, so that effects of several analyses are in the same units), ``study_of``
         and ``arm_of`` (subject), ``baseline`` (subject; standardised) where there is one, what
-        :func:`~bayesdep.models.parts.pooled_moderators.read_moderators` returns, and in attrs ``left_out``, who was
+        :func:`~bayesdep.models.parts.pooled.moderators.read_moderators` returns, and in attrs ``left_out``, who was
         and why.
 
     Raises

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.pooled_likelihood import raw_products
+from bayesdep.models.parts.pooled.likelihood import raw_products
 
 _TYPICAL_SPREAD, _TYPICAL_CORRELATION = 0.2, 0.5  # between studies, in sds; of a patient's residuals
 _WIDE = 3.0  # sds per unit

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.parts.pooled_likelihood import Residuals, log_density, raw_products, residuals
+from bayesdep.models.parts.pooled.likelihood import Residuals, log_density, raw_products, residuals
 
 if TYPE_CHECKING:
     from bayesdep.models.pooled import Pooled

@@ -1,0 +1,1 @@
+"""What only crossover trials need: `Crossover`."""

@@ -1,0 +1,1 @@
+"""What tables of studies need: `Meta`, and `SmallStudies` with it."""

@@ -1,0 +1,1 @@
+"""What only panels of measurements need: `Cytokines`."""

@@ -1,0 +1,1 @@
+"""What only patients of many studies need: `Pooled`."""

@@ -1,0 +1,1 @@
+"""What only a biomarker as predictor needs: `Response`."""

@@ -1,0 +1,1 @@
+"""What only `SmallStudies` needs: publication by result, and averaging."""

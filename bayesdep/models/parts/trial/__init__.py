@@ -1,0 +1,1 @@
+"""What only trials over visits need: `Trial`."""
