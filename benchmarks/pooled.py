@@ -67,7 +67,7 @@ def one_step() -> tuple[float, float]:
     gamma, sd = np.zeros((2, data.sizes["column"], 2)), np.ones((200, 2))
     given = (gamma, sd, np.asarray(0.5), 0.2 * np.eye(4))
     sums = [data[v].values for v in ("cross", "projected", "outcomes", "seen")]
-    compiled = numba_njit(density_and_slopes)
+    compiled = numba_njit(density_and_slopes, final_function=True)  # to be called from Python
     z, arm, y = columns_of(data), data["arm_of"].values, np.nan_to_num(data["outcome"].values)
 
     def by_patient() -> object:  # the residuals alone, which every other way needs at least

@@ -160,8 +160,8 @@ class Pooled:
 
     @property
     def target_accept(self) -> float:
-        """How careful the sampler must be: spreads between a dozen or two of studies may end at zero."""
-        return 0.9
+        """How careful the sampler must be: more where what a spread scales is sampled and not integrated out."""
+        return 0.9 if self.is_binary or self.shrinkage != "none" else 0.8
 
     @property
     def adaptation(self) -> Literal["low_rank", "diag"]:
