@@ -125,7 +125,7 @@ def compare(
     out: _Out = None,
     quick: _Quick = False,
 ) -> int:
-    """Rank the plans of one study by leave-one-out; those of a folder, family by family."""
+    """Rank the plans of one study by leave-one-out; those of a folder, family by family and outcome by outcome."""
     from bayesdep.plan import find_plans, prepare
 
     is_folder = len(plans) == 1 and plans[0].is_dir()
@@ -148,7 +148,9 @@ def compare(
             _say(f"left out, because no other plan of its family has the same outcomes: {', '.join(lone)}")
         groups = [group for group in groups if len(group) > 1]
         if not groups:
-            raise BadInput(f"no two plans in '{plans[0]}' are of one family; name the plans to compare")
+            raise BadInput(
+                f"no two plans in '{plans[0]}' are of one family and of the same outcomes; name the plans to compare"
+            )
     for plan, table in given:
         prepare(plan, table)
     names = [group[0][0].story.family for group in groups]
@@ -162,17 +164,14 @@ def compare(
 
 
 def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", Any]]]:
-    """Split plans of one family by what their likelihood is of, where it can be told without a fit.
-
-    Fits of other patients or other times are no rivals. What differs in how the same measurements enter stays
-    together, for the comparison to refuse it with its reason.
-    """
+    """Split plans of one family by what their likelihood is of: other patients, times or events make no rivals."""
+    from bayesdep.inference.evaluate import observed_values
     from bayesdep.plan import prepare
 
     found: dict[Any, list[tuple[Plan, Any]]] = {}
     for plan, table in group:
-        data = prepare(plan, table)
-        key = (str(data.sizes), data["outcomes"].values.tobytes()) if "outcomes" in data else "outcomes" in data
+        seen = observed_values(plan.story.build(prepare(plan, table)))
+        key = tuple((name, values.shape, values.dtype.kind, values.tobytes()) for name, values in sorted(seen.items()))
         found.setdefault(key, []).append((plan, table))
     return list(found.values())
 

@@ -523,7 +523,17 @@ def test_compare_refuses_a_folder_without_rivals(command, tmp_path):
     code, out, err = command("compare", "study")
     assert code == 2
     assert out == ""
-    assert "no two plans in 'study' are of one family; name the plans to compare" in err
+    assert "no two plans in 'study' are of one family and of the same outcomes; name the plans to compare" in err
+
+
+def test_compare_sets_no_plans_of_a_folder_side_by_side_whose_outcomes_differ(command, tmp_path):
+    (tmp_path / "study").mkdir()
+    for name in ("panel", "panel_half_lod"):
+        (tmp_path / "study" / f"{name}.toml").write_text((MODELS / "kiraly2017" / f"{name}.toml").read_text())
+    code, _, err = command("compare", "study")
+    assert code == 2
+    lone = "left out, because no other plan of its family has the same outcomes: panel, panel_half_lod"
+    assert lone in " ".join(err.split())
 
 
 @pytest.mark.sampling

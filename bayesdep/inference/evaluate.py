@@ -160,3 +160,19 @@ def values_of(variables: Sequence[Any], *, updates: Mapping[Any, Any] | None = N
         Their values.
     """
     return [np.asarray(v) for v in pytensor.function([], list(variables), updates=updates, mode=_UNCOMPILED)()]
+
+
+def observed_values(model: pm.Model) -> dict[str, np.ndarray]:
+    """Return what a model's likelihood is of.
+
+    Parameters
+    ----------
+    model
+        A PyMC model.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        The values of every observed variable, by name.
+    """
+    return {rv.name: value_of(model.rvs_to_values[rv]) for rv in model.observed_RVs}

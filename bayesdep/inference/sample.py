@@ -17,7 +17,7 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.compiled import compiled
 from bayesdep.inference.diagnostics import judge
-from bayesdep.inference.evaluate import at_draws, from_prior, log_density, value_of
+from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
 from bayesdep.models.story import HasCorrelatedParameters, KnowsPosterior, ScoresUnits, Story
 
@@ -327,8 +327,7 @@ def _groups(
     priors = log_density(core.free_RVs, {rv: rv for rv in core.free_RVs}, flat(core))
     groups["log_prior"] = labelled({rv.name: p for rv, p in zip(core.free_RVs, priors, strict=True)})
 
-    seen = {name: value_of(core.rvs_to_values[core[name]]) for name in observed}
-    groups["observed_data"] = _label(seen, core, sample_dims=())
+    groups["observed_data"] = _label(observed_values(core), core, sample_dims=())
     groups["constant_data"] = data
     return groups
 

@@ -160,8 +160,11 @@ class Pooled:
 
     @property
     def target_accept(self) -> float:
-        """How careful the sampler must be: more where what a spread scales is sampled and not integrated out."""
-        return 0.9 if self.is_binary or self.shrinkage != "none" else 0.8
+        """How careful the sampler must be: spreads between a dozen or two of studies may end at zero.
+
+        At 0.8 the tails of spreads are explored half as well, which only moderators' fits, already slow, can spare.
+        """
+        return 0.8 if self.moderators and self.shrinkage == "none" and not self.is_binary else 0.9
 
     @property
     def adaptation(self) -> Literal["low_rank", "diag"]:
