@@ -3,6 +3,7 @@
 import base64
 import os
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.figures import FIGURES, figures_of, png
 
 _LONG = 40  # rows beyond which a table is cut
+_FEW = 20  # rows of one estimand that a cut table keeps
 _MOST_DEPENDENT = 30
 
 
@@ -220,17 +222,16 @@ def _evidence(fit: Fit) -> pd.DataFrame | None:
 
 
 def _first_class(fit: Fit) -> pd.DataFrame:
-    """The estimands to show: all, or in a long table those with one value and the forest plot's."""
+    """The estimands to show: all, or in a long table those of a few values each; the forest plot shows the others."""
     table = summarise(fit)
     if len(table) <= _LONG:
         return table
-    single = {
+    few = {
         str(name)
         for name, values in fit.estimands.data_vars.items()
-        if all(size == 1 for dim, size in values.sizes.items() if dim not in ("chain", "draw"))
+        if prod(size for dim, size in values.sizes.items() if dim not in ("chain", "draw")) <= _FEW
     }
-    shown = single | (set() if _by_evidence(fit) else set(fit.model.forest.rows))
-    return table[table["estimand"].isin(shown)]
+    return table[table["estimand"].isin(few)]
 
 
 def _rest(table: pd.DataFrame, shown: pd.DataFrame) -> str:
