@@ -18,7 +18,7 @@ from bayesdep.reporting.pooled_plots import plot_moderators, plot_study_effects
 
 HERE = Path(__file__).parent
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline"}
-QUICK = {"draws": 500, "tune": 500, "seed": 1, "progress": False}
+QUICK = {"draws": 1000, "tune": 1000, "seed": 1, "progress": False}
 
 
 @functools.cache
@@ -28,7 +28,7 @@ def table():
 
 def reml(model, time):
     """What lme4 found: tools/pooled_reml.R on this table."""
-    stored = pd.read_csv(HERE / "data" / "pooled_reml.csv")
+    stored = pd.read_csv(HERE / "references" / "pooled_reml.csv")
     return stored[(stored["model"] == model) & (stored["time"] == time)].set_index("term")
 
 

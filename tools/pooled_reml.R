@@ -1,7 +1,7 @@
 # Restricted maximum likelihood for patients pooled over studies: the oracle of tests/test_pooled_fits.py.
 #
 #   bayesdep simulate price2022 --seed 1 --out pooled.csv
-#   Rscript tools/pooled_reml.R pooled.csv > tests/data/pooled_reml.csv
+#   Rscript tools/pooled_reml.R pooled.csv > tests/references/pooled_reml.csv
 #
 # At each time alone: random level and effect of ketamine by study, correlated; one residual sd. The outcome is
 # standardised, the baseline too; ketamine and moderators are less their means, as in the story.

@@ -162,9 +162,10 @@ class Pooled:
     def target_accept(self) -> float:
         """How careful the sampler must be: spreads between a dozen or two of studies may end at zero.
 
-        At 0.8 the tails of spreads are explored half as well, which only moderators' fits, already slow, can spare.
+        At 0.8 the tails of spreads are explored half as well, which only fits of several moderators, the slow ones, can
+        spare.
         """
-        return 0.8 if self.moderators and self.shrinkage == "none" and not self.is_binary else 0.9
+        return 0.8 if len(self.moderators) > 1 and self.shrinkage == "none" and not self.is_binary else 0.9
 
     @property
     def adaptation(self) -> Literal["low_rank", "diag"]:
