@@ -78,9 +78,7 @@ def joint():
 
 @functools.cache
 def one_by_one():
-    return sequential_moderators(
-        Pooled(**COLUMNS, split=False), table(), ["trd", "age"], draws=500, tune=500, progress=False
-    )
+    return sequential_moderators(Pooled(**COLUMNS, split=False), table(), ["trd", "age"], **QUICK)
 
 
 @pytest.mark.sampling
