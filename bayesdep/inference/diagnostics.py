@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
-from scipy import special, stats
+from scipy import special
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3
 _AXES = {"chain_axis": 0, "draw_axis": 1}
@@ -197,6 +197,15 @@ def diagnose(chain: np.ndarray) -> tuple[float, float, float]:
 
 
 def _normal_scores(values: np.ndarray) -> np.ndarray:
-    """Normal scores of the ranks (Blom 1958); ArviZ takes them anew for each diagnostic, a third of the time."""
-    ranks = stats.rankdata(values.reshape(len(values), -1), axis=-1)
-    return np.asarray(special.ndtri((ranks - 0.375) / (ranks.shape[-1] + 0.25))).reshape(values.shape)
+    """Normal scores of the ranks (Blom 1958), row by row; ArviZ takes them anew for each diagnostic.
+
+    Equal draws, as a chain that stays where it was leaves them, share the mean of their ranks.
+    """
+    found = np.empty((len(values), values[0].size))
+    for row, scores in zip(values.reshape(found.shape), found, strict=True):
+        order = row.argsort()
+        ordered = row[order]
+        first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        alike = np.diff(first, append=row.size)
+        scores[order] = np.repeat(first + (alike + 1) / 2, alike)
+    return np.asarray(special.ndtri((found - 0.375) / (found.shape[-1] + 0.25))).reshape(values.shape)
