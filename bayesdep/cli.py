@@ -84,7 +84,7 @@ def reproduce(
     from bayesdep.inference.parallel import processes
 
     heavy = ("nutpie", "bayesdep.reporting.run_directory")
-    with processes(len(list(models.rglob("*.toml"))), importing=heavy) as side_by_side:
+    with processes(len(list(models.rglob("*.toml"))), importing=heavy, writing=out) as side_by_side:
         from bayesdep.plan import find_plans
 
         read = _read_all(find_plans(models))

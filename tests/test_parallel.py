@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from bayesdep.data.errors import BadInput
+from bayesdep.data.files import whole_directory, whole_files
+from bayesdep.inference import parallel
 from bayesdep.inference.parallel import processes
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -42,6 +44,66 @@ def test_one_job_stays_in_this_process():
 def test_what_a_job_refuses_is_raised_with_its_sentence():
     with processes(3) as side_by_side, pytest.raises(BadInput, match="job 2 is not usable"):
         list(side_by_side(refuse, [1, 2, 3]))
+
+
+def end(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_the_system_ends_is_told_in_a_sentence():
+    with pytest.raises(BadInput, match="the system ended one of two processes"), processes(2) as side_by_side:
+        list(side_by_side(end, [1, 2]))
+
+
+def write_deaf(folder):
+    """Write half, then hear nothing for a while, as a compiler does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with whole_directory(folder / "run") as half, whole_files(folder / "table.csv") as (also,):
+        (half / "one").touch()
+        also.touch()
+        time.sleep(60)
+
+
+class Stopping:
+    """Is told to stop in its destructor, where Python ignores what is raised."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def write_and_stop(folder):
+    with whole_files(folder / "table.csv") as (half,):
+        half.touch()
+        Stopping()
+        time.sleep(60)
+
+
+def cut_off(job, folder, halves):
+    """Interrupt the parent once the job has begun to write."""
+    with processes(2, writing=folder) as side_by_side:
+        side_by_side(job, [folder])
+        deadline = time.monotonic() + 30
+        while len(list(folder.rglob(".*"))) < halves:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+
+def test_a_process_that_does_not_hear_is_ended_and_its_halves_vanish(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "GRACE", 0.5)
+    with pytest.raises(KeyboardInterrupt):
+        cut_off(write_deaf, tmp_path, halves=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stop_that_python_ignores_is_raised_again(tmp_path, capfd):
+    with (
+        pytest.raises(BadInput, match="the system ended one of two processes"),
+        processes(2, writing=tmp_path) as side_by_side,
+    ):
+        list(side_by_side(write_and_stop, [tmp_path]))
+    assert not list(tmp_path.iterdir())
+    assert not capfd.readouterr().err
 
 
 def alive(group):

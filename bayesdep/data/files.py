@@ -29,7 +29,7 @@ def whole_files(*paths: str | os.PathLike[str]) -> Iterator[list[Path]]:
         When the operating system refuses.
     """
     finals = [Path(path) for path in paths]
-    partials = [path.with_name(f".{path.name}.{os.getpid()}.partial") for path in finals]
+    partials = [_partial(path, os.getpid()) for path in finals]
     try:
         yield partials
         for partial, final in zip(partials, finals, strict=True):
@@ -63,7 +63,7 @@ def whole_directory(directory: Path) -> Iterator[Path]:
         When it cannot be written, for want of room, say.
     """
     directory = directory.absolute()
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
+    partial = _partial(directory, os.getpid())
     old = directory.with_name(f".{directory.name}.{os.getpid()}.old")
     try:
         partial.mkdir(parents=True)
@@ -83,3 +83,24 @@ def whole_directory(directory: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_partials(folder: Path, pid: int) -> None:
+    """Remove what a process that was killed left half-written.
+
+    Parameters
+    ----------
+    folder
+        The folder under which it wrote.
+    pid
+        The process, which must have ended.
+    """
+    for left in folder.rglob(_partial(Path("*"), pid).name):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _partial(final: Path, pid: int) -> Path:
+    return final.with_name(f".{final.name}.{pid}.partial")

@@ -4,16 +4,28 @@ import importlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from bayesdep.data.errors import BadInput
+from bayesdep.data.files import remove_partials
+
 WORKERS = 2  # a fit already samples its chains on several cores; this overlaps compiling and writing
+GRACE = 20.0  # seconds a process told to stop may take; a compiler at work hears nothing until it is done
 
 
 @contextmanager
-def processes(at_most: int, *, importing: Sequence[str] = ()) -> Iterator[Callable[..., Iterator[Any]]]:
+def processes(
+    at_most: int, *, importing: Sequence[str] = (), writing: Path | None = None
+) -> Iterator[Callable[..., Iterable[Any]]]:
     """Give a ``map`` that calls a function in a few fresh processes.
 
     The processes are spawned, not forked: a fork of a process whose samplers have threads can wait forever.
@@ -24,37 +36,83 @@ def processes(at_most: int, *, importing: Sequence[str] = ()) -> Iterator[Callab
         Jobs there will be at most; there are never more processes than that, than processors, or than two.
     importing
         Modules that every process imports at once, while the caller is still preparing its jobs.
+    writing
+        The folder under which the jobs write: a process that had to be ended cannot take away what it had half-written
+        there, so that is done for it.
 
     Yields
     ------
     callable
         ``map(function, jobs)``: the results in the jobs' order. What a job raises is raised there. When the block
         ends the processes are waited for; when it is left by an exception, those at work are told to stop and clean
-        up first. With one process everything happens in this one.
+        up first, and are ended if they do not within 20 seconds. With one process everything happens in this one.
+
+    Raises
+    ------
+    BadInput
+        When the system ends a process, for want of memory, say.
     """
     workers = min(WORKERS, at_most, os.cpu_count() or 1)
     if workers <= 1:
         yield map
         return
-    pool = multiprocessing.get_context("spawn").Pool(workers, initializer=_start, initargs=(tuple(importing),))
+    others = set(multiprocessing.active_children())
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(tuple(importing),))
     try:
-        yield pool.imap
-    except BaseException:  # an interrupt, too, must stop the workers; it is raised again
-        pool.terminate()
-        pool.join()
-        raise
-    # nothing is left to stop: terminating idle workers has been seen to wait for ever for a queue's lock
-    pool.close()
-    pool.join()
+        for _ in range(workers):  # a process starts with the first thing to do
+            pool.submit(os.getpid)
+        yield lambda function, jobs: pool.map(partial(_unwound, function), jobs)
+        pool.shutdown()
+    except BrokenProcessPool:
+        raise BadInput(
+            "the system ended one of two processes, probably for want of memory; run the plans one by one"
+        ) from None
+    finally:
+        _stop_all([process for process in multiprocessing.active_children() if process not in others], writing)
+        pool.shutdown(cancel_futures=True)
+
+
+def _stop_all(workers: Sequence[multiprocessing.process.BaseProcess], writing: Path | None) -> None:
+    """Tell processes to stop, and end those that do not."""
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join(GRACE)
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
+            if writing is not None and worker.pid is not None:
+                remove_partials(writing, worker.pid)
 
 
 def _start(modules: Sequence[str]) -> None:
     """Let an interrupt unwind a worker, so that half-written files vanish, without a traceback; then import."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    sys.unraisablehook = _stop_again
     for module in modules:
         importlib.import_module(module)
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
+    for number in (signal.SIGINT, signal.SIGTERM):  # another must not cut short the cleaning up
+        signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + signum)
+
+
+def _stop_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """Stop a moment later, when the stop came where Python ignores what is raised, in a destructor, say."""
+    if ignored.exc_type is SystemExit:
+        signal.signal(signal.SIGTERM, _stop)
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    else:
+        sys.__unraisablehook__(ignored)
+
+
+def _unwound(function: Callable[[Any], Any], job: Any) -> Any:
+    """Call the function; when told to stop, end here, for the pool would take that for a result and go on."""
+    try:
+        return function(job)
+    except SystemExit as stop:
+        os._exit(int(stop.code or 0))
