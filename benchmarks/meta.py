@@ -3,12 +3,9 @@
 Called by ``benchmarks/run.py``. The alternatives are one bracketing root search per quantile, and one refit per study.
 """
 
-import time
-from collections.abc import Callable
-from statistics import median
-
 import numpy as np
 import pandas as pd
+from timing import seconds
 
 import bayesdep as bd
 from bayesdep.models.parts.marginals import NormalMixture
@@ -23,17 +20,6 @@ BCG = {
     "events_control": "tb_control",
     "n_control": "n_control",
 }
-
-
-def seconds(action: Callable[[], object], repeats: int = 5) -> float:
-    """Median wall-clock seconds of an action, after one run not counted."""
-    action()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - start)
-    return median(taken)
 
 
 def bcg() -> tuple[float, float]:

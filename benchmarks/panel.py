@@ -4,11 +4,10 @@ Called by ``benchmarks/run.py``; each timing is taken in a fresh process after o
 """
 
 import json
-import subprocess
-import sys
 import time
 
 import numpy as np
+from timing import in_a_process
 
 import bayesdep as bd
 from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
@@ -144,22 +143,15 @@ def by_hand() -> dict[str, float]:
     return {"gradient_us": 1e6 * (time.perf_counter() - start) / 2000}
 
 
-def in_a_process(call: str) -> dict[str, float]:
-    """Run one of these functions in a fresh interpreter."""
-    code = f"import json, sys; sys.path.insert(0, {str(sys.path[0])!r}); import panel; print(json.dumps(panel.{call}))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
 def rows() -> list[tuple[str, float, str, float]]:
     """What the table of ``run.py`` shows: seconds, against what, its seconds."""
-    in_a_process("ours()")
-    mine = in_a_process("ours()")
+    in_a_process(__file__, "ours()")
+    mine = in_a_process(__file__, "ours()")
     print("panel:", json.dumps(mine))
     found = []
     for sampler in ("pymc", "nutpie"):
-        in_a_process(f"naive('{sampler}')")
-        theirs = in_a_process(f"naive('{sampler}')")
+        in_a_process(__file__, f"naive('{sampler}')")
+        theirs = in_a_process(__file__, f"naive('{sampler}')")
         print(f"naive, {sampler}:", json.dumps(theirs))
         against = f"pm.Censored, pm.sample ({sampler})"
         found += [
@@ -171,8 +163,8 @@ def rows() -> list[tuple[str, float, str, float]]:
                 1000 * theirs["total"] / theirs["ess"],
             ),
         ]
-    small, large = in_a_process("one_gradient(1)"), in_a_process("one_gradient(16)")
-    hand = in_a_process("by_hand()")
+    small, large = in_a_process(__file__, "one_gradient(1)"), in_a_process(__file__, "one_gradient(16)")
+    hand = in_a_process(__file__, "by_hand()")
     print("gradient:", json.dumps([small, large, hand]))
     found.append(
         ("panel, one gradient", small["gradient_us"] / 1e6, "hand-written numba loop", hand["gradient_us"] / 1e6)

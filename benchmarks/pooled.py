@@ -3,14 +3,11 @@
 Called by ``benchmarks/run.py``. The alternative for many patients is the same arithmetic with a row per patient.
 """
 
-import json
 import resource
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 
 import numpy as np
+from timing import in_a_process, seconds
 
 import bayesdep as bd
 from bayesdep.data.simulate_price2022 import draw_price2022
@@ -73,30 +70,12 @@ def one_step() -> tuple[float, float]:
     def by_patient() -> object:  # the residuals alone, which every other way needs at least
         return ((y - np.einsum("ic,ict->it", z, gamma[arm])) ** 2).sum()
 
-    return _best(lambda: compiled(*given, *sums)), _best(by_patient)
-
-
-def _best(action: Callable[[], object], repeats: int = 20) -> float:
-    action()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
-
-
-def in_a_process(what: str) -> dict[str, float]:
-    """What a function of this file returns in a fresh interpreter."""
-    code = f"import json, sys; sys.path.insert(0, {str(__file__.rsplit('/', 1)[0])!r}); import pooled; "
-    code += f"print(json.dumps(pooled.{what}))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return seconds(lambda: compiled(*given, *sums)), seconds(by_patient)
 
 
 def rows() -> list[tuple[str, float, str, float]]:
     """Return the rows of the benchmark's table."""
-    small, many = in_a_process("price()"), in_a_process("large()")
+    small, many = in_a_process(__file__, "price()"), in_a_process(__file__, "large()")
     ours, theirs = one_step()
     return [
         (

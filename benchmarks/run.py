@@ -8,24 +8,16 @@ import datetime
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
+import meta
 import pandas as pd
+import panel
+import pooled
+import trial
+from timing import seconds
 
 HERE = Path(__file__).parent
-
-
-def seconds(action: Callable[[], object], repeats: int = 5) -> float:
-    """Median wall-clock seconds of an action, after one run not counted."""
-    action()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        taken.append(time.perf_counter() - start)
-    return median(taken)
 
 
 def process_seconds(code: str, repeats: int = 5) -> float:
@@ -122,12 +114,6 @@ def meta_analysis() -> list[tuple[str, float, str, float]]:
 
 def main() -> None:
     """Measure everything, print it and write ``results.csv``."""
-    sys.path.insert(0, str(HERE))
-    import meta
-    import panel
-    import pooled
-    import trial
-
     rows = [*imports(), *meta_analysis(), *meta.rows(), *panel.rows(), *trial.rows(), *pooled.rows()]
     table = pd.DataFrame(rows, columns=["what", "seconds", "against", "against_seconds"])
     table["ratio"] = table["against_seconds"] / table["seconds"]

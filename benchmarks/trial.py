@@ -4,12 +4,11 @@ Called by ``benchmarks/run.py``; each timing is taken in a fresh process after o
 """
 
 import json
-import subprocess
-import sys
 import time
 from typing import Any
 
 import numpy as np
+from timing import in_a_process
 
 import bayesdep as bd
 from bayesdep.data.simulate_raison2013 import draw_raison2013
@@ -97,19 +96,12 @@ def one_step(patients: int) -> dict[str, float]:
     return {"step_us": 1e6 * (time.perf_counter() - start) / steps}
 
 
-def in_a_process(call: str) -> dict[str, float]:
-    """Run one of these functions in a fresh interpreter."""
-    code = f"import json, sys; sys.path.insert(0, {str(sys.path[0])!r}); import trial; print(json.dumps(trial.{call}))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
 def rows() -> list[tuple[str, float, str, float]]:
     """What the table of ``run.py`` shows: seconds, against what, its seconds."""
     timed = {}
     for call in ("ours('ar1')", "naive()", "ours('unstructured')"):
-        in_a_process(call)
-        timed[call] = in_a_process(call)
+        in_a_process(__file__, call)
+        timed[call] = in_a_process(__file__, call)
         print(f"trial, {call}:", json.dumps(timed[call]))
     mine, theirs, free = timed.values()
     against = "one pm.MvNormal per pattern, pm.sample (pymc)"
@@ -123,7 +115,7 @@ def rows() -> list[tuple[str, float, str, float]]:
         ),
         ("trial unstructured, the same patients: to checked estimands", free["total"], "trial AR(1)", mine["total"]),
     ]
-    small, large = in_a_process("one_step(600)"), in_a_process("one_step(10000)")
+    small, large = in_a_process(__file__, "one_step(600)"), in_a_process(__file__, "one_step(10000)")
     exponent = np.log(large["step_us"] / small["step_us"]) / np.log(10000 / 600)
     found.append(
         (

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytensor
 import pytest
-import xarray as xr
+from common import as_posterior
 from scipy import special, stats
 
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
@@ -215,9 +215,7 @@ def test_with_repeats_cells_are_integrated_or_conditional_on_their_effects(name)
 
 def scored_by_story(name, values):
     story, data, model = case(name)
-    dims = model.named_vars_to_dims
-    posterior = xr.Dataset({k: (("chain", "draw", *dims.get(k, ())), v[None]) for k, v in values.items()})
-    return story.log_likelihood(posterior, data).values[0]
+    return story.log_likelihood(as_posterior(model, values), data).values[0]
 
 
 def cells_by_hand(name, values):

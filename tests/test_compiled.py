@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
+from common import same_computation
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 import bayesdep as bd
-from bayesdep.inference.computation import same_computation
 from bayesdep.models.counts import Counts
 from bayesdep.models.meta import Meta
 from bayesdep.models.parts.priors import Prior

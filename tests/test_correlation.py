@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from common import same_computation
 from scipy import integrate, optimize, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import at_draws
 from bayesdep.models.correlation import Correlation
 from bayesdep.models.parts.priors import Prior

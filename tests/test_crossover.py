@@ -9,11 +9,11 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
+from common import posterior_at, same_computation
 from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
 from bayesdep.inference.native import constrained
 from bayesdep.inference.sample import sketch
@@ -67,14 +67,7 @@ def draws_of(model, count=3, seed=1):
     rng = np.random.default_rng(seed)
     start = model.initial_point()
     points = [{name: x + rng.normal(size=np.shape(x)) for name, x in start.items()} for _ in range(count)]
-    raw = {rv.name: np.stack([p[model.rvs_to_values[rv].name] for p in points]) for rv in model.free_RVs}
-    values = constrained(model, raw)
-    found = at_draws(model.deterministics, {model[k]: v for k, v in values.items()}) if model.deterministics else []
-    values |= {v.name: x for v, x in zip(model.deterministics, found, strict=True)}
-    dims = model.named_vars_to_dims
-    coords = {d: list(model.coords[d]) for ds in dims.values() for d in ds}
-    posterior = xr.Dataset({k: (("chain", "draw", *dims.get(k, ())), v[None]) for k, v in values.items()})
-    return points, posterior.assign_coords({d: v for d, v in coords.items() if d in posterior.dims})
+    return points, posterior_at(model, points)
 
 
 # ---- reading

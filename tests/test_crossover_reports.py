@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from common import BCG
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
@@ -192,8 +193,7 @@ def test_a_fit_that_failed_the_gate_is_refused(flat):
 
 
 def test_a_meta_analysis_is_not_a_trial():
-    meta = bd.Meta(measure="log-risk-ratio", input="counts", study="trial", events_treated="tb_vaccinated",
-                   n_treated="n_vaccinated", events_control="tb_control", n_control="n_control")  # fmt: skip
+    meta = bd.Meta(measure="log-risk-ratio", input="counts", **BCG)
     with pytest.raises(BadInput, match="is a meta-analysis, not a trial"):
         bd.as_study(bd.fit(meta, bd.load("bcg_colditz1994"), sampler="exact", draws=50), "all", estimand="mu")
 

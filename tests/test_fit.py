@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from arviz_stats.base import array_stats
+from common import BCG
 from scipy import stats
 
 import bayesdep as bd
@@ -20,22 +21,15 @@ from bayesdep.reporting.estimands import oracle
 
 pytestmark = pytest.mark.sampling
 
-COLUMNS = {
-    "study": "trial",
-    "events_treated": "tb_vaccinated",
-    "n_treated": "n_vaccinated",
-    "events_control": "tb_control",
-    "n_control": "n_control",
-}
 FLAT = {"mu": Prior("Normal", mu=0, sigma=10), "tau": Prior("HalfNormal", sigma=10)}
-BCG = Meta(measure="log-risk-ratio", input="counts", priors=FLAT, **COLUMNS)
+VACCINE = Meta(measure="log-risk-ratio", input="counts", priors=FLAT, **BCG)
 SCHOOLS_PRIORS = {"mu": Prior("Normal", mu=0, sigma=5), "tau": Prior("HalfCauchy", beta=5)}
 SCHOOLS = Meta(measure="difference", units="SAT-V points", unit="school", study="school", priors=SCHOOLS_PRIORS)
 
 
 @pytest.fixture(scope="module")
 def bcg():
-    return bd.fit(BCG, bd.load("bcg_colditz1994"), draws=2000, tune=1000, chains=4, seed=11)
+    return bd.fit(VACCINE, bd.load("bcg_colditz1994"), draws=2000, tune=1000, chains=4, seed=11)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +44,7 @@ def binomial():
         "baseline_mean": Prior("Normal", mu=-4, sigma=1e-3),
         "baseline_sd": Prior("Uniform", lower=2.499, upper=2.501),
     }
-    model = Meta(measure="log-odds-ratio", input="counts", likelihood="binomial", priors=priors, **COLUMNS)
+    model = Meta(measure="log-odds-ratio", input="counts", likelihood="binomial", priors=priors, **BCG)
     return bd.fit(model, bd.load("bcg_colditz1994"), draws=500, tune=500, chains=4, seed=2)
 
 
@@ -78,7 +72,7 @@ def test_a_reused_compiled_model_gives_the_draws_of_a_fresh_one(bcg, monkeypatch
     """Nine of the trials with other prior numbers, on the compiled model of all thirteen and on one of their own."""
     settings = {"draws": 100, "tune": 200, "chains": 2, "seed": 3}
     other = dataclasses.replace(
-        BCG, priors={"mu": Prior("Normal", mu=0.5, sigma=2), "tau": Prior("HalfNormal", sigma=1)}
+        VACCINE, priors={"mu": Prior("Normal", mu=0.5, sigma=2), "tau": Prior("HalfNormal", sigma=1)}
     )
     table = bd.load("bcg_colditz1994").iloc[2:11]
     cached = len(compiled_module._cache)
@@ -94,12 +88,12 @@ def test_a_reused_compiled_model_gives_the_draws_of_a_fresh_one(bcg, monkeypatch
 def test_same_seed_same_draws_other_seed_other_draws(bcg):
     settings = {"draws": 100, "tune": 200, "chains": 2}
     table = bd.load("bcg_colditz1994")
-    one, again, other = (bd.fit(BCG, table, seed=seed, **settings) for seed in (7, 7, 8))
+    one, again, other = (bd.fit(VACCINE, table, seed=seed, **settings) for seed in (7, 7, 8))
     assert one.tree.identical(again.tree)
     for name in ("mu", "tau", "theta", "theta_new"):
         assert not np.array_equal(one.posterior[name], other.posterior[name])
     # an earlier fit is a value: fitting others with its compiled model has not touched it
-    np.testing.assert_allclose(bcg.data["effect"].values, BCG.prepare(table)["effect"].values, rtol=0)
+    np.testing.assert_allclose(bcg.data["effect"].values, VACCINE.prepare(table)["effect"].values, rtol=0)
 
 
 def test_chains_and_draws_are_all_different(bcg):
@@ -173,7 +167,7 @@ def test_replicates_follow_the_model_at_each_draw(bcg):
 
 def test_pymcs_own_sampler_agrees_with_nutpie():
     settings = {"draws": 500, "tune": 500, "chains": 2, "seed": 4}
-    fit = bd.fit(BCG, bd.load("bcg_colditz1994"), sampler="pymc", **settings)
+    fit = bd.fit(VACCINE, bd.load("bcg_colditz1994"), sampler="pymc", **settings)
     assert fit.manifest["sampler"] == "pymc"
     # against quadrature, with which nutpie agrees above: 8 comparisons within 3 standard errors at a fixed seed
     rows = oracle(fit).query("estimand in ['mu', 'tau'] and statistic in ['mean', 'sd']")
@@ -181,7 +175,7 @@ def test_pymcs_own_sampler_agrees_with_nutpie():
 
 
 def test_exact_draws_agree_with_quadrature_and_are_independent():
-    fit = bd.fit(BCG, bd.load("bcg_colditz1994"), sampler="exact", draws=1000, chains=4, seed=6)
+    fit = bd.fit(VACCINE, bd.load("bcg_colditz1994"), sampler="exact", draws=1000, chains=4, seed=6)
     assert fit.is_exact
     assert "sample_stats" not in fit.tree
     assert fit.manifest["tune"] == 0
@@ -219,7 +213,7 @@ def test_exact_counts_agree_with_integration_and_differ_from_their_normal_approx
         error = array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="mean")
         assert abs(draws.mean() - truth) < 3 * error, name
     # the normal approximation to log odds ratios is 0.08 posterior sds off, for the trials with 4 to 11 events
-    approximate = Meta(measure="log-odds-ratio", input="counts", **COLUMNS)
+    approximate = Meta(measure="log-odds-ratio", input="counts", **BCG)
     normal = approximate.exact(approximate.prepare(bd.load("bcg_colditz1994"))).marginals["mu", ()]
     assert 0.02 < abs(mean - normal.mean) / normal.sd < 0.15
 

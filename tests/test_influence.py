@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from common import BCG
 from scipy import stats
 
 import bayesdep as bd
@@ -14,15 +15,7 @@ from bayesdep.models.meta import Meta
 from bayesdep.models.parts.mixtures import Mixture
 from bayesdep.models.parts.priors import Prior
 
-BCG = {
-    "measure": "log-risk-ratio",
-    "input": "counts",
-    "study": "trial",
-    "events_treated": "tb_vaccinated",
-    "n_treated": "n_vaccinated",
-    "events_control": "tb_control",
-    "n_control": "n_control",
-}
+RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}
 TRIALS = bd.load("bcg_colditz1994")
 P = np.array([0.025, 0.5, 0.975])
 
@@ -40,8 +33,8 @@ def clustered():
 
 
 STORIES = {
-    "plain": (Meta(**BCG), TRIALS),
-    "covariates": (Meta(covariates="absolute_latitude", **BCG), TRIALS),
+    "plain": (Meta(**RATIOS), TRIALS),
+    "covariates": (Meta(covariates="absolute_latitude", **RATIOS), TRIALS),
     "clusters": (Meta(measure="standardised-difference", cluster="trial", covariates="year"), clustered()),
 }
 
@@ -95,7 +88,7 @@ def test_weights_at_remls_tau_under_flat_priors_are_metafors():
         "mu": Prior("Normal", mu=0, sigma=1e4),
         "tau": Prior("Uniform", lower=tau - 1e-7, upper=tau + 1e-7),
     }
-    found = influence(Meta(priors=priors, **BCG), TRIALS)
+    found = influence(Meta(priors=priors, **RATIOS), TRIALS)
     np.testing.assert_allclose(found["weight"], weights, rtol=0, atol=1e-5)
     # without a study, at the same tau, the others' weighted mean and its variance
     y, v = found["effect"].to_numpy(), found["se"].to_numpy() ** 2 + tau**2
@@ -125,7 +118,7 @@ def test_weights_are_the_slopes_of_the_posterior_mean_at_fixed_tau(name):
     model, table = STORIES[name]
     narrow = {p: Prior("Uniform", lower=0.3, upper=0.3 + 1e-6) for p in ("tau", "tau_cluster") if p in model.slots}
     model = Meta(**{f: getattr(model, f) for f in ("measure", "input", "covariates", "cluster")},
-                 **{k: v for k, v in BCG.items() if k not in ("measure", "input") and name != "clusters"},
+                 **{k: v for k, v in RATIOS.items() if k not in ("measure", "input") and name != "clusters"},
                  priors=narrow)  # fmt: skip
     data = model.prepare(table)
     found = influence(model, data)
@@ -190,7 +183,7 @@ def test_cumulative_takes_the_tables_order_or_the_largest_first():
 
 
 def test_vary_sets_models_side_by_side():
-    models = {f"N+({s})": Meta(priors={"tau": Prior("HalfNormal", sigma=s)}, **BCG) for s in (0.1, 0.5)}
+    models = {f"N+({s})": Meta(priors={"tau": Prior("HalfNormal", sigma=s)}, **RATIOS) for s in (0.1, 0.5)}
     found = vary(models, TRIALS)
     assert list(found["model"].unique()) == list(models)
     narrow, wide = (found[(found["model"] == m) & (found["estimand"] == "tau")].iloc[0] for m in models)
@@ -205,14 +198,14 @@ def test_vary_sets_models_side_by_side():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: leave_one_out(Meta(**{**BCG, "measure": "log-odds-ratio", "likelihood": "binomial"}), TRIALS),
+        (lambda: leave_one_out(Meta(**{**RATIOS, "measure": "log-odds-ratio", "likelihood": "binomial"}), TRIALS),
          "known by quadrature only for likelihood = 'gaussian'"),
-        (lambda: leave_one_out(Meta(heterogeneity="student-t", **BCG), TRIALS), "heterogeneity = 'normal'"),
+        (lambda: leave_one_out(Meta(heterogeneity="student-t", **RATIOS), TRIALS), "heterogeneity = 'normal'"),
         (lambda: leave_one_out(bd.Screen(condition="responder"), TRIALS), "the model is a Screen"),
-        (lambda: leave_one_out(Meta(**BCG), TRIALS, level=95), "level = 95"),
-        (lambda: cumulative(Meta(**BCG), TRIALS, by="yaer"), "did you mean 'year'"),
-        (lambda: cumulative(Meta(**BCG), Meta(**BCG).prepare(TRIALS), by="year"), "give the table"),
-        (lambda: cumulative(Meta(**BCG), TRIALS.assign(year=TRIALS["year"].where(TRIALS.index != 2)), by="year"),
+        (lambda: leave_one_out(Meta(**RATIOS), TRIALS, level=95), "level = 95"),
+        (lambda: cumulative(Meta(**RATIOS), TRIALS, by="yaer"), "did you mean 'year'"),
+        (lambda: cumulative(Meta(**RATIOS), Meta(**RATIOS).prepare(TRIALS), by="year"), "give the table"),
+        (lambda: cumulative(Meta(**RATIOS), TRIALS.assign(year=TRIALS["year"].where(TRIALS.index != 2)), by="year"),
          "empty in row 3"),
         (lambda: vary({}, TRIALS), "no model"),
     ],

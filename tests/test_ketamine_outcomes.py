@@ -217,7 +217,7 @@ def test_differences_without_an_interval_have_their_standard_error_from_the_arms
 @pytest.mark.parametrize("day", [2, 10])
 def test_nimh_rows_equal_the_individual_data(outcomes, day, first):
     if not INDIVIDUAL.is_file():
-        pytest.skip("no individual data beside the repository")
+        pytest.skip("no individual data beside the repository")  # real patients are not part of it
     people = pd.read_csv(INDIVIDUAL).query("group == 'MDD'")
     baseline = people[people.day == 0].set_index("id").madrs
     row = row_of(outcomes, "NIMH MOA, first period" if first else "NIMH MOA", 24 * day)

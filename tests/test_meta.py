@@ -12,6 +12,7 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
+from common import BCG
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 from pytensor.compile.mode import Mode
 from scipy import integrate, special, stats
@@ -26,13 +27,6 @@ from bayesdep.models.parts.meta.binomial_pair import log_marginal_single
 from bayesdep.models.parts.priors import Prior
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run")
-BCG = {
-    "study": "trial",
-    "events_treated": "tb_vaccinated",
-    "n_treated": "n_vaccinated",
-    "events_control": "tb_control",
-    "n_control": "n_control",
-}
 RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}
 SMD = {"measure": "standardised-difference", "cluster": "trial", "study": "outcome"}
 STORIES = {

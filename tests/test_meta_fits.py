@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arviz_stats.base import array_stats
+from common import BCG
 from scipy import special
 
 import bayesdep as bd
@@ -16,13 +17,6 @@ from bayesdep.reporting.estimands import oracle
 
 pytestmark = pytest.mark.sampling
 
-BCG = {
-    "study": "trial",
-    "events_treated": "tb_vaccinated",
-    "n_treated": "n_vaccinated",
-    "events_control": "tb_control",
-    "n_control": "n_control",
-}
 Z = 4  # Monte Carlo standard errors: one in 16,000 strays further
 
 

@@ -5,30 +5,23 @@ import functools
 
 import numpy as np
 import pytest
+from common import BCG
 
 import bayesdep as bd
 from bayesdep.criticism.influence import cumulative, leave_one_out
 from bayesdep.reporting.figures import FIGURES, png
 from bayesdep.reporting.meta_plots import plot_cumulative, plot_funnel, plot_leave_one_out
 
-BCG = {
-    "measure": "log-risk-ratio",
-    "input": "counts",
-    "study": "trial",
-    "events_treated": "tb_vaccinated",
-    "n_treated": "n_vaccinated",
-    "events_control": "tb_control",
-    "n_control": "n_control",
-}
+RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}
 TRIALS = bd.load("bcg_colditz1994")
 
 
 @functools.cache
 def fit_of(name):
     model = {
-        "plain": lambda: bd.Meta(**BCG),
-        "selection": lambda: bd.SmallStudies(favours="negative", bias="pet", **BCG),
-        "difference": lambda: bd.Meta(**{**BCG, "measure": "risk-difference"}),
+        "plain": lambda: bd.Meta(**RATIOS),
+        "selection": lambda: bd.SmallStudies(favours="negative", bias="pet", **RATIOS),
+        "difference": lambda: bd.Meta(**{**RATIOS, "measure": "risk-difference"}),
     }[name]()
     return bd.fit(model, TRIALS, sampler="exact", draws=200, progress=False)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from common import BCG
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 import bayesdep as bd
@@ -40,9 +41,7 @@ def model_of(name):
         "cytokines": lambda: (PANEL, panel()),
         "counts": lambda: (Counts(control="placebo", events="responders"), bd.load("raison2013_responders")),
         "meta": lambda: (
-            Meta(measure="log-odds-ratio", study="trial", input="counts", likelihood="binomial",
-                 events_treated="tb_vaccinated", n_treated="n_vaccinated", events_control="tb_control",
-                 n_control="n_control"),
+            Meta(measure="log-odds-ratio", input="counts", likelihood="binomial", **BCG),
             bd.load("bcg_colditz1994"),
         ),
     }[name]()  # fmt: skip

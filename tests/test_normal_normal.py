@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import pytest
+from common import bcg_log_risk_ratios, eight_schools
 from scipy import integrate, interpolate, optimize, stats
 
 import bayesdep as bd
@@ -18,19 +19,7 @@ from bayesdep.models.parts.normal_normal import NormalNormal
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.parts.spread_scale import scale_of
 
-
-def bcg():
-    table = bd.load("bcg_colditz1994")
-    a, n1, c, n0 = (table[v].to_numpy(float) for v in ("tb_vaccinated", "n_vaccinated", "tb_control", "n_control"))
-    return np.log(a / n1) - np.log(c / n0), np.sqrt(1 / a - 1 / n1 + 1 / c - 1 / n0)
-
-
-def eight_schools():
-    table = bd.load("eight_schools_rubin1981")
-    return table["effect"].to_numpy(float), table["se"].to_numpy(float)
-
-
-DATA = {"BCG": (*bcg(), 1.0), "eight schools": (*eight_schools(), 10.0)}
+DATA = {"BCG": (*bcg_log_risk_ratios(), 1.0), "eight schools": (*eight_schools(), 10.0)}
 TAU_PRIORS = {
     "HalfNormal": lambda scale: Prior("HalfNormal", sigma=10 * scale),
     "HalfCauchy": lambda scale: Prior("HalfCauchy", beta=0.5 * scale),
@@ -148,7 +137,7 @@ def test_endless_heterogeneity_does_not_shrink(name):
 
 def test_mode_of_the_marginal_likelihood_is_the_reml_estimate():
     """BCG log risk ratio by metafor 3.8-1 (REML): tau 0.5597, mu -0.7145 (se 0.1798), I2 92.22%."""
-    y, se = bcg()
+    y, se = bcg_log_risk_ratios()
     width = 5.0
     flat = NormalNormal(y, se, Prior("Normal", mu=0, sigma=1e5), Prior("Uniform", lower=0, upper=width)).tau
     tau = flat.to_x(flat.u)
@@ -178,7 +167,7 @@ def test_mode_of_the_marginal_likelihood_is_the_reml_estimate():
 
 def test_the_flat_posterior_lies_where_reml_says():
     """A skewed tau: the posterior mean is above REML's mode, and mu as far out but less certain."""
-    y, se = bcg()
+    y, se = bcg_log_risk_ratios()
     ours = NormalNormal(y, se, Prior("Normal", mu=0, sigma=10), Prior("HalfNormal", sigma=10))
     assert ours.tau.cdf(0.5597) == pytest.approx(0.38, abs=0.1)  # the mode of a right-skewed density: below its median
     assert ours.tau.mean > ours.tau.quantile(0.5) > 0.5597
@@ -243,5 +232,5 @@ def test_only_a_normal_prior_and_likelihood_are_known_exactly(settings, known):
         **settings,
     )
     table = bd.load("bcg_colditz1994")
-    table["effect"], table["se"] = bcg()
+    table["effect"], table["se"] = bcg_log_risk_ratios()
     assert (model.exact(model.prepare(table)) is not None) == known

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from common import bcg_log_risk_ratios, eight_schools
 from scipy import integrate, linalg, stats
 
 import bayesdep as bd
@@ -17,19 +18,7 @@ from bayesdep.models.parts.normal_normal import NormalNormal
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.parts.spread_scale import scale_of
 
-
-def bcg():
-    table = bd.load("bcg_colditz1994")
-    a, n1, c, n0 = (table[v].to_numpy(float) for v in ("tb_vaccinated", "n_vaccinated", "tb_control", "n_control"))
-    return np.log(a / n1) - np.log(c / n0), np.sqrt(1 / a - 1 / n1 + 1 / c - 1 / n0)
-
-
-def eight_schools():
-    table = bd.load("eight_schools_rubin1981")
-    return table["effect"].to_numpy(float), table["se"].to_numpy(float)
-
-
-DATA = {"BCG": (*bcg(), 1.0), "eight schools": (*eight_schools(), 10.0)}
+DATA = {"BCG": (*bcg_log_risk_ratios(), 1.0), "eight schools": (*eight_schools(), 10.0)}
 TAU_PRIORS = {
     "HalfNormal": lambda scale: Prior("HalfNormal", sigma=0.5 * scale),
     "HalfCauchy": lambda scale: Prior("HalfCauchy", beta=0.5 * scale),
@@ -118,7 +107,7 @@ def test_marginal_likelihood_of_a_spread_around_nothing(name):
 
 
 def test_marginal_likelihood_tends_to_the_fixed_effects_as_the_spread_vanishes():
-    y, se = bcg()
+    y, se = bcg_log_risk_ratios()
     prior = Prior("Normal", mu=0, sigma=1)
     fixed = NormalNormal(y, se, prior, None).log_marginal
     narrow = NormalNormal(y, se, prior, Prior("HalfNormal", sigma=1e-4)).log_marginal
@@ -130,7 +119,7 @@ def test_marginal_likelihood_tends_to_the_fixed_effects_as_the_spread_vanishes()
 
 
 def test_every_subset_has_the_posterior_of_its_own_studies():
-    y, se = bcg()
+    y, se = bcg_log_risk_ratios()
     priors = Prior("Normal", mu=0, sigma=1.5), Prior("HalfNormal", sigma=0.5)
     kept = np.vstack([1 - np.eye(13)[[0, 6, 12]], np.tril(np.ones((13, 13)))[[2, 7]]]) > 0
     many = NormalNormal(y, se, *priors, kept=kept)
@@ -148,7 +137,7 @@ def test_every_subset_has_the_posterior_of_its_own_studies():
 
 
 def test_a_study_left_out_is_predicted_from_the_others():
-    y, se = bcg()
+    y, se = bcg_log_risk_ratios()
     priors = Prior("Normal", mu=0, sigma=1.5), Prior("HalfNormal", sigma=0.5)
     without = NormalNormal(y, se, *priors, kept=(1 - np.eye(13))[:1])
     alone = NormalNormal(y[1:], se[1:], *priors)
@@ -234,7 +223,7 @@ def jointly_gaussian(y, se, x, tau, tau_cluster, cluster):
 @pytest.mark.parametrize("covariates", [0, 1, 2])
 @pytest.mark.parametrize("clustered", [False, True])
 def test_given_the_spreads_it_is_gaussian_conditioning(covariates, clustered):
-    y, se = bcg()
+    y, se = bcg_log_risk_ratios()
     design = np.stack([latitude(), np.linspace(-1, 1, 13) ** 2], axis=1)[:, :covariates]
     cluster = CLUSTER if clustered else None
     ours = NormalNormal(
@@ -261,7 +250,7 @@ def test_given_the_spreads_it_is_gaussian_conditioning(covariates, clustered):
 @pytest.mark.parametrize("clustered", [False, True])
 def test_posterior_with_a_covariate_equals_integration_over_the_spreads(clustered):
     """Gauss-Legendre panels over the spreads of what the big matrix says given them."""
-    y, se = bcg()
+    y, se = bcg_log_risk_ratios()
     x = np.stack([np.ones(13), latitude()], axis=1)
     prior = Prior("HalfNormal", sigma=0.4)
     ours = NormalNormal(
@@ -294,7 +283,7 @@ def test_posterior_with_a_covariate_equals_integration_over_the_spreads(clustere
 
 
 def test_draws_with_covariates_and_clusters_follow_the_posterior_jointly():
-    y, se = bcg()
+    y, se = bcg_log_risk_ratios()
     prior = Prior("HalfNormal", sigma=0.4)
     ours = NormalNormal(y, se, MU_PRIOR, prior, latitude()[:, None], B_PRIOR, CLUSTER, prior)
     rng = np.random.default_rng(7)
@@ -318,7 +307,7 @@ def test_draws_with_covariates_and_clusters_follow_the_posterior_jointly():
 
 def test_typical_variance_with_covariates_is_metafors():
     """(K - p) / tr(P), P = W - W X (X'WX)^-1 X'W; without covariates Higgins and Thompson's."""
-    _, se = bcg()
+    _, se = bcg_log_risk_ratios()
     x = np.stack([np.ones(13), latitude()], axis=1)
     w = np.diag(1 / se**2)
     p = w - w @ x @ np.linalg.inv(x.T @ w @ x) @ x.T @ w

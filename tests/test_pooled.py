@@ -7,12 +7,12 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
+from common import same_computation
 from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.data.simulate_price2022 import draw_price2022
-from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
 from bayesdep.inference.sample import _label
 from bayesdep.models import make_story, settings_of, story_class

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from common import BCG
 from scipy import stats
 
 import bayesdep as bd
@@ -26,15 +27,7 @@ FITS = 200
 
 
 def bcg():
-    model = Meta(
-        measure="log-risk-ratio",
-        input="counts",
-        study="trial",
-        events_treated="tb_vaccinated",
-        n_treated="n_vaccinated",
-        events_control="tb_control",
-        n_control="n_control",
-    )
+    model = Meta(measure="log-risk-ratio", input="counts", **BCG)
     return model, model.prepare(bd.load("bcg_colditz1994"))
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from common import same_computation
 from scipy import integrate, optimize, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import at_draws, from_prior
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.parts.recorded import INSIDE

@@ -484,7 +484,7 @@ def test_where_only_hrsd_was_rated_madrs_is_converted_and_right_on_average():
 
 def test_line_and_error_are_those_of_the_patients_they_were_taken_from():
     if not NIMH.exists():
-        pytest.skip("the crossover's table is not part of the package")
+        pytest.skip("the crossover's table is not part of the package")  # real patients are not part of the repository
     rows = pd.read_csv(NIMH).query("group != 'HC'").dropna(subset=["madrs", "hamd17"])
     assert (len(rows), rows.id.nunique()) == (129, 35)
     slope, intercept = np.polyfit(rows.madrs, rows.hamd17, 1)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
+from common import BCG
 from pytensor.compile.mode import Mode
 from scipy import special, stats
 
@@ -24,13 +25,6 @@ from bayesdep.models.story import KnowsPosterior, ScoresUnits
 # The rewrites that a compiled sampler gets (they make densities stable), without the compilation.
 UNCOMPILED = Mode(linker="py", optimizer="fast_run")
 
-BCG = {
-    "study": "trial",
-    "events_treated": "tb_vaccinated",
-    "n_treated": "n_vaccinated",
-    "events_control": "tb_control",
-    "n_control": "n_control",
-}
 GAUSSIAN = Meta(measure="log-risk-ratio", input="counts", **BCG)
 BINOMIAL = Meta(measure="log-odds-ratio", input="counts", likelihood="binomial", **BCG)
 COUNTS = {p: Counts(control="placebo", events="responders", pooling=p) for p in ("partial", "none", "complete")}

@@ -7,16 +7,14 @@ import numpy as np
 import pandas as pd
 import pytensor
 import pytest
-import xarray as xr
+from common import posterior_at, same_computation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.computation import same_computation
-from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
-from bayesdep.inference.native import constrained
+from bayesdep.inference.evaluate import _UNCOMPILED
 from bayesdep.inference.sample import sketch
 from bayesdep.models.parts.trial.estimands import crude_differences
 from bayesdep.models.parts.trial.means import expected
@@ -60,14 +58,7 @@ def draws_of(model, count=3, seed=1):
     rng = np.random.default_rng(seed)
     start = model.initial_point()
     points = [{v.name: 0.5 * rng.normal(size=np.shape(start[v.name])) for v in model.value_vars} for _ in range(count)]
-    raw = {rv.name: np.stack([p[model.rvs_to_values[rv].name] for p in points]) for rv in model.free_RVs}
-    values = constrained(model, raw)
-    found = at_draws(model.deterministics, {model[k]: v for k, v in values.items()}) if model.deterministics else []
-    values |= {v.name: x for v, x in zip(model.deterministics, found, strict=True)}
-    dims = model.named_vars_to_dims
-    coords = {d: list(model.coords[d]) for ds in dims.values() for d in ds}
-    posterior = xr.Dataset({k: (("chain", "draw", *dims.get(k, ())), v[None]) for k, v in values.items()})
-    return points, posterior.assign_coords({d: v for d, v in coords.items() if d in posterior.dims})
+    return points, posterior_at(model, points)
 
 
 # ---- reading

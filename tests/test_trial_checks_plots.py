@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy import integrate, special, stats
+from test_trial_plots import made, replicates, table
 
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.residuals import NAME, correlations, residual_sds
 from bayesdep.reporting import trial_checks_plots, trial_plots
-from tests.test_trial_plots import made, replicates, table
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import numpy as np
 import pytensor
 import pytest
 import xarray as xr
+from common import same_computation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from test_trial import COVARIANCES, PLAIN, draws_of, trial_table
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.computation import same_computation
 from bayesdep.inference.evaluate import _UNCOMPILED
 from bayesdep.inference.sample import sketch
 from bayesdep.models.parts.trial.means import expected

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from test_trial_plots import ASKED, made, table, texts
 
 from bayesdep.reporting import trial_subgroups
 from bayesdep.reporting.estimands import summarise
-from tests.test_trial_plots import ASKED, made, table, texts
 
 
 @pytest.fixture(scope="module")

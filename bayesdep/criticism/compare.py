@@ -83,8 +83,7 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
         _refuse_nonsense(first, reference, name, other)
     scores, worst = {}, {}
     with warnings.catch_warnings():
-        # Pareto k is reported per fit in the table and decides `reliable`; arviz's warning repeats it.
-        warnings.filterwarnings("ignore", message=".*Pareto.*")
+        warnings.filterwarnings("ignore", message=".*Pareto.*")  # k is in the table and decides `reliable`
         for name, fit in fits.items():
             scores[name] = leave_one_out(fit)
             worst[name] = float(np.max(scores[name].pareto_k))

@@ -382,7 +382,7 @@ def _refuse_disorder(limits: Mapping[str, np.ndarray], columns: Mapping[str, str
         rows.refuse(
             less(b, a) | (same(a, b) & (other == "uloq")),
             columns[word],
-            lambda row: say.format(a[row], b[row]),  # noqa: B023  (called at once)
+            lambda row: say.format(a[row], b[row]),  # noqa: B023  (called at once, so the loop's variables are this turn's)
             "correct one of the two",
         )
 

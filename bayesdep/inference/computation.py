@@ -59,19 +59,3 @@ class Computation:
             return False
         mine, theirs = [*self.values, *self.shared], [*other.values, *other.shared]
         return bool(equal_computations([self.logp], [other.logp], mine, theirs))
-
-
-def same_computation(one: pm.Model, other: pm.Model) -> bool:
-    """Tell whether two models have equal log densities up to the values of their shared variables.
-
-    Parameters
-    ----------
-    one, other
-        PyMC models.
-
-    Returns
-    -------
-    bool
-        True when one compiled sampler serves both.
-    """
-    return Computation.of(one).same_as(Computation.of(other))

@@ -10,10 +10,8 @@ as someone's own model may have, is not kept.
 
 import contextlib
 import hashlib
-import os
 import pickle
 import platform
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,9 @@ import pytensor
 from pytensor.graph.basic import Apply, Constant, equal_computations
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.traversal import io_toposort
+
+from bayesdep.data.errors import BadInput
+from bayesdep.data.files import whole_files
 
 _KEPT = 200  # files, of 50 to 200 kB each
 _STRUCTURE = 400  # elements of a constant: an identity of 20 visits
@@ -155,15 +156,12 @@ def _read(file: Path) -> _Kept | None:
 
 def _write(file: Path, kept: _Kept) -> None:
     """Put a file in its place whole, and drop those not written for longest; where that cannot be, nothing is kept."""
-    with contextlib.suppress(
-        OSError, pickle.PickleError, AttributeError, TypeError
-    ):  # a full disk, a foreign operation
+    # no room or no right to write, or an operation of someone's own that cannot be stored: the next process rewrites
+    with contextlib.suppress(OSError, BadInput, pickle.PickleError, AttributeError, TypeError):
         content = pickle.dumps(kept)
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-        Path(name).replace(file)
+        with whole_files(file) as (partial,):
+            partial.write_bytes(content)
         files = sorted(file.parent.parent.glob("*/*.pickle"), key=lambda f: f.stat().st_mtime)
         for old in files[:-_KEPT]:
             old.unlink(missing_ok=True)

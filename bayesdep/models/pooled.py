@@ -35,8 +35,9 @@ class Pooled:
 
         y_it = intercept_t + level_kt + (effect_t + deviation_kt) T_i + baseline_slope_t b_i
                + sum_j (moderator_effect_jt + interaction_jt T_i) x_ij + residual_it
-        residual_i ~ MVN(0, D_k R D_k)     D_k the study's residual sds,  log sd_kt ~ N(log residual_sd_t,
-        residual_spread) (level_k, deviation_k) ~ MVN(0, S)
+        residual_i ~ MVN(0, D_k R D_k)     D_k the study's residual sds
+        log sd_kt ~ N(log residual_sd_t, residual_spread)
+        (level_k, deviation_k) ~ MVN(0, S)
 
     T is the treatment's indicator; in the fixed terms it is less the share of patients treated, so that ``intercept``
     and ``moderator_effect`` are means over arms. b is the baseline, standardised. ``level`` is a study's own mean on

@@ -127,7 +127,7 @@ class _ExchangeableRV(RandomVariable):  # type: ignore[misc]  # PyMC is not type
     _print_name = ("Exchangeable", "\\operatorname{Exchangeable}")
 
     @classmethod
-    def rng_fn(cls, rng: Any, mean: Any, sd: Any, rho: Any, seen: Any, size: Any = None) -> Any:  # noqa: ARG003  (PyMC\'s signature)
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, rho: Any, seen: Any, size: Any = None) -> Any:  # noqa: ARG003  (PyMC's signature)
         visits = np.shape(mean)[-1]
         own = np.eye(visits)
         root = np.linalg.cholesky(own + np.asarray(rho)[..., None, None] * (1 - own))

@@ -68,24 +68,15 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     """
     against, sds = f"less {story.reference}", "sd"
     at_mean = " at the patients' mean moderators" if story.moderators else ""
-    effect = ordered(posterior["effect"], "time")
-    own = posterior["deviation"].sel(which="effect", drop=True)
-    new = posterior["new_deviation"].sel(which="effect", drop=True)
-    study_effect = effect + own
-    if story.moderators:
-        study_effect = study_effect + xr.dot(posterior["interaction"], mean_parts(data), dim="part")
+    effect, new, study_effect = effects_of(story, posterior, data)
     scale = xr.DataArray(data["outcome_sd"].values, {"time": data["time"].values}, ("time",))
     found = {
         "effect": estimand(effect, f"pooled effect, {against}{at_mean}", sds),
         "effect_in_units": estimand(
             ordered(effect * scale, "time"), f"pooled effect, {against}{at_mean}", story.units
         ),
-        "effect_new": estimand(
-            ordered(effect + new, "time"), f"effect in a new study, {against}{at_mean}", sds
-        ),
-        "study_effect": estimand(
-            ordered(study_effect, "time", "study"), f"effect in a study, {against}, at its own patients' mean", sds
-        ),
+        "effect_new": estimand(new, f"effect in a new study, {against}{at_mean}", sds),
+        "study_effect": estimand(study_effect, f"effect in a study, {against}, at its own patients' mean", sds),
         "tau_effect": estimand(
             ordered(posterior["tau_effect"], "time"), "spread of effects between studies", sds, null=np.nan
         ),
@@ -123,6 +114,34 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     if story.moderators:
         found |= along_moderators(story, posterior, data, "sd")
     return xr.Dataset(found)
+
+
+def effects_of(
+    story: "Pooled", posterior: xr.Dataset, data: xr.Dataset
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Return effects on the scale of the linear predictor: the pooled one, a new study's, and every study's.
+
+    Parameters
+    ----------
+    story
+        The story.
+    posterior
+        Draws of its parameters.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    tuple of xarray.DataArray
+        Two of dims (chain, draw, time), at the patients' mean moderators, and one of (chain, draw, time, study), at
+        the study's own patients' mean.
+    """
+    effect = ordered(posterior["effect"], "time")
+    own, new = (posterior[name].sel(which="effect", drop=True) for name in ("deviation", "new_deviation"))
+    study_effect = effect + own
+    if story.moderators:
+        study_effect = study_effect + xr.dot(posterior["interaction"], mean_parts(data), dim="part")
+    return effect, ordered(effect + new, "time"), ordered(study_effect, "time", "study")
 
 
 def mean_parts(data: xr.Dataset) -> xr.DataArray:

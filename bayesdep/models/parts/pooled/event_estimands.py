@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.parts.pooled.estimands import along_moderators, mean_parts, ordered
+from bayesdep.models.parts.pooled.estimands import along_moderators, effects_of, ordered
 from bayesdep.models.parts.pooled.events import NAME, NODES, event_of
 from bayesdep.models.parts.pooled.events import log_likelihood as score
 from bayesdep.models.parts.pooled.scores import coefficients_of, roots_of
@@ -60,12 +60,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     """
     event, against = event_of(story), f"less {story.reference}"
     at_mean = " at the patients' mean moderators" if story.moderators else ""
-    effect = ordered(posterior["effect"], "time")
-    own = posterior["deviation"].sel(which="effect", drop=True)
-    new = ordered(effect + posterior["new_deviation"].sel(which="effect", drop=True), "time")
-    study_effect = effect + own
-    if story.moderators:
-        study_effect = study_effect + xr.dot(posterior["interaction"], mean_parts(data), dim="part")
+    effect, new, study_effect = effects_of(story, posterior, data)
     risk = risks(story, posterior, data)
     difference = risk.isel(arm=1, drop=True) - risk.isel(arm=0, drop=True)
     whole = f"risk of {event}, all patients of these studies treated, less all on {story.reference}"
@@ -81,8 +76,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
             null=1.0, monotone_of="effect_new",
         ),
         "study_effect": estimand(
-            ordered(study_effect, "time", "study"), f"log odds ratio in a study, {against}, at its own patients' mean",
-            _RATIO,
+            study_effect, f"log odds ratio in a study, {against}, at its own patients' mean", _RATIO
         ),
         "risk": estimand(risk, f"risk of {event}, had all patients of these studies been in an arm", "probability",
                          null=np.nan),
