@@ -36,8 +36,8 @@ _PUBLIC = {
     "influence": "bayesdep.criticism.influence",
     "leave_one_out": "bayesdep.criticism.influence",
     "tipping_point": "bayesdep.criticism.dropout",
+    "missing_information": "bayesdep.criticism.missing_information",
     "sensitivity": "bayesdep.criticism.sensitivity",
-    "over_conversions": "bayesdep.criticism.conversion",
     "sequential_moderators": "bayesdep.criticism.sequential",
     "vary": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
@@ -64,13 +64,13 @@ _PUBLIC = {
 if TYPE_CHECKING:
     from bayesdep.criticism.checks import check as check
     from bayesdep.criticism.compare import compare as compare
-    from bayesdep.criticism.conversion import over_conversions as over_conversions
     from bayesdep.criticism.dropout import dropout as dropout
     from bayesdep.criticism.dropout import tipping_point as tipping_point
     from bayesdep.criticism.influence import cumulative as cumulative
     from bayesdep.criticism.influence import influence as influence
     from bayesdep.criticism.influence import leave_one_out as leave_one_out
     from bayesdep.criticism.influence import vary as vary
+    from bayesdep.criticism.missing_information import missing_information as missing_information
     from bayesdep.criticism.sensitivity import sensitivity as sensitivity
     from bayesdep.criticism.sequential import sequential_moderators as sequential_moderators
     from bayesdep.data.detection import add_limits as add_limits

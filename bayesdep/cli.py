@@ -126,6 +126,7 @@ def compare(
     quick: _Quick = False,
 ) -> int:
     """Rank the plans of one study by leave-one-out; those of a folder, family by family and outcome by outcome."""
+    from bayesdep.models.story import Imputes
     from bayesdep.plan import find_plans, prepare
 
     is_folder = len(plans) == 1 and plans[0].is_dir()
@@ -137,9 +138,18 @@ def compare(
 
     refuse_unwritable(directory)
     given = list(zip(read, _share(read, data), strict=True))
+    imputing = [plan.name for plan in read if isinstance(plan.story, Imputes) and plan.story.imputes]
+    given = [pair for pair in given if pair[0].name not in imputing]
+    if imputing and is_folder:
+        _say(f"left out, because what is imputed has seen the outcomes to be left out: {', '.join(imputing)}")
+    elif imputing:
+        raise BadInput(
+            f"plan '{imputing[0]}' imputes moderators knowing all outcomes, so leaving one out would tell too little "
+            "against it; compare plans that omit who lacks a moderator"
+        )
     groups = [given]
     if is_folder:  # a folder holds all of a study, also what was never meant to be set side by side
-        families = {plan.story.family for plan in read}
+        families = {plan.story.family for plan, _ in given}
         groups = [[pair for pair in given if pair[0].story.family == family] for family in sorted(families)]
         if alone := [group[0][0].name for group in groups if len(group) == 1]:
             _say(f"left out, because no other plan is of its family: {', '.join(alone)}")

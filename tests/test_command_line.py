@@ -526,6 +526,19 @@ def test_compare_refuses_a_folder_without_rivals(command, tmp_path):
     assert "no two plans in 'study' are of one family and of the same outcomes; name the plans to compare" in err
 
 
+def test_compare_ranks_no_plan_that_imputes(command, tmp_path):
+    (tmp_path / "study").mkdir()
+    for name in ("both_times", "missing_moderators"):
+        (tmp_path / "study" / f"{name}.toml").write_text((MODELS / "price2022" / f"{name}.toml").read_text())
+    code, _, err = command("compare", "study")
+    assert code == 2
+    said = " ".join(err.split())
+    assert "left out, because what is imputed has seen the outcomes to be left out: missing_moderators" in said
+    code, out, err = command("compare", "study/both_times.toml", "study/missing_moderators.toml")
+    assert (code, out) == (2, "")
+    assert "plan 'missing_moderators' imputes moderators knowing all outcomes" in " ".join(err.split())
+
+
 def test_compare_sets_no_plans_of_a_folder_side_by_side_whose_outcomes_differ(command, tmp_path):
     (tmp_path / "study").mkdir()
     for name in ("panel", "panel_half_lod"):

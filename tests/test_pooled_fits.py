@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import bayesdep as bd
-from bayesdep.criticism.conversion import over_conversions
 from bayesdep.criticism.sequential import sequential_moderators
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.models.parts.pooled.quadratic import as_quadratic
@@ -126,12 +125,12 @@ def test_what_a_conversion_does_not_know_widens_intervals():
         to=("madrs_baseline", "madrs"), improvement="improvement", sets=3,
     )  # fmt: skip
     story = Pooled(**COLUMNS, times=["rapid"])
-    found = over_conversions(story, tables, ["effect", "study_effect"], progress=False)
-    assert found.attrs == {"gate_passed": True, "tables": 3}
+    found = bd.missing_information(bd.fit(story, tables, progress=False))
+    assert found.attrs == {"gate_passed": True, "tables": 3, "synthetic": True, "dims": ["time", "study"]}
     effect = found[found["estimand"] == "effect"].iloc[0]
     assert effect["sd"] >= 0.99 * effect["sd_within"]
     # only trials that were converted move much
-    moved = found[found["estimand"] == "study_effect"].set_index("study")["sd_conversion"]
+    moved = found[found["estimand"] == "study_effect"].set_index("study")["sd_between"]
     converted = trials.loc[trials["scale"] == "HRSD-17", "study"].unique()
     assert moved[converted].mean() > 3 * moved.drop(converted).mean()
 

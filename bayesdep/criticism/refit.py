@@ -6,6 +6,7 @@ import arviz_stats
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.models.story import ScoresUnits
@@ -28,7 +29,17 @@ def leave_one_out(fit: Fit) -> Any:
     arviz_stats.ELPDData
         Pointwise. A unit that was left out by sampling again has a Pareto k of zero; where that is impossible (the
         story cannot score a unit it has not seen), too many units ask for it, or a refit does not converge, k stays.
+
+    Raises
+    ------
+    BadInput
+        When the fit is of several versions of the data.
     """
+    if fit.tables > 1:
+        raise BadInput(
+            "what was missing was drawn knowing the outcomes, also those to be left out, so leaving one out would tell "
+            "too little against the model; compare fits to one table, without what is missing"
+        )
     name = str(next(iter(fit.tree["log_likelihood"].data_vars)))
     found = arviz_stats.loo(fit.tree, pointwise=True, var_name=name)
     bad = np.asarray(found.pareto_k.values >= GOOD_K)

@@ -39,6 +39,7 @@ def sensitivity(fit: Fit) -> pd.DataFrame:
     """
     chains = chains_of(fit.estimands)
     log_prior = fit.tree["log_prior"].to_dataset()
+    likelihood_of = _apart(_total(fit.tree["log_likelihood"].to_dataset()), fit.tables)
     scaled = [name for name in log_prior.data_vars if name in fit.model.slots]
     # Only sums over priors and over units matter; one variable for all estimands, or hundreds cost ten seconds.
     tree = xr.DataTree.from_dict(
@@ -48,7 +49,7 @@ def sensitivity(fit: Fit) -> pd.DataFrame:
                 {d: fit.posterior[d] for d in ("chain", "draw")},
             ),
             "log_prior": xr.Dataset({"total": _total(log_prior[scaled])}),
-            "log_likelihood": xr.Dataset({"total": _total(fit.tree["log_likelihood"].to_dataset())}),
+            "log_likelihood": xr.Dataset({"total": likelihood_of}),
         }
     )
     prior, likelihood = (psense(tree, group=group)["estimand"].to_numpy() for group in ("prior", "likelihood"))
@@ -71,3 +72,10 @@ def _total(terms: xr.Dataset) -> xr.DataArray:
         (term.sum([d for d in term.dims if d not in ("chain", "draw")]) for term in terms.data_vars.values()),
         start=xr.DataArray(0.0),
     )
+
+
+def _apart(total: xr.DataArray, tables: int) -> xr.DataArray:
+    """Take from each version of the data its mean: a version's likelihood weighs its draws, not it against others."""
+    of = np.repeat(np.arange(tables), total.sizes["chain"] // tables)
+    means = np.array([float(total.isel(chain=of == k).mean()) for k in range(tables)])
+    return total - xr.DataArray(means[of], dims="chain") if tables > 1 else total

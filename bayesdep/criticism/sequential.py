@@ -39,9 +39,9 @@ def sequential_moderators(
     Parameters
     ----------
     story
-        The settings of every fit; its own moderators, shrinkage and combined moderator are not used. With ``split =
-        False`` there is one interaction per moderator and time, as in most papers; else a moderator of patients has one
-        within and one between studies.
+        The settings of every fit; its own moderators, shrinkage, imputation and combined moderator are not used. With
+        ``split = False`` there is one interaction per moderator and time, as in most papers; else a moderator of
+        patients has one within and one between studies.
     table
         The patients, as :meth:`~bayesdep.models.pooled.Pooled.prepare` takes them.
     moderators
@@ -72,7 +72,13 @@ def sequential_moderators(
     frame, rows = as_frame(table), []
     for name in names:
         alone = dataclasses.replace(
-            story, moderators=(name,), combined=(), shrinkage="none", expected_nonzero=None, priors=bare
+            story,
+            moderators=(name,),
+            combined=(),
+            shrinkage="none",
+            expected_nonzero=None,
+            priors=bare,
+            missing_moderators="omit",
         )
         done = fit(alone, frame, draws=draws, tune=tune, chains=chains, seed=seed, progress=progress)
         rows += _rows(name, done)

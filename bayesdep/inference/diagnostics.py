@@ -13,6 +13,7 @@ from arviz_stats.base import array_stats
 from scipy import special
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3
+R_HAT_OF_ONE = 1.05  # of one of several versions of the data
 _AXES = {"chain_axis": 0, "draw_axis": 1}
 
 
@@ -40,8 +41,13 @@ class Criterion:
     passed: bool
     where: str = ""
 
+    @property
+    def at_least(self) -> bool:
+        """Whether the threshold is a lower bound."""
+        return self.name.startswith(("ESS", "E-BFMI"))
+
     def __str__(self) -> str:
-        bound = ">=" if self.name.startswith(("ESS", "E-BFMI")) else "<="
+        bound = ">=" if self.at_least else "<="
         at = f" ({self.where})" if self.where else ""
         return f"{self.name} {self.value:.4g}{at}, needs {bound} {self.threshold:g}"
 
@@ -89,7 +95,7 @@ def _short(criterion: Criterion) -> str:
     return f"{criterion.name} {criterion.value:.4g}"
 
 
-def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None) -> Gate:
+def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 1) -> Gate:
     """Judge a fit by its estimands' chains and by the sampler's own statistics.
 
     R-hat is the rank-normalised split R-hat and ESS the bulk and tail effective sample sizes of Vehtari et
@@ -97,12 +103,18 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None) -> Gate:
     judged on the other's scale, where it is continuous. Constant estimands are left out: they carry no error; so
     are those that the data leave undefined (a share below a limit that nobody knows).
 
+    Chains of several versions of the data explore a posterior each. A version counts for one in so many, and so does
+    what its chains are off by: R-hat is then the mean over versions, ESS the sum, and no version may have an R-hat
+    above 1.05.
+
     Parameters
     ----------
     estimands
         Draws with dims chain and draw.
     sample_stats
         The sampler's statistics; None for independent draws from an exact posterior.
+    tables
+        How many versions of the data the chains are of.
 
     Returns
     -------
@@ -111,7 +123,7 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None) -> Gate:
     """
     worst = {"R-hat": (-np.inf, ""), "ESS bulk": (np.inf, ""), "ESS tail": (np.inf, "")}
     for name, label, draws in chains_of(estimands):
-        r_hat, bulk, tail = diagnose(draws)
+        r_hat, bulk, tail = diagnose(draws, tables)
         where = f"{name}{label}"
         if not np.isfinite(r_hat):
             r_hat, bulk, tail = np.inf, 0.0, 0.0
@@ -122,6 +134,8 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None) -> Gate:
         Criterion("R-hat", worst["R-hat"][0], R_HAT, worst["R-hat"][0] <= R_HAT, worst["R-hat"][1]),
         *(Criterion(k, worst[k][0], ESS, worst[k][0] >= ESS, worst[k][1]) for k in ("ESS bulk", "ESS tail")),
     ]
+    if tables > 1:
+        criteria.append(_worst_table(estimands, tables))
     if sample_stats is not None:
         divergences = int(sample_stats["diverging"].sum())
         saturated = int(sample_stats["reached_max_treedepth"].sum())
@@ -139,6 +153,18 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None) -> Gate:
             Criterion("saturated trees", saturated, 0, saturated == 0),
         ]
     return Gate(tuple(criteria))
+
+
+def _worst_table(estimands: xr.Dataset, tables: int) -> Criterion:
+    """Judge the version of the data whose chains agree least."""
+    r_hats = [
+        (diagnose(x)[0], f"{name}{label}, table {k + 1}")
+        for name, label, draws in chains_of(estimands)
+        for k, x in enumerate(np.split(draws, tables))
+        if np.ptp(x) > 0
+    ]
+    r_hat, where = max((np.inf if np.isnan(r) else r, at) for r, at in r_hats)
+    return Criterion("R-hat of one table", r_hat, R_HAT_OF_ONE, r_hat <= R_HAT_OF_ONE, where)
 
 
 def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
@@ -171,19 +197,25 @@ def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
     return found
 
 
-def diagnose(chain: np.ndarray) -> tuple[float, float, float]:
+def diagnose(chain: np.ndarray, tables: int = 1) -> tuple[float, float, float]:
     """R-hat, bulk ESS and tail ESS of one quantity.
 
     Parameters
     ----------
     chain
         Draws of shape (chain, draw).
+    tables
+        How many versions of the data the chains are of, those of one beside each other. Each is diagnosed on its own:
+        R-hat is the mean of theirs, ESS the sum.
 
     Returns
     -------
     tuple of float
         R-hat, bulk ESS, tail ESS; NaN where a draw is not finite or undefined.
     """
+    if tables > 1:
+        r_hats, bulk, tail = np.transpose([diagnose(x) for x in np.split(chain, tables)])
+        return float(r_hats.mean()), float(bulk.sum()), float(tail.sum())
     if not np.isfinite(chain).all():
         return np.nan, np.nan, np.nan
     half = chain.shape[1] // 2

@@ -34,7 +34,8 @@ class Fit:
         ``log_likelihood`` (by the unit that leave-one-out leaves out), ``log_prior``, ``sample_stats`` (when
         sampled), ``observed_data``, ``constant_data``; and ``estimands``.
     manifest
-        Sampler, seed, numbers of draws, versions, timings in seconds, machine and the gate's verdict.
+        Sampler, seed, numbers of draws (for each of ``tables`` versions of the data), versions of software, timings in
+        seconds, machine and the gate's verdict.
     """
 
     model: Story
@@ -68,13 +69,19 @@ class Fit:
         return bool(self.manifest["sampler"] == "exact")
 
     @property
+    def tables(self) -> int:
+        """How many versions of the data the draws are of, in equal shares, one after the other."""
+        return int(self.manifest.get("tables", 1))  # fits saved by earlier versions do not say
+
+    @property
     def synthetic(self) -> bool:
         """Whether the data were simulated."""
         return bool(self.data.attrs.get("synthetic", 0))
 
     def __repr__(self) -> str:
         m = self.manifest
-        size = f"{m['chains']} chains x {m['draws']} draws, {m['sampler']}, seed {m['seed']}"
+        each = f" for each of {self.tables} tables" if self.tables > 1 else ""
+        size = f"{m['chains']} chains x {m['draws']} draws{each}, {m['sampler']}, seed {m['seed']}"
         data = f"{self.data.attrs.get('title') or self.data.attrs.get('source', 'data')}"
         mark = "SYNTHETIC DATA: " if self.synthetic else ""
         return (

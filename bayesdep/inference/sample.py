@@ -19,7 +19,8 @@ from bayesdep.inference.compiled import compiled
 from bayesdep.inference.diagnostics import judge
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
-from bayesdep.models.story import HasCorrelatedParameters, KnowsPosterior, ScoresUnits, Story
+from bayesdep.inference.together import together
+from bayesdep.models.story import HasCorrelatedParameters, Imputes, KnowsPosterior, ScoresUnits, Story
 
 Sampler = Literal["nutpie", "pymc", "exact"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
@@ -51,14 +52,16 @@ def fit(
     sampler: Sampler | None = None,
     progress: bool | None = None,
 ) -> Fit:
-    """Fit a story to a table.
+    """Fit a story to a table, or to several versions of one.
 
     Parameters
     ----------
     model
         The generative story.
     data
-        A table (any dataframe narwhals reads), or what the story's ``prepare`` made of one.
+        A table (any dataframe narwhals reads), or what the story's ``prepare`` made of one; or a list of tables that
+        differ in what was drawn for them (conversions of a scale, missing values), whose posteriors are put together.
+        Where the story itself draws what is missing, one table becomes several versions.
     draws, tune
         Kept and tuning draws per chain.
     chains
@@ -84,8 +87,31 @@ def fit(
     _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     clock = _Clock()
     with clock("prepare"):
-        prepared = data if isinstance(data, xr.Dataset) else model.prepare(data)
-    seeds = _seeds(seed)
+        tables = data if isinstance(data, (list, tuple)) else [data]
+        if not tables:
+            raise BadInput("data is an empty list of tables; give at least one")
+        read = [table if isinstance(table, xr.Dataset) else model.prepare(table) for table in tables]
+        versions = [v for x in read for v in (model.imputations_of(x) if isinstance(model, Imputes) else [x])]
+    size = (draws, tune, chains)
+    fits = [_fit_one(model, x, size, seed + k, sampler, progress, predict=k == 0) for k, x in enumerate(versions)]
+    done = fits[0] if len(fits) == 1 else together(fits, read[0])
+    done.manifest["timings_s"] = clock.seconds | done.manifest["timings_s"]
+    return done
+
+
+def _fit_one(
+    model: Story,
+    prepared: xr.Dataset,
+    size: tuple[int, int, int],
+    seed: int,
+    sampler: Sampler | None,
+    progress: bool | None,
+    *,
+    predict: bool,
+) -> Fit:
+    """Fit a story to prepared data; without predictions where another fit has them."""
+    draws, tune, chains = size
+    clock, seeds = _Clock(), _seeds(seed)
     sampler = _choose(model, prepared, sampler)
     if progress is None:
         progress = sys.stderr.isatty() and os.environ.get("CI", "").lower() not in ("true", "1")
@@ -105,7 +131,7 @@ def fit(
         with clock("sample"):
             posterior, stats = _pymc(core, draws, tune, chains, seeds[0], progress, model.target_accept)
     with clock("draw"):
-        groups = _groups(model, prepared, full, core, posterior, seeds)
+        groups = _groups(model, prepared, full, core, posterior, seeds, predict=predict)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
         gate = judge(groups["estimands"], stats)
@@ -117,6 +143,7 @@ def fit(
         "draws": draws,
         "tune": tune if stats is not None else 0,
         "chains": chains,
+        "tables": 1,
         "gate": gate.to_dict(),
         "timings_s": clock.seconds,
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
@@ -290,6 +317,8 @@ def _groups(
     core: pm.Model,
     posterior: Mapping[str, np.ndarray],
     seeds: list[int],
+    *,
+    predict: bool,
 ) -> dict[str, xr.Dataset]:
     """Fill every group of the tree that follows from the draws of the sampled parameters."""
     chains, draws = next(iter(posterior.values())).shape[:2]
@@ -304,19 +333,20 @@ def _groups(
     observed = [rv.name for rv in core.observed_RVs]
     parameters = [v.name for v in full.unobserved_RVs]
     drawn = [name for name in parameters if name not in posterior]
-    values = at_draws([full[name] for name in drawn + observed], flat(full), seed=seeds[1], elements=elements)
-    found = dict(zip(drawn + observed, values, strict=True))
+    wanted = drawn + observed if predict else drawn
+    values = at_draws([full[name] for name in wanted], flat(full), seed=seeds[1], elements=elements)
+    found = dict(zip(wanted, values, strict=True))
     everything = {name: found[name] for name in drawn} | {
         name: v.reshape(-1, *v.shape[2:]) for name, v in posterior.items()
     }
     groups = {"posterior": labelled({name: everything[name] for name in parameters})}
-    groups["posterior_predictive"] = labelled({name: found[name] for name in observed})
-
-    prior_names = [v.name for v in core.unobserved_RVs]
-    prior = from_prior([core[name] for name in prior_names + observed], PRIOR_DRAWS, seed=seeds[2])
-    prior_of = {name: v[None] for name, v in zip(prior_names + observed, prior, strict=True)}
-    groups["prior"] = _label({name: prior_of[name] for name in prior_names}, core)
-    groups["prior_predictive"] = _label({name: prior_of[name] for name in observed}, core)
+    if predict:
+        groups["posterior_predictive"] = labelled({name: found[name] for name in observed})
+        prior_names = [v.name for v in core.unobserved_RVs]
+        prior = from_prior([core[name] for name in prior_names + observed], PRIOR_DRAWS, seed=seeds[2])
+        prior_of = {name: v[None] for name, v in zip(prior_names + observed, prior, strict=True)}
+        groups["prior"] = _label({name: prior_of[name] for name in prior_names}, core)
+        groups["prior_predictive"] = _label({name: prior_of[name] for name in observed}, core)
 
     scored = model.log_likelihood(groups["posterior"], data) if isinstance(model, ScoresUnits) else None
     if scored is not None:

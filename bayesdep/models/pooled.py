@@ -61,6 +61,12 @@ class Pooled:
     studies has the second part alone. Patients without all moderators are left out: ``data.attrs["left_out"]`` counts
     them, moderator by moderator.
 
+    *Missing moderators.* With ``missing_moderators = "impute"`` nobody is left out: what is missing, in some patients
+    of a study or in whole studies, is drawn several times from normal and probit models given all else, outcomes and
+    interactions included (:class:`~bayesdep.models.parts.pooled.imputation_model.ImputationModel`), and the draws of
+    the fits to all are put together. That they are missing at random given study, arm, outcomes, baseline and the other
+    moderators, and that studies without a moderator differ in it as the others do among themselves, cannot be checked.
+
     Interactions are ``N(0, 1)`` each (``shrinkage = "none"``, for one at a time), ``N(0, interaction_sd)`` or, with
     ``"horseshoe"``, regularised (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI)::
 
@@ -99,6 +105,10 @@ class Pooled:
         For the horseshoe: how many interactions, over parts and times, are expected to matter.
     margin
         Smallest interaction that matters, in sds of the outcome per unit of the moderator.
+    missing_moderators
+        Whether patients without a moderator are left out (``"omit"``) or have it imputed (``"impute"``).
+    imputations
+        How often; :func:`~bayesdep.criticism.missing_information.missing_information` says whether that is enough.
     units
         Units of the outcome, such as ``"% improvement"``.
     lkj
@@ -133,6 +143,8 @@ class Pooled:
     shrinkage: Literal["none", "normal", "horseshoe"] = "none"
     expected_nonzero: float | None = None
     margin: float = 0.2
+    missing_moderators: Literal["omit", "impute"] = "omit"
+    imputations: int = 20
     units: str = "points"
     lkj: float = 2.0
     at_least: float | None = None
@@ -158,6 +170,11 @@ class Pooled:
     def is_binary(self) -> bool:
         """Whether the outcome is an event, which the patient had or not."""
         return self.at_least is not None or self.at_most is not None
+
+    @property
+    def imputes(self) -> bool:
+        """Whether missing moderators are imputed."""
+        return self.missing_moderators == "impute"
 
     @property
     def target_accept(self) -> float:
@@ -222,6 +239,7 @@ class Pooled:
         data = read_patients(
             frame, columns, meanings, reference=self.reference, times=self.times, moderators=self.moderators,
             split=self.split, units=self.units, event=partial(as_events, self) if self.is_binary else None,
+            draw=self._impute if self.imputes else None,
         )  # fmt: skip
         if self.shrinkage == "none":
             refuse_collinear(data)
@@ -232,7 +250,38 @@ class Pooled:
                 "number is needed, or shrinkage = 'normal'"
             )
         data["share_treated"] = ((), float(data["arm_of"].mean()))
-        return data.merge(count_events(data) if self.is_binary else sum_products(data), combine_attrs="override")
+        return data.merge(self._summed_up(data), combine_attrs="override")
+
+    def _impute(self, values: np.ndarray, **patients: Any) -> tuple[np.ndarray, float, str]:
+        from bayesdep.models.parts.pooled.imputation import impute
+
+        return impute(values, shrunken=self.shrinkage != "none", imputations=self.imputations, **patients)
+
+    def _summed_up(self, data: xr.Dataset) -> xr.Dataset:
+        return count_events(data) if self.is_binary else sum_products(data)
+
+    def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
+        """Give the data once for each draw of the moderators that are missing.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        list of xarray.Dataset
+            Like ``data``, with one imputation's ``parts`` each; ``data`` alone where nothing was drawn.
+        """
+        if "imputed" not in data:
+            return [data]
+        found = []
+        for parts in data["imputed"].values:
+            one = data.drop_vars("imputed").assign(parts=(("subject", "part"), parts))
+            summed = self._summed_up(one)
+            one = one.drop_vars([name for name in summed.variables if name in one.variables])
+            found.append(one.merge(summed, combine_attrs="override"))
+        return found
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

@@ -158,6 +158,18 @@ class ScoresUnits(Protocol):
         """Log-likelihood of each left-out unit, dims (chain, draw, unit); None where the model's own serves."""
 
 
+@runtime_checkable
+class Imputes(Protocol):
+    """A story that draws what is missing in its data, several times, where it is asked to."""
+
+    @property
+    def imputes(self) -> bool:
+        """Whether it is asked to."""
+
+    def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
+        """Give the prepared data once for each draw; the data alone where nothing was drawn."""
+
+
 def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -> xr.DataArray:
     """Return draws as an estimand: the same values with nothing but their own attrs.
 

@@ -133,7 +133,7 @@ def summarise_parameters(fit: Fit) -> pd.DataFrame:
     for name, at, draws, _ in _scalars(fit.posterior):
         lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975])
         hdi = array_stats.hdi(draws.ravel(), prob=LEVEL)
-        r_hat, bulk, tail = diagnose(draws)
+        r_hat, bulk, tail = diagnose(draws, fit.tables)
         rows.append(
             {
                 "name": name,
@@ -148,12 +148,18 @@ def summarise_parameters(fit: Fit) -> pd.DataFrame:
                 "r_hat": r_hat,
                 "ess_bulk": bulk,
                 "ess_tail": tail,
-                "mcse": float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="mean")),
+                "mcse": _mcse(draws, fit.tables),
             }
         )
     table = pd.DataFrame(rows)
     table.attrs = {"gate": fit.gate.sentence, "gate_passed": fit.gate.passed, "synthetic": fit.synthetic}
     return table
+
+
+def _mcse(draws: np.ndarray, tables: int) -> float:
+    """Monte Carlo standard error of the mean over versions of the data, of these versions."""
+    each = [float(array_stats.mcse(x, chain_axis=0, draw_axis=1, method="mean")) for x in np.split(draws, tables)]
+    return float(np.linalg.norm(each)) / tables
 
 
 @once_per_fit

@@ -323,11 +323,12 @@ def plot_ranks(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         For each parameter and chain, the difference between the empirical distribution of its fractional ranks
         among all chains and the uniform one, with the pointwise 99% band of that difference for independent
-        draws, widened by the chain's effective sample size (Vehtari et al. 2021; Saeilynoja et al. 2022).
+        draws, widened by the chain's effective sample size (Vehtari et al. 2021; Saeilynoja et al. 2022). Of a fit to
+        several versions of the data, the first's chains: others have another posterior.
     """
     panels = []
     for name in fit.model.slots:
-        draws = fit.posterior[name].transpose("chain", "draw", ...).values
+        draws = fit.posterior[name].isel(chain=slice(fit.manifest["chains"])).transpose("chain", "draw", ...).values
         flat = draws.reshape(*draws.shape[:2], -1)
         panels += [(f"{name}[{j}]" if flat.shape[2] > 1 else name, flat[:, :, j]) for j in range(flat.shape[2])]
     panels = panels[:6]

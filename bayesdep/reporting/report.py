@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bayesdep.criticism.checks import check
+from bayesdep.criticism.missing_information import missing_information
 from bayesdep.criticism.sensitivity import THRESHOLD, sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
@@ -190,9 +191,19 @@ def _sampling(fit: Fit) -> str:
             f"taken from it (seed {m['seed']}) for predictive checks. Estimands are computed exactly wherever their "
             "distribution is known."
         )
+    each, open_ = "", ""
+    if fit.tables > 1:
+        each = f" for each of {fit.tables} versions of the data, all draws together"
+        known = missing_information(fit)
+        worst = known.iloc[int(known["fraction_missing"].argmax())]
+        at = ", ".join(str(worst[dim]) for dim in known.attrs["dims"] if pd.notna(worst[dim]))
+        open_ = (
+            f" Versions differ in what was drawn for the data: of what there is to know of {worst['estimand']}"
+            f"{f'[{at}]' if at else ''}, {worst['fraction_missing']:.0%} is missing, more than of any other estimand."
+        )
     return (
         f"No-U-turn sampler of {m['sampler']}, {m['chains']} chains of {m['draws']} draws after {m['tune']} for "
-        f"tuning, seed {m['seed']}."
+        f"tuning{each}, seed {m['seed']}.{open_}"
     )
 
 

@@ -47,7 +47,7 @@ def check_settings(story: Any) -> None:
     Parameters
     ----------
     story
-        A dataclass instance with type hints ``str``, ``float``, ``Literal[...]`` or those with None.
+        A dataclass instance with type hints ``str``, ``float``, ``int``, ``Literal[...]`` or those with None.
 
     Raises
     ------
@@ -88,8 +88,9 @@ def _check(name: str, value: Any, hint: Any) -> None:
         or (isinstance(value, str) and str in kinds)
         or (isinstance(value, bool) and bool in kinds)
         or (number and float in kinds)
+        or (number and int in kinds and isinstance(value, int))
     )
     if not fits:
-        words = {str: "text", float: "a number", bool: "true or false", type(None): "nothing"}
+        words = {str: "text", float: "a number", int: "a whole number", bool: "true or false", type(None): "nothing"}
         needed = " or ".join(words[k] for k in kinds)
         raise BadInput(f"{name} = {value!r}, but {needed} is needed")

@@ -6,7 +6,8 @@ which differ in much else, and may be another altogether (ecological bias; Riley
 coefficient for both is a weighted mean of the two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, read_columns
 
 WITHIN, BETWEEN, WHOLE = "within studies", "between studies", "whole"
+Complete = Callable[[np.ndarray], tuple[np.ndarray, float, str]]
 FEWEST_STUDIES, FEWEST_PATIENTS = 3, 10  # what a slope and its spread need at the very least: studies; patients per arm
 
 
@@ -28,8 +30,9 @@ def read_moderators(
     *,
     split: bool,
     left_out: list[str],
+    complete: Complete | None = None,
 ) -> tuple[xr.Dataset, np.ndarray]:
-    """Read moderators, of the patients who have them all.
+    """Read moderators, of the patients who have them all, or of all with those missing drawn several times.
 
     A moderator of two values, 0 and 1, enters as it is, any other in standard deviations; both less the mean of the
     patients used. One that differs within studies has two parts where ``split``: the patient's deviation from the mean
@@ -49,12 +52,17 @@ def read_moderators(
         Whether a moderator of patients has two parts.
     left_out
         Filled with sentences on who was left out.
+    complete
+        From moderators (patients used, moderators) with NaN where missing to several imputations (imputation, patient,
+        moderator), their R-hat and where it is; None where patients without a moderator are left out.
 
     Returns
     -------
     xarray.Dataset
         ``parts`` (subject, part), ``moderators`` (subject, moderator; as in the table), ``moderator_of`` (part),
-        ``level`` (part: within studies, between studies or whole), ``centre`` and ``scale`` (moderator).
+        ``level`` (part: within studies, between studies or whole), ``centre`` and ``scale`` (moderator). Where some
+        were drawn, ``parts`` are those of the first imputation, ``imputed`` (imputation, subject, part) those of all,
+        and attrs hold ``imputation``, who lacked what, ``imputation_r_hat`` and ``imputation_worst``.
     numpy.ndarray
         Which patients are used.
 
@@ -66,23 +74,27 @@ def read_moderators(
     values = np.empty((len(patients), len(names)))
     for j, name in enumerate(names):
         values[:, j] = numbers_or_empty(patients, Column(name, "number", "moderator"))
-    kept = _those_who_have_all(values, names, kept, study, arm, left_out)
+    about: dict[str, Any] = {}
+    if complete is not None and np.isnan(values[kept]).any():
+        about["imputation"] = _who_lacks(values[kept], names, study[kept])
+        stack, about["imputation_r_hat"], about["imputation_worst"] = complete(values[kept])
+    else:
+        kept = _those_who_have_all(values, names, kept, study, arm, left_out)
+        stack = values[kept][None]
     of = pd.factorize(study[kept])[0]
-    values = values[kept]
-    size = np.bincount(of)
-    centre, scale = values.mean(axis=0), np.ones(len(names))
+    centre, scale = stack.mean(axis=(0, 1)), np.ones(len(names))
     columns, labels, belongs, level = [], [], [], []
     for j, name in enumerate(names):
-        x = values[:, j]
+        x = stack[:, :, j]
         if np.ptp(x) == 0:
             raise BadInput(
-                f"moderators: column '{name}' is {x[0]:g} in all {len(x)} patients used, so nothing can be learned "
-                "about it; leave it out"
+                f"moderators: column '{name}' is {x[0, 0]:g} in all {x.shape[1]} patients used, so nothing can be "
+                "learned about it; leave it out"
             )
         if not np.isin(x, (0, 1)).all():
             scale[j] = x.std()
         z = (x - centre[j]) / scale[j]
-        mean = (np.bincount(of, z) / size)[of]
+        mean = _study_means(z, of)
         own = np.abs(z - mean).max() > 1e-12
         apart = np.ptp(mean) > 1e-12
         if not (split and own):
@@ -97,18 +109,39 @@ def read_moderators(
                 labels.append(f"{name}, {word}")
                 belongs.append(name)
                 level.append(word)
+    parts = np.stack(columns, axis=2) if columns else np.empty((*stack.shape[:2], 0))
     found = xr.Dataset(
         {
-            "parts": (("subject", "part"), np.column_stack([np.empty((len(values), 0)), *columns])),
-            "moderators": (("subject", "moderator"), values),
+            "parts": (("subject", "part"), parts[0]),
+            "moderators": (("subject", "moderator"), values[kept]),
             "moderator_of": ("part", np.array(belongs, dtype=str)),
             "level": ("part", np.array(level, dtype=str)),
             "centre": ("moderator", centre),
             "scale": ("moderator", scale),
         },
         {"part": np.array(labels, dtype=str), "moderator": np.array(names, dtype=str)},
+        about,
     )
+    if about:
+        found["imputed"] = (("imputation", "subject", "part"), parts)
     return found, kept
+
+
+def _study_means(z: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Return the mean of each patient's study: shape (imputations, patients) like ``z``."""
+    member = np.equal.outer(np.arange(of.max() + 1), of)
+    return np.asarray(((z @ member.T) / member.sum(axis=1))[:, of])
+
+
+def _who_lacks(values: np.ndarray, names: Sequence[str], study: np.ndarray) -> str:
+    """Say how many patients and whole studies lack each moderator."""
+    said = []
+    for j, name in enumerate(names):
+        lack = np.isnan(values[:, j])
+        whole = len(set(study)) - len(set(study[~lack]))
+        if lack.any():
+            said.append(f"{name} in {lack.sum()}" + (f" ({whole} whole studies)" if whole else ""))
+    return f"Missing and imputed, of {len(values)} patients: {', '.join(said)}"
 
 
 def refuse_collinear(data: xr.Dataset) -> None:

@@ -1,6 +1,7 @@
 """A table with one row per patient and time, of several studies, becomes patients: arms, outcomes and moderators."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ def read_patients(
     split: bool,
     units: str,
     event: Callable[[np.ndarray], np.ndarray] | None = None,
+    draw: Callable[..., tuple[np.ndarray, float, str]] | None = None,
 ) -> xr.Dataset:
     """Read patients of several studies.
 
@@ -49,6 +51,9 @@ def read_patients(
         Units of the outcome.
     event
         From outcomes to whether there was the event, 1 or 0; then nothing is standardised.
+    draw
+        Draws missing moderators, as :func:`~bayesdep.models.parts.pooled.imputation.impute` does, given
+        outcomes as they stand in the table; None where a patient without a moderator is left out.
 
     Returns
     -------
@@ -85,6 +90,7 @@ def read_patients(
     y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
     arms = _two_arms(read["arm"][at], reference, contracts["arm"])
     _refuse_no_outcome(y, chosen, columns, meanings)
+    recorded = y
     if event is not None:
         y = event(y)
     mean, sd = np.nanmean(y, axis=0), np.nanstd(y, axis=0)
@@ -103,7 +109,20 @@ def read_patients(
         mean, sd = 0 * mean, np.ones_like(sd)
     kept = ~np.isnan(y).all(axis=1)
     left_out = [f"{(~kept).sum()} of {len(kept)} patients have no outcome"] if (~kept).any() else []
-    found, kept = read_moderators(first, moderators, kept, read["study"][at], arms, split=split, left_out=left_out)
+    severity = None
+    if columns["baseline"] is not None:
+        contract = Column(columns["baseline"], "number", meanings["baseline"])
+        severity = read_columns(first, {"baseline": contract})["baseline"]
+    complete = None
+    if draw is not None:
+        complete = partial(
+            draw, names=moderators, outcome=recorded[kept], treated=arms[kept],
+            study=pd.factorize(read["study"][at][kept])[0],
+            baseline=np.empty((kept.sum(), 0)) if severity is None else severity[kept, None],
+        )  # fmt: skip
+    found, kept = read_moderators(
+        first, moderators, kept, read["study"][at], arms, split=split, left_out=left_out, complete=complete
+    )
     of, studies = pd.factorize(read["study"][at][kept])
     if len(studies) < 2:
         raise BadInput(
@@ -129,10 +148,9 @@ def read_patients(
             "arm": [reference, next(a for a in read["arm"] if a != reference)],
         },
         provenance(frame),
-    ).merge(found, combine_attrs="override")
-    if columns["baseline"] is not None:
-        raw = read_columns(first, {"baseline": Column(columns["baseline"], "number", meanings["baseline"])})
-        baseline = raw["baseline"][kept]
+    ).merge(found, combine_attrs="no_conflicts")
+    if severity is not None:
+        baseline = severity[kept]
         if not baseline.std() > 0:
             raise BadInput(
                 f"column '{columns['baseline']}' ({meanings['baseline']}) is {baseline[0]:g} in everybody; leave it out"

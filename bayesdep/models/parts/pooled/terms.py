@@ -106,10 +106,31 @@ def refuse_contradictions(story: "Pooled") -> None:
     for name in story.combined:
         if name not in story.moderators:
             raise BadInput(f"combined has '{name}', which is not among the moderators; add it there, or leave it out")
+    if story.imputes:
+        _refuse_to_impute(story)
     for name, example in (("expected_nonzero", "3"), ("margin", "0.2"), ("lkj", "2")):
         value = getattr(story, name)
         if value is not None and not 0 < value < np.inf:
             raise BadInput(f"{name} = {value}, but a number above zero is needed, such as {example}")
+
+
+def _refuse_to_impute(story: "Pooled") -> None:
+    if not story.moderators:
+        raise BadInput("missing_moderators = 'impute' needs moderators; name their columns, or leave it out")
+    if story.split:
+        raise BadInput(
+            "missing_moderators = 'impute' and split are both on, but of a study without any value of a moderator "
+            "nothing tells what lies within it from what lies between studies; set split = false, or omit"
+        )
+    if story.combined:
+        raise BadInput(
+            "missing_moderators = 'impute' and combined are both on, but imputed values have seen the outcomes of the "
+            "studies that the combined moderator is to be tried on; leave combined out, or omit"
+        )
+    if story.imputations < 2:
+        raise BadInput(
+            f"imputations = {story.imputations}, but it takes two to show what they leave open; 20 are usual"
+        )
 
 
 def words_of(story: "Pooled") -> str:
@@ -129,6 +150,11 @@ def words_of(story: "Pooled") -> str:
             "horseshoe": f", of which about {story.expected_nonzero or 0:g} should matter (regularised horseshoe)",
         }[story.shrinkage]  # fmt: skip
         text += f" Each moderator ({', '.join(story.moderators)}) enters{parts}, with an interaction{shrunk}."
+    if story.imputes:
+        text += (
+            f" Missing moderators were drawn {story.imputations} times, given arms, outcomes and the other moderators, "
+            "with means of their own in every study (missing at random)."
+        )
     return text
 
 

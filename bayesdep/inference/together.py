@@ -1,0 +1,64 @@
+"""One posterior of several fits: the same story given several versions of its data."""
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.diagnostics import Criterion, Gate, judge
+from bayesdep.inference.fit import Fit
+
+BY_DRAW = ("posterior", "estimands", "log_likelihood", "log_prior", "sample_stats")
+GOOD_R_HAT = 1.1  # of what was drawn for missing values: it need not be known as well as a posterior's quantiles
+
+
+def together(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
+    """Put the draws of fits to several versions of the data together.
+
+    Where data were drawn (missing values, conversions of a scale), the posterior given what was recorded is the mean of
+    those given each version; its draws are all of theirs (Zhou and Reiter 2010, doi:10.1198/tast.2010.09109). Chains of
+    different versions explore different posteriors, so versions are judged apart
+    (:func:`~bayesdep.inference.diagnostics.judge`).
+
+    Parameters
+    ----------
+    fits
+        Two or more.
+    data
+        What stands for the data of all.
+
+    Returns
+    -------
+    Fit
+        Chains of the first fit first. What is predicted, before or after the data, is of the first version.
+
+    Raises
+    ------
+    BadInput
+        When the versions are not of the same people, studies or parts.
+    """
+    first = fits[0]
+    for k, other in enumerate(fits[1:], start=2):
+        mine, theirs = (x.tree["estimands"].to_dataset() for x in (first, other))
+        same = {d: n for d, n in mine.sizes.items() if d != "chain"} == {
+            d: n for d, n in theirs.sizes.items() if d != "chain"
+        }
+        if not same or any(not mine[d].equals(theirs[d]) for d in mine.coords if d not in ("chain", "draw")):
+            raise BadInput(
+                f"table 1 and table {k} are not versions of one table: their estimands differ in coordinates; give "
+                "tables with the same rows"
+            )
+    groups = {name: group.to_dataset() for name, group in first.tree.children.items()}
+    for name in set(BY_DRAW) & set(groups):
+        every = [x.tree[name].to_dataset() for x in fits]
+        joined = xr.concat(every, "chain", data_vars="all", combine_attrs="override", join="override")
+        groups[name] = joined.assign_coords(chain=range(joined.sizes["chain"]))
+    groups["constant_data"] = data
+    seconds = {step: round(sum(x.manifest["timings_s"][step] for x in fits), 4) for step in first.manifest["timings_s"]}
+    criteria = [*judge(groups["estimands"], groups.get("sample_stats"), len(fits)).criteria]
+    if "imputation_r_hat" in data.attrs:
+        r_hat, where = float(data.attrs["imputation_r_hat"]), str(data.attrs["imputation_worst"])
+        criteria.append(Criterion("R-hat of imputations", r_hat, GOOD_R_HAT, r_hat <= GOOD_R_HAT, where))
+    gate = Gate(tuple(criteria))
+    manifest = first.manifest | {"gate": gate.to_dict(), "timings_s": seconds, "tables": len(fits)}
+    return Fit(first.model, data, xr.DataTree.from_dict(groups), manifest)
