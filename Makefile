@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint bench evidence crossover price nhanes calibrate lock clean
+.PHONY: help install run test lint bench evidence crossover price imputation nhanes calibrate lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ crossover: install  ## How often a trial like Raison's finds its crossover (a qu
 
 price: install  ## Whether intervals of pooled patients hold, and what M* is worth elsewhere (a quarter of an hour)
 	$(BIN)/python benchmarks/price.py
+
+imputation: install  ## What leaving out patients without a moderator costs, beside imputing it (half an hour)
+	$(BIN)/python benchmarks/imputation.py
 
 nhanes: install  ## The same on real data, the NHANES table at DATA=...
 	$(BIN)/python benchmarks/nhanes.py "$(DATA)"

@@ -145,6 +145,30 @@ def test_a_missing_continuous_value_is_drawn_about_the_mode_of_the_joint_density
         assert max(sides) < top
 
 
+def test_a_mean_filled_in_gives_one_moderator_what_belongs_to_another():
+    """Two correlated moderators, the second missing in half the studies: least squares with its mean, and ours."""
+    rng = np.random.default_rng(6)
+    n = 1500
+    study, treated = np.arange(n) % 6, rng.permutation(np.arange(n) % 2)
+    first = rng.normal(size=n)
+    second = 0.7 * first + np.sqrt(1 - 0.7**2) * rng.normal(size=n)
+    y = 0.4 * treated + 0.5 * first + 0.5 * second + 0.3 * treated * second + 0.6 * rng.normal(size=n)
+    lacking = np.where(study < 3, np.nan, second)
+    filled = np.where(study < 3, np.nanmean(lacking), second)
+    arm = treated - treated.mean()
+    design = np.column_stack([np.ones(n), arm, first, filled, arm * first, arm * filled])
+    squares, *_ = np.linalg.lstsq(design, y, rcond=None)
+    nothing = np.empty((n, 0))
+    people = Patients(y[:, None], treated, study, nothing, first[:, None], lacking[:, None], np.array([False]), False)
+    drawn = [s.gamma[:, 0].copy() for s in ImputationModel(people, rng).draws(300)][100:]
+    mean, sd = np.mean(drawn, axis=0), np.std(drawn, axis=0)
+    truth = np.array([0.5, 0.65, 0.0, 0.3])  # means over arms, then interactions
+    assert (np.abs(mean[2:] - truth) < 3.5 * sd[2:]).all()
+    assert (sd[2:] < 0.12).all()
+    assert squares[2] - truth[0] > 0.1
+    assert squares[4] - truth[2] > 0.05
+
+
 def test_wisharts_have_their_moments():
     rng = np.random.default_rng(1)
     scale = np.array([[1.0, 0.3], [0.3, 0.5]])

@@ -34,6 +34,17 @@ def missing_information(fit: Fit) -> pd.DataFrame:
     ------
     BadInput
         When the fit has one version of its data.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> priors = {"mu": bd.Prior("Normal", mu=0, sigma=50), "tau": bd.Prior("HalfNormal", sigma=5)}
+    >>> story = bd.Meta(measure="difference", units="points", study="school", priors=priors)
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> versions = [schools.assign(effect=schools["effect"] + error) for error in (-4, 0, 4)]
+    >>> fit = bd.fit(story, versions, draws=500, sampler="exact")
+    >>> missing_information(fit).set_index("estimand").loc["mu", "sd_between"].round()
+    np.float64(4.0)
     """
     if fit.tables < 2:
         raise BadInput("this fit is of one table, in which nothing was drawn; give bd.fit several tables")

@@ -226,7 +226,8 @@ class Pooled:
         xarray.Dataset
             As :func:`~bayesdep.models.parts.pooled.table.read_patients` returns it, with ``share_treated`` and what
             :func:`~bayesdep.models.parts.pooled.products.sum_products` makes, or of events
-            :func:`~bayesdep.models.parts.pooled.events.count_events`.
+            :func:`~bayesdep.models.parts.pooled.events.count_events`. Where moderators were imputed, of the first
+            imputation, with all of them in ``imputed`` (imputation, subject, part).
 
         Raises
         ------

@@ -105,6 +105,19 @@ class ImputationModel:
         The patients.
     rng
         Where randomness comes from.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> study, x = np.arange(200) % 5, rng.normal(size=(200, 1))
+    >>> y = 0.9 * x + 0.3 * rng.normal(size=(200, 1))
+    >>> lacking = np.where(study[:, None] == 0, np.nan, x)  # one study has not measured it, but its outcomes tell
+    >>> nothing = np.empty((200, 0))
+    >>> patients = Patients(y, study % 2, study, nothing, nothing, lacking, np.array([False]), False)
+    >>> model = ImputationModel(patients, rng)
+    >>> drawn = np.mean([state.x[study == 0, 0] for state in model.draws(60)], axis=0)
+    >>> bool(np.corrcoef(drawn, x[study == 0, 0])[0, 1] > 0.9)
+    True
     """
 
     def __init__(self, patients: Patients, rng: np.random.Generator) -> None:
