@@ -228,7 +228,7 @@ def test_a_fit_is_of_all_versions_and_says_so(tmp_path):
     assert "is missing, more than of any other estimand" in page
     assert bd.check(fit)["p"].between(0, 1).all()
     assert np.isfinite(bd.sensitivity(fit)[["prior", "likelihood"]].to_numpy()).all()
-    with pytest.raises(BadInput, match="was drawn knowing the outcomes"):
+    with pytest.raises(BadInput, match="this fit is of 3 versions of the data"):
         leave_one_out(fit)
 
 

@@ -37,8 +37,8 @@ def leave_one_out(fit: Fit) -> Any:
     """
     if fit.tables > 1:
         raise BadInput(
-            "what was missing was drawn knowing the outcomes, also those to be left out, so leaving one out would tell "
-            "too little against the model; compare fits to one table, without what is missing"
+            f"this fit is of {fit.tables} versions of the data, and what was drawn for them has seen the outcomes to "
+            "be left out, or is itself among these; compare fits to one table each"
         )
     name = str(next(iter(fit.tree["log_likelihood"].data_vars)))
     found = arviz_stats.loo(fit.tree, pointwise=True, var_name=name)

@@ -41,13 +41,8 @@ class Criterion:
     passed: bool
     where: str = ""
 
-    @property
-    def at_least(self) -> bool:
-        """Whether the threshold is a lower bound."""
-        return self.name.startswith(("ESS", "E-BFMI"))
-
     def __str__(self) -> str:
-        bound = ">=" if self.at_least else "<="
+        bound = ">=" if self.name.startswith(("ESS", "E-BFMI")) else "<="
         at = f" ({self.where})" if self.where else ""
         return f"{self.name} {self.value:.4g}{at}, needs {bound} {self.threshold:g}"
 
@@ -163,7 +158,7 @@ def _worst_table(estimands: xr.Dataset, tables: int) -> Criterion:
         for k, x in enumerate(np.split(draws, tables))
         if np.ptp(x) > 0
     ]
-    r_hat, where = max((np.inf if np.isnan(r) else r, at) for r, at in r_hats)
+    r_hat, where = max(((np.inf if np.isnan(r) else r, at) for r, at in r_hats), default=(-np.inf, ""))
     return Criterion("R-hat of one table", r_hat, R_HAT_OF_ONE, r_hat <= R_HAT_OF_ONE, where)
 
 
