@@ -46,3 +46,17 @@ def test_the_readme_says_what_the_study_found():
             assert f"{row['value']:.3f} (" in line
     coverage = found.loc[[i for i in found.index if i[0].startswith("coverage")], "value"]
     assert f"{100 * coverage.min():.0f} to {100 * coverage.max():.0f}% of\n100 data sets" in readme
+
+
+def test_the_readme_says_what_leaving_patients_out_costs():
+    found = pd.read_csv(ROOT / "benchmarks" / "imputation.csv").set_index(["way", "moderator"])
+    readme = (ROOT / "README.md").read_text()
+    for way, label in (
+        ("imputed", "imputed (this package)"),
+        *((w, w) for w in ("patients left out", "mean filled in")),
+    ):
+        (line,) = [x for x in readme.splitlines() if x.startswith(f"| {label} |")]
+        known, missing = (found.loc[(way, kind)] for kind in ("all known", "all missing"))
+        cells = [f"{known['rmse']:.2f}", f"{known['width']:.2f}", f"{known['coverage']:.0%}", f"{missing['rmse']:.3f}",
+                 f"{missing['width']:.2f}", f"{missing['coverage']:.0%}"]  # fmt: skip
+        assert [x.strip() for x in line.strip("|").split("|")][1:] == cells
