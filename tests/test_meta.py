@@ -196,7 +196,7 @@ def test_exact_marginals_are_those_of_the_exact_draws(name):
     core = prune_vars_detached_from_observed(full)
     posterior = _exact_draws(story, data, 1000, 1, 5)
     assert set(posterior) == {v.name for v in core.free_RVs}
-    groups = _groups(story, data, full, core, posterior, _seeds(6))
+    groups = _groups(story, data, full, core, posterior, _seeds(6), predict=True)
     found = story.estimands(groups["posterior"], data)
     marginals = story.exact(data).marginals
     for (estimand, at), marginal in marginals.items():
