@@ -17,7 +17,7 @@ NINE = ["psychoactive", "crossover", "threshold", "trd", "us", "inpatient", "mdd
 
 
 def price() -> dict[str, float]:
-    """17 studies, 720 patients, both times, nine moderators: seconds in all, warm, and the gate."""
+    """17 studies, 720 patients, both times, nine moderators, warm: seconds to estimands, in all, and the gate."""
     table = bd.simulate("price2022", seed=1).table
     model = bd.Pooled(**COLUMNS, moderators=NINE, split=False)
     bd.fit(model, table, progress=False)  # compiles
@@ -25,8 +25,11 @@ def price() -> dict[str, float]:
     for _ in range(3):
         start = time.perf_counter()
         fit = bd.fit(model, table, progress=False)
-        taken.append(time.perf_counter() - start)
-    return {"total": min(taken), "sample": fit.manifest["timings_s"]["sample"]} | _verdict(fit)
+        spent = fit.manifest["timings_s"]
+        needed = sum(spent[step] for step in ("prepare", "build", "compile", "sample", "estimate"))
+        taken.append((needed, time.perf_counter() - start))
+    total, whole = min(taken)
+    return {"total": total, "whole": whole} | _verdict(fit)
 
 
 def large(studies: int = 200, patients: int = 100_000) -> dict[str, float]:
@@ -79,10 +82,11 @@ def rows() -> list[tuple[str, float, str, float]]:
     ours, theirs = one_step()
     return [
         (
-            f"pooled, 720 patients, two times, nine moderators, warm ({small['divergences']:g} divergences)",
+            f"pooled, 720 patients, two times, nine moderators, warm: to checked estimands "
+            f"({small['divergences']:g} divergences)",
             small["total"],
-            "of which sampling",
-            small["sample"],
+            "with predictions and scores",
+            small["whole"],
         ),
         (
             f"pooled, 200 studies, 100,000 patients, compiling included (ESS {many['ess']:.0f}, "
