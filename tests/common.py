@@ -1,4 +1,4 @@
-"""What the tests of several rooms share: trials to read, and parameters at chosen points of a built model."""
+"""What the tests of several rooms share, none itself a test: trials to read, and parameters at points of a model."""
 
 import numpy as np
 import xarray as xr

@@ -288,6 +288,7 @@ def test_data_of_the_user_are_relative_to_the_working_directory_and_called_by_th
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_data_of_the_user_may_be_a_dataframe(library):
+    # polars is one of the libraries that a user may have; the package does not need it
     frame = TRIALS if library == "pandas" else pytest.importorskip("polars").from_pandas(TRIALS)
     table = read_source("path", data=frame, keep={"trial": ["a", "b"]})
     assert list(table.trial) == ["a", "b"]

@@ -91,7 +91,8 @@ class ImputationModel:
 
     Priors as in the analysis where it has them: N(0, 1) on coefficients (the baseline's N(0, 0.5)), interactions
     N(0, sd) with sd ~ N+(0.3) in a shrunken analysis; S by Huang and Wand (2013, doi:10.1214/13-BA815): each sd
-    half-t(2, 0.3), correlations uniform; t_j half-Cauchy(0.5), 1 / s_j^2 on the variance, N(0, 1) on beta.
+    half-t(2, 0.3), correlations uniform; W is Wishart of mean one with two degrees of freedom more than times; t_j
+    half-Cauchy(0.5), 1 / s_j^2 on the variance, N(0, 1) on beta.
 
     Every conditional is known: coefficients and the studies' own terms are drawn in one block, a missing continuous
     moderator is normal, a missing binary one Bernoulli (its latent variable integrated out), each given the outcomes
