@@ -13,6 +13,7 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.models.cytokines import Cytokines
+from bayesdep.models.parts.panel.rough_effects import rough_effects
 
 DATA = Path(__file__).parent / "data"
 NAMES = {"analyte": "analyte", "subject": "subject"}
@@ -61,7 +62,6 @@ BAD_SETTINGS = [
     ({"equivalence": 1}, "equivalence = 1"),
     ({"equivalence": 0.8}, "a ratio above 1 is needed"),
     ({"pooling": "complete"}, "pooling = 'complete' is not a choice"),
-    ({"centring": "centered"}, "did you mean 'centred'"),
     ({"substitute": "zero"}, "substitute = 'zero' is not a choice"),
     ({"beyond_limit": "drop"}, "beyond_limit = 'drop'"),
     ({"analyte": 3}, "analyte = 3"),
@@ -218,6 +218,32 @@ def test_analytes_on_their_own_have_centres_of_their_own():
         rows = data["analyte_of"].values == a
         known = np.where(data["kind"].values == 2, data["lower"].values, data["upper"].values)
         assert float(data["centre"][a]) == pytest.approx(known[rows].mean(), rel=1e-12)
+
+
+def test_rough_effects_are_means_and_their_errors_over_the_share_detected():
+    """One analyte all detected, one half, one never, one in one group only; a later time counts for nothing."""
+    logs = {"a": [0.0, 1.0, 3.0, 2.0], "b": [0.0, 0.0, 2.0, 1.0], "c": [0.0] * 4, "d": [1.0, 2.0]}
+    below = {"a": [0] * 4, "b": [1, 1, 0, 0], "c": [1] * 4, "d": [0, 0]}
+    rows = [
+        {"analyte": a, "subject": f"s{i}", "group": "HC" if i < 2 else "TRD", "concentration": np.exp(x), "below": k}
+        for a in logs
+        for i, (x, k) in enumerate(zip(logs[a], below[a], strict=True))
+    ]
+    table = pd.DataFrame(rows).assign(time=0)
+    table = pd.concat([table, table.assign(time=4, concentration=1e3, below=0)], ignore_index=True)
+    data = Cytokines(**NAMES, **GROUPS, censored="below", time="time").prepare(table)
+    centre, known = data["centre"].values[0], np.isin(data["analyte"].values, ["a", "b"])
+    effect, error = rough_effects(data, "group")
+    # a: means 0.5 and 2.5, variance (0.5 + 0.5) / 2; b: means 0 and 1.5, variance 0.5 / 2, both over a half
+    np.testing.assert_allclose(effect[:, 0], [2.0, 3.0, 0.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(error[:, 0], [np.sqrt(0.5), np.sqrt(0.25) / 0.5, 100.0, 100.0])
+    level, error = rough_effects(data, "level")
+    np.testing.assert_allclose(level[known], np.array([1.5, 0.75]) - centre)
+    np.testing.assert_allclose(error[known], [np.sqrt(0.5 / 4), np.sqrt(0.25 / 4) / 0.5])
+    assert (level[2], error[2]) == (0.0, 100.0)
+    log_sd, error = rough_effects(data, "residual")
+    np.testing.assert_allclose(log_sd, [np.log(0.5) / 2, np.log(0.25) / 2 - np.log(0.5), 0.0, np.log(0.5) / 2])
+    np.testing.assert_allclose(error, [1 / np.sqrt(8), 1 / 2, 100.0, 1 / 2])
 
 
 def test_times_are_in_order_of_their_numbers_and_the_baseline_first():

@@ -12,6 +12,8 @@ from scipy import special, stats
 
 import bayesdep as bd
 from bayesdep.inference.sample import sample_posterior
+from bayesdep.models import cytokines
+from bayesdep.models.parts.panel.rough_effects import rough_effects
 from bayesdep.models.parts.panel.tobit import tobit
 
 pytestmark = pytest.mark.sampling
@@ -237,10 +239,10 @@ def test_survey_values_have_the_coefficients_of_survreg(limit, formula):
 # ---- pooled panels
 
 
-def small_panel(analytes=6, people=26, seed=5, share=0.3):
+def small_panel(analytes=6, people=26, seed=5, share=0.3, mean=0.4, spread=0.25):
     rng = np.random.default_rng(seed)
     group = np.arange(people) % 2
-    truth = 0.4 + 0.25 * rng.normal(size=analytes)
+    truth = mean + spread * rng.normal(size=analytes)
     own, plate = rng.normal(0, 0.4, people), rng.normal(0, 0.2, analytes)
     level, sd = rng.normal(1, 0.8, analytes), np.exp(rng.normal(np.log(0.7), 0.2, analytes))
     rows = []
@@ -255,18 +257,34 @@ def small_panel(analytes=6, people=26, seed=5, share=0.3):
     return pd.DataFrame(rows), names, truth, sd
 
 
-def test_centring_changes_nothing_but_speed():
+def test_rough_estimates_change_nothing_but_speed(monkeypatch):
     table, names, _, _ = small_panel(share=0.45)
+    model = bd.Cytokines(reference="HC", **names)
+    data = model.prepare(table)
+    ways = {
+        "ours": rough_effects,
+        "nothing known": lambda *given: (0 * rough_effects(*given)[0], 100 + 0 * rough_effects(*given)[1]),
+        "wrong": lambda *given: tuple(x * v for x, v in zip(rough_effects(*given), (2.0, 0.5), strict=True)),
+    }
     found = {}
-    for centring in ("auto", "centred", "non-centred"):
-        model = bd.Cytokines(reference="HC", centring=centring, **names)
-        found[centring] = sample_posterior(model, model.prepare(table), draws=700, tune=700, seed=4)
+    for name, way in ways.items():
+        monkeypatch.setattr(cytokines, "rough_effects", way)
+        found[name] = sample_posterior(model, data, draws=700, tune=700, seed=4)
     for name in ("level", "group_effect", "log_residual_sd", "group_mean", "group_sd", "subject_sd", "plate_sd"):
-        for other in ("centred", "non-centred"):
-            draws = [found[c][name].values.reshape(4, 700, -1) for c in ("auto", other)]
+        for other in ("nothing known", "wrong"):
+            draws = [found[way][name].values.reshape(4, 700, -1) for way in ("ours", other)]
             for j in range(draws[0].shape[-1]):
                 a, b = (x[..., j] for x in draws)
                 assert abs(a.mean() - b.mean()) < 4 * np.hypot(mcse(a), mcse(b)), (name, j, other)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.15, 1.0])
+def test_a_panel_is_sampled_well_whether_groups_differ_or_not(spread):
+    """Without differences their spread is near zero, and centred effects, which serve large ones, have no way there."""
+    table, names, _, _ = small_panel(analytes=30, people=60, mean=0.0, spread=spread)
+    fit = bd.fit(bd.Cytokines(reference="HC", **names), table, seed=6)
+    assert fit.gate.passed, fit.gate.sentence
+    assert min(c.value for c in fit.gate.criteria if c.name.startswith("ESS")) > 600, fit.gate.sentence
 
 
 def test_a_small_panel_recovers_the_truth():

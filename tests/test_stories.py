@@ -154,29 +154,34 @@ def test_density_and_gradient_are_finite_at_extreme_points(story, scale):
             assert np.isfinite(value).all()
 
 
-def test_centred_and_non_centred_are_one_story_after_a_change_of_variables():
-    """p(theta) = p(latent) / tau: the same joint density of (mu, tau, baseline, theta) either way."""
+def test_effects_are_one_story_in_any_coordinates():
+    """p(theta) = p(latent) d latent / d theta: one joint density of (mu, tau, theta), whatever rough estimates say."""
     import pymc as pm
 
+    from bayesdep.models.parts.informed import informed
     from bayesdep.models.parts.pooling import pooled
 
-    w = {"centred": np.ones(3), "not": np.zeros(3), "mixed": np.array([1.0, 0.0, 1.0])}
+    y = np.array([0.1, -0.5, 2.0])
+    rough = {"good": (y, np.full(3, 0.3)), "wrong": (y + 5, np.full(3, 0.01)), "none": (np.zeros(3), np.full(3, 100.0))}
     rng = np.random.default_rng(2)
     densities = {}
-    for name, centred in w.items():
+    for name in (None, *rough):
         with pm.Model(coords={"study": range(3)}) as model:
             mu, tau = pm.Normal("mu", 0, 1), pm.HalfNormal("tau", 1, default_transform=None)
-            theta = pooled("theta", mu, tau, centred=centred, dims="study")
-            pm.Normal("y", theta, 0.3, observed=np.array([0.1, -0.5, 2.0]), dims="study")
-        densities[name] = pytensor.function(model.value_vars, model.logp(), mode=UNCOMPILED), centred
+            given = (mu, tau) if name is None else (mu, tau, *rough[name])
+            theta = (pooled if name is None else informed)("theta", *given, dims="study")
+            pm.Normal("y", theta, 0.3, observed=y, dims="study")
+        densities[name] = pytensor.function(model.value_vars, model.logp(), mode=UNCOMPILED)
     for _ in range(4):
         mu, tau, theta = rng.normal(), math.exp(rng.normal()), rng.normal(size=3)
         found = []
-        for f, centred in densities.values():
-            latent = np.where(centred == 1, theta, (theta - mu) / tau)
-            log_jacobian = -(1 - centred).sum() * math.log(tau)
-            found.append(float(f(mu, tau, latent)) + log_jacobian)
-        np.testing.assert_allclose(found, found[0], rtol=1e-12)
+        for name, density in densities.items():
+            mean, sd = mu, np.full(3, tau)  # the latent is (theta - mean) / sd
+            if name is not None:
+                estimate, se = rough[name]
+                mean, sd = mu + tau**2 * (estimate - mu) / (tau**2 + se**2), tau * se / np.hypot(tau, se)
+            found.append(float(density(mu, tau, (theta - mean) / sd)) - np.log(sd).sum())
+        np.testing.assert_allclose(found, found[0], rtol=1e-9)
 
 
 def test_the_prior_of_the_effects_is_normal_whatever_the_estimates_are():

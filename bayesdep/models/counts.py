@@ -241,7 +241,6 @@ class Counts:
                 "baseline",
                 prior["baseline_mean"].rv("baseline_mean"),
                 prior["baseline_sd"].rv("baseline_sd"),
-                centred=np.zeros(data.sizes["subgroup"]),  # few people a cell: the hierarchy says more
                 dims="subgroup",
             )
             effect_mean = prior["effect_mean"].rv("effect_mean", dims="treatment")
@@ -250,7 +249,6 @@ class Counts:
                     "effect",
                     effect_mean,
                     prior["effect_sd"].rv("effect_sd"),
-                    centred=np.zeros((data.sizes["subgroup"], data.sizes["treatment"])),
                     dims=("subgroup", "treatment"),
                 )
             else:

@@ -10,8 +10,10 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
+from bayesdep.models.parts.informed import informed
 from bayesdep.models.parts.panel import estimands as panel_estimands
 from bayesdep.models.parts.panel.cells import Cells, log_likelihood, measurements, recorded_logs
+from bayesdep.models.parts.panel.rough_effects import rough_effects
 from bayesdep.models.parts.panel.table import read_panel
 from bayesdep.models.parts.panel.terms import (
     effects_of,
@@ -31,7 +33,6 @@ from bayesdep.models.story import Check, Forest
 if TYPE_CHECKING:
     import pymc as pm
 
-_MANY_ANALYTES = 20
 _AT_ONCE = 4_000_000  # draws x measurements scored at once: 32 MB an array
 
 
@@ -81,9 +82,6 @@ class Cytokines:
         Whether people differ along one shared factor beside their general level.
     robust
         Student-t residuals instead of normal ones.
-    centring
-        Which effects are sampled centred: ``"auto"`` those of analytes mostly detected (levels nearly always, changes
-        never), ``"centred"`` all, ``"non-centred"`` none. It changes speed, not the posterior.
     equivalence
         Ratio up to which groups count as practically equal, for the probability of that; above 1.
     beyond_limit
@@ -119,7 +117,6 @@ class Cytokines:
     group_by_time: bool = False
     shared_factor: bool = False
     robust: bool = False
-    centring: Literal["auto", "centred", "non-centred"] = "auto"
     equivalence: float | None = None
     beyond_limit: Literal["refuse", "censor"] = "refuse"
     substitute: Literal["half", "root2"] | None = None
@@ -344,9 +341,9 @@ class Cytokines:
             shift = pm.Normal("group_family_latent", dims=("analyte_family", *dims))
             family = pm.Deterministic("group_family", centre + family_sd * shift, dims=("analyte_family", *dims))
             centre = family[pm.Data("family_of", data["family_of"].values, dims="analyte")]
-        weight = self._centred(data, word).reshape(-1, *[1] * len(dims))
-        shape = [data.sizes[d] for d in all_dims]
-        return pooled(name, centre, spread, centred=np.broadcast_to(weight, shape), dims=all_dims)
+        if word in ("level", "group"):
+            return informed(name, centre, spread, *rough_effects(data, word), dims=all_dims)
+        return pooled(name, centre, spread, dims=all_dims)  # changes and covariates' effects: small beside their errors
 
     def _log_residual_sd(self, data: xr.Dataset) -> Any:
         import pymc as pm
@@ -356,23 +353,9 @@ class Cytokines:
             return pt.log(self.priors["residual_sd"].rv("residual_sd", dims="analyte"))
         centre = self.priors["residual_mean"].rv("residual_mean")
         spread = self.priors["residual_spread"].rv("residual_spread")
-        log_sd = pooled("log_residual_sd", centre, spread, centred=self._centred(data, "residual"), dims="analyte")
+        log_sd = informed("log_residual_sd", centre, spread, *rough_effects(data, "residual"), dims="analyte")
         pm.Deterministic("residual_sd", pt.exp(log_sd), dims="analyte")
         return log_sd
-
-    def _centred(self, data: xr.Dataset, word: str) -> np.ndarray:
-        """1 where an analyte's effects are sampled centred: where its data say more than the hierarchy does.
-
-        That is a group's difference or a residual sd where most values are detected, and a level where one in twenty
-        is, as levels differ hundredfold; changes and covariates' effects are small beside their errors. All this takes
-        many analytes: a spread over a few of them may be near zero, and there centred effects have no room to move.
-        """
-        fixed = {"centred": 1.0, "non-centred": 0.0}.get(self.centring)
-        share = panel_estimands.share_detected(data)
-        needed = {"level": 0.05, "group": 0.5, "residual": 0.5}.get(word, np.inf)
-        if len(share) < _MANY_ANALYTES:
-            needed = np.inf
-        return np.full(len(share), fixed) if fixed is not None else (share >= needed).astype(float)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the study asks for; see :mod:`bayesdep.models.parts.panel.estimands` for each.

@@ -269,8 +269,7 @@ class Meta:
                 mean = mean + (x * self.priors["slope"].rv("slope", dims="covariate")).sum(axis=1)
             if self.cluster is not None:
                 between = self.priors["tau_cluster"].rv("tau_cluster")
-                few = np.zeros(data.sizes["cluster"])  # few effects a cluster: the hierarchy says more
-                deviation = pooled("deviation", 0.0, between, centred=few, dims="cluster")
+                deviation = pooled("deviation", 0.0, between, dims="cluster")
                 mean = mean + deviation[pm.Data("cluster_of", data["cluster_of"].values, dims=dims)]
                 new = pm.math.sqrt(tau**2 + between**2)
             if self.likelihood == "gaussian":

@@ -14,8 +14,9 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 def log_normal_cdf(z: Any) -> Any:
     """Return the log of the standard normal distribution function.
 
-    With t = erfcx(abs(z) / sqrt 2) / 2, the scaled lower tail, it is ``log t - z^2 / 2`` below zero and
+    With t = erfcx(abs(z) / sqrt 2) / 2, the scaled lower tail, it is ``log(1 + (t - 1)) - z^2 / 2`` below zero and
     ``log(1 - t exp(-z^2 / 2))`` above: neither cancels (Cody 1969, doi:10.1090/S0025-5718-1969-0247736-4, for erfcx).
+    Both are one ``log1p``, since a branch of a tensor's ``switch`` costs its time whether it is chosen or not.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def log_normal_cdf(z: Any) -> Any:
     size = pt.switch(z < 0, -z, z)  # the gradient of abs() would be 0 at 0
     tail = pt.erfcx(size / np.sqrt(2)) / 2
     exponent = -(z**2) / 2
-    return pt.switch(z < 0, pt.log(tail) + exponent, pt.log1p(-tail * pt.exp(exponent)))
+    return pt.log1p(pt.switch(z < 0, tail - 1, -tail * pt.exp(exponent))) + pt.switch(z < 0, exponent, 0.0)
 
 
 def log_normal_interval(middle: Any, half_width: Any) -> Any:

@@ -54,13 +54,6 @@ def complete(data: xr.Dataset, *, own_centres: bool, substitute: Literal["half",
     )
 
 
-def share_detected(data: xr.Dataset) -> np.ndarray:
-    """Return the share of each analyte's values that lie within their limits, shape (analyte,)."""
-    analyte, size = data["analyte_of"].values, data.sizes["analyte"]
-    seen = np.bincount(analyte, data["kind"].values == 0, minlength=size)
-    return np.asarray(seen / np.bincount(analyte, minlength=size))
-
-
 def crude_log_ratios(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Estimate each analyte's log ratios on their own, by censored maximum likelihood at baseline.
 
