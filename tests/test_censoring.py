@@ -20,6 +20,7 @@ from bayesdep.models.parts.censoring import (
 MODES = {"numba": "NUMBA", "default": None}
 Z = np.concatenate([np.linspace(-40, 40, 161), [-1e-12, 1e-12, -1e-3, 1e-3, -0.999, 1.001, -37.6, 8.3]])
 FAR = np.array([-1e3, -200.0, 200.0, 1e3])
+FURTHEST = -np.logspace(2, 100, 99)  # residual sds of exp(-60) and less are met while a sampler looks for its way
 TINY = 1e-290  # below it a double has fewer than 52 bits
 
 # Logs of interval masses by half-width, at each middle, by mpmath 1.4.1 with mp.dps = 60:
@@ -64,6 +65,10 @@ def test_the_normal_distribution_function_and_its_slope_are_right_in_both_tails(
     close(value, special.log_ndtr(Z))
     close(slope, np.exp(stats.norm.logpdf(Z) - special.log_ndtr(Z)))
     assert np.isfinite(compiled(log_normal_cdf, mode)(FAR)).all()
+    value, slope = compiled(log_normal_cdf, mode)(FURTHEST)
+    close(value, special.log_ndtr(FURTHEST), rtol=1e-13)
+    close(slope, -FURTHEST - 1 / FURTHEST + 2 / FURTHEST**3)  # of Mills' ratio
+    assert (np.array(compiled(log_normal_cdf, mode)(-FURTHEST)) == 0).all()
 
 
 def test_the_normal_oracle_is_itself_right():

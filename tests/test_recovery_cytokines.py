@@ -68,18 +68,18 @@ def censor(data, logs):
 
 def calibrate(design, seed):
     story, data, fits = design()
-    oversampling = 50 if story.time is not None else 1
+    repeated = story.time is not None  # then there are latent cells, and many data sets to choose from
     prior = story.build(data)
     names = [name for name in story.slots if name in prior.named_vars]
     effects = [
         name for name in ("group_effect", "time_effect", "interaction", "residual_sd") if name in prior.named_vars
     ]
     wanted = [*names, *effects, "log_concentration"]
-    drawn = dict(zip(wanted, from_prior([prior[n] for n in wanted], oversampling * fits, seed=seed), strict=True))
+    sets = 50 * fits if repeated else fits
+    drawn = dict(zip(wanted, from_prior([prior[n] for n in wanted], sets, seed=seed), strict=True))
     rng = np.random.default_rng(seed)
     places, hits = {}, {}
-    chosen = few_compilations(data, drawn["log_concentration"], fits) if oversampling > 1 else range(fits)
-    for i in chosen:
+    for i in few_compilations(data, drawn["log_concentration"], fits) if repeated else range(fits):
         simulated = censor(data, drawn["log_concentration"][i])
         posterior = sample_posterior(story, simulated, draws=500, tune=500, chains=2, seed=i)
         for name in [*names, *effects]:

@@ -181,7 +181,7 @@ def test_effects_are_one_story_in_any_coordinates():
                 estimate, se = rough[name]
                 mean, sd = mu + tau**2 * (estimate - mu) / (tau**2 + se**2), tau * se / np.hypot(tau, se)
             found.append(float(density(mu, tau, (theta - mean) / sd)) - np.log(sd).sum())
-        np.testing.assert_allclose(found, found[0], rtol=1e-9)
+        np.testing.assert_allclose(found, found[0], rtol=1e-12)
 
 
 def test_the_prior_of_the_effects_is_normal_whatever_the_estimates_are():

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+_LEAST_TAIL = 1e-9  # reached at z = -4e8, where log t is less than the last digit of z^2 / 2
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
@@ -39,7 +40,8 @@ def log_normal_cdf(z: Any) -> Any:
     size = pt.switch(z < 0, -z, z)  # the gradient of abs() would be 0 at 0
     tail = pt.erfcx(size / np.sqrt(2)) / 2
     exponent = -(z**2) / 2
-    return pt.log1p(pt.switch(z < 0, tail - 1, -tail * pt.exp(exponent))) + pt.switch(z < 0, exponent, 0.0)
+    below = pt.maximum(tail, _LEAST_TAIL) - 1
+    return pt.log1p(pt.switch(z < 0, below, -tail * pt.exp(exponent))) + pt.switch(z < 0, exponent, 0.0)
 
 
 def log_normal_interval(middle: Any, half_width: Any) -> Any:
