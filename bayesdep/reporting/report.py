@@ -128,6 +128,8 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
         digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if np.isfinite(width) and width > 0 else 2
         interval = row["interval"] or f"{row['lower']:.{digits}f}, {row['upper']:.{digits}f}"
         posterior = f"{row['posterior']:.{digits}f} ({interval})" if not np.isnan(row["posterior"]) else "not known"
+        if row["interval"].startswith("P ="):
+            posterior = row["interval"]
         if row["prob"] is not None and np.isfinite(row["prob"]):
             posterior += f", P {row['prob']:.3f}"
         rows.append(
