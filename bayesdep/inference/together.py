@@ -56,11 +56,7 @@ def together(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
     groups["constant_data"] = data
     seconds = {step: round(sum(x.manifest["timings_s"][step] for x in fits), 4) for step in first.manifest["timings_s"]}
     estimands = groups["estimands"]
-    judged = (
-        judge_independent(estimands)
-        if first.is_exact
-        else judge(estimands, groups.get("sample_stats"), len(fits))
-    )
+    judged = judge_independent(estimands) if first.is_exact else judge(estimands, groups.get("sample_stats"), len(fits))
     criteria = [*judged.criteria]
     if "imputation_r_hat" in data.attrs:
         r_hat, where = float(data.attrs["imputation_r_hat"]), str(data.attrs["imputation_worst"])
