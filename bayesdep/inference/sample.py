@@ -16,7 +16,7 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.compiled import compiled
-from bayesdep.inference.diagnostics import judge
+from bayesdep.inference.diagnostics import judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.together import together
@@ -136,7 +136,8 @@ def _fit_one(
         groups = _groups(model, prepared, full, core, posterior, seeds, predict=predict)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
-        gate = judge(groups["estimands"], stats)
+        estimands = groups["estimands"]
+        gate = judge_independent(estimands) if sampler == "exact" else judge(estimands, stats)
     if stats is not None:
         groups["sample_stats"] = stats
     manifest = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.diagnostics import Criterion, Gate, judge
+from bayesdep.inference.diagnostics import Criterion, Gate, judge, judge_independent
 from bayesdep.inference.fit import Fit
 
 BY_DRAW = ("posterior", "estimands", "log_likelihood", "log_prior", "sample_stats")
@@ -55,7 +55,9 @@ def together(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
         groups[name] = joined.assign_coords(chain=range(joined.sizes["chain"]))
     groups["constant_data"] = data
     seconds = {step: round(sum(x.manifest["timings_s"][step] for x in fits), 4) for step in first.manifest["timings_s"]}
-    criteria = [*judge(groups["estimands"], groups.get("sample_stats"), len(fits)).criteria]
+    estimands = groups["estimands"]
+    judged = judge_independent(estimands) if first.is_exact else judge(estimands, groups.get("sample_stats"), len(fits))
+    criteria = [*judged.criteria]
     if "imputation_r_hat" in data.attrs:
         r_hat, where = float(data.attrs["imputation_r_hat"]), str(data.attrs["imputation_worst"])
         criteria.append(Criterion("R-hat of imputations", r_hat, GOOD_R_HAT, r_hat <= GOOD_R_HAT, where))

@@ -260,6 +260,9 @@ class Prior:
         return {"dist": self.dist, **dict(self.parameters)} | ({"times_scale": True} if self.times_scale else {})
 
 
+JEFFREYS = Prior("Beta", alpha=0.5, beta=0.5)  # of a probability: worth one person
+
+
 def _log_t(value: Any, nu: Any, mu: Any, sigma: Any) -> Any:
     """Log density of a variable whose logarithm is Student t, for PyTensor."""
     import pymc as pm
