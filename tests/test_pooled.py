@@ -272,7 +272,7 @@ def by_hand(name, point):
     for word, sd in (("intercept", 1), ("effect", 1), ("baseline_slope", 0.5), ("moderator_effect", 1)):
         if word in point:
             total += stats.norm.logpdf(point[word], 0, sd).sum()
-    effect, interaction = point["effect"] if "effect" in point else None, None
+    effect, interaction = point.get("effect"), None
     if effect is None:  # of two times: their mean and their difference have priors of their own
         effect = point["effect_overall"] + np.array([-0.5, 0.5]) * point["effect_change"]
         total += stats.norm.logpdf([point["effect_overall"], point["effect_change"]]).sum()

@@ -106,7 +106,7 @@ def read_patients(
         if not sd[t] > 0 and event is not None:
             raise BadInput(
                 f"column '{columns['outcome']}' ({meanings['outcome']}): {'everybody' if mean[t] else 'nobody'} had "
-                f"the event at time '{time}'; mend at_least or at_most"
+                f"the event at time '{time}'; give another at_least or at_most"
             )
         if not sd[t] > 0:
             raise BadInput(
@@ -137,9 +137,9 @@ def read_patients(
         found, kept = read_moderators(first, moderators, kept, study, arms, **how)
     of, studies = pd.factorize(study[kept])
     if len(studies) < 2:
-        gone = " with both arms and all that is needed" if left_out else ""
+        gone = " with both arms and what is needed," if left_out else ""
         raise BadInput(
-            f"column '{columns['study']}' ({meanings['study']}): there is one study, '{studies[0]}'{gone}, so effects "
+            f"column '{columns['study']}' ({meanings['study']}): there is one study, '{studies[0]}',{gone} so effects "
             "cannot be seen to differ between studies; give more, or use family = 'trial'"
         )
     values = {
