@@ -231,7 +231,7 @@ def test_a_label_given_as_a_number_is_the_tables(label):
     assert model.control == "0"
     assert model.prepare(table)["arm"].values.tolist() == ["0", "1"]
     assert bd.Trial(reference=label).reference == bd.Crossover(reference=label).reference == "0"
-    panel = bd.Cytokines(group="g", reference=label, time="t", baseline=label)
+    panel = bd.Cytokines(group="g", reference=label, time="t", baseline=label, subject="id")
     assert (panel.reference, panel.baseline) == ("0", "0")
     with pytest.raises(BadInput, match="control = True"):
         bd.Counts(control=True, pooling="none")
