@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline"}
 TIER_1 = ("crossover", "trd", "us", "mdd")
 JOINT = bd.Pooled(**COLUMNS, moderators=TIER_1, split=False)
-COMBINED = bd.Pooled(**COLUMNS, moderators=M_STAR, combined=M_STAR, split=False, shrinkage="normal")
+COMBINED = bd.Pooled(**COLUMNS, moderators=M_STAR, combined=M_STAR, split=False, effects="normal")
 DATA_SETS = 100
 
 

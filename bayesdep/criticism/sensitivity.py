@@ -35,9 +35,10 @@ def sensitivity(fit: Fit) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per estimand and coordinates: ``estimand``, ``at``, ``prior``, ``likelihood`` (sensitivities)
-        and ``diagnosis``.
+        and ``diagnosis``. Probabilities of zeros and ones have none: what they are of is in the table.
     """
-    chains = chains_of(fit.estimands)
+    drawn = fit.estimands
+    chains = chains_of(drawn[[name for name, values in drawn.data_vars.items() if "probability" not in values.attrs]])
     log_prior = fit.tree["log_prior"].to_dataset()
     likelihood_of = _apart(_total(fit.tree["log_likelihood"].to_dataset()), fit.tables)
     scaled = [name for name in log_prior.data_vars if name in fit.model.slots]

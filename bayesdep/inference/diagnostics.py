@@ -97,7 +97,8 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
     R-hat is the rank-normalised split R-hat and ESS the bulk and tail effective sample sizes of Vehtari et
     al. (2021, doi:10.1214/20-BA1221); E-BFMI is Betancourt's (2016). An estimand that is one over another is
     judged on the other's scale, where it is continuous. Constant estimands are left out: they carry no error; so
-    are those that the data leave undefined (a share below a limit that nobody knows).
+    are those that the data leave undefined (a share below a limit that nobody knows). Draws that are zeros and ones
+    have no tail to be known well, and no tail ESS.
 
     Chains of several versions of the data explore a posterior each. A version counts for one in so many, and so does
     what its chains are off by: R-hat is then the mean over versions, ESS the sum, and no version may have an R-hat
@@ -123,6 +124,8 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
         where = f"{name}{label}"
         if not np.isfinite(r_hat):
             r_hat, bulk, tail = np.inf, 0.0, 0.0
+        if "probability" in estimands[name].attrs:
+            tail = np.inf
         worst["R-hat"] = max(worst["R-hat"], (r_hat, where))
         worst["ESS bulk"] = min(worst["ESS bulk"], (bulk, where))
         worst["ESS tail"] = min(worst["ESS tail"], (tail, where))

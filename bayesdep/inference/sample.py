@@ -20,6 +20,7 @@ from bayesdep.inference.diagnostics import judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.together import together
+from bayesdep.models.parts.scale import with_one_scale
 from bayesdep.models.story import HasCorrelatedParameters, Imputes, KnowsPosterior, ScoresUnits, Story
 
 Sampler = Literal["nutpie", "pymc", "exact"]
@@ -91,6 +92,7 @@ def fit(
         if not tables:
             raise BadInput("data is an empty list of tables; give at least one")
         read = [table if isinstance(table, xr.Dataset) else model.prepare(table) for table in tables]
+        read = with_one_scale(model, read)
         versions = [v for x in read for v in (model.imputations_of(x) if isinstance(model, Imputes) else [x])]
     size = (draws, tune, chains)
     fits = [_fit_one(model, x, size, seed + k, sampler, progress, predict=k == 0) for k, x in enumerate(versions)]

@@ -63,6 +63,7 @@ class Correlation:
     """
 
     family: ClassVar[str] = "correlation"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("correlation",)
     target_accept: ClassVar[float] = 0.9
 
     units: str = "points"

@@ -78,6 +78,7 @@ class Counts:
     """
 
     family: ClassVar[str] = "counts"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("risk_difference",)
     target_accept: ClassVar[float] = 0.95
     exact_by_default: ClassVar[bool] = True
 

@@ -97,6 +97,7 @@ class Crossover:
     """
 
     family: ClassVar[str] = "crossover"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("mean_difference", "difference")
     left_out: ClassVar[str] = "subject"
     target_accept: ClassVar[float] = 0.9
 

@@ -187,6 +187,13 @@ class Cytokines:
         return "cell" if has_cells(self) else "measurement"
 
     @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What the panel asks first: ratios between groups and to baseline; with neither, of covariates, or levels."""
+        asked = {"log_ratio": self.group is not None, "log_change": self.time is not None}
+        found = tuple(name for name, is_asked in asked.items() if is_asked)
+        return found or (("log_level",) if self.covariates is None else ("covariate_effect",))
+
+    @property
     def forest(self) -> Forest:
         """What the forest plot shows: the log ratio of each analyte (levels where there are no groups)."""
         if self.group is None:

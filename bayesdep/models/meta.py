@@ -176,6 +176,11 @@ class Meta:
         return self.unit if self.cluster is None else "cluster"
 
     @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What the meta-analysis asks first: the pooled effect, and how it changes along covariates."""
+        return ("mu",) if self.covariates is None else ("mu", "slope")
+
+    @property
     def forest(self) -> Forest:
         """What the forest plot shows: each unit crude and shrunken, the pooled effect and the prediction."""
         return Forest(("theta",), "mu", "theta_new", lambda data: meta_estimands.crude(self, data), self.is_log)

@@ -115,6 +115,7 @@ class Response:
     """
 
     family: ClassVar[str] = "response"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("slope", "auc")
     target_accept: ClassVar[float] = 0.95  # the horseshoe has narrow necks, and one analyte costs little anyway
 
     event: str | None = None

@@ -67,6 +67,7 @@ class Screen:
     """
 
     family: ClassVar[str] = "screen"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("sensitivity", "specificity")
     target_accept: ClassVar[float] = 0.95
     exact_by_default: ClassVar[bool] = True
 

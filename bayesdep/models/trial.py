@@ -221,6 +221,12 @@ class Trial:
         ]
 
     @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What the trial asks first: the arms' differences, overall and by visit, and along its moderator."""
+        along = {"difference_at": bool(self.at), "difference_in": bool(self.subgroups)}
+        return ("mean_difference", "difference", *(name for name, asked in along.items() if asked))
+
+    @property
     def forest(self) -> Forest:
         """What the forest plot shows: the arms' difference at every visit, also as means of the observed."""
         return Forest(("difference",), None, None, trial_estimands.crude_differences)

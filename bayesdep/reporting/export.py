@@ -14,7 +14,7 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.files import whole_files
 from bayesdep.data.simulate import Simulated
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.estimands import in_words, is_probability, summarise
 
 
 def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: str | None = None) -> Path:
@@ -68,7 +68,8 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns ``Estimand``, ``Median``, ``95% interval``, ``P(> null)`` and ``Units``, all text; before the last two
-        ``Exact 95% interval`` where there are probabilities with counts of their own.
+        ``Exact 95% interval`` where there are probabilities with counts of their own. A probability of zeros and ones
+        stands in the interval's place, with its Monte Carlo error.
     """
     if "estimand" not in table or "prob_gt_null" not in table:
         return table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else v)
@@ -78,14 +79,18 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for _, row in table.iterrows():
         at = ", ".join(str(row[d]) for d in dims if row[d] != "")
-        known = not np.isnan(row["median"])
         digits = _digits(row["lower"], row["upper"])
+        median = "not known" if np.isnan(row["median"]) else _round(row["median"], digits)
         interval = row["interval"] or f"{_round(row['lower'], digits)} to {_round(row['upper'], digits)}"
+        if is_probability(row):
+            median, interval = "", in_words(row)
+        elif np.isnan(row["median"]):
+            interval = ""
         rows.append(
             {
                 "Estimand": f"{row['estimand']}[{at}]" if at else row["estimand"],
-                "Median": _round(row["median"], digits) if known else "not known",
-                f"{level} interval": interval if known else "",
+                "Median": median,
+                f"{level} interval": interval,
                 **({f"Exact {level} interval": _exact(row)} if has_exact else {}),
                 "P(> null)": _probability(row["prob_gt_null"]) if _has_null(row) else "",
                 "Units": row["units"],
@@ -139,7 +144,8 @@ _NUMBERS = {
         "hdi_upper",
         "null",
     ),
-    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "exact_lower", "exact_upper", "description"),
+    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper"),
+    "description",
 }
 
 

@@ -112,7 +112,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
                 _alone(axes, sequential, data, str(time), y + shift)
             here = rows[rows["time"] == time]
             axes.hlines(y - shift, here["lower"], here["upper"], color=BLUE, lw=1.6)
-            shrunken = "" if story.shrinkage == "none" else ", shrunken"
+            shrunken = "" if story.effects == "none" else ", shrunken"
             axes.plot(here["median"], y - shift, "o", ms=4, color=BLUE, label=f"jointly{shrunken}")
             axes.set_title(str(time), fontsize=9)
             axes.tick_params(axis="y", length=0)

@@ -71,7 +71,7 @@ def estimands(story: "Crossover", posterior: xr.Dataset) -> xr.Dataset:
             (sign * difference >= story.margin).astype(float),
             f"better than {story.reference} by {story.margin:g} {points} or more",
             "probability",
-            null=np.nan,
+            probability=True,
         ),
         "period_effect": estimand(
             posterior["period_effect"].transpose("chain", "draw", "later", "day"),

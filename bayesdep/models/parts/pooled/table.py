@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ def read_patients(
     moderators: Sequence[str],
     split: bool,
     units: str,
+    scale: float | None = None,
     event: Callable[[np.ndarray], np.ndarray] | None = None,
     draw: Callable[..., tuple[np.ndarray, float, str]] | None = None,
 ) -> xr.Dataset:
@@ -49,6 +51,8 @@ def read_patients(
         Whether moderators of patients enter by their study's mean and the patient's deviation from it.
     units
         Units of the outcome.
+    scale
+        What one sd of the outcome is taken to be, in these units; None for that of all patients, time by time.
     event
         From outcomes to whether there was the event, 1 or 0; then nothing is standardised.
     draw
@@ -90,6 +94,10 @@ def read_patients(
     y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
     arms = _two_arms(read["arm"][at], reference, contracts["arm"])
     _refuse_no_outcome(y, chosen, columns, meanings)
+    study, empty = read["study"][at], np.isnan(y).all(axis=1)
+    left_out = [f"{empty.sum()} of {len(y)} patients have no outcome"] if empty.any() else []
+    labels_of_arms = (reference, next(a for a in read["arm"] if a != reference))
+    y = _those_compared(y, study, arms, labels_of_arms, chosen, left_out)
     recorded = y
     if event is not None:
         y = event(y)
@@ -98,7 +106,7 @@ def read_patients(
         if not sd[t] > 0 and event is not None:
             raise BadInput(
                 f"column '{columns['outcome']}' ({meanings['outcome']}): {'everybody' if mean[t] else 'nobody'} had "
-                f"the event at time '{time}'; mend at_least or at_most"
+                f"the event at time '{time}'; give another at_least or at_most"
             )
         if not sd[t] > 0:
             raise BadInput(
@@ -107,8 +115,9 @@ def read_patients(
             )
     if event is not None:
         mean, sd = 0 * mean, np.ones_like(sd)
+    elif scale is not None:
+        sd = np.full_like(sd, scale)
     kept = ~np.isnan(y).all(axis=1)
-    left_out = [f"{(~kept).sum()} of {len(kept)} patients have no outcome"] if (~kept).any() else []
     severity = None
     if columns["baseline"] is not None:
         contract = Column(columns["baseline"], "number", meanings["baseline"])
@@ -117,17 +126,21 @@ def read_patients(
     if draw is not None:
         complete = partial(
             draw, names=moderators, outcome=recorded[kept], treated=arms[kept],
-            study=pd.factorize(read["study"][at][kept])[0],
+            study=pd.factorize(study[kept])[0],
             baseline=np.empty((kept.sum(), 0)) if severity is None else severity[kept, None],
         )  # fmt: skip
-    found, kept = read_moderators(
-        first, moderators, kept, read["study"][at], arms, split=split, left_out=left_out, complete=complete
-    )
-    of, studies = pd.factorize(read["study"][at][kept])
+    how: dict[str, Any] = {"split": split, "left_out": left_out, "complete": complete}
+    found, kept = read_moderators(first, moderators, kept, study, arms, **how)
+    still = _those_compared(np.where(kept[:, None], y, np.nan), study, arms, labels_of_arms, chosen, left_out)
+    if not np.array_equal(np.isnan(still), np.isnan(y) | ~kept[:, None]):  # an arm had nobody with the moderators
+        y, kept = still, ~np.isnan(still).all(axis=1)
+        found, kept = read_moderators(first, moderators, kept, study, arms, **how)
+    of, studies = pd.factorize(study[kept])
     if len(studies) < 2:
+        gone = " with both arms and what is needed," if left_out else ""
         raise BadInput(
-            f"column '{columns['study']}' ({meanings['study']}): there is one study, '{studies[0]}', so effects cannot "
-            "be seen to differ between studies; give more, or use family = 'trial'"
+            f"column '{columns['study']}' ({meanings['study']}): there is one study, '{studies[0]}',{gone} so effects "
+            "cannot be seen to differ between studies; give more, or use family = 'trial'"
         )
     values = {
         "outcome": (("subject", "time"), y[kept], {"units": units}),
@@ -145,7 +158,7 @@ def read_patients(
             "subject": names[kept],
             "time": np.array(chosen, dtype=str),
             "study": np.array(studies, dtype=str),
-            "arm": [reference, next(a for a in read["arm"] if a != reference)],
+            "arm": list(labels_of_arms),
         },
         provenance(frame),
     ).merge(found, combine_attrs="no_conflicts")
@@ -190,6 +203,32 @@ def _two_arms(labels: np.ndarray, reference: str, column: Column) -> np.ndarray:
             "keep two of them ([data.keep])"
         )
     return (labels != reference).astype(int)
+
+
+def _those_compared(
+    y: np.ndarray, study: np.ndarray, arm: np.ndarray, arms: tuple[str, str], times: Sequence[str], left_out: list[str]
+) -> np.ndarray:
+    """Return outcomes without those of a study and time at which one arm alone was seen: nobody there is compared."""
+    found = y.copy()
+    for name in dict.fromkeys(study):
+        here = study == name
+        lone: dict[str, list[str]] = {}
+        for t, time in enumerate(times):
+            seen = {int(a) for a in arm[here & ~np.isnan(y[:, t])]}
+            if len(seen) == 1:
+                lone.setdefault(arms[1 - seen.pop()], []).append(time)
+                found[here, t] = np.nan
+        gone = int((here & ~np.isnan(y).all(axis=1) & np.isnan(found).all(axis=1)).sum())
+        for lacking, when in lone.items():
+            at = f" at {' and '.join(map(repr, when))}" if len(times) > 1 else ""
+            what = f"its {gone} patients are" if gone else "its outcomes then are"
+            left_out.append(f"study '{name}' has nobody on {lacking}{at} to compare with, so {what} left out")
+    if np.isnan(found).all():
+        raise BadInput(
+            f"no study has patients of both arms, {arms[0]} and {arms[1]}, with an outcome, so nobody is compared with "
+            "patients randomised together; give studies with both arms"
+        )
+    return found
 
 
 def _refuse_no_outcome(

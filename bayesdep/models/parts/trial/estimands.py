@@ -87,7 +87,7 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
             (sign * difference >= story.margin).astype(float),
             f"better than {story.reference} by {story.margin:g} {story.units} or more",
             "probability",
-            null=np.nan,
+            probability=True,
         ),
         "residual_sd": estimand(own_sd.transpose("chain", "draw", ..., "visit"), what, story.units, null=np.nan),
     }
@@ -180,13 +180,13 @@ def _along_moderator(
         xr.DataArray(np.stack(insides, axis=-1).astype(float), coords, dims),
         "the arms change places inside the observed range at the last visit, and it is better on that side",
         "probability",
-        null=np.nan,
+        probability=True,
     )
     found["no_crossover"] = estimand(
         1 - found["crosses"].max("side"),
         "the arms do not change places inside the observed range at the last visit",
         "probability",
-        null=np.nan,
+        probability=True,
     )
     return found
 
