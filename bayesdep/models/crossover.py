@@ -73,8 +73,8 @@ class Crossover:
 
     With joint days, effects of treatments, periods and carry-over correlate 3/4 between days a priori: an overall
     effect and deviations from it of half the spread. So the mean over days has nearly the prior of one day, whatever
-    their number. Of three or more treatments, differences from the reference correlate 1/2, so that none of the treatments
-    has a prior of its own.
+    their number. Of three or more treatments, differences from the reference correlate 1/2, so that none of the
+    treatments has a prior of its own.
 
     Parameters
     ----------
@@ -344,7 +344,7 @@ class Crossover:
         from bayesdep.models.parts.covariance import vine_root
 
         days = data.sizes["day"]
-        sd = prior[f"{name}_sd"].rv(f"{name}_sd", dims="day")
+        sd = prior[f"{name}_sd"].rv(f"{name}_sd", dims="day", unit=float(data["scale"]))
         if not self._correlated(data):
             return np.eye(days) * sd[:, None]
         rows, columns = np.tril_indices(days, -1)

@@ -61,7 +61,8 @@ def labels_as_text(story: Any) -> None:
         value = getattr(story, field.name)
         if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
             continue
-        if isinstance(value, numbers.Real) and np.isfinite(number := float(value)):
+        if isinstance(value, numbers.Real) and np.isfinite(float(value)):
+            number = float(value)
             object.__setattr__(story, field.name, str(int(number)) if number.is_integer() else repr(number))
 
 
