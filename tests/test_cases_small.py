@@ -198,7 +198,7 @@ def test_exchanging_control_and_treated_changes_only_signs(pooling, arms):
 def test_three_pooled_arms_need_a_prior_that_says_how_they_go_together():
     table = pd.DataFrame([(g, a, 2, 20) for g in "xy" for a in "abc"], columns=["subgroup", "arm", "events", "n"])
     prior = {"effect_mean": Prior("StudentT", nu=4, mu=0, sigma=1)}
-    with pytest.raises(BadInput, match="for 3 arms; .* use a Normal"):
+    with pytest.raises(BadInput, match=r"for 3 arms; .* use a Normal"):
         bd.Counts(control="a", priors=prior).prepare(table)
     assert bd.Counts(control="a", priors=prior).prepare(table[table["arm"] != "c"]).sizes["arm"] == 2
 
