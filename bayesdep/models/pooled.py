@@ -237,6 +237,11 @@ class Pooled:
         return ("effect", "interaction") if self.moderators else ("effect",)
 
     @property
+    def without_costly_estimands(self) -> "Pooled":
+        """The same story without the combined moderator, which is cross-validated."""
+        return dataclasses.replace(self, combined=())
+
+    @property
     def forest(self) -> Forest:
         """What the forest plot shows: every study's effect, also as its own difference of means; the pooled one."""
         one = len(self.times) == 1 or self.time is None  # with two times there would be two diamonds of one name
