@@ -62,8 +62,8 @@ def labels_as_text(story: Any) -> None:
         if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
             continue
         if isinstance(value, numbers.Real) and np.isfinite(float(value)):
-            whole = float(value).is_integer()
-            object.__setattr__(story, field.name, str(int(value)) if whole else repr(float(value)))
+            number = float(value)
+            object.__setattr__(story, field.name, str(int(number)) if number.is_integer() else repr(number))
 
 
 def check_settings(story: Any) -> None:
