@@ -256,4 +256,5 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     known["source"] = str(attrs.get("source", "a dataframe in memory"))
     known["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
     known["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
+    known["notes"] = "\n".join(attrs.get("notes", []))
     return {**known, "synthetic": int(bool(attrs.get("synthetic", False)))}
