@@ -294,7 +294,7 @@ def test_latex_table_is_whole_and_escapes_what_latex_would_take_for_commands(wri
     rows = latex_rows(text)
     expected = journal_table(table)
     assert len(rows) == len(expected) + 1
-    assert rows[0] == ["Estimand", "Median", r"95\% interval", r"P($>$ null)", "Units"]
+    assert rows[0] == ["Estimand", "Median", r"95\% interval", r"Exact 95\% interval", r"P($>$ null)", "Units"]
     assert rows[1][0] == r"risk[hs-CRP $>$ 5 mg/L, placebo]"
     assert r"risk\_difference[hs-CRP $<$= 5 mg/L, infliximab]" in [row[0] for row in rows]
     assert [row[1] for row in rows[1:]] == expected["Median"].to_list()

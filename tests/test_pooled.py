@@ -26,12 +26,16 @@ from bayesdep.models.pooled import Pooled
 from bayesdep.models.story import ScoresUnits
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement"}
+RANDOM = {"study_levels": "random"}
 STORIES = {
-    "core": {"baseline": "madrs_baseline"},
-    "rapid": {"times": ["rapid"]},
-    "moderators": {"moderators": ["trd", "age"], "baseline": "madrs_baseline"},
-    "whole": {"moderators": ["trd", "bmi"], "split": False, "shrinkage": "normal"},
-    "horseshoe": {"moderators": ["us", "systolic"], "shrinkage": "horseshoe", "expected_nonzero": 2},
+    "core": {"baseline": "madrs_baseline"} | RANDOM,
+    "rapid": {"times": ["rapid"]} | RANDOM,
+    "moderators": {"moderators": ["trd", "age"], "baseline": "madrs_baseline"} | RANDOM,
+    "whole": {"moderators": ["trd", "bmi"], "split": False, "effects": "normal"} | RANDOM,
+    "horseshoe": {"moderators": ["us", "systolic"], "effects": "horseshoe", "expected_nonzero": 2} | RANDOM,
+    "free": {"baseline": "madrs_baseline"},
+    "free, rapid": {"times": ["rapid"]},
+    "free, moderators": {"moderators": ["trd", "age"], "baseline": "madrs_baseline", "effects": "student"},
 }
 
 
@@ -57,11 +61,14 @@ def parameters(data, seed=1):
     gamma = 0.3 * rng.normal(size=(2, columns, times))
     sd = np.exp(0.2 * rng.normal(size=(data.sizes["study"], times)))
     root = np.tril(0.3 * rng.normal(size=(2 * times, 2 * times)))
+    if (data["proper"].values == 0).any():  # free levels have ones, and nothing to do with all else
+        root[::2], root[:, ::2] = 0.0, 0.0
+        root[::2, ::2] = np.eye(times)
     return gamma, sd, np.asarray(0.6 if times > 1 else 0.0), root
 
 
 def products(data):
-    return tuple(data[v].values for v in ("cross", "projected", "outcomes", "seen"))
+    return tuple(data[v].values for v in ("cross", "projected", "outcomes", "seen", "proper"))
 
 
 def standardised(data):
@@ -73,26 +80,46 @@ def of_study(data, k, gamma, sd, rho, root):
     who = np.flatnonzero(data["study_of"].values == k)
     z, treated, times = columns_of(data)[who], data["arm_of"].values[who], data.sizes["time"]
     mean = np.stack([row @ gamma[arm] for row, arm in zip(z, treated, strict=True)]).ravel()
-    design = np.stack([np.kron(np.eye(times), [[1, arm]]) for arm in treated]).reshape(len(mean), -1)
+    design = np.stack([np.kron(np.eye(times), [[1, arm - 0.5]]) for arm in treated]).reshape(len(mean), -1)
     correlation = np.eye(times) + rho * (1 - np.eye(times))
     residual = np.kron(np.eye(len(who)), np.outer(sd[k], sd[k]) * correlation)
     y = standardised(data)[who].ravel()
     at = ~np.isnan(y)
-    whole = residual + design @ root @ root.T @ design.T
+    of_prior = root @ np.diag(data["proper"].values[k]) @ root.T
+    whole = residual + design @ of_prior @ design.T
     return y[at], mean[at], design[at], residual[np.ix_(at, at)], whole[np.ix_(at, at)]
 
 
 def dense(data, *given):
+    """Densities of studies' outcomes, or where levels are free, restricted ones (Harville 1974, up to a constant)."""
     found = []
     for k in range(data.sizes["study"]):
-        y, mean, _, _, whole = of_study(data, k, *given)
-        found.append(stats.multivariate_normal.logpdf(y, mean, whole))
+        y, mean, design, _, whole = of_study(data, k, *given)
+        flat = design[:, data["proper"].values[k] == 0]
+        if not flat.shape[1]:
+            found.append(stats.multivariate_normal.logpdf(y, mean, whole))
+            continue
+        inverse = np.linalg.inv(whole)
+        information = flat.T @ inverse @ flat
+        left = y - mean - flat @ np.linalg.solve(information, flat.T @ inverse @ (y - mean))
+        log_det = np.linalg.slogdet(whole)[1] + np.linalg.slogdet(information)[1]
+        found.append(-(left @ inverse @ left + log_det + (len(y) - flat.shape[1]) * np.log(2 * np.pi)) / 2)
     return np.array(found)
 
 
+def conditional(data, k, *given):
+    """Mean and covariance of a study's deviations given its data: Bayes' rule for normals, flat where not proper."""
+    y, mean, design, residual, _ = of_study(data, k, *given)
+    up = np.linalg.inv(given[3])
+    precision = up.T @ np.diag(data["proper"].values[k]) @ up + design.T @ np.linalg.inv(residual) @ design
+    covariance = np.linalg.inv(precision)
+    return covariance @ design.T @ np.linalg.solve(residual, y - mean), covariance
+
+
 def by_formula(data, gamma, sd, rho, root):
-    cross, projected, outcomes, seen = products(data)
-    rest = residuals(gamma, cross, projected, raw_products(outcomes, cross[..., 0, 0], data.sizes["time"]), seen)
+    cross, projected, outcomes, seen, proper = products(data)
+    raw = raw_products(outcomes, cross[..., 0, 0], data.sizes["time"])
+    rest = residuals(gamma, cross, projected, raw, seen, proper)
     return rest, (sd, np.full(len(sd), rho), np.broadcast_to(root, (len(sd), *root.shape)))
 
 
@@ -116,13 +143,14 @@ def test_density_by_sums_of_products_equals_dense_normals_of_patients(name):
     assert float(density_and_slopes(*given, *products(data))[0]) == pytest.approx(expected.sum(), rel=1e-12, abs=1e-8)
 
 
-def test_missing_outcomes_at_either_time_are_those_of_the_marginal_normal():
+@pytest.mark.parametrize("name", ["moderators", "free, moderators"])
+def test_missing_outcomes_at_either_time_are_those_of_the_marginal_normal(name):
     """Every pattern: both, the first alone, the second alone; and a study without anybody at the second time."""
     some = table().copy()
     rng = np.random.default_rng(3)
     some.loc[rng.random(len(some)) < 0.3, "improvement"] = np.nan
     some.loc[(some["study"] == "Sos") & (some["time"] == "post-rapid"), "improvement"] = np.nan
-    data = story("moderators").prepare(some)
+    data = story(name).prepare(some)
     assert list(data["pattern"].values) == ["rapid and post-rapid", "post-rapid", "rapid"]
     given = parameters(data, 2)
     expected = dense(data, *given)
@@ -131,7 +159,7 @@ def test_missing_outcomes_at_either_time_are_those_of_the_marginal_normal():
     assert float(density_and_slopes(*given, *products(data))[0]) == pytest.approx(expected.sum(), rel=1e-12, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", ["rapid", "moderators"])
+@pytest.mark.parametrize("name", ["rapid", "moderators", "free, rapid", "free, moderators"])
 def test_slopes_are_those_of_the_density(name):
     data = data_of(name)
     given = [np.array(x) for x in parameters(data, 4)]
@@ -143,6 +171,9 @@ def test_slopes_are_those_of_the_density(name):
             if which == 3 and index[1] > index[0]:
                 assert slope[index] == 0  # above the diagonal a root has nothing
                 continue
+            if which == 3 and name.startswith("free") and index[1] % 2 == 0:
+                assert slope[index] == pytest.approx(0, abs=1e-9)  # constants
+                continue
             ends = []
             for step in (1e-5, -1e-5):
                 moved = [x.copy() for x in given]
@@ -152,7 +183,7 @@ def test_slopes_are_those_of_the_density(name):
             assert slope[index] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=2e-4)
 
 
-@pytest.mark.parametrize("name", ["rapid", "moderators"])
+@pytest.mark.parametrize("name", ["rapid", "moderators", "free, rapid", "free, moderators"])
 def test_deviations_given_the_data_are_those_of_the_conditional_normal(name):
     data = data_of(name)
     given = parameters(data, 5)
@@ -164,15 +195,13 @@ def test_deviations_given_the_data_are_those_of_the_conditional_normal(name):
         for j in range(size)
     ]
     for k in range(studies):
-        y, expected, design, residual, _ = of_study(data, k, *given)
-        prior = given[3] @ given[3].T
-        gain = prior @ design.T @ np.linalg.inv(residual + design @ prior @ design.T)
-        np.testing.assert_allclose(mean[:, k], gain @ (y - expected), atol=1e-9)
+        expected, covariance = conditional(data, k, *given)
+        np.testing.assert_allclose(mean[:, k], expected, atol=1e-9)
         columns = np.stack([m[:, k] for m in moved], axis=1)
-        np.testing.assert_allclose(columns @ columns.T, prior - gain @ design @ prior, atol=1e-9)
+        np.testing.assert_allclose(columns @ columns.T, covariance, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["rapid", "moderators"])
+@pytest.mark.parametrize("name", ["rapid", "moderators", "free, rapid", "free, moderators"])
 def test_density_of_deviations_is_that_of_the_conditional_normal(name):
     import pymc as pm
 
@@ -185,11 +214,7 @@ def test_density_of_deviations_is_that_of_the_conditional_normal(name):
     found = pm.logp(rv, u).eval(dict(zip(inputs, given, strict=True)), mode=_UNCOMPILED)
     expected = 0.0
     for k in range(data.sizes["study"]):
-        y, mean, design, residual, _ = of_study(data, k, *given)
-        prior = given[3] @ given[3].T
-        gain = prior @ design.T @ np.linalg.inv(residual + design @ prior @ design.T)
-        law = stats.multivariate_normal(gain @ (y - mean), prior - gain @ design @ prior)
-        expected += law.logpdf(u[k].ravel())
+        expected += stats.multivariate_normal(*conditional(data, k, *given)).logpdf(u[k].ravel())
     assert float(found) == pytest.approx(expected, rel=1e-8)
 
 
@@ -247,33 +272,47 @@ def by_hand(name, point):
     for word, sd in (("intercept", 1), ("effect", 1), ("baseline_slope", 0.5), ("moderator_effect", 1)):
         if word in point:
             total += stats.norm.logpdf(point[word], 0, sd).sum()
-    interaction = None
+    effect, interaction = point.get("effect"), None
+    if effect is None:  # of two times: their mean and their difference have priors of their own
+        effect = point["effect_overall"] + np.array([-0.5, 0.5]) * point["effect_change"]
+        total += stats.norm.logpdf([point["effect_overall"], point["effect_change"]]).sum()
     if "interaction" in point:
         interaction = point["interaction"]
         total += stats.norm.logpdf(interaction).sum()
     elif "interaction_sd_softplus__" in point:
         spread, prior = softplus(point, "interaction_sd", stats.halfnorm(scale=0.3))
+        if "local_precision_softplus__" in point:  # Student's t with 4 degrees of freedom as a scale mixture
+            local, a = softplus(point, "local_precision", stats.gamma(2, scale=1 / 2))
+            spread, prior = spread / np.sqrt(local), prior + a
         interaction, learned = learned_about(data, point["interaction_latent"], spread)
         total += prior + learned
     elif "global_scale_log__" in point:
         tau, a = logarithm(point, "global_scale", stats.halfcauchy())
         local, b = logarithm(point, "local_scale", stats.halfcauchy())
         precision, c = softplus(point, "slab_precision", stats.gamma(2, scale=2))
-        p, n = data.sizes["part"] * times, data.sizes["subject"]
-        wide = tau * local * 2 * 2 / ((p - 2) * np.sqrt(n))
+        p = data.sizes["part"] * times
+        wide = tau * local * 2 / (p - 2) * error_by_design(data, level=stats.halfnorm(scale=0.3).median())
         scale = np.sqrt(wide**2 / (1 + precision * wide**2))
         interaction, learned = learned_about(data, point["interaction_latent"], scale)
         total += a + b + c + learned
-    rows = [[point["intercept"], point["effect"]]]
+    free = name.startswith("free")
+    rows = [[0 * effect if free else point["intercept"], effect]]
     if "baseline_slope" in point:
         rows.append([point["baseline_slope"], 0 * point["baseline_slope"]])
     if interaction is not None:
-        rows += [[m, w] for m, w in zip(point["moderator_effect"], interaction, strict=True)]
+        main = point["moderator_effect"]
+        if free:  # levels hold what a moderator of studies does to them
+            main = np.zeros_like(interaction)
+            main[data["level"].values != BETWEEN] = point["moderator_effect"]
+        rows += [[m, w] for m, w in zip(main, interaction, strict=True)]
     share = data["arm_of"].values.mean()
     gamma = np.stack([np.stack([m + (arm - share) * w for m, w in rows]) for arm in (0, 1)])
     spread = stats.halfnorm(scale=0.3)
-    (tau_a, a), (tau_b, b) = (softplus(point, f"tau_{w}", spread) for w in ("intercept", "effect"))
-    r, c = correlation(point, "effect_share")
+    tau_b, b = softplus(point, "tau_effect", spread)
+    tau_a, a, r, c = np.ones(times), 0.0, 0.0, 0.0
+    if not free:
+        tau_a, a = softplus(point, "tau_intercept", spread)
+        r, c = correlation(point, "effect_share")
     total += a + b + c
     by_which, by_time, rho = np.array([[1, r], [r, 1]]), np.eye(1), 0.0
     if times > 1:
@@ -281,8 +320,10 @@ def by_hand(name, point):
         by_time = np.array([[1, r], [r, 1]])
         rho, d = correlation(point, "residual_share")
         total += c + d
-    sds = np.stack([tau_a, tau_b], axis=-1).ravel()
-    root = np.linalg.cholesky(sds[:, None] * np.kron(by_time, by_which) * sds)
+    sds, between = np.stack([tau_a, tau_b], axis=-1).ravel(), np.kron(by_time, by_which)
+    if free:
+        between[::2, ::2] = np.eye(times)
+    root = np.linalg.cholesky(sds[:, None] * between * sds)
     typical, a = softplus(point, "residual_sd", stats.halfnorm(scale=1))
     omega, b = softplus(point, "residual_spread", spread)
     # the latent of a log sd: in units of what is left to learn, were the study's data its sd within arms
@@ -291,6 +332,23 @@ def by_hand(name, point):
     logs = v**2 * (np.log(typical) / omega**2 + y / s**2) + v * point["log_study_sd_latent"]
     total += a + b + (stats.norm.logpdf(logs, np.log(typical), omega) + np.log(v)).sum()
     return total + dense(data, gamma, np.exp(logs), rho, root).sum()
+
+
+def error_by_design(data, level):
+    """Standard errors of interactions from patients one by one: sds of one, no correlation, spreads of the prior."""
+    times, parts = data.sizes["time"], data.sizes["part"]
+    root = np.diag([level, stats.halfnorm(scale=0.3).median()] * times)
+    treated = data["arm_of"].values - float(data["share_treated"])
+    x = np.column_stack([columns_of(data), treated, treated[:, None] * data["parts"].values])
+    none = np.zeros((2, data.sizes["column"], times))
+    whole = np.eye(times * x.shape[1]) / 9
+    for k in range(data.sizes["study"]):
+        who = np.flatnonzero(data["study_of"].values == k)
+        _, _, _, _, covariance = of_study(data, k, none, np.ones((data.sizes["study"], times)), 0.0, root)
+        at = ~np.isnan(data["outcome"].values[who].ravel())
+        rows = np.stack([np.kron(np.eye(times), row) for row in x[who]]).reshape(-1, len(whole))[at]
+        whole += rows.T @ np.linalg.solve(covariance, rows)
+    return np.sqrt(np.diag(np.linalg.inv(whole)).reshape(times, -1)[:, -parts:]).T
 
 
 def rough(data):
@@ -329,7 +387,7 @@ def test_gradient_is_that_of_the_density(name):
             assert gradient[word][tuple(index)] == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=2e-4)
 
 
-@pytest.mark.parametrize("name", ["core", "horseshoe"])
+@pytest.mark.parametrize("name", ["core", "horseshoe", "free, moderators"])
 def test_density_and_gradient_are_finite_where_a_sampler_may_stray(name):
     _, density = density_of(name)
     for point in points(name, 6.0, 3):
@@ -348,7 +406,7 @@ def test_one_compiled_model_serves_other_data_of_the_same_shape():
     assert not same_computation(one, core(first.build(first.prepare(more))))
 
 
-@pytest.mark.parametrize("name", ["rapid", "moderators"])
+@pytest.mark.parametrize("name", ["rapid", "moderators", "free, moderators"])
 def test_a_study_is_a_quadratic_form_in_the_coefficients(name):
     data = data_of(name)
     _, sd, rho, root = parameters(data, 3)
@@ -400,15 +458,15 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
         for t in ("rapid", "post-rapid")
         if not (t == "post-rapid" and s == "c" and i == 0)
     ]
-    model = Pooled(**COLUMNS, moderators=["x"], split=False)
+    model = Pooled(**COLUMNS, **RANDOM, moderators=["x"], split=False)
     data = model.prepare(pd.DataFrame(rows))
     gamma, sd, rho, root = parameters(data, 6)
     gamma[:, -1] *= 4  # the patients' own means must differ for it to matter
     from bayesdep.models.parts.pooled.summaries import Summaries
 
-    cross, projected, _, seen = products(data)
+    cross, projected, _, seen, proper = products(data)
     drawn = Summaries.rv_op.rng_fn(
-        np.random.default_rng(1), gamma, sd, rho, root, cross, projected, seen, np.zeros(5), (6000,)
+        np.random.default_rng(1), gamma, sd, rho, root, cross, projected, seen, proper, np.zeros(5), (6000,)
     )
     z, treated, of = columns_of(data), data["arm_of"].values, data["study_of"].values
     there = ~np.isnan(data["outcome"].values)
@@ -417,7 +475,7 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
     noise = np.stack([noise[..., 0], rho * noise[..., 0] + np.sqrt(1 - rho**2) * noise[..., 1]], axis=-1)
     level = np.stack([row @ gamma[arm] for row, arm in zip(z, treated, strict=True)])
     u = own.reshape(6000, 3, 2, 2)[:, of]
-    y = level + u[..., 0] + treated[:, None] * u[..., 1] + sd[of] * noise
+    y = level + u[..., 0] + (treated[:, None] - 0.5) * u[..., 1] + sd[of] * noise
     patterns = [np.array(p, bool) for p in seen]
     compared = 0
     for k, p, a in np.ndindex(cross.shape[:3]):
@@ -510,7 +568,7 @@ def test_a_study_is_scored_with_its_sd_integrated_out():
 @pytest.mark.parametrize("name", ["core", "rapid"])
 def test_more_nodes_change_nothing(name):
     data = data_of(name)
-    plain = Pooled(**COLUMNS, times=STORIES[name].get("times", ()))
+    plain = Pooled(**COLUMNS, **RANDOM, times=STORIES[name].get("times", ()))
     posterior = one_draw(data, data.sizes["time"])
     few, many = (log_likelihood(plain, posterior, plain.prepare(table()), nodes=n).values for n in (5, 15))
     np.testing.assert_allclose(few, many, atol=2e-3)
@@ -604,7 +662,7 @@ def test_estimands_equal_hand_computation():
     np.testing.assert_allclose(mine["effect"], draw["effect"])
     np.testing.assert_allclose(mine["effect_in_units"], draw["effect"].values * data["outcome_sd"].values)
     np.testing.assert_allclose(mine["effect_change"], np.diff(draw["effect"])[0])
-    new = draw["effect"].values + draw["new_deviation"].sel(which="effect").values
+    new = draw["effect"].values + draw["new_deviation"].sel(new_which="effect").values
     np.testing.assert_allclose(mine["effect_new"], new)
     k = 4
     x = data["parts"].values[data["study_of"].values == k].mean(axis=0)
@@ -669,9 +727,11 @@ def test_checks_take_replicates_with_draws_in_front():
 # ---- what is refused
 
 BAD_SETTINGS = [
-    ({"shrinkage": "normal"}, "shrinkage = 'normal' needs moderators"),
+    ({"effects": "normal"}, "effects = 'normal' needs moderators"),
+    ({"moderators": ["a"], "combined": ["a"]}, "set study_levels = 'random'"),
+    ({"scale": 0}, "scale = 0, but a number above zero is needed"),
     ({"moderators": ["a", "a"]}, "has one of them twice"),
-    ({"moderators": ["a"], "shrinkage": "horseshoe"}, "expected_nonzero is missing"),
+    ({"moderators": ["a"], "effects": "horseshoe"}, "expected_nonzero is missing"),
     ({"moderators": ["a"], "expected_nonzero": 2}, "expected_nonzero is the horseshoe's"),
     ({"margin": 0}, "margin = 0, but a number above zero is needed"),
     ({"lkj": -1}, "lkj = -1, but a number above zero is needed"),
@@ -705,7 +765,7 @@ BAD_TABLES = [
     ({"moderators": ["bmi"]}, changed(bmi=lambda t: t["bmi"].where(t["study"].isin(["Sos", "Mathew"]))),
      "column 'bmi' is known of too few: 100 patients"),
     ({"moderators": ["trd", "same"]}, changed(same=lambda t: t["trd"]), "'same' follows from those before"),
-    ({"moderators": ["trd"], "shrinkage": "horseshoe", "expected_nonzero": 2}, changed(), "there are 2 interactions"),
+    ({"moderators": ["trd"], "effects": "horseshoe", "expected_nonzero": 2}, changed(), "there are 2 interactions"),
     ({}, lambda t: t[t["study"] == "Mathew"], "there is one study, 'Mathew'"),
     ({}, changed(improvement=3.0), "is 3 in everybody at time 'rapid'"),
     ({"baseline": "same"}, changed(same=30), "column 'same' (severity at baseline) is 30 in everybody"),

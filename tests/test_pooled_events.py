@@ -16,12 +16,13 @@ from bayesdep.models import make_story, settings_of
 from bayesdep.models.parts.pooled.event_estimands import log_likelihood, risks
 from bayesdep.models.pooled import Pooled
 
-COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"]}
+COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
 STORIES = {
     "plain": {"at_least": 50},
     "adjusted": {"at_least": 50, "baseline": "madrs_baseline", "moderators": ["trd", "age"]},
     "remission": {"at_most": 9, "outcome": "madrs", "baseline": "madrs_baseline"},
-    "shrunken": {"at_least": 50, "moderators": ["us", "trd", "age"], "split": False, "shrinkage": "normal"},
+    "shrunken": {"at_least": 50, "moderators": ["us", "trd", "age"], "split": False, "effects": "normal"},
+    "free": {"at_least": 50, "baseline": "madrs_baseline", "moderators": ["trd", "age"], "study_levels": "free"},
 }
 
 
@@ -56,12 +57,17 @@ def patients(name):
     share = arm.mean()
 
     def fixed(draw):
-        x = draw["intercept"].values[0] + (arm - share) * draw["effect"].values[0]
+        x = (arm - share) * draw["effect"].values[0]
+        if "intercept" in draw:
+            x = x + draw["intercept"].values[0]
         if "baseline_slope" in draw:
             x = x + draw["baseline_slope"].values[0] * data["baseline"].values
         if "interaction" in draw:
             parts = data["parts"].values
-            x = x + parts @ draw["moderator_effect"].values[:, 0]
+            main = draw["moderator_effect"].values[:, 0]
+            if "intercept" not in draw:  # the levels of studies hold what trd does to them
+                main = np.r_[0.0, main, 0.0]
+            x = x + parts @ main
             x = x + (arm - share) * (parts @ draw["interaction"].values[:, 0])
         return x
 
@@ -69,6 +75,8 @@ def patients(name):
 
 
 def root_of(draw):
+    if "tau_intercept" not in draw:
+        return np.diag([10.0, draw["tau_effect"].values[0]])
     rho = float(draw["effect_correlation"])
     sds = [draw["tau_intercept"].values[0], draw["tau_effect"].values[0]]
     return np.diag(sds) @ np.linalg.cholesky([[1, rho], [rho, 1]])
@@ -98,7 +106,8 @@ def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
     logs = model.logp(vars=kept, sum=False)
     outputs = [sum(x.sum() for x in logs)]
     names = ["deviation", "intercept", "effect", "tau_intercept", "tau_effect", "effect_correlation"]
-    names += [n for n in ("baseline_slope", "moderator_effect", "interaction") if n in model.named_vars]
+    names += ["baseline_slope", "moderator_effect", "interaction"]
+    names = [n for n in names if n in model.named_vars]
     outputs += model.replace_rvs_by_values([model[n] for n in names])
     f = pytensor.function(inputs, outputs, mode=_UNCOMPILED, on_unused_input="ignore")
 
@@ -109,7 +118,7 @@ def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
     draw = _label({n: v[None, None] for n, v in zip(names[1:], parameters, strict=True)}, model).isel(chain=0, draw=0)
     y, arm, study, fixed = patients(name)
     own = deviation[:, 0]
-    log_odds = fixed(draw) + own[study, 0] + arm * own[study, 1]
+    log_odds = fixed(draw) + own[study, 0] + (arm - 0.5) * own[study, 1]
     counts = [
         special.gammaln(n + 1) - special.gammaln(e + 1) - special.gammaln(n - e + 1)
         for e, n in zip(data["events"].values, data["n"].values, strict=True)
@@ -143,7 +152,7 @@ def test_a_study_is_scored_with_its_own_level_and_effect_integrated_out(name):
 
             def density(b, a, here=here, x=x, root=root, constant=constant, target=target):
                 u = root @ [a, b]
-                eta = x[here] + u[0] + arm[here] * u[1]
+                eta = x[here] + u[0] + (arm[here] - 0.5) * u[1]
                 inside = (y[here] * eta - np.logaddexp(0, eta)).sum() - (a**2 + b**2) / 2 - np.log(2 * np.pi)
                 return np.exp(inside + constant - target)
 
@@ -151,7 +160,7 @@ def test_a_study_is_scored_with_its_own_level_and_effect_integrated_out(name):
             assert np.log(total) == pytest.approx(0, abs=5e-3)
 
 
-@pytest.mark.parametrize("name", ["plain", "remission"])
+@pytest.mark.parametrize("name", ["plain", "remission", "free"])
 def test_more_nodes_change_nothing(name):
     few, many = (log_likelihood(story(name), posterior_of(name), data_of(name), nodes=n).values for n in (5, 15))
     np.testing.assert_allclose(few, many, atol=5e-3)
@@ -169,7 +178,7 @@ def test_risks_are_means_over_patients_in_their_own_studies(name):
         slope = slope + data["parts"].values @ draw["interaction"].values[:, 0]
     base = fixed(draw) - (arm - share) * slope
     for a in (0, 1):
-        expected = special.expit(base + (a - share) * slope + own[study, 0] + a * own[study, 1]).mean()
+        expected = special.expit(base + (a - share) * slope + own[study, 0] + (a - 0.5) * own[study, 1]).mean()
         assert found[a] == pytest.approx(expected, rel=1e-10)
 
 

@@ -10,7 +10,8 @@ import pytest
 import bayesdep as bd
 from bayesdep.criticism.sequential import sequential_moderators
 from bayesdep.inference.evaluate import from_prior
-from bayesdep.models.parts.pooled.quadratic import as_quadratic
+from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
+from bayesdep.models.parts.pooled.quadratic import as_quadratic, rough_interactions
 from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.figures import png
 from bayesdep.reporting.pooled_plots import plot_moderators, plot_study_effects
@@ -41,10 +42,12 @@ def test_at_remls_spreads_the_coefficients_are_its_generalised_least_squares(mod
     """The same likelihood as lme4's: given its variances, estimates and standard errors are the same."""
     stored = reml(model, time)
     moderators = [] if model == "core" else ["trd"]
-    data = Pooled(**COLUMNS, times=[time], moderators=moderators).prepare(table())
+    data = Pooled(**COLUMNS, times=[time], moderators=moderators, study_levels="random").prepare(table())
     sds = [stored.loc[f"sd study {name}", "estimate"] for name in ("(Intercept)", "treated")]
     rho = stored.loc["correlation", "estimate"]
-    root = np.diag(sds) @ np.linalg.cholesky([[1, rho], [rho, 1]])
+    # lme4's levels are those of the controls: midway between the arms, a study's own has half of its own effect more
+    midway = np.array([[1, 0.5], [0, 1]])
+    root = np.linalg.cholesky(midway @ np.diag(sds) @ [[1, rho], [rho, 1]] @ np.diag(sds) @ midway.T)
     sd = np.full((1, data.sizes["study"], 1), stored.loc["sd Residual", "estimate"])
     a, b, _ = as_quadratic(root[None], np.zeros(1), sd, data)
     covariance = np.linalg.inv(a[0].sum(axis=0))
@@ -61,7 +64,8 @@ def test_effects_agree_with_restricted_maximum_likelihood():
     flat |= {name: bd.Prior("HalfNormal", sigma=0.001) for name in ("residual_spread",)}
     flat |= {name: bd.Prior("Uniform", lower=0, upper=5) for name in ("tau_intercept", "tau_effect")}
     stored = reml("core", "rapid")
-    fit = bd.fit(Pooled(**COLUMNS, times=["rapid"], lkj=1, priors=flat), table(), draws=1500, seed=1, progress=False)
+    story = Pooled(**COLUMNS, times=["rapid"], lkj=1, study_levels="random", priors=flat)
+    fit = bd.fit(story, table(), draws=1500, seed=1, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     found = fit.estimands["effect"].values
     assert found.mean() == pytest.approx(stored.loc["a", "estimate"], abs=0.1 * stored.loc["a", "se"])
@@ -71,7 +75,7 @@ def test_effects_agree_with_restricted_maximum_likelihood():
 
 @functools.cache
 def joint():
-    model = Pooled(**COLUMNS, moderators=["trd", "age"], split=False, shrinkage="normal")
+    model = Pooled(**COLUMNS, moderators=["trd", "age"], split=False, effects="normal")
     return bd.fit(model, table(), **QUICK)
 
 
@@ -109,6 +113,18 @@ def test_moderator_forest_sets_both_side_by_side():
 
 
 @pytest.mark.sampling
+def test_moderator_forest_sets_estimates_without_pooling_beside_the_pooled_ones():
+    fit = joint()
+    axes = plot_moderators(fit).axes
+    for t, panel in enumerate(axes):
+        dots = {line.get_label(): line.get_xdata() for line in panel.lines if line.get_marker() == "o"}
+        data = fit.data  # at typical variances: least squares of patients is tested with rough_interactions
+        expected, _ = rough_interactions(data, log_sds_of_studies(data)[0])
+        np.testing.assert_allclose(dots["jointly, not pooled"], expected[:, t])
+        assert np.abs(dots["jointly, pooled (normal)"]).sum() < np.abs(expected[:, t]).sum()
+
+
+@pytest.mark.sampling
 def test_study_effects_are_shrunken_towards_the_pooled_one():
     fit = joint()
     axes = plot_study_effects(fit).axes[0]
@@ -137,7 +153,7 @@ def test_what_a_conversion_does_not_know_widens_intervals():
 
 @pytest.mark.sampling
 def test_odds_ratio_and_number_needed_to_treat_hang_together():
-    model = Pooled(reference="control", outcome="improvement", times=["rapid"], at_least=50)
+    model = Pooled(reference="control", outcome="improvement", times=["rapid"], at_least=50, study_levels="random")
     fit = bd.fit(model, table(), **QUICK)
     assert fit.gate.passed, fit.gate.sentence
     found = fit.estimands
@@ -153,7 +169,7 @@ def test_odds_ratio_and_number_needed_to_treat_hang_together():
 
 @pytest.mark.parametrize("binary", [False, True])
 def test_priors_can_be_drawn_without_data(binary):
-    how = {"times": ["rapid"], "at_least": 50} if binary else {}
+    how = {"study_levels": "random"} | ({"times": ["rapid"], "at_least": 50} if binary else {})
     model = Pooled(**COLUMNS, **how)
     built = model.build(model.prepare(table()))
     (deviation,) = from_prior([built["new_deviation"]], 3000, seed=1)

@@ -19,6 +19,7 @@ from bayesdep.models.pooled import Pooled
 SETTINGS = {
     "reference": "control", "outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement",
     "moderators": ("trd", "systolic", "smoker"), "split": False, "missing_moderators": "impute", "imputations": 3,
+    "study_levels": "random",
 }  # fmt: skip
 
 

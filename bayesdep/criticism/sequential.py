@@ -39,8 +39,8 @@ def sequential_moderators(
     Parameters
     ----------
     story
-        The settings of every fit; its own moderators, shrinkage, imputation and combined moderator are not used. With
-        ``split = False`` there is one interaction per moderator and time, as in most papers; else a moderator of
+        The settings of every fit; its own moderators, their pooling, imputation and combined moderator are not used.
+        With ``split = False`` there is one interaction per moderator and time, as in most papers; else a moderator of
         patients has one within and one between studies.
     table
         The patients, as :meth:`~bayesdep.models.pooled.Pooled.prepare` takes them.
@@ -55,10 +55,10 @@ def sequential_moderators(
         One row per moderator, part and time: ``moderator``, ``level`` (within studies, between studies, or whole),
         ``time``, ``estimate`` (posterior mean of the interaction), ``sd``, ``lower``, ``upper`` (95%), ``prob_gt_0``,
         ``prob_in_rope`` (smaller than the story's margin), ``slope_control`` and ``slope_treated`` (the moderator's
-        slope in either arm), ``r`` (its effect size in these patients, as
-        :func:`~bayesdep.models.parts.pooled.pairs.pair_correlation` defines it), ``patients`` and ``studies`` (used,
-        with an outcome at that time), ``units``, ``gate_passed`` and ``gate``. ``attrs["gate_passed"]`` says whether
-        all passed and ``attrs["synthetic"]`` whether the data were simulated.
+        slope in either arm; NaN between studies where ``study_levels = "free"``), ``r`` (its effect size in these
+        patients, as :func:`~bayesdep.models.parts.pooled.pairs.pair_correlation` defines it), ``patients`` and
+        ``studies`` (used, with an outcome at that time), ``units``, ``gate_passed`` and ``gate``.
+        ``attrs["gate_passed"]`` says whether all passed and ``attrs["synthetic"]`` whether the data were simulated.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def sequential_moderators(
             story,
             moderators=(name,),
             combined=(),
-            shrinkage="none",
+            effects="none",
             expected_nonzero=None,
             priors=bare,
             missing_moderators="omit",
@@ -91,6 +91,7 @@ def sequential_moderators(
 _KEPT = (
     "intercept",
     "effect",
+    "effect_change",
     "baseline_slope",
     "moderator_effect",
     "interaction",
@@ -99,6 +100,15 @@ _KEPT = (
     "residual_sd",
     "residual_spread",
 )
+
+
+def _slopes(found: xr.Dataset, part: str, time: str) -> np.ndarray:
+    """Mean slopes in either arm; NaN where studies' levels are free and hold the main effect."""
+    slope = found.get("slope_in")
+    dim = "part" if slope is not None and "part" in slope.dims else "within_part"
+    if slope is None or part not in slope[dim].values:
+        return np.full(2, np.nan)
+    return np.asarray(slope.sel({dim: part, "time": time}).mean(("chain", "draw")).values)
 
 
 def _rows(name: str, done: Fit) -> list[dict[str, Any]]:
@@ -115,7 +125,7 @@ def _rows(name: str, done: Fit) -> list[dict[str, Any]]:
         for t, time in enumerate(data["time"].values):
             draws = found["interaction"].sel(part=part, time=time).values
             lower, upper = np.quantile(draws, [tail, 1 - tail])
-            slope = found["slope_in"].sel(part=part, time=time).mean(("chain", "draw")).values
+            slope = _slopes(found, str(part), str(time))
             here = seen[:, t]
             score, y = data["parts"].values[here, p], data["outcome"].values[here, t]
             rows.append(

@@ -222,6 +222,21 @@ def refuse_more_events_than_people(
         )
 
 
+def note(frame: pd.DataFrame, text: str) -> None:
+    """Note of a table what was read otherwise than written, or taken for granted.
+
+    Parameters
+    ----------
+    frame
+        The table; its ``attrs["notes"]`` gets one more line, unless it has that line.
+    text
+        One sentence, with the column and how many cells.
+    """
+    notes = frame.attrs.setdefault("notes", [])
+    if text not in notes:
+        notes.append(text)
+
+
 def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     """Return where a table came from, as attrs that a NetCDF file can hold.
 

@@ -13,6 +13,7 @@ from arviz_stats.base import array_stats
 from scipy import special
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3
+INDEPENDENT = "independent draws"  # the one criterion of draws from a posterior that is known exactly
 _SHOWN = 3  # units to blame
 R_HAT_OF_ONE = 1.05  # of one of several versions of the data
 _AXES = {"chain_axis": 0, "draw_axis": 1}
@@ -43,7 +44,7 @@ class Criterion:
     where: str = ""
 
     def __str__(self) -> str:
-        bound = ">=" if self.name.startswith(("ESS", "E-BFMI")) else "<="
+        bound = ">=" if self.name.startswith(("ESS", "E-BFMI", INDEPENDENT)) else "<="
         at = f" ({self.where})" if self.where else ""
         return f"{self.name} {self.value:.4g}{at}, needs {bound} {self.threshold:g}"
 
@@ -120,7 +121,7 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
     estimands
         Draws with dims chain and draw.
     sample_stats
-        The sampler's statistics; None for independent draws from an exact posterior.
+        The sampler's statistics; None where there are none.
     tables
         How many versions of the data the chains are of.
 
@@ -182,6 +183,27 @@ def _unit(values: xr.DataArray, label: str) -> str:
         if f"[{', '.join(at)}]" == label:
             return at[of] if values.sizes[dims[of]] > 1 else ""
     return ""
+
+
+def judge_independent(estimands: xr.Dataset) -> Gate:
+    """Judge independent draws of a posterior that is known exactly: by their number alone.
+
+    Independent draws have no chains that could differ, so R-hat measures nothing in them; and where a ratio has heavy
+    tails or a cell no events, its draws may be infinite without fault. What has no marginal of its own is summarised
+    from these draws, whose effective number is their number.
+
+    Parameters
+    ----------
+    estimands
+        Draws with dims chain and draw.
+
+    Returns
+    -------
+    Gate
+        The verdict, of one criterion.
+    """
+    draws = estimands.sizes["chain"] * estimands.sizes["draw"]
+    return Gate((Criterion(INDEPENDENT, draws, ESS, draws >= ESS),))
 
 
 def _worst_table(estimands: xr.Dataset, tables: int) -> Criterion:

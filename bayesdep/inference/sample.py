@@ -16,11 +16,12 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.compiled import compiled
-from bayesdep.inference.diagnostics import judge
+from bayesdep.inference.diagnostics import judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.remedies import advised
 from bayesdep.inference.together import together
+from bayesdep.models.parts.scale import with_one_scale
 from bayesdep.models.story import (
     HasCorrelatedParameters,
     HasCostlyEstimands,
@@ -99,6 +100,7 @@ def fit(
         if not tables:
             raise BadInput("data is an empty list of tables; give at least one")
         read = [table if isinstance(table, xr.Dataset) else model.prepare(table) for table in tables]
+        read = with_one_scale(model, read)
         versions = [v for x in read for v in (model.imputations_of(x) if isinstance(model, Imputes) else [x])]
     size = (draws, tune, chains)
     fits = [_fit_one(model, x, size, seed + k, sampler, progress, predict=k == 0) for k, x in enumerate(versions)]
@@ -142,7 +144,9 @@ def _fit_one(
         groups = _groups(model, prepared, full, core, posterior, seeds, predict=predict)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
-        gate = advised(judge(groups["estimands"], stats), model, prepared, draws, sampled=stats is not None)
+        estimands = groups["estimands"]
+        judged = judge_independent(estimands) if sampler == "exact" else judge(estimands, stats)
+        gate = advised(judged, model, prepared, draws, sampled=stats is not None)
     if stats is not None:
         groups["sample_stats"] = stats
     manifest = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.diagnostics import Criterion, Gate, judge
+from bayesdep.inference.diagnostics import Criterion, Gate, judge, judge_independent
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.remedies import advised
 
@@ -56,7 +56,8 @@ def together(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
         groups[name] = joined.assign_coords(chain=range(joined.sizes["chain"]))
     groups["constant_data"] = data
     seconds = {step: round(sum(x.manifest["timings_s"][step] for x in fits), 4) for step in first.manifest["timings_s"]}
-    judged = judge(groups["estimands"], groups.get("sample_stats"), len(fits))
+    estimands = groups["estimands"]
+    judged = judge_independent(estimands) if first.is_exact else judge(estimands, groups.get("sample_stats"), len(fits))
     criteria = [*judged.criteria]
     if "imputation_r_hat" in data.attrs:
         r_hat, where = float(data.attrs["imputation_r_hat"]), str(data.attrs["imputation_worst"])

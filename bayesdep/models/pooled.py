@@ -16,6 +16,7 @@ from bayesdep.models.parts.pooled import event_estimands as pooled_event_estiman
 from bayesdep.models.parts.pooled import scores as pooled_scores
 from bayesdep.models.parts.pooled import terms as pooled_terms
 from bayesdep.models.parts.pooled.events import as_events, build_events, count_events
+from bayesdep.models.parts.pooled.interactions import design_errors
 from bayesdep.models.parts.pooled.moderators import refuse_collinear
 from bayesdep.models.parts.pooled.products import sum_products
 from bayesdep.models.parts.pooled.table import read_patients
@@ -33,21 +34,30 @@ class Pooled:
 
     The generative story, for patient i of study k and time t, outcomes standardised at each time::
 
-        y_it = intercept_t + level_kt + (effect_t + deviation_kt) T_i + baseline_slope_t b_i
+        y_it = level_kt + (effect_t + deviation_kt) T_i + baseline_slope_t b_i
                + sum_j (moderator_effect_jt + interaction_jt T_i) x_ij + residual_it
         residual_i ~ MVN(0, D_k R D_k)     D_k the study's residual sds
         log sd_kt ~ N(log residual_sd_t, residual_spread)
-        (level_k, deviation_k) ~ MVN(0, S)
 
-    T is the treatment's indicator; in the fixed terms it is less the share of patients treated, so that ``intercept``
-    and ``moderator_effect`` are means over arms. b is the baseline, standardised. ``level`` is a study's own mean on
-    control and ``deviation`` what its effect differs by: correlated, as control arms that do well leave less to add.
+    T is -1/2 for the reference and 1/2 for the treatment where it multiplies what is a study's own; in all other terms
+    it is 0 or 1 less the share of patients treated. Exchanging the arms then changes signs and nothing else. b is the
+    baseline, standardised; ``level`` is a study's level midway between the arms.
+
+    *Levels of studies.* With ``study_levels = "free"`` they have flat priors, so that only patients randomised together
+    are compared: that one study does better than another says nothing of the treatment, nor of what moderates it. The
+    likelihood is that of the contrasts within studies (restricted likelihood), and ``deviation_kt ~ N(0,
+    tau_effect_t)``. How levels differ, what a moderator of studies does in one arm, and risks are then not known; they
+    take ``study_levels = "random"``, where levels are compared, and a moderator of studies may move them::
+
+        level_kt = intercept_t + own_kt            (own_k, deviation_k) ~ MVN(0, S)
 
     With two times S has the sds ``tau_intercept_t`` and ``tau_effect_t`` and the correlation matrix ``R_time x R`` (a
     Kronecker product): one correlation of level with effect, one of the two times, each ``LKJ(lkj)``. Four by four and
     unstructured there would be six. A dozen or two of studies, whose own effects have standard errors larger than
-    ``tau_effect``, do not know six: they would be their prior's. What makes a study's patients do better makes them do
-    so at both times; that is the structure. R, of a patient's residuals, has one correlation for all studies.
+    ``tau_effect``, do not know six: they would be their prior's. R, of a patient's residuals, has one correlation.
+
+    A study in which one arm alone was seen at a time compares nobody: its outcomes at that time are left out, and
+    ``data.attrs["left_out"]`` names it.
 
     Everything the density needs of the patients are sums of products by study, arm and pattern of missing outcomes
     (:mod:`~bayesdep.models.parts.pooled.products`), and the studies' levels and deviations are integrated out in closed
@@ -67,25 +77,30 @@ class Pooled:
     the fits to all are put together. That they are missing at random given study, arm, outcomes, baseline and the other
     moderators, and that studies without a moderator differ in it as the others do among themselves, cannot be checked.
 
-    Interactions are ``N(0, 1)`` each (``shrinkage = "none"``, for one at a time), ``N(0, interaction_sd)`` or, with
-    ``"horseshoe"``, regularised (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI)::
+    Interactions are ``N(0, 1)`` each (``effects = "none"``, for one at a time), ``N(0, interaction_sd)``
+    (``"normal"``), Student's t with that scale and 4 degrees of freedom (``"student"``), or regularised horseshoe
+    (``"horseshoe"``)::
 
-        interaction_j ~ N(0, w_j^2 / (1 + slab_precision w_j^2))     w_j = global_scale tau_0 local_scale_j
-        tau_0 = 2 p0 / ((p - p0) sqrt(n))
+        interaction_j ~ N(0, w_j^2 / (1 + slab_precision w_j^2))     w_j = global_scale tau0_j local_scale_j
+        tau0_j = se_j p0 / (p - p0)
 
-    for p interactions of which p0 = ``expected_nonzero`` matter and n patients; 2 is the residual sd over that of the
-    treatment's indicator. The slab is Student's t with 4 degrees of freedom and scale 0.5.
+    for p interactions, p0 = ``expected_nonzero`` of which matter, ``se_j`` the standard error that the design gives
+    (:mod:`~bayesdep.models.parts.pooled.interactions`). The slab is Student's t with 4 degrees of freedom and scale
+    0.5. Pooled intervals are right on average over moderators, and too narrow for the few that differ from the rest;
+    the moderators' forest has the estimate without pooling beside each.
 
     Default priors, in sds of the outcome: ``intercept ~ N(0, 1)``, ``effect ~ N(0, 1)`` (95% within two sds either
-    way), ``moderator_effect ~ N(0, 1)``, ``baseline_slope ~ N(0, 0.5)``, ``tau_intercept`` and ``tau_effect ~ N+(0.3)``
-    (95% of spreads up to 0.6), ``residual_sd ~ N+(1)``, ``residual_spread ~ N+(0.3)`` (at its 95% point, 0.6, one
-    study's sd is within a factor 3.2 of the typical one), ``interaction_sd ~ N+(0.3)``.
+    way; of two times the mean, and ``effect_change ~ N(0, 1)``, second less first), ``moderator_effect ~ N(0, 1)``,
+    ``baseline_slope ~ N(0, 0.5)``, ``tau_intercept`` and ``tau_effect ~ N+(0.3)`` (95% of spreads up to 0.6),
+    ``residual_sd ~ N+(1)``, ``residual_spread ~ N+(0.3)`` (at its 95% point, 0.6, one study's sd is within a factor 3.2
+    of the typical one), ``interaction_sd ~ N+(0.3)``. Priors that are given are in the same units.
 
     *Events.* With ``at_least`` or ``at_most`` a patient's outcome is whether it reached that limit, at one time, and
     the same sum without residual is the log odds of it. Priors are then in log odds: ``intercept ~ N(0, 1.5)`` (95% of
     risks between 5% and 95%), ``effect ~ N(0, 1.5)`` (95% of odds ratios up to 19 either way), slopes and interactions
-    ``N(0, 1)``, spreads ``N+(0.5)``. ``effect`` compares patients alike in a study of typical effect; ``risk`` is the
-    mean over all patients, each in their own study, as if all had been in one arm.
+    ``N(0, 1)``, spreads ``N+(0.5)``, free levels ``N(0, 10)``; the slab's scale is 1. ``effect`` compares patients
+    alike in a study of typical effect; ``risk`` is the mean over all patients, each in their own study, as if all had
+    been in one arm.
 
     Parameters
     ----------
@@ -99,8 +114,8 @@ class Pooled:
         Those of the moderators that make up the combined moderator M*; none is made where empty.
     split
         Whether moderators of patients have a part within studies and one between them.
-    shrinkage
-        How interactions are shrunk: ``"none"``, ``"normal"`` or ``"horseshoe"``.
+    effects
+        How interactions are pooled: ``"none"``, ``"normal"``, ``"student"`` or ``"horseshoe"``.
     expected_nonzero
         For the horseshoe: how many interactions, over parts and times, are expected to matter.
     margin
@@ -109,8 +124,12 @@ class Pooled:
         Whether patients without a moderator are left out (``"omit"``) or have it imputed (``"impute"``).
     imputations
         How often; :func:`~bayesdep.criticism.missing_information.missing_information` says whether that is enough.
+    study_levels
+        Whether studies' levels have flat priors (``"free"``) or a common normal (``"random"``).
     units
         Units of the outcome, such as ``"% improvement"``.
+    scale
+        What one sd is, in these units, at every time; None for the sd of all patients' outcomes at a time.
     lkj
         Shape of the LKJ priors of correlations; 1 is uniform.
     at_least, at_most
@@ -140,12 +159,14 @@ class Pooled:
     moderators: Sequence[str] = ()
     combined: Sequence[str] = ()
     split: bool = True
-    shrinkage: Literal["none", "normal", "horseshoe"] = "none"
+    effects: Literal["none", "normal", "student", "horseshoe"] = "none"
     expected_nonzero: float | None = None
     margin: float = 0.2
     missing_moderators: Literal["omit", "impute"] = "omit"
     imputations: int = 20
+    study_levels: Literal["free", "random"] = "free"
     units: str = "points"
+    scale: float | None = None
     lkj: float = 2.0
     at_least: float | None = None
     at_most: float | None = None
@@ -172,6 +193,11 @@ class Pooled:
         return self.at_least is not None or self.at_most is not None
 
     @property
+    def has_free_levels(self) -> bool:
+        """Whether nothing is assumed of how studies' levels differ."""
+        return self.study_levels == "free"
+
+    @property
     def imputes(self) -> bool:
         """Whether missing moderators are imputed."""
         return self.missing_moderators == "impute"
@@ -183,7 +209,7 @@ class Pooled:
         At 0.8 the tails of spreads are explored half as well, which only fits of several moderators, the slow ones, can
         spare.
         """
-        return 0.8 if len(self.moderators) > 1 and self.shrinkage == "none" and not self.is_binary else 0.9
+        return 0.8 if len(self.moderators) > 1 and self.effects == "none" and not self.is_binary else 0.9
 
     @property
     def adaptation(self) -> Literal["low_rank", "diag"]:
@@ -249,27 +275,30 @@ class Pooled:
         columns = {word: getattr(self, word) for word in meanings}
         data = read_patients(
             frame, columns, meanings, reference=self.reference, times=self.times, moderators=self.moderators,
-            split=self.split, units=self.units, event=partial(as_events, self) if self.is_binary else None,
-            draw=self._impute if self.imputes else None,
+            split=self.split, units=self.units, scale=self.scale,
+            event=partial(as_events, self) if self.is_binary else None, draw=self._impute if self.imputes else None,
         )  # fmt: skip
-        if self.shrinkage == "none":
+        if self.effects == "none":
             refuse_collinear(data)
         count = data.sizes["part"] * data.sizes["time"]
         if self.expected_nonzero is not None and self.expected_nonzero >= count:
             raise BadInput(
                 f"expected_nonzero = {self.expected_nonzero:g}, but there are {count} interactions; a smaller "
-                "number is needed, or shrinkage = 'normal'"
+                "number is needed, or effects = 'normal'"
             )
         data["share_treated"] = ((), float(data["arm_of"].mean()))
-        return data.merge(self._summed_up(data), combine_attrs="override")
+        data = data.merge(self._summed_up(data), combine_attrs="override")
+        if self.moderators:  # part of the prior, so it stays as it is in versions of the data and without a study
+            data["interaction_error"] = (("part", "time"), design_errors(self, data))
+        return data
 
     def _impute(self, values: np.ndarray, **patients: Any) -> tuple[np.ndarray, float, str]:
         from bayesdep.models.parts.pooled.imputation import impute
 
-        return impute(values, shrunken=self.shrinkage != "none", imputations=self.imputations, **patients)
+        return impute(values, shrunken=self.effects != "none", imputations=self.imputations, **patients)
 
     def _summed_up(self, data: xr.Dataset) -> xr.Dataset:
-        return count_events(data) if self.is_binary else sum_products(data)
+        return count_events(data) if self.is_binary else sum_products(data, free=self.has_free_levels)
 
     def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
         """Give the data once for each draw of the moderators that are missing.
@@ -307,12 +336,15 @@ class Pooled:
         pymc.Model
             With the observed ``outcomes`` (study, pattern, arm, statistic: means and sums of products), or ``events``
             (cell: patients alike); ``deviation`` (study, time, which: the study's own level and effect) and
-            ``new_deviation`` (time, which) hang below the data, to be drawn exactly; of events, the first is sampled.
+            ``new_deviation`` (time, new_which; of the effect alone where levels are free) hang below the data, to be
+            drawn exactly; of events, the first is sampled.
         """
         import pymc as pm
 
         names = ("study", "arm", "time", "column", "part")
-        coords = {d: data[d].values for d in names} | {"which": ["level", "effect"]}
+        which = ["level", "effect"]
+        coords = {d: data[d].values for d in names} | {"which": which}
+        coords["new_which"] = which[1:] if self.has_free_levels else which
         with pm.Model(coords=coords) as model:
             gamma = pooled_terms.coefficients(self, data)
             root = pooled_terms.root_between(self, data)
@@ -326,7 +358,7 @@ class Pooled:
             nothing = 0 * root[:, 0].reshape(shape)
             noise = pm.Normal("new_noise", nothing, dims=("time", "which"))
             new = (root * noise.ravel()).sum(axis=1).reshape(shape)
-            pm.Deterministic("new_deviation", new, dims=("time", "which"))
+            pm.Deterministic("new_deviation", new[:, 1:] if self.has_free_levels else new, dims=("time", "new_which"))
         return model
 
     def _build_outcomes(self, model: "pm.Model", data: xr.Dataset, gamma: Any, root: Any) -> None:
@@ -347,12 +379,14 @@ class Pooled:
         cross = pm.Data("cross", data["cross"].values, dims=(*cells, "column", "other"))
         projected = pm.Data("projected", data["projected"].values, dims=(*cells, "column", "time"))
         seen = pm.Data("seen", data["seen"].values, dims=("pattern", "time"))
+        model.add_coord("deviation_of", np.arange(data.sizes["deviation"]))
+        proper = pm.Data("proper", data["proper"].values, dims=("study", "deviation_of"))
         observed = pm.Data("outcomes_data", data["outcomes"].values, dims=(*cells, "statistic"))
         given = (gamma, sd, rho, root, cross, projected)
         statistics = pm.Data("statistics", np.zeros(data.sizes["statistic"]), dims="statistic")
-        Summaries("outcomes", *given, seen, statistics, observed=observed, dims=(*cells, "statistic"))
+        Summaries("outcomes", *given, seen, proper, statistics, observed=observed, dims=(*cells, "statistic"))
         which = pm.Data("which_data", np.zeros(2), dims="which")
-        Deviations("deviation", *given, observed, seen, which, dims=("study", "time", "which"))
+        Deviations("deviation", *given, observed, seen, proper, which, dims=("study", "time", "which"))
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the analysis asks.
@@ -378,11 +412,13 @@ class Pooled:
 
             Of events in log odds instead, without residuals, and with ``odds_ratio`` and ``odds_ratio_new`` (time),
             ``risk`` (arm, time), had all patients of these studies been in an arm, ``risk_difference`` (time) and
-            ``nnt`` (time).
+            ``nnt`` (time). Where levels are free, attrs name what is ``refused`` for it, and the ``remedy``.
         """
-        if self.is_binary:
-            return pooled_event_estimands.estimands(self, posterior, data)
-        return pooled_estimands.estimands(self, posterior, data)
+        of = pooled_event_estimands if self.is_binary else pooled_estimands
+        found = of.estimands(self, posterior, data)
+        if refused := pooled_terms.refused_of(self, data):
+            found.attrs |= {"refused": "; ".join(refused), "remedy": pooled_terms.REMEDY}
+        return found
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Score every study by the density of its patients' outcomes, with all that is its own integrated out.

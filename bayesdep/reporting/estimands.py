@@ -11,7 +11,8 @@ from arviz_stats.base import array_stats
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import diagnose
 from bayesdep.inference.fit import Fit, once_per_fit
-from bayesdep.models.parts.marginals import Marginal
+from bayesdep.models.parts.betas import BetaMarginal
+from bayesdep.models.parts.marginals import Marginal, interval
 from bayesdep.models.story import ExactPosterior
 
 LEVEL = 0.95
@@ -40,10 +41,11 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         ``level``, ``prob_gt_0``, ``units``, ``hdi_lower``, ``hdi_upper``, ``null`` (value of no effect),
         ``prob_gt_null``, ``interval`` (in words where it passes through infinity), ``false_sign_rate``,
         ``prob_in_rope``, ``mcse`` (Monte Carlo standard error of the mean; 0 where that is known exactly),
-        ``prior_p`` (of a primary estimand: how far out in its prior the data put it, a two-sided tail probability;
-        :func:`~bayesdep.inference.verdict.judge_model`) and ``description``. ``attrs["gate"]`` and ``attrs["model"]``
-        are the verdict on the sampling and on the model, ``attrs["gate_passed"]`` and ``attrs["model_passed"]`` whether
-        they are good.
+        ``exact_lower`` and ``exact_upper`` (of a probability that has its own counts: the interval of Clopper and
+        Pearson, whose coverage is never below the level), ``prior_p`` (of a primary estimand: how far out in its prior
+        the data put it, a two-sided tail probability; :func:`~bayesdep.inference.verdict.judge_model`) and
+        ``description``. ``attrs["gate"]`` and ``attrs["model"]`` are the verdict on the sampling and on the model,
+        ``attrs["gate_passed"]`` and ``attrs["model_passed"]`` whether they are good.
         ``false_sign_rate`` is the probability that the more probable side of the null is the wrong one (the local
         false-sign rate, Stephens 2017, doi:10.1093/biostatistics/kxw041): where the null itself has a probability, as
         in averaged models, that counts as wrong. ``prob_in_rope`` is the probability of lying within the estimand's
@@ -308,9 +310,12 @@ def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any], tables: in
 
 
 def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dict[str, Any]:
-    tail = (1 - level) / 2
     null = float(attrs.get("null", 0.0))
-    lower, median, upper = marginal.quantile(np.array([tail, 0.5, 1 - tail]))
+    lower, upper = interval(marginal, level)
+    median = float(marginal.quantile(np.array([0.5]))[0])
+    exact_lower, exact_upper = (
+        marginal.exact_interval(level) if isinstance(marginal, BetaMarginal) else (np.nan, np.nan)
+    )
 
     def sides(of: float) -> tuple[float, float]:
         margin = _rounding(of, marginal.sd)
@@ -338,6 +343,8 @@ def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dic
         false_sign_rate=wrong,
         prob_in_rope=np.nan if np.isnan(rope).any() else float(marginal.cdf(rope[1]) - marginal.cdf(rope[0])),
         mcse=0.0,
+        exact_lower=exact_lower,
+        exact_upper=exact_upper,
         attrs=attrs,
     )
 
@@ -401,6 +408,7 @@ def _row(*, attrs: dict[str, Any], interval: str = "", **numbers: Any) -> dict[s
     }
 
 
+_EXACT = ("exact_lower", "exact_upper")
 _ORDER = (
     "mean",
     "sd",
@@ -417,7 +425,7 @@ _ORDER = (
 
 
 def _arrange(rows: list[dict[str, Any]], dims: list[str]) -> pd.DataFrame:
-    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "prior_p", "description"]
+    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", *_EXACT, "prior_p", "description"]
     columns = ["estimand", *dims, *_ORDER, *last]
     table = pd.DataFrame(rows).reindex(columns=columns)
     table[dims] = table[dims].fillna("")

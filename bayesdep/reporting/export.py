@@ -67,13 +67,15 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``Estimand``, ``Median``, ``95% interval``, ``P(> null)`` and ``Units``, all text. A probability of
-        zeros and ones stands in the interval's place, with its Monte Carlo error.
+        Columns ``Estimand``, ``Median``, ``95% interval``, ``P(> null)`` and ``Units``, all text; before the last two
+        ``Exact 95% interval`` where there are probabilities with counts of their own. A probability of zeros and ones
+        stands in the interval's place, with its Monte Carlo error.
     """
     if "estimand" not in table or "prob_gt_null" not in table:
         return table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else v)
     dims = [c for c in table.columns[1:] if c not in _NUMBERS]
     level = f"{100 * table['level'].iloc[0]:g}%"
+    has_exact = "exact_lower" in table and bool(table["exact_lower"].notna().any())
     rows = []
     for _, row in table.iterrows():
         at = ", ".join(str(row[d]) for d in dims if row[d] != "")
@@ -89,6 +91,7 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
                 "Estimand": f"{row['estimand']}[{at}]" if at else row["estimand"],
                 "Median": median,
                 f"{level} interval": interval,
+                **({f"Exact {level} interval": _exact(row)} if has_exact else {}),
                 "P(> null)": _probability(row["prob_gt_null"]) if _has_null(row) else "",
                 "Units": row["units"],
             }
@@ -141,7 +144,8 @@ _NUMBERS = {
         "hdi_upper",
         "null",
     ),
-    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "prior_p", "description"),
+    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper"),
+    *("prior_p", "description"),
 }
 
 
@@ -156,6 +160,13 @@ def _digits(lower: float, upper: float) -> int:
     if not np.isfinite(width) or width == 0:
         return 2
     return int(np.clip(1 - np.floor(np.log10(width)), 0, 6))
+
+
+def _exact(row: "pd.Series[Any]") -> str:
+    if np.isnan(row["exact_lower"]):
+        return ""
+    digits = _digits(row["exact_lower"], row["exact_upper"])
+    return f"{_round(row['exact_lower'], digits)} to {_round(row['exact_upper'], digits)}"
 
 
 def _round(value: float, digits: int) -> str:

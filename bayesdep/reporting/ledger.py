@@ -80,6 +80,10 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
     """
     for i, row in enumerate(rows, start=1):
         place = f"[[published]] row {i}"
+        refused = str(estimands.attrs.get("refused", "")).split("; ")
+        for name in (row.estimand, *(f"{row.estimand} of {label}" for label in row.at.values())):
+            if name in refused:
+                raise BadInput(f"{place}: '{name}' is not estimated as things are set; {estimands.attrs['remedy']}")
         if row.estimand not in estimands:
             raise BadInput(
                 f"{place}: there is no estimand '{row.estimand}'; "

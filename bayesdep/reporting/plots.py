@@ -18,6 +18,7 @@ from scipy import stats
 
 from bayesdep.criticism.checks import run_checks
 from bayesdep.inference.fit import Fit
+from bayesdep.models.parts.scale import priors_of
 from bayesdep.reporting.estimands import summarise
 
 _MANY = 20  # rows beyond which a forest plot is sorted
@@ -205,13 +206,13 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         One panel per prior: grey the prior density, blue the posterior (one line per element of a vector). A long
         vector's elements are told, in order, by medians and 95% intervals over the prior.
     """
-    slots = fit.model.slots
+    slots, priors = fit.model.slots, priors_of(fit.model, fit.data)
     columns = min(len(slots), 3)
     lines = -(-len(slots) // columns)
     with house_figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, (name, slot) in zip(grid.flat, slots.items(), strict=False):
-            prior = fit.model.priors[name].scipy
+            prior = priors[name].scipy
             draws = fit.posterior[name].transpose("chain", "draw", ...).values
             draws = draws.reshape(draws.shape[0] * draws.shape[1], -1)
             low, high = np.quantile(draws, [0.0005, 0.9995])

@@ -16,6 +16,7 @@ from bayesdep.criticism.missing_information import missing_information
 from bayesdep.criticism.sensitivity import THRESHOLD, sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
+from bayesdep.models.parts.scale import in_outcome_units, priors_of
 from bayesdep.reporting.estimands import oracle, summarise
 from bayesdep.reporting.evidence import evidence
 from bayesdep.reporting.export import journal_table
@@ -72,6 +73,7 @@ def report(
     ).get_template("report.html.jinja")
     moved = sensitivity(fit)
     shown = _first_class(fit)
+    told = in_outcome_units(fit.model, fit.data)
     text = page.render(
         title=title or fit.data.attrs["title"] or "Analysis",
         question=question,
@@ -80,8 +82,8 @@ def report(
         synthetic=fit.synthetic,
         data=fit.data.attrs,
         sizes=", ".join(f"{d} {n}" for d, n in fit.data.sizes.items()),
-        words=fit.model.words,
-        formula="\n".join(fit.model.formula),
+        words=told.words,
+        formula="\n".join(told.formula),
         priors=_priors(fit),
         sampling=_sampling(fit),
         criteria=_criteria(fit),
@@ -172,13 +174,15 @@ def oracle_sentence(fit: Fit) -> str:
 
 def _priors(fit: Fit) -> pd.DataFrame:
     rows = []
+    in_units = priors_of(fit.model, fit.data)
     for name, slot in fit.model.slots.items():
         prior = fit.model.priors[name]
-        lower, upper = prior.interval
+        lower, upper = in_units[name].interval
+        wide = f" ({prior}, and scale is {float(fit.data['scale']):.4g})" if prior.times_scale else ""
         rows.append(
             {
                 "Parameter": name,
-                "Prior": repr(prior),
+                "Prior": f"{in_units[name]}{wide}",
                 "Meaning": f"{slot.meaning}: 95% between {lower:.3g} and {upper:.3g} {slot.units}",
                 "Chosen by": "the story's default" if prior == slot.default else "the plan",
             }

@@ -23,11 +23,11 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from scipy import special
 
+from bayesdep.models.parts.pooled.interactions import SCALES, sd_of_interactions
 from bayesdep.models.parts.pooled.likelihood import raw_products, residuals
 from bayesdep.models.parts.pooled.pairs import pair_correlation_draws
 from bayesdep.models.parts.pooled.quadratic import as_quadratic
 from bayesdep.models.parts.pooled.scores import coefficients_of, log_sds_within, roots_of
-from bayesdep.models.parts.pooled.terms import pseudo_sigma
 from bayesdep.models.story import estimand
 
 if TYPE_CHECKING:
@@ -150,25 +150,32 @@ def leave_one_out(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, d
 
 
 def _prior(story: "Pooled", flat: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Means and precisions of coefficients given spreads, by time: (sample, time x coefficient)."""
+    """Means of coefficients given spreads, by time: (sample, coefficient); and their precision matrix."""
     samples, times, parts = flat.sizes["sample"], data.sizes["time"], data.sizes["part"]
     names = ["intercept", "effect", *(["baseline_slope"] if story.baseline is not None else [])]
     rows = [(story.priors[n]["mu"], story.priors[n]["sigma"]) for n in [*names, *["moderator_effect"] * parts]]
-    mean = np.array([m for m, _ in rows] + [0.0] * parts)
-    fixed = np.broadcast_to(np.array([s for _, s in rows]), (samples, times, len(rows)))
-    if story.shrinkage == "none":
-        mean[-parts:] = story.priors["interaction"]["mu"]
-        sds = np.full((samples, times, parts), story.priors["interaction"]["sigma"])
-    elif story.shrinkage == "normal":
-        sds = np.broadcast_to(flat["interaction_sd"].values[:, None, None], (samples, times, parts))
+    mean = np.tile(np.array([m for m, _ in rows] + [0.0] * parts), (times, 1))
+    sds = np.ones((samples, times, mean.shape[1]))
+    sds[:, :, :-parts] = [s for _, s in rows]
+    if story.effects == "none":
+        mean[:, -parts:], sds[:, :, -parts:] = story.priors["interaction"]["mu"], story.priors["interaction"]["sigma"]
     else:
-        assert story.expected_nonzero is not None  # checked with the settings
-        p0, p, n = story.expected_nonzero, parts * times, data.sizes["subject"]
-        local = flat["local_scale"].transpose("sample", "time", "part").values
-        wide = flat["global_scale"].values[:, None, None] * local * pseudo_sigma(story) * p0 / ((p - p0) * np.sqrt(n))
-        sds = wide / np.sqrt(1 + flat["slab_precision"].values[:, None, None] * wide**2)
-    precision = 1 / np.maximum(np.concatenate([fixed, sds], axis=-1), 1e-6) ** 2
-    return np.broadcast_to(np.tile(mean, times), (samples, times * len(mean))), precision.reshape(samples, -1)
+        values = {}
+        for name in SCALES[story.effects]:
+            each = flat[name]
+            values[name] = (
+                each.transpose("sample", "part", "time").values if each.ndim > 1 else each.values[:, None, None]
+            )
+        spread = sd_of_interactions(story, data["interaction_error"].values, values)
+        sds[:, :, -parts:] = np.swapaxes(np.broadcast_to(spread, (samples, parts, times)), 1, 2)
+    precision = (1 / np.maximum(sds, 1e-6) ** 2).reshape(samples, -1, 1) * np.eye(mean.size)
+    if times > 1:  # effects at two times are correlated
+        both, change = story.priors["effect"], story.priors["effect_change"]
+        place = np.array([1, 1 + mean.shape[1]])
+        mean[:, 1] = both["mu"] + np.array([-0.5, 0.5]) * change["mu"]
+        of_effects = both["sigma"] ** 2 * np.ones((2, 2)) + change["sigma"] ** 2 / 4 * np.array([[1, -1], [-1, 1]])
+        precision[:, place[:, None], place] = np.linalg.inv(of_effects)
+    return np.broadcast_to(mean.ravel(), (samples, mean.size)), precision
 
 
 def _without_each(
@@ -181,16 +188,17 @@ def _without_each(
     root = roots_of(flat)
     a, b, _ = as_quadratic(root, rho, sd, data)
     a_own, b_own, c_own = as_quadratic(root, rho, own, data)
-    whole = a.sum(axis=1) + np.eye(mean.shape[-1]) * precision[:, None, :]
+    whole = a.sum(axis=1) + precision
     others = whole[:, None] - a
-    told = (b.sum(axis=1) + precision * mean)[:, None] - b
+    told = (b.sum(axis=1) + (precision @ mean[..., None])[..., 0])[:, None] - b
     before = np.linalg.solve(others, told[..., None])[..., 0]
     after = np.linalg.solve(others + a_own, (told + b_own)[..., None])[..., 0]
     fit = ((told + b_own) * after).sum(axis=-1) - (told * before).sum(axis=-1)
     size = np.linalg.slogdet(others + a_own)[1] - np.linalg.slogdet(others)[1]
     # the study's log sd: its density given the spreads, less that given the data too
     cross, projected, outcomes, seen = (data[v].values for v in ("cross", "projected", "outcomes", "seen"))
-    rest = residuals(gamma, cross, projected, raw_products(outcomes, cross[..., 0, 0], data.sizes["time"]), seen)
+    raw = raw_products(outcomes, cross[..., 0, 0], data.sizes["time"])
+    rest = residuals(gamma, cross, projected, raw, seen, data["proper"].values)
     typical = np.log(flat["residual_sd"].transpose("sample", "time").values)[:, None]
     tau = 1 / flat["residual_spread"].values[:, None, None] ** 2
     estimate, information = log_sds_within(rest, rho[:, None])

@@ -2,8 +2,9 @@ r"""The log density of studies' outcomes and its slopes, in one pass of plain lo
 
 In the terms of :mod:`~bayesdep.models.parts.pooled.likelihood`, whose numpy arithmetic says the same for many draws at
 once: with ``V = L M^-1 L'`` and ``v = V g``, the covariance and mean of a study's deviations u given its data, the log
-density of a study is ``-(Q - g' v + log det M + sum log det S + n log 2 pi) / 2``. Its slopes are those of the complete
-data's density averaged over u (Fisher's identity): with h = g - W v and H = W - W V W,
+density of a study is ``-(Q - g' v + log det M + sum log det S + n log 2 pi) / 2``, and half of ``log 2 pi`` more for
+each level without a proper prior. Its slopes are those of the complete data's density averaged over u (Fisher's
+identity): with h = g - W v and H = W - W V W,
 
     coefficients   sum over patients of z (S^-1 (r - U v))'
     L              (h h' - H) L
@@ -29,7 +30,15 @@ _DIFFERENTIATED = 4  # of the operation's inputs, the first: coefficients, sd, r
 
 
 def density_and_slopes(
-    gamma: Any, sd: Any, rho: Any, root: Any, cross: Any, projected: Any, outcomes: Any, seen: Any
+    gamma: Any,
+    sd: Any,
+    rho: Any,
+    root: Any,
+    cross: Any,
+    projected: Any,
+    outcomes: Any,
+    seen: Any,
+    proper: Any,
 ) -> Any:
     """Compute the log density of all studies' outcomes together, and its slopes.
 
@@ -43,13 +52,14 @@ def density_and_slopes(
         Correlation of a patient's residuals at two times: ().
     root
         L, lower triangular; a time's level before its effect: (2 time, 2 time).
-    cross, projected, outcomes, seen
+    cross, projected, outcomes, seen, proper
         As :func:`~bayesdep.models.parts.pooled.products.sum_products` makes them.
 
     Returns
     -------
     tuple of numpy.ndarray
-        The log density, and its derivatives by ``gamma``, ``sd``, ``rho`` and ``root``.
+        The log density, and its derivatives by ``gamma``, ``sd``, ``rho`` and ``root``; those by a column of ``root``
+        without a proper prior are zero, as it holds constants.
     """
     studies, patterns, arms, columns, times = projected.shape
     size = 2 * times
@@ -106,12 +116,12 @@ def density_and_slopes(
                         known = weight[p, t, s] * n
                         g[2 * t] += gained
                         w[2 * t, 2 * s] += known
-                        if arm == 1:
-                            g[2 * t + 1] += gained
-                            w[2 * t + 1, 2 * s] += known
-                            w[2 * t, 2 * s + 1] += known
-                            w[2 * t + 1, 2 * s + 1] += known
-        # M = I + L' W L = C C', with C below the diagonal of m; then V = (C^-1 L')' (C^-1 L')
+                        code = arm - 0.5
+                        g[2 * t + 1] += code * gained
+                        w[2 * t + 1, 2 * s] += code * known
+                        w[2 * t, 2 * s + 1] += code * known
+                        w[2 * t + 1, 2 * s + 1] += known / 4.0
+        # M = J + L' W L = C C', with C below the diagonal of m; then V = (C^-1 L')' (C^-1 L')
         for i in range(size):
             for j in range(size):
                 a[i, j] = 0.0
@@ -119,14 +129,14 @@ def density_and_slopes(
                     a[i, j] += w[i, q] * root[q, j]
         for i in range(size):
             for j in range(i + 1):
-                m[i, j] = 1.0 if i == j else 0.0
+                m[i, j] = proper[k, i] if i == j else 0.0
                 for q in range(i, size):
                     m[i, j] += root[q, i] * a[q, j]
         for j in range(size):
             for q in range(j):
                 m[j, j] -= m[j, q] * m[j, q]
             m[j, j] = np.sqrt(m[j, j])
-            total -= np.log(m[j, j])
+            total += (1.0 - proper[k, j]) * np.log(2.0 * np.pi) / 2.0 - np.log(m[j, j])
             for i in range(j + 1, size):
                 for q in range(j):
                     m[i, j] -= m[i, q] * m[j, q]
@@ -177,8 +187,9 @@ def density_and_slopes(
                 if n == 0.0:
                     continue
                 crowd += n
+                code = arm - 0.5
                 for t in range(times):
-                    own[t] = v[2 * t] + arm * v[2 * t + 1]
+                    own[t] = v[2 * t] + code * v[2 * t + 1]
                 for j in range(columns):
                     for s in range(times):
                         moved[s] = left[p, arm, j, s] - cross[k, p, arm, j, 0] * own[s]
@@ -187,11 +198,8 @@ def density_and_slopes(
                             d_gamma[arm, j, t] += weight[p, t, s] * moved[s]
                 for t in range(times):
                     for s in range(times):
-                        between = spread[2 * t, 2 * s]
-                        if arm == 1:
-                            between += (
-                                spread[2 * t + 1, 2 * s] + spread[2 * t, 2 * s + 1] + spread[2 * t + 1, 2 * s + 1]
-                            )
+                        between = spread[2 * t, 2 * s] + spread[2 * t + 1, 2 * s + 1] / 4.0
+                        between += code * (spread[2 * t + 1, 2 * s] + spread[2 * t, 2 * s + 1])
                         residual[p, t, s] += (
                             n * (own[t] * own[s] + between) - left[p, arm, 0, t] * own[s] - left[p, arm, 0, s] * own[t]
                         )

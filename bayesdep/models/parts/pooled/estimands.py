@@ -10,6 +10,7 @@ import xarray as xr
 from bayesdep.models.parts.pooled import combined as pooled_combined
 from bayesdep.models.parts.pooled.moderators import BETWEEN, WITHIN
 from bayesdep.models.parts.pooled.products import statistics_of
+from bayesdep.models.parts.pooled.scores import within_studies
 from bayesdep.models.story import Check, estimand
 
 if TYPE_CHECKING:
@@ -80,14 +81,6 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
         "tau_effect": estimand(
             ordered(posterior["tau_effect"], "time"), "spread of effects between studies", sds, null=np.nan
         ),
-        "tau_intercept": estimand(
-            ordered(posterior["tau_intercept"], "time"),
-            f"spread of means on {story.reference} between studies", sds, null=np.nan,
-        ),
-        "effect_correlation": estimand(
-            posterior["effect_correlation"],
-            f"correlation, between studies, of the effect with the mean on {story.reference}", "correlation",
-        ),
         "residual_sd": estimand(
             ordered(posterior["residual_sd"], "time"), "typical residual sd of a study", sds, null=np.nan
         ),
@@ -95,6 +88,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
             posterior["residual_spread"], "spread of log residual sds between studies", "log sd", null=np.nan
         ),
     }  # fmt: skip
+    found |= of_levels(story, posterior, sds)
     if data.sizes["time"] > 1:
         first, last = data["time"].values
         found["effect_change"] = estimand(
@@ -114,6 +108,37 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     if story.moderators:
         found |= along_moderators(story, posterior, data, "sd")
     return xr.Dataset(found)
+
+
+def of_levels(story: "Pooled", posterior: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
+    """Derive how studies' levels differ and go with effects; nothing where levels are free.
+
+    Parameters
+    ----------
+    story
+        The story.
+    posterior
+        Draws of its parameters.
+    units
+        Units of the effect.
+
+    Returns
+    -------
+    dict of xarray.DataArray
+        Estimands by name.
+    """
+    if story.has_free_levels:
+        return {}
+    return {
+        "tau_intercept": estimand(
+            ordered(posterior["tau_intercept"], "time"),
+            "spread of studies' levels, midway between the arms", units, null=np.nan,
+        ),
+        "effect_correlation": estimand(
+            posterior["effect_correlation"],
+            "correlation, between studies, of the effect with the level midway between the arms", "correlation",
+        ),
+    }  # fmt: skip
 
 
 def effects_of(
@@ -137,7 +162,8 @@ def effects_of(
         the study's own patients' mean.
     """
     effect = ordered(posterior["effect"], "time")
-    own, new = (posterior[name].sel(which="effect", drop=True) for name in ("deviation", "new_deviation"))
+    own = posterior["deviation"].sel(which="effect", drop=True)
+    new = posterior["new_deviation"].sel(new_which="effect", drop=True)
     study_effect = effect + own
     if story.moderators:
         study_effect = study_effect + xr.dot(posterior["interaction"], mean_parts(data), dim="part")
@@ -179,28 +205,36 @@ def along_moderators(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, u
     rope = {"rope_lower": -story.margin, "rope_upper": story.margin}
     interaction = ordered(posterior["interaction"], "part", "time")
     code = xr.DataArray(np.array([0.0, 1.0]) - float(data["share_treated"]), {"arm": data["arm"].values}, ("arm",))
-    slope = ordered(posterior["moderator_effect"] + code * interaction, "arm", "part", "time")
     found = {
         "interaction": estimand(
             interaction,
             "change of the effect per unit of a moderator (sd, or yes against no)",
             f"{units} per unit",
             **rope,
-        ),
-        "slope_in": estimand(slope, "difference in outcome per unit of a moderator, in an arm", f"{units} per unit"),
+        )
     }
+    if "moderator_effect" in posterior:
+        main, dim = posterior["moderator_effect"], "part"
+        if story.has_free_levels:
+            here = within_studies(data)
+            main, dim = (main.rename(within_part="part"), "part") if here.all() else (main, "within_part")
+            interaction = interaction.isel(part=here).rename(part=dim) if dim != "part" else interaction
+        slope = ordered(xr.DataArray(main + code * interaction), "arm", dim, "time")
+        found["slope_in"] = estimand(
+            slope, "difference in outcome per unit of a moderator, in an arm", f"{units} per unit"
+        )
     level, of = data["level"].values, data["moderator_of"].values
     both = [m for m in data["moderator"].values if {WITHIN, BETWEEN} <= set(level[of == m])]
     if both:
         within, between = (
-            interaction.isel(part=[int(np.flatnonzero((of == m) & (level == word))[0]) for m in both])
+            found["interaction"].isel(part=[int(np.flatnonzero((of == m) & (level == word))[0]) for m in both])
             .rename(part="moderator").assign_coords(moderator=both)
             for word in (WITHIN, BETWEEN)
         )  # fmt: skip
         found["ecological_bias"] = estimand(
             between - within, "interaction between studies less that within studies", f"{units} per unit"
         )
-    if story.shrinkage == "normal":
+    if story.effects in ("normal", "student"):
         found["interaction_sd"] = estimand(
             posterior["interaction_sd"], "spread of interactions", f"{units} per unit", null=np.nan
         )

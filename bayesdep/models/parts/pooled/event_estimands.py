@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.parts.pooled.estimands import along_moderators, effects_of, ordered
-from bayesdep.models.parts.pooled.events import NAME, NODES, event_of
+from bayesdep.models.parts.pooled.estimands import along_moderators, effects_of, of_levels, ordered
+from bayesdep.models.parts.pooled.events import FREE_LEVEL_SD, NAME, NODES, event_of
 from bayesdep.models.parts.pooled.events import log_likelihood as score
 from bayesdep.models.parts.pooled.scores import coefficients_of, roots_of
 from bayesdep.models.story import Check, estimand
@@ -61,9 +61,6 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     event, against = event_of(story), f"less {story.reference}"
     at_mean = " at the patients' mean moderators" if story.moderators else ""
     effect, new, study_effect = effects_of(story, posterior, data)
-    risk = risks(story, posterior, data)
-    difference = risk.isel(arm=1, drop=True) - risk.isel(arm=0, drop=True)
-    whole = f"risk of {event}, all patients of these studies treated, less all on {story.reference}"
     found = {
         "effect": estimand(effect, f"pooled log odds ratio of {event}, {against}{at_mean}", _RATIO),
         "effect_new": estimand(new, f"log odds ratio in a new study, {against}{at_mean}", _RATIO),
@@ -78,26 +75,22 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
         "study_effect": estimand(
             study_effect, f"log odds ratio in a study, {against}, at its own patients' mean", _RATIO
         ),
-        "risk": estimand(risk, f"risk of {event}, had all patients of these studies been in an arm", "probability",
-                         null=np.nan),
-        "risk_difference": estimand(difference, whole, "risk difference"),
-        "nnt": estimand(
-            1 / difference, f"number needed to treat (above 0) or harm (below 0): {whole}", "people",
-            reciprocal_of="risk_difference",
-        ),
         "tau_effect": estimand(
             ordered(posterior["tau_effect"], "time"), "spread of log odds ratios between studies", _UNITS, null=np.nan
         ),
-        "tau_intercept": estimand(
-            ordered(posterior["tau_intercept"], "time"),
-            f"spread of log odds on {story.reference} between studies", _UNITS, null=np.nan,
-        ),
-        "effect_correlation": estimand(
-            posterior["effect_correlation"],
-            f"correlation, between studies, of the log odds ratio with the log odds on {story.reference}",
-            "correlation",
-        ),
     }  # fmt: skip
+    found |= of_levels(story, posterior, _UNITS)
+    if not story.has_free_levels:
+        risk = risks(story, posterior, data)
+        difference = risk.isel(arm=1, drop=True) - risk.isel(arm=0, drop=True)
+        whole = f"risk of {event}, all patients of these studies treated, less all on {story.reference}"
+        of_arm = f"risk of {event}, had all patients of these studies been in an arm"
+        found["risk"] = estimand(risk, of_arm, "probability", null=np.nan)
+        found["risk_difference"] = estimand(difference, whole, "risk difference")
+        found["nnt"] = estimand(
+            1 / difference, f"number needed to treat (above 0) or harm (below 0): {whole}", "people",
+            reciprocal_of="risk_difference",
+        )  # fmt: skip
     if story.baseline is not None:
         found["baseline_slope"] = estimand(
             ordered(posterior["baseline_slope"], "time"), "difference per sd of the baseline", f"{_UNITS} per sd"
@@ -133,7 +126,7 @@ def risks(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataAr
     for start in range(0, len(gamma), step):
         part = slice(start, start + step)
         for arm in (0, 1):
-            log_odds = gamma[part, arm] @ z.T + (own[part, :, 0] + arm * own[part, :, 1])[:, study]
+            log_odds = gamma[part, arm] @ z.T + (own[part, :, 0] + (arm - 0.5) * own[part, :, 1])[:, study]
             found[part, arm] = special.expit(log_odds) @ n / n.sum()
     coords = {d: posterior[d] for d in ("chain", "draw")} | {"arm": data["arm"].values, "time": data["time"].values}
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], 2, 1)
@@ -160,7 +153,7 @@ def log_likelihood(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, 
         Dims (chain, draw, study).
     """
     flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-    scored = score(coefficients_of(story, flat, data), roots_of(flat), data, nodes=nodes)
+    scored = score(coefficients_of(story, flat, data), roots_of(flat, free_sd=FREE_LEVEL_SD), data, nodes=nodes)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], data.sizes["study"])
     coords = {d: posterior[d] for d in ("chain", "draw")} | {"study": data["study"]}
     return xr.DataArray(scored.reshape(shape), coords, ("chain", "draw", "study"))

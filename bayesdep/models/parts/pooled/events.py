@@ -7,7 +7,8 @@ studies and W the information of its counts on level and effect,
 
     M = I + L' W L = C C'      u = L C'^-1 (C^-1 L' g + z)      g = sum over arms of U' i (y - c)
 
-z is standard normal to the extent that counts are Gaussian; its density is such that u has ``N(0, L L')`` exactly.
+U is one and -1/2 for the reference, one and 1/2 for the treatment. z is standard normal to the extent that counts are
+Gaussian; its density is such that u has ``N(0, L L')`` exactly.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NAME = "events"
 NODES = 5  # around the mode, on either axis
 _NEWTON_STEPS = 12
+FREE_LEVEL_SD = 10.0  # log odds: a study without any event has no flat prior that leaves its density finite
 _AT_ONCE = 2_000_000  # numbers in an array: bounds memory
 
 
@@ -122,12 +124,12 @@ def build_events(data: xr.Dataset, gamma: Any, root: Any) -> None:
     i = pm.Data("rough_information", e * (n - e) / n, dims=("study", "arm"))
     middle = pm.Data("study_z", data["study_z"].values, dims=("study", "arm", "column"))
     away = i * (y - (middle * gamma[:, :, 0]).sum(axis=-1))
-    g0, g1 = away.sum(axis=-1), away[:, 1]
-    w00, w01 = i.sum(axis=-1), i[:, 1]
+    g0, g1 = away.sum(axis=-1), (away[:, 1] - away[:, 0]) / 2
+    w00, w01, w11 = i.sum(axis=-1), (i[:, 1] - i[:, 0]) / 2, i.sum(axis=-1) / 4
     l00, l10, l11 = root[0, 0], root[1, 0], root[1, 1]
     h0, h1 = l00 * g0 + l10 * g1, l11 * g1
-    m00 = 1 + l00**2 * w00 + 2 * l00 * l10 * w01 + l10**2 * w01  # the effect's information is that of the treated
-    m01, m11 = l11 * w01 * (l00 + l10), 1 + l11**2 * w01
+    m00 = 1 + l00**2 * w00 + 2 * l00 * l10 * w01 + l10**2 * w11
+    m01, m11 = l11 * (l00 * w01 + l10 * w11), 1 + l11**2 * w11
     c00 = pt.sqrt(m00)
     c10 = m01 / c00
     c11 = pt.sqrt(m11 - c10**2)
@@ -140,7 +142,7 @@ def build_events(data: xr.Dataset, gamma: Any, root: Any) -> None:
     pm.Deterministic("deviation", own[:, None, :], dims=("study", "time", "which"))
     study, arm = (pm.Data(name, data[name].values, dims="cell") for name in ("cell_study", "cell_arm"))
     z = pm.Data("z", data["z"].values, dims=("cell", "column"))
-    log_odds = (z * gamma[:, :, 0][arm]).sum(axis=-1) + own[study, 0] + arm * own[study, 1]
+    log_odds = (z * gamma[:, :, 0][arm]).sum(axis=-1) + own[study, 0] + (arm - 0.5) * own[study, 1]
     number = pm.Data("n", data["n"].values, dims="cell")
     pm.Binomial(NAME, n=number, logit_p=log_odds, observed=pm.Data("events_data", data["events"].values), dims="cell")
 
@@ -179,7 +181,8 @@ def _score(gamma: np.ndarray, root: np.ndarray, data: xr.Dataset, nodes: int) ->
     by_arm = np.einsum("cz,saz->sac", z, gamma[..., 0])
     fixed = np.where(arm, by_arm[:, 1], by_arm[:, 0])
     # a cell's log odds move by the first of two standard normals by `one`, by the second by `other`
-    one, other = root[:, 0, :1] + arm * root[:, 1, :1], arm * root[:, 1, 1:]
+    code = arm - 0.5
+    one, other = root[:, 0, :1] + code * root[:, 1, :1], code * root[:, 1, 1:]
     constant = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
     by_study = np.add.reduceat(constant, first)
 

@@ -1,14 +1,23 @@
 r"""Outcomes of a study's patients, their study's own intercept and effect integrated out, by sums of products.
 
 Patient i of a study has outcomes ``y_i = gamma' z_i + U_i u + e_i`` at one time or two: u the study's deviations (level
-of the controls, effect of the treatment; by time), normal with root L, ``U_i`` one and the arm's indicator, e_i normal
-with the study's covariance S. With r_i = y_i - gamma' z_i and, summed over patients,
+midway between the arms, effect of the treatment; by time), normal with root L, ``U_i`` one and the arm's code, -1/2 for
+the reference and 1/2 for the treatment, so that no arm is treated otherwise than the other; e_i is normal with the
+study's covariance S. With r_i = y_i - gamma' z_i and, summed over patients,
 
-    Q = sum r_i' S^-1 r_i      g = sum U_i' S^-1 r_i      W = sum U_i' S^-1 U_i      M = I + L' W L
+    Q = sum r_i' S^-1 r_i      g = sum U_i' S^-1 r_i      W = sum U_i' S^-1 U_i      M = J + L' W L      J = I
 
 the log density of a study is ``-(Q - (L' g)' M^-1 L' g + log det M + sum log det S + n log 2 pi) / 2`` (Woodbury's
 identity and the matrix determinant lemma), and given the data u is normal around ``L M^-1 L' g`` with covariance ``L
-M^-1 L'``. Q, g and W need no more of the patients than :mod:`~bayesdep.models.parts.pooled.products` keeps. M has two
+M^-1 L'``.
+
+A study's level may be free: it then has a flat prior in place of its normal, one on the line, independent of all else.
+With L one in its row and column and zero elsewhere in both, J has a zero at its place, and the integral over it adds
+half of ``log 2 pi``. That is the restricted likelihood of the study, the density of its contrasts: what it says of
+coefficients and variances is what patients within it say, compared with each other. A study with nobody at a time keeps
+a one there, as there is nothing to integrate.
+
+Q, g and W need no more of the patients than :mod:`~bayesdep.models.parts.pooled.products` keeps. M has two
 rows a time, so it is written out entry by entry, each an array over draws and studies. What the sampler evaluates is
 :mod:`~bayesdep.models.parts.pooled.density`.
 """
@@ -18,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 _LOG_2_PI = float(np.log(2 * np.pi))
 
@@ -36,15 +46,20 @@ class Residuals:
         Patients: (..., pattern, arm).
     seen
         By time, 1 for the patterns in which it was seen: (pattern,).
+    proper
+        J's diagonal, 0 for a level that is free: (study, 2 time).
     """
 
     sums: Sequence[Any]
     products: Sequence[Sequence[Any]]
     count: Any
     seen: Sequence[Any]
+    proper: Any
 
 
-def residuals(coefficients: Any, cross: Any, projected: Any, raw: Sequence[Sequence[Any]], seen: Any) -> Residuals:
+def residuals(
+    coefficients: Any, cross: Any, projected: Any, raw: Sequence[Sequence[Any]], seen: Any, proper: Any
+) -> Residuals:
     """Sum residuals and their products, from sums of products of what they are residuals of.
 
     Parameters
@@ -57,6 +72,8 @@ def residuals(coefficients: Any, cross: Any, projected: Any, raw: Sequence[Seque
         By two times (t, s <= t), ``sum y_t y_s``: (study, pattern, arm).
     seen
         (pattern, time).
+    proper
+        (study, 2 time).
 
     Returns
     -------
@@ -71,7 +88,7 @@ def residuals(coefficients: Any, cross: Any, projected: Any, raw: Sequence[Seque
         [(raw[t][s] - both[..., t, s]).sum(axis=-1) * seen[:, t] * seen[:, s] for s in range(t + 1)] for t in times
     ]
     sums = [left[..., 0, t] * seen[:, t, None] for t in times]
-    return Residuals(sums, products, cross[..., 0, 0], [seen[:, t] for t in times])
+    return Residuals(sums, products, cross[..., 0, 0], [seen[:, t] for t in times], proper)
 
 
 def raw_products(outcomes: Any, count: Any, times: int) -> list[list[Any]]:
@@ -142,22 +159,24 @@ def about_study(rest: Residuals, sd: Any, rho: Any, root: Any) -> tuple[list[lis
     def between(t: int, s: int) -> Any:
         return weight[max(t, s)][min(t, s)]
 
-    treated = count[..., 1]
-    sums = [(e.sum(axis=-1), e[..., 1]) for e in rest.sums]
+    apart = (count[..., 1] - count[..., 0]) / 2
+    sums = [(e.sum(axis=-1), (e[..., 1] - e[..., 0]) / 2) for e in rest.sums]
     g = [sum(between(t, s) * sums[s][i] for s in times).sum(axis=-1) for t in times for i in (0, 1)]
     crowd = [[(w * everybody).sum(axis=-1) for w in row] for row in weight]
-    crowd_treated = [[(w * treated).sum(axis=-1) for w in row] for row in weight]
+    crowd_apart = [[(w * apart).sum(axis=-1) for w in row] for row in weight]
     size = 2 * len(own)
 
     def known(i: int, j: int) -> Any:
         t, s = max(i // 2, j // 2), min(i // 2, j // 2)
-        return crowd[t][s] if i % 2 == j % 2 == 0 else crowd_treated[t][s]
+        if i % 2 != j % 2:
+            return crowd_apart[t][s]
+        return crowd[t][s] / 4 if i % 2 else crowd[t][s]
 
     whole = [[known(i, j) for j in range(size)] for i in range(size)]
     down = [[root[..., k, j] for j in range(size)] for k in range(size)]
     half = [[sum(whole[i][k] * down[k][j] for k in range(j, size)) for j in range(size)] for i in range(size)]
     matrix = [
-        [sum(down[k][i] * half[k][j] for k in range(i, size)) + float(i == j) for j in range(i + 1)]
+        [sum(down[k][i] * half[k][j] for k in range(i, size)) + rest.proper[..., i] * (i == j) for j in range(i + 1)]
         for i in range(size)
     ]
     turned = [sum(down[k][i] * g[k] for k in range(i, size)) for i in range(size)]
@@ -186,7 +205,7 @@ def log_density(rest: Residuals, sd: Any, rho: Any, root: Any) -> Any:
             link = rows[i][j] / pivot
             for k in range(j + 1, i + 1):
                 rows[i][k] = rows[i][k] - link * rows[k][j]
-    return -(rows[-1][-1] + log_det) / 2
+    return (_LOG_2_PI * (1 - rest.proper).sum(axis=-1) - rows[-1][-1] - log_det) / 2
 
 
 def deviations(rest: Residuals, sd: Any, rho: Any, root: Any, noise: Sequence[Any]) -> list[Any]:
@@ -202,7 +221,7 @@ def deviations(rest: Residuals, sd: Any, rho: Any, root: Any, noise: Sequence[An
     Returns
     -------
     list
-        u, by time the level of the controls and the effect of the treatment.
+        u, by time the level midway between the arms and the effect of the treatment.
     """
     matrix, turned, _ = about_study(rest, sd, rho, root)
     size = len(turned)
@@ -219,3 +238,26 @@ def deviations(rest: Residuals, sd: Any, rho: Any, root: Any, noise: Sequence[An
         above = sum(low[k][i] * found[k] for k in range(i + 1, size))
         found[i] = (half[i] + noise[i] - above) / low[i][i]
     return [sum(root[..., i, k] * found[k] for k in range(i + 1)) for i in range(size)]
+
+
+def log_sds_of_studies(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log of every study's sd within arms at every time, and its standard error: (study, time).
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Estimate and standard error, 1 / sqrt(2 degrees of freedom); (0, 1) where a study has no degree of freedom.
+    """
+    times = data.sizes["time"]
+    place = [times + t * (t + 3) // 2 for t in range(times)]  # of the products of a time with itself
+    squares = data["outcomes"].values[..., place].sum(axis=(1, 2))
+    count = data["cross"].values[..., 0, 0][..., None] * data["seen"].values[:, None, :]
+    free = np.maximum(count - 1, 0).sum(axis=(1, 2))
+    known = (free > 0) & (squares > 0)
+    estimate = np.where(known, np.log(np.where(known, squares, 1) / np.maximum(free, 1)) / 2, 0.0)
+    return estimate, np.where(known, 1 / np.sqrt(2 * np.maximum(free, 1)), 1.0)

@@ -163,7 +163,7 @@ def refuse_collinear(data: xr.Dataset) -> None:
             raise BadInput(
                 f"moderators: '{data['part'].values[j - 2]}' follows from those before it in the "
                 f"{data.sizes['study']} studies used, so their effects cannot be told apart; leave one out, or use "
-                "shrinkage = 'normal'"
+                "effects = 'normal'"
             )
 
 

@@ -27,20 +27,23 @@ def statistics_of(times: int) -> list[tuple[int, ...]]:
     return [(t,) for t in range(times)] + [(t, s) for t in range(times) for s in range(t + 1)]
 
 
-def sum_products(data: xr.Dataset) -> xr.Dataset:
+def sum_products(data: xr.Dataset, *, free: bool) -> xr.Dataset:
     """Sum the products of patients' columns and outcomes by study, pattern and arm.
 
     Parameters
     ----------
     data
         As :func:`~bayesdep.models.parts.pooled.table.read_patients` returns it.
+    free
+        Whether studies' levels have flat priors.
 
     Returns
     -------
     xarray.Dataset
         ``cross`` (study, pattern, arm, column, other), ``projected`` (study, pattern, arm, column, time),
-        ``outcomes`` (study, pattern, arm, statistic; as :func:`statistics_of` lists them, zero where nobody was seen)
-        and ``seen`` (pattern, time). Outcomes are standardised.
+        ``outcomes`` (study, pattern, arm, statistic; as :func:`statistics_of` lists them, zero where nobody was seen),
+        ``seen`` (pattern, time) and ``proper`` (study, deviation; by time a study's level before its effect: 0 where a
+        level is free and there is an outcome to know it by, 1 elsewhere). Outcomes are standardised.
     """
     y = (data["outcome"].values - data["outcome_mean"].values) / data["outcome_sd"].values
     seen = ~np.isnan(y)
@@ -67,6 +70,9 @@ def sum_products(data: xr.Dataset) -> xr.Dataset:
         mean = filled[here].mean(axis=0)
         products = (away := (filled[here] - mean) * seen[here]).T @ away
         outcomes[i] = [mean[k[0]] if len(k) == 1 else products[k] for k in kept]
+    proper = np.ones((studies, 2 * times))
+    if free:
+        proper[:, ::2] = np.stack([np.bincount(data["study_of"].values, s, studies) == 0 for s in seen.T], axis=-1)
     cells, times_of = ("study", "pattern", "arm"), data["time"].values.tolist()
     words = [f"{FIRST} {times_of[k[0]]}" if len(k) == 1 else
              f"{SECOND} {' and '.join(dict.fromkeys((times_of[k[1]], times_of[k[0]])))}" for k in kept]  # fmt: skip
@@ -76,6 +82,7 @@ def sum_products(data: xr.Dataset) -> xr.Dataset:
             "projected": ((*cells, "column", "time"), projected.reshape(*shape, *projected.shape[1:])),
             "outcomes": ((*cells, "statistic"), outcomes.reshape(*shape, -1)),
             "seen": (("pattern", "time"), patterns.astype(float)),
+            "proper": (("study", "deviation"), proper),
         },
         {
             "column": names_of_columns(data),

@@ -31,12 +31,12 @@ def as_quadratic(
         A, a and c with -2 of the log density ``b' A b - 2 a' b + c``: (sample, study, ...). The coefficients b are, by
         time: intercept, effect, the baseline's slope where there is one, moderators' effects, interactions.
     """
-    cross, projected, seen = (data[v].values for v in ("cross", "projected", "seen"))
+    cross, projected, seen, proper = (data[v].values for v in ("cross", "projected", "seen", "proper"))
     times, studies = data.sizes["time"], data.sizes["study"]
     maps = coefficient_maps(data)
     x = np.einsum("azi,kpazy,ayj->kpij", maps, cross, maps)
     xy = np.einsum("azi,kpazt->kpit", maps, projected)
-    which = np.array([[1.0, 0.0], [1.0, 1.0]])  # what an arm's patients count for: everybody, and the treated
+    which = np.array([[1.0, -0.5], [1.0, 0.5]])  # what an arm's patients count for: in the level, and in the effect
     ux = np.einsum("aw,kpaz,azi->kpwi", which, cross[..., 0, :], maps)
     uy = np.einsum("aw,kpat->kpwt", which, projected[..., 0, :])
     uu = np.einsum("aw,kpa,av->kpwv", which, cross[..., 0, 0], which)
@@ -60,12 +60,13 @@ def as_quadratic(
     ysy = np.einsum("zkpts,kpts->zk", weight, yy, optimize=True)
     root = root[:, None]
     turned = np.swapaxes(root, -1, -2)
-    low = np.linalg.cholesky(np.eye(u) + turned @ usu @ root)
+    low = np.linalg.cholesky(proper[:, :, None] * np.eye(u) + turned @ usu @ root)
     fx, fy = np.linalg.solve(low, turned @ usx), np.linalg.solve(low, turned @ usy[..., None])
     log_det = 2 * np.log(np.diagonal(low, axis1=-2, axis2=-1)).sum(axis=-1)
     count = cross[..., 0, 0].sum(axis=-1)  # study, pattern
     log_det = log_det + (count * (2 * np.log(sd) @ seen.T + np.log1p(-(tied**2))[:, None])).sum(axis=-1)
-    c = ysy - (fy[..., 0] ** 2).sum(axis=-1) + log_det + (count * seen.sum(axis=1)).sum(axis=-1) * np.log(2 * np.pi)
+    size_of = (count * seen.sum(axis=1)).sum(axis=-1) - (1 - proper).sum(axis=-1)
+    c = ysy - (fy[..., 0] ** 2).sum(axis=-1) + log_det + size_of * np.log(2 * np.pi)
     fxt = np.swapaxes(fx, -1, -2)
     return xsx - fxt @ fx, xsy - (fxt @ fy)[..., 0], c
 
@@ -73,7 +74,8 @@ def as_quadratic(
 def rough_interactions(data: xr.Dataset, log_sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return interactions by generalised least squares with typical spreads, and their standard errors.
 
-    They only choose the coordinates in which interactions are sampled.
+    They are the estimates without pooling that stand beside the pooled ones, and choose the coordinates in which these
+    are sampled.
 
     Parameters
     ----------
@@ -87,12 +89,37 @@ def rough_interactions(data: xr.Dataset, log_sd: np.ndarray) -> tuple[np.ndarray
     tuple of numpy.ndarray
         Estimate and standard error, (part, time).
     """
-    times, parts = data.sizes["time"], data.sizes["part"]
+    times = data.sizes["time"]
     root = np.linalg.cholesky(_TYPICAL_SPREAD**2 * np.kron(0.5 + 0.5 * np.eye(times), np.eye(2)))
-    a, b, _ = as_quadratic(root[None], np.full(1, _TYPICAL_CORRELATION), np.exp(log_sd)[None], data)
+    free = (data["proper"].values == 0).any(axis=0)
+    root[free], root[:, free] = 0.0, 0.0
+    root[free, free] = 1.0
+    return least_squares(data, root, np.full(1, _TYPICAL_CORRELATION), np.exp(log_sd))
+
+
+def least_squares(data: xr.Dataset, root: np.ndarray, rho: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return interactions by generalised least squares at given variances, and their standard errors.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+    root
+        Root of the covariance of a study's own deviations: (2 time, 2 time).
+    rho
+        Correlation of a patient's residuals at two times: (1,).
+    sd
+        Residual sds: (study, time).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Estimate and standard error, (part, time); the latter do not depend on outcomes.
+    """
+    times, parts = data.sizes["time"], data.sizes["part"]
+    a, b, _ = as_quadratic(root[None], rho, sd[None], data)
     # what parts that follow from others say of each other is left to a prior much wider than anything plausible
-    whole = a[0].sum(axis=0) + np.eye(a.shape[-1]) / _WIDE**2
-    covariance = np.linalg.inv(whole)
+    covariance = np.linalg.inv(a[0].sum(axis=0) + np.eye(a.shape[-1]) / _WIDE**2)
     by_time = [x.reshape(times, -1)[:, -parts:].T for x in (covariance @ b[0].sum(axis=0), np.diagonal(covariance))]
     return by_time[0], np.sqrt(by_time[1])
 

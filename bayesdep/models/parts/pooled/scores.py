@@ -7,6 +7,7 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.models.parts.pooled.likelihood import Residuals, log_density, raw_products, residuals
+from bayesdep.models.parts.pooled.moderators import BETWEEN
 
 if TYPE_CHECKING:
     from bayesdep.models.pooled import Pooled
@@ -36,38 +37,54 @@ def coefficients_of(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) ->
     def draws(name: str, *dims: str) -> np.ndarray:
         return np.asarray(posterior[name].transpose("sample", *dims, "time").values)
 
-    common, apart = [draws("intercept")[:, None]], [draws("effect")[:, None]]
+    apart = [draws("effect")[:, None]]
+    common = [0 * apart[0] if story.has_free_levels else draws("intercept")[:, None]]
     if story.baseline is not None:
         common.append(draws("baseline_slope")[:, None])
         apart.append(0 * common[-1])
     if story.moderators:
-        common.append(draws("moderator_effect", "part"))
         apart.append(draws("interaction", "part"))
+        common.append(draws("moderator_effect", "part") if not story.has_free_levels else 0 * apart[-1])
+        if "moderator_effect" in posterior and story.has_free_levels:
+            common[-1][:, within_studies(data)] = draws("moderator_effect", "within_part")
     code = np.array([0.0, 1.0]) - float(data["share_treated"])
     together, treated = (np.concatenate(x, axis=1)[:, None] for x in (common, apart))
     return together + code[:, None, None] * treated
 
 
-def roots_of(posterior: xr.Dataset) -> np.ndarray:
+def within_studies(data: xr.Dataset) -> np.ndarray:
+    """Return which parts of moderators differ between patients of a study, so that studies' levels do not hold them."""
+    return np.asarray(data["level"].values != BETWEEN)
+
+
+def roots_of(posterior: xr.Dataset, *, free_sd: float = 1.0) -> np.ndarray:
     """Return the root of the covariance of a study's own deviations, draw by draw.
 
     Parameters
     ----------
     posterior
         Draws with dim ``sample``.
+    free_sd
+        What free levels have in the place of a spread.
 
     Returns
     -------
     numpy.ndarray
         Shape (sample, 2 time, 2 time).
     """
-    tau = np.stack(
-        [posterior[name].transpose("sample", "time").values for name in ("tau_intercept", "tau_effect")], axis=-1
-    )
-    found = _correlation_root(posterior["effect_correlation"].values)
+    effect = posterior["tau_effect"].transpose("sample", "time").values
+    level = np.full_like(effect, free_sd)
+    within = np.broadcast_to(np.eye(2), (len(effect), 2, 2))
+    if "tau_intercept" in posterior:
+        level = posterior["tau_intercept"].transpose("sample", "time").values
+        within = _correlation_root(posterior["effect_correlation"].values)
+    tau, found = np.stack([level, effect], axis=-1), within
     if "time_correlation" in posterior:
-        by_time = _correlation_root(posterior["time_correlation"].values)
-        found = (by_time[:, :, None, :, None] * found[:, None, :, None, :]).reshape(len(tau), 4, 4)
+        by_time = _correlation_root(posterior["time_correlation"].values)[:, :, None, :, None]
+        found = by_time * within[:, None, :, None, :]
+        if "tau_intercept" not in posterior:
+            found[:, :, 0, :, 0] = np.eye(2)  # free levels have nothing to do with each other
+        found = found.reshape(len(tau), 4, 4)
     return np.asarray(tau.reshape(len(tau), -1)[:, :, None] * found)
 
 
@@ -118,7 +135,9 @@ def log_likelihood(
 def _score(gamma: np.ndarray, root: np.ndarray, flat: xr.Dataset, data: xr.Dataset, nodes: int) -> np.ndarray:
     cross, projected, outcomes, seen = (data[v].values for v in ("cross", "projected", "outcomes", "seen"))
     times = data.sizes["time"]
-    rest = residuals(gamma, cross, projected, raw_products(outcomes, cross[..., 0, 0], times), seen)
+    rest = residuals(
+        gamma, cross, projected, raw_products(outcomes, cross[..., 0, 0], times), seen, data["proper"].values
+    )
     rho = flat["residual_correlation"].values if times > 1 else np.zeros(len(gamma))
     estimate, information = log_sds_within(rest, rho[:, None])
     typical = np.log(flat["residual_sd"].transpose("sample", "time").values)[:, None]

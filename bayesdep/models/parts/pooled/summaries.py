@@ -18,7 +18,7 @@ from bayesdep.models.parts.pooled.products import statistics_of
 
 class _SummariesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     name = "summaries"
-    signature = "(a,z,t),(k,t),(),(u,u),(k,p,a,z,z),(k,p,a,z,t),(p,t),(m)->(k,p,a,m)"
+    signature = "(a,z,t),(k,t),(),(u,u),(k,p,a,z,z),(k,p,a,z,t),(p,t),(k,u),(m)->(k,p,a,m)"
     dtype = "floatX"
     _print_name = ("Summaries", "\\operatorname{Summaries}")
 
@@ -30,9 +30,9 @@ class _SummariesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
         noise along them, n - 1 degrees of freedom of noise are F and a Wishart matrix of the others (drawn by
         Bartlett's decomposition), so nothing needs to be drawn by patient.
         """
-        projected, seen, kept, size = rest
-        core = (3, 2, 0, 2, 5, 5, 2, 1)
-        given = (gamma, sd, rho, root, cross, projected, seen, kept)
+        projected, seen, proper, kept, size = rest
+        core = (3, 2, 0, 2, 5, 5, 2, 2, 1)
+        given = (gamma, sd, rho, root, cross, projected, seen, proper, kept)
         shapes = (np.shape(x)[: np.ndim(x) - k] for x, k in zip(given, core, strict=True))
         batch = np.broadcast_shapes(*shapes) if size is None else tuple(size)
         studies, times = np.shape(sd)[-2:]
@@ -40,8 +40,9 @@ class _SummariesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
         some = np.maximum(count, 1)
         mean_z = cross[..., 0, :] / some[..., None]
         noise = np.swapaxes(root @ rng.standard_normal((*batch, 2 * times, studies)), -1, -2)
-        deviation = noise.reshape(*batch, studies, times, 2)
-        own = np.stack([deviation[..., 0], deviation.sum(axis=-1)], axis=-2)  # study; controls, treated; time
+        deviation = (noise * np.asarray(proper)).reshape(*batch, studies, times, 2)
+        code = np.array([[-0.5], [0.5]])
+        own = deviation[..., None, :, 0] + code * deviation[..., None, :, 1]  # study; controls, treated; time
         level = np.einsum("...kpaz,...azt->...kpat", mean_z, gamma) + own[..., None, :, :]
         spread = cross - count[..., None, None] * mean_z[..., :, None] * mean_z[..., None, :]
         by_cell = np.asarray(gamma)[..., None, None, :, :, :]
@@ -56,6 +57,11 @@ class _SummariesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
         others = one @ _bartlett(rng, np.maximum(free - times, 0), times)
         products = np.swapaxes(moved, -1, -2) @ moved + others @ np.swapaxes(others, -1, -2)
         there = np.broadcast_to(seen[..., None, :, None, :] * (count > 0)[..., None], mean.shape)
+        # a free level has no distribution to draw from: replicates have the mean that the study had
+        had = there * count[..., None]
+        everybody = np.maximum(had.sum(axis=(-3, -2)), 1)
+        away = (np.asarray(projected)[..., 0, :] - mean * had).sum(axis=(-3, -2)) / everybody
+        mean = mean + (away * (1 - np.asarray(proper)[..., ::2]))[..., None, None, :]
         mean, products = mean * there, products * there[..., :, None] * there[..., None, :]
         return np.stack(
             [mean[..., k[0]] if len(k) == 1 else products[..., k[0], k[1]] for k in statistics_of(times)], axis=-1
@@ -68,8 +74,9 @@ class Summaries(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     Parameters are ``gamma`` (arm, column, time: what columns count for in each arm), ``sd`` (study, time) and ``rho``
     of residuals, ``root`` (of the covariance of a study's own deviations: by time, level and effect), ``cross`` (study,
     pattern, arm, column, column), ``projected`` (study, pattern, arm, column, time: outcomes by columns; not drawn
-    anew, as only the density needs it), ``seen`` (pattern, time) and ``kept`` (statistic: of no meaning but its
-    length). Draws are of studies with the same patients and deviations of their own.
+    anew: the density needs it, and the mean of a study whose level is free), ``seen`` (pattern, time), ``proper``
+    (study, deviation: 0 for a level that is free) and ``kept`` (statistic: of no meaning but its length). Draws are of
+    studies with the same patients and deviations of their own.
     """
 
     rv_type = _SummariesRV
@@ -86,21 +93,21 @@ class Summaries(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
 
     def logp(value: Any, gamma: Any, sd: Any, rho: Any, root: Any, cross: Any, *rest: Any) -> Any:
         """Return the density of all studies' outcomes together."""
-        projected, seen, _ = rest
-        return studies_density(gamma, sd, rho, root, cross, projected, value, seen)[0]
+        projected, seen, proper, _ = rest
+        return studies_density(gamma, sd, rho, root, cross, projected, value, seen, proper)[0]
 
 
 class _DeviationsRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     name = "deviations"
-    signature = "(a,z,t),(k,t),(),(u,u),(k,p,a,z,z),(k,p,a,z,t),(k,p,a,m),(p,t),(w)->(k,t,w)"
+    signature = "(a,z,t),(k,t),(),(u,u),(k,p,a,z,z),(k,p,a,z,t),(k,p,a,m),(p,t),(k,u),(w)->(k,t,w)"
     dtype = "floatX"
     _print_name = ("Deviations", "\\operatorname{Deviations}")
 
     @classmethod
     def rng_fn(cls, rng: Any, gamma: Any, sd: Any, rho: Any, root: Any, cross: Any, *rest: Any) -> Any:
-        projected, outcomes, seen, _, size = rest  # the last but one has level and effect, of no meaning but its length
+        projected, outcomes, seen, proper, _, size = rest  # the last but one is of no meaning but its length
         times = np.shape(sd)[-1]
-        left = residuals(gamma, cross, projected, raw_products(outcomes, cross[..., 0, 0], times), seen)
+        left = residuals(gamma, cross, projected, raw_products(outcomes, cross[..., 0, 0], times), seen, proper)
         shape = (*np.shape(rho), np.shape(sd)[-2]) if size is None else (*size, np.shape(sd)[-2])
         noise = [rng.standard_normal(shape) for _ in range(2 * times)]
         found = deviations(left, np.asarray(sd), np.asarray(rho)[..., None], np.asarray(root)[..., None, :, :], noise)
@@ -108,7 +115,7 @@ class _DeviationsRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
 
 
 class Deviations(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
-    """The studies' own deviations given their outcomes: by time, of the controls' level and of the effect.
+    """The studies' own deviations given their outcomes: by time, of the level midway between arms and of the effect.
 
     Parameters are those of :class:`Summaries`, with the observed ``outcomes`` (study, pattern, arm, statistic) before
     ``seen``, and the two ``which`` in place of ``kept``. They hang below the data and are only ever drawn; their
@@ -128,8 +135,8 @@ class Deviations(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
         return sd[..., None] * 0 + rest[-1] * 0
 
     def logp(value: Any, gamma: Any, sd: Any, rho: Any, root: Any, cross: Any, *rest: Any) -> Any:
-        """Return the density of all studies' deviations: normal with precision ``W + (L L')^-1``."""
-        projected, _, seen, _ = rest
+        """Return the density of all studies' deviations: normal with precision ``W + L'^-1 J L^-1``."""
+        projected, _, seen, proper, _ = rest
         left = projected[..., 0, :] - (cross[..., 0, :, None] * gamma).sum(axis=-2)  # study, pattern, arm, time
         times = root.shape[0] // 2
         both = seen[:, :, None] * seen[:, None, :]
@@ -138,12 +145,14 @@ class Deviations(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
         tied = pt.switch(pt.ge(both.sum(axis=(1, 2)), times**2), tied, 0.0)[:, None, None]
         weight = both * (eye - (1 - eye) * tied) / (1 - tied**2)
         weight = weight / (sd[:, None, :, None] * sd[:, None, None, :])  # study, pattern, time, time
-        arms = pt.as_tensor_variable(np.array([[1.0, 0.0], [1.0, 1.0]]))
+        arms = pt.as_tensor_variable(np.array([[1.0, -0.5], [1.0, 0.5]]))
         sums = (left[..., None] * arms[:, None, :]).sum(axis=2)  # study, pattern, time, which
         counts = (cross[..., 0, 0][..., None, None] * (arms[:, :, None] * arms[:, None, :])).sum(axis=2)
         g = (weight[..., None] * sums[:, :, None]).sum(axis=(1, 3)).reshape((-1, 2 * times))
         known = (weight[:, :, :, None, :, None] * counts[:, :, None, :, None, :]).sum(axis=1)
-        precision = known.reshape((-1, 2 * times, 2 * times)) + pt.linalg.inv(root @ root.T)
+        up = pt.linalg.inv(root)
+        own = (up[None, :, :, None] * proper[:, :, None, None] * up[None, :, None, :]).sum(axis=1)
+        precision = known.reshape((-1, 2 * times, 2 * times)) + own
         away = value.reshape((-1, 2 * times)) - (pt.linalg.inv(precision) * g[:, None, :]).sum(axis=-1)
         squares = (away[:, :, None] * precision * away[:, None, :]).sum(axis=(1, 2))
         low = pt.linalg.cholesky(precision)

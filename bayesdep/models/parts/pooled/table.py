@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import Column, Kind, note, provenance, read_columns, refuse_duplicates
+from bayesdep.data.times import order_of_column, order_of_times
 from bayesdep.models.parts.people import rows_of_people
 from bayesdep.models.parts.pooled.moderators import numbers_or_empty, read_moderators
 
@@ -25,6 +27,7 @@ def read_patients(
     moderators: Sequence[str],
     split: bool,
     units: str,
+    scale: float | None = None,
     event: Callable[[np.ndarray], np.ndarray] | None = None,
     draw: Callable[..., tuple[np.ndarray, float, str]] | None = None,
 ) -> xr.Dataset:
@@ -42,13 +45,16 @@ def read_patients(
     reference
         The control arm.
     times
-        The times to use, in order; all of them, as they come in the table, where empty.
+        The times to use, in order; where empty all of them, in the order of what their labels say
+        (:func:`~bayesdep.data.times.order_of_times`).
     moderators
         Columns of moderators, numbers; a patient without one of them is left out, and counted.
     split
         Whether moderators of patients enter by their study's mean and the patient's deviation from it.
     units
         Units of the outcome.
+    scale
+        What one sd of the outcome is taken to be, in these units; None for that of all patients, time by time.
     event
         From outcomes to whether there was the event, 1 or 0; then nothing is standardised.
     draw
@@ -84,12 +90,16 @@ def read_patients(
     fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline") if columns[w] is not None}
     first = rows_of_people(frame, fixed | dict.fromkeys(moderators, "moderator"), person)
     at = np.unique(person, return_index=True)[1]
-    chosen = _times(read["time"], times, columns["time"])
+    chosen = _times(frame, read["time"], times, columns["time"])
     y = np.full((len(people), len(chosen)), np.nan)
     place = pd.Index(chosen).get_indexer(pd.Index(read["time"]))
     y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
     arms = _two_arms(read["arm"][at], reference, contracts["arm"])
     _refuse_no_outcome(y, chosen, columns, meanings)
+    study, empty = read["study"][at], np.isnan(y).all(axis=1)
+    left_out = [f"{empty.sum()} of {len(y)} patients have no outcome"] if empty.any() else []
+    labels_of_arms = (reference, next(a for a in read["arm"] if a != reference))
+    y = _those_compared(y, study, arms, labels_of_arms, chosen, left_out)
     recorded = y
     if event is not None:
         y = event(y)
@@ -98,7 +108,7 @@ def read_patients(
         if not sd[t] > 0 and event is not None:
             raise BadInput(
                 f"column '{columns['outcome']}' ({meanings['outcome']}): {'everybody' if mean[t] else 'nobody'} had "
-                f"the event at time '{time}'; mend at_least or at_most"
+                f"the event at time '{time}'; give another at_least or at_most"
             )
         if not sd[t] > 0:
             raise BadInput(
@@ -107,8 +117,9 @@ def read_patients(
             )
     if event is not None:
         mean, sd = 0 * mean, np.ones_like(sd)
+    elif scale is not None:
+        sd = np.full_like(sd, scale)
     kept = ~np.isnan(y).all(axis=1)
-    left_out = [f"{(~kept).sum()} of {len(kept)} patients have no outcome"] if (~kept).any() else []
     severity = None
     if columns["baseline"] is not None:
         contract = Column(columns["baseline"], "number", meanings["baseline"])
@@ -117,17 +128,21 @@ def read_patients(
     if draw is not None:
         complete = partial(
             draw, names=moderators, outcome=recorded[kept], treated=arms[kept],
-            study=pd.factorize(read["study"][at][kept])[0],
+            study=pd.factorize(study[kept])[0],
             baseline=np.empty((kept.sum(), 0)) if severity is None else severity[kept, None],
         )  # fmt: skip
-    found, kept = read_moderators(
-        first, moderators, kept, read["study"][at], arms, split=split, left_out=left_out, complete=complete
-    )
-    of, studies = pd.factorize(read["study"][at][kept])
+    how: dict[str, Any] = {"split": split, "left_out": left_out, "complete": complete}
+    found, kept = read_moderators(first, moderators, kept, study, arms, **how)
+    still = _those_compared(np.where(kept[:, None], y, np.nan), study, arms, labels_of_arms, chosen, left_out)
+    if not np.array_equal(np.isnan(still), np.isnan(y) | ~kept[:, None]):  # an arm had nobody with the moderators
+        y, kept = still, ~np.isnan(still).all(axis=1)
+        found, kept = read_moderators(first, moderators, kept, study, arms, **how)
+    of, studies = pd.factorize(study[kept])
     if len(studies) < 2:
+        gone = " with both arms and what is needed," if left_out else ""
         raise BadInput(
-            f"column '{columns['study']}' ({meanings['study']}): there is one study, '{studies[0]}', so effects cannot "
-            "be seen to differ between studies; give more, or use family = 'trial'"
+            f"column '{columns['study']}' ({meanings['study']}): there is one study, '{studies[0]}',{gone} so effects "
+            "cannot be seen to differ between studies; give more, or use family = 'trial'"
         )
     values = {
         "outcome": (("subject", "time"), y[kept], {"units": units}),
@@ -145,7 +160,7 @@ def read_patients(
             "subject": names[kept],
             "time": np.array(chosen, dtype=str),
             "study": np.array(studies, dtype=str),
-            "arm": [reference, next(a for a in read["arm"] if a != reference)],
+            "arm": list(labels_of_arms),
         },
         provenance(frame),
     ).merge(found, combine_attrs="no_conflicts")
@@ -161,14 +176,21 @@ def read_patients(
     return data
 
 
-def _times(labels: np.ndarray, wanted: Sequence[str], column: str | None) -> list[str]:
+def _times(frame: pd.DataFrame, labels: np.ndarray, wanted: Sequence[str], column: str | None) -> list[str]:
     known = list(dict.fromkeys(labels))
     if column is None and wanted:
         raise BadInput(f"times = {list(wanted)}, but no column of times is named; name it in time, or leave times out")
     for time in wanted:
         if time not in known:
             raise BadInput(f"times: '{time}' is not in column '{column}'; {did_you_mean(time, known)}")
-    chosen = list(wanted) or known
+    chosen = list(wanted)
+    if column is not None and not chosen and len(known) <= 2:
+        order, place = order_of_column(frame, column), f"column '{column}' (time)"
+        found = order_of_times(labels, order=order, place=place, remedy="name them in their order in times")
+        if found.note:
+            note(frame, f"{place}: {found.note}")
+        chosen = list(found.labels)
+    chosen = chosen or known
     if len(chosen) > 2:
         raise BadInput(
             f"column '{column}' has {len(chosen)} times ({', '.join(chosen)}), and two at most can be modelled "
@@ -190,6 +212,32 @@ def _two_arms(labels: np.ndarray, reference: str, column: Column) -> np.ndarray:
             "keep two of them ([data.keep])"
         )
     return (labels != reference).astype(int)
+
+
+def _those_compared(
+    y: np.ndarray, study: np.ndarray, arm: np.ndarray, arms: tuple[str, str], times: Sequence[str], left_out: list[str]
+) -> np.ndarray:
+    """Return outcomes without those of a study and time at which one arm alone was seen: nobody there is compared."""
+    found = y.copy()
+    for name in dict.fromkeys(study):
+        here = study == name
+        lone: dict[str, list[str]] = {}
+        for t, time in enumerate(times):
+            seen = {int(a) for a in arm[here & ~np.isnan(y[:, t])]}
+            if len(seen) == 1:
+                lone.setdefault(arms[1 - seen.pop()], []).append(time)
+                found[here, t] = np.nan
+        gone = int((here & ~np.isnan(y).all(axis=1) & np.isnan(found).all(axis=1)).sum())
+        for lacking, when in lone.items():
+            at = f" at {' and '.join(map(repr, when))}" if len(times) > 1 else ""
+            what = f"its {gone} patients are" if gone else "its outcomes then are"
+            left_out.append(f"study '{name}' has nobody on {lacking}{at} to compare with, so {what} left out")
+    if np.isnan(found).all():
+        raise BadInput(
+            f"no study has patients of both arms, {arms[0]} and {arms[1]}, with an outcome, so nobody is compared with "
+            "patients randomised together; give studies with both arms"
+        )
+    return found
 
 
 def _refuse_no_outcome(

@@ -7,15 +7,19 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.informed import informed
-from bayesdep.models.parts.pooled.events import event_of
-from bayesdep.models.parts.pooled.quadratic import rough_interactions
+from bayesdep.models.parts.pooled.events import FREE_LEVEL_SD, event_of
+from bayesdep.models.parts.pooled.interactions import build_interactions, slots_of_interactions
+from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
+from bayesdep.models.parts.pooled.scores import within_studies
 from bayesdep.models.parts.priors import Prior, Slot
 
 if TYPE_CHECKING:
     from bayesdep.models.pooled import Pooled
 
-# of an interaction with arms of one size: over a residual sd of one, and over that of a logistic outcome, which is 2
-PSEUDO_SIGMA, PSEUDO_SIGMA_BINARY = 2.0, 4.0
+# what takes a prior on how far studies' levels lie apart
+_NEED_RANDOM_LEVELS = ("tau_intercept", "effect_correlation")
+REMEDY = "set study_levels = 'random'"
+_NEED_RANDOM_LEVELS_OF_EVENTS = ("risk", "risk_difference", "nnt")
 
 
 def slots_of(story: "Pooled") -> dict[str, Slot]:
@@ -26,17 +30,20 @@ def slots_of(story: "Pooled") -> dict[str, Slot]:
     wide = Prior("Normal", mu=0, sigma=1.5) if binary else one
     spread = Prior("HalfNormal", sigma=0.5 if binary else 0.3)
     mean = "the log odds of the typical study, mean over arms" if binary else "the mean outcome less the overall mean"
-    found = {
-        "intercept": Slot(wide, "real", mean, unit),
-        "effect": Slot(wide, "real", "the effect of the treatment", unit),
-    }
+    found = {} if story.has_free_levels else {"intercept": Slot(wide, "real", mean, unit)}
+    over = ", mean over times" if _may_have_two_times(story) else ""
+    found["effect"] = Slot(wide, "real", f"the effect of the treatment{over}", unit)
+    if _may_have_two_times(story):
+        found["effect_change"] = Slot(one, "real", "the effect at the second time less that at the first", unit)
     if story.baseline is not None:
         slope = one if binary else Prior("Normal", mu=0, sigma=0.5)
         found["baseline_slope"] = Slot(slope, "real", "the difference per sd of the baseline", f"{unit} per sd")
     if story.moderators:
         found["moderator_effect"] = Slot(one, "real", "the difference by moderator, mean over arms", f"{unit} per unit")
-        found |= _of_interactions(story, unit)
-    found["tau_intercept"] = Slot(spread, "positive", "the spread of controls' means between studies", unit)
+        found |= slots_of_interactions(story, unit)
+    if not story.has_free_levels:
+        level = "the spread of studies' levels, midway between the arms"
+        found["tau_intercept"] = Slot(spread, "positive", level, unit)
     found["tau_effect"] = Slot(spread, "positive", "the spread of effects between studies", unit)
     if not binary:
         found["residual_sd"] = Slot(
@@ -46,31 +53,6 @@ def slots_of(story: "Pooled") -> dict[str, Slot]:
             spread, "positive", "the spread of the log of residual sds between studies", "log sd"
         )
     return found
-
-
-def _of_interactions(story: "Pooled", unit: str) -> dict[str, Slot]:
-    if story.shrinkage == "none":
-        wide = Prior("Normal", mu=0, sigma=1)
-        return {"interaction": Slot(wide, "real", "the change of the effect by moderator", f"{unit} per unit")}
-    if story.shrinkage == "normal":
-        spread = Prior("HalfNormal", sigma=0.3)
-        return {"interaction_sd": Slot(spread, "positive", "the spread of interactions", f"{unit} per unit")}
-    cauchy = Prior("HalfCauchy", beta=1)
-    return {
-        "global_scale": Slot(
-            cauchy, "positive", "the scale of all interactions", "times that expected of the non-zero ones"
-        ),
-        "local_scale": Slot(cauchy, "positive", "the scale of an interaction", "times the global scale"),
-        "slab_precision": Slot(
-            Prior("Gamma", alpha=2, beta=0.5), "positive",
-            "one over the squared scale of the interactions that are not shrunk", f"per squared {unit}",
-        ),
-    }  # fmt: skip
-
-
-def pseudo_sigma(story: "Pooled") -> float:
-    """Return the sd that stands for an interaction's standard error times the root of the number of patients."""
-    return PSEUDO_SIGMA_BINARY if story.is_binary else PSEUDO_SIGMA
 
 
 def refuse_contradictions(story: "Pooled") -> None:
@@ -86,14 +68,14 @@ def refuse_contradictions(story: "Pooled") -> None:
     BadInput
         Naming the setting, and what to do.
     """
-    if story.shrinkage != "none" and not story.moderators:
-        raise BadInput(f"shrinkage = '{story.shrinkage}' needs moderators; name their columns, or leave it out")
+    if story.effects != "none" and not story.moderators:
+        raise BadInput(f"effects = '{story.effects}' needs moderators; name their columns, or leave it out")
     if len(set(story.moderators)) < len(story.moderators):
         raise BadInput(f"moderators = {list(story.moderators)} has one of them twice; name each once")
-    if story.shrinkage == "horseshoe" and story.expected_nonzero is None:
+    if story.effects == "horseshoe" and story.expected_nonzero is None:
         raise BadInput("expected_nonzero is missing; say how many interactions are expected to matter, such as 3")
-    if story.shrinkage != "horseshoe" and story.expected_nonzero is not None:
-        raise BadInput("expected_nonzero is the horseshoe's; set shrinkage = 'horseshoe', or leave it out")
+    if story.effects != "horseshoe" and story.expected_nonzero is not None:
+        raise BadInput("expected_nonzero is the horseshoe's; set effects = 'horseshoe', or leave it out")
     if story.at_least is not None and story.at_most is not None:
         raise BadInput("at_least and at_most are both given, but an event is one of the two; leave one out")
     if story.is_binary and story.combined:
@@ -103,12 +85,17 @@ def refuse_contradictions(story: "Pooled") -> None:
             "events are analysed at one time, since a patient's events at two times would need a correlation of their "
             "own; name one time in times"
         )
+    if story.combined and story.has_free_levels:
+        raise BadInput(
+            "combined compares patients of different studies, which takes levels of studies with a prior; set "
+            "study_levels = 'random', or leave combined out"
+        )
     for name in story.combined:
         if name not in story.moderators:
             raise BadInput(f"combined has '{name}', which is not among the moderators; add it there, or leave it out")
     if story.imputes:
         _refuse_to_impute(story)
-    for name, example in (("expected_nonzero", "3"), ("margin", "0.2"), ("lkj", "2")):
+    for name, example in (("expected_nonzero", "3"), ("margin", "0.2"), ("lkj", "2"), ("scale", "25")):
         value = getattr(story, name)
         if value is not None and not 0 < value < np.inf:
             raise BadInput(f"{name} = {value}, but a number above zero is needed, such as {example}")
@@ -136,19 +123,32 @@ def _refuse_to_impute(story: "Pooled") -> None:
 def words_of(story: "Pooled") -> str:
     """Return the story in words."""
     text = (
-        "Patients of all studies in one model. Each study has a mean on control and an effect of the treatment of its "
-        "own, correlated normals between studies"
+        "Patients of all studies in one model. Each study has a level of its own, without a distribution between "
+        "studies, so that only patients randomised together are compared; and an effect of its own, normal between "
+        "studies"
+        if story.has_free_levels
+        else "Patients of all studies in one model. Each study has a level, midway between the arms, and an effect of "
+        "the treatment of its own, correlated normals between studies"
     )
     text += f", for the log odds of the event {event_of(story)}" if story.is_binary else ", and residual sds of its own"
     if len(story.times) != 1:
         text += "; a patient's residuals at two times are correlated, and so are a study's deviations"
     text += "."
+    if story.has_free_levels:
+        left = ["how levels differ", *(["risks and numbers needed to treat"] if story.is_binary else [])]
+        left += ["slopes within an arm of moderators that differ between studies alone"] if story.moderators else []
+        text += f" Not estimated for it: {', '.join(left)} ({REMEDY} for these)."
     if story.moderators:
         parts = " by its study's mean and the patient's deviation from it" if story.split else ""
         shrunk = {
             "none": "", "normal": ", shrunk towards none as far as they are alike small",
+            "student": ", shrunk towards none, large ones less (Student's t)",
             "horseshoe": f", of which about {story.expected_nonzero or 0:g} should matter (regularised horseshoe)",
-        }[story.shrinkage]  # fmt: skip
+        }[story.effects]  # fmt: skip
+        if story.effects != "none":
+            shrunk += (
+                "; shrunken intervals are right on average over moderators, not for the few that differ from the rest"
+            )
         text += f" Each moderator ({', '.join(story.moderators)}) enters{parts}, with an interaction{shrunk}."
     if story.imputes:
         text += (
@@ -158,42 +158,76 @@ def words_of(story: "Pooled") -> str:
     return text
 
 
+def refused_of(story: "Pooled", data: xr.Dataset) -> list[str]:
+    """Name the estimands that free levels leave unknown: what compares studies' levels, or needs a prior on them.
+
+    Parameters
+    ----------
+    story
+        The story.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    list of str
+        None where levels are random.
+    """
+    if not story.has_free_levels:
+        return []
+    found = [*_NEED_RANDOM_LEVELS, *(_NEED_RANDOM_LEVELS_OF_EVENTS if story.is_binary else ())]
+    return found + [f"slope_in of {part}" for part in data["part"].values[~within_studies(data)]]
+
+
+def _may_have_two_times(story: "Pooled") -> bool:
+    """Whether settings leave room for two times."""
+    return story.time is not None and len(story.times) != 1
+
+
 def formula_of(story: "Pooled") -> list[str]:
     """Return the story as the lines of a model formula."""
-    mean = "intercept[t] + level[k, t] + (effect[t] + deviation[k, t]) T[i]"
+    free = story.has_free_levels
+    mean = "level[k, t] + (effect[t] + deviation[k, t]) T[i]"
+    mean = mean if free else f"intercept[t] + {mean}"
     mean += " + baseline_slope[t] b[i]" if story.baseline is not None else ""
     mean += " + sum_j (moderator_effect[j, t] + interaction[j, t] T[i]) x[i, j]" if story.moderators else ""
-    two = len(story.times) != 1
-    between = [
-        "(level, deviation)[k] ~ MVN(0, D R_which D), integrated out; D tau_intercept, tau_effect",
-        f"R_which ~ LKJ({story.lkj:g})",
-    ]
+    two = _may_have_two_times(story)
     if story.is_binary:
-        lines = [f"logit P({event_of(story)}) = {mean}", between[0].replace(", integrated out", ""), between[1]]
-    elif two:
-        lines = [
-            f"y[i, t] = {mean} + residual[i, t]",
-            "residual[i, .] ~ MVN(0, D_k R D_k), D_k study_sd[k, .]",
-            "log study_sd[k, t] ~ Normal(log residual_sd[t], residual_spread)",
-            "(level, deviation)[k, .] ~ MVN(0, D (R_time x R_which) D), integrated out; D tau_intercept, tau_effect",
-            f"R, R_time, R_which ~ LKJ({story.lkj:g})",
-        ]
+        lines = [f"logit P({event_of(story)}) = {mean}"]
     else:
+        noise = "MVN(0, D_k R D_k), D_k study_sd[k, .]" if two else "Normal(0, study_sd[k])"
         lines = [
             f"y[i, t] = {mean} + residual[i, t]",
-            "residual[i] ~ Normal(0, study_sd[k])",
+            f"residual[i{', .' if two else ''}] ~ {noise}",
             "log study_sd[k, t] ~ Normal(log residual_sd[t], residual_spread)",
-            *between,
         ]
-    if story.shrinkage == "normal":
+    lines.append("T -1/2 for the reference, 1/2 for the treatment; in what no study has for itself, less its mean")
+    gone = "" if story.is_binary else ", integrated out"
+    if free:
+        level = f"level[k, t] ~ Normal(0, {FREE_LEVEL_SD:g})" if story.is_binary else "level[k, t] flat, integrated out"
+        lines.append(level)
+        spread = "MVN(0, D R_time D)" if two else "Normal(0, tau_effect)"
+        lines.append(f"deviation[k{', .' if two else ''}] ~ {spread}{gone}{'; D tau_effect' if two else ''}")
+    elif two:
+        lines.append(f"(level, deviation)[k, .] ~ MVN(0, D (R_time x R_which) D){gone}; D tau_intercept, tau_effect")
+    else:
+        lines.append(f"(level, deviation)[k] ~ MVN(0, D R_which D){gone}; D tau_intercept, tau_effect")
+    matrices = [*(["R", "R_time"] if two else []), *([] if free else ["R_which"])]
+    if matrices:
+        lines.append(f"{', '.join(matrices)} ~ LKJ({story.lkj:g})")
+    if two:
+        lines.append("effect[t] = effect -/+ effect_change / 2")
+    if story.effects == "normal":
         lines.append("interaction[j, t] ~ Normal(0, interaction_sd)")
+    if story.effects == "student":
+        lines.append("interaction[j, t] ~ Normal(0, interaction_sd / sqrt(local_precision[j, t]))")
     if story.combined:
         lines.append(f"M*[i, t] = sum_j mean(interaction[j, t]) x[i, j],  j of {', '.join(story.combined)}")
-    if story.shrinkage == "horseshoe":
+    if story.effects == "horseshoe":
         p0 = story.expected_nonzero or 0
         lines += [
             "interaction[j, t] ~ Normal(0, w[j, t] / sqrt(1 + slab_precision w[j, t]^2))",
-            f"w[j, t] = global_scale local_scale[j, t] {pseudo_sigma(story):g} {p0:g} / ((p - {p0:g}) sqrt(n))",
+            f"w[j, t] = global_scale local_scale[j, t] se[j, t] {p0:g} / (p - {p0:g}), se the standard error by design",
         ]
     return lines + [f"{name} ~ {prior}" for name, prior in story.priors.items()]
 
@@ -217,42 +251,46 @@ def coefficients(story: "Pooled", data: xr.Dataset) -> Any:
     import pytensor.tensor as pt
 
     prior = story.priors
-    common = [prior["intercept"].rv("intercept", dims="time")[None]]
-    treated = [prior["effect"].rv("effect", dims="time")[None]]
+    treated = [_effects(story, data)[None]]
+    common = [prior["intercept"].rv("intercept", dims="time")[None]] if "intercept" in prior else [0 * treated[0]]
     if story.baseline is not None:
         slope = prior["baseline_slope"].rv("baseline_slope", dims="time")[None]
         common.append(slope)
         treated.append(pt.zeros_like(slope))
     if story.moderators:
-        common.append(prior["moderator_effect"].rv("moderator_effect", dims=("part", "time")))
-        treated.append(_interactions(story, data))
+        common.append(_moderator_effects(story, data))
+        treated.append(build_interactions(story, data))
     code = pm.Data("arm_code", np.array([0.0, 1.0]) - float(data["share_treated"]), dims="arm")
     together, apart = (pt.concatenate(x) if len(x) > 1 else x[0] for x in (common, treated))
     return together + code[:, None, None] * apart
 
 
-def _interactions(story: "Pooled", data: xr.Dataset) -> Any:
+def _effects(story: "Pooled", data: xr.Dataset) -> Any:
+    """Effects by time; the mean of two has the prior that one alone would have."""
+    import pymc as pm
+
+    prior = story.priors
+    if data.sizes["time"] == 1:
+        return prior["effect"].rv("effect", dims="time")
+    change = prior["effect_change"].rv("effect_change")
+    effect = prior["effect"].rv("effect_overall") + change * np.array([-0.5, 0.5])
+    return pm.Deterministic("effect", effect, dims="time")
+
+
+def _moderator_effects(story: "Pooled", data: xr.Dataset) -> Any:
+    """Main effects of moderators; with free levels, those of parts that differ between patients of a study."""
     import pymc as pm
     import pytensor.tensor as pt
 
-    prior, dims = story.priors, ("part", "time")
-    if story.shrinkage == "none":
-        return prior["interaction"].rv("interaction", dims=dims)
-    if story.shrinkage == "normal":
-        scale = prior["interaction_sd"].rv("interaction_sd")
-    else:
-        assert story.expected_nonzero is not None  # checked with the settings
-        p0, p, n = story.expected_nonzero, data.sizes["part"] * data.sizes["time"], data.sizes["subject"]
-        tau0 = pm.Data("tau0", pseudo_sigma(story) * p0 / ((p - p0) * np.sqrt(n)))
-        overall = prior["global_scale"].rv("global_scale", logarithmic=True)
-        wide = overall * tau0 * prior["local_scale"].rv("local_scale", dims=dims, logarithmic=True)
-        scale = wide / pt.sqrt(1 + prior["slab_precision"].rv("slab_precision") * wide**2)
-    if story.is_binary:
-        raw = pm.Normal("interaction_raw", 0.0, 1.0, dims=dims)
-        return pm.Deterministic("interaction", raw * scale, dims=dims)
-    # some interactions are known well and others hardly: each is sampled as what is left to learn about it
-    estimate, se = rough_interactions(data, rough_log_sds(data)[0])
-    return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)
+    prior = story.priors["moderator_effect"]
+    if not story.has_free_levels:
+        return prior.rv("moderator_effect", dims=("part", "time"))
+    within = within_studies(data)
+    if not within.any():
+        return pt.zeros((data.sizes["part"], data.sizes["time"]))
+    pm.modelcontext(None).add_coord("within_part", data["part"].values[within])
+    place = pm.Data("place_of_part", np.eye(len(within))[:, within], dims=("part", "within_part"))
+    return place @ prior.rv("moderator_effect", dims=("within_part", "time"))
 
 
 def root_between(story: "Pooled", data: xr.Dataset) -> Any:
@@ -269,17 +307,22 @@ def root_between(story: "Pooled", data: xr.Dataset) -> Any:
     -------
     pytensor.tensor.TensorVariable
         Lower triangular, by time a study's level before its effect. The correlation matrix is the Kronecker product of
-        that of times and that of level and effect, and so is its root.
+        that of times and that of level and effect, and so is its root. A free level has nothing to do with others: its
+        row has one number, 1 where its prior is flat.
     """
     import pytensor.tensor as pt
 
-    tau = [story.priors[name].rv(name, dims="time") for name in ("tau_intercept", "tau_effect")]
+    times, effect = data.sizes["time"], np.diag([0.0, 1.0])
+    by_time = _correlation_root(story, "time_share", "time_correlation") if times > 1 else np.ones((1, 1))
+    tau = story.priors["tau_effect"].rv("tau_effect", dims="time")
+    if story.has_free_levels:
+        level = FREE_LEVEL_SD if story.is_binary else 1.0
+        free = np.kron(np.eye(times), np.diag([level, 0.0]))
+        spread = (tau[:, None] * by_time)[:, None, :, None] * effect[None, :, None, :]
+        return free + spread.reshape((2 * times, 2 * times))
+    sds = pt.stack([story.priors["tau_intercept"].rv("tau_intercept", dims="time"), tau], axis=-1).ravel()
     root = _correlation_root(story, "effect_share", "effect_correlation")
-    sds = pt.stack(tau, axis=-1).ravel()
-    if data.sizes["time"] == 1:
-        return sds[:, None] * root
-    by_time = _correlation_root(story, "time_share", "time_correlation")
-    return sds[:, None] * (by_time[:, None, :, None] * root[None, :, None, :]).reshape((4, 4))
+    return sds[:, None] * (by_time[:, None, :, None] * root[None, :, None, :]).reshape((2 * times, 2 * times))
 
 
 def _correlation_root(story: "Pooled", share: str, name: str) -> Any:
@@ -312,7 +355,7 @@ def residual_sds(story: "Pooled", data: xr.Dataset) -> Any:
 
     typical = story.priors["residual_sd"].rv("residual_sd", dims="time")
     spread = story.priors["residual_spread"].rv("residual_spread")
-    estimate, se = rough_log_sds(data)
+    estimate, se = log_sds_of_studies(data)
     logs = informed(
         "log_study_sd",
         pt.log(typical),
@@ -322,29 +365,6 @@ def residual_sds(story: "Pooled", data: xr.Dataset) -> Any:
         dims=("study", "time"),
     )
     return pm.Deterministic("study_sd", pt.exp(logs), dims=("study", "time"))
-
-
-def rough_log_sds(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log of every study's sd within arms at every time, and its standard error: (study, time).
-
-    Parameters
-    ----------
-    data
-        The prepared data.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Estimate and standard error, 1 / sqrt(2 degrees of freedom); (0, 1) where a study has no degree of freedom.
-    """
-    times = data.sizes["time"]
-    place = [times + t * (t + 3) // 2 for t in range(times)]  # of the products of a time with itself
-    squares = data["outcomes"].values[..., place].sum(axis=(1, 2))
-    count = data["cross"].values[..., 0, 0][..., None] * data["seen"].values[:, None, :]
-    free = np.maximum(count - 1, 0).sum(axis=(1, 2))
-    known = (free > 0) & (squares > 0)
-    estimate = np.where(known, np.log(np.where(known, squares, 1) / np.maximum(free, 1)) / 2, 0.0)
-    return estimate, np.where(known, 1 / np.sqrt(2 * np.maximum(free, 1)), 1.0)
 
 
 def refuse_other_priors(story: "Pooled") -> None:
@@ -360,7 +380,7 @@ def refuse_other_priors(story: "Pooled") -> None:
     BadInput
         Naming the prior.
     """
-    for name in ("intercept", "effect", "baseline_slope", "moderator_effect", "interaction"):
+    for name in ("intercept", "effect", "effect_change", "baseline_slope", "moderator_effect", "interaction"):
         prior = story.priors.get(name)
         if story.combined and prior is not None and prior.dist != "Normal":
             raise BadInput(
