@@ -281,4 +281,6 @@ def test_models_refuse_their_own_columns_as_covariates():
     )
     for formula in ("study", "effect"):
         with pytest.raises(BadInput, match=f"column '{formula}' is the"):
-            bd.Meta(measure="smd", study="study", effect="effect", se="se", covariates=formula).prepare(trials)
+            bd.Meta(
+                measure="standardised-difference", study="study", effect="effect", se="se", covariates=formula
+            ).prepare(trials)
