@@ -12,7 +12,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.pooled.combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
 from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
+from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
 
 _LINE = 48  # letters under a panel
 _GROUPS = 5  # of patients by their combined moderator
@@ -33,6 +33,7 @@ def has_combined(fit: Fit) -> bool:
     return isinstance(fit.model, Pooled) and bool(fit.model.combined)
 
 
+@serves(lambda fit: isinstance(fit.model, Pooled), "pooled patients of several studies")
 def plot_study_effects(fit: Fit) -> Figure:
     """Draw the effect of the treatment in every study, on its own and in the model, a panel per time.
 
@@ -79,6 +80,7 @@ def plot_study_effects(fit: Fit) -> Figure:
     return figure
 
 
+@serves(has_moderators, "pooled patients with moderators")
 def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     """Draw how the effect changes along every moderator: jointly, and where they are given, one at a time.
 
@@ -134,6 +136,7 @@ def _alone(axes: Axes, sequential: pd.DataFrame, data: Any, time: str, y: np.nda
     axes.plot([r["estimate"] for _, r in found], at, "o", ms=3, color=GREY, label="one at a time")
 
 
+@serves(has_combined, "pooled patients with a combined moderator")
 def plot_combined(fit: Fit) -> Figure:
     """Draw the effect of the treatment along the combined moderator M*, as the rule's own patients have it and others.
 
