@@ -42,6 +42,7 @@ _PUBLIC = {
     "vary": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
+    "summarise_parameters": "bayesdep.reporting.estimands",
     "as_study": "bayesdep.reporting.study",
     "evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.dropout_plots import plot_dropout as plot_dropout
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
+    from bayesdep.reporting.estimands import summarise_parameters as summarise_parameters
     from bayesdep.reporting.evidence import evidence as evidence
     from bayesdep.reporting.export import export as export
     from bayesdep.reporting.meta_plots import plot_cumulative as plot_cumulative

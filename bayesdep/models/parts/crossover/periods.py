@@ -46,9 +46,9 @@ def read_periods(
     -------
     xarray.Dataset
         ``outcome`` (subject, period, day; NaN where missing), ``treatment_of`` (subject, period; -1 where unknown) and,
-        where there is one, ``baseline`` (subject; less its mean). Dims ``period`` and ``day`` in order, ``treatment``
-        with the reference first; ``comparison``, the treatments but the reference; ``later``, the periods but the
-        first. Patients with nothing but a baseline are left out.
+        where there is one, ``baseline`` (subject; less its mean) and ``baseline_sd``. Dims ``period`` and ``day`` in
+        order, ``treatment`` with the reference first; ``comparison``, the treatments but the reference; ``later``, the
+        periods but the first. Patients with nothing but a baseline are left out.
 
     Raises
     ------
@@ -125,6 +125,7 @@ def read_periods(
             "are kept"
         )
     attrs = {"units": units, "mean": float(baseline.mean())}
+    data["baseline_sd"] = ((), float(baseline.std(ddof=1)), {"units": units})
     left = len(set(read["subject"])) - len(people)
     if left:
         sentence = f"{left} patient{'s' if left > 1 else ''} with nothing but a baseline"
