@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts.covariates import columns_of, read_covariates
+from bayesdep.models.parts.covariates import columns_of, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.people import (
     is_detected,
     largest_detected,
@@ -249,8 +249,10 @@ class Response:
                 f"expected_nonzero = {self.expected_nonzero:g}, but there are {data.sizes['analyte']} analytes; "
                 "a smaller number is needed, or effects = 'student'"
             )
-        belong = {self.outcome: what["outcome"]} | dict.fromkeys(columns_of(self.covariates), "covariate")
-        people = rows_of_people(frame, belong, person)
+        played = {getattr(self, w): what[w] for w in ("subject", "value", "analyte", "outcome")}
+        refuse_covariates_of(self.covariates, played, list(frame.columns))
+        used = columns_of(self.covariates, list(frame.columns))
+        people = rows_of_people(frame, {self.outcome: what["outcome"]} | dict.fromkeys(used, "covariate"), person)
         covariates = read_covariates(people, self.covariates)
         outcome = read_outcome(people, self.outcome, what["outcome"], self.event)
         information = outcome.size * outcome.mean() * (1 - outcome.mean()) * visible_share(data)
