@@ -315,6 +315,8 @@ def _run_one(
     done = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **sampling).outcome
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     _say(f"{done.label}: {verdict} ({time.perf_counter() - start:.1f} s) -> {done.directory}")
+    for line in done.notes:
+        _say(f"{done.label}: note: {line}")
     return done
 
 

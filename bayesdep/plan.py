@@ -147,6 +147,8 @@ class Outcome:
         Published numbers beside the posterior; None when the plan has none.
     directory
         Where the files are.
+    notes
+        What of the table was read differently than it is written.
     """
 
     label: str
@@ -154,6 +156,7 @@ class Outcome:
     synthetic: bool
     ledger: "pd.DataFrame | None"
     directory: Path
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,8 @@ class Run:
     def outcome(self) -> Outcome:
         """The run without its draws."""
         label = f"{self.plan.study.name}/{self.plan.name}"
-        return Outcome(label, self.fit.gate, self.fit.synthetic, self.ledger, self.directory)
+        notes = tuple(str(self.fit.data.attrs.get("notes", "")).splitlines())
+        return Outcome(label, self.fit.gate, self.fit.synthetic, self.ledger, self.directory, notes)
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:

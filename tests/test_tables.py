@@ -14,6 +14,7 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import (
     Column,
     as_frame,
+    note,
     provenance,
     read_columns,
     refuse_duplicates,
@@ -375,6 +376,16 @@ def test_provenance_of_a_bare_dataframe_says_so_and_hashes_its_content():
     assert about["sha256"] == hashlib.sha256(b"a\n1\n2\n").hexdigest()
     assert about["synthetic"] == 0
     assert provenance(pd.DataFrame({"a": [1, 3]}))["sha256"] != about["sha256"]
+
+
+def test_notes_are_kept_once_each_and_never_change_the_users_own_table():
+    own = pd.DataFrame({"a": [1]})
+    own.attrs["notes"] = ["one"]
+    frame = as_frame(own)
+    note(frame, "two")
+    note(frame, "two")
+    assert provenance(frame)["notes"].splitlines() == ["one", "two"]
+    assert own.attrs["notes"] == ["one"]
 
 
 def test_provenance_keeps_what_the_table_says_of_itself():

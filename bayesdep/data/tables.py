@@ -222,6 +222,29 @@ def refuse_more_events_than_people(
         )
 
 
+def note(frame: pd.DataFrame, text: str) -> None:
+    """Note that something in a table was read differently than it is written, or should be known of how it was read.
+
+    Parameters
+    ----------
+    frame
+        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already.
+    text
+        One sentence, without the full stop: what was found, where and how often.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"arm": ["drug"]})
+    >>> note(frame, "column 'arm': spaces around 1 label were removed")
+    >>> frame.attrs["notes"]
+    ["column 'arm': spaces around 1 label were removed"]
+    """
+    said = list(frame.attrs.get("notes", []))
+    text = " ".join(text.split())
+    if text not in said:
+        frame.attrs["notes"] = [*said, text]  # a new list: that of the user's own table stays as it is
+
+
 def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     """Return where a table came from, as attrs that a NetCDF file can hold.
 
@@ -233,12 +256,13 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``title``, ``citation``, ``place``, ``source``, ``sha256``, ``left_out``, ``inconsistencies`` (one a
-        line), all text, and ``synthetic`` (0 or 1).
+        ``title``, ``citation``, ``place``, ``source``, ``sha256``, ``left_out``, ``inconsistencies`` and ``notes``
+        (what :func:`note` said; both one a line), all text, and ``synthetic`` (0 or 1).
     """
     attrs = frame.attrs
     known = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
     known["source"] = str(attrs.get("source", "a dataframe in memory"))
     known["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
     known["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
+    known["notes"] = "\n".join(attrs.get("notes", []))
     return {**known, "synthetic": int(bool(attrs.get("synthetic", False)))}

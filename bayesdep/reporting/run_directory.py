@@ -120,6 +120,7 @@ def _diagnostics(fit: Fit) -> dict[str, Any]:
 
 def _manifest(fit: Fit, plan: Mapping[str, Any]) -> dict[str, Any]:
     data = {key: fit.data.attrs[key] for key in ("source", "title", "citation", "sha256", "left_out")}
+    data["notes"] = str(fit.data.attrs.get("notes", ""))
     return {"plan": dict(plan), "data": {**data, "synthetic": fit.synthetic}, **fit.manifest}
 
 
