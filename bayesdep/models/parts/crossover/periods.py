@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import Column, Kind, numbers_or_empty, provenance, read_columns, refuse_duplicates
 from bayesdep.models.parts.people import rows_of_people
 
 ONLY_DAY = "all"  # the day of a table that has no column of days
@@ -75,7 +75,7 @@ def read_periods(
     names = {word: np.array([f"{v:g}" for v in read[word]], dtype=object) for word in numbers}
     labels = {"subject": read["subject"]} | {word: np.where(is_before, "before", names[word]) for word in numbers}
     refuse_duplicates(labels, contracts, "outcome of")
-    outcome = _numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
+    outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
 
     rows = np.flatnonzero(~is_before)
     people = list(dict.fromkeys(read["subject"][rows]))
@@ -131,18 +131,6 @@ def read_periods(
 
 def _listed(labels: np.ndarray) -> str:
     return ", ".join(map(repr, sorted(set(labels))))
-
-
-def _numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
-    """A column of numbers in which an empty cell stands for a missing outcome."""
-    if column.name not in frame.columns:
-        read_columns(frame, {"outcome": column})  # says what is missing
-    cells = frame[column.name].astype(object)
-    empty = cells.isna().to_numpy() | np.array([isinstance(v, str) and not v.strip() for v in cells])
-    if empty.all():
-        raise BadInput(f"column '{column.name}' ({column.what}) is empty throughout; name the right column")
-    filled = frame.assign(**{column.name: cells.mask(empty, 0)})
-    return np.where(empty, np.nan, read_columns(filled, {"outcome": column})["outcome"])
 
 
 def _treatments(labels: np.ndarray, reference: str, column: Column) -> list[str]:

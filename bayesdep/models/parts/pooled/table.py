@@ -9,9 +9,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import Column, Kind, numbers_or_empty, provenance, read_columns, refuse_duplicates
 from bayesdep.models.parts.people import rows_of_people
-from bayesdep.models.parts.pooled.moderators import numbers_or_empty, read_moderators
+from bayesdep.models.parts.pooled.moderators import read_moderators
 
 ONLY_TIME = "the only time"
 

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import Column, Kind, numbers_or_empty, provenance, read_columns, refuse_duplicates
 from bayesdep.models.parts.covariates import columns_of, read_covariates
 from bayesdep.models.parts.people import rows_of_people
 
@@ -60,7 +60,7 @@ def read_visits(
     read = read_columns(frame, contracts)
     labels = {"subject": read["subject"], "visit": np.array([f"{v:g}" for v in read["visit"]], dtype=object)}
     refuse_duplicates(labels, contracts, "outcome of")
-    outcome = _numbers_or_empty(frame, str(columns["outcome"]), meanings["outcome"])
+    outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
     people = list(dict.fromkeys(read["subject"]))
     where = {person: i for i, person in enumerate(people)}
     person = np.array([where[p] for p in read["subject"]])
@@ -105,22 +105,6 @@ def read_visits(
         provenance(frame),
     )
     return data, patients
-
-
-def _numbers_or_empty(frame: pd.DataFrame, name: str, what: str) -> np.ndarray:
-    """A column of numbers in which an empty cell stands for a missing visit."""
-    if name not in frame.columns:
-        read_columns(frame, {"outcome": Column(name, "number", what)})  # says what is missing
-    cells = frame[name]
-    empty = cells.isna().to_numpy() | np.array([isinstance(v, str) and not v.strip() for v in cells])
-    values = np.full(len(frame), np.nan)
-    if not empty.all():
-        filled = frame.copy()
-        filled.loc[empty, name] = cells[~empty].iloc[0]  # read_columns names rows by position, so none may go
-        values = np.where(empty, np.nan, read_columns(filled, {"outcome": Column(name, "number", what)})["outcome"])
-    else:
-        raise BadInput(f"column '{name}' ({what}) is empty throughout; name the right column")
-    return values
 
 
 def _arms(labels: np.ndarray, reference: str, column: Column) -> tuple[np.ndarray, list[str]]:
