@@ -1,12 +1,15 @@
-"""Whether the pooled story's intervals hold, and what cross-validation does to the combined moderator M*.
+"""Whether the pooled model's intervals hold, and what cross-validation does to the combined moderator M*.
 
-Run with ``make price`` (a quarter of an hour on two cores). It writes ``benchmarks/price.csv``. Synthetic trials on
-the design of Price 2022 (17 studies, 720 patients, two times) are analysed jointly: once with the moderators known of
-all patients, of which the truth is known (coverage), and once, with no moderation at all, with the eight variables of
-the combined moderator #2f, known of 232 patients in 7 studies.
+Run with ``make price`` (half an hour on two cores). It writes ``benchmarks/price.csv``. Synthetic trials on the design
+of Price 2022 (17 studies, 720 patients, two times) are analysed jointly: once by the shipped plan
+``models/price2022/moderators_joint.toml`` as it is shipped, and again with its interactions pooled otherwise, of which
+the truth is known (coverage); and once, with no moderation at all, with the eight variables of the combined moderator
+#2f, known of 232 patients in 7 studies. ``python benchmarks/price.py --part coverage`` or ``--part m_star`` renews one
+part and keeps the other's rows.
 """
 
 import argparse
+import dataclasses
 import datetime
 from pathlib import Path
 
@@ -18,46 +21,70 @@ from bayesdep.data.design_price2022 import M_STAR
 from bayesdep.data.simulate_price2022 import draw_price2022
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.models.parts.pooled import combined as pooled_combined
+from bayesdep.plan import read_plan
 
 HERE = Path(__file__).parent
+PLAN = HERE.parent / "models" / "price2022" / "moderators_joint.toml"
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline"}
-TIER_1 = ("crossover", "trd", "us", "mdd")
-JOINT = bd.Pooled(**COLUMNS, moderators=TIER_1, split=False)
-COMBINED = bd.Pooled(**COLUMNS, moderators=M_STAR, combined=M_STAR, split=False, effects="normal")
-DATA_SETS = 100
+COMBINED = bd.Pooled(
+    **COLUMNS, moderators=M_STAR, combined=M_STAR, split=False, effects="normal", study_levels="random"
+)
+DATA_SETS, COVERAGE_SETS = 100, 40
+OTHERWISE = {
+    "horseshoe, 4 expected": {"expected_nonzero": 4},
+    "student": {"effects": "student", "expected_nonzero": None},
+    "normal": {"effects": "normal", "expected_nonzero": None},
+    "none": {"effects": "none", "expected_nonzero": None},
+}
 
 
-def coverage_of(seed: int) -> pd.DataFrame:
-    """Analyse one synthetic data set with four moderators.
+def ways() -> dict[str, tuple[bd.Pooled, dict[str, int]]]:
+    """Return the models compared, each with its sampling: the shipped plan's, and those that pool otherwise."""
+    plan = read_plan(PLAN)
+    shipped, how = plan.story, plan.sampling
+    found = {"plan as shipped": (shipped, {"draws": how.draws, "tune": how.tune, "chains": how.chains})}
+    quick = {"draws": 500, "tune": 500, "chains": 4}
+    for name, other in OTHERWISE.items():
+        found[name] = (dataclasses.replace(shipped, priors={}, **other), quick)
+    return found
+
+
+def coverage_of(story: bd.Pooled, seed: int, **sampling: int) -> pd.DataFrame:
+    """Analyse one synthetic data set with the plan's nine moderators.
 
     Parameters
     ----------
+    story
+        One of :func:`ways`.
     seed
-        Of the data and of the sampler.
+        Of the data and of the sampler. Data sets are those of the generator with seeds [2022, 1000 + seed].
+    **sampling
+        ``draws``, ``tune`` and ``chains``.
 
     Returns
     -------
     pandas.DataFrame
         One row per quantity and time: ``truth``, ``mean``, ``sd``, ``lower`` and ``upper`` (95%), in units of the
-        generator. The effect is that at the mean moderators of the patients drawn.
+        generator, and whether the fit's ``gate`` passed. The effect is that at the mean moderators of the patients.
     """
-    made = draw_price2022(np.random.default_rng([2022, seed]))
-    data = JOINT.prepare(made.table)
-    posterior = sample_posterior(JOINT, data, draws=500, tune=500, chains=2, seed=seed)
-    mean = dict(zip(data["moderator"].values, data["centre"].values, strict=True))
+    made = draw_price2022(np.random.default_rng([2022, 1000 + seed]))
+    fit = bd.fit(story, made.table, **sampling, seed=seed, progress=False)
+    data, found = fit.data, fit.estimands
+    moderator = data["moderator"].values
+    centre, unit = (dict(zip(moderator, data[v].values, strict=True)) for v in ("centre", "scale"))
     rows = []
     for t, time in enumerate(data["time"].values):
-        w = made.truth["interaction"][time]
+        w = {m: made.truth["interaction"][time].get(m, 0.0) for m in moderator}
         scale = float(data["outcome_sd"][t]) / made.truth["sd"]
-        effect = made.truth["effect"][time] + sum(w[m] * (mean[m] - made.truth["centre"][m]) for m in TIER_1)
-        wanted = {"effect": (effect, posterior["effect"].isel(time=t))}
-        for m in TIER_1:
-            wanted[f"{m} x ketamine"] = (w[m], posterior["interaction"].isel(time=t).sel(part=m))
+        moved = sum(w[m] * (centre[m] - made.truth["centre"][m]) for m in moderator if w[m])
+        wanted = {"effect": (made.truth["effect"][time] + moved, found["effect"].isel(time=t))}
+        for m in moderator:
+            wanted[m] = (w[m] * unit[m], found["interaction"].isel(time=t).sel(part=m))
         for name, (truth, draws) in wanted.items():
             x = scale * draws.values
             lower, upper = np.quantile(x, [0.025, 0.975])
-            rows.append((name, time, truth, x.mean(), x.std(), lower, upper))
-    return pd.DataFrame(rows, columns=["quantity", "time", "truth", "mean", "sd", "lower", "upper"])
+            rows.append((name, time, truth, x.mean(), x.std(), lower, upper, fit.gate.passed))
+    return pd.DataFrame(rows, columns=["quantity", "time", "truth", "mean", "sd", "lower", "upper", "gate"])
 
 
 def m_star_of(seed: int, *, moderation: bool = False) -> pd.DataFrame:
@@ -90,51 +117,98 @@ def m_star_of(seed: int, *, moderation: bool = False) -> pd.DataFrame:
     )
 
 
-def summarise(covered: pd.DataFrame, combined: pd.DataFrame) -> pd.DataFrame:
-    """Coverage, bias and the mean effect sizes of M*.
+def summarise_coverage(covered: pd.DataFrame, way: str) -> pd.DataFrame:
+    """Coverage of 95% intervals, over all interactions, those that are not zero and those that are, and one by one.
 
     Parameters
     ----------
-    covered, combined
-        Rows of :func:`coverage_of` and :func:`m_star_of`.
+    covered
+        Rows of :func:`coverage_of`, with ``seed``.
+    way
+        How interactions were pooled.
 
     Returns
     -------
     pandas.DataFrame
-        ``what``, ``time``, ``data_sets``, ``value``, its Monte Carlo standard error ``se``, ``bias_in_sd``.
+        ``what``, ``time``, ``data_sets``, ``value``, its Monte Carlo standard error ``se`` (between data sets),
+        ``bias`` (mean estimate less truth) and ``rmse``.
     """
-    inside = (covered["lower"] <= covered["truth"]) & (covered["truth"] <= covered["upper"])
-    away = (covered["mean"] - covered["truth"]) / covered["sd"]
-    grouped = covered.assign(inside=inside, away=away).groupby(["quantity", "time"], sort=False)
-    rows = [
-        (f"coverage of 95% intervals: {name}", time, len(g), g["inside"].mean(), g["inside"].sem(), g["away"].mean())
-        for (name, time), g in grouped
-    ]
+    covered = covered.assign(
+        inside=covered["truth"].between(covered["lower"], covered["upper"]), away=covered["mean"] - covered["truth"]
+    )
+    interactions = covered[covered["quantity"] != "effect"]
+    matters = interactions["truth"] != 0
+    groups = {
+        "all interactions": interactions,
+        "interactions that are not zero": interactions[matters],
+        "interactions that are zero": interactions[~matters],
+    }
+    rows = [(f"{way}: coverage, {name}", "both", g) for name, g in groups.items()]
+    shown = covered[(covered["quantity"] == "effect") | (covered["truth"] != 0)]
+    rows += [(f"{way}: coverage, {name}", time, g) for (name, time), g in shown.groupby(["quantity", "time"])]
+    found = []
+    for what, time, g in rows:
+        by_set = g.groupby("seed")["inside"].mean()
+        rmse = np.sqrt((g["away"] ** 2).mean())
+        found.append((what, time, len(by_set), by_set.mean(), by_set.sem(), g["away"].mean(), rmse))
+    passed = covered.groupby("seed")["gate"].first()
+    found.append((f"{way}: gate passed", "both", len(passed), passed.mean(), passed.sem(), np.nan, np.nan))
+    return pd.DataFrame(found, columns=["what", "time", "data_sets", "value", "se", "bias", "rmse"])
+
+
+def summarise_m_star(combined: pd.DataFrame) -> pd.DataFrame:
+    """Mean effect sizes of M*.
+
+    Parameters
+    ----------
+    combined
+        Rows of :func:`m_star_of`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``what``, ``time``, ``data_sets``, ``value`` and its Monte Carlo standard error ``se``.
+    """
+    rows = []
     for time, g in combined.groupby("time", sort=False):
         for kind in ("in_sample", "cross_validated"):
             values = g[kind].dropna()
             what = f"r of M* without moderation, {kind.replace('_', ' ')}"
-            rows.append((what, time, len(values), values.mean(), values.sem(), np.nan))
-    return pd.DataFrame(rows, columns=["what", "time", "data_sets", "value", "se", "bias_in_sd"])
+            rows.append((what, time, len(values), values.mean(), values.sem()))
+    return pd.DataFrame(rows, columns=["what", "time", "data_sets", "value", "se"])
 
 
 def main() -> None:
     """Run the study and write its results."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sets", type=int, default=DATA_SETS, help="data sets of either kind")
-    sets = parser.parse_args().sets
-    covered, combined = [], []
-    for seed in range(sets):
-        covered.append(coverage_of(seed))
-        combined.append(m_star_of(seed))
-        if seed % 10 == 9:
-            print(summarise(pd.concat(covered), pd.concat(combined)).round(3).to_string(index=False), flush=True)
-    found = summarise(pd.concat(covered), pd.concat(combined)).assign(
-        seeds=f"0 to {sets - 1}", date=datetime.date.today().isoformat()
-    )
-    found.round(4).to_csv(HERE / "price.csv", index=False)
+    parser.add_argument("--sets", type=int, default=DATA_SETS, help="data sets of M*")
+    parser.add_argument("--coverage-sets", type=int, default=COVERAGE_SETS, help="data sets of the plan's coverage")
+    parser.add_argument("--part", choices=("all", "coverage", "m_star"), default="all")
+    parser.add_argument("--ways", nargs="*", help="how interactions are pooled; all ways where left out")
+    asked = parser.parse_args()
+    path, today = HERE / "price.csv", datetime.date.today().isoformat()
+    parts = []
+    if asked.part != "m_star":
+        for name, (story, sampling) in ways().items():
+            if asked.ways and name not in asked.ways:
+                continue
+            rows = []
+            for seed in range(asked.coverage_sets):
+                rows.append(coverage_of(story, seed, **sampling).assign(seed=seed))
+                print(name, seed, bool(rows[-1]["gate"].all()), flush=True)
+            done = summarise_coverage(pd.concat(rows), name)
+            print(done.round(3).to_string(index=False), flush=True)
+            parts.append(done.assign(seeds=f"1000 to {999 + asked.coverage_sets}", date=today))
+    if asked.part != "coverage":
+        combined = [m_star_of(seed) for seed in range(asked.sets)]
+        parts.append(summarise_m_star(pd.concat(combined)).assign(seeds=f"0 to {asked.sets - 1}", date=today))
+        print(f"largest Pareto k {max(x['pareto_k'].max() for x in combined):.2f}")
+    found = pd.concat(parts).round(4)
+    if path.exists():
+        kept = pd.read_csv(path)
+        found = pd.concat([found, kept[~kept["what"].isin(found["what"])]])
+    found.to_csv(path, index=False)
     print(found.to_string(index=False))
-    print(f"largest Pareto k {max(x['pareto_k'].max() for x in combined):.2f}")
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def test_exchanging_control_and_treated_changes_only_signs(pooling, arms):
             shared["effect_sd_softplus__"] = rng.normal()
         latent = rng.normal(size=count)
         mine, other = dict(shared), dict(shared)
-        name = "effect_mean" if arms == 2 else "effect_mean_latent"
+        name = "effect_mean" if arms == 2 else "effect_mean_standardised"
         mine[name], other[name] = latent, by_root @ latent
         if pooling == "partial":
             mine["effect_latent"] = rng.normal(size=(3, count))
@@ -198,7 +198,7 @@ def test_exchanging_control_and_treated_changes_only_signs(pooling, arms):
 def test_three_pooled_arms_need_a_prior_that_says_how_they_go_together():
     table = pd.DataFrame([(g, a, 2, 20) for g in "xy" for a in "abc"], columns=["subgroup", "arm", "events", "n"])
     prior = {"effect_mean": Prior("StudentT", nu=4, mu=0, sigma=1)}
-    with pytest.raises(BadInput, match="use a Normal, or keep two"):
+    with pytest.raises(BadInput, match=r"for 3 arms; .* use a Normal"):
         bd.Counts(control="a", priors=prior).prepare(table)
     assert bd.Counts(control="a", priors=prior).prepare(table[table["arm"] != "c"]).sizes["arm"] == 2
 
@@ -231,7 +231,7 @@ def test_a_label_given_as_a_number_is_the_tables(label):
     assert model.control == "0"
     assert model.prepare(table)["arm"].values.tolist() == ["0", "1"]
     assert bd.Trial(reference=label).reference == bd.Crossover(reference=label).reference == "0"
-    panel = bd.Cytokines(group="g", reference=label, time="t", baseline=label)
+    panel = bd.Cytokines(group="g", reference=label, time="t", baseline=label, subject="id")
     assert (panel.reference, panel.baseline) == ("0", "0")
     with pytest.raises(BadInput, match="control = True"):
         bd.Counts(control=True, pooling="none")

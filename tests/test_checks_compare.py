@@ -99,7 +99,7 @@ def test_strong_prior_against_the_data_is_flagged_and_a_weak_one_is_not(weak, st
         assert prior(strong)[name] > 2 * THRESHOLD
     assert prior(weak)["sensitivity"] < THRESHOLD
     found = bd.sensitivity(strong).set_index("estimand")["diagnosis"]
-    assert (found.loc[["sensitivity", "specificity"]] == "potential prior-data conflict").all()
+    assert (found.loc[["sensitivity", "specificity"]] == "depends on its prior").all()
     assert bd.sensitivity(weak).set_index("estimand").loc["sensitivity", "diagnosis"] == "robust"
 
 

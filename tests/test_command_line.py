@@ -96,6 +96,40 @@ def screen_run(tmp_path_factory):
     return bd.run_plan(MODELS / "kiraly2017" / "fgf2_screen.toml", out=tmp_path_factory.mktemp("runs") / "screen")
 
 
+# A warning on the model.
+
+WARNED = CENTRED.replace("mu = 0, sigma = 50", "mu = -80, sigma = 5") + '\n[sampling]\nsampler = "exact"\n'
+
+
+def test_warning_on_the_model_is_told_and_fails_only_where_strictness_is_asked_for(command, tmp_path):
+    (tmp_path / "plan.toml").write_text(WARNED)
+    code, _, said = command("run", "plan.toml")
+    assert code == 0
+    assert "WARNING ON THE MODEL: mu conflicts with its prior" in said
+    assert "[study] expects_warning" in said
+    assert command("run", "plan.toml", "--strict")[0] == 1
+    run = tmp_path / "results" / "demo" / "plan"
+    assert (run / "estimands.csv").read_text().startswith("# WARNING ON THE MODEL")
+    assert "WARNING ON THE MODEL" in (run / "report.html").read_text().split("<h2>")[0]
+    for file, key in (("diagnostics.json", "model"), ("manifest.json", "verdict")):
+        assert json.loads((run / file).read_text())[key]["passed"] is False
+
+
+def test_what_a_plan_states_of_its_warning_is_held_against_the_run(command, tmp_path):
+    """The advice of the message is followed, and leads on; a statement of a warning that is not there is told too."""
+    stated = WARNED.replace("[data]\n", 'expects_warning = "a prior to be contradicted"\n\n[data]\n', 1)
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "plan.toml").write_text(stated)
+    code, _, said = command("reproduce", "--models", "plans", "--strict")
+    assert (code, "bayesdep: " in said) == (0, False)
+    assert "WARNING ON THE MODEL as stated" in said
+    (tmp_path / "plans" / "plan.toml").write_text(stated.replace("mu = -80, sigma = 5", "mu = 0, sigma = 50"))
+    code, _, said = command("reproduce", "--models", "plans", "--strict")
+    assert code == 1
+    assert "expects a warning on the model (a prior to be contradicted), and there is none" in said
+    assert command("reproduce", "--models", "plans")[0] == 0
+
+
 # Start-up.
 
 HEAVY = ("pymc", "pytensor", "pandas", "numpy", "scipy", "xarray", "matplotlib", "arviz_stats", "nutpie")

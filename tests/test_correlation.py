@@ -130,7 +130,7 @@ def test_checks_apply_the_limits():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "priors.score_mean is missing: the mean score is in points, where no default can be right"),
+        ({"scale": -1.0}, "scale = -1.0, but a number above zero is needed"),
         ({"priors": PRIORS | {"rho": Prior("Normal", mu=0, sigma=1)}}, "priors.rho: .* reaches outside -1 to 1"),
         ({"priors": PRIORS, "beyond_limit": "drop"}, "beyond_limit = 'drop' is not a choice"),
     ],

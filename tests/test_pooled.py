@@ -335,7 +335,7 @@ def by_hand(name, point):
 
 
 def error_by_design(data, level):
-    """Standard errors of interactions, the others known, from patients one by one: sds of one, no correlation."""
+    """Standard errors of interactions from patients one by one: sds of one, no correlation, spreads of the prior."""
     times, parts = data.sizes["time"], data.sizes["part"]
     root = np.diag([level, stats.halfnorm(scale=0.3).median()] * times)
     treated = data["arm_of"].values - float(data["share_treated"])
@@ -348,9 +348,7 @@ def error_by_design(data, level):
         at = ~np.isnan(data["outcome"].values[who].ravel())
         rows = np.stack([np.kron(np.eye(times), row) for row in x[who]]).reshape(-1, len(whole))[at]
         whole += rows.T @ np.linalg.solve(covariance, rows)
-    here = np.tile(np.arange(x.shape[1]) >= x.shape[1] - parts, times)
-    covariance = np.linalg.inv(whole)[np.ix_(here, here)]
-    return np.diag(np.linalg.inv(covariance)).reshape(times, parts).T ** -0.5
+    return np.sqrt(np.diag(np.linalg.inv(whole)).reshape(times, -1)[:, -parts:]).T
 
 
 def rough(data):

@@ -10,7 +10,8 @@ import pytest
 import bayesdep as bd
 from bayesdep.criticism.sequential import sequential_moderators
 from bayesdep.inference.evaluate import from_prior
-from bayesdep.models.parts.pooled.quadratic import as_quadratic
+from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
+from bayesdep.models.parts.pooled.quadratic import as_quadratic, rough_interactions
 from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.figures import png
 from bayesdep.reporting.pooled_plots import plot_moderators, plot_study_effects
@@ -109,6 +110,18 @@ def test_moderator_forest_sets_both_side_by_side():
     medians = fit.estimands["interaction"].sel(time="rapid").median(("chain", "draw")).values
     np.testing.assert_allclose(dots[1][:, 0], medians)
     assert len(png(plot_moderators(fit))) > 10_000
+
+
+@pytest.mark.sampling
+def test_moderator_forest_sets_estimates_without_pooling_beside_the_pooled_ones():
+    fit = joint()
+    axes = plot_moderators(fit).axes
+    for t, panel in enumerate(axes):
+        dots = {line.get_label(): line.get_xdata() for line in panel.lines if line.get_marker() == "o"}
+        data = fit.data  # at typical variances: least squares of patients is tested with rough_interactions
+        expected, _ = rough_interactions(data, log_sds_of_studies(data)[0])
+        np.testing.assert_allclose(dots["jointly, not pooled"], expected[:, t])
+        assert np.abs(dots["jointly, pooled (normal)"]).sum() < np.abs(expected[:, t]).sum()
 
 
 @pytest.mark.sampling

@@ -12,8 +12,10 @@ import xarray as xr
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.inference.diagnostics import judge
+from bayesdep.inference.diagnostics import Criterion, Gate, judge
+from bayesdep.inference.remedies import advised
 from bayesdep.inference.sample import sketch
+from bayesdep.inference.tails import Distribution
 from bayesdep.models import _REGISTER
 from bayesdep.models.parts.marginals import NormalMixture
 from bayesdep.models.parts.small_studies.averaging import Mixed
@@ -157,3 +159,170 @@ def test_draws_and_what_is_made_of_them_say_the_same_of_a_null_with_a_probabilit
     assert rows.loc["nnt", "false_sign_rate"] == pytest.approx(wrong, abs=1e-12)
     assert rows.loc["mu", "false_sign_rate"] == pytest.approx(wrong, abs=4 * np.sqrt(0.25 / draws.size))
     assert wrong > spike
+
+
+# Tails.
+
+
+@pytest.mark.parametrize("law", [stats.norm(), stats.t(4), stats.uniform(), stats.expon()])
+def test_tails_are_those_of_the_law_and_go_on_beyond_the_last_draw(law):
+    """The median over 20 sets of 500 draws, 50 of which make a tail: within a factor of three at 1e-3, of twenty at
+    1e-4, where a tail that is heavier or lighter than the normal's is drawn towards it."""
+    found = [Distribution(law.rvs(500, random_state=seed)) for seed in range(20)]
+    for p, factor in ((0.02, 1.6), (1e-3, 3.0), (1e-4, 20.0)):
+        x = np.array([law.isf(p), law.ppf(p)])
+        if law.dist.name == "uniform":
+            continue  # its end is near: see below
+        above = np.exp(np.median([d.log_sf(x[0]) for d in found]))
+        below = np.exp(np.median([d.log_cdf(x[1]) for d in found]))
+        assert p / factor < above < p * factor
+        if law.dist.name != "expon":
+            assert p / factor < below < p * factor
+    assert all(d.log_sf(np.array(law.isf(1e-3) + 1000 * law.std())) < np.log(1e-5) for d in found)
+
+
+def test_normal_scores_are_those_of_the_law_and_of_ties_the_middle():
+    draws = stats.lognorm(1.5).rvs(4000, random_state=1)
+    scores = np.array([-1.5, -1.0, 0.0, 1.0, 3.0])
+    x = stats.lognorm(1.5).ppf(stats.norm.cdf(scores))
+    np.testing.assert_allclose(Distribution(draws).normal_scores(x), scores, atol=0.25)
+    spike = np.concatenate([np.zeros(500), stats.norm.rvs(size=500, random_state=2)])
+    assert abs(float(Distribution(spike).normal_scores(np.zeros(1))[0])) < 0.1
+
+
+def test_nothing_is_said_of_a_tail_that_few_draws_or_one_value_make():
+    assert not Distribution(np.arange(199.0)).is_known
+    assert not Distribution(np.ones(500)).is_known
+    assert Distribution(np.arange(200.0)).is_known
+
+
+# The verdict on the model.
+
+SCHOOLS = {"measure": "difference", "units": "points", "study": "school"}
+
+
+def schools(mu, sigma, **changes):
+    priors = {"mu": bd.Prior("Normal", mu=mu, sigma=sigma), "tau": bd.Prior("HalfNormal", sigma=2)}
+    table = bd.load("eight_schools_rubin1981").assign(**changes)
+    return bd.fit(bd.Meta(**SCHOOLS, priors=priors), table, draws=500, sampler="exact", seed=1)
+
+
+@pytest.mark.parametrize(("centre", "sigma"), [(0.0, 5.0), (20.0, 10.0), (-5.0, 20.0), (28.0, 4.0), (-60.0, 4.0)])
+def test_standing_of_a_pooled_effect_is_the_tail_of_its_estimate_before_the_data(centre, sigma):
+    """With tau all but known to be 0.02 the estimate is the inverse-variance mean, and its prior predictive normal."""
+    table = bd.load("eight_schools_rubin1981")
+    w = 1 / table["se"].to_numpy() ** 2
+    z = (w @ table["effect"] / w.sum() - centre) / np.sqrt(sigma**2 + 1 / w.sum())
+    priors = {"mu": bd.Prior("Normal", mu=centre, sigma=sigma), "tau": bd.Prior("HalfNormal", sigma=0.02)}
+    fit = bd.fit(bd.Meta(**SCHOOLS, priors=priors), table, draws=1000, sampler="exact", seed=1)
+    (found,) = (x.p for x in fit.verdict.judged if x.kind == "prior")
+    score = stats.norm.isf(found / 2)
+    if abs(z) < 2:  # from 500 prior draws: a score's error is sqrt(p q / 500) / density, about 0.1 here
+        assert score == pytest.approx(abs(z), abs=0.25)
+    else:  # beyond most draws the tail's shape counts, which 50 draws tell to about 0.2: a fifth of the score
+        assert min(score, 10.0) == pytest.approx(min(abs(z), 10.0), rel=0.2)
+
+
+def test_conflict_with_a_prior_is_named_with_a_remedy_in_print_and_tables():
+    fit = schools(-80.0, 5.0)
+    assert not fit.verdict.passed
+    assert fit.verdict.warnings[0].name == "mu"
+    first, second = repr(fit).splitlines()[:2]
+    assert first == fit.gate.sentence
+    assert second == fit.verdict.sentence
+    assert "mu conflicts with its prior" in second
+    assert "[priors]" in second
+    table = bd.summarise(fit).set_index("estimand")
+    assert table.loc["mu", "prior_p"] < fit.verdict.threshold
+    assert np.isnan(table.loc["tau", "prior_p"])
+    assert table.attrs["model_passed"] is False
+
+
+def test_depending_on_a_prior_is_no_conflict_with_it():
+    """Three schools: the spread depends on its prior, and the effect too, and nothing is at odds."""
+    table = bd.load("eight_schools_rubin1981").head(3)
+    priors = {"mu": bd.Prior("Normal", mu=0, sigma=10), "tau": bd.Prior("HalfNormal", sigma=5)}
+    fit = bd.fit(bd.Meta(**SCHOOLS, priors=priors), table, draws=500, sampler="exact", seed=1)
+    diagnosis = bd.sensitivity(fit).set_index("estimand").groupby(level=0)["diagnosis"].first()
+    assert diagnosis["tau"] == "depends on its prior"
+    assert fit.verdict.passed
+
+
+def test_units_do_not_move_the_verdict():
+    """The same table and priors in thousandths: the same draws, and the same tail probabilities."""
+    table = bd.load("eight_schools_rubin1981")
+    found = []
+    for unit in (1.0, 1000.0):
+        priors = {
+            "mu": bd.Prior("Normal", mu=0, sigma=10 * unit),
+            "tau": bd.Prior("HalfNormal", sigma=5 * unit),
+        }
+        scaled = table.assign(effect=table["effect"] * unit, se=table["se"] * unit)
+        fit = bd.fit(bd.Meta(**SCHOOLS, priors=priors), scaled, draws=500, sampler="exact", seed=1)
+        found.append([x.p for x in fit.verdict.judged])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+def test_check_that_no_replicate_reaches_is_out_of_line():
+    """One school twelve standard errors from the others, in a model whose prior allows no such spread."""
+    effect = bd.load("eight_schools_rubin1981")["effect"].to_numpy(float)
+    effect[0] = 200.0
+    fit = schools(0.0, 50.0, effect=effect)
+    out = [x.name for x in fit.verdict.warnings]
+    assert {"largest effect", "Cochran's Q"} <= set(out)
+    assert "out of line with the model" in fit.verdict.sentence
+
+
+def test_verdict_survives_saving(tmp_path):
+    fit = schools(-80.0, 5.0)
+    again = bd.Fit.load(fit.save(tmp_path / "fit.nc"))
+    assert again.verdict == fit.verdict
+
+
+# What helps where the sampling failed.
+
+
+def failed(**values):
+    thresholds = {"R-hat": 1.01, "ESS bulk": 400.0, "ESS tail": 400.0, "divergences": 0, "saturated trees": 0}
+    bad = {"ESS bulk": lambda v, t: v < t, "ESS tail": lambda v, t: v < t}
+    good = {"R-hat": 1.0, "ESS bulk": 2000.0, "ESS tail": 2000.0, "divergences": 0, "saturated trees": 0}
+    rows = good | {name.replace("_", " "): value for name, value in values.items()}
+    return Gate(
+        tuple(
+            Criterion(name, value, thresholds[name], not bad.get(name, lambda v, t: v > t)(value, thresholds[name]))
+            for name, value in rows.items()
+        )
+    )
+
+
+def test_failed_gate_says_what_is_known_to_help():
+    counts = bd.Counts(control="placebo", events="responders")
+    data = counts.prepare(bd.load("raison2013_responders"))
+
+    def told(gate, draws=1000):
+        return advised(gate, counts, data, draws, sampled=True).remedy
+
+    assert told(failed()) == ""
+    assert told(failed(ESS_bulk=300.0)) == "more draws, draws = 1700"  # 1.25 x 400 / 300 x 1000
+    assert told(failed(divergences=5, ESS_bulk=300.0)) == "shorter steps, target_accept = 0.97"
+    assert told(failed(saturated_trees=2)) == "longer trajectories, max_tree_depth = 12"
+    assert "tune = 2000" in told(failed(**{"R-hat": 1.05}))
+    exact = bd.Counts(control="placebo", events="responders", pooling="none")
+    assert advised(failed(divergences=5), exact, data, 1000, sampled=True).remedy == (
+        "the exact posterior, sampler = 'exact'"
+    )
+    advice = advised(failed(ESS_bulk=300.0), counts, data, 1000, sampled=True)
+    assert advice.sentence.endswith("; what helps: more draws, draws = 1700")
+    assert Gate.from_dict(advice.to_dict()) == advice
+
+
+def test_failed_gate_names_the_units_that_are_worst():
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(4, 500, 5, 1))
+    values[1, :, 3] += 3.0  # one chain elsewhere
+    values[2, :, 1] += 0.5
+    coords = {"analyte": ["IL-6", "TNF, free", "IL-4", "MCP-1", "IL-8"], "comparison": ["TRD"]}
+    draws = xr.DataArray(values, coords, ("chain", "draw", "analyte", "comparison"))
+    gate = judge(xr.Dataset({"log_ratio": draws}), None)
+    assert gate.units == ("MCP-1", "TNF, free")
+    assert "worst in MCP-1, TNF, free" in gate.sentence

@@ -1,7 +1,7 @@
 """Labels: how they are cleaned, when two of them are one, and which of them are refused as looking alike."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,15 +9,13 @@ import pandas as pd
 
 from bayesdep.data.errors import BadInput
 
-_INVISIBLE = dict.fromkeys(
-    map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad")
-)  # byte order mark, zero widths, soft hyphen
+_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))  # byte order mark, no width, soft hyphen
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
 _FEWEST_LETTERS = 2
 
 
 def clean_label(text: str) -> str:
-    """Return a label as it is compared and shown.
+    r"""Return a label as it is compared and shown.
 
     Spaces around it are removed, as are invisible characters; every kind of space inside it becomes a plain one;
     full-width letters become plain ones; letters and their accents are one character (NFC). Spaces inside stay, and
@@ -35,9 +33,9 @@ def clean_label(text: str) -> str:
 
     Examples
     --------
-    >>> clean_label(" IL-6\\u00a0")
+    >>> clean_label(" IL-6\u00a0")
     'IL-6'
-    >>> clean_label("week\\u00a02")
+    >>> clean_label("week\u00a02")
     'week 2'
     """
     if text.isascii() and text.isprintable():  # most are, and thousands of rows are read
@@ -140,9 +138,9 @@ def refuse_lookalikes(labels: Sequence[str], where: str) -> None:
     for one, other in _pairs(labels):
         rows = list(labels)
         raise BadInput(
-            f"{where}: '{one}' in row {rows.index(one) + 1} and '{other}' in row {rows.index(other) + 1} differ only in "
-            "case, in spaces or in the form of their letters; write both alike where they are one, and give them names "
-            "that differ in more where they are two"
+            f"{where}: '{one}' in row {rows.index(one) + 1} and '{other}' in row {rows.index(other) + 1} differ only "
+            "in case, in spaces or in the form of their letters; write both alike where they are one, and give them "
+            "names that differ in more where they are two"
         )
 
 
@@ -240,23 +238,3 @@ def _edits(a: str, b: str) -> int:
             row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
         above = row
     return above[-1]
-
-
-def clean_settings(settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the settings among ``names`` that hold labels and are not written as labels are read.
-
-    Examples
-    --------
-    >>> clean_settings({"reference": "HC ", "times": ["day 1", "day 2"]}, ["reference", "times"])
-    {'reference': 'HC'}
-    """
-    changed: dict[str, Any] = {}
-    for name in names:
-        value = settings.get(name)
-        if isinstance(value, str) and clean_label(value) != value:
-            changed[name] = clean_label(value)
-        elif isinstance(value, (list, tuple)):
-            cleaned = type(value)(clean_label(v) if isinstance(v, str) else v for v in value)
-            if cleaned != value:
-                changed[name] = cleaned
-    return changed

@@ -119,11 +119,8 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     if any(c[0] == "0" and len(c) > 1 for c in known) and all(c.isdigit() and len(c) == len(known[0]) for c in known):
         return None, {}
     whole = all(re.fullmatch("[+-]?[0-9]+", c) for c in known)
-    if (
-        whole
-        and max(len(c) for c in known) > 15
-        and (words or len(known) < len(plain) or any(len(c) > 18 for c in known))
-    ):
+    longest = max(map(len, known))
+    if whole and (longest > 18 or (longest > 15 and len(known) < len(plain))):
         return None, {}  # a name of many digits, which a number would cut
     if whole and len(known) == len(plain):
         column = pd.Series([int(c) for c in plain], dtype="int64")
@@ -189,9 +186,9 @@ def _is_code(cell: Any, texts: set[str], values: set[float]) -> bool:
 def suspected_code(values: np.ndarray) -> tuple[float, int, bool] | None:
     """Find a number that looks like a code for a missing value.
 
-    Codes are made of nines with any sign (9, 99, 999, ...). One is suspected where all other numbers, at least three and
-    not all the same, leave it far outside: more than twice their range away from the nearest. 9 and -9 need to stand
-    there three times. A negative code is suspected too where it stands there three times and no other number is
+    Codes are made of nines with any sign (9, 99, 999, ...). One is suspected where all other numbers, at least three
+    and not all the same, leave it far outside: more than twice their range away from the nearest. 9 and -9 need to
+    stand there three times. A negative code is suspected too where it stands there three times and no other number is
     negative. Honest data seldom have all of that: a number made of nines, repeated, and far from all the rest.
 
     Parameters

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.labels import as_label, clean_text, join_lookalikes, refuse_lookalikes
-from bayesdep.data.missing import numbers_with_commas, suspected_code
+from bayesdep.data.labels import as_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
+from bayesdep.data.missing import suspected_code
 
 Role = Literal["name", "subject", "free"]
 Kind = Literal["label", "number", "positive", "count", "probability"]
@@ -51,6 +51,11 @@ class Column:
     kind: Kind
     what: str
     role: Role = "name"
+
+
+def role_of(word: str) -> Role:
+    """Return the role of the labels that a model's word stands for: people are subjects, all else has names."""
+    return "subject" if word == "subject" else "name"
 
 
 def as_frame(table: Any) -> pd.DataFrame:
@@ -89,7 +94,7 @@ def as_frame(table: Any) -> pd.DataFrame:
         frame.attrs["spaces"] = {**frame.attrs.get("spaces", {}), **spaces}
     frame = _without_blank_rows(frame)
     if frame.empty:
-        raise BadInput("the table has no rows; check the file, or the rows left out by require and keep")
+        raise BadInput("the table has no rows; check the file, or the rows left out by [data] require")
     return frame
 
 
@@ -103,7 +108,7 @@ def is_blank(cells: pd.Series) -> np.ndarray:
 
 def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Leave out rows in which no cell holds anything, as spreadsheets write them, and note it."""
-    blank = np.full(len(frame), len(frame.columns) > 0)
+    blank = np.full(len(frame), len(frame.columns) > 1)  # of one column, an empty cell is one of its cells
     for at in range(len(frame.columns)):
         if not blank.any():
             return frame
@@ -165,9 +170,7 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     values = pd.to_numeric(series.astype(object), errors="coerce").to_numpy(dtype=float)
     is_bool = np.array([isinstance(v, (bool, np.bool_)) for v in series])
     must = f"where {_MUST_BE[column.kind]} is needed"
-    commas = "; the column has decimal commas" if numbers_with_commas(series) else ""
-    how = f"write numbers only, with a decimal point{commas}"
-    _refuse(np.isnan(values) | is_bool, column, series, must, how)
+    _refuse(np.isnan(values) | is_bool, column, series, must, "write numbers only, with a decimal point")
     _refuse(~np.isfinite(values), column, series, must, "correct it or leave the row out")
     bad = {
         "number": np.zeros(len(values), bool),
@@ -199,11 +202,26 @@ def note_spaces(frame: pd.DataFrame, column: str) -> None:
         note(frame, sentence)
 
 
+def note_lone(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> None:
+    """Note arms or groups that have one person; refuse what looks like a misspelling, as :func:`lone_labels` says.
+
+    Parameters
+    ----------
+    frame
+        The user's table.
+    labels
+        The arm or group of every person, shape (people,).
+    column
+        Its column.
+    """
+    for sentence in lone_labels(labels, f"column '{column.name}' ({column.what})"):
+        note(frame, sentence)
+
+
 def leave_rows_out(column: str) -> str:
     """Return how rows without a value in a column are left out, in a plan and in Python."""
-    return (
-        f'leave such rows out with [data] require = ["{column}"] (bd.read_table(table, require=["{column}"]) in Python)'
-    )
+    listed = f'["{column}"]'
+    return f"leave such rows out with [data] require = {listed} (bd.read_table(table, require={listed}) in Python)"
 
 
 def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column) -> None:
@@ -229,15 +247,13 @@ def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column) -> None
     code, count, often = found
     rows = np.flatnonzero(values == code)
     said = f"column '{column.name}' ({column.what}): {_rows(rows)} {'are' if count > 1 else 'is'} {code:.17g}"
+    listed = f'["{code:.17g}"]'
     if not often:
-        note(
-            frame,
-            f'{said}, far from all other numbers; if it stands for a missing value, state missing = ["{code:.17g}"]',
-        )
+        note(frame, f"{said}, far from all other numbers; if that means missing, state missing = {listed}")
         return
     raise BadInput(
-        f'{said}, which looks like a code for a missing value; say so with [data] missing = ["{code:.17g}"] '
-        f'(bd.read_table(table, missing=["{code:.17g}"]) in Python), or state missing = [] where they were measured'
+        f"{said}, which looks like a code for a missing value; say so with [data] missing = {listed} "
+        f"(bd.read_table(table, missing={listed}) in Python), or state missing = [] if these were measured"
     )
 
 

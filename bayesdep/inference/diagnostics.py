@@ -14,6 +14,7 @@ from scipy import special
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3
 INDEPENDENT = "independent draws"  # the one criterion of draws from a posterior that is known exactly
+_SHOWN = 3  # units to blame
 R_HAT_OF_ONE = 1.05  # of one of several versions of the data
 _AXES = {"chain_axis": 0, "draw_axis": 1}
 
@@ -56,9 +57,15 @@ class Gate:
     ----------
     criteria
         Every criterion with its value and threshold.
+    units
+        Where it failed most: up to three analytes, studies, visits or the like.
+    remedy
+        What is known to help.
     """
 
     criteria: tuple[Criterion, ...]
+    units: tuple[str, ...] = ()
+    remedy: str = ""
 
     @property
     def passed(self) -> bool:
@@ -71,7 +78,9 @@ class Gate:
         if self.passed:
             return "passed the gate: " + "; ".join(_short(c) for c in self.criteria)
         failed = "; ".join(str(c) for c in self.criteria if not c.passed)
-        return f"FAILED THE GATE, do not use these numbers: {failed}"
+        units = f"; worst in {', '.join(self.units)}" if self.units else ""
+        remedy = f"; what helps: {self.remedy}" if self.remedy else ""
+        return f"FAILED THE GATE, do not use these numbers: {failed}{units}{remedy}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON can hold it."""
@@ -79,12 +88,15 @@ class Gate:
             "passed": self.passed,
             "sentence": self.sentence,
             "criteria": [asdict(c) for c in self.criteria],
+            "units": list(self.units),
+            "remedy": self.remedy,
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Gate":
         """Restore a verdict from :meth:`to_dict`."""
-        return cls(tuple(Criterion(**c) for c in value["criteria"]))
+        criteria = tuple(Criterion(**c) for c in value["criteria"])
+        return cls(criteria, tuple(value.get("units", ())), value.get("remedy", ""))  # earlier versions saved neither
 
 
 def _short(criterion: Criterion) -> str:
@@ -119,6 +131,7 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
         The verdict.
     """
     worst = {"R-hat": (-np.inf, ""), "ESS bulk": (np.inf, ""), "ESS tail": (np.inf, "")}
+    failing: dict[str, float] = {}
     for name, label, draws in chains_of(estimands):
         r_hat, bulk, tail = diagnose(draws, tables)
         where = f"{name}{label}"
@@ -126,6 +139,11 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
             r_hat, bulk, tail = np.inf, 0.0, 0.0
         if "probability" in estimands[name].attrs:
             tail = np.inf
+        # how many times worse than it may be: the distance of R-hat from one, the shortfall of draws
+        excess = max((r_hat - 1) / (R_HAT - 1), ESS / max(bulk, 1e-9), ESS / max(tail, 1e-9))
+        unit = _unit(estimands[name], label) if excess > 1 else ""
+        if unit:
+            failing[unit] = max(failing.get(unit, 0.0), excess)
         worst["R-hat"] = max(worst["R-hat"], (r_hat, where))
         worst["ESS bulk"] = min(worst["ESS bulk"], (bulk, where))
         worst["ESS tail"] = min(worst["ESS tail"], (tail, where))
@@ -151,7 +169,20 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
             ),
             Criterion("saturated trees", saturated, 0, saturated == 0),
         ]
-    return Gate(tuple(criteria))
+    return Gate(tuple(criteria), tuple(sorted(failing, key=failing.__getitem__, reverse=True)[:_SHOWN]))
+
+
+def _unit(values: xr.DataArray, label: str) -> str:
+    """The label, of several in an estimand's coordinates, that tells its units apart: an analyte, a study, a visit."""
+    dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
+    if not dims:
+        return ""
+    of = int(np.argmax([values.sizes[d] for d in dims]))
+    for index in np.ndindex(*(values.sizes[d] for d in dims)):
+        at = [str(values[d].values[i]) for d, i in zip(dims, index, strict=True)]
+        if f"[{', '.join(at)}]" == label:
+            return at[of] if values.sizes[dims[of]] > 1 else ""
+    return ""
 
 
 def judge_independent(estimands: xr.Dataset) -> Gate:

@@ -214,7 +214,7 @@ class Counts:
                 "use pooling = 'none'"
             )
         if self.pooling != "none":
-            refuse_without_correlation(self.priors["effect_mean"], "effect_mean", len(arms), "arms")
+            refuse_without_correlation(self.priors["effect_mean"], "effect_mean", len(arms) - 1, f"{len(arms)} arms")
         arms.remove(self.control)
         arms.insert(0, self.control)
         where = {key: row for row, key in enumerate(zip(subgroup, read["arm"], strict=True))}
@@ -261,7 +261,7 @@ class Counts:
                 prior["baseline_sd"].rv("baseline_sd"),
                 dims="subgroup",
             )
-            effect_mean = contrasts(prior["effect_mean"], "effect_mean", dims="treatment", count=count)
+            effect_mean = contrasts(prior["effect_mean"], "effect_mean", dims="treatment", roots=[contrast_root(count)])
             if self.pooling == "partial":
                 effect = pooled(
                     "effect",

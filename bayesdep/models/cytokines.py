@@ -71,7 +71,7 @@ class Cytokines:
     reference
         The group the others are compared with.
     baseline
-        The time the others are compared with; by default the first.
+        The time the others are compared with; by default the first, by what the labels say: numbers, dates, "week 4".
     covariates
         Formula of the covariates, such as ``"age + sex + bmi"``.
     pooling

@@ -86,8 +86,8 @@ class Pooled:
 
     for p interactions, p0 = ``expected_nonzero`` of which matter, ``se_j`` the standard error that the design gives
     (:mod:`~bayesdep.models.parts.pooled.interactions`). The slab is Student's t with 4 degrees of freedom and scale
-    0.5. Shrunken intervals are right on average over moderators. Of those that differ from the rest fewer hold, which the
-    estimate without shrinkage beside each shows.
+    0.5. Pooled intervals are right on average over moderators, and too narrow for the few that differ from the rest;
+    the moderators' forest has the estimate without pooling beside each.
 
     Default priors, in sds of the outcome: ``intercept ~ N(0, 1)``, ``effect ~ N(0, 1)`` (95% within two sds either
     way; of two times the mean, and ``effect_change ~ N(0, 1)``, second less first), ``moderator_effect ~ N(0, 1)``,
@@ -235,6 +235,11 @@ class Pooled:
     def primary_estimands(self) -> tuple[str, ...]:
         """What the pooled analysis asks first: the effect, and how it changes along moderators."""
         return ("effect", "interaction") if self.moderators else ("effect",)
+
+    @property
+    def without_costly_estimands(self) -> "Pooled":
+        """The same story without the combined moderator, which is cross-validated."""
+        return dataclasses.replace(self, combined=())
 
     @property
     def forest(self) -> Forest:

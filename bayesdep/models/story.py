@@ -155,6 +155,23 @@ class HasCorrelatedParameters(Protocol):
 
 
 @runtime_checkable
+class KnowsRemedies(Protocol):
+    """A story that knows of settings that help where it samples badly."""
+
+    def remedies(self, units: Sequence[str]) -> str:
+        """Name them in a few words, given up to three units that sampled worst; empty where none is known."""
+
+
+@runtime_checkable
+class HasCostlyEstimands(Protocol):
+    """A story some of whose estimands take long to derive and are not primary."""
+
+    @property
+    def without_costly_estimands(self) -> Story:
+        """The same story without them."""
+
+
+@runtime_checkable
 class ScoresUnits(Protocol):
     """A story whose left-out unit is not an element of its observed variable."""
 

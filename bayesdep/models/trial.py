@@ -227,6 +227,11 @@ class Trial:
         return ("mean_difference", "difference", *(name for name, asked in along.items() if asked))
 
     @property
+    def without_costly_estimands(self) -> "Trial":
+        """The same story without responses and remissions, which are simulated."""
+        return dataclasses.replace(self, response=None, remission=None)
+
+    @property
     def forest(self) -> Forest:
         """What the forest plot shows: the arms' difference at every visit, also as means of the observed."""
         return Forest(("difference",), None, None, trial_estimands.crude_differences)

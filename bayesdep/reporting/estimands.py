@@ -42,8 +42,10 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         ``prob_gt_null``, ``interval`` (in words where it passes through infinity), ``false_sign_rate``,
         ``prob_in_rope``, ``mcse`` (Monte Carlo standard error of the mean; 0 where that is known exactly),
         ``exact_lower`` and ``exact_upper`` (of a probability that has its own counts: the interval of Clopper and
-        Pearson, whose coverage is never below the level) and
-        ``description``; ``attrs["gate"]`` is the verdict and ``attrs["gate_passed"]`` whether it is good.
+        Pearson, whose coverage is never below the level), ``prior_p`` (of a primary estimand: how far out in its prior
+        the data put it, a two-sided tail probability; :func:`~bayesdep.inference.verdict.judge_model`) and
+        ``description``. ``attrs["gate"]`` and ``attrs["model"]`` are the verdict on the sampling and on the model,
+        ``attrs["gate_passed"]`` and ``attrs["model_passed"]`` whether they are good.
         ``false_sign_rate`` is the probability that the more probable side of the null is the wrong one (the local
         false-sign rate, Stephens 2017, doi:10.1093/biostatistics/kxw041): where the null itself has a probability, as
         in averaged models, that counts as wrong. ``prob_in_rope`` is the probability of lying within the estimand's
@@ -69,6 +71,7 @@ def _summarise(fit: Fit, level: float) -> pd.DataFrame:
     exact = fit.exact if fit.is_exact else None
     known = dict(exact.marginals) if exact else {}
     rows = []
+    standing = {x.name: x.p for x in fit.verdict.judged if x.kind == "prior"}
     for name, at, draws, attrs in _scalars(fit.estimands):
         source = str(attrs.get("reciprocal_of", name))
         summary = (
@@ -76,9 +79,10 @@ def _summarise(fit: Fit, level: float) -> pd.DataFrame:
             if (source, at) in known
             else _of_draws(draws, level, attrs, fit.tables)
         )
-        rows.append({"estimand": name, **dict(at), **summary})
+        label = f"{name}[{', '.join(x for _, x in at)}]" if at else name
+        rows.append({"estimand": name, **dict(at), **summary, "prior_p": standing.get(label, np.nan)})
     table = _arrange(rows, _dims(fit.estimands))
-    table.attrs = {"gate": fit.gate.sentence, "gate_passed": fit.gate.passed, "synthetic": fit.synthetic}
+    table.attrs = fit.attrs
     return table
 
 
@@ -148,7 +152,16 @@ def summarise_parameters(fit: Fit) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns ``name``, one per dim, ``mean``, ``sd``, ``median``, ``q2.5``, ``q97.5``, ``hdi_lower``,
-        ``hdi_upper``, ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse`` (of the mean).
+        ``hdi_upper``, ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse`` (of the mean). The columns named by level are
+        95% equal-tailed intervals and highest-density ones.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
+    >>> fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
+    >>> bd.summarise_parameters(fit)[["name", "median"]].round(1).to_numpy().tolist()
+    [['sensitivity', 0.8], ['specificity', 0.9]]
     """
     rows = []
     for name, at, draws, _ in _scalars(fit.posterior):
@@ -173,7 +186,7 @@ def summarise_parameters(fit: Fit) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    table.attrs = {"gate": fit.gate.sentence, "gate_passed": fit.gate.passed, "synthetic": fit.synthetic}
+    table.attrs = fit.attrs
     return table
 
 
@@ -306,7 +319,9 @@ def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dic
 
     def sides(of: float) -> tuple[float, float]:
         margin = _rounding(of, marginal.sd)
-        return 1 - float(marginal.cdf(of + margin)), float(marginal.cdf(of - margin))
+        with np.errstate(invalid="ignore"):  # below the end of a scale its conversion has no value
+            below = float(marginal.cdf(of - margin))
+        return 1 - float(marginal.cdf(of + margin)), 0.0 if np.isnan(below) else below
 
     if "reciprocal_of" in attrs:
         return _through_infinity(lower, median, upper, sides(0.0), level, attrs)
@@ -410,7 +425,7 @@ _ORDER = (
 
 
 def _arrange(rows: list[dict[str, Any]], dims: list[str]) -> pd.DataFrame:
-    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", *_EXACT, "description"]
+    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", *_EXACT, "prior_p", "description"]
     columns = ["estimand", *dims, *_ORDER, *last]
     table = pd.DataFrame(rows).reindex(columns=columns)
     table[dims] = table[dims].fillna("")

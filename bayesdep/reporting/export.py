@@ -20,9 +20,9 @@ from bayesdep.reporting.estimands import in_words, is_probability, summarise
 def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: str | None = None) -> Path:
     """Write the estimands of a fit, or any table that this package made, to one file.
 
-    A table from a fit that failed the gate, or from synthetic data, says so in the first thing its format
-    lets a reader see: a first line (csv, latex, html), a first key (json), a first row (xlsx), a first column
-    (parquet).
+    A table from a fit that failed the gate, whose model has a warning, or from synthetic data, says so in the first
+    thing its format lets a reader see: a first line (csv, latex, html), a first key (json), a first row (xlsx), a first
+    column (parquet).
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ _NUMBERS = {
         "null",
     ),
     *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper"),
-    "description",
+    *("prior_p", "description"),
 }
 
 
@@ -181,6 +181,8 @@ def _warning(table: pd.DataFrame) -> str:
     parts = []
     if not table.attrs.get("gate_passed", True):
         parts.append(table.attrs["gate"])
+    if not table.attrs.get("model_passed", True):
+        parts.append(table.attrs["model"])
     if table.attrs.get("synthetic", False):
         parts.append("SYNTHETIC DATA")
     return "; ".join(parts)

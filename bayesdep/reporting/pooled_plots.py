@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.pooled.combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
+from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
+from bayesdep.models.parts.pooled.quadratic import rough_interactions
 from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
@@ -93,27 +95,33 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     -------
     matplotlib.figure.Figure
         A panel per time. Blue: the joint fit's posterior median and 95% interval. Grey: the fit with that moderator
-        alone. Band: what is too small to matter.
+        alone; or, where interactions are pooled and no such fits are given, all moderators jointly without pooling (of
+        outcomes, by generalised least squares). Band: what is too small to matter.
     """
     story, data = _pooled(fit), fit.data
     table = summarise(fit)
     rows = table[table["estimand"] == "interaction"]
     times, parts = data["time"].values, data["part"].values
     y = np.arange(len(parts))[::-1].astype(float)
-    shift = 0.0 if sequential is None else 0.16
+    unpooled = sequential is None and story.effects != "none" and not story.is_binary
+    shift = 0.16 if sequential is not None or unpooled else 0.0
     with house_figure(fit, 2.6 * len(times) + 2.0, 1.5 + 0.3 * len(parts)) as figure:
         panels = figure.subplots(1, len(times), sharey=True, sharex=True, squeeze=False)[0]
-        for time, axes in zip(times, panels, strict=True):
+        for t, (time, axes) in enumerate(zip(times, panels, strict=True)):
             axes.axvspan(
                 -story.margin, story.margin, color=GREY, alpha=0.18, lw=0, zorder=0, label="too small to matter"
             )
             axes.axvline(0, color=INK, lw=0.7, zorder=0)
             if sequential is not None:
                 _alone(axes, sequential, data, str(time), y + shift)
+            if unpooled:
+                estimate, se = (x[:, t] for x in rough_interactions(data, log_sds_of_studies(data)[0]))
+                axes.hlines(y + shift, estimate - 1.96 * se, estimate + 1.96 * se, color=GREY, lw=1)
+                axes.plot(estimate, y + shift, "o", ms=3, color=GREY, label="jointly, not pooled")
             here = rows[rows["time"] == time]
             axes.hlines(y - shift, here["lower"], here["upper"], color=BLUE, lw=1.6)
-            shrunken = "" if story.effects == "none" else ", shrunken"
-            axes.plot(here["median"], y - shift, "o", ms=4, color=BLUE, label=f"jointly{shrunken}")
+            pooled = "" if story.effects == "none" else f", pooled ({story.effects})"
+            axes.plot(here["median"], y - shift, "o", ms=4, color=BLUE, label=f"jointly{pooled}")
             axes.set_title(str(time), fontsize=9)
             axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(y, [str(p) for p in parts])

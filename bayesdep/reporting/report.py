@@ -78,6 +78,7 @@ def report(
         title=title or fit.data.attrs["title"] or "Analysis",
         question=question,
         gate=fit.gate,
+        verdict=fit.verdict,
         synthetic=fit.synthetic,
         data=fit.data.attrs,
         sizes=", ".join(f"{d} {n}" for d, n in fit.data.sizes.items()),

@@ -1,11 +1,14 @@
 """Effects against a common reference, such that exchanging arms changes nothing but their names and signs."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.priors import Prior
+
+STANDARDISED = "_standardised"
 
 
 def contrast_root(count: int) -> np.ndarray:
@@ -57,56 +60,112 @@ def arm_codes(arms: int) -> np.ndarray:
     return np.eye(arms)[1:] - 1 / arms
 
 
-def contrasts(prior: Prior, name: str, *, dims: str, count: int) -> Any:
-    """Return contrasts against a reference, each with the given prior and correlated 1/2, inside a model context.
+def shared_root(count: int, correlation: float) -> np.ndarray:
+    """Root of correlations that are all alike: of effects that are one overall effect and deviations from it.
+
+    With ``overall ~ N(0, correlation)`` and deviations ``~ N(0, 1 - correlation)`` each effect has variance 1, and the
+    mean of K of them ``correlation + (1 - correlation) / K``: not one K-th, as if they had nothing in common.
+
+    Parameters
+    ----------
+    count
+        Number of effects.
+    correlation
+        Between any two.
+
+    Returns
+    -------
+    numpy.ndarray
+        Lower triangular, shape (count, count).
+    """
+    return np.linalg.cholesky(np.full((count, count), correlation) + (1 - correlation) * np.eye(count))
+
+
+def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Sequence[np.ndarray]) -> Any:
+    """Return effects that each have the given prior and are correlated along their dims, inside a model context.
 
     Parameters
     ----------
     prior
-        Of each contrast; with several, a Normal (see :func:`refuse_without_correlation`).
+        Of each effect, in the model's units; where they are correlated, a Normal
+        (see :func:`refuse_without_correlation`).
     name
-        Their name; where there are several, the standardised ones that are sampled are ``name_latent``.
+        Their name; where they are correlated, the standardised ones that are sampled are ``name_standardised``.
     dims
-        Their dim.
-    count
-        How many there are.
+        Their dims.
+    roots
+        Lower-triangular root of the correlations along each dim.
 
     Returns
     -------
     pytensor.tensor.TensorVariable
-        Shape (count,).
+        The effects, registered under their name.
     """
     import pymc as pm
     import pytensor
 
-    if count == 1:
+    if all((root == np.eye(len(root))).all() for root in roots):
         return prior.rv(name, dims=dims)
     mu, sigma = (pytensor.shared(np.array(prior[k]), name=f"{name}.{k}") for k in ("mu", "sigma"))
-    latent = pm.Normal(f"{name}_latent", dims=dims)
-    return pm.Deterministic(name, mu + sigma * (latent * contrast_root(count)).sum(axis=-1), dims=dims)
+    found = pm.Normal(f"{name}{STANDARDISED}", dims=dims)
+    for axis, root in enumerate(roots):
+        # written out: numba takes long to compile a matrix product
+        last = found.dimshuffle(*(a for a in range(len(roots)) if a != axis), axis)
+        turned = (last[..., None, :] * root).sum(axis=-1)
+        found = turned.dimshuffle(*_back(axis, len(roots)))
+    return pm.Deterministic(name, mu + sigma * found, dims=dims)
 
 
-def refuse_without_correlation(prior: Prior, name: str, arms: int, what: str) -> None:
-    """Refuse a prior that does not say how several contrasts go together.
+def _back(axis: int, count: int) -> list[int]:
+    """The order of dims that puts the last one back to its place."""
+    order = list(range(count - 1))
+    order.insert(axis, count - 1)
+    return order
+
+
+def is_term_of_slot(variable: str, slots: Collection[str]) -> bool:
+    """Whether a sampled variable's density is that of a prior that a plan can replace.
+
+    Parameters
+    ----------
+    variable
+        A sampled variable, such as ``"effect_mean"`` or ``"effect_mean_standardised"``.
+    slots
+        Names of the model's priors.
+
+    Returns
+    -------
+    bool
+        Of standardised effects the density differs from the prior's by a constant.
+
+    Examples
+    --------
+    >>> [is_term_of_slot(name, {"effect_mean"}) for name in ("effect_mean_standardised", "effect_latent")]
+    [True, False]
+    """
+    return variable.removesuffix(STANDARDISED) in slots
+
+
+def refuse_without_correlation(prior: Prior, name: str, count: int, what: str) -> None:
+    """Refuse a prior that does not say how several effects go together.
 
     Parameters
     ----------
     prior
-        Of each contrast.
+        Of each effect.
     name
         Its key.
-    arms
-        Number of arms, the reference among them.
+    count
+        Number of effects.
     what
-        What these are called, in the plural.
+        Of what these are, for the message, such as ``"3 arms"``.
 
     Raises
     ------
     BadInput
-        When there are three or more and the prior is not a Normal.
+        When there are several and the prior is not a Normal.
     """
-    if arms > 2 and prior.dist != "Normal":
+    if count > 1 and prior.dist != "Normal":
         raise BadInput(
-            f"priors.{name}: {prior} with {arms} {what}; differences from one of them are correlated, and only a "
-            "Normal says how; use a Normal, or keep two"
+            f"priors.{name}: {prior}, for {what}; these are correlated, and only a Normal says how; use a Normal"
         )

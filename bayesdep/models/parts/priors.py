@@ -216,7 +216,14 @@ class Prior:
         lower, upper = self.scipy.ppf([0.025, 0.975])
         return float(lower), float(upper)
 
-    def rv(self, name: str, *, dims: str | tuple[str, ...] | None = None, logarithmic: bool = False) -> Any:
+    def rv(
+        self,
+        name: str,
+        *,
+        dims: str | tuple[str, ...] | None = None,
+        logarithmic: bool = False,
+        unit: float | None = None,
+    ) -> Any:
         """Return the PyMC random variable of this prior, inside the model context.
 
         Parameters
@@ -228,6 +235,9 @@ class Prior:
         logarithmic
             Whether a positive variable is sampled on its logarithm: for those that data hardly bound from above and
             whose prior has Cauchy's tail, which no sampler leaves soon where it is not made exponential.
+        unit
+            Typical size of a positive variable, such as the data's scale: it is sampled in multiples of it, so that
+            the sampler's way is the same in any unit of the data.
 
         Returns
         -------
@@ -250,7 +260,12 @@ class Prior:
         if _FAMILIES[self.dist].support == "positive":
             # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a plain logarithm the
             # far side of a scale parameter is a wall that grows like exp(2u), into which trajectories crash.
-            how["default_transform"] = pm.distributions.transforms.log if logarithmic else _softplus()
+            if logarithmic:
+                how["default_transform"] = pm.distributions.transforms.log
+            elif unit is None:
+                how["default_transform"] = _softplus()
+            else:
+                how["default_transform"] = _softplus_in(pytensor.shared(np.array(float(unit)), name=f"{name}.unit"))
         if self.dist == "LogStudentT":
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
@@ -287,6 +302,28 @@ def _softplus() -> Any:
     transform = LogExpM1()
     transform.name = "softplus"
     return transform
+
+
+def _softplus_in(unit: Any) -> Any:
+    """The same transform of the variable's multiples of a unit."""
+    import pytensor.tensor as pt
+    from pymc.distributions.transforms import LogExpM1
+
+    class SoftplusIn(LogExpM1):  # type: ignore[misc]  # PyMC is not typed
+        """``x = unit log(1 + exp(u))``."""
+
+        name = "softplus"
+
+        def backward(self, value: Any, *inputs: Any) -> Any:
+            return unit * super().backward(value, *inputs)
+
+        def forward(self, value: Any, *inputs: Any) -> Any:
+            return super().forward(value / unit, *inputs)
+
+        def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+            return super().log_jac_det(value, *inputs) + pt.log(unit)
+
+    return SoftplusIn()
 
 
 @dataclass(frozen=True)

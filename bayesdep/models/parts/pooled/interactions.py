@@ -1,12 +1,12 @@
 r"""Interactions of moderators with the treatment: how they are pooled, and the scale that each of them has by design.
 
 With ``effects = "horseshoe"`` an interaction is small or not small beside its own standard error, so that error sets
-the scale (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI, eq. 3.12: with p coefficients of information ``1 /
-s_j^2`` each, :math:`\tau_0 = s_j p_0 / (p - p_0)` has p0 of them not shrunk, in expectation). The paper writes ``sigma
-/ sqrt(n)`` for ``s_j``, which is right of a moderator that varies between n patients. One that varies between 17 studies
-is known as well as 17 studies' effects tell, and n patients do not count. So ``s_j`` is taken from the information
-matrix of the design: residual sds at the outcome's scale, spreads between studies at the median of their priors,
-correlations at zero; no outcome has a part in it.
+the scale (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI, eq. 3.12: of p coefficients with standard errors
+``s_j``, the scale :math:`\tau_0 = s_j p_0 / (p - p_0)` leaves p0 unshrunk in expectation). The paper writes ``sigma /
+sqrt(n)`` for ``s_j``, which is right of a moderator that varies between n patients. One that varies between 17 studies
+is known as well as 17 studies' effects tell, and n patients do not count. So ``s_j`` is taken from the inverse of the
+information matrix of the design: residual sds at the outcome's scale, spreads between studies at the median of their
+priors, correlations at zero; no outcome has a part in it.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ import xarray as xr
 from bayesdep.models.parts.informed import informed
 from bayesdep.models.parts.pooled.events import FREE_LEVEL_SD
 from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
-from bayesdep.models.parts.pooled.quadratic import information_on_interactions, rough_interactions
+from bayesdep.models.parts.pooled.quadratic import least_squares, rough_interactions
 from bayesdep.models.parts.priors import Prior, Slot
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def sd_of_interactions(story: "Pooled", error: Any, values: Mapping[str, Any]) -
 
 
 def design_errors(story: "Pooled", data: xr.Dataset) -> np.ndarray:
-    """Return every interaction's standard error by design, were all others known: (part, time).
+    """Return every interaction's standard error by design: (part, time).
 
     Parameters
     ----------
@@ -121,12 +121,12 @@ def design_errors(story: "Pooled", data: xr.Dataset) -> np.ndarray:
         name: story.priors[name].scipy.median() for name in ("tau_intercept", "tau_effect") if name in story.priors
     }
     level = median.get("tau_intercept", FREE_LEVEL_SD if story.is_binary else 1.0)
-    root = np.diag([level, median["tau_effect"]] * times)
+    root, none = np.diag([level, median["tau_effect"]] * times), np.zeros(1)
     if not story.is_binary:
-        return information_on_interactions(data, root, np.ones((data.sizes["study"], times))) ** -0.5
+        return least_squares(data, root, none, np.ones((data.sizes["study"], times)))[1]
     share = data["events"].values.sum() / data["n"].values.sum()  # of all patients: it says nothing of their arms
     sd = np.full((data.sizes["study"], 1), (share * (1 - share)) ** -0.5)
-    return information_on_interactions(_as_products(data), root, sd) ** -0.5
+    return least_squares(_as_products(data), root, none, sd)[1]
 
 
 def _as_products(data: xr.Dataset) -> xr.Dataset:
@@ -175,6 +175,6 @@ def build_interactions(story: "Pooled", data: xr.Dataset) -> Any:
     if story.is_binary:
         raw = pm.Normal("interaction_raw", 0.0, 1.0, dims=dims)
         return pm.Deterministic("interaction", raw * scale, dims=dims)
-    # some interactions are known well and others hardly: each is sampled as what is left to learn about it
+    # some interactions are known well and others hardly: each is sampled in coordinates that suit what its data say
     estimate, se = rough_interactions(data, log_sds_of_studies(data)[0])
     return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)

@@ -74,7 +74,8 @@ def as_quadratic(
 def rough_interactions(data: xr.Dataset, log_sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return interactions by generalised least squares with typical spreads, and their standard errors.
 
-    They only choose the coordinates in which interactions are sampled.
+    They are the estimates without pooling that stand beside the pooled ones, and choose the coordinates in which these
+    are sampled.
 
     Parameters
     ----------
@@ -88,39 +89,39 @@ def rough_interactions(data: xr.Dataset, log_sd: np.ndarray) -> tuple[np.ndarray
     tuple of numpy.ndarray
         Estimate and standard error, (part, time).
     """
-    times, parts = data.sizes["time"], data.sizes["part"]
+    times = data.sizes["time"]
     root = np.linalg.cholesky(_TYPICAL_SPREAD**2 * np.kron(0.5 + 0.5 * np.eye(times), np.eye(2)))
-    a, b, _ = as_quadratic(root[None], np.full(1, _TYPICAL_CORRELATION), np.exp(log_sd)[None], data)
-    # what parts that follow from others say of each other is left to a prior much wider than anything plausible
-    whole = a[0].sum(axis=0) + np.eye(a.shape[-1]) / _WIDE**2
-    covariance = np.linalg.inv(whole)
-    by_time = [x.reshape(times, -1)[:, -parts:].T for x in (covariance @ b[0].sum(axis=0), np.diagonal(covariance))]
-    return by_time[0], np.sqrt(by_time[1])
+    free = (data["proper"].values == 0).any(axis=0)
+    root[free], root[:, free] = 0.0, 0.0
+    root[free, free] = 1.0
+    return least_squares(data, root, np.full(1, _TYPICAL_CORRELATION), np.exp(log_sd))
 
 
-def information_on_interactions(data: xr.Dataset, root: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """Return the information on every interaction by design, were the others known and all else unknown.
+def least_squares(data: xr.Dataset, root: np.ndarray, rho: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return interactions by generalised least squares at given variances, and their standard errors.
 
     Parameters
     ----------
     data
-        The prepared data. Outcomes have no part in it.
+        The prepared data.
     root
         Root of the covariance of a study's own deviations: (2 time, 2 time).
+    rho
+        Correlation of a patient's residuals at two times: (1,).
     sd
         Residual sds: (study, time).
 
     Returns
     -------
-    numpy.ndarray
-        Shape (part, time).
+    tuple of numpy.ndarray
+        Estimate and standard error, (part, time); the latter do not depend on outcomes.
     """
     times, parts = data.sizes["time"], data.sizes["part"]
-    a, _, _ = as_quadratic(root[None], np.zeros(1), sd[None], data)
-    whole = a[0].sum(axis=0) + np.eye(a.shape[-1]) / _WIDE**2
-    here = np.tile(np.arange(a.shape[-1] // times) >= a.shape[-1] // times - parts, times)
-    information = np.linalg.inv(np.linalg.inv(whole)[np.ix_(here, here)])
-    return np.diagonal(information).reshape(times, parts).T
+    a, b, _ = as_quadratic(root[None], rho, sd[None], data)
+    # what parts that follow from others say of each other is left to a prior much wider than anything plausible
+    covariance = np.linalg.inv(a[0].sum(axis=0) + np.eye(a.shape[-1]) / _WIDE**2)
+    by_time = [x.reshape(times, -1)[:, -parts:].T for x in (covariance @ b[0].sum(axis=0), np.diagonal(covariance))]
+    return by_time[0], np.sqrt(by_time[1])
 
 
 def coefficient_maps(data: xr.Dataset) -> np.ndarray:

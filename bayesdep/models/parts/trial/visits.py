@@ -8,7 +8,16 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, numbers_or_empty, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    note_lone,
+    numbers_or_empty,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
 from bayesdep.models.parts.covariates import columns_of, read_covariates
 from bayesdep.models.parts.people import rows_of_people
 
@@ -56,7 +65,7 @@ def read_visits(
         Naming the column, row and remedy.
     """
     kinds: dict[str, Kind] = {"subject": "label", "arm": "label", "visit": "number", "baseline": "number"}
-    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in kinds.items()}
+    contracts = {word: Column(str(columns[word]), kind, meanings[word], role_of(word)) for word, kind in kinds.items()}
     read = read_columns(frame, contracts)
     labels = {"subject": read["subject"], "visit": np.array([f"{v:g}" for v in read["visit"]], dtype=object)}
     refuse_duplicates(labels, contracts, "outcome of")
@@ -68,6 +77,7 @@ def read_visits(
     visit = np.searchsorted(times, read["visit"])
     fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline", "moderator") if columns[w] is not None}
     patients = rows_of_people(frame, fixed | dict.fromkeys(columns_of(formula), "covariate"), person)
+    note_lone(frame, read["arm"][np.unique(person, return_index=True)[1]], contracts["arm"])
     arm_of, arms = _arms(read["arm"][np.unique(person, return_index=True)[1]], reference, contracts["arm"])
     shape = (len(people), len(times))
     y = np.full(shape, np.nan)
