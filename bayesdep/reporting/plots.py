@@ -19,6 +19,7 @@ from scipy import stats
 from bayesdep.criticism.checks import run_checks
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.story import variable_of
 from bayesdep.reporting.estimands import summarise
 
 _MANY = 20  # rows beyond which a forest plot is sorted
@@ -213,7 +214,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, (name, slot) in zip(grid.flat, slots.items(), strict=False):
             prior = priors[name].scipy
-            draws = fit.posterior[name].transpose("chain", "draw", ...).values
+            draws = fit.posterior[variable_of(fit.model, name)].transpose("chain", "draw", ...).values
             draws = draws.reshape(draws.shape[0] * draws.shape[1], -1)
             low, high = np.quantile(draws, [0.0005, 0.9995])
             prior_low, prior_high = prior.ppf([0.01, 0.99])
@@ -329,7 +330,8 @@ def plot_ranks(fit: Fit) -> Figure:
     """
     panels = []
     for name in fit.model.slots:
-        draws = fit.posterior[name].isel(chain=slice(fit.manifest["chains"])).transpose("chain", "draw", ...).values
+        chains = fit.posterior[variable_of(fit.model, name)].isel(chain=slice(fit.manifest["chains"]))
+        draws = chains.transpose("chain", "draw", ...).values
         flat = draws.reshape(*draws.shape[:2], -1)
         panels += [(f"{name}[{j}]" if flat.shape[2] > 1 else name, flat[:, :, j]) for j in range(flat.shape[2])]
     panels = panels[:6]
