@@ -155,7 +155,7 @@ def _code(cell: Any) -> str:
     if pd.isna(cell):
         return ""
     text = " ".join(str(cell).split()).lower()
-    return f"{float(text):g}" if _is_number(text) else text
+    return f"{float(text):.17g}" if _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:

@@ -86,7 +86,15 @@ def read_studies(frame: pd.DataFrame, columns: Mapping[str, Column], *, unit: st
         Naming the column and row.
     """
     read = read_columns(frame, columns)
-    refuse_duplicates({"study": read["study"]}, columns, unit)
+    remedy = "keep one row, or give each row a label of its own and name the column of what they share as cluster"
+    refuse_duplicates({"study": read["study"]}, columns, unit, remedy)
+    if "direction" in columns:
+        for row in np.flatnonzero((read["direction"] == 0) & (read["p_value"] < 1)):
+            raise BadInput(
+                f"column '{columns['direction'].name}' ({columns['direction'].what}): row {row + 1} "
+                f"({read['study'][row]}) is 0, but P is {read['p_value'][row]:.6g}: an effect that is not zero has a "
+                "direction; write -1 or 1, or leave the study out"
+            )
     if len(read["study"]) < 2:
         raise BadInput(f"the table has one {unit}, which says nothing about the spread between them; give at least two")
     for events, n in (("events_treated", "n_treated"), ("events_control", "n_control"), ("events", "n")):
