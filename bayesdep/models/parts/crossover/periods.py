@@ -109,6 +109,14 @@ def read_periods(
     y = np.full((len(people), len(periods), len(day_names)), np.nan)
     y[person, period, day] = outcome[rows]
     period_names = [as_label(p) for p in periods]
+    for at, name in enumerate(treatments):
+        had = np.flatnonzero((treatment_of == at).any(axis=1))
+        if len(had) == 1:
+            of = contracts["treatment"]
+            note(
+                frame,
+                f"column '{of.name}' ({of.what}): only '{people[had[0]]}' had '{name}', which is all there is of it",
+            )
     data = xr.Dataset(
         {
             "outcome": (("subject", "period", "day"), y, {"units": units}),
