@@ -9,6 +9,7 @@ _PUBLIC = {
     "BadInput": "bayesdep.data.errors",
     "datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
+    "read_table": "bayesdep.data.sources",
     "simulate": "bayesdep.data.simulate",
     "Correlation": "bayesdep.models.correlation",
     "Counts": "bayesdep.models.counts",
@@ -42,6 +43,7 @@ _PUBLIC = {
     "vary": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
+    "summarise_parameters": "bayesdep.reporting.estimands",
     "as_study": "bayesdep.reporting.study",
     "evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from bayesdep.data.scales import convert_trials as convert_trials
     from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.simulate import simulate as simulate
+    from bayesdep.data.sources import read_table as read_table
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.sample import fit as fit
     from bayesdep.models.correlation import Correlation as Correlation
@@ -101,6 +104,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.dropout_plots import plot_dropout as plot_dropout
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
+    from bayesdep.reporting.estimands import summarise_parameters as summarise_parameters
     from bayesdep.reporting.evidence import evidence as evidence
     from bayesdep.reporting.export import export as export
     from bayesdep.reporting.meta_plots import plot_cumulative as plot_cumulative

@@ -15,7 +15,8 @@ import typer
 from bayesdep.data.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
-    from bayesdep.plan import Outcome, Plan
+    from bayesdep.plan import Plan
+    from bayesdep.reporting.run_directory import Outcome
 
 OK, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -37,6 +38,12 @@ _Accept = Annotated[
     bool,
     typer.Option("--accept-failed-gate", help="Write a fit that fails the gate as if it were good, and exit 0."),
 ]
+_Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Exit 1 also where the model has a warning, or lacks one, that its plan does not state."
+    ),
+]
 _Data = Annotated[
     Path | None, typer.Option(metavar="PATH", help='The table (.csv or .parquet) of plans whose source is "path".')
 ]
@@ -54,6 +61,7 @@ def run(
     seed: _Seed = None,
     quick: _Quick = False,
     accept_failed_gate: _Accept = False,
+    strict: _Strict = False,
 ) -> int:
     """Fit plans and write their run directories: posterior, tables, figures, report."""
     if out is not None and len(plans) > 1:
@@ -69,7 +77,7 @@ def run(
     from bayesdep.reporting.console import print_ledger
 
     print_ledger(runs)
-    return _gate_code(runs, accept_failed_gate)
+    return _gate_code(runs, accept_failed_gate, strict)
 
 
 @app.command()
@@ -78,6 +86,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Directory for all runs.")] = Path("results"),
     quick: _Quick = False,
     accept_failed_gate: _Accept = False,
+    strict: _Strict = False,
 ) -> int:
     """Run every plan and print the ledger: published value beside posterior."""
     start = time.perf_counter()
@@ -107,7 +116,7 @@ def reproduce(
         f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
         f"Reports: {out}/<study>/<plan>/report.html. Ledger: {written}"
     )
-    code = _gate_code(runs, accept_failed_gate)
+    code = _gate_code(runs, accept_failed_gate, strict)
     if left_out:
         how = ", ".join(
             f"{plan.study.name}/{plan.name} (bayesdep run {plan.path.as_posix()} --data PATH)" for plan in left_out
@@ -314,15 +323,21 @@ def _run_one(
     start = time.perf_counter()
     done = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **sampling).outcome
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
+    verdict += "" if done.verdict.passed else ", WARNING ON THE MODEL" + (" as stated" if done.expects_warning else "")
     _say(f"{done.label}: {verdict} ({time.perf_counter() - start:.1f} s) -> {done.directory}")
+    for line in done.notes:
+        _say(f"{done.label}: note: {line}")
     return done
 
 
-def _gate_code(runs: "Sequence[Outcome]", accept: bool) -> int:
+def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
     bad = [r for r in runs if not r.gate.passed]
     for r in bad:
         _complain(f"{r.label} {r.gate.sentence}; see {r.directory}")
-    return FAILED if bad and not accept else OK
+    surprises = [r for r in runs if r.surprise]
+    for r in surprises:
+        _complain(f"{r.label} {r.surprise}")
+    return FAILED if (bad and not accept) or (surprises and strict) else OK
 
 
 def _say(text: str) -> None:

@@ -21,8 +21,8 @@ from bayesdep.models.story import Story
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayesdep.inference.diagnostics import Gate
     from bayesdep.inference.fit import Fit
+    from bayesdep.reporting.run_directory import Outcome
 
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
 _Whole = Annotated[int, Field(strict=True)]
@@ -37,6 +37,7 @@ class _Study(_Table):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", strict=True)]
     title: _Text
     question: str = ""
+    expects_warning: str = ""
 
 
 class _Data(_Table):
@@ -45,6 +46,7 @@ class _Data(_Table):
     seed: Annotated[_Whole, Field(ge=0)] | None = None
     keep: dict[str, Any] = {}
     require: tuple[_Text, ...] = ()
+    missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
     limits: _Text | None = None
     columns: dict[str, _Text] = {}
 
@@ -132,31 +134,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run has to say for itself, without its draws.
-
-    Parameters
-    ----------
-    label
-        Study and plan.
-    gate
-        The verdict on the sampling.
-    synthetic
-        Whether the data were simulated.
-    ledger
-        Published numbers beside the posterior; None when the plan has none.
-    directory
-        Where the files are.
-    """
-
-    label: str
-    gate: "Gate"
-    synthetic: bool
-    ledger: "pd.DataFrame | None"
-    directory: Path
-
-
-@dataclass(frozen=True)
 class Run:
     """What came of a plan.
 
@@ -178,10 +155,21 @@ class Run:
     directory: Path
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> "Outcome":
         """The run without its draws."""
-        label = f"{self.plan.study.name}/{self.plan.name}"
-        return Outcome(label, self.fit.gate, self.fit.synthetic, self.ledger, self.directory)
+        from bayesdep.reporting.run_directory import Outcome
+
+        study = self.plan.study
+        return Outcome(
+            f"{study.name}/{self.plan.name}",
+            self.fit.gate,
+            self.fit.verdict,
+            study.expects_warning,
+            self.fit.synthetic,
+            self.ledger,
+            self.directory,
+            tuple(str(self.fit.data.attrs.get("notes", "")).splitlines()),
+        )
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:

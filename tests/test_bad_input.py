@@ -413,7 +413,7 @@ PLANS = {
         direct=True,
     ),
     "nobody in a cell": Case(
-        ("column 'n' (people)", "row 2 (high, placebo) is 0", "leave out rows without people"),
+        ("column 'n' (people)", "row 2 (high, placebo) is 0", "leave subgroup 'high' out"),
         base="counts",
         table=("3,9", "0,0"),
         direct=True,

@@ -73,13 +73,14 @@ def test_the_density_is_that_of_the_story():
     built, rng = model.build(data), np.random.default_rng(2)
     u = {rv.name: rng.normal(size=4) for rv in built.free_RVs}
     u["score_mean"] = 12 + 2 * u["score_mean"]
-    u["score_sd"] = 5 + u["score_sd"]
+    u["score_sd"] = u["score_sd"] / 4 - 1  # in widths of its prior
     found = at_draws([built.logp()], {built.rvs_to_values[rv]: u[rv.name] for rv in built.free_RVs})[0]
     for i in range(4):
         v = {name: float(values[i]) for name, values in u.items()}
-        s, score_sd = np.logaddexp(0, v["marker_sd"]), np.logaddexp(0, v["score_sd"])
+        width = PRIORS["score_sd"]["sigma"]
+        s, score_sd = np.logaddexp(0, v["marker_sd"]), width * np.logaddexp(0, v["score_sd"])
         rho = 2 * special.expit(v["rho"]) - 1
-        jacobian = log_sigmoid(v["marker_sd"]) + log_sigmoid(v["score_sd"])
+        jacobian = log_sigmoid(v["marker_sd"]) + log_sigmoid(v["score_sd"]) + np.log(width)
         jacobian += np.log(2) + log_sigmoid(v["rho"]) + log_sigmoid(-v["rho"])
         values = {"rho": rho, "marker_sd": s, "score_sd": score_sd} | {k: v[k] for k in ("marker_mean", "score_mean")}
         prior = sum(p.scipy.logpdf(values[name]) for name, p in model.priors.items())
@@ -130,7 +131,7 @@ def test_checks_apply_the_limits():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "priors.score_mean is missing: the mean score is in points, where no default can be right"),
+        ({"scale": -1.0}, "scale = -1.0, but a number above zero is needed"),
         ({"priors": PRIORS | {"rho": Prior("Normal", mu=0, sigma=1)}}, "priors.rho: .* reaches outside -1 to 1"),
         ({"priors": PRIORS, "beyond_limit": "drop"}, "beyond_limit = 'drop' is not a choice"),
     ],

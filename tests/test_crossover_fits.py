@@ -318,7 +318,7 @@ def test_intervals_cover_a_known_truth_as_often_as_they_say():
 def test_the_story_is_calibrated():
     """Truths from the prior, outcomes from the story, and the truth's place in the posterior (Talts et al. 2018,
     arXiv:1804.06788), for every estimand that has one."""
-    story, rng, fits = Crossover(reference="placebo", baseline="baseline"), np.random.default_rng(4), 200
+    story, rng, fits = Crossover(reference="placebo", baseline="baseline", scale=8.0), np.random.default_rng(4), 200
     design = story.prepare(simulated(rng, 30))
     model = story.build(design)
     names = [v.name for v in model.unobserved_RVs]

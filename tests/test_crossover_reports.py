@@ -67,7 +67,7 @@ def fit():
 
 @pytest.fixture(scope="module")
 def flat():
-    return made(table(), priors=WIDE)
+    return made(table(), priors=WIDE, margin=3.0)
 
 
 # ---- the figure of pairs

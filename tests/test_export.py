@@ -15,7 +15,6 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.models.story import ExactPosterior
-from bayesdep.reporting.estimands import summarise_parameters
 from bayesdep.reporting.export import FORMATS, SUFFIXES, journal_table, write_simulated
 
 CONTRACT = ["mean", "sd", "median", "lower", "upper", "level", "prob_gt_0", "units"]
@@ -129,7 +128,7 @@ def test_drawn_contrasts_are_summaries_of_their_draws(counts, table):
 
 
 def test_parameters_have_the_contract_s_columns_and_the_diagnostics_of_independent_draws(counts):
-    table = summarise_parameters(counts)
+    table = bd.summarise_parameters(counts)
     assert table.columns.to_list() == [
         *["name", "subgroup", "arm", "mean", "sd", "median", "q2.5", "q97.5", "hdi_lower", "hdi_upper"],
         *["r_hat", "ess_bulk", "ess_tail", "mcse"],
@@ -218,7 +217,8 @@ def test_csv_holds_infinite_moments_as_numbers(written, screen):
 def test_parquet_holds_the_table_and_its_verdict(written, counts, table):
     read = pd.read_parquet(written(counts, "parquet"))
     pd.testing.assert_frame_equal(plain(read), plain(table), check_exact=True)
-    assert read.attrs == {"gate": counts.gate.sentence, "gate_passed": True, "synthetic": False}
+    verdict = {"gate": counts.gate.sentence, "gate_passed": True, "model": counts.verdict.sentence}
+    assert read.attrs == verdict | {"model_passed": True, "synthetic": False}
 
 
 def test_json_is_strict_and_holds_every_number(written, screen, counts, table):
@@ -294,7 +294,7 @@ def test_latex_table_is_whole_and_escapes_what_latex_would_take_for_commands(wri
     rows = latex_rows(text)
     expected = journal_table(table)
     assert len(rows) == len(expected) + 1
-    assert rows[0] == ["Estimand", "Median", r"95\% interval", r"P($>$ null)", "Units"]
+    assert rows[0] == ["Estimand", "Median", r"95\% interval", r"Exact 95\% interval", r"P($>$ null)", "Units"]
     assert rows[1][0] == r"risk[hs-CRP $>$ 5 mg/L, placebo]"
     assert r"risk\_difference[hs-CRP $<$= 5 mg/L, infliximab]" in [row[0] for row in rows]
     assert [row[1] for row in rows[1:]] == expected["Median"].to_list()
@@ -399,7 +399,7 @@ def test_latex_warning_is_printed_not_only_commented(written, failed):
 
 
 def test_parameters_of_a_failed_fit_carry_the_warning_too(tmp_path, failed):
-    path = bd.export(summarise_parameters(failed), tmp_path / "summary.csv")
+    path = bd.export(bd.summarise_parameters(failed), tmp_path / "summary.csv")
     assert path.read_text().splitlines()[0] == f"# {SAYS}"
 
 

@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from bayesdep.models.parts.marginals import (
-    BetaMarginal,
-    Exponential,
-    Function,
-    Gridded,
-    NormalMixture,
-    difference,
-    odds_ratio,
-    ratio,
-)
+from bayesdep.models.parts.betas import BetaMarginal, difference, odds_ratio, ratio
+from bayesdep.models.parts.marginals import Exponential, Function, Gridded, NormalMixture
 from bayesdep.models.parts.normal_normal import NormalNormal
 from bayesdep.models.parts.priors import Prior
 

@@ -21,7 +21,8 @@ COLUMNS = {"unit": "unit", "plate": "plate", "censored": "censored", "lod": "lod
 # Around the design's own: with the default priors most data sets would have all or nothing detected.
 MARKER = {"marker_mean": Prior("Normal", mu=0, sigma=0.25), "marker_sd": Prior("LogNormal", mu=0.0, sigma=0.15)}
 SCORE = {"score_mean": Prior("Normal", mu=15, sigma=10), "score_sd": Prior("HalfNormal", sigma=15)}
-RESPONSE = Response(cutoff=34, priors=MARKER, **COLUMNS)
+# scale = 1: priors per natural log, so that truths drawn here are those the fits assume
+RESPONSE = Response(cutoff=34, priors=MARKER, predicts_when="below", scale=1, **COLUMNS)
 CORRELATION = Correlation(score="madrs_change", priors=MARKER | SCORE, **COLUMNS)
 ESTIMANDS = {
     "response": (

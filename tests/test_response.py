@@ -16,7 +16,7 @@ from bayesdep.models.parts.response.accuracy import best_cutoff, chance, mean_lo
 from bayesdep.models.response import Response
 
 BASE = {"unit": "unit", "censored": "censored", "lod": "lod", "uloq": "uloq"}
-SINGLE = Response(cutoff=34, plate="plate", **BASE)
+SINGLE = Response(cutoff=34, plate="plate", predicts_when="below", **BASE)
 
 
 def people(n=24, analytes=("IL-6",), seed=0, mixed=True):
@@ -63,21 +63,26 @@ def at_random(model, data, draws=5, seed=3):
 
 def by_hand(model, data, u):
     """The same by scipy, at one point."""
-    positive = {"marker_sd", "global_scale", "local_scale", "slab_precision"}
+    positive = {"slope_sd", "marker_sd", "global_scale", "local_scale", "slab_precision"}
     total, value = 0.0, {}
     for name, prior in model.priors.items():
         v = u[name]
         value[name] = np.logaddexp(0, v) if name in positive else v
         total += np.sum(prior.scipy.logpdf(value[name]) + (log_sigmoid(v) if name in positive else 0))
-    if model.shrinkage == "horseshoe":
+    if model.effects in ("normal", "student"):
+        raw = stats.norm if model.effects == "normal" else stats.t(4)
+        total += raw.logpdf(u["slope_raw"]).sum()
+        value["slope"] = value["slope_sd"] * u["slope_raw"]
+    if model.effects == "horseshoe":
         total += stats.norm.logpdf(u["slope_raw"]).sum()
-        n, p = data.sizes["subject"], data.sizes["analyte"]
-        tau = value["global_scale"] * model.expected_nonzero / (p - model.expected_nonzero) / np.sqrt(n) * 2
+        p = data.sizes["analyte"]
+        tau = value["global_scale"] * model.expected_nonzero / (p - model.expected_nonzero) * data["slope_se"].values
         slab = 1 / value["slab_precision"]
         local = np.sqrt(slab * value["local_scale"] ** 2 / (slab + tau**2 * value["local_scale"] ** 2))
-        value["slope"] = u["slope_raw"] * tau * local / data["scale"].values
+        value["slope"] = u["slope_raw"] * tau * local
     lower, upper, detected = kinds(data)
-    mean, sd = data["centre"].values + value["marker_mean"], value["marker_sd"]
+    scale = data["log_sd"].values
+    mean, sd = data["centre"].values + scale * value["marker_mean"], scale * value["marker_sd"]
     x = np.where(detected, lower, np.nan)
     for j, (i, k) in enumerate(zip(*np.nonzero(~detected), strict=True)):
         v = u["beyond"][j]
@@ -92,7 +97,7 @@ def by_hand(model, data, u):
         total += jacobian
     # detected or latent, a value has the normal's density: nothing is divided by the interval's probability
     total += stats.norm.logpdf(x, mean, sd).sum()
-    eta = value["intercept"] + (x - data["centre"].values) @ value["slope"]
+    eta = value["intercept"] + ((x - data["centre"].values) / scale) @ value["slope"]
     if data.sizes["covariate"]:
         eta = eta + data["covariates"].values @ value["covariate_slope"]
     return total + stats.bernoulli.logpmf(data["outcome"].values, special.expit(eta)).sum()
@@ -103,11 +108,14 @@ def by_hand(model, data, u):
     [
         ({}, ("IL-6",)),
         ({"covariates": "age + sex"}, ("IL-6", "FGF-2")),
-        ({"shrinkage": "horseshoe", "expected_nonzero": 1.5}, ("IL-6", "FGF-2", "IL-8")),
+        ({"scale": 1.0}, ("IL-6",)),
+        ({"effects": "normal"}, ("IL-6", "FGF-2")),
+        ({"effects": "student"}, ("IL-6", "FGF-2")),
+        ({"effects": "horseshoe", "expected_nonzero": 1.5}, ("IL-6", "FGF-2", "IL-8")),
     ],
 )
 def test_the_density_is_that_of_the_story(settings, analytes):
-    model = Response(value="pg", analyte="analyte", **settings)
+    model = Response(value="pg", analyte="analyte", predicts_when="below", **settings)
     data = model.prepare(people(analytes=analytes))
     lower, upper, detected = kinds(data)
     assert np.isinf(lower).any()
@@ -119,7 +127,7 @@ def test_the_density_is_that_of_the_story(settings, analytes):
 
 
 def test_without_non_detects_there_is_no_latent_value():
-    model = Response(value="pg")
+    model = Response(value="pg", predicts_when="below")
     data = model.prepare(people().assign(pg=np.linspace(1, 9, 24)))
     assert "beyond" not in [rv.name for rv in model.build(data).free_RVs]
     found, points = at_random(model, data)
@@ -147,7 +155,7 @@ def test_data_sets_of_one_design_share_a_compiled_model():
 
 
 def test_prior_draws_respect_the_limits_and_the_outcome_follows():
-    model = Response(value="pg")
+    model = Response(value="pg", predicts_when="below")
     data = model.prepare(people())
     built = model.build(data)
     beyond, y, x = from_prior([built["beyond"], built["outcome"], built["log_concentration"]], 200, seed=1)
@@ -166,6 +174,8 @@ A, B, M, S = 0.4, -1.3, 0.2, 0.9
 def posterior_of(data, **values):
     dims = dict.fromkeys(("slope", "marker_mean", "marker_sd"), ("analyte",)) | {"covariate_slope": ("covariate",)}
     values = {"intercept": A, "slope": [B], "marker_mean": [M], "marker_sd": [S]} | values
+    per = data["log_sd"].values  # given per natural log, sampled per standard deviation
+    values |= {"slope": values["slope"] * per} | {k: values[k] / per for k in ("marker_mean", "marker_sd")}
     arrays = {
         k: (("chain", "draw", *dims.get(k, ())), np.broadcast_to(v, (2, 3, *np.shape(v))).copy())
         for k, v in values.items()
@@ -231,7 +241,7 @@ def test_accuracy_is_that_of_the_population(side, slope):
 
 
 def test_covariates_are_averaged_over_the_people_at_hand():
-    model = Response(value="pg", cutoff=20, covariates="age + sex")
+    model = Response(value="pg", cutoff=20, covariates="age + sex", predicts_when="below")
     data = model.prepare(people())
     c = np.array([0.8, -0.6])
     found = model.estimands(posterior_of(data, covariate_slope=c), data).isel(chain=0, draw=0)
@@ -291,7 +301,7 @@ def test_the_chance_is_right_where_it_is_small():
 
 
 def test_the_score_of_one_non_detect_is_the_integral_and_more_nodes_change_nothing():
-    model = Response(value="pg", covariates="age")
+    model = Response(value="pg", covariates="age", predicts_when="below")
     data = model.prepare(people())
     score = model.log_likelihood(posterior_of(data, covariate_slope=[0.5]), data).isel(chain=0, draw=1)
     lower, upper, detected = kinds(data)
@@ -361,33 +371,54 @@ def test_a_table_becomes_people():
     np.testing.assert_array_equal(data["log_upper"].values[below], data["log_lod"].values[below])
     seen = np.log(published()["concentration"].to_numpy())
     np.testing.assert_allclose(data["centre"].values, seen.mean())
-    np.testing.assert_allclose(data["scale"].values, seen.std())
+    lower, upper = (data[f"log_{w}"].values[:, 0] for w in ("lower", "upper"))
+
+    def loss(parameters):  # a normal of which some values lie below limits, by hand
+        mean, sd = parameters[0], np.exp(parameters[1])
+        known = lower == upper
+        return -np.where(known, stats.norm.logpdf(upper, mean, sd), stats.norm.logcdf(upper, mean, sd)).sum()
+
+    ml = optimize.minimize(loss, [seen.mean(), 0.0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
+    np.testing.assert_allclose(data["log_sd"].values, np.exp(ml.x[1]), rtol=1e-5)
+    # by hand: n p (1 - p) times what limits leave of the variance, 1 - share hidden times its variance given the limit
+    n, p = 31, data["outcome"].values.mean()
+    ends = (upper[below[:, 0]] - seen.mean()) / data["log_sd"].values
+    left = [integrate.quad(lambda x, b=b: x**2 * stats.norm.pdf(x), -40, b)[0] / stats.norm.cdf(b) for b in ends]
+    mean = [-stats.norm.pdf(b) / stats.norm.cdf(b) for b in ends]
+    hidden = np.sum(np.array(left) - np.square(mean)) / n
+    np.testing.assert_allclose(data["slope_se"].values, 1 / np.sqrt(n * p * (1 - p) * (1 - hidden)), rtol=1e-7)
     assert data["unit"].values.tolist() == ["pg/mL"]
 
 
 def test_labels_and_numbers_are_outcomes_alike():
     table = people()
-    plain = Response(value="pg").prepare(table)["outcome"].values
+    plain = Response(value="pg", predicts_when="below").prepare(table)["outcome"].values
     for column, event in (
         (table["responder"].map({1: "yes", 0: "no"}), "yes"),
         (table["responder"].astype(bool), None),
         (table["responder"].astype(float), None),
     ):
-        read = Response(value="pg", event=event).prepare(table.assign(responder=column))
+        read = Response(value="pg", event=event, predicts_when="below").prepare(table.assign(responder=column))
         np.testing.assert_array_equal(read["outcome"].values, plain)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cutoff": -3}, "cutoff = -3, but a concentration above zero"),
-        ({"shrinkage": "lasso"}, "shrinkage = 'lasso' is not a choice"),
-        ({"shrinkage": "horseshoe", "analyte": "a"}, "expected_nonzero is missing"),
-        ({"shrinkage": "horseshoe", "analyte": "a", "expected_nonzero": 0}, "a number above zero is needed"),
-        ({"shrinkage": "horseshoe", "expected_nonzero": 2}, "needs several analytes"),
-        ({"expected_nonzero": 2}, "expected_nonzero is the horseshoe's"),
-        ({"flag_codes": "left"}, "flag_codes = 'left', but a table"),
-        ({"priors": {"slab_precision": Prior("Gamma", alpha=2, beta=8)}}, "the model has no such parameter"),
+        ({"cutoff": -3, "predicts_when": "below"}, "cutoff = -3, but a concentration above zero"),
+        ({}, "say whether a value 'below' or 'above' a cutoff predicts the outcome, as predicts_when = 'below'"),
+        ({"scale": 0, "predicts_when": "below"}, "scale = 0, but a number above zero"),
+        ({"effects": "student", "predicts_when": "below"}, "effects = 'student' needs several analytes"),
+        ({"effects": "lasso"}, "effects = 'lasso' is not a choice"),
+        ({"effects": "horseshoe", "analyte": "a"}, "expected_nonzero is missing"),
+        ({"effects": "horseshoe", "analyte": "a", "expected_nonzero": 0}, "a number above zero is needed"),
+        ({"effects": "horseshoe", "expected_nonzero": 2, "predicts_when": "below"}, "needs several analytes"),
+        ({"expected_nonzero": 2, "predicts_when": "below"}, "expected_nonzero is the horseshoe's"),
+        ({"flag_codes": "left", "predicts_when": "below"}, "flag_codes = 'left', but a table"),
+        (
+            {"predicts_when": "below", "priors": {"slab_precision": Prior("Gamma", alpha=2, beta=8)}},
+            "the model has no such parameter",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, message):
@@ -416,7 +447,7 @@ def test_settings_that_contradict_each_other_are_refused(settings, message):
         (lambda t: pd.concat([t, t.iloc[[4]]]), {}, "stands in rows 5 and 49"),
         (lambda t: t, {"analyte": None}, "stands in rows 1 and 2"),
         (lambda t: t, {"cutoff": 3}, "cutoff = 3 is for a single analyte, but there are 2"),
-        (lambda t: t, {"shrinkage": "horseshoe", "expected_nonzero": 2}, "a smaller number is needed"),
+        (lambda t: t, {"effects": "horseshoe", "expected_nonzero": 2}, "a smaller number is needed"),
         (lambda t: t.assign(pg=np.where(t["analyte"] == "a", "<8", t["pg"])), {}, "'a' was detected in nobody"),
         (lambda t: t.assign(pg=np.where(t["analyte"] == "a", "9", t["pg"])), {}, "'a' has one value throughout"),
         (lambda t: t.assign(age=np.arange(48)), {"covariates": "age"}, "'age' .covariate.: rows 1 and 2 are of one"),
@@ -426,7 +457,7 @@ def test_settings_that_contradict_each_other_are_refused(settings, message):
 )
 def test_tables_that_cannot_be_analysed_are_refused(change, settings, message):
     table = people(analytes=("a", "b")).assign(row=[f"r{i}" for i in range(48)])
-    model = Response(**({"value": "pg", "analyte": "analyte"} | settings))
+    model = Response(**({"value": "pg", "analyte": "analyte", "predicts_when": "below"} | settings))
     with pytest.raises(BadInput, match=message):
         model.prepare(change(table))
 
@@ -459,7 +490,7 @@ def test_a_fit_at_the_published_design_recovers_the_truth():
     truth = made.truth["response"]
     slope = fit.estimands["slope"].values
     assert abs(slope.mean() - truth["slope"]) < 3 * slope.std()
-    mean = float(fit.data["centre"][0]) + fit.posterior["marker_mean"].values
+    mean = float(fit.data["centre"][0]) + float(fit.data["log_sd"][0]) * fit.posterior["marker_mean"].values
     assert abs(mean.mean() - truth["centre"]) < 3 * mean.std()
     upper = fit.data["log_upper"].values[np.isinf(fit.data["log_lower"].values)]
     assert (fit.posterior["beyond"].values <= upper).all()
@@ -477,7 +508,7 @@ def test_with_everything_detected_and_flat_priors_it_is_logistic_regression():
     y = rng.random(n) < special.expit(0.3 - 1.0 * (log - 3) + 0.03 * (age - 40))
     table = pd.DataFrame({"subject": np.arange(n), "concentration": np.exp(log), "responder": y, "age": age})
     flat = {name: Prior("Normal", mu=0, sigma=50) for name in ("intercept", "slope", "covariate_slope")}
-    model = Response(covariates="age", priors=flat)
+    model = Response(covariates="age", priors=flat, predicts_when="below", scale=1)
     fit = bd.fit(model, table, seed=2)
     design = np.column_stack([np.ones(n), log - log.mean(), (age - age.mean()) / age.std()])
 
@@ -507,7 +538,7 @@ def test_the_horseshoe_keeps_what_matters():
             "responder": np.repeat(y, 12),
         }
     )
-    model = Response(analyte="analyte", shrinkage="horseshoe", expected_nonzero=2)
+    model = Response(analyte="analyte", effects="horseshoe", expected_nonzero=2)
     fit = bd.fit(model, table, draws=500, tune=1000, seed=4)
     slope = fit.estimands["slope"]
     medians = np.abs(slope.median(("chain", "draw")).values)

@@ -7,14 +7,10 @@ from arviz_stats import psense
 
 from bayesdep.inference.diagnostics import chains_of
 from bayesdep.inference.fit import Fit, once_per_fit
+from bayesdep.models.parts.contrasts import is_term_of_slot
 
 THRESHOLD = 0.05
-_DIAGNOSES = {
-    (False, False): "robust",
-    (True, False): "strong prior or weak data",
-    (True, True): "potential prior-data conflict",
-    (False, True): "robust",
-}
+DEPENDS, ROBUST = "depends on its prior", "robust"
 
 
 @once_per_fit
@@ -34,13 +30,16 @@ def sensitivity(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per estimand and coordinates: ``estimand``, ``at``, ``prior``, ``likelihood`` (sensitivities)
-        and ``diagnosis``.
+        One row per estimand and coordinates: ``estimand``, ``at``, ``prior``, ``likelihood`` (sensitivities) and
+        ``diagnosis``: "robust" or "depends on its prior", as it always does where data are few. Whether one conflicts
+        with its prior is another question, which ``fit.verdict`` answers. Probabilities of zeros and ones are left
+        out: what they are of is in the table.
     """
-    chains = chains_of(fit.estimands)
+    drawn = fit.estimands
+    chains = chains_of(drawn[[name for name, values in drawn.data_vars.items() if "probability" not in values.attrs]])
     log_prior = fit.tree["log_prior"].to_dataset()
     likelihood_of = _apart(_total(fit.tree["log_likelihood"].to_dataset()), fit.tables)
-    scaled = [name for name in log_prior.data_vars if name in fit.model.slots]
+    scaled = [name for name in log_prior.data_vars if is_term_of_slot(str(name), fit.model.slots)]
     # Only sums over priors and over units matter; one variable for all estimands, or hundreds cost ten seconds.
     tree = xr.DataTree.from_dict(
         {
@@ -59,9 +58,7 @@ def sensitivity(fit: Fit) -> pd.DataFrame:
             "at": [label.strip("[]") for _, label, _ in chains],
             "prior": prior,
             "likelihood": likelihood,
-            "diagnosis": [
-                _DIAGNOSES[bool(p > THRESHOLD), bool(q > THRESHOLD)] for p, q in zip(prior, likelihood, strict=True)
-            ],
+            "diagnosis": [DEPENDS if p > THRESHOLD else ROBUST for p in prior],
         }
     )
 

@@ -138,7 +138,7 @@ def simulate(name: str, *, seed: int) -> Simulated:
         raise BadInput(f"there is no simulator '{name}'; {did_you_mean(name, _DESIGNS)}")
     made = _DESIGNS[name](np.random.default_rng(seed))
     table = made.table.assign(origin=f"synthetic: {name}, seed {seed}")
-    table.attrs = {
+    table.attrs = made.table.attrs | {
         "title": f"Synthetic data on the design of {name}: {designs()[name].rstrip('.')}",
         "citation": "",
         "source": f"simulate:{name}",

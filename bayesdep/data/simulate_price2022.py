@@ -264,6 +264,7 @@ def draw_price2022(
         | {column: np.where(known[column], values, np.nan)[who] for column, values in tier_2.items()}
     )
 
+    table.attrs["order"] = {"time": list(TIMES)}
     joint = _by_moderator(interaction)
     m_star = x @ (interaction * np.isin(MODERATORS, M_STAR)).T
     m_star_r = _by_time(d.m_star_r if moderation else 0 * d.m_star_r)

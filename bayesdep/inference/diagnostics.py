@@ -13,6 +13,8 @@ from arviz_stats.base import array_stats
 from scipy import special
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3
+INDEPENDENT = "independent draws"  # the one criterion of draws from a posterior that is known exactly
+_SHOWN = 3  # units to blame
 R_HAT_OF_ONE = 1.05  # of one of several versions of the data
 _AXES = {"chain_axis": 0, "draw_axis": 1}
 
@@ -42,7 +44,7 @@ class Criterion:
     where: str = ""
 
     def __str__(self) -> str:
-        bound = ">=" if self.name.startswith(("ESS", "E-BFMI")) else "<="
+        bound = ">=" if self.name.startswith(("ESS", "E-BFMI", INDEPENDENT)) else "<="
         at = f" ({self.where})" if self.where else ""
         return f"{self.name} {self.value:.4g}{at}, needs {bound} {self.threshold:g}"
 
@@ -55,9 +57,15 @@ class Gate:
     ----------
     criteria
         Every criterion with its value and threshold.
+    units
+        Where it failed most: up to three analytes, studies, visits or the like.
+    remedy
+        What is known to help.
     """
 
     criteria: tuple[Criterion, ...]
+    units: tuple[str, ...] = ()
+    remedy: str = ""
 
     @property
     def passed(self) -> bool:
@@ -70,7 +78,9 @@ class Gate:
         if self.passed:
             return "passed the gate: " + "; ".join(_short(c) for c in self.criteria)
         failed = "; ".join(str(c) for c in self.criteria if not c.passed)
-        return f"FAILED THE GATE, do not use these numbers: {failed}"
+        units = f"; worst in {', '.join(self.units)}" if self.units else ""
+        remedy = f"; what helps: {self.remedy}" if self.remedy else ""
+        return f"FAILED THE GATE, do not use these numbers: {failed}{units}{remedy}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON can hold it."""
@@ -78,12 +88,15 @@ class Gate:
             "passed": self.passed,
             "sentence": self.sentence,
             "criteria": [asdict(c) for c in self.criteria],
+            "units": list(self.units),
+            "remedy": self.remedy,
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Gate":
         """Restore a verdict from :meth:`to_dict`."""
-        return cls(tuple(Criterion(**c) for c in value["criteria"]))
+        criteria = tuple(Criterion(**c) for c in value["criteria"])
+        return cls(criteria, tuple(value.get("units", ())), value.get("remedy", ""))  # earlier versions saved neither
 
 
 def _short(criterion: Criterion) -> str:
@@ -96,7 +109,8 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
     R-hat is the rank-normalised split R-hat and ESS the bulk and tail effective sample sizes of Vehtari et
     al. (2021, doi:10.1214/20-BA1221); E-BFMI is Betancourt's (2016). An estimand that is one over another is
     judged on the other's scale, where it is continuous. Constant estimands are left out: they carry no error; so
-    are those that the data leave undefined (a share below a limit that nobody knows).
+    are those that the data leave undefined (a share below a limit that nobody knows). Draws that are zeros and ones
+    have no tail to be known well, and no tail ESS.
 
     Chains of several versions of the data explore a posterior each. A version counts for one in so many, and so does
     what its chains are off by: R-hat is then the mean over versions, ESS the sum, and no version may have an R-hat
@@ -107,7 +121,7 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
     estimands
         Draws with dims chain and draw.
     sample_stats
-        The sampler's statistics; None for independent draws from an exact posterior.
+        The sampler's statistics; None where there are none.
     tables
         How many versions of the data the chains are of.
 
@@ -117,11 +131,19 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
         The verdict.
     """
     worst = {"R-hat": (-np.inf, ""), "ESS bulk": (np.inf, ""), "ESS tail": (np.inf, "")}
+    failing: dict[str, float] = {}
     for name, label, draws in chains_of(estimands):
         r_hat, bulk, tail = diagnose(draws, tables)
         where = f"{name}{label}"
         if not np.isfinite(r_hat):
             r_hat, bulk, tail = np.inf, 0.0, 0.0
+        if "probability" in estimands[name].attrs:
+            tail = np.inf
+        # how many times worse than it may be: the distance of R-hat from one, the shortfall of draws
+        excess = max((r_hat - 1) / (R_HAT - 1), ESS / max(bulk, 1e-9), ESS / max(tail, 1e-9))
+        unit = _unit(estimands[name], label) if excess > 1 else ""
+        if unit:
+            failing[unit] = max(failing.get(unit, 0.0), excess)
         worst["R-hat"] = max(worst["R-hat"], (r_hat, where))
         worst["ESS bulk"] = min(worst["ESS bulk"], (bulk, where))
         worst["ESS tail"] = min(worst["ESS tail"], (tail, where))
@@ -147,7 +169,41 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
             ),
             Criterion("saturated trees", saturated, 0, saturated == 0),
         ]
-    return Gate(tuple(criteria))
+    return Gate(tuple(criteria), tuple(sorted(failing, key=failing.__getitem__, reverse=True)[:_SHOWN]))
+
+
+def _unit(values: xr.DataArray, label: str) -> str:
+    """The label, of several in an estimand's coordinates, that tells its units apart: an analyte, a study, a visit."""
+    dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
+    if not dims:
+        return ""
+    of = int(np.argmax([values.sizes[d] for d in dims]))
+    for index in np.ndindex(*(values.sizes[d] for d in dims)):
+        at = [str(values[d].values[i]) for d, i in zip(dims, index, strict=True)]
+        if f"[{', '.join(at)}]" == label:
+            return at[of] if values.sizes[dims[of]] > 1 else ""
+    return ""
+
+
+def judge_independent(estimands: xr.Dataset) -> Gate:
+    """Judge independent draws of a posterior that is known exactly: by their number alone.
+
+    Independent draws have no chains that could differ, so R-hat measures nothing in them; and where a ratio has heavy
+    tails or a cell no events, its draws may be infinite without fault. What has no marginal of its own is summarised
+    from these draws, whose effective number is their number.
+
+    Parameters
+    ----------
+    estimands
+        Draws with dims chain and draw.
+
+    Returns
+    -------
+    Gate
+        The verdict, of one criterion.
+    """
+    draws = estimands.sizes["chain"] * estimands.sizes["draw"]
+    return Gate((Criterion(INDEPENDENT, draws, ESS, draws >= ESS),))
 
 
 def _worst_table(estimands: xr.Dataset, tables: int) -> Criterion:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import xarray as xr
@@ -17,6 +17,10 @@ from bayesdep.data.files import whole_files
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.models import make_story, settings_of
 from bayesdep.models.story import ExactPosterior, KnowsPosterior, Story
+
+if TYPE_CHECKING:
+    from bayesdep.inference.predictive import CheckResult
+    from bayesdep.inference.verdict import ModelVerdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,31 @@ class Fit:
     def gate(self) -> Gate:
         """The verdict on the sampling."""
         return Gate.from_dict(self.manifest["gate"])
+
+    @property
+    def attrs(self) -> dict[Any, Any]:
+        """What every table made of the fit must carry: both parts of the verdict, and whether the data are real."""
+        return {
+            "gate": self.gate.sentence,
+            "gate_passed": self.gate.passed,
+            "model": self.verdict.sentence,
+            "model_passed": self.verdict.passed,
+            "synthetic": self.synthetic,
+        }
+
+    @functools.cached_property
+    def verdict(self) -> "ModelVerdict":
+        """The verdict on the model: primary estimands against their priors, data against replicates."""
+        from bayesdep.inference.verdict import judge_model
+
+        return judge_model(self.model, self.data, self.tree, self.check_results, seed=int(self.manifest["seed"]))
+
+    @functools.cached_property
+    def check_results(self) -> "list[CheckResult]":
+        """The story's predictive checks; none where nothing was predicted."""
+        from bayesdep.inference.predictive import check_results
+
+        return check_results(self.model, self.data, self.tree)
 
     @property
     def posterior(self) -> xr.Dataset:
@@ -84,9 +113,10 @@ class Fit:
         size = f"{m['chains']} chains x {m['draws']} draws{each}, {m['sampler']}, seed {m['seed']}"
         data = f"{self.data.attrs.get('title') or self.data.attrs.get('source', 'data')}"
         mark = "SYNTHETIC DATA: " if self.synthetic else ""
+        notes = "".join(f"note: {line}\n" for line in str(self.data.attrs.get("notes", "")).splitlines())
         return (
-            f"{self.gate.sentence}\n{type(self.model).__name__} fit ({size})\n{mark}{data}\n"
-            f"estimands: {', '.join(map(str, self.estimands.data_vars))}"
+            f"{self.gate.sentence}\n{self.verdict.sentence}\n{type(self.model).__name__} fit ({size})\n{mark}{data}\n"
+            f"{notes}estimands: {', '.join(map(str, self.estimands.data_vars))}"
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

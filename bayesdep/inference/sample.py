@@ -16,11 +16,20 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.compiled import compiled
-from bayesdep.inference.diagnostics import judge
+from bayesdep.inference.diagnostics import judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.remedies import advised
 from bayesdep.inference.together import together
-from bayesdep.models.story import HasCorrelatedParameters, Imputes, KnowsPosterior, ScoresUnits, Story
+from bayesdep.models.parts.scale import with_one_scale
+from bayesdep.models.story import (
+    HasCorrelatedParameters,
+    HasCostlyEstimands,
+    Imputes,
+    KnowsPosterior,
+    ScoresUnits,
+    Story,
+)
 
 Sampler = Literal["nutpie", "pymc", "exact"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
@@ -91,6 +100,7 @@ def fit(
         if not tables:
             raise BadInput("data is an empty list of tables; give at least one")
         read = [table if isinstance(table, xr.Dataset) else model.prepare(table) for table in tables]
+        read = with_one_scale(model, read)
         versions = [v for x in read for v in (model.imputations_of(x) if isinstance(model, Imputes) else [x])]
     size = (draws, tune, chains)
     fits = [_fit_one(model, x, size, seed + k, sampler, progress, predict=k == 0) for k, x in enumerate(versions)]
@@ -134,7 +144,9 @@ def _fit_one(
         groups = _groups(model, prepared, full, core, posterior, seeds, predict=predict)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
-        gate = judge(groups["estimands"], stats)
+        estimands = groups["estimands"]
+        judged = judge_independent(estimands) if sampler == "exact" else judge(estimands, stats)
+        gate = advised(judged, model, prepared, draws, sampled=stats is not None)
     if stats is not None:
         groups["sample_stats"] = stats
     manifest = {
@@ -210,6 +222,38 @@ def sketch(model: Story, data: xr.Dataset) -> xr.Dataset:
     values = from_prior([built[name] for name in names], 4, seed=0)
     with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
         return model.estimands(_label({n: v[None] for n, v in zip(names, values, strict=True)}, built), data)
+
+
+def prior_estimands(model: Story, data: xr.Dataset, prior: xr.Dataset, *, seed: int) -> xr.Dataset:
+    """Return a story's estimands at the prior draws of a fit.
+
+    Parameters
+    ----------
+    model
+        The generative story.
+    data
+        Its prepared data.
+    prior
+        Draws of what the sampler samples, as in the fit's group ``prior``. What hangs below the data is drawn given
+        them; an estimand of the units at hand (a study's own effect) has none, since it is drawn given their outcomes.
+    seed
+        Same seed, same draws.
+
+    Returns
+    -------
+    xarray.Dataset
+        As the story's ``estimands`` makes it, one chain; without what a story leaves out as costly and not primary.
+    """
+    if isinstance(model, HasCostlyEstimands):
+        model = model.without_costly_estimands
+    full = model.build(data)
+    known = {str(name): values.values[0] for name, values in prior.data_vars.items()}
+    given = {rv: known[rv.name] for rv in full.free_RVs if rv.name in known}
+    missing = [v for v in full.unobserved_RVs if v.name not in known]
+    drawn = at_draws(missing, given, seed=seed) if missing else []
+    known |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
+    with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
+        return model.estimands(_label({n: v[None] for n, v in known.items()}, full), data)
 
 
 class _Clock:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.diagnostics import Criterion, Gate, judge
+from bayesdep.inference.diagnostics import Criterion, Gate, judge, judge_independent
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.remedies import advised
 
 BY_DRAW = ("posterior", "estimands", "log_likelihood", "log_prior", "sample_stats")
 GOOD_R_HAT = 1.1  # of what was drawn for missing values: it need not be known as well as a posterior's quantiles
@@ -55,10 +56,13 @@ def together(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
         groups[name] = joined.assign_coords(chain=range(joined.sizes["chain"]))
     groups["constant_data"] = data
     seconds = {step: round(sum(x.manifest["timings_s"][step] for x in fits), 4) for step in first.manifest["timings_s"]}
-    criteria = [*judge(groups["estimands"], groups.get("sample_stats"), len(fits)).criteria]
+    estimands = groups["estimands"]
+    judged = judge_independent(estimands) if first.is_exact else judge(estimands, groups.get("sample_stats"), len(fits))
+    criteria = [*judged.criteria]
     if "imputation_r_hat" in data.attrs:
         r_hat, where = float(data.attrs["imputation_r_hat"]), str(data.attrs["imputation_worst"])
         criteria.append(Criterion("R-hat of imputations", r_hat, GOOD_R_HAT, r_hat <= GOOD_R_HAT, where))
-    gate = Gate(tuple(criteria))
+    gate = Gate(tuple(criteria), judged.units)
+    gate = advised(gate, first.model, first.data, first.manifest["draws"], sampled="sample_stats" in groups)
     manifest = first.manifest | {"gate": gate.to_dict(), "timings_s": seconds, "tables": len(fits)}
     return Fit(first.model, data, xr.DataTree.from_dict(groups), manifest)

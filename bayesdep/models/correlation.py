@@ -14,6 +14,7 @@ from bayesdep.data.tables import Column, as_frame, read_columns
 from bayesdep.models.parts.people import is_detected, read_people, recorded, rows_of_people, share_below
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.response.accuracy import normal_nodes
+from bayesdep.models.parts.scale import check_scale, priors_of, scale_of
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, Forest, estimand
 
@@ -27,18 +28,23 @@ class Correlation:
 
     The generative story, for subject i with log concentration x_i::
 
-        score_i ~ N(score_mean, score_sd)
-        x_i | score_i ~ N(m + rho marker_sd (score_i - score_mean) / score_sd, marker_sd sqrt(1 - rho^2))
+        score_i ~ N(c + score_mean, score_sd)
+        x_i | score_i ~ N(m + rho marker_sd (score_i - c - score_mean) / score_sd, marker_sd sqrt(1 - rho^2))
 
-    with ``m = centre + marker_mean``: a bivariate normal. Where x was not detected, the probability of its lying beyond
-    (or between) its limits takes the place of the density. ``centre`` is a fixed number, the mean of detected logs and
-    log limits.
+    with ``m = centre + marker_mean`` and ``c = score_centre``: a bivariate normal. Where x was not detected, the
+    probability of its lying beyond (or between) its limits takes the place of the density. ``centre`` is a fixed
+    number, the mean of detected logs and log limits.
 
     Default priors: ``rho ~ Uniform(-1, 1)``, ``marker_mean ~ N(0, 2.5)`` around the centre and ``marker_sd ~ N+(2)``,
-    on natural logs. Priors of ``score_mean`` and ``score_sd`` must be given: they are in the score's own units.
+    on natural logs. ``score_mean ~ N(0, 5)`` and ``score_sd ~ N+(2)`` are multiples of ``scale``, the score's own sd,
+    the first around ``score_centre``, a fixed number: the score's mean, or 0 where a prior in the score's units is
+    given. The score was seen in everybody, so the data leave little of these two to their priors, and the correlation
+    has no unit.
 
     Parameters
     ----------
+    scale
+        What the default priors of the score are multiples of, in its units; None for its sd.
     units
         Units of the score.
     beyond_limit
@@ -46,7 +52,7 @@ class Correlation:
     flag_codes
         What codes of the flag column mean, such as ``{"1" = "left", "2" = "right"}``.
     priors
-        Priors by parameter; ``score_mean`` and ``score_sd`` among them.
+        Priors by parameter that replace the defaults; those of the score are in its units.
     score, subject, value, plate, unit, censored, lod, lloq, uloq
         Names of the table's columns; those from ``plate`` on may be left out.
 
@@ -57,14 +63,15 @@ class Correlation:
 
     Examples
     --------
-    >>> priors = {"score_mean": Prior("Normal", mu=15, sigma=10), "score_sd": Prior("HalfNormal", sigma=15)}
-    >>> Correlation(score="madrs_change", priors=priors).priors["rho"]
-    Uniform(lower=-1, upper=1)
+    >>> Correlation(score="madrs_change").priors["score_sd"]
+    HalfNormal(sigma=2) times scale
     """
 
     family: ClassVar[str] = "correlation"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("correlation",)
     target_accept: ClassVar[float] = 0.9
 
+    scale: float | None = None
     units: str = "points"
     beyond_limit: Literal["refuse", "censor"] = "refuse"
     flag_codes: Mapping[str, str] | None = None
@@ -82,6 +89,7 @@ class Correlation:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_scale(self.scale)
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
         lower, upper = self.priors["rho"].scipy.support()
         if lower < -1 or upper > 1:
@@ -99,8 +107,10 @@ class Correlation:
                 Prior("Normal", mu=0, sigma=2.5), "real", "the mean log concentration less the centre", "log"
             ),
             "marker_sd": Slot(Prior("HalfNormal", sigma=2), "positive", "the sd of log concentrations", "log"),
-            "score_mean": Slot(None, "real", "the mean score", self.units),
-            "score_sd": Slot(None, "positive", "the sd of scores", self.units),
+            "score_mean": Slot(Prior("Normal", mu=0, sigma=5, times_scale=True), "real", "the mean score", self.units),
+            "score_sd": Slot(
+                Prior("HalfNormal", sigma=2, times_scale=True), "positive", "the sd of scores", self.units
+            ),
         }
 
     @property
@@ -130,9 +140,9 @@ class Correlation:
     def formula(self) -> list[str]:
         """The story as the lines of a model formula."""
         return [
-            "score[i] ~ Normal(score_mean, score_sd)",
-            "log_concentration[i] ~ Normal(centre + marker_mean + rho marker_sd (score[i] - score_mean) / score_sd, "
-            "marker_sd sqrt(1 - rho^2)), censored at its limits",
+            "score[i] ~ Normal(score_centre + score_mean, score_sd)",
+            "log_concentration[i] ~ Normal(centre + marker_mean + rho marker_sd (score[i] - score_centre - score_mean) "
+            "/ score_sd, marker_sd sqrt(1 - rho^2)), censored at its limits",
             *(f"{name} ~ {prior}" for name, prior in self.priors.items()),
         ]
 
@@ -165,7 +175,15 @@ class Correlation:
                 f"column '{self.score}' ({what['score']}) is {score[0]:g} in everybody, so nothing goes with it; "
                 "check which rows are kept"
             )
-        return data.assign(score=("subject", score, {"units": self.units}))
+        everybody = np.zeros(len(score), dtype=int)
+        where = f"column '{self.score}' ({what['score']})"
+        around = float(score.mean()) if self.priors["score_mean"].times_scale else 0.0
+        about = {"units": self.units}
+        return data.assign(
+            score=("subject", score, about),
+            score_centre=((), around, about),
+            scale=((), scale_of(score, everybody, stated=self.scale, where=where), about),
+        )
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -187,12 +205,15 @@ class Correlation:
 
         kind, half_width = _kinds(data)
         with pm.Model(coords={"subject": data["subject"].values}) as model:
-            given = {name: prior.rv(name) for name, prior in self.priors.items()}
+            given = {
+                name: prior.rv(name, in_widths=name == "score_sd") for name, prior in priors_of(self, data).items()
+            }
             seen = pm.Data("score_data", data["score"].values, dims="subject")
-            pm.Normal("score", given["score_mean"], given["score_sd"], observed=seen, dims="subject")
+            score_mean = pm.Data("score_centre", float(data["score_centre"])) + given["score_mean"]
+            pm.Normal("score", score_mean, given["score_sd"], observed=seen, dims="subject")
             rho, sd = given["rho"], given["marker_sd"]
             centre = pm.Data("centre", float(data["centre"].values[0]))
-            distance = (seen - given["score_mean"]) / given["score_sd"]
+            distance = (seen - score_mean) / given["score_sd"]
             CensoredNormal(
                 "log_concentration",
                 centre + given["marker_mean"] + rho * sd * distance,
@@ -254,7 +275,7 @@ class Correlation:
         """
         names = ("rho", "marker_mean", "marker_sd", "score_mean", "score_sd")
         rho, mean, sd, score_mean, score_sd = (posterior[name].values[..., None] for name in names)
-        distance = (data["score"].values - score_mean) / score_sd
+        distance = (data["score"].values - float(data["score_centre"]) - score_mean) / score_sd
         expected = float(data["centre"].values[0]) + mean + rho * sd * distance
         spread = sd * np.sqrt((1 - rho) * (1 + rho))
         lower, upper = data["log_lower"].values[:, 0], data["log_upper"].values[:, 0]
@@ -272,7 +293,7 @@ class Correlation:
         return xr.DataArray(scored, coords, ("chain", "draw", "subject"))
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass this story.
+        """Name the statistics that this story could get wrong.
 
         Parameters
         ----------

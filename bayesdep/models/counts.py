@@ -12,14 +12,17 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import (
     Column,
     as_frame,
+    note,
     provenance,
     read_columns,
     refuse_duplicates,
     refuse_more_events_than_people,
 )
-from bayesdep.models.parts.marginals import BetaMarginal, Marginal, difference, odds_ratio, ratio
+from bayesdep.models.parts.betas import BetaMarginal, difference, odds_ratio, ratio
+from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts, refuse_without_correlation
+from bayesdep.models.parts.marginals import Marginal
 from bayesdep.models.parts.pooling import pooled
-from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts.priors import JEFFREYS, Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
 
@@ -34,15 +37,24 @@ class Counts:
     The generative story, for subgroup g and arm j (arm 0 the control)::
 
         events_gj ~ Binomial(n_gj, risk_gj)
-        partial    logit(risk_gj) = baseline_g + effect_gj,   effect_g0 = 0
+        partial    logit(risk_gj) = baseline_g + effect_gj - mean_j(effect_gj),   effect_g0 = 0
                    baseline_g ~ N(baseline_mean, baseline_sd),  effect_gj ~ N(effect_mean_j, effect_sd)
         complete   the same with effect_sd = 0: one effect for all subgroups
-        none       risk_gj ~ Beta(0.01, 0.01): every cell on its own, and the posterior known exactly
+        none       risk_gj ~ Beta(1/2, 1/2): every cell on its own, and the posterior known exactly
 
-    Default priors, on the log odds: ``baseline_mean ~ N(0, 1.5)`` (95% of control risks between 5% and 95%),
+    ``baseline_g`` is the mean of the arms' log odds: with two arms these are ``baseline_g -/+ effect_g / 2``, so that
+    exchanging treated and control changes the effect's sign and nothing else. With three or more arms, contrasts to
+    the control correlate 1/2, a priori and between subgroups: so no arm is known better than another.
+
+    Default priors, on the log odds: ``baseline_mean ~ N(0, 1.5)`` (95% of typical risks between 5% and 95%),
     ``effect_mean ~ N(0, 1.5)`` (95% of odds ratios between 1/19 and 19), ``baseline_sd`` and
     ``effect_sd ~ N+(0.5)`` (at its 95% point, 1, a subgroup's odds ratio is within a factor 7 of the mean's). The
-    Beta(0.01, 0.01) is flat on the log odds and worth a fiftieth of a person, so posterior means are the shares.
+    Beta(1/2, 1/2) is Jeffreys', worth one person in each cell.
+
+    With ``pooling = "none"`` intervals of a risk are Jeffreys' as Brown, Cai and DasGupta (2001,
+    doi:10.1214/ss/1009213286) use them: the equal-tailed posterior interval, but from 0 where nobody has the event and
+    up to 1 where everybody has it; a ratio to a control without events has no upper end either. The summary sets the
+    exact (Clopper-Pearson) interval of each risk beside it. docs/counts_coverage.md has the coverage of both.
 
     Parameters
     ----------
@@ -67,6 +79,7 @@ class Counts:
     """
 
     family: ClassVar[str] = "counts"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("risk_difference",)
     target_accept: ClassVar[float] = 0.95
     exact_by_default: ClassVar[bool] = True
 
@@ -95,12 +108,13 @@ class Counts:
     def slots(self) -> dict[str, Slot]:
         """Places for priors: those of the hierarchy, or of every cell when nothing is pooled."""
         if self.pooling == "none":
-            flat = Prior("Beta", alpha=0.01, beta=0.01)
-            return {"risk": Slot(flat, "unit", "a cell's probability of the event", "probability")}
+            return {"risk": Slot(JEFFREYS, "unit", "a cell's probability of the event", "probability")}
         centre, spread = Prior("Normal", mu=0, sigma=1.5), Prior("HalfNormal", sigma=0.5)
         slots = {
-            "baseline_mean": Slot(centre, "real", "the mean control log odds", "log odds"),
-            "baseline_sd": Slot(spread, "positive", "the spread of control log odds between subgroups", "log odds"),
+            "baseline_mean": Slot(centre, "real", "the mean log odds of all arms", "log odds"),
+            "baseline_sd": Slot(
+                spread, "positive", "the spread of the arms' mean log odds between subgroups", "log odds"
+            ),
             "effect_mean": Slot(centre, "real", "the mean treatment effect", "log odds ratio"),
         }
         if self.pooling == "partial":
@@ -146,7 +160,7 @@ class Counts:
         if self.pooling == "none":
             return [*lines, f"risk[g, j] ~ {self.priors['risk']}"]
         lines += [
-            f"logit(risk[g, j]) = baseline[g] + effect[g, j],  effect[g, {self.control}] = 0",
+            f"logit(risk[g, j]) = baseline[g] + effect[g, j] - mean_j(effect[g, j]),  effect[g, {self.control}] = 0",
             "baseline[g] ~ Normal(baseline_mean, baseline_sd)",
             "effect[g, j] ~ Normal(effect_mean[j], effect_sd)"
             if self.pooling == "partial"
@@ -184,6 +198,11 @@ class Counts:
         cells = {"subgroup": read["subgroup"], "arm": read["arm"]} if self.subgroup else {"arm": read["arm"]}
         refuse_duplicates(cells, contracts, "cell")
         names = np.array([f"{g}, {a}" for g, a in zip(subgroup, read["arm"], strict=True)])
+        for row in np.flatnonzero(read["n"] == 0):  # leaving out the row alone would leave the subgroup with one arm
+            leave = f"subgroup '{subgroup[row]}'" if self.subgroup else f"arm '{read['arm'][row]}'"
+            raise BadInput(f"column '{self.n}' ({what['n']}): row {row + 1} ({names[row]}) is 0; leave {leave} out")
+        for row in np.flatnonzero(read["n"] == 1):
+            note(frame, f"column '{self.n}' ({what['n']}): row {row + 1} ({names[row]}) is a group of one person")
         refuse_more_events_than_people(read["events"], read["n"], names, (contracts["events"], contracts["n"]))
         arms, groups = list(dict.fromkeys(read["arm"])), list(dict.fromkeys(subgroup))
         if self.control not in arms:
@@ -197,6 +216,8 @@ class Counts:
                 f"column '{self.subgroup}' has one subgroup, '{groups[0]}', so nothing can be pooled; "
                 "use pooling = 'none'"
             )
+        if self.pooling != "none":
+            refuse_without_correlation(self.priors["effect_mean"], "effect_mean", len(arms) - 1, f"{len(arms)} arms")
         arms.remove(self.control)
         arms.insert(0, self.control)
         where = {key: row for row, key in enumerate(zip(subgroup, read["arm"], strict=True))}
@@ -235,25 +256,26 @@ class Counts:
                 risk = prior["risk"].rv("risk", dims=("subgroup", "arm"))
                 pm.Binomial("events", n=n, p=risk, observed=events, dims=("subgroup", "arm"))
                 return model
-            # Which arm each treatment is: the control's column is zero throughout.
-            is_arm = pm.Data("is_arm", np.eye(data.sizes["arm"])[1:], dims=("treatment", "arm"))
+            count = data.sizes["treatment"]
+            code = pm.Data("arm_code", arm_codes(count + 1), dims=("treatment", "arm"))
             baseline = pooled(
                 "baseline",
                 prior["baseline_mean"].rv("baseline_mean"),
                 prior["baseline_sd"].rv("baseline_sd"),
                 dims="subgroup",
             )
-            effect_mean = prior["effect_mean"].rv("effect_mean", dims="treatment")
+            effect_mean = contrasts(prior["effect_mean"], "effect_mean", dims="treatment", roots=[contrast_root(count)])
             if self.pooling == "partial":
                 effect = pooled(
                     "effect",
                     effect_mean,
                     prior["effect_sd"].rv("effect_sd"),
                     dims=("subgroup", "treatment"),
+                    root=contrast_root(count) if count > 1 else None,
                 )
             else:
                 effect = effect_mean[None, :]
-            log_odds = baseline[:, None] + (effect[:, :, None] * is_arm).sum(axis=1)
+            log_odds = baseline[:, None] + (effect[:, :, None] * code).sum(axis=1)
             pm.Deterministic("risk", pm.math.invlogit(log_odds), dims=("subgroup", "arm"))
             pm.Binomial("events", n=n, logit_p=log_odds, observed=events, dims=("subgroup", "arm"))
         return model
@@ -335,7 +357,8 @@ class Counts:
         b = (data["n"] - data["events"] + beta).transpose("subgroup", "arm")
         marginals: dict[Any, Marginal] = {}
         for i, g in enumerate(data["subgroup"].values):
-            cells = [BetaMarginal(float(x), float(y)) for x, y in zip(a.values[i], b.values[i], strict=True)]
+            counts = zip(a.values[i], b.values[i], data["events"].values[i], data["n"].values[i], strict=True)
+            cells = [BetaMarginal(float(x), float(y), (int(k), int(n))) for x, y, k, n in counts]
             for arm, cell in zip(data["arm"].values, cells, strict=True):
                 marginals["risk", (("subgroup", str(g)), ("arm", str(arm)))] = cell
             for treatment, cell in zip(data["treatment"].values, cells[1:], strict=True):
@@ -376,7 +399,7 @@ class Counts:
         return xr.DataArray(np.stack(columns, axis=-1), coords=coords, dims=("chain", "draw", "subject"))
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass the pooling.
+        """Name the statistics that the pooling could get wrong.
 
         Parameters
         ----------

@@ -10,15 +10,20 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
+from bayesdep.models.parts.contrasts import contrast_root, contrasts, refuse_without_correlation, shared_root
 from bayesdep.models.parts.crossover import estimands as crossover_estimands
-from bayesdep.models.parts.crossover.design import code_design, pairs_of, refuse_unknowable
+from bayesdep.models.parts.crossover.design import code_design, pairs_of, refuse_unknowable, within_cells
 from bayesdep.models.parts.crossover.periods import read_periods
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts.scale import check_scale, priors_of, scale_of
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, Forest
 
 if TYPE_CHECKING:
     import pymc as pm
+
+
+BETWEEN_DAYS = 0.75  # prior correlation of an effect on two days
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +63,18 @@ class Crossover:
     hardly moves a difference within them. Baselines of each period are refused: as covariates beside random patient
     effects they bias the difference (Kenward and Roger 2010, doi:10.1093/biostatistics/kxp046).
 
-    Default priors, in points of a scale like MADRS's (0 to 60): ``day_mean ~ N(0, 10)``, ``period_effect ~ N(0, 5)``,
-    ``treatment_effect ~ N(0, 10)`` (95% within 20 points either way), ``carry_over ~ N(0, 2.5)``, ``baseline_slope ~
-    N(0, 1)``, ``patient_sd`` and ``residual_sd ~ N+(7)`` (95% below 14 points).
+    Default priors are multiples of ``scale``, the sd of outcomes within treatment, period and day, so that they mean
+    the same in any unit: ``treatment_effect ~ N(0, 1.5)`` (95% within three such sds either way, which holds all but
+    the largest effects of any treatment; it takes 2% off an effect known to a fifth of an sd), ``period_effect ~ N(0,
+    0.75)`` (half of that: the same people, with time), ``carry_over ~ N(0, 0.3)``, ``day_mean ~ N(0, 1.5)``,
+    ``patient_sd`` and ``residual_sd ~ N+(1)`` (together they make up the scale); ``baseline_slope ~ N(0, 1)`` times the
+    scale over the baseline's sd. With half and double these widths ketamine's differences in the NIMH trial are in
+    docs/crossover_priors.md.
+
+    With joint days, effects of treatments, periods and carry-over correlate 3/4 between days a priori: an overall
+    effect and deviations from it of half the spread. So the mean over days has nearly the prior of one day, whatever
+    their number. Of three or more treatments, differences from the reference correlate 1/2, so that none of the
+    treatments has a prior of its own.
 
     Parameters
     ----------
@@ -75,7 +89,10 @@ class Crossover:
     better
         Whether ``"lower"`` or ``"higher"`` outcomes are better.
     margin
-        Smallest difference that matters to patients, in points.
+        Smallest difference that matters to patients, in the outcome's units; None if it is not asked for.
+    scale
+        What default priors are multiples of, in the outcome's units; None for the sd of outcomes within treatment,
+        period and day.
     units
         Units of the outcome.
     lkj
@@ -93,10 +110,11 @@ class Crossover:
     Examples
     --------
     >>> Crossover(reference="placebo", outcome="madrs").priors["treatment_effect"]
-    Normal(mu=0, sigma=10)
+    Normal(mu=0, sigma=1.5) times scale
     """
 
     family: ClassVar[str] = "crossover"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("mean_difference", "difference")
     left_out: ClassVar[str] = "subject"
     target_accept: ClassVar[float] = 0.9
 
@@ -105,7 +123,8 @@ class Crossover:
     carry_over: bool = False
     before: str | None = None
     better: Literal["lower", "higher"] = "lower"
-    margin: float = 3.0
+    margin: float | None = None
+    scale: float | None = None
     units: str = "points"
     lkj: float = 2.0
     priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -126,7 +145,8 @@ class Crossover:
             )
         if self.before is not None and self.before == self.reference:
             raise BadInput(f"before = '{self.before}' is the reference too; before names rows without a treatment")
-        if not self.margin > 0:
+        check_scale(self.scale)
+        if self.margin is not None and not self.margin > 0:
             raise BadInput(f"margin = {self.margin}, but a number of points above zero is needed")
         if not self.lkj > 0:
             raise BadInput(f"lkj = {self.lkj}, but a number above zero is needed")
@@ -143,24 +163,28 @@ class Crossover:
         points = self.units
         found = {
             "day_mean": Slot(
-                Prior("Normal", mu=0, sigma=10), "real", "the mean on a day less the overall mean", points
+                _width("Normal", mu=0, sigma=1.5), "real", "the mean on a day less the overall mean", points
             ),
             "period_effect": Slot(
-                Prior("Normal", mu=0, sigma=5), "real", "the difference of a later period from the first", points
+                _width("Normal", mu=0, sigma=0.75), "real", "the difference of a later period from the first", points
             ),
             "treatment_effect": Slot(
-                Prior("Normal", mu=0, sigma=10), "real", "the difference between treatments", points
+                _width("Normal", mu=0, sigma=1.5), "real", "the difference between treatments", points
             ),
         }
         if self.carry_over:
             found["carry_over"] = Slot(
-                Prior("Normal", mu=0, sigma=2.5), "real", "what is left over in the next period", points
+                _width("Normal", mu=0, sigma=0.3), "real", "what is left over in the next period", points
             )
         if self.has_baseline:
             found["baseline_slope"] = Slot(
-                Prior("Normal", mu=0, sigma=1), "real", "the difference per point at baseline", "points per point"
+                _width("Normal", mu=0, sigma=1),
+                "real",
+                "the difference per unit of the baseline",
+                f"{points} per unit of the baseline",
+                per="baseline_sd",
             )
-        spread = Prior("HalfNormal", sigma=7)
+        spread = _width("HalfNormal", sigma=1)
         found["patient_sd"] = Slot(spread, "positive", "the sd between patients", points)
         found["residual_sd"] = Slot(spread, "positive", "the sd within patients", points)
         return found
@@ -228,7 +252,25 @@ class Crossover:
         read = read_periods(frame, columns, meanings, reference=self.reference, before=self.before, units=self.units)
         data = code_design(read, carry_over=self.carry_over)
         refuse_unknowable(data, joint=self.days == "joint")
-        return data
+        self._refuse_priors(data)
+        where = f"column '{self.outcome}' ({meanings['outcome']})"
+        scale = scale_of(*within_cells(data), stated=self.scale, where=where)
+        return data.assign(scale=((), scale, {"units": self.units}))
+
+    def _refuse_priors(self, data: xr.Dataset) -> None:
+        for name, roots in self._roots(data).items():
+            count = int(np.prod([len(root) for root in roots]))
+            if any(len(root) > 1 and (root != np.eye(len(root))).any() for root in roots):
+                of = f"{count} differences between treatments, periods or days"
+                refuse_without_correlation(self.priors[name], name, count, of)
+
+    def _roots(self, data: xr.Dataset) -> dict[str, list[np.ndarray]]:
+        """How effects go together: roots of their correlations along their dims."""
+        days = data.sizes["day"]
+        by_day = shared_root(days, BETWEEN_DAYS) if self._correlated(data) else np.eye(days)
+        of = {"treatment_effect": "comparison", "period_effect": "later"}
+        of |= {"carry_over": "comparison"} if self.carry_over else {}
+        return {name: [contrast_root(data.sizes[dim]), by_day] for name, dim in of.items()}
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -248,12 +290,17 @@ class Crossover:
 
         from bayesdep.models.parts.crossover.nested import Nested
 
-        prior, sizes = self.priors, data.sizes
+        prior, sizes, roots_of = priors_of(self, data), data.sizes, self._roots(data)
         coords = {str(d): data[d].values for d in ("subject", "period", "later", "day", "comparison")}
         with pm.Model(coords=coords) as model:
             day_mean = prior["day_mean"].rv("day_mean", dims="day")
-            period_effect = prior["period_effect"].rv("period_effect", dims=("later", "day"))
-            treatment_effect = prior["treatment_effect"].rv("treatment_effect", dims=("comparison", "day"))
+            drawn = {
+                name: contrasts(
+                    prior[name], name, dims=("later" if name == "period_effect" else "comparison", "day"), roots=roots
+                )
+                for name, roots in roots_of.items()
+            }
+            period_effect, treatment_effect = drawn["period_effect"], drawn["treatment_effect"]
             by_period = pm.Data("period_code", data["period_code"].values, dims=("period", "later"))
             dims = ("subject", "period", "comparison")
             by_treatment = pm.Data("treatment_code", data["treatment_code"].values, dims=dims)
@@ -264,7 +311,7 @@ class Crossover:
                 + _sum_of_products(by_treatment, treatment_effect, sizes["comparison"])
             )
             if self.carry_over:
-                left = prior["carry_over"].rv("carry_over", dims=("comparison", "day"))
+                left = drawn["carry_over"]
                 by_last = pm.Data("carry_code", data["carry_code"].values, dims=dims)
                 mean = mean + _sum_of_products(by_last, left, sizes["comparison"])
             if self.has_baseline:
@@ -273,7 +320,7 @@ class Crossover:
                 mean = mean + baseline[:, None, None] * slope
             if self._correlated(data):
                 model.add_coord("pair", pairs_of(data))
-            roots = [self._root(name, data) for name in ("patient", "residual")]
+            roots = [self._root(name, data, prior) for name in ("patient", "residual")]
             outcome = data["outcome"].values
             seen, dims = ~np.isnan(outcome), ("subject", "period", "day")
             Nested(
@@ -289,7 +336,7 @@ class Crossover:
     def _correlated(self, data: xr.Dataset) -> bool:
         return self.days == "joint" and data.sizes["day"] > 1
 
-    def _root(self, name: str, data: xr.Dataset) -> Any:
+    def _root(self, name: str, data: xr.Dataset, prior: Mapping[str, Prior]) -> Any:
         """The lower-triangular root of a covariance over days, from its sds and correlations."""
         import pymc as pm
         import pytensor.tensor as pt
@@ -297,7 +344,7 @@ class Crossover:
         from bayesdep.models.parts.covariance import vine_root
 
         days = data.sizes["day"]
-        sd = self.priors[f"{name}_sd"].rv(f"{name}_sd", dims="day")
+        sd = prior[f"{name}_sd"].rv(f"{name}_sd", dims="day", in_widths=True)
         if not self._correlated(data):
             return np.eye(days) * sd[:, None]
         rows, columns = np.tril_indices(days, -1)
@@ -322,7 +369,8 @@ class Crossover:
         -------
         xarray.Dataset
             ``difference`` (comparison, day), ``mean_difference`` (comparison; days weigh the same),
-            ``standardised_difference`` (over the total sd; baseline held fixed where there is one), ``beyond_margin``,
+            ``standardised_difference`` (over the total sd; baseline held fixed where there is one), ``beyond_margin``
+            where a margin is set,
             ``period_effect`` (later, day), ``patient_sd``, ``residual_sd``, ``total_sd`` and ``intraclass_correlation``
             (day); with carry-over ``carry_over`` (comparison, day); with joint days ``patient_correlation`` and
             ``residual_correlation`` (pair).
@@ -347,7 +395,7 @@ class Crossover:
         return crossover_estimands.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass the story.
+        """Name the statistics that the story could get wrong.
 
         Parameters
         ----------
@@ -361,6 +409,10 @@ class Crossover:
             and the difference of a later period's mean from the first's, all among the outcomes that were observed.
         """
         return crossover_estimands.checks(self, data)
+
+
+def _width(dist: str, **parameters: float) -> Prior:
+    return Prior(dist, times_scale=True, **parameters)
 
 
 def _sum_of_products(codes: Any, effects: Any, count: int) -> Any:

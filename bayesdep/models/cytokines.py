@@ -71,7 +71,7 @@ class Cytokines:
     reference
         The group the others are compared with.
     baseline
-        The time the others are compared with; by default the first.
+        The time the others are compared with; by default the first, by what the labels say: numbers, dates, "week 4".
     covariates
         Formula of the covariates, such as ``"age + sex + bmi"``.
     pooling
@@ -185,6 +185,13 @@ class Cytokines:
     def left_out(self) -> str:
         """The unit that leave-one-out leaves out: a measurement, or all those of a person in one analyte."""
         return "cell" if has_cells(self) else "measurement"
+
+    @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What the panel asks first: ratios between groups and to baseline; with neither, of covariates, or levels."""
+        asked = {"log_ratio": self.group is not None, "log_change": self.time is not None}
+        found = tuple(name for name, is_asked in asked.items() if is_asked)
+        return found or (("log_level",) if self.covariates is None else ("covariate_effect",))
 
     @property
     def forest(self) -> Forest:

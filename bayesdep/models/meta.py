@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.tables import Column, as_frame, provenance
-from bayesdep.models.parts.covariates import read_covariates
+from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 from bayesdep.models.parts.informed import informed
 from bayesdep.models.parts.meta import estimands as meta_estimands
 from bayesdep.models.parts.meta import terms as meta_terms
@@ -176,6 +176,11 @@ class Meta:
         return self.unit if self.cluster is None else "cluster"
 
     @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What the meta-analysis asks first: the pooled effect, and how it changes along covariates."""
+        return ("mu",) if self.covariates is None else ("mu", "slope")
+
+    @property
     def forest(self) -> Forest:
         """What the forest plot shows: each unit crude and shrunken, the pooled effect and the prediction."""
         return Forest(("theta",), "mu", "theta_new", lambda data: meta_estimands.crude(self, data), self.is_log)
@@ -234,6 +239,8 @@ class Meta:
         coords: dict[str, Any] = {self.unit: read["study"].astype(str)}
         coords |= {"arm": _ARMS} if self.likelihood == "binomial" and self.input == "counts" else {}
         if self.covariates is not None:
+            played = {getattr(self, w): what[w] for w in ("study", "effect")}
+            refuse_covariates_of(self.covariates, played, list(frame.columns))
             x = read_covariates(frame, self.covariates)
             found["covariates"] = ((self.unit, "covariate"), x.values)
             found |= {"covariate_mean": ("covariate", x.means), "covariate_sd": ("covariate", x.sds)}

@@ -232,6 +232,16 @@ class Pooled:
         return pooled_terms.formula_of(self)
 
     @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What the pooled analysis asks first: the effect, and how it changes along moderators."""
+        return ("effect", "interaction") if self.moderators else ("effect",)
+
+    @property
+    def without_costly_estimands(self) -> "Pooled":
+        """The same story without the combined moderator, which is cross-validated."""
+        return dataclasses.replace(self, combined=())
+
+    @property
     def forest(self) -> Forest:
         """What the forest plot shows: every study's effect, also as its own difference of means; the pooled one."""
         one = len(self.times) == 1 or self.time is None  # with two times there would be two diamonds of one name

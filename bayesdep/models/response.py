@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts.covariates import columns_of, read_covariates
+from bayesdep.models.parts.covariates import columns_of, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.people import (
     is_detected,
     largest_detected,
@@ -18,17 +18,22 @@ from bayesdep.models.parts.people import (
     recorded,
     rows_of_people,
     share_below,
+    visible_share,
 )
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.response import estimands as response_estimands
 from bayesdep.models.parts.response.outcome import read_outcome
+from bayesdep.models.parts.response.slopes import slope_lines, slope_slots, slopes
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, Forest
 
 if TYPE_CHECKING:
     import pymc as pm
 
-_PSEUDO_SIGMA = 2.0  # of a logistic outcome: Piironen and Vehtari 2017, section 3.5
+_WHICH_SIDE = (
+    "predicts_when is missing: say whether a value 'below' or 'above' a cutoff predicts the outcome, as "
+    "predicts_when = 'below' or 'above'; which side it is belongs to the question, not to the data"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,27 +42,36 @@ class Response:
 
     The generative story, for subject i and analyte k, on natural logs::
 
-        outcome_i ~ Bernoulli(logit^-1(intercept + sum_k slope_k (x_ik - centre_k) + z_i' covariate_slope))
-        x_ik ~ N(centre_k + marker_mean_k, marker_sd_k)
+        outcome_i ~ Bernoulli(logit^-1(intercept + sum_k slope_k x_ik + z_i' covariate_slope))
+        x_ik ~ N(marker_mean_k, marker_sd_k),   x_ik = (log concentration_ik - centre_k) / scale_k
 
     x is observed where detected; elsewhere it is a parameter, known to lie below, above or between its limits. The
     density of such a value is that of the normal itself, not of a normal truncated to the interval: that a value was
     below its limit is information about ``marker_mean`` and ``marker_sd``. ``centre_k`` is a fixed number, the mean of
-    the analyte's detected logs and log limits, so that ``intercept`` is the log odds at a typical concentration. z are
-    the covariates, standardised over the people at hand.
+    the analyte's detected logs and log limits, so that ``intercept`` is the log odds at a typical concentration.
+    ``scale_k`` is fixed too: the standard deviation of the analyte's logs by maximum likelihood, non-detects included.
+    So slopes are per standard deviation, and neither the unit of a concentration nor how widely it spreads between
+    people changes what the priors say. z are the covariates, standardised over the people at hand.
 
-    Default priors: ``intercept ~ N(0, 1.5)`` (95% of response rates between 5% and 95%), ``slope ~ N(0, 1)`` (95% of
-    odds ratios per doubling between 1/3.9 and 3.9), ``covariate_slope ~ N(0, 1)`` per sd, ``marker_mean ~ N(0, 2.5)``
-    around the centre, ``marker_sd ~ N+(2)``.
+    Default priors: ``intercept ~ N(0, 1.5)`` (95% of response rates between 5% and 95%); ``slope ~ t_4(0, 2.5)`` per
+    standard deviation; ``covariate_slope ~ N(0, 1)`` per sd; ``marker_mean ~ N(0, 2.5)`` and ``marker_sd ~ N+(2)``, in
+    standard deviations. An area under the curve of 0.98 is a slope of about 7, one of 0.86 about 2: the default
+    leaves both nearly as they are, where N(0, 1) made 0.90 of 0.98 (docs/response_prior.md).
 
-    With ``shrinkage = "horseshoe"`` slopes have the regularised horseshoe (Piironen and Vehtari 2017,
-    doi:10.1214/17-EJS1337SI) per standard deviation of the analyte, ``scale_k``::
+    With several analytes their slopes may be drawn together, ``effects = "normal"`` or ``"student"``::
 
-        slope_k scale_k ~ N(0, tau^2 c^2 local_k^2 / (c^2 + tau^2 local_k^2)),   1 / c^2 = slab_precision ~ Gamma(2, 8)
-        tau = global_scale 2 p0 / ((p - p0) sqrt(n)),   global_scale, local_k ~ C+(1)
+        slope_k = slope_sd raw_k,   raw_k ~ N(0, 1) or t_4,   slope_sd ~ N+(1)
 
-    for p analytes of which p0 = ``expected_nonzero`` matter and n people: the slab is Student's t with 4 degrees of
-    freedom and scale 2, and 2 the pseudo-sigma of a logistic outcome (section 3.5).
+    or have the regularised ``"horseshoe"`` (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI)::
+
+        slope_k ~ N(0, tau_k^2 c^2 local_k^2 / (c^2 + tau_k^2 local_k^2)),   1 / c^2 = slab_precision ~ Gamma(2, 8)
+        tau_k = global_scale p0 / (p - p0) se_k,   se_k = 1 / sqrt(n m (1 - m) seen_k),   global_scale, local_k ~ C+(1)
+
+    for p analytes of which p0 = ``expected_nonzero`` matter. ``se_k`` is the standard error that the design gives the
+    slope: from the Fisher information of a standardised predictor in a logistic regression of n people of whom a share
+    m respond, and ``seen_k``, the share of the analyte's variance that its limits leave visible. So an analyte that is
+    mostly not detected is not held to be known as well as the others. The slab is Student's t with 4 degrees of freedom
+    and scale 2. Intervals of pooled slopes are right on average over analytes, not for the few that differ most.
 
     The accuracy of a test is that in the population the model describes: markers are normal, covariates those of the
     people at hand. It is not the accuracy counted in the sample the cutoff may have been chosen on.
@@ -66,8 +80,9 @@ class Response:
     ----------
     event
         Label of the outcome that counts as 1; not needed for 0/1 or true/false.
-    shrinkage
-        ``"normal"`` slopes, or the ``"horseshoe"``.
+    effects
+        How slopes of several analytes go together: not at all (``"none"``: each has its own prior), ``"normal"``,
+        ``"student"``, or the ``"horseshoe"``.
     expected_nonzero
         For the horseshoe: how many analytes are expected to matter.
     covariates
@@ -75,7 +90,10 @@ class Response:
     cutoff
         A cutoff in concentration units, whose accuracy is then estimated; for a single analyte.
     predicts_when
-        Whether a value ``"below"`` or ``"above"`` the cutoff predicts the outcome; for a single analyte.
+        Whether a value ``"below"`` or ``"above"`` a cutoff predicts the outcome: needed for a single analyte, as an
+        area under the curve of 0.87 one way is 0.13 the other.
+    scale
+        What slopes and the marker's priors are per, on natural logs; None for each analyte's own standard deviation.
     beyond_limit
         What to do with an unflagged number beyond its own limit: ``"refuse"``, or ``"censor"`` it there.
     flag_codes
@@ -92,19 +110,21 @@ class Response:
 
     Examples
     --------
-    >>> Response(outcome="responder", cutoff=34).priors["slope"]
-    Normal(mu=0, sigma=1)
+    >>> Response(outcome="responder", cutoff=34, predicts_when="below").priors["slope"]
+    StudentT(nu=4, mu=0, sigma=2.5)
     """
 
     family: ClassVar[str] = "response"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("slope", "auc")
     target_accept: ClassVar[float] = 0.95  # the horseshoe has narrow necks, and one analyte costs little anyway
 
     event: str | None = None
-    shrinkage: Literal["normal", "horseshoe"] = "normal"
+    effects: Literal["none", "normal", "student", "horseshoe"] = "none"
     expected_nonzero: float | None = None
     covariates: str | None = None
     cutoff: float | None = None
-    predicts_when: Literal["below", "above"] = "below"
+    predicts_when: Literal["below", "above"] | None = None
+    scale: float | None = None
     beyond_limit: Literal["refuse", "censor"] = "refuse"
     flag_codes: Mapping[str, str] | None = None
     priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -124,47 +144,36 @@ class Response:
         check_settings(self)
         if self.cutoff is not None and not 0 < self.cutoff < np.inf:
             raise BadInput(f"cutoff = {self.cutoff}, but a concentration above zero is needed, as measured, not logged")
-        if self.shrinkage == "horseshoe":
+        if self.scale is not None and not 0 < self.scale < np.inf:
+            raise BadInput(f"scale = {self.scale}, but a number above zero is needed, on natural logs")
+        if self.analyte is None and self.predicts_when is None:
+            raise BadInput(_WHICH_SIDE)
+        if self.effects != "none" and self.analyte is None:
+            raise BadInput(
+                f"effects = '{self.effects}' needs several analytes; name their column in analyte, or use 'none'"
+            )
+        if self.effects == "horseshoe":
             if self.expected_nonzero is None:
                 raise BadInput("expected_nonzero is missing; say how many analytes are expected to matter, such as 3")
             if not self.expected_nonzero > 0:
                 raise BadInput(f"expected_nonzero = {self.expected_nonzero}, but a number above zero is needed")
-            if self.analyte is None:
-                raise BadInput(
-                    "shrinkage = 'horseshoe' needs several analytes; name their column in analyte, or use 'normal'"
-                )
         elif self.expected_nonzero is not None:
-            raise BadInput("expected_nonzero is the horseshoe's; set shrinkage = 'horseshoe', or leave it out")
+            raise BadInput("expected_nonzero is the horseshoe's; set effects = 'horseshoe', or leave it out")
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
 
     @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: only those of the parts that the settings switch on."""
         slots = {"intercept": Slot(Prior("Normal", mu=0, sigma=1.5), "real", "the log odds at the centre", "log odds")}
-        if self.shrinkage == "normal":
-            slots["slope"] = Slot(
-                Prior("Normal", mu=0, sigma=1), "real", "the effect of an analyte", "log odds per log unit"
-            )
-        else:
-            cauchy = Prior("HalfCauchy", beta=1)
-            slots["global_scale"] = Slot(
-                cauchy, "positive", "the scale of all slopes", "times that expected of the non-zero ones"
-            )
-            slots["local_scale"] = Slot(cauchy, "positive", "the scale of an analyte's slope", "times the global scale")
-            slots["slab_precision"] = Slot(
-                Prior("Gamma", alpha=2, beta=8),
-                "positive",
-                "one over the squared scale of the slopes that are not shrunk",
-                "per squared log odds",
-            )
+        slots |= slope_slots(self.effects)
         if self.covariates is not None:
             slots["covariate_slope"] = Slot(
                 Prior("Normal", mu=0, sigma=1), "real", "the effect of a covariate", "log odds per sd"
             )
         slots["marker_mean"] = Slot(
-            Prior("Normal", mu=0, sigma=2.5), "real", "the mean log concentration less the centre", "log"
+            Prior("Normal", mu=0, sigma=2.5), "real", "the mean log concentration less the centre", "sd"
         )
-        slots["marker_sd"] = Slot(Prior("HalfNormal", sigma=2), "positive", "the sd of log concentrations", "log")
+        slots["marker_sd"] = Slot(Prior("HalfNormal", sigma=2), "positive", "the sd of log concentrations", "sd")
         return slots
 
     @property
@@ -183,7 +192,7 @@ class Response:
         text = "The log odds of the outcome are linear in the log concentration" + ("s" if self.analyte else "")
         text += f" and in covariates ({self.covariates})" if self.covariates else ""
         text += ", which are normal between people; a value beyond a detection limit is a parameter known to lie there."
-        if self.shrinkage == "horseshoe":
+        if self.effects == "horseshoe":
             text += f" Of the analytes about {self.expected_nonzero:g} are expected to matter (regularised horseshoe)."
         return text
 
@@ -192,15 +201,11 @@ class Response:
         """The story as the lines of a model formula."""
         extra = " + covariates[i]' covariate_slope" if self.covariates else ""
         lines = [
-            f"outcome[i] ~ Bernoulli(invlogit(intercept + sum_k slope[k] (x[i, k] - centre[k]){extra}))",
-            "x[i, k] ~ Normal(centre[k] + marker_mean[k], marker_sd[k]), latent beyond its limits",
+            f"outcome[i] ~ Bernoulli(invlogit(intercept + sum_k slope[k] x[i, k]{extra}))",
+            "x[i, k] = (log concentration[i, k] - centre[k]) / scale[k]",
+            "x[i, k] ~ Normal(marker_mean[k], marker_sd[k]), latent beyond its limits",
         ]
-        if self.shrinkage == "horseshoe":
-            lines += [
-                "slope[k] scale[k] ~ Normal(0, tau c local_scale[k] / sqrt(c^2 + tau^2 local_scale[k]^2))",
-                f"tau = global_scale 2 {self.expected_nonzero:g} / ((p - {self.expected_nonzero:g}) sqrt(n)), "
-                "c = 1 / sqrt(slab_precision)",
-            ]
+        lines += slope_lines(self.effects, self.expected_nonzero)
         return lines + [f"{name} ~ {prior}" for name, prior in self.priors.items()]
 
     def prepare(self, table: Any) -> xr.Dataset:
@@ -215,7 +220,8 @@ class Response:
         -------
         xarray.Dataset
             As :func:`~bayesdep.models.parts.people.read_people` returns it, with ``outcome`` (subject), ``covariates``
-            (subject, covariate) and ``covariate_sd``.
+            (subject, covariate) and ``covariate_sd``; ``log_sd`` (analyte) is what slopes are per, and ``slope_se``
+            (analyte) the standard error that the design gives a slope.
 
         Raises
         ------
@@ -231,16 +237,31 @@ class Response:
                 f"cutoff = {self.cutoff:g} is for a single analyte, but there are {data.sizes['analyte']}; "
                 "keep one ([data.keep]) or leave the cutoff out"
             )
+        if data.sizes["analyte"] == 1 and self.predicts_when is None:
+            raise BadInput(_WHICH_SIDE)
+        if self.effects != "none" and data.sizes["analyte"] == 1:
+            raise BadInput(
+                f"effects = '{self.effects}', but there is one analyte, '{data['analyte'].values[0]}'; use "
+                "effects = 'none'"
+            )
         if self.expected_nonzero is not None and self.expected_nonzero >= data.sizes["analyte"]:
             raise BadInput(
                 f"expected_nonzero = {self.expected_nonzero:g}, but there are {data.sizes['analyte']} analytes; "
-                "a smaller number is needed, or shrinkage = 'normal'"
+                "a smaller number is needed, or effects = 'student'"
             )
-        belong = {self.outcome: what["outcome"]} | dict.fromkeys(columns_of(self.covariates), "covariate")
-        people = rows_of_people(frame, belong, person)
+        played = {getattr(self, w): what[w] for w in ("subject", "value", "analyte", "outcome")}
+        refuse_covariates_of(self.covariates, played, list(frame.columns))
+        used = columns_of(self.covariates, list(frame.columns))
+        people = rows_of_people(frame, {self.outcome: what["outcome"]} | dict.fromkeys(used, "covariate"), person)
         covariates = read_covariates(people, self.covariates)
+        outcome = read_outcome(people, self.outcome, what["outcome"], self.event)
+        information = outcome.size * outcome.mean() * (1 - outcome.mean()) * visible_share(data)
+        if self.scale is not None:
+            information = information * (data["log_sd"].values / self.scale) ** 2
+            data["log_sd"] = data["log_sd"].copy(data=np.full(data.sizes["analyte"], float(self.scale)))
         return data.assign(
-            outcome=("subject", read_outcome(people, self.outcome, what["outcome"], self.event)),
+            slope_se=("analyte", 1 / np.sqrt(information)),
+            outcome=("subject", outcome),
             covariates=(("subject", "covariate"), covariates.values),
             covariate_sd=("covariate", covariates.sds),
         ).assign_coords(covariate=np.array(covariates.names, dtype=str))
@@ -270,11 +291,11 @@ class Response:
         names = np.char.add(np.char.add(data["subject"].values[who], " / "), data["analyte"].values[which])
         coords = {d: data[d].values for d in ("subject", "analyte", "covariate")} | {"non_detect": names}
         with pm.Model(coords=coords) as model:
-            centre = pm.Data("centre", data["centre"].values, dims="analyte")
+            centre, scale = (pm.Data(name, data[name].values, dims="analyte") for name in ("centre", "log_sd"))
             log_odds = prior["intercept"].rv("intercept")
-            slope = self._slope(data)
-            mean = centre + prior["marker_mean"].rv("marker_mean", dims="analyte")
-            sd = prior["marker_sd"].rv("marker_sd", dims="analyte")
+            slope = slopes(self, data) / scale
+            mean = centre + scale * prior["marker_mean"].rv("marker_mean", dims="analyte")
+            sd = scale * prior["marker_sd"].rv("marker_sd", dims="analyte")
             known = pm.Data("recorded", recorded(data), dims=cells)
             counted = pm.Data("is_detected", detected.astype(float), dims=cells)
             x = known
@@ -298,23 +319,6 @@ class Response:
             pm.Bernoulli("outcome", logit_p=log_odds, observed=observed, dims="subject")
         return model
 
-    def _slope(self, data: xr.Dataset) -> Any:
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        prior = self.priors
-        if self.shrinkage == "normal":
-            return prior["slope"].rv("slope", dims="analyte")
-        assert self.expected_nonzero is not None
-        p0, p, n = self.expected_nonzero, data.sizes["analyte"], data.sizes["subject"]
-        scale = pm.Data("scale", data["scale"].values, dims="analyte")
-        tau = prior["global_scale"].rv("global_scale") * pm.Data("tau0", _PSEUDO_SIGMA * p0 / ((p - p0) * np.sqrt(n)))
-        local = prior["local_scale"].rv("local_scale", dims="analyte")
-        precision = prior["slab_precision"].rv("slab_precision")
-        raw = pm.Normal("slope_raw", 0.0, 1.0, dims="analyte")
-        wide = tau * local
-        return pm.Deterministic("slope", raw * wide / pt.sqrt(1 + precision * wide**2) / scale, dims="analyte")
-
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive odds ratios and the accuracy of the marker in the population.
 
@@ -328,10 +332,11 @@ class Response:
         Returns
         -------
         xarray.Dataset
-            ``odds_ratio_per_doubling`` and ``slope`` (analyte); ``covariate_odds_ratio`` (covariate), per unit of the
-            formula's column; ``auc``. For one analyte also ``roc`` (false_positive_rate), the sensitivity along the
-            curve; ``best_cutoff`` and ``youden``; and with a cutoff its ``sensitivity``, ``specificity``,
-            ``likelihood_ratio_positive`` and ``likelihood_ratio_negative``.
+            ``odds_ratio_per_doubling``, ``slope`` (per natural log) and ``odds_ratio_per_sd`` (analyte);
+            ``covariate_odds_ratio`` (covariate), per unit of the formula's column; ``auc``. For one analyte also
+            ``roc`` (false_positive_rate), the sensitivity along the curve; ``best_cutoff`` and ``youden``; and with a
+            cutoff its ``sensitivity``, ``specificity``, ``likelihood_ratio_positive`` and
+            ``likelihood_ratio_negative``.
         """
         return response_estimands.derive(posterior, data, cutoff=self.cutoff, below=self.predicts_when == "below")
 
@@ -354,7 +359,7 @@ class Response:
         return response_estimands.log_likelihood(posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass this story.
+        """Name the statistics that this story could get wrong.
 
         Parameters
         ----------
@@ -371,7 +376,7 @@ class Response:
         detected = is_detected(data)
         several = data.sizes["analyte"] > 1
         unit = "sd" if several else "log"
-        logs = recorded(data) / (data["scale"].values if several else 1.0)
+        logs = recorded(data) / (data["log_sd"].values if several else 1.0)
         below = np.isinf(data["log_lower"].values)
 
         def gap(y: np.ndarray) -> np.ndarray:

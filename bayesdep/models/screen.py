@@ -17,15 +17,14 @@ from bayesdep.data.tables import (
     refuse_duplicates,
     refuse_more_events_than_people,
 )
-from bayesdep.models.parts.marginals import BetaMarginal, Marginal, difference, odds_ratio, ratio
-from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts.betas import BetaMarginal, difference, odds_ratio, ratio
+from bayesdep.models.parts.marginals import Marginal
+from bayesdep.models.parts.priors import JEFFREYS, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
 
 if TYPE_CHECKING:
     import pymc as pm
-
-_JEFFREYS = Prior("Beta", alpha=0.5, beta=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +40,10 @@ class Screen:
     The posterior is a product of two Betas: draws are independent, and every number reported is computed
     without them. With one false positive in n the mean of the positive likelihood ratio exists but its
     standard deviation does not (``specificity ~ Beta(., 1.5)``), and both are reported as they are.
+
+    Intervals are equal-tailed, but reach 0 where nobody and 1 where everybody of a group tests positive (Brown, Cai and
+    DasGupta 2001, doi:10.1214/ss/1009213286), and a ratio whose denominator then reaches zero has no upper end. The
+    summary sets the exact (Clopper-Pearson) intervals of sensitivity and specificity beside theirs.
 
     Parameters
     ----------
@@ -64,6 +67,7 @@ class Screen:
     """
 
     family: ClassVar[str] = "screen"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("sensitivity", "specificity")
     target_accept: ClassVar[float] = 0.95
     exact_by_default: ClassVar[bool] = True
 
@@ -86,7 +90,7 @@ class Screen:
     @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: ``sensitivity`` and ``specificity``."""
-        return {name: Slot(_JEFFREYS, "unit", f"the {name}", "probability") for name in ("sensitivity", "specificity")}
+        return {name: Slot(JEFFREYS, "unit", f"the {name}", "probability") for name in ("sensitivity", "specificity")}
 
     @property
     def left_out(self) -> str:
@@ -239,8 +243,10 @@ class Screen:
         """
         (hits, false_alarms), (n1, n0) = data["positives"].values, data["n"].values
         u_prior, v_prior = self.priors["sensitivity"], self.priors["specificity"]
-        u = BetaMarginal(u_prior["alpha"] + hits, u_prior["beta"] + n1 - hits)  # sensitivity
-        v = BetaMarginal(v_prior["alpha"] + n0 - false_alarms, v_prior["beta"] + false_alarms)  # specificity
+        hits, false_alarms, n1, n0 = int(hits), int(false_alarms), int(n1), int(n0)
+        u = BetaMarginal(u_prior["alpha"] + hits, u_prior["beta"] + n1 - hits, (hits, n1))  # sensitivity
+        right = n0 - false_alarms
+        v = BetaMarginal(v_prior["alpha"] + right, v_prior["beta"] + false_alarms, (right, n0))  # specificity
         miss, alarm = u.complement, v.complement  # 1 - sensitivity, 1 - specificity
         marginals: dict[str, Marginal] = {
             "sensitivity": u,

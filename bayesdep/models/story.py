@@ -106,6 +106,10 @@ class Story(Protocol):
         """The unit that leave-one-out leaves out: observation, subject, study, ..."""
 
     @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What the study asks first, by name: estimands that priors of the story bear on, each judged against them."""
+
+    @property
     def forest(self) -> Forest:
         """What its forest plot shows."""
 
@@ -151,6 +155,23 @@ class HasCorrelatedParameters(Protocol):
 
 
 @runtime_checkable
+class KnowsRemedies(Protocol):
+    """A story that knows of settings that help where it samples badly."""
+
+    def remedies(self, units: Sequence[str]) -> str:
+        """Name them in a few words, given up to three units that sampled worst; empty where none is known."""
+
+
+@runtime_checkable
+class HasCostlyEstimands(Protocol):
+    """A story some of whose estimands take long to derive and are not primary."""
+
+    @property
+    def without_costly_estimands(self) -> Story:
+        """The same story without them."""
+
+
+@runtime_checkable
 class ScoresUnits(Protocol):
     """A story whose left-out unit is not an element of its observed variable."""
 
@@ -184,7 +205,9 @@ def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -
     **attrs
         ``null`` (value of no effect, where it is not 0), ``reciprocal_of`` (name of the estimand that this
         is one over, so that intervals may pass through infinity), ``monotone_of`` (name of the estimand that this is an
-        increasing function of, so that its chains and its sensitivity need no judging of their own).
+        increasing function of, so that its chains and its sensitivity need no judging of their own), ``probability``
+        (True where the draws are zeros and ones, whose mean is the probability of what is described: it is summarised
+        by that mean and its Monte Carlo error, and has no value of no effect).
 
     Returns
     -------
@@ -192,5 +215,7 @@ def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -
         The estimand.
     """
     values = values.copy()
+    if attrs.pop("probability", False):
+        attrs |= {"probability": 1, "null": np.nan}  # a number, as files hold no truth values
     values.attrs = {"description": description, "units": units, **attrs}
     return values

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import pandas as pd
 from rich.console import Console
@@ -13,27 +12,11 @@ from rich.text import Text
 
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.published import datasets, load
-from bayesdep.inference.diagnostics import Gate
 from bayesdep.reporting.export import export
 from bayesdep.reporting.report import ledger_in_words
+from bayesdep.reporting.run_directory import Outcome
 
 _COLOURS = {"yes": "green", "no": "red", "leans": "yellow"}
-
-
-class _Run(Protocol):
-    """What a run must have to be printed."""
-
-    @property
-    def label(self) -> str: ...
-
-    @property
-    def gate(self) -> Gate: ...
-
-    @property
-    def synthetic(self) -> bool: ...
-
-    @property
-    def ledger(self) -> pd.DataFrame | None: ...
 
 
 def _console() -> Console:
@@ -45,7 +28,7 @@ def _table() -> Table:
     return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
 
 
-def print_ledger(runs: Sequence[_Run]) -> None:
+def print_ledger(runs: Sequence[Outcome]) -> None:
     """Print published values beside posteriors, with notes at the foot.
 
     Parameters
@@ -75,7 +58,7 @@ def print_ledger(runs: Sequence[_Run]) -> None:
         console.print(f"({number}) {note}", markup=False, soft_wrap=True)
 
 
-def _lines(run: _Run, notes: dict[str, int]) -> list[tuple[str, ...]]:
+def _lines(run: Outcome, notes: dict[str, int]) -> list[tuple[str, ...]]:
     assert run.ledger is not None
     lines = []
     for _, row in ledger_in_words(run.ledger).iterrows():
@@ -85,7 +68,7 @@ def _lines(run: _Run, notes: dict[str, int]) -> list[tuple[str, ...]]:
     return lines
 
 
-def _title(run: _Run, lines: list[tuple[str, ...]]) -> Text:
+def _title(run: Outcome, lines: list[tuple[str, ...]]) -> Text:
     title = Text(run.label, "bold")
     sources = {line[4] for line in lines}
     if len(sources) == 1:
@@ -94,6 +77,8 @@ def _title(run: _Run, lines: list[tuple[str, ...]]) -> Text:
         title.append("   SYNTHETIC DATA", "bold red")
     if not run.gate.passed:
         title.append("   FAILED THE GATE", "bold red")
+    if not run.verdict.passed:
+        title.append("   WARNING ON THE MODEL", "bold yellow")
     return title
 
 
@@ -101,7 +86,7 @@ def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=False)).rstrip()
 
 
-def write_ledger(runs: Sequence[_Run], path: Path) -> Path:
+def write_ledger(runs: Sequence[Outcome], path: Path) -> Path:
     """Write the ledgers of several runs as one table.
 
     Parameters
@@ -117,7 +102,11 @@ def write_ledger(runs: Sequence[_Run], path: Path) -> Path:
         The file.
     """
     parts = [
-        run.ledger.assign(plan=run.label, gate="passed" if run.gate.passed else "failed")
+        run.ledger.assign(
+            plan=run.label,
+            gate="passed" if run.gate.passed else "failed",
+            model="agrees" if run.verdict.passed else "warning",
+        )
         for run in runs
         if run.ledger is not None
     ]

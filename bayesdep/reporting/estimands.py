@@ -1,6 +1,6 @@
 """Tidy tables of estimands and parameters: one row a number, with its uncertainty and units."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ from arviz_stats.base import array_stats
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import diagnose
 from bayesdep.inference.fit import Fit, once_per_fit
-from bayesdep.models.parts.marginals import Marginal
+from bayesdep.models.parts.betas import BetaMarginal
+from bayesdep.models.parts.marginals import Marginal, interval
 from bayesdep.models.story import ExactPosterior
 
 LEVEL = 0.95
+_SAME = 1e-12  # relative to a number, or to its spread
 
 
 def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
@@ -38,12 +40,18 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         Columns ``estimand``, one per dim, ``mean``, ``sd``, ``median``, ``lower``, ``upper`` (equal-tailed),
         ``level``, ``prob_gt_0``, ``units``, ``hdi_lower``, ``hdi_upper``, ``null`` (value of no effect),
         ``prob_gt_null``, ``interval`` (in words where it passes through infinity), ``false_sign_rate``,
-        ``prob_in_rope`` and ``description``; ``attrs["gate"]`` is the verdict and ``attrs["gate_passed"]`` whether
-        it is good. ``false_sign_rate`` is the probability that the more probable side of the null is the wrong one
-        (the local false-sign rate, Stephens 2017, doi:10.1093/biostatistics/kxw041) and ``prob_in_rope`` that of
-        lying within the estimand's region of practical equivalence; NaN where it has none. An estimand without a
-        value of no effect (a rank, a spread) has NaN for ``null``, ``prob_gt_null`` and ``false_sign_rate``. One
-        that the data leave undefined (a share below a limit that nobody knows) keeps its row, all NaN.
+        ``prob_in_rope``, ``mcse`` (Monte Carlo standard error of the mean; 0 where that is known exactly),
+        ``exact_lower`` and ``exact_upper`` (of a probability that has its own counts: the interval of Clopper and
+        Pearson, whose coverage is never below the level), ``prior_p`` (of a primary estimand: how far out in its prior
+        the data put it, a two-sided tail probability; :func:`~bayesdep.inference.verdict.judge_model`) and
+        ``description``. ``attrs["gate"]`` and ``attrs["model"]`` are the verdict on the sampling and on the model,
+        ``attrs["gate_passed"]`` and ``attrs["model_passed"]`` whether they are good.
+        ``false_sign_rate`` is the probability that the more probable side of the null is the wrong one (the local
+        false-sign rate, Stephens 2017, doi:10.1093/biostatistics/kxw041): where the null itself has a probability, as
+        in averaged models, that counts as wrong. ``prob_in_rope`` is the probability of lying within the estimand's
+        region of practical equivalence; NaN where it has none. An estimand without a value of no effect (a rank, a
+        spread) has NaN for ``null``, ``prob_gt_null`` and ``false_sign_rate``. One that the data leave undefined (a
+        share below a limit that nobody knows) keeps its row, all NaN.
 
     Raises
     ------
@@ -63,14 +71,18 @@ def _summarise(fit: Fit, level: float) -> pd.DataFrame:
     exact = fit.exact if fit.is_exact else None
     known = dict(exact.marginals) if exact else {}
     rows = []
+    standing = {x.name: x.p for x in fit.verdict.judged if x.kind == "prior"}
     for name, at, draws, attrs in _scalars(fit.estimands):
         source = str(attrs.get("reciprocal_of", name))
         summary = (
-            _of_marginal(known[source, at], level, attrs) if (source, at) in known else _of_draws(draws, level, attrs)
+            _of_marginal(known[source, at], level, attrs)
+            if (source, at) in known
+            else _of_draws(draws, level, attrs, fit.tables)
         )
-        rows.append({"estimand": name, **dict(at), **summary})
+        label = f"{name}[{', '.join(x for _, x in at)}]" if at else name
+        rows.append({"estimand": name, **dict(at), **summary, "prior_p": standing.get(label, np.nan)})
     table = _arrange(rows, _dims(fit.estimands))
-    table.attrs = {"gate": fit.gate.sentence, "gate_passed": fit.gate.passed, "synthetic": fit.synthetic}
+    table.attrs = fit.attrs
     return table
 
 
@@ -115,6 +127,19 @@ def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL)
     return _arrange(rows, dims)
 
 
+def is_probability(row: "pd.Series[Any]") -> bool:
+    """Tell whether a row of :func:`summarise` is of zeros and ones, whose mean is a probability."""
+    return bool(np.isnan(row["median"]) and not np.isnan(row["mean"]))
+
+
+def in_words(row: "pd.Series[Any]") -> str:
+    """Return a probability of :func:`summarise` with its Monte Carlo error, rounded to what that can carry."""
+    if row["mcse"] > 0:
+        digits = int(np.clip(1 - np.floor(np.log10(row["mcse"])), 2, 6))
+        return f"P = {row['mean']:.{digits}f}, Monte Carlo error {row['mcse']:.{digits}f}"
+    return f"P = {row['mean']:g} in all draws"
+
+
 def summarise_parameters(fit: Fit) -> pd.DataFrame:
     """Summarise every parameter, with its diagnostics.
 
@@ -127,7 +152,16 @@ def summarise_parameters(fit: Fit) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns ``name``, one per dim, ``mean``, ``sd``, ``median``, ``q2.5``, ``q97.5``, ``hdi_lower``,
-        ``hdi_upper``, ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse`` (of the mean).
+        ``hdi_upper``, ``r_hat``, ``ess_bulk``, ``ess_tail`` and ``mcse`` (of the mean). The columns named by level are
+        95% equal-tailed intervals and highest-density ones.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
+    >>> fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
+    >>> bd.summarise_parameters(fit)[["name", "median"]].round(1).to_numpy().tolist()
+    [['sensitivity', 0.8], ['specificity', 0.9]]
     """
     rows = []
     for name, at, draws, _ in _scalars(fit.posterior):
@@ -152,7 +186,7 @@ def summarise_parameters(fit: Fit) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    table.attrs = {"gate": fit.gate.sentence, "gate_passed": fit.gate.passed, "synthetic": fit.synthetic}
+    table.attrs = fit.attrs
     return table
 
 
@@ -235,45 +269,64 @@ def _dims(draws: xr.Dataset) -> list[str]:
     return list(dict.fromkeys(str(d) for v in draws.data_vars.values() for d in v.dims if d not in ("chain", "draw")))
 
 
-def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any]) -> dict[str, Any]:
+def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any], tables: int) -> dict[str, Any]:
     tail = (1 - level) / 2
     null = float(attrs.get("null", 0.0))
     if np.isnan(draws).all():
         return _row(attrs=attrs, level=level, null=null)
+    if "probability" in attrs:
+        return _row(mean=draws.mean(), level=level, mcse=_mcse(draws, tables), attrs=attrs)
+    own = 1 / draws if "reciprocal_of" in attrs else draws
+    sd = own.std(ddof=1)
+
+    def sides(of: float) -> tuple[float, float]:
+        margin = _rounding(of, sd)
+        return float((own > of + margin).mean()), float((own < of - margin).mean())
+
     if "reciprocal_of" in attrs:
-        lower, median, upper = np.quantile(1 / draws, [tail, 0.5, 1 - tail])
-        return _through_infinity(lower, median, upper, float((draws > 0).mean()), level, attrs)
-    above, below = (np.nan, np.nan) if np.isnan(null) else ((draws > null).mean(), (draws < null).mean())
+        lower, median, upper = np.quantile(own, [tail, 0.5, 1 - tail])
+        return _through_infinity(lower, median, upper, sides(0.0), level, attrs)
+    above, wrong = _against(null, sides)
     rope = [float(attrs.get(f"rope_{end}", np.nan)) for end in ("lower", "upper")]
     lower, median, upper = np.quantile(draws, [tail, 0.5, 1 - tail])
     hdi_lower, hdi_upper = array_stats.hdi(draws.ravel(), prob=level)
     return _row(
         mean=draws.mean(),
-        sd=draws.std(ddof=1),
+        sd=sd,
         median=median,
         lower=lower,
         upper=upper,
         level=level,
-        prob_gt_0=(draws > 0).mean(),
+        prob_gt_0=sides(0.0)[0],
         hdi_lower=hdi_lower,
         hdi_upper=hdi_upper,
         null=null,
         prob_gt_null=above,
-        false_sign_rate=1 - max(above, below),
+        false_sign_rate=wrong,
         prob_in_rope=np.nan if np.isnan(rope).any() else ((draws >= rope[0]) & (draws <= rope[1])).mean(),
+        mcse=_mcse(draws, tables),
         attrs=attrs,
     )
 
 
 def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dict[str, Any]:
-    tail = (1 - level) / 2
     null = float(attrs.get("null", 0.0))
-    lower, median, upper = marginal.quantile(np.array([tail, 0.5, 1 - tail]))
-    above_0 = 1 - float(marginal.cdf(0.0))
+    lower, upper = interval(marginal, level)
+    median = float(marginal.quantile(np.array([0.5]))[0])
+    exact_lower, exact_upper = (
+        marginal.exact_interval(level) if isinstance(marginal, BetaMarginal) else (np.nan, np.nan)
+    )
+
+    def sides(of: float) -> tuple[float, float]:
+        margin = _rounding(of, marginal.sd)
+        with np.errstate(invalid="ignore"):  # below the end of a scale its conversion has no value
+            below = float(marginal.cdf(of - margin))
+        return 1 - float(marginal.cdf(of + margin)), 0.0 if np.isnan(below) else below
+
     if "reciprocal_of" in attrs:
-        return _through_infinity(lower, median, upper, above_0, level, attrs)
+        return _through_infinity(lower, median, upper, sides(0.0), level, attrs)
     hdi_lower, hdi_upper = _shortest(marginal, level)
-    above = np.nan if np.isnan(null) else 1 - float(marginal.cdf(null))
+    above, wrong = _against(null, sides)
     rope = [float(attrs.get(f"rope_{end}", np.nan)) for end in ("lower", "upper")]
     return _row(
         mean=marginal.mean,
@@ -282,15 +335,29 @@ def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dic
         lower=lower,
         upper=upper,
         level=level,
-        prob_gt_0=above_0,
+        prob_gt_0=sides(0.0)[0],
         hdi_lower=hdi_lower,
         hdi_upper=hdi_upper,
         null=null,
         prob_gt_null=above,
-        false_sign_rate=min(above, 1 - above),
+        false_sign_rate=wrong,
         prob_in_rope=np.nan if np.isnan(rope).any() else float(marginal.cdf(rope[1]) - marginal.cdf(rope[0])),
+        mcse=0.0,
+        exact_lower=exact_lower,
+        exact_upper=exact_upper,
         attrs=attrs,
     )
+
+
+def _rounding(null: float, sd: float) -> float:
+    """How far from a number a computed one may lie that is the same: a risk's logit and back, say."""
+    return _SAME * max(abs(null), sd if np.isfinite(sd) else 0.0)
+
+
+def _against(null: float, sides: Callable[[float], tuple[float, float]]) -> tuple[float, float]:
+    """The probability above a null, and that of not lying on the more probable side of it."""
+    above, below = (np.nan, np.nan) if np.isnan(null) else sides(null)
+    return above, 1 - max(above, below)
 
 
 def _shortest(marginal: Marginal, level: float) -> tuple[float, float]:
@@ -304,30 +371,29 @@ def _shortest(marginal: Marginal, level: float) -> tuple[float, float]:
 
 
 def _through_infinity(
-    lower: float, median: float, upper: float, above_0: float, level: float, attrs: dict[str, Any]
+    lower: float, median: float, upper: float, sides: tuple[float, float], level: float, attrs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Turn an interval of x into one of 1/x, which may pass through infinity."""
+    """Turn an interval of x into one of 1/x, which may pass through infinity; x has these sides of zero."""
     if lower < 0 < upper:
         bounds = 1 / lower, 1 / upper
         words = f"harm {-bounds[0]:.1f} to ∞ to benefit {bounds[1]:.1f}"
-    else:
-        bounds = 1 / upper, 1 / lower
-        words = (
-            f"benefit {bounds[0]:.1f} to {bounds[1]:.1f}" if lower > 0 else f"harm {-bounds[1]:.1f} to {-bounds[0]:.1f}"
-        )
+    else:  # zero itself, which averaged models may give a probability, is endless
+        bounds = 1 / upper if upper != 0 else -np.inf, 1 / lower if lower != 0 else np.inf
+        side, ends = ("benefit", bounds) if lower >= 0 else ("harm", (-bounds[1], -bounds[0]))
+        words = f"{side} {ends[0]:.1f} to {ends[1]:.1f}".replace("inf", "∞")
     return _row(
         mean=np.nan,
         sd=np.nan,
-        median=1 / median,
+        median=1 / median if median != 0 else np.inf,
         lower=bounds[0],
         upper=bounds[1],
         level=level,
-        prob_gt_0=above_0,
+        prob_gt_0=sides[0],
         hdi_lower=np.nan,
         hdi_upper=np.nan,
         null=0.0,
-        prob_gt_null=above_0,
-        false_sign_rate=min(above_0, 1 - above_0),
+        prob_gt_null=sides[0],
+        false_sign_rate=1 - max(sides),
         interval=words,
         attrs=attrs,
     )
@@ -342,6 +408,7 @@ def _row(*, attrs: dict[str, Any], interval: str = "", **numbers: Any) -> dict[s
     }
 
 
+_EXACT = ("exact_lower", "exact_upper")
 _ORDER = (
     "mean",
     "sd",
@@ -358,7 +425,7 @@ _ORDER = (
 
 
 def _arrange(rows: list[dict[str, Any]], dims: list[str]) -> pd.DataFrame:
-    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "description"]
+    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", *_EXACT, "prior_p", "description"]
     columns = ["estimand", *dims, *_ORDER, *last]
     table = pd.DataFrame(rows).reindex(columns=columns)
     table[dims] = table[dims].fillna("")

@@ -89,9 +89,7 @@ def evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
         joint=np.logical_and.accumulate(on_side, axis=1).mean(axis=0),
     )
     table.attrs = {
-        "gate": fit.gate.sentence,
-        "gate_passed": fit.gate.passed,
-        "synthetic": fit.synthetic,
+        **fit.attrs,
         "sentence": _sentence(table, [d for d in dims if values.sizes[d] > 1] or dims[:1], is_log=is_log),
     }
     return table

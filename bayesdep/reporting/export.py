@@ -14,15 +14,15 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.files import whole_files
 from bayesdep.data.simulate import Simulated
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.estimands import in_words, is_probability, summarise
 
 
 def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: str | None = None) -> Path:
     """Write the estimands of a fit, or any table that this package made, to one file.
 
-    A table from a fit that failed the gate, or from synthetic data, says so in the first thing its format
-    lets a reader see: a first line (csv, latex, html), a first key (json), a first row (xlsx), a first column
-    (parquet).
+    A table from a fit that failed the gate, whose model has a warning, or from synthetic data, says so in the first
+    thing its format lets a reader see: a first line (csv, latex, html), a first key (json), a first row (xlsx), a first
+    column (parquet).
 
     Parameters
     ----------
@@ -67,23 +67,31 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``Estimand``, ``Median``, ``95% interval``, ``P(> null)`` and ``Units``, all text.
+        Columns ``Estimand``, ``Median``, ``95% interval``, ``P(> null)`` and ``Units``, all text; before the last two
+        ``Exact 95% interval`` where there are probabilities with counts of their own. A probability of zeros and ones
+        stands in the interval's place, with its Monte Carlo error.
     """
     if "estimand" not in table or "prob_gt_null" not in table:
         return table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else v)
     dims = [c for c in table.columns[1:] if c not in _NUMBERS]
     level = f"{100 * table['level'].iloc[0]:g}%"
+    has_exact = "exact_lower" in table and bool(table["exact_lower"].notna().any())
     rows = []
     for _, row in table.iterrows():
         at = ", ".join(str(row[d]) for d in dims if row[d] != "")
-        known = not np.isnan(row["median"])
         digits = _digits(row["lower"], row["upper"])
+        median = "not known" if np.isnan(row["median"]) else _round(row["median"], digits)
         interval = row["interval"] or f"{_round(row['lower'], digits)} to {_round(row['upper'], digits)}"
+        if is_probability(row):
+            median, interval = "", in_words(row)
+        elif np.isnan(row["median"]):
+            interval = ""
         rows.append(
             {
                 "Estimand": f"{row['estimand']}[{at}]" if at else row["estimand"],
-                "Median": _round(row["median"], digits) if known else "not known",
-                f"{level} interval": interval if known else "",
+                "Median": median,
+                f"{level} interval": interval,
+                **({f"Exact {level} interval": _exact(row)} if has_exact else {}),
                 "P(> null)": _probability(row["prob_gt_null"]) if _has_null(row) else "",
                 "Units": row["units"],
             }
@@ -136,7 +144,8 @@ _NUMBERS = {
         "hdi_upper",
         "null",
     ),
-    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "description"),
+    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper"),
+    *("prior_p", "description"),
 }
 
 
@@ -153,6 +162,13 @@ def _digits(lower: float, upper: float) -> int:
     return int(np.clip(1 - np.floor(np.log10(width)), 0, 6))
 
 
+def _exact(row: "pd.Series[Any]") -> str:
+    if np.isnan(row["exact_lower"]):
+        return ""
+    digits = _digits(row["exact_lower"], row["exact_upper"])
+    return f"{_round(row['exact_lower'], digits)} to {_round(row['exact_upper'], digits)}"
+
+
 def _round(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if np.isfinite(value) and abs(value) < 1e6 else f"{value:.3g}"
 
@@ -165,6 +181,8 @@ def _warning(table: pd.DataFrame) -> str:
     parts = []
     if not table.attrs.get("gate_passed", True):
         parts.append(table.attrs["gate"])
+    if not table.attrs.get("model_passed", True):
+        parts.append(table.attrs["model"])
     if table.attrs.get("synthetic", False):
         parts.append("SYNTHETIC DATA")
     return "; ".join(parts)

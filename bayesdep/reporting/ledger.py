@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.reporting.estimands import in_words, is_probability
 
 _SURE = 0.95
 
@@ -32,7 +33,8 @@ class Published:
     p
         The published P value of that claim.
     statistic
-        Which number of the posterior stands beside it: ``"median"`` or ``"mean"``.
+        Which number of the posterior stands beside it: ``"median"`` or ``"mean"``. Beside a probability of zeros and
+        ones it is their mean.
     units
         Units of the published number.
     scale
@@ -127,10 +129,11 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
         One row per published number: ``estimand``, ``published``, ``published_lower``, ``published_upper``,
         ``published_as`` (in words), ``posterior``, ``lower``, ``upper``, ``prob`` (of the published direction),
         ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``source`` and ``note``.
-        ``agrees`` is "yes" when the published number is inside the posterior interval (an interval: when it holds
-        the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
+        Beside a probability of zeros and ones ``lower`` and ``upper`` are missing and ``interval`` tells its Monte
+        Carlo error. ``agrees`` is "yes" when the published number is inside the posterior interval (an interval: when
+        it holds the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
         probability is above one half; "other scale" when not comparable; "not known" where the data leave the
-        estimand undefined; otherwise "no".
+        estimand undefined; "not judged" for a number beside a probability, which has no interval; otherwise "no".
     """
     found = []
     for row in rows:
@@ -138,6 +141,7 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
         for dim, label in row.at.items():
             here = here[here[dim] == label]
         mine = here.iloc[0]
+        statistic = "mean" if is_probability(mine) else row.statistic
         above = float(mine["prob_gt_null"])
         prob = {"above": above, "below": 1 - above, None: None}[row.direction]
         found.append(
@@ -147,13 +151,13 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
                 "published_lower": row.lower,
                 "published_upper": row.upper,
                 "published_as": _in_words(row, mine["null"]),
-                "posterior": mine[row.statistic],
+                "posterior": mine[statistic],
                 "lower": mine["lower"],
                 "upper": mine["upper"],
                 "prob": prob,
-                "interval": mine["interval"],
+                "interval": in_words(mine) if is_probability(mine) else mine["interval"],
                 "units": mine["units"],
-                "agrees": _verdict(row, mine, prob),
+                "agrees": _verdict(row, mine, statistic, prob),
                 "source": f"{row.source}: {row.scale}" if row.scale else row.source,
                 "note": row.note,
             }
@@ -175,17 +179,19 @@ def _in_words(row: Published, null: float) -> str:
     return " ".join(parts)
 
 
-def _verdict(row: Published, mine: "pd.Series[Any]", prob: float | None) -> str:
+def _verdict(row: Published, mine: "pd.Series[Any]", statistic: str, prob: float | None) -> str:
     if row.scale:
         return "other scale"
-    if np.isnan(mine["median"]):
+    if np.isnan(mine["median"]) and not is_probability(mine):
         return "not known"
     if prob is not None:
         return "yes" if prob >= _SURE else "leans" if prob > 0.5 else "no"
     if row.value is None:
         lower = row.lower if row.lower is not None else -float("inf")
         upper = row.upper if row.upper is not None else float("inf")
-        return "yes" if lower <= mine[row.statistic] <= upper else "no"
+        return "yes" if lower <= mine[statistic] <= upper else "no"
+    if is_probability(mine):
+        return "not judged"
     outside = mine["lower"] < 0 < mine["upper"] and bool(mine["interval"])  # an interval through infinity
     if outside:
         inside = row.value <= mine["lower"] or row.value >= mine["upper"]

@@ -16,6 +16,7 @@ from bayesdep.criticism.missing_information import missing_information
 from bayesdep.criticism.sensitivity import THRESHOLD, sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
+from bayesdep.models.parts.scale import in_outcome_units, priors_of
 from bayesdep.reporting.estimands import oracle, summarise
 from bayesdep.reporting.evidence import evidence
 from bayesdep.reporting.export import journal_table
@@ -72,15 +73,17 @@ def report(
     ).get_template("report.html.jinja")
     moved = sensitivity(fit)
     shown = _first_class(fit)
+    told = in_outcome_units(fit.model, fit.data)
     text = page.render(
         title=title or fit.data.attrs["title"] or "Analysis",
         question=question,
         gate=fit.gate,
+        verdict=fit.verdict,
         synthetic=fit.synthetic,
         data=fit.data.attrs,
         sizes=", ".join(f"{d} {n}" for d, n in fit.data.sizes.items()),
-        words=fit.model.words,
-        formula="\n".join(fit.model.formula),
+        words=told.words,
+        formula="\n".join(told.formula),
         priors=_priors(fit),
         sampling=_sampling(fit),
         criteria=_criteria(fit),
@@ -126,6 +129,8 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
         digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if np.isfinite(width) and width > 0 else 2
         interval = row["interval"] or f"{row['lower']:.{digits}f}, {row['upper']:.{digits}f}"
         posterior = f"{row['posterior']:.{digits}f} ({interval})" if not np.isnan(row["posterior"]) else "not known"
+        if row["interval"].startswith("P ="):
+            posterior = row["interval"]
         if row["prob"] is not None and np.isfinite(row["prob"]):
             posterior += f", P {row['prob']:.3f}"
         rows.append(
@@ -169,13 +174,17 @@ def oracle_sentence(fit: Fit) -> str:
 
 def _priors(fit: Fit) -> pd.DataFrame:
     rows = []
+    in_units = priors_of(fit.model, fit.data)
     for name, slot in fit.model.slots.items():
+        if name not in fit.posterior:  # as what differs between visits is not, where there is one
+            continue
         prior = fit.model.priors[name]
-        lower, upper = prior.interval
+        lower, upper = in_units[name].interval
+        wide = f" ({prior}, and scale is {float(fit.data['scale']):.4g})" if prior.times_scale else ""
         rows.append(
             {
                 "Parameter": name,
-                "Prior": repr(prior),
+                "Prior": f"{in_units[name]}{wide}",
                 "Meaning": f"{slot.meaning}: 95% between {lower:.3g} and {upper:.3g} {slot.units}",
                 "Chosen by": "the story's default" if prior == slot.default else "the plan",
             }

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,58 @@ from bayesdep.criticism.checks import check
 from bayesdep.criticism.sensitivity import sensitivity
 from bayesdep.data.errors import BadInput
 from bayesdep.data.files import whole_directory
+from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.export import export
 from bayesdep.reporting.figures import figures_of, png
 from bayesdep.reporting.report import report
 
 _MARK = "manifest.json"  # what makes a directory one of ours, and so replaceable
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has to say for itself, without its draws.
+
+    Parameters
+    ----------
+    label
+        Study and plan.
+    gate
+        The verdict on the sampling.
+    verdict
+        The verdict on the model.
+    expects_warning
+        The warning on the model that the plan states; empty where it states none.
+    synthetic
+        Whether the data were simulated.
+    ledger
+        Published numbers beside the posterior; None when the plan has none.
+    directory
+        Where the files are.
+    notes
+        What of the table was read differently than it is written.
+    """
+
+    label: str
+    gate: Gate
+    verdict: ModelVerdict
+    expects_warning: str
+    synthetic: bool
+    ledger: pd.DataFrame | None
+    directory: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def surprise(self) -> str:
+        """What the plan does not say of its model's verdict, in one sentence; empty where it says what there is."""
+        if not self.verdict.passed and not self.expects_warning:
+            return f"{self.verdict.sentence}; if that is as it should be, say so in the plan: [study] expects_warning"
+        if self.verdict.passed and self.expects_warning:
+            return f"the plan expects a warning on the model ({self.expects_warning}), and there is none; take it out"
+        return ""
 
 
 def refuse_unwritable(directory: Path) -> None:
@@ -85,11 +131,7 @@ def write_run(
         export(summarise_parameters(fit), partial / "summary.csv")
         export(summarise(fit), partial / "estimands.csv")
         if ledger is not None:
-            ledger.attrs = {
-                "gate": fit.gate.sentence,
-                "gate_passed": fit.gate.passed,
-                "synthetic": fit.synthetic,
-            }
+            ledger.attrs = fit.attrs
             export(ledger, partial / "ledger.csv")
         images = {name: png(figure) for name, figure in figures_of(fit).items()}
         (partial / "figures").mkdir()
@@ -112,6 +154,7 @@ def _diagnostics(fit: Fit) -> dict[str, Any]:
     exact = oracle(fit)
     return {
         **fit.gate.to_dict(),
+        "model": fit.verdict.to_dict(),
         "checks": check(fit).to_dict("records"),
         "sensitivity": sensitivity(fit).to_dict("records"),
         "oracle": None if exact is None else exact.to_dict("records"),
@@ -120,7 +163,13 @@ def _diagnostics(fit: Fit) -> dict[str, Any]:
 
 def _manifest(fit: Fit, plan: Mapping[str, Any]) -> dict[str, Any]:
     data = {key: fit.data.attrs[key] for key in ("source", "title", "citation", "sha256", "left_out")}
-    return {"plan": dict(plan), "data": {**data, "synthetic": fit.synthetic}, **fit.manifest}
+    data["notes"] = str(fit.data.attrs.get("notes", ""))
+    return {
+        "plan": dict(plan),
+        "data": {**data, "synthetic": fit.synthetic},
+        **fit.manifest,
+        "verdict": fit.verdict.to_dict(),
+    }
 
 
 def _json(path: Path, value: Any) -> None:

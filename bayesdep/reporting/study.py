@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.fit import Fit
+from bayesdep.models.parts.contrasts import is_term_of_slot
 
 _SHIFT = 0.1  # posterior sds by which priors may have moved the mean
 _SHRINK = 0.05  # share by which priors may have narrowed the sd
@@ -85,7 +86,8 @@ def as_study(
 def _refuse_informed(fit: Fit, label: str, z: np.ndarray) -> None:
     """Refuse an effect, here in posterior sds from its mean, that the priors have moved or narrowed."""
     terms = fit.tree["log_prior"].to_dataset()
-    kept = [terms[name] for name in terms.data_vars if name in fit.model.slots]  # those that a user can replace
+    # those that a user can replace
+    kept = [terms[name] for name in terms.data_vars if is_term_of_slot(str(name), fit.model.slots)]
     log_prior = sum(x.sum([d for d in x.dims if d not in ("chain", "draw")]).transpose("chain", "draw") for x in kept)
     away = np.asarray(log_prior) - float(np.mean(log_prior))
     shift, shrink = abs(float((z * away).mean())), -float((z**2 * away).mean()) / 2

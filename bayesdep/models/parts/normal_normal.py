@@ -5,55 +5,29 @@ of a new study's effect is a mixture of normals over the posterior of the spread
 studies hold several effects) and is integrated on a grid (Roever 2020, doi:10.18637/jss.v093.i06, section 2).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from scipy import special
 
-from bayesdep.models.parts.marginals import Gridded
-from bayesdep.models.parts.mixtures import Grids, Mixture, Mixtures
+from bayesdep.models.parts.dependent import Block, groups_of, turned
+from bayesdep.models.parts.mixtures import Mixture, Mixtures
 from bayesdep.models.parts.priors import Prior
-from bayesdep.models.parts.spread_scale import Scale, scale_of
+from bayesdep.models.parts.spread_grid import Given, OnSpreads
 
-_GRID = 401
-_GRID_OF_TWO = 61  # along each of two spreads: integrals to 1e-13, quantiles of the spreads to 1e-5
-_NEGLIGIBLE = 36.0  # nats below the peak of the density: 2e-16 of it
 _WEIGHTLESS = 1e-15  # of the greatest weight
 
 
 @dataclass(frozen=True)
-class Given:
-    """What is known of the coefficients given the spreads.
+class NormalNormal(OnSpreads):
+    r"""Posterior of ``y ~ N(theta, V)``, ``theta_k ~ N(mu + x_k' slope + u_c, tau)`` by quadrature.
 
-    Parameters
-    ----------
-    mean
-        Shape (subsets, nodes, coefficients): the pooled effect (where there is one), then the slopes.
-    covariance
-        Shape (subsets, nodes, coefficients, coefficients).
-    log_density
-        Log density of the effects given the spreads, coefficients integrated out, shape (subsets, nodes).
-    """
-
-    mean: np.ndarray
-    covariance: np.ndarray
-    log_density: np.ndarray
-
-
-@dataclass(frozen=True)
-class NormalNormal:
-    r"""Posterior of ``y_k ~ N(theta_k, se_k)``, ``theta_k ~ N(mu + x_k' slope + u_c, tau)`` by quadrature.
-
-    Deviations ``u_c ~ N(0, tau_cluster)`` of clusters, like covariates x, only where there are some. With
-    :math:`w_k = 1/(se_k^2 + \tau^2)`, :math:`X` the design (ones, covariates) and independent normal priors with
-    precisions :math:`P` on the coefficients: given the spreads these are normal with precision
-    :math:`A = P + X^\top V^{-1} X`, :math:`V^{-1}` being :math:`\mathrm{diag}(w)` less, for each cluster,
-    :math:`\kappa_c\, w_c w_c^\top`, :math:`\kappa_c = \tau_c^2 / (1 + \tau_c^2 \sum w)` (Woodbury's identity);
-    :math:`\theta_k` given everything else is normal with mean :math:`B_k y_k + (1 - B_k)(x_k^\top b + u_c)` and
-    variance :math:`B_k se_k^2`, where :math:`B_k = \tau^2 w_k`.
+    V is ``diag(se^2)`` unless effects share people. Deviations ``u_c ~ N(0, tau_cluster)`` of clusters, like covariates
+    x, only where there are some. With :math:`X` the design (ones, covariates), independent normal priors with
+    precisions :math:`P` on the coefficients, and :math:`M = V + \tau^2 I + \tau_c^2 Z Z^\top`, Z saying which effect is
+    of which cluster: given the spreads the coefficients b are normal with precision :math:`P + X^\top M^{-1} X`, and
+    theta given b and u is normal with mean :math:`B y + (I - B)(X b + Z u)` and covariance :math:`B V`, where
+    :math:`B = \tau^2 (V + \tau^2 I)^{-1}`. :mod:`bayesdep.models.parts.dependent` makes M diagonal for every tau.
 
     Parameters
     ----------
@@ -71,6 +45,9 @@ class NormalNormal:
     kept
         Which studies each subset keeps, shape (subsets, studies): the posterior of every subset is had at once. All
         studies in one subset unless given. What has no subset in its name is of the first.
+    covariance
+        Sampling covariance of the effects, shape (studies, studies), positive definite, with ``se**2`` on its diagonal
+        and zeros between clusters; None where their errors are independent.
 
     Examples
     --------
@@ -89,6 +66,7 @@ class NormalNormal:
     cluster: np.ndarray | None = None
     cluster_prior: Prior | None = None
     kept: np.ndarray | None = None
+    covariance: np.ndarray | None = None
 
     @cached_property
     def _columns(self) -> np.ndarray:
@@ -114,6 +92,33 @@ class NormalNormal:
         """Coefficients near which the arithmetic is done, lest a large mean cost digits of small residuals."""
         return np.asarray(np.linalg.lstsq(self._columns / self.se[:, None], self.y / self.se, rcond=None)[0])
 
+    @cached_property
+    def _lone(self) -> np.ndarray:
+        """Rows whose effects are independent of all others given the coefficients, shape (rows,)."""
+        lone = np.ones(len(self.y), bool)
+        for rows in groups_of(self.covariance, self.cluster):
+            lone[rows] = False
+        return np.flatnonzero(lone)
+
+    @cached_property
+    def _blocks(self) -> list[tuple[Block, np.ndarray]]:
+        """Dependent effects as each subset keeps them: a block for every way in which some are kept, and by which."""
+        found = []
+        for rows in groups_of(self.covariance, self.cluster):
+            patterns, of = np.unique(self._subsets[:, rows] > 0, axis=0, return_inverse=True)
+            for i, pattern in enumerate(patterns):
+                if pattern.any():
+                    found.append((self._block(rows[pattern]), of.ravel() == i))
+        return found
+
+    def _block(self, rows: np.ndarray) -> Block:
+        inside = None if self.covariance is None else self.covariance[np.ix_(rows, rows)]
+        turn, variance = turned(inside, self.se[rows], [np.arange(len(rows))])
+        columns = self._columns[rows]
+        residual = self.y[rows] - columns @ self._reference
+        shared = np.full(len(rows), float(self.cluster is not None))
+        return Block(rows, turn, variance, turn.T @ columns, turn.T @ residual, turn.T @ shared)
+
     def given(self, tau: np.ndarray, tau_cluster: np.ndarray | float = 0.0) -> Given:
         """Return the coefficients' posterior given the spreads, for every subset.
 
@@ -127,10 +132,10 @@ class NormalNormal:
         Given
             Means, covariances and the density of the effects.
         """
-        kept, x = self._subsets, self._columns
+        kept, x = self._subsets[:, self._lone], self._columns[self._lone]
         count = x.shape[1]
-        residual = self.y - x @ self._reference
-        w = 1 / (self.se**2 + tau[:, None] ** 2)
+        residual = self.y[self._lone] - x @ self._reference
+        w = 1 / (self.se[self._lone] ** 2 + tau[:, None] ** 2)
 
         def total(of: np.ndarray) -> np.ndarray:
             """Weighted sum over a subset's studies, shape (subsets, nodes)."""
@@ -143,15 +148,12 @@ class NormalNormal:
             for j in range(i + 1):
                 gram[..., i, j] = gram[..., j, i] = total(x[:, i] * x[:, j])
         square, log_density = total(residual**2), kept @ np.log(w / (2 * np.pi)).T / 2
-        for c in np.unique(self.cluster) if self.cluster is not None else ():
-            members = self.cluster == c
-            precision_of = total(members)
-            shrink = _own_variance(tau_cluster, precision_of)
-            a, b = np.stack([total(members * column) for column in x.T], axis=-1), total(members * residual)
-            gram -= shrink[..., None, None] * a[..., :, None] * a[..., None, :]
-            score -= (shrink * b)[..., None] * a
-            square -= shrink * b**2
-            log_density -= np.log1p(np.asarray(tau_cluster) ** 2 * precision_of) / 2
+        for block, subsets in self._blocks:
+            sums = block.sums(tau, tau_cluster)
+            gram[subsets] += sums.gram
+            score[subsets] += sums.score
+            square[subsets] += sums.square
+            log_density[subsets] += sums.log_density
         prior_mean, precision = self._prior
         apart = prior_mean - self._reference
         gram += np.diag(precision)
@@ -162,85 +164,6 @@ class NormalNormal:
             (score * found).sum(-1) - square - (precision * apart**2).sum() + np.log(precision).sum() - log_determinant
         ) / 2
         return Given(self._reference + found, covariance, log_density)
-
-    @cached_property
-    def _scales(self) -> list[tuple[Any, Scale]]:
-        """Prior and scale of each spread that is not zero for certain, tau first."""
-        typical = float(np.median(self.se))
-        priors = [self.tau_prior, None if self.cluster is None else self.cluster_prior]
-        frozen = [prior.scipy for prior in priors if prior is not None]  # once: scipy takes milliseconds to make one
-        found = []
-        for prior in frozen:
-            lower, upper = prior.support()
-            found.append((prior, scale_of(float(lower), float(upper), typical)))
-        return found
-
-    def _spreads(self, u: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Standard deviations within and between clusters at points of the grids' scales, shape (points,)."""
-        x = [scale.to_x(at) for (_, scale), at in zip(self._scales, u, strict=True)]
-        zero = np.zeros_like(u[0]) if u else np.zeros(1)
-        return (zero if self.tau_prior is None else x[0], zero if self.cluster is None else x[-1])
-
-    def _log_joint(self, u: list[np.ndarray]) -> np.ndarray:
-        """Log density of the effects and of the spreads at points of the grids' scales, shape (subsets, points)."""
-        height = self.given(*self._spreads(u)).log_density
-        for (prior, scale), at in zip(self._scales, u, strict=True):
-            height = height + prior.logpdf(scale.to_x(at)) + scale.log_jacobian(at)
-        return np.asarray(height)
-
-    @cached_property
-    def _grid(self) -> tuple[list[np.ndarray], np.ndarray]:
-        """Even grid along each spread, as wide as some subset's density; and the log density (subsets, nodes) there."""
-        size = _GRID if len(self._scales) < 2 else _GRID_OF_TWO
-        axes = [np.linspace(*scale.ends, size) for _, scale in self._scales]
-        while True:
-            height = self._log_joint([g.ravel() for g in np.meshgrid(*axes, indexing="ij")])
-            inside = (height > height.max(axis=1, keepdims=True) - _NEGLIGIBLE).any(axis=0)
-            inside = inside.reshape([size] * len(axes))
-            closer = []
-            for i, u in enumerate(axes):
-                seen = np.flatnonzero(inside.any(axis=tuple(j for j in range(len(axes)) if j != i)))
-                closer.append(np.linspace(u[max(seen[0] - 1, 0)], u[min(seen[-1] + 1, size - 1)], size))
-            if all(np.ptp(new) > 0.7 * np.ptp(old) for new, old in zip(closer, axes, strict=True)):
-                return axes, height
-            axes = closer
-
-    @property
-    def log_marginals(self) -> np.ndarray:
-        """Log marginal likelihood of each subset: the density of its effects with everything integrated out."""
-        axes, height = self._grid
-        return np.asarray(special.logsumexp(height, axis=1) + sum(np.log(u[1] - u[0]) for u in axes))
-
-    @property
-    def log_marginal(self) -> float:
-        """Log marginal likelihood: the density of all effects with everything integrated out."""
-        return float(self.log_marginals[0])
-
-    def _spread(self, axis: int) -> Grids:
-        """Marginal densities of one spread."""
-        axes, height = self._grid
-        density = np.exp(height - height.max(axis=1, keepdims=True)).reshape(-1, *(len(u) for u in axes))
-        others = tuple(i + 1 for i in range(len(axes)) if i != axis)
-        return Grids(axes[axis], density.sum(axis=others), self._scales[axis][1].to_x)
-
-    @property
-    def taus(self) -> Grids:
-        """Posteriors of tau, one for each subset; tau must have a prior."""
-        return self._spread(0)
-
-    def _gridded(self, axis: int) -> Gridded:
-        grids = self._spread(axis)
-        return Gridded(grids.u, grids.density[0], grids.to_x, self._scales[axis][1].to_u)
-
-    @cached_property
-    def tau(self) -> Gridded:
-        """Posterior of tau; it must have a prior."""
-        return self._gridded(0)
-
-    @cached_property
-    def tau_cluster(self) -> Gridded:
-        """Posterior of the standard deviation between clusters; there must be some."""
-        return self._gridded(len(self._scales) - 1)
 
     @cached_property
     def _nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, Given]:
@@ -303,12 +226,26 @@ class NormalNormal:
     def predictions(self) -> Mixtures:
         """Distributions of the studies' observed effects, study k's given what the k-th subset keeps.
 
-        There must be a subset for each study, which lacks all of its cluster.
+        There must be a subset for each study, which lacks all of its cluster. Where a study shares people with others
+        that are kept, their sampling errors say something of its own.
         """
         weights, tau, between, given = self._nodes
-        x = self._columns
-        variance = np.einsum("ki,kgij,kj->kg", x, given.covariance, x) + tau**2 + between**2 + self.se[:, None] ** 2
-        return Mixtures(weights, np.einsum("kgi,ki->kg", given.mean, x), np.sqrt(variance))
+        x = np.broadcast_to(self._columns[:, None], (len(self.y), len(tau), self._columns.shape[1])).copy()
+        told = np.tile((self._columns @ self._reference)[:, None], len(tau))
+        own = tau**2 + between**2 + self.se[:, None] ** 2
+        if self.covariance is not None:
+            for block, subsets in self._blocks:
+                w = block.weights(tau)
+                for k in np.flatnonzero(subsets):
+                    shared = block.turn.T @ self.covariance[block.members, k]
+                    if shared.any():
+                        solved = block.solve(w, between, shared)
+                        x[k] -= solved @ block.columns
+                        told[k] += solved @ block.residual
+                        own[k] -= solved @ shared
+        variance = np.einsum("kgi,kgij,kgj->kg", x, given.covariance, x) + own
+        mean = told + ((given.mean - self._reference) * x).sum(-1)
+        return Mixtures(weights, mean, np.sqrt(variance))
 
     @property
     def pulls(self) -> np.ndarray:
@@ -317,56 +254,59 @@ class NormalNormal:
         Shape (studies,); what the sum lacks of one is the prior's share.
         """
         weights, tau, between, given = self._nodes
-        w = self._subsets[0] / (self.se**2 + tau[:, None] ** 2)
-        towards = np.broadcast_to(self._columns, (len(tau), *self._columns.shape)).copy()
-        for members, shrink, a, _ in self._deviations(w, between):
-            towards[:, members] -= (shrink[:, None] * a)[:, None, :]
-        return np.asarray(weights[0] @ (w * np.einsum("gi,gki->gk", given.covariance[0, :, 0], towards)))
+        towards = given.covariance[0, :, 0]
+        pull = np.zeros((len(tau), len(self.y)))
+        lone = self._lone
+        w = self._subsets[0, lone] / (self.se[lone] ** 2 + tau[:, None] ** 2)
+        pull[:, lone] = w * (towards @ self._columns[lone].T)
+        for block in self._first:
+            pull[:, block.members] = block.solve(block.weights(tau), between, towards @ block.columns.T) @ block.turn.T
+        return np.asarray(weights[0] @ pull)
 
     @property
-    def tau_clusters(self) -> Grids:
-        """Posteriors of the standard deviation between clusters, one for each subset."""
-        return self._spread(len(self._scales) - 1)
+    def _first(self) -> list[Block]:
+        """Dependent effects as the first subset keeps them."""
+        return [block for block, subsets in self._blocks if subsets[0]]
 
     @property
     def thetas(self) -> Mixtures:
         """Posteriors of the studies' own effects, in the order of ``y``, also of those that the first subset lacks."""
         weights, tau, between, given = self._nodes
         mean, covariance = given.mean[0] - self._reference, given.covariance[0]
-        kept = self._subsets[0]
-        w = kept / (self.se**2 + tau[:, None] ** 2)
-        # What a study is expected to be, x b + u: linear in b, with a variance of its own where it has a cluster.
-        towards = np.broadcast_to(self._columns, (len(tau), *self._columns.shape)).copy()
-        centre, own = np.tile(self._columns @ self._reference, (len(tau), 1)), np.zeros((len(tau), len(self.y)))
-        for members, shrink, a, b in self._deviations(w, between):
-            centre[:, members] += (shrink * b)[:, None]
-            own[:, members] = shrink[:, None]
-            towards[:, members] -= (shrink[:, None] * a)[:, None, :]
-        centre += (towards * mean[:, None, :]).sum(-1)
-        variance = own + np.einsum("gki,gij,gkj->gk", towards, covariance, towards)
-        shrink = tau[:, None] ** 2 * w
-        means = shrink * self.y + (1 - shrink) * centre
-        noise = np.where(kept > 0, shrink * self.se**2, tau[:, None] ** 2)
-        sds = np.sqrt(noise + (1 - shrink) ** 2 * variance)
+        x, kept = self._columns, self._subsets[0]
+        # What a study is expected to be, x b + u: linear in b, with a variance of its own where it has a cluster; and
+        # how far its own effect pulls it from there.
+        shrink = kept * tau[:, None] ** 2 / (self.se**2 + tau[:, None] ** 2)
+        towards = (1 - shrink)[..., None] * x
+        centre = x @ self._reference + shrink * (self.y - x @ self._reference)
+        own = np.where(kept > 0, shrink * self.se**2, tau[:, None] ** 2)
+        if self.cluster is not None:  # where nothing of a cluster is kept, its deviation is any
+            own = own + np.where(kept > 0, 0.0, between[:, None] ** 2)
+        for block in self._first:
+            w = block.weights(tau)
+            variance, third, last = block.deviation(w, between)
+            if self.cluster is not None:
+                absent = np.flatnonzero((self.cluster == self.cluster[block.members[0]]) & (kept == 0))
+                towards[:, absent] = x[absent] - (variance[:, None] * third)[:, None, :]
+                centre[:, absent] = x[absent] @ self._reference + (variance * last)[:, None]
+                own[:, absent] = tau[:, None] ** 2 + variance[:, None]
+            back = block.variance * w  # 1 - shrink, in the block's directions
+            u = back * block.shared
+            rows = block.members
+            expected = back[..., None] * block.columns - u[..., None] * (variance[:, None] * third)[:, None, :]
+            towards[:, rows] = np.einsum("kj,gji->gki", block.turn, expected)
+            pulled = (1 - back) * block.residual + u * (variance * last)[:, None]
+            centre[:, rows] = x[rows] @ self._reference + pulled @ block.turn.T
+            noise = (tau[:, None] ** 2 * back) @ (block.turn**2).T
+            own[:, rows] = noise + variance[:, None] * (u @ block.turn.T) ** 2
+        means = centre + (towards * mean[:, None, :]).sum(-1)
+        sds = np.sqrt(own + np.einsum("gki,gij,gkj->gk", towards, covariance, towards))
         return Mixtures(np.broadcast_to(weights[0], means.T.shape), means.T, sds.T)
 
     @property
     def theta(self) -> list[Mixture]:
         """Posterior of each study's own effect, in the order of ``y``."""
         return list(self.thetas)
-
-    def _deviations(
-        self, w: np.ndarray, between: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """For each cluster: members, variance of its deviation given the coefficients b, and what its mean needs.
-
-        The mean is ``variance * (last - third @ (b - reference))``; ``w`` (nodes, studies) are the precisions.
-        """
-        residual = self.y - self._columns @ self._reference
-        for c in np.unique(self.cluster) if self.cluster is not None else ():
-            members = np.flatnonzero(self.cluster == c)
-            of = w[:, members]
-            yield members, _own_variance(between, of.sum(axis=1)), of @ self._columns[members], of @ residual[members]
 
     def draw(self, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw independently from the joint posterior.
@@ -393,39 +333,15 @@ class NormalNormal:
         drawn |= {"tau": tau} if self.tau_prior is not None else {}
         drawn |= {"slope": b[:, first:]} if self.design is not None else {}
         if self.cluster is not None:
-            w = self._subsets[0] / (self.se**2 + tau[:, None] ** 2)
-            deviations = [
-                rng.normal(variance * (last - (third * (b - self._reference)).sum(-1)), np.sqrt(variance))
-                for _, variance, third, last in self._deviations(w, between)
-            ]
-            drawn |= {"tau_cluster": between, "deviation": np.stack(deviations, axis=1)}
+            clusters = np.unique(self.cluster)
+            deviation = between[:, None] * rng.standard_normal((n, len(clusters)))
+            for block in self._first:
+                variance, third, last = block.deviation(block.weights(tau), between)
+                centre = variance * (last - (third * (b - self._reference)).sum(-1))
+                of = np.searchsorted(clusters, self.cluster[block.members[0]])
+                deviation[:, of] = rng.normal(centre, np.sqrt(variance))
+            drawn |= {"tau_cluster": between, "deviation": deviation}
         return drawn
-
-    def _draw_spreads(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw the spreads: one by its distribution function, two by rejection from the grid's cells."""
-        if len(self._scales) < 2:
-            u = [self._scales[0][1].to_u(self._gridded(0).quantile(rng.uniform(size=n)))] if self._scales else []
-            tau, between = self._spreads(u)
-            return np.broadcast_to(tau, n), np.broadcast_to(between, n)
-        axes, height = self._grid
-        weights = np.exp(height[0] - height[0].max())
-        found: list[np.ndarray] = []
-        bound = 0.0
-        while sum(map(len, found)) < n:
-            cell = rng.choice(len(weights), size=2 * n, p=weights / weights.sum())
-            at = np.unravel_index(cell, [len(u) for u in axes])
-            points = [u[i] + (u[1] - u[0]) * rng.uniform(-0.5, 0.5, 2 * n) for u, i in zip(axes, at, strict=True)]
-            ratio = np.exp(self._log_joint(points)[0] - height[0][cell])
-            bound = bound or 1.1 * ratio.max()  # the density over the cell's: hardly above one on a grid this fine
-            kept = rng.uniform(size=2 * n) * bound < ratio
-            found.append(np.stack(points)[:, kept].T)
-        return self._spreads(list(np.concatenate(found)[:n].T))
-
-
-def _own_variance(between: np.ndarray | float, precision: np.ndarray) -> np.ndarray:
-    """Variance of a cluster's deviation given the coefficients, from the sum of its studies' precisions."""
-    variance = np.asarray(between) ** 2
-    return np.asarray(variance / (1 + variance * precision))
 
 
 def _inverse(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

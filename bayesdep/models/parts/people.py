@@ -9,7 +9,8 @@ import xarray as xr
 
 from bayesdep.data.detection import read_detection
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, provenance, read_columns, refuse_duplicates
+from bayesdep.data.labels import as_label
+from bayesdep.data.tables import Column, note_spaces, provenance, read_columns, refuse_duplicates, role_of
 
 
 def read_people(
@@ -38,8 +39,9 @@ def read_people(
     -------
     xarray.Dataset
         By ``subject`` and ``analyte``, natural logarithms: ``log_lower`` and ``log_upper`` (equal where detected,
-        infinite where open), ``log_lod`` and ``log_uloq`` (NaN where unknown). By ``analyte``: ``centre`` and
-        ``scale``, mean and standard deviation of detected logs and log limits, and ``unit``.
+        infinite where open), ``log_lod`` and ``log_uloq`` (NaN where unknown). By ``analyte``: ``centre``, the mean of
+        detected logs and log limits; ``log_sd``, the standard deviation of log concentrations
+        (:func:`spread_of`); and ``unit``.
     numpy.ndarray
         The subject's position in the dataset, for every row of the table.
 
@@ -49,7 +51,7 @@ def read_people(
         Naming the column, row and remedy.
     """
     words = [w for w in ("subject", "analyte", "plate") if columns[w] is not None]
-    contracts = {w: Column(str(columns[w]), "label", meanings[w]) for w in words}
+    contracts = {w: Column(str(columns[w]), "label", meanings[w], role_of(w)) for w in words}
     value = str(columns["value"])
     labels = read_columns(frame, contracts)
     analyte = labels.get("analyte", np.full(len(frame), value, dtype=object))
@@ -95,10 +97,43 @@ def read_people(
             raise BadInput(f"column '{value}': analyte '{name}' has one value throughout; leave it out")
     units = frame[columns["unit"]].astype(str).to_numpy()[rows[0]] if columns["unit"] else ["concentration units"]
     data["centre"] = ("analyte", seen.mean(axis=0))
-    data["scale"] = ("analyte", seen.std(axis=0))
+    intervals = (data[f"log_{w}"].values for w in ("lower", "upper"))
+    columns_ = [spread_of(*ends) for ends in zip(*(x.T for x in intervals), strict=True)]
+    data["log_sd"] = ("analyte", np.array(columns_), {"units": "log concentration"})
     data["unit"] = ("analyte", np.broadcast_to(np.array(units, dtype=str), len(analytes)).copy())
     where = {person: i for i, person in enumerate(people)}
     return data, np.array([where[person] for person in labels["subject"]])
+
+
+def spread_of(lower: np.ndarray, upper: np.ndarray) -> float:
+    """Return the standard deviation of a normal variable of which some values are known as intervals.
+
+    By maximum likelihood (Tobin 1958, doi:10.2307/1907382), on values less their mean and over their own standard
+    deviation, so that a change of units or of the logarithm's base changes the answer by that factor and nothing else.
+    Where too few values were seen for a maximum to exist, limits stand for what lies beyond them.
+
+    Parameters
+    ----------
+    lower, upper
+        Ends of each interval, equal where the value was seen, infinite where it is open; shape (n,).
+
+    Returns
+    -------
+    float
+        In the values' units.
+
+    Examples
+    --------
+    >>> x = np.array([-1.5, -0.5, 0.5, 1.5])
+    >>> round(spread_of(x, x), 6), round(spread_of(np.array([-np.inf, -0.5, 0.5, 1.5]), np.maximum(x, -0.5)), 2)
+    (1.118034, 1.12)
+    """
+    from bayesdep.models.parts.panel.tobit import tobit
+
+    seen = np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
+    centre, rough = seen.mean(), seen.std()
+    found = tobit((lower - centre) / rough, (upper - centre) / rough, np.ones((len(seen), 1)))
+    return float(rough * (found.sd if found.converged else 1.0))
 
 
 def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.ndarray) -> pd.DataFrame:
@@ -127,8 +162,9 @@ def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.nda
     for name, what in names.items():
         if name not in frame.columns:
             continue  # whoever reads the column says so
+        note_spaces(frame, name)
         cells: Any = frame[name].astype(object)
-        text = np.array(["" if pd.isna(cell) else str(cell) for cell in cells], dtype=object)
+        text = np.array(["" if pd.isna(cell) else as_label(cell) for cell in cells], dtype=object)
         odd = np.flatnonzero(text != text[first][person])
         if len(odd):
             row, other = odd[0], first[person[odd[0]]]
@@ -149,6 +185,37 @@ def recorded(data: xr.Dataset) -> np.ndarray:
     lower, upper = data["log_lower"].values, data["log_upper"].values
     with np.errstate(invalid="ignore"):  # the middle of an open interval is not used
         return np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
+
+
+def visible_share(data: xr.Dataset) -> np.ndarray:
+    """Return the share of each analyte's variance that its limits leave visible: 1 where all was detected.
+
+    Of a normal variable known to lie in intervals, ``Var(E[x | interval]) = sd^2 - E[Var(x | interval)]``: what is
+    left of a predictor's information when the outcome knows only the interval. The normal has the mean and standard
+    deviation of what was recorded (``log_sd`` where it was estimated), and the average is over the people at hand.
+
+    Parameters
+    ----------
+    data
+        As :func:`read_people` returns it.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (analyte,), between 0 (excluded) and 1.
+    """
+    from scipy import stats
+
+    detected, middle = is_detected(data), recorded(data)
+    lower, upper = data["log_lower"].values, data["log_upper"].values
+    found = np.ones(data.sizes["analyte"])
+    for k, sd in enumerate(data["log_sd"].values):
+        hidden = ~detected[:, k]
+        if hidden.any():
+            ends = ((x[hidden, k] - middle[:, k].mean()) / sd for x in (lower, upper))
+            hidden_variance = stats.truncnorm.var(*ends)
+            found[k] = 1 - np.clip(hidden_variance, 0, 1).sum() / len(hidden)
+    return np.maximum(found, 1 / len(middle))
 
 
 def share_below(logs: np.ndarray, data: xr.Dataset) -> np.ndarray:
@@ -187,5 +254,5 @@ def largest_detected(logs: np.ndarray, data: xr.Dataset) -> np.ndarray:
         its limits, the smallest of all.
     """
     beyond = (logs <= data["log_lod"].values) | (logs >= data["log_uloq"].values)
-    size = (logs - data["centre"].values) / (data["scale"].values if data.sizes["analyte"] > 1 else 1.0)
+    size = (logs - data["centre"].values) / (data["log_sd"].values if data.sizes["analyte"] > 1 else 1.0)
     return np.where(beyond, size.min(axis=(-2, -1), keepdims=True), size).max(axis=(-2, -1))

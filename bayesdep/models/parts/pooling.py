@@ -3,7 +3,7 @@
 from typing import Any
 
 
-def pooled(name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...]) -> Any:
+def pooled(name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...], root: Any = None) -> Any:
     """Return effects ``N(centre, spread)``, sampled as standardised deviations, inside a PyMC model context.
 
     Non-centred, as effects that are small beside their errors sample well (Papaspiliopoulos, Roberts and Skoeld 2007,
@@ -18,6 +18,8 @@ def pooled(name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...]) 
         Mean and standard deviation of the effects, broadcastable to ``dims``.
     dims
         Named dims of the effects.
+    root
+        Lower-triangular root of the correlations along the last dim, where effects are correlated.
 
     Returns
     -------
@@ -26,4 +28,8 @@ def pooled(name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...]) 
     """
     import pymc as pm
 
-    return pm.Deterministic(name, centre + spread * pm.Normal(f"{name}_latent", dims=dims), dims=dims)
+    latent = pm.Normal(f"{name}_latent", dims=dims)
+    deviation = (
+        latent if root is None else (latent[..., None, :] * root).sum(axis=-1)
+    )  # compiled fast, unlike a product
+    return pm.Deterministic(name, centre + spread * deviation, dims=dims)

@@ -27,11 +27,16 @@ _SUPPORT_IN_WORDS = {
 
 @dataclass(frozen=True)
 class _Family:
-    """One distribution: its parameters (True where it must be above zero) and its scipy twin."""
+    """One distribution: its parameters (True where it must be above zero), its scipy twin, and what units do to it.
+
+    ``units`` says how each parameter that has a unit follows it: ``"times"`` (a location or a width), ``"over"`` (a
+    rate) or ``"log"`` (a location of the logarithm); None where values have no unit, as shares have none.
+    """
 
     parameters: dict[str, bool]
     support: Support
     scipy: Callable[..., Any]
+    units: dict[str, Literal["times", "over", "log"]] | None
 
 
 class _LogStudentT(stats.rv_continuous):  # type: ignore[misc]  # scipy is not typed
@@ -52,26 +57,49 @@ class _LogStudentT(stats.rv_continuous):  # type: ignore[misc]  # scipy is not t
 
 _log_student_t = _LogStudentT(a=0.0, name="log_student_t", shapes="nu, s")
 
+_PLACE_AND_WIDTH: dict[str, Literal["times", "over", "log"]] = {"mu": "times", "sigma": "times"}
 _FAMILIES: dict[str, _Family] = {
-    "Normal": _Family({"mu": False, "sigma": True}, "real", lambda mu, sigma: stats.norm(mu, sigma)),
-    "StudentT": _Family({"nu": True, "mu": False, "sigma": True}, "real", lambda nu, mu, sigma: stats.t(nu, mu, sigma)),
-    "Cauchy": _Family({"alpha": False, "beta": True}, "real", lambda alpha, beta: stats.cauchy(alpha, beta)),
-    "HalfNormal": _Family({"sigma": True}, "positive", lambda sigma: stats.halfnorm(scale=sigma)),
-    "HalfCauchy": _Family({"beta": True}, "positive", lambda beta: stats.halfcauchy(scale=beta)),
-    "Exponential": _Family({"lam": True}, "positive", lambda lam: stats.expon(scale=1 / lam)),
-    "Gamma": _Family({"alpha": True, "beta": True}, "positive", lambda alpha, beta: stats.gamma(alpha, scale=1 / beta)),
+    "Normal": _Family({"mu": False, "sigma": True}, "real", lambda mu, sigma: stats.norm(mu, sigma), _PLACE_AND_WIDTH),
+    "StudentT": _Family(
+        {"nu": True, "mu": False, "sigma": True},
+        "real",
+        lambda nu, mu, sigma: stats.t(nu, mu, sigma),
+        _PLACE_AND_WIDTH,
+    ),
+    "Cauchy": _Family(
+        {"alpha": False, "beta": True},
+        "real",
+        lambda alpha, beta: stats.cauchy(alpha, beta),
+        {"alpha": "times", "beta": "times"},
+    ),
+    "HalfNormal": _Family({"sigma": True}, "positive", lambda sigma: stats.halfnorm(scale=sigma), {"sigma": "times"}),
+    "HalfCauchy": _Family({"beta": True}, "positive", lambda beta: stats.halfcauchy(scale=beta), {"beta": "times"}),
+    "Exponential": _Family({"lam": True}, "positive", lambda lam: stats.expon(scale=1 / lam), {"lam": "over"}),
+    "Gamma": _Family(
+        {"alpha": True, "beta": True},
+        "positive",
+        lambda alpha, beta: stats.gamma(alpha, scale=1 / beta),
+        {"beta": "over"},
+    ),
     "LogNormal": _Family(
-        {"mu": False, "sigma": True}, "positive", lambda mu, sigma: stats.lognorm(sigma, scale=math.exp(mu))
+        {"mu": False, "sigma": True},
+        "positive",
+        lambda mu, sigma: stats.lognorm(sigma, scale=math.exp(mu)),
+        {"mu": "log"},
     ),
     "LogStudentT": _Family(
         {"nu": True, "mu": False, "sigma": True},
         "positive",
         lambda nu, mu, sigma: _log_student_t(nu, sigma, scale=math.exp(mu)),
+        {"mu": "log"},
     ),
     "Uniform": _Family(
-        {"lower": False, "upper": False}, "real", lambda lower, upper: stats.uniform(lower, upper - lower)
+        {"lower": False, "upper": False},
+        "real",
+        lambda lower, upper: stats.uniform(lower, upper - lower),
+        {"lower": "times", "upper": "times"},
     ),
-    "Beta": _Family({"alpha": True, "beta": True}, "unit", lambda alpha, beta: stats.beta(alpha, beta)),
+    "Beta": _Family({"alpha": True, "beta": True}, "unit", lambda alpha, beta: stats.beta(alpha, beta), None),
 }
 
 
@@ -84,6 +112,10 @@ class Prior:
     dist
         One of Normal, StudentT, Cauchy, HalfNormal, HalfCauchy, Exponential, Gamma, LogNormal, LogStudentT, Uniform,
         Beta. LogStudentT is PyMC's StudentT of the logarithm.
+    times_scale
+        Whether the numbers are multiples of the data's ``scale`` (:mod:`bayesdep.models.parts.scale`) rather than in
+        the outcome's units. Default priors on what has the outcome's units are such; a prior that you give is in the
+        outcome's units unless it says otherwise.
     **parameters
         The distribution's parameters, as PyMC names them.
 
@@ -100,12 +132,15 @@ class Prior:
     Traceback (most recent call last):
     ...
     bayesdep.data.errors.BadInput: Normal prior: sigma = -1, but it must be above zero
+    >>> Prior("Normal", mu=0, sigma=0.7, times_scale=True)
+    Normal(mu=0, sigma=0.7) times scale
     """
 
     dist: str
     parameters: tuple[tuple[str, float], ...]
+    times_scale: bool
 
-    def __init__(self, dist: str, **parameters: Any) -> None:
+    def __init__(self, dist: str, *, times_scale: bool = False, **parameters: Any) -> None:
         family = _FAMILIES.get(dist)
         if family is None:
             raise BadInput(f"there is no distribution '{dist}'; {did_you_mean(dist, _FAMILIES)}")
@@ -124,19 +159,53 @@ class Prior:
             raise BadInput(
                 f"Uniform prior: lower = {parameters['lower']} is not below upper = {parameters['upper']}; swap them"
             )
+        if not isinstance(times_scale, bool):
+            raise BadInput(f"{dist} prior: times_scale = {times_scale!r}, but true or false is needed")
+        if times_scale and family.units is None:
+            raise BadInput(f"{dist} prior: times_scale = true, but its values have no unit; leave times_scale out")
         object.__setattr__(self, "dist", dist)
+        object.__setattr__(self, "times_scale", times_scale)
         plain = (float(parameters[name]) for name in family.parameters)
         object.__setattr__(self, "parameters", tuple(zip(family.parameters, plain, strict=True)))
 
     def __repr__(self) -> str:
-        return f"{self.dist}({', '.join(f'{k}={v:g}' for k, v in self.parameters)})"
+        numbers_ = ", ".join(f"{k}={v:.6g}" for k, v in self.parameters)
+        return f"{self.dist}({numbers_})" + (" times scale" if self.times_scale else "")
 
     def __getitem__(self, parameter: str) -> float:
         return dict(self.parameters)[parameter]
 
+    def in_units(self, scale: float) -> "Prior":
+        """Return the prior in the outcome's units.
+
+        Parameters
+        ----------
+        scale
+            What one of the prior's own units is in the outcome's.
+
+        Returns
+        -------
+        Prior
+            Of ``scale`` times the variable, when the numbers are multiples of a scale; itself when they are not.
+
+        Examples
+        --------
+        >>> Prior("Normal", mu=0, sigma=0.7, times_scale=True).in_units(10)
+        Normal(mu=0, sigma=7)
+        >>> Prior("Exponential", lam=2, times_scale=True).in_units(10)
+        Exponential(lam=0.2)
+        """
+        if not self.times_scale:
+            return self
+        units = _FAMILIES[self.dist].units
+        assert units is not None  # refused when it was made
+        follow = {"times": lambda v: v * scale, "over": lambda v: v / scale, "log": lambda v: v + math.log(scale)}
+        numbers_: dict[str, Any] = {k: follow[units[k]](v) if k in units else v for k, v in self.parameters}
+        return Prior(self.dist, **numbers_)
+
     @property
     def scipy(self) -> Any:
-        """The same distribution as a frozen scipy distribution."""
+        """The same distribution as a frozen scipy distribution, of multiples of the scale where it is of those."""
         return _FAMILIES[self.dist].scipy(**dict(self.parameters))
 
     @property
@@ -147,7 +216,14 @@ class Prior:
         lower, upper = self.scipy.ppf([0.025, 0.975])
         return float(lower), float(upper)
 
-    def rv(self, name: str, *, dims: str | tuple[str, ...] | None = None, logarithmic: bool = False) -> Any:
+    def rv(
+        self,
+        name: str,
+        *,
+        dims: str | tuple[str, ...] | None = None,
+        logarithmic: bool = False,
+        in_widths: bool = False,
+    ) -> Any:
         """Return the PyMC random variable of this prior, inside the model context.
 
         Parameters
@@ -159,12 +235,23 @@ class Prior:
         logarithmic
             Whether a positive variable is sampled on its logarithm: for those that data hardly bound from above and
             whose prior has Cauchy's tail, which no sampler leaves soon where it is not made exponential.
+        in_widths
+            Whether a HalfNormal or HalfCauchy variable is sampled in multiples of its prior's width, so that the
+            sampler's way is the same in any unit of the data.
 
         Returns
         -------
         pytensor.tensor.TensorVariable
             A random variable whose hyperparameters are shared variables called ``name.parameter``.
+
+        Raises
+        ------
+        ValueError
+            When the numbers are multiples of a scale that has not been put in: a model builds from
+            :func:`~bayesdep.models.parts.scale.priors_of`, which does that.
         """
+        if self.times_scale:
+            raise ValueError(f"the prior of '{name}' is {self}: a model builds from priors_of(story, data)")
         import pymc as pm
         import pytensor
 
@@ -173,14 +260,52 @@ class Prior:
         if _FAMILIES[self.dist].support == "positive":
             # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a plain logarithm the
             # far side of a scale parameter is a wall that grows like exp(2u), into which trajectories crash.
-            how["default_transform"] = pm.distributions.transforms.log if logarithmic else _softplus()
+            if logarithmic:
+                how["default_transform"] = pm.distributions.transforms.log
+            elif in_widths and self.dist in ("HalfNormal", "HalfCauchy"):
+                how["default_transform"] = _softplus_in_widths()
+            else:
+                how["default_transform"] = _softplus()
         if self.dist == "LogStudentT":
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
 
+    def sum_to_zero(self, name: str, *, dims: tuple[str, ...]) -> Any:
+        """Return normal variables that sum to zero over their last dim, inside the model context.
+
+        Parameters
+        ----------
+        name
+            The variable's name.
+        dims
+            Its dims.
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
+            Independent normals of this prior's sd, given that they sum to zero.
+
+        Raises
+        ------
+        ValueError
+            When the prior is not Normal with mean zero and in the outcome's units.
+        """
+        if self.times_scale or self.dist != "Normal" or self["mu"] != 0:
+            raise ValueError(
+                f"the prior of '{name}' is {self}, where Normal(mu=0, sigma) in the outcome's units is needed"
+            )
+        import pymc as pm
+        import pytensor
+
+        sigma = pytensor.shared(np.array(self["sigma"], dtype=float), name=f"{name}.sigma")
+        return pm.ZeroSumNormal(name, sigma=sigma, dims=dims)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as a plan writes it."""
-        return {"dist": self.dist, **dict(self.parameters)}
+        return {"dist": self.dist, **dict(self.parameters)} | ({"times_scale": True} if self.times_scale else {})
+
+
+JEFFREYS = Prior("Beta", alpha=0.5, beta=0.5)  # of a probability: worth one person
 
 
 def _log_t(value: Any, nu: Any, mu: Any, sigma: Any) -> Any:
@@ -209,6 +334,30 @@ def _softplus() -> Any:
     return transform
 
 
+@cache
+def _softplus_in_widths() -> Any:
+    """The same transform of the variable's multiples of its prior's width, the last of the distribution's inputs."""
+    import pytensor.tensor as pt
+    from pymc.distributions.transforms import LogExpM1
+
+    class SoftplusInWidths(LogExpM1):  # type: ignore[misc]  # PyMC is not typed
+        """``x = width log(1 + exp(u))``."""
+
+        name = "softplus"
+
+        def backward(self, value: Any, *inputs: Any) -> Any:
+            return inputs[-1] * pt.softplus(value)
+
+        def forward(self, value: Any, *inputs: Any) -> Any:
+            multiple = value / inputs[-1]
+            return pt.log(-pt.expm1(-multiple)) + multiple
+
+        def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+            return pt.log(inputs[-1]) - pt.softplus(-value)
+
+    return SoftplusInWidths()
+
+
 @dataclass(frozen=True)
 class Slot:
     """A place for a prior in a generative story.
@@ -223,12 +372,16 @@ class Slot:
         What the parameter is, in the field's words.
     units
         Units of the parameter.
+    per
+        For a parameter per unit of something else: the 0-d variable of the prepared data by which the scale is divided
+        in default priors, such as the baseline's sd.
     """
 
     default: Prior | None
     support: Support
     meaning: str
     units: str
+    per: str | None = None
 
 
 def parse_prior(name: str, value: Any) -> Prior:
@@ -309,6 +462,11 @@ def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str,
             raise BadInput(
                 f"priors.{name}: {prior} reaches outside {_SUPPORT_IN_WORDS[slot.support]}, "
                 f"where {slot.meaning} lives; choose a distribution on that range"
+            )
+        if prior.times_scale and not (slot.default is not None and slot.default.times_scale):
+            raise BadInput(
+                f"priors.{name} is times_scale, but {slot.meaning} is in {slot.units}, which no scale of the outcome "
+                "changes; leave times_scale out"
             )
         filled[name] = prior
     return filled

@@ -1,10 +1,14 @@
 """Checks on a story's settings, for Python callers and plans alike."""
 
 import dataclasses
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.labels import clean_label
 
 
 def column(default: str | None, what: str) -> Any:
@@ -41,6 +45,32 @@ def column_fields(story: Any) -> dict[str, str]:
     return {f.name: f.metadata["column"] for f in dataclasses.fields(story) if "column" in f.metadata}
 
 
+# Settings that name a label of the table. A label that is a number is compared as the text it has there.
+_LABELS = ("reference", "control", "condition", "event", "before", "baseline")
+
+
+def labels_as_text(story: Any) -> None:
+    """Turn labels that were given as numbers into text: ``reference = 0`` is the arm that the table calls 0.
+
+    Parameters
+    ----------
+    story
+        A dataclass instance; its settings ``reference``, ``control``, ``condition``, ``event``, ``before`` and, where
+        it is no column, ``baseline`` are changed in place.
+    """
+    for field in dataclasses.fields(story):
+        value = getattr(story, field.name)
+        if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
+            continue
+        if isinstance(value, str):
+            object.__setattr__(story, field.name, clean_label(value))  # as the table's labels are
+        if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+            object.__setattr__(story, field.name, type(value)(map(clean_label, value)))
+        if isinstance(value, numbers.Real) and np.isfinite(float(value)):
+            number = float(value)
+            object.__setattr__(story, field.name, str(int(number)) if number.is_integer() else repr(number))
+
+
 def check_settings(story: Any) -> None:
     """Refuse settings of the wrong type or outside the listed choices.
 
@@ -55,6 +85,7 @@ def check_settings(story: Any) -> None:
         Naming the setting, what it is and what it may be.
     """
     hints = get_type_hints(type(story))
+    labels_as_text(story)
     for field in dataclasses.fields(story):
         if field.name == "priors" or get_origin(hints[field.name]) is ClassVar:
             continue

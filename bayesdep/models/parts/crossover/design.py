@@ -115,6 +115,26 @@ def refuse_unknowable(data: xr.Dataset, *, joint: bool) -> None:
             )
 
 
+def within_cells(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return every outcome, and which treatment, period and day it is of: what the scale of priors is the sd within.
+
+    Parameters
+    ----------
+    data
+        As :func:`code_design` returns it.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Outcomes (NaN where missing) and numbers of their cells, shape (n,).
+    """
+    outcome = data["outcome"].values
+    _, periods, days = outcome.shape
+    cell = data["treatment_of"].values * periods + np.arange(periods)
+    cell = cell[..., None] * days + np.arange(days)
+    return outcome.ravel(), cell.ravel()
+
+
 def pairs_of(data: xr.Dataset) -> list[str]:
     """Return the names of every two days, in the order of a matrix's lower triangle.
 

@@ -67,12 +67,6 @@ def estimands(story: "Crossover", posterior: xr.Dataset) -> xr.Dataset:
         "standardised_difference": estimand(
             difference / total, f"difference in total standard deviations, {against}", "sd"
         ),
-        "beyond_margin": estimand(
-            (sign * difference >= story.margin).astype(float),
-            f"better than {story.reference} by {story.margin:g} {points} or more",
-            "probability",
-            null=np.nan,
-        ),
         "period_effect": estimand(
             posterior["period_effect"].transpose("chain", "draw", "later", "day"),
             "difference of a later period from the first",
@@ -85,6 +79,13 @@ def estimands(story: "Crossover", posterior: xr.Dataset) -> xr.Dataset:
             (patient / total) ** 2, "correlation of a patient's two periods", "correlation", null=np.nan
         ),
     }
+    if story.margin is not None:
+        found["beyond_margin"] = estimand(
+            (sign * difference >= story.margin).astype(float),
+            f"better than {story.reference} by {story.margin:g} {points} or more",
+            "probability",
+            probability=True,
+        )
     if story.carry_over:
         found["carry_over"] = estimand(
             posterior["carry_over"].transpose("chain", "draw", "comparison", "day"),

@@ -7,7 +7,17 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    note,
+    numbers_or_empty,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
+from bayesdep.data.times import number_names, order_of_column, order_of_times
 from bayesdep.models.parts.people import rows_of_people
 
 ONLY_DAY = "all"  # the day of a table that has no column of days
@@ -45,9 +55,9 @@ def read_periods(
     -------
     xarray.Dataset
         ``outcome`` (subject, period, day; NaN where missing), ``treatment_of`` (subject, period; -1 where unknown) and,
-        where there is one, ``baseline`` (subject; less its mean). Dims ``period`` and ``day`` in order, ``treatment``
-        with the reference first; ``comparison``, the treatments but the reference; ``later``, the periods but the
-        first. Patients with nothing but a baseline are left out.
+        where there is one, ``baseline`` (subject; less its mean) and ``baseline_sd``. Dims ``period`` and ``day`` in
+        order, ``treatment`` with the reference first; ``comparison``, the treatments but the reference; ``later``, the
+        periods but the first. Patients with nothing but a baseline are left out.
 
     Raises
     ------
@@ -57,8 +67,11 @@ def read_periods(
     kinds: dict[str, Kind] = {"subject": "label", "treatment": "label"}
     numbers: dict[str, Kind] = {"period": "count"}
     if columns["day"] is not None:
-        numbers["day"] = "number"
-    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in (kinds | numbers).items()}
+        numbers["day"] = "label"
+    contracts = {
+        word: Column(str(columns[word]), kind, meanings[word], role_of(word))
+        for word, kind in (kinds | numbers).items()
+    }
     read = read_columns(frame, {word: contracts[word] for word in kinds})
     is_before = read["treatment"] == before
     if before is not None and not is_before.any():
@@ -72,10 +85,15 @@ def read_periods(
         if name in filled:
             filled[name] = filled[name].astype(object).mask(is_before, 0)
     read |= read_columns(filled, {word: contracts[word] for word in numbers})
-    names = {word: np.array([f"{v:g}" for v in read[word]], dtype=object) for word in numbers}
+    for line in filled.attrs.get("notes", []):
+        note(frame, line)
+    names = {"period": np.array([f"{v:g}" for v in read["period"]], dtype=object)}
+    if "day" in read:
+        names["day"] = read["day"]
+        names["day"][~is_before] = number_names(read["day"][~is_before])
     labels = {"subject": read["subject"]} | {word: np.where(is_before, "before", names[word]) for word in numbers}
     refuse_duplicates(labels, contracts, "outcome of")
-    outcome = _numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
+    outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
 
     rows = np.flatnonzero(~is_before)
     people = list(dict.fromkeys(read["subject"][rows]))
@@ -85,11 +103,19 @@ def read_periods(
     periods, period = np.unique(read["period"][rows], return_inverse=True)
     _refuse_periods(periods, treatments, contracts["period"])
     treatment_of = _who_had_what(rows, person, period, read["treatment"], people, periods, treatments, contracts)
-    days, day = np.unique(read["day"][rows], return_inverse=True) if "day" in read else (None, np.zeros_like(period))
-    day_names = [ONLY_DAY] if days is None else [f"{d:g}" for d in days]
+    day_names = _days(frame, names["day"][rows], contracts["day"]) if "day" in names else [ONLY_DAY]
+    day = np.array([day_names.index(d) for d in names["day"][rows]]) if "day" in names else np.zeros_like(period)
     y = np.full((len(people), len(periods), len(day_names)), np.nan)
     y[person, period, day] = outcome[rows]
     period_names = [f"{p:g}" for p in periods]
+    for at, name in enumerate(treatments):
+        had = np.flatnonzero((treatment_of == at).any(axis=1))
+        if len(had) == 1:
+            of = contracts["treatment"]
+            note(
+                frame,
+                f"column '{of.name}' ({of.what}): only '{people[had[0]]}' had '{name}', which is all there is of it",
+            )
     data = xr.Dataset(
         {
             "outcome": (("subject", "period", "day"), y, {"units": units}),
@@ -121,6 +147,7 @@ def read_periods(
             "are kept"
         )
     attrs = {"units": units, "mean": float(baseline.mean())}
+    data["baseline_sd"] = ((), float(baseline.std(ddof=1)), {"units": units})
     left = len(set(read["subject"])) - len(people)
     if left:
         sentence = f"{left} patient{'s' if left > 1 else ''} with nothing but a baseline"
@@ -129,20 +156,20 @@ def read_periods(
     return data.assign(baseline=("subject", baseline - baseline.mean(), attrs))
 
 
+def _days(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> list[str]:
+    """Days in their order."""
+    order = order_of_column(frame, column.name)
+    if order is not None:
+        order = [d for d in order if d in set(labels)]  # rows from before the first treatment may name others
+    place = f"column '{column.name}' ({column.what})"
+    found = order_of_times(labels, order=order, place=place, remedy="")
+    if found.note:
+        note(frame, f"{place}: {found.note}")
+    return list(found.labels)
+
+
 def _listed(labels: np.ndarray) -> str:
     return ", ".join(map(repr, sorted(set(labels))))
-
-
-def _numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
-    """A column of numbers in which an empty cell stands for a missing outcome."""
-    if column.name not in frame.columns:
-        read_columns(frame, {"outcome": column})  # says what is missing
-    cells = frame[column.name].astype(object)
-    empty = cells.isna().to_numpy() | np.array([isinstance(v, str) and not v.strip() for v in cells])
-    if empty.all():
-        raise BadInput(f"column '{column.name}' ({column.what}) is empty throughout; name the right column")
-    filled = frame.assign(**{column.name: cells.mask(empty, 0)})
-    return np.where(empty, np.nan, read_columns(filled, {"outcome": column})["outcome"])
 
 
 def _treatments(labels: np.ndarray, reference: str, column: Column) -> list[str]:

@@ -9,8 +9,9 @@ import xarray as xr
 
 from bayesdep.data.detection import read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, provenance, read_columns, refuse_duplicates
-from bayesdep.models.parts.covariates import read_covariates
+from bayesdep.data.tables import Column, note, note_lone, provenance, read_columns, refuse_duplicates, role_of
+from bayesdep.data.times import order_of_column, order_of_times
+from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 
 KINDS = ("detected", "left", "right", "interval")
 _FACTORS = ("analyte", "subject", "group", "time", "plate", "analyte_family")
@@ -41,7 +42,8 @@ def read_panel(
     reference
         The group the others are compared with; needed where there is a group column.
     baseline
-        The time the others are compared with; by default the first.
+        The time the others are compared with; by default the first, by what the labels say
+        (:func:`~bayesdep.data.times.order_of_times`).
     formula
         Covariates, as :func:`~bayesdep.models.parts.covariates.read_covariates` reads them.
     flag_codes, beyond_limit
@@ -61,7 +63,8 @@ def read_panel(
     BadInput
         Naming column, row and remedy.
     """
-    contracts = {w: Column(name, "label", meanings[w]) for w in _FACTORS if (name := columns[w]) is not None}
+    named = {w: name for w in _FACTORS if (name := columns[w]) is not None}
+    contracts = {w: Column(name, "label", meanings[w], role_of(w)) for w, name in named.items()}
     value = columns["value"]
     assert value is not None
     labels = read_columns(frame, contracts)
@@ -87,13 +90,21 @@ def read_panel(
         "group": _with_first(_levels(labels["group"]), reference, "reference", contracts["group"])
         if "group" in labels
         else ["all"],
-        "time": _times(labels["time"], baseline, contracts["time"]) if "time" in labels else ["baseline"],
+        "time": _times(frame, labels["time"], baseline, contracts["time"]) if "time" in labels else ["baseline"],
         "plate": _levels(labels["plate"]) if "plate" in labels else ["all"],
         "analyte_family": _levels(labels["analyte_family"]) if "analyte_family" in labels else ["all"],
     }
     _refuse_one_level(levels, labels, contracts)
+    if "group" in labels:
+        people = np.unique(_positions(subject, levels["subject"]), return_index=True)[1]
+        note_lone(frame, labels["group"][people], contracts["group"])
     _refuse_plates_of_one_group(labels, contracts)
-    covariates = read_covariates(frame, formula)
+    played = {columns[w]: meanings[w] for w in (*_FACTORS, "value")}
+    refuse_covariates_of(formula, played, list(frame.columns))
+    beside = {
+        f"column '{contracts[w].name}' ({contracts[w].what})": labels[w] for w in ("group", "time") if w in labels
+    }
+    covariates = read_covariates(frame, formula, beside=beside, units=len(levels["subject"]))
 
     kind = np.array([KINDS.index(k) for k in found.kind])
     position = {
@@ -153,13 +164,18 @@ def _with_first(levels: list[str], first: str | None, setting: str, column: Colu
     return [first, *(level for level in levels if level != first)]
 
 
-def _times(labels: np.ndarray, baseline: str | None, column: Column) -> list[str]:
-    """Times in their order: by number where they are numbers, else as they first appear."""
-    levels = _levels(labels)
-    numbers = pd.to_numeric(pd.Series(levels), errors="coerce").to_numpy()
-    if not np.isnan(numbers).any():
-        levels = [levels[i] for i in np.argsort(numbers, kind="stable")]
-    return levels if baseline is None else _with_first(levels, baseline, "baseline", column)
+def _times(frame: pd.DataFrame, labels: np.ndarray, baseline: str | None, column: Column) -> list[str]:
+    """Times in their order, the baseline first."""
+    times = order_of_times(
+        labels,
+        baseline,
+        order=order_of_column(frame, column.name) if baseline is None else None,
+        place=f"column '{column.name}' ({column.what})",
+        remedy="name the one that the others are compared with as baseline",
+    )
+    if times.note:
+        note(frame, f"column '{column.name}' ({column.what}): {times.note}")
+    return list(times.labels)
 
 
 def _refuse_repeats(labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column]) -> None:

@@ -9,9 +9,20 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    note,
+    note_lone,
+    numbers_or_empty,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
+from bayesdep.data.times import order_of_column, order_of_times
 from bayesdep.models.parts.people import rows_of_people
-from bayesdep.models.parts.pooled.moderators import numbers_or_empty, read_moderators
+from bayesdep.models.parts.pooled.moderators import read_moderators
 
 ONLY_TIME = "the only time"
 
@@ -44,7 +55,8 @@ def read_patients(
     reference
         The control arm.
     times
-        The times to use, in order; all of them, as they come in the table, where empty.
+        The times to use, in order; where empty all of them, in the order of what their labels say
+        (:func:`~bayesdep.data.times.order_of_times`).
     moderators
         Columns of moderators, numbers; a patient without one of them is left out, and counted.
     split
@@ -76,7 +88,7 @@ def read_patients(
     kinds: dict[str, Kind] = {"study": "label", "subject": "label", "arm": "label"}
     if columns["time"] is not None:
         kinds["time"] = "label"
-    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in kinds.items()}
+    contracts = {word: Column(str(columns[word]), kind, meanings[word], role_of(word)) for word, kind in kinds.items()}
     read = read_columns(frame, contracts)
     if columns["time"] is None:
         read["time"] = np.full(len(frame), ONLY_TIME, dtype=object)
@@ -88,10 +100,11 @@ def read_patients(
     fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline") if columns[w] is not None}
     first = rows_of_people(frame, fixed | dict.fromkeys(moderators, "moderator"), person)
     at = np.unique(person, return_index=True)[1]
-    chosen = _times(read["time"], times, columns["time"])
+    chosen = _times(frame, read["time"], times, columns["time"])
     y = np.full((len(people), len(chosen)), np.nan)
     place = pd.Index(chosen).get_indexer(pd.Index(read["time"]))
     y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
+    note_lone(frame, read["arm"][at], contracts["arm"])
     arms = _two_arms(read["arm"][at], reference, contracts["arm"])
     _refuse_no_outcome(y, chosen, columns, meanings)
     study, empty = read["study"][at], np.isnan(y).all(axis=1)
@@ -174,14 +187,21 @@ def read_patients(
     return data
 
 
-def _times(labels: np.ndarray, wanted: Sequence[str], column: str | None) -> list[str]:
+def _times(frame: pd.DataFrame, labels: np.ndarray, wanted: Sequence[str], column: str | None) -> list[str]:
     known = list(dict.fromkeys(labels))
     if column is None and wanted:
         raise BadInput(f"times = {list(wanted)}, but no column of times is named; name it in time, or leave times out")
     for time in wanted:
         if time not in known:
             raise BadInput(f"times: '{time}' is not in column '{column}'; {did_you_mean(time, known)}")
-    chosen = list(wanted) or known
+    chosen = list(wanted)
+    if column is not None and not chosen and len(known) <= 2:
+        order, place = order_of_column(frame, column), f"column '{column}' (time)"
+        found = order_of_times(labels, order=order, place=place, remedy="name them in their order in times")
+        if found.note:
+            note(frame, f"{place}: {found.note}")
+        chosen = list(found.labels)
+    chosen = chosen or known
     if len(chosen) > 2:
         raise BadInput(
             f"column '{column}' has {len(chosen)} times ({', '.join(chosen)}), and two at most can be modelled "

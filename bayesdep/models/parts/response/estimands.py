@@ -19,6 +19,12 @@ def _flat(posterior: xr.Dataset, name: str) -> np.ndarray:
     return values.reshape(-1, *values.shape[2:])
 
 
+def _in_logs(posterior: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slopes per natural log, and the logs' mean less the centre and sd; shape (draws, analytes)."""
+    per = data["log_sd"].values
+    return _flat(posterior, "slope") / per, _flat(posterior, "marker_mean") * per, _flat(posterior, "marker_sd") * per
+
+
 def derive(posterior: xr.Dataset, data: xr.Dataset, *, cutoff: float | None, below: bool) -> xr.Dataset:
     """Return the estimands, as :meth:`bayesdep.models.response.Response.estimands` lists them.
 
@@ -36,7 +42,7 @@ def derive(posterior: xr.Dataset, data: xr.Dataset, *, cutoff: float | None, bel
     xarray.Dataset
         The estimands.
     """
-    slope = posterior["slope"]
+    slope = posterior["slope"] / xr.DataArray(data["log_sd"].values, dims="analyte")
     found = {
         "odds_ratio_per_doubling": estimand(
             np.exp(slope * np.log(2)),
@@ -45,6 +51,13 @@ def derive(posterior: xr.Dataset, data: xr.Dataset, *, cutoff: float | None, bel
             null=1.0,
         ),
         "slope": estimand(slope, "log odds ratio of the outcome per log unit", "log odds ratio per log unit"),
+        "odds_ratio_per_sd": estimand(
+            xr.DataArray(np.exp(posterior["slope"])),
+            "odds ratio of the outcome per standard deviation of the log concentration",
+            "odds ratio",
+            null=1.0,
+            monotone_of="slope",
+        ),
     }
     if data.sizes["covariate"]:
         found["covariate_odds_ratio"] = estimand(
@@ -58,7 +71,7 @@ def derive(posterior: xr.Dataset, data: xr.Dataset, *, cutoff: float | None, bel
 
 
 def _accuracy(posterior: xr.Dataset, data: xr.Dataset, cutoff: float | None, below: bool) -> dict[str, xr.DataArray]:
-    slope, shift, sd = (_flat(posterior, name) for name in ("slope", "marker_mean", "marker_sd"))
+    slope, shift, sd = _in_logs(posterior, data)
     intercepts = (_flat(posterior, "intercept") + (slope * shift).sum(axis=1))[:, None]
     if data.sizes["covariate"]:
         intercepts = intercepts + _flat(posterior, "covariate_slope") @ data["covariates"].values.T
@@ -127,7 +140,7 @@ def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     xarray.DataArray
         Dims (chain, draw, subject).
     """
-    slope, shift, sd = (_flat(posterior, name) for name in ("slope", "marker_mean", "marker_sd"))
+    slope, shift, sd = _in_logs(posterior, data)
     intercept, centre = _flat(posterior, "intercept"), data["centre"].values
     away = recorded(data) - centre
     detected = is_detected(data)

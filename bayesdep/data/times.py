@@ -1,0 +1,300 @@
+"""The order of times: labels of visits, days and dates, sorted by what they say and not by where they stand."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from bayesdep.data.errors import BadInput, did_you_mean
+
+_DAYS = {
+    "second": 1 / 86400,
+    "minute": 1 / 1440,
+    "hour": 1 / 24,
+    "day": 1.0,
+    "week": 7.0,
+    "month": 30.4375,
+    "year": 365.25,
+}
+_UNITS = {
+    word: unit
+    for unit, words in {
+        "second": "second seconds sec secs s",
+        "minute": "minute minutes min mins",
+        "hour": "hour hours hr hrs h",
+        "day": "day days d",
+        "week": "week weeks wk wks w",
+        "month": "month months mo mos mth mths",
+        "year": "year years yr yrs y",
+    }.items()
+    for word in words.split()
+}
+_ZERO = {"baseline", "bl", "base", "pre", "predose", "pretreatment", "preinfusion"}  # times that are zero by their name
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
+_WORDED = re.compile(r"(?P<before>[^\d]*?)(?P<sign>[+-]?)(?P<number>\d+(\.\d+)?)(?P<after>[^\d]*)")
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_LENGTH = re.compile(r"-?\d+ days?( [+-]?\d\d:\d\d:\d\d(\.\d+)?)?")
+_NEAR = 0.1  # times of unlike units that are closer than this share of each other may be one planned time
+
+
+@dataclass(frozen=True)
+class Times:
+    """Times in their order.
+
+    Parameters
+    ----------
+    labels
+        The different labels, as written in the table, the first time first.
+    values
+        Shape (times,): the number each label says, in ``unit``; dates in days since the first. None where the order
+        was stated and the labels say none.
+    unit
+        ``"day"``, ``"week"``, ... where the labels name one; ``"day"`` for dates; empty for plain numbers and for
+        labels that are only numbered (``"VIS1"``).
+    note
+        What was taken for granted, in one sentence; empty where nothing was.
+    """
+
+    labels: tuple[str, ...]
+    values: tuple[float, ...] | None
+    unit: str = ""
+    note: str = ""
+
+
+def order_of_times(
+    labels: Sequence[str] | np.ndarray,
+    baseline: str | None = None,
+    *,
+    order: Sequence[str] | None = None,
+    place: str = "the times",
+    setting: str = "baseline",
+    remedy: str = "name the first of them as baseline",
+) -> Times:
+    """Put the labels of times in order.
+
+    Numbers, ISO dates and datetimes (``2026-01-12``, ``20260112``, ``2026-01-12 08:30``, ``2026-01``) and lengths of
+    time are sorted by their value. So are numbered labels that share their words: ``"week 12"`` and ``"12 weeks"``,
+    ``"Day 0"``, ``"VIS1"``, ``"T0"``. Where units differ (``"4 h"``, ``"Day 3"``, ``"week 2"``) all are converted to
+    days, a month being 30.4375 of them; two that then are the same time, or within a tenth of each other in unlike
+    units (``"4 weeks"``, ``"1 month"``), are refused. Beside such labels 0 needs no unit, and one of ``baseline``,
+    ``BL``, ``pre``, ``pre-dose`` or ``pre-treatment`` is time zero, which :attr:`Times.note` says; it is refused if
+    another label is zero too. A hyphen before the number is a minus sign if some labels have none (``"day-1"``,
+    ``"day0"``), and joins the words if all have one (``"visit-1"``, ``"visit-2"``). Anything else has no order of its
+    own: it must be stated.
+
+    Parameters
+    ----------
+    labels
+        Shape (rows,): text, in any order, each as often as it comes.
+    baseline
+        The first time, if stated; the others follow in their order. Labels without an order of their own follow as
+        they come, so where more than the first matters, ask for ``order``.
+    order
+        All the labels in their order, if stated.
+    place
+        Where the labels stand, to begin a message with.
+    setting
+        What the caller calls ``baseline``, for messages.
+    remedy
+        What the user can do where there is no order, beside writing other labels; may be empty.
+
+    Returns
+    -------
+    Times
+        The different labels in order.
+
+    Raises
+    ------
+    BadInput
+        When there is no order and none is stated, two labels are one time, or what is stated names no label.
+
+    Examples
+    --------
+    >>> order_of_times(["week 12", "week 2", "baseline", "week 2"]).labels
+    ('baseline', 'week 2', 'week 12')
+    >>> order_of_times(["20260119", "20260112"]).values
+    (0.0, 7.0)
+    >>> order_of_times(["after", "before"])
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: the times: the labels 'after', 'before' have no order that can be known; name the ...
+    >>> order_of_times(["after", "before"], "before").labels
+    ('before', 'after')
+    """
+    levels = list(dict.fromkeys(map(str, labels)))
+    if order is not None:
+        return _stated(levels, [str(x) for x in order], place)
+    if baseline is not None and baseline not in levels:
+        raise BadInput(f"{setting} = '{baseline}' is not in {place}; {did_you_mean(baseline, levels)}")
+    read = _read(levels)
+    if read is None:
+        if baseline is None and len(levels) > 1:
+            shown = ", ".join(repr(x) for x in levels[:6]) + (", ..." if len(levels) > 6 else "")
+            raise BadInput(
+                f"{place}: the labels {shown} have no order that can be known; {remedy + ', or ' if remedy else ''}"
+                "write them as numbers, as dates like 2026-01-12, or with one unit like 'week 4'"
+            )
+        first = levels[0] if baseline is None else baseline
+        return Times((first, *(x for x in levels if x != first)), None)
+    values, unit, note = read
+    at = np.argsort(values, kind="stable")
+    _refuse_same([levels[i] for i in at], values[at], place)
+    if baseline is not None:
+        at = np.array([levels.index(baseline), *(i for i in at if levels[i] != baseline)])
+    return Times(tuple(levels[i] for i in at), tuple(float(values[i]) for i in at), unit, note)
+
+
+def order_of_column(frame: pd.DataFrame, name: str) -> list[str] | None:
+    """Return the order that a table itself states of a column's labels.
+
+    Parameters
+    ----------
+    frame
+        The table; an order is stated by an ordered categorical column, or in ``attrs["order"]`` by column.
+    name
+        The column.
+
+    Returns
+    -------
+    list of str or None
+        The labels that the column has, in order; None where no order, or not one of all labels, is stated.
+
+    Examples
+    --------
+    >>> order_of_column(pd.DataFrame({"time": pd.Categorical(["b", "a"], ["b", "a"], ordered=True)}), "time")
+    ['b', 'a']
+    """
+    column = frame[name]
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+        return [str(x) for x in column.cat.remove_unused_categories().cat.categories]
+    known = set(column.dropna().astype(str))
+    order = [str(x) for x in frame.attrs.get("order", {}).get(name, ()) if str(x) in known]
+    return order if known and set(order) == known else None
+
+
+def number_names(labels: np.ndarray) -> np.ndarray:
+    """Write numbers alike, so that 2, 2.0 and 02 are one time, and midnights as dates; other labels stay as they are.
+
+    Parameters
+    ----------
+    labels
+        Shape (rows,): text.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (rows,): where every label is a number, each in its shortest form that loses nothing; where every one is
+        a date's midnight, the date.
+
+    Examples
+    --------
+    >>> number_names(np.array(["2.0", "20260112", "0.951"])).tolist()
+    ['2', '20260112', '0.951']
+    """
+    text = [str(x).strip() for x in labels]
+    if not all(map(_NUMBER.fullmatch, (x.lower() for x in text))):
+        midnight = " 00:00:00"
+        dates = all(re.fullmatch(rf"\d{{4}}-\d\d-\d\d{midnight}", x) for x in text)
+        return np.array([x.removesuffix(midnight) for x in text], dtype=object) if dates else labels
+    return np.array([np.format_float_positional(float(x), trim="-") for x in text], dtype=object)
+
+
+def _stated(levels: list[str], order: list[str], place: str) -> Times:
+    for label in order:
+        if label not in levels:
+            raise BadInput(f"'{label}' is not in {place}; {did_you_mean(label, levels)}")
+    twice = [x for x in order if order.count(x) > 1]
+    if twice:
+        raise BadInput(f"{place}: the order names '{twice[0]}' twice; name each time once")
+    missing = [x for x in levels if x not in order]
+    if missing:
+        raise BadInput(f"{place}: the order leaves out {', '.join(map(repr, missing))}; name all times in it")
+    read = _read(order)
+    if read is None or (np.diff(read[0]) <= 0).any():
+        return Times(tuple(order), None)
+    return Times(tuple(order), tuple(map(float, read[0])), read[1])
+
+
+def _read(levels: list[str]) -> tuple[np.ndarray, str, str] | None:
+    """What the labels say: values, their unit and a note; None where they say no time."""
+    plain = [x.strip().replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-").lower() for x in levels]
+    for read in (_dates, _numbers, _lengths, _worded):
+        found = read(plain, levels)
+        if found is not None:
+            return found
+    return None
+
+
+def _dates(plain: list[str], _: list[str]) -> tuple[np.ndarray, str, str] | None:
+    found = []
+    for text in plain:
+        try:
+            found.append(datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text))
+        except ValueError:
+            return None
+    if not all(1800 <= x.year < 2200 for x in found) or len({x.tzinfo is None for x in found}) > 1:
+        return None
+    since = [(x - min(found)).total_seconds() / 86400 for x in found]
+    return np.array(since), "day", ""
+
+
+def _numbers(plain: list[str], _: list[str]) -> tuple[np.ndarray, str, str] | None:
+    return (np.array(list(map(float, plain))), "", "") if all(map(_NUMBER.fullmatch, plain)) else None
+
+
+def _lengths(plain: list[str], _: list[str]) -> tuple[np.ndarray, str, str] | None:
+    """Lengths of time as pandas writes them: '7 days', '0 days 04:00:00'."""
+    if not all(map(_LENGTH.fullmatch, plain)):
+        return None
+    return np.array([pd.Timedelta(x).total_seconds() / 86400 for x in plain]), "day", ""
+
+
+def _worded(plain: list[str], levels: list[str]) -> tuple[np.ndarray, str, str] | None:
+    """Numbered labels that share their words, or name units that can be converted."""
+    zero = [i for i, x in enumerate(plain) if _word(x) in _ZERO]
+    bare = [i for i, x in enumerate(plain) if _NUMBER.fullmatch(x)]
+    matches = {i: _WORDED.fullmatch(x) for i, x in enumerate(plain) if i not in zero and i not in bare}
+    numbered = {i: m for i, m in matches.items() if m is not None}
+    if len(numbered) < len(matches) or len(zero) > 1 or not (matches or bare):
+        return None
+    values = np.zeros(len(plain))
+    values[bare] = [float(plain[i]) for i in bare]
+    if matches and np.any(values[bare]):
+        return None  # a number without a unit beside numbers with one; zero needs none
+    signs = [m["sign"] for m in numbered.values()]
+    spaced = any(m["before"][-1:].isspace() for m in numbered.values())
+    joined = len(signs) > 1 and all(s == "-" for s in signs) and not spaced
+    words = {i: _word(m["before"] + " " + m["after"]) for i, m in numbered.items()}
+    for i, m in numbered.items():
+        values[i] = float(m["number"]) * (-1 if m["sign"] == "-" and not joined else 1)
+    units = {_UNITS.get(w) for w in words.values()}
+    if None in units and len(set(words.values())) > 1:
+        return None
+    unit = next(iter(units), None) or ""
+    if len(units) > 1:
+        values = np.array([v * _DAYS[_UNITS[words[i]]] if i in words else v for i, v in enumerate(values)])
+        unit = "day"
+        for i, j in itertools.combinations(words, 2):
+            apart = abs(values[i] - values[j])
+            if _UNITS[words[i]] != _UNITS[words[j]] and apart < _NEAR * max(abs(values[i]), abs(values[j])):
+                values[i] = values[j]  # the caller refuses both as one time
+    note = f"'{levels[zero[0]]}' is taken as time zero" if zero else ""
+    return values, unit, note
+
+
+def _word(text: str) -> str:
+    """The words of a label, without spaces and marks."""
+    return re.sub(r"[\s_.:#()/+-]+", "", text)
+
+
+def _refuse_same(labels: list[str], values: np.ndarray, place: str) -> None:
+    for one, other, apart in zip(labels, labels[1:], np.diff(values), strict=False):
+        if apart <= 0:
+            raise BadInput(
+                f"{place}: '{one}' and '{other}' may be one and the same time; write one label for one time, and the "
+                "same unit in all labels"
+            )

@@ -1,0 +1,169 @@
+"""The second part of a fit's verdict: do the data lie where the prior and the model allow?
+
+Two statements about priors are apart. That a conclusion *depends* on its prior (power-scaling) is a note: with three
+studies a spread between them always does. That it *conflicts* with its prior is a warning: the prior all but excluded
+where the data put it. The third kind of statement is a predictive check that the fitted model cannot reproduce.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from bayesdep.inference.diagnostics import chains_of
+from bayesdep.inference.predictive import CheckResult
+from bayesdep.inference.sample import prior_estimands
+from bayesdep.inference.tails import Distribution
+from bayesdep.models.story import Story
+
+LEVEL = 0.005  # over the number of what is judged
+_LEAST = 0.1  # share of the prior's variance that is taken to be explained, at least
+_SHOWN = 3
+
+Kind = Literal["prior", "check"]
+_REMEDIES = {
+    "prior": "set a prior that allows what is known of such studies (plan: [priors]), or correct the data's units",
+    "check": "give the model what the check shows it to lack (heavier tails, other variances, a covariate)",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One thing that is judged.
+
+    Parameters
+    ----------
+    kind
+        ``"prior"``: a primary estimand against its prior. ``"check"``: a predictive check.
+    name
+        The estimand with its coordinates, or the check.
+    p
+        Two-sided tail probability.
+    """
+
+    kind: Kind
+    name: str
+    p: float
+
+
+@dataclass(frozen=True)
+class ModelVerdict:
+    """Whether primary estimands agree with their priors and checks with their replicates.
+
+    Parameters
+    ----------
+    judged
+        Everything that was judged.
+    """
+
+    judged: tuple[Judged, ...]
+
+    @property
+    def threshold(self) -> float:
+        """The tail probability below which one of them is a warning: 0.005 over their number."""
+        return LEVEL / max(len(self.judged), 1)
+
+    @property
+    def warnings(self) -> tuple[Judged, ...]:
+        """What lies beyond the threshold, the most extreme first."""
+        return tuple(sorted((x for x in self.judged if x.p < self.threshold), key=lambda x: x.p))
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing does."""
+        return not self.warnings
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence, with what to do."""
+        if self.passed:
+            return f"no warning on the model: {len(self.judged)} estimands and checks agree with prior and data"
+        found = {kind: [x for x in self.warnings if x.kind == kind] for kind in _REMEDIES}
+        parts = []
+        for kind, said in (("prior", "conflicts with its prior"), ("check", "is out of line with the model")):
+            some = found[kind]
+            if some:
+                names = ", ".join(x.name for x in some[:_SHOWN])
+                more = f" and {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
+                verb = (
+                    said
+                    if len(some) == 1
+                    else said.replace("conflicts with its", "conflict with their").replace("is ", "are ")
+                )
+                parts.append(f"{names}{more} {verb}")
+        remedy = "; ".join(text for kind, text in _REMEDIES.items() if found[kind])
+        return f"WARNING ON THE MODEL: {'; '.join(parts)} (tail probability below {self.threshold:.1g}); {remedy}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as JSON can hold it."""
+        return {
+            "passed": self.passed,
+            "sentence": self.sentence,
+            "threshold": self.threshold,
+            "judged": [asdict(x) for x in self.judged],
+        }
+
+
+def judge_model(
+    model: Story, data: xr.Dataset, tree: xr.DataTree, checks: Sequence[CheckResult], *, seed: int
+) -> ModelVerdict:
+    """Judge primary estimands against their priors, and the data's statistics against their replicates.
+
+    *Estimands.* The statistic is the prior-predictive standing of the estimand's posterior mean (Box 1980,
+    doi:10.2307/2982063; Evans and Moshonov 2006, doi:10.1214/06-BA129), with no refit. On the scale g on which the
+    prior of the estimand is standard normal, the posterior mean m(y) has over data sets y from the prior predictive
+    distribution the mean E(g) = 0 and the variance var(g) - E(s^2(y)), s being the posterior sd (laws of total
+    expectation and variance). The tail probability is that of ``z = m / sqrt(var(g) - s^2)`` under a standard normal;
+    where prior and likelihood are normal, that is the tail of the likelihood's estimate under its own prior predictive
+    distribution, exactly. It does not change with the estimand's units or under monotone functions of it, and heavy
+    tails, hierarchies and learned scales enter by simulation. At least a tenth of the prior's variance counts as
+    explained, so that what data hardly tell is not judged.
+
+    *Checks.* The two-sided posterior predictive tail probability, with replicates that equal the data on both sides.
+
+    Parameters
+    ----------
+    model
+        The generative story.
+    data
+        Its prepared data.
+    tree
+        The fit's groups.
+    checks
+        Its predictive checks.
+    seed
+        The fit's seed.
+
+    Returns
+    -------
+    ModelVerdict
+        What has too few draws for a tail (200), or is constant, is not judged.
+    """
+    found: list[Judged] = []
+    posterior = tree["estimands"].to_dataset()
+    primary = [name for name in model.primary_estimands if name in posterior]
+    before = {}
+    if "prior" in tree.children:
+        prior = prior_estimands(model, data, tree["prior"].to_dataset(), seed=seed)
+        before = {(name, at): draws for name, at, draws in chains_of(prior[primary])}
+    for name, at, draws in chains_of(posterior[primary]):
+        known = Distribution(before.get((name, at), np.zeros(0)))
+        after = draws[np.isfinite(draws)]
+        if known.is_known and len(after) > 1:
+            found.append(Judged("prior", f"{name}{at}", _of_estimand(known, before[name, at], after)))
+    for result in checks:
+        replicates = Distribution(result.replicated)
+        if replicates.is_known and np.isfinite(result.observed):
+            found.append(Judged("check", result.name, replicates.two_sided(result.observed)))
+    return ModelVerdict(tuple(found))
+
+
+def _of_estimand(prior: Distribution, before: np.ndarray, after: np.ndarray) -> float:
+    """Two-sided tail probability of an estimand's posterior mean, over data from the prior."""
+    scores = prior.normal_scores(after)
+    variance = float(prior.normal_scores(before[np.isfinite(before)]).var())
+    explained = max(variance - float(scores.var()), _LEAST * variance)
+    return float(2 * special.ndtr(-abs(float(scores.mean())) / np.sqrt(explained)))

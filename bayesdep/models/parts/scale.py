@@ -1,0 +1,167 @@
+"""The scale of an outcome: what default priors are multiples of, so that they mean the same in any unit.
+
+A default prior cannot know whether an outcome is in points, metres or percent. It is a multiple of one number, the
+scale: the sd of the outcome among people who were treated alike, at the first time after baseline. It is known from
+outcomes alone, is computed once when a table is prepared (or stated, ``scale = 7``), and is stored with the data, so
+that prior draws, refits without a unit, other versions of the table and a loaded fit all have the same priors. The
+arms' means are taken off before, so it says nothing of their difference. Priors that the user gives are in the
+outcome's units.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.priors import Prior
+
+
+def check_scale(scale: float | None) -> None:
+    """Refuse a stated scale that is none.
+
+    Parameters
+    ----------
+    scale
+        The setting.
+
+    Raises
+    ------
+    BadInput
+        When it is not above zero, or not finite.
+    """
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise BadInput(
+            f"scale = {scale}, but a number above zero is needed: a typical sd of the outcome among people treated "
+            "alike, in the outcome's units; or leave it out"
+        )
+
+
+def scale_of(outcome: np.ndarray, group: np.ndarray, *, stated: float | None, where: str) -> float:
+    """Find the scale of an outcome: its sd within groups.
+
+    ``sqrt(sum_i (y_i - mean of i's group)^2 / (n - groups))`` over the outcomes that were observed.
+
+    Parameters
+    ----------
+    outcome
+        One value per person, NaN where missing; shape (n,). The first after baseline where there are several.
+    group
+        The arm or group of each, shape (n,).
+    stated
+        The setting ``scale``; it is used where it is given.
+    where
+        Where the outcome stands, for messages: ``"column 'hamd' (outcome) at visit 1"``.
+
+    Returns
+    -------
+    float
+        The scale, in the outcome's units.
+
+    Raises
+    ------
+    BadInput
+        When nothing is known of the spread, or there is none, and no scale is stated.
+
+    Examples
+    --------
+    >>> scale_of(np.array([1.0, 3.0, 7.0, 9.0]), np.array([0, 0, 1, 1]), stated=None, where="column 'y'")
+    1.4142135623730951
+    """
+    if stated is not None:
+        return float(stated)
+    seen = np.isfinite(outcome)
+    groups = np.unique(group[seen])
+    freedom = int(seen.sum()) - len(groups)
+    if freedom < 1:
+        raise BadInput(
+            f"{where}: no group has two people there, so its spread is not known, of which default priors are "
+            "multiples; state it as scale = NUMBER, a typical sd of the outcome among people treated alike"
+        )
+    left = np.concatenate([_from_mean(outcome[seen & (group == g)]) for g in groups])
+    sd = math.sqrt(float((left**2).sum()) / freedom)
+    if sd <= 1e-12 * float(np.abs(outcome[seen]).max()):
+        raise BadInput(
+            f"{where} is the same in everybody of a group, so it has no spread, of which default priors are multiples; "
+            "check that it is the outcome, or state a typical sd of it as scale = NUMBER"
+        )
+    return sd
+
+
+def _from_mean(values: np.ndarray) -> np.ndarray:
+    # A second time, so that rounding of the mean of large values leaves nothing behind.
+    rest = values - values.mean()
+    return np.asarray(rest - rest.mean())
+
+
+def priors_of(story: Any, data: xr.Dataset) -> dict[str, Prior]:
+    """Return a story's priors in the outcome's units: those from which it builds its model.
+
+    Parameters
+    ----------
+    story
+        A story with ``priors`` and ``slots``.
+    data
+        Its prepared data, with the 0-d variable ``scale`` where a prior is a multiple of it.
+
+    Returns
+    -------
+    dict of Prior
+        By parameter, in the slots' order; none of them ``times_scale``.
+    """
+    slots = story.slots
+
+    def unit(name: str) -> float:
+        per = slots[name].per
+        return float(data["scale"]) / (1.0 if per is None else float(data[per]))
+
+    return {name: p.in_units(unit(name)) if p.times_scale else p for name, p in story.priors.items()}
+
+
+def in_outcome_units(story: Any, data: xr.Dataset) -> Any:
+    """Return the story with its priors in the outcome's units, for what people read.
+
+    Parameters
+    ----------
+    story, data
+        As in :func:`priors_of`.
+
+    Returns
+    -------
+    Story
+        The same settings; ``formula``, ``words`` and ``priors`` have numbers in the outcome's units.
+    """
+    if not any(prior.times_scale for prior in story.priors.values()):
+        return story
+    return dataclasses.replace(story, priors=priors_of(story, data))
+
+
+def with_one_scale(story: Any, versions: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """Give several versions of one table the same scale: their prior is one, and does not depend on what was drawn.
+
+    Parameters
+    ----------
+    story
+        The story that prepared them.
+    versions
+        Prepared data.
+
+    Returns
+    -------
+    list of xarray.Dataset
+        With ``scale``, and what slots divide it by, at the versions' geometric mean.
+    """
+    if len(versions) < 2:
+        return list(versions)
+    names = {"scale", *(slot.per for slot in story.slots.values() if slot.per is not None)}
+    common = {name: _geometric_mean([v[name] for v in versions]) for name in sorted(names) if name in versions[0]}
+    return [data.assign(common) for data in versions]
+
+
+def _geometric_mean(values: Sequence[xr.DataArray]) -> xr.DataArray:
+    first = float(values[0])  # over the first, so that equal values stay as they are to the last digit
+    mean = math.fsum(math.log(float(v) / first) for v in values) / len(values)
+    return values[0].copy(data=first * math.exp(mean))
