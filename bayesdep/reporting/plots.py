@@ -18,6 +18,7 @@ from scipy import stats
 
 from bayesdep.criticism.checks import run_checks
 from bayesdep.inference.fit import Fit
+from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.reporting.estimands import summarise
 
@@ -206,7 +207,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         One panel per prior: grey the prior density, blue the posterior (one line per element of a vector). A long
         vector's elements are told, in order, by medians and 95% intervals over the prior.
     """
-    slots, priors = fit.model.slots, priors_of(fit.model, fit.data)
+    slots, priors = _slots(fit), priors_of(fit.model, fit.data)
     columns = min(len(slots), 3)
     lines = -(-len(slots) // columns)
     with house_figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
@@ -240,6 +241,11 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         handles = [Patch(color=GREY, alpha=0.45, lw=0), Line2D([], [], color=BLUE, lw=1.4)]
         figure.legend(handles, ["prior", "posterior"], loc="outside lower center", ncols=2)
     return figure
+
+
+def _slots(fit: Fit) -> dict[str, Slot]:
+    """The places for priors that this table's model has: with one visit, say, none of what differs between visits."""
+    return {name: slot for name, slot in fit.model.slots.items() if name in fit.posterior}
 
 
 def _elements(axes: Axes, draws: np.ndarray, height: float) -> None:
@@ -328,7 +334,7 @@ def plot_ranks(fit: Fit) -> Figure:
         several versions of the data, the first's chains: others have another posterior.
     """
     panels = []
-    for name in fit.model.slots:
+    for name in _slots(fit):
         draws = fit.posterior[name].isel(chain=slice(fit.manifest["chains"])).transpose("chain", "draw", ...).values
         flat = draws.reshape(*draws.shape[:2], -1)
         panels += [(f"{name}[{j}]" if flat.shape[2] > 1 else name, flat[:, :, j]) for j in range(flat.shape[2])]

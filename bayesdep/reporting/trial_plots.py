@@ -33,6 +33,11 @@ def is_trial(fit: Fit) -> bool:
     return fit.model.family == "trial"
 
 
+def has_visits(fit: Fit) -> bool:
+    """Whether it is of a trial with more visits than one."""
+    return is_trial(fit) and fit.data.sizes["visit"] > 1
+
+
 def has_moderator(fit: Fit) -> bool:
     """Whether it is of a trial with a moderator."""
     return is_trial(fit) and "difference_along" in fit.estimands
@@ -348,8 +353,17 @@ def favours(down: str, up: str) -> str:
 
 def _crowding(visits: np.ndarray) -> float:
     """How many times the smallest gap between visits goes into all of them."""
-    at = np.array(visits, dtype=float)
-    return float(np.ptp(at) / np.diff(at).min())
+    at = _numbers(visits)
+    return float(np.ptp(at) / np.diff(at).min()) if len(at) > 1 else 0.0
+
+
+def _numbers(visits: np.ndarray) -> np.ndarray:
+    """Where visits stand: at their numbers, or evenly where names are no numbers."""
+    try:
+        at = np.array(visits, dtype=float)
+    except ValueError:
+        return np.arange(len(visits), dtype=float)
+    return at if (np.diff(at) > 0).all() else np.arange(len(visits), dtype=float)
 
 
 def positions(visits: np.ndarray, room: int) -> tuple[np.ndarray, str]:
@@ -358,7 +372,7 @@ def positions(visits: np.ndarray, room: int) -> tuple[np.ndarray, str]:
     Parameters
     ----------
     visits
-        Their numbers, rising.
+        Their names, in order.
     room
         How many labels find room side by side.
 
@@ -370,7 +384,7 @@ def positions(visits: np.ndarray, room: int) -> tuple[np.ndarray, str]:
         What the axis's label must add.
     """
     if _crowding(visits) <= room:
-        return np.array(visits, dtype=float), ""
+        return _numbers(visits), ""
     return np.arange(len(visits), dtype=float), " (not to scale)"
 
 

@@ -270,6 +270,36 @@ class Prior:
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
 
+    def sum_to_zero(self, name: str, *, dims: tuple[str, ...]) -> Any:
+        """Return normal variables that sum to zero over their last dim, inside the model context.
+
+        Parameters
+        ----------
+        name
+            The variable's name.
+        dims
+            Its dims.
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
+            Independent normals of this prior's sd, given that they sum to zero.
+
+        Raises
+        ------
+        ValueError
+            When the prior is not Normal with mean zero and in the outcome's units.
+        """
+        if self.times_scale or self.dist != "Normal" or self["mu"] != 0:
+            raise ValueError(
+                f"the prior of '{name}' is {self}, where Normal(mu=0, sigma) in the outcome's units is needed"
+            )
+        import pymc as pm
+        import pytensor
+
+        sigma = pytensor.shared(np.array(self["sigma"], dtype=float), name=f"{name}.sigma")
+        return pm.ZeroSumNormal(name, sigma=sigma, dims=dims)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as a plan writes it."""
         return {"dist": self.dist, **dict(self.parameters)} | ({"times_scale": True} if self.times_scale else {})
