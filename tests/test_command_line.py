@@ -285,9 +285,9 @@ def test_reproduce_prints_and_writes_the_ledger_of_every_plan(command, tmp_path)
     assert ledger["plan"].to_list() == 3 * ["kiraly2017/fgf2_screen"] + 4 * ["raison2013/responders_unpooled"]
     assert (ledger["gate"] == "passed").all()
     assert (ledger["agrees"] == "yes").all()
-    # The counts' own differences, each cell alone under an all but flat prior.
+    # Every cell alone under Jeffreys' prior: its mean is (events + 1/2) / (n + 1).
     differences = ledger[ledger["estimand"].str.startswith("risk_difference")]
-    np.testing.assert_allclose(differences["posterior"], [8 / 13 - 3 / 9, 7 / 17 - 12 / 21], atol=0.01)
+    np.testing.assert_allclose(differences["posterior"], [8.5 / 14 - 3.5 / 10, 7.5 / 18 - 12.5 / 22], atol=0.001)
     manifest = json.loads((tmp_path / "results" / "kiraly2017" / "fgf2_screen" / "manifest.json").read_text())
     assert manifest["draws"] == 500
     for words in ("9.47", "3.45", "-6.25", "Kiraly 2017, Figure 3c", "Raison 2013, Results", "∞"):

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.tables import Column, as_frame, provenance
-from bayesdep.models.parts.covariates import read_covariates
+from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 from bayesdep.models.parts.informed import informed
 from bayesdep.models.parts.meta import estimands as meta_estimands
 from bayesdep.models.parts.meta import terms as meta_terms
@@ -239,6 +239,8 @@ class Meta:
         coords: dict[str, Any] = {self.unit: read["study"].astype(str)}
         coords |= {"arm": _ARMS} if self.likelihood == "binomial" and self.input == "counts" else {}
         if self.covariates is not None:
+            played = {getattr(self, w): what[w] for w in ("study", "effect")}
+            refuse_covariates_of(self.covariates, played, list(frame.columns))
             x = read_covariates(frame, self.covariates)
             found["covariates"] = ((self.unit, "covariate"), x.values)
             found |= {"covariate_mean": ("covariate", x.means), "covariate_sd": ("covariate", x.sds)}

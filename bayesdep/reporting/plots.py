@@ -1,9 +1,10 @@
 """Figures a paper could print: matplotlib figures made without touching the global state."""
 
+import functools
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Concatenate
 
 import matplotlib as mpl
 import numpy as np
@@ -17,10 +18,12 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from scipy import stats
 
 from bayesdep.criticism.checks import run_checks
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.lettering import make_readable, style
 
 _MANY = 20  # rows beyond which a forest plot is sorted
 _TICKS = 8  # of an axis of ratios, at most
@@ -28,7 +31,6 @@ _FEW = 6  # elements of a vector whose densities can be told apart
 INK, BLUE, GREY, RED = "#222222", "#1f5a99", "#9a9a9a", "#b3261e"
 STYLE: Any = {  # matplotlib's own type lists every key by name
     "font.size": 9,
-    "font.family": "DejaVu Sans",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": INK,
@@ -56,15 +58,54 @@ def house_figure(fit: Fit, width: float, height: float) -> Iterator[Figure]:
     matplotlib.figure.Figure
         Empty; what is drawn while the context is open has the style.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE | style()):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
+        make_readable(figure)
         marks = ["SYNTHETIC DATA"] if fit.synthetic else []
         marks += [] if fit.gate.passed else ["FAILED THE GATE"]
         if marks:
             figure.suptitle(", ".join(marks), color=RED, fontweight="bold", fontsize=9)
 
 
+def serves[**P](
+    applies: Callable[[Fit], bool], what: str
+) -> Callable[[Callable[Concatenate[Fit, P], Figure]], Callable[Concatenate[Fit, P], Figure]]:
+    """Make a function that draws fits of some kind refuse others in one sentence.
+
+    Parameters
+    ----------
+    applies
+        Whether it serves a fit.
+    what
+        What fits it serves, in words: "meta-analyses of ...".
+
+    Returns
+    -------
+    callable
+        A decorator of functions from a fit to a figure.
+    """
+
+    def decorate(draw: Callable[Concatenate[Fit, P], Figure]) -> Callable[Concatenate[Fit, P], Figure]:
+        name = getattr(draw, "__name__", "this")
+
+        @functools.wraps(draw)
+        def checked(fit: Fit, /, *args: P.args, **kwargs: P.kwargs) -> Figure:
+            if not isinstance(fit, Fit):
+                raise BadInput(f"{name} draws a fit, and this is a {type(fit).__name__}; give what bd.fit returns")
+            if not applies(fit):
+                raise BadInput(
+                    f"{name} is for {what}, which this fit of a {type(fit.model).__name__} is not; bd.plot_forest "
+                    "draws any fit"
+                )
+            return draw(fit, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+@serves(lambda _: True, "any fit")
 def plot_forest(fit: Fit) -> Figure:
     """Draw the forest plot: each unit's own estimate, its modelled effect, the summary and the prediction.
 
@@ -193,6 +234,7 @@ def _keep_in_view(
     )
 
 
+@serves(lambda _: True, "any fit")
 def plot_prior_posterior(fit: Fit) -> Figure:
     """Draw each prior against the posterior of its parameter.
 
@@ -271,6 +313,7 @@ def _density(draws: np.ndarray, support: tuple[float, float]) -> Callable[[np.nd
     return density
 
 
+@serves(lambda _: True, "any fit")
 def plot_checks(fit: Fit) -> Figure:
     """Draw the predictive checks: each statistic of the data among its replicates.
 
@@ -317,6 +360,7 @@ def plot_checks(fit: Fit) -> Figure:
     return figure
 
 
+@serves(lambda fit: not fit.is_exact, "fits with chains, whose ranks can be compared")
 def plot_ranks(fit: Fit) -> Figure:
     """Draw the rank plot of every parameter that has a prior: do the chains agree?
 
