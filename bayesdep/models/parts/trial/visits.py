@@ -138,7 +138,7 @@ def _days(
     person: np.ndarray,
     people: list[str],
 ) -> tuple[np.ndarray, bool]:
-    """When every patient's visits were, recorded or as their names say; else places in order, and that none is known."""
+    """When every patient's visits were, recorded or as their names say, and whether it is known; else their order."""
     shape = (len(people), len(visits.names))
     if columns["day"] is None:
         known = [t for t in (visits.numbers, visits.days) if np.isfinite(t).all()]
