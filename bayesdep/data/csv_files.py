@@ -49,8 +49,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     longer = [at for at, row in enumerate(body) if any(cell.strip() for cell in row[len(header) :])]
     if longer:
         raise ValueError(
-            f"Expected {len(header)} fields in line {longer[0] + 2}, saw {len(body[longer[0]])}: the rows have more cells "
-            "than the header: name every column"
+            f"Expected {len(header)} fields in line {longer[0] + 2}, saw {len(body[longer[0]])}: the rows have more "
+            "cells than the header: name every column"
         )
     names = [name or f"Unnamed: {at}" for at, name in enumerate(header)]
     cells = {name: [row[at] if at < len(row) else "" for row in body] for at, name in enumerate(names)}
