@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.detection import read_detection
+from bayesdep.data.detection import Detection, read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, note, note_lone, provenance, read_columns, refuse_duplicates, role_of
 from bayesdep.data.times import order_of_column, order_of_times
 from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 
 KINDS = ("detected", "left", "right", "interval")
+FLOOR_SHARE = 0.1  # of an analyte's rows with the smallest value, above which it is a suspected floor
 _FACTORS = ("analyte", "subject", "group", "time", "plate", "analyte_family")
 
 
@@ -84,6 +85,7 @@ def read_panel(
         beyond_limit=beyond_limit,
         **{w: columns[w] for w in ("lod", "lloq", "uloq", "unit")},
     )
+    _note_floors(frame, found, analyte, value)
     _refuse_repeats(frame, labels, contracts, replicates)
     _refuse_wandering(labels, contracts, "group", within="subject")
     _refuse_wandering(labels, contracts, "analyte_family", within="analyte")
@@ -146,6 +148,24 @@ def read_panel(
         },
         provenance(frame),
     )
+
+
+def _note_floors(frame: pd.DataFrame, found: Detection, analyte: np.ndarray, value: str) -> None:
+    """Note the analytes whose smallest measured value repeats so often that it may stand for values below a limit."""
+    seen = found.kind == "detected"
+    for name in dict.fromkeys(analyte):
+        rows = analyte == name
+        measured = found.lower[rows & seen]
+        if not len(measured):
+            continue
+        at_floor, number = int((measured == measured.min()).sum()), int(rows.sum())
+        if at_floor > 1 and at_floor > FLOOR_SHARE * number:
+            note(
+                frame,
+                f"column '{value}': the smallest value of {name}, {np.exp(measured.min()):.6g}, stands in {at_floor} "
+                f"of its {number} rows ({at_floor / number:.0%}), as a floor put for values below a limit would; it is "
+                "read as measured, so flag those rows as non-detects with their limit if it is one",
+            )
 
 
 def _levels(labels: np.ndarray) -> list[str]:
