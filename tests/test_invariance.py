@@ -420,7 +420,7 @@ SAMPLED = ["cytokines", "crossover", "meta", "pooled", "trial"]
 @pytest.mark.sampling
 @pytest.mark.parametrize("name", SAMPLED)
 def test_a_fit_in_millionths_passes_and_says_the_same(name):
-    """Every estimand is the other's times a power of the factor, or moved by its logarithm, but for Monte Carlo error."""
+    """Estimands are the other's times a power of the factor, or moved by its logarithm, but for Monte Carlo error."""
     example, factor = EXAMPLES[name], 1e6
     table, settings = example.units(example.table, dict(example.settings), factor)
     how = {"draws": 500, "tune": 500, "chains": 4, "seed": 3, "sampler": "nutpie", "predict": False}
