@@ -46,6 +46,7 @@ class _Data(_Table):
     seed: Annotated[_Whole, Field(ge=0)] | None = None
     keep: dict[str, Any] = {}
     require: tuple[_Text, ...] = ()
+    missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
     limits: _Text | None = None
     columns: dict[str, _Text] = {}
 
@@ -167,6 +168,7 @@ class Run:
             self.fit.synthetic,
             self.ledger,
             self.directory,
+            tuple(str(self.fit.data.attrs.get("notes", "")).splitlines()),
         )
 
 

@@ -147,7 +147,7 @@ import hashlib, bayesdep as bd
 table = bd.simulate("raison2013", seed=1).table.query("week > 0")
 story = bd.Trial(reference="placebo", outcome="hamd", visit="week", baseline="hamd_baseline", covariance="ar1")
 fit = bd.fit(story, table, draws=20, tune=60, chains=2, progress=False)
-print(hashlib.sha256(fit.posterior["arm_effect"].values.tobytes()).hexdigest())
+print(hashlib.sha256(fit.posterior["arm_effect_at_visit"].values.tobytes()).hexdigest())
 """
     flags = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'cache'}"}
     said = [

@@ -22,7 +22,9 @@ REML = {
     ),
     "ar1": ([0.0918, -1.3857, -2.1914, -2.6963], [0.715, 0.953, 0.973, 1.076], None, [0.7146]),
 }  # fmt: skip
-FLAT = {name: bd.Prior("Normal", mu=0, sigma=100) for name in ("visit_mean", "baseline_slope", "arm_effect")}
+EFFECTS = ("baseline_slope", "arm_effect")
+FLAT_NAMES = ("visit_mean", *EFFECTS, *(f"{name}_departure" for name in EFFECTS))
+FLAT = {name: bd.Prior("Normal", mu=0, sigma=100) for name in FLAT_NAMES}
 FLAT["residual_sd"] = bd.Prior("HalfNormal", sigma=100)
 
 

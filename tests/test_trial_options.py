@@ -52,10 +52,10 @@ def test_effects_in_proportion_to_time_are_the_last_visits_share():
     _, posterior = draws_of(model)
     share = np.array([1, 2, 4, 8]) / 8
     for name in ("arm_effect", "moderator_effect", "arm_by_moderator"):
-        by_visit = posterior[name].values
-        np.testing.assert_allclose(by_visit, posterior[f"{name}_at_end"].values[..., None] * share)
-    assert {"visit_mean", "baseline_slope", "arm_effect_at_end"} <= {v.name for v in model.free_RVs}
-    assert not {"arm_effect", "arm_by_moderator"} & {v.name for v in model.free_RVs}
+        by_visit = posterior[f"{name}_at_visit"].values
+        np.testing.assert_allclose(by_visit, posterior[name].values[..., None] * share)
+    assert {"visit_mean", "baseline_slope", "arm_effect", "arm_by_moderator"} <= {v.name for v in model.free_RVs}
+    assert not {"arm_effect_departure", "arm_by_moderator_departure"} & {v.name for v in model.free_RVs}
 
 
 def test_time_as_weeks_needs_visits_after_baseline():
@@ -217,8 +217,10 @@ def test_a_subgroups_difference_is_the_mean_over_its_patients():
     found = story.estimands(posterior, data)
     terms, crp = data["moderator_terms"].values, data["moderator"].values
     for label, rows in (("> 1", crp > 1), ("<= 1", crp <= 1)):
-        d = posterior["arm_effect"].values[0, :, 0]
-        by_patient = d[:, None, :] + terms[None, rows] * posterior["arm_by_moderator"].values[0, :, 0, 0][:, None, :]
+        d = posterior["arm_effect_at_visit"].values[0, :, 0]
+        by_patient = (
+            d[:, None, :] + terms[None, rows] * posterior["arm_by_moderator_at_visit"].values[0, :, 0, 0][:, None, :]
+        )
         here = found["difference_in"].sel(subgroup=label).values[0, :, 0]
         np.testing.assert_allclose(here, by_patient.mean(axis=1))
         standard = found["standardised_difference_in"].sel(subgroup=label).values[0, :, 0]

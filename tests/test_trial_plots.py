@@ -40,17 +40,19 @@ def made(frame, seed=2, draws=120, **settings):
     story = bd.Trial(**{"reference": "placebo", "covariance": "ar1", **settings})
     data = story.prepare(frame)
     rng = np.random.default_rng(seed)
-    centres = {"arm_effect": (1, 0.8), "arm_by_moderator": (-1.5, 0.6), "residual_sd": (6, 0.4)}
+    centres = {"arm_effect_at_visit": (1, 0.8), "arm_by_moderator_at_visit": (-1.5, 0.6), "residual_sd": (6, 0.4)}
     extra = {"term": data.sizes.get("term", 0)}
     dims = {
-        "visit_mean": ("visit",), "baseline_slope": ("visit",), "arm_effect": ("comparison", "visit"),
-        "moderator_effect": ("term", "visit"), "arm_by_moderator": ("comparison", "term", "visit"),
+        "visit_mean": ("visit",), "baseline_slope_at_visit": ("visit",), "arm_effect_at_visit": ("comparison", "visit"),
+        "moderator_effect_at_visit": ("term", "visit"), "arm_by_moderator_at_visit": ("comparison", "term", "visit"),
         "covariate_effect": ("covariate",),
         "residual_sd": (("arm",) if story.by_arm else ()) + (("visit",) if story.heterogeneous else ()),
         "rho": ("arm",) if story.by_arm else (),
     }  # fmt: skip
     values = {}
-    for name in story.slots:
+    effects = ("arm_effect", "moderator_effect", "arm_by_moderator", "baseline_slope")
+    names = [n for n in story.slots if not n.endswith("_departure")]
+    for name in (f"{n}_at_visit" if n in effects else n for n in names):
         shape = (2, draws, *(({**data.sizes, **extra})[d] for d in dims.get(name, ())))
         centre, sd = centres.get(name, (0, 0.5))
         positive = {"rho": lambda shape: rng.beta(60, 20, shape), "nu": lambda shape: 3 + rng.gamma(2, 1, shape)}
@@ -121,8 +123,10 @@ def test_lines_are_means_over_all_patients_put_into_an_arm_and_differ_by_the_est
     # the model's own formula, written out at the patients' mean terms; baseline and covariates have mean zero
     mean, terms = fit.posterior.mean(("chain", "draw")), fit.data["moderator_terms"].mean("subject")
     code = -(fit.data["arm_of"].values == 1).mean()
-    expected = fit.data["centre"] + mean["visit_mean"] + code * mean["arm_effect"][0]
-    expected = expected + (terms * (mean["moderator_effect"] + code * mean["arm_by_moderator"][0])).sum("term")
+    expected = fit.data["centre"] + mean["visit_mean"] + code * mean["arm_effect_at_visit"][0]
+    expected = expected + (
+        terms * (mean["moderator_effect_at_visit"] + code * mean["arm_by_moderator_at_visit"][0])
+    ).sum("term")
     np.testing.assert_allclose(placebo, expected.values, rtol=1e-10)
     difference = fit.estimands["difference"].mean(("chain", "draw")).values[0]
     np.testing.assert_allclose(drug - placebo, difference, rtol=1e-8)

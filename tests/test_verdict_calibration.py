@@ -1,8 +1,7 @@
 """How often the verdict warns of models that are right: data from the prior predictive distribution of each design.
 
-A warning is a tail probability below 0.005 over the number of what is judged, so at most one data set in 200 should
-have one if every tail were exact. They are not (500 prior draws, a normal scale), and the bound is 5% and two standard
-errors.
+A warning is a tail probability below 0.005 over the number of what is judged, so one data set in 200 would have one if
+every tail were exact. They are not (500 prior draws, a normal scale): the bound is 5% and two standard errors.
 """
 
 import numpy as np

@@ -76,8 +76,10 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
         When the fits leave out different units, see different rows, put their outcome on different scales, or put
         numbers for values that another takes as beyond a limit: then the difference of their scores has no meaning.
     """
+    if not isinstance(fits, Mapping):
+        raise BadInput(f"a comparison takes fits by name, and this is a {type(fits).__name__}; give a dict of fits")
     if len(fits) < 2:
-        raise BadInput("a comparison needs two fits or more; give another plan")
+        raise BadInput("a comparison needs two fits or more; give another fit (at the command line: another plan)")
     (first, reference), *others = fits.items()
     for name, other in others:
         _refuse_nonsense(first, reference, name, other)

@@ -205,8 +205,10 @@ def _conditional(
 def _regression(trial: Trial, data: xr.Dataset) -> Regression:
     """Design of the story's regression at one visit; the arms are compared at the moderator's mean."""
     arms = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
-    others = [np.ones((len(arms), 1)), data["baseline"].values[:, None]]
-    if trial.covariates is not None:
+    others = [np.ones((len(arms), 1))]
+    if trial.baseline is not None:
+        others.append(data["baseline"].values[:, None])
+    if data.sizes["covariate"]:
         others.append(data["covariates"].values)
     if trial.moderator is not None:
         terms = data["moderator_terms"].values

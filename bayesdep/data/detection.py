@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput
+from bayesdep.data.flags import read_flags, refuse_reversed_codes
 from bayesdep.data.limit_text import (
     BOUNDS,
     KINDS,
@@ -18,7 +19,6 @@ from bayesdep.data.limit_text import (
     column_of,
     differ,
     less,
-    read_flags,
     read_limits,
     read_values,
     refuse_mixed_units,
@@ -26,7 +26,7 @@ from bayesdep.data.limit_text import (
     same,
     shown,
 )
-from bayesdep.data.tables import Column, as_frame, read_columns
+from bayesdep.data.tables import Column, as_frame, leave_rows_out, read_columns, refuse_code
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,13 @@ def read_detection(
     own = {word: read_limits(frame, name, word, rows) for word, name in columns.items()}
     cells = Cells(rows, value, column_of(frame, value, "concentration", "value"))
     readings = read_values(cells.cells, value, rows)
-    kind, flagged = _kinds(readings, *read_flags(frame, flag, flag_codes, rows), cells)
+    flags, marks = read_flags(frame, flag, flag_codes, rows)
+    kind, flagged = _kinds(readings, flags, marks, cells)
+    if flag is not None:
+        by_plate = list(analyte if plate is None else zip(analyte, plate, strict=True))
+        refuse_reversed_codes(readings, flags, marks, flag, by_plate, flag_codes or {})
+    numbers = np.where((kind == "detected") & ~flagged, [r.low for r in readings], np.nan)
+    refuse_code(frame, numbers, Column(value, "positive", "concentration"))
     low, high = _ends(readings, kind, flagged, own, cells)
 
     by = list(analyte if plate is None else zip(analyte, plate, strict=True))
@@ -295,7 +301,7 @@ def _kinds(readings: list[Reading], flags: np.ndarray, marks: list[Any], cells: 
     cells.refuse(
         (said == "blank") & ~flagged,
         "and missing is not the same as not detected",
-        f"write 'OOR <' where nothing was detected, or leave such rows out with [data] require = [\"{cells.name}\"]",
+        f"write 'OOR <' where nothing was detected, or {leave_rows_out(cells.name)}",
     )
     return np.where(flagged, flags, said).astype(object), flagged
 

@@ -11,12 +11,15 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
 from bayesdep.models.parts.priors import Slot, fill_slots
+from bayesdep.models.parts.scale import check_scale, scale_of
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.parts.trial import checks as trial_checks
 from bayesdep.models.parts.trial import estimands as trial_estimands
 from bayesdep.models.parts.trial import means as trial_means
 from bayesdep.models.parts.trial import residuals
 from bayesdep.models.parts.trial.moderator import Form, is_log, parse_subgroup, read_moderator, read_subgroups
+from bayesdep.models.parts.trial.refusals import refuse_times, split_level
+from bayesdep.models.parts.trial.response import visit_of
 from bayesdep.models.parts.trial.visits import read_visits
 from bayesdep.models.story import Check, Forest
 
@@ -31,8 +34,10 @@ class Trial:
     The generative story, for patient i and visit j, outcomes less their overall mean::
 
         y_i ~ MVN(mean_i, D R D)          D the residual sds, R their correlation; missed visits integrate out
-        mean_ij = visit_mean_j + baseline_slope_j b_i + arm_effect_j a_i + x_i' covariate_effect
+        mean_ij = visit_mean_j + baseline_slope_j b_i + arm_effect_j a_i + x_i' covariate_effect + site_effect_s(i)
                   + sum_k (moderator_effect_kj + arm_by_moderator_kj a_i) m_ik
+        effect_j = effect + departure_j, the departures of an effect summing to zero over visits
+        site_effect_s ~ N(0, site_sd)     where covariates have (1 | site)
 
     b is the baseline less its mean, a the arm's indicator less the share of patients in the arm, m the terms of the
     moderator: the standardised moderator or its log l; l and its square; a restricted cubic spline of l, its terms
@@ -43,12 +48,25 @@ class Trial:
     symmetry, first-order autoregressive by visits (``"ar1"``) or by days (``"spatial-power"``, ``rho ** gap``). With
     ``by_arm`` each arm has D and R of its own. When ``robust`` the normal is a multivariate t: a patient's covariance
     is divided by ``precision_i ~ Gamma(nu / 2, nu / 2)``. A visit that is missing at random is never imputed to fit.
+    With one visit this is an analysis of covariance; without baseline (``baseline = None``) b is left out.
 
-    Default priors, in points of a scale like HAM-D's: ``visit_mean ~ N(0, 10)``, ``baseline_slope ~ N(0, 0.5)``,
-    ``arm_effect ~ N(0, 5)``, ``moderator_effect ~ N(0, 2.5)`` per sd, ``arm_by_moderator ~ N(0, 5)`` per sd (as wide as
-    the arms' difference: the subgroups of Raison 2013 differ by 9 points, near 6 per sd of log hs-CRP, and a prior
-    should not rule that out on its own), covariates ``N(0, 2.5)`` per sd, residual sd
-    ``N+(7)``, ``rho ~ Beta(2, 2)``; Toeplitz partial autocorrelations are ``2 Beta(2, 2) - 1``; ``nu ~ Gamma(2, 0.1)``.
+    Default priors are multiples of ``scale``, the sd of the outcome within arms at the first visit (s below), so they
+    mean the same in points, metres or percent::
+
+        visit_mean ~ N(0, 2 s)           around the mean of all outcomes
+        arm_effect ~ N(0, 1.5 s)         mean over visits; its departures ~ N(0, 0.75 s)
+        moderator_effect ~ N(0, 0.75 s)  per sd, mean over visits; departures half as wide
+        arm_by_moderator ~ N(0, s)       per sd, mean over visits; departures half as wide
+        baseline_slope ~ N(0, s)         per sd of the baseline, mean over visits; departures half as wide
+        covariate_effect ~ N(0, 0.75 s)  per sd
+        residual_sd ~ N+(1.5 s)          site_sd ~ N+(0.5 s)
+
+    and ``rho ~ Beta(2, 2)``; Toeplitz partial autocorrelations are ``2 Beta(2, 2) - 1``; ``nu ~ Gamma(2, 0.1)``. Before
+    the data, half of all differences between arms (mean over visits) lie within one within-arm sd and 95% within three:
+    effects of treatments for depression are 0.2 to 1. PRIOR_TABLE
+
+    The prior is on the mean over visits, so it does not narrow with their number. With three or more arms, differences
+    to the reference are normal and correlated 1/2, so which arm is the reference carries no information.
 
     Parameters
     ----------
@@ -76,12 +94,15 @@ class Trial:
         Subgroups of the moderator in which differences are reported, such as ``["> 5", "<= 5"]``: means over their
         patients of what the model says, not models of their own.
     response, remission
-        Share of the baseline score by which a responder's drops at any visit, such as 0.5; and the score at the last
-        visit up to which a patient is in remission, such as 7. Their rates are predicted for complete trajectories.
+        Share of the baseline score by which a responder's drops, such as 0.5; and the score up to which a patient is in
+        remission, such as 7. Their rates are predicted for complete trajectories.
+    response_when, remission_when
+        When that is asked: at ``"any"`` visit, the ``"last"``, or one named by its label.
     change
         Whether the outcome is the change from baseline rather than the score.
     covariates
-        Formula of patients' covariates, such as ``"age + sex"``.
+        Formula of patients' covariates, such as ``"age + sex"``; ``"age + (1 | site)"`` gives a column of many levels a
+        random effect.
     better
         Whether ``"lower"`` or ``"higher"`` outcomes are better.
     margin
@@ -90,10 +111,15 @@ class Trial:
         Units of the outcome.
     lkj
         Shape of the LKJ prior of an unstructured correlation; 1 is uniform.
+    scale
+        What default priors are multiples of, in the outcome's units; computed from the table unless it is stated.
+    visit_order
+        The visits in order, first one first, where their names ("week 4", numbers, dates) do not say it.
     priors
-        Priors by parameter that replace the defaults.
+        Priors by parameter that replace the defaults, in the outcome's units.
     outcome, subject, arm, visit, baseline, day, moderator
-        Names of the table's columns; ``day`` and ``moderator`` may be left out.
+        Names of the table's columns; ``day`` and ``moderator`` may be left out, and ``baseline`` too (None, in a plan
+        false).
 
     Raises
     ------
@@ -123,24 +149,35 @@ class Trial:
     subgroups: Sequence[str] = ()
     response: float | None = None
     remission: float | None = None
+    response_when: str | float = "any"
+    remission_when: str | float = "last"
     change: bool = False
     covariates: str | None = None
     better: Literal["lower", "higher"] = "lower"
     margin: float = 3.0
     units: str = "points"
     lkj: float = 2.0
+    scale: float | None = None
+    visit_order: Sequence[str] = ()
     priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     outcome: str = column("outcome", "outcome")
     subject: str = column("subject", "patient")
     arm: str = column("arm", "arm")
-    visit: str = column("visit", "visit, as a number")
-    baseline: str = column("baseline", "outcome at baseline")
+    visit: str = column("visit", "visit")
+    baseline: str | bool | None = column("baseline", "outcome at baseline")
     day: str | None = column(None, "days since randomisation")
     moderator: str | None = column(None, "moderator at baseline")
 
     def __post_init__(self) -> None:
+        if self.baseline is False:  # how a plan, which knows no None, says that there is none
+            object.__setattr__(self, "baseline", None)
         check_settings(self)
+        check_scale(self.scale)
+        if self.baseline is True:
+            raise BadInput("baseline = true, but the name of a column is needed, or false where there is none")
+        split_level(self.covariates)
+        object.__setattr__(self, "visit_order", tuple(self.visit_order))
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
         object.__setattr__(self, "subgroups", tuple(self.subgroups))
         for text in self.subgroups:
@@ -171,7 +208,23 @@ class Trial:
                 raise BadInput(f"{name} = {value}, but a number {room} is needed, such as {example}")
         if self.better == "higher" and (self.response is not None or self.remission is not None):
             raise BadInput("response and remission are drops, but better = 'higher'; leave them out")
+        if self.baseline is None and (self.response is not None or (self.change and self.remission is not None)):
+            raise BadInput(
+                "response is a share of the baseline's score, and remission of a change needs it too, but baseline is "
+                "left out; name its column, or leave response and remission out"
+            )
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
+        trial_means.refuse_departures(self)
+
+    @property
+    def formula_of_covariates(self) -> str | None:
+        """The covariates' formula without its random effect."""
+        return split_level(self.covariates)[0]
+
+    @property
+    def level(self) -> str | None:
+        """The column of levels with a random effect."""
+        return split_level(self.covariates)[1]
 
     @property
     def target_accept(self) -> float:
@@ -197,25 +250,32 @@ class Trial:
         grow = "are every visit's own" if self.time == "visits" else "grow in proportion to time"
         law = "multivariate t" if self.robust else "jointly normal"
         own = ", each arm with its own" if self.by_arm else ""
+        adjusted = "" if self.baseline is None else "means are adjusted for baseline, "
         return (
-            f"Outcomes of a patient are {law}, with {how}{own}; means are adjusted for baseline, {arms} {grow}. "
+            f"Outcomes of a patient are {law}, with {how}{own}; {adjusted}{arms} {grow}. "
             "Missed visits are integrated out, as missing at random."
         )
 
     @property
     def formula(self) -> list[str]:
         """The story as the lines of a model formula."""
-        mean = "visit_mean[j] + baseline_slope[j] b[i] + arm_effect[j] a[i]"
+        mean = "visit_mean[j]" + (" + baseline_slope[j] b[i]" if self.baseline is not None else "")
+        mean += " + arm_effect[j] a[i]"
         if self.moderator is not None:
             mean += " + (moderator_effect[., j] + arm_by_moderator[., j] a[i]) m[i, .]"
-        if self.covariates is not None:
-            mean += f" + covariate_effect x[i]  ({self.covariates})"
+        if self.formula_of_covariates is not None:
+            mean += f" + covariate_effect x[i]  ({self.formula_of_covariates})"
+        if self.level is not None:
+            mean += f" + site_effect[{self.level} of i]"
         law = "MVT(nu, mean[i, .], D R D)" if self.robust else "MVN(mean[i, .], D R D)"
         slopes = ["arm_effect", *(["moderator_effect", "arm_by_moderator"] if self.moderator is not None else [])]
+        apart = [name.removesuffix("_departure") for name in self.slots if name.endswith("_departure")]
         return [
             f"y[i, .] ~ {law}, over the visits that were observed",
             f"mean[i, j] = {mean}",
-            *(f"{name}[., j] = {name}_at_end week[j] / week[last]" for name in slopes if self.time == "weeks"),
+            *(f"{name}[., j] = {name} week[j] / week[last]" for name in slopes if self.time == "weeks"),
+            *(f"{name}[., j] = {name} + {name}_departure[., j], sum over j = 0" for name in apart),
+            *(["site_effect[s] ~ N(0, site_sd)"] if self.level is not None else []),
             f"R {self.covariance}" + (f" ~ LKJ({self.lkj:g})" if self.covariance == "unstructured" else ""),
             *(f"{name} ~ {prior}" for name, prior in self.priors.items()),
         ]
@@ -260,17 +320,16 @@ class Trial:
         meanings = column_fields(self)
         columns = {word: getattr(self, word) for word in meanings}
         data, patients = read_visits(
-            frame, columns, meanings, reference=self.reference, formula=self.covariates, units=self.units
-        )
-        if data.sizes["visit"] < 2:
-            raise BadInput(f"column '{self.visit}': there is only one visit; a trial over visits needs at least two")
+            frame, columns, meanings, reference=self.reference, formula=self.formula_of_covariates, level=self.level,
+            units=self.units, order=self.visit_order,
+        )  # fmt: skip
+        trial_means.refuse_arms(self, data.assign_coords(comparison=data["arm"].values[1:]))
         if self.covariance in ("unstructured", "toeplitz"):
             residuals.refuse_unknown_correlations(data, self.covariance, self.by_arm)
-        if self.time == "weeks" and float(data["visit"].values[0]) <= 0:
-            raise BadInput(
-                f"column '{self.visit}': visit {data['visit'].values[0]} is not after baseline, where effects that "
-                "grow in proportion to time are zero; leave it out, or use time = 'visits'"
-            )
+        refuse_times(self, data)
+        for name in ("response", "remission"):
+            if getattr(self, name) is not None:
+                visit_of(getattr(self, f"{name}_when"), data, f"{name}_when")
         if self.moderator is not None:
             found = read_moderator(
                 patients, self.moderator, meanings["moderator"], self.moderator_form, threshold=self.threshold,
@@ -281,9 +340,12 @@ class Trial:
                 data = data.merge(read_subgroups(data, self.subgroups), combine_attrs="override")
         indicator = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
         data = data.assign_coords(comparison=data["arm"].values[1:])
+        first = f"column '{self.outcome}' ({meanings['outcome']}) at visit {data['visit'].values[0]}"
+        scale = scale_of(data["outcome"].values[:, 0], data["arm_of"].values, stated=self.scale, where=first)
         return data.assign(
             arm_code=(("subject", "comparison"), indicator - indicator.mean(axis=0)),
             centre=((), float(np.nanmean(data["outcome"].values))),
+            scale=((), scale, {"units": self.units}),
         )
 
     def build(self, data: xr.Dataset) -> "pm.Model":
@@ -303,6 +365,8 @@ class Trial:
         import pymc as pm
 
         coords = {str(d): data[d].values for d in ("subject", "visit", "comparison", "covariate")}
+        if self.level is not None:
+            coords["site"] = data["site"].values
         if self.by_arm:
             coords["arm"] = data["arm"].values
         if self.moderator is not None:
@@ -325,11 +389,13 @@ class Trial:
         -------
         xarray.Dataset
             ``difference`` (comparison, visit), ``mean_difference`` (comparison), ``standardised_difference``,
-            ``beyond_margin``, ``residual_sd`` and ``correlation``; with a moderator also ``difference_at`` (comparison,
-            moderator_value, visit), ``difference_along`` (comparison, grid; at the last visit), ``crossover`` and
-            ``crosses`` (comparison, side) and ``no_crossover``; with subgroups ``difference_in`` (comparison, subgroup,
-            visit) and ``standardised_difference_in``; where asked for, ``response_rate`` (arm, group),
-            ``response_difference`` and ``response_nnt`` (comparison, group), and the same of remission.
+            ``beyond_margin``, ``residual_sd`` and (with two visits or more) ``correlation``; with covariates
+            ``covariate_effect`` (covariate; per unit of the formula's column) and ``site_sd``; with a moderator also
+            ``difference_at`` (comparison, moderator_value, visit), ``difference_along`` (comparison, grid; at the last
+            visit), ``crossover`` and ``crosses`` (comparison, side) and ``no_crossover``; with subgroups
+            ``difference_in`` (comparison, subgroup, visit) and ``standardised_difference_in``; where asked for,
+            ``response_rate`` (arm, group), ``response_difference`` and ``response_nnt`` (comparison, group), and the
+            same of remission.
         """
         return trial_estimands.estimands(self, posterior, data)
 
@@ -351,7 +417,7 @@ class Trial:
         return residuals.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass the story.
+        """Name the statistics that speak against the story.
 
         Parameters
         ----------

@@ -79,7 +79,7 @@ FIGURES: dict[str, Entry] = {
         "Posterior mean correlations of the residuals of two visits, and the residual standard deviation at each visit "
         "with 95% intervals; where arms have covariances of their own, the reference's below the diagonal and in grey, "
         "the other arm's above it and in blue.",
-        trial_plots.is_trial,
+        trial_plots.has_visits,
     ),
     "residuals": Entry(
         trial_checks_plots.plot_residuals,

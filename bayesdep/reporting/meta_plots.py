@@ -15,7 +15,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.meta import Meta
 from bayesdep.models.small_studies import SmallStudies
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
+from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
 
 _LEVELS = (0.1, 0.05, 0.01)  # two-sided P values between which a funnel's contours lie
 _SHADES = ("#c9c9c9", "#dddddd", "#efefef")  # for P between 1 and 0.1, 0.1 and 0.05, 0.05 and 0.01; white beyond
@@ -58,6 +58,7 @@ def has_funnel(fit: Fit) -> bool:
     return isinstance(fit.model, (Meta, SmallStudies)) and "se" in fit.data and fit.data.sizes[fit.model.unit] > 2
 
 
+@serves(has_leave_one_out, "meta-analyses of effects with normal errors")
 def plot_leave_one_out(fit: Fit) -> Figure:
     """Draw the pooled effect and the spread without each unit in turn.
 
@@ -90,6 +91,7 @@ def plot_leave_one_out(fit: Fit) -> Figure:
     return figure
 
 
+@serves(has_leave_one_out, "meta-analyses of effects with normal errors")
 def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figure:
     """Draw the pooled effect as studies came in, one after another.
 
@@ -127,6 +129,7 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
     return figure
 
 
+@serves(has_funnel, "meta-analyses of three or more effects with standard errors")
 def plot_funnel(fit: Fit) -> Figure:
     """Draw a contour-enhanced funnel plot (Peters et al. 2008, doi:10.1016/j.jclinepi.2007.11.010).
 

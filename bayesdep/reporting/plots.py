@@ -1,9 +1,10 @@
 """Figures a paper could print: matplotlib figures made without touching the global state."""
 
+import functools
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Concatenate
 
 import matplotlib as mpl
 import numpy as np
@@ -17,10 +18,13 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from scipy import stats
 
 from bayesdep.criticism.checks import run_checks
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
+from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.story import variable_of
 from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.lettering import make_readable, style
 
 _MANY = 20  # rows beyond which a forest plot is sorted
 _TICKS = 8  # of an axis of ratios, at most
@@ -28,7 +32,6 @@ _FEW = 6  # elements of a vector whose densities can be told apart
 INK, BLUE, GREY, RED = "#222222", "#1f5a99", "#9a9a9a", "#b3261e"
 STYLE: Any = {  # matplotlib's own type lists every key by name
     "font.size": 9,
-    "font.family": "DejaVu Sans",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": INK,
@@ -56,15 +59,54 @@ def house_figure(fit: Fit, width: float, height: float) -> Iterator[Figure]:
     matplotlib.figure.Figure
         Empty; what is drawn while the context is open has the style.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE | style()):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
+        make_readable(figure)
         marks = ["SYNTHETIC DATA"] if fit.synthetic else []
         marks += [] if fit.gate.passed else ["FAILED THE GATE"]
         if marks:
             figure.suptitle(", ".join(marks), color=RED, fontweight="bold", fontsize=9)
 
 
+def serves[**P](
+    applies: Callable[[Fit], bool], what: str
+) -> Callable[[Callable[Concatenate[Fit, P], Figure]], Callable[Concatenate[Fit, P], Figure]]:
+    """Make a function that draws fits of some kind refuse others in one sentence.
+
+    Parameters
+    ----------
+    applies
+        Whether it serves a fit.
+    what
+        What fits it serves, in words: "meta-analyses of ...".
+
+    Returns
+    -------
+    callable
+        A decorator of functions from a fit to a figure.
+    """
+
+    def decorate(draw: Callable[Concatenate[Fit, P], Figure]) -> Callable[Concatenate[Fit, P], Figure]:
+        name = getattr(draw, "__name__", "this")
+
+        @functools.wraps(draw)
+        def checked(fit: Fit, /, *args: P.args, **kwargs: P.kwargs) -> Figure:
+            if not isinstance(fit, Fit):
+                raise BadInput(f"{name} draws a fit, and this is a {type(fit).__name__}; give what bd.fit returns")
+            if not applies(fit):
+                raise BadInput(
+                    f"{name} is for {what}, which this fit of a {type(fit.model).__name__} is not; bd.plot_forest "
+                    "draws any fit"
+                )
+            return draw(fit, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+@serves(lambda _: True, "any fit")
 def plot_forest(fit: Fit) -> Figure:
     """Draw the forest plot: each unit's own estimate, its modelled effect, the summary and the prediction.
 
@@ -193,6 +235,7 @@ def _keep_in_view(
     )
 
 
+@serves(lambda _: True, "any fit")
 def plot_prior_posterior(fit: Fit) -> Figure:
     """Draw each prior against the posterior of its parameter.
 
@@ -207,7 +250,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         One panel per prior: grey the prior density, blue the posterior (one line per element of a vector). A long
         vector's elements are told, in order, by medians and 95% intervals over the prior.
     """
-    slots, priors = fit.model.slots, priors_of(fit.model, fit.data)
+    slots, priors = _slots(fit), priors_of(fit.model, fit.data)
     columns = min(len(slots), 3)
     lines = -(-len(slots) // columns)
     with house_figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
@@ -243,6 +286,11 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     return figure
 
 
+def _slots(fit: Fit) -> dict[str, Slot]:
+    """The places for priors that this table's model has: with one visit, say, none of what differs between visits."""
+    return {name: slot for name, slot in fit.model.slots.items() if variable_of(fit.model, name) in fit.posterior}
+
+
 def _elements(axes: Axes, draws: np.ndarray, height: float) -> None:
     """Draw the elements of a long vector as intervals, in order, over a prior of this height."""
     lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
@@ -266,6 +314,7 @@ def _density(draws: np.ndarray, support: tuple[float, float]) -> Callable[[np.nd
     return density
 
 
+@serves(lambda _: True, "any fit")
 def plot_checks(fit: Fit) -> Figure:
     """Draw the predictive checks: each statistic of the data among its replicates.
 
@@ -312,6 +361,7 @@ def plot_checks(fit: Fit) -> Figure:
     return figure
 
 
+@serves(lambda fit: not fit.is_exact, "fits with chains, whose ranks can be compared")
 def plot_ranks(fit: Fit) -> Figure:
     """Draw the rank plot of every parameter that has a prior: do the chains agree?
 
@@ -329,7 +379,7 @@ def plot_ranks(fit: Fit) -> Figure:
         several versions of the data, the first's chains: others have another posterior.
     """
     panels = []
-    for name in fit.model.slots:
+    for name in _slots(fit):
         chains = fit.posterior[variable_of(fit.model, name)].isel(chain=slice(fit.manifest["chains"]))
         draws = chains.transpose("chain", "draw", ...).values
         flat = draws.reshape(*draws.shape[:2], -1)

@@ -176,6 +176,8 @@ def _priors(fit: Fit) -> pd.DataFrame:
     rows = []
     in_units = priors_of(fit.model, fit.data)
     for name, slot in fit.model.slots.items():
+        if name not in fit.posterior:  # as what differs between visits is not, where there is one
+            continue
         prior = fit.model.priors[name]
         lower, upper = in_units[name].interval
         wide = f" ({prior}, and scale is {float(fit.data['scale']):.4g})" if prior.times_scale else ""

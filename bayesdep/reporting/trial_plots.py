@@ -17,7 +17,7 @@ from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.moderator import is_log
 from bayesdep.models.parts.trial.residuals import correlations
 from bayesdep.models.trial import Trial
-from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
+from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
 
 _DRAWS = 1000  # at most, evenly from all draws: enough for the ends of 95% bands
 _ROOM = {1: 20, 2: 9}  # labels that find room along a panel, by panels side by side
@@ -33,11 +33,17 @@ def is_trial(fit: Fit) -> bool:
     return fit.model.family == "trial"
 
 
+def has_visits(fit: Fit) -> bool:
+    """Whether it is of a trial with more visits than one."""
+    return is_trial(fit) and fit.data.sizes["visit"] > 1
+
+
 def has_moderator(fit: Fit) -> bool:
     """Whether it is of a trial with a moderator."""
     return is_trial(fit) and "difference_along" in fit.estimands
 
 
+@serves(is_trial, "trials")
 def plot_trajectories(fit: Fit) -> Figure:
     """Draw the mean outcome by visit and arm.
 
@@ -117,6 +123,7 @@ def standardised_means(fit: Fit) -> np.ndarray:
     return np.stack(found)
 
 
+@serves(has_moderator, "trials with a moderator")
 def plot_difference_along(fit: Fit) -> Figure:
     """Draw the difference between arms at the last visit along the moderator, and where the arms change places.
 
@@ -200,6 +207,7 @@ def _with_step(x: np.ndarray, threshold: float | None) -> tuple[np.ndarray, np.n
     return np.insert(x, above, [threshold, threshold]), np.insert(which, above, [above - 1, above])
 
 
+@serves(is_trial, "trials")
 def plot_covariance(fit: Fit) -> Figure:
     """Draw the correlations between visits and the residual standard deviations.
 
@@ -348,8 +356,17 @@ def favours(down: str, up: str) -> str:
 
 def _crowding(visits: np.ndarray) -> float:
     """How many times the smallest gap between visits goes into all of them."""
-    at = np.array(visits, dtype=float)
-    return float(np.ptp(at) / np.diff(at).min())
+    at = _numbers(visits)
+    return float(np.ptp(at) / np.diff(at).min()) if len(at) > 1 else 0.0
+
+
+def _numbers(visits: np.ndarray) -> np.ndarray:
+    """Where visits stand: at their numbers, or evenly where names are no numbers."""
+    try:
+        at = np.array(visits, dtype=float)
+    except ValueError:
+        return np.arange(len(visits), dtype=float)
+    return at if (np.diff(at) > 0).all() else np.arange(len(visits), dtype=float)
 
 
 def positions(visits: np.ndarray, room: int) -> tuple[np.ndarray, str]:
@@ -358,7 +375,7 @@ def positions(visits: np.ndarray, room: int) -> tuple[np.ndarray, str]:
     Parameters
     ----------
     visits
-        Their numbers, rising.
+        Their names, in order.
     room
         How many labels find room side by side.
 
@@ -370,7 +387,7 @@ def positions(visits: np.ndarray, room: int) -> tuple[np.ndarray, str]:
         What the axis's label must add.
     """
     if _crowding(visits) <= room:
-        return np.array(visits, dtype=float), ""
+        return _numbers(visits), ""
     return np.arange(len(visits), dtype=float), " (not to scale)"
 
 

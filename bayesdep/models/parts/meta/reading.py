@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, as_frame, note, provenance, refuse_duplicates
-from bayesdep.models.parts.covariates import read_covariates
+from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 from bayesdep.models.parts.meta import forms
 from bayesdep.models.parts.meta import shared_people as people
 from bayesdep.models.parts.meta.studies import (
@@ -19,6 +19,7 @@ from bayesdep.models.parts.meta.studies import (
     effects_of,
     read_studies,
 )
+from bayesdep.models.parts.meta.terms import has_midpoint_correlation
 from bayesdep.models.parts.settings import column_fields
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def prepare(story: "Meta", table: Any) -> xr.Dataset:
     if story.likelihood == "binomial":
         counts, of_arms = _counts(story, read, group)
         found, coords = found | counts, coords | of_arms
+        if story.measure == "log-odds-ratio":  # decided once: leaving a study out does not change the model
+            found["midpoint_correlation"] = ((), int(has_midpoint_correlation(story, len(read["study"]))))
     else:
         if form == "mixed":
             (effect, se), covariance, scale = forms.read_mixed(story, frame, columns, read)
@@ -103,6 +106,10 @@ def prepare(story: "Meta", table: Any) -> xr.Dataset:
                 f"priors in {story.units}, or state a typical sd of the outcome as scale"
             )
     if story.covariates is not None:
+        what = column_fields(story)
+        refuse_covariates_of(
+            story.covariates, {getattr(story, w): what[w] for w in ("study", "effect")}, list(frame.columns)
+        )
         x = read_covariates(rows, story.covariates)
         found["covariates"] = ((story.unit, "covariate"), x.values)
         found |= {"covariate_mean": ("covariate", x.means), "covariate_sd": ("covariate", x.sds)}

@@ -9,9 +9,9 @@ import xarray as xr
 
 from bayesdep.data.detection import read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, note, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import Column, note, note_lone, provenance, read_columns, refuse_duplicates, role_of
 from bayesdep.data.times import order_of_column, order_of_times
-from bayesdep.models.parts.covariates import read_covariates
+from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 
 KINDS = ("detected", "left", "right", "interval")
 _FACTORS = ("analyte", "subject", "group", "time", "plate", "analyte_family")
@@ -63,7 +63,8 @@ def read_panel(
     BadInput
         Naming column, row and remedy.
     """
-    contracts = {w: Column(name, "label", meanings[w]) for w in _FACTORS if (name := columns[w]) is not None}
+    named = {w: name for w in _FACTORS if (name := columns[w]) is not None}
+    contracts = {w: Column(name, "label", meanings[w], role_of(w)) for w, name in named.items()}
     value = columns["value"]
     assert value is not None
     labels = read_columns(frame, contracts)
@@ -94,8 +95,16 @@ def read_panel(
         "analyte_family": _levels(labels["analyte_family"]) if "analyte_family" in labels else ["all"],
     }
     _refuse_one_level(levels, labels, contracts)
+    if "group" in labels:
+        people = np.unique(_positions(subject, levels["subject"]), return_index=True)[1]
+        note_lone(frame, labels["group"][people], contracts["group"])
     _refuse_plates_of_one_group(labels, contracts)
-    covariates = read_covariates(frame, formula)
+    played = {columns[w]: meanings[w] for w in (*_FACTORS, "value")}
+    refuse_covariates_of(formula, played, list(frame.columns))
+    beside = {
+        f"column '{contracts[w].name}' ({contracts[w].what})": labels[w] for w in ("group", "time") if w in labels
+    }
+    covariates = read_covariates(frame, formula, beside=beside, units=len(levels["subject"]))
 
     kind = np.array([KINDS.index(k) for k in found.kind])
     position = {

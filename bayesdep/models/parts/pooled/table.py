@@ -9,10 +9,20 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, Kind, note, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    note,
+    note_lone,
+    numbers_or_empty,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
 from bayesdep.data.times import order_of_column, order_of_times
 from bayesdep.models.parts.people import rows_of_people
-from bayesdep.models.parts.pooled.moderators import numbers_or_empty, read_moderators
+from bayesdep.models.parts.pooled.moderators import read_moderators
 
 ONLY_TIME = "the only time"
 
@@ -78,7 +88,7 @@ def read_patients(
     kinds: dict[str, Kind] = {"study": "label", "subject": "label", "arm": "label"}
     if columns["time"] is not None:
         kinds["time"] = "label"
-    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in kinds.items()}
+    contracts = {word: Column(str(columns[word]), kind, meanings[word], role_of(word)) for word, kind in kinds.items()}
     read = read_columns(frame, contracts)
     if columns["time"] is None:
         read["time"] = np.full(len(frame), ONLY_TIME, dtype=object)
@@ -94,6 +104,7 @@ def read_patients(
     y = np.full((len(people), len(chosen)), np.nan)
     place = pd.Index(chosen).get_indexer(pd.Index(read["time"]))
     y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
+    note_lone(frame, read["arm"][at], contracts["arm"])
     arms = _two_arms(read["arm"][at], reference, contracts["arm"])
     _refuse_no_outcome(y, chosen, columns, meanings)
     study, empty = read["study"][at], np.isnan(y).all(axis=1)

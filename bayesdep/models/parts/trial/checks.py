@@ -32,14 +32,15 @@ def checks(story: "Trial", data: xr.Dataset) -> Sequence[Check]:
     """
     seen, arm, names = ~np.isnan(data["outcome"].values), data["arm_of"].values, data["visit"].values
     found = []
-    for j in (0, -1):
+    for j in dict.fromkeys((0, len(names) - 1)):
         for k, label in enumerate(data["arm"].values):
             rows = np.flatnonzero(seen[:, j] & (arm == k))
             at = f"visit {names[j]}, {label}"
             found.append(Check(f"mean at {at}", NAME, partial(_mean, rows=rows, j=j), story.units))
             if len(rows) > 1:
                 found.append(Check(f"sd at {at}", NAME, partial(_sd, rows=rows, j=j), story.units))
-    for j, k in dict.fromkeys([*((j, j + 1) for j in range(len(names) - 1)), (0, len(names) - 1)]):
+    pairs = [*((j, j + 1) for j in range(len(names) - 1)), *([(0, len(names) - 1)] if len(names) > 1 else [])]
+    for j, k in dict.fromkeys(pairs):
         rows = np.flatnonzero(seen[:, j] & seen[:, k])
         if len(rows) > 2:
             name = f"correlation of visits {names[j]} and {names[k]}"
@@ -56,7 +57,9 @@ def checks(story: "Trial", data: xr.Dataset) -> Sequence[Check]:
 def _designs(story: "Trial", data: xr.Dataset) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """For each visit, who was seen, and an orthonormal basis of the least-squares regression that the story's is."""
     arm = data["arm_code"].values
-    columns = [np.ones((len(arm), 1)), arm, data["baseline"].values[:, None], data["covariates"].values]
+    columns = [np.ones((len(arm), 1)), arm, data["covariates"].values]
+    if story.baseline is not None:
+        columns.append(data["baseline"].values[:, None])
     if story.moderator is not None:
         terms = data["moderator_terms"].values
         columns += [terms, *(arm[:, [k]] * terms for k in range(arm.shape[1]))]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from bayesdep.models.parts.trial.means import AT_VISIT
 from bayesdep.models.parts.trial.moderator import crossover, crossover_on_grid, is_log, terms_of
 from bayesdep.models.parts.trial.residuals import residual_sds
-from bayesdep.models.parts.trial.response import rates
+from bayesdep.models.parts.trial.response import rates, time_in_words
 from bayesdep.models.story import estimand
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
     """
     against = f"less {story.reference}"
     dims = ("chain", "draw", "comparison", "visit")
-    difference = posterior["arm_effect"]
+    difference = posterior[f"arm_effect{AT_VISIT}"]
     if story.moderator is not None:
         difference = difference + _moderation(posterior, data["moderator_terms"].mean("subject"))
     difference = difference.transpose(*dims)
@@ -97,7 +98,18 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
         "ar1": ("rho", " a visit apart"),
         "spatial-power": ("rho", " a day apart"),
     }.get(story.covariance, ("rho", ""))
-    found["correlation"] = estimand(posterior[name], f"correlation of two visits{where}", "correlation")
+    if data.sizes["visit"] > 1:
+        found["correlation"] = estimand(posterior[name], f"correlation of two visits{where}", "correlation")
+    if data.sizes["covariate"]:
+        found["covariate_effect"] = estimand(
+            posterior["covariate_effect"] / data["covariate_sd"],
+            "difference in means per unit of a covariate's column",
+            f"{story.units} per unit",
+        )
+    if story.level is not None:
+        found["site_sd"] = estimand(
+            posterior["site_sd"], f"sd of the levels of {story.level}", story.units, null=np.nan
+        )
     if story.moderator is not None:
         found |= _along_moderator(story, posterior, data, sign, against)
     if story.subgroups:
@@ -109,7 +121,7 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
 
 def _moderation(posterior: xr.Dataset, terms: xr.DataArray) -> xr.DataArray:
     """What the moderator adds to the arms' differences at given terms."""
-    return xr.dot(posterior["arm_by_moderator"], terms, dim="term")
+    return xr.dot(posterior[f"arm_by_moderator{AT_VISIT}"], terms, dim="term")
 
 
 def _sd_by_visit(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
@@ -125,7 +137,7 @@ def _along_moderator(
     story: "Trial", posterior: xr.Dataset, data: xr.Dataset, sign: float, against: str
 ) -> dict[str, xr.DataArray]:
     attrs, form = data["moderator_terms"].attrs, story.moderator_form
-    effect, both = posterior["arm_effect"], posterior["arm_by_moderator"]
+    effect, both = posterior[f"arm_effect{AT_VISIT}"], posterior[f"arm_by_moderator{AT_VISIT}"]
 
     def at(values: np.ndarray, dim: str, labels: Sequence[str]) -> xr.DataArray:
         terms = xr.DataArray(terms_of(values, attrs), {dim: list(labels), "term": data["term"].values}, (dim, "term"))
@@ -196,7 +208,7 @@ def _in_subgroups(
 ) -> dict[str, xr.DataArray]:
     member = data["subgroup_member"].astype(float)
     terms = xr.dot(member, data["moderator_terms"], dim="subject") / member.sum("subject")
-    difference = (posterior["arm_effect"] + _moderation(posterior, terms)).transpose(
+    difference = (posterior[f"arm_effect{AT_VISIT}"] + _moderation(posterior, terms)).transpose(
         "chain", "draw", "comparison", "subgroup", "visit"
     )
     last = difference.isel(visit=-1, drop=True)
@@ -211,9 +223,10 @@ def _in_subgroups(
 
 
 def _rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset, against: str) -> dict[str, xr.DataArray]:
+    when = {name: time_in_words(getattr(story, f"{name}_when"), data) for name in ("response", "remission")}
     said = {
-        "response": f"response (a drop by {story.response or 0:.0%} or more at any visit)",
-        "remission": f"remission ({story.remission or 0:g} {story.units} or less at the last visit)",
+        "response": f"response (a drop by {story.response or 0:.0%} or more {when['response']})",
+        "remission": f"remission ({story.remission or 0:g} {story.units} or less {when['remission']})",
     }
     found: dict[str, xr.DataArray] = {}
     for name, rate in rates(story, posterior, data).items():

@@ -1,4 +1,4 @@
-"""How the visits of a patient scatter and hang together: what a trial's settings say of it, in all its forms.
+"""How the visits of a patient scatter and correlate: what a trial's settings say of it, in all its forms.
 
 The covariance is D R D, D the residual sds and R their correlation; both may belong to the arm. With Student-t
 residuals a patient's covariance is divided by a precision w of the patient's own, ``w ~ Gamma(nu / 2, rate nu / 2)``,
@@ -13,6 +13,7 @@ from scipy import special
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.priors import Prior, Slot
+from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.parts.trial.means import expected
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ NAME = "outcome_by_visit"
 
 def slots_of(story: "Trial") -> dict[str, Slot]:
     """Return the places for priors on residuals."""
-    found = {"residual_sd": Slot(Prior("HalfNormal", sigma=7), "positive", "the residual sd", story.units)}
+    wide = Prior("HalfNormal", sigma=1.5, times_scale=True)
+    found = {"residual_sd": Slot(wide, "positive", "the residual sd", story.units)}
     even = Prior("Beta", alpha=2, beta=2)
     if story.covariance in ("ar1", "spatial-power", "compound-symmetry"):
         found["rho"] = Slot(even, "unit", "the correlation", "correlation")
@@ -51,7 +53,7 @@ def refuse_unknown_correlations(data: xr.Dataset, covariance: str, by_arm: bool)
     Raises
     ------
     BadInput
-        Naming two visits that fewer than three patients have both.
+        Naming two visits, or for Toeplitz a number of visits between, that fewer than three patients have both.
     """
     seen = (~np.isnan(data["outcome"].values)).astype(int)
     names = data["visit"].values
@@ -63,6 +65,14 @@ def refuse_unknown_correlations(data: xr.Dataset, covariance: str, by_arm: bool)
                 raise BadInput(
                     f"visits {names[k]} and {names[j]} were both observed in {together[j, k]} patients{who}, too few "
                     "for a correlation of their own; use covariance = 'ar1', or leave out one of the visits"
+                )
+        for lag in range(1, len(names)) if covariance == "toeplitz" else ():
+            both = int(np.diagonal(together, lag).sum())
+            if both < 3:
+                raise BadInput(
+                    f"visits {lag} apart (such as {names[0]} and {names[lag]}) were both observed in {both} "
+                    f"patients{who}, too few for a correlation of their own; use covariance = 'ar1', or leave out one "
+                    "of the visits"
                 )
 
 
@@ -93,10 +103,11 @@ def observe(story: "Trial", data: xr.Dataset, mean: Any) -> None:
         return by_arm if arm_of is None else by_arm[arm_of]
 
     sd_dims = (*arm_dim, *(("visit",) if story.heterogeneous else ()))
-    sd = of_patients(story.priors["residual_sd"].rv("residual_sd", dims=sd_dims or None))
+    prior = priors_of(story, data)
+    sd = of_patients(prior["residual_sd"].rv("residual_sd", dims=sd_dims or None))
     sds = pt.broadcast_to(sd if story.heterogeneous else sd[..., None], (*sd.shape[: len(arm_dim)], visits))
     if story.robust:
-        nu = story.priors["nu"].rv("nu")
+        nu = prior["nu"].rv("nu")
         root_precision = precisions("precision_latent", nu, dims="subject")
         pm.Deterministic("precision", root_precision**2, dims="subject")
         sds = sds / root_precision[:, None]
@@ -106,12 +117,15 @@ def observe(story: "Trial", data: xr.Dataset, mean: Any) -> None:
         "observed": pm.Data("outcome", np.where(observed, data["outcome"].values, 0.0), dims=dims),
         "dims": dims,
     }
+    if visits == 1:
+        covariance.Exchangeable(NAME, mean, sds, pt.zeros(()), seen, **how)  # one visit has nothing to correlate with
+        return
     if story.covariance == "compound-symmetry":
-        rho = of_patients(story.priors["rho"].rv("rho", dims=arm_dim or None))
+        rho = of_patients(prior["rho"].rv("rho", dims=arm_dim or None))
         covariance.Exchangeable(NAME, mean, sds, rho, seen, **how)
         return
     if story.covariance in ("ar1", "spatial-power"):
-        rho = of_patients(story.priors["rho"].rv("rho", dims=arm_dim or None))
+        rho = of_patients(prior["rho"].rv("rho", dims=arm_dim or None))
         is_ar1 = story.covariance == "ar1"
         day = np.broadcast_to(np.arange(visits), observed.shape) if is_ar1 else data["day"].values
         place = np.where(observed, np.arange(visits), -1)
@@ -221,6 +235,8 @@ def correlations(story: "Trial", posterior: xr.Dataset, days: np.ndarray, arm: i
     """
     visits = len(days)
     own = posterior.isel(arm=arm) if story.by_arm else posterior
+    if visits == 1:
+        return np.ones((posterior.sizes["sample"], 1, 1))
     if story.covariance == "unstructured":
         by_pair = own["correlation_by_pair"].transpose("sample", "pair").values
         found = np.tile(np.eye(visits), (len(by_pair), 1, 1))

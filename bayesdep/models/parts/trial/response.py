@@ -1,13 +1,15 @@
 """Response and remission in a trial over visits: probabilities of whole trajectories, arm by arm."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
+from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.residuals import correlations, residual_sds
+from bayesdep.models.parts.trial.visit_names import name_of_number
 
 if TYPE_CHECKING:
     from bayesdep.models.trial import Trial
@@ -23,8 +25,9 @@ def rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset
     is a probability of a multivariate normal rectangle, taken visit by visit: given a path of earlier visits that all
     stayed above, the next visit's is a normal tail, and the path goes on with a draw from that tail (the GHK
     simulator: Geweke 1991, Keane 1994, doi:10.2307/2951475). The product of the tails has the right mean, and much
-    less noise than counting simulated patients; paths come in antithetic pairs. Remission, a score at the last visit
-    of ``remission`` or less, is a normal tail itself. A robust story's paths each have a precision of their own.
+    less noise than counting simulated patients; paths come in antithetic pairs. Remission is a score of ``remission``
+    or less. At one visit, the last or a named one, either is a normal tail itself. A robust story's paths each have a
+    precision of their own.
 
     Parameters
     ----------
@@ -74,25 +77,75 @@ def _of_patients(
     """Each patient's probabilities in one arm, shape (samples, patients)."""
     code = data["arm_code"].values[np.flatnonzero(data["arm_of"].values == arm)[0]]
     everybody = data.assign(arm_code=data["arm_code"].copy(data=np.broadcast_to(code, data["arm_code"].shape)))
-    at_baseline = data["baseline"].values + data["baseline"].attrs["mean"]
+    at_baseline = None
+    if story.baseline is not None:
+        at_baseline = (data["baseline"].values + data["baseline"].attrs["mean"])[:, None]
     mean = expected(story, posterior, everybody)
     if story.change:
-        mean = mean + at_baseline[:, None]
+        assert at_baseline is not None  # a trial without baseline asks no rates of its changes
+        mean = mean + at_baseline
     sd = residual_sds(posterior, data)[:, arm]
     scale = np.ones((*mean.shape[:2], each))  # of a path's residuals
     if story.robust:
         nu = posterior["nu"].values[:, None, None]
         scale = 1 / np.sqrt(rng.gamma(np.broadcast_to(nu / 2, scale.shape)) / (nu / 2))
-    found = {}
-    if story.remission is not None:
-        z = (story.remission - mean[:, :, -1]) / sd[:, -1:]
-        found["remission"] = special.ndtr(z[..., None] / scale).mean(axis=-1)
-    if story.response is not None:
-        days = np.median(data["day"].values, axis=0)
-        root = np.linalg.cholesky(correlations(story, posterior, days, arm))
-        limit = ((1 - story.response) * at_baseline[:, None] - mean) / sd[:, None, :]
-        found["response"] = 1 - _all_above(limit, scale, root, rng)
+    found, root = {}, None
+    for name in ("remission", "response"):
+        if getattr(story, name) is None:
+            continue
+        score: Any = story.remission
+        if name == "response":
+            score = (1 - (story.response or 0.0)) * np.asarray(at_baseline)
+        limit = (score - mean) / sd[:, None, :]
+        when = visit_of(getattr(story, f"{name}_when"), data, f"{name}_when")
+        if when is not None:
+            found[name] = special.ndtr(limit[:, :, when, None] / scale).mean(axis=-1)
+            continue
+        if root is None:
+            root = np.linalg.cholesky(correlations(story, posterior, np.median(data["day"].values, axis=0), arm))
+        found[name] = 1 - _all_above(limit, scale, root, rng)
     return found
+
+
+def visit_of(when: str | float, data: xr.Dataset, setting: str) -> int | None:
+    """Find the visit at which patients are asked whether they responded.
+
+    Parameters
+    ----------
+    when
+        ``"any"``, ``"last"`` or a visit's name or number.
+    data
+        The prepared trial.
+    setting
+        The setting's name, for messages.
+
+    Returns
+    -------
+    int or None
+        The visit's place; None for any visit.
+
+    Raises
+    ------
+    BadInput
+        When there is no such visit.
+    """
+    names = [str(v) for v in data["visit"].values]
+    label = when if isinstance(when, str) else name_of_number(float(when))
+    if label in ("any", "last") and label not in names:
+        return None if label == "any" else len(names) - 1
+    if label not in names:
+        raise BadInput(
+            f"{setting} = {when!r}, but there is no such visit; {did_you_mean(label, ['any', 'last', *names])}"
+        )
+    return names.index(label)
+
+
+def time_in_words(when: str | float, data: xr.Dataset) -> str:
+    """Say when it is asked: ``"at any visit"``, ``"at the last visit"``, ``"at visit 8"``."""
+    place = visit_of(when, data, "response_when")
+    if place is None:
+        return "at any visit"
+    return "at the last visit" if when == "last" else f"at visit {data['visit'].values[place]}"
 
 
 def _all_above(limit: np.ndarray, scale: np.ndarray, root: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,16 +1,28 @@
 """A table with one row per patient and visit becomes patients by visits, with what belongs to patients."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    note_lone,
+    numbers_or_empty,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
 from bayesdep.models.parts.covariates import columns_of, read_covariates
 from bayesdep.models.parts.people import rows_of_people
+from bayesdep.models.parts.trial import refusals
+from bayesdep.models.parts.trial.visit_names import Visits, read_visit_names
 
 
 def read_visits(
@@ -20,7 +32,9 @@ def read_visits(
     *,
     reference: str,
     formula: str | None,
+    level: str | None,
     units: str,
+    order: Sequence[str] = (),
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Read a trial: outcomes at visits, arms and baseline values.
 
@@ -29,24 +43,29 @@ def read_visits(
     frame
         The user's table. An empty outcome, like a visit without a row, is a missing visit.
     columns
-        The column for each of ``subject``, ``arm``, ``visit``, ``outcome`` and ``baseline``, and the column or None
-        for ``day`` and ``moderator``.
+        The column for each of ``subject``, ``arm``, ``visit`` and ``outcome``, and the column or None for ``baseline``,
+        ``day`` and ``moderator``.
     meanings
         What each holds, for messages.
     reference
         The arm the others are compared with.
     formula
         Covariates of patients, as :func:`~bayesdep.models.parts.covariates.read_covariates` reads them.
+    level
+        A column of many levels that have a random effect, or None.
     units
         Units of the outcome.
+    order
+        The visits in order, where their names do not say it.
 
     Returns
     -------
     xarray.Dataset
-        ``outcome`` (subject, visit; NaN where missing), ``day`` (subject, visit; the visit's number where there is no
-        column of days; where the visit would have been if it was missed), ``baseline`` (subject; less its mean),
-        ``arm_of`` (subject), ``covariates`` (subject, covariate; standardised) and ``covariate_sd``. Dims ``visit`` in
-        order and ``arm``, the reference first.
+        ``outcome`` (subject, visit; NaN where missing), ``day`` (subject, visit; the visit's own time where there is no
+        column of days; where the visit would have been if it was missed), ``visit_number`` (visit; the time that its
+        name says, NaN where it says none), ``baseline`` (subject; less its mean) and ``baseline_sd`` where there is
+        one, ``arm_of`` (subject), ``covariates`` (subject, covariate; standardised), ``covariate_sd`` and, with a
+        level, ``site_of`` (subject). Dims ``visit`` in order, ``arm``, the reference first, and ``site``.
     pandas.DataFrame
         One row per patient, in the dataset's order.
 
@@ -55,72 +74,86 @@ def read_visits(
     BadInput
         Naming the column, row and remedy.
     """
-    kinds: dict[str, Kind] = {"subject": "label", "arm": "label", "visit": "number", "baseline": "number"}
-    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in kinds.items()}
+    labels_of: dict[str, Kind] = {"subject": "label", "arm": "label", "visit": "label"}
+    contracts = {
+        word: Column(str(columns[word]), kind, meanings[word], role_of(word)) for word, kind in labels_of.items()
+    }
     read = read_columns(frame, contracts)
-    labels = {"subject": read["subject"], "visit": np.array([f"{v:g}" for v in read["visit"]], dtype=object)}
+    baseline = None
+    if columns["baseline"] is not None:
+        contract = Column(str(columns["baseline"]), "number", meanings["baseline"])
+        baseline = read_columns(frame, {"baseline": contract})["baseline"]
+    visits = read_visit_names(frame[str(columns["visit"])], str(columns["visit"]), order)
+    names = visits.names
+    labels = {"subject": read["subject"], "visit": np.array(names, dtype=object)[visits.of_row]}
     refuse_duplicates(labels, contracts, "outcome of")
-    outcome = _numbers_or_empty(frame, str(columns["outcome"]), meanings["outcome"])
+    outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
     people = list(dict.fromkeys(read["subject"]))
     where = {person: i for i, person in enumerate(people)}
     person = np.array([where[p] for p in read["subject"]])
-    times = np.unique(read["visit"])
-    visit = np.searchsorted(times, read["visit"])
+    first = np.unique(person, return_index=True)[1]
+    refusals.actual_times(names, person, str(columns["visit"]))
+    refusals.subject_as_covariate(str(columns["subject"]), (*columns_of(formula), *([level] if level else [])))
     fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline", "moderator") if columns[w] is not None}
-    patients = rows_of_people(frame, fixed | dict.fromkeys(columns_of(formula), "covariate"), person)
-    arm_of, arms = _arms(read["arm"][np.unique(person, return_index=True)[1]], reference, contracts["arm"])
-    shape = (len(people), len(times))
+    others = dict.fromkeys([*columns_of(formula), *([level] if level else [])], "covariate")
+    patients = rows_of_people(frame, fixed | others, person)
+    note_lone(frame, read["arm"][first], contracts["arm"])
+    arm_of, arms = _arms(read["arm"][first], reference, contracts["arm"])
+    shape = (len(people), len(names))
     y = np.full(shape, np.nan)
-    y[person, visit] = outcome
-    for v, time in enumerate(times):
-        for a, arm in enumerate(arms):
-            if np.isnan(y[arm_of == a, v]).all():
-                raise BadInput(
-                    f"column '{columns['outcome']}' ({meanings['outcome']}): nobody in arm '{arm}' has one at visit "
-                    f"{time:g}, so their difference there cannot be known; leave that visit out"
-                )
-    days = np.broadcast_to(times, shape).copy()
-    if columns["day"] is not None:
-        days = np.full(shape, np.nan)
-        days[person, visit] = read_columns(frame, {"day": Column(columns["day"], "number", meanings["day"])})["day"]
-        _refuse_unordered(days, people, times, columns["day"])
-        days = _days_of_missed_visits(days)
-    baseline = read["baseline"][np.unique(person, return_index=True)[1]]
+    y[person, visits.of_row] = outcome
+    place = f"column '{columns['outcome']}' ({meanings['outcome']})"
+    refusals.visits_without_an_arm(y, arm_of, arms, names, place)
     found = read_covariates(patients, formula)
-    data = xr.Dataset(
-        {
-            "outcome": (("subject", "visit"), y, {"units": units}),
-            "day": (("subject", "visit"), days),
-            "baseline": ("subject", baseline - baseline.mean(), {"units": units, "mean": float(baseline.mean())}),
-            "arm_of": ("subject", arm_of),
-            "covariates": (("subject", "covariate"), found.values),
-            "covariate_sd": ("covariate", found.sds),
-        },
-        {
-            "subject": np.array(people, dtype=str),
-            "visit": np.array([f"{t:g}" for t in times]),
-            "arm": np.array(arms, dtype=str),
-            "covariate": np.array(found.names, dtype=str),
-        },
-        provenance(frame),
-    )
-    return data, patients
+    days, known = _days(frame, columns, meanings, visits, person, people)
+    variables: dict[str, Any] = {
+        "outcome": (("subject", "visit"), y, {"units": units}),
+        "day": (("subject", "visit"), days, {"known": int(known)}),
+        "visit_number": ("visit", visits.numbers),
+        "arm_of": ("subject", arm_of),
+        "covariates": (("subject", "covariate"), found.values),
+        "covariate_sd": ("covariate", found.sds),
+    }
+    coords = {
+        "subject": np.array(people, dtype=str),
+        "visit": np.array(names, dtype=str),
+        "arm": np.array(arms, dtype=str),
+        "covariate": np.array(found.names, dtype=str),
+    }
+    if baseline is not None:
+        baseline = baseline[first]
+        refusals.constant_baseline(baseline, contract)
+        attrs = {"units": units, "mean": float(baseline.mean())}
+        variables["baseline"] = ("subject", baseline - baseline.mean(), attrs)
+        variables["baseline_sd"] = ((), float(baseline.std()))
+    refusals.outcomes_that_say_nothing(y, baseline, names, place, str(columns["visit"]))
+    refusals.aliased_covariates(found, arm_of, baseline, formula)
+    if level is not None:
+        levels = read_columns(patients, {"level": Column(level, "label", "levels of a random effect")})["level"]
+        of_patient, sites = pd.factorize(levels, sort=True)
+        refusals.levels_that_tell_nothing(of_patient, level)
+        variables["site_of"] = ("subject", of_patient)
+        coords["site"] = np.array(sites, dtype=str)
+    return xr.Dataset(variables, coords, provenance(frame)), patients
 
 
-def _numbers_or_empty(frame: pd.DataFrame, name: str, what: str) -> np.ndarray:
-    """A column of numbers in which an empty cell stands for a missing visit."""
-    if name not in frame.columns:
-        read_columns(frame, {"outcome": Column(name, "number", what)})  # says what is missing
-    cells = frame[name]
-    empty = cells.isna().to_numpy() | np.array([isinstance(v, str) and not v.strip() for v in cells])
-    values = np.full(len(frame), np.nan)
-    if not empty.all():
-        filled = frame.copy()
-        filled.loc[empty, name] = cells[~empty].iloc[0]  # read_columns names rows by position, so none may go
-        values = np.where(empty, np.nan, read_columns(filled, {"outcome": Column(name, "number", what)})["outcome"])
-    else:
-        raise BadInput(f"column '{name}' ({what}) is empty throughout; name the right column")
-    return values
+def _days(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str | None],
+    meanings: Mapping[str, str],
+    visits: Visits,
+    person: np.ndarray,
+    people: list[str],
+) -> tuple[np.ndarray, bool]:
+    """When every patient's visits were, as recorded or as their names say, and True; else their order, and False."""
+    shape = (len(people), len(visits.names))
+    if columns["day"] is None:
+        known = [t for t in (visits.numbers, visits.days) if np.isfinite(t).all()]
+        return np.broadcast_to(known[0] if known else np.arange(shape[1], dtype=float), shape).copy(), bool(known)
+    days = np.full(shape, np.nan)
+    days[person, visits.of_row] = read_columns(frame, {"day": Column(columns["day"], "number", meanings["day"])})["day"]
+    _refuse_unordered(days, people, visits.names, columns["day"])
+    return _days_of_missed_visits(days), True
 
 
 def _arms(labels: np.ndarray, reference: str, column: Column) -> tuple[np.ndarray, list[str]]:
@@ -139,15 +172,15 @@ def _arms(labels: np.ndarray, reference: str, column: Column) -> tuple[np.ndarra
     return np.array([arms.index(n) for n in labels]), arms
 
 
-def _refuse_unordered(days: np.ndarray, people: list[str], times: np.ndarray, name: str) -> None:
+def _refuse_unordered(days: np.ndarray, people: list[str], names: Sequence[str], name: str) -> None:
     """Refuse a patient whose days do not rise with the visits."""
     for i, row in enumerate(days):
         (known,) = np.nonzero(~np.isnan(row))
         for j, k in itertools.pairwise(known):
             if row[k] <= row[j]:
                 raise BadInput(
-                    f"column '{name}': '{people[i]}' has visit {times[k]:g} on day {row[k]:g}, not after visit "
-                    f"{times[j]:g} on day {row[j]:g}; correct one of them"
+                    f"column '{name}': '{people[i]}' has visit {names[k]} on day {row[k]:g}, not after visit "
+                    f"{names[j]} on day {row[j]:g}; correct one of them"
                 )
 
 
