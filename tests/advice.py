@@ -518,7 +518,9 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "models/parts/meta/studies:read_studies",
         "leave the row out",
         lambda: means(but(MEANS[:2], {"n_treated": (0, 1)})),
-        lambda: means(but(pd.concat([MEANS[:2], MEANS[:1].assign(study="z")]), {"n_treated": (0, 20)})),
+        lambda: means(
+            but(pd.concat([MEANS[:2], MEANS[:1].assign(study="z", mean_control=4.2)]), {"n_treated": (0, 20)})
+        ),
     ),
     (
         "models/parts/meta/studies:correlations_of",
