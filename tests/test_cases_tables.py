@@ -338,3 +338,31 @@ def test_order_and_spaces_change_nothing_in_what_is_prepared(name, data):
         if not pd.api.types.is_numeric_dtype(changed[column]):
             changed[column] = [data.draw(space) + str(cell) + data.draw(space) for cell in changed[column]]
     assert by_label(make().prepare(changed)) == by_label(make().prepare(table))
+
+
+def test_wells_of_a_sample_share_its_own_deviation_in_the_likelihood():
+    """Log density of synthetic wells against scipy: a pair correlated within the sample, one value beyond a limit."""
+    rows = [("a", "1.5"), ("a", "1.7"), ("b", "0.9"), ("b", "<0.5"), ("c", "3.1")]
+    wells = pd.DataFrame(rows, columns=["subject", "concentration"]).assign(well=range(5))
+    story = bd.Cytokines(subject="subject", replicates=True)
+    assert {"cell_ratio", "residual_sd"} <= set(story.priors)
+    data = story.prepare(wells)
+    model = story.build(data)
+    free = {v.name for v in model.free_RVs}
+    assert free == {"level", "residual_sd", "cell_ratio"}
+    point = model.initial_point()
+    inverse = {"residual_sd_softplus__": np.array([0.4]), "cell_ratio_softplus__": np.array(1.7)}
+    point.update(level=np.array([0.2]), **{name: np.log(np.expm1(value)) for name, value in inverse.items()})
+    found = model.compile_logp(vars=[model["log_concentration"]], jacobian=False)(point)
+    mean = float(data["centre"].values[0]) + 0.2
+    cov = 0.4**2 * (np.eye(2) + 1.7**2)
+    logs = {k: np.log(v) - mean for k, v in {"a1": 1.5, "a2": 1.7, "b": 0.9, "limit": 0.5, "c": 3.1}.items()}
+    one = stats.norm(0, np.sqrt(cov[0, 0]))
+    slope = cov[0, 1] / cov[0, 0]
+    right = (
+        stats.multivariate_normal([0, 0], cov).logpdf([logs["a1"], logs["a2"]])
+        + one.logpdf(logs["b"])
+        + stats.norm.logcdf(logs["limit"], slope * logs["b"], np.sqrt(cov[1, 1] - slope * cov[0, 1]))
+        + one.logpdf(logs["c"])
+    )
+    assert found == pytest.approx(right, abs=1e-9)

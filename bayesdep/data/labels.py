@@ -109,7 +109,7 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
             changed = pd.Series(pd.Categorical(cleaned, categories=order, ordered=ordered), index=series.index)
         elif not odd:
             continue
-        frame.isetitem(at, changed)
+        frame.isetitem(at, changed.array)
         if odd:
             first = cells[odd[0]]
             said[str(name)] = (

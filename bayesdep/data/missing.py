@@ -122,6 +122,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     longest = max(map(len, known))
     if whole and (longest > 18 or (longest > 15 and len(known) < len(plain))):
         return None, {}  # a name of many digits, which a number would cut
+    column: pd.Series
     if whole and len(known) == len(plain):
         column = pd.Series([int(c) for c in plain], dtype="int64")
     else:
