@@ -249,7 +249,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(lod="LOD"),
         lambda: panel(but(ONE, LOD=0.001), lod="LOD"),
     ),
-    ("data/limit_text:read_flags", "no column of flags", lambda: panel(flag_codes={"x": "left"}), panel),
+    ("data/flags:read_flags", "no column of flags", lambda: panel(flag_codes={"x": "left"}), panel),
     # sources
     (
         "data/sources:refuse_unclear",
@@ -518,7 +518,9 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "models/parts/meta/studies:read_studies",
         "leave the row out",
         lambda: means(but(MEANS[:2], {"n_treated": (0, 1)})),
-        lambda: means(but(pd.concat([MEANS[:2], MEANS[:1].assign(study="z")]), {"n_treated": (0, 20)})),
+        lambda: means(
+            but(pd.concat([MEANS[:2], MEANS[:1].assign(study="z", mean_control=4.2)]), {"n_treated": (0, 20)})
+        ),
     ),
     (
         "models/parts/meta/studies:correlations_of",
@@ -702,13 +704,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ("models/parts/trial/visits:_arms", "name one of these", lambda: trial(reference="P"), trial),
     ("models/parts/trial/visits:_arms", "check which rows", lambda: trial(VISITS[VISITS["arm"] == "p"]), trial),
     (
-        "models/parts/trial/visits:_numbers_or_empty",
+        "data/tables:numbers_or_empty",
         "name the right column",
         lambda: trial(but(VISITS, x=np.nan), outcome="x"),
         trial,
     ),
     (
-        "models/parts/trial/visits:read_visits",
+        "models/parts/trial/refusals:visits_without_an_arm",
         "leave that visit out",
         lambda: trial(VISITS[(VISITS["visit"] < 3) | (VISITS["arm"] == "d")]),
         lambda: trial(VISITS[VISITS["visit"] < 3]),
@@ -729,7 +731,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     # crossovers
     ("models/parts/crossover/periods:_treatments", "name one of these", lambda: crossover(reference="P"), crossover),
     (
-        "models/parts/crossover/periods:_numbers_or_empty",
+        "data/tables:numbers_or_empty",
         "name the right column",
         lambda: crossover(but(PERIODS, x=np.nan), outcome="x"),
         crossover,
@@ -834,7 +836,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: read_detection(ONE, value="value", analyte=ONE["analyte"].to_numpy(), beyond_limit="censor"),
     ),
     (
-        "data/limit_text:_meanings",
+        "data/flags:_meanings",
         "write detected, left",
         lambda: panel(but(ONE, c="d"), censored="c", flag_codes={"d": "below"}),
         lambda: panel(but(ONE, c="d"), censored="c", flag_codes={"d": "detected"}),
@@ -971,7 +973,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: response(ONE[ONE["analyte"] != "TNF"], effects="none", predicts_when="below"),
     ),
     (
-        "models/parts/pooled/moderators:numbers_or_empty",
+        "data/tables:numbers_or_empty",
         "name the right column",
         lambda: pooled(but(PATIENTS, x=np.nan), outcome="x"),
         pooled,
@@ -1166,9 +1168,75 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(moderator="crp", subgroups=["> 5"]),
     ),
     (
-        "models/trial:prepare",
+        "models/parts/trial/refusals:refuse_times",
         "use time = 'visits'",
         lambda: trial(but(VISITS, visit=VISITS["visit"] - 1), time="weeks"),
         lambda: trial(but(VISITS, visit=VISITS["visit"] - 1)),
+    ),
+    (
+        "data/labels:refuse_lookalikes",
+        "write both alike",
+        lambda: trial(but(VISITS, arm=np.where(VISITS["subject"] == "s1", "P", VISITS["arm"]))),
+        trial,
+    ),
+    (
+        "data/labels:lone_labels",
+        "did you mean",
+        lambda: trial(
+            but(
+                VISITS,
+                arm=np.where(VISITS["subject"] == "s1", "placeb", np.where(VISITS["arm"] == "p", "placebo", "drug")),
+            ),
+            reference="placebo",
+        ),
+        lambda: trial(but(VISITS, arm=np.where(VISITS["arm"] == "p", "placebo", "drug")), reference="placebo"),
+    ),
+    (
+        "models/parts/trial/refusals:actual_times",
+        "name that one as visit",
+        lambda: trial(but(VISITS, visit=VISITS["day"] + np.arange(48) / 997)),
+        lambda: trial(day="day"),
+    ),
+    (
+        "models/parts/trial/refusals:subject_as_covariate",
+        "leave it out",
+        lambda: trial(covariates="subject"),
+        trial,
+    ),
+    (
+        "models/parts/trial/refusals:constant_baseline",
+        "baseline = None",
+        lambda: trial(but(VISITS, baseline=20.0)),
+        lambda: trial(but(VISITS, baseline=20.0), baseline=None),
+    ),
+    (
+        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "name the right column",
+        lambda: trial(but(VISITS, outcome=3.0)),
+        trial,
+    ),
+    (
+        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "is the baseline itself",
+        lambda: trial(but(VISITS, outcome=np.where(VISITS["visit"] == 1, VISITS["baseline"], VISITS["outcome"]))),
+        lambda: trial(VISITS[VISITS["visit"] > 1]),
+    ),
+    (
+        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "no spread there",
+        lambda: trial(but(VISITS, outcome=np.where(VISITS["visit"] == 1, 0.0, VISITS["outcome"]))),
+        lambda: trial(VISITS[VISITS["visit"] > 1]),
+    ),
+    (
+        "models/parts/trial/refusals:aliased_covariates",
+        "leave it out",
+        lambda: trial(but(VISITS, copy=VISITS["arm"]), covariates="copy"),
+        trial,
+    ),
+    (
+        "models/parts/trial/refusals:refuse_times",
+        "name them by weeks",
+        lambda: trial(but(VISITS, visit=[f"V{v}" for v in VISITS["visit"]]), time="weeks"),
+        lambda: trial(but(VISITS, visit=[f"week {v}" for v in VISITS["visit"]]), time="weeks"),
     ),
 ]
