@@ -118,10 +118,10 @@ def read_visits(
     refusals.aliased_covariates(found, arm_of, baseline, formula)
     if level is not None:
         levels = read_columns(patients, {"level": Column(level, "label", "levels of a random effect")})["level"]
-        of_patient, known = pd.factorize(levels, sort=True)
+        of_patient, distinct = pd.factorize(levels, sort=True)
         refusals.levels_that_tell_nothing(of_patient, level)
         variables["site_of"] = ("subject", of_patient)
-        coords["site"] = np.array(known, dtype=str)
+        coords["site"] = np.array(distinct, dtype=str)
     data = xr.Dataset(variables, coords, provenance(frame))
     alone = [arm for a, arm in enumerate(arms) if (arm_of == a).sum() == 1]
     if alone:
