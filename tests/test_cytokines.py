@@ -146,7 +146,11 @@ BAD_TABLES = [
     (NAMES | GROUPS | {"reference": "hc"}, small(), "reference = 'hc' is not in column 'group'; did you mean 'HC'?"),
     (NAMES, small(analyte="IL-6", subject=[f"s{i}" for i in range(8)]), "has one analyte, 'IL-6'"),
     (NAMES, small(subject=["s1"] * 4 + list("abcd")), "set replicates = true where these are wells of one sample"),
-    (NAMES | {"time": "t"}, small(subject=["s1"] * 4 + list("abcd"), t=[0, 0, 0, 1, 0, 1, 0, 1]), "leave time out and set replicates = true"),
+    (
+        NAMES | {"time": "t"},
+        small(subject=["s1"] * 4 + list("abcd"), t=[0, 0, 0, 1, 0, 1, 0, 1]),
+        "leave time out and set replicates = true",
+    ),
     (NAMES | GROUPS, small(group=["HC", "TRD"] + ["HC", "TRD"] * 3), "each subject has one, so correct the row"),
     (NAMES | GROUPS, small(group="HC"), "is 'HC' throughout"),
     (NAMES | {"plate": "plate"}, small(plate="p1"), "is 'p1' throughout"),
