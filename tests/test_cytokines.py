@@ -145,8 +145,12 @@ def test_the_story_is_told_as_it_is_set():
 BAD_TABLES = [
     (NAMES | GROUPS | {"reference": "hc"}, small(), "reference = 'hc' is not in column 'group'; did you mean 'HC'?"),
     (NAMES, small(analyte="IL-6", subject=[f"s{i}" for i in range(8)]), "has one analyte, 'IL-6'"),
-    (NAMES, small(subject=["s1"] * 4 + list("abcd")), "average replicates, keep one, or name the column of times"),
-    (NAMES | {"time": "t"}, small(subject=["s1"] * 4 + list("abcd"), t=[0, 0, 0, 1, 0, 1, 0, 1]), "average replicates"),
+    (NAMES, small(subject=["s1"] * 4 + list("abcd")), "set replicates = true where these are wells of one sample"),
+    (
+        NAMES | {"time": "t"},
+        small(subject=["s1"] * 4 + list("abcd"), t=[0, 0, 0, 1, 0, 1, 0, 1]),
+        "leave time out and set replicates = true",
+    ),
     (NAMES | GROUPS, small(group=["HC", "TRD"] + ["HC", "TRD"] * 3), "each subject has one, so correct the row"),
     (NAMES | GROUPS, small(group="HC"), "is 'HC' throughout"),
     (NAMES | {"plate": "plate"}, small(plate="p1"), "is 'p1' throughout"),
