@@ -91,6 +91,10 @@ class Cytokines:
         Whether people differ along one shared factor beside their general level.
     robust
         Student-t residuals instead of normal ones.
+    replicates
+        Whether a person may have several rows of an analyte without a column of times, as with two wells a sample. They
+        share the person's own deviation in the analyte, so that a second well tells of the assay and little of people;
+        the residual sd is then that of wells, around 0.2 within a factor 7, and ``cell_ratio ~ N+(8)``.
     equivalence
         Ratio up to which groups count as practically equal, for the probability of that; above 1.
     beyond_limit
@@ -128,6 +132,7 @@ class Cytokines:
     expected_nonzero: float | None = None
     shared_factor: bool = False
     robust: bool = False
+    replicates: bool = False
     equivalence: float | None = None
     beyond_limit: Literal["refuse", "censor"] = "refuse"
     substitute: Literal["half", "root2"] | None = None
@@ -167,6 +172,11 @@ class Cytokines:
             missing = [n for n in needs if getattr(self, n) is None]
             if getattr(self, setting) and missing:
                 raise BadInput(f"{setting} needs a column of {missing[0]}s; name it in {missing[0]}")
+        if self.replicates and (self.subject is None or self.time is not None):
+            raise BadInput(
+                "replicates is for several rows of a person in an analyte at one time; name the column of subjects, "
+                "and leave time out or keep one row a time"
+            )
         if self.pooling == "none" and self.analyte_family is not None:
             raise BadInput("analyte_family pools analytes, but pooling = 'none'; leave one of them out")
         if (self.effects == "horseshoe") != (self.expected_nonzero is not None):
@@ -253,6 +263,7 @@ class Cytokines:
             reference=self.reference,
             baseline=self.baseline,
             formula=self.covariates,
+            replicates=self.replicates,
             flag_codes=self.flag_codes,
             beyond_limit=self.beyond_limit,
         )

@@ -26,6 +26,7 @@ def read_panel(
     reference: str | None,
     baseline: str | None,
     formula: str | None,
+    replicates: bool = False,
     flag_codes: Mapping[str, str] | None,
     beyond_limit: Literal["refuse", "censor"],
 ) -> xr.Dataset:
@@ -47,6 +48,8 @@ def read_panel(
         (:func:`~bayesdep.data.times.order_of_times`).
     formula
         Covariates, as :func:`~bayesdep.models.parts.covariates.read_covariates` reads them.
+    replicates
+        Whether a person may have several rows of an analyte.
     flag_codes, beyond_limit
         As :func:`~bayesdep.data.detection.read_detection` takes them.
 
@@ -83,7 +86,7 @@ def read_panel(
         **{w: columns[w] for w in ("lod", "lloq", "uloq", "unit")},
     )
     _note_floors(frame, found, analyte, value)
-    _refuse_repeats(labels, contracts)
+    _refuse_repeats(frame, labels, contracts, replicates)
     _refuse_wandering(labels, contracts, "group", within="subject")
     _refuse_wandering(labels, contracts, "analyte_family", within="analyte")
     levels = {
@@ -198,15 +201,37 @@ def _times(frame: pd.DataFrame, labels: np.ndarray, baseline: str | None, column
     return list(times.labels)
 
 
-def _refuse_repeats(labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column]) -> None:
+def _refuse_repeats(
+    frame: pd.DataFrame, labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column], replicates: bool
+) -> None:
+    """Refuse a person's second row of an analyte (at a time), unless it is another well of the same sample."""
     key = [w for w in ("subject", "analyte", "time") if w in labels]
     if "subject" not in key:
         return
-    try:
-        refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of")
-    except BadInput as problem:
-        remedy = "average replicates, keep one" + ("" if "time" in key else ", or name the column of times")
-        raise BadInput(f"{str(problem).rsplit(';', 1)[0]}; {remedy}") from None
+    if not replicates:
+        remedy = (
+            "leave time out and set replicates = true, for one of the times"
+            if "time" in key
+            else ("set replicates = true where these are wells of one sample, or name the column of times")
+        )
+        refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of", f"keep one row, or {remedy}")
+        return
+    of = pd.MultiIndex.from_arrays([labels[w] for w in key]).factorize()[0]
+    counts = np.bincount(of)
+    if (counts == 1).all():
+        raise BadInput("replicates = true, but nobody has two rows of an analyte; leave replicates out")
+    text = pd.DataFrame({str(i): frame.iloc[:, i].map(str) for i in range(len(frame.columns))})
+    for row in np.flatnonzero(text.duplicated().to_numpy()):
+        same = np.flatnonzero((text == text.iloc[row]).all(axis=1).to_numpy())
+        raise BadInput(
+            f"rows {same[0] + 1} and {row + 1} are alike in every column, so they may be one well written twice; keep "
+            "one of them, or add a column that names the wells"
+        )
+    note(
+        frame,
+        f"{(counts > 1).sum()} of {len(counts)} samples have several rows ({counts.max()} at most), which are modelled "
+        "as wells of one sample",
+    )
 
 
 def _refuse_wandering(

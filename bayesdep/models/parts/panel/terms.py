@@ -16,8 +16,8 @@ def is_pooled(story: "Cytokines") -> bool:
 
 
 def has_cells(story: "Cytokines") -> bool:
-    """Tell whether a person's lasting deviation in an analyte is a term: with one time it is part of the residual."""
-    return story.time is not None
+    """Tell whether a person's lasting deviation in an analyte is a term: with one row each it is in the residual."""
+    return story.time is not None or story.replicates
 
 
 def has_subjects(story: "Cytokines") -> bool:
@@ -78,19 +78,20 @@ def slots_of(story: "Cytokines") -> dict[str, Slot]:
         )
     if has_cells(story):
         slots["cell_ratio"] = Slot(
-            Prior("HalfNormal", sigma=1.5),
+            Prior("HalfNormal", sigma=8 if story.replicates else 1.5),  # wells of a sample differ little
             "positive",
             "the sd of lasting differences between people in one analyte, over the residual sd",
             "ratio",
         )
+    typical, within = (0.2, 1.0) if story.replicates else (0.8, 0.6)
     if is_pooled(story):
-        centre = Prior("Normal", mu=float(np.log(0.8)), sigma=0.6)
+        centre = Prior("Normal", mu=float(np.log(typical)), sigma=within)
         slots["residual_mean"] = Slot(centre, "real", "the mean log residual sd", "log sd")
         slots["residual_spread"] = Slot(
             Prior("HalfNormal", sigma=0.5), "positive", "the spread over analytes of the log residual sd", "log sd"
         )
     else:
-        around = Prior("LogNormal", mu=float(np.log(0.8)), sigma=0.6)
+        around = Prior("LogNormal", mu=float(np.log(typical)), sigma=within)
         slots["residual_sd"] = Slot(around, "positive", "the residual sd of an analyte", "log")
     if story.robust:
         slots["nu"] = Slot(Prior("Gamma", alpha=2, beta=0.1), "positive", "the degrees of freedom", "number")
