@@ -31,10 +31,10 @@ class Steps:
         """Return what is asked for, and the story's own where nothing is; refuse what is no choice."""
         accept: Any = model.target_accept if target_accept is None else target_accept
         depth: Any = MAX_TREE_DEPTH if max_tree_depth is None else max_tree_depth
-        if isinstance(accept, bool) or not isinstance(accept, numbers.Real) or not 0.5 < accept < 1:
+        if isinstance(accept, bool) or not isinstance(accept, numbers.Real) or not 0.5 < float(accept) < 1:
             raise BadInput(f"target_accept = {accept!r}, but a number above 0.5 and below 1 is needed, such as 0.97")
         least, most = TREE_DEPTHS
-        if isinstance(depth, bool) or not isinstance(depth, numbers.Integral) or not least <= depth <= most:
+        if isinstance(depth, bool) or not isinstance(depth, numbers.Integral) or not least <= int(depth) <= most:
             raise BadInput(f"max_tree_depth = {depth!r}, but a whole number from {least} to {most} is needed")
         return cls(float(accept), int(depth))
 
