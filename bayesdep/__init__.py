@@ -9,6 +9,7 @@ _PUBLIC = {
     "BadInput": "bayesdep.data.errors",
     "datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
+    "read_table": "bayesdep.data.sources",
     "simulate": "bayesdep.data.simulate",
     "Correlation": "bayesdep.models.correlation",
     "Counts": "bayesdep.models.counts",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from bayesdep.data.scales import convert_trials as convert_trials
     from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.simulate import simulate as simulate
+    from bayesdep.data.sources import read_table as read_table
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.sample import fit as fit
     from bayesdep.models.correlation import Correlation as Correlation

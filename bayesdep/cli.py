@@ -325,6 +325,8 @@ def _run_one(
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     verdict += "" if done.verdict.passed else ", WARNING ON THE MODEL" + (" as stated" if done.expects_warning else "")
     _say(f"{done.label}: {verdict} ({time.perf_counter() - start:.1f} s) -> {done.directory}")
+    for line in done.notes:
+        _say(f"{done.label}: note: {line}")
     return done
 
 

@@ -46,6 +46,7 @@ class _Data(_Table):
     seed: Annotated[_Whole, Field(ge=0)] | None = None
     keep: dict[str, Any] = {}
     require: tuple[_Text, ...] = ()
+    missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
     limits: _Text | None = None
     columns: dict[str, _Text] = {}
 
@@ -56,6 +57,8 @@ class _Sampling(_Table):
     chains: Annotated[_Whole, Field(ge=1)] = 4
     seed: Annotated[_Whole, Field(ge=0)] = 1
     sampler: Literal["nutpie", "pymc", "exact"] | None = None
+    target_accept: Annotated[_Number, Field(gt=0.5, lt=1)] | None = None
+    max_tree_depth: Annotated[_Whole, Field(ge=5, le=15)] | None = None
 
 
 class _Published(_Table):
@@ -167,6 +170,7 @@ class Run:
             self.fit.synthetic,
             self.ledger,
             self.directory,
+            tuple(str(self.fit.data.attrs.get("notes", "")).splitlines()),
         )
 
 

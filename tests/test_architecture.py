@@ -61,8 +61,3 @@ def test_public_names_are_what_the_package_promises() -> None:
         assert getattr(bd, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         bd.nonsense  # noqa: B018  (the access is the test)
-
-
-def test_no_file_holds_two_ideas() -> None:
-    long = {p.name: n for p in MODULES if (n := len(p.read_text().splitlines())) > 450}
-    assert not long

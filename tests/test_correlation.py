@@ -73,13 +73,14 @@ def test_the_density_is_that_of_the_story():
     built, rng = model.build(data), np.random.default_rng(2)
     u = {rv.name: rng.normal(size=4) for rv in built.free_RVs}
     u["score_mean"] = 12 + 2 * u["score_mean"]
-    u["score_sd"] = 5 + u["score_sd"]
+    u["score_sd"] = u["score_sd"] / 4 - 1  # in widths of its prior
     found = at_draws([built.logp()], {built.rvs_to_values[rv]: u[rv.name] for rv in built.free_RVs})[0]
     for i in range(4):
         v = {name: float(values[i]) for name, values in u.items()}
-        s, score_sd = np.logaddexp(0, v["marker_sd"]), np.logaddexp(0, v["score_sd"])
+        width = PRIORS["score_sd"]["sigma"]
+        s, score_sd = np.logaddexp(0, v["marker_sd"]), width * np.logaddexp(0, v["score_sd"])
         rho = 2 * special.expit(v["rho"]) - 1
-        jacobian = log_sigmoid(v["marker_sd"]) + log_sigmoid(v["score_sd"])
+        jacobian = log_sigmoid(v["marker_sd"]) + log_sigmoid(v["score_sd"]) + np.log(width)
         jacobian += np.log(2) + log_sigmoid(v["rho"]) + log_sigmoid(-v["rho"])
         values = {"rho": rho, "marker_sd": s, "score_sd": score_sd} | {k: v[k] for k in ("marker_mean", "score_mean")}
         prior = sum(p.scipy.logpdf(values[name]) for name, p in model.priors.items())

@@ -164,6 +164,16 @@ def test_a_constant_outcome_is_refused_before_sampling():
         bd.Crossover(reference="saline").prepare(periods().assign(outcome=12.0))
 
 
+def test_a_treatment_that_one_patient_had_is_noted_before_sampling():
+    table = periods(3)
+    table = table[(table["treatment"] != "high") | (table["subject"] == "p4")].reset_index(drop=True)
+    data = bd.Crossover(reference="saline", days="apart").prepare(table)
+    assert "only 'p4' had 'high'" in data.attrs["notes"]
+    table = pd.DataFrame({"arm": ["drug", "placebo"], "events": [1, 4], "n": [1, 20]})
+    data = bd.Counts(control="placebo", subgroup=None, pooling="none").prepare(table)
+    assert "row 1 (all, drug) is a group of one person" in data.attrs["notes"]
+
+
 def test_correlated_effects_need_a_normal_prior():
     prior = {"treatment_effect": bd.Prior("StudentT", nu=4, mu=0, sigma=5)}
     with pytest.raises(BadInput, match="only a Normal says how; use a Normal"):

@@ -462,8 +462,6 @@ def test_missing_file_and_directory_are_refused_with_the_whole_path(tmp_path, su
 UNREADABLE = {
     "empty.csv": (b"", "No columns to parse"),
     "blank_lines.csv": (b"\n\n", "No columns to parse"),
-    "latin1.csv": ("analyte\nIFN-\u03b1\n".encode("utf-16"), "utf-8"),
-    "umlaut.csv": ("trial\nM\u00fcller\n".encode("latin-1"), "utf-8"),
     "binary.csv": (bytes(range(128, 256)) * 4, "utf-8"),
     "open_quote.csv": (b'a,b\n"1,2\n3,4\n', "EOF inside string"),
     "longer_row.csv": (b"a,b\n1,2\n4,5,6\n", "Expected 2 fields in line 3, saw 3"),
@@ -484,6 +482,14 @@ def test_file_that_is_no_whole_table_is_refused_with_its_path_and_the_reason(wri
     assert message.startswith(f"'{tmp_path / name}' cannot be read as {name.rpartition('.')[2]} (")
     assert reason in message
     assert message.endswith("; check that the file is whole")
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("utf-16", "UTF-16"), ("latin-1", "Windows-1252"), ("utf-8-sig", "")])
+def test_text_of_spreadsheets_is_read_and_its_encoding_noted(written, encoding, name):
+    table = written("x.csv", "trial,n\nM\u00fcller,3\n".encode(encoding))
+    assert (table["trial"].tolist(), table["n"].tolist()) == (["M\u00fcller"], [3])
+    said = table.attrs["notes"]
+    assert said == ([f"the file is no UTF-8 text and was read as {name}"] if name else [])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.labels import clean_label
 from bayesdep.data.tables import (
     Column,
     as_frame,
+    note,
     provenance,
     read_columns,
     refuse_duplicates,
@@ -82,9 +84,12 @@ def test_numbers_written_as_text_are_read_back_exactly(values):
 
 @given(labels=st.lists(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip), min_size=1))
 @unhurried
-def test_labels_are_read_back_exactly(labels):
-    read = read_columns(as_frame(pd.DataFrame({"trial": labels})), {"study": Column("trial", "label", "trial")})
-    assert list(read["study"]) == labels
+def test_labels_are_read_back_exactly_but_for_spaces_around_them(labels):
+    frame = as_frame(pd.DataFrame({"trial": labels}))
+    if any(not clean_label(label) for label in labels):  # nothing but invisible characters
+        return
+    read = read_columns(frame, {"study": Column("trial", "label", "trial", "free")})
+    assert list(read["study"]) == [clean_label(label) for label in labels]
 
 
 def test_numbers_used_as_labels_become_text():
@@ -166,7 +171,8 @@ def test_empty_cell_is_refused_with_the_row_and_how_to_leave_it_out(kind, bad):
     message = refusal(as_numbers, [1, 1, bad, 1], kind)
     assert message == (
         "column 'sei' (standard error): row 3 is empty; "
-        'fill it in, or leave such rows out with [data] require = ["sei"]'
+        'fill it in, or leave such rows out with [data] require = ["sei"] '
+        '(bd.read_table(table, require=["sei"]) in Python)'
     )
 
 
@@ -308,7 +314,7 @@ def test_repeated_label_is_refused_with_both_rows(others, repeated, data):
     message = refusal(refuse_duplicates, {"study": np.array(labels, object)}, {"study": TRIAL}, "study")
     assert message == (
         f"column 'trial': study {repeated!r} stands in rows {first + 1} and {second + 1}; "
-        "keep one row, or give the two different names"
+        "keep one row, or correct the label of one"
     )
 
 
@@ -375,6 +381,16 @@ def test_provenance_of_a_bare_dataframe_says_so_and_hashes_its_content():
     assert about["sha256"] == hashlib.sha256(b"a\n1\n2\n").hexdigest()
     assert about["synthetic"] == 0
     assert provenance(pd.DataFrame({"a": [1, 3]}))["sha256"] != about["sha256"]
+
+
+def test_notes_are_kept_once_each_and_never_change_the_users_own_table():
+    own = pd.DataFrame({"a": [1]})
+    own.attrs["notes"] = ["one"]
+    frame = as_frame(own)
+    note(frame, "two")
+    note(frame, "two")
+    assert provenance(frame)["notes"].splitlines() == ["one", "two"]
+    assert own.attrs["notes"] == ["one"]
 
 
 def test_provenance_keeps_what_the_table_says_of_itself():

@@ -19,7 +19,7 @@ from bayesdep.inference.tails import Distribution
 from bayesdep.models import _REGISTER
 from bayesdep.models.parts.marginals import NormalMixture
 from bayesdep.models.parts.small_studies.averaging import Mixed
-from bayesdep.models.story import ExactPosterior, estimand
+from bayesdep.models.story import ExactPosterior, KnowsPosterior, estimand
 from bayesdep.plan import find_plans, prepare, read_plan
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
@@ -64,6 +64,28 @@ def test_every_estimand_of_zeros_and_ones_says_that_it_is_a_probability(name):
         if "probability" in values.attrs:
             assert np.isin(values.values, (0.0, 1.0)).all()
             assert np.isnan(values.attrs["null"])
+
+
+# What shipped plans state of their verdicts: `bayesdep reproduce` holds every plan against its own statement; here are
+# the list, and the plans whose posterior needs no sampling.
+
+STATED = {"kiraly2017/table2_moments"}
+
+
+def test_shipped_plans_that_warn_are_these():
+    assert {name for name, path in PLANS.items() if read_plan(path).study.expects_warning} == STATED
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_shipped_plan_with_an_exact_posterior_warns_if_it_says_so(name):
+    plan = read_plan(PLANS[name])
+    if plan.needs_data or not isinstance(plan.story, KnowsPosterior):
+        pytest.skip("no exact posterior")
+    data = prepare(plan)
+    if plan.story.exact(data) is None:
+        pytest.skip("no exact posterior under these settings")
+    fit = bd.fit(plan.story, data, draws=500, sampler="exact", seed=1)
+    assert fit.verdict.passed == (name not in STATED), fit.verdict.sentence
 
 
 @pytest.fixture(scope="module")

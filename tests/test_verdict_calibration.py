@@ -1,8 +1,7 @@
 """How often the verdict warns of models that are right: data from the prior predictive distribution of each design.
 
-A warning is a tail probability below 0.005 over the number of what is judged, so at most one data set in 200 should
-have one if every tail were exact. They are not (500 prior draws, a normal scale), and the bound is 5% and two standard
-errors.
+A warning is a tail probability below 0.005 over the number of what is judged, so one data set in 200 would have one if
+every tail were exact. They are not (500 prior draws, a normal scale): the bound is 5% and two standard errors.
 """
 
 import numpy as np
@@ -67,6 +66,7 @@ def test_crossover_seldom_warns_of_data_from_its_prior():
     rows = {
         "subject": np.repeat([f"p{i}" for i in range(n)], 2),
         "period": np.tile([1, 2], n),
+        "day": 1,
         "treatment": np.concatenate([("placebo", "drug") if i % 2 else ("drug", "placebo") for i in range(n)]),
         "outcome": rng.normal(25, 8, 2 * n),
     }

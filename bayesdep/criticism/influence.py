@@ -31,7 +31,8 @@ def leave_one_out(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFra
     Returns
     -------
     pandas.DataFrame
-        For nothing left out, then for each unit (with clusters: each cluster), one row per estimand: ``left_out``,
+        For nothing left out, then for each unit (with clusters: each cluster), one row per estimand: ``left_out``
+        (``"nothing"`` first; ``"nothing (all 7 kept)"`` where a unit has that name),
         ``estimand`` (``mu``, ``tau``, ``theta_new``, and what covariates and clusters add), ``covariate`` (of slopes),
         ``mean``, ``sd``, ``median``, ``lower``, ``upper``, ``level``, ``shift`` (mean less the mean of all units),
         ``shift_sd`` (the same in posterior sds of all units) and ``units``.
@@ -54,10 +55,12 @@ def leave_one_out(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFra
     groups = np.unique(of)
     kept = np.vstack([np.ones(len(of), bool), of != groups[:, None]])
     found = _tabulate(model, data, _engine(model, data, kept), level)
-    labels = [_NOTHING, *data[model.left_out].values.astype(str)]
-    found.insert(0, "left_out", np.repeat(labels, len(found) // len(labels)))
+    names = [str(name) for name in data[model.left_out].values]
+    labels = [_NOTHING if _NOTHING not in names else f"{_NOTHING} (all {len(names)} kept)", *names]
+    count = len(found) // len(labels)
+    found.insert(0, "left_out", np.repeat(labels, count))
     key = ["estimand", *found.columns.intersection(["covariate"])]
-    whole = found[found["left_out"] == _NOTHING].set_index(key)
+    whole = found.iloc[:count].set_index(key)
     place = pd.MultiIndex.from_frame(found[key]) if len(key) > 1 else pd.Index(found[key[0]])
     shift = found["mean"].to_numpy() - whole["mean"].reindex(place).to_numpy()
     found.insert(len(found.columns) - 1, "shift", shift)

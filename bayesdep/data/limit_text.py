@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,17 +15,11 @@ from bayesdep.data.tables import Column, read_columns
 Says = Literal["detected", "left", "right", "interval", "blank"]
 
 KINDS = ("detected", "left", "right", "interval")
-_FLAGS = {
-    **dict.fromkeys(["none", "no", "false", "0", "detected", "observed", "="], "detected"),
-    **dict.fromkeys(["left", "below", "<", "yes", "true", "1", "nd", "bdl"], "left"),
-    **dict.fromkeys(["right", "above", ">"], "right"),
-    **dict.fromkeys(["interval", "between"], "interval"),
-}
 LIMITS = {"lod": "limit of detection", "lloq": "lower limit of quantification", "uloq": "upper limit"}
 BOUNDS = "'<0.64', '>10000' or '0.13-0.64'"
 ACCEPTED = "a number, '<0.64', '>10000', '0.13-0.64', 'OOR <', 'OOR >', '<LOD', '<LLOQ', '>ULOQ', 'ND', 'BDL' or 'BLQ'"
 _SAME = 1e-9  # the relative difference below which two limits are one
-_MISSING = {"", "na", "n/a", "nan", "none", "null", "<na>"}
+_MISSING = {"", ".", "na", "n/a", "nan", "none", "null", "<na>"}
 _WORDS: dict[str, tuple[Says, str]] = {
     **dict.fromkeys(["oor<", "<lod", "<llod", "nd", "n.d.", "notdetected", "bdl", "blod"], ("left", "lod")),
     **dict.fromkeys(["<lloq", "<loq", "blq", "bloq", "bql"], ("left", "lloq")),
@@ -305,90 +299,11 @@ def read_limits(frame: pd.DataFrame, column: str | None, word: str, rows: Rows) 
     return limits
 
 
-def read_flags(
-    frame: pd.DataFrame, column: str | None, codes: Mapping[str, str] | None, rows: Rows
-) -> tuple[np.ndarray, list[Any]]:
-    """Read a column of flags.
-
-    Parameters
-    ----------
-    frame
-        The user's table.
-    column
-        Its name; None where there is none.
-    codes
-        What its codes mean, before what they usually mean.
-    rows
-        Its rows.
-
-    Returns
-    -------
-    meaning : numpy.ndarray
-        Shape (rows,): ``"detected"``, ``"left"``, ``"right"`` or ``"interval"``; "" where blank.
-    cells : list
-        The cells.
-
-    Raises
-    ------
-    BadInput
-        At a flag that is not understood, or that programs understand differently.
-    """
-    if column is None:
-        if codes:
-            raise BadInput("flag_codes are given but no column of flags; name it as flag, or leave flag_codes out")
-        return np.full(len(frame), "", dtype=object), [None] * len(frame)
-    meanings = _meanings(codes or {})
-    cells = column_of(frame, column, "flag of non-detects", "flag")
-    flags = [_code(cell) for cell in cells]
-    unknown = np.array([flag != "" and flag not in meanings for flag in flags])
-    rows.refuse(
-        unknown & np.array([_is_number(flag) for flag in flags]),
-        column,
-        lambda row: f"is the code {shown(cells[row])}, which programs use with different meanings",
-        'say what every code means, for example flag_codes = {"0" = "detected", "1" = "left", "2" = "right"}',
-    )
-    rows.refuse(
-        unknown,
-        column,
-        lambda row: f"is {shown(cells[row])}, which is not understood",
-        "write detected, left, right or interval, or say what the word means with flag_codes",
-    )
-    return np.array([meanings.get(flag, "") for flag in flags], dtype=object), cells
-
-
-def _meanings(codes: Mapping[str, str]) -> dict[str, str]:
-    given = {_code(code): str(kind).strip().lower() for code, kind in codes.items()}
-    for code, kind in given.items():
-        if kind not in KINDS:
-            raise BadInput(f"flag_codes says that {code!r} means {kind!r}; write detected, left, right or interval")
-    usual = dict(_FLAGS)
-    if any(_is_number(code) and code not in ("0", "1") for code in given):
-        del usual["1"]  # among -1, 0, 1 and 2 it has several meanings: above in brms, below elsewhere
-    return {**usual, **given}
-
-
-def _code(cell: Any) -> str:
-    """Return a flag as the text that codes are compared as: 2, "2.0" and 2.0 are one."""
-    if not pd.api.types.is_scalar(cell):
-        return str(cell)
-    if pd.isna(cell):
-        return ""
-    text = " ".join(str(cell).split()).lower()
-    return f"{float(text):g}" if _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def refuse_mixed_units(frame: pd.DataFrame, column: str | None, rows: Rows) -> None:
     """Refuse a column of units, if there is one, that has two for one analyte, which is what ``rows`` are named by."""
     if column is None:
         return
-    units = read_columns(frame, {"unit": Column(column, "label", "unit")})["unit"]
+    units = read_columns(frame, {"unit": Column(column, "label", "unit", "free")})["unit"]
     plain = ["".join(unit.split()).casefold() for unit in units]  # pg/mL is pg/ml
     at = first_rows(rows.names)
     first = np.array([at[name] for name in rows.names])

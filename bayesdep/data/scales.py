@@ -106,7 +106,7 @@ def fit_conversion(
             read_columns(frame, {"score": Column(name, "number", "score")})  # says what is missing
     frame = frame.dropna(subset=[given, to])
     contracts = {"given": Column(given, "number", "score"), "to": Column(to, "number", "score converted to")}
-    read = read_columns(frame, contracts | {"subject": Column(subject, "label", "person")})
+    read = read_columns(frame, contracts | {"subject": Column(subject, "label", "person", "subject")})
     x, y = read["given"], read["to"]
     person, people = pd.factorize(read["subject"])
     if len(people) < _FEWEST or not np.ptp(x) > 0:

@@ -1,42 +1,27 @@
 """From the word a plan uses for its data to a table whose origin is known."""
 
-import csv
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bayesdep.data.csv_files import read_csv
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.labels import as_label
+from bayesdep.data.missing import declare_missing
 from bayesdep.data.published import load, table_file
 from bayesdep.data.simulate import simulate
-from bayesdep.data.tables import as_frame
+from bayesdep.data.tables import as_frame, is_blank, note
 
 FROM_USER = "path"  # the source of a plan whose table is named when it is run
 FOR_LIMITS = ("analyte", "plate")  # columns that a table of limits is joined by, whatever the family reads
 _SHOWN = 10  # labels or values that a sentence lists
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file, refusing what pandas would quietly put right: it may put it wrong."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, index_col=False)  # else longer rows shift into unnamed row labels
-    except pd.errors.ParserWarning:
-        raise ValueError("the rows have more cells than the header: name every column") from None
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(row for row in csv.reader(file) if row)
-    repeated = [name for name in header if name and header.count(name) > 1]
-    if repeated:  # pandas renames the second one
-        raise ValueError(f"the header has '{repeated[0]}' twice: rename one of the two")
-    return frame
-
-
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": pd.read_parquet}
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": read_csv, ".parquet": pd.read_parquet}
 
 
 def refuse_unclear(source: str, expects: str | None, keep: Mapping[str, Any]) -> None:
@@ -81,6 +66,7 @@ def read_source(
     seed: int | None = None,
     keep: Mapping[str, Any] = {},
     require: Sequence[str] = (),
+    missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
     limits: str | None = None,
     columns: Mapping[str, str] = {},
     data: Any = None,
@@ -101,6 +87,9 @@ def read_source(
         numbers in columns of numbers, everything else as text.
     require
         Columns that must have a value; rows without one are left out, and ``attrs["left_out"]`` says how many.
+    missing
+        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated, if
+        only as ``[]``, no other number is suspected of being one.
     limits
         A path to a .csv or .parquet file of detection limits, to be joined onto the rows that are kept.
     columns
@@ -140,12 +129,78 @@ def read_source(
             )
         frame, content = _read_file(folder / source, "data", _IN_A_PLAN)
         _say_origin(frame, source)
-    frame = _keep(frame, keep)
+    frame = _choose(frame, missing, keep, [c for c in require if c in frame or limits is None])
     if limits is not None:
         frame, more = _add_limits(frame, limits, folder, columns)
         content += more
+        frame = _leave_out(frame, require)
     frame.attrs["sha256"] = hashlib.sha256(content).hexdigest()
-    return _leave_out(frame, require)
+    return frame
+
+
+def _choose(
+    frame: pd.DataFrame,
+    missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None,
+    keep: Mapping[str, Any],
+    require: Sequence[str],
+) -> pd.DataFrame:
+    """Empty the cells that hold a code, and leave out rows."""
+    if len(frame):  # who reads an empty one says so
+        frame = as_frame(frame)
+    if missing is not None:
+        frame, said = declare_missing(frame, missing)
+        for sentence in said:
+            note(frame, sentence)
+        frame.attrs["missing_stated"] = True
+    return _leave_out(_keep(frame, keep), require)
+
+
+def read_table(
+    table: Any,
+    *,
+    missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
+    keep: Mapping[str, Any] = {},
+    require: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Read a table as a plan does.
+
+    In a .csv file, an empty cell, ``NA``, ``NaN`` and ``.`` are missing in columns of numbers, while ``NA`` and
+    ``None`` are labels in columns of text; in a dataframe, what pandas calls missing is.
+
+    Parameters
+    ----------
+    table
+        A .csv or .parquet file, or a dataframe.
+    missing
+        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated, if
+        only as ``[]``, no other number is suspected of being one.
+    keep
+        The value, or the values, that a column must have; other rows are left out.
+    require
+        Columns that must have a value; rows without one are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table; ``attrs`` say where it is from, what was left out, and in ``notes`` what was read differently than it
+        is written.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be read as a table, a column is missing or no row is to be kept.
+
+    Examples
+    --------
+    >>> table = read_table(pd.DataFrame({"arm": ["drug", "drug ", "pbo"], "bdi": [12, 999, 30]}), missing=["999"])
+    >>> table["bdi"].tolist()
+    [12.0, nan, 30.0]
+    >>> table.attrs["notes"]
+    ["column 'bdi': 1 cell read as missing (missing = '999')"]
+    """
+    frame, content = _read_given(table, None)
+    frame.attrs["sha256"] = hashlib.sha256(content).hexdigest()
+    return _choose(frame, missing, keep, require)
 
 
 _IN_A_PLAN = "check the path, which is relative to the plan's folder"
@@ -190,11 +245,13 @@ def _read_file(path: Path, what: str, remedy: str) -> tuple[pd.DataFrame, bytes]
 
 
 def _say_origin(frame: pd.DataFrame, source: str) -> None:
+    notes = frame.attrs.get("notes", [])
     frame.attrs = {  # and nothing that a parquet file may have kept
         "title": Path(source).name,
         "citation": "not stated",
         "source": source,
         "synthetic": _says_synthetic(frame),
+        "notes": list(notes) if isinstance(notes, list) else [],
     }
 
 
@@ -243,7 +300,7 @@ def _keep(frame: pd.DataFrame, keep: Mapping[str, Any]) -> pd.DataFrame:
 def _has_one_of(series: pd.Series, column: str, values: Sequence[Any]) -> pd.Series:
     """Say which rows have one of the values, refusing a value that no row has."""
     numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
-    cells = series if numeric else series.astype(object).map(_shown).where(series.notna(), None)
+    cells = series if numeric else pd.Series([None if pd.isna(c) else _shown(c) for c in series], series.index, object)
     found = pd.Series(False, index=series.index)
     for value in values:
         sought = _number(value) if numeric else _shown(value)
@@ -273,7 +330,7 @@ def _shown(value: Any) -> str:
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, bool):
         return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return as_label(value)
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
@@ -296,9 +353,13 @@ def _leave_out(frame: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
                 f"[data] require names column '{column}', which is not in the table; "
                 f"{did_you_mean(column, map(str, frame.columns))}"
             )
-    complete = frame[list(require)].notna().all(axis=1) if require else pd.Series(True, index=frame.index)
+    complete = pd.Series(True, index=frame.index)
+    for column in require:
+        complete &= ~is_blank(frame[column])
     if not complete.all():
-        labels = list(frame.loc[~complete].iloc[:, 0].astype(str))
+        first = frame.iloc[:, 0]
+        labels = ["(blank)" if blank else as_label(v) for v, blank in zip(first, is_blank(first), strict=True)]
+        labels = [label for label, whole in zip(labels, complete, strict=True) if not whole]
         _say_left_out(
             frame,
             f"{(~complete).sum()} of {len(frame)} rows left out for want of {' or '.join(require)}: "

@@ -14,7 +14,10 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.labels import as_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
+from bayesdep.data.missing import suspected_code
 
+Role = Literal["name", "subject", "free"]
 Kind = Literal["label", "number", "positive", "count", "probability"]
 
 _MUST_BE = {
@@ -39,11 +42,20 @@ class Column:
         zero), ``"count"`` (whole, at least zero) or ``"probability"`` (above 0, at most 1).
     what
         What the column is, in the field's words, for messages.
+    role
+        What labels name: ``"name"`` (arms, groups, studies, analytes, visits: labels that differ only in case or inner
+        spaces are refused), ``"subject"`` (people: these are read as one, which is noted) or ``"free"``.
     """
 
     name: str
     kind: Kind
     what: str
+    role: Role = "name"
+
+
+def role_of(word: str) -> Role:
+    """Return the role of the labels that a model's word stands for: people are subjects, all else has names."""
+    return "subject" if word == "subject" else "name"
 
 
 def as_frame(table: Any) -> pd.DataFrame:
@@ -57,7 +69,9 @@ def as_frame(table: Any) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The same rows and columns, with the original ``attrs`` where there are any.
+        The same columns, with the original ``attrs`` where there are any, and the same rows but those with nothing in
+        them, which are noted. Labels are cleaned (:func:`~bayesdep.data.labels.clean_label`); ``attrs["spaces"]`` says
+        of each column where that changed one.
 
     Raises
     ------
@@ -76,9 +90,37 @@ def as_frame(table: Any) -> pd.DataFrame:
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
     frame = frame.reset_index(drop=True)
     frame.attrs = dict(getattr(table, "attrs", {}))
+    if spaces := clean_text(frame):
+        frame.attrs["spaces"] = {**frame.attrs.get("spaces", {}), **spaces}
+    frame = _without_blank_rows(frame)
     if frame.empty:
         raise BadInput("the table has no rows; check the file, or the rows left out by [data] require")
     return frame
+
+
+def is_blank(cells: pd.Series) -> np.ndarray:
+    """Return which cells are empty: missing, or text of spaces; shape (rows,)."""
+    blank = cells.isna().to_numpy(dtype=bool)
+    if not pd.api.types.is_numeric_dtype(cells):  # arrow reads empty text as ""
+        blank = blank | np.array([isinstance(v, str) and not v.strip() for v in cells], dtype=bool)
+    return blank
+
+
+def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out rows in which no cell holds anything, as spreadsheets write them, and note it."""
+    blank = np.full(len(frame), len(frame.columns) > 1)  # of one column, an empty cell is one of its cells
+    for at in range(len(frame.columns)):
+        if not blank.any():
+            return frame
+        blank &= is_blank(frame.iloc[:, at])
+    if not blank.any():
+        return frame
+    attrs = frame.attrs
+    kept = frame.loc[~blank].infer_objects().reset_index(drop=True)
+    kept.attrs = attrs
+    at_rows = np.flatnonzero(blank)
+    note(kept, f"{_rows(at_rows)} with nothing in {'them' if len(at_rows) > 1 else 'it'} left out")
+    return kept
 
 
 def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
@@ -122,16 +164,9 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     series = frame[column.name]
     if list(frame.columns).count(column.name) > 1:
         raise BadInput(f"column '{column.name}' ({column.what}) stands in the table twice; rename one of the two")
-    blank = np.array([isinstance(v, str) and not v.strip() for v in series])  # arrow reads empty text as ""
-    _refuse(
-        series.isna().to_numpy() | blank,
-        column,
-        series,
-        "is empty",
-        f'fill it in, or leave such rows out with [data] require = ["{column.name}"]',
-    )
+    _refuse(is_blank(series), column, series, "is empty", f"fill it in, or {leave_rows_out(column.name)}")
     if column.kind == "label":
-        return series.astype(str).to_numpy(dtype=object)
+        return _labels(frame, series, column)
     values = pd.to_numeric(series.astype(object), errors="coerce").to_numpy(dtype=float)
     is_bool = np.array([isinstance(v, (bool, np.bool_)) for v in series])
     must = f"where {_MUST_BE[column.kind]} is needed"
@@ -143,7 +178,121 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
         "count": (values < 0) | (values != np.round(values)),
         "probability": (values <= 0) | (values > 1),
     }[column.kind]
+    refuse_code(frame, values, column)
     _refuse(bad, column, series, must, "correct it or leave the row out")
+    return values
+
+
+def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarray:
+    labels = np.array([as_label(cell) for cell in series], dtype=object)
+    where = f"column '{column.name}' ({column.what})"
+    note_spaces(frame, column.name)
+    if column.role == "name":
+        refuse_lookalikes(labels, where)
+    elif column.role == "subject":
+        labels, pairs = join_lookalikes(labels)
+        for one, other in pairs:
+            note(frame, f"{where}: '{other}' is read as '{one}', from which it differs only in case or spaces")
+    return labels
+
+
+def note_spaces(frame: pd.DataFrame, column: str) -> None:
+    """Note where spaces were removed from the labels of a column, if they were."""
+    if sentence := frame.attrs.get("spaces", {}).get(column):
+        note(frame, sentence)
+
+
+def note_lone(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> None:
+    """Note arms or groups that have one person; refuse what looks like a misspelling, as :func:`lone_labels` says.
+
+    Parameters
+    ----------
+    frame
+        The user's table.
+    labels
+        The arm or group of every person, shape (people,).
+    column
+        Its column.
+    """
+    for sentence in lone_labels(labels, f"column '{column.name}' ({column.what})"):
+        note(frame, sentence)
+
+
+def leave_rows_out(column: str) -> str:
+    """Return how rows without a value in a column are left out, in a plan and in Python."""
+    listed = f'["{column}"]'
+    return f"leave such rows out with [data] require = {listed} (bd.read_table(table, require={listed}) in Python)"
+
+
+def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column) -> None:
+    """Refuse numbers among which one looks like a code for a missing value, unless the user said which codes are.
+
+    Parameters
+    ----------
+    frame
+        The user's table; where ``missing`` was stated when it was read, nothing is suspected.
+    values
+        Shape (rows,), NaN where missing.
+    column
+        The column.
+
+    Raises
+    ------
+    BadInput
+        As :func:`~bayesdep.data.missing.suspected_code` finds one.
+    """
+    found = None if frame.attrs.get("missing_stated") else suspected_code(values)
+    if found is None:
+        return
+    code, count, often = found
+    rows = np.flatnonzero(values == code)
+    said = f"column '{column.name}' ({column.what}): {_rows(rows)} {'are' if count > 1 else 'is'} {code:.17g}"
+    listed = f'["{code:.17g}"]'
+    if not often:
+        note(frame, f"{said}, far from all other numbers; if that means missing, state missing = {listed}")
+        return
+    raise BadInput(
+        f"{said}, which looks like a code for a missing value; say so with [data] missing = {listed} "
+        f"(bd.read_table(table, missing={listed}) in Python), or state missing = [] if these were measured"
+    )
+
+
+def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
+    """Read a column of numbers in which cells may be empty, and note how many are; true and false count as 1 and 0.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    column
+        The column.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (rows,), NaN where empty.
+
+    Raises
+    ------
+    BadInput
+        When it is not there, empty throughout, or holds what is no number.
+    """
+    if column.name not in frame.columns or list(frame.columns).count(column.name) > 1:
+        _read(frame, "outcome", column)  # says what is missing
+    cells = frame[column.name]
+    if cells.dtype == bool:
+        cells = cells.astype(float)
+    empty = is_blank(cells)
+    if empty.all():
+        raise BadInput(f"column '{column.name}' ({column.what}) is empty throughout; name the right column")
+    # every row stays, since rows are named by their position
+    cells = cells.astype(object)
+    filled = pd.DataFrame({column.name: cells.where(~empty, cells[~empty].iloc[0])})
+    filled.attrs = {"missing_stated": True}  # the first number, repeated, is no code
+    values = np.where(empty, np.nan, _read(filled, "outcome", column))
+    refuse_code(frame, values, column)
+    if empty.any():
+        note(frame, f"column '{column.name}' ({column.what}): {empty.sum()} of {len(empty)} cells are missing")
     return values
 
 
@@ -163,7 +312,12 @@ def _rows(rows: np.ndarray) -> str:
     return f"row{'s' if len(rows) > 1 else ''} {shown}{', ...' if len(rows) > _SHOWN_ROWS else ''}"
 
 
-def refuse_duplicates(labels: Mapping[str, np.ndarray], columns: Mapping[str, Column], what: str) -> None:
+def refuse_duplicates(
+    labels: Mapping[str, np.ndarray],
+    columns: Mapping[str, Column],
+    what: str,
+    remedy: str = "keep one row, or correct the label of one",
+) -> None:
     """Refuse a table in which the same combination of labels stands in two rows.
 
     Parameters
@@ -174,6 +328,8 @@ def refuse_duplicates(labels: Mapping[str, np.ndarray], columns: Mapping[str, Co
         The columns they came from.
     what
         What must be unique, in the field's words.
+    remedy
+        What to do.
 
     Raises
     ------
@@ -185,8 +341,7 @@ def refuse_duplicates(labels: Mapping[str, np.ndarray], columns: Mapping[str, Co
         if key in seen:
             names = " and ".join(f"'{columns[word].name}'" for word in labels)
             raise BadInput(
-                f"column {names}: {what} {' / '.join(key)!r} stands in rows {seen[key] + 1} and {row + 1}; "
-                f"keep one row, or give the two different names"
+                f"column {names}: {what} {' / '.join(key)!r} stands in rows {seen[key] + 1} and {row + 1}; {remedy}"
             )
         seen[key] = row
 
@@ -223,18 +378,26 @@ def refuse_more_events_than_people(
 
 
 def note(frame: pd.DataFrame, text: str) -> None:
-    """Note of a table what was read otherwise than written, or taken for granted.
+    """Note that something in a table was read differently than it is written, or should be known of how it was read.
 
     Parameters
     ----------
     frame
-        The table; its ``attrs["notes"]`` gets one more line, unless it has that line.
+        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already.
     text
-        One sentence, with the column and how many cells.
+        One sentence, without the full stop: what was found, where and how often.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"arm": ["drug"]})
+    >>> note(frame, "column 'arm': spaces around 1 label were removed")
+    >>> frame.attrs["notes"]
+    ["column 'arm': spaces around 1 label were removed"]
     """
-    notes = frame.attrs.setdefault("notes", [])
-    if text not in notes:
-        notes.append(text)
+    said = list(frame.attrs.get("notes", []))
+    text = " ".join(text.split())
+    if text not in said:
+        frame.attrs["notes"] = [*said, text]  # a new list: that of the user's own table stays as it is
 
 
 def provenance(frame: pd.DataFrame) -> dict[str, Any]:
@@ -248,12 +411,13 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``title``, ``citation``, ``place``, ``source``, ``sha256``, ``left_out``, ``inconsistencies`` (one a
-        line), all text, and ``synthetic`` (0 or 1).
+        ``title``, ``citation``, ``place``, ``source``, ``sha256``, ``left_out``, ``inconsistencies`` and ``notes``
+        (what :func:`note` said; both one a line), all text, and ``synthetic`` (0 or 1).
     """
     attrs = frame.attrs
     known = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
     known["source"] = str(attrs.get("source", "a dataframe in memory"))
     known["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
     known["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
+    known["notes"] = "\n".join(attrs.get("notes", []))
     return {**known, "synthetic": int(bool(attrs.get("synthetic", False)))}

@@ -113,9 +113,10 @@ class Fit:
         size = f"{m['chains']} chains x {m['draws']} draws{each}, {m['sampler']}, seed {m['seed']}"
         data = f"{self.data.attrs.get('title') or self.data.attrs.get('source', 'data')}"
         mark = "SYNTHETIC DATA: " if self.synthetic else ""
+        notes = "".join(f"note: {line}\n" for line in str(self.data.attrs.get("notes", "")).splitlines())
         return (
             f"{self.gate.sentence}\n{self.verdict.sentence}\n{type(self.model).__name__} fit ({size})\n{mark}{data}\n"
-            f"estimands: {', '.join(map(str, self.estimands.data_vars))}"
+            f"{notes}estimands: {', '.join(map(str, self.estimands.data_vars))}"
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

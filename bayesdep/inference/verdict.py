@@ -26,7 +26,7 @@ _SHOWN = 3
 Kind = Literal["prior", "check"]
 _REMEDIES = {
     "prior": "set a prior that allows what is known of such studies (plan: [priors]), or correct the data's units",
-    "check": "see the check's row in the report and another setting of the model",
+    "check": "give the model what the check shows it to lack (heavier tails, other variances, a covariate)",
 }
 
 

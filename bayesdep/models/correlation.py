@@ -205,7 +205,9 @@ class Correlation:
 
         kind, half_width = _kinds(data)
         with pm.Model(coords={"subject": data["subject"].values}) as model:
-            given = {name: prior.rv(name) for name, prior in priors_of(self, data).items()}
+            given = {
+                name: prior.rv(name, in_widths=name == "score_sd") for name, prior in priors_of(self, data).items()
+            }
             seen = pm.Data("score_data", data["score"].values, dims="subject")
             score_mean = pm.Data("score_centre", float(data["score_centre"])) + given["score_mean"]
             pm.Normal("score", score_mean, given["score_sd"], observed=seen, dims="subject")

@@ -12,6 +12,7 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import (
     Column,
     as_frame,
+    note,
     provenance,
     read_columns,
     refuse_duplicates,
@@ -200,6 +201,8 @@ class Counts:
         for row in np.flatnonzero(read["n"] == 0):  # leaving out the row alone would leave the subgroup with one arm
             leave = f"subgroup '{subgroup[row]}'" if self.subgroup else f"arm '{read['arm'][row]}'"
             raise BadInput(f"column '{self.n}' ({what['n']}): row {row + 1} ({names[row]}) is 0; leave {leave} out")
+        for row in np.flatnonzero(read["n"] == 1):
+            note(frame, f"column '{self.n}' ({what['n']}): row {row + 1} ({names[row]}) is a group of one person")
         refuse_more_events_than_people(read["events"], read["n"], names, (contracts["events"], contracts["n"]))
         arms, groups = list(dict.fromkeys(read["arm"])), list(dict.fromkeys(subgroup))
         if self.control not in arms:

@@ -344,7 +344,7 @@ class Crossover:
         from bayesdep.models.parts.covariance import vine_root
 
         days = data.sizes["day"]
-        sd = prior[f"{name}_sd"].rv(f"{name}_sd", dims="day", unit=float(data["scale"]))
+        sd = prior[f"{name}_sd"].rv(f"{name}_sd", dims="day", in_widths=True)
         if not self._correlated(data):
             return np.eye(days) * sd[:, None]
         rows, columns = np.tril_indices(days, -1)

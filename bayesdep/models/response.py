@@ -10,7 +10,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts.covariates import columns_of, read_covariates
+from bayesdep.models.parts.covariates import columns_of, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.people import (
     is_detected,
     largest_detected,
@@ -23,13 +23,13 @@ from bayesdep.models.parts.people import (
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.response import estimands as response_estimands
 from bayesdep.models.parts.response.outcome import read_outcome
+from bayesdep.models.parts.response.slopes import slope_lines, slope_slots, slopes
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.story import Check, Forest
 
 if TYPE_CHECKING:
     import pymc as pm
 
-_STUDENT_NU = 4.0
 _WHICH_SIDE = (
     "predicts_when is missing: say whether a value 'below' or 'above' a cutoff predicts the outcome, as "
     "predicts_when = 'below' or 'above'; which side it is belongs to the question, not to the data"
@@ -55,8 +55,8 @@ class Response:
 
     Default priors: ``intercept ~ N(0, 1.5)`` (95% of response rates between 5% and 95%); ``slope ~ t_4(0, 2.5)`` per
     standard deviation; ``covariate_slope ~ N(0, 1)`` per sd; ``marker_mean ~ N(0, 2.5)`` and ``marker_sd ~ N+(2)``, in
-    standard deviations. An area under the curve of 0.98 is a slope of about 5, one of 0.86 about 1.9: the default
-    leaves both as they are (docs/response_prior.md), where N(0, 1) made 0.90 of 0.98.
+    standard deviations. An area under the curve of 0.98 is a slope of about 7, one of 0.86 about 2: the default
+    leaves both nearly as they are, where N(0, 1) made 0.90 of 0.98 (docs/response_prior.md).
 
     With several analytes their slopes may be drawn together, ``effects = "normal"`` or ``"student"``::
 
@@ -165,32 +165,7 @@ class Response:
     def slots(self) -> dict[str, Slot]:
         """Places for priors: only those of the parts that the settings switch on."""
         slots = {"intercept": Slot(Prior("Normal", mu=0, sigma=1.5), "real", "the log odds at the centre", "log odds")}
-        if self.effects == "none":
-            slots["slope"] = Slot(
-                Prior("StudentT", nu=4, mu=0, sigma=2.5),
-                "real",
-                "the effect of an analyte",
-                "log odds per sd of its log",
-            )
-        elif self.effects != "horseshoe":
-            slots["slope_sd"] = Slot(
-                Prior("HalfNormal", sigma=1),
-                "positive",
-                "the spread of effects between analytes",
-                "log odds per sd of the log",
-            )
-        else:
-            cauchy = Prior("HalfCauchy", beta=1)
-            slots["global_scale"] = Slot(
-                cauchy, "positive", "the scale of all slopes", "times that expected of the non-zero ones"
-            )
-            slots["local_scale"] = Slot(cauchy, "positive", "the scale of an analyte's slope", "times the global scale")
-            slots["slab_precision"] = Slot(
-                Prior("Gamma", alpha=2, beta=8),
-                "positive",
-                "one over the squared scale of the slopes that are not shrunk",
-                "per squared log odds",
-            )
+        slots |= slope_slots(self.effects)
         if self.covariates is not None:
             slots["covariate_slope"] = Slot(
                 Prior("Normal", mu=0, sigma=1), "real", "the effect of a covariate", "log odds per sd"
@@ -230,15 +205,7 @@ class Response:
             "x[i, k] = (log concentration[i, k] - centre[k]) / scale[k]",
             "x[i, k] ~ Normal(marker_mean[k], marker_sd[k]), latent beyond its limits",
         ]
-        if self.effects in ("normal", "student"):
-            raw = "Normal(0, 1)" if self.effects == "normal" else "StudentT(4, 0, 1)"
-            lines += [f"slope[k] = slope_sd raw[k],  raw[k] ~ {raw}"]
-        if self.effects == "horseshoe":
-            lines += [
-                "slope[k] ~ Normal(0, tau[k] c local_scale[k] / sqrt(c^2 + tau[k]^2 local_scale[k]^2))",
-                f"tau[k] = global_scale {self.expected_nonzero:g} / (p - {self.expected_nonzero:g}) se[k], "
-                "c = 1 / sqrt(slab_precision)",
-            ]
+        lines += slope_lines(self.effects, self.expected_nonzero)
         return lines + [f"{name} ~ {prior}" for name, prior in self.priors.items()]
 
     def prepare(self, table: Any) -> xr.Dataset:
@@ -282,8 +249,10 @@ class Response:
                 f"expected_nonzero = {self.expected_nonzero:g}, but there are {data.sizes['analyte']} analytes; "
                 "a smaller number is needed, or effects = 'student'"
             )
-        belong = {self.outcome: what["outcome"]} | dict.fromkeys(columns_of(self.covariates), "covariate")
-        people = rows_of_people(frame, belong, person)
+        played = {getattr(self, w): what[w] for w in ("subject", "value", "analyte", "outcome")}
+        refuse_covariates_of(self.covariates, played, list(frame.columns))
+        used = columns_of(self.covariates, list(frame.columns))
+        people = rows_of_people(frame, {self.outcome: what["outcome"]} | dict.fromkeys(used, "covariate"), person)
         covariates = read_covariates(people, self.covariates)
         outcome = read_outcome(people, self.outcome, what["outcome"], self.event)
         information = outcome.size * outcome.mean() * (1 - outcome.mean()) * visible_share(data)
@@ -324,7 +293,7 @@ class Response:
         with pm.Model(coords=coords) as model:
             centre, scale = (pm.Data(name, data[name].values, dims="analyte") for name in ("centre", "log_sd"))
             log_odds = prior["intercept"].rv("intercept")
-            slope = self._slope(data) / scale
+            slope = slopes(self, data) / scale
             mean = centre + scale * prior["marker_mean"].rv("marker_mean", dims="analyte")
             sd = scale * prior["marker_sd"].rv("marker_sd", dims="analyte")
             known = pm.Data("recorded", recorded(data), dims=cells)
@@ -349,32 +318,6 @@ class Response:
             observed = pm.Data("outcome_data", data["outcome"].values, dims="subject")
             pm.Bernoulli("outcome", logit_p=log_odds, observed=observed, dims="subject")
         return model
-
-    def _slope(self, data: xr.Dataset) -> Any:
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        prior = self.priors
-        if self.effects == "none":
-            return prior["slope"].rv("slope", dims="analyte")
-        if self.effects in ("normal", "student"):
-            spread = prior["slope_sd"].rv("slope_sd")
-            made = (
-                pm.Normal("slope_raw", 0.0, 1.0, dims="analyte")
-                if self.effects == "normal"
-                else pm.StudentT("slope_raw", nu=_STUDENT_NU, mu=0.0, sigma=1.0, dims="analyte")
-            )
-            return pm.Deterministic("slope", spread * made, dims="analyte")
-        assert self.expected_nonzero is not None
-        p0, p = self.expected_nonzero, data.sizes["analyte"]
-        tau = prior["global_scale"].rv("global_scale") * pm.Data(
-            "tau0", p0 / (p - p0) * data["slope_se"].values, dims="analyte"
-        )
-        local = prior["local_scale"].rv("local_scale", dims="analyte")
-        precision = prior["slab_precision"].rv("slab_precision")
-        raw = pm.Normal("slope_raw", 0.0, 1.0, dims="analyte")
-        wide = tau * local
-        return pm.Deterministic("slope", raw * wide / pt.sqrt(1 + precision * wide**2), dims="analyte")
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive odds ratios and the accuracy of the marker in the population.

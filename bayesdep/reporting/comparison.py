@@ -12,6 +12,7 @@ from bayesdep.criticism.compare import Comparison
 from bayesdep.data.files import whole_directory
 from bayesdep.reporting.export import export
 from bayesdep.reporting.figures import png
+from bayesdep.reporting.lettering import make_readable, style
 from bayesdep.reporting.plots import BLUE, GREY, STYLE
 
 
@@ -29,7 +30,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
         Best on top.
     """
     table = comparison.table
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE | style()):
         figure = Figure(figsize=(6.4, 0.9 + 0.32 * len(table)), layout="constrained")
         axes = figure.add_subplot()
         y = np.arange(len(table))[::-1]
@@ -41,6 +42,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
         axes.set_xlabel(
             f"expected log predictive density against the best (2 SE), leaving out one {comparison.left_out}"
         )
+        make_readable(figure)
     return figure
 
 

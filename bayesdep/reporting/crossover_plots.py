@@ -10,7 +10,8 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.crossover import Crossover
 from bayesdep.models.parts.crossover.design import by_treatment
 from bayesdep.models.parts.crossover.periods import ONLY_DAY
-from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure
+from bayesdep.reporting.lettering import legend_word
+from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure, serves
 
 _COLUMNS = 3  # panels side by side, at most
 _LINE = 44  # letters along the side of a panel
@@ -21,6 +22,7 @@ def is_crossover(fit: Fit) -> bool:
     return fit.model.family == "crossover"
 
 
+@serves(is_crossover, "crossover trials")
 def plot_pairs(fit: Fit) -> Figure:
     """Draw every patient's outcome after a treatment against that after the reference.
 
@@ -87,7 +89,7 @@ def _patients(axes: Axes, pair: np.ndarray, reference_first: np.ndarray, referen
     both = ~np.isnan(x) & ~np.isnan(y)
     for first, fill, place in ((True, INK, "first"), (False, "white", "second")):
         here = both & (reference_first == first)
-        axes.plot(x[here], y[here], "o", ms=4.5, mfc=fill, mec=INK, mew=0.9, label=f"{reference} {place}")
+        axes.plot(x[here], y[here], "o", ms=4.5, mfc=fill, mec=INK, mew=0.9, label=legend_word(f"{reference} {place}"))
     feet, side = axes.get_xaxis_transform(), axes.get_yaxis_transform()  # one in data, the other in shares of the panel
     only_x, only_y = x[~np.isnan(x) & np.isnan(y)], y[np.isnan(x) & ~np.isnan(y)]
     axes.plot(only_x, np.full(len(only_x), 0.02), "|", ms=8, mew=1.1, color=INK, transform=feet)

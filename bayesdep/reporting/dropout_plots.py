@@ -9,11 +9,12 @@ from bayesdep.criticism.completion import methods_of
 from bayesdep.criticism.dropout import dropout, tipping_point
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial import Trial
-from bayesdep.reporting.plots import BLUE, GREY, RED, house_figure
+from bayesdep.reporting.plots import BLUE, GREY, RED, house_figure, serves
 
 _STEPS = 101  # of a curve
 
 
+@serves(lambda fit: has_dropout(fit), "trials of which patients dropped out")
 def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
     """Draw the difference at the last visit under each assumption, and against delta.
 

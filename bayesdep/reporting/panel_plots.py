@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
+from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
 
 _REPLICATES = 1000  # at most, evenly from all draws: enough for the ends of 95% intervals
 _PANELS = 24
@@ -80,6 +80,7 @@ def _recorded(fit: Fit) -> _Recorded:
     return _Recorded(seen, report(draws), lod, uloq)
 
 
+@serves(has_limits, "panels with values beyond detection limits")
 def plot_shares(fit: Fit) -> Figure:
     """Draw the share of measurements below the detection limit, by analyte and group, against replicates.
 
@@ -123,6 +124,7 @@ def plot_shares(fit: Fit) -> Figure:
     return figure
 
 
+@serves(is_panel, "panels of analytes")
 def plot_ecdf(fit: Fit) -> Figure:
     """Draw the distribution of each analyte's detected values against replicates cut off at the same limits.
 
@@ -190,6 +192,7 @@ def _cumulative(values: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.asarray(np.cumsum(counts[:, :-1], axis=1) / values.shape[1])
 
 
+@serves(has_plates, "panels with plates")
 def plot_plates(fit: Fit) -> Figure:
     """Draw each plate's median deviation from the analytes' means against replicates.
 
@@ -228,6 +231,7 @@ def plot_plates(fit: Fit) -> Figure:
     return figure
 
 
+@serves(has_changes, "panels with times")
 def plot_changes(fit: Fit) -> Figure:
     """Draw each analyte's ratio to baseline at each later time.
 
@@ -275,6 +279,7 @@ def plot_changes(fit: Fit) -> Figure:
     return figure
 
 
+@serves(has_roc, "one biomarker as a predictor")
 def plot_roc(fit: Fit) -> Figure:
     """Draw the ROC curve of a marker.
 

@@ -1,9 +1,10 @@
 """Figures a paper could print: matplotlib figures made without touching the global state."""
 
+import functools
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Concatenate
 
 import matplotlib as mpl
 import numpy as np
@@ -17,10 +18,13 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from scipy import stats
 
 from bayesdep.criticism.checks import run_checks
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.story import variable_of
 from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.lettering import make_readable, style
 
 _MANY = 20  # rows beyond which a forest plot is sorted
 _TICKS = 8  # of an axis of ratios, at most
@@ -28,7 +32,6 @@ _FEW = 6  # elements of a vector whose densities can be told apart
 INK, BLUE, GREY, RED = "#222222", "#1f5a99", "#9a9a9a", "#b3261e"
 STYLE: Any = {  # matplotlib's own type lists every key by name
     "font.size": 9,
-    "font.family": "DejaVu Sans",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": INK,
@@ -56,15 +59,54 @@ def house_figure(fit: Fit, width: float, height: float) -> Iterator[Figure]:
     matplotlib.figure.Figure
         Empty; what is drawn while the context is open has the style.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE | style()):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
+        make_readable(figure)
         marks = ["SYNTHETIC DATA"] if fit.synthetic else []
         marks += [] if fit.gate.passed else ["FAILED THE GATE"]
         if marks:
             figure.suptitle(", ".join(marks), color=RED, fontweight="bold", fontsize=9)
 
 
+def serves[**P](
+    applies: Callable[[Fit], bool], what: str
+) -> Callable[[Callable[Concatenate[Fit, P], Figure]], Callable[Concatenate[Fit, P], Figure]]:
+    """Make a function that draws fits of some kind refuse others in one sentence.
+
+    Parameters
+    ----------
+    applies
+        Whether it serves a fit.
+    what
+        What fits it serves, in words: "meta-analyses of ...".
+
+    Returns
+    -------
+    callable
+        A decorator of functions from a fit to a figure.
+    """
+
+    def decorate(draw: Callable[Concatenate[Fit, P], Figure]) -> Callable[Concatenate[Fit, P], Figure]:
+        name = getattr(draw, "__name__", "this")
+
+        @functools.wraps(draw)
+        def checked(fit: Fit, /, *args: P.args, **kwargs: P.kwargs) -> Figure:
+            if not isinstance(fit, Fit):
+                raise BadInput(f"{name} draws a fit, and this is a {type(fit).__name__}; give what bd.fit returns")
+            if not applies(fit):
+                raise BadInput(
+                    f"{name} is for {what}, which this fit of a {type(fit.model).__name__} is not; bd.plot_forest "
+                    "draws any fit"
+                )
+            return draw(fit, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+@serves(lambda _: True, "any fit")
 def plot_forest(fit: Fit) -> Figure:
     """Draw the forest plot: each unit's own estimate, its modelled effect, the summary and the prediction.
 
@@ -193,6 +235,7 @@ def _keep_in_view(
     )
 
 
+@serves(lambda _: True, "any fit")
 def plot_prior_posterior(fit: Fit) -> Figure:
     """Draw each prior against the posterior of its parameter.
 
@@ -214,7 +257,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, (name, slot) in zip(grid.flat, slots.items(), strict=False):
             prior = priors[name].scipy
-            draws = fit.posterior[name].transpose("chain", "draw", ...).values
+            draws = fit.posterior[variable_of(fit.model, name)].transpose("chain", "draw", ...).values
             draws = draws.reshape(draws.shape[0] * draws.shape[1], -1)
             low, high = np.quantile(draws, [0.0005, 0.9995])
             prior_low, prior_high = prior.ppf([0.01, 0.99])
@@ -245,7 +288,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
 
 def _slots(fit: Fit) -> dict[str, Slot]:
     """The places for priors that this table's model has: with one visit, say, none of what differs between visits."""
-    return {name: slot for name, slot in fit.model.slots.items() if name in fit.posterior}
+    return {name: slot for name, slot in fit.model.slots.items() if variable_of(fit.model, name) in fit.posterior}
 
 
 def _elements(axes: Axes, draws: np.ndarray, height: float) -> None:
@@ -271,6 +314,7 @@ def _density(draws: np.ndarray, support: tuple[float, float]) -> Callable[[np.nd
     return density
 
 
+@serves(lambda _: True, "any fit")
 def plot_checks(fit: Fit) -> Figure:
     """Draw the predictive checks: each statistic of the data among its replicates.
 
@@ -317,6 +361,7 @@ def plot_checks(fit: Fit) -> Figure:
     return figure
 
 
+@serves(lambda fit: not fit.is_exact, "fits with chains, whose ranks can be compared")
 def plot_ranks(fit: Fit) -> Figure:
     """Draw the rank plot of every parameter that has a prior: do the chains agree?
 
@@ -335,7 +380,8 @@ def plot_ranks(fit: Fit) -> Figure:
     """
     panels = []
     for name in _slots(fit):
-        draws = fit.posterior[name].isel(chain=slice(fit.manifest["chains"])).transpose("chain", "draw", ...).values
+        chains = fit.posterior[variable_of(fit.model, name)].isel(chain=slice(fit.manifest["chains"]))
+        draws = chains.transpose("chain", "draw", ...).values
         flat = draws.reshape(*draws.shape[:2], -1)
         panels += [(f"{name}[{j}]" if flat.shape[2] > 1 else name, flat[:, :, j]) for j in range(flat.shape[2])]
     panels = panels[:6]

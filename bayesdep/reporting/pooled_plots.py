@@ -14,7 +14,7 @@ from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
 from bayesdep.models.parts.pooled.quadratic import rough_interactions
 from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
+from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
 
 _LINE = 48  # letters under a panel
 _GROUPS = 5  # of patients by their combined moderator
@@ -35,6 +35,7 @@ def has_combined(fit: Fit) -> bool:
     return isinstance(fit.model, Pooled) and bool(fit.model.combined)
 
 
+@serves(lambda fit: isinstance(fit.model, Pooled), "pooled patients of several studies")
 def plot_study_effects(fit: Fit) -> Figure:
     """Draw the effect of the treatment in every study, on its own and in the model, a panel per time.
 
@@ -81,6 +82,7 @@ def plot_study_effects(fit: Fit) -> Figure:
     return figure
 
 
+@serves(has_moderators, "pooled patients with moderators")
 def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     """Draw how the effect changes along every moderator: jointly, and where they are given, one at a time.
 
@@ -142,6 +144,7 @@ def _alone(axes: Axes, sequential: pd.DataFrame, data: Any, time: str, y: np.nda
     axes.plot([r["estimate"] for _, r in found], at, "o", ms=3, color=GREY, label="one at a time")
 
 
+@serves(has_combined, "pooled patients with a combined moderator")
 def plot_combined(fit: Fit) -> Figure:
     """Draw the effect of the treatment along the combined moderator M*, as the rule's own patients have it and others.
 

@@ -44,6 +44,8 @@ class Outcome:
         Published numbers beside the posterior; None when the plan has none.
     directory
         Where the files are.
+    notes
+        What of the table was read differently than it is written.
     """
 
     label: str
@@ -53,6 +55,7 @@ class Outcome:
     synthetic: bool
     ledger: pd.DataFrame | None
     directory: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def surprise(self) -> str:
@@ -160,6 +163,7 @@ def _diagnostics(fit: Fit) -> dict[str, Any]:
 
 def _manifest(fit: Fit, plan: Mapping[str, Any]) -> dict[str, Any]:
     data = {key: fit.data.attrs[key] for key in ("source", "title", "citation", "sha256", "left_out")}
+    data["notes"] = str(fit.data.attrs.get("notes", ""))
     return {
         "plan": dict(plan),
         "data": {**data, "synthetic": fit.synthetic},

@@ -10,8 +10,9 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.residuals import NAME, correlations, pattern_key, residual_sds
 from bayesdep.models.trial import Trial
-from bayesdep.reporting.plots import BLUE, INK, house_figure
-from bayesdep.reporting.trial_plots import REFERENCE, draws_of, positions, shorten, thinned
+from bayesdep.reporting.lettering import legend_word
+from bayesdep.reporting.plots import BLUE, INK, house_figure, serves
+from bayesdep.reporting.trial_plots import REFERENCE, draws_of, is_trial, positions, shorten, thinned
 
 _DRAWS = 1000  # at most, evenly from all draws: enough to know how far one in twenty replicates strays
 _NUMBERS = 4_000_000  # draws x residuals at most: an array of 32 MB; fewer draws of more residuals
@@ -86,6 +87,7 @@ def _normal_scores(z: np.ndarray, nu: np.ndarray) -> np.ndarray:
     return scores
 
 
+@serves(is_trial, "trials")
 def plot_residuals(fit: Fit) -> Figure:
     """Draw the normal quantile-quantile plot of the whitened residuals.
 
@@ -154,6 +156,7 @@ def misses_visits(fit: Fit) -> bool:
     return fit.model.family == "trial" and bool(np.isnan(fit.data["outcome"].values).any())
 
 
+@serves(misses_visits, "trials with missed visits")
 def plot_dropout_by_arm(fit: Fit) -> Figure:
     """Draw who was still in the trial at each visit, and who was observed, by arm.
 
@@ -188,7 +191,7 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
             axes.plot(x, later[member].mean(axis=0), zorder=2.5 if a == 0 else 2, **line)
             axes.plot(x + aside, seen[member].mean(axis=0), marker, ms=5, mfc=colour, mec="white", mew=0.8, zorder=3)
             stayed = f"{shorten(str(arm), 40)}: {seen[member, -1].sum()} of {member.sum()} at the last visit"
-            axes.plot([], [], marker=marker, ms=5, label=stayed, **line)
+            axes.plot([], [], marker=marker, ms=5, label=legend_word(stayed), **line)
         axes.set_ylim(0, 1.04)
         axes.set_xticks(x, visits)
         axes.set_xlabel(f"{story.visit}{scale}")

@@ -17,7 +17,7 @@ from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.moderator import is_log
 from bayesdep.models.parts.trial.residuals import correlations
 from bayesdep.models.trial import Trial
-from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis
+from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
 
 _DRAWS = 1000  # at most, evenly from all draws: enough for the ends of 95% bands
 _ROOM = {1: 20, 2: 9}  # labels that find room along a panel, by panels side by side
@@ -43,6 +43,7 @@ def has_moderator(fit: Fit) -> bool:
     return is_trial(fit) and "difference_along" in fit.estimands
 
 
+@serves(is_trial, "trials")
 def plot_trajectories(fit: Fit) -> Figure:
     """Draw the mean outcome by visit and arm.
 
@@ -122,6 +123,7 @@ def standardised_means(fit: Fit) -> np.ndarray:
     return np.stack(found)
 
 
+@serves(has_moderator, "trials with a moderator")
 def plot_difference_along(fit: Fit) -> Figure:
     """Draw the difference between arms at the last visit along the moderator, and where the arms change places.
 
@@ -205,6 +207,7 @@ def _with_step(x: np.ndarray, threshold: float | None) -> tuple[np.ndarray, np.n
     return np.insert(x, above, [threshold, threshold]), np.insert(which, above, [above - 1, above])
 
 
+@serves(is_trial, "trials")
 def plot_covariance(fit: Fit) -> Figure:
     """Draw the correlations between visits and the residual standard deviations.
 

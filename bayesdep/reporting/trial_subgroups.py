@@ -11,7 +11,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.trial.moderator import parse_subgroup
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure
+from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure, serves
 from bayesdep.reporting.trial_plots import REFERENCE, favours, lower_and_higher, shorten
 
 _ALL = "all patients"
@@ -24,6 +24,7 @@ def has_subgroups(fit: Fit) -> bool:
     return fit.model.family == "trial" and "difference_in" in fit.estimands
 
 
+@serves(has_subgroups, "trials with subgroups of a moderator")
 def plot_subgroups(fit: Fit) -> Figure:
     """Draw the difference at the last visit in each subgroup, and the rates of response and remission.
 

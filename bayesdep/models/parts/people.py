@@ -9,7 +9,8 @@ import xarray as xr
 
 from bayesdep.data.detection import read_detection
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, provenance, read_columns, refuse_duplicates
+from bayesdep.data.labels import as_label
+from bayesdep.data.tables import Column, note_spaces, provenance, read_columns, refuse_duplicates, role_of
 
 
 def read_people(
@@ -50,7 +51,7 @@ def read_people(
         Naming the column, row and remedy.
     """
     words = [w for w in ("subject", "analyte", "plate") if columns[w] is not None]
-    contracts = {w: Column(str(columns[w]), "label", meanings[w]) for w in words}
+    contracts = {w: Column(str(columns[w]), "label", meanings[w], role_of(w)) for w in words}
     value = str(columns["value"])
     labels = read_columns(frame, contracts)
     analyte = labels.get("analyte", np.full(len(frame), value, dtype=object))
@@ -161,8 +162,9 @@ def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.nda
     for name, what in names.items():
         if name not in frame.columns:
             continue  # whoever reads the column says so
+        note_spaces(frame, name)
         cells: Any = frame[name].astype(object)
-        text = np.array(["" if pd.isna(cell) else str(cell) for cell in cells], dtype=object)
+        text = np.array(["" if pd.isna(cell) else as_label(cell) for cell in cells], dtype=object)
         odd = np.flatnonzero(text != text[first][person])
         if len(odd):
             row, other = odd[0], first[person[odd[0]]]

@@ -222,7 +222,7 @@ class Prior:
         *,
         dims: str | tuple[str, ...] | None = None,
         logarithmic: bool = False,
-        unit: float | None = None,
+        in_widths: bool = False,
     ) -> Any:
         """Return the PyMC random variable of this prior, inside the model context.
 
@@ -235,9 +235,9 @@ class Prior:
         logarithmic
             Whether a positive variable is sampled on its logarithm: for those that data hardly bound from above and
             whose prior has Cauchy's tail, which no sampler leaves soon where it is not made exponential.
-        unit
-            Typical size of a positive variable, such as the data's scale: it is sampled in multiples of it, so that
-            the sampler's way is the same in any unit of the data.
+        in_widths
+            Whether a HalfNormal or HalfCauchy variable is sampled in multiples of its prior's width, so that the
+            sampler's way is the same in any unit of the data.
 
         Returns
         -------
@@ -262,10 +262,10 @@ class Prior:
             # far side of a scale parameter is a wall that grows like exp(2u), into which trajectories crash.
             if logarithmic:
                 how["default_transform"] = pm.distributions.transforms.log
-            elif unit is None:
-                how["default_transform"] = _softplus()
+            elif in_widths and self.dist in ("HalfNormal", "HalfCauchy"):
+                how["default_transform"] = _softplus_in_widths()
             else:
-                how["default_transform"] = _softplus_in(pytensor.shared(np.array(float(unit)), name=f"{name}.unit"))
+                how["default_transform"] = _softplus()
         if self.dist == "LogStudentT":
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
@@ -334,26 +334,28 @@ def _softplus() -> Any:
     return transform
 
 
-def _softplus_in(unit: Any) -> Any:
-    """The same transform of the variable's multiples of a unit."""
+@cache
+def _softplus_in_widths() -> Any:
+    """The same transform of the variable's multiples of its prior's width, the last of the distribution's inputs."""
     import pytensor.tensor as pt
     from pymc.distributions.transforms import LogExpM1
 
-    class SoftplusIn(LogExpM1):  # type: ignore[misc]  # PyMC is not typed
-        """``x = unit log(1 + exp(u))``."""
+    class SoftplusInWidths(LogExpM1):  # type: ignore[misc]  # PyMC is not typed
+        """``x = width log(1 + exp(u))``."""
 
         name = "softplus"
 
         def backward(self, value: Any, *inputs: Any) -> Any:
-            return unit * super().backward(value, *inputs)
+            return inputs[-1] * pt.softplus(value)
 
         def forward(self, value: Any, *inputs: Any) -> Any:
-            return super().forward(value / unit, *inputs)
+            multiple = value / inputs[-1]
+            return pt.log(-pt.expm1(-multiple)) + multiple
 
         def log_jac_det(self, value: Any, *inputs: Any) -> Any:
-            return super().log_jac_det(value, *inputs) + pt.log(unit)
+            return pt.log(inputs[-1]) - pt.softplus(-value)
 
-    return SoftplusIn()
+    return SoftplusInWidths()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.labels import clean_label
 
 
 def column(default: str | None, what: str) -> Any:
@@ -61,6 +62,10 @@ def labels_as_text(story: Any) -> None:
         value = getattr(story, field.name)
         if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
             continue
+        if isinstance(value, str):
+            object.__setattr__(story, field.name, clean_label(value))  # as the table's labels are
+        if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+            object.__setattr__(story, field.name, type(value)(map(clean_label, value)))
         if isinstance(value, numbers.Real) and np.isfinite(float(value)):
             number = float(value)
             object.__setattr__(story, field.name, str(int(number)) if number.is_integer() else repr(number))
@@ -82,7 +87,8 @@ def check_settings(story: Any) -> None:
     hints = get_type_hints(type(story))
     labels_as_text(story)
     for field in dataclasses.fields(story):
-        if field.name == "priors" or get_origin(hints[field.name]) is ClassVar:
+        # what may be anything (priors, a covariance matrix) is read by a function of its own
+        if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
         _check(field.name, getattr(story, field.name), hints[field.name])
 

@@ -7,7 +7,17 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, note, provenance, read_columns, refuse_duplicates
+from bayesdep.data.labels import as_label
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    note,
+    numbers_or_empty,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
 from bayesdep.data.times import number_names, order_of_column, order_of_times
 from bayesdep.models.parts.people import rows_of_people
 
@@ -59,7 +69,10 @@ def read_periods(
     numbers: dict[str, Kind] = {"period": "count"}
     if columns["day"] is not None:
         numbers["day"] = "label"
-    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in (kinds | numbers).items()}
+    contracts = {
+        word: Column(str(columns[word]), kind, meanings[word], role_of(word))
+        for word, kind in (kinds | numbers).items()
+    }
     read = read_columns(frame, {word: contracts[word] for word in kinds})
     is_before = read["treatment"] == before
     if before is not None and not is_before.any():
@@ -73,13 +86,15 @@ def read_periods(
         if name in filled:
             filled[name] = filled[name].astype(object).mask(is_before, 0)
     read |= read_columns(filled, {word: contracts[word] for word in numbers})
-    names = {"period": np.array([f"{v:g}" for v in read["period"]], dtype=object)}
+    for line in filled.attrs.get("notes", []):
+        note(frame, line)
+    names = {"period": np.array([as_label(v) for v in read["period"]], dtype=object)}
     if "day" in read:
         names["day"] = read["day"]
         names["day"][~is_before] = number_names(read["day"][~is_before])
     labels = {"subject": read["subject"]} | {word: np.where(is_before, "before", names[word]) for word in numbers}
     refuse_duplicates(labels, contracts, "outcome of")
-    outcome = _numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
+    outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
 
     rows = np.flatnonzero(~is_before)
     people = list(dict.fromkeys(read["subject"][rows]))
@@ -93,7 +108,15 @@ def read_periods(
     day = np.array([day_names.index(d) for d in names["day"][rows]]) if "day" in names else np.zeros_like(period)
     y = np.full((len(people), len(periods), len(day_names)), np.nan)
     y[person, period, day] = outcome[rows]
-    period_names = [f"{p:g}" for p in periods]
+    period_names = [as_label(p) for p in periods]
+    for at, name in enumerate(treatments):
+        had = np.flatnonzero((treatment_of == at).any(axis=1))
+        if len(had) == 1:
+            of = contracts["treatment"]
+            note(
+                frame,
+                f"column '{of.name}' ({of.what}): only '{people[had[0]]}' had '{name}', which is all there is of it",
+            )
     data = xr.Dataset(
         {
             "outcome": (("subject", "period", "day"), y, {"units": units}),
@@ -148,18 +171,6 @@ def _days(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> list[str]:
 
 def _listed(labels: np.ndarray) -> str:
     return ", ".join(map(repr, sorted(set(labels))))
-
-
-def _numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
-    """A column of numbers in which an empty cell stands for a missing outcome."""
-    if column.name not in frame.columns:
-        read_columns(frame, {"outcome": column})  # says what is missing
-    cells = frame[column.name].astype(object)
-    empty = cells.isna().to_numpy() | np.array([isinstance(v, str) and not v.strip() for v in cells])
-    if empty.all():
-        raise BadInput(f"column '{column.name}' ({column.what}) is empty throughout; name the right column")
-    filled = frame.assign(**{column.name: cells.mask(empty, 0)})
-    return np.where(empty, np.nan, read_columns(filled, {"outcome": column})["outcome"])
 
 
 def _treatments(labels: np.ndarray, reference: str, column: Column) -> list[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, read_columns
+from bayesdep.data.tables import Column, numbers_or_empty
 
 WITHIN, BETWEEN, WHOLE = "within studies", "between studies", "whole"
 Complete = Callable[[np.ndarray], tuple[np.ndarray, float, str]]
@@ -165,40 +165,6 @@ def refuse_collinear(data: xr.Dataset) -> None:
                 f"{data.sizes['study']} studies used, so their effects cannot be told apart; leave one out, or use "
                 "effects = 'normal'"
             )
-
-
-def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
-    """Read a column of numbers in which cells may be empty; true and false count as 1 and 0.
-
-    Parameters
-    ----------
-    frame
-        The table.
-    column
-        The column.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (rows,), NaN where empty.
-
-    Raises
-    ------
-    BadInput
-        When it is not there, empty throughout, or holds what is no number.
-    """
-    if column.name not in frame.columns:
-        read_columns(frame, {"outcome": column})  # says what is missing
-    cells = frame[column.name]
-    if cells.dtype == bool:
-        cells = cells.astype(float)
-    blank = np.array([isinstance(v, str) and not v.strip() for v in cells]) if cells.dtype == object else False
-    empty = cells.isna().to_numpy() | blank
-    if empty.all():
-        raise BadInput(f"column '{column.name}' ({column.what}) is empty throughout; name the right column")
-    # every row stays, since rows are named by their position
-    filled = pd.DataFrame({column.name: cells.where(~empty, cells[~empty].iloc[0])})
-    return np.where(empty, np.nan, read_columns(filled, {"outcome": column})["outcome"])
 
 
 def _those_who_have_all(

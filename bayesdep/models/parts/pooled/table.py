@@ -9,10 +9,20 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, Kind, note, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    note,
+    note_lone,
+    numbers_or_empty,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
 from bayesdep.data.times import order_of_column, order_of_times
 from bayesdep.models.parts.people import rows_of_people
-from bayesdep.models.parts.pooled.moderators import numbers_or_empty, read_moderators
+from bayesdep.models.parts.pooled.moderators import read_moderators
 
 ONLY_TIME = "the only time"
 
@@ -78,7 +88,7 @@ def read_patients(
     kinds: dict[str, Kind] = {"study": "label", "subject": "label", "arm": "label"}
     if columns["time"] is not None:
         kinds["time"] = "label"
-    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in kinds.items()}
+    contracts = {word: Column(str(columns[word]), kind, meanings[word], role_of(word)) for word, kind in kinds.items()}
     read = read_columns(frame, contracts)
     if columns["time"] is None:
         read["time"] = np.full(len(frame), ONLY_TIME, dtype=object)
@@ -94,6 +104,7 @@ def read_patients(
     y = np.full((len(people), len(chosen)), np.nan)
     place = pd.Index(chosen).get_indexer(pd.Index(read["time"]))
     y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
+    note_lone(frame, read["arm"][at], contracts["arm"])
     arms = _two_arms(read["arm"][at], reference, contracts["arm"])
     _refuse_no_outcome(y, chosen, columns, meanings)
     study, empty = read["study"][at], np.isnan(y).all(axis=1)
@@ -137,6 +148,8 @@ def read_patients(
     if not np.array_equal(np.isnan(still), np.isnan(y) | ~kept[:, None]):  # an arm had nobody with the moderators
         y, kept = still, ~np.isnan(still).all(axis=1)
         found, kept = read_moderators(first, moderators, kept, study, arms, **how)
+    for sentence in left_out[bool(empty.any()) :]:
+        note(frame, sentence)
     of, studies = pd.factorize(study[kept])
     if len(studies) < 2:
         gone = " with both arms and what is needed," if left_out else ""
@@ -232,11 +245,13 @@ def _those_compared(
             at = f" at {' and '.join(map(repr, when))}" if len(times) > 1 else ""
             what = f"its {gone} patients are" if gone else "its outcomes then are"
             left_out.append(f"study '{name}' has nobody on {lacking}{at} to compare with, so {what} left out")
-    if np.isnan(found).all():
-        raise BadInput(
-            f"no study has patients of both arms, {arms[0]} and {arms[1]}, with an outcome, so nobody is compared with "
-            "patients randomised together; give studies with both arms"
-        )
+    for t, time in enumerate(times):
+        if np.isnan(found[:, t]).all():
+            at, other = (f" at time '{time}'", ", or leave that time out of times") if len(times) > 1 else ("", "")
+            raise BadInput(
+                f"no study has patients of both arms, {arms[0]} and {arms[1]}, with an outcome{at}, so nobody is "
+                f"compared with patients randomised together; give studies with both arms{other}"
+            )
     return found
 
 

@@ -9,7 +9,16 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, provenance, read_columns, refuse_duplicates
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    note_lone,
+    numbers_or_empty,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
 from bayesdep.models.parts.covariates import columns_of, read_covariates
 from bayesdep.models.parts.people import rows_of_people
 from bayesdep.models.parts.trial import refusals
@@ -66,7 +75,9 @@ def read_visits(
         Naming the column, row and remedy.
     """
     labels_of: dict[str, Kind] = {"subject": "label", "arm": "label", "visit": "label"}
-    contracts = {word: Column(str(columns[word]), kind, meanings[word]) for word, kind in labels_of.items()}
+    contracts = {
+        word: Column(str(columns[word]), kind, meanings[word], role_of(word)) for word, kind in labels_of.items()
+    }
     read = read_columns(frame, contracts)
     baseline = None
     if columns["baseline"] is not None:
@@ -76,7 +87,7 @@ def read_visits(
     names = visits.names
     labels = {"subject": read["subject"], "visit": np.array(names, dtype=object)[visits.of_row]}
     refuse_duplicates(labels, contracts, "outcome of")
-    outcome = _numbers_or_empty(frame, str(columns["outcome"]), meanings["outcome"])
+    outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
     people = list(dict.fromkeys(read["subject"]))
     where = {person: i for i, person in enumerate(people)}
     person = np.array([where[p] for p in read["subject"]])
@@ -86,6 +97,7 @@ def read_visits(
     fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline", "moderator") if columns[w] is not None}
     others = dict.fromkeys([*columns_of(formula), *([level] if level else [])], "covariate")
     patients = rows_of_people(frame, fixed | others, person)
+    note_lone(frame, read["arm"][first], contracts["arm"])
     arm_of, arms = _arms(read["arm"][first], reference, contracts["arm"])
     shape = (len(people), len(names))
     y = np.full(shape, np.nan)
@@ -118,16 +130,11 @@ def read_visits(
     refusals.aliased_covariates(found, arm_of, baseline, formula)
     if level is not None:
         levels = read_columns(patients, {"level": Column(level, "label", "levels of a random effect")})["level"]
-        of_patient, distinct = pd.factorize(levels, sort=True)
+        of_patient, sites = pd.factorize(levels, sort=True)
         refusals.levels_that_tell_nothing(of_patient, level)
         variables["site_of"] = ("subject", of_patient)
-        coords["site"] = np.array(distinct, dtype=str)
-    data = xr.Dataset(variables, coords, provenance(frame))
-    alone = [arm for a, arm in enumerate(arms) if (arm_of == a).sum() == 1]
-    if alone:
-        said = f"arm {', '.join(map(repr, alone))} has one patient"
-        data.attrs["notes"] = "\n".join(filter(None, [data.attrs.get("notes", ""), said]))
-    return data, patients
+        coords["site"] = np.array(sites, dtype=str)
+    return xr.Dataset(variables, coords, provenance(frame)), patients
 
 
 def _days(
@@ -138,7 +145,7 @@ def _days(
     person: np.ndarray,
     people: list[str],
 ) -> tuple[np.ndarray, bool]:
-    """When every patient's visits were, recorded or as their names say, and whether it is known; else their order."""
+    """When every patient's visits were, as recorded or as their names say, and True; else their order, and False."""
     shape = (len(people), len(visits.names))
     if columns["day"] is None:
         known = [t for t in (visits.numbers, visits.days) if np.isfinite(t).all()]
@@ -147,22 +154,6 @@ def _days(
     days[person, visits.of_row] = read_columns(frame, {"day": Column(columns["day"], "number", meanings["day"])})["day"]
     _refuse_unordered(days, people, visits.names, columns["day"])
     return _days_of_missed_visits(days), True
-
-
-def _numbers_or_empty(frame: pd.DataFrame, name: str, what: str) -> np.ndarray:
-    """A column of numbers in which an empty cell stands for a missing visit."""
-    if name not in frame.columns:
-        read_columns(frame, {"outcome": Column(name, "number", what)})  # says what is missing
-    cells = frame[name]
-    empty = cells.isna().to_numpy() | np.array([isinstance(v, str) and not v.strip() for v in cells])
-    values = np.full(len(frame), np.nan)
-    if not empty.all():
-        filled = frame.copy()
-        filled.loc[empty, name] = cells[~empty].iloc[0]  # read_columns names rows by position, so none may go
-        values = np.where(empty, np.nan, read_columns(filled, {"outcome": Column(name, "number", what)})["outcome"])
-    else:
-        raise BadInput(f"column '{name}' ({what}) is empty throughout; name the right column")
-    return values
 
 
 def _arms(labels: np.ndarray, reference: str, column: Column) -> tuple[np.ndarray, list[str]]:

@@ -1,0 +1,128 @@
+"""A .csv file becomes a table: its encoding, delimiter and decimal mark, and which of its columns are numbers."""
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from bayesdep.data.missing import as_numbers, decimal_comma
+from bayesdep.data.tables import note
+
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a .csv file.
+
+    Text is UTF-8, or else Windows-1252; the delimiter is a comma, a semicolon or a tab, whichever every row has as
+    often as the header; the decimal mark is a point, or a comma where there can be no doubt. All but the usual is
+    noted. A column in which every cell is a number, or a word for a missing one (NA, NaN, .), is one of numbers; in any
+    other, NA and None are text like any other.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its rows; None or NaN where a cell is empty, and ``attrs["notes"]``.
+
+    Raises
+    ------
+    ValueError
+        When it cannot be read without a guess.
+    """
+    text, encoding = _text(path)
+    if not text.strip():
+        raise ValueError("No columns to parse from file")
+    delimiter = _delimiter(text)
+    rows = _split(text, delimiter)
+    header, body = rows[0], rows[1:]
+    repeated = [name for name in header if name and header.count(name) > 1]
+    if repeated:
+        raise ValueError(f"the header has '{repeated[0]}' twice: rename one of the two")
+    while header and not any(cell.strip() for row in rows for cell in row[len(header) - 1 :]):
+        header = header[:-1]  # a spreadsheet writes columns that once held something
+    longer = [at for at, row in enumerate(body) if any(cell.strip() for cell in row[len(header) :])]
+    if longer:
+        raise ValueError(
+            f"Expected {len(header)} fields in line {longer[0] + 2}, saw {len(body[longer[0]])}: the rows have more "
+            "cells than the header: name every column"
+        )
+    names = [name or f"Unnamed: {at}" for at, name in enumerate(header)]
+    cells = {name: [row[at] if at < len(row) else "" for row in body] for at, name in enumerate(names)}
+    commas = decimal_comma(cells)
+    columns, said = {}, []
+    for name, column in cells.items():
+        numbers, words = as_numbers(column, comma=name in commas)
+        columns[name] = _as_text(column) if numbers is None else numbers
+        if words:
+            listed = ", ".join(f"{count} '{word}'" for word, count in words.items())
+            said.append(f"column '{name}': {sum(words.values())} cells read as missing numbers ({listed})")
+    frame = pd.DataFrame(columns, columns=names)
+    if encoding != "utf-8":
+        note(frame, f"the file is no UTF-8 text and was read as {encoding}")
+    if delimiter != ",":
+        note(frame, f"cells were split at {_DELIMITERS[delimiter]}")
+    if commas:
+        note(frame, f"decimal commas were found in column{'s' if len(commas) > 1 else ''} {_listed(commas)}")
+    for line in said:
+        note(frame, line)
+    return frame
+
+
+def _as_text(cells: list[str]) -> pd.Series:
+    text: list[str | None] = [c if c.strip() else None for c in cells]
+    return pd.Series(text) if any(text) else pd.Series(text, dtype=float)
+
+
+def _text(path: Path) -> tuple[str, str]:
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # what spreadsheets call Unicode text
+        return content.decode("utf-16"), "UTF-16"
+    try:
+        return content.decode("utf-8-sig"), "utf-8"
+    except UnicodeDecodeError as problem:
+        try:
+            text = content.decode("cp1252")
+        except UnicodeDecodeError:
+            raise problem from None
+        if any(not c.isprintable() and not c.isspace() for c in text):
+            raise problem from None
+        return text, "Windows-1252"
+
+
+def _split(text: str, delimiter: str) -> list[list[str]]:
+    try:
+        return [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if row]
+    except csv.Error as problem:
+        reason = "EOF inside string" if "unexpected end" in str(problem) else str(problem)
+        raise ValueError(f"{reason}: close every quotation mark") from None
+
+
+def _delimiter(text: str) -> str:
+    """Find what cells are split at, refusing a file in which that could be two things."""
+    counts = {}
+    for delimiter in _DELIMITERS:
+        try:
+            lengths = [len(row) for row in _split(text, delimiter)]
+        except ValueError:
+            if delimiter == ",":
+                raise
+            continue
+        counts[delimiter] = (lengths[0], all(n == lengths[0] for n in lengths))
+    several = [d for d, (columns, _) in counts.items() if columns > 1]
+    if len(several) < 2:
+        return several[0] if several else ","
+    even = [d for d in several if counts[d][1]]
+    if len(even) == 1:
+        return even[0]
+    found = " and ".join(f"{counts[d][0]} columns split at {_DELIMITERS[d]}" for d in several)
+    raise ValueError(f"the header has {found}: write it with one delimiter, and text that holds another in quotes")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

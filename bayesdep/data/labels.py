@@ -1,0 +1,240 @@
+"""Labels: how they are cleaned, when two of them are one, and which of them are refused as looking alike."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesdep.data.errors import BadInput
+
+_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))  # byte order mark, no width, soft hyphen
+_FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
+_FEWEST_LETTERS = 2
+
+
+def clean_label(text: str) -> str:
+    r"""Return a label as it is compared and shown.
+
+    Spaces around it are removed, as are invisible characters; every kind of space inside it becomes a plain one;
+    full-width letters become plain ones; letters and their accents are one character (NFC). Spaces inside stay, and
+    so does the case.
+
+    Parameters
+    ----------
+    text
+        The label as it is written.
+
+    Returns
+    -------
+    str
+        The label.
+
+    Examples
+    --------
+    >>> clean_label(" IL-6\u00a0")
+    'IL-6'
+    >>> clean_label("week\u00a02")
+    'week 2'
+    """
+    if text.isascii() and text.isprintable():  # most are, and thousands of rows are read
+        return text.strip()
+    plain = text.translate(_INVISIBLE).translate(_FULL_WIDTH)
+    plain = "".join(" " if c.isspace() else c for c in plain)
+    return unicodedata.normalize("NFC", plain).strip()
+
+
+def alike(label: str) -> str:
+    """Return what two labels have in common that differ only in case, inner spaces or the form of their letters.
+
+    Examples
+    --------
+    >>> alike("IL 6") == alike("il6")
+    True
+    """
+    return "".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def as_label(cell: Any) -> str:
+    """Return a cell as a label: a whole number without a decimal point, and with all its digits.
+
+    Examples
+    --------
+    >>> as_label(20260112.0), as_label(2.5), as_label("007 ")
+    ('20260112', '2.5', '007')
+    """
+    if isinstance(cell, str):
+        return clean_label(cell)
+    if isinstance(cell, (float, np.floating)) and float(cell).is_integer():
+        return str(int(cell))
+    if isinstance(cell, pd.Timestamp) and cell == cell.normalize():
+        return str(cell.date())
+    return clean_label(str(cell))
+
+
+def clean_text(frame: pd.DataFrame) -> dict[str, str]:
+    """Clean the text of a table in place, and say which columns of it were not clean.
+
+    Parameters
+    ----------
+    frame
+        A table of one's own.
+
+    Returns
+    -------
+    dict of str
+        By column, one sentence on what was removed; empty where nothing was.
+    """
+    said = {}
+    for at, name in enumerate(frame.columns):
+        series = frame.iloc[:, at]
+        if isinstance(series.dtype, pd.CategoricalDtype):
+            kinds = series.cat.categories
+            if not any(isinstance(k, str) and clean_label(k) != k for k in kinds):
+                continue
+            order = list(dict.fromkeys(clean_label(k) if isinstance(k, str) else k for k in kinds))
+            ordered = series.cat.ordered
+        elif pd.api.types.is_numeric_dtype(series) or pd.api.types.is_datetime64_any_dtype(series):
+            continue
+        else:
+            order = None
+            ordered = False
+        cells = series.astype(object).tolist()
+        cleaned = [clean_label(cell) if isinstance(cell, str) else cell for cell in cells]
+        odd = [row for row, (a, b) in enumerate(zip(cells, cleaned, strict=True)) if isinstance(a, str) and a != b]
+        odd = [row for row in odd if cleaned[row]]  # a blank cell is a matter of its own
+        changed = pd.Series(cleaned, index=series.index, dtype=object)
+        if order is not None:
+            changed = pd.Series(pd.Categorical(cleaned, categories=order, ordered=ordered), index=series.index)
+        elif not odd:
+            continue
+        frame.isetitem(at, changed.array)
+        if odd:
+            first = cells[odd[0]]
+            said[str(name)] = (
+                f"column '{name}': spaces or invisible characters around or inside {len(odd)} "
+                f"label{'s' if len(odd) > 1 else ''} were removed, first {first!r} in row {odd[0] + 1}, read as "
+                f"{cleaned[odd[0]]!r}"
+            )
+    return said
+
+
+def refuse_lookalikes(labels: Sequence[str], where: str) -> None:
+    """Refuse labels that differ only in case, inner spaces or the form of their letters.
+
+    Parameters
+    ----------
+    labels
+        Shape (rows,).
+    where
+        The column and what it holds, for messages.
+
+    Raises
+    ------
+    BadInput
+        Naming two labels, and their first rows.
+    """
+    for one, other in _pairs(labels):
+        rows = list(labels)
+        raise BadInput(
+            f"{where}: '{one}' in row {rows.index(one) + 1} and '{other}' in row {rows.index(other) + 1} differ only "
+            "in case, in spaces or in the form of their letters; write both alike where they are one, and give them "
+            "names that differ in more where they are two"
+        )
+
+
+def join_lookalikes(labels: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """Read labels of people that differ only in case, inner spaces or the form of their letters as one.
+
+    Parameters
+    ----------
+    labels
+        Shape (rows,).
+
+    Returns
+    -------
+    joined : numpy.ndarray
+        Shape (rows,): each as it is written first.
+    pairs : list of tuple
+        The label that is kept, and one read as it.
+
+    Examples
+    --------
+    >>> join_lookalikes(np.array(["P1", "p1", "P2"], dtype=object))
+    (array(['P1', 'P1', 'P2'], dtype=object), [('P1', 'p1')])
+    """
+    pairs = _pairs(labels)
+    same = {other: one for one, other in pairs}
+    return (np.array([same.get(label, label) for label in labels], dtype=object) if pairs else labels), pairs
+
+
+def _pairs(labels: Iterable[str]) -> list[tuple[str, str]]:
+    first: dict[str, str] = {}
+    return [(one, label) for label in dict.fromkeys(labels) if (one := first.setdefault(alike(label), label)) != label]
+
+
+def lone_labels(labels: Iterable[str], where: str, what: str = "person") -> list[str]:
+    """Say which arms or groups have one person; refuse one whose label looks like a misspelling of another's.
+
+    A misspelling is at most two edits (letters put in, left out or exchanged for others) away from another label, which
+    is at most half of the longer one, and has the same digits: 'placebo' and 'placebp', not 'A' and 'B', nor '10 mg'
+    and '20 mg'.
+
+    Parameters
+    ----------
+    labels
+        The arm or group of every person, shape (people,).
+    where
+        The column and what it holds, for messages.
+    what
+        What is counted.
+
+    Returns
+    -------
+    list of str
+        One sentence for each that has one person.
+
+    Raises
+    ------
+    BadInput
+        Naming the label, and the one that it may have meant.
+
+    Examples
+    --------
+    >>> lone_labels(["drug", "drug", "wait list"], "column 'arm'")
+    ["column 'arm': 'wait list' has one person"]
+    """
+    counts: dict[str, int] = {}
+    for label in labels:
+        counts[label] = counts.get(label, 0) + 1
+    alone = [label for label, n in counts.items() if n == 1]
+    for label in alone:
+        for other in counts:
+            if other != label and counts[other] > 1 and _misspelt(label, other):
+                raise BadInput(
+                    f"{where}: '{label}' has one {what}; did you mean '{other}'? correct it, or, where the name is "
+                    f"right, leave that {what} out or give the two names that differ in more than two letters"
+                )
+    return [f"{where}: '{label}' has one {what}" for label in alone]
+
+
+def _misspelt(one: str, other: str) -> bool:
+    digits = ["".join(c for c in label if c.isdigit()) for label in (one, other)]
+    a, b = one.casefold(), other.casefold()
+    longer = max(len(a), len(b))
+    if digits[0] != digits[1] or longer <= _FEWEST_LETTERS or abs(len(a) - len(b)) > 2:
+        return False
+    edits = _edits(a, b)
+    return edits <= 2 and 2 * edits <= longer
+
+
+def _edits(a: str, b: str) -> int:
+    """The edit distance of two words (Levenshtein)."""
+    above = list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        row = [i]
+        for j, other in enumerate(b, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
+        above = row
+    return above[-1]

@@ -1,0 +1,232 @@
+"""What stands for a missing number: empty cells, words, and codes such as 999; numbers with decimal commas."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesdep.data.errors import BadInput, did_you_mean
+
+WORDS = frozenset({"NA", "N/A", "NaN", "nan", "na", ".", "<NA>", "#N/A"})  # in a column of numbers, and in no other
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf")
+_COMMA = re.compile(r"[+-]?(?:[0-9]+,[0-9]+|,[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_FEWEST_OTHERS = 3
+
+
+def is_number(text: str) -> bool:
+    """Tell whether text is a number with a decimal point.
+
+    Examples
+    --------
+    >>> is_number("-0.52"), is_number("-0,52"), is_number("1e-3")
+    (True, False, True)
+    """
+    return _NUMBER.fullmatch(text) is not None
+
+
+def numbers_with_commas(cells: Any) -> bool:
+    """Tell whether a column of text is one of numbers of which some have a decimal comma (or a thousands separator).
+
+    Parameters
+    ----------
+    cells
+        The column; empty cells and words for missing numbers are passed over.
+
+    Returns
+    -------
+    bool
+        True where every cell is a number and at least one has a comma.
+
+    Examples
+    --------
+    >>> numbers_with_commas(["0,52", "1", None]), numbers_with_commas(["0.52", "1"]), numbers_with_commas(["a,b", "1"])
+    (True, False, False)
+    """
+    text = [c.strip() for c in cells if isinstance(c, str) and c.strip() and c.strip() not in WORDS]
+    return any(map(_COMMA.fullmatch, text)) and all(_COMMA.fullmatch(c) or is_number(c) for c in text)
+
+
+def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
+    """Find the columns of a file that have decimal commas, where there can be no doubt that these are meant.
+
+    There is none where a comma stands in numbers of at least one column in a way that no thousands separator can
+    (``0,52``, ``12,5``), and no number of the file has a decimal point.
+
+    Parameters
+    ----------
+    columns
+        The text of every column.
+
+    Returns
+    -------
+    list of str
+        Names of the columns of numbers with decimal commas; empty where there are none, or there is doubt.
+
+    Examples
+    --------
+    >>> decimal_comma({"effect": ["-0,52", "0,1"], "n": ["12", "15"]}), decimal_comma({"n": ["1,234", "1,500"]})
+    (['effect'], [])
+    """
+    found = [name for name, cells in columns.items() if numbers_with_commas(cells)]
+    text = [str(c).strip() for name in found for c in columns[name] if c]
+    sure = any(_COMMA.fullmatch(c) and not _THOUSANDS.fullmatch(c) for c in text)
+    points = any(c and "." in str(c) and is_number(str(c).strip()) for cells in columns.values() for c in cells)
+    return found if sure and not points else []
+
+
+def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.Series | None, dict[str, int]]:
+    """Read a column of text as numbers, or as true and false, where all of it is.
+
+    Text of digits that starts with a zero, all of one length, is no number but names something (001, 002).
+
+    Parameters
+    ----------
+    cells
+        The text; None or "" where empty.
+    comma
+        Whether the decimal mark is a comma.
+
+    Returns
+    -------
+    column : pandas.Series or None
+        Whole numbers, numbers or booleans; None where it is text.
+    words : dict of int
+        How often each word for a missing number stands in it.
+
+    Examples
+    --------
+    >>> as_numbers(["1", "NA", "2.5"])
+    (0    1.0
+    1    NaN
+    2    2.5
+    dtype: float64, {'NA': 1})
+    >>> as_numbers(["001", "002"])[0] is None
+    True
+    """
+    plain = [(c or "").strip() for c in cells]
+    if comma:
+        plain = [c.replace(",", ".") if _COMMA.fullmatch(c) else c for c in plain]
+    words = [c for c in plain if c in WORDS]
+    known = [c for c in plain if c and c not in WORDS]
+    if not known or not all(map(is_number, known)):
+        truth = {"true": True, "false": False}
+        if known and all(c.lower() in truth for c in plain):
+            return pd.Series([truth[c.lower()] for c in plain]), {}
+        return None, {}
+    if any(c[0] == "0" and len(c) > 1 for c in known) and all(c.isdigit() and len(c) == len(known[0]) for c in known):
+        return None, {}
+    whole = all(re.fullmatch("[+-]?[0-9]+", c) for c in known)
+    longest = max(map(len, known))
+    if whole and (longest > 18 or (longest > 15 and len(known) < len(plain))):
+        return None, {}  # a name of many digits, which a number would cut
+    column: pd.Series
+    if whole and len(known) == len(plain):
+        column = pd.Series([int(c) for c in plain], dtype="int64")
+    else:
+        column = pd.Series([float(c) if c and c not in WORDS else np.nan for c in plain], dtype=float)
+    return column, {word: words.count(word) for word in dict.fromkeys(words)}
+
+
+def declare_missing(
+    frame: pd.DataFrame, codes: Sequence[Any] | Mapping[str, Sequence[Any]]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Empty the cells that hold a code which a user says stands for a missing value.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    codes
+        Codes for all columns, or codes by column.
+
+    Returns
+    -------
+    frame : pandas.DataFrame
+        The table.
+    said : list of str
+        One sentence for each column in which there are any.
+
+    Raises
+    ------
+    BadInput
+        When codes are given for a column that is not in the table.
+    """
+    by = codes if isinstance(codes, Mapping) else dict.fromkeys(map(str, frame.columns), codes)
+    frame, said = frame.copy(), []
+    for name, some in by.items():
+        if name not in frame.columns:
+            raise BadInput(
+                f"missing names column '{name}', which is not in the table; "
+                f"{did_you_mean(name, map(str, frame.columns))}"
+            )
+        some = [some] if isinstance(some, (str, int, float)) else list(some)
+        texts = {str(code).strip() for code in some}
+        values = {float(text) for text in texts if is_number(text)}
+        cells = frame[name].astype(object)
+        hit = np.array([_is_code(cell, texts, values) for cell in cells], dtype=bool)
+        if hit.any():
+            emptied = frame[name].mask(hit)
+            frame[name] = emptied
+            listed = ", ".join(repr(str(c)) for c in some)
+            said.append(
+                f"column '{name}': {hit.sum()} cell{'s' if hit.sum() > 1 else ''} read as missing (missing = {listed})"
+            )
+    return frame, said
+
+
+def _is_code(cell: Any, texts: set[str], values: set[float]) -> bool:
+    if isinstance(cell, str):
+        text = cell.strip()
+        return text in texts or (is_number(text) and float(text) in values)
+    if isinstance(cell, (bool, np.bool_)) or not pd.api.types.is_scalar(cell) or pd.isna(cell):
+        return False
+    return isinstance(cell, (int, float, np.number)) and float(cell) in values
+
+
+def suspected_code(values: np.ndarray) -> tuple[float, int, bool] | None:
+    """Find a number that looks like a code for a missing value.
+
+    Codes are made of nines with any sign (9, 99, 999, ...). One is suspected where all other numbers, at least three
+    and not all the same, leave it far outside: more than twice their range away from the nearest. 9 and -9 need to
+    stand there three times. A negative code is suspected too where it stands there three times and no other number is
+    negative. Honest data seldom have all of that: a number made of nines, repeated, and far from all the rest.
+
+    Parameters
+    ----------
+    values
+        Numbers, NaN where missing.
+
+    Returns
+    -------
+    tuple or None
+        The number, how often it stands there, and whether that is often enough to be refused: twice, or three times as
+        said above; a single 999 that far outside is worth a note.
+
+    Examples
+    --------
+    >>> suspected_code(np.array([12.0, 17, 999, 22, 999, 8, 999]))
+    (999.0, 3, True)
+    >>> suspected_code(np.array([990.0, 999, 1003, 999, 999, 1020])) is None
+    True
+    """
+    known = values[np.isfinite(values)]
+    for code in dict.fromkeys(known):
+        if set(f"{abs(code):.17g}") != {"9"}:
+            continue
+        others, count = known[known != code], int((known == code).sum())
+        if len(others) < _FEWEST_OTHERS or not np.ptp(others) > 0:
+            continue
+        small = abs(code) < 10
+        gap = np.abs(others - code).min()
+        outside = (code > others.max() or code < others.min()) and gap > 2 * np.ptp(others)
+        if outside and (count > 1 or not small):
+            if count >= (3 if small else 2):
+                return float(code), count, True
+            if not small:
+                return float(code), count, False
+        if code < 0 and (others >= 0).all() and count >= 3:
+            return float(code), count, True
+    return None

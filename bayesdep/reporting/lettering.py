@@ -1,0 +1,127 @@
+"""Names of people's own making in figures: shown as they are written, whatever signs they have.
+
+Matplotlib reads ``$`` as the beginning of a formula, leaves labels that begin with ``_`` out of legends, and draws an
+empty box, with a warning each, for a character that its font lacks. Here no text is read as a formula, and characters
+that no font at hand has are written as their code points in angle brackets, so that two names never look alike.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, fontManager
+from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
+
+_PLAIN = "DejaVu Sans"  # comes with matplotlib
+_WIDER = (  # fonts with more characters, in this order, where they are installed
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR",
+    "Source Han Sans SC", "Source Han Sans JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "IPAGothic", "IPAexGothic",
+    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "SimHei",
+    "Arial Unicode MS",
+)  # fmt: skip
+_UNSEEN = "\u200b"  # a space of no width
+
+
+@lru_cache(maxsize=1)
+def families() -> tuple[str, ...]:
+    """Return the fonts to write with, the first first.
+
+    Returns
+    -------
+    tuple of str
+        Matplotlib's own, then installed ones that have more characters.
+    """
+    installed = {font.name for font in fontManager.ttflist}
+    return (_PLAIN, *(name for name in _WIDER if name in installed))
+
+
+@lru_cache(maxsize=1)
+def _characters() -> frozenset[int]:
+    return frozenset().union(*(FT2Font(findfont(name)).get_charmap() for name in families()))
+
+
+def style() -> dict[str, Any]:
+    """Return matplotlib's settings under which text is text.
+
+    Returns
+    -------
+    dict
+        For ``matplotlib.rc_context``.
+    """
+    return {"text.parse_math": False, "text.usetex": False, "font.family": list(families())}
+
+
+def readable(text: str) -> str:
+    r"""Write characters that no font has as their code points.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        The same where every character can be drawn.
+
+    Examples
+    --------
+    >>> readable("IL-6 $ {x} %"), readable("a\tb")
+    ('IL-6 $ {x} %', 'a b')
+    """
+    text = re.sub(r"[\t\r\f\v]", " ", text)
+    lacking = [c for c in dict.fromkeys(text) if c != "\n" and ord(c) not in _characters()]
+    if not lacking:
+        return text
+    runs = re.compile(f"[{re.escape(''.join(lacking))}]+")
+    left, right = "\N{MATHEMATICAL LEFT ANGLE BRACKET}", "\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
+    return runs.sub(lambda run: f"{left}{' '.join(f'{ord(c):04X}' for c in run[0])}{right}", text)
+
+
+def legend_word(text: str) -> str:
+    """Return a label for a legend, also where it begins with an underscore.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        It looks the same.
+
+    Examples
+    --------
+    >>> legend_word("drug"), legend_word("_drug").startswith("_")
+    ('drug', False)
+    """
+    return _UNSEEN + text if text.startswith("_") else text
+
+
+def make_readable(figure: Figure) -> None:
+    """Rewrite every text of a figure that cannot be drawn as it stands.
+
+    Parameters
+    ----------
+    figure
+        A finished figure.
+    """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            _rewrite_ticks(axis)
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        shown = readable(text.get_text())
+        if shown != text.get_text():
+            text.set_text(shown)
+
+
+def _rewrite_ticks(axis: Axis) -> None:
+    labels = [label.get_text() for label in axis.get_majorticklabels()]
+    shown = [readable(label) for label in labels]
+    if shown != labels:
+        axis.set_ticks(axis.get_majorticklocs(), shown)
