@@ -171,9 +171,9 @@ def test_visits_that_carry_no_time_have_no_slopes_or_days(settings, message):
 def test_one_time_written_in_two_ways_is_refused():
     table = made()
     table["visit"] = table["visit"].map({1: "Week 1", 2: "Week 2", 4: "Week 4"})
-    table.loc[0, "visit"] = "week 1"
-    with pytest.raises(BadInput, match="are one time written differently"):
-        Trial(reference="placebo").prepare(table)
+    for other, message in (("week 1", "differ only in case"), ("1 week", "are one time written differently")):
+        with pytest.raises(BadInput, match=message):
+            Trial(reference="placebo").prepare(table.assign(visit=[other, *table["visit"][1:]]))
 
 
 # ---- their siblings: refused before sampling
@@ -232,7 +232,7 @@ def test_an_arm_of_one_patient_is_said():
     table = made()
     table.loc[table["subject"] == "p1", "arm"] = "other"
     data = Trial(reference="placebo", covariance="ar1").prepare(table)
-    assert "arm 'other' has one patient" in data.attrs["notes"]
+    assert "'other' has one person" in data.attrs["notes"]
 
 
 # ---- the density
