@@ -18,11 +18,9 @@ from bayesdep.data.errors import BadInput
 
 PACKAGE = Path(bayesdep.__file__).parent
 _DISK = "a disk that cannot be written, or a file that cannot be read"
-_GENERATOR = "arguments of a generator of synthetic data, tried in its own tests"
-_PRIOR = "refuses another prior, advised in one word; tried where the prior is"
-_LONG = (
-    "its advice is to correct rows, or leave them out, of a design that is long to make; the model's own tests try it"
-)
+_GENERATOR = "arguments of a generator of synthetic data; not tried here"
+_PRIOR = "refuses a prior and names another; not tried here"
+_LONG = "its advice is to correct rows, or leave them out, of a design that is long to make; not tried here"
 _NEW = "new when this table was made; not in it yet"
 OPEN: dict[str, tuple[int, str]] = {  # how many messages of a function are not in the table, and why
     "data/files:whole_directory": (1, _DISK),
