@@ -121,6 +121,15 @@ def source(text: str = "table.csv", folder: Path = Path(), **settings: Any) -> A
     return sources.read_source(text, folder=folder, **settings)
 
 
+P_VALUES = pd.DataFrame(
+    {"study": ["a", "b"], "p_value": [0.2, 0.4], "direction": [0, 1], "n_treated": [9, 9], "n_control": [9, 9]}
+)
+REVERSED = ONE.assign(flag=0).reset_index(drop=True)
+REVERSED.loc[[0, 3, 8], ["value", "flag"]] = [10_000.0, 1]
+MISSPELT = VISITS.assign(arm=VISITS["arm"].replace({"p": "placebo"}))
+MISSPELT.loc[MISSPELT["subject"] == "s1", "arm"] = "placebp"
+CODED = but(but(VISITS, {"outcome": (0, 999.0)}), {"outcome": (4, 999.0)})
+
 ADVICE: list[tuple[str, str, Any, Any]] = [
     # tables
     ("data/tables:as_frame", "not a table", lambda: meta([1, 2]), meta),
@@ -249,7 +258,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(lod="LOD"),
         lambda: panel(but(ONE, LOD=0.001), lod="LOD"),
     ),
-    ("data/limit_text:read_flags", "no column of flags", lambda: panel(flag_codes={"x": "left"}), panel),
+    ("data/flags:read_flags", "no column of flags", lambda: panel(flag_codes={"x": "left"}), panel),
     # sources
     (
         "data/sources:refuse_unclear",
@@ -674,7 +683,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("models/parts/panel/table:_with_first", "is not in column", lambda: panel(reference="hc"), panel),
     (
-        "models/parts/panel/table:_refuse_repeats",
+        "data/tables:refuse_duplicates",
         "name the column of times",
         lambda: panel(WELLS),
         lambda: panel(WELLS, time="time"),
@@ -702,7 +711,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ("models/parts/trial/visits:_arms", "name one of these", lambda: trial(reference="P"), trial),
     ("models/parts/trial/visits:_arms", "check which rows", lambda: trial(VISITS[VISITS["arm"] == "p"]), trial),
     (
-        "models/parts/trial/visits:_numbers_or_empty",
+        "data/tables:numbers_or_empty",
         "name the right column",
         lambda: trial(but(VISITS, x=np.nan), outcome="x"),
         trial,
@@ -729,7 +738,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     # crossovers
     ("models/parts/crossover/periods:_treatments", "name one of these", lambda: crossover(reference="P"), crossover),
     (
-        "models/parts/crossover/periods:_numbers_or_empty",
+        "data/tables:numbers_or_empty",
         "name the right column",
         lambda: crossover(but(PERIODS, x=np.nan), outcome="x"),
         crossover,
@@ -834,7 +843,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: read_detection(ONE, value="value", analyte=ONE["analyte"].to_numpy(), beyond_limit="censor"),
     ),
     (
-        "data/limit_text:_meanings",
+        "data/flags:_meanings",
         "write detected, left",
         lambda: panel(but(ONE, c="d"), censored="c", flag_codes={"d": "below"}),
         lambda: panel(but(ONE, c="d"), censored="c", flag_codes={"d": "detected"}),
@@ -971,7 +980,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: response(ONE[ONE["analyte"] != "TNF"], effects="none", predicts_when="below"),
     ),
     (
-        "models/parts/pooled/moderators:numbers_or_empty",
+        "data/tables:numbers_or_empty",
         "name the right column",
         lambda: pooled(but(PATIENTS, x=np.nan), outcome="x"),
         pooled,
@@ -1170,5 +1179,60 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "use time = 'visits'",
         lambda: trial(but(VISITS, visit=VISITS["visit"] - 1), time="weeks"),
         lambda: trial(but(VISITS, visit=VISITS["visit"] - 1)),
+    ),
+    # tables
+    (
+        "data/flags:refuse_reversed_codes",
+        'flag_codes = {"1" = "right"}',
+        lambda: panel(REVERSED, censored="flag"),
+        lambda: panel(REVERSED, censored="flag", flag_codes={"1": "right"}),
+    ),
+    (
+        "data/labels:lone_labels",
+        "did you mean 'placebo'?",
+        lambda: trial(MISSPELT, reference="placebo"),
+        lambda: trial(MISSPELT.replace("placebp", "placebo"), reference="placebo"),
+    ),
+    (
+        "data/labels:refuse_lookalikes",
+        "write both alike",
+        lambda: trial(but(VISITS, {"arm": (0, "D")})),
+        lambda: trial(VISITS),
+    ),
+    (
+        "data/missing:declare_missing",
+        "missing names column 'outcom'",
+        lambda: trial(bd.read_table(VISITS, missing={"outcom": ["7"]})),
+        lambda: trial(bd.read_table(VISITS, missing={"outcome": ["7"]})),
+    ),
+    (
+        "data/tables:refuse_code",
+        'missing = ["999"]',
+        lambda: trial(CODED),
+        lambda: trial(bd.read_table(CODED, missing=["999"])),
+    ),
+    (
+        "models/parts/panel/table:_refuse_repeats",
+        "leave replicates out",
+        lambda: panel(replicates=True),
+        lambda: panel(),
+    ),
+    (
+        "models/parts/panel/table:_refuse_repeats",
+        "keep one of them",
+        lambda: panel(pd.concat([WELLS, ONE[:1]]), replicates=True),
+        lambda: panel(WELLS, replicates=True),
+    ),
+    (
+        "models/cytokines:_refuse_contradictions",
+        "leave time out or keep one row a time",
+        lambda: panel(WELLS, time="time", replicates=True),
+        lambda: panel(WELLS, time="time"),
+    ),
+    (
+        "models/parts/meta/studies:read_studies",
+        "write -1 or 1",
+        lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES),
+        lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES.assign(direction=[-1, 1])),
     ),
 ]
