@@ -121,6 +121,15 @@ def source(text: str = "table.csv", folder: Path = Path(), **settings: Any) -> A
     return sources.read_source(text, folder=folder, **settings)
 
 
+P_VALUES = pd.DataFrame(
+    {"study": ["a", "b"], "p_value": [0.2, 0.4], "direction": [0, 1], "n_treated": [9, 9], "n_control": [9, 9]}
+)
+REVERSED = ONE.assign(flag=0).reset_index(drop=True)
+REVERSED.loc[[0, 3, 8], ["value", "flag"]] = [10_000.0, 1]
+MISSPELT = VISITS.assign(arm=VISITS["arm"].replace({"p": "placebo"}))
+MISSPELT.loc[MISSPELT["subject"] == "s1", "arm"] = "placebp"
+CODED = but(but(VISITS, {"outcome": (0, 999.0)}), {"outcome": (4, 999.0)})
+
 ADVICE: list[tuple[str, str, Any, Any]] = [
     # tables
     ("data/tables:as_frame", "not a table", lambda: meta([1, 2]), meta),
@@ -676,7 +685,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("models/parts/panel/table:_with_first", "is not in column", lambda: panel(reference="hc"), panel),
     (
-        "models/parts/panel/table:_refuse_repeats",
+        "data/tables:refuse_duplicates",
         "name the column of times",
         lambda: panel(WELLS),
         lambda: panel(WELLS, time="time"),
@@ -1238,5 +1247,60 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "name them by weeks",
         lambda: trial(but(VISITS, visit=[f"V{v}" for v in VISITS["visit"]]), time="weeks"),
         lambda: trial(but(VISITS, visit=[f"week {v}" for v in VISITS["visit"]]), time="weeks"),
+    ),
+    # tables
+    (
+        "data/flags:refuse_reversed_codes",
+        'flag_codes = {"1" = "right"}',
+        lambda: panel(REVERSED, censored="flag"),
+        lambda: panel(REVERSED, censored="flag", flag_codes={"1": "right"}),
+    ),
+    (
+        "data/labels:lone_labels",
+        "did you mean 'placebo'?",
+        lambda: trial(MISSPELT, reference="placebo"),
+        lambda: trial(MISSPELT.replace("placebp", "placebo"), reference="placebo"),
+    ),
+    (
+        "data/labels:refuse_lookalikes",
+        "write both alike",
+        lambda: trial(but(VISITS, {"arm": (0, "D")})),
+        lambda: trial(VISITS),
+    ),
+    (
+        "data/missing:declare_missing",
+        "missing names column 'outcom'",
+        lambda: trial(bd.read_table(VISITS, missing={"outcom": ["7"]})),
+        lambda: trial(bd.read_table(VISITS, missing={"outcome": ["7"]})),
+    ),
+    (
+        "data/tables:refuse_code",
+        'missing = ["999"]',
+        lambda: trial(CODED),
+        lambda: trial(bd.read_table(CODED, missing=["999"])),
+    ),
+    (
+        "models/parts/panel/table:_refuse_repeats",
+        "leave replicates out",
+        lambda: panel(replicates=True),
+        lambda: panel(),
+    ),
+    (
+        "models/parts/panel/table:_refuse_repeats",
+        "keep one of them",
+        lambda: panel(pd.concat([WELLS, ONE[:1]]), replicates=True),
+        lambda: panel(WELLS, replicates=True),
+    ),
+    (
+        "models/cytokines:_refuse_contradictions",
+        "leave time out or keep one row a time",
+        lambda: panel(WELLS, time="time", replicates=True),
+        lambda: panel(WELLS, time="time"),
+    ),
+    (
+        "models/parts/meta/studies:read_studies",
+        "write -1 or 1",
+        lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES),
+        lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES.assign(direction=[-1, 1])),
     ),
 ]
