@@ -31,8 +31,8 @@ def by_adaptive_quadrature(events, n, mu, tau, baseline):
 
     def log_integrand(a, theta, log1p=math.log1p, exp=math.exp, above=max):
         """Density of the counts, the baseline and the effect; log(1 + e^x) written so that nothing overflows."""
-        x = a + theta
-        log_0 = e0 * a - n0 * (above(a, 0.0) + log1p(exp(-abs(a))))
+        x0, x = a - theta / 2, a + theta / 2
+        log_0 = e0 * x0 - n0 * (above(x0, 0.0) + log1p(exp(-abs(x0))))
         log_1 = e1 * x - n1 * (above(x, 0.0) + log1p(exp(-abs(x))))
         return log_0 + log_1 - ((a - m) / s) ** 2 / 2 - ((theta - mu) / tau) ** 2 / 2 + constant
 
@@ -91,7 +91,7 @@ def test_without_spread_the_effect_is_mu_and_one_integral_is_left():
     m, s = BASELINE
 
     def density(a):
-        p0, p1 = 1 / (1 + math.exp(-a)), 1 / (1 + math.exp(-a - mu))
+        p0, p1 = 1 / (1 + math.exp(-a + mu / 2)), 1 / (1 + math.exp(-a - mu / 2))
         arms = [math.comb(k, e) * p**e * (1 - p) ** (k - e) for e, k, p in zip(events, n, (p0, p1), strict=True)]
         return arms[0] * arms[1] * math.exp(-(((a - m) / s) ** 2) / 2) / (s * math.sqrt(2 * math.pi))
 

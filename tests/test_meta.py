@@ -81,20 +81,26 @@ def density_of(name):
     return lambda point: float(f(*(np.asarray(point[n], float) for n in names)))
 
 
-def spread(point, name, prior):
-    """A positive parameter x = log(1 + e^u) and its log prior with the Jacobian."""
+def spread(point, name, prior, unit=1.0):
+    """A positive parameter x = unit log(1 + e^u) and its log prior with the Jacobian."""
     u = point[f"{name}_softplus__"]
-    x = np.logaddexp(0, u)
-    return x, prior.scipy.logpdf(x) - np.logaddexp(0, -u)
+    x = unit * np.logaddexp(0, u)
+    return x, prior.scipy.logpdf(x) + math.log(unit) - np.logaddexp(0, -u)
+
+
+def real(point, name, prior, unit):
+    """A parameter in multiples of a unit and its log prior with the Jacobian."""
+    x = unit * point[f"{name}_scaled__"]
+    return x, (prior.scipy.logpdf(x) + math.log(unit)).sum()
 
 
 def rough_by_hand(data):
-    """Log odds (ratios) and control log odds with a half added to every cell, and their variances."""
+    """Log odds (ratios) and midpoints of log odds with a half added to every cell, and their variances."""
     events, n = data["events"].values + 0.5, data["n"].values + 1.0
     logits, variances = np.log(events / (n - events)), 1 / events + 1 / (n - events)
     if events.ndim == 1:
         return [(logits, variances)]
-    return [(logits[:, 1] - logits[:, 0], variances.sum(axis=1)), (logits[:, 0], variances[:, 0])]
+    return [(logits[:, 1] - logits[:, 0], variances.sum(axis=1)), (logits.mean(axis=1), variances.sum(axis=1) / 4)]
 
 
 def effects_by_hand(x, mean, sd, y, s2):
@@ -107,28 +113,36 @@ def effects_by_hand(x, mean, sd, y, s2):
 def by_hand(name, point):
     """The joint log density written from the docstring with scipy's densities."""
     story, data = STORIES[name], data_of(name)
-    mu = point["mu"]
-    tau, total = spread(point, "tau", story.priors["tau"])
-    total += story.priors["mu"].scipy.logpdf(mu)
+    unit = float(np.median(data["se"])) if "se" in data else 1.0
+    mu, total = real(point, "mu", story.priors["mu"], unit)
+    tau, prior = spread(point, "tau", story.priors["tau"], unit)
+    total += prior
     mean = np.full(data.sizes[story.unit], float(mu))
     if story.covariates:
-        mean = mean + data["covariates"].values @ point["slope"]
-        total += story.priors["slope"].scipy.logpdf(point["slope"]).sum()
+        slope, prior = real(point, "slope", story.priors["slope"], unit)
+        mean = mean + data["covariates"].values @ slope
+        total += prior
     if story.cluster:
-        between, prior = spread(point, "tau_cluster", story.priors["tau_cluster"])
-        total += prior + stats.norm.logpdf(point["deviation_latent"]).sum()
-        mean = mean + between * point["deviation_latent"][data["cluster_of"].values]
+        between, prior = spread(point, "tau_cluster", story.priors["tau_cluster"], unit)
+        same = data["cluster_of"].values[:, None] == data["cluster_of"].values
+        covariance = np.diag(data["se"].values ** 2 + tau**2) + between**2 * same
+        return total + prior + stats.multivariate_normal.logpdf(data["effect"].values, mean, covariance)
     if story.likelihood == "binomial":
         y, s2 = rough_by_hand(data)[0]
-        theta, prior = effects_by_hand(point["theta_latent"], mean, tau, y, s2)
-        total += prior
         n, events = data["n"].values, data["events"].values
         if "baseline_mean" in point:
             sd, prior = spread(point, "baseline_sd", story.priors["baseline_sd"])
             centre = point["baseline_mean"]
             a, of_a = effects_by_hand(point["baseline_latent"], centre, sd, *rough_by_hand(data)[1])
             total += prior + of_a + stats.norm.logpdf(centre, 0, 2.5)
-            theta = np.stack([a, a + theta], axis=1)
+            r = special.expit(point["rho_unit_logodds__"])  # Beta(2, 2), with the Jacobian r (1 - r)
+            total += math.log(6 * r * (1 - r)) + math.log(r * (1 - r))
+            rho = 2 * r - 1
+            mean, tau = mean + rho * tau * (a - centre) / sd, tau * math.sqrt(1 - rho**2)
+        theta, prior = effects_by_hand(point["theta_latent"], mean, tau, y, s2)
+        total += prior
+        if "baseline_mean" in point:
+            theta = np.stack([a - theta / 2, a + theta / 2], axis=1)
         return total + stats.binom.logpmf(events, n, special.expit(theta)).sum()
     scale = tau
     if story.heterogeneity == "student-t":

@@ -270,12 +270,13 @@ def test_pymc_density_is_the_engines(bias, favours):
     rng = np.random.default_rng(2)
     for _ in range(3):
         point = {k: 0.5 * rng.normal(size=np.shape(x)) for k, x in built.initial_point().items()}
-        values = {"mu": np.array(point["mu"]), "tau": np.logaddexp(0, point["tau_softplus__"])}
+        unit = float(np.median(data["se"]))  # what the sampler's coordinates are multiples of
+        values = {"mu": unit * point["mu_scaled__"], "tau": unit * np.logaddexp(0, point["tau_softplus__"])}
         if bias == "selection":
             shares = special.expit(point["share_logodds__"])
             values |= {f"share_{j + 1}": s for j, s in enumerate(shares)}
         elif bias != "absent":
-            values[bias] = np.logaddexp(0, point[f"{bias}_softplus__"])
+            values[bias] = {"pet": 1, "peese": 1 / unit}[bias] * np.logaddexp(0, point[f"{bias}_softplus__"])
         expected = float(published(model.sign).log_likelihood(values))
         assert float(f(*(point[v.name] for v in built.value_vars))) == pytest.approx(expected, abs=1e-9)
 

@@ -9,7 +9,7 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.story import ScoresUnits
+from bayesdep.models.story import LeavesOut, ScoresUnits
 
 GOOD_K = 0.7
 _MOST = 12  # units of one fit that are worth sampling again: more say that the model, not a unit, is off
@@ -49,6 +49,9 @@ def leave_one_out(fit: Fit) -> Any:
     )
     if not can or not 0 < bad.sum() <= _MOST:
         return found
+    assert isinstance(model, ScoresUnits)
+    if model.log_likelihood(fit.posterior, fit.data) is None:  # its scores are elements of the observed variable
+        return found
     wrapper = _WithoutOne(fit)
     before = found.pareto_k.copy(deep=True)
     exact = arviz_stats.reloo(wrapper, loo_orig=found, var_name=name, k_threshold=GOOD_K, pointwise=True)
@@ -71,7 +74,10 @@ class _WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz i
 
     def sel_observations(self, idx: int) -> tuple[xr.Dataset, int]:
         """Return the data without a unit, and which it is."""
-        return self.fit.data.drop_sel({self.fit.model.left_out: [self.labels[idx]]}), int(idx)
+        label = self.labels[idx]
+        if isinstance(self.fit.model, LeavesOut):
+            return self.fit.model.without(self.fit.data, str(label)), int(idx)
+        return self.fit.data.drop_sel({self.fit.model.left_out: [label]}), int(idx)
 
     def sample(self, data: xr.Dataset) -> xr.Dataset:
         """Sample as the fit was sampled."""
@@ -87,9 +93,12 @@ class _WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz i
         """Score the unit that was left out."""
         model = self.fit.model
         assert isinstance(model, ScoresUnits)
-        one = self.fit.data.sel({model.left_out: [self.labels[unit]]})
-        scored = model.log_likelihood(tree["posterior"].to_dataset(), one)
+        asked = {model.left_out: [self.labels[unit]]}
+        # what is left out may be scored given the rest, with which it shares people
+        data = self.fit.data if isinstance(model, LeavesOut) else self.fit.data.sel(asked)
+        scored = model.log_likelihood(tree["posterior"].to_dataset(), data)
         assert scored is not None  # its log likelihood was scored so in the first place
+        scored = scored.sel(asked)
         if not float(arviz_stats.rhat(scored.to_dataset(name="score"))["score"].max()) <= _R_HAT:
             self.failed.append(unit)
         return scored

@@ -8,6 +8,7 @@ from arviz_stats import psense
 from bayesdep.inference.diagnostics import chains_of
 from bayesdep.inference.fit import Fit, once_per_fit
 from bayesdep.models.parts.contrasts import is_term_of_slot
+from bayesdep.models.story import variable_of
 
 THRESHOLD = 0.05
 DEPENDS, ROBUST = "depends on its prior", "robust"
@@ -39,7 +40,8 @@ def sensitivity(fit: Fit) -> pd.DataFrame:
     chains = chains_of(drawn[[name for name, values in drawn.data_vars.items() if "probability" not in values.attrs]])
     log_prior = fit.tree["log_prior"].to_dataset()
     likelihood_of = _apart(_total(fit.tree["log_likelihood"].to_dataset()), fit.tables)
-    scaled = [name for name in log_prior.data_vars if is_term_of_slot(str(name), fit.model.slots)]
+    priors = {variable_of(fit.model, slot) for slot in fit.model.slots}
+    scaled = [name for name in log_prior.data_vars if is_term_of_slot(str(name), priors)]
     # Only sums over priors and over units matter; one variable for all estimands, or hundreds cost ten seconds.
     tree = xr.DataTree.from_dict(
         {

@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.tables import Column, as_frame, provenance
-from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
-from bayesdep.models.parts.informed import informed
 from bayesdep.models.parts.meta import estimands as meta_estimands
+from bayesdep.models.parts.meta import likelihood, reading, scores
 from bayesdep.models.parts.meta import terms as meta_terms
-from bayesdep.models.parts.meta.studies import INPUTS, clusters_of, correlations_of, effects_of, read_studies
-from bayesdep.models.parts.pooling import pooled
+from bayesdep.models.parts.meta.shared_people import labelled_covariance
 from bayesdep.models.parts.priors import Slot, fill_slots
-from bayesdep.models.parts.settings import check_settings, column, column_fields
+from bayesdep.models.parts.scale import check_scale, priors_of
+from bayesdep.models.parts.settings import check_settings, column
 from bayesdep.models.story import Check, ExactPosterior, Forest
 
 if TYPE_CHECKING:
     import pymc as pm
 
     from bayesdep.models.parts.normal_normal import NormalNormal
-
-_ARMS = ["control", "treated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,25 +29,36 @@ class Meta:
 
     The generative story, for study k (or analyte k: anything with an effect of its own)::
 
-        gaussian   y_k ~ N(theta_k, se_k)
-        binomial   events_k0 ~ Binomial(n_k0, expit(a_k)),  events_k1 ~ Binomial(n_k1, expit(a_k + theta_k))
+        gaussian   y ~ N(theta, V), V = diag(se^2) unless effects share people
+        binomial   events_k0 ~ Binomial(n_k0, expit(a_k - theta_k / 2))
+                   events_k1 ~ Binomial(n_k1, expit(a_k + theta_k / 2))
                    a_k ~ N(baseline_mean, baseline_sd);  single arms: events_k ~ Binomial(n_k, expit(theta_k))
         both       theta_k ~ N(mu + x_k' slope + deviation_c, tau) or StudentT(nu, ..., tau)
                    deviation_c ~ N(0, tau_cluster)        for effects k of one cluster c
 
-    Gaussian: the theta_k are integrated out, ``y_k ~ N(mu, sqrt(se_k^2 + tau^2))``, and drawn exactly
-    afterwards from their conditional normals. With normal effects and normal priors on ``mu`` and ``slope`` the
-    posterior is known exactly, by quadrature over the spreads.
+    Gaussian: the theta_k (and deviations of clusters) are integrated out and drawn exactly afterwards from their
+    conditional normals. With normal effects and normal priors on ``mu`` and ``slope`` the posterior is known exactly,
+    by quadrature over the spreads; then that is how it is fitted, unless another sampler is asked for.
+
+    Binomial: a_k is the midpoint of the study's two log odds, so treated and control are alike and exchanging them
+    changes nothing but the effect's sign. Where several treated arms share a control group each arm has a deviation of
+    its own with variance ``tau^2 / 2`` (:class:`~bayesdep.models.parts.meta.arms.Arms`): effects have variance
+    ``tau^2`` and correlate by 1/2. With ``midpoint_correlation`` (from ten
+    effects on, unless stated) the effect is also regressed on the midpoint,
+    ``theta_k ~ N(mu + rho tau (a_k - baseline_mean) / baseline_sd, tau sqrt(1 - rho^2))``; without, a predictive check
+    compares the correlation of crude midpoints and effects with that of replicates.
 
     Default priors: ``mu ~ N(0, 1)`` for a standardised difference (95% within two standard deviations either way),
     ``N(0, 1.5)`` for a log ratio (95% of ratios between 1/19 and 19) and for log odds (95% of risks between 5% and
     95%), ``N(0, 0.5)`` for a risk difference; ``tau`` and ``tau_cluster ~ N+(0.5)`` (95% of spreads up to 1),
     ``N+(1)`` for log odds, ``N+(0.2)`` for a risk difference; slopes ``N(0, 0.5)`` per sd of the covariate
     (``N(0, 0.2)`` for a risk difference); degrees of freedom ``Gamma(2, 0.1)`` (95% between 2.4 and 56);
-    ``baseline_mean ~ N(0, 2.5)`` (95% of mean control risks between 0.7% and 99.3%) and ``baseline_sd ~ N+(1)``. The
-    level of control risks is learned, because a fixed prior on each pulls rare events towards a half: at control risks
-    of 2 to 5% that alone moved mean log odds ratios by 0.14 (``tests/test_rare_events.py``). A raw difference has no
-    default priors, because none can be right without knowing its units.
+    ``baseline_mean ~ N(0, 2.5)`` (95% of mean risks, midway between the arms, between 0.7% and 99.3%) and
+    ``baseline_sd ~ N+(1)``; ``rho_unit ~ Beta(2, 2)``, rho being ``2 rho_unit - 1``. The level of risks is learned,
+    because a fixed prior on each pulls rare events towards a half: at control risks of 2 to 5% that alone moved mean
+    log odds ratios by 0.14 (``tests/test_rare_events.py``). A raw difference has the widths of a standardised one times
+    ``scale``, the pooled standard deviation of the arms or what is stated; where neither is known it has no default
+    priors, because none can be right without knowing its units.
 
     Parameters
     ----------
@@ -63,7 +70,9 @@ class Meta:
         What the table holds: ``"estimates"`` (effect and standard error), ``"counts"`` (events and people per arm),
         ``"means"`` (mean, standard deviation and people per arm, of final values or of changes), ``"moments"``
         (arithmetic mean, its standard error and people per group of log-normal values), ``"p-value"`` (a two-sided
-        P, a direction and people per group) or ``"events"`` (events and people of a single arm).
+        P, a direction and people per group) or ``"events"`` (events and people of a single arm). ``"arms"``: one row an
+        arm (study, arm, events, n), each compared with the study's ``reference`` arm. ``"mixed"``: each row is read
+        from the first of estimates, counts, means, moments and P value that it has complete.
     likelihood
         ``"gaussian"`` or, for counts and log odds (ratios), the exact ``"binomial"``.
     heterogeneity
@@ -76,20 +85,38 @@ class Meta:
         Share of controls with the event at which absolute effects and numbers needed to treat are reported.
     correlation
         Correlation of a person's outcomes in the two arms of a crossover trial; nothing in the table tells it.
+    within_correlation
+        Correlation of the sampling errors of effects that are of the same people (several outcomes, times, analytes):
+        of the rows of a ``cluster`` or, where none is named, of all rows.
+    covariance
+        Sampling covariances of effects that share people, by the rows' labels, ``{"A": {"B": 0.02}}`` or a dataframe;
+        or a matrix in the order of the rows.
+    midpoint_correlation
+        Whether a binomial meta-analysis lets the effect depend on the midpoint of the study's arms; None: from ten
+        effects on.
+    reference
+        The arm with which the others are compared, of ``input = "arms"``.
     units
         Units of a raw difference, such as ``"MADRS points"``.
+    scale
+        A typical standard deviation of a raw difference's outcome, in its units, of which default priors are multiples;
+        None: that of the table's arms, where it has them.
     unit
         What a row is: ``"study"``, ``"analyte"``, ...; it names the dimension and is what leave-one-out leaves out
         (with clusters: a whole cluster).
     priors
         Priors by parameter that replace the defaults; for ``tau`` also published ones, as
         :func:`~bayesdep.models.parts.published_priors.heterogeneity_prior` gives them.
+    control_group
+        Column of the control group of each row: rows with the same label are compared with the same people, and their
+        sampling covariance follows from these (:mod:`bayesdep.models.parts.meta.shared_people`). Control groups that
+        look the same under different names are refused until it says whether they are.
     cluster
         Column of the trial, or laboratory, that several effects share: a three-level model. None: no rows share any.
     design
         Column that says ``parallel`` or ``crossover``; None where all trials are parallel.
     study, effect, se, events_treated, n_treated, events_control, n_control, mean_treated, sd_treated, sem_treated, \
-    mean_control, sd_control, sem_control, p_value, direction, events, n
+    mean_control, sd_control, sem_control, p_value, direction, events, n, arm
         Names of the table's columns.
 
     Raises
@@ -107,7 +134,7 @@ class Meta:
 
     family: ClassVar[str] = "meta"
     target_accept: ClassVar[float] = 0.95
-    exact_by_default: ClassVar[bool] = False
+    exact_by_default: ClassVar[bool] = True
 
     measure: Literal[
         "difference",
@@ -118,14 +145,19 @@ class Meta:
         "risk-difference",
         "log-odds",
     ]
-    input: Literal["estimates", "counts", "means", "moments", "p-value", "events"] = "estimates"
+    input: Literal["estimates", "counts", "means", "moments", "p-value", "events", "arms", "mixed"] = "estimates"
     likelihood: Literal["gaussian", "binomial"] = "gaussian"
     heterogeneity: Literal["normal", "student-t"] = "normal"
     nu: float | None = 4.0
     covariates: str | None = None
     control_risk: float | None = None
     correlation: float | None = None
+    within_correlation: float | None = None
+    covariance: Any = None
+    midpoint_correlation: bool | None = None
+    reference: str | None = None
     units: str | None = None
+    scale: float | None = None
     unit: str = "study"
     priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -146,11 +178,15 @@ class Meta:
     direction: str = column("direction", "difference whose sign gives the direction")
     events: str = column("events", "events")
     n: str = column("n", "people")
+    arm: str = column("arm", "arm label")
+    control_group: str | None = column(None, "control group, which several rows may share")
     cluster: str | None = column(None, "trial, or laboratory, that several effects share")
     design: str | None = column(None, "parallel or crossover")
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_scale(self.scale)
+        object.__setattr__(self, "covariance", labelled_covariance(self.covariance))
         meta_terms.refuse_contradictions(self)
         meta_terms.refuse_foreign_priors(self)
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
@@ -173,6 +209,8 @@ class Meta:
     @property
     def left_out(self) -> str:
         """The unit that leave-one-out leaves out."""
+        if self.likelihood == "binomial" and (self.control_group is not None or self.input == "arms"):
+            return "control_group"
         return self.unit if self.cluster is None else "cluster"
 
     @property
@@ -196,7 +234,7 @@ class Meta:
         return meta_terms.formula_of(self)
 
     def prepare(self, table: Any) -> xr.Dataset:
-        """Turn a table with one row per study into effects or counts.
+        """Turn a table with one row per study (or per arm) into effects or counts.
 
         Parameters
         ----------
@@ -206,48 +244,18 @@ class Meta:
         Returns
         -------
         xarray.Dataset
-            Gaussian: ``effect`` and ``se`` with dim ``unit``. Binomial: ``events`` and ``n`` with dims ``unit``
-            and, unless single, ``arm``. With covariates ``covariates`` (unit, covariate; standardised),
-            ``covariate_mean`` and ``covariate_sd``; with clusters ``cluster_of`` (unit) and dim ``cluster``. Attrs say
-            where the data came from.
+            Gaussian: ``effect`` and ``se`` with dim ``unit`` and, where some share people, ``covariance`` (unit, unit);
+            of a raw difference also ``scale``. Binomial: ``events`` and ``n`` with dims ``unit`` and, unless single,
+            ``arm``; where control groups are named with dim ``arm`` alone, controls first, and ``group_of`` (unit).
+            With covariates ``covariates`` (unit, covariate; standardised), ``covariate_mean`` and ``covariate_sd``;
+            with clusters ``cluster_of`` (unit) and dim ``cluster``. Attrs say where the data came from.
 
         Raises
         ------
         BadInput
             Naming the column and row.
         """
-        frame = as_frame(table)
-        what = column_fields(self)
-        columns = {"study": Column(self.study, "label", f"{self.unit} label")}
-        columns |= {w: Column(getattr(self, w), kind, what[w]) for w, kind in INPUTS[self.input].items()}
-        for word in ("cluster", "design"):
-            if getattr(self, word) is not None:
-                columns[word] = Column(getattr(self, word), "label", what[word])
-        read = read_studies(frame, columns, unit=self.unit)
-        correlation = correlations_of(read, columns, input=self.input, correlation=self.correlation)
-        found: dict[str, Any] = {}
-        if self.likelihood == "binomial":
-            single = self.input == "events"
-            dims = (self.unit,) if single else (self.unit, "arm")
-            for word in ("events", "n"):
-                arms = read[word] if single else np.stack([read[f"{word}_{arm}"] for arm in _ARMS], axis=1)
-                found[word] = (dims, arms.astype("int64"), {"units": "people"})
-        else:
-            estimates = effects_of(read, columns, input=self.input, measure=self.measure, correlation=correlation)
-            for word, values in zip(("effect", "se"), estimates, strict=True):
-                found[word] = (self.unit, values, {"units": self.effect_units})
-        coords: dict[str, Any] = {self.unit: read["study"].astype(str)}
-        coords |= {"arm": _ARMS} if self.likelihood == "binomial" and self.input == "counts" else {}
-        if self.covariates is not None:
-            played = {getattr(self, w): what[w] for w in ("study", "effect")}
-            refuse_covariates_of(self.covariates, played, list(frame.columns))
-            x = read_covariates(frame, self.covariates)
-            found["covariates"] = ((self.unit, "covariate"), x.values)
-            found |= {"covariate_mean": ("covariate", x.means), "covariate_sd": ("covariate", x.sds)}
-            coords["covariate"] = np.array(x.names, dtype=str)
-        if self.cluster is not None:
-            found["cluster_of"], coords["cluster"] = clusters_of(read, columns, unit=self.unit)
-        return xr.Dataset(found, coords, provenance(frame))
+        return reading.prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -260,31 +268,38 @@ class Meta:
         Returns
         -------
         pymc.Model
-            Free variables ``mu`` and ``tau`` (Gaussian; the study effects are integrated out, and ``theta`` and
-            ``theta_new`` hang below the data, to be drawn exactly); as the settings say ``slope``, ``tau_cluster``,
-            ``nu``; and when binomial ``theta_latent``, ``baseline_mean``, ``baseline_sd`` and ``baseline_latent``.
+            Free variables ``mu`` and ``tau`` (Gaussian; the study effects and the deviations of clusters are integrated
+            out, and ``deviation``, ``theta`` and ``theta_new`` hang below the data, to be drawn exactly); as the
+            settings say ``slope``, ``tau_cluster``, ``nu``; and when binomial ``theta_latent``, ``baseline_mean``,
+            ``baseline_sd`` and ``baseline_latent`` (midpoints).
         """
         import pymc as pm
 
-        dims = self.unit
+        from bayesdep.models.parts.coordinates import in_multiples
+
+        dims, priors = self.unit, priors_of(self, data)
         with pm.Model(coords={d: data[d].values for d in data.dims}) as model:
-            mu = self.priors["mu"].rv("mu")
-            tau = self.priors["tau"].rv("tau")
-            mean, new = mu, tau
+            # effects may be in any unit: the sampler meets multiples of a typical error
+            unit = pm.Data("unit", np.median(data["se"]) if self.likelihood == "gaussian" else 1.0)
+            mu = in_multiples(priors["mu"], "mu", unit)
+            tau = in_multiples(priors["tau"], "tau", unit)
+            mean, new, between = mu, tau, None
             if self.covariates is not None:
                 x = pm.Data("covariates", data["covariates"].values, dims=(dims, "covariate"))
-                mean = mean + (x * self.priors["slope"].rv("slope", dims="covariate")).sum(axis=1)
+                mean = mean + (x * in_multiples(priors["slope"], "slope", unit, dims="covariate")).sum(axis=1)
             if self.cluster is not None:
-                between = self.priors["tau_cluster"].rv("tau_cluster")
-                deviation = pooled("deviation", 0.0, between, dims="cluster")
-                mean = mean + deviation[pm.Data("cluster_of", data["cluster_of"].values, dims=dims)]
+                between = in_multiples(priors["tau_cluster"], "tau_cluster", unit)
                 new = pm.math.sqrt(tau**2 + between**2)
-            if self.likelihood == "gaussian":
-                nu = self._nu() if self.heterogeneity == "student-t" else None
-                self._observe_effects(data, mean, tau, nu)
+            nu = None
+            if self.likelihood == "binomial":
+                likelihood.observe_counts(self, data, mean, tau)
+            elif self.heterogeneity == "student-t":
+                nu = self._nu()
+                likelihood.observe_effects(self, data, mean, tau, nu)
+            elif self.cluster is not None or "covariance" in data:
+                likelihood.observe_dependent_effects(self, data, mean, tau, between)
             else:
-                self._observe_counts(data, mean, tau)
-                nu = None
+                likelihood.observe_effects(self, data, mean, tau, None)
             if nu is None:
                 pm.Normal("theta_new", mu, new)
             else:
@@ -296,36 +311,6 @@ class Meta:
         import pytensor
 
         return self.priors["nu"].rv("nu") if self.nu is None else pytensor.shared(np.array(self.nu), name="nu.value")
-
-    def _observe_effects(self, data: xr.Dataset, mean: Any, tau: Any, nu: Any) -> None:
-        """Observe the estimates around the studies' means, and let the true effects hang below them."""
-        import pymc as pm
-
-        from bayesdep.models.parts.student import precisions
-
-        dims = self.unit
-        y = pm.Data("effect_data", data["effect"].values, dims=dims)
-        se = pm.Data("se_data", data["se"].values, dims=dims)
-        if nu is not None:  # a Student t is a normal whose precision differs from study to study
-            tau = tau / precisions("precision", nu, dims)
-        pm.Normal("effect", mean, pm.math.sqrt(se**2 + tau**2), observed=y, dims=dims)
-        shrink = tau**2 / (tau**2 + se**2)
-        pm.Normal("theta", mean + shrink * (y - mean), pm.math.sqrt(shrink) * se, dims=dims)
-
-    def _observe_counts(self, data: xr.Dataset, mean: Any, tau: Any) -> None:
-        """Observe the counts, with every study's effect a parameter."""
-        import pymc as pm
-
-        dims = data["events"].dims
-        events, n = (pm.Data(f"{w}_data", data[w].values, dims=dims) for w in ("events", "n"))
-        rough = meta_estimands.rough(data)
-        theta = informed("theta", mean, tau, *rough["theta"], dims=self.unit)
-        if self.input == "counts":
-            treated = pm.Data("treated", np.array([0.0, 1.0]), dims="arm")
-            centre, spread = (self.priors[p].rv(p) for p in ("baseline_mean", "baseline_sd"))
-            baseline = informed("baseline", centre, spread, *rough["baseline"], dims=self.unit)
-            theta = baseline[:, None] + theta[:, None] * treated
-        pm.Binomial("events", n=n, logit_p=theta, observed=events, dims=dims)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive the quantities a meta-analysis reports.
@@ -397,7 +382,24 @@ class Meta:
             Dims (chain, draw, unit), or (chain, draw, cluster). None when Gaussian with normal effects and no
             clusters: its observed variable is already marginal.
         """
-        return meta_estimands.log_likelihood(self, posterior, data)
+        return scores.log_likelihood(self, posterior, data)
+
+    def without(self, data: xr.Dataset, label: str) -> xr.Dataset:
+        """Leave one unit (a row, or all rows of a cluster or control group) out of prepared data.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        label
+            Of :attr:`left_out`.
+
+        Returns
+        -------
+        xarray.Dataset
+            What covariates were centred at, and the scale of priors, stay as they were.
+        """
+        return reading.without(self, data, label)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the statistics that could embarrass a random-effects story.

@@ -12,8 +12,11 @@ from scipy import special
 from bayesdep.data.errors import BadInput
 from bayesdep.models.meta import Meta
 from bayesdep.models.parts.meta import estimands as meta_estimands
+from bayesdep.models.parts.meta.terms import refuse_foreign_priors
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
+from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.parts.settings import check_settings, column
+from bayesdep.models.parts.small_studies import terms
 from bayesdep.models.parts.small_studies.averaging import COMPONENTS, Averaged, average
 from bayesdep.models.parts.small_studies.selection import Kind
 from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
@@ -21,8 +24,7 @@ from bayesdep.models.story import Check, ExactPosterior, Forest, estimand
 if TYPE_CHECKING:
     import pymc as pm
 
-_BIASES = {"absent": 0.5, "selection": 0.25, "pet": 0.125, "peese": 0.125}
-_OF_META = ("measure", "input", "units", "unit", "control_risk")
+_OF_META = ("measure", "input", "units", "scale", "unit", "control_risk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +46,12 @@ class SmallStudies:
     robust Bayesian meta-analysis (Maier, Bartos and Wagenmakers 2023, doi:10.1037/met0000405). The posterior is known
     without sampling, by the trapezoidal rule over at most four parameters.
 
-    Priors of ``mu`` and ``tau`` are those of :class:`Meta`. A PEESE slope has the unit one over the effect's; for a
-    raw difference none of these has a default.
+    Priors of ``mu`` and ``tau`` are those of :class:`Meta`. A PEESE slope has the unit one over the effect's. For a raw
+    difference all are multiples of ``scale`` (PEESE: of one over it), and there is no default where that is not known.
 
     Parameters
     ----------
-    measure, input, units, unit, control_risk
+    measure, input, units, scale, unit, control_risk
         As in :class:`Meta`; the likelihood is Gaussian.
     favours
         Whether ``"positive"`` or ``"negative"`` effects are published more readily.
@@ -62,7 +64,7 @@ class SmallStudies:
     priors
         Priors by parameter (``mu``, ``tau``, ``share``, ``pet``, ``peese``) that replace the defaults.
     study, effect, se, events_treated, n_treated, events_control, n_control, mean_treated, sd_treated, mean_control, \
-    sd_control
+    sd_control, control_group
         Names of the table's columns.
 
     Raises
@@ -102,6 +104,7 @@ class SmallStudies:
     steps: Sequence[float] = (0.025, 0.05)
     control_risk: float | None = None
     units: str | None = None
+    scale: float | None = None
     unit: str = "study"
     priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -116,6 +119,7 @@ class SmallStudies:
     sd_treated: str = column("sd_treated", "standard deviation, treated or patients")
     mean_control: str = column("mean_control", "arithmetic mean, control")
     sd_control: str = column("sd_control", "standard deviation, control")
+    control_group: str | None = column(None, "control group; no two rows may share one")
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -126,6 +130,7 @@ class SmallStudies:
             raise BadInput(f"steps = {list(self.steps)}: more than two cannot be integrated over; name one or two")
         if self.pooled_effect == self.spread == "absent" and self.bias == "absent":
             raise BadInput("pooled_effect, spread and bias are all 'absent', which leaves nothing to estimate")
+        refuse_foreign_priors(self)
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
         _ = self.meta  # refuses what it must
 
@@ -148,25 +153,13 @@ class SmallStudies:
     @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: only those of the terms that the settings switch on."""
-        units, raw = self.units or self.measure.replace("-", " "), self.measure == "difference"
-        mu = {"standardised-difference": 1.0, "risk-difference": 0.5}.get(self.measure, 1.5)
-        tau = 0.2 if self.measure == "risk-difference" else 0.5
-        slots = {}
-        if self.pooled_effect != "absent":
-            slots["mu"] = Slot(None if raw else Prior("Normal", mu=0, sigma=mu), "real", "the pooled effect", units)
-        if self.spread != "absent":
-            prior = None if raw else Prior("HalfNormal", sigma=tau)
-            slots["tau"] = Slot(prior, "positive", "the standard deviation between studies", units)
-        if self.bias in ("selection", "average"):
-            meaning = "the share of results published beyond a step, of those before it"
-            slots["share"] = Slot(Prior("Beta", alpha=1, beta=1), "unit", meaning, "share")
-        if self.bias in ("pet", "average"):
-            meaning = "the bias per unit of the standard error"
-            slots["pet"] = Slot(Prior("HalfCauchy", beta=1), "positive", meaning, "standard errors")
-        if self.bias in ("peese", "average"):
-            prior = None if raw else Prior("HalfCauchy", beta=5)
-            slots["peese"] = Slot(prior, "positive", "the bias per unit of the squared standard error", f"1 / {units}")
-        return slots
+        return terms.slots_of(self)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Names of the parameters that only some of the averaged models have, as far as they are present."""
+        states = {"mu": self.pooled_effect, "tau": self.spread}
+        return {name: f"{name}_if_present" for name, state in states.items() if state == "average"}
 
     @property
     def left_out(self) -> str:
@@ -182,7 +175,7 @@ class SmallStudies:
     def kinds(self) -> tuple[tuple[Kind, float], ...]:
         """The models averaged, and their prior probabilities."""
         choices = {"present": {True: 1.0}, "absent": {False: 1.0}, "average": {True: 0.5, False: 0.5}}
-        biases = _BIASES if self.bias == "average" else {self.bias: 1.0}
+        biases = terms.BIASES if self.bias == "average" else {self.bias: 1.0}
         return tuple(
             (Kind(effect, spread, bias), p * q * r)
             for effect, p in choices[self.pooled_effect].items()
@@ -199,38 +192,12 @@ class SmallStudies:
     @property
     def words(self) -> str:
         """The story in words."""
-        how = {
-            "absent": "All results are published.",
-            "selection": f"Results are published less readily beyond one-sided P values of {_listed(self.steps)}.",
-            "pet": "Published effects are shifted in proportion to their standard error (PET).",
-            "peese": "Published effects are shifted in proportion to their squared standard error (PEESE).",
-            "average": "Publication bias is absent, or a selection by P values "
-            f"(steps at {_listed(self.steps)}), or a shift that grows with the standard error (PET) or its square "
-            "(PEESE); these models are averaged by their marginal likelihoods.",
-        }[self.bias]
-        zero = [word for word, state in (("pooled effect", self.pooled_effect), ("spread", self.spread))
-                if state == "average"]  # fmt: skip
-        maybe = f" The {' and the '.join(zero)} may be zero for certain, with even odds." if zero else ""
-        return f"{self.meta.words} {how}{maybe} {self.favours.capitalize()} effects are favoured."
+        return terms.words_of(self)
 
     @property
     def formula(self) -> list[str]:
         """The story as the lines of a model formula."""
-        k, d = self.unit[0], "+" if self.sign > 0 else "-"
-        plain = f"effect[{k}] ~ Normal(theta[{k}], se[{k}])"
-        selected = f"{plain}, published in proportion to share[1] ... share[j] (P beyond {_listed(self.steps)})"
-        of = {
-            "absent": plain,
-            "selection": selected,
-            "pet": f"effect[{k}] ~ Normal(theta[{k}] {d} pet se[{k}], se[{k}])",
-            "peese": f"effect[{k}] ~ Normal(theta[{k}] {d} peese se[{k}]^2, se[{k}])",
-        }
-        lines = [of[self.bias]] if self.bias != "average" else [f"{p:g}: {of[name]}" for name, p in _BIASES.items()]
-        lines.append(f"theta[{k}] ~ Normal(mu, tau)")
-        states = (("mu", self.pooled_effect), ("tau", self.spread))
-        lines += [f"0.5: {name} = 0" for name, state in states if state == "average"]
-        lines += [f"{name} = 0" for name, state in states if state == "absent"]
-        return [*lines, *(f"{name} ~ {prior}" for name, prior in self.priors.items())]
+        return terms.formula_of(self)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study into effects.
@@ -251,6 +218,11 @@ class SmallStudies:
             Naming the column and row.
         """
         data = self.meta.prepare(table)
+        if "covariance" in data:
+            raise BadInput(
+                f"column '{self.control_group}': rows share a control group, and which of them is published is then "
+                "not independent; put the arms of such a study together into one row, or use family = 'meta'"
+            )
         return data.assign_coords(step=[f"P > {p:g}" for p in self.steps], component=self._averaged_components())
 
     def _averaged_components(self) -> list[str]:
@@ -271,7 +243,7 @@ class SmallStudies:
             Log marginal likelihoods, probabilities, inclusion Bayes factors, marginals.
         """
         y, se = (tuple(data[w].values.astype(float).tolist()) for w in ("effect", "se"))
-        given = dict(self.priors)
+        given = priors_of(self, data)
         missing = {"mu": Prior("Normal", mu=0, sigma=1), "tau": Prior("HalfNormal", sigma=1)}
         return average(y, se, self.sign, tuple(self.steps), tuple((missing | given).items()), self.kinds)
 
@@ -286,16 +258,18 @@ class SmallStudies:
         Returns
         -------
         pymc.Model
-            With ``mu``, ``tau``, ``share``, ``pet`` and ``peese`` as far as present; where models are averaged also
-            which is true (``has_effect``, ``has_spread``, ``kind``), which no gradient can sample: such a posterior is
+            With ``mu``, ``tau``, ``share``, ``pet`` and ``peese`` as far as present; where models are averaged
+            ``mu_if_present`` and ``tau_if_present``, of which ``mu`` and ``tau`` are zero in some models, and which is
+            true (``has_effect``, ``has_spread``, ``kind``), which no gradient can sample: such a posterior is
             drawn exactly.
         """
         import pymc as pm
         import pytensor.tensor as pt
 
+        from bayesdep.models.parts.coordinates import in_multiples
         from bayesdep.models.parts.small_studies.selected import Selected
 
-        dims = self.unit
+        dims, priors = self.unit, priors_of(self, data)
         with pm.Model(coords={d: data[d].values for d in (dims, "step")}) as model:
             y = pm.Data("effect_data", data["effect"].values, dims=dims)
             se = pm.Data("se_data", data["se"].values, dims=dims)
@@ -305,20 +279,29 @@ class SmallStudies:
                 name: pm.Bernoulli(f"has_{name}", 0.5) if state == "average" else switch[state]
                 for name, state in (("effect", self.pooled_effect), ("spread", self.spread))
             }
-            mu = has["effect"] * self.priors["mu"].rv("mu") if "mu" in self.priors else pt.zeros(())
-            tau = has["spread"] * self.priors["tau"].rv("tau") if "tau" in self.priors else pt.zeros(())
-            mu, tau = pm.Deterministic("pooled_effect", mu), pm.Deterministic("between", tau)
-            is_kind = {name: float(name == self.bias) for name in _BIASES}
+            unit = pm.Data("unit", np.median(data["se"].values))
+            names = self.variables
+
+            def zero_or(name: str, present: Any) -> Any:
+                """The parameter where it is in all models; zero where it is in none, and in those that lack it."""
+                if name not in priors:
+                    return pm.Deterministic(name, pt.zeros(()))
+                variable = in_multiples(priors[name], names.get(name, name), unit)
+                return pm.Deterministic(name, present * variable) if name in names else variable
+
+            mu, tau = zero_or("mu", has["effect"]), zero_or("tau", has["spread"])
+            is_kind = {name: float(name == self.bias) for name in terms.BIASES}
             if self.bias == "average":
-                kind = pm.Categorical("kind", p=np.array(list(_BIASES.values())))
-                is_kind = {name: pt.eq(kind, i) * 1.0 for i, name in enumerate(_BIASES)}
+                kind = pm.Categorical("kind", p=np.array(list(terms.BIASES.values())))
+                is_kind = {name: pt.eq(kind, i) * 1.0 for i, name in enumerate(terms.BIASES)}
             shift = pt.zeros_like(se)
             for name, power in (("pet", 1), ("peese", 2)):
-                if name in self.priors:
-                    shift = shift + sign * is_kind[name] * self.priors[name].rv(name) * se**power
+                if name in priors:  # a slope's unit: none, or one over the effect's
+                    slope = in_multiples(priors[name], name, unit ** (1 - power))
+                    shift = shift + sign * is_kind[name] * slope * se**power
             sd = pt.sqrt(se**2 + tau**2)
-            if "share" in self.priors:
-                share = 1 + is_kind["selection"] * (self.priors["share"].rv("share", dims="step") - 1)
+            if "share" in priors:
+                share = 1 + is_kind["selection"] * (priors["share"].rv("share", dims="step") - 1)
                 cut = se[:, None] * pm.Data("cut", special.ndtri(1 - np.array(self.steps)), dims="step")
                 share = pt.specify_shape(share, (len(self.steps),))
                 Selected("effect", mu + shift, sd, cut, share, sign, observed=y, dims=dims)
@@ -348,8 +331,8 @@ class SmallStudies:
             log ratios; ``weight`` (step), the relative probability of publication; ``inclusion_probability`` and
             ``inclusion_bayes_factor`` (component), computed, not drawn.
         """
-        plain = {"mu": posterior["pooled_effect"], "tau": posterior["between"], "theta": posterior["theta"]}
-        found = meta_estimands.estimands(self.meta, xr.Dataset(plain | {"theta_new": posterior["theta_new"]}), data)
+        plain = {name: posterior[name] for name in ("mu", "tau", "theta", "theta_new")}
+        found = meta_estimands.estimands(self.meta, xr.Dataset(plain), data)
         found = found.drop_vars("i2")
         added = {}
         if "weight" in posterior:
@@ -363,7 +346,7 @@ class SmallStudies:
                 ("inclusion_probability", 1, "posterior probability that it is present", "probability"),
                 ("inclusion_bayes_factor", 2, "evidence that it is present, against absent", "ratio"),
             ):
-                like = posterior["pooled_effect"]
+                like = posterior["mu"]
                 values = np.broadcast_to(numbers[:, column_of], (*like.shape, len(components)))
                 array = xr.DataArray(values, {**like.coords, "component": components}, (*like.dims, "component"))
                 added[name] = estimand(array, what, units, null=np.nan)
@@ -386,26 +369,30 @@ class SmallStudies:
         marginals: dict[Any, Any] = {
             (name, ()): answers.marginal(name) for name in ("mu", "tau") if name in self.priors
         }
-        return ExactPosterior(marginals, lambda n, rng: self._draw(answers, n, rng))
+        priors = priors_of(self, data)
+        return ExactPosterior(marginals, lambda n, rng: self._draw(answers, priors, n, rng))
 
-    def _draw(self, answers: Averaged, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def _draw(
+        self, answers: Averaged, priors: Mapping[str, Prior], n: int, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
         """Draw what the PyMC model has; a parameter that is absent from a draw's model from its prior."""
         which, drawn = answers.draw(n, rng)
         found: dict[str, np.ndarray] = {}
-        for name, prior in dict(self.priors).items():
+        for name, prior in priors.items():
             if name == "share":
                 columns = [drawn[f"share_{j + 1}"] for j in range(len(self.steps))]
                 values = np.stack(columns, axis=1)
             else:
                 values = drawn[name]
             empty = np.isnan(values)
-            found[name] = np.where(empty, prior.scipy.rvs(size=values.shape, random_state=rng), values)
+            absent = prior.scipy.rvs(size=values.shape, random_state=rng)
+            found[self.variables.get(name, name)] = np.where(empty, absent, values)
         kinds = [kind for kind, _ in self.kinds]
         for name, state in (("effect", self.pooled_effect), ("spread", self.spread)):
             if state == "average":
                 found[f"has_{name}"] = np.array([getattr(kind, name) for kind in kinds]).astype(int)[which]
         if self.bias == "average":
-            found["kind"] = np.array([list(_BIASES).index(kind.bias) for kind in kinds])[which]
+            found["kind"] = np.array([list(terms.BIASES).index(kind.bias) for kind in kinds])[which]
         return found
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
@@ -436,7 +423,3 @@ class SmallStudies:
             ),
             Check("correlation of effect and standard error", "effect", correlation, ""),
         ]
-
-
-def _listed(steps: Sequence[float]) -> str:
-    return " and ".join(f"{p:g}" for p in steps)

@@ -180,6 +180,14 @@ class ScoresUnits(Protocol):
 
 
 @runtime_checkable
+class LeavesOut(Protocol):
+    """A story whose left-out units are not single elements of its data: it says what is left without one."""
+
+    def without(self, data: xr.Dataset, label: str) -> xr.Dataset:
+        """Give the prepared data without a unit."""
+
+
+@runtime_checkable
 class Imputes(Protocol):
     """A story that draws what is missing in its data, several times, where it is asked to."""
 
@@ -189,6 +197,25 @@ class Imputes(Protocol):
 
     def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
         """Give the prepared data once for each draw; the data alone where nothing was drawn."""
+
+
+def variable_of(story: Story, slot: str) -> str:
+    """Return the name of the model's variable that a slot's prior is of.
+
+    Parameters
+    ----------
+    story
+        Any story.
+    slot
+        A place for a prior.
+
+    Returns
+    -------
+    str
+        The slot's own name, unless the story says otherwise in ``variables``: a parameter that is present in some of
+        several averaged models is not the quantity that is zero in the others.
+    """
+    return str(getattr(story, "variables", {}).get(slot, slot))
 
 
 def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -> xr.DataArray:

@@ -132,6 +132,12 @@ FIGURES: dict[str, Entry] = {
         "95% intervals by quadrature, over the interval of all (grey).",
         meta_plots.has_leave_one_out,
     ),
+    "within_correlation": Entry(
+        meta_plots.plot_within_correlation,
+        "The pooled effect and the standard deviation between units were the sampling errors of the same people's "
+        "effects correlated by more or less than was stated (line): posterior medians and 95% intervals by quadrature.",
+        meta_plots.has_within_correlation,
+    ),
     "funnel": Entry(
         meta_plots.plot_funnel,
         "Each study by its effect and standard error, over shades of the two-sided P value it would have; the pooled "

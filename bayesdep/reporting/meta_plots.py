@@ -19,6 +19,8 @@ from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_a
 
 _LEVELS = (0.1, 0.05, 0.01)  # two-sided P values between which a funnel's contours lie
 _SHADES = ("#c9c9c9", "#dddddd", "#efefef")  # for P between 1 and 0.1, 0.1 and 0.05, 0.05 and 0.01; white beyond
+_CORRELATIONS = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+_QUANTILES = np.array([0.025, 0.5, 0.975])
 _MANY = 60  # units beyond which a leave-one-out figure is unreadable
 
 
@@ -180,6 +182,64 @@ def plot_funnel(fit: Fit) -> Figure:
         handles += [Line2D([], [], color=BLUE, lw=1.4), Line2D([], [], color=BLUE, lw=1, ls="--")]
         labels = [*names, "pooled effect", "95% of studies"]
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def has_within_correlation(fit: Fit) -> bool:
+    """Say whether a fit states how the sampling errors of effects of the same people correlate.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    bool
+        Whether :func:`plot_within_correlation` applies.
+    """
+    if not isinstance(fit.model, Meta) or fit.model.within_correlation is None:
+        return False
+    return fit.model.hierarchy(fit.data) is not None
+
+
+def plot_within_correlation(fit: Fit) -> Figure:
+    """Draw the pooled effect and the spread against the correlation of sampling errors that was stated.
+
+    Parameters
+    ----------
+    fit
+        A fit of a Gaussian :class:`~bayesdep.models.meta.Meta` with ``within_correlation``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Posterior medians and 95% intervals by quadrature at correlations from 0 to 0.8; the line marks the one stated.
+    """
+    model = _meta(fit)
+    stated = float(model.within_correlation or 0.0)
+    values = np.unique(np.append(_CORRELATIONS, stated))
+    se = fit.data["se"].values
+    shared = (fit.data["covariance"].values != 0) & ~np.eye(len(se), dtype=bool)
+    unit = f"other_{model.unit}"
+    rows = []
+    for value in values:
+        covariance = np.diag(se**2) + np.where(shared, value * np.outer(se, se), 0.0)
+        engine = model.hierarchy(fit.data.assign(covariance=((model.unit, unit), covariance)))
+        assert engine is not None  # the register refuses every other
+        rows.append([*engine.mu.quantile(_QUANTILES), *engine.tau.quantile(_QUANTILES)])
+    table = np.array(rows)
+    with house_figure(fit, 6.4, 3.2) as figure:
+        for axes, columns, name in zip(
+            figure.subplots(1, 2), (table[:, :3], table[:, 3:]), ("pooled effect", "sd between"), strict=True
+        ):
+            lower, median, upper = columns.T
+            axes.fill_between(values, lower, upper, color=BLUE, alpha=0.2, lw=0)
+            axes.plot(values, median, "o-", ms=4, color=BLUE, lw=1.4)
+            axes.axvline(stated, color=GREY, lw=1)
+            axes.set_title(name, fontsize=8.5)
+            axes.set_xlabel("correlation of sampling errors", fontsize=8)
+            axes.set_ylabel(model.effect_units, fontsize=8)
     return figure
 
 

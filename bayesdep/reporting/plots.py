@@ -22,6 +22,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.story import variable_of
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.lettering import make_readable, style
 
@@ -256,7 +257,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, (name, slot) in zip(grid.flat, slots.items(), strict=False):
             prior = priors[name].scipy
-            draws = fit.posterior[name].transpose("chain", "draw", ...).values
+            draws = fit.posterior[variable_of(fit.model, name)].transpose("chain", "draw", ...).values
             draws = draws.reshape(draws.shape[0] * draws.shape[1], -1)
             low, high = np.quantile(draws, [0.0005, 0.9995])
             prior_low, prior_high = prior.ppf([0.01, 0.99])
@@ -287,7 +288,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
 
 def _slots(fit: Fit) -> dict[str, Slot]:
     """The places for priors that this table's model has: with one visit, say, none of what differs between visits."""
-    return {name: slot for name, slot in fit.model.slots.items() if name in fit.posterior}
+    return {name: slot for name, slot in fit.model.slots.items() if variable_of(fit.model, name) in fit.posterior}
 
 
 def _elements(axes: Axes, draws: np.ndarray, height: float) -> None:
@@ -337,8 +338,10 @@ def plot_checks(fit: Fit) -> Figure:
             low, high = min(low, result.observed), max(high, result.observed)
             span = (high - low) or 1.0
             discrete = np.unique(result.replicated)
-            if len(discrete) <= 40:  # counts: one bin a value
-                step = np.diff(discrete).min() if len(discrete) > 1 else 1.0
+            steps = np.diff(discrete)
+            steps = steps[steps > 1e-9 * span]  # equal but for their last digits
+            step = steps.min() if len(steps) else 1.0
+            if len(discrete) <= 40 and (high - low) / step <= 400:  # counts: one bin a value
                 bins = np.arange(low - step / 2, high + step, step)
             else:
                 bins = np.linspace(low - 0.02 * span, high + 0.02 * span, 45)
@@ -379,7 +382,8 @@ def plot_ranks(fit: Fit) -> Figure:
     """
     panels = []
     for name in _slots(fit):
-        draws = fit.posterior[name].isel(chain=slice(fit.manifest["chains"])).transpose("chain", "draw", ...).values
+        chains = fit.posterior[variable_of(fit.model, name)].isel(chain=slice(fit.manifest["chains"]))
+        draws = chains.transpose("chain", "draw", ...).values
         flat = draws.reshape(*draws.shape[:2], -1)
         panels += [(f"{name}[{j}]" if flat.shape[2] > 1 else name, flat[:, :, j]) for j in range(flat.shape[2])]
     panels = panels[:6]

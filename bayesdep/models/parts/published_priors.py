@@ -53,8 +53,11 @@ def heterogeneity_prior(paper: str, outcome: str = _GENERAL, comparison: str = _
     row = found.iloc[0]
     location, scale = row["location"] / 2, row["scale"] / 2
     if row["distribution"] == "log-normal":
-        return Prior("LogNormal", mu=location, sigma=scale)
-    return Prior("LogStudentT", nu=row["df"], mu=location, sigma=scale)
+        prior = Prior("LogNormal", mu=location, sigma=scale)
+    else:
+        prior = Prior("LogStudentT", nu=row["df"], mu=location, sigma=scale)
+    object.__setattr__(prior, "paper", paper)  # so that a model of effects on another scale can refuse it
+    return prior
 
 
 def measure_of(paper: str) -> str | None:

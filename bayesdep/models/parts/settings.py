@@ -87,7 +87,8 @@ def check_settings(story: Any) -> None:
     hints = get_type_hints(type(story))
     labels_as_text(story)
     for field in dataclasses.fields(story):
-        if field.name == "priors" or get_origin(hints[field.name]) is ClassVar:
+        # what may be anything (priors, a covariance matrix) is read by a function of its own
+        if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
         _check(field.name, getattr(story, field.name), hints[field.name])
 

@@ -13,14 +13,15 @@ def log_marginal(
     mu: np.ndarray,
     tau: np.ndarray,
     baseline: tuple[float | np.ndarray, float | np.ndarray],
+    rho: np.ndarray | None = None,
     *,
     nodes: int = 21,
 ) -> np.ndarray:
     r"""Log-likelihood of each study given only the pooled effect and its spread.
 
-    .. math:: \log \int\!\!\int \mathrm{Bin}(e_0 \mid n_0, \mathrm{expit}\,a)\,
-              \mathrm{Bin}(e_1 \mid n_1, \mathrm{expit}(a + \theta))\, N(a \mid m, s)\,
-              N(\theta \mid \mu, \tau)\, da\, d\theta
+    .. math:: \log \int\!\!\int \mathrm{Bin}(e_0 \mid n_0, \mathrm{expit}(a - \theta/2))\,
+              \mathrm{Bin}(e_1 \mid n_1, \mathrm{expit}(a + \theta/2))\,
+              N_2(a, \theta \mid m, s, \mu, \tau, \rho)\, da\, d\theta
 
     by Gauss-Hermite quadrature on both axes, centred at the integrand's mode and scaled by its curvature
     (Liu and Pierce 1994, doi:10.1093/biomet/81.3.624), in log space. Where an arm has no events, or nothing but
@@ -33,7 +34,10 @@ def log_marginal(
     mu, tau
         Draws of shape (draws,); ``mu`` also (draws, studies), where covariates give every study its own.
     baseline
-        Mean and standard deviation of the normal distribution of a study's control log odds; numbers, or (draws,).
+        Mean and standard deviation of the normal distribution of a study's midpoint, the average of its two log odds;
+        numbers, or (draws,).
+    rho
+        Correlation of midpoint and effect, shape (draws,); none unless given.
     nodes
         Quadrature nodes per axis, for studies with events and non-events in both arms.
 
@@ -45,6 +49,7 @@ def log_marginal(
     out = np.empty((len(mu), len(events)))
     mu = _by_study(mu, len(events))
     m, s = (np.broadcast_to(np.asarray(b, float), len(mu)) for b in baseline)
+    r = np.zeros(len(mu)) if rho is None else rho
     one_sided = ((events == 0) | (events == n)).any(axis=1)
     for studies, count in ((~one_sided, nodes), (one_sided, 2 * nodes - 1)):
         if not studies.any():
@@ -53,7 +58,7 @@ def log_marginal(
         for start in range(0, len(mu), step):
             part = slice(start, start + step)
             out[part, studies] = _log_marginal(
-                events[studies], n[studies], mu[part][:, studies], tau[part], (m[part], s[part]), count
+                events[studies], n[studies], mu[part][:, studies], tau[part], (m[part], s[part], r[part]), count
             )
     return out
 
@@ -63,23 +68,27 @@ def _log_marginal(
     n: np.ndarray,
     mu: np.ndarray,
     tau: np.ndarray,
-    baseline: tuple[np.ndarray, np.ndarray],
+    baseline: tuple[np.ndarray, np.ndarray, np.ndarray],
     nodes: int,
 ) -> np.ndarray:
     (e0, e1), (n0, n1) = events.T, n.T
     tau = tau[:, None]
-    m, s = (b[:, None] for b in baseline)
+    m, s, rho = (b[:, None] for b in baseline)
+    left = 1 - rho**2
 
     def log_joint(a: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        arms = e0 * a + n0 * special.log_expit(-a) + e1 * (a + theta) + n1 * special.log_expit(-a - theta)
-        return arms - (((a - m) / s) ** 2 + ((theta - mu) / tau) ** 2) / 2 - np.log(2 * np.pi * s * tau)
+        x0, x1 = a - theta / 2, a + theta / 2
+        arms = e0 * x0 + n0 * special.log_expit(-x0) + e1 * x1 + n1 * special.log_expit(-x1)
+        za, zt = (a - m) / s, (theta - mu) / tau
+        return arms - (za**2 - 2 * rho * za * zt + zt**2) / (2 * left) - np.log(2 * np.pi * s * tau * np.sqrt(left))
 
     # The mode, by Newton's method with the step halved until it ascends (the integrand is log-concave).
-    a = np.broadcast_to(special.logit((e0 + 0.5) / (n0 + 1)), (len(mu), len(events))).copy()
+    middle = (special.logit((e0 + 0.5) / (n0 + 1)) + special.logit((e1 + 0.5) / (n1 + 1))) / 2
+    a = np.broadcast_to(middle, (len(mu), len(events))).copy()
     theta = np.broadcast_to(mu, a.shape).copy()
     height = log_joint(a, theta)
     for _ in range(_NEWTON_STEPS):
-        (ga, gt), (haa, hat, htt) = _derivatives(events, n, a, theta, mu, tau, m, s)
+        (ga, gt), (haa, hat, htt) = _derivatives(events, n, a, theta, mu, tau, (m, s, rho))
         determinant = haa * htt - hat**2
         da, dt = (htt * ga - hat * gt) / determinant, (haa * gt - hat * ga) / determinant
         size = np.ones_like(a)
@@ -93,7 +102,7 @@ def _log_marginal(
         if max(np.abs(da).max(), np.abs(dt).max()) < 1e-10:
             break
 
-    _, (haa, hat, htt) = _derivatives(events, n, a, theta, mu, tau, m, s)
+    _, (haa, hat, htt) = _derivatives(events, n, a, theta, mu, tau, (m, s, rho))
     # Cholesky factor of the inverse of [[haa, hat], [hat, htt]]: (a, theta) = mode + L z
     l_tt = 1 / np.sqrt(htt)
     l_aa = 1 / np.sqrt(haa - hat**2 / htt)
@@ -113,16 +122,18 @@ def _derivatives(
     theta: np.ndarray,
     mu: np.ndarray,
     tau: np.ndarray,
-    m: np.ndarray,
-    s: np.ndarray,
+    baseline: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Gradient of the log integrand, and the negative of its Hessian."""
-    (e0, e1), (n0, n1) = events.T, n.T
-    p0, p1 = special.expit(a), special.expit(a + theta)
-    treated = e1 - n1 * p1
-    gradient = (e0 - n0 * p0 + treated - (a - m) / s**2, treated - (theta - mu) / tau**2)
+    (e0, e1), (n0, n1), (m, s, rho) = events.T, n.T, baseline
+    left = 1 - rho**2
+    za, zt = (a - m) / s, (theta - mu) / tau
+    p0, p1 = special.expit(a - theta / 2), special.expit(a + theta / 2)
+    r0, r1 = e0 - n0 * p0, e1 - n1 * p1
+    gradient = (r0 + r1 - (za - rho * zt) / (s * left), (r1 - r0) / 2 - (zt - rho * za) / (tau * left))
     v0, v1 = n0 * p0 * (1 - p0), n1 * p1 * (1 - p1)
-    return gradient, (v0 + v1 + 1 / s**2, v1, v1 + 1 / tau**2)
+    both = (v1 - v0) / 2 - rho / (s * tau * left)
+    return gradient, (v0 + v1 + 1 / (s**2 * left), both, (v0 + v1) / 4 + 1 / (tau**2 * left))
 
 
 def log_marginal_single(

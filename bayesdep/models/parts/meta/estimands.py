@@ -1,7 +1,9 @@
 """What a meta-analysis is asked for, sampled or exactly: effects, their spread, ratios, risks, and its checks."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +12,13 @@ from scipy import special, stats
 
 from bayesdep.data import effects
 from bayesdep.models.parts.marginals import Exponential, Function, NormalMixture
-from bayesdep.models.parts.meta import student_effects
-from bayesdep.models.parts.meta.binomial_pair import log_marginal, log_marginal_single
+from bayesdep.models.parts.meta.arms import Arms
 from bayesdep.models.parts.meta.heterogeneity import i_squared, typical_variance
 from bayesdep.models.parts.meta.terms import units_of_data
 from bayesdep.models.parts.mixtures import Transformed
 from bayesdep.models.parts.normal_normal import NormalNormal
+from bayesdep.models.parts.priors import Prior
+from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.story import Check, ExactPosterior, estimand
 
 if TYPE_CHECKING:
@@ -149,6 +152,9 @@ def estimands(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.Data
     if story.cluster is not None:
         found["tau_cluster"] = estimand(posterior["tau_cluster"], "standard deviation between clusters", units)
         spread = xr.DataArray(np.hypot(posterior["tau"], posterior["tau_cluster"]))
+    if "rho_unit" in posterior:
+        rho = 2 * posterior["rho_unit"] - 1
+        found["rho"] = estimand(rho, "correlation of the midpoint of a study's arms and its effect", "correlation")
     if story.nu is None and story.heterogeneity == "student-t":
         found["nu"] = estimand(posterior["nu"], f"degrees of freedom of the {rows}", "degrees of freedom")
     if story.likelihood == "gaussian" and story.heterogeneity == "normal":
@@ -171,7 +177,8 @@ def estimands(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.Data
 
 
 def _typical(data: xr.Dataset) -> float:
-    return typical_variance(data["se"].values, data["covariates"].values if "covariates" in data else None)
+    design, covariance = (data[w].values if w in data else None for w in ("covariates", "covariance"))
+    return typical_variance(data["se"].values, design, covariance)
 
 
 def hierarchy(story: "Meta", data: xr.Dataset, kept: np.ndarray | None = None) -> NormalNormal | None:
@@ -194,17 +201,24 @@ def hierarchy(story: "Meta", data: xr.Dataset, kept: np.ndarray | None = None) -
     gaussian = story.likelihood == "gaussian" and story.heterogeneity == "normal"
     if not gaussian or any(story.priors[p].dist != "Normal" for p in ("mu", "slope") if p in story.priors):
         return None
+    names = ("effect", "se", "covariates", "cluster_of", "covariance")
+    arrays = tuple((w, data[w].values.astype(float).tobytes(), data[w].shape) for w in names if w in data)
+    engine = _engine(arrays, tuple(priors_of(story, data).items()))
+    return engine if kept is None else dataclasses.replace(engine, kept=kept)
+
+
+@lru_cache(maxsize=8)
+def _engine(
+    arrays: tuple[tuple[str, bytes, tuple[int, ...]], ...], priors: tuple[tuple[str, Prior], ...]
+) -> NormalNormal:
+    """The engine of all the data; remembered with what it has computed, because a fit asks for it several times."""
+    found = {name: np.frombuffer(values).reshape(shape) for name, values, shape in arrays}
+    of = dict(priors)
     return NormalNormal(
-        data["effect"].values,
-        data["se"].values,
-        story.priors["mu"],
-        story.priors["tau"],
-        data["covariates"].values if story.covariates is not None else None,
-        story.priors.get("slope"),
-        data["cluster_of"].values if story.cluster is not None else None,
-        story.priors.get("tau_cluster"),
-        kept,
-    )
+        found["effect"], found["se"], of["mu"], of["tau"], found.get("covariates"), of.get("slope"),
+        found["cluster_of"].astype(int) if "cluster_of" in found else None, of.get("tau_cluster"),
+        covariance=found.get("covariance"),
+    )  # fmt: skip
 
 
 def exact(story: "Meta", data: xr.Dataset) -> ExactPosterior | None:
@@ -258,99 +272,20 @@ def _converted(marginal: NormalMixture, conversion: Conversion, endless: bool) -
 
 
 def _draws(engine: NormalNormal, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw what the PyMC model samples: deviations of clusters in units of their standard deviation."""
-    drawn = engine.draw(n, rng)
-    if "deviation" in drawn:
-        drawn["deviation_latent"] = drawn.pop("deviation") / drawn["tau_cluster"][:, None]
-    return drawn
-
-
-def log_likelihood(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
-    """Score whole units with everything that belongs to them integrated out; :meth:`Meta.log_likelihood`.
-
-    Parameters
-    ----------
-    story
-        The settings.
-    posterior
-        Draws of the parameters.
-    data
-        As the story prepared it.
-
-    Returns
-    -------
-    xarray.DataArray or None
-        Dims (chain, draw, unit or cluster); None where the model's own density of each effect serves.
-    """
-    mu, tau = (posterior[p].values.ravel() for p in ("mu", "tau"))
-    mean = mu
-    if story.covariates is not None:
-        slope = posterior["slope"].transpose("chain", "draw", "covariate").values
-        mean = mu[:, None] + slope.reshape(len(mu), -1) @ data["covariates"].values.T
-    if story.likelihood == "binomial" and story.measure == "log-odds":
-        values = log_marginal_single(data["events"].values, data["n"].values, mean, tau)
-    elif story.likelihood == "binomial":
-        of_baseline = (posterior["baseline_mean"].values.ravel(), posterior["baseline_sd"].values.ravel())
-        values = log_marginal(data["events"].values, data["n"].values, mean, tau, of_baseline)
-    elif story.heterogeneity == "student-t":
-        nu = np.full_like(tau, story.nu) if story.nu is not None else posterior["nu"].values.ravel()
-        values = student_effects.log_marginal(data["effect"].values, data["se"].values, mean, tau, nu)
-    elif story.cluster is not None:
-        values = _of_clusters(mean.reshape(len(mu), -1), tau, posterior["tau_cluster"].values.ravel(), data)
-    else:
-        return None
-    return xr.DataArray(
-        values.reshape(*posterior["mu"].shape, -1),
-        coords={**posterior["mu"].coords, story.left_out: data[story.left_out]},
-        dims=("chain", "draw", story.left_out),
-    )
-
-
-def _of_clusters(mean: np.ndarray, tau: np.ndarray, between: np.ndarray, data: xr.Dataset) -> np.ndarray:
-    """Log density of each cluster's effects, its deviation integrated out by Woodbury's identity: (draws, clusters).
-
-    ``mean`` is (draws, units), or (draws, 1) where it is the same for all.
-    """
-    residual = data["effect"].values - mean
-    w = 1 / (data["se"].values ** 2 + tau[:, None] ** 2)
-    member = np.eye(data.sizes["cluster"])[data["cluster_of"].values]
-    ratio = between[:, None] ** 2 * (w @ member)
-    shrink = between[:, None] ** 2 / (1 + ratio)
-    alone = (np.log(w / (2 * np.pi)) - w * residual**2) @ member
-    return np.asarray((alone + shrink * ((w * residual) @ member) ** 2 - np.log1p(ratio)) / 2)
-
-
-def rough(data: xr.Dataset) -> dict[str, effects.Estimate]:
-    """Return estimates and standard errors that every unit has, with half an event more.
-
-    Parameters
-    ----------
-    data
-        Counts as the story prepared them.
-
-    Returns
-    -------
-    dict
-        ``theta``, the log odds (ratio), and with two arms ``baseline``, the control's log odds.
-    """
-    events, n = data["events"].values + 0.5, data["n"].values + 1.0
-    if events.ndim == 1:
-        return {"theta": effects.log_odds(events, n)}
-    return {
-        "theta": effects.log_odds_ratio(events[:, 1], n[:, 1], events[:, 0], n[:, 0]),
-        "baseline": effects.log_odds(events[:, 0], n[:, 0]),
-    }
+    """Draw what the PyMC model samples; deviations of clusters hang below its data and are drawn with the rest."""
+    return {name: values for name, values in engine.draw(n, rng).items() if name != "deviation"}
 
 
 def crude(story: "Meta", data: xr.Dataset) -> effects.Estimate:
     """Return each unit's own estimate and standard error; NaN where it has none without the model."""
     if story.likelihood == "gaussian":
         return data["effect"].values, data["se"].values
-    events, n = data["events"].values, data["n"].values
-    arms = (events, n) if events.ndim == 1 else (events[:, 1], n[:, 1], events[:, 0], n[:, 0])
+    single = story.measure == "log-odds"
+    events, n = (data[w].values if single else Arms.of(data).pairs(getattr(Arms.of(data), w)) for w in ("events", "n"))
+    arms = (events, n) if single else (events[:, 1], n[:, 1], events[:, 0], n[:, 0])
     empty = ((events == 0) | (events == n)).reshape(len(events), -1).any(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):  # empty cells become NaN below
-        effect, se = effects.log_odds(*arms) if events.ndim == 1 else effects.log_odds_ratio(*arms)
+        effect, se = effects.log_odds(*arms) if single else effects.log_odds_ratio(*arms)
     return np.where(empty, np.nan, effect), np.where(empty, np.nan, se)
 
 
@@ -370,21 +305,28 @@ def checks(story: "Meta", data: xr.Dataset) -> Sequence[Check]:
         Smallest and largest effect, their skewness, and Cochran's Q (Gaussian) or the spread (binomial).
     """
     if story.likelihood == "gaussian":
-        w = 1 / data["se"].values ** 2
+        covariance = data["covariance"].values if "covariance" in data else np.diag(data["se"].values ** 2)
+        w = np.linalg.inv(covariance)
 
         def effect(y: np.ndarray) -> np.ndarray:
             return y
 
         def cochran_q(y: np.ndarray) -> np.ndarray:
-            return (w * (y - (y @ w / w.sum())[..., None]) ** 2).sum(-1)
+            apart = y - (y @ w.sum(axis=1) / w.sum())[..., None]
+            return ((apart @ w) * apart).sum(-1)
 
         variable, spread = "effect", Check("Cochran's Q", "effect", cochran_q, "")
     else:
         n = data["n"].values
+        arms = None if story.measure == "log-odds" else Arms.of(data)
+
+        def logits(y: np.ndarray) -> np.ndarray:
+            """Log odds of control and treated, or of the single arm, last."""
+            odds = np.log((y + 0.5) / (n - y + 0.5))  # a half, so that a replicate without events has a finite effect
+            return odds if arms is None or n.ndim == 2 else arms.pairs(odds)
 
         def effect(y: np.ndarray) -> np.ndarray:
-            odds = (y + 0.5) / (n - y + 0.5)  # a half, so that a replicate without events has a finite effect
-            return np.log(odds if n.ndim == 1 else odds[..., 1] / odds[..., 0])
+            return logits(y) if arms is None else logits(y)[..., 1] - logits(y)[..., 0]
 
         variable = "events"
         spread = Check("spread of effects (sd)", variable, lambda y: effect(y).std(-1, ddof=1), story.effect_units)
@@ -394,7 +336,20 @@ def checks(story: "Meta", data: xr.Dataset) -> Sequence[Check]:
     ]
     if data.sizes[story.unit] > 2:  # two effects are never skewed
         found.append(Check("skewness of effects", variable, lambda y: _skewness(effect(y)), ""))
+    if story.likelihood == "binomial" and arms is not None and data.sizes[story.unit] > 2:
+
+        def with_midpoint(y: np.ndarray) -> np.ndarray:
+            return _correlation(logits(y).mean(axis=-1), effect(y))
+
+        found.append(Check("correlation of midpoint and effect", variable, with_midpoint, ""))
     return [*found, spread]
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Correlation along the last axis; none where replicates of small counts happen to be all the same."""
+    x, y = (v - v.mean(axis=-1, keepdims=True) for v in (x, y))
+    size = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
+    return np.where(size > 0, (x * y).sum(-1) / np.where(size > 0, size, 1.0), 0.0)
 
 
 def _skewness(values: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 
-def typical_variance(se: np.ndarray, design: np.ndarray | None = None) -> float:
+def typical_variance(se: np.ndarray, design: np.ndarray | None = None, covariance: np.ndarray | None = None) -> float:
     """The typical within-study variance behind I-squared (Higgins and Thompson 2002, equation 9).
 
     Parameters
@@ -14,16 +14,22 @@ def typical_variance(se: np.ndarray, design: np.ndarray | None = None) -> float:
         Standard errors, shape (studies,); at least two.
     design
         Covariates, shape (studies, covariates), where there are any.
+    covariance
+        Sampling covariance, shape (studies, studies), where studies share people.
 
     Returns
     -------
     float
         ``(K - 1) sum(w) / (sum(w)^2 - sum(w^2))`` with ``w = 1/se^2``; with covariates ``(K - p) / tr(P)``, P being
-        the weights less their part in the design, which without covariates is the same.
+        the weights less their part in the design, which without covariates is the same. With a sampling covariance V
+        the weights are its inverse (metafor's documentation, "I-squared for multilevel and multivariate models").
     """
-    w = 1 / np.asarray(se, float) ** 2
-    ones = np.ones((len(w), 1))
-    basis, _ = np.linalg.qr(np.sqrt(w)[:, None] * (ones if design is None else np.hstack([ones, design])))
+    x = np.ones((len(se), 1)) if design is None else np.hstack([np.ones((len(se), 1)), design])
+    variance, turn = np.asarray(se, float) ** 2, np.eye(len(se))
+    if covariance is not None:
+        variance, turn = np.linalg.eigh(covariance)
+    w = 1 / variance
+    basis, _ = np.linalg.qr(np.sqrt(w)[:, None] * (turn.T @ x))
     return float((len(w) - basis.shape[1]) / (w.sum() - w @ (basis**2).sum(axis=1)))
 
 

@@ -36,6 +36,7 @@ INPUTS: dict[str, dict[str, Kind]] = {
     },
     "p-value": {"p_value": "probability", "direction": "number", "n_treated": "count", "n_control": "count"},
     "events": {"events": "count", "n": "count"},
+    "arms": {"arm": "label", "events": "count", "n": "count"},
 }
 # The measures each form of input can be turned into.
 MEASURES = {
@@ -53,6 +54,15 @@ MEASURES = {
     "moments": {"log-geometric-mean-ratio"},
     "p-value": {"standardised-difference"},
     "events": {"log-odds"},
+    "arms": {"log-odds-ratio", "log-risk-ratio", "risk-difference"},
+    "mixed": {
+        "difference",
+        "standardised-difference",
+        "log-odds-ratio",
+        "log-risk-ratio",
+        "log-geometric-mean-ratio",
+        "risk-difference",
+    },
 }
 _OF_COUNTS: dict[str, Callable[..., effects.Estimate]] = {
     "log-odds-ratio": effects.log_odds_ratio,
@@ -63,22 +73,26 @@ _OF_COUNTS: dict[str, Callable[..., effects.Estimate]] = {
 _DESIGNS = ("parallel", "crossover")
 
 
-def read_studies(frame: pd.DataFrame, columns: Mapping[str, Column], *, unit: str) -> dict[str, np.ndarray]:
+def read_studies(
+    frame: pd.DataFrame, columns: Mapping[str, Column], *, unit: str, unique: bool = True
+) -> dict[str, np.ndarray]:
     """Read the columns of a table of studies and refuse what no meta-analysis can use.
 
     Parameters
     ----------
     frame
-        One row per study.
+        One row per study, or per arm.
     columns
         The column of each word that the form of input needs, and of ``study``.
     unit
         What a row is, for messages.
+    unique
+        Whether every row is a study of its own.
 
     Returns
     -------
     dict of numpy.ndarray
-        One array of shape (studies,) per word.
+        One array of shape (rows,) per word.
 
     Raises
     ------
@@ -86,9 +100,59 @@ def read_studies(frame: pd.DataFrame, columns: Mapping[str, Column], *, unit: st
         Naming the column and row.
     """
     read = read_columns(frame, columns)
-    refuse_duplicates({"study": read["study"]}, columns, unit)
+    if unique:
+        remedy = (
+            "keep one row, or give each row a label of its own and name the column of what they share: people or a "
+            "laboratory as cluster, a control group as control_group"
+        )
+        refuse_duplicates({"study": read["study"]}, columns, unit, remedy)
+        check_studies(read, columns, unit=unit)
+    refuse_impossible_counts(read, columns)
+    if "direction" in columns:
+        for row in np.flatnonzero((read["direction"] == 0) & (read["p_value"] < 1)):
+            raise BadInput(
+                f"column '{columns['direction'].name}' ({columns['direction'].what}): row {row + 1} "
+                f"({read['study'][row]}) is 0, but P is {read['p_value'][row]:.6g}: an effect that is not zero has a "
+                "direction; write -1 or 1, or leave the study out"
+            )
+    return read
+
+
+def check_studies(read: Mapping[str, np.ndarray], columns: Mapping[str, Column], *, unit: str) -> None:
+    """Refuse a table with a single study.
+
+    Parameters
+    ----------
+    read, columns
+        As :func:`read_studies` returns and is given them.
+    unit
+        What a row is.
+
+    Raises
+    ------
+    BadInput
+        When there is one only.
+    """
     if len(read["study"]) < 2:
-        raise BadInput(f"the table has one {unit}, which says nothing about the spread between them; give at least two")
+        raise BadInput(
+            f"the table has one {unit} (column '{columns['study'].name}'), which says nothing about the spread between "
+            "them; give at least two"
+        )
+
+
+def refuse_impossible_counts(read: Mapping[str, np.ndarray], columns: Mapping[str, Column]) -> None:
+    """Refuse arms without people, with more events than people, or with too few people for a spread.
+
+    Parameters
+    ----------
+    read, columns
+        As :func:`read_studies` returns and is given them.
+
+    Raises
+    ------
+    BadInput
+        Naming the column and row.
+    """
     for events, n in (("events_treated", "n_treated"), ("events_control", "n_control"), ("events", "n")):
         if events in columns:
             refuse_more_events_than_people(read[events], read[n], read["study"], (columns[events], columns[n]))
@@ -98,7 +162,6 @@ def read_studies(frame: pd.DataFrame, columns: Mapping[str, Column], *, unit: st
                     f"column '{columns[n].name}' ({columns[n].what}): row {row + 1} ({read['study'][row]}) is "
                     f"{read[n][row]:.0f}, but a spread needs at least 2 people; leave the row out"
                 )
-    return read
 
 
 def correlations_of(
@@ -237,6 +300,10 @@ def _refuse_empty_cells(read: Mapping[str, np.ndarray], columns: Mapping[str, Co
     arms = ["events"] if measure == "log-odds" else ["events_treated", "events_control"]
     n_of = {"events": "n", "events_treated": "n_treated", "events_control": "n_control"}
     odd = {arm: (read[arm] == 0) | ((read[arm] == read[n_of[arm]]) & (measure != "log-risk-ratio")) for arm in arms}
+    if measure == "log-risk-ratio":  # everybody in both arms: a ratio of one without an error
+        odd["events_treated"] |= (read["events_treated"] == read["n_treated"]) & (
+            read["events_control"] == read["n_control"]
+        )
     if measure == "risk-difference":  # one arm with both events and others is enough
         odd = dict.fromkeys(arms, np.all(list(odd.values()), axis=0))
     remedy = {
@@ -244,8 +311,9 @@ def _refuse_empty_cells(read: Mapping[str, np.ndarray], columns: Mapping[str, Co
         "risk-difference": "use likelihood = 'binomial' with measure = 'log-odds-ratio' and a control_risk",
     }.get(measure, "use likelihood = 'binomial' with measure = 'log-odds-ratio', which needs no correction")
     for arm in arms:
+        where = read.get(arm.replace("events", "row"), np.arange(len(read[arm])))  # of arms, each has a row
         for row in np.flatnonzero(odd[arm]):
             raise BadInput(
-                f"column '{columns[arm].name}': row {row + 1} ({read['study'][row]}) has {read[arm][row]:.0f} of "
-                f"{read[n_of[arm]][row]:.0f} events, so the {measure} has no standard error; {remedy}"
+                f"column '{columns[arm].name}': row {where[row] + 1} ({read['study'][row]}) has {read[arm][row]:.0f} "
+                f"of {read[n_of[arm]][row]:.0f} events, so the {measure} has no standard error; {remedy}"
             )

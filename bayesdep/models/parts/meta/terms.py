@@ -10,6 +10,7 @@ from bayesdep.models.parts.published_priors import measure_of
 
 if TYPE_CHECKING:
     from bayesdep.models.meta import Meta
+    from bayesdep.models.small_studies import SmallStudies
 
 UNITS = {
     "standardised-difference": "standard deviations",
@@ -19,8 +20,8 @@ UNITS = {
     "risk-difference": "risk difference",
     "log-odds": "log odds",
 }
-# Default priors: sd of the pooled effect and of a slope per sd of its covariate, and scale of the spread. None is
-# right for a raw difference, whose units nobody here knows.
+# Default priors: sd of the pooled effect and of a slope per sd of its covariate, and scale of the spread. A raw
+# difference has those of a standardised one times the sd of its outcome, where that is known.
 _SCALES = {
     "standardised-difference": (1.0, 0.5, 0.5),
     "log-odds-ratio": (1.5, 0.5, 0.5),
@@ -29,7 +30,8 @@ _SCALES = {
     "risk-difference": (0.5, 0.2, 0.2),
     "log-odds": (1.5, 0.5, 1.0),
 }
-_BINOMIAL = {("counts", "log-odds-ratio"), ("events", "log-odds")}
+_BINOMIAL = {("counts", "log-odds-ratio"), ("arms", "log-odds-ratio"), ("events", "log-odds")}
+_MANY = 10  # effects from which their correlation with the midpoint is estimated unless the settings say
 _AT_A_CONTROL_RISK = ("log-odds-ratio", "log-risk-ratio")
 
 
@@ -54,22 +56,30 @@ def refuse_contradictions(story: "Meta") -> None:
     if story.likelihood == "binomial":
         if (story.input, story.measure) not in _BINOMIAL:
             raise BadInput(
-                "likelihood = 'binomial' needs input = 'counts' and measure = 'log-odds-ratio', or input = 'events' "
-                f"and measure = 'log-odds'; not input = '{story.input}' and measure = '{story.measure}'"
+                "likelihood = 'binomial' needs input = 'counts' and measure = 'log-odds-ratio' (or input = 'arms' with "
+                "it), or input = 'events' and measure = 'log-odds'; "
+                f"not input = '{story.input}' and measure = '{story.measure}'"
             )
         for word, value, plain in (
             ("heterogeneity", story.heterogeneity, "normal"),
             ("cluster", story.cluster, None),
+            ("within_correlation", story.within_correlation, None),
+            ("covariance", story.covariance, None),
         ):
             if value != plain:
                 raise BadInput(
                     f"{word} = '{value}' needs likelihood = 'gaussian': a study's own score is no longer a double "
                     "integral with it; leave one of the two out"
                 )
+    _refuse_contradictory_sharing(story)
     if story.cluster is not None and story.heterogeneity == "student-t":
         raise BadInput(
             "cluster contradicts heterogeneity = 'student-t': a cluster's score has no closed form with both; "
             "leave one of them out"
+        )
+    if story.scale is not None and story.measure != "difference":
+        raise BadInput(
+            f"scale belongs to measure = 'difference'; the priors of a {story.measure} need none, so leave it out"
         )
     if (story.measure == "difference") != (story.units is not None):
         raise BadInput(
@@ -77,7 +87,7 @@ def refuse_contradictions(story: "Meta") -> None:
             if story.units is None
             else f"units = '{story.units}' belongs to measure = 'difference' only; '{story.measure}' has its own"
         )
-    if not story.unit.isidentifier() or story.unit in ("arm", "chain", "draw", "covariate", "cluster"):
+    if not story.unit.isidentifier() or story.unit in ("arm", "chain", "draw", "covariate", "cluster", "control_group"):
         raise BadInput(f"unit = '{story.unit}' cannot name a dimension; use one word such as 'study' or 'analyte'")
     if story.nu is not None and not story.nu > 0:
         raise BadInput(f"nu = {story.nu}, but degrees of freedom above zero are needed, such as 4")
@@ -103,7 +113,45 @@ def refuse_contradictions(story: "Meta") -> None:
             raise BadInput(f"correlation = {story.correlation}, but a number between -1 and 1 is needed")
 
 
-def refuse_foreign_priors(story: "Meta") -> None:
+def _refuse_contradictory_sharing(story: "Meta") -> None:
+    """Refuse settings about shared people that contradict each other or the rest."""
+    if story.midpoint_correlation and (story.likelihood != "binomial" or story.measure != "log-odds-ratio"):
+        raise BadInput("midpoint_correlation needs likelihood = 'binomial' and two arms a study; leave it out")
+    if (story.input == "arms") != (story.reference is not None):
+        raise BadInput(
+            "input = 'arms' needs reference, the arm with which the others are compared, such as reference = 'placebo'"
+            if story.reference is None
+            else f"reference = '{story.reference}' belongs to input = 'arms', where every row is an arm; leave it out"
+        )
+    if story.input == "arms" and story.control_group is not None:
+        raise BadInput(
+            f"control_group = '{story.control_group}' is not needed with input = 'arms': arms of one {story.unit} "
+            "share its reference arm; leave it out"
+        )
+    if story.control_group is not None and story.input in ("estimates", "events"):
+        raise BadInput(
+            f"control_group = '{story.control_group}' needs to know the control groups, and input = 'estimates' does "
+            "not; give the covariances of the effects as covariance, or their correlation as within_correlation (about "
+            "0.5 for arms of one size)"
+            if story.input == "estimates"
+            else f"control_group = '{story.control_group}' contradicts input = 'events', whose arms are single; "
+            "leave it out"
+        )
+    stated = [
+        word for word in ("within_correlation", "covariance", "control_group") if getattr(story, word) is not None
+    ]
+    if len(stated) > 1:
+        raise BadInput(f"{' and '.join(stated)} both say which effects share people; state one, such as covariance")
+    if story.within_correlation is not None and not -1 < story.within_correlation < 1:
+        raise BadInput(f"within_correlation = {story.within_correlation}, but a number between -1 and 1 is needed")
+    if stated and story.heterogeneity == "student-t":
+        raise BadInput(
+            f"{stated[0]} contradicts heterogeneity = 'student-t': effects that share people have no closed form with "
+            "it; leave one of them out"
+        )
+
+
+def refuse_foreign_priors(story: "Meta | SmallStudies") -> None:
     """Refuse published priors for tau that are of effects on another scale.
 
     Parameters
@@ -117,7 +165,7 @@ def refuse_foreign_priors(story: "Meta") -> None:
         Naming both scales.
     """
     for name, prior in story.priors.items():
-        paper = prior.get("paper") if isinstance(prior, Mapping) else None
+        paper = prior.get("paper") if isinstance(prior, Mapping) else getattr(prior, "paper", None)
         measure = measure_of(paper) if isinstance(paper, str) else None
         if measure is not None and name not in ("tau", "tau_cluster"):
             raise BadInput(f"priors.{name}: {paper} has priors for tau only; give {name} one of its own")
@@ -136,12 +184,14 @@ def units_of_data(story: "Meta") -> str:
 def slots_of(story: "Meta") -> dict[str, Slot]:
     """Return the places for priors: only those of the terms that the settings switch on."""
     units, rows = story.effect_units, units_of_data(story)
-    sd, slope, spread = _SCALES.get(story.measure, (None, None, None))
+    of_scale = story.measure == "difference"
+    known = not of_scale or story.scale is not None or story.input in ("means", "mixed")
+    sd, slope, spread = _SCALES["standardised-difference" if of_scale else story.measure]
 
-    def normal(sigma: float | None) -> Prior | None:
-        return None if sigma is None else Prior("Normal", mu=0, sigma=sigma)
+    def normal(sigma: float) -> Prior | None:
+        return Prior("Normal", mu=0, sigma=sigma, times_scale=of_scale) if known else None
 
-    between = None if spread is None else Prior("HalfNormal", sigma=spread)
+    between = Prior("HalfNormal", sigma=spread, times_scale=of_scale) if known else None
     slots = {
         "mu": Slot(normal(sd), "real", "the pooled effect", units),
         "tau": Slot(between, "positive", f"the standard deviation between {rows}", units),
@@ -155,11 +205,40 @@ def slots_of(story: "Meta") -> dict[str, Slot]:
             Prior("Gamma", alpha=2, beta=0.1), "positive", f"the degrees of freedom of the {rows}", "degrees of freedom"
         )
     if story.likelihood == "binomial" and story.measure == "log-odds-ratio":
-        slots["baseline_mean"] = Slot(normal(2.5), "real", "the mean of the control log odds", "log odds")
-        slots["baseline_sd"] = Slot(
-            Prior("HalfNormal", sigma=1), "positive", f"the spread of control log odds between {rows}", "log odds"
+        slots["baseline_mean"] = Slot(
+            normal(2.5), "real", "the mean of the midpoints of two arms' log odds", "log odds"
         )
+        slots["baseline_sd"] = Slot(
+            Prior("HalfNormal", sigma=1), "positive", f"the spread of these midpoints between {rows}", "log odds"
+        )
+    if _may_correlate(story):
+        meaning = "(rho + 1) / 2, rho being the correlation of midpoint and effect"
+        slots["rho_unit"] = Slot(Prior("Beta", alpha=2, beta=2), "unit", meaning, "correlation")
     return slots
+
+
+def _may_correlate(story: "Meta") -> bool:
+    """Tell whether effect and midpoint may be correlated, with studies enough."""
+    binomial = story.likelihood == "binomial" and story.measure == "log-odds-ratio"
+    return binomial and story.midpoint_correlation is not False
+
+
+def has_midpoint_correlation(story: "Meta", studies: int) -> bool:
+    """Tell whether effect and midpoint are correlated.
+
+    Parameters
+    ----------
+    story
+        The settings.
+    studies
+        How many effects there are.
+
+    Returns
+    -------
+    bool
+        As the settings say; where they leave it open, from ten effects on.
+    """
+    return _may_correlate(story) and (story.midpoint_correlation is True or studies >= _MANY)
 
 
 def has_nu(story: "Meta") -> bool:
@@ -176,6 +255,8 @@ def words_of(story: "Meta") -> str:
         "moments": "from arithmetic means and their standard errors, taking the values to be log-normal",
         "p-value": "from its two-sided P value, its direction from the sign of the raw difference",
         "events": "from events and people",
+        "arms": f"from events and people of each arm and of the arm '{story.reference}'",
+        "mixed": "from what its row has: an effect with its standard error, counts, means or a P value",
     }[story.input]
     likelihood = (
         "the counts are binomial, with no normal approximation"
@@ -198,6 +279,19 @@ def words_of(story: "Meta") -> str:
         text += (
             f" within clusters ({story.cluster}), whose own deviations are normal with standard deviation tau_cluster"
         )
+    if _may_correlate(story):
+        text += (
+            ", and "
+            + ("" if story.midpoint_correlation else f"from {_MANY} {units_of_data(story)} on ")
+            + "correlated with the midpoint of the study's arms"
+        )
+    if story.within_correlation is not None:
+        whose = "one cluster" if story.cluster is not None else "all rows, which are the same people,"
+        text += f"; the sampling errors of {whose} correlate by {story.within_correlation:g}"
+    elif story.covariance is not None:
+        text += "; sampling errors of effects that share people have the covariances given"
+    elif story.control_group is not None or story.input == "arms":
+        text += "; effects with a control group in common share its sampling error"
     return text + "."
 
 
@@ -208,15 +302,30 @@ def formula_of(story: "Meta") -> list[str]:
         likelihood = [f"events[{k}] ~ Binomial(n[{k}], expit(theta[{k}]))"]
         if story.measure == "log-odds-ratio":
             likelihood = [
-                f"events_control[{k}] ~ Binomial(n_control[{k}], expit(baseline[{k}]))",
-                f"events_treated[{k}] ~ Binomial(n_treated[{k}], expit(baseline[{k}] + theta[{k}]))",
+                f"events_control[{k}] ~ Binomial(n_control[{k}], expit(baseline[{k}] - theta[{k}] / 2))",
+                f"events_treated[{k}] ~ Binomial(n_treated[{k}], expit(baseline[{k}] + theta[{k}] / 2))",
                 f"baseline[{k}] ~ Normal(baseline_mean, baseline_sd)",
+            ]
+        if story.left_out == "control_group":
+            likelihood = [
+                "events[arm] ~ Binomial(n[arm], expit(baseline[g] + side[arm] mean(mu[arms of g]) + e[arm] - mean(e)))",
+                "side = -1/2 for the control group, 1/2 for treated arms; e[arm] ~ Normal(0, tau / sqrt(2))",
+                "baseline[g] ~ Normal(baseline_mean, baseline_sd)",
             ]
     else:
         likelihood = [f"effect[{k}] ~ Normal(theta[{k}], se[{k}])"]
+        if story.within_correlation is not None:
+            likelihood.append(
+                f"cor(effect[{k}], effect[{k}'] | theta) = {story.within_correlation:g} of the same people"
+            )
+        elif story.covariance is not None or story.control_group is not None or story.input == "arms":
+            likelihood.append(f"cov(effect[{k}], effect[{k}'] | theta) = V[{k}, {k}'] of effects that share people")
     mean = "mu" + (f" + x[{k}] slope" if story.covariates is not None else "")
     mean += f" + deviation[cluster[{k}]]" if story.cluster is not None else ""
     shape = f"Normal({mean}, tau)"
+    if _may_correlate(story):
+        moved = f"rho tau (baseline[{k}] - baseline_mean) / baseline_sd"
+        shape = f"Normal({mean} + {moved}, tau sqrt(1 - rho^2)), rho = 2 rho_unit - 1"
     if story.heterogeneity == "student-t":
         shape = f"StudentT({'nu' if story.nu is None else f'{story.nu:g}'}, {mean}, tau)"
     return [

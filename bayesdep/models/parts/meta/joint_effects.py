@@ -1,0 +1,61 @@
+"""Effects with shared sampling errors and a cluster's deviation in common, all integrated out: their joint density.
+
+A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so stories import
+it when they build.
+"""
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.tensor.random.op import RandomVariable
+
+
+class _JointEffectsRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
+    name = "joint_effects"
+    signature = "(n),(n),(n,n),(),(n,c)->(n)"
+    dtype = "floatX"
+    _print_name = ("JointEffects", "\\operatorname{JointEffects}")
+
+    @classmethod
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, turn: Any, between: Any, shared: Any, size: Any = None) -> Any:
+        """Draw errors in the directions in which they are independent, and deviations of clusters."""
+        shapes = [np.shape(mean)[:-1], np.shape(sd)[:-1], np.shape(between)]
+        batch = np.broadcast_shapes(*shapes) if size is None else tuple(size)
+        n, c = np.shape(shared)[-2:]
+        deviations = np.asarray(between)[..., None] * rng.standard_normal((*batch, c))
+        along = sd * rng.standard_normal((*batch, n)) + np.matmul(shared, deviations[..., None])[..., 0]
+        return mean + np.matmul(turn, along[..., None])[..., 0]
+
+
+class JointEffects(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+    """A normal vector with covariance ``turn (diag(sd^2) + between^2 shared shared') turn'``.
+
+    Parameters are ``mean`` and ``sd`` (rows), the orthogonal ``turn`` (rows, rows), whose columns never reach from one
+    cluster into another, ``between``, and ``shared`` (rows, clusters): ``turn'`` times what says, by ones, which row is
+    of which cluster.
+    """
+
+    rv_type = _JointEffectsRV
+    rv_op = _JointEffectsRV()
+
+    @classmethod
+    def dist(cls, mean: Any, sd: Any, turn: Any, between: Any, shared: Any, **kwargs: Any) -> Any:
+        """Return the random variable."""
+        parameters = [pt.as_tensor_variable(p) for p in (mean, sd, turn, between, shared)]
+        return super().dist(parameters, **kwargs)
+
+    def support_point(rv: Any, size: Any, mean: Any, sd: Any, turn: Any, between: Any, shared: Any) -> Any:  # noqa: ARG002  (PyMC's)
+        """Return the mean."""
+        return mean
+
+    def logp(value: Any, mean: Any, sd: Any, turn: Any, between: Any, shared: Any) -> Any:
+        """Return the density of the vector, by Woodbury's identity cluster by cluster."""
+        residual = ((value - mean)[..., :, None] * turn).sum(axis=-2) / sd
+        shared = shared / sd[..., :, None]
+        ratio = between**2 * (shared**2).sum(axis=-2)
+        last = (shared * residual[..., :, None]).sum(axis=-2)
+        alone = -(residual**2 + np.log(2 * np.pi)) / 2 - pt.log(sd)
+        joint = between**2 / (1 + ratio) * last**2 - pt.log1p(ratio)
+        return alone.sum(axis=-1) + joint.sum(axis=-1) / 2
