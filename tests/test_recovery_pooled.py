@@ -22,7 +22,7 @@ COLUMNS = {"reference": "control", "outcome": "y", "moderators": ["x", "z"], "sp
 DESIGNS = {
     "free, student": {"effects": "student"},
     "random, horseshoe": {"effects": "horseshoe", "expected_nonzero": 1, "study_levels": "random"},
-    "events, free": {"effects": "normal", "times": ["early"], "at_least": 0.5},
+    "events, free": {"effects": "normal", "times": ["week 1"], "at_least": 0.5},
 }
 
 
@@ -33,7 +33,7 @@ def patients(rng):
         for i in range(rng.integers(20, 40)):
             who = {"study": f"s{k}", "subject": f"{k}-{i}", "arm": "drug" if i % 2 else "control"}
             who |= {"x": rng.normal(), "z": float(k % 2)}
-            rows += [who | {"time": t, "y": rng.normal()} for t in ("early", "late") if t == "early" or i % 5]
+            rows += [who | {"time": t, "y": rng.normal()} for t in ("week 1", "week 4") if t == "week 1" or i % 5]
     return pd.DataFrame(rows)
 
 
@@ -43,7 +43,7 @@ def drawn_from(story, data, rng):
     names = ["effect", "interaction", "tau_effect"]
     names += [n for n in ("intercept", "moderator_effect", "tau_intercept", "effect_correlation", "time_correlation",
                           "residual_correlation", "study_sd") if n in model.named_vars]  # fmt: skip
-    values = from_prior([model[n] for n in names], 1, seed=int(rng.integers(2**31)))
+    values = from_prior([model[n] for n in names], 2, seed=int(rng.integers(2**31)))
     truth = {n: v[0] for n, v in zip(names, values, strict=True)}
     times, studies, arm = data.sizes["time"], data.sizes["study"], data["arm_of"].values
     by_time = np.eye(times)
@@ -150,7 +150,6 @@ def test_the_readme_says_what_the_study_found():
         cells += [f"{found['rmse'][names[0], 'both']:.2f}", str(sets[names[0], "both"])]
         (line,) = [x for x in readme.splitlines() if x.startswith(f"| {way} |")]
         assert [x.strip() for x in line.strip("|").split("|")][1:] == cells
-    assert 0.90 <= value["plan as shipped: coverage, all interactions", "both"] <= 0.99
 
 
 def test_the_readme_says_what_leaving_patients_out_costs():
