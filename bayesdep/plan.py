@@ -57,6 +57,8 @@ class _Sampling(_Table):
     chains: Annotated[_Whole, Field(ge=1)] = 4
     seed: Annotated[_Whole, Field(ge=0)] = 1
     sampler: Literal["nutpie", "pymc", "exact"] | None = None
+    target_accept: Annotated[_Number, Field(gt=0.5, lt=1)] | None = None
+    max_tree_depth: Annotated[_Whole, Field(ge=5, le=15)] | None = None
 
 
 class _Published(_Table):

@@ -78,6 +78,7 @@ def test_a_trial_without_the_reference_is_left_out_with_its_name(settings):
     assert data.attrs["left_out"] == (
         "study 'T4' has nobody on placebo to compare with, so its 20 patients are left out"
     )
+    assert "study 'T4' has nobody on placebo" in data.attrs["notes"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"at_most": 0.0}])
@@ -100,6 +101,14 @@ def test_trials_with_one_arm_each_are_refused_and_so_is_one_trial_with_both(sett
         story.prepare(small([(8, 8), (0, 8), (9, 0)]))
     with pytest.raises(BadInput, match="has only 'drug'; name one of these"):
         story.prepare(small([(0, 8), (0, 8), (0, 9)]))
+
+
+def test_a_time_at_which_no_study_has_both_arms_is_refused_and_left_out_it_is_not():
+    table = trials().copy()
+    table.loc[(table["arm"] == "control") & (table["time"] == "post-rapid"), "improvement"] = np.nan
+    with pytest.raises(BadInput, match="or leave that time out of times"):
+        Pooled(**TRIALS).prepare(table)
+    same(Pooled(**TRIALS, times=["rapid"]).prepare(table), Pooled(**TRIALS, times=["rapid"]).prepare(trials()))
 
 
 def test_an_arm_of_one_patient_is_a_comparison():

@@ -103,7 +103,7 @@ def etas(story, data, values, d):
         if story.covariates is not None:
             eta += float(data["covariates"][m, 0]) * x["covariate_effect"][a, 0]
         if "subject_sd" in x:
-            eta += x["subject_sd"] * x["subject_latent"][i]
+            eta += x["subject_effect"][i]
         if story.shared_factor:
             eta += x["loading_sd"] * x["loading_latent"][a] * x["factor"][i]
         out.append(eta)

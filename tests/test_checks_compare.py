@@ -181,6 +181,19 @@ def test_density_is_not_compared_with_a_probability(raison):
     assert "their outcomes differ (events against log_events)" in message
 
 
+def test_free_and_random_levels_of_studies_are_not_compared(raison):
+    fits = {
+        levels: dataclasses.replace(raison, model=Levels(control="placebo", pooling="none", study_levels=levels))
+        for levels in ("free", "random")
+    }
+    assert "set study_levels alike in both" in refusal(**fits)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Levels(bd.Counts):
+    study_levels: str = "free"
+
+
 def test_refusal_names_the_pair_that_does_not_match(raison):
     message = refusal(first=raison, second=raison, third=counts(table(events=(9, 3, 7, 12))))
     assert message.startswith("first and third cannot be compared")

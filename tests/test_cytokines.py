@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import stats
+from scipy import linalg, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
+from bayesdep.inference.evaluate import at_draws, from_prior, log_density
 from bayesdep.models.cytokines import Cytokines
-from bayesdep.models.parts.panel.rough_effects import rough_effects
+from bayesdep.models.parts.panel.rough_effects import _conditionals, rough_effects
 
 DATA = Path(__file__).parent / "data"
 NAMES = {"analyte": "analyte", "subject": "subject"}
@@ -126,7 +127,7 @@ def test_the_story_is_told_as_it_is_set():
         "eta[m] = level[a] + group_effect[a] group[i] + subject[i]",
         "level[a] ~ Normal(level_mean, level_sd)",
     ]
-    assert "subject_sd ~ HalfNormal(sigma=0.5)" in plain.formula
+    assert "subject_sd ~ HalfNormal(sigma=1)" in plain.formula
     robust = dataclasses.replace(plain, robust=True, priors={}, substitute="half")
     assert robust.words.startswith("Log concentrations are Student t")
     assert "FOR CONTRAST ONLY: non-detects are replaced by their limit divided by 2." in robust.words
@@ -144,8 +145,12 @@ def test_the_story_is_told_as_it_is_set():
 BAD_TABLES = [
     (NAMES | GROUPS | {"reference": "hc"}, small(), "reference = 'hc' is not in column 'group'; did you mean 'HC'?"),
     (NAMES, small(analyte="IL-6", subject=[f"s{i}" for i in range(8)]), "has one analyte, 'IL-6'"),
-    (NAMES, small(subject=["s1"] * 4 + list("abcd")), "average replicates, keep one, or name the column of times"),
-    (NAMES | {"time": "t"}, small(subject=["s1"] * 4 + list("abcd"), t=[0, 0, 0, 1, 0, 1, 0, 1]), "average replicates"),
+    (NAMES, small(subject=["s1"] * 4 + list("abcd")), "set replicates = true where these are wells of one sample"),
+    (
+        NAMES | {"time": "t"},
+        small(subject=["s1"] * 4 + list("abcd"), t=[0, 0, 0, 1, 0, 1, 0, 1]),
+        "leave time out and set replicates = true",
+    ),
     (NAMES | GROUPS, small(group=["HC", "TRD"] + ["HC", "TRD"] * 3), "each subject has one, so correct the row"),
     (NAMES | GROUPS, small(group="HC"), "is 'HC' throughout"),
     (NAMES | {"plate": "plate"}, small(plate="p1"), "is 'p1' throughout"),
@@ -220,30 +225,141 @@ def test_analytes_on_their_own_have_centres_of_their_own():
         assert float(data["centre"][a]) == pytest.approx(known[rows].mean(), rel=1e-12)
 
 
-def test_rough_effects_are_means_and_their_errors_over_the_share_detected():
-    """One analyte all detected, one half, one never, one in one group only; a later time counts for nothing."""
-    logs = {"a": [0.0, 1.0, 3.0, 2.0], "b": [0.0, 0.0, 2.0, 1.0], "c": [0.0] * 4, "d": [1.0, 2.0]}
-    below = {"a": [0] * 4, "b": [1, 1, 0, 0], "c": [1] * 4, "d": [0, 0]}
+def test_rough_effects_touch_the_likelihood_of_each_analyte():
+    """Least squares where all is detected; less is known where less is; a later time counts for nothing."""
+    rng = np.random.default_rng(6)
+    people, group = np.arange(200), np.arange(200) % 2
+    logs = rng.normal(0.5 + 0.6 * group, 0.7)
+    limits = {"a": -np.inf, "b": np.quantile(logs, 0.7), "c": logs.max() + 1}
     rows = [
-        {"analyte": a, "subject": f"s{i}", "group": "HC" if i < 2 else "TRD", "concentration": np.exp(x), "below": k}
-        for a in logs
-        for i, (x, k) in enumerate(zip(logs[a], below[a], strict=True))
+        {"analyte": a, "subject": f"s{i}", "group": ("HC", "TRD")[group[i]], "below": logs[i] < limit}
+        | {"concentration": np.exp(max(logs[i], limit))}
+        for a, limit in limits.items()
+        for i in people
     ]
     table = pd.DataFrame(rows).assign(time=0)
-    table = pd.concat([table, table.assign(time=4, concentration=1e3, below=0)], ignore_index=True)
-    data = Cytokines(**NAMES, **GROUPS, censored="below", time="time").prepare(table)
-    centre, known = data["centre"].values[0], np.isin(data["analyte"].values, ["a", "b"])
-    effect, error = rough_effects(data, "group")
-    # a: means 0.5 and 2.5, variance (0.5 + 0.5) / 2; b: means 0 and 1.5, variance 0.5 / 2, both over a half
-    np.testing.assert_allclose(effect[:, 0], [2.0, 3.0, 0.0, 0.0], atol=1e-12)
-    np.testing.assert_allclose(error[:, 0], [np.sqrt(0.5), np.sqrt(0.25) / 0.5, 100.0, 100.0])
-    level, error = rough_effects(data, "level")
-    np.testing.assert_allclose(level[known], np.array([1.5, 0.75]) - centre)
-    np.testing.assert_allclose(error[known], [np.sqrt(0.5 / 4), np.sqrt(0.25 / 4) / 0.5])
-    assert (level[2], error[2]) == (0.0, 100.0)
-    log_sd, error = rough_effects(data, "residual")
-    np.testing.assert_allclose(log_sd, [np.log(0.5) / 2, np.log(0.25) / 2 - np.log(0.5), 0.0, np.log(0.5) / 2])
-    np.testing.assert_allclose(error, [1 / np.sqrt(8), 1 / 2, 100.0, 1 / 2])
+    later = table.assign(time=4, concentration=1e3, below=False)
+    later = pd.concat([later, later[later["analyte"] == "a"].assign(analyte="d")])
+    data = Cytokines(**NAMES, **GROUPS, censored="below", time="time").prepare(
+        pd.concat([table, later], ignore_index=True)
+    )
+    rough = rough_effects(data)
+    means = np.array([logs[group == g].mean() for g in (0, 1)])
+    sd = np.sqrt(np.mean((logs - means[group]) ** 2))
+    expected = [np.log(sd), means.mean() - data["centre"].values[0], means[1] - means[0]]
+    errors = np.array([1 / np.sqrt(400), sd / np.sqrt(200), 2 * sd / np.sqrt(200)])
+    at = rough.estimate[0].copy()
+    for j in (1, 2):
+        at[j] += rough.slope[0, j, :j] @ np.array(expected[:j])
+    assert (np.abs(at - expected) < 0.2 * errors).all(), (at, expected)
+    np.testing.assert_allclose(rough.error[0], errors, rtol=0.05)
+    # b: 70% hidden, so more spread goes with a lower level; c: never detected; d: not measured at baseline
+    assert rough.slope[1, 1, 0] < -0.3
+    assert (rough.error[1] > 1.03 * rough.error[0]).all()
+    assert (rough.error[2] > 5 * rough.error[0]).all()
+    np.testing.assert_array_equal(rough.estimate[3], 0.0)
+    np.testing.assert_array_equal(rough.error[3], 100.0)
+
+
+def test_of_rough_effects_the_ones_given_before_are_conditional_means():
+    """From a parabola's precision, against the conditionals of the joint normal it makes with the weak prior."""
+    rng = np.random.default_rng(2)
+    root = rng.normal(size=(4, 4))
+    precision, at, mean, width = root @ root.T + np.eye(4), rng.normal(size=4), rng.normal(size=4), np.full(4, 0.7)
+    estimate, error, slope = _conditionals(precision, precision @ at, mean, width)
+    for j in range(4):
+        later = np.arange(4) > j
+        joint = precision + np.diag(later / width**2)
+        covariance = np.linalg.inv(joint)
+        centre = covariance @ (precision @ at + later * mean / width**2)
+        before = rng.normal(size=j)
+        gain = covariance[j, :j] @ np.linalg.inv(covariance[:j, :j]) if j else np.zeros(0)
+        assert estimate[j] + slope[j, :j] @ before == pytest.approx(centre[j] + gain @ (before - centre[:j]), rel=1e-9)
+        assert error[j] ** 2 == pytest.approx(covariance[j, j] - gain @ covariance[:j, j], rel=1e-9)
+
+
+def test_zeros_with_a_limit_are_below_it_and_a_floor_is_noted():
+    """A zero is below its row's limit or its analyte's only one; a value in more than a tenth of rows is noted."""
+    table = pd.DataFrame(
+        {
+            "analyte": ["a"] * 4 + ["b"] * 10 + ["c"] * 20,
+            "concentration": [0, 0.0, 2, 3, *[0.01] * 2, *range(1, 9), *[0.01] * 2, *range(1, 19)],
+            "lod": [0.5, None, None, 0.5, *[None] * 30],
+        }
+    )
+    data = Cytokines(analyte="analyte", lod="lod", beyond_limit="censor").prepare(table)
+    below = data["kind"].values == 1
+    assert sorted(data["measurement"].values[below]) == [1, 2]
+    np.testing.assert_allclose(data["upper"].values[below], np.log(0.5))
+    notes = data.attrs["notes"].split("\n")
+    assert [n for n in notes if "floor" in n] == [
+        n for n in notes if "of b, 0.01, stands in 2 of its 10 rows (20%)" in n
+    ]
+    assert len(notes) == 1
+    with pytest.raises(BadInput, match="beyond_limit = 'censor'"):
+        Cytokines(analyte="analyte", lod="lod").prepare(table)
+    with pytest.raises(BadInput, match="above zero"):  # b has no limit
+        Cytokines(analyte="analyte", lod="lod", beyond_limit="censor").prepare(table.replace(0.01, 0.0))
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_splitting_the_means_leaves_their_joint_prior_with_people(groups):
+    """All is linear in standard normals given the sd between people, so the covariance is found exactly."""
+    people = [2, 5, 3, 4][:groups]
+    rows = [
+        {"analyte": a, "subject": f"{g}{i}", "group": f"g{g}", "concentration": 1.0 + i + g}
+        for g, n in enumerate(people)
+        for i in range(n)
+        for a in "xy"
+    ]
+    model = Cytokines(**NAMES, **({"group": "group", "reference": "g0"} if groups > 1 else {}))
+    built = model.build(model.prepare(pd.DataFrame(rows)))
+    sd, names = 0.8, ["level_mean", *(["group_mean"] if groups > 1 else []), "subject_effect"]
+    normals = [f"{n}{end}" for n in names[:-1] for end in ("_standardised", "_split")] + ["subject_latent"]
+    shapes = [built[n].shape.eval() for n in normals]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    every = np.eye(sum(sizes))
+    parts = np.split(every, np.cumsum(sizes)[:-1], axis=1)
+    units = {n: part.reshape(len(every), *shape) for n, part, shape in zip(normals, parts, shapes, strict=True)}
+    given = {built["subject_sd"]: np.full(len(every), sd)}
+    given |= {built[n]: values for n, values in units.items() if not n.endswith("_split")}
+    for n in names[:-1]:  # what people add is normal given the sum, with the mean and sd that the model states
+        place, width = at_draws(built[f"{n}_split"].owner.inputs[-2:], given)
+        given[built[f"{n}_split"]] = place + width * units[f"{n}_split"]
+    found = at_draws([built[n] for n in names], given)
+    columns = np.concatenate([x.reshape(len(every), -1) for x in found], axis=1)
+    contrasts = 1.5**2 * (np.eye(groups - 1) + 1) / 2
+    expected = linalg.block_diag([[2.5**2]], contrasts, sd**2 * np.eye(sum(people)))
+    if groups == 1:
+        expected = linalg.block_diag([[2.5**2]], sd**2 * np.eye(sum(people)))
+    np.testing.assert_allclose(columns.T @ columns, expected, atol=1e-12)
+
+
+def joint_density(built, points):
+    """Log joint density at values of the parameters, without compiling anything."""
+    given = {built[name]: values for name, values in points.items()}
+    parts = log_density(built.free_RVs, {rv: rv for rv in built.free_RVs}, given)
+    parts += log_density(built.observed_RVs, built.rvs_to_values, given)
+    return sum(x.reshape(len(x), -1).sum(axis=1) for x in parts)
+
+
+def test_the_density_is_the_same_in_any_unit_and_whichever_group_is_the_reference():
+    table = three()
+    settings = {"plate": "plate", "lod": "lod", "beyond_limit": "censor", "group": "group"}
+    model = Cytokines(**NAMES, **settings, reference="HC")
+    built = model.build(model.prepare(table))
+    names = [rv.name for rv in built.free_RVs]
+    points = dict(zip(names, from_prior([built[n] for n in names], 5, seed=1), strict=True))
+    expected = joint_density(built, points)
+    for shift in (2.0**10, 2.0**20):
+        other = table.assign(concentration=table["concentration"] * shift, lod=table["lod"] * shift)
+        # on the log scale the Jacobian is one
+        found = joint_density(model.build(model.prepare(other)), points)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+    turned = Cytokines(**NAMES, **settings, reference="TRD")
+    mirrored = {k: -v if k.startswith("group_") and "sd" not in k else v for k, v in points.items()}
+    found = joint_density(turned.build(turned.prepare(table)), mirrored)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 def test_times_are_in_order_of_their_numbers_and_the_baseline_first():
@@ -287,7 +403,7 @@ def at_one_draw(model, data, **values):
     dims = {
         "level": ("analyte",), "group_effect": ("analyte", "comparison"), "residual_sd": ("analyte",),
         "group_mean": ("comparison",),
-        "plate_latent": ("analyte", "plate"), "subject_latent": ("subject",), "loading": ("analyte",),
+        "plate_latent": ("analyte", "plate"), "subject_effect": ("subject",), "loading": ("analyte",),
         "time_effect": ("analyte", "later"), "interaction": ("analyte", "comparison", "later"),
         "covariate_effect": ("analyte", "covariate"),
     }  # fmt: skip
@@ -303,7 +419,7 @@ def test_estimands_of_groups_equal_hand_computation():
     plate, loading = np.array([[0.2, -0.2], [0.5, -0.5], [-0.1, 0.1]]), np.array([0.1, 0.2, 0.3])
     found = at_one_draw(
         model, data, level=LEVEL, group_effect=EFFECT[:, None], group_mean=[0.1], group_sd=0.3, residual_sd=SD,
-        subject_sd=0.4, plate_sd=0.5, plate_latent=plate, loading=loading, subject_latent=np.zeros(6), loading_sd=0.5,
+        subject_sd=0.4, plate_sd=0.5, plate_latent=plate, loading=loading, subject_effect=np.zeros(6), loading_sd=0.5,
         level_mean=0, level_sd=1,
     )  # fmt: skip
     centre = float(data["centre"][0])
@@ -337,7 +453,7 @@ def test_estimands_of_times_and_covariates_equal_hand_computation():
     slope = np.array([[0.2], [-0.1], [0.05]])
     found = at_one_draw(
         model, data, level=LEVEL, group_effect=EFFECT[:, None], group_mean=[0.1], group_sd=0.3, residual_sd=SD,
-        subject_sd=0.4, subject_latent=np.zeros(6), time_effect=change, interaction=more[:, None, :], cell_ratio=1.5,
+        subject_sd=0.4, subject_effect=np.zeros(6), time_effect=change, interaction=more[:, None, :], cell_ratio=1.5,
         covariate_effect=slope,
     )  # fmt: skip
     assert float(found["intraclass_correlation"]) == pytest.approx(1.5**2 / (1 + 1.5**2))
@@ -358,7 +474,7 @@ def test_students_shares_are_an_integral_over_people_and_means_are_left_out():
     data = model.prepare(three().query("plate == 'p0'").reset_index(drop=True))
     found = at_one_draw(
         model, data, level=LEVEL, group_effect=EFFECT[:, None], group_mean=[0.1], group_sd=0.3, residual_sd=SD,
-        subject_sd=0.4, subject_latent=np.zeros(3), nu=4.0,
+        subject_sd=0.4, subject_effect=np.zeros(3), nu=4.0,
     )  # fmt: skip
     assert "mean_difference" not in found
     v = np.linspace(-9, 9, 2001)

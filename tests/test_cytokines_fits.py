@@ -13,7 +13,7 @@ from scipy import special, stats
 import bayesdep as bd
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.models import cytokines
-from bayesdep.models.parts.panel.rough_effects import rough_effects
+from bayesdep.models.parts.panel.rough_effects import Rough, rough_effects
 from bayesdep.models.parts.panel.tobit import tobit
 
 pytestmark = pytest.mark.sampling
@@ -261,10 +261,19 @@ def test_rough_estimates_change_nothing_but_speed(monkeypatch):
     table, names, _, _ = small_panel(share=0.45)
     model = bd.Cytokines(reference="HC", **names)
     data = model.prepare(table)
+
+    def nothing(data):
+        found = rough_effects(data)
+        return Rough(0 * found.estimate, 0 * found.error + 100, 0 * found.slope)
+
+    def wrong(data):
+        found = rough_effects(data)
+        return Rough(2 * found.estimate, found.error / 2, 3 * found.slope)
+
     ways = {
         "ours": rough_effects,
-        "nothing known": lambda *given: (0 * rough_effects(*given)[0], 100 + 0 * rough_effects(*given)[1]),
-        "wrong": lambda *given: tuple(x * v for x, v in zip(rough_effects(*given), (2.0, 0.5), strict=True)),
+        "nothing known": nothing,
+        "wrong": wrong,
     }
     found = {}
     for name, way in ways.items():

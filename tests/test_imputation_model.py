@@ -46,7 +46,7 @@ def log_outcomes(model):
     found = np.empty(len(p.study))
     for i, k in enumerate(p.study):
         mean = s.gamma[0] + centred[i] * s.gamma[1] + p.baseline[i, 0] * s.gamma[2] + s.own[k, 0]
-        mean = mean + p.treated[i] * s.own[k, 1]
+        mean = mean + (p.treated[i] - 0.5) * s.own[k, 1]
         for j in range(count):
             mean = mean + moderators[i, j] * (s.gamma[3 + j] + centred[i] * s.gamma[3 + count + j])
         found[i] = stats.multivariate_normal.logpdf(s.outcome[i], mean, s.within[k])

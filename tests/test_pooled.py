@@ -754,7 +754,7 @@ def changed(**columns):
 
 BAD_TABLES = [
     ({"reference": "saline"}, changed(), "reference = 'saline', but column 'arm' (arm) has only 'control', 'ketamine'"),
-    ({}, changed(arm=lambda t: np.where(t.index < 2, "esketamine", t["arm"])), "has 3 arms"),
+    ({}, changed(arm=lambda t: np.where(t.index < 2, "midazolam", t["arm"])), "has 3 arms"),
     ({"times": ["rapit"]}, changed(), "times: 'rapit' is not in column 'time'; did you mean 'rapid'"),
     ({"time": None}, changed(), "stands in rows 1 and"),
     ({"time": None, "times": ["rapid"]}, lambda t: t[t["time"] == "rapid"], "no column of times is named"),

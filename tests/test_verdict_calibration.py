@@ -66,6 +66,7 @@ def test_crossover_seldom_warns_of_data_from_its_prior():
     rows = {
         "subject": np.repeat([f"p{i}" for i in range(n)], 2),
         "period": np.tile([1, 2], n),
+        "day": 1,
         "treatment": np.concatenate([("placebo", "drug") if i % 2 else ("drug", "placebo") for i in range(n)]),
         "outcome": rng.normal(25, 8, 2 * n),
     }

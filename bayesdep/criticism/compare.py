@@ -73,8 +73,9 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     Raises
     ------
     BadInput
-        When the fits leave out different units, see different rows, put their outcome on different scales, or put
-        numbers for values that another takes as beyond a limit: then the difference of their scores has no meaning.
+        When the fits leave out different units, see different rows, put their outcome on different scales, take
+        studies' levels as free and as random, or put numbers for values that another takes as beyond a limit: then the
+        difference of their scores has no meaning.
     """
     if not isinstance(fits, Mapping):
         raise BadInput(f"a comparison takes fits by name, and this is a {type(fits).__name__}; give a dict of fits")
@@ -125,6 +126,12 @@ def _refuse_nonsense(first: str, one: Fit, second: str, other: Fit) -> None:
             f"{pair}: their outcomes differ ({', '.join(map(str, a.data_vars))} against "
             f"{', '.join(map(str, b.data_vars))}), and a density of one is no match for a probability of the other; "
             "compare fits of the same outcome"
+        )
+    levels = [getattr(f.model, "study_levels", None) for f in (one, other)]
+    if levels[0] != levels[1]:
+        raise BadInput(
+            f"{pair}: study_levels are '{levels[0]}' in the one and '{levels[1]}' in the other, and a density of what "
+            "is compared within studies is no match for one of their outcomes; set study_levels alike in both"
         )
     for name in a.data_vars:
         x, y = a[name], b[name]

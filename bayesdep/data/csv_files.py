@@ -47,10 +47,11 @@ def read_csv(path: Path) -> pd.DataFrame:
     while header and not any(cell.strip() for row in rows for cell in row[len(header) - 1 :]):
         header = header[:-1]  # a spreadsheet writes columns that once held something
     longer = [at for at, row in enumerate(body) if any(cell.strip() for cell in row[len(header) :])]
-    if longer and len(longer) < len(body):
-        raise ValueError(f"Expected {len(header)} fields in line {longer[0] + 2}, saw {len(body[longer[0]])}")
     if longer:
-        raise ValueError("the rows have more cells than the header: name every column")
+        raise ValueError(
+            f"Expected {len(header)} fields in line {longer[0] + 2}, saw {len(body[longer[0]])}: the rows have more "
+            "cells than the header: name every column"
+        )
     names = [name or f"Unnamed: {at}" for at, name in enumerate(header)]
     cells = {name: [row[at] if at < len(row) else "" for row in body] for at, name in enumerate(names)}
     commas = decimal_comma(cells)

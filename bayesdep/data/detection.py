@@ -89,7 +89,8 @@ def read_detection(
     flag_codes
         What codes in ``flag`` mean: ``"detected"``, ``"left"``, ``"right"`` or ``"interval"``.
     beyond_limit
-        What a number that lies beyond the limits of its row is: a mistake, or a measurement to be censored there.
+        What a number that lies beyond the limits of its row is: a mistake, or a measurement to be censored there. Only
+        there is a zero a value below its limit.
 
     Returns
     -------
@@ -120,14 +121,19 @@ def read_detection(
     readings = read_values(cells.cells, value, rows)
     flags, marks = read_flags(frame, flag, flag_codes, rows)
     kind, flagged = _kinds(readings, flags, marks, cells)
+    by = list(analyte if plate is None else zip(analyte, plate, strict=True))
     if flag is not None:
-        by_plate = list(analyte if plate is None else zip(analyte, plate, strict=True))
-        refuse_reversed_codes(readings, flags, marks, flag, by_plate, flag_codes or {})
+        refuse_reversed_codes(readings, flags, marks, flag, by, flag_codes or {})
+    if beyond_limit == "censor":
+        zero = (kind == "detected") & (np.array([r.low for r in readings]) == 0)
+        for word in ("lod", "lloq"):  # its row's limit, or its analyte's where there is only one
+            own[word] = np.where(zero & np.isnan(own[word]), _only(own[word], by), own[word])
+        zero &= ~np.isnan(_either(own["lod"], own["lloq"]))
+        kind[zero], flagged = "left", flagged | zero
     numbers = np.where((kind == "detected") & ~flagged, [r.low for r in readings], np.nan)
     refuse_code(frame, numbers, Column(value, "positive", "concentration"))
     low, high = _ends(readings, kind, flagged, own, cells)
 
-    by = list(analyte if plate is None else zip(analyte, plate, strict=True))
     stated = _stated(kind, low, high, own, by)
     if plate is not None:
         for word in LIMITS:
@@ -332,7 +338,8 @@ def _ends(
     cells.refuse(
         (a <= 0) | (b <= 0),
         "where a concentration above zero is needed",
-        "correct it, write a non-detect with its limit as '<0.64', and exponentiate values that were logged",
+        "correct it, write a non-detect with its limit as '<0.64' (or name the column of limits as lod, with "
+        "beyond_limit = 'censor'), and exponentiate values that were logged",
     )
     cells.refuse(np.isinf(a) | np.isinf(b), "which is infinite", "correct it, or write the limit as in '>10000'")
     cells.refuse(

@@ -11,9 +11,12 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.limit_text import KINDS, Reading, Rows, column_of, shown
 
 _FLAGS = {
-    **dict.fromkeys(["none", "no", "false", "0", "detected", "observed", "="], "detected"),
-    **dict.fromkeys(["left", "below", "<", "yes", "true", "1", "nd", "bdl"], "left"),
-    **dict.fromkeys(["right", "above", ">"], "right"),
+    **dict.fromkeys(["none", "no", "false", "0", "detected", "observed", "=", "in detection range"], "detected"),
+    **dict.fromkeys(
+        ["left", "below", "<", "yes", "true", "1", "nd", "bdl", "below detection range", "below fit curve range"],
+        "left",
+    ),
+    **dict.fromkeys(["right", "above", ">", "above detection range", "above fit curve range"], "right"),
     **dict.fromkeys(["interval", "between"], "interval"),
 }
 _YES_OR_NO = {"1", "yes", "true"}
@@ -152,7 +155,7 @@ def _code(cell: Any) -> str:
     if pd.isna(cell):
         return ""
     text = " ".join(str(cell).split()).lower()
-    return f"{float(text):g}" if _is_number(text) else text
+    return f"{float(text):.17g}" if _is_number(text) else text
 
 
 def _is_number(text: str) -> bool:

@@ -109,7 +109,7 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
             changed = pd.Series(pd.Categorical(cleaned, categories=order, ordered=ordered), index=series.index)
         elif not odd:
             continue
-        frame.isetitem(at, changed)
+        frame.isetitem(at, changed.array)
         if odd:
             first = cells[odd[0]]
             said[str(name)] = (
@@ -178,7 +178,7 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person") -> list
     """Say which arms or groups have one person; refuse one whose label looks like a misspelling of another's.
 
     A misspelling is at most two edits (letters put in, left out or exchanged for others) away from another label, which
-    is less than half of the longer one, and has the same digits: 'placebo' and 'placebp', not 'A' and 'B', nor '10 mg'
+    is at most half of the longer one, and has the same digits: 'placebo' and 'placebp', not 'A' and 'B', nor '10 mg'
     and '20 mg'.
 
     Parameters
@@ -226,7 +226,7 @@ def _misspelt(one: str, other: str) -> bool:
     if digits[0] != digits[1] or longer <= _FEWEST_LETTERS or abs(len(a) - len(b)) > 2:
         return False
     edits = _edits(a, b)
-    return edits <= 2 and 2 * edits < longer
+    return edits <= 2 and 2 * edits <= longer
 
 
 def _edits(a: str, b: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, did_you_mean
 
 WORDS = frozenset({"NA", "N/A", "NaN", "nan", "na", ".", "<NA>", "#N/A"})  # in a column of numbers, and in no other
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf")
@@ -122,6 +122,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     longest = max(map(len, known))
     if whole and (longest > 18 or (longest > 15 and len(known) < len(plain))):
         return None, {}  # a name of many digits, which a number would cut
+    column: pd.Series
     if whole and len(known) == len(plain):
         column = pd.Series([int(c) for c in plain], dtype="int64")
     else:
@@ -129,7 +130,9 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     return column, {word: words.count(word) for word in dict.fromkeys(words)}
 
 
-def declare_missing(frame: pd.DataFrame, codes: Sequence[Any] | Mapping[str, Sequence[Any]], say: Any) -> pd.DataFrame:
+def declare_missing(
+    frame: pd.DataFrame, codes: Sequence[Any] | Mapping[str, Sequence[Any]]
+) -> tuple[pd.DataFrame, list[str]]:
     """Empty the cells that hold a code which a user says stands for a missing value.
 
     Parameters
@@ -138,23 +141,21 @@ def declare_missing(frame: pd.DataFrame, codes: Sequence[Any] | Mapping[str, Seq
         The table.
     codes
         Codes for all columns, or codes by column.
-    say
-        Called with one sentence for each column in which there are any.
 
     Returns
     -------
-    pandas.DataFrame
+    frame : pandas.DataFrame
         The table.
+    said : list of str
+        One sentence for each column in which there are any.
 
     Raises
     ------
     BadInput
         When codes are given for a column that is not in the table.
     """
-    from bayesdep.data.errors import did_you_mean
-
     by = codes if isinstance(codes, Mapping) else dict.fromkeys(map(str, frame.columns), codes)
-    frame = frame.copy()
+    frame, said = frame.copy(), []
     for name, some in by.items():
         if name not in frame.columns:
             raise BadInput(
@@ -170,8 +171,10 @@ def declare_missing(frame: pd.DataFrame, codes: Sequence[Any] | Mapping[str, Seq
             emptied = frame[name].mask(hit)
             frame[name] = emptied
             listed = ", ".join(repr(str(c)) for c in some)
-            say(f"column '{name}': {hit.sum()} cell{'s' if hit.sum() > 1 else ''} read as missing (missing = {listed})")
-    return frame
+            said.append(
+                f"column '{name}': {hit.sum()} cell{'s' if hit.sum() > 1 else ''} read as missing (missing = {listed})"
+            )
+    return frame, said
 
 
 def _is_code(cell: Any, texts: set[str], values: set[float]) -> bool:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +148,9 @@ def _choose(
     if len(frame):  # who reads an empty one says so
         frame = as_frame(frame)
     if missing is not None:
-        frame = declare_missing(frame, missing, partial(note, frame))
+        frame, said = declare_missing(frame, missing)
+        for sentence in said:
+            note(frame, sentence)
         frame.attrs["missing_stated"] = True
     return _leave_out(_keep(frame, keep), require)
 

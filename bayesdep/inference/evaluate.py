@@ -14,12 +14,30 @@ import pytensor.tensor as pt
 from pymc.pytensorf import collect_default_updates, find_rng_nodes, reseed_rngs
 from pytensor.compile.mode import Mode
 from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
+from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.graph.traversal import io_toposort
+from pytensor.scalar.basic import Add, Mul
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.op import RandomVariable
 
+_OPERANDS = 30  # numpy's functions of arrays take 32, the result among them
+
+
+@node_rewriter([Elemwise])  # type: ignore[untyped-decorator, unused-ignore]  # PyTensor is not typed
+def _few_operands(fgraph: Any, node: Any) -> list[Any] | None:  # noqa: ARG001  (PyTensor's signature)
+    """Write a long sum or product, which rewriting makes of many short ones, as one of parts: numpy takes no longer."""
+    if not isinstance(node.op.scalar_op, Add | Mul) or len(node.inputs) <= _OPERANDS:
+        return None
+    parts = [node.inputs[i : i + _OPERANDS] for i in range(0, len(node.inputs), _OPERANDS)]
+    together = [node.op(*part) if len(part) > 1 else part[0] for part in parts]
+    return [node.op(*together)]
+
+
 # The stabilising rewrites keep log densities finite where a probability rounds to 0 or 1.
-_UNCOMPILED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["fast_compile", "stabilize"]))
+_UNCOMPILED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["fast_compile", "stabilize"])).register(
+    (dfs_rewriter(_few_operands), 1000.0)  # after all that could join the parts again
+)
 _ELEMENTS_AT_ONCE = 20_000_000  # 160 MB per array: bounds memory for large data
 
 

@@ -20,6 +20,7 @@ from bayesdep.inference.diagnostics import judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.remedies import advised
+from bayesdep.inference.steps import Steps
 from bayesdep.inference.together import together
 from bayesdep.models.parts.scale import with_one_scale
 from bayesdep.models.story import (
@@ -33,7 +34,6 @@ from bayesdep.models.story import (
 
 Sampler = Literal["nutpie", "pymc", "exact"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
-MAX_TREE_DEPTH = 10
 PRIOR_DRAWS = 500
 
 # nutpie's names -> ArviZ's
@@ -59,6 +59,8 @@ def fit(
     chains: int = 4,
     seed: int = 1,
     sampler: Sampler | None = None,
+    target_accept: float | None = None,
+    max_tree_depth: int | None = None,
     progress: bool | None = None,
 ) -> Fit:
     """Fit a story to a table, or to several versions of one.
@@ -80,6 +82,11 @@ def fit(
     sampler
         ``"nutpie"``, ``"pymc"`` (PyMC's own NUTS) or ``"exact"`` (independent draws from a posterior that the
         story knows). By default exact where that is the story's own choice, otherwise nutpie.
+    target_accept
+        Share of proposals that NUTS accepts, above 0.5 and below 1; the larger, the shorter its steps. By default the
+        story's own.
+    max_tree_depth
+        Doublings of a trajectory of NUTS at most, 5 to 15; by default 10, which are 1,023 steps.
     progress
         Whether to show a progress bar; by default only on a terminal, and never under ``CI=true``.
 
@@ -94,6 +101,7 @@ def fit(
         When the table or a setting is not usable.
     """
     _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    steps = Steps.of(model, target_accept, max_tree_depth)
     clock = _Clock()
     with clock("prepare"):
         tables = data if isinstance(data, (list, tuple)) else [data]
@@ -103,7 +111,9 @@ def fit(
         read = with_one_scale(model, read)
         versions = [v for x in read for v in (model.imputations_of(x) if isinstance(model, Imputes) else [x])]
     size = (draws, tune, chains)
-    fits = [_fit_one(model, x, size, seed + k, sampler, progress, predict=k == 0) for k, x in enumerate(versions)]
+    fits = [
+        _fit_one(model, x, size, seed + k, sampler, steps, progress, predict=k == 0) for k, x in enumerate(versions)
+    ]
     done = fits[0] if len(fits) == 1 else together(fits, read[0])
     done.manifest["timings_s"] = clock.seconds | done.manifest["timings_s"]
     return done
@@ -115,6 +125,7 @@ def _fit_one(
     size: tuple[int, int, int],
     seed: int,
     sampler: Sampler | None,
+    steps: Steps,
     progress: bool | None,
     *,
     predict: bool,
@@ -136,10 +147,10 @@ def _fit_one(
             posterior = _exact_draws(model, prepared, draws, chains, seeds[0])
             stats = None
     elif sampler == "nutpie":
-        posterior, stats = _nutpie(model, core, clock, draws, tune, chains, seeds[0], progress)
+        posterior, stats = _nutpie(model, core, clock, draws, tune, chains, seeds[0], progress, steps)
     else:
         with clock("sample"):
-            posterior, stats = _pymc(core, draws, tune, chains, seeds[0], progress, model.target_accept)
+            posterior, stats = _pymc(core, draws, tune, chains, seeds[0], progress, steps)
     with clock("draw"):
         groups = _groups(model, prepared, full, core, posterior, seeds, predict=predict)
     with clock("estimate"):
@@ -155,6 +166,7 @@ def _fit_one(
         "draws": draws,
         "tune": tune if stats is not None else 0,
         "chains": chains,
+        **({} if stats is None else steps.to_dict()),
         "tables": 1,
         "gate": gate.to_dict(),
         "timings_s": clock.seconds,
@@ -189,10 +201,10 @@ def sample_posterior(
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
-    posterior, _ = _nutpie(model, core, _Clock(), draws, tune, chains, seeds[0], False)
+    posterior, _ = _nutpie(model, core, _Clock(), draws, tune, chains, seeds[0], False, Steps.of(model, None, None))
     given = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
     derived = [v for v in full.deterministics if v.name not in posterior]
-    found = at_draws(derived, given) if derived else []
+    found = at_draws(derived, given, seed=seeds[1]) if derived else []
     posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, found, strict=True)}
     return _label(posterior, full)
 
@@ -299,7 +311,15 @@ def _exact_draws(model: Story, data: xr.Dataset, draws: int, chains: int, seed: 
 
 
 def _nutpie(
-    model: Story, core: pm.Model, clock: _Clock, draws: int, tune: int, chains: int, seed: int, progress: bool
+    model: Story,
+    core: pm.Model,
+    clock: _Clock,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int,
+    progress: bool,
+    steps: Steps,
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
     import nutpie
 
@@ -314,9 +334,9 @@ def _nutpie(
             seed=seed,
             save_warmup=False,
             progress_bar=progress,
-            target_accept=model.target_accept,
+            target_accept=steps.target_accept,
             adaptation=model.adaptation if isinstance(model, HasCorrelatedParameters) else "diag",
-            maxdepth=MAX_TREE_DEPTH,
+            maxdepth=steps.max_tree_depth,
         )
     posterior = tree["posterior"]
     if posterior.sizes["draw"] < draws:  # nutpie hands back what it has when it is interrupted
@@ -330,7 +350,7 @@ def _nutpie(
 
 
 def _pymc(
-    core: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool, accept: float
+    core: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool, steps: Steps
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
     with core:
         tree = pm.sample(
@@ -340,7 +360,8 @@ def _pymc(
             random_seed=seed,
             progressbar=progress,
             nuts_sampler="pymc",
-            target_accept=accept,
+            target_accept=steps.target_accept,
+            nuts={"max_treedepth": steps.max_tree_depth},
             compute_convergence_checks=False,
         )
     posterior = tree["posterior"]

@@ -10,13 +10,14 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
-from bayesdep.models.parts.informed import informed
+from bayesdep.models.parts.contrasts import refuse_without_correlation
 from bayesdep.models.parts.panel import estimands as panel_estimands
 from bayesdep.models.parts.panel.cells import Cells, log_likelihood, measurements, recorded_logs
+from bayesdep.models.parts.panel.effects import effect_of, log_residual_sd, means_of, people_of_means
 from bayesdep.models.parts.panel.rough_effects import rough_effects
+from bayesdep.models.parts.panel.split import within_groups
 from bayesdep.models.parts.panel.table import read_panel
 from bayesdep.models.parts.panel.terms import (
-    effects_of,
     formula_of,
     has_cells,
     has_subjects,
@@ -24,7 +25,6 @@ from bayesdep.models.parts.panel.terms import (
     slots_of,
     words_of,
 )
-from bayesdep.models.parts.pooling import pooled
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.parts.student import precisions
@@ -60,11 +60,13 @@ class Cytokines:
     every analyte or leaves it. Logs are centred at the mean of all logs and log limits before priors apply; with
     ``pooling = "none"`` each analyte's at its own, and every effect has a prior of its own.
 
-    Default priors, on the log scale: levels within N(0, 2.5) of the centre and of each other; effects N(0, 0.5)
-    with spread N+(0.5) (0.5 is a ratio of 1.65); covariates N(0, 0.3) and N+(0.3) per sd; plates N+(0.25); subjects
-    N+(0.5), loadings' scale N+(0.5); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the
-    log N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths:
-    N(0, 5), N(0, 1), and N(0, 0.6) for covariates.
+    Default priors, on the log scale: levels within N(0, 2.5) of the centre and of each other; effects of groups, times,
+    and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that a ratio of 0.05 or 20 is no surprise
+    (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1), loadings'
+    scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log N+(0.5); nu ~
+    Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5) and N(0, 3).
+    With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the analytes around it,
+    so that no group is special.
 
     Parameters
     ----------
@@ -78,10 +80,21 @@ class Cytokines:
         ``"partial"`` pooling of effects over analytes, or ``"none"``.
     group_by_time
         Whether groups may change differently over time.
+    effects
+        Law of the effects of groups and times over analytes: ``"normal"``; ``"student"``, Student t around their mean
+        with degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
+        regularised with a slab N(0, 1), for effects that are mostly alike. Pooled intervals are right on average over
+        analytes and need not be for those that differ, under normal effects least of all.
+    expected_nonzero
+        With ``effects = "horseshoe"``, how many analytes are expected to differ in a comparison, or at a time.
     shared_factor
         Whether people differ along one shared factor beside their general level.
     robust
         Student-t residuals instead of normal ones.
+    replicates
+        Whether a person may have several rows of an analyte without a column of times, as with two wells a sample. They
+        share the person's own deviation in the analyte, so that a second well tells of the assay and little of people;
+        the residual sd is then that of wells, around 0.2 within a factor 7, and ``cell_ratio ~ N+(8)``.
     equivalence
         Ratio up to which groups count as practically equal, for the probability of that; above 1.
     beyond_limit
@@ -105,7 +118,7 @@ class Cytokines:
     --------
     >>> model = Cytokines(analyte="analyte", group="group", reference="HC", plate="plate")
     >>> model.priors["group_mean"]
-    Normal(mu=0, sigma=0.5)
+    Normal(mu=0, sigma=1.5)
     """
 
     family: ClassVar[str] = "cytokines"
@@ -115,8 +128,11 @@ class Cytokines:
     covariates: str | None = None
     pooling: Literal["partial", "none"] = "partial"
     group_by_time: bool = False
+    effects: Literal["normal", "student", "horseshoe"] = "normal"
+    expected_nonzero: float | None = None
     shared_factor: bool = False
     robust: bool = False
+    replicates: bool = False
     equivalence: float | None = None
     beyond_limit: Literal["refuse", "censor"] = "refuse"
     substitute: Literal["half", "root2"] | None = None
@@ -156,8 +172,24 @@ class Cytokines:
             missing = [n for n in needs if getattr(self, n) is None]
             if getattr(self, setting) and missing:
                 raise BadInput(f"{setting} needs a column of {missing[0]}s; name it in {missing[0]}")
+        if self.replicates and (self.subject is None or self.time is not None):
+            raise BadInput(
+                "replicates is for several rows of a person in an analyte at one time; name the column of subjects, "
+                "and leave time out or keep one row a time"
+            )
         if self.pooling == "none" and self.analyte_family is not None:
             raise BadInput("analyte_family pools analytes, but pooling = 'none'; leave one of them out")
+        if (self.effects == "horseshoe") != (self.expected_nonzero is not None):
+            raise BadInput(
+                "effects = 'horseshoe' and expected_nonzero go together; state both, such as expected_nonzero = 5 for "
+                "about five analytes that differ, or neither"
+            )
+        if self.expected_nonzero is not None and not self.expected_nonzero > 0:
+            raise BadInput(f"expected_nonzero = {self.expected_nonzero}, but a number above zero is needed, such as 5")
+        if self.effects != "normal" and not is_pooled(self):
+            raise BadInput(
+                f"effects = '{self.effects}' is a law over analytes; use pooling = 'partial' with a column of analytes"
+            )
         if self.equivalence is not None and self.equivalence <= 1:
             raise BadInput(f"equivalence = {self.equivalence}, but a ratio above 1 is needed, such as 1.1")
 
@@ -178,8 +210,8 @@ class Cytokines:
 
     @property
     def target_accept(self) -> float:
-        """How careful the sampler must be: little with many people and analytes, which leave no narrow necks."""
-        return 0.9 if self.robust else 0.8
+        """How careful the sampler must be: an analyte of which most is hidden leaves skewed posteriors."""
+        return 0.9
 
     @property
     def left_out(self) -> str:
@@ -231,9 +263,20 @@ class Cytokines:
             reference=self.reference,
             baseline=self.baseline,
             formula=self.covariates,
+            replicates=self.replicates,
             flag_codes=self.flag_codes,
             beyond_limit=self.beyond_limit,
         )
+        for name in ("group_mean", "group_effect", "interaction_mean", "interaction"):
+            if name in self.priors:
+                groups = data.sizes["group"]
+                refuse_without_correlation(self.priors[name], name, groups - 1, f"{groups} groups")
+        analytes = data.sizes["analyte"]
+        if self.expected_nonzero is not None and self.expected_nonzero >= analytes:
+            raise BadInput(
+                f"expected_nonzero = {self.expected_nonzero:g}, of {analytes} analytes; fewer than all can be expected "
+                "to differ, or else use effects = 'normal'"
+            )
         return panel_estimands.complete(data, own_centres=not is_pooled(self), substitute=self.substitute)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
@@ -256,19 +299,24 @@ class Cytokines:
         prior = self.priors
         coords = {str(d): data[d].values for d in data.dims if d != "analyte_family" or self.analyte_family}
         with pm.Model(coords=coords) as model:
-            level = self._effect("level", data)
+            subject_sd = prior["subject_sd"].rv("subject_sd") if has_subjects(self) else None
+            rough = rough_effects(data) if is_pooled(self) else None
+            log_sd = log_residual_sd(self, rough)
+            before = [log_sd]  # what an analyte's rough estimates are given
+            means = means_of(self, data, subject_sd)
+            level = effect_of(self, "level", data, means=means, rough=rough, before=before)
             # expected level by group, time, plate and analyte: a small table that measurements look up
             table = (level + pm.Data("centre", data["centre"].values, dims="analyte"))[None, None, None, :]
             if self.group is not None:
-                group_effect = self._effect("group", data, "comparison")
+                group_effect = effect_of(self, "group", data, "comparison", means=means, rough=rough, before=before)
                 code = pm.Data("group_code", data["group_code"].values, dims=("group", "comparison"))
                 table = table + (code[:, :, None] * group_effect.T).sum(axis=1)[:, None, None, :]
             if self.time is not None:
-                time_effect = self._effect("time", data, "later")
+                time_effect = effect_of(self, "time", data, "later")
                 is_time = pm.Data("is_time", np.eye(data.sizes["time"])[:, 1:], dims=("time", "later"))
                 table = table + (is_time[:, :, None] * time_effect.T).sum(axis=1)[None, :, None, :]
             if self.group_by_time:
-                change = self._effect("interaction", data, "comparison", "later")
+                change = effect_of(self, "interaction", data, "comparison", "later")
                 both = code[:, None, :, None, None] * is_time[None, :, None, :, None]
                 table = table + (both * change.transpose(1, 2, 0)).sum(axis=(2, 3))[:, :, None, :]
             if self.plate is not None:
@@ -283,9 +331,11 @@ class Cytokines:
             eta = table.reshape((-1,))[self._place("place", data, sizes)]
             if has_subjects(self):
                 subject_of = pm.Data("subject_of", data["subject_of"].values, dims="measurement")
-                subject_sd = prior["subject_sd"].rv("subject_sd")
                 # forty analytes say little more of a person's level than its prior: non-centred
-                eta = eta + subject_sd * pm.Normal("subject_latent", dims="subject")[subject_of]
+                latent = pm.Normal("subject_latent", dims="subject")
+                own = subject_sd * (within_groups(latent, data) if means["level"].shift is not None else latent)
+                eta = eta + own[subject_of]
+                pm.Deterministic("subject_effect", own + people_of_means(self, means, data), dims="subject")
             if self.shared_factor:
                 loading_sd = prior["loading_sd"].rv("loading_sd")
                 loading = loading_sd * Prior("HalfNormal", sigma=1.0).rv("loading_latent", dims="analyte")
@@ -294,7 +344,7 @@ class Cytokines:
                 analyte_of = pm.Data("loading_of", data["analyte_of"].values, dims="measurement")
                 eta = eta + loading[analyte_of] * factor[subject_of]
             if self.covariates is not None:
-                slope = self._effect("covariate", data, "covariate")
+                slope = effect_of(self, "covariate", data, "covariate")
                 x = pm.Data("covariates", data["covariates"].values, dims=("measurement", "covariate"))
                 analyte_of = pm.Data("slope_of", data["analyte_of"].values, dims="measurement")
                 eta = eta + (x * slope[analyte_of]).sum(axis=1)
@@ -314,7 +364,7 @@ class Cytokines:
             measurements(
                 "log_concentration",
                 eta,
-                self._log_residual_sd(data),
+                log_sd,
                 data,
                 psi=psi,
                 cells=cells,
@@ -333,36 +383,6 @@ class Cytokines:
             place = place * size + (data[f"{word}_of"].values if size > 1 else 0)
         place = place * data.sizes["analyte"] + data["analyte_of"].values
         return pm.Data(name, place, dims="measurement")
-
-    def _effect(self, word: str, data: xr.Dataset, *dims: str) -> Any:
-        """An effect by analyte, and by further dims: pooled over analytes or each with its own prior."""
-        name, all_dims = effects_of(self)[word], ("analyte", *dims)
-        if not is_pooled(self):
-            return self.priors[name].rv(name, dims=all_dims)
-        centre = self.priors[f"{word}_mean"].rv(f"{word}_mean", dims=dims or None)
-        spread = self.priors[f"{word}_sd"].rv(f"{word}_sd")
-        if word == "group" and self.analyte_family is not None:
-            import pymc as pm
-
-            family_sd = self.priors["group_family_sd"].rv("group_family_sd")
-            shift = pm.Normal("group_family_latent", dims=("analyte_family", *dims))
-            family = pm.Deterministic("group_family", centre + family_sd * shift, dims=("analyte_family", *dims))
-            centre = family[pm.Data("family_of", data["family_of"].values, dims="analyte")]
-        if word in ("level", "group"):
-            return informed(name, centre, spread, *rough_effects(data, word), dims=all_dims)
-        return pooled(name, centre, spread, dims=all_dims)  # changes and covariates' effects: small beside their errors
-
-    def _log_residual_sd(self, data: xr.Dataset) -> Any:
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        if not is_pooled(self):
-            return pt.log(self.priors["residual_sd"].rv("residual_sd", dims="analyte"))
-        centre = self.priors["residual_mean"].rv("residual_mean")
-        spread = self.priors["residual_spread"].rv("residual_spread")
-        log_sd = informed("log_residual_sd", centre, spread, *rough_effects(data, "residual"), dims="analyte")
-        pm.Deterministic("residual_sd", pt.exp(log_sd), dims="analyte")
-        return log_sd
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the study asks for; see :mod:`bayesdep.models.parts.panel.estimands` for each.

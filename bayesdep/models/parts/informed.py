@@ -8,7 +8,14 @@ _LOG_2_PI = np.log(2 * np.pi)
 
 
 def informed(
-    name: str, centre: Any, spread: Any, estimate: np.ndarray, se: np.ndarray, *, dims: str | tuple[str, ...]
+    name: str,
+    centre: Any,
+    spread: Any,
+    estimate: Any,
+    se: np.ndarray,
+    *,
+    dims: str | tuple[str, ...],
+    shift: Any = None,
 ) -> Any:
     r"""Return effects ``N(centre, spread)`` inside a PyMC model context, in a form their own data make easy to sample.
 
@@ -30,19 +37,23 @@ def informed(
     centre, spread
         Mean and standard deviation of the effects, broadcastable to ``dims``.
     estimate, se
-        Rough estimates of the effects from their own data, and their standard errors, with the shape of ``dims``.
+        Rough estimates of the effects from their own data, and their standard errors, with the shape of ``dims``; an
+        estimate may depend on parameters of the model that come before.
     dims
         Named dim of the effects, or several.
+    shift
+        What the effects hold beside themselves (:mod:`~bayesdep.models.parts.panel.split`): it is taken off what is
+        registered under their name.
 
     Returns
     -------
     pytensor.tensor.TensorVariable
-        The effects, registered as a deterministic.
+        The effects, shift included; without it they are registered as a deterministic.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    y = pm.Data(f"{name}_estimate", np.asarray(estimate, dtype=float), dims=dims)
+    y = pm.Data(f"{name}_estimate", np.asarray(estimate, dtype=float), dims=dims) if _is_data(estimate) else estimate
     s = pm.Data(f"{name}_se", np.asarray(se, dtype=float), dims=dims)
 
     def standardised(value: Any, centre: Any, spread: Any, y: Any, s: Any) -> Any:
@@ -59,4 +70,10 @@ def informed(
 
     given = (centre, spread, y, s)
     latent = pm.CustomDist(f"{name}_latent", *given, logp=logp, random=random, dims=dims)
-    return pm.Deterministic(name, centre + spread * standardised(latent, *given), dims=dims)
+    effects = centre + spread * standardised(latent, *given)
+    pm.Deterministic(name, effects if shift is None else effects - shift, dims=dims)
+    return effects
+
+
+def _is_data(estimate: Any) -> bool:
+    return isinstance(estimate, (np.ndarray, float, int))

@@ -3,7 +3,9 @@
 from typing import Any
 
 
-def pooled(name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...], root: Any = None) -> Any:
+def pooled(
+    name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...], root: Any = None, axis: int = -1
+) -> Any:
     """Return effects ``N(centre, spread)``, sampled as standardised deviations, inside a PyMC model context.
 
     Non-centred, as effects that are small beside their errors sample well (Papaspiliopoulos, Roberts and Skoeld 2007,
@@ -19,7 +21,9 @@ def pooled(name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...], 
     dims
         Named dims of the effects.
     root
-        Lower-triangular root of the correlations along the last dim, where effects are correlated.
+        Lower-triangular root of the correlations along one dim, where effects are correlated.
+    axis
+        Which dim that is, the last by default.
 
     Returns
     -------
@@ -27,9 +31,11 @@ def pooled(name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...], 
         The effects, registered as a deterministic.
     """
     import pymc as pm
+    import pytensor.tensor as pt
 
     latent = pm.Normal(f"{name}_latent", dims=dims)
-    deviation = (
-        latent if root is None else (latent[..., None, :] * root).sum(axis=-1)
-    )  # compiled fast, unlike a product
+    deviation = latent
+    if root is not None:
+        last = pt.moveaxis(latent, axis, -1)
+        deviation = pt.moveaxis((last[..., None, :] * root).sum(axis=-1), -1, axis)  # compiled fast, unlike a product
     return pm.Deterministic(name, centre + spread * deviation, dims=dims)

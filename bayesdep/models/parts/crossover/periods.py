@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.data.labels import as_label
 from bayesdep.data.tables import (
     Column,
     Kind,
@@ -87,7 +88,7 @@ def read_periods(
     read |= read_columns(filled, {word: contracts[word] for word in numbers})
     for line in filled.attrs.get("notes", []):
         note(frame, line)
-    names = {"period": np.array([f"{v:g}" for v in read["period"]], dtype=object)}
+    names = {"period": np.array([as_label(v) for v in read["period"]], dtype=object)}
     if "day" in read:
         names["day"] = read["day"]
         names["day"][~is_before] = number_names(read["day"][~is_before])
@@ -107,7 +108,7 @@ def read_periods(
     day = np.array([day_names.index(d) for d in names["day"][rows]]) if "day" in names else np.zeros_like(period)
     y = np.full((len(people), len(periods), len(day_names)), np.nan)
     y[person, period, day] = outcome[rows]
-    period_names = [f"{p:g}" for p in periods]
+    period_names = [as_label(p) for p in periods]
     for at, name in enumerate(treatments):
         had = np.flatnonzero((treatment_of == at).any(axis=1))
         if len(had) == 1:

@@ -107,9 +107,8 @@ def prepare(story: "Meta", table: Any) -> xr.Dataset:
             )
     if story.covariates is not None:
         what = column_fields(story)
-        refuse_covariates_of(
-            story.covariates, {getattr(story, w): what[w] for w in ("study", "effect")}, list(frame.columns)
-        )
+        played = {getattr(story, w): what[w] for w in ("study", "effect")}
+        refuse_covariates_of(story.covariates, played, list(rows.columns))
         x = read_covariates(rows, story.covariates)
         found["covariates"] = ((story.unit, "covariate"), x.values)
         found |= {"covariate_mean": ("covariate", x.means), "covariate_sd": ("covariate", x.sds)}

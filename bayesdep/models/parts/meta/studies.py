@@ -101,9 +101,20 @@ def read_studies(
     """
     read = read_columns(frame, columns)
     if unique:
-        refuse_duplicates({"study": read["study"]}, columns, unit)
+        remedy = (
+            "keep one row, or give each row a label of its own and name the column of what they share: people or a "
+            "laboratory as cluster, a control group as control_group"
+        )
+        refuse_duplicates({"study": read["study"]}, columns, unit, remedy)
         check_studies(read, columns, unit=unit)
     refuse_impossible_counts(read, columns)
+    if "direction" in columns:
+        for row in np.flatnonzero((read["direction"] == 0) & (read["p_value"] < 1)):
+            raise BadInput(
+                f"column '{columns['direction'].name}' ({columns['direction'].what}): row {row + 1} "
+                f"({read['study'][row]}) is 0, but P is {read['p_value'][row]:.6g}: an effect that is not zero has a "
+                "direction; write -1 or 1, or leave the study out"
+            )
     return read
 
 

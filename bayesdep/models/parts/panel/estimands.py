@@ -138,7 +138,7 @@ def expected(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> np.
         plate = posterior["plate_sd"] * posterior["plate_latent"]
         eta += plate.transpose("sample", "analyte", "plate").values[:, analyte, data["plate_of"].values]
     if story.subject is not None and story.analyte is not None:
-        eta += (posterior["subject_sd"] * posterior["subject_latent"]).transpose("sample", "subject").values[:, subject]
+        eta += draws("subject_effect", "subject")[:, subject]
     if story.shared_factor:
         eta += draws("loading", "analyte")[:, analyte] * draws("factor", "subject")[:, subject]
     return np.asarray(eta)
@@ -238,6 +238,7 @@ def _group_estimands(
         found["mean_log_ratio"] = estimand(
             posterior["group_mean"], f"mean over analytes of the log ratio {against}", "log ratio"
         )
+    if "group_sd" in posterior:
         found["log_ratio_sd"] = estimand(
             posterior["group_sd"], "spread of the log ratio over analytes", "log ratio", null=np.nan
         )

@@ -1,52 +1,128 @@
-"""What each analyte's own data say of its effects, roughly: for the coordinates in which they are sampled, only.
+"""What each analyte's own data say of its level, effects and spread: for the coordinates they are sampled in, only.
 
-Non-detects count as values at their limit. That shrinks differences and spreads alike, by about the share detected, so
-both are divided by it. A posterior does not depend on what comes out here, only how fast it is sampled.
+An analyte's censored log-likelihood is replaced by the parabola that touches it where a weak prior and the data agree
+(Laplace). Where most of an analyte is hidden the parabola is flat, and level, difference and spread go together: so
+each is said given those before it, in the order log residual sd, level, differences of groups. A posterior does not
+depend on what comes out here, only how fast it is sampled.
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import optimize
+
+from bayesdep.models.parts.panel.tobit import censored_loss
 
 _NOTHING_KNOWN = 100.0  # an error on the log scale, beside which any spread is small
+_SD_OF_LOG_SD, _SD_OF_EFFECT = 0.5, 1.0  # of the weak prior: about what analytes differ by
 
 
-def rough_effects(data: xr.Dataset, word: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return rough estimates and standard errors of effects by analyte, from its own values at baseline.
+@dataclass(frozen=True)
+class Rough:
+    """Rough estimates of an analyte's parameters: log residual sd, level, and the groups' differences, in this order.
+
+    Parameters
+    ----------
+    estimate, error
+        Shape (analyte, parameter): of each parameter where those before it are zero, and its error given them; 0 and
+        100 where there is nothing to go by.
+    slope
+        Shape (analyte, parameter, parameter): by how much a parameter's estimate moves with each one before it.
+    """
+
+    estimate: np.ndarray
+    error: np.ndarray
+    slope: np.ndarray
+
+    def given(self, place: int, before: list[Any]) -> Any:
+        """Return the estimate of the parameter at a place, given tensors of those before it."""
+        terms = (self.slope[:, place, j] * value for j, value in enumerate(before) if self.slope[:, place, j].any())
+        return sum(terms, start=self.estimate[:, place])
+
+
+def rough_effects(data: xr.Dataset) -> Rough:
+    """Return rough estimates of each analyte's parameters from its own values at baseline.
 
     Parameters
     ----------
     data
         A completed panel.
-    word
-        ``"level"``, ``"group"`` or ``"residual"`` (the log residual sd).
 
     Returns
     -------
-    tuple of numpy.ndarray
-        On the log scale, shape (analyte,), for groups (analyte, comparison); 0 with an error of 100 where there is
-        nothing to go by.
+    Rough
+        On the log scale, levels from the analyte's centre.
     """
-    baseline = np.flatnonzero(data["time_of"].values == 0)
-    analyte, group, kind = (data[name].values[baseline] for name in ("analyte_of", "group_of", "kind"))
-    upper, lower = (data[name].values[baseline] for name in ("upper", "lower"))
-    sizes = data.sizes["analyte"], data.sizes["group"]
-    value, cell = np.where(np.isfinite(upper), upper, lower), analyte * sizes[1] + group
+    baseline = data["time_of"].values == 0
+    design = np.column_stack([np.ones(baseline.sum()), data["group_code"].values[data["group_of"].values[baseline]]])
+    lower, upper, analyte = (data[name].values[baseline] for name in ("lower", "upper", "analyte_of"))
+    centre = data["centre"].values
+    rows = [np.flatnonzero(analyte == a) for a in range(data.sizes["analyte"])]
+    crude = np.full((len(rows), 2), np.nan)
+    parts = [(lower[r] - centre[a], upper[r] - centre[a], design[r]) for a, r in enumerate(rows)]
+    for a, (low, high, x) in enumerate(parts):
+        if len(x):
+            middle, _ = censored_loss(low, high, x)
+            left = middle - x @ np.linalg.lstsq(x, middle, rcond=None)[0]
+            crude[a] = np.log(np.sqrt(np.mean(left**2)) or np.nan), middle.mean()
+    with np.errstate(all="ignore"):
+        usual = [np.nanmedian(column) if np.isfinite(column).any() else 0.0 for column in crude.T]
+        spread = np.nanstd(crude[:, 1]) if np.isfinite(crude[:, 1]).any() else 0.0
+    mean = np.r_[usual, np.zeros(design.shape[1] - 1)]
+    width = np.r_[_SD_OF_LOG_SD, 0.5 + spread, np.full(design.shape[1] - 1, _SD_OF_EFFECT)]
+    found = [_conditionals(*_parabola(*part, mean, width), mean, width) for part in parts]
+    return Rough(*(np.stack(arrays) for arrays in zip(*found, strict=True)))
 
-    def tally(weight: np.ndarray | None = None) -> np.ndarray:
-        return np.bincount(cell, weight, minlength=sizes[0] * sizes[1]).reshape(sizes)
 
-    n, seen = tally(), tally(kind == 0).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # groups without a value, analytes never detected
-        mean, share = tally(value) / n, seen / n.sum(axis=1)
-        left = tally((value - mean.ravel()[cell]) ** 2).sum(axis=1)
-        sd = np.sqrt(left / (n.sum(axis=1) - (n > 0).sum(axis=1))) / share
-        estimate, error = {
-            "level": (tally(value).sum(axis=1) / n.sum(axis=1) - data["centre"].values, sd / np.sqrt(n.sum(axis=1))),
-            "group": (
-                (mean[:, 1:] - mean[:, :1]) / share[:, None],
-                sd[:, None] * np.sqrt(1 / n[:, 1:] + 1 / n[:, :1]),
-            ),
-            "residual": (np.log(sd), 1 / np.sqrt(2.0 * seen)),
-        }[word]
-    is_known = np.isfinite(estimate) & np.isfinite(error) & (error > 0)
-    return np.where(is_known, estimate, 0.0), np.where(is_known, error, _NOTHING_KNOWN)
+def _parabola(
+    lower: np.ndarray, upper: np.ndarray, design: np.ndarray, mean: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and precision-times-mean of the normal that touches an analyte's likelihood."""
+    size = len(mean)
+    if not len(design):
+        return np.zeros((size, size)), np.zeros(size)
+    _, minus_log = censored_loss(lower, upper, design)
+    # the likelihood has the log sd last, here it is first
+    last = np.roll(np.arange(size), -1)
+
+    def slope(at: np.ndarray) -> tuple[float, np.ndarray]:
+        value, by = minus_log(at[last])
+        return value, np.roll(by, 1)
+
+    def penalised(at: np.ndarray) -> tuple[float, np.ndarray]:
+        value, by = slope(at)
+        z = (at - mean) / width
+        return value + z @ z / 2, by + z / width
+
+    def curvature(at: np.ndarray) -> np.ndarray:
+        step = 1e-3
+        return np.array([(slope(at + h)[1] - slope(at - h)[1]) / (2 * step) for h in step * np.eye(size)])
+
+    at = optimize.minimize(penalised, mean, jac=True, method="BFGS").x
+    newton = np.linalg.pinv(curvature(at) + np.diag(width**-2.0))
+    for _ in range(3):  # to the last digits, so that a change of units changes nothing else
+        step = newton @ penalised(at)[1]
+        at = at - step if np.abs(step).max() < 0.1 else at
+    precision = curvature(at)
+    values, vectors = np.linalg.eigh((precision + precision.T) / 2)
+    precision = (vectors * np.maximum(values, 0.0)) @ vectors.T  # a likelihood that bends the other way says nothing
+    return precision, precision @ at - slope(at)[1]
+
+
+def _conditionals(
+    precision: np.ndarray, natural: np.ndarray, mean: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the parabola says of each parameter given those before it, those after it taken from their weak prior."""
+    size = len(mean)
+    estimate, error, slope = np.zeros(size), np.zeros(size), np.zeros((size, size))
+    for j in range(size):
+        kept, later = slice(0, j + 1), slice(j + 1, size)
+        within = precision[later, later] + np.diag(width[later] ** -2.0)
+        across = np.linalg.solve(within, precision[later, kept]).T
+        row = (precision[kept, kept] - across @ precision[later, kept])[j]
+        told = (natural[kept] - across @ (natural[later] + mean[later] / width[later] ** 2))[j]
+        own = max(row[j], _NOTHING_KNOWN**-2.0)
+        estimate[j], error[j], slope[j, :j] = told / own, own**-0.5, -row[:j] / own
+    return estimate, error, slope

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.detection import read_detection
+from bayesdep.data.detection import Detection, read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, note, note_lone, provenance, read_columns, refuse_duplicates, role_of
 from bayesdep.data.times import order_of_column, order_of_times
 from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 
 KINDS = ("detected", "left", "right", "interval")
+FLOOR_SHARE = 0.1  # of an analyte's rows with the smallest value, above which it is a suspected floor
 _FACTORS = ("analyte", "subject", "group", "time", "plate", "analyte_family")
 
 
@@ -25,6 +26,7 @@ def read_panel(
     reference: str | None,
     baseline: str | None,
     formula: str | None,
+    replicates: bool = False,
     flag_codes: Mapping[str, str] | None,
     beyond_limit: Literal["refuse", "censor"],
 ) -> xr.Dataset:
@@ -46,6 +48,8 @@ def read_panel(
         (:func:`~bayesdep.data.times.order_of_times`).
     formula
         Covariates, as :func:`~bayesdep.models.parts.covariates.read_covariates` reads them.
+    replicates
+        Whether a person may have several rows of an analyte.
     flag_codes, beyond_limit
         As :func:`~bayesdep.data.detection.read_detection` takes them.
 
@@ -81,7 +85,8 @@ def read_panel(
         beyond_limit=beyond_limit,
         **{w: columns[w] for w in ("lod", "lloq", "uloq", "unit")},
     )
-    _refuse_repeats(labels, contracts)
+    _note_floors(frame, found, analyte, value)
+    _refuse_repeats(frame, labels, contracts, replicates)
     _refuse_wandering(labels, contracts, "group", within="subject")
     _refuse_wandering(labels, contracts, "analyte_family", within="analyte")
     levels = {
@@ -145,6 +150,24 @@ def read_panel(
     )
 
 
+def _note_floors(frame: pd.DataFrame, found: Detection, analyte: np.ndarray, value: str) -> None:
+    """Note the analytes whose smallest measured value repeats so often that it may stand for values below a limit."""
+    seen = found.kind == "detected"
+    for name in dict.fromkeys(analyte):
+        rows = analyte == name
+        measured = found.lower[rows & seen]
+        if not len(measured):
+            continue
+        at_floor, number = int((measured == measured.min()).sum()), int(rows.sum())
+        if at_floor > 1 and at_floor > FLOOR_SHARE * number:
+            note(
+                frame,
+                f"column '{value}': the smallest value of {name}, {np.exp(measured.min()):.6g}, stands in {at_floor} "
+                f"of its {number} rows ({at_floor / number:.0%}), as a floor put for values below a limit would; it is "
+                "read as measured, so flag those rows as non-detects with their limit if it is one",
+            )
+
+
 def _levels(labels: np.ndarray) -> list[str]:
     return list(dict.fromkeys(labels))
 
@@ -178,15 +201,37 @@ def _times(frame: pd.DataFrame, labels: np.ndarray, baseline: str | None, column
     return list(times.labels)
 
 
-def _refuse_repeats(labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column]) -> None:
+def _refuse_repeats(
+    frame: pd.DataFrame, labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column], replicates: bool
+) -> None:
+    """Refuse a person's second row of an analyte (at a time), unless it is another well of the same sample."""
     key = [w for w in ("subject", "analyte", "time") if w in labels]
     if "subject" not in key:
         return
-    try:
-        refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of")
-    except BadInput as problem:
-        remedy = "average replicates, keep one" + ("" if "time" in key else ", or name the column of times")
-        raise BadInput(f"{str(problem).rsplit(';', 1)[0]}; {remedy}") from None
+    if not replicates:
+        remedy = (
+            "leave time out and set replicates = true, for one of the times"
+            if "time" in key
+            else ("set replicates = true where these are wells of one sample, or name the column of times")
+        )
+        refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of", f"keep one row, or {remedy}")
+        return
+    of = pd.MultiIndex.from_arrays([labels[w] for w in key]).factorize()[0]
+    counts = np.bincount(of)
+    if (counts == 1).all():
+        raise BadInput("replicates = true, but nobody has two rows of an analyte; leave replicates out")
+    text = pd.DataFrame({str(i): frame.iloc[:, i].map(str) for i in range(len(frame.columns))})
+    for row in np.flatnonzero(text.duplicated().to_numpy()):
+        same = np.flatnonzero((text == text.iloc[row]).all(axis=1).to_numpy())
+        raise BadInput(
+            f"rows {same[0] + 1} and {row + 1} are alike in every column, so they may be one well written twice; keep "
+            "one of them, or add a column that names the wells"
+        )
+    note(
+        frame,
+        f"{(counts > 1).sum()} of {len(counts)} samples have several rows ({counts.max()} at most), which are modelled "
+        "as wells of one sample",
+    )
 
 
 def _refuse_wandering(

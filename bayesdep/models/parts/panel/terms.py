@@ -16,8 +16,8 @@ def is_pooled(story: "Cytokines") -> bool:
 
 
 def has_cells(story: "Cytokines") -> bool:
-    """Tell whether a person's lasting deviation in an analyte is a term: with one time it is part of the residual."""
-    return story.time is not None
+    """Tell whether a person's lasting deviation in an analyte is a term: with one row each it is in the residual."""
+    return story.time is not None or story.replicates
 
 
 def has_subjects(story: "Cytokines") -> bool:
@@ -43,17 +43,19 @@ def slots_of(story: "Cytokines") -> dict[str, Slot]:
     """Return the places for priors: only those of the terms that the settings switch on."""
     effects = {"level": ("level", 2.5, 2.5, "level")}
     if story.group is not None:
-        effects["group"] = ("group_effect", 0.5, 0.5, f"difference of a group from {story.reference}")
+        effects["group"] = ("group_effect", 1.5, 1.0, f"difference of a group from {story.reference}")
     if story.time is not None:
-        effects["time"] = ("time_effect", 0.5, 0.5, "change from baseline")
+        effects["time"] = ("time_effect", 1.5, 1.0, "change from baseline")
     if story.group_by_time:
-        effects["interaction"] = ("interaction", 0.5, 0.5, "difference of a group's change from the reference's")
+        effects["interaction"] = ("interaction", 1.5, 1.0, "difference of a group's change from the reference's")
     if story.covariates is not None:
-        effects["covariate"] = ("covariate_effect", 0.3, 0.3, "effect of one sd of a covariate")
+        effects["covariate"] = ("covariate_effect", 1.5, 1.0, "effect of one sd of a covariate")
     slots = {}
     for word, (name, scale, spread, meaning) in effects.items():
         if is_pooled(story):
             slots[f"{word}_mean"] = Slot(Prior("Normal", mu=0, sigma=scale), "real", f"the mean {meaning}", "log")
+            if story.effects == "horseshoe" and word in ("group", "time", "interaction"):
+                continue  # its scale follows from the number of effects expected to differ
             slots[f"{word}_sd"] = Slot(
                 Prior("HalfNormal", sigma=spread), "positive", f"the spread over analytes of the {meaning}", "log"
             )
@@ -61,33 +63,35 @@ def slots_of(story: "Cytokines") -> dict[str, Slot]:
             wide = Prior("Normal", mu=0, sigma=2 * scale)
             slots[name] = Slot(wide, "real", f"the {meaning} of an analyte", "log")
     if story.analyte_family is not None:
-        half = Prior("HalfNormal", sigma=0.5)
-        slots["group_family_sd"] = Slot(half, "positive", "the spread of the difference over families", "log")
+        slots["group_family_sd"] = Slot(
+            Prior("HalfNormal", sigma=1.0), "positive", "the spread of the difference over families", "log"
+        )
     if story.plate is not None:
         slots["plate_sd"] = Slot(Prior("HalfNormal", sigma=0.25), "positive", "the spread of plates", "log")
     if has_subjects(story):
         slots["subject_sd"] = Slot(
-            Prior("HalfNormal", sigma=0.5), "positive", "the spread of people's general level", "log"
+            Prior("HalfNormal", sigma=1.0), "positive", "the spread of people's general level", "log"
         )
     if story.shared_factor:
         slots["loading_sd"] = Slot(
-            Prior("HalfNormal", sigma=0.5), "positive", "the scale of loadings on the shared factor", "log"
+            Prior("HalfNormal", sigma=1.0), "positive", "the scale of loadings on the shared factor", "log"
         )
     if has_cells(story):
         slots["cell_ratio"] = Slot(
-            Prior("HalfNormal", sigma=1.5),
+            Prior("HalfNormal", sigma=8 if story.replicates else 1.5),  # wells of a sample differ little
             "positive",
             "the sd of lasting differences between people in one analyte, over the residual sd",
             "ratio",
         )
+    typical, within = (0.2, 1.0) if story.replicates else (0.8, 0.6)
     if is_pooled(story):
-        centre = Prior("Normal", mu=float(np.log(0.8)), sigma=0.6)
+        centre = Prior("Normal", mu=float(np.log(typical)), sigma=within)
         slots["residual_mean"] = Slot(centre, "real", "the mean log residual sd", "log sd")
         slots["residual_spread"] = Slot(
             Prior("HalfNormal", sigma=0.5), "positive", "the spread over analytes of the log residual sd", "log sd"
         )
     else:
-        around = Prior("LogNormal", mu=float(np.log(0.8)), sigma=0.6)
+        around = Prior("LogNormal", mu=float(np.log(typical)), sigma=within)
         slots["residual_sd"] = Slot(around, "positive", "the residual sd of an analyte", "log")
     if story.robust:
         slots["nu"] = Slot(Prior("Gamma", alpha=2, beta=0.1), "positive", "the degrees of freedom", "number")
@@ -135,6 +139,10 @@ def formula_of(story: "Cytokines") -> list[str]:
     if is_pooled(story):
         for word, name in effects_of(story).items():
             mean = "group_family[f]" if word == "group" and story.analyte_family else f"{word}_mean"
-            lines.append(f"{name}[a] ~ Normal({mean}, {word}_sd)")
+            law = f"Normal({mean}, {word}_sd)"
+            if word in ("group", "time", "interaction") and story.effects != "normal":
+                student = f"StudentT({word}_nu, {mean}, {word}_sd)"
+                law = student if story.effects == "student" else f"Horseshoe({mean}, {word}_global)"
+            lines.append(f"{name}[a] ~ {law}")
         lines.append("log(residual_sd[a]) ~ Normal(residual_mean, residual_spread)")
     return lines + [f"{name} ~ {prior}" for name, prior in story.priors.items()]

@@ -1,5 +1,6 @@
 """Censored normal regression of one analyte by maximum likelihood: the estimate without a model of the others."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,33 +35,26 @@ class Tobit:
     converged: bool
 
 
-def tobit(lower: np.ndarray, upper: np.ndarray, design: np.ndarray) -> Tobit:
-    """Fit a linear regression to intervals by maximum likelihood (Tobin 1958, doi:10.2307/1907382).
+def censored_loss(
+    lower: np.ndarray, upper: np.ndarray, design: np.ndarray
+) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[float, np.ndarray]]]:
+    """Return what stands for each interval, and minus the log-likelihood of a censored linear regression.
 
     Parameters
     ----------
-    lower, upper
-        Ends of each interval, equal where the value was seen, infinite where it is open; shape (rows,).
-    design
-        Regressors, shape (rows, columns), full rank.
+    lower, upper, design
+        As :func:`tobit` takes them.
 
     Returns
     -------
-    Tobit
-        Estimates and standard errors.
-
-    Examples
-    --------
-    >>> y = np.array([1.0, 2.0, 3.0])
-    >>> tobit(y, y, np.ones((3, 1))).coefficients.round(6)
-    array([2.])
+    tuple of numpy.ndarray and callable
+        The value seen, the limit, or the middle of two, shape (rows,); and the function, with its gradient, of the
+        coefficients and the log residual sd.
     """
     seen = lower == upper
     middle = np.where(seen, upper, np.where(np.isfinite(lower), lower, upper))
     both = np.isfinite(lower) & np.isfinite(upper) & ~seen
     middle = np.where(both, (lower + upper) / 2, middle)
-    start = np.linalg.lstsq(design, middle, rcond=None)[0]
-    spread = max(float(np.std(middle - design @ start)), 0.1)
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         beta, log_sd = parameters[:-1], parameters[-1]
@@ -87,6 +81,33 @@ def tobit(lower: np.ndarray, upper: np.ndarray, design: np.ndarray) -> Tobit:
             by_log_sd[both] = (a * density[0] - b * density[1]) / mass
         return -value.sum(), -np.append(design.T @ by_eta, by_log_sd.sum())
 
+    return middle, loss
+
+
+def tobit(lower: np.ndarray, upper: np.ndarray, design: np.ndarray) -> Tobit:
+    """Fit a linear regression to intervals by maximum likelihood (Tobin 1958, doi:10.2307/1907382).
+
+    Parameters
+    ----------
+    lower, upper
+        Ends of each interval, equal where the value was seen, infinite where it is open; shape (rows,).
+    design
+        Regressors, shape (rows, columns), full rank.
+
+    Returns
+    -------
+    Tobit
+        Estimates and standard errors.
+
+    Examples
+    --------
+    >>> y = np.array([1.0, 2.0, 3.0])
+    >>> tobit(y, y, np.ones((3, 1))).coefficients.round(6)
+    array([2.])
+    """
+    middle, loss = censored_loss(lower, upper, design)
+    start = np.linalg.lstsq(design, middle, rcond=None)[0]
+    spread = max(float(np.std(middle - design @ start)), 0.1)
     found = optimize.minimize(loss, np.append(start, np.log(spread)), jac=True, method="BFGS", options={"gtol": 1e-7})
     at, step = found.x, 1e-5
     size = len(at)

@@ -83,7 +83,7 @@ class ImputationModel:
 
     For patient i of study k, moderators standardised (or 0 and 1), T the treatment less the share treated::
 
-        y_i = (1, T, b, x, T x)_i gamma + level_k + effect_k treated_i + e_i     e_i ~ MVN(0, W_k)
+        y_i = (1, T, b, x, T x)_i gamma + level_k + effect_k (treated_i - 1/2) + e_i     e_i ~ MVN(0, W_k)
         (level_k, effect_k) ~ MVN(0, S)        W_k ~ IW(nu, nu W)        nu on a grid, even in its log
         x_ij = (1, b, known moderators, x_i1 .. x_i,j-1) beta_j + alpha_jk + N(0, s_j^2)     continuous
         x_ij = [the same + N(0, 1) > 0]                                                       binary (probit)
@@ -125,7 +125,7 @@ class ImputationModel:
         self.patients, self.rng = patients, rng
         p = patients
         n, times = p.outcome.shape
-        self.centred = p.treated - p.treated.mean()
+        self.centred, self.coded = p.treated - p.treated.mean(), p.treated - 0.5
         self.lack = np.isnan(p.lacking)
         self.unseen = np.isnan(p.outcome)
         self.one_hot = (p.study[:, None] == np.arange(p.studies)).astype(float)
@@ -202,13 +202,13 @@ class ImputationModel:
     def mean(self) -> np.ndarray:
         """Return the outcomes' means: (patient, time)."""
         s, p = self.state, self.patients
-        return np.asarray(self.design() @ s.gamma + s.own[p.study, 0] + p.treated[:, None] * s.own[p.study, 1])
+        return np.asarray(self.design() @ s.gamma + s.own[p.study, 0] + self.coded[:, None] * s.own[p.study, 1])
 
     def draw_coefficients(self) -> None:
         """Draw fixed coefficients and studies' own levels and effects, in one block."""
         s, p = self.state, self.patients
         (fixed, times), studies = s.gamma.shape, p.studies
-        columns = np.column_stack([self.design(), self.one_hot, self.one_hot * p.treated[:, None]])
+        columns = np.column_stack([self.design(), self.one_hot, self.one_hot * self.coded[:, None]])
         size = columns.shape[1]
         weight = np.linalg.inv(s.within)[p.study]
         precision, linear = np.zeros((times, size, times, size)), np.empty((times, size))

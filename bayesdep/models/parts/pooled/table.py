@@ -148,6 +148,8 @@ def read_patients(
     if not np.array_equal(np.isnan(still), np.isnan(y) | ~kept[:, None]):  # an arm had nobody with the moderators
         y, kept = still, ~np.isnan(still).all(axis=1)
         found, kept = read_moderators(first, moderators, kept, study, arms, **how)
+    for sentence in left_out[bool(empty.any()) :]:
+        note(frame, sentence)
     of, studies = pd.factorize(study[kept])
     if len(studies) < 2:
         gone = " with both arms and what is needed," if left_out else ""
@@ -243,11 +245,13 @@ def _those_compared(
             at = f" at {' and '.join(map(repr, when))}" if len(times) > 1 else ""
             what = f"its {gone} patients are" if gone else "its outcomes then are"
             left_out.append(f"study '{name}' has nobody on {lacking}{at} to compare with, so {what} left out")
-    if np.isnan(found).all():
-        raise BadInput(
-            f"no study has patients of both arms, {arms[0]} and {arms[1]}, with an outcome, so nobody is compared with "
-            "patients randomised together; give studies with both arms"
-        )
+    for t, time in enumerate(times):
+        if np.isnan(found[:, t]).all():
+            at, other = (f" at time '{time}'", ", or leave that time out of times") if len(times) > 1 else ("", "")
+            raise BadInput(
+                f"no study has patients of both arms, {arms[0]} and {arms[1]}, with an outcome{at}, so nobody is "
+                f"compared with patients randomised together; give studies with both arms{other}"
+            )
     return found
 
 

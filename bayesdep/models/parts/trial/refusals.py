@@ -237,6 +237,6 @@ def refuse_times(story: "Trial", data: xr.Dataset) -> None:
             )
     if story.covariance == "spatial-power" and len(names) > 1 and not data["day"].attrs["known"]:
         raise BadInput(
-            f"covariance = 'spatial-power' counts days, but visits such as '{names[0]}' carry no time; name a column of "
-            "days as day, or use covariance = 'ar1'"
+            f"covariance = 'spatial-power' counts days, but visits such as '{names[0]}' carry no time; name a column "
+            "of days as day, or use covariance = 'ar1'"
         )

@@ -1,0 +1,43 @@
+"""How NUTS walks: how careful its steps are and how long its trajectories may be."""
+
+import numbers
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bayesdep.data.errors import BadInput
+from bayesdep.models.story import Story
+
+MAX_TREE_DEPTH = 10
+TREE_DEPTHS = (5, 15)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How NUTS walks.
+
+    Parameters
+    ----------
+    target_accept
+        Share of proposals it accepts.
+    max_tree_depth
+        Doublings of a trajectory at most.
+    """
+
+    target_accept: float
+    max_tree_depth: int
+
+    @classmethod
+    def of(cls, model: Story, target_accept: float | None, max_tree_depth: int | None) -> "Steps":
+        """Return what is asked for, and the story's own where nothing is; refuse what is no choice."""
+        accept = model.target_accept if target_accept is None else target_accept
+        depth = MAX_TREE_DEPTH if max_tree_depth is None else max_tree_depth
+        if isinstance(accept, bool) or not isinstance(accept, numbers.Real) or not 0.5 < accept < 1:
+            raise BadInput(f"target_accept = {accept!r}, but a number above 0.5 and below 1 is needed, such as 0.97")
+        least, most = TREE_DEPTHS
+        if isinstance(depth, bool) or not isinstance(depth, numbers.Integral) or not least <= depth <= most:
+            raise BadInput(f"max_tree_depth = {depth!r}, but a whole number from {least} to {most} is needed")
+        return cls(float(accept), int(depth))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as a manifest has them."""
+        return asdict(self)

@@ -1,0 +1,515 @@
+"""What is known to change nothing, or an answer in a known way: units, origin, names, symmetry, nothing added, doubles.
+
+Every model of the register has an example here that says which of these transformations apply to it, and why not
+where one does not. Units and origin are tried without a word on any parameter: both forms of the table are given the
+same random numbers, so that parameters drawn from the prior differ by what the units make of them. Were a default
+prior to depend on units, they would differ otherwise, or the density would.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytensor.tensor as pt
+import pytest
+import xarray as xr
+from arviz_stats.base import array_stats
+from pymc.model.transform.conditioning import prune_vars_detached_from_observed
+from pytensor.compile.mode import Mode
+from pytensor.graph.traversal import ancestors
+
+import bayesdep as bd
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.evaluate import from_prior
+from bayesdep.models import _REGISTER, story_class
+
+UNCOMPILED = Mode(linker="py", optimizer="fast_run")
+FACTORS = [2.0**10, 2.0**20]
+DRAWS = 3
+
+
+@dataclass(frozen=True)
+class Example:
+    """A model, a table, and the transformations that apply to them; text is the reason why one does not.
+
+    Parameters
+    ----------
+    settings
+        Of the model, by field.
+    table
+        The table.
+    units
+        From table, settings and factor to both in other units.
+    densities
+        From the prepared data to how many of its observed values have a density in the outcome's units.
+    origin
+        From a table to the same with another zero.
+    exchange
+        From a table and settings to the same with both arms' (or groups') places exchanged.
+    turned
+        Sampled variables that change their sign then.
+    nothing
+        Tables with something added that says nothing.
+    twice
+        From a table to one in which the same information stands twice.
+    """
+
+    settings: Mapping[str, Any]
+    table: pd.DataFrame
+    units: Callable[[pd.DataFrame, dict[str, Any], float], tuple[pd.DataFrame, dict[str, Any]]] | str
+    origin: Callable[[pd.DataFrame], pd.DataFrame] | str
+    exchange: Callable[[pd.DataFrame, dict[str, Any]], tuple[pd.DataFrame, dict[str, Any]]] | str
+    nothing: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]]
+    twice: Callable[[pd.DataFrame], pd.DataFrame] | str
+    densities: Callable[[xr.Dataset], int] = lambda data: 0
+    turned: tuple[str, ...] = ()
+    family: str = ""
+
+
+def multiplied(*columns: str, **settings: str) -> Any:
+    """Columns (and settings, by kind: a number or a tuple of numbers) times the factor."""
+
+    def change(table, own, factor):
+        own = dict(own)
+        for name in settings:
+            value = own[name]
+            own[name] = tuple(v * factor for v in value) if isinstance(value, tuple) else value * factor
+        return table.assign(**{c: table[c] * factor for c in columns}), own
+
+    return change
+
+
+def moved(*columns: str, by: float = 512.0) -> Any:
+    return lambda table: table.assign(**{c: table[c] + by for c in columns})
+
+
+def swapped(column: str, a: str, b: str) -> Any:
+    """The labels' places exchanged: who was ``a`` is called ``b``."""
+    return lambda table, own: (table.assign(**{column: table[column].replace({a: b, b: a})}), own)
+
+
+def with_blank_rows(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([table, pd.DataFrame([{}, {}])], ignore_index=True)
+
+
+def again(**changed: Any) -> Any:
+    """The first row once more, with other labels where they are given."""
+    return lambda table: pd.concat([table, table.iloc[[0]].assign(**changed)], ignore_index=True)
+
+
+def seen(name: str) -> Callable[[xr.Dataset], int]:
+    return lambda data: int(np.isfinite(data[name].values).sum())
+
+
+def trial_table() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    rows = []
+    for i in range(24):
+        baseline, arm, level = 24 + rng.integers(0, 9), ("placebo", "drug")[i % 2], rng.normal(0, 4)
+        crp = round(float(np.exp(rng.normal(0.7, 1))), 2)
+        for week in (1, 2, 4):
+            if i % 7 == 3 and week == 4:
+                continue
+            rows.append({"subject": f"p{i}", "arm": arm, "visit": week, "baseline": float(baseline), "crp": crp,
+                         "outcome": round(baseline - week + level + rng.normal(0, 3), 1)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def panel_table() -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    rows = []
+    for i in range(16):
+        for k, analyte in enumerate(("CRP", "IL-6", "TNF")):
+            value = float(np.exp(rng.normal(k, 0.8)))
+            limit = (0.2, 1.5, 3.0)[k]
+            rows.append({"subject": f"s{i}", "group": ("HC", "TRD")[i % 2], "analyte": analyte,
+                         "concentration": max(value, limit), "flag": "left" if value < limit else "none"})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def marker_table() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    logs = rng.normal(3, 0.8, 18)
+    return pd.DataFrame(
+        {"subject": [f"s{i}" for i in range(18)], "concentration": np.exp(np.maximum(logs, 2.4)),
+         "flag": np.where(logs < 2.4, "left", "none"), "responder": [0, 1, 1] * 6,
+         "score": rng.normal(15, 8, 18).round(2)}
+    )  # fmt: skip
+
+
+def crossover_table() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    return pd.DataFrame(
+        [{"subject": f"p{i}", "treatment": ("saline", "ketamine")[(i + p) % 2], "period": p + 1, "day": day,
+          "outcome": round(rng.normal(30, 6), 2)}
+         for i in range(12) for p in range(2) for day in (2, 10)]
+    )  # fmt: skip
+
+
+def pooled_table() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    return pd.DataFrame(
+        [{"study": f"study {k}", "subject": f"{k}-{i}", "arm": ("saline", "ketamine")[i % 2],
+        "age": 30.0 + rng.integers(30),
+          "time": "1 day", "outcome": round(30 + 3 * k + 12 * (i % 2) + rng.normal(0, 20), 1)}
+         for k in range(4) for i in range(14 + 2 * k)]
+    )  # fmt: skip
+
+
+STUDIES = pd.DataFrame(
+    {"study": ["a", "b", "c", "d"], "effect": [-4.5, -2.25, -6.75, 1.5], "se": [1.5, 1.25, 2.5, 2.0]}
+)
+BINOMIAL = pd.DataFrame(
+    {"study": ["a", "b", "c", "d"], "events_treated": [5, 3, 0, 9], "n_treated": [20, 21, 18, 40],
+     "events_control": [2, 4, 1, 6], "n_control": [22, 20, 19, 41]}
+)  # fmt: skip
+CELLS = pd.DataFrame(
+    {"subgroup": ["low", "low", "high", "high"], "arm": ["drug", "placebo"] * 2, "events": [7, 12, 8, 3],
+     "n": [17, 21, 13, 9]}
+)  # fmt: skip
+TWO_BY_TWO = pd.DataFrame({"responder": ["yes", "no"], "positives": [15, 1], "n": [19, 12]})
+BY_SIZE = {
+    "mu": {"dist": "Normal", "mu": 0, "sigma": 10},
+    "tau": {"dist": "HalfNormal", "sigma": 5},
+}
+
+
+def studies_in_units(table, own, factor):
+    priors = {name: {**prior, "sigma": prior["sigma"] * factor} for name, prior in own["priors"].items()}
+    return table.assign(effect=table["effect"] * factor, se=table["se"] * factor), {**own, "priors": priors}
+
+
+NO_ORIGIN = "concentrations, shares and ratios have a zero"
+EXAMPLES = {
+    "correlation": Example(
+        {"censored": "flag"}, marker_table(), multiplied("score"), moved("score"),
+        "a correlation has no arms", {"blank rows": with_blank_rows}, again(),
+        densities=seen("score"),
+    ),
+    "counts": Example(
+        {"control": "placebo"}, CELLS, "counts have no units", NO_ORIGIN,
+        swapped("arm", "drug", "placebo"), {"blank rows": with_blank_rows}, again(),
+        turned=("effect_mean", "effect_latent"),
+    ),
+    "crossover": Example(
+        {"reference": "saline"}, crossover_table(), multiplied("outcome"), moved("outcome"),
+        swapped("treatment", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(),
+        densities=seen("outcome"),
+        turned=("treatment_effect", "treatment_effect_standardised"),
+    ),
+    "cytokines": Example(
+        {"subject": "subject", "analyte": "analyte", "group": "group", "reference": "HC", "censored": "flag"},
+        panel_table(), multiplied("concentration"), NO_ORIGIN, swapped("group", "HC", "TRD"),
+        {"blank rows": with_blank_rows}, again(), turned=("group_mean_standardised", "group_effect_1_latent"),
+    ),
+    "meta": Example(
+        {"measure": "difference", "units": "points", "priors": BY_SIZE}, STUDIES, studies_in_units,
+        "an effect has a zero", lambda table, own: (table.assign(effect=-table["effect"]), own),
+        {"blank rows": with_blank_rows}, again(), densities=seen("effect"), turned=("mu", "mu_standardised"),
+    ),
+    "meta of counts": Example(
+        {"measure": "log-odds-ratio", "input": "counts", "likelihood": "binomial"}, BINOMIAL, "counts have no units",
+        NO_ORIGIN, lambda table, own: (table.rename(columns={f"{w}_{a}": f"{w}_{b}" for w in ("events", "n")
+                                                             for a, b in (("treated", "control"), ("control",
+                                                             "treated"))}), own),
+        {"blank rows": with_blank_rows}, again(), turned=("mu", "theta_latent"), family="meta",
+    ),
+    "pooled": Example(
+        {"reference": "saline", "moderators": ("age",)}, pooled_table(), multiplied("outcome"), moved("outcome"),
+        swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",
+        "interaction"),
+        # without ``densities``: outcomes are standardised, and have a density in their sds
+    ),
+    "response": Example(
+        {"censored": "flag", "predicts_when": "above"}, marker_table(), multiplied("concentration"), NO_ORIGIN,
+        "who responds is no arm", {"blank rows": with_blank_rows}, again(),
+    ),
+    "screen": Example(
+        {"condition": "yes", "group": "responder", "positives": "positives"}, TWO_BY_TWO, "counts have no units",
+        NO_ORIGIN,
+        "sensitivity and specificity have a direction", {"blank rows": with_blank_rows}, again(),
+    ),
+    "small-studies": Example(
+        {"measure": "difference", "units": "points", "favours": "negative", "priors": BY_SIZE}, STUDIES,
+        studies_in_units, "an effect has a zero", "one-sided selection has a direction",
+        {"blank rows": with_blank_rows}, again(),
+        densities=seen("effect"),
+    ),
+    "trial": Example(
+        {"reference": "placebo", "units": "points", "baseline": "baseline"}, trial_table(),
+        multiplied("outcome"), moved("outcome"), swapped("arm", "placebo", "drug"),
+        {"blank rows": with_blank_rows}, again(), densities=seen("outcome"), turned=("arm_effect",
+        "arm_effect_departure"),
+    ),
+}  # fmt: skip
+
+
+def model_of(name: str, settings: Mapping[str, Any]) -> Any:
+    return story_class(EXAMPLES[name].family or name)(**settings)
+
+
+def names_with(attribute: str) -> list[str]:
+    return [name for name, example in EXAMPLES.items() if not isinstance(getattr(example, attribute), str)]
+
+
+def forward(model: Any, rv: Any, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """A variable's value on the sampler's scale."""
+    transform, x = model.rvs_to_transforms[rv], np.asarray(values[rv.name], float)
+    if transform is None:
+        return x
+    found = transform.forward(pt.as_tensor_variable(x), *rv.owner.inputs)
+    above = set(ancestors([found]))
+    return found.eval({v: values[v.name] for v in model.free_RVs if v in above and v is not rv}, mode=UNCOMPILED)
+
+
+def densities(model: Any, draws: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The joint log density of data and parameters, all on their natural scale, at every draw."""
+    f = model.compile_logp(jacobian=False, mode=UNCOMPILED)
+    found = []
+    for k in range(DRAWS):
+        values = {name: x[k] for name, x in draws.items()}
+        found.append(float(f({model.rvs_to_values[rv].name: forward(model, rv, values) for rv in model.free_RVs})))
+    return np.array(found)
+
+
+def drawn(model: Any, seed: int = 11) -> dict[str, np.ndarray]:
+    """Draws of the prior, and of what is drawn given data and parameters, by the names of the free variables."""
+    names = [rv.name for rv in model.free_RVs]
+    return dict(zip(names, from_prior([model[n] for n in names], DRAWS, seed=seed), strict=True))
+
+
+def compared(model: Any, one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
+    """The log Jacobian between two forms of the same draws: each number of one is a + b times that of the other."""
+    total = 0.0
+    for rv in model.free_RVs:
+        x, y = one[rv.name], other[rv.name]
+        b = (y[1] - y[0]) / (x[1] - x[0])
+        np.testing.assert_allclose(y[2], y[0] + b * (x[2] - x[0]), rtol=1e-6, atol=1e-9 * np.abs(y).max())
+        free = forward(model, rv, {name: draw[0] for name, draw in one.items()}).size  # a sum of zero takes one away
+        total += float(np.log(np.abs(b)).mean()) * free
+    return total
+
+
+def test_every_model_says_what_changes_nothing():
+    assert {e.family or name for name, e in EXAMPLES.items()} == set(_REGISTER)
+    for example in EXAMPLES.values():
+        assert example.nothing
+        for reason in (example.units, example.origin, example.exchange, example.twice):
+            assert callable(reason) or len(reason.split()) > 3
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("name", names_with("units"))
+def test_units(name, factor):
+    example = EXAMPLES[name]
+    story = model_of(name, example.settings)
+    table, settings = example.units(example.table, dict(example.settings), factor)
+    other = model_of(name, settings)
+    one_data, other_data = story.prepare(example.table), other.prepare(table)
+    one, two = story.build(one_data), other.build(other_data)
+    draws, there = drawn(one), drawn(two)
+    jacobian = compared(one, draws, there) + example.densities(one_data) * np.log(factor)
+    np.testing.assert_allclose(densities(two, there) + jacobian, densities(one, draws), rtol=1e-10, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", names_with("origin"))
+def test_origin(name):
+    example = EXAMPLES[name]
+    story = model_of(name, example.settings)
+    one_data, other_data = story.prepare(example.table), story.prepare(example.origin(example.table))
+    one, two = story.build(one_data), story.build(other_data)
+    draws, there = drawn(one), drawn(two)
+    np.testing.assert_allclose(
+        densities(two, there) + compared(one, draws, there), densities(one, draws), rtol=1e-9, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("name", names_with("exchange"))
+def test_exchanging_arms_or_groups_changes_the_sign_of_what_compares_them(name):
+    """The joint density is the same at effects of the other sign: neither place is favoured, by prior or likelihood."""
+    example = EXAMPLES[name]
+    story = model_of(name, example.settings)
+    table, settings = example.exchange(example.table, dict(example.settings))
+    other = model_of(name, settings)
+    one_data, other_data = story.prepare(example.table), other.prepare(table)
+    one, two = (prune_vars_detached_from_observed(m) for m in (story.build(one_data), other.build(other_data)))
+    draws = drawn(one)
+    assert set(example.turned) & set(draws)
+    turned = {n: -x if n in example.turned else x for n, x in draws.items()}
+    np.testing.assert_allclose(densities(two, turned), densities(one, draws), rtol=1e-10, atol=1e-7)
+
+
+def same(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Both have the same numbers under the same labels, whatever their order."""
+    assert set(one.data_vars) == set(other.data_vars)
+    for name in one.data_vars:
+        x, y = one[name], other[name]
+        if str(name).endswith("_of") and str(name)[:-3] in one.coords and x.dtype.kind == "i":
+            of = str(name)[:-3]
+            x, y = (v.copy(data=d[of].values[v.values]) for v, d in ((x, one), (y, other)))
+        labelled = [d for d in x.dims if d in x.coords and x[d].dtype.kind in "UOT"]  # a number of a row is no label
+        assert {str(d): sorted(map(str, x[d].values)) for d in labelled} == {
+            str(d): sorted(map(str, y[d].values)) for d in labelled
+        }
+        y = y.sel({d: x[d] for d in labelled}).transpose(*x.dims)
+        if labelled == list(x.dims):
+            if x.dtype.kind in "fiu":
+                np.testing.assert_allclose(y.values, x.values, rtol=1e-9, atol=1e-9)
+            else:
+                assert (y.values == x.values).all()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_order_of_rows_and_columns_and_spaces_around_labels_are_no_information(name):
+    example = EXAMPLES[name]
+    story, table = model_of(name, example.settings), example.table
+    changed = table.sample(frac=1, random_state=5)[table.columns[::-1]].reset_index(drop=True)
+    texts = [c for c in table.columns if table[c].dtype == object or str(table[c].dtype) in ("str", "string")]
+    spaced = changed.assign(
+        **{c: [f" {v}" if i % 3 == 0 else f"{v} " for i, v in enumerate(changed[c])] for c in texts}
+    )
+    same(story.prepare(table), story.prepare(spaced))
+
+
+@pytest.mark.parametrize(("name", "kind"), [(n, k) for n, e in EXAMPLES.items() for k in e.nothing])
+def test_what_says_nothing_changes_nothing(name, kind):
+    example = EXAMPLES[name]
+    story = model_of(name, example.settings)
+    try:
+        found = story.prepare(example.nothing[kind](example.table))
+    except BadInput:
+        return  # a refusal is an answer
+    same(story.prepare(example.table), found)
+
+
+@pytest.mark.parametrize("name", names_with("twice"))
+def test_the_same_information_twice_is_refused_or_counted_once(name):
+    example = EXAMPLES[name]
+    story = model_of(name, example.settings)
+    try:
+        found = story.prepare(example.twice(example.table))
+    except BadInput:
+        return
+    same(story.prepare(example.table), found)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_what_things_are_called_is_no_information(name):
+    """Every label in capitals behind a letter, which keeps their order; settings that name one follow."""
+    example = EXAMPLES[name]
+    table = example.table
+    texts = [c for c in table.columns if table[c].dtype.kind == "O" or str(table[c].dtype) == "str"]
+    texts = [c for c in texts if c not in ("flag", "time", "responder")]
+    labels = {str(v) for c in texts for v in table[c]}
+    follow = {k: f"x {v.upper()}" if isinstance(v, str) and v in labels else v for k, v in example.settings.items()}
+    renamed = table.assign(**{c: ["x " + str(v).upper() for v in table[c]] for c in texts})
+    one, two = (model_of(name, s) for s in (example.settings, follow))
+    first, second = one.build(one.prepare(table)), two.build(two.prepare(renamed))
+    draws, there = drawn(first), drawn(second)
+    for variable, x in draws.items():
+        np.testing.assert_array_equal(there[variable], x)
+    np.testing.assert_allclose(densities(second, there), densities(first, draws), rtol=1e-12)
+
+
+SAMPLED = ["cytokines", "crossover", "meta", "pooled", "trial"]
+
+
+@pytest.mark.sampling
+@pytest.mark.parametrize("name", SAMPLED)
+def test_a_fit_in_millionths_passes_and_says_the_same(name):
+    """Estimands are the other's times a power of the factor, or moved by its logarithm, but for Monte Carlo error."""
+    example, factor = EXAMPLES[name], 1e6
+    table, settings = example.units(example.table, dict(example.settings), factor)
+    how = {"draws": 500, "tune": 500, "chains": 4, "seed": 3, "sampler": "nutpie", "predict": False}
+    one = bd.fit(model_of(name, example.settings), example.table, **how)
+    other = bd.fit(model_of(name, settings), table, **how)
+    assert (one.gate.passed, other.gate.passed) == (True, True), (one.gate.sentence, other.gate.sentence)
+    for estimand, x in one.estimands.data_vars.items():
+        y = other.estimands[estimand]
+        for at in np.ndindex(*x.shape[2:]):
+            a, b = x.values[(..., *at)], y.values[(..., *at)]
+            if not np.isfinite(a).all() or np.ptp(a) == 0:
+                continue
+            power = round(np.log(b.std() / a.std()) / np.log(factor))
+            away = b.mean() - a.mean() * factor**power
+            nearest = np.log(factor) * round(away / np.log(factor)) if power == 0 else 0.0
+            effective = min(array_stats.ess(v, chain_axis=0, draw_axis=1, method="mean") for v in (a, b))
+            error = np.sqrt(2 / effective) * b.std()
+            assert abs(away - nearest) < 5 * error, (
+                estimand,
+                at,
+                power,
+                a.mean(),
+                b.mean(),
+            )  # 5: hundreds are compared
+
+
+# Answers, exactly where they are known.
+
+
+def medians(story, table):
+    summary = bd.summarise_exact(story.exact(story.prepare(table)))
+    keys = list(summary.columns[: summary.columns.get_loc("mean")])
+    return summary.set_index(keys)[["median", "lower", "upper"]]
+
+
+EXACT = ["counts without pooling", "meta", "screen", "small-studies"]
+
+
+def known(name):
+    """A model whose posterior is known without sampling, and its table."""
+    settings = dict(EXAMPLES[name.split()[0]].settings) | ({"pooling": "none"} if "without" in name else {})
+    return model_of(name.split()[0], settings), EXAMPLES[name.split()[0]].table
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_order_of_rows_moves_no_answer(name):
+    story, table = known(name)
+    shuffled = table.sample(frac=1.0, random_state=1)
+    pd.testing.assert_frame_equal(
+        medians(story, shuffled).sort_index(), medians(story, table).sort_index(), rtol=1e-6, atol=1e-9
+    )
+
+
+def mirrored(found, other, names, *, invert=False):
+    """That intervals change their sign, or invert, and their ends change places."""
+    for name in names:
+        one, two = (np.asarray(x.loc[[name]], float) for x in (found, other))
+        turned = (1 / two if invert else -two)[:, [0, 2, 1]]
+        np.testing.assert_allclose(np.sort(one, axis=0), np.sort(turned, axis=0), rtol=1e-6, atol=1e-8, err_msg=name)
+
+
+def test_exchanged_arms_turn_a_meta_analysis_round():
+    story, table = known("meta")
+    turned = medians(story, table.assign(effect=-table["effect"]))
+    found = medians(story, table)
+    mirrored(found, turned, ["mu", "theta", "theta_new"])
+    pd.testing.assert_frame_equal(found.loc[["tau"]], turned.loc[["tau"]], rtol=1e-6)
+
+
+def test_exchanged_arms_and_favours_turn_publication_bias_round():
+    story, table = known("small-studies")
+    other = dataclasses.replace(story, favours="positive")
+    mirrored(medians(story, table), medians(other, table.assign(effect=-table["effect"])), ["mu"])
+
+
+def test_exchanged_arms_turn_counts_round():
+    story, table = known("counts without pooling")
+    treated = next(a for a in table["arm"] if a != "placebo")
+    other = medians(dataclasses.replace(story, control=treated), table)
+    found = medians(story, table)
+    mirrored(found, other, ["risk_difference"])
+    mirrored(found, other, ["risk_ratio", "odds_ratio"], invert=True)
+
+
+def test_positives_and_negatives_exchanged_exchange_sensitivity_and_specificity():
+    """Those without the condition taken for those with it, and negative tests for positive ones."""
+    story, table = known("screen")
+    turned = table.assign(positives=table["n"] - table["positives"])
+    other = medians(dataclasses.replace(story, condition="no"), turned)
+    found = medians(story, table)
+    for one, two in (("sensitivity", "specificity"), ("specificity", "sensitivity"), ("youden", "youden")):
+        np.testing.assert_allclose(found.loc[[one]], other.loc[[two]], rtol=1e-9)
