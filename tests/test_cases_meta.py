@@ -122,13 +122,15 @@ def by_grid(y, v, cluster, priors):
     s = 0.2 * (np.arange(125) + 0.5)
     same = cluster[:, None] == cluster
     total = first = second = 0.0
-    for tau, between in itertools.product(s, s):
+    of_tau, of_cluster = (priors[name].scipy.logpdf(s) for name in ("tau", "tau_cluster"))
+    for i, j in itertools.product(range(len(s)), range(len(s))):
+        tau, between = s[i], s[j]
         covariance = v + tau**2 * np.eye(len(y)) + between**2 * same
         solved = np.linalg.solve(covariance, np.column_stack([y, np.ones(len(y))]))
         precision = solved[:, 1].sum() + 1 / priors["mu"]["sigma"] ** 2
         mean = solved[:, 0].sum() / precision
         log = (precision * mean**2 - y @ solved[:, 0] - np.linalg.slogdet(covariance)[1] - math.log(precision)) / 2
-        log += priors["tau"].scipy.logpdf(tau) + priors["tau_cluster"].scipy.logpdf(between)
+        log += of_tau[i] + of_cluster[j]
         weight = math.exp(log)
         total += weight
         first += weight * mean
