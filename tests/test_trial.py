@@ -22,7 +22,7 @@ from bayesdep.models.parts.trial.moderator import crossover
 from bayesdep.models.parts.trial.residuals import correlations
 from bayesdep.models.trial import Trial
 
-PLAIN = {"reference": "placebo", "subject": "id", "visit": "week"}
+PLAIN = {"reference": "placebo", "subject": "id", "visit": "week", "margin": 3.0}
 COVARIANCES = ("unstructured", "toeplitz", "compound-symmetry", "ar1", "spatial-power")
 
 

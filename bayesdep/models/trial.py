@@ -114,7 +114,8 @@ class Trial:
     better
         Whether ``"lower"`` or ``"higher"`` outcomes are better.
     margin
-        Smallest difference that matters to patients, in points.
+        Smallest difference that matters to patients, in the outcome's units; None where none is named, and then the
+        probability of a difference beyond it is not reported.
     units
         Units of the outcome.
     lkj
@@ -162,7 +163,7 @@ class Trial:
     change: bool = False
     covariates: str | None = None
     better: Literal["lower", "higher"] = "lower"
-    margin: float = 3.0
+    margin: float | None = None
     units: str = "points"
     lkj: float = 2.0
     scale: float | None = None
@@ -397,7 +398,8 @@ class Trial:
         -------
         xarray.Dataset
             ``difference`` (comparison, visit), ``mean_difference`` (comparison), ``standardised_difference``,
-            ``beyond_margin``, ``residual_sd`` and (with two visits or more) ``correlation``; with covariates
+            ``beyond_margin`` (where a margin is set), ``residual_sd`` and (with two visits or more) ``correlation``;
+            with covariates
             ``covariate_effect`` (covariate; per unit of the formula's column) and ``site_sd``; with a moderator also
             ``difference_at`` (comparison, moderator_value, visit), ``difference_along`` (comparison, grid; at the last
             visit), ``crossover`` and ``crosses`` (comparison, side) and ``no_crossover``; with subgroups

@@ -84,14 +84,15 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
         "standardised_difference": estimand(
             (difference / sd).transpose(*dims), f"difference in residual standard deviations, {against}", "sd"
         ),
-        "beyond_margin": estimand(
+        "residual_sd": estimand(own_sd.transpose("chain", "draw", ..., "visit"), what, story.units, null=np.nan),
+    }
+    if story.margin is not None:
+        found["beyond_margin"] = estimand(
             (sign * difference >= story.margin).astype(float),
             f"better than {story.reference} by {story.margin:g} {story.units} or more",
             "probability",
             probability=True,
-        ),
-        "residual_sd": estimand(own_sd.transpose("chain", "draw", ..., "visit"), what, story.units, null=np.nan),
-    }
+        )
     name, where = {
         "unstructured": ("correlation_by_pair", ""),
         "toeplitz": ("correlation_by_lag", " as many visits apart"),
