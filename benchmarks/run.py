@@ -56,9 +56,9 @@ def meta_analysis() -> list[tuple[str, float, str, float]]:
     trials = bd.load("bcg_colditz1994")
     data = model.prepare(trials)
     start = time.perf_counter()
-    fit = bd.fit(model, data)
+    fit = bd.fit(model, data, sampler="nutpie")
     first = time.perf_counter() - start
-    again = seconds(lambda: bd.fit(model, data))
+    again = seconds(lambda: bd.fit(model, data, sampler="nutpie"))
     rows = [("fit, compiled model reused", again, "fit, first in the process", first)]
     rows.append(
         (
@@ -97,7 +97,7 @@ def meta_analysis() -> list[tuple[str, float, str, float]]:
 
     compiled._cache.clear()
     start = time.perf_counter()
-    bd.fit(model, data)
+    bd.fit(model, data, sampler="nutpie")
     whole = time.perf_counter() - start
     start = time.perf_counter()
     textbook()

@@ -527,7 +527,9 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "models/parts/meta/studies:read_studies",
         "leave the row out",
         lambda: means(but(MEANS[:2], {"n_treated": (0, 1)})),
-        lambda: means(but(pd.concat([MEANS[:2], MEANS[:1].assign(study="z")]), {"n_treated": (0, 20)})),
+        lambda: means(
+            but(pd.concat([MEANS[:2], MEANS[:1].assign(study="z", mean_control=4.2)]), {"n_treated": (0, 20)})
+        ),
     ),
     (
         "models/parts/meta/studies:correlations_of",
@@ -717,7 +719,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         trial,
     ),
     (
-        "models/parts/trial/visits:read_visits",
+        "models/parts/trial/refusals:visits_without_an_arm",
         "leave that visit out",
         lambda: trial(VISITS[(VISITS["visit"] < 3) | (VISITS["arm"] == "d")]),
         lambda: trial(VISITS[VISITS["visit"] < 3]),
@@ -1175,7 +1177,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(moderator="crp", subgroups=["> 5"]),
     ),
     (
-        "models/trial:prepare",
+        "models/parts/trial/refusals:refuse_times",
         "use time = 'visits'",
         lambda: trial(but(VISITS, visit=VISITS["visit"] - 1), time="weeks"),
         lambda: trial(but(VISITS, visit=VISITS["visit"] - 1)),
@@ -1234,5 +1236,71 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "write -1 or 1",
         lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES),
         lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES.assign(direction=[-1, 1])),
+    ),
+    (
+        "data/labels:refuse_lookalikes",
+        "write both alike",
+        lambda: trial(but(VISITS, arm=np.where(VISITS["subject"] == "s1", "P", VISITS["arm"]))),
+        trial,
+    ),
+    (
+        "data/labels:lone_labels",
+        "did you mean",
+        lambda: trial(
+            but(
+                VISITS,
+                arm=np.where(VISITS["subject"] == "s1", "placeb", np.where(VISITS["arm"] == "p", "placebo", "drug")),
+            ),
+            reference="placebo",
+        ),
+        lambda: trial(but(VISITS, arm=np.where(VISITS["arm"] == "p", "placebo", "drug")), reference="placebo"),
+    ),
+    (
+        "models/parts/trial/refusals:actual_times",
+        "name that one as visit",
+        lambda: trial(but(VISITS, visit=VISITS["day"] + np.arange(48) / 997)),
+        lambda: trial(day="day"),
+    ),
+    (
+        "models/parts/trial/refusals:subject_as_covariate",
+        "leave it out",
+        lambda: trial(covariates="subject"),
+        trial,
+    ),
+    (
+        "models/parts/trial/refusals:constant_baseline",
+        "baseline = None",
+        lambda: trial(but(VISITS, baseline=20.0)),
+        lambda: trial(but(VISITS, baseline=20.0), baseline=None),
+    ),
+    (
+        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "name the right column",
+        lambda: trial(but(VISITS, outcome=3.0)),
+        trial,
+    ),
+    (
+        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "is the baseline itself",
+        lambda: trial(but(VISITS, outcome=np.where(VISITS["visit"] == 1, VISITS["baseline"], VISITS["outcome"]))),
+        lambda: trial(VISITS[VISITS["visit"] > 1]),
+    ),
+    (
+        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "no spread there",
+        lambda: trial(but(VISITS, outcome=np.where(VISITS["visit"] == 1, 0.0, VISITS["outcome"]))),
+        lambda: trial(VISITS[VISITS["visit"] > 1]),
+    ),
+    (
+        "models/parts/trial/refusals:aliased_covariates",
+        "leave it out",
+        lambda: trial(but(VISITS, copy=VISITS["arm"]), covariates="copy"),
+        trial,
+    ),
+    (
+        "models/parts/trial/refusals:refuse_times",
+        "name them by weeks",
+        lambda: trial(but(VISITS, visit=[f"V{v}" for v in VISITS["visit"]]), time="weeks"),
+        lambda: trial(but(VISITS, visit=[f"week {v}" for v in VISITS["visit"]]), time="weeks"),
     ),
 ]

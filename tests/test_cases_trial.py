@@ -304,7 +304,7 @@ def test_units_change_the_density_by_the_jacobian_only(name, power):
 
 @pytest.mark.parametrize("arms", [("placebo", "drug"), ("placebo", "drug", "more")])
 def test_the_arms_exchanged_change_nothing_but_the_sign(arms):
-    """Another arm as the reference, its differences put to match: prior, likelihood and patients' means are the same."""
+    """Another arm as the reference, its differences put to match: density and patients' means are the same."""
     table = made(arms=arms)
     stories = [Trial(reference=r, covariance="ar1", moderator="crp") for r in (arms[0], arms[-1])]
     datas = [s.prepare(table) for s in stories]

@@ -29,12 +29,12 @@ SCHOOLS = Meta(measure="difference", units="SAT-V points", unit="school", study=
 
 @pytest.fixture(scope="module")
 def bcg():
-    return bd.fit(VACCINE, bd.load("bcg_colditz1994"), draws=2000, tune=1000, chains=4, seed=11)
+    return bd.fit(VACCINE, bd.load("bcg_colditz1994"), draws=2000, tune=1000, chains=4, seed=11, sampler="nutpie")
 
 
 @pytest.fixture(scope="module")
 def schools():
-    return bd.fit(SCHOOLS, bd.load("eight_schools_rubin1981"), draws=1000, tune=1000, chains=4, seed=5)
+    return bd.fit(SCHOOLS, bd.load("eight_schools_rubin1981"), draws=1000, sampler="nutpie", seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_every_studys_effect_agrees_with_quadrature(bcg):
 
 def test_a_reused_compiled_model_gives_the_draws_of_a_fresh_one(bcg, monkeypatch):
     """Nine of the trials with other prior numbers, on the compiled model of all thirteen and on one of their own."""
-    settings = {"draws": 100, "tune": 200, "chains": 2, "seed": 3}
+    settings = {"draws": 100, "tune": 200, "chains": 2, "seed": 3, "sampler": "nutpie"}
     other = dataclasses.replace(
         VACCINE, priors={"mu": Prior("Normal", mu=0.5, sigma=2), "tau": Prior("HalfNormal", sigma=1)}
     )
@@ -86,7 +86,7 @@ def test_a_reused_compiled_model_gives_the_draws_of_a_fresh_one(bcg, monkeypatch
 
 
 def test_same_seed_same_draws_other_seed_other_draws(bcg):
-    settings = {"draws": 100, "tune": 200, "chains": 2}
+    settings = {"draws": 100, "tune": 200, "chains": 2, "sampler": "nutpie"}
     table = bd.load("bcg_colditz1994")
     one, again, other = (bd.fit(VACCINE, table, seed=seed, **settings) for seed in (7, 7, 8))
     assert one.tree.identical(again.tree)

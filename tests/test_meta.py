@@ -129,14 +129,19 @@ def by_hand(name, point):
         return total + prior + stats.multivariate_normal.logpdf(data["effect"].values, mean, covariance)
     if story.likelihood == "binomial":
         y, s2 = rough_by_hand(data)[0]
-        theta, prior = effects_by_hand(point["theta_latent"], mean, tau, y, s2)
-        total += prior
         n, events = data["n"].values, data["events"].values
         if "baseline_mean" in point:
             sd, prior = spread(point, "baseline_sd", story.priors["baseline_sd"])
             centre = point["baseline_mean"]
             a, of_a = effects_by_hand(point["baseline_latent"], centre, sd, *rough_by_hand(data)[1])
             total += prior + of_a + stats.norm.logpdf(centre, 0, 2.5)
+            r = special.expit(point["rho_unit_logodds__"])  # Beta(2, 2), with the Jacobian r (1 - r)
+            total += math.log(6 * r * (1 - r)) + math.log(r * (1 - r))
+            rho = 2 * r - 1
+            mean, tau = mean + rho * tau * (a - centre) / sd, tau * math.sqrt(1 - rho**2)
+        theta, prior = effects_by_hand(point["theta_latent"], mean, tau, y, s2)
+        total += prior
+        if "baseline_mean" in point:
             theta = np.stack([a - theta / 2, a + theta / 2], axis=1)
         return total + stats.binom.logpmf(events, n, special.expit(theta)).sum()
     scale = tau

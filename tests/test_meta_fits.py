@@ -51,7 +51,7 @@ def test_covariates_and_clusters_sampled_are_those_by_quadrature():
     effect = 0.3 + 0.05 * (year - 2008) + 0.3 * rng.normal(size=8)[trial] + rng.normal(0, np.hypot(se, 0.15))
     table = pd.DataFrame({"study": range(len(trial)), "trial": trial, "year": year, "effect": effect, "se": se})
     model = Meta(measure="standardised-difference", cluster="trial", covariates="year")
-    fit = bd.fit(model, table, progress=False)
+    fit = bd.fit(model, table, sampler="nutpie", progress=False)
     assert fit.gate.passed, fit.gate.sentence
     found = oracle(fit)
     assert {"mu", "tau", "tau_cluster", "slope", "intercept", "theta", "theta_new"} <= set(found["estimand"])

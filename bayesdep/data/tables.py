@@ -188,7 +188,7 @@ def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarra
     where = f"column '{column.name}' ({column.what})"
     note_spaces(frame, column.name)
     if column.role == "name":
-        refuse_lookalikes(labels, where)
+        refuse_lookalikes(labels.tolist(), where)
     elif column.role == "subject":
         labels, pairs = join_lookalikes(labels)
         for one, other in pairs:

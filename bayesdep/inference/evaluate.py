@@ -24,7 +24,7 @@ from pytensor.tensor.random.op import RandomVariable
 _OPERANDS = 30  # numpy's functions of arrays take 32, the result among them
 
 
-@node_rewriter([Elemwise])
+@node_rewriter([Elemwise])  # type: ignore[untyped-decorator, unused-ignore]  # PyTensor is not typed
 def _few_operands(fgraph: Any, node: Any) -> list[Any] | None:  # noqa: ARG001  (PyTensor's signature)
     """Write a long sum or product, which rewriting makes of many short ones, as one of parts: numpy takes no longer."""
     if not isinstance(node.op.scalar_op, Add | Mul) or len(node.inputs) <= _OPERANDS:

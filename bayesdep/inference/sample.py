@@ -204,7 +204,7 @@ def sample_posterior(
     posterior, _ = _nutpie(model, core, _Clock(), draws, tune, chains, seeds[0], False, Steps.of(model, None, None))
     given = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
     derived = [v for v in full.deterministics if v.name not in posterior]
-    found = at_draws(derived, given) if derived else []
+    found = at_draws(derived, given, seed=seeds[1]) if derived else []
     posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, found, strict=True)}
     return _label(posterior, full)
 

@@ -29,8 +29,8 @@ class Steps:
     @classmethod
     def of(cls, model: Story, target_accept: float | None, max_tree_depth: int | None) -> "Steps":
         """Return what is asked for, and the story's own where nothing is; refuse what is no choice."""
-        accept = model.target_accept if target_accept is None else target_accept
-        depth = MAX_TREE_DEPTH if max_tree_depth is None else max_tree_depth
+        accept: Any = model.target_accept if target_accept is None else target_accept
+        depth: Any = MAX_TREE_DEPTH if max_tree_depth is None else max_tree_depth
         if isinstance(accept, bool) or not isinstance(accept, numbers.Real) or not 0.5 < accept < 1:
             raise BadInput(f"target_accept = {accept!r}, but a number above 0.5 and below 1 is needed, such as 0.97")
         least, most = TREE_DEPTHS

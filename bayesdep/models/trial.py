@@ -62,8 +62,16 @@ class Trial:
         residual_sd ~ N+(1.5 s)          site_sd ~ N+(0.5 s)
 
     and ``rho ~ Beta(2, 2)``; Toeplitz partial autocorrelations are ``2 Beta(2, 2) - 1``; ``nu ~ Gamma(2, 0.1)``. Before
-    the data, half of all differences between arms (mean over visits) lie within one within-arm sd and 95% within three:
-    effects of treatments for depression are 0.2 to 1. PRIOR_TABLE
+    the data, half of all differences between arms (mean over visits) lie within one within-arm sd and 95% within three;
+    treatments of depression differ by 0.2 to 1. On a real trial (172 patients, four visits, change of HAM-D, ar1;
+    restricted maximum likelihood has -2.70 (1.08) at the last visit) the answer depends little on the width:
+
+    ============  ==================  ============  ==================
+    widths        half                as they are   double
+    ============  ==================  ============  ==================
+    mean          -1.39 (0.73)        -1.51 (0.77)  -1.53 (0.77)
+    last visit    -2.31 (1.00)        -2.60 (1.08)  -2.66 (1.08)
+    ============  ==================  ============  ==================
 
     The prior is on the mean over visits, so it does not narrow with their number. With three or more arms, differences
     to the reference are normal and correlated 1/2, so which arm is the reference carries no information.

@@ -242,6 +242,10 @@ def _xlsx(table: pd.DataFrame, warning: str, path: Path) -> None:
         table.replace([np.inf, -np.inf], ["inf", "-inf"]).to_excel(
             writer, sheet_name="estimands", index=False, startrow=1 if warning else 0
         )
+        for row in writer.sheets["estimands"].iter_rows():
+            for cell in row:
+                if cell.data_type == "f":  # a name that begins with "=" is a name, and nothing to work out
+                    cell.data_type = "s"
         if warning:
             writer.sheets["estimands"].cell(1, 1, warning)
 

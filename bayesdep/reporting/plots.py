@@ -338,8 +338,10 @@ def plot_checks(fit: Fit) -> Figure:
             low, high = min(low, result.observed), max(high, result.observed)
             span = (high - low) or 1.0
             discrete = np.unique(result.replicated)
-            if len(discrete) <= 40:  # counts: one bin a value
-                step = np.diff(discrete).min() if len(discrete) > 1 else 1.0
+            steps = np.diff(discrete)
+            steps = steps[steps > 1e-9 * span]  # equal but for their last digits
+            step = steps.min() if len(steps) else 1.0
+            if len(discrete) <= 40 and (high - low) / step <= 400:  # counts: one bin a value
                 bins = np.arange(low - step / 2, high + step, step)
             else:
                 bins = np.linspace(low - 0.02 * span, high + 0.02 * span, 45)

@@ -343,8 +343,8 @@ def _used(frame: pd.DataFrame, names: Mapping[str, str], place: str, units: int)
             more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
             raise BadInput(
                 f"{place}: column '{name}' is empty in row {frame.index[empty[0]] + 1}{more}; "
-                f'fill it in, or leave such rows out: dropna(subset=["{name}"]) in Python, [data] require = ["{name}"] in '
-                "a plan"
+                f'fill it in, or leave such rows out: dropna(subset=["{name}"]) in Python, or [data] require = '
+                f'["{name}"] in a plan'
             )
         # arrow's and pandas' nullable numbers become numpy's; yes-no columns become 0 and 1, not two levels
         plain[alias] = pd.Series(series.to_list(), index=frame.index)

@@ -265,7 +265,7 @@ class Prior:
             elif in_widths and self.dist in ("HalfNormal", "HalfCauchy"):
                 how["default_transform"] = _softplus_in_widths()
             else:
-                how["default_transform"] = _softplus()
+                how["default_transform"] = softplus()
         if self.dist == "LogStudentT":
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
@@ -321,8 +321,8 @@ def _draw_log_t(nu: Any, mu: Any, sigma: Any, rng: Any = None, size: Any = None)
 
 
 @cache
-def _softplus() -> Any:
-    """PyMC's log(exp(x) - 1) transform, under a name that its own functions can take apart.
+def softplus() -> Any:
+    """Return PyMC's log(exp(x) - 1) transform, under a name that its own functions can take apart.
 
     PyMC 6.4 reads a variable's name off its transformed twin by cutting at underscores, so the transform's own name,
     ``log_exp_m1``, makes ``pm.compute_log_likelihood`` look for a variable that is not there.

@@ -37,7 +37,7 @@ def log_t_density(z: Any, nu: Any) -> Any:
     return scale - (nu + 1) / 2 * pt.log1p(z**2 / nu)
 
 
-def precisions(name: str, nu: Any, dims: str) -> Any:
+def precisions(name: str, nu: Any, dims: str | tuple[str, ...]) -> Any:
     """Add to a PyMC model the precisions of normals that together are Student t.
 
     What is sampled is ``v = sqrt(nu / 2) log w``, whose spread hardly depends on nu: a standard normal as nu grows.

@@ -152,7 +152,7 @@ def estimands(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.Data
     if story.cluster is not None:
         found["tau_cluster"] = estimand(posterior["tau_cluster"], "standard deviation between clusters", units)
         spread = xr.DataArray(np.hypot(posterior["tau"], posterior["tau_cluster"]))
-    if story.midpoint_correlation:
+    if "rho_unit" in posterior:
         rho = 2 * posterior["rho_unit"] - 1
         found["rho"] = estimand(rho, "correlation of the midpoint of a study's arms and its effect", "correlation")
     if story.nu is None and story.heterogeneity == "student-t":

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bayesdep.data import effects
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, read_columns
+from bayesdep.data.tables import Column, is_blank, read_columns
 from bayesdep.models.parts.meta import shared_people as people
 from bayesdep.models.parts.meta.studies import INPUTS, MEASURES, effects_of, refuse_impossible_counts
 from bayesdep.models.parts.settings import column_fields
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 FORMS = ("estimates", "counts", "means", "moments", "p-value")  # the first that a row has complete is used
 _AGREE = 0.05  # of a standard error: how far an effect may lie from that of the same row's means or counts
-
-
-def missing(series: pd.Series) -> np.ndarray:
-    """Tell which cells of a column are empty."""
-    return np.array([pd.isna(v) or (isinstance(v, str) and not v.strip()) for v in series], dtype=bool)
 
 
 def refuse_other_forms(story: "Meta", frame: pd.DataFrame) -> None:
@@ -43,12 +38,12 @@ def refuse_other_forms(story: "Meta", frame: pd.DataFrame) -> None:
     needed = [getattr(story, word) for word in INPUTS[story.input]]
     if not set(needed) <= set(frame.columns):
         return  # a missing column has a message of its own
-    lacks = {name: missing(frame[name]) for name in needed}
+    lacks = {name: is_blank(frame[name]) for name in needed}
     for row in np.flatnonzero(np.any(list(lacks.values()), axis=0)):
         for other in FORMS:
             names = [getattr(story, word) for word in INPUTS[other]]
             possible = other != story.input and story.measure in MEASURES[other] and set(names) <= set(frame.columns)
-            if possible and not any(missing(frame[name])[row] for name in names):
+            if possible and not any(is_blank(frame[name])[row] for name in names):
                 name = next(name for name in needed if lacks[name][row])
                 raise BadInput(
                     f"column '{name}': row {row + 1} is empty, but the row has {', '.join(names)}; take "
@@ -85,7 +80,7 @@ def read_mixed(
     possible = [form for form in FORMS if story.measure in MEASURES[form]]
     named = {form: {w: Column(getattr(story, w), k, what[w]) for w, k in INPUTS[form].items()} for form in possible}
     holds = {
-        column.name: ~missing(frame[column.name]) if column.name in frame.columns else np.zeros(len(frame), bool)
+        column.name: ~is_blank(frame[column.name]) if column.name in frame.columns else np.zeros(len(frame), bool)
         for of in named.values()
         for column in of.values()
     }

@@ -64,7 +64,7 @@ def log_likelihood(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr
         values = log_marginal_single(data["events"].values, data["n"].values, mean, tau)
     elif story.likelihood == "binomial":
         of_baseline = (posterior["baseline_mean"].values.ravel(), posterior["baseline_sd"].values.ravel())
-        rho = 2 * posterior["rho_unit"].values.ravel() - 1 if story.midpoint_correlation else None
+        rho = 2 * posterior["rho_unit"].values.ravel() - 1 if "rho_unit" in posterior else None
         values = log_marginal_of_studies(Arms.of(data), mean, tau, of_baseline, rho)
     elif story.heterogeneity == "student-t":
         nu = np.full_like(tau, story.nu) if story.nu is not None else posterior["nu"].values.ravel()

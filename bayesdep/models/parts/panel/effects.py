@@ -12,6 +12,10 @@ from bayesdep.models.parts.panel.rough_effects import Rough
 from bayesdep.models.parts.panel.split import Mean, people_of_groups, split_mean
 from bayesdep.models.parts.panel.terms import effects_of, is_pooled
 from bayesdep.models.parts.pooling import pooled
+from bayesdep.models.parts.unit_spreads import horseshoe_spreads, student_spreads
+
+HEAVY = ("group", "time", "interaction")  # effects of which a few may differ from all others
+SLAB = 1.0
 
 if TYPE_CHECKING:
     from bayesdep.models.cytokines import Cytokines
@@ -71,7 +75,7 @@ def effect_of(
     if not is_pooled(story):
         every = [np.eye(data.sizes["analyte"]), *roots]
         return contrasts(story.priors[name], name, dims=all_dims, roots=every)
-    spread = story.priors[f"{word}_sd"].rv(f"{word}_sd")
+    spread = spreads_of(story, word, data)
     if rough is None or means is None or before is None:  # changes and covariates' effects: small beside errors
         mean = contrasts(story.priors[f"{word}_mean"], f"{word}_mean", dims=dims, roots=roots)
         correlated = "comparison" in dims and len(roots[0]) > 1
@@ -106,6 +110,53 @@ def effect_of(
     found = pt.stack(effects, axis=-1)
     pm.Deterministic(name, found if shift is None else found - shift, dims=all_dims)
     return found
+
+
+def spreads_of(story: "Cytokines", word: str, data: xr.Dataset) -> Any:
+    """Return the spread of an effect over analytes: one for all, or by analyte (and by time) with heavy tails."""
+    kind = story.effects if word in HEAVY else "normal"
+    dims = ("analyte", "later") if word in ("time", "interaction") else ("analyte",)
+    if kind == "horseshoe":
+        assert story.expected_nonzero is not None  # checked by the story
+        each = story.expected_nonzero * (data.sizes["later"] if len(dims) == 2 else 1)
+        found = horseshoe_spreads(word, design_errors(story, word, data), each, dims=dims, slab=SLAB)
+    else:
+        spread = story.priors[f"{word}_sd"].rv(f"{word}_sd")
+        if kind == "normal":
+            return spread
+        found = student_spreads(word, spread, dims=dims)
+    # contrasts of one analyte to the same reference have one spread, so that groups stay exchangeable
+    return found[:, None, :] if word == "interaction" else found
+
+
+def design_errors(story: "Cytokines", word: str, data: xr.Dataset) -> np.ndarray:
+    """Return standard errors of an effect from who was measured when, at the residual sd's prior median.
+
+    Parameters
+    ----------
+    story
+        The story.
+    word
+        ``"group"``, ``"time"`` or ``"interaction"``.
+    data
+        A completed panel.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (analyte,) for groups, mean square over comparisons; otherwise (analyte, later). No outcome enters.
+    """
+    sizes = tuple(data.sizes[d] for d in ("analyte", "group", "time"))
+    n = np.zeros(sizes)
+    np.add.at(n, tuple(data[f"{w}_of"].values for w in ("analyte", "group", "time")), 1)
+    sd = float(np.exp(story.priors["residual_mean"].scipy.median()))
+    if word == "group":
+        variance = (1 / np.maximum(n[:, 1:, 0], 1)).mean(axis=1) + 1 / np.maximum(n[:, 0, 0], 1)
+    elif word == "time":
+        variance = 2 / np.maximum(n.sum(axis=1)[:, 1:], 1)
+    else:
+        variance = (2 / np.maximum(n[:, 1:, 1:], 1)).mean(axis=1) + 2 / np.maximum(n[:, 0, 1:], 1)
+    return np.asarray(sd * np.sqrt(variance))
 
 
 def log_residual_sd(story: "Cytokines", rough: Rough | None) -> Any:

@@ -238,6 +238,7 @@ def _group_estimands(
         found["mean_log_ratio"] = estimand(
             posterior["group_mean"], f"mean over analytes of the log ratio {against}", "log ratio"
         )
+    if "group_sd" in posterior:
         found["log_ratio_sd"] = estimand(
             posterior["group_sd"], "spread of the log ratio over analytes", "log ratio", null=np.nan
         )

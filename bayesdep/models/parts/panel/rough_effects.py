@@ -96,9 +96,16 @@ def _parabola(
         z = (at - mean) / width
         return value + z @ z / 2, by + z / width
 
+    def curvature(at: np.ndarray) -> np.ndarray:
+        step = 1e-3
+        return np.array([(slope(at + h)[1] - slope(at - h)[1]) / (2 * step) for h in step * np.eye(size)])
+
     at = optimize.minimize(penalised, mean, jac=True, method="BFGS").x
-    step = 1e-4
-    precision = np.array([(slope(at + h)[1] - slope(at - h)[1]) / (2 * step) for h in step * np.eye(size)])
+    newton = np.linalg.pinv(curvature(at) + np.diag(width**-2.0))
+    for _ in range(3):  # to the last digits, so that a change of units changes nothing else
+        step = newton @ penalised(at)[1]
+        at = at - step if np.abs(step).max() < 0.1 else at
+    precision = curvature(at)
     values, vectors = np.linalg.eigh((precision + precision.T) / 2)
     precision = (vectors * np.maximum(values, 0.0)) @ vectors.T  # a likelihood that bends the other way says nothing
     return precision, precision @ at - slope(at)[1]

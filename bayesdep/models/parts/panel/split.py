@@ -97,8 +97,8 @@ def split_mean(
     mu, m, length = held("mu", prior["mu"]), held("directions", directions), held("lengths", lengths)
     z = pm.Normal(f"{name}{STANDARDISED}", dims=dims)
     r = pt.sqrt(1 + sd**2 * length)
-    rest = pm.Normal(f"{name}_split", dims=dims)
-    part = (sd**2 * length * z + sd * pt.sqrt(length) * rest) / r
+    # of z's r parts, those of people, given z; a variable of its own, drawn at each draw of z
+    part = pm.Normal(f"{name}_split", sd**2 * length * z / r, sd * pt.sqrt(length) / r, dims=dims)
 
     def turned(x: Any) -> Any:
         return m * x if dims is None else (m * x).sum(axis=-1)  # written out: numba takes long over a matrix product

@@ -54,6 +54,8 @@ def slots_of(story: "Cytokines") -> dict[str, Slot]:
     for word, (name, scale, spread, meaning) in effects.items():
         if is_pooled(story):
             slots[f"{word}_mean"] = Slot(Prior("Normal", mu=0, sigma=scale), "real", f"the mean {meaning}", "log")
+            if story.effects == "horseshoe" and word in ("group", "time", "interaction"):
+                continue  # its scale follows from the number of effects expected to differ
             slots[f"{word}_sd"] = Slot(
                 Prior("HalfNormal", sigma=spread), "positive", f"the spread over analytes of the {meaning}", "log"
             )
@@ -137,6 +139,10 @@ def formula_of(story: "Cytokines") -> list[str]:
     if is_pooled(story):
         for word, name in effects_of(story).items():
             mean = "group_family[f]" if word == "group" and story.analyte_family else f"{word}_mean"
-            lines.append(f"{name}[a] ~ Normal({mean}, {word}_sd)")
+            law = f"Normal({mean}, {word}_sd)"
+            if word in ("group", "time", "interaction") and story.effects != "normal":
+                student = f"StudentT({word}_nu, {mean}, {word}_sd)"
+                law = student if story.effects == "student" else f"Horseshoe({mean}, {word}_global)"
+            lines.append(f"{name}[a] ~ {law}")
         lines.append("log(residual_sd[a]) ~ Normal(residual_mean, residual_spread)")
     return lines + [f"{name} ~ {prior}" for name, prior in story.priors.items()]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _DEPARTURE = "_departure"
 AT_VISIT = "_at_visit"
-_FEW = 8  # covariates whose sum is written out: a long sum costs more to compile than a matrix product does
+_FEW = 8  # covariates whose sum is written out: a long sum costs more to compile than a sum over an axis does
 
 
 def slots_of(story: "Trial") -> dict[str, Slot]:
@@ -123,7 +123,9 @@ def mean_outcome(story: "Trial", data: xr.Dataset) -> Any:
         effect = prior["covariate_effect"].rv("covariate_effect", dims="covariate")
         x = pm.Data("covariates", data["covariates"].values, dims=("subject", "covariate"))
         count = data.sizes["covariate"]
-        mean = mean + (_sum_of_products(x, effect[:, None], count) if count <= _FEW else (x @ effect)[:, None])
+        mean = mean + (
+            _sum_of_products(x, effect[:, None], count) if count <= _FEW else (x * effect).sum(axis=1)[:, None]
+        )
     if story.level is not None:
         sd = prior["site_sd"].rv("site_sd")
         effect = pm.Deterministic("site_effect", sd * pm.Normal("site_latent", dims="site"), dims="site")
