@@ -50,6 +50,9 @@ unit = "school"
 [priors]
 mu = { dist = "Normal", mu = 0, sigma = 50 }
 tau = { dist = "HalfNormal", sigma = 25 }
+
+[sampling]
+sampler = "nutpie"
 """
 
 
