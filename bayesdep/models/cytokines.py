@@ -92,9 +92,8 @@ class Cytokines:
     robust
         Student-t residuals instead of normal ones.
     replicates
-        Whether a person may have several rows of an analyte without a column of times, as with two wells a sample. They
-        share the person's own deviation in the analyte, so that a second well tells of the assay and little of people;
-        the residual sd is then that of wells, around 0.2 within a factor 7, and ``cell_ratio ~ N+(8)``.
+        Whether people may have several rows of an analyte without times (two wells a sample), which share the person's
+        deviation; the residual sd is then that of wells, around 0.2 within a factor 7, and ``cell_ratio ~ N+(8)``.
     equivalence
         Ratio up to which groups count as practically equal, for the probability of that; above 1.
     beyond_limit
@@ -173,10 +172,7 @@ class Cytokines:
             if getattr(self, setting) and missing:
                 raise BadInput(f"{setting} needs a column of {missing[0]}s; name it in {missing[0]}")
         if self.replicates and (self.subject is None or self.time is not None):
-            raise BadInput(
-                "replicates is for several rows of a person in an analyte at one time; name the column of subjects, "
-                "and leave time out or keep one row a time"
-            )
+            raise BadInput("replicates needs a column of subjects; leave time out or keep one row a time")
         if self.pooling == "none" and self.analyte_family is not None:
             raise BadInput("analyte_family pools analytes, but pooling = 'none'; leave one of them out")
         if (self.effects == "horseshoe") != (self.expected_nonzero is not None):
