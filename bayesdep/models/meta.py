@@ -43,8 +43,7 @@ class Meta:
     Binomial: a_k is the midpoint of the study's two log odds, so treated and control are alike and exchanging them
     changes nothing but the effect's sign. Where several treated arms share a control group each arm has a deviation of
     its own with variance ``tau^2 / 2`` (:class:`~bayesdep.models.parts.meta.arms.Arms`): effects have variance
-    ``tau^2`` and correlate by 1/2. With ``midpoint_correlation`` (from ten
-    effects on, unless stated) the effect is also regressed on the midpoint,
+    ``tau^2`` and correlate by 1/2. With ``midpoint_correlation`` the effect is also regressed on the midpoint,
     ``theta_k ~ N(mu + rho tau (a_k - baseline_mean) / baseline_sd, tau sqrt(1 - rho^2))``; without, a predictive check
     compares the correlation of crude midpoints and effects with that of replicates.
 
@@ -92,8 +91,8 @@ class Meta:
         Sampling covariances of effects that share people, by the rows' labels, ``{"A": {"B": 0.02}}`` or a dataframe;
         or a matrix in the order of the rows.
     midpoint_correlation
-        Whether a binomial meta-analysis lets the effect depend on the midpoint of the study's arms; None: from ten
-        effects on.
+        Whether a binomial meta-analysis lets the effect depend on the midpoint of the study's arms. Not by default: that
+        intervals hold their level with it has not been shown.
     reference
         The arm with which the others are compared, of ``input = "arms"``.
     units
@@ -154,7 +153,7 @@ class Meta:
     correlation: float | None = None
     within_correlation: float | None = None
     covariance: Any = None
-    midpoint_correlation: bool | None = None
+    midpoint_correlation: bool = False
     reference: str | None = None
     units: str | None = None
     scale: float | None = None

@@ -9,7 +9,6 @@ from bayesdep.data import effects
 from bayesdep.models.parts.informed import informed
 from bayesdep.models.parts.meta.arms import Arms
 from bayesdep.models.parts.meta.scores import directions
-from bayesdep.models.parts.meta.terms import has_midpoint_correlation
 
 if TYPE_CHECKING:
     from bayesdep.models.meta import Meta
@@ -101,8 +100,7 @@ def observe_counts(story: "Meta", data: xr.Dataset, mean: Any, tau: Any) -> None
     of_group = "control_group" if "control_group" in data.dims else story.unit
     middle = informed("baseline", centre, spread, *guess["baseline"], dims=of_group)
     group = pm.Data("group_of", arms.group, dims=story.unit)
-    studies = data.sizes[story.unit]
-    if bool(data.get("midpoint_correlation", has_midpoint_correlation(story, studies))):
+    if story.midpoint_correlation:
         rho = 2 * story.priors["rho_unit"].rv("rho_unit") - 1
         mean = mean + rho * tau * ((middle - centre) / spread)[group]
         tau = tau * pm.math.sqrt(1 - rho**2)

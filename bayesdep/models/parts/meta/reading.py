@@ -19,7 +19,6 @@ from bayesdep.models.parts.meta.studies import (
     effects_of,
     read_studies,
 )
-from bayesdep.models.parts.meta.terms import has_midpoint_correlation
 from bayesdep.models.parts.settings import column_fields
 
 if TYPE_CHECKING:
@@ -78,8 +77,6 @@ def prepare(story: "Meta", table: Any) -> xr.Dataset:
     if story.likelihood == "binomial":
         counts, of_arms = _counts(story, read, group)
         found, coords = found | counts, coords | of_arms
-        if story.measure == "log-odds-ratio":  # decided once: leaving a study out does not change the model
-            found["midpoint_correlation"] = ((), int(has_midpoint_correlation(story, len(read["study"]))))
     else:
         if form == "mixed":
             (effect, se), covariance, scale = forms.read_mixed(story, frame, columns, read)

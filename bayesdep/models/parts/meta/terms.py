@@ -31,7 +31,6 @@ _SCALES = {
     "log-odds": (1.5, 0.5, 1.0),
 }
 _BINOMIAL = {("counts", "log-odds-ratio"), ("arms", "log-odds-ratio"), ("events", "log-odds")}
-_MANY = 10  # effects from which their correlation with the midpoint is estimated unless the settings say
 _AT_A_CONTROL_RISK = ("log-odds-ratio", "log-risk-ratio")
 
 
@@ -211,34 +210,10 @@ def slots_of(story: "Meta") -> dict[str, Slot]:
         slots["baseline_sd"] = Slot(
             Prior("HalfNormal", sigma=1), "positive", f"the spread of these midpoints between {rows}", "log odds"
         )
-    if _may_correlate(story):
+    if story.midpoint_correlation:
         meaning = "(rho + 1) / 2, rho being the correlation of midpoint and effect"
         slots["rho_unit"] = Slot(Prior("Beta", alpha=2, beta=2), "unit", meaning, "correlation")
     return slots
-
-
-def _may_correlate(story: "Meta") -> bool:
-    """Tell whether effect and midpoint may be correlated, with studies enough."""
-    binomial = story.likelihood == "binomial" and story.measure == "log-odds-ratio"
-    return binomial and story.midpoint_correlation is not False
-
-
-def has_midpoint_correlation(story: "Meta", studies: int) -> bool:
-    """Tell whether effect and midpoint are correlated.
-
-    Parameters
-    ----------
-    story
-        The settings.
-    studies
-        How many effects there are.
-
-    Returns
-    -------
-    bool
-        As the settings say; where they leave it open, from ten effects on.
-    """
-    return _may_correlate(story) and (story.midpoint_correlation is True or studies >= _MANY)
 
 
 def has_nu(story: "Meta") -> bool:
@@ -279,12 +254,8 @@ def words_of(story: "Meta") -> str:
         text += (
             f" within clusters ({story.cluster}), whose own deviations are normal with standard deviation tau_cluster"
         )
-    if _may_correlate(story):
-        text += (
-            ", and "
-            + ("" if story.midpoint_correlation else f"from {_MANY} {units_of_data(story)} on ")
-            + "correlated with the midpoint of the study's arms"
-        )
+    if story.midpoint_correlation:
+        text += ", and correlated with the midpoint of the study's arms"
     if story.within_correlation is not None:
         whose = "one cluster" if story.cluster is not None else "all rows, which are the same people,"
         text += f"; the sampling errors of {whose} correlate by {story.within_correlation:g}"
@@ -323,7 +294,7 @@ def formula_of(story: "Meta") -> list[str]:
     mean = "mu" + (f" + x[{k}] slope" if story.covariates is not None else "")
     mean += f" + deviation[cluster[{k}]]" if story.cluster is not None else ""
     shape = f"Normal({mean}, tau)"
-    if _may_correlate(story):
+    if story.midpoint_correlation:
         moved = f"rho tau (baseline[{k}] - baseline_mean) / baseline_sd"
         shape = f"Normal({mean} + {moved}, tau sqrt(1 - rho^2)), rho = 2 rho_unit - 1"
     if story.heterogeneity == "student-t":
