@@ -1293,6 +1293,30 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/cytokines:_refuse_contradictions",
+        "state both, such as expected_nonzero",
+        lambda: panel(effects="horseshoe"),
+        lambda: panel(effects="horseshoe", expected_nonzero=1),
+    ),
+    (
+        "models/cytokines:_refuse_contradictions",
+        "above zero is needed, such as 5",
+        lambda: panel(effects="horseshoe", expected_nonzero=0),
+        lambda: panel(effects="horseshoe", expected_nonzero=1),
+    ),
+    (
+        "models/cytokines:_refuse_contradictions",
+        "use pooling = 'partial'",
+        lambda: panel(effects="student", pooling="none"),
+        lambda: panel(effects="student", pooling="partial"),
+    ),
+    (
+        "models/cytokines:prepare",
+        "or else use effects = 'normal'",
+        lambda: panel(effects="horseshoe", expected_nonzero=50),
+        lambda: panel(effects="normal"),
+    ),
+    (
+        "models/cytokines:_refuse_contradictions",
         "leave time out or keep one row a time",
         lambda: panel(WELLS, time="time", replicates=True),
         lambda: panel(WELLS, time="time"),

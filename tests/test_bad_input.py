@@ -135,7 +135,7 @@ PLANS = {
         direct=True,
     ),
     "unknown key far from any": Case(
-        ("unknown key 'sampling.xyzzy'", "known: chains, draws, sampler, seed, tune"),
+        ("unknown key 'sampling.xyzzy'", "known: chains, draws, max_tree_depth, sampler, seed, target_accept, tune"),
         plan=("draws = 500", "xyzzy = 500"),
     ),
     # Values of the wrong kind.

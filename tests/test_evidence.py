@@ -183,8 +183,8 @@ def test_exact_summaries_have_the_new_columns(screen):
     rows = bd.summarise(screen).set_index("estimand")
     assert rows.loc["sensitivity", "false_sign_rate"] == pytest.approx(stats.beta(15.5, 4.5).cdf(0.5), rel=1e-9)
     assert rows["prob_in_rope"].isna().all()
-    assert rows.columns.to_list()[-6:] == [
-        *["interval", "false_sign_rate", "prob_in_rope", "exact_lower", "exact_upper", "description"]
+    assert rows.columns.to_list()[-8:] == [
+        *["interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper", "prior_p", "description"]
     ]
     alone = bd.summarise_exact(screen).set_index("estimand")
     assert "false_sign_rate" in alone

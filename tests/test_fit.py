@@ -223,6 +223,7 @@ class CentredSchools:
     """Eight schools as it must not be written: centred, the funnel that NUTS cannot enter."""
 
     family: ClassVar[str] = "centred-schools"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("mu",)
     target_accept: ClassVar[float] = 0.95
     priors: Mapping[str, Any] = dataclasses.field(default_factory=lambda: dict(SCHOOLS_PRIORS))
     left_out: ClassVar[str] = "school"

@@ -423,7 +423,7 @@ def test_a_fit_in_millionths_passes_and_says_the_same(name):
     """Estimands are the other's times a power of the factor, or moved by its logarithm, but for Monte Carlo error."""
     example, factor = EXAMPLES[name], 1e6
     table, settings = example.units(example.table, dict(example.settings), factor)
-    how = {"draws": 500, "tune": 500, "chains": 4, "seed": 3, "sampler": "nutpie", "predict": False}
+    how = {"draws": 500, "tune": 500, "chains": 4, "seed": 3, "sampler": "nutpie"}
     one = bd.fit(model_of(name, example.settings), example.table, **how)
     other = bd.fit(model_of(name, settings), table, **how)
     assert (one.gate.passed, other.gate.passed) == (True, True), (one.gate.sentence, other.gate.sentence)

@@ -12,6 +12,7 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate
+from bayesdep.inference.fit import Fit
 from bayesdep.models.story import estimand
 from bayesdep.reporting import panel_plots, plots
 from bayesdep.reporting.figures import FIGURES, figures_of, png
@@ -204,13 +205,10 @@ def response(**more):
         "auc": (("chain", "draw"), curve.mean(axis=-1)),
         **{name: (("chain", "draw"), np.full((2, 50), value)) for name, value in more.items()},
     }
-    return SimpleNamespace(
-        model=SimpleNamespace(family="response"),
-        estimands=xr.Dataset(found, {"false_positive_rate": rate}),
-        synthetic=True,
-        gate=GATE,
-        is_exact=False,
-    )
+    groups = {"estimands": xr.Dataset(found, {"false_positive_rate": rate})}
+    manifest = {"gate": GATE.to_dict(), "sampler": "nutpie", "seed": 1}
+    data = xr.Dataset(attrs={"synthetic": 1})
+    return Fit(bd.Response(predicts_when="above"), data, xr.DataTree.from_dict(groups), manifest)
 
 
 def test_roc_has_its_area_its_band_and_the_cutoff():
@@ -275,7 +273,7 @@ def test_forest_without_crude_estimates_or_null_is_drawn(fit):
     )
     values = estimand(fit.estimands["log_ratio"], "level", "log pg/mL", null=np.nan)
     made = replaced(fit, estimands=fit.estimands.assign(log_level_like=values))
-    stand_in = SimpleNamespace(forest=forest, left_out="measurement")
+    stand_in = SimpleNamespace(forest=forest, left_out="measurement", primary_estimands=(), checks=lambda data: [])
     figure = bd.plot_forest(dataclasses.replace(made, model=stand_in))
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["in the model"]
     assert figure.axes[0].get_xlabel().startswith("pg/mL")

@@ -130,7 +130,10 @@ def test_quick_run_leaves_a_shorter_plan_as_short_as_it_is(tmp_path):
 def test_plan_without_priors_and_sampling_has_the_story_s_and_the_package_s_defaults(tmp_path):
     plan = read_plan(written(tmp_path, SCREEN))
     assert plan.story == bd.Screen(condition="responder", positives="below_34_pg_per_mL")
-    assert plan.sampling.model_dump() == {"draws": 1000, "tune": 1000, "chains": 4, "seed": 1, "sampler": None}
+    assert plan.sampling.model_dump() == {
+        **{"draws": 1000, "tune": 1000, "chains": 4, "seed": 1},
+        **{"sampler": None, "target_accept": None, "max_tree_depth": None},
+    }
     assert plan.published == ()
 
 

@@ -458,7 +458,7 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
         for t in ("rapid", "post-rapid")
         if not (t == "post-rapid" and s == "c" and i == 0)
     ]
-    model = Pooled(**COLUMNS, **RANDOM, moderators=["x"], split=False)
+    model = Pooled(**COLUMNS, **RANDOM, moderators=["x"], split=False, times=["rapid", "post-rapid"])
     data = model.prepare(pd.DataFrame(rows))
     gamma, sd, rho, root = parameters(data, 6)
     gamma[:, -1] *= 4  # the patients' own means must differ for it to matter

@@ -266,8 +266,10 @@ def test_forest_shows_crude_estimates_and_the_posterior_median(fit):
 
 
 def test_rank_plot_of_chains_is_drawn(fit):
-    """Of this fit too: it has chains, though there is nothing to compare in them."""
-    figure = bd.plot_ranks(fit)
+    """Of draws in chains; independent ones have none to compare."""
+    with pytest.raises(bd.BadInput, match="plot_ranks is for fits with chains"):
+        bd.plot_ranks(fit)
+    figure = bd.plot_ranks(dataclasses.replace(fit, manifest={**fit.manifest, "sampler": "nutpie"}))
     lines = figure.axes[0].lines
     assert len(lines) == fit.posterior.sizes["chain"] + 1
     assert pd.Series([len(line.get_xdata()) for line in lines]).max() > 100

@@ -38,6 +38,7 @@ class OneMean:
     """Values scatter around a mean; the mean per person is in the outcome's units over the size's."""
 
     family: ClassVar[str] = "one-mean"
+    primary_estimands: ClassVar[tuple[str, ...]] = ("mean",)
     target_accept: ClassVar[float] = 0.8
     left_out: ClassVar[str] = "person"
     words: ClassVar[str] = "Values scatter around their mean."

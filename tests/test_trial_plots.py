@@ -66,7 +66,7 @@ def made(frame, seed=2, draws=120, **settings):
         posterior = posterior.assign(correlation_by_pair=(("chain", "draw", "pair"), halves))
     groups = {"posterior": posterior, "estimands": story.estimands(posterior, data), "constant_data": data}
     groups["posterior_predictive"] = replicates(story, posterior, data, rng)
-    return Fit(story, data, xr.DataTree.from_dict(groups), {"gate": GATE.to_dict(), "sampler": "nutpie"})
+    return Fit(story, data, xr.DataTree.from_dict(groups), {"gate": GATE.to_dict(), "sampler": "nutpie", "seed": seed})
 
 
 def replicates(story, posterior, data, rng):

@@ -91,8 +91,8 @@ class Meta:
         Sampling covariances of effects that share people, by the rows' labels, ``{"A": {"B": 0.02}}`` or a dataframe;
         or a matrix in the order of the rows.
     midpoint_correlation
-        Whether a binomial meta-analysis lets the effect depend on the midpoint of the study's arms. Not by default: that
-        intervals hold their level with it has not been shown.
+        Whether a binomial meta-analysis lets the effect depend on the midpoint of the study's arms. Not by default:
+        that intervals hold their level with it has not been shown.
     reference
         The arm with which the others are compared, of ``input = "arms"``.
     units

@@ -203,6 +203,7 @@ def has_within_correlation(fit: Fit) -> bool:
     return fit.model.hierarchy(fit.data) is not None
 
 
+@serves(has_within_correlation, "meta-analyses with within_correlation whose posterior is known")
 def plot_within_correlation(fit: Fit) -> Figure:
     """Draw the pooled effect and the spread against the correlation of sampling errors that was stated.
 

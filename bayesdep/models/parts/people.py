@@ -126,7 +126,7 @@ def spread_of(lower: np.ndarray, upper: np.ndarray) -> float:
     --------
     >>> x = np.array([-1.5, -0.5, 0.5, 1.5])
     >>> round(spread_of(x, x), 6), round(spread_of(np.array([-np.inf, -0.5, 0.5, 1.5]), np.maximum(x, -0.5)), 2)
-    (1.118034, 1.12)
+    (1.118034, 1.04)
     """
     from bayesdep.models.parts.panel.tobit import tobit
 

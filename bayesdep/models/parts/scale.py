@@ -154,7 +154,7 @@ def with_one_scale(story: Any, versions: Sequence[xr.Dataset]) -> list[xr.Datase
     list of xarray.Dataset
         With ``scale``, and what slots divide it by, at the versions' geometric mean.
     """
-    if len(versions) < 2:
+    if len(versions) < 2 or not any(prior.times_scale for prior in story.priors.values()):
         return list(versions)
     names = {"scale", *(slot.per for slot in story.slots.values() if slot.per is not None)}
     common = {name: _geometric_mean([v[name] for v in versions]) for name in sorted(names) if name in versions[0]}
