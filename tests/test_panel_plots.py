@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -273,8 +272,15 @@ def test_forest_without_crude_estimates_or_null_is_drawn(fit):
     )
     values = estimand(fit.estimands["log_ratio"], "level", "log pg/mL", null=np.nan)
     made = replaced(fit, estimands=fit.estimands.assign(log_level_like=values))
-    stand_in = SimpleNamespace(forest=forest, left_out="measurement", primary_estimands=(), checks=lambda data: [])
-    figure = bd.plot_forest(dataclasses.replace(made, model=stand_in))
+
+    class Levels(bd.Cytokines):
+        """A panel whose forest shows its levels."""
+
+        @property
+        def forest(self):
+            return forest
+
+    figure = bd.plot_forest(dataclasses.replace(made, model=Levels(**SETTINGS)))
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["in the model"]
     assert figure.axes[0].get_xlabel().startswith("pg/mL")
 
