@@ -44,6 +44,7 @@ def model_of(name):
             Meta(measure="log-odds-ratio", input="counts", likelihood="binomial", **BCG),
             bd.load("bcg_colditz1994"),
         ),
+        "estimates": lambda: (Meta(measure="log-risk-ratio", input="counts", **BCG), bd.load("bcg_colditz1994")),
     }[name]()  # fmt: skip
     return prune_vars_detached_from_observed(story.build(story.prepare(table)))
 
@@ -107,9 +108,17 @@ def splits(model, point):
     return np.cumsum([np.size(point[v.name]) for v in model.value_vars])[:-1]
 
 
-@pytest.mark.parametrize("name", ["cytokines", "counts", "meta"])
+def median_error_of_bcg():
+    """Greenland and Robins 1985: a log risk ratio's variance is 1/a - 1/n + 1/c - 1/m."""
+    table = bd.load("bcg_colditz1994")
+    a, n, c, m = (table[x].to_numpy(float) for x in ("tb_vaccinated", "n_vaccinated", "tb_control", "n_control"))
+    return np.median(np.sqrt(1 / a - 1 / n + 1 / c - 1 / m))
+
+
+@pytest.mark.parametrize("name", ["cytokines", "counts", "meta", "estimates"])
 def test_constrained_draws_are_the_transforms_backwards(name):
     model = model_of(name)
+    unit = median_error_of_bcg() if name == "estimates" else 1.0  # of estimates, multiples of a typical error
     rng = np.random.default_rng(3)
     start = model.initial_point()
     draws = {rv.name: rng.normal(size=(5, *np.shape(start[model.rvs_to_values[rv].name]))) for rv in model.free_RVs}
@@ -123,8 +132,12 @@ def test_constrained_draws_are_the_transforms_backwards(name):
             np.testing.assert_array_equal(found[rv.name], raw)
             continue
         name_of = model.rvs_to_values[rv].name
+        if rv.name == "mu":  # on the real line
+            assert name_of == "mu_scaled__"
+            np.testing.assert_allclose(found[rv.name], unit * raw, rtol=1e-13)
+            continue
         assert name_of == f"{rv.name}_softplus__", name_of
-        np.testing.assert_allclose(found[rv.name], np.logaddexp(0, raw), rtol=1e-13)
+        np.testing.assert_allclose(found[rv.name], unit * np.logaddexp(0, raw), rtol=1e-13)
 
 
 def test_constrained_turns_sums_to_zero_and_risks_back():
@@ -142,6 +155,18 @@ def test_constrained_turns_sums_to_zero_and_risks_back():
     model = counts.build(counts.prepare(bd.load("raison2013_responders")))
     risk = rng.normal(size=(4, 2, 2))
     np.testing.assert_allclose(constrained(model, {"risk": risk})["risk"], 1 / (1 + np.exp(-risk)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_a_panel_with_other_values_is_the_same_computation(groups):
+    """What an analyte's own data say of its parameters is data of the model, not a constant of its graph."""
+    story, found = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC"), []
+    for seed, shift in ((4, 0.0), (9, 1.0)):
+        table = panel(subjects=9, seed=seed, shift=shift).query("time == 0").reset_index(drop=True)
+        if groups == 3:
+            table.loc[table["subject"].isin(["s2", "s5", "s8"]), "group"] = "MDD"
+        found.append(Computation.of(prune_vars_detached_from_observed(story.build(story.prepare(table)))))
+    assert found[0].same_as(found[1])
 
 
 @pytest.mark.sampling

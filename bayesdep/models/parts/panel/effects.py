@@ -88,7 +88,8 @@ def effect_of(
         pm.Deterministic("group_family", family if shift is None else family - shift, dims=("analyte_family", *dims))
         centre = family[pm.Data("family_of", data["family_of"].values, dims="analyte")]
     if word == "level":
-        effect = informed(name, centre, spread, rough.given(1, before), rough.error[:, 1], dims="analyte", shift=shift)
+        guess = rough.given(name, 1, before)
+        effect = informed(name, centre, spread, guess, rough.error[:, 1], dims="analyte", shift=shift)
         before.append(effect)
         return effect
     # one contrast after the other, each given those before it
@@ -101,7 +102,7 @@ def effect_of(
             f"{name}_{k + 1}",
             last,
             spread * np.sqrt((k + 2) / (2 * k + 2)),
-            rough.given(2 + k, before),
+            rough.given(f"{name}_{k + 1}", 2 + k, before),
             rough.error[:, 2 + k],
             dims="analyte",
         )

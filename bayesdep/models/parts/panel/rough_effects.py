@@ -36,10 +36,29 @@ class Rough:
     error: np.ndarray
     slope: np.ndarray
 
-    def given(self, place: int, before: list[Any]) -> Any:
-        """Return the estimate of the parameter at a place, given tensors of those before it."""
-        terms = (self.slope[:, place, j] * value for j, value in enumerate(before) if self.slope[:, place, j].any())
-        return sum(terms, start=self.estimate[:, place])
+    def given(self, name: str, place: int, before: list[Any]) -> Any:
+        """Return the estimate of the parameter at a place given those before it, inside a PyMC model context.
+
+        Parameters
+        ----------
+        name
+            The parameter's name.
+        place
+            Its place in the order.
+        before
+            Tensors of the parameters before it, each of shape (analyte,).
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
+            Shape (analyte,). Its numbers are data of the model, ``name_estimate`` and ``name_slope``, so that one
+            compiled model serves other panels.
+        """
+        import pymc as pm
+
+        slope = pm.Data(f"{name}_slope", self.slope[:, place, :place])
+        terms = (slope[:, j] * value for j, value in enumerate(before[:place]))
+        return sum(terms, start=pm.Data(f"{name}_estimate", self.estimate[:, place], dims="analyte"))
 
 
 def rough_effects(data: xr.Dataset) -> Rough:
