@@ -214,6 +214,12 @@ def test_exact_counts_agree_with_integration_and_differ_from_their_normal_approx
     highest = np.max(of_effect, axis=1, keepdims=True)
     effects = stats.norm.pdf(theta, mu[:, None], tau[:, None])
     log_posterior = np.log(effects @ np.exp(of_effect - highest).T).sum(axis=1)
+    # the model's own quadrature gives the same, up to a constant
+    grid = {"mu": mu, "tau": tau, "baseline_mean": np.full_like(mu, -4.0), "baseline_sd": np.full_like(mu, 2.5)}
+    grid = xr.Dataset({k: (("chain", "draw"), v[None]) for k, v in grid.items()})
+    apart = binomial.model.log_likelihood(grid, data).sum("study").values[0] - log_posterior
+    likely = log_posterior > log_posterior.max() - 20
+    assert np.ptp(apart[likely]) < 1e-6
     log_posterior += stats.norm.logpdf(mu, 0, 1.5) + stats.halfnorm.logpdf(tau, scale=0.5)
     weights = np.exp(log_posterior - log_posterior.max())
     mean, spread = np.average(mu, weights=weights), np.average(tau, weights=weights)
