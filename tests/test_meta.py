@@ -38,6 +38,9 @@ STORIES = {
     "binomial, covariates": Meta(
         measure="log-odds-ratio", input="counts", likelihood="binomial", covariates="absolute_latitude", **BCG
     ),
+    "binomial, midpoint": Meta(
+        measure="log-odds-ratio", input="counts", likelihood="binomial", midpoint_correlation=True, **BCG
+    ),
     "single": Meta(measure="log-odds", input="events", study="trial", events="tb_control", n="n_control"),
     "single, binomial": Meta(
         measure="log-odds", input="events", likelihood="binomial", study="trial", events="tb_control", n="n_control"
@@ -135,10 +138,11 @@ def by_hand(name, point):
             centre = point["baseline_mean"]
             a, of_a = effects_by_hand(point["baseline_latent"], centre, sd, *rough_by_hand(data)[1])
             total += prior + of_a + stats.norm.logpdf(centre, 0, 2.5)
-            r = special.expit(point["rho_unit_logodds__"])  # Beta(2, 2), with the Jacobian r (1 - r)
-            total += math.log(6 * r * (1 - r)) + math.log(r * (1 - r))
-            rho = 2 * r - 1
-            mean, tau = mean + rho * tau * (a - centre) / sd, tau * math.sqrt(1 - rho**2)
+            if story.midpoint_correlation:
+                r = special.expit(point["rho_unit_logodds__"])  # Beta(2, 2), with the Jacobian r (1 - r)
+                total += math.log(6 * r * (1 - r)) + math.log(r * (1 - r))
+                rho = 2 * r - 1
+                mean, tau = mean + rho * tau * (a - centre) / sd, tau * math.sqrt(1 - rho**2)
         theta, prior = effects_by_hand(point["theta_latent"], mean, tau, y, s2)
         total += prior
         if "baseline_mean" in point:
