@@ -445,7 +445,7 @@ def test_the_figure_is_offered_where_the_treated_of_two_arms_dropped_out():
     [
         (lambda f: bd.dropout(f, "jump-to-referense"), "there is no method.*did you mean 'jump-to-reference'"),
         (lambda f: bd.tipping_point(f, method="copy"), "there is no method 'copy'"),
-        (lambda f: bd.dropout(f, "delta", delta={"drugs": 1}), "'drugs', which the fit has not; did you mean 'drug'"),
+        (lambda f: bd.dropout(f, "delta", delta={"drugs": 1}), "'drugs', which is not in the fit; did you mean 'drug'"),
         (lambda f: bd.dropout(f, "delta", delta=NAN), "delta = nan for arm 'drug', but a number of points is needed"),
         (lambda f: bd.dropout(f, "delta", delta="2"), "delta = '2' for arm 'drug', but a number of points"),
         (lambda f: bd.dropout(f, "missing-at-random", delta=2), "delta = 2 is not missing at random; use method"),

@@ -245,7 +245,8 @@ def _deltas(fit: Fit, method: Method, delta: float | Mapping[str, float]) -> dic
     given = dict(delta) if isinstance(delta, Mapping) else dict.fromkeys(others, delta)
     for arm, points in given.items():
         if arm not in (reference, *others):
-            raise BadInput(f"delta names arm '{arm}', which the fit has not; {did_you_mean(arm, [reference, *others])}")
+            near = did_you_mean(arm, [reference, *others])
+            raise BadInput(f"delta names arm '{arm}', which is not in the fit; {near}")
         if isinstance(points, bool) or not isinstance(points, int | float | np.number) or not math.isfinite(points):
             raise BadInput(f"delta = {points!r} for arm '{arm}', but a number of points is needed")
         if points and method == "missing-at-random":
