@@ -27,6 +27,17 @@ def is_number(text: str) -> bool:
     return _NUMBER.fullmatch(text) is not None
 
 
+def has_comma(text: str) -> bool:
+    """Tell whether text is a number with a decimal comma, or a whole one with a thousands separator.
+
+    Examples
+    --------
+    >>> has_comma("-0,52"), has_comma("1,234"), has_comma("0.52"), has_comma("a,b")
+    (True, True, False, False)
+    """
+    return _COMMA.fullmatch(text) is not None
+
+
 def numbers_with_commas(cells: Any) -> bool:
     """Tell whether a column of text is one of numbers of which some have a decimal comma (or a thousands separator).
 
@@ -46,7 +57,7 @@ def numbers_with_commas(cells: Any) -> bool:
     (True, False, False)
     """
     text = [c.strip() for c in cells if isinstance(c, str) and c.strip() and c.strip() not in WORDS]
-    return any(map(_COMMA.fullmatch, text)) and all(_COMMA.fullmatch(c) or is_number(c) for c in text)
+    return any(map(has_comma, text)) and all(has_comma(c) or is_number(c) for c in text)
 
 
 def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
@@ -72,7 +83,7 @@ def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
     """
     found = [name for name, cells in columns.items() if numbers_with_commas(cells)]
     text = [str(c).strip() for name in found for c in columns[name] if c]
-    sure = any(_COMMA.fullmatch(c) and not _THOUSANDS.fullmatch(c) for c in text)
+    sure = any(has_comma(c) and not _THOUSANDS.fullmatch(c) for c in text)
     points = any(c and "." in str(c) and is_number(str(c).strip()) for cells in columns.values() for c in cells)
     return found if sure and not points else []
 
@@ -108,7 +119,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     """
     plain = [(c or "").strip() for c in cells]
     if comma:
-        plain = [c.replace(",", ".") if _COMMA.fullmatch(c) else c for c in plain]
+        plain = [c.replace(",", ".") if has_comma(c) else c for c in plain]
     words = [c for c in plain if c in WORDS]
     known = [c for c in plain if c and c not in WORDS]
     if not known or not all(map(is_number, known)):

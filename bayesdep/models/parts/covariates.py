@@ -19,12 +19,11 @@ from formulaic.parser.algos.tokenize import tokenize  # type: ignore[import-unty
 from formulaic.transforms import TRANSFORMS  # type: ignore[import-untyped, unused-ignore]  # as above
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.missing import has_comma, is_number
 
 _EXAMPLE = "write it as in 'age + sex + bmi' or 'I(phq9 / 5) + female'"
 _QUOTED = re.compile(r"`([^`]+)`")
 _ALIAS = re.compile(r"column_(\d+)_of_the_table")
-_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
 _FEW = 6  # so many levels of text are never too many
 _COLOUR = re.compile("\x1b\\[[0-9;]*m|[⧛⧚]")
 
@@ -368,14 +367,14 @@ def _no_column(name: str, place: str, known: Sequence[str]) -> str:
 
 def _refuse_text(series: pd.Series, name: str, place: str, units: int) -> None:
     """Refuse text that is meant to be numbers, and text with nearly as many values as units."""
-    cells = series.astype(str)
-    comma = np.array([_COMMA.fullmatch(x) is not None for x in cells])
-    number = comma | np.array([_NUMBER.fullmatch(x) is not None for x in cells])
+    cells = series.astype(str).str.strip()
+    comma = np.array([has_comma(x) for x in cells])
+    number = comma | np.array([is_number(x) for x in cells])
     levels, row = cells.nunique(), series.index
     if comma.any() and number.mean() > 0.5:
         first = np.flatnonzero(comma)[0]
         raise BadInput(
-            f"{place}: column '{name}' has numbers with a decimal comma ('{cells.iloc[first].strip()}' in row "
+            f"{place}: column '{name}' has numbers with a decimal comma ('{cells.iloc[first]}' in row "
             f"{row[first] + 1}); write them with a decimal point"
         )
     if number.mean() > 0.5 and cells[number].nunique() > _FEW:
