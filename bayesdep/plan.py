@@ -44,7 +44,7 @@ class _Data(_Table):
     source: _Text
     expects: _Text | None = None
     seed: Annotated[_Whole, Field(ge=0)] | None = None
-    keep: dict[str, Any] = {}
+    keep: Any = {}  # a table or a condition; refuse_unclear says what is wrong with it
     require: tuple[_Text, ...] = ()
     missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
     limits: _Text | None = None
