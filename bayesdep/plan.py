@@ -47,6 +47,7 @@ class _Data(_Table):
     keep: dict[str, Any] = {}
     require: tuple[_Text, ...] = ()
     missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
+    labels_meant: tuple[_Text, ...] = ()
     limits: _Text | None = None
     columns: dict[str, _Text] = {}
 

@@ -20,6 +20,7 @@ from formulaic.transforms import TRANSFORMS  # type: ignore[import-untyped, unus
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.missing import has_comma, is_number
+from bayesdep.data.tables import Column, refuse_code
 
 _EXAMPLE = "write it as in 'age + sex + bmi' or 'I(phq9 / 5) + female'"
 _QUOTED = re.compile(r"`([^`]+)`")
@@ -353,6 +354,8 @@ def _used(frame: pd.DataFrame, names: Mapping[str, str], place: str, units: int)
             plain[alias] = plain[alias].astype(float)
         if not pd.api.types.is_numeric_dtype(plain[alias]):
             _refuse_text(series, name, place, units)
+        else:
+            refuse_code(frame, plain[alias].to_numpy(dtype=float), Column(name, "number", "covariate"))
     return pd.DataFrame(plain, index=frame.index)
 
 
