@@ -47,6 +47,7 @@ class _Data(_Table):
     keep: Any = {}  # a table or a condition; refuse_unclear says what is wrong with it
     require: tuple[_Text, ...] = ()
     missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
+    labels_meant: tuple[_Text, ...] = ()
     limits: _Text | None = None
     columns: dict[str, _Text] = {}
 

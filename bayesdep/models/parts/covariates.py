@@ -25,6 +25,7 @@ from formulaic.transforms import contrasts  # type: ignore[import-untyped, unuse
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.grammar import shorten
 from bayesdep.data.missing import has_comma, is_number
+from bayesdep.data.tables import Column, refuse_code
 from bayesdep.models.parts.formulas import (
     EXAMPLE,
     Call,
@@ -260,6 +261,8 @@ def _used(frame: pd.DataFrame, names: Sequence[str], place: str, units: int) -> 
             plain[name] = plain[name].astype(float)
         if not pd.api.types.is_numeric_dtype(plain[name]):
             _refuse_text(series, name, place, units)
+        else:
+            refuse_code(frame, plain[name].to_numpy(dtype=float), Column(name, "number", "covariate"))
     return plain
 
 
