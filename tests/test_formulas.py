@@ -1,4 +1,4 @@
-"""Formulas and conditions are data: what their grammars read, that nothing else runs, and that all are answered at once."""
+"""Formulas and conditions are data: what their grammars read, that nothing else runs, and that none takes long."""
 
 import builtins
 import operator
@@ -33,27 +33,37 @@ def raw(formula):
     return (read.values * read.sds + read.means).T
 
 
+def answer(read):
+    """What is read, or the refusal's sentence."""
+    try:
+        return read()
+    except BadInput as refused:
+        return str(refused)
+
+
 # ---- nothing runs
 
 HOSTILE = [
-    "canary()", "canary(a)", "I(canary())", "`canary`()", "a.touched", "`a`.touched", "I(a.touched)", "log(a.touched)",
-    "a.touched()", "np.canary(a)", "I(np.canary(a))", "np.lib.canary()", "{canary()}", "{a.touched}", "Q('canary()')",
-    'Q("a").touched', "Q(canary())", "C(s, canary())", "C(s, levels=canary())", "C(s, Treatment(canary()))",
-    "C(s, contr.canary())", "poly(a, canary())", "bs(a, df=canary())", "bs(a, knots=[canary()])", "(x := canary())",
-    "I((lambda: canary())())", "[canary() for _ in a]", "f'{canary()}'", "I(f'{canary()}')", "a if canary() else b",
-    "I(a[canary()])", "a[canary()]", "I(a @ canary())", "a ~ canary()", "canary() ~ a", "a | canary()", "(1 | canary())",
-    "a %in% canary()", "a in canary()", "I(a in canary())", "__import__('builtins').canary()", "I(a.__class__.mro())",
-    "().__class__.__base__.__subclasses__()", "I(a)\ncanary()", "a; canary()", "a + canary ()", "сanary(a)", "ｃanary(a)",
-    "I(a * canary(b))", "log(canary(a))", "center(canary(a))", "lag(canary())", "hashed(canary())", "a, canary()",
-    "print(canary())", "getattr(a, 'touched')", "eval('canary()')", "exec('canary()')", "I(a).touched", "log(a).touched",
-    "*canary()", "**canary()", "poly(*canary())", "poly(a, **canary())", "C(s, **canary())", "await canary()", "@canary",
-    "a > canary()", "a.touched > 1", "canary() > 1", "a in [canary()]", "not canary()", "a == 1 or canary()", "a.str > 1",
+    "canary()", "canary(a)", "I(canary())", "`canary`()", "a.touched", "`a`.touched", "I(a.touched)",
+    "log(a.touched)", "a.touched()", "np.canary(a)", "I(np.canary(a))", "np.lib.canary()", "{canary()}",
+    "{a.touched}", "Q('canary()')", 'Q("a").touched', "Q(canary())", "C(s, canary())", "C(s, levels=canary())",
+    "C(s, Treatment(canary()))", "C(s, contr.canary())", "poly(a, canary())", "bs(a, df=canary())",
+    "bs(a, knots=[canary()])", "(x := canary())", "I((lambda: canary())())", "[canary() for _ in a]", "f'{canary()}'",
+    "I(f'{canary()}')", "a if canary() else b", "I(a[canary()])", "a[canary()]", "I(a @ canary())", "a ~ canary()",
+    "canary() ~ a", "a | canary()", "(1 | canary())", "a %in% canary()", "a in canary()", "I(a in canary())",
+    "__import__('builtins').canary()", "I(a.__class__.mro())", "().__class__.__base__.__subclasses__()",
+    "I(a)\ncanary()", "a; canary()", "a + canary ()", "сanary(a)", "ｃanary(a)", "I(a * canary(b))", "log(canary(a))",
+    "center(canary(a))", "lag(canary())", "hashed(canary())", "a, canary()", "print(canary())",
+    "getattr(a, 'touched')", "eval('canary()')", "exec('canary()')", "I(a).touched", "log(a).touched", "*canary()",
+    "**canary()", "poly(*canary())", "poly(a, **canary())", "C(s, **canary())", "await canary()", "@canary",
+    "a > canary()", "a.touched > 1", "canary() > 1", "a in [canary()]", "not canary()", "a == 1 or canary()",
+    "a.str > 1",
 ]  # fmt: skip
 
 
 @pytest.fixture
 def canary(monkeypatch):
-    """A function that any evaluator of Python would find, and an attribute that any access of attributes would touch."""
+    """A function that any evaluator of Python would find, and an attribute that any access would touch."""
     calls = []
 
     def sing(*args, **kwargs):
@@ -87,10 +97,11 @@ def test_no_formula_and_no_condition_calls_anything(canary, text):
 
 
 PIECES = [
-    "a", "b", "c", "s", "`a`", "canary", "canary()", "(", ")", "()", "+", "-", "*", "/", ":", "**", "^", "|", "~", ".", ",",
-    "1", "0", "2.5", "1e9", "'x'", '"canary()"', "[", "]", "{", "}", "I(", "C(", "log(", "poly(", "bs(", "Q(", "np.", ".touched",
-    "__class__", "lambda", ":=", "=", "==", "<", "and", "or", "not", "in", "if", "else", "for", "%in%", "@", "\\", "\n", "`",
-    "'", "#", ";", "True", "None", "df=", "levels=", "Treatment", "center(", "$", "\x00", "\u202e", "é", "９",
+    "a", "b", "c", "s", "`a`", "canary", "canary()", "(", ")", "()", "+", "-", "*", "/", ":", "**", "^", "|", "~",
+    ".", ",", "1", "0", "2.5", "1e9", "'x'", '"canary()"', "[", "]", "{", "}", "I(", "C(", "log(", "poly(", "bs(",
+    "Q(", "np.", ".touched", "__class__", "lambda", ":=", "=", "==", "<", "and", "or", "not", "in", "if", "else",
+    "for", "%in%", "@", "\\", "\n", "`", "'", "#", ";", "True", "None", "df=", "levels=", "Treatment", "center(", "$",
+    "\x00", "\u202e", "é", "９",
 ]  # fmt: skip
 
 
@@ -98,10 +109,8 @@ PIECES = [
 @settings(FIXED, max_examples=400)
 def test_any_text_is_read_or_refused_and_nothing_runs(canary, text):
     for read in (lambda: read_covariates(FRAME, text), lambda: read_condition(text, "data.keep")(FRAME)):
-        try:
-            read()
-        except BadInput as refused:
-            assert "\n" not in str(refused)
+        said = answer(read)
+        assert not isinstance(said, str) or "\n" not in said
     assert not canary
 
 
@@ -140,10 +149,8 @@ LONG = {
 def test_a_formula_is_answered_at_once_in_one_short_sentence(text):
     start = time.perf_counter()
     for read in (lambda: read_covariates(FRAME, text), lambda: read_condition(text, "data.keep")(FRAME)):
-        try:
-            read()
-        except BadInput as refused:
-            assert len(str(refused)) < 500
+        said = answer(read)
+        assert not isinstance(said, str) or len(said) < 500
     assert time.perf_counter() - start < 2  # a hang is what is tested: these take some milliseconds
 
 
@@ -191,13 +198,10 @@ def _quiet():
 def test_arithmetic_is_numpys(made):
     with np.errstate(all="ignore"):
         text, wanted = made
-        try:
-            found = raw(f"I({text})")[0]
-        except BadInput as refused:
-            ranges = (
-                np.ndim(wanted) == 0 or not np.isfinite(wanted).all() or np.ptp(wanted) <= 1e-12 * np.abs(wanted).max()
-            )
-            assert ranges or not np.isfinite(np.square(wanted)).all(), refused
+        found = answer(lambda: raw(f"I({text})")[0])
+        if isinstance(found, str):  # refused: it must be constant, or beyond what numbers can hold
+            constant = np.ndim(wanted) == 0 or np.ptp(wanted) <= 1e-12 * np.abs(wanted).max()
+            assert constant or not np.isfinite(np.square(wanted)).all(), found
             return
         np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9 * np.abs(wanted).max())
 
@@ -271,12 +275,8 @@ def terms(depth=3):
 def test_sums_products_and_powers_of_terms_are_formulaics(text):
     """formulaic's own parser is the oracle for the algebra of terms; the text is ours, so it may read it."""
     wanted = {frozenset(str(f) for f in term.factors) - {"1"} for term in formulaic.Formula(text)}
-    try:
-        found = {frozenset(map(str, term)) for term in read_formula(text, "covariates").terms}
-    except BadInput as refused:
-        assert "more than" in str(refused)
-        return
-    assert found == wanted
+    found = answer(lambda: {frozenset(map(str, term)) for term in read_formula(text, "covariates").terms})
+    assert found == wanted or "more than" in str(found)
 
 
 # ---- conditions

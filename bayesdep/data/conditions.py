@@ -14,8 +14,8 @@ Names, numbers and texts are as in :mod:`bayesdep.data.grammar`; a column called
 backticks. Nothing else is read: no call, no attribute, no arithmetic. ``a < b < c`` is ``a < b and b < c``.
 
 What is not known is neither true nor false (Kleene): a comparison with an empty cell is unknown, so are ``not`` of it,
-``and`` with what is true and ``or`` with what is false. Rows for which a condition is unknown are not among those for which
-it holds.
+``and`` with what is true and ``or`` with what is false. Rows for which a condition is unknown are not among those for
+which it holds.
 """
 
 import operator
@@ -91,7 +91,7 @@ class _ConditionReader(Reader):
 
     def condition_alone(self) -> _Meaning:
         found = self._condition()
-        if self.next.kind == "sign" and self.next.value == "=":
+        if self.sees("="):
             raise self.refuse("'=' does not compare; write ==", self.next)
         if self.next.kind != "end":
             self.fail("'and' or 'or'")
@@ -128,7 +128,7 @@ class _ConditionReader(Reader):
     def _comparison(self) -> _Meaning:
         left, parts = self._side(), list[_Meaning]()
         negative = bool(self.take("not"))
-        if negative or (self.next.kind == "word" and self.next.value == "in"):
+        if negative or self.sees("in"):
             return self._membership(left, negative)
         while sign := self.take(*_SIGNS):
             self._comparisons += 1
@@ -138,7 +138,7 @@ class _ConditionReader(Reader):
             parts.append(self._compared(left, sign, right))
             left = right
         if not parts:
-            if self.next.kind == "sign" and self.next.value == "=":
+            if self.sees("="):
                 raise self.refuse("'=' does not compare; write ==", self.next)
             self.fail("a comparison such as == or >=")
         return lambda frame: _all(part(frame) for part in parts)

@@ -117,9 +117,13 @@ class Reader:
         """The piece after the next one."""
         return self.tokens[min(self._at + 1, len(self.tokens) - 1)]
 
+    def sees(self, *values: str) -> bool:
+        """Whether the next piece is one of these signs or words."""
+        return self.next.kind in ("sign", "word") and self.next.value in values
+
     def take(self, *values: str) -> Token | None:
         """Read the next piece where it is one of these signs or words; else None, and nothing is read."""
-        return self.step() if self.next.kind in ("sign", "word") and self.next.value in values else None
+        return self.step() if self.sees(*values) else None
 
     def step(self) -> Token:
         """Read the next piece whatever it is."""

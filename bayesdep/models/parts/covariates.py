@@ -450,8 +450,8 @@ def _numbers(expression: Expression, used: Mapping[str, pd.Series], place: str) 
     if isinstance(expression, Name):
         if not pd.api.types.is_numeric_dtype(used[expression.column]):
             raise BadInput(
-                f"{place} cannot be worked out: column '{expression.column}' holds text where numbers are needed; write "
-                "it by itself for an effect of each of its values"
+                f"{place} cannot be worked out: column '{expression.column}' holds text where numbers are needed; "
+                "write it by itself for an effect of each of its values"
             )
         return used[expression.column].astype(float)
     if isinstance(expression, Minus):

@@ -21,8 +21,8 @@ The whole language, as R users know it (Wilkinson and Rogers, Applied Statistics
 
 ``a:b`` is a product, ``a*b`` is ``a + b + a:b``, ``a/b`` is ``a + a:b``, a power takes all products of up to so many
 terms, ``-`` takes terms out. Functions are those of :data:`FUNCTIONS`; names, numbers and texts are as in
-:mod:`bayesdep.data.grammar`. Nothing else is read: no attribute, no other call. Powers, the factors of a product, the terms
-and the nesting of parentheses are bounded, so any text is read or refused at once.
+:mod:`bayesdep.data.grammar`. Nothing else is read: no attribute, no other call. Powers, the factors of a product, the
+terms and the nesting of parentheses are bounded, so any text is read or refused at once.
 """
 
 from collections.abc import Callable, Mapping
@@ -231,12 +231,12 @@ class _FormulaReader(Reader):
         return Formula(tuple(sorted(terms.values(), key=len)), self.level)
 
     def _refuse_sides(self) -> None:
-        at = self.next
-        if at.kind == "sign" and at.value == "|" and self.levels:
-            raise self.refuse(_ONE_LEVEL, at)
-        if at.kind == "sign" and at.value in ("~", "|", "="):
+        if self.sees("|") and self.levels:
+            raise self.refuse(_ONE_LEVEL, self.next)
+        if self.sees("~", "|", "="):
             raise BadInput(
-                f"{self.place} has more than the covariates' own side (character {at.at}); {EXAMPLE}, without '~' and '|'"
+                f"{self.place} has more than the covariates' own side (character {self.next.at}); {EXAMPLE}, without "
+                "'~' and '|'"
             )
 
     def _sum(self, start: _Terms) -> _Terms:
@@ -244,7 +244,7 @@ class _FormulaReader(Reader):
         if self.next.kind == "end" and len(self.tokens) == 1:
             return terms
         first = True
-        while first or (self.next.kind == "sign" and self.next.value in "+-"):
+        while first or self.sees("+", "-"):
             minus = False
             while sign := self.take("+", "-"):
                 minus ^= sign.value == "-"
@@ -282,8 +282,8 @@ class _FormulaReader(Reader):
             power = self.number()
             if not (power.is_integer() and 1 <= power <= MOST_FACTORS):
                 raise self.refuse(
-                    f"a power of terms is a whole number from 1 to {MOST_FACTORS}, the most factors of a product; write "
-                    "I(age ** 2) for the square of a column",
+                    f"a power of terms is a whole number from 1 to {MOST_FACTORS}, the most factors of a product; "
+                    "write I(age ** 2) for the square of a column",
                     token,
                 )
             base = terms
@@ -379,7 +379,7 @@ class _FormulaReader(Reader):
             if abs(power) > LARGEST_POWER:
                 raise self.refuse(f"the exponent of a power is a number of at most {LARGEST_POWER}", token)
             found = Pair("**", found, Number(power))
-            if self.next.kind == "sign" and self.next.value in ("**", "^"):
+            if self.sees("**", "^"):
                 raise self.refuse("a power of a power; write one of them in parentheses", self.next)
         return Minus(found) if minus else found
 
@@ -428,7 +428,8 @@ class _FormulaReader(Reader):
     def _refuse_alone(self, found: Expression, at: Token) -> None:
         if isinstance(found, Call) and found.function in ALONE:
             raise self.refuse(
-                f"{found.function}() makes columns of its own, so it cannot stand within another expression; take it out",
+                f"{found.function}() makes columns of its own, so it cannot stand within another expression; take it "
+                "out",
                 at,
             )
 
@@ -502,7 +503,7 @@ class _FormulaReader(Reader):
             )
         base = None
         if self.take("("):
-            if name == "Treatment" and not (self.next.kind == "sign" and self.next.value == ")"):
+            if name == "Treatment" and not self.sees(")"):
                 if self.next.value in ("base", "reference") and self.after.value == "=":
                     self.step()
                     self.step()
