@@ -1292,6 +1292,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(WELLS, replicates=True),
     ),
     (
+        "models/parts/panel/table:_refuse_copies",
+        "keep one row of each sample",
+        lambda: panel(pd.concat([ONE, but(ONE, row="y")]), replicates=True),
+        lambda: panel(ONE),
+    ),
+    (
         "models/cytokines:_refuse_contradictions",
         "state both, such as expected_nonzero",
         lambda: panel(effects="horseshoe"),
