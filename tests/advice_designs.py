@@ -309,6 +309,42 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         meta,
     ),
     (
+        "models/parts/meta/terms:refuse_contradictions",
+        "for example units = 'MADRS points'",
+        lambda: means(measure="difference"),
+        lambda: means(measure="difference", units="MADRS points"),
+    ),
+    (
+        "models/parts/meta/terms:refuse_contradictions",
+        "has its own, so leave it out",
+        lambda: meta(units="points"),
+        meta,
+    ),
+    (
+        "models/response:__post_init__",
+        "predicts_when is missing",
+        lambda: bd.Response(outcome="responder", value="value", analyte=None),
+        lambda: bd.Response(outcome="responder", value="value", analyte=None, predicts_when="above"),
+    ),
+    (
+        "models/response:prepare",
+        "as predicts_when = 'below'",
+        lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none"),
+        lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),
+    ),
+    (
+        "models/trial:__post_init__",
+        "such as threshold = 5",
+        lambda: trial(moderator="crp", moderator_form="threshold"),
+        lambda: trial(moderator="crp", moderator_form="threshold", threshold=5),
+    ),
+    (
+        "models/trial:__post_init__",
+        "belongs to moderator_form = 'threshold'; leave it out",
+        lambda: trial(moderator="crp", threshold=5),
+        lambda: trial(moderator="crp"),
+    ),
+    (
         "models/parts/meta/reading:prepare",
         "state a typical sd of the outcome as scale",
         lambda: mixed(without(MIXED, 1), measure="difference", units="points"),

@@ -5,6 +5,7 @@ the test.
 """
 
 import ast
+import itertools
 import re
 from collections import Counter
 from functools import cache, lru_cache
@@ -41,15 +42,23 @@ def test_the_advice_of_a_message_works(at):
     advised()
 
 
-def statically(node):
-    """The pattern of a message as the source writes it: fixed text, and anything where a value is put in."""
+def statically(node, constants):
+    """The patterns of a message as the source writes it: fixed text, and anything where a value is put in.
+
+    A message that is one of two by a condition has both.
+    """
+    if isinstance(node, ast.IfExp):
+        return [*statically(node.body, constants), *statically(node.orelse, constants)]
+    if isinstance(node, ast.Name) and node.id in constants:
+        return statically(constants[node.id], constants)
     if isinstance(node, ast.Constant):
-        return re.escape(str(node.value))
+        return [re.escape(str(node.value))]
     if isinstance(node, ast.JoinedStr):
-        return "".join(re.escape(str(v.value)) if isinstance(v, ast.Constant) else ".*" for v in node.values)
+        return ["".join(re.escape(str(v.value)) if isinstance(v, ast.Constant) else ".*" for v in node.values)]
     if isinstance(node, ast.BinOp):
-        return statically(node.left) + statically(node.right)
-    return ".*"
+        sides = (statically(side, constants) for side in (node.left, node.right))
+        return ["".join(parts) for parts in itertools.product(*sides)]
+    return [".*"]
 
 
 @lru_cache(maxsize=1)
@@ -59,13 +68,16 @@ def messages():
     for folder in ("data", "models"):
         for path in sorted((PACKAGE / folder).rglob("*.py")):
             module = path.relative_to(PACKAGE).with_suffix("").as_posix()
-            stack = [(ast.parse(path.read_text(encoding="utf-8")), "")]
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+            constants = {node.targets[0].id: node.value for node in assigned if isinstance(node.targets[0], ast.Name)}
+            stack = [(tree, "")]
             while stack:
                 node, function = stack.pop()
                 for child in ast.iter_child_nodes(node):
                     inside = child.name if isinstance(child, ast.FunctionDef) else function
                     if isinstance(child, ast.Call) and isinstance(child.func, ast.Name) and child.func.id == "BadInput":
-                        found.append((f"{module}:{inside}", statically(child.args[0])))
+                        found += [(f"{module}:{inside}", said) for said in statically(child.args[0], constants)]
                     stack.append((child, inside))
     return found
 
