@@ -54,7 +54,8 @@ def dropout(
     random (and with ``"delta"``).
 
     The completed data are analysed visit by visit by the story's own regression: arms, baseline, covariates, and the
-    moderator with its interactions at its mean. The difference is linear in the outcomes, and the expected squares of
+    moderator with its interactions at its mean; levels of a random effect, ``(1 | site)``, have an indicator each. The
+    difference is linear in the outcomes, and the expected squares of
     residuals are known, so nothing is drawn: the result is that of Rubin's rules for infinitely many imputations::
 
         mean     = E[difference]                       over draws and imputations

@@ -329,7 +329,7 @@ class Trial:
         meanings = column_fields(self)
         columns = {word: getattr(self, word) for word in meanings}
         data, patients = read_visits(
-            frame, columns, meanings, reference=self.reference, formula=self.formula_of_covariates, level=self.level,
+            frame, columns, meanings, reference=self.reference, formula=self.covariates, level=self.level,
             units=self.units, order=self.visit_order,
         )  # fmt: skip
         trial_means.refuse_arms(self, data.assign_coords(comparison=data["arm"].values[1:]))

@@ -107,7 +107,7 @@ def read_visits(
     y[person, of_row] = outcome
     place = f"column '{columns['outcome']}' ({meanings['outcome']})"
     refusals.visits_without_an_arm(y, arm_of, arms, names, place)
-    found = read_covariates(patients, formula)
+    found = read_covariates(patients, formula, levels=True)
     days, known = _days(frame, columns, meanings, visits, (person, of_row), people)
     variables: dict[str, Any] = {
         "outcome": (("subject", "visit"), y, {"units": units}),
