@@ -181,10 +181,7 @@ def _positions(labels: np.ndarray, levels: list[str]) -> np.ndarray:
 
 
 def _with_first(levels: list[str], first: str | None, setting: str, column: Column) -> list[str]:
-    if first is None:
-        raise BadInput(
-            f"{setting} is missing: say which {column.what} the others are compared with, one of {', '.join(levels)}"
-        )
+    assert first is not None  # the settings ask for it
     if first not in levels:
         raise BadInput(f"{setting} = '{first}' is not in column '{column.name}'; {did_you_mean(first, levels)}")
     return [first, *(level for level in levels if level != first)]
