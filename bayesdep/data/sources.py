@@ -75,6 +75,7 @@ def read_source(
     keep: Mapping[str, Any] | str = {},
     require: Sequence[str] = (),
     missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
+    labels_meant: Sequence[str] = (),
     limits: str | None = None,
     columns: Mapping[str, str] = {},
     data: Any = None,
@@ -98,8 +99,10 @@ def read_source(
     require
         Columns that must have a value; rows without one are left out, and ``attrs["left_out"]`` says how many.
     missing
-        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated, if
-        only as ``[]``, no other number is suspected of being one.
+        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated,
+        numbers that look like other codes are noted, and not refused; with ``[]`` none is suspected.
+    labels_meant
+        Labels of an arm or group of one person that are right, though they look like a misspelling of another.
     limits
         A path to a .csv or .parquet file of detection limits, to be joined onto the rows that are kept.
     columns
@@ -139,7 +142,7 @@ def read_source(
             )
         frame, content = _read_file(folder / source, "data", _IN_A_PLAN)
         _say_origin(frame, source)
-    frame = _choose(frame, missing, keep, [c for c in require if c in frame or limits is None])
+    frame = _choose(frame, missing, labels_meant, keep, [c for c in require if c in frame or limits is None])
     if limits is not None:
         frame, more = _add_limits(frame, limits, folder, columns)
         content += more
@@ -151,6 +154,7 @@ def read_source(
 def _choose(
     frame: pd.DataFrame,
     missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None,
+    labels_meant: Sequence[str],
     keep: Mapping[str, Any] | str,
     require: Sequence[str],
 ) -> pd.DataFrame:
@@ -161,7 +165,13 @@ def _choose(
         frame, said = declare_missing(frame, missing)
         for sentence in said:
             note(frame, sentence)
-        frame.attrs["missing_stated"] = True
+        frame.attrs["missing"] = missing
+    if labels_meant:
+        known = {as_label(cell) for name in frame.columns for cell in frame[name].dropna().unique()}
+        for label in labels_meant:
+            if label not in known:
+                raise BadInput(f"labels_meant names '{label}', which is in no column; {did_you_mean(label, known)}")
+        frame.attrs["labels_meant"] = tuple(labels_meant)
     return _leave_out(_keep(frame, keep), require)
 
 
@@ -169,6 +179,7 @@ def read_table(
     table: Any,
     *,
     missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
+    labels_meant: Sequence[str] = (),
     keep: Mapping[str, Any] | str = {},
     require: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -182,8 +193,10 @@ def read_table(
     table
         A .csv or .parquet file, or a dataframe.
     missing
-        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated, if
-        only as ``[]``, no other number is suspected of being one.
+        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated,
+        numbers that look like other codes are noted, and not refused; with ``[]`` none is suspected.
+    labels_meant
+        Labels of an arm or group of one person that are right, though they look like a misspelling of another.
     keep
         The value, or the values, that a column must have, or a condition, as in a plan; other rows are left out.
     require
@@ -210,7 +223,7 @@ def read_table(
     """
     frame, content = _read_given(table, None)
     frame.attrs["sha256"] = hashlib.sha256(content).hexdigest()
-    return _choose(frame, missing, keep, require)
+    return _choose(frame, missing, labels_meant, keep, require)
 
 
 _IN_A_PLAN = "check the path, which is relative to the plan's folder"

@@ -24,6 +24,8 @@ from formulaic.transforms import contrasts  # type: ignore[import-untyped, unuse
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.grammar import shorten
+from bayesdep.data.missing import has_comma, is_number
+from bayesdep.data.tables import Column, refuse_code
 from bayesdep.models.parts.formulas import (
     EXAMPLE,
     Call,
@@ -38,8 +40,6 @@ from bayesdep.models.parts.formulas import (
     read_formula,
 )
 
-_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
 _INTERCEPT = "(1)"  # formulaic tells factors apart by their text, and a column may be called 1
 _FEW = 6  # so many levels of text are never too many
 _COLOUR = re.compile("\x1b\\[[0-9;]*m|[⧛⧚]")
@@ -261,6 +261,8 @@ def _used(frame: pd.DataFrame, names: Sequence[str], place: str, units: int) -> 
             plain[name] = plain[name].astype(float)
         if not pd.api.types.is_numeric_dtype(plain[name]):
             _refuse_text(series, name, place, units)
+        else:
+            refuse_code(frame, plain[name].to_numpy(dtype=float), Column(name, "number", "covariate"))
     return plain
 
 
@@ -275,14 +277,14 @@ def _no_column(name: str, place: str, known: Sequence[str]) -> str:
 
 def _refuse_text(series: pd.Series, name: str, place: str, units: int) -> None:
     """Refuse text that is meant to be numbers, and text with nearly as many values as units."""
-    cells = series.astype(str)
-    comma = np.array([_COMMA.fullmatch(x) is not None for x in cells])
-    number = comma | np.array([_NUMBER.fullmatch(x) is not None for x in cells])
+    cells = series.astype(str).str.strip()
+    comma = np.array([has_comma(x) for x in cells])
+    number = comma | np.array([is_number(x) for x in cells])
     levels, row = cells.nunique(), series.index
     if comma.any() and number.mean() > 0.5:
         first = np.flatnonzero(comma)[0]
         raise BadInput(
-            f"{place}: column '{name}' has numbers with a decimal comma ('{cells.iloc[first].strip()}' in row "
+            f"{place}: column '{name}' has numbers with a decimal comma ('{cells.iloc[first]}' in row "
             f"{row[first] + 1}); write them with a decimal point"
         )
     if number.mean() > 0.5 and cells[number].nunique() > _FEW:
