@@ -165,7 +165,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
         moderators = [name("moderator", k) for k in range(2)]
         model = bd.Pooled(
             reference=name("arm", 0), time="time", moderators=moderators, combined=moderators, units=unit,
-            study_levels="random",
+            study_levels="random", times=[name("time", t) for t in range(2)],
         )  # fmt: skip
         return unsampled(model, patients(name, **some), **how)
     one = panel(name, **({"n": 1} | some))
