@@ -1,8 +1,6 @@
 """A ranking leaves the house: its table and its plot."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,6 +9,7 @@ from bayesdep.criticism.compare import Comparison
 from bayesdep.data.files import whole_directory
 from bayesdep.reporting.export import export
 from bayesdep.reporting.figures import png
+from bayesdep.reporting.places import Place, write_manifest
 from bayesdep.reporting.plots import BLUE, GREY, plain_figure
 from bayesdep.reporting.ranges import MOST_ROWS
 
@@ -44,7 +43,7 @@ def plot_comparison(comparison: Comparison) -> Figure:
     return figure
 
 
-def write_comparison(comparison: Comparison, plans: Mapping[str, str], directory: Path) -> None:
+def write_comparison(comparison: Comparison, plans: Mapping[str, str], place: Place) -> None:
     """Write ``loo.csv``, ``loo.png`` and ``manifest.json``.
 
     Parameters
@@ -53,11 +52,12 @@ def write_comparison(comparison: Comparison, plans: Mapping[str, str], directory
         The ranking.
     plans
         Hash of each plan's text, by name.
-    directory
+    place
         Where they are to stand; an earlier comparison is replaced once these are whole.
     """
-    with whole_directory(directory) as partial:
+    earlier = place.manifest
+    with place.held(), whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
         export(comparison.table, partial / "loo.csv")
         (partial / "loo.png").write_bytes(png(plot_comparison(comparison)))
-        manifest = {"plans": dict(plans), "sentence": comparison.sentence, "reliable": comparison.reliable}
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        about = {"plans": dict(plans), "sentence": comparison.sentence, "reliable": comparison.reliable}
+        write_manifest(partial, place.what, about)

@@ -85,9 +85,7 @@ def residuals(
     by_cell = coefficients[..., None, None, :, :, :]
     left = projected - cross @ by_cell
     both = np.swapaxes(projected, -1, -2) @ by_cell + np.swapaxes(by_cell, -1, -2) @ left
-    products = [
-        [(raw[t][s] - both[..., t, s]).sum(axis=-1) * seen[t] * seen[s] for s in range(t + 1)] for t in times
-    ]
+    products = [[(raw[t][s] - both[..., t, s]).sum(axis=-1) * seen[t] * seen[s] for s in range(t + 1)] for t in times]
     sums = [left[..., 0, t] * seen[t][..., None] for t in times]
     return Residuals(sums, products, cross[..., 0, 0], seen, proper)
 
