@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -16,9 +17,11 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.compiled import compiled
+from bayesdep.inference.cost import refuse_beyond_room, refuse_endless
 from bayesdep.inference.diagnostics import judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.remedies import advised
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.together import together
@@ -32,8 +35,6 @@ from bayesdep.models.story import (
     Story,
 )
 
-Sampler = Literal["nutpie", "pymc", "exact"]
-SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
 PRIOR_DRAWS = 500
 
 # nutpie's names -> ArviZ's
@@ -100,7 +101,7 @@ def fit(
     BadInput
         When the table or a setting is not usable.
     """
-    _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     steps = Steps.of(model, target_accept, max_tree_depth)
     clock = _Clock()
     with clock("prepare"):
@@ -142,6 +143,7 @@ def _fit_one(
         # What hangs below the data (a new study's effect, effects that were integrated out) is drawn exactly
         # afterwards; only its ancestors need a sampler.
         core = prune_vars_detached_from_observed(full)
+        refuse_beyond_room(full, core, draws=draws, chains=chains)
     if sampler == "exact":
         with clock("sample"):
             posterior = _exact_draws(model, prepared, draws, chains, seeds[0])
@@ -197,7 +199,7 @@ def sample_posterior(
     xarray.Dataset
         Draws of every parameter, dims (chain, draw, ...).
     """
-    _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
@@ -281,13 +283,6 @@ class _Clock:
         self.seconds[step] = round(time.perf_counter() - start, 4)
 
 
-def _check_numbers(**numbers: Any) -> None:
-    least = {"draws": 4, "tune": 0, "chains": 1, "seed": 0}
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least[name]:
-            raise BadInput(f"{name} = {value!r}, but a whole number of at least {least[name]} is needed")
-
-
 def _choose(model: Story, data: xr.Dataset, sampler: Sampler | None) -> Sampler:
     if sampler is None:
         exact = isinstance(model, KnowsPosterior) and model.exact_by_default and model.exact(data) is not None
@@ -325,19 +320,18 @@ def _nutpie(
 
     with clock("compile"):
         ready = compiled(core)
+    sample = partial(
+        nutpie.sample,
+        ready,
+        seed=seed,
+        save_warmup=False,
+        target_accept=steps.target_accept,
+        adaptation=model.adaptation if isinstance(model, HasCorrelatedParameters) else "diag",
+        maxdepth=steps.max_tree_depth,
+    )
+    refuse_endless(partial(sample, progress_bar=False), draws=draws, tune=tune, chains=chains)
     with clock("sample"):
-        tree = nutpie.sample(
-            ready,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            seed=seed,
-            save_warmup=False,
-            progress_bar=progress,
-            target_accept=steps.target_accept,
-            adaptation=model.adaptation if isinstance(model, HasCorrelatedParameters) else "diag",
-            maxdepth=steps.max_tree_depth,
-        )
+        tree = sample(draws=draws, tune=tune, chains=chains, progress_bar=progress)
     posterior = tree["posterior"]
     if posterior.sizes["draw"] < draws:  # nutpie hands back what it has when it is interrupted
         raise KeyboardInterrupt
