@@ -1,6 +1,7 @@
 """One attempt: its files, what is called, what must come of it; and what must never come of any."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from hostile.zygote import limit
 
 TESTS = Path(__file__).resolve().parents[1]
 REFUSED, DONE = 2, 0
@@ -41,7 +44,11 @@ class Attempt:
     samples
         Whether to let it sample and write; by default it is ended there, with exit code 0.
     alone
-        Whether it gets a fresh process of its own, started as users start the command.
+        Whether it gets a fresh process of its own, started as users start the command; it samples and writes then.
+    flags, environment
+        Of that process's interpreter.
+    interrupted_at
+        A module: when that process is about to import it, it is interrupted (SIGINT).
     seconds, megabytes, file_megabytes
         Its limits: beyond the time it hangs; memory is that beyond the warm process's.
     writes
@@ -56,6 +63,9 @@ class Attempt:
     says: str = ""
     samples: bool = False
     alone: bool = False
+    flags: tuple[str, ...] = ()
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    interrupted_at: str = ""
     seconds: float = 30.0
     megabytes: int = 2000
     file_megabytes: int | None = None
@@ -136,7 +146,7 @@ def run(attempt: Attempt, folder: Path, warm: Warm | None = None) -> Result:
         "err": logs[1],
         **{key: getattr(attempt, key) for key in _REQUESTED},
     }
-    answer = _run_alone(request) if attempt.alone or warm is None else warm.run(request)
+    answer = _run_alone(attempt, place, logs) if attempt.alone or warm is None else warm.run(request)
     out, err = (Path(log).read_text(encoding="utf-8", errors="backslashreplace") for log in logs)
     after = snapshot(folder)
     changed = tuple(sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path)))
@@ -146,22 +156,47 @@ def run(attempt: Attempt, folder: Path, warm: Warm | None = None) -> Result:
 _REQUESTED = ("words", "python", "samples", "seconds", "megabytes", "file_megabytes")
 
 
-def _run_alone(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a request in a process of its own, which has imported nothing yet."""
+# Starts the command as the console script does, and interrupts it just before a module is imported.
+_INTERRUPTED = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+sys.argv[0] = "bayesdep"
+from bayesdep.__main__ import main
+main()
+"""
+
+
+def _run_alone(attempt: Attempt, place: Path, logs: list[str]) -> dict[str, Any]:
+    """Run a command line in a process of its own, which has imported nothing yet."""
     start = time.monotonic()
-    code = "import sys, json; from hostile.zygote import _child; _child(json.loads(sys.argv[1]))"
-    process = subprocess.Popen([sys.executable, "-c", code, json.dumps(request)], env=os.environ | _ENVIRONMENT)
-    hung = False
-    while True:
-        done, status, used = os.wait4(process.pid, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() - start > request["seconds"] + 20:
-            hung = True
-            process.kill()
-            _, status, used = os.wait4(process.pid, 0)
-            break
-        time.sleep(0.01)
+    how = ["-c", _INTERRUPTED.format(module=attempt.interrupted_at)] if attempt.interrupted_at else ["-m", "bayesdep"]
+    home = {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp"), "CI": "true", "COLUMNS": "200"}
+    with Path(logs[0]).open("wb") as out, Path(logs[1]).open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, *attempt.flags, *how, *attempt.words],
+            env=os.environ | _ENVIRONMENT | home | dict(attempt.environment),
+            cwd=place,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            preexec_fn=functools.partial(limit, attempt.megabytes, attempt.seconds, attempt.file_megabytes),
+        )
+        hung = False
+        while True:
+            done, status, used = os.wait4(process.pid, os.WNOHANG)
+            if done:
+                break
+            if time.monotonic() - start > attempt.seconds:
+                hung = True
+                process.kill()
+                _, status, used = os.wait4(process.pid, 0)
+                break
+            time.sleep(0.01)
     process.returncode = os.waitstatus_to_exitcode(status)
     return {
         "code": process.returncode,

@@ -76,8 +76,7 @@ def _child(attempt: dict[str, Any]) -> NoReturn:
         folder = Path(attempt["folder"])
         os.chdir(folder)
         os.environ.update(HOME=str(folder / "home"), TMPDIR=str(folder / "tmp"), CI="true", COLUMNS="200")
-        with open("/dev/null", "rb") as nothing:
-            os.dup2(nothing.fileno(), 0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(attempt[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
         limit(attempt["megabytes"], attempt["seconds"], attempt.get("file_megabytes"))
