@@ -17,9 +17,12 @@ from bayesdep.data.errors import BadInput, did_you_mean, printable
 
 if TYPE_CHECKING:
     from bayesdep.plan import Plan
+    from bayesdep.reporting.places import Place
     from bayesdep.reporting.run_directory import Outcome
 
-OK, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+    type _Job = tuple[Plan, Path, bool, bool, bool]
+
+OK, FAILED, BAD_INPUT, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 
 app = typer.Typer(
     help="Bayesian immunopsychiatry: from a plan file to a checked, exported posterior.",
@@ -48,6 +51,14 @@ _Strict = Annotated[
 _Data = Annotated[
     Path | None, typer.Option(metavar="PATH", help='The table (.csv or .parquet) of plans whose source is "path".')
 ]
+_Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with what was cut off: finished plans and chains of the same plan, data, settings and versions are "
+        "taken as they are. Told to stop, leave finished chains for the next time.",
+    ),
+]
 _Models = Annotated[Path, typer.Option(help="Folder of plans.")]
 
 
@@ -63,6 +74,7 @@ def run(
     quick: _Quick = False,
     accept_failed_gate: _Accept = False,
     strict: _Strict = False,
+    resume: _Resume = False,
 ) -> int:
     """Fit plans and write their run directories: posterior, tables, figures, report."""
     if out is not None and len(plans) > 1:
@@ -72,7 +84,7 @@ def run(
     _refuse_early(todo, given)
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     runs = [
-        _run_one(plan, place, accept_failed_gate, quick, data=table, **settings)
+        _run_one(plan, place, accept_failed_gate, quick, resume, data=table, **settings)
         for (plan, place), table in zip(todo, given, strict=True)
     ]
     from bayesdep.reporting.console import print_ledger
@@ -88,6 +100,7 @@ def reproduce(
     quick: _Quick = False,
     accept_failed_gate: _Accept = False,
     strict: _Strict = False,
+    resume: _Resume = False,
 ) -> int:
     """Run every plan and print the ledger: published value beside posterior."""
     start = time.perf_counter()
@@ -104,9 +117,9 @@ def reproduce(
         todo = [(plan, out / plan.study.name / plan.name) for plan in read if not plan.needs_data]
         _refuse_early(todo, [None] * len(todo))
         # Plans of one family share a compiled model, so they stay together; families run side by side.
-        families: dict[str, list[tuple[Plan, Path, bool, bool]]] = {}
+        families: dict[str, list[_Job]] = {}
         for plan, place in todo:
-            families.setdefault(plan.story.family, []).append((plan, place, accept_failed_gate, quick))
+            families.setdefault(plan.story.family, []).append((plan, place, accept_failed_gate, quick, resume))
         done = [run for group in side_by_side(_run_all, list(families.values())) for run in group]
     from bayesdep.reporting.console import print_ledger, write_ledger
 
@@ -144,9 +157,6 @@ def compare(
     if len(read) < 2:
         raise BadInput("a comparison needs two plans or more; give another")
     directory = out or Path("results") / read[0].study.name / "comparison"
-    from bayesdep.reporting.run_directory import refuse_unwritable
-
-    refuse_unwritable(directory)
     given = list(zip(read, _share(read, data), strict=True))
     imputing = [plan.name for plan in read if isinstance(plan.story, Imputes) and plan.story.imputes]
     given = [pair for pair in given if pair[0].name not in imputing]
@@ -175,12 +185,12 @@ def compare(
         prepare(plan, table)
     names = [group[0][0].story.family for group in groups]
     names = [n if names.count(n) == 1 else f"{n}-{group[0][0].name}" for n, group in zip(names, groups, strict=True)]
-    several = len(groups) > 1
-    codes = [
-        _rank(group, directory / name if several else directory, quick=quick)
-        for name, group in zip(names, groups, strict=True)
-    ]
-    return max(codes)
+    from bayesdep.reporting.places import Place
+
+    inputs, what = [plan.path for plan in read], f"comparison of {read[0].study.name}"
+    folders = [directory / name for name in names] if len(groups) > 1 else [directory]
+    places = [Place.find(folder, what, inputs=inputs) for folder in folders]
+    return max(_rank(group, place, quick=quick) for group, place in zip(groups, places, strict=True))
 
 
 def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", Any]]]:
@@ -196,7 +206,7 @@ def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", 
     return list(found.values())
 
 
-def _rank(given: list[tuple["Plan", Any]], directory: Path, *, quick: bool) -> int:
+def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool) -> int:
     """Fit plans to their tables, rank them, and write the ranking."""
     from bayesdep.criticism.compare import compare as rank
     from bayesdep.plan import fit_plan
@@ -216,11 +226,11 @@ def _rank(given: list[tuple["Plan", Any]], directory: Path, *, quick: bool) -> i
     except BadInput as refusal:  # the plans are good; what was asked of them is not
         _complain(str(refusal))
         return FAILED
-    write_comparison(result, {plan.name: plan.sha256 for plan, _ in given}, directory)
+    write_comparison(result, {plan.name: plan.sha256 for plan, _ in given}, place)
     from bayesdep.reporting.console import print_comparison
 
     print_comparison(result)
-    typer.echo(f"Table and plot: {directory}")
+    typer.echo(f"Table and plot: {place.asked}")
     return OK if result.reliable else FAILED
 
 
@@ -238,9 +248,11 @@ def export_run(
     if not run_dir.is_dir():
         raise BadInput(f"there is no run directory '{run_dir}'; give the one that bayesdep run printed")
     from bayesdep.inference.fit import Fit
+    from bayesdep.reporting.places import add_to_manifest
 
     fit = Fit.load(run_dir / "posterior.nc")
     written = export(fit, out or run_dir / f"estimands.{SUFFIXES[format]}", format=format)
+    add_to_manifest(run_dir, written)
     typer.echo(str(written))
     return OK if fit.gate.passed else FAILED
 
@@ -302,30 +314,35 @@ def _share(plans: "Sequence[Plan]", data: Path | None) -> list[Path | None]:
 def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | None]) -> None:
     """Check every plan's data and place before the first of several is run: a bad last one writes nothing."""
     if len(todo) > 1:  # one alone is checked as it is run
-        from bayesdep.plan import prepare
-        from bayesdep.reporting.run_directory import refuse_unwritable
+        from bayesdep.plan import places_of, prepare
 
         for (plan, place), table in zip(todo, given, strict=True):
-            refuse_unwritable(place)
+            places_of(plan, place, table)
             prepare(plan, table)
 
 
-def _run_all(jobs: "list[tuple[Plan, Path, bool, bool]]") -> "list[Outcome]":
+def _run_all(jobs: "list[_Job]") -> "list[Outcome]":
     return [_run_one(*job) for job in jobs]
 
 
 def _run_one(
-    plan: "Plan", out: Path, accept: bool, quick: bool, data: Path | None = None, **sampling: Any
+    plan: "Plan", out: Path, accept: bool, quick: bool, resume: bool, data: Path | None = None, **sampling: Any
 ) -> "Outcome":
     from bayesdep.plan import run_plan
 
     if quick:
         sampling = plan.quick | {k: v for k, v in sampling.items() if v is not None}
     start = time.perf_counter()
-    done = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **sampling).outcome
+
+    def say(text: str) -> None:
+        _say(f"{plan.label}: {text}")
+
+    run = run_plan(plan, out=out, accept_failed_gate=accept, data=data, resume=resume, say=say, **sampling)
+    done = run.outcome
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     verdict += "" if done.verdict.passed else ", WARNING ON THE MODEL" + (" as stated" if done.expects_warning else "")
-    _say(f"{done.label}: {verdict} ({time.perf_counter() - start:.1f} s) -> {done.directory}")
+    took = "finished before" if run.is_kept else f"{time.perf_counter() - start:.1f} s"
+    _say(f"{done.label}: {verdict} ({took}) -> {done.directory}")
     for line in done.notes:
         _say(f"{done.label}: note: {line}")
     return done
@@ -335,10 +352,13 @@ def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
     bad = [r for r in runs if not r.gate.passed]
     for r in bad:
         _complain(f"{r.label} {r.gate.sentence}; see {r.directory}")
+    incomplete = [r for r in runs if r.missing]
+    for r in incomplete:
+        _complain(f"{r.label} {r.incomplete}; see {r.directory}")
     surprises = [r for r in runs if r.surprise]
     for r in surprises:
         _complain(f"{r.label} {r.surprise}")
-    return FAILED if (bad and not accept) or (surprises and strict) else OK
+    return FAILED if (bad and not accept) or incomplete or (surprises and strict) else OK
 
 
 def _say(text: str) -> None:
@@ -350,7 +370,15 @@ def _complain(text: str) -> None:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
-    raise SystemExit(TERMINATED)  # unwinds, so that half-written directories vanish
+    raise SystemExit(128 + signum)  # unwinds, so that half-written directories vanish
+
+
+def _listen() -> None:
+    """Unwind when told to stop, also by a terminal that closes, unless that is to be ignored (``nohup``)."""
+    signal.signal(signal.SIGTERM, _terminate)
+    closed = getattr(signal, "SIGHUP", None)
+    if closed is not None and signal.getsignal(closed) == signal.SIG_DFL:
+        signal.signal(closed, _terminate)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -364,14 +392,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
-    signal.signal(signal.SIGTERM, _terminate)
+    _listen()
     try:
         refuse_without_docstrings()
         code = app(words, standalone_mode=False) or OK
         if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
             _complain("interrupted; the unfinished run was not written")
     except SystemExit as ending:
-        if ending.code == TERMINATED:
+        if ending.code in (TERMINATED, HUNG_UP):
             _complain("terminated; the unfinished run was not written")
         raise
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
@@ -381,7 +409,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             traceback.print_exc()
         said, code = _sentence(problem)
-        _complain(said)
+        _complain("; ".join([said, *getattr(problem, "__notes__", ())]))
     sys.exit(code)
 
 

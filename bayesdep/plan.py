@@ -4,9 +4,8 @@ import difflib
 import hashlib
 import io
 import os
-import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayesdep.inference.fit import Fit
+    from bayesdep.inference.kept import Kept
+    from bayesdep.reporting.places import Place
     from bayesdep.reporting.run_directory import Outcome
 
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
@@ -47,9 +48,10 @@ class _Data(_Table):
     source: _Text
     expects: _Text | None = None
     seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] | None = None
-    keep: dict[str, Any] = {}
+    keep: Any = {}  # a table or a condition; refuse_unclear says what is wrong with it
     require: tuple[_Text, ...] = ()
     missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
+    labels_meant: tuple[_Text, ...] = ()
     limits: _Text | None = None
     columns: dict[str, _Text] = {}
 
@@ -118,6 +120,11 @@ class Plan:
         return self.path.stem
 
     @property
+    def label(self) -> str:
+        """The study's name and the plan's, by which a run is known."""
+        return f"{self.study.name}/{self.name}"
+
+    @property
     def needs_data(self) -> bool:
         """Whether its table is one that the user names when running it."""
         return self.data.source == FROM_USER
@@ -152,12 +159,18 @@ class Run:
         Published numbers beside the posterior; None when the plan has none.
     directory
         Where the files are.
+    missing
+        Why a file could not be made, by file.
+    is_kept
+        Whether it had been finished before, and was found so.
     """
 
     plan: Plan
     fit: "Fit"
     ledger: "pd.DataFrame | None"
     directory: Path
+    missing: Mapping[str, str] = field(default_factory=dict)
+    is_kept: bool = False
 
     @property
     def outcome(self) -> "Outcome":
@@ -166,7 +179,7 @@ class Run:
 
         study = self.plan.study
         return Outcome(
-            f"{study.name}/{self.plan.name}",
+            self.plan.label,
             self.fit.gate,
             self.fit.verdict,
             study.expects_warning,
@@ -174,6 +187,7 @@ class Run:
             self.ledger,
             self.directory,
             tuple(str(self.fit.data.attrs.get("notes", "")).splitlines()),
+            self.missing,
         )
 
 
@@ -353,7 +367,7 @@ def _published(plan: Plan) -> list[Any]:
     return [Published(**row.model_dump()) for row in plan.published]
 
 
-def fit_plan(plan: Plan, *, data: Any = None, **sampling: Any) -> "Fit":
+def fit_plan(plan: Plan, *, data: Any = None, kept: "Kept | None" = None, **sampling: Any) -> "Fit":
     """Fit a plan's story to its data.
 
     Parameters
@@ -361,7 +375,9 @@ def fit_plan(plan: Plan, *, data: Any = None, **sampling: Any) -> "Fit":
     plan
         A validated plan.
     data
-        As in :func:`prepare`.
+        As in :func:`prepare`, or what it returned.
+    kept
+        As in :func:`bayesdep.fit`.
     **sampling
         ``draws``, ``tune``, ``chains``, ``seed`` or ``progress`` to use instead of the plan's; None means the plan's.
 
@@ -370,11 +386,16 @@ def fit_plan(plan: Plan, *, data: Any = None, **sampling: Any) -> "Fit":
     Fit
         The posterior.
     """
-    prepared = prepare(plan, data)
+    import xarray as xr
+
+    prepared = data if isinstance(data, xr.Dataset) else prepare(plan, data)
     from bayesdep.inference.sample import fit
 
-    chosen = plan.sampling.model_dump() | {k: v for k, v in sampling.items() if v is not None}
-    return fit(plan.story, prepared, **chosen)
+    return fit(plan.story, prepared, kept=kept, **_sampling(plan, sampling))
+
+
+def _sampling(plan: Plan, sampling: Mapping[str, Any]) -> dict[str, Any]:
+    return plan.sampling.model_dump() | {k: v for k, v in sampling.items() if v is not None}
 
 
 def run_plan(
@@ -383,12 +404,14 @@ def run_plan(
     out: str | os.PathLike[str] | None = None,
     accept_failed_gate: bool = False,
     data: Any = None,
+    resume: bool = False,
+    say: Callable[[str], Any] | None = None,
     **sampling: Any,
 ) -> Run:
     """Run a plan and write its run directory.
 
     A fit that fails the gate is written beside the place of a good one, to ``NAME-failed``, so that it can be
-    looked into and never replaces a good run.
+    looked into and never replaces a good run. While it samples, finished chains are kept on disk beside that place.
 
     Parameters
     ----------
@@ -400,6 +423,11 @@ def run_plan(
         Write a fit that fails the gate to ``out`` all the same.
     data
         As in :func:`prepare`.
+    resume
+        Go on with a run that was cut off: what is finished of the same plan, data, settings and versions is taken as it
+        is, and the result is bit for bit that of a run that was not cut off.
+    say
+        Called with what there is to say of that before sampling.
     **sampling
         As in :func:`fit_plan`.
 
@@ -414,26 +442,76 @@ def run_plan(
         When the plan, its data or the place to write is not usable; then nothing has been written.
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
-    directory = Path(out) if out is not None else plan.directory
-    from bayesdep.reporting.run_directory import refuse_unwritable, write_run
+    from bayesdep.reporting.places import held
+    from bayesdep.reporting.resuming import finished, kept_chains
 
-    refuse_unwritable(directory)
-    failed = directory.with_name(f"{directory.name}-failed")
-    refuse_unwritable(failed)
-    fit = fit_plan(plan, data=data, **sampling)
-    from bayesdep.reporting.estimands import summarise
-    from bayesdep.reporting.ledger import ledger
+    place, failures = places_of(plan, Path(out) if out is not None else plan.directory, data)
+    prepared = prepare(plan, data)
+    from bayesdep.inference.kept import fingerprint
 
-    rows = ledger(_published(plan), summarise(fit)) if plan.published else None
-    good = fit.gate.passed or accept_failed_gate
-    write_run(
+    settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
+    mark = fingerprint(plan.text, prepared, settings)
+    with held(place, failures) as certain:
+        fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
+        if fit is not None and where is not None:
+            return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True)
+        with kept_chains(place, mark, resume, certain, say or (lambda _: None)) as kept:
+            fit = fit or fit_plan(plan, data=prepared, kept=kept, **sampling)
+            return _write(plan, fit, place, failures, mark, accept_failed_gate)
+
+
+def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Place]":
+    """Find where a plan's run goes, and where if it fails its gate, with nothing written yet.
+
+    Parameters
+    ----------
+    plan
+        A validated plan.
+    directory
+        Where the run is to go.
+    data
+        As in :func:`prepare`.
+
+    Returns
+    -------
+    tuple of Place
+        The two.
+
+    Raises
+    ------
+    BadInput
+        When one of them cannot be written, or holds what is not to be replaced.
+    """
+    from bayesdep.reporting.places import Place
+
+    named = [plan.path.parent / name for name in (plan.data.source, plan.data.limits) if name is not None]
+    given = [Path(data)] if isinstance(data, (str, os.PathLike)) else []
+    inputs = [plan.path, *given, *(file for file in named if file.is_file())]
+    place = Place.find(directory, f"run of {plan.label}", inputs=inputs)
+    return place, Place.find(place.failures, place.what, inputs=inputs, failures=True)
+
+
+def _write(plan: Plan, fit: "Fit", place: "Place", failures: "Place", mark: str, accept: bool) -> Run:
+    from bayesdep.reporting.run_directory import write_run
+
+    good = fit.gate.passed or accept
+    target = place if good else failures
+    written = write_run(
         fit,
-        directory if good else failed,
+        target,
         title=plan.study.title,
         question=plan.study.question,
         plan={"path": plan.path.as_posix(), "sha256": plan.sha256, "text": plan.text},
-        ledger=rows,
+        ledger=lambda fit: _ledger(plan, fit),
+        fingerprint=mark,
     )
-    if good and failed.exists():
-        shutil.rmtree(failed)  # an earlier failure that this run has mended
-    return Run(plan, fit, rows, directory if good else failed)
+    if good:
+        failures.remove_failure()  # an earlier failure that this run has mended
+    return Run(plan, fit, written.ledger, target.asked, written.missing)
+
+
+def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":
+    from bayesdep.reporting.estimands import summarise
+    from bayesdep.reporting.ledger import ledger
+
+    return ledger(_published(plan), summarise(fit)) if plan.published else None

@@ -62,8 +62,6 @@ OPEN: dict[str, tuple[int, str]] = {  # how many messages of a function are not 
     "models/parts/trial/refusals:split_level": (1, _NEW),
     "models/parts/trial/residuals:refuse_unknown_correlations": (2, _NEW),
     "models/parts/trial/response:visit_of": (1, _NEW),
-    "models/parts/trial/visit_names:_stated": (2, _NEW),
-    "models/parts/trial/visit_names:read_visit_names": (2, _NEW),
     "models/trial:__post_init__": (3, _NEW),
     "models/cytokines:_refuse_contradictions": (1, _NEW),
     "models/parts/meta/forms:_shared": (1, _NEW),

@@ -235,7 +235,8 @@ def test_manifest_is_the_audit_trail(screen_run):
 
 def test_rerun_with_other_settings_replaces_the_earlier_run_whole(command, screen_run, tmp_path):
     shutil.copytree(screen_run.directory, tmp_path / "run")
-    (tmp_path / "run" / "estimands.json").write_text("{}")  # as an export would leave it
+    assert command("export", "run", "--format", "json")[0] == 0  # of the earlier run, so it goes with that
+    assert (tmp_path / "run" / "estimands.json").is_file()
     plan = MODELS / "kiraly2017" / "fgf2_screen.toml"
     assert command("run", plan, "--out", "run", "--draws", 300, "--chains", 3, "--seed", 5)[0] == 0
     assert [p.name for p in tmp_path.iterdir()] == ["run"]

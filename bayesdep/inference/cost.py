@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pymc as pm
@@ -15,8 +16,9 @@ from bayesdep.data.errors import BadInput
 _COPIES = 4
 _STATISTICS = 8
 _LONGEST = 30 * 24 * 3600.0  # seconds
-_TRIED_ABOVE = 500_000  # transitions of all chains: what is below takes minutes, seldom hours
-_TRIAL = 40  # transitions
+_TIMED_FROM = 500_000  # transitions of all chains: what is below takes minutes, seldom hours
+_EVALUATIONS = 20
+_STEPS = 7  # of a transition of NUTS, at least where a posterior is as even as a normal one
 
 
 def refuse_beyond_room(full: pm.Model, core: pm.Model, *, draws: int, chains: int) -> None:
@@ -49,14 +51,13 @@ def _elements(model: pm.Model, variable: Any) -> int:
     return math.prod(len(model.coords[dim]) for dim in model.named_vars_to_dims.get(variable.name, ()))
 
 
-def refuse_endless(sample: Any, *, draws: int, tune: int, chains: int) -> None:
-    """Refuse sampling that would take more than a month, judged by a few transitions where very many are asked for.
+def refuse_endless(density: Callable[[], object], *, draws: int, tune: int, chains: int) -> None:
+    """Refuse sampling that would take more than a month, judged by the time that its density takes.
 
     Parameters
     ----------
-    sample
-        From ``draws``, ``tune`` and ``chains`` to the samples; called only where 500,000 transitions or more are asked
-        for.
+    density
+        Evaluates the log density and its gradient once; called only where 500,000 transitions or more are asked for.
     draws, tune, chains
         As in :func:`~bayesdep.inference.sample.fit`.
 
@@ -64,15 +65,23 @@ def refuse_endless(sample: Any, *, draws: int, tune: int, chains: int) -> None:
     ------
     BadInput
         Saying how long it would take.
+
+    Examples
+    --------
+    >>> refuse_endless(lambda: time.sleep(0.001), draws=10**8, tune=10**8, chains=1000)
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: 1,000 chains of 100,000,000 draws and 100,000,000 tuning draws would take about ...
     """
-    if (draws + tune) * chains < _TRIED_ABOVE:
+    if (draws + tune) * chains < _TIMED_FROM:
         return
     start = time.perf_counter()
-    sample(draws=_TRIAL // 2, tune=_TRIAL // 2, chains=1)
-    each = (time.perf_counter() - start) / _TRIAL
+    for _ in range(_EVALUATIONS):
+        density()
+    each = (time.perf_counter() - start) / _EVALUATIONS * _STEPS
     seconds = each * (draws + tune) * chains / min(chains, os.cpu_count() or 1)
     if seconds > _LONGEST:
         raise BadInput(
             f"{chains:,} chains of {draws:,} draws and {tune:,} tuning draws would take about {seconds / 86400:,.0f} "
-            "days, at the speed of the first few; ask for fewer"
+            "days on this machine; ask for fewer"
         )

@@ -14,6 +14,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
+from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
 from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models import make_story, settings_of
@@ -85,8 +86,12 @@ class Fit:
 
     @property
     def estimands(self) -> xr.Dataset:
-        """Draws of the estimands, dims (chain, draw, ...), with units and descriptions."""
-        return self.tree["estimands"].to_dataset()
+        """Draws of the estimands, dims (chain, draw, ...), with units and descriptions.
+
+        A name that is not among them is refused in one sentence, with the setting that would make it known if any does.
+        """
+        found = self.tree["estimands"].to_dataset()
+        return Estimands(found, attrs=found.attrs)
 
     @property
     def exact(self) -> ExactPosterior | None:

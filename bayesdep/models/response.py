@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import as_frame
+from bayesdep.data.tables import as_frame, provenance
 from bayesdep.models.parts.covariates import columns_of, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.people import (
     is_detected,
@@ -259,6 +259,7 @@ class Response:
         if self.scale is not None:
             information = information * (data["log_sd"].values / self.scale) ** 2
             data["log_sd"] = data["log_sd"].copy(data=np.full(data.sizes["analyte"], float(self.scale)))
+        data.attrs["notes"] = provenance(frame)["notes"]  # with those of people's columns
         return data.assign(
             slope_se=("analyte", 1 / np.sqrt(information)),
             outcome=("subject", outcome),

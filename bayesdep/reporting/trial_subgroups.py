@@ -12,6 +12,7 @@ from bayesdep.models.parts.trial.moderator import parse_subgroup
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure, serves
+from bayesdep.reporting.ranges import MOST_PANELS
 from bayesdep.reporting.trial_plots import REFERENCE, favours, lower_and_higher, shorten
 
 _ALL = "all patients"
@@ -46,11 +47,12 @@ def plot_subgroups(fit: Fit) -> Figure:
     """
     story, found = fit.model, fit.estimands
     assert isinstance(story, Trial)  # the register draws this of no other story
-    names = [str(name) for name in fit.data["comparison"].values]
+    names = [str(name) for name in fit.data["comparison"].values[: MOST_PANELS // 3]]
     rates = [name for name in ("response", "remission") if f"{name}_difference" in found]
     rows = [_label(story, str(text)) for text in fit.data["subgroup"].values] + [_ALL]
     heights = [0.27 * len(rows), *(0.36 * len(rows) for _ in rates)] * len(names)
     with house_figure(fit, 6.9, sum(heights) + 1.1 * len(heights)) as figure:
+        figure.says_shown(len(names), fit.data.sizes["comparison"], "comparisons are shown, the first of the table")
         figure.set_layout_engine("constrained", hspace=0.06)
         shape = {"height_ratios": heights, "width_ratios": (0.78, 1.85, 1.1)}
         grid = figure.subplots(len(heights), 3, sharey="row", squeeze=False, gridspec_kw=shape)
