@@ -15,6 +15,7 @@ import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.labels import as_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
+from bayesdep.data.magnitude import SIZES, is_workable
 from bayesdep.data.missing import suspected_codes
 
 Role = Literal["name", "subject", "free"]
@@ -183,7 +184,27 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     }[column.kind]
     refuse_code(frame, values, column)
     _refuse(bad, column, series, must, "correct it or leave the row out")
+    refuse_unworkable(values, column)
     return values
+
+
+def refuse_unworkable(values: np.ndarray, column: Column) -> None:
+    """Refuse numbers so large or so small that their squares are none.
+
+    Parameters
+    ----------
+    values
+        Shape (rows,), NaN where missing.
+    column
+        The column.
+
+    Raises
+    ------
+    BadInput
+        Naming the first such row.
+    """
+    remedy = "correct it, or change the unit of the column"
+    _refuse(~is_workable(values), column, pd.Series(values), f"where a size of {SIZES}, or 0, is needed", remedy)
 
 
 def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarray:
