@@ -20,9 +20,10 @@ from bayesdep.reporting.estimands import in_words, is_probability, summarise
 def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: str | None = None) -> Path:
     """Write the estimands of a fit, or any table that this package made, to one file.
 
-    A table from a fit that failed the gate, whose model has a warning, or from synthetic data, says so in the first
-    thing its format lets a reader see: a first line (csv, latex, html), a first key (json), a first row (xlsx), a first
-    column (parquet).
+    A table from a fit says whether it passed the gate, whether its model agrees with the data, and whether these are
+    synthetic: csv and parquet, which programs read as they are, in their first two columns, ``verdict`` (``"passed"``,
+    or what is wrong) and ``synthetic``; the others, where there is something to warn of, in the first thing that their
+    format lets a reader see, a first line (latex, html), a first key (json) or a first row (xlsx).
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: st
     table = summarise(what) if isinstance(what, Fit) else what
     try:
         with whole_files(path) as (partial,):
-            _WRITERS[name](table, _warning(table), partial)
+            _WRITERS[name](table, partial)
     except ModuleNotFoundError as problem:
         raise BadInput(f"format '{name}' needs the package {problem.name}; install bayesdep[excel]") from None
     return path
@@ -177,30 +178,38 @@ def _probability(p: float) -> str:
     return "> 0.999" if p > 0.999 else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def _verdict(table: pd.DataFrame) -> str:
+    """What is wrong with the fit that a table is of; empty where nothing is."""
+    attrs = table.attrs
+    wrong = (not attrs.get(f"{part}_passed", True) for part in ("gate", "model"))
+    return "; ".join(attrs[part] for part, is_wrong in zip(("gate", "model"), wrong, strict=True) if is_wrong)
+
+
 def _warning(table: pd.DataFrame) -> str:
-    parts = []
-    if not table.attrs.get("gate_passed", True):
-        parts.append(table.attrs["gate"])
-    if not table.attrs.get("model_passed", True):
-        parts.append(table.attrs["model"])
-    if table.attrs.get("synthetic", False):
-        parts.append("SYNTHETIC DATA")
-    return "; ".join(parts)
+    parts = [_verdict(table), "SYNTHETIC DATA" if table.attrs.get("synthetic", False) else ""]
+    return "; ".join(part for part in parts if part)
 
 
-def _csv(table: pd.DataFrame, warning: str, path: Path) -> None:
-    first = f"# {warning}\n" if warning else ""
-    path.write_text(first + table.to_csv(index=False), encoding="utf-8")
+def _with_verdict(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what must be known of its fit in two columns; a table of no fit as it is."""
+    if "gate" not in table.attrs:
+        return table
+    found = table.copy()
+    found.insert(0, "verdict", _verdict(table) or "passed")
+    found.insert(1, "synthetic", bool(table.attrs.get("synthetic", False)))
+    return found
 
 
-def _parquet(table: pd.DataFrame, warning: str, path: Path) -> None:
-    if warning:
-        table = table.copy()
-        table.insert(0, "warning", warning)
-    table.to_parquet(path, index=False)  # the attrs, gate included, travel in the file's metadata
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    path.write_text(_with_verdict(table).to_csv(index=False), encoding="utf-8")
 
 
-def _json(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _parquet(table: pd.DataFrame, path: Path) -> None:
+    _with_verdict(table).to_parquet(path, index=False)  # the attrs, gate included, travel in the file's metadata
+
+
+def _json(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     first = {"warning": warning} if warning else {}
     rows = [{k: _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
     text = json.dumps({**first, **table.attrs, "rows": rows}, indent=1, allow_nan=False)
@@ -222,7 +231,8 @@ _TEX = str.maketrans(
 )
 
 
-def _latex(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _latex(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     shown = journal_table(table).map(lambda v: str(v).translate(_TEX))
     shown.columns = [str(c).translate(_TEX) for c in shown.columns]
     text = shown.style.hide(axis="index").to_latex(hrules=True, column_format="l" * shown.columns.size)
@@ -231,13 +241,15 @@ def _latex(table: pd.DataFrame, warning: str, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _html(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _html(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     body = journal_table(table).to_html(index=False, border=0, classes="bayesdep")
     notice = f'<p class="warning"><strong>{html.escape(warning)}</strong></p>\n' if warning else ""
     path.write_text(notice + body + "\n", encoding="utf-8")
 
 
-def _xlsx(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _xlsx(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     with pd.ExcelWriter(path, engine="openpyxl") as writer:
         table.replace([np.inf, -np.inf], ["inf", "-inf"]).to_excel(
             writer, sheet_name="estimands", index=False, startrow=1 if warning else 0
@@ -250,7 +262,7 @@ def _xlsx(table: pd.DataFrame, warning: str, path: Path) -> None:
             writer.sheets["estimands"].cell(1, 1, warning)
 
 
-_WRITERS: dict[str, Callable[[pd.DataFrame, str, Path], None]] = {
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     "csv": _csv,
     "parquet": _parquet,
     "json": _json,
