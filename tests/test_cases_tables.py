@@ -13,7 +13,7 @@ import bayesdep as bd
 from bayesdep.cli import main
 from bayesdep.data.detection import read_detection
 from bayesdep.data.labels import lone_labels
-from bayesdep.data.missing import suspected_code
+from bayesdep.data.missing import suspected_codes
 from bayesdep.plan import prepare, read_plan
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
@@ -183,7 +183,97 @@ def test_a_code_for_missing_is_refused_and_what_the_message_advises_works(code):
     ],
 )
 def test_honest_numbers_made_of_nines_are_no_codes(honest):
-    assert suspected_code(np.array(honest, dtype=float)) is None
+    assert suspected_codes(np.array(honest, dtype=float)) == []
+
+
+@pytest.mark.parametrize("codes", [["999", "-99"], ["777", "888"], ["9999", "999"]])
+def test_several_codes_are_found_at_once_and_what_the_message_advises_works(codes):
+    """Two codes in one column, of which the larger does not hide the smaller."""
+    table = trial_table(HAMD)
+    table.loc[[1, 4], "outcome"], table.loc[[7, 11], "outcome"] = int(codes[0]), int(codes[1])
+    message = refusal(trial().prepare, table)
+    listed = ", ".join(f'"{code}"' for code in codes)
+    assert f"missing = [{listed}] (" in message
+    assert np.isnan(trial().prepare(bd.read_table(table, missing=codes))["outcome"].values).sum() == 4
+    other = trial().prepare(bd.read_table(table, missing=codes[:1]))
+    assert f"{codes[1]} in rows 8, 12, far from all other numbers" in other.attrs["notes"]
+
+
+ASKED = {
+    "trial": ("age", lambda table: trial(covariates="age").prepare(table)),
+    "trial's moderator": ("age", lambda table: trial(moderator="age").prepare(table)),
+    "meta": ("age", lambda table: bd.Meta(measure="standardised-difference", covariates="age").prepare(table)),
+    "response": ("age", lambda table: bd.Response(outcome="event", value="value", predicts_when="above",
+                                                  effects="none", covariates="age").prepare(table)),
+    "panel": ("age", lambda table: bd.Cytokines(
+        reference="HC", group="group", value="value", subject="subject", analyte="analyte", covariates="age",
+    ).prepare(table)),
+}  # fmt: skip
+
+
+def people_of(family):
+    """Twelve people or studies, synthetic."""
+    n, rng = 12, np.random.default_rng(3)
+    who = {"subject": [f"P{i}" for i in range(n)], "age": 30.0 + np.arange(n), "event": np.arange(n) % 3 == 0}
+    if family.startswith("trial"):
+        frame = pd.DataFrame(who | {"arm": ["drug", "placebo"] * 6, "baseline": 20.0 + rng.permutation(n)})
+        frame = frame.loc[frame.index.repeat(2)].assign(visit=[1, 2] * n, outcome=rng.normal(15, 4, 2 * n).round(2))
+    elif family == "meta":
+        frame = pd.DataFrame(who | {"study": who["subject"], "effect": rng.normal(size=n), "se": 0.3})
+    elif family == "response":
+        frame = pd.DataFrame(who | {"value": rng.lognormal(size=n)})
+    else:
+        frame = pd.DataFrame(who | {"group": ["HC", "MDD"] * 6})
+        frame = frame.loc[frame.index.repeat(2)].assign(analyte=["IL-6", "TNF"] * n, value=rng.lognormal(size=2 * n))
+    return frame.reset_index(drop=True)
+
+
+@pytest.mark.parametrize("family", ASKED)
+def test_a_code_among_what_belongs_to_people_is_refused_and_the_advice_works(family):
+    """Two people of age 999 are refused, one is noted; the advice leaves them out."""
+    column, prepare_ = ASKED[family]
+    table = people_of(family)
+    one, two = table.copy(), table.copy()
+    ages = sorted(table[column].unique())
+    one.loc[one[column] == ages[3], column] = 999.0
+    two.loc[two[column].isin(ages[3:5]), column] = 999.0
+    message = refusal(prepare_, two)
+    assert f'say so with [data] missing = ["999"] and require = ["{column}"]' in message
+    prepare_(bd.read_table(two, missing=["999"], require=[column]))
+    prepare_(bd.read_table(two, missing=[]))
+    if family != "panel":  # in which one person has several rows
+        assert "999 in row" in prepare_(one).attrs["notes"]
+
+
+def test_what_an_arm_of_one_person_is_called_can_be_meant():
+    """'esketamine' beside 'ketamine' is refused as a misspelling, unless it is said to be none."""
+    table = trial_table(HAMD)
+    table["arm"] = (
+        table["arm"].map({"drug": "ketamine", "placebo": "placebo"}).mask(table["subject"] == "P1", "esketamine")
+    )
+    message = refusal(trial().prepare, table)
+    assert "did you mean 'ketamine'" in message
+    assert 'labels_meant = ["esketamine"]' in message
+    data = trial().prepare(bd.read_table(table, labels_meant=["esketamine"]))
+    assert data["arm"].values.tolist() == ["placebo", "esketamine", "ketamine"]
+    assert "'esketamine' has one person" in data.attrs["notes"]
+    assert "did you mean 'esketamine'" in refusal(bd.read_table, table, labels_meant=["esketamin"])
+
+
+def test_a_plan_says_which_labels_are_meant(tmp_path):
+    table = trial_table(HAMD)
+    table["arm"] = (
+        table["arm"].map({"drug": "ketamine", "placebo": "placebo"}).mask(table["subject"] == "P1", "esketamine")
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    text = (
+        '[study]\nname = "x"\ntitle = "Synthetic"\n[data]\nsource = "t.csv"\nlabels_meant = ["esketamine"]\n'
+        '[model]\nfamily = "trial"\nreference = "placebo"\ncovariance = "ar1"\n'
+    )
+    (tmp_path / "p.toml").write_text(text, encoding="utf-8")
+    assert prepare(read_plan(tmp_path / "p.toml")).sizes["arm"] == 3
+    (tmp_path / "p.toml").write_text(text.replace('labels_meant = ["esketamine"]', ""), encoding="utf-8")
+    assert "labels_meant" in refusal(prepare, read_plan(tmp_path / "p.toml"))
 
 
 def plan_of(folder, content, data, **files):

@@ -174,7 +174,7 @@ def _pairs(labels: Iterable[str]) -> list[tuple[str, str]]:
     return [(one, label) for label in dict.fromkeys(labels) if (one := first.setdefault(alike(label), label)) != label]
 
 
-def lone_labels(labels: Iterable[str], where: str, what: str = "person") -> list[str]:
+def lone_labels(labels: Iterable[str], where: str, what: str = "person", *, meant: Sequence[str] = ()) -> list[str]:
     """Say which arms or groups have one person; refuse one whose label looks like a misspelling of another's.
 
     A misspelling is at most two edits (letters put in, left out or exchanged for others) away from another label, which
@@ -189,6 +189,8 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person") -> list
         The column and what it holds, for messages.
     what
         What is counted.
+    meant
+        Labels that the user says are right, however few people have them.
 
     Returns
     -------
@@ -209,12 +211,14 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person") -> list
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
     alone = [label for label, n in counts.items() if n == 1]
-    for label in alone:
+    for label in (x for x in alone if x not in meant):
         for other in counts:
             if other != label and counts[other] > 1 and _misspelt(label, other):
+                listed = f'["{label}"]'
                 raise BadInput(
-                    f"{where}: '{label}' has one {what}; did you mean '{other}'? correct it, or, where the name is "
-                    f"right, leave that {what} out or give the two names that differ in more than two letters"
+                    f"{where}: '{label}' has one {what}; did you mean '{other}'? correct it, or, where the label is "
+                    f"right, say so with [data] labels_meant = {listed} (bd.read_table(table, labels_meant={listed}) "
+                    "in Python)"
                 )
     return [f"{where}: '{label}' has one {what}" for label in alone]
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import as_frame
+from bayesdep.data.tables import as_frame, provenance
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale, scale_of
 from bayesdep.models.parts.settings import check_settings, column, column_fields
@@ -329,7 +329,7 @@ class Trial:
         meanings = column_fields(self)
         columns = {word: getattr(self, word) for word in meanings}
         data, patients = read_visits(
-            frame, columns, meanings, reference=self.reference, formula=self.formula_of_covariates, level=self.level,
+            frame, columns, meanings, reference=self.reference, formula=self.covariates, level=self.level,
             units=self.units, order=self.visit_order,
         )  # fmt: skip
         trial_means.refuse_arms(self, data.assign_coords(comparison=data["arm"].values[1:]))
@@ -347,6 +347,7 @@ class Trial:
             data = data.merge(found, combine_attrs="override")
             if self.subgroups:
                 data = data.merge(read_subgroups(data, self.subgroups), combine_attrs="override")
+        data.attrs["notes"] = provenance(frame)["notes"]  # with those of patients' columns
         indicator = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
         data = data.assign_coords(comparison=data["arm"].values[1:])
         first = f"column '{self.outcome}' ({meanings['outcome']}) at visit {data['visit'].values[0]}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -10,9 +9,9 @@ from bayesdep.criticism.compare import Comparison
 from bayesdep.data.files import whole_directory
 from bayesdep.reporting.export import export
 from bayesdep.reporting.figures import png
-from bayesdep.reporting.lettering import make_readable, style
 from bayesdep.reporting.places import Place, write_manifest
-from bayesdep.reporting.plots import BLUE, GREY, STYLE
+from bayesdep.reporting.plots import BLUE, GREY, plain_figure
+from bayesdep.reporting.ranges import MOST_ROWS
 
 
 def plot_comparison(comparison: Comparison) -> Figure:
@@ -28,9 +27,9 @@ def plot_comparison(comparison: Comparison) -> Figure:
     matplotlib.figure.Figure
         Best on top.
     """
-    table = comparison.table
-    with mpl.rc_context(STYLE | style()):
-        figure = Figure(figsize=(6.4, 0.9 + 0.32 * len(table)), layout="constrained")
+    table = comparison.table.iloc[:MOST_ROWS]
+    with plain_figure(6.4, 0.9 + 0.32 * len(table)) as figure:
+        figure.says_shown(len(table), len(comparison.table), "fits are shown, the best")
         axes = figure.add_subplot()
         y = np.arange(len(table))[::-1]
         difference = -table["elpd_diff"].abs()
@@ -41,7 +40,6 @@ def plot_comparison(comparison: Comparison) -> Figure:
         axes.set_xlabel(
             f"expected log predictive density against the best (2 SE), leaving out one {comparison.left_out}"
         )
-        make_readable(figure)
     return figure
 
 

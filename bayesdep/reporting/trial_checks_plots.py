@@ -10,9 +10,10 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.residuals import NAME, correlations, pattern_key, residual_sds
 from bayesdep.models.trial import Trial
+from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.lettering import legend_word
 from bayesdep.reporting.plots import BLUE, INK, house_figure, serves
-from bayesdep.reporting.trial_plots import REFERENCE, draws_of, is_trial, positions, shorten, thinned
+from bayesdep.reporting.trial_plots import REFERENCE, draws_of, is_trial, positions, thinned
 
 _DRAWS = 1000  # at most, evenly from all draws: enough to know how far one in twenty replicates strays
 _NUMBERS = 4_000_000  # draws x residuals at most: an array of 32 MB; fewer draws of more residuals
@@ -118,7 +119,7 @@ def plot_residuals(fit: Fit) -> Figure:
         left.set_ylabel("quantile of whitened residuals")
         left.set_title(f"{seen.sum()} outcomes of {seen.any(axis=1).sum()} patients")
         right.set_ylabel("the same, less the normal")
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        legend_below(figure, *left.get_legend_handles_labels(), 3)
     return figure
 
 
@@ -190,12 +191,12 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
             line: dict[str, Any] = {"color": colour, "ls": "--" if a == 0 else "-", "lw": 1.6}
             axes.plot(x, later[member].mean(axis=0), zorder=2.5 if a == 0 else 2, **line)
             axes.plot(x + aside, seen[member].mean(axis=0), marker, ms=5, mfc=colour, mec="white", mew=0.8, zorder=3)
-            stayed = f"{shorten(str(arm), 40)}: {seen[member, -1].sum()} of {member.sum()} at the last visit"
+            stayed = f"{seen[member, -1].sum()} of {member.sum()} at the last visit: {arm}"
             axes.plot([], [], marker=marker, ms=5, label=legend_word(stayed), **line)
         axes.set_ylim(0, 1.04)
         axes.set_xticks(x, visits)
         axes.set_xlabel(f"{story.visit}{scale}")
         axes.set_ylabel("share of patients")
         axes.set_title("still in the trial (lines) and observed (points)")
-        figure.legend(loc="outside lower center", ncols=1)
+        legend_below(figure, *axes.get_legend_handles_labels(), 1)
     return figure

@@ -16,6 +16,7 @@ from scipy import optimize
 from bayesdep.models.parts.panel.tobit import censored_loss
 
 _NOTHING_KNOWN = 100.0  # an error on the log scale, beside which any spread is small
+_ROUNDING = 1e-6  # on the log scale: what is less is no spread of values, as where all are the same limit
 _SD_OF_LOG_SD, _SD_OF_EFFECT = 0.5, 1.0  # of the weak prior: about what analytes differ by
 
 
@@ -85,7 +86,8 @@ def rough_effects(data: xr.Dataset) -> Rough:
         if len(x):
             middle, _ = censored_loss(low, high, x)
             left = middle - x @ np.linalg.lstsq(x, middle, rcond=None)[0]
-            crude[a] = np.log(np.sqrt(np.mean(left**2)) or np.nan), middle.mean()
+            sd = np.sqrt(np.mean(left**2))
+            crude[a] = np.log(sd) if sd > _ROUNDING else np.nan, middle.mean()
     with np.errstate(all="ignore"):
         usual = [np.nanmedian(column) if np.isfinite(column).any() else 0.0 for column in crude.T]
         spread = np.nanstd(crude[:, 1]) if np.isfinite(crude[:, 1]).any() else 0.0

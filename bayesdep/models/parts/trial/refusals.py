@@ -1,6 +1,5 @@
 """Tables of a trial that answer another question than the one asked: refused before anything is sampled."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,13 +7,14 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.data.grammar import shorten
 from bayesdep.data.tables import Column
 from bayesdep.models.parts.covariates import Covariates
+from bayesdep.models.parts.formulas import read_formula
 
 if TYPE_CHECKING:
     from bayesdep.models.trial import Trial
 
-_LEVEL = re.compile(r"\(\s*1\s*\|\s*(`[^`]+`|[^()|+*:]+?)\s*\)")
 _MANY_PER_PATIENT = 2  # times as many visits in the table as any patient has: each patient has times of their own
 
 
@@ -29,7 +29,7 @@ def split_level(formula: str | None) -> tuple[str | None, str | None]:
     Returns
     -------
     tuple
-        The formula without it (None where nothing is left), and the column (None where there is none).
+        The terms without it, in words (None where nothing is left), and the column (None where there is none).
 
     Raises
     ------
@@ -43,12 +43,8 @@ def split_level(formula: str | None) -> tuple[str | None, str | None]:
     """
     if formula is None or "|" not in formula:
         return formula, None
-    found = _LEVEL.findall(formula)
-    rest = _LEVEL.sub("", formula)
-    if len(found) != 1 or "|" in rest:
-        raise BadInput(f"covariates = '{formula}': one random effect is possible, written as in 'age + (1 | site)'")
-    terms = [term.strip() for term in re.split(r"\+(?![^()]*\))", rest) if term.strip()]
-    return " + ".join(terms) or None, found[0].strip("`")
+    read = read_formula(formula, f"covariates = '{shorten(formula)}'", levels=True)
+    return read.covariates, read.level
 
 
 def actual_times(names: Sequence[str], person: np.ndarray, column: str) -> None:
