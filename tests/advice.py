@@ -135,6 +135,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     # tables
     ("data/tables:as_frame", "not a table", lambda: meta([1, 2]), meta),
     ("data/tables:as_frame", "have one name", lambda: meta(pd.concat([STUDIES, STUDIES[["se"]]], axis=1)), meta),
+    (
+        "data/tables:as_frame",
+        "have one name ('1')",
+        lambda: meta(STUDIES.rename(columns={"effect": 1, "se": "1"}), effect="1"),
+        lambda: meta(STUDIES.rename(columns={"effect": 1, "se": 2}), effect="1", se="2"),
+    ),
     ("data/tables:as_frame", "has no rows", lambda: meta(STUDIES[:0]), meta),
     ("data/tables:_read", "is not in the table", lambda: meta(se="SE"), lambda: meta(se="se")),
     (
@@ -1350,6 +1356,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "keep one of them",
         lambda: panel(pd.concat([WELLS, ONE[:1]]), replicates=True),
         lambda: panel(WELLS, replicates=True),
+    ),
+    (
+        "models/parts/panel/table:_refuse_copies",
+        "keep one row of each sample",
+        lambda: panel(pd.concat([ONE, but(ONE, row="y")]), replicates=True),
+        lambda: panel(ONE),
     ),
     (
         "models/cytokines:_refuse_contradictions",
