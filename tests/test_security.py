@@ -19,6 +19,7 @@ import pytest
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
+from bayesdep.inference.kept import Kept
 from bayesdep.models import story_class
 from bayesdep.plan import prepare, read_plan
 
@@ -150,6 +151,16 @@ def test_nothing_that_a_saved_fit_holds_runs(tmp_path, canary):
             bd.Fit.load(saved(file, *case))
     assert not canary
     assert not (tmp_path / "fit.sang").exists()
+
+
+def test_nothing_that_kept_chains_hold_runs(tmp_path):
+    """Chains that an interrupted run left, with pickles in the place of numbers."""
+    planted = np.array([Canary(tmp_path / "sang")], dtype=object)
+    np.savez(tmp_path / "table-0-chain-0.npz", allow_pickle=True, **{"draws/mu": planted, "stats/lp": planted})
+    (tmp_path / "table-0-chain-1.npz").write_bytes(pickle.dumps(Canary(tmp_path / "sang")))
+    assert Kept(tmp_path).chain(0, 0) is None
+    assert Kept(tmp_path).chain(0, 1) is None
+    assert not (tmp_path / "sang").exists()
 
 
 def test_security_md_names_tests_that_are_there():
