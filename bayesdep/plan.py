@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.models import make_story, story_class
 from bayesdep.models.parts.settings import column_fields
@@ -217,7 +218,9 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise BadInput(f"plan '{path}' cannot be read ({reason}); give a .toml file") from None
     try:
-        raw = _Plan.model_validate(tomllib.loads(text))
+        written = tomllib.loads(text)
+        _refuse_no_text(written)
+        raw = _Plan.model_validate(written)
         refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
         return Plan(path, text, raw.study, raw.data, _story(raw), raw.sampling, raw.published)
     except tomllib.TOMLDecodeError as problem:
@@ -298,6 +301,17 @@ def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
         if isinstance(part, str):
             table = {"study": _Study, "data": _Data, "sampling": _Sampling, "published": _Published}.get(part, table)
     return list(table.model_fields)
+
+
+def _refuse_no_text(value: Any, *place: str) -> None:
+    """Refuse control characters in a plan's texts and keys, naming the key: TOML lets them be written as escapes."""
+    if isinstance(value, str):
+        refuse_no_text(value, f"'{'.'.join(place)}'")
+    for key, one in value.items() if isinstance(value, dict) else ():
+        refuse_no_text(key, f"a key of '{'.'.join(place)}'" if place else "a key")
+        _refuse_no_text(one, *place, key)
+    for at, one in enumerate(value) if isinstance(value, list) else ():
+        _refuse_no_text(one, *place, str(at + 1))
 
 
 def find_plans(folder: str | os.PathLike[str]) -> list[Path]:
