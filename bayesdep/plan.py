@@ -2,8 +2,8 @@
 
 import difflib
 import hashlib
+import io
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.files import read_whole
 from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
+from bayesdep.data.toml_text import LARGEST, read_toml
+from bayesdep.inference.numbers import LEAST, MOST
 from bayesdep.models import make_story, story_class
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.story import Story
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from bayesdep.inference.fit import Fit
     from bayesdep.inference.kept import Kept
-    from bayesdep.reporting.places import Place
+    from bayesdep.reporting.places import Manifest, Place
     from bayesdep.reporting.run_directory import Outcome
 
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
@@ -45,7 +48,7 @@ class _Study(_Table):
 class _Data(_Table):
     source: _Text
     expects: _Text | None = None
-    seed: Annotated[_Whole, Field(ge=0)] | None = None
+    seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] | None = None
     keep: Any = {}  # a table or a condition; refuse_unclear says what is wrong with it
     require: tuple[_Text, ...] = ()
     missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
@@ -55,10 +58,10 @@ class _Data(_Table):
 
 
 class _Sampling(_Table):
-    draws: Annotated[_Whole, Field(ge=4)] = 1000
-    tune: Annotated[_Whole, Field(ge=0)] = 1000
-    chains: Annotated[_Whole, Field(ge=1)] = 4
-    seed: Annotated[_Whole, Field(ge=0)] = 1
+    draws: Annotated[_Whole, Field(ge=LEAST["draws"], le=MOST["draws"])] = 1000
+    tune: Annotated[_Whole, Field(ge=LEAST["tune"], le=MOST["tune"])] = 1000
+    chains: Annotated[_Whole, Field(ge=LEAST["chains"], le=MOST["chains"])] = 4
+    seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] = 1
     sampler: Literal["nutpie", "pymc", "exact"] | None = None
     target_accept: Annotated[_Number, Field(gt=0.5, lt=1)] | None = None
     max_tree_depth: Annotated[_Whole, Field(ge=5, le=15)] | None = None
@@ -209,7 +212,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = io.TextIOWrapper(io.BytesIO(read_whole(path, LARGEST)), encoding="utf-8").read()  # any line breaks
     except FileNotFoundError:
         near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.toml")], n=1)
         hint = f"did you mean '{path.with_name(near[0])}.toml'?" if near else "give the path of a .toml file"
@@ -218,13 +221,11 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise BadInput(f"plan '{path}' cannot be read ({reason}); give a .toml file") from None
     try:
-        written = tomllib.loads(text)
+        written = read_toml(text)
         _refuse_no_text(written)
         raw = _Plan.model_validate(written)
         refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
         return Plan(path, text, raw.study, raw.data, _story(raw), raw.sampling, raw.published)
-    except tomllib.TOMLDecodeError as problem:
-        raise BadInput(f"plan '{path}' is not TOML: {problem}; correct that line") from None
     except ValidationError as problem:
         raise BadInput(f"plan '{path}': {_explain(problem)}") from None
     except BadInput as problem:
@@ -468,9 +469,10 @@ def run_plan(
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
         if fit is not None and where is not None:
             return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True)
+        earlier = place.manifest, failures.manifest
         with kept_chains(place, mark, resume, certain, say or (lambda _: None)) as kept:
             fit = fit or fit_plan(plan, data=prepared, kept=kept, **sampling)
-            return _write(plan, fit, place, failures, mark, accept_failed_gate)
+            return _write(plan, fit, (place, failures), earlier, mark, accept_failed_gate)
 
 
 def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Place]":
@@ -504,14 +506,22 @@ def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Pl
     return place, Place.find(place.failures, place.what, inputs=inputs, failures=True)
 
 
-def _write(plan: Plan, fit: "Fit", place: "Place", failures: "Place", mark: str, accept: bool) -> Run:
+def _write(
+    plan: Plan,
+    fit: "Fit",
+    places: "tuple[Place, Place]",
+    earlier: "tuple[Manifest | None, Manifest | None]",
+    mark: str,
+    accept: bool,
+) -> Run:
     from bayesdep.reporting.run_directory import write_run
 
     good = fit.gate.passed or accept
-    target = place if good else failures
+    place = places[0 if good else 1]
     written = write_run(
         fit,
-        target,
+        place,
+        earlier[0 if good else 1],
         title=plan.study.title,
         question=plan.study.question,
         plan={"path": plan.path.as_posix(), "sha256": plan.sha256, "text": plan.text},
@@ -519,8 +529,8 @@ def _write(plan: Plan, fit: "Fit", place: "Place", failures: "Place", mark: str,
         fingerprint=mark,
     )
     if good:
-        failures.remove_failure()  # an earlier failure that this run has mended
-    return Run(plan, fit, written.ledger, target.asked, written.missing)
+        places[1].remove_failure()  # an earlier failure that this run has mended
+    return Run(plan, fit, written.ledger, place.asked, written.missing)
 
 
 def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":

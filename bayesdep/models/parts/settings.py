@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.labels import clean_label, refuse_no_text
+from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
 
 
 def column(default: str | None, what: str) -> Any:
@@ -125,6 +126,8 @@ def _check(name: str, value: Any, hint: Any) -> None:
         kind = (int, float) if numbers else (str,)
         if not isinstance(value, (list, tuple)) or any(not isinstance(x, kind) or isinstance(x, bool) for x in value):
             raise BadInput(f"{name} = {value!r}, but a list of {said}")
+        for one in value if numbers else ():
+            _refuse_unworkable(name, one)
         return
     fits = (
         (value is None and type(None) in kinds)
@@ -137,3 +140,11 @@ def _check(name: str, value: Any, hint: Any) -> None:
         words = {str: "text", float: "a number", int: "a whole number", bool: "true or false", type(None): "nothing"}
         needed = " or ".join(words[k] for k in kinds)
         raise BadInput(f"{name} = {value!r}, but {needed} is needed")
+    if number:
+        _refuse_unworkable(name, value)
+
+
+def _refuse_unworkable(name: str, value: float) -> None:
+    """Refuse a number whose square, or whose inverse's, is none; what is not finite is refused elsewhere."""
+    if (isinstance(value, int) and abs(value) > LARGEST) or (np.isfinite(float(value)) and not is_workable(value)):
+        raise BadInput(f"{name} = {value}, but a number of a size of {SIZES}, or 0, is needed; change it")
