@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bayesdep.inference.fit import Fit
     from bayesdep.inference.kept import Kept
-    from bayesdep.reporting.places import Place
+    from bayesdep.reporting.places import Manifest, Place
     from bayesdep.reporting.run_directory import Outcome
 
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
@@ -455,9 +455,10 @@ def run_plan(
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
         if fit is not None and where is not None:
             return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True)
+        earlier = place.manifest, failures.manifest
         with kept_chains(place, mark, resume, certain, say or (lambda _: None)) as kept:
             fit = fit or fit_plan(plan, data=prepared, kept=kept, **sampling)
-            return _write(plan, fit, place, failures, mark, accept_failed_gate)
+            return _write(plan, fit, (place, failures), earlier, mark, accept_failed_gate)
 
 
 def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Place]":
@@ -491,14 +492,22 @@ def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Pl
     return place, Place.find(place.failures, place.what, inputs=inputs, failures=True)
 
 
-def _write(plan: Plan, fit: "Fit", place: "Place", failures: "Place", mark: str, accept: bool) -> Run:
+def _write(
+    plan: Plan,
+    fit: "Fit",
+    places: "tuple[Place, Place]",
+    earlier: "tuple[Manifest | None, Manifest | None]",
+    mark: str,
+    accept: bool,
+) -> Run:
     from bayesdep.reporting.run_directory import write_run
 
     good = fit.gate.passed or accept
-    target = place if good else failures
+    place = places[0 if good else 1]
     written = write_run(
         fit,
-        target,
+        place,
+        earlier[0 if good else 1],
         title=plan.study.title,
         question=plan.study.question,
         plan={"path": plan.path.as_posix(), "sha256": plan.sha256, "text": plan.text},
@@ -506,8 +515,8 @@ def _write(plan: Plan, fit: "Fit", place: "Place", failures: "Place", mark: str,
         fingerprint=mark,
     )
     if good:
-        failures.remove_failure()  # an earlier failure that this run has mended
-    return Run(plan, fit, written.ledger, target.asked, written.missing)
+        places[1].remove_failure()  # an earlier failure that this run has mended
+    return Run(plan, fit, written.ledger, place.asked, written.missing)
 
 
 def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":

@@ -287,7 +287,7 @@ def by_hand(name, point):
         interaction, learned = learned_about(data, point["interaction_latent"], spread)
         total += prior + learned
     elif "global_scale_log__" in point:
-        tau, a = logarithm(point, "global_scale", stats.halfcauchy())
+        tau, a = logarithm(point, "global_scale", stats.lognorm(0.5))
         local, b = logarithm(point, "local_scale", stats.halfcauchy())
         precision, c = softplus(point, "slab_precision", stats.gamma(2, scale=2))
         p = data.sizes["part"] * times

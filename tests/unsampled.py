@@ -3,6 +3,7 @@
 What leaves a fit asks for draws, not for where they are from. Nothing here is of patients.
 """
 
+import dataclasses
 from collections.abc import Callable
 from unittest import mock
 
@@ -165,7 +166,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
         moderators = [name("moderator", k) for k in range(2)]
         model = bd.Pooled(
             reference=name("arm", 0), time="time", moderators=moderators, combined=moderators, units=unit,
-            study_levels="random",
+            study_levels="random", times=[name("time", t) for t in range(2)],
         )  # fmt: skip
         return unsampled(model, patients(name, **some), **how)
     one = panel(name, **({"n": 1} | some))
@@ -189,3 +190,33 @@ FAMILIES = (
     "meta", "small-studies", "counts", "pooled-counts", "screen", "trial", "trial-arms", "crossover", "cytokines",
     "pooled", "response", "correlation",
 )  # fmt: skip
+
+
+def degenerate(fit):
+    """The same fit with draws that no axis is made for: all equal, two values, a few infinite, all infinite, in turn."""
+
+    def spoilt(k: int, values: xr.DataArray) -> xr.DataArray:
+        if not np.issubdtype(values.dtype, np.floating) or values.size == 0:
+            return values
+        array = values.values.copy()
+        first = array[:1, :1]
+        if k % 4 == 0:
+            array[:] = first
+        elif k % 4 == 1:
+            array[:] = first
+            array[:, ::2] += 1e-17 + np.abs(first) / 3
+        elif k % 4 == 2:
+            array[:, 0] = np.inf
+        else:
+            array[:] = np.inf
+        return values.copy(data=array)
+
+    groups = {name: node.to_dataset() for name, node in fit.tree.children.items()}
+    for group in ("posterior", "posterior_predictive", "estimands"):
+        found = groups.get(group, xr.Dataset())
+        names = [name for name in found.data_vars if group != "posterior" or name not in KEPT]
+        groups[group] = found.assign({name: spoilt(k, found[name]) for k, name in enumerate(names)})
+    return dataclasses.replace(fit, tree=xr.DataTree.from_dict(groups))
+
+
+KEPT = ()

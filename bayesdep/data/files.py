@@ -205,12 +205,12 @@ def _refuse(problem: OSError) -> None:
 
 def _share(old: Path, new: Path) -> None:
     """Give a file a second name, so that it stays the same file; copy it where a disk knows one name a file."""
-    if os.path.lexists(new):
-        raise FileExistsError(errno.EEXIST, f"'{old.name}', which is not the run's, stands where the run has a file")
-    new.parent.mkdir(parents=True, exist_ok=True)
     if old.is_dir() and not old.is_symlink():
-        new.mkdir()
+        new.mkdir(parents=True, exist_ok=True)
         return
+    if os.path.lexists(new):
+        raise FileExistsError(errno.EEXIST, f"'{old.name}' there is not to be replaced, but has the name of a new file")
+    new.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(old, new, follow_symlinks=False)
     except OSError:

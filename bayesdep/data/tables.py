@@ -90,6 +90,10 @@ def as_frame(table: Any) -> pd.DataFrame:
         names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
     frame = frame.reset_index(drop=True)
+    frame.columns = frame.columns.map(str)  # settings name columns by text, also those that are numbers
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise BadInput(f"two columns of the table have one name ('{twice}'); rename all but one")
     frame.attrs = dict(getattr(table, "attrs", {}))
     frame.attrs["notes"] = list(frame.attrs.get("notes", []))  # those of the user's own table stay as they are
     if spaces := clean_text(frame):
@@ -164,8 +168,6 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
             f"{did_you_mean(column.name, map(str, frame.columns))}"
         )
     series = frame[column.name]
-    if list(frame.columns).count(column.name) > 1:
-        raise BadInput(f"column '{column.name}' ({column.what}) stands in the table twice; rename one of the two")
     _refuse(is_blank(series), column, series, "is empty", f"fill it in, or {leave_rows_out(column.name)}")
     if column.kind == "label":
         return _labels(frame, series, column)
@@ -307,7 +309,7 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
     BadInput
         When it is not there, empty throughout, or holds what is no number.
     """
-    if column.name not in frame.columns or list(frame.columns).count(column.name) > 1:
+    if column.name not in frame.columns:
         _read(frame, "outcome", column)  # says what is missing
     cells = frame[column.name]
     if cells.dtype == bool:

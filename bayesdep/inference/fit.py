@@ -91,7 +91,7 @@ class Fit:
         A name that is not among them is refused in one sentence, with the setting that would make it known if any does.
         """
         found = self.tree["estimands"].to_dataset()
-        return Estimands(found, attrs=found.attrs)
+        return Estimands(found.data_vars, found.coords, found.attrs)
 
     @property
     def exact(self) -> ExactPosterior | None:

@@ -93,7 +93,8 @@ class Cytokines:
         Student-t residuals instead of normal ones.
     replicates
         Whether people may have several rows of an analyte without times (two wells a sample), which share the person's
-        deviation; the residual sd is then that of wells, around 0.2 within a factor 7, and ``cell_ratio ~ N+(8)``.
+        deviation; the residual sd is then that of wells, around 0.2 within a factor 7, and ``log(cell_ratio) ~ N(log 4,
+        1.25)`` (95% of ratios between 0.35 and 46). Wells that are copies of each other are refused.
     equivalence
         Ratio up to which groups count as practically equal, for the probability of that; above 1.
     beyond_limit

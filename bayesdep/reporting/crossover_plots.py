@@ -1,7 +1,5 @@
 """Figure of crossover trials: each patient's outcomes after two treatments, and the difference the posterior sees."""
 
-import textwrap
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +14,6 @@ from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure, serves
 from bayesdep.reporting.ranges import MOST_PANELS, limits
 
 _COLUMNS = 3  # panels side by side, at most
-_LINE = 44  # letters along the side of a panel
 
 
 def is_crossover(fit: Fit) -> bool:
@@ -64,11 +61,11 @@ def plot_pairs(fit: Fit) -> Figure:
                 _patients(axes, outcome[:, [0, c + 1], j], before, story.reference)
                 axes.set(xlim=ends, ylim=ends, box_aspect=1)
                 for name, say in ((story.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
-                    say(textwrap.fill(f"{story.outcome} after {name}, {story.units}", _LINE), fontsize=8.5)
+                    say(f"{story.outcome} after {name}, {story.units}", fontsize=8.5)
                 on = "" if days[j] == ONLY_DAY else f"{story.day} {days[j]}: "
                 lower, upper = np.quantile(draws, [0.025, 0.975])
                 said = f"{on}difference {draws.mean():.1f} ({lower:.1f} to {upper:.1f})"
-                axes.set_title(textwrap.fill(said, _LINE), fontsize=8.5)
+                axes.set_title(said, fontsize=8.5)
         for unused in {*grid.flat} - {*drawn}:
             unused.remove()
         legend_below(figure, *drawn[0].get_legend_handles_labels(), 2)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,7 +18,8 @@ MANIFEST = "manifest.json"
 FAILED = "-failed"  # what the name of a place ends with where a fit goes that failed its gate
 _WRITER = "bayesdep"
 _LARGEST = 64 * 2**20  # bytes; a manifest has a few kilobytes
-RUN_FILES = ("posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "diagnostics.json", "report.html", "figures")
+_FIGURES = "figures"
+_RUN_FILES = ("posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "diagnostics.json", "report.html", MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,8 @@ class Place:
                 "place with --out"
             )
         for path in others(self.path, found.replaceable):
-            top = path.split("/")[0]
-            if path in RUN_FILES or (path != top and top in RUN_FILES and top != "figures"):
+            is_figures = path == _FIGURES and ((self.path / path).is_symlink() or not (self.path / path).is_dir())
+            if path.split("/")[0] in _RUN_FILES or is_figures:
                 raise BadInput(
                     f"--out '{asked}' holds '{path}', which no run wrote but this one would; rename it, or give "
                     "another with --out"
@@ -282,11 +284,9 @@ class Place:
     def other_chains(self, fingerprint: str) -> list[Path]:
         """List the folders of finished chains of other fits that were to go here."""
         mine = self.kept_chains(fingerprint)
-        pattern = beside(self.path, "").name
-        folders = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
-        return [
-            p for p in folders if p.name.startswith(pattern) and p.name.endswith(".chains") and p != mine and p.is_dir()
-        ]
+        named = re.compile(re.escape(beside(self.path, "").name) + r"[0-9a-f]{16}\.chains")
+        siblings = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
+        return [path for path in siblings if named.fullmatch(path.name) and path != mine and path.is_dir()]
 
     def remove_failure(self) -> None:
         """Remove what an earlier failed run of the same plan wrote here, and the directory if that is all."""

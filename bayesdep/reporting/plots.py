@@ -1,7 +1,6 @@
 """Figures a paper could print: matplotlib figures made without touching the global state."""
 
 import functools
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Concatenate
@@ -323,7 +322,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
                 for one in draws.T:
                     _posterior(axes, x, one, support)
             meaning = slot.meaning.removeprefix("the ")
-            title = name if meaning == name else f"{name}\n{textwrap.fill(meaning, 40)}"
+            title = name if meaning == name else f"{name}\n{meaning}"
             axes.set_title(title, fontsize=8)
             axes.set_xlabel(slot.units)
             axes.set_yticks([])

@@ -1,6 +1,5 @@
 """Figures of pooled analyses: the studies' effects, moderators one by one and jointly, and the combined moderator."""
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
 from bayesdep.reporting.ranges import shown_of
 
-_LINE = 48  # letters under a panel
 _GROUPS = 5  # of patients by their combined moderator
 
 
@@ -200,7 +198,7 @@ def plot_combined(fit: Fit) -> Figure:
                 _fifths(axes, values, y[:, t], treated, fill, color, word)
             said = [_said(r.sel(evaluation=e).isel(time=t).values) for e in (IN_SAMPLE, CROSS_VALIDATED)]
             title = f"{times[t]}: r = {said[0]} in-sample, {said[1]} cross-validated"
-            axes.set_title(textwrap.fill(title, 46), fontsize=8.5)
+            axes.set_title(title, fontsize=8.5)
             axes.set_xlabel("M*, sd of the effect", fontsize=8.5)
         panels[0].set_ylabel(f"effect of {data['arm'].values[1]}, less {story.reference}, sd", fontsize=8.5)
         legend_below(figure, *panels[0].get_legend_handles_labels(), 3)
@@ -210,7 +208,7 @@ def plot_combined(fit: Fit) -> Figure:
 def _say_below(panels: np.ndarray, text: str) -> None:
     """Name the axis of a row of panels under each of them: a label of the whole figure lies where the legend does."""
     for axes in panels:
-        axes.set_xlabel(textwrap.fill(text, _LINE if len(panels) > 1 else 2 * _LINE), fontsize=8.5)
+        axes.set_xlabel(text, fontsize=8.5)
 
 
 def _said(draws: np.ndarray) -> str:

@@ -20,7 +20,7 @@ from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.export import export
 from bayesdep.reporting.figures import FIGURES, png
-from bayesdep.reporting.places import Place, write_manifest
+from bayesdep.reporting.places import Manifest, Place, write_manifest
 from bayesdep.reporting.report import report
 
 
@@ -95,6 +95,7 @@ class Written:
 def write_run(
     fit: Fit,
     place: Place,
+    earlier: Manifest | None,
     *,
     title: str,
     question: str,
@@ -109,7 +110,9 @@ def write_run(
     fit
         The fit.
     place
-        Where the run is to stand; an earlier run there is replaced once this one is whole, and all else stays.
+        Where the run is to stand.
+    earlier
+        What stood there before sampling: its files are replaced once this run is whole, and all others stay.
     title, question
         For the report.
     plan
@@ -127,9 +130,8 @@ def write_run(
     Raises
     ------
     BadInput
-        When the posterior or the manifest cannot be written, or the directory cannot be put in place.
+        When the posterior or the manifest cannot be written, or something else stands there by now.
     """
-    earlier = place.manifest
     with whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
         _save(fit, partial / "posterior.nc")
         parts = _Parts(partial, place.others)

@@ -1,6 +1,5 @@
 """Figures of trials over visits: means by arm, the arms' difference along a moderator, and how visits hang together."""
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ _DRAWS = 1000  # at most, evenly from all draws: enough for the ends of 95% band
 _ROOM = {1: 20, 2: 9}  # labels that find room along a panel, by panels side by side
 _COUNTS = {1: 36, 2: 16}  # numbers of patients that find room along a panel, likewise
 _LINE = 38  # characters that find room along the height of a panel
-_TITLE, _NAME = {1: 80, 2: 30}, {1: 28, 2: 16}  # characters of a title, and of an arm's name at its side; likewise
+_NAME = {1: 28, 2: 16}  # characters of an arm's name at the side of a panel, by panels side by side
 _BAR = 0.05  # the least probability at which the crossover's scale ends: a single draw is no peak
 _WRITTEN = 16  # visits up to which correlations are written into their cells
 _HIGHEST = 12.0  # inches of all matrices together
@@ -93,7 +92,7 @@ def plot_trajectories(fit: Fit) -> Figure:
             axes.set_xlabel(f"{story.visit}{scale}")
             axes.set_ylabel(f"mean {story.outcome}\n({data['outcome'].attrs['units']}; {story.better} is better)")
             if len(pairs) > 1:
-                axes.set_title(textwrap.fill(f"{arms[k]} and {arms[0]}", _TITLE[columns]), pad=12)
+                axes.set_title(f"{arms[k]} and {arms[0]}", pad=12)
             _table_of_counts(counts, [shorten(str(arms[j]), _NAME[columns]) for j in (k, 0)], [BLUE, REFERENCE])
             counts.set_xlim(axes.get_xlim())  # not shared: its ticks are none
         _same_height([axes for axes, _ in pairs])
@@ -179,7 +178,7 @@ def plot_difference_along(fit: Fit) -> Figure:
             sides = favours(*lower_and_higher(story, str(names[k])))
             axes.set_ylabel(f"difference at {story.visit} {visit} ({story.units})\n{sides}", fontsize=8)
             if len(pairs) > 1:
-                axes.set_title(textwrap.fill(f"{names[k]} less {arms[0]}", _TITLE[columns]), pad=12)
+                axes.set_title(f"{names[k]} less {arms[0]}", pad=12)
             axes.tick_params(labelbottom=False)
             side = str(at["side"].values[at["crosses"].mean(("chain", "draw")).argmax("side")])
             inside = at["crosses"].sel(side=side).values.ravel() > 0
@@ -188,7 +187,7 @@ def plot_difference_along(fit: Fit) -> Figure:
                 places, bins=bins.tolist(), weights=np.full(len(places), 1 / len(inside)), color=BLUE, alpha=0.55
             )
             said = f"value {side} which {names[k]} is better: in this range with probability {inside.mean():.2f}"
-            below.set_title(textwrap.fill(said, 88 // columns), fontsize=8 if columns == 1 else 7, pad=3)
+            below.set_title(said, fontsize=8 if columns == 1 else 7, pad=3)
             below.set_yticks([])
             below.set_ylim(0, max(_BAR, below.get_ylim()[1]))
             below.spines["left"].set_visible(False)
@@ -261,7 +260,7 @@ def plot_covariance(fit: Fit) -> Figure:
             right.tick_params(axis="y", length=0)
             right.set_xlabel(f"{story.units} (95% intervals)")
             spread = "residual scale, of a t" if story.robust else "residual standard deviation"
-            right.set_title(textwrap.fill(f"{spread}, {arms[k]}", _TITLE[2] + 6) if len(others) > 1 else spread)
+            right.set_title(f"{spread}, {arms[k]}" if len(others) > 1 else spread)
         if story.by_arm:
             other = arms[1] if len(arms) == 2 else "other arm"
             words = [f"{arms[0]} (below the diagonal)", f"{other} (above it)"]

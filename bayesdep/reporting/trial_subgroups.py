@@ -81,7 +81,7 @@ def _differences(fit: Fit, story: Trial, k: int, line: np.ndarray) -> None:
     left.set_title("patients", fontsize=_SMALL)
     at_last = [found[n].isel(visit=-1).values.ravel() for n in ("difference_in", "difference")]
     _intervals(middle, np.vstack([at_last[0].reshape(-1, data.sizes["subgroup"]).T, at_last[1]]))
-    middle.set_title(textwrap.fill(f"{name} less {story.reference} at {story.visit} {visit}", 44), fontsize=8.5)
+    middle.set_title(f"{name} less {story.reference} at {story.visit} {visit}", fontsize=8.5)
     middle.set_xlabel(f"{story.units}\n{favours(*lower_and_higher(story, name))}", fontsize=8)
     inside = found["standardised_difference_in"].values.reshape(-1, data.sizes["subgroup"]).T
     ends = np.quantile(
@@ -106,7 +106,7 @@ def _rates(fit: Fit, story: Trial, k: int, rate: str, line: np.ndarray) -> None:
         "response": f"response: {story.response or 0:.0%} lower at any visit",
         "remission": f"remission: {story.remission or 0:g} or less at {story.visit} {data['visit'].values[-1]}",
     }[rate]
-    middle.set_title(textwrap.fill(what, 44), fontsize=8.5)
+    middle.set_title(what, fontsize=8.5)
     middle.set_xlabel(f"risk difference\n{favours(story.reference, name)}", fontsize=8)
     table = summarise(fit)
     here = table[(table["estimand"] == f"{rate}_nnt") & (table["comparison"] == name)].set_index("group").loc[groups]

@@ -241,8 +241,6 @@ def _used(frame: pd.DataFrame, names: Sequence[str], place: str, units: int) -> 
     for name in names:
         if name not in known:
             raise BadInput(f"{place}: {_no_column(name, place, known)}")
-        if known.count(name) > 1:
-            raise BadInput(f"{place}: column '{name}' stands in the table twice; rename one of the two")
         series = frame.iloc[:, known.index(name)]
         blank = np.array([isinstance(v, str) and not v.strip() for v in series])
         empty = np.flatnonzero(series.isna().to_numpy() | blank)
