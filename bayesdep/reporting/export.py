@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -308,7 +308,7 @@ def _with_verdict(table: pd.DataFrame) -> pd.DataFrame:
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
     written = _with_verdict(table)
-    quoting = csv.QUOTE_NONNUMERIC if any(map(_like_formula, _texts(written))) else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if any(map(_like_formula, _texts(written))) else csv.QUOTE_MINIMAL
     path.write_text(written.to_csv(index=False, quoting=quoting), encoding="utf-8", newline="")
 
 
