@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep import refuse_without_docstrings
+from bayesdep.data.errors import BadInput, did_you_mean, printable
 
 if TYPE_CHECKING:
     from bayesdep.plan import Plan
@@ -361,11 +362,11 @@ def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
 
 
 def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def _complain(text: str) -> None:
-    typer.echo(f"bayesdep: {text}", err=True)
+    _say(f"bayesdep: {text}")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
@@ -393,14 +394,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = [w for w in words if w != "--debug"]
     _listen()
     try:
+        refuse_without_docstrings()
         code = app(words, standalone_mode=False) or OK
         if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
             _complain("interrupted; the unfinished run was not written")
-    except BadInput as problem:
-        if debug:
-            traceback.print_exc()
-        _complain("; ".join([str(problem), *getattr(problem, "__notes__", ())]))
-        code = BAD_INPUT
     except SystemExit as ending:
         if ending.code in (TERMINATED, HUNG_UP):
             _complain("terminated; the unfinished run was not written")
@@ -409,21 +406,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OK
     except Exception as problem:  # the last line of defence: no traceback at the command line
-        usage = getattr(problem, "format_message", None)
-        if usage is not None:
-            said = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
-            _complain(f"{said}{'' if said.endswith('?') else '; see bayesdep --help'}")
-            code = BAD_INPUT
-        else:
-            if debug:
-                traceback.print_exc()
-            kind = type(problem).__name__
-            _complain(
-                f"an error in bayesdep itself ({kind}: {str(problem).splitlines()[0] if str(problem) else ''}); "
-                + "; ".join(["run again with --debug and report it", *getattr(problem, "__notes__", ())])
-            )
-            code = FAILED
+        if debug:
+            traceback.print_exc()
+        said, code = _sentence(problem)
+        _complain("; ".join([said, *getattr(problem, "__notes__", ())]))
     sys.exit(code)
+
+
+def _sentence(problem: Exception) -> tuple[str, int]:
+    """Say in one sentence what ended a command, and with which exit code."""
+    if isinstance(problem, BadInput):
+        return str(problem), BAD_INPUT
+    if isinstance(problem, MemoryError):
+        return "this needs more memory than is free; use a smaller table, fewer draws or fewer chains", BAD_INPUT
+    first = next(iter(str(problem).splitlines()), "")
+    if isinstance(problem, OSError):
+        place = f"'{problem.filename}'" if problem.filename else "a file"
+        return f"{place} cannot be used ({problem.strerror or first}); give another path, or make room", BAD_INPUT
+    usage = getattr(problem, "format_message", None)
+    if usage is not None:
+        said = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
+        return f"{said}{'' if said.endswith('?') else '; see bayesdep --help'}", BAD_INPUT
+    kind = f"{type(problem).__name__}: {first}"
+    return f"an error in bayesdep itself ({kind}); run again with --debug and report it", FAILED
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import difflib
 import hashlib
+import io
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.files import read_whole
+from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
+from bayesdep.data.toml_text import LARGEST, read_toml
+from bayesdep.inference.numbers import LEAST, MOST
 from bayesdep.models import make_story, story_class
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.story import Story
@@ -44,7 +48,7 @@ class _Study(_Table):
 class _Data(_Table):
     source: _Text
     expects: _Text | None = None
-    seed: Annotated[_Whole, Field(ge=0)] | None = None
+    seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] | None = None
     keep: Any = {}  # a table or a condition; refuse_unclear says what is wrong with it
     require: tuple[_Text, ...] = ()
     missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
@@ -54,10 +58,10 @@ class _Data(_Table):
 
 
 class _Sampling(_Table):
-    draws: Annotated[_Whole, Field(ge=4)] = 1000
-    tune: Annotated[_Whole, Field(ge=0)] = 1000
-    chains: Annotated[_Whole, Field(ge=1)] = 4
-    seed: Annotated[_Whole, Field(ge=0)] = 1
+    draws: Annotated[_Whole, Field(ge=LEAST["draws"], le=MOST["draws"])] = 1000
+    tune: Annotated[_Whole, Field(ge=LEAST["tune"], le=MOST["tune"])] = 1000
+    chains: Annotated[_Whole, Field(ge=LEAST["chains"], le=MOST["chains"])] = 4
+    seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] = 1
     sampler: Literal["nutpie", "pymc", "exact"] | None = None
     target_accept: Annotated[_Number, Field(gt=0.5, lt=1)] | None = None
     max_tree_depth: Annotated[_Whole, Field(ge=5, le=15)] | None = None
@@ -208,7 +212,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = io.TextIOWrapper(io.BytesIO(read_whole(path, LARGEST)), encoding="utf-8").read()  # any line breaks
     except FileNotFoundError:
         near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.toml")], n=1)
         hint = f"did you mean '{path.with_name(near[0])}.toml'?" if near else "give the path of a .toml file"
@@ -217,11 +221,11 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise BadInput(f"plan '{path}' cannot be read ({reason}); give a .toml file") from None
     try:
-        raw = _Plan.model_validate(tomllib.loads(text))
+        written = read_toml(text)
+        _refuse_no_text(written)
+        raw = _Plan.model_validate(written)
         refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
         return Plan(path, text, raw.study, raw.data, _story(raw), raw.sampling, raw.published)
-    except tomllib.TOMLDecodeError as problem:
-        raise BadInput(f"plan '{path}' is not TOML: {problem}; correct that line") from None
     except ValidationError as problem:
         raise BadInput(f"plan '{path}': {_explain(problem)}") from None
     except BadInput as problem:
@@ -298,6 +302,17 @@ def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
         if isinstance(part, str):
             table = {"study": _Study, "data": _Data, "sampling": _Sampling, "published": _Published}.get(part, table)
     return list(table.model_fields)
+
+
+def _refuse_no_text(value: Any, *place: str) -> None:
+    """Refuse control characters in a plan's texts and keys, naming the key: TOML lets them be written as escapes."""
+    if isinstance(value, str):
+        refuse_no_text(value, f"'{'.'.join(place)}'")
+    for key, one in value.items() if isinstance(value, dict) else ():
+        refuse_no_text(key, f"a key of '{'.'.join(place)}'" if place else "a key")
+        _refuse_no_text(one, *place, key)
+    for at, one in enumerate(value) if isinstance(value, list) else ():
+        _refuse_no_text(one, *place, str(at + 1))
 
 
 def find_plans(folder: str | os.PathLike[str]) -> list[Path]:

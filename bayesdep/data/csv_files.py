@@ -2,18 +2,20 @@
 
 import csv
 import io
-from pathlib import Path
 
 import pandas as pd
 
+from bayesdep.data.budget import refuse_beyond_memory, size
 from bayesdep.data.missing import as_numbers, decimal_comma
 from bayesdep.data.tables import note
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_PER_BYTE = 40  # bytes of memory while a file is read: a cell of three letters is an object of 56 bytes, twice
+_SPLIT = "leave out the rows and columns that are not needed, or save it as .parquet"
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a .csv file.
+def read_csv(content: bytes) -> pd.DataFrame:
+    """Read what a .csv file holds.
 
     Text is UTF-8, or else Windows-1252; the delimiter is a comma, a semicolon or a tab, whichever every row has as
     often as the header; the decimal mark is a point, or a comma where there can be no doubt. All but the usual is
@@ -22,8 +24,8 @@ def read_csv(path: Path) -> pd.DataFrame:
 
     Parameters
     ----------
-    path
-        The file.
+    content
+        The file's bytes.
 
     Returns
     -------
@@ -34,8 +36,11 @@ def read_csv(path: Path) -> pd.DataFrame:
     ------
     ValueError
         When it cannot be read without a guess.
+    BadInput
+        When its cells would need more memory than is free.
     """
-    text, encoding = _text(path)
+    refuse_beyond_memory(_PER_BYTE * len(content), f"a .csv file of {size(len(content))}", _SPLIT)
+    text, encoding = _text(content)
     if not text.strip():
         raise ValueError("No columns to parse from file")
     delimiter = _delimiter(text)
@@ -79,8 +84,7 @@ def _as_text(cells: list[str]) -> pd.Series:
     return pd.Series(text) if any(text) else pd.Series(text, dtype=float)
 
 
-def _text(path: Path) -> tuple[str, str]:
-    content = path.read_bytes()
+def _text(content: bytes) -> tuple[str, str]:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # what spreadsheets call Unicode text
         return content.decode("utf-16"), "UTF-16"
     try:

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,40 @@ def join_session(word: str) -> None:
     """
     global _session
     _session = word
+
+
+def read_whole(path: str | os.PathLike[str], at_most: float = float("inf")) -> bytes:
+    """Return the content of a file, and of nothing else that may lie at its place.
+
+    Parameters
+    ----------
+    path
+        The file.
+    at_most
+        Bytes it may have.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    OSError
+        When it is not there, cannot be read, is no file (a folder, a pipe, a device, which may never end) or is larger;
+        ``strerror`` says which.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError:  # a NUL in its name
+        raise FileNotFoundError(0, "no file can have that name", str(path)) from None
+    with os.fdopen(number, "rb") as file:
+        state = os.fstat(number)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(0, "it is a folder, a pipe or a device, not a file", str(path))
+        if state.st_size > at_most:
+            raise OSError(0, f"it has {state.st_size:,} bytes, and {at_most:,.0f} are the most", str(path))
+        return file.read()
 
 
 @contextmanager

@@ -8,11 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from bayesdep.data.budget import available_memory
 from bayesdep.data.conditions import read_condition
 from bayesdep.data.csv_files import read_csv
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.files import read_whole
 from bayesdep.data.labels import as_label
 from bayesdep.data.missing import declare_missing
+from bayesdep.data.parquet_files import read_parquet
 from bayesdep.data.published import load, table_file
 from bayesdep.data.simulate import simulate
 from bayesdep.data.tables import as_frame, is_blank, note
@@ -23,7 +26,7 @@ _KEEP = "data.keep"  # how messages call a condition on rows
 _SHOWN = 10  # labels or values that a sentence lists
 
 
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": read_csv, ".parquet": pd.read_parquet}
+_READERS: dict[str, Callable[[bytes], pd.DataFrame]] = {".csv": read_csv, ".parquet": read_parquet}
 
 
 def refuse_unclear(source: str, expects: str | None, keep: Any) -> None:
@@ -251,17 +254,17 @@ def _read_given(data: Any, expects: str | None) -> tuple[pd.DataFrame, bytes]:
 
 
 def _read_file(path: Path, what: str, remedy: str) -> tuple[pd.DataFrame, bytes]:
-    if not path.is_file():
-        raise BadInput(f"there is no {what} file '{path}'; {remedy}")
     try:
-        content = path.read_bytes()
-        return _READERS[path.suffix.lower()](path), content
-    except (
-        OSError,
-        ValueError,
-        UnicodeError,
-    ) as problem:  # pandas' and pyarrow's parsing errors are ValueErrors
-        reason = str(problem).splitlines()[0]
+        content = read_whole(path, available_memory() / 2)
+        return _READERS[path.suffix.lower()](content), content
+    except FileNotFoundError:
+        raise BadInput(f"there is no {what} file '{path}'; {remedy}") from None
+    except OSError as problem:
+        raise BadInput(f"{what} file '{path}' cannot be read ({problem.strerror}); {remedy}") from None
+    except BadInput as problem:
+        raise BadInput(f"'{path}': {problem}") from None
+    except (ValueError, UnicodeError) as problem:
+        reason = next(iter(str(problem).splitlines()), type(problem).__name__)
         raise BadInput(
             f"'{path}' cannot be read as {path.suffix[1:]} ({reason}); check that the file is whole"
         ) from None

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.labels import as_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
+from bayesdep.data.magnitude import SIZES, is_workable
 from bayesdep.data.missing import suspected_codes
 
 Role = Literal["name", "subject", "free"]
@@ -27,6 +28,21 @@ _MUST_BE = {
     "probability": "a number above 0 and at most 1",
 }
 _SHOWN_ROWS = 5
+# Different values that a column may have, by the model's word: units that are crossed with one another, or have a
+# parameter each. A column with more is another column. People may be as many as memory holds.
+MOST_DIFFERENT = {
+    "visit": 200,
+    "time": 100,
+    "period": 100,
+    "day": 500,
+    "arm": 100,
+    "treatment": 50,
+    "group": 100,
+    "plate": 1000,
+    "subgroup": 2000,
+    "analyte": 5000,
+    "study": 5000,
+}
 
 
 @dataclass(frozen=True)
@@ -156,7 +172,15 @@ def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str
     ...
     bayesdep.data.errors.BadInput: column 'sei' (standard error): row 2 is -0.2, ...
     """
-    return {word: _read(frame, word, column) for word, column in columns.items()}
+    read = {word: _read(frame, word, column) for word, column in columns.items()}
+    for word, values in read.items():
+        most = MOST_DIFFERENT.get(word, len(values))
+        if len(values) > most and (found := len(set(values))) > most:
+            raise BadInput(
+                f"column '{columns[word].name}' ({columns[word].what}) has {found:,} values, and {most:,} are "
+                f"the most; name the right column as {word}, or split the table"
+            )
+    return read
 
 
 def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
@@ -183,7 +207,28 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     }[column.kind]
     refuse_code(frame, values, column)
     _refuse(bad, column, series, must, "correct it or leave the row out")
+    if column.kind != "probability":  # no square of one is taken: the smallest are far out on the normal curve
+        refuse_unworkable(values, column)
     return values
+
+
+def refuse_unworkable(values: np.ndarray, column: Column) -> None:
+    """Refuse numbers so large or so small that their squares are none.
+
+    Parameters
+    ----------
+    values
+        Shape (rows,), NaN where missing.
+    column
+        The column.
+
+    Raises
+    ------
+    BadInput
+        Naming the first such row.
+    """
+    remedy = "correct it, or change the unit of the column"
+    _refuse(~is_workable(values), column, pd.Series(values), f"where a size of {SIZES}, or 0, is needed", remedy)
 
 
 def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarray:

@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -16,10 +17,12 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.compiled import compiled
+from bayesdep.inference.cost import refuse_beyond_room, refuse_endless
 from bayesdep.inference.diagnostics import judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.kept import STATS, VERSIONS, Chain, Kept
+from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.remedies import advised
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.together import together
@@ -33,8 +36,6 @@ from bayesdep.models.story import (
     Story,
 )
 
-Sampler = Literal["nutpie", "pymc", "exact"]
-SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
 PRIOR_DRAWS = 500
 
 
@@ -92,7 +93,7 @@ def fit(
     BadInput
         When the table or a setting is not usable.
     """
-    _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     steps = Steps.of(model, target_accept, max_tree_depth)
     clock = _Clock()
     with clock("prepare"):
@@ -133,6 +134,7 @@ def _fit_one(
         # What hangs below the data (a new study's effect, effects that were integrated out) is drawn exactly
         # afterwards; only its ancestors need a sampler.
         core = prune_vars_detached_from_observed(full)
+        refuse_beyond_room(full, core, draws=draws, chains=chains)
     if sampler == "exact":
         with clock("sample"):
             posterior = _exact_draws(model, prepared, draws, chains, seeds[0])
@@ -188,7 +190,7 @@ def sample_posterior(
     xarray.Dataset
         Draws of every parameter, dims (chain, draw, ...).
     """
-    _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
@@ -273,13 +275,6 @@ class _Clock:
         self.seconds[step] = round(time.perf_counter() - start, 4)
 
 
-def _check_numbers(**numbers: Any) -> None:
-    least = {"draws": 4, "tune": 0, "chains": 1, "seed": 0}
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least[name]:
-            raise BadInput(f"{name} = {value!r}, but a whole number of at least {least[name]} is needed")
-
-
 def _choose(model: Story, data: xr.Dataset, sampler: Sampler | None) -> Sampler:
     if sampler is None:
         exact = isinstance(model, KnowsPosterior) and model.exact_by_default and model.exact(data) is not None
@@ -319,6 +314,7 @@ def _nutpie(
     draws, tune, chains = size
     with clock("compile"):
         ready = compiled(core)
+    refuse_endless(partial(ready.evaluator(), ready.start), draws=draws, tune=tune, chains=chains)
     with clock("sample"):
         sampled = sample_chains(
             ready,
