@@ -18,6 +18,8 @@ from bayesdep.inference import chains as chains_module
 from bayesdep.inference.kept import Chain, Kept, fingerprint
 from bayesdep.inference.native import Bound
 from bayesdep.plan import prepare, read_plan
+from bayesdep.reporting import run_directory
+from bayesdep.reporting.figures import FIGURES
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 SAMPLED = (MODELS / "raison2013" / "responders.toml").read_text(encoding="utf-8")
@@ -259,7 +261,8 @@ def test_start_that_is_never_found_is_an_error_and_no_wait(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     "number", [pytest.param(5, marks=pytest.mark.sampling), pytest.param(50, marks=pytest.mark.slow)]
 )
-def test_run_killed_at_random_moments_loses_nothing_and_is_resumed_bit_for_bit(number, tmp_path):
+def test_run_killed_at_random_moments_loses_nothing_and_is_resumed_bit_for_bit(number, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_directory, "FIGURES", {"forest": FIGURES["forest"]})  # most of the time is not in drawing
     (tmp_path / "responders.toml").write_text(SAMPLED.split("[[published]]")[0])
     run = ["run", "responders.toml", "--out", "out", "--draws", "1000"]
     tally = attempts(run, [*run, "--seed", "7"], ["out"], tmp_path, number, seed=number)
