@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -316,8 +317,15 @@ def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | No
     if len(todo) > 1:  # one alone is checked as it is run
         from bayesdep.plan import places_of, prepare
 
-        for (plan, place), table in zip(todo, given, strict=True):
-            places_of(plan, place, table)
+        found = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
+        goes = {place.path: plan for (plan, _), (place, _) in zip(todo, found, strict=True)}
+        for (plan, _), (_, failures) in zip(todo, found, strict=True):
+            if other := goes.get(failures.path):
+                raise BadInput(
+                    f"plan '{other.path}' goes to '{failures.asked}', where plan '{plan.path}' goes if it fails its "
+                    "gate; rename one of the files"
+                )
+        for (plan, _), table in zip(todo, given, strict=True):
             prepare(plan, table)
 
 
@@ -362,7 +370,8 @@ def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
 
 
 def _say(text: str) -> None:
-    typer.echo(printable(text), err=True)
+    with suppress(OSError):  # a terminal that has been closed
+        typer.echo(printable(text), err=True)
 
 
 def _complain(text: str) -> None:
