@@ -28,6 +28,21 @@ _MUST_BE = {
     "probability": "a number above 0 and at most 1",
 }
 _SHOWN_ROWS = 5
+# Different values that a column may have, by the model's word: units that are crossed with one another, or have a
+# parameter each. A column with more is another column. People may be as many as memory holds.
+MOST_DIFFERENT = {
+    "visit": 200,
+    "time": 100,
+    "period": 100,
+    "day": 500,
+    "arm": 100,
+    "treatment": 50,
+    "group": 100,
+    "plate": 1000,
+    "subgroup": 2000,
+    "analyte": 5000,
+    "study": 5000,
+}
 
 
 @dataclass(frozen=True)
@@ -157,7 +172,15 @@ def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str
     ...
     bayesdep.data.errors.BadInput: column 'sei' (standard error): row 2 is -0.2, ...
     """
-    return {word: _read(frame, word, column) for word, column in columns.items()}
+    read = {word: _read(frame, word, column) for word, column in columns.items()}
+    for word, values in read.items():
+        most = MOST_DIFFERENT.get(word, len(values))
+        if len(values) > most and (found := len(set(values))) > most:
+            raise BadInput(
+                f"column '{columns[word].name}' ({columns[word].what}) has {found:,} values, and {most:,} are "
+                f"the most; name the right column as {word}, or split the table"
+            )
+    return read
 
 
 def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
@@ -184,7 +207,8 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     }[column.kind]
     refuse_code(frame, values, column)
     _refuse(bad, column, series, must, "correct it or leave the row out")
-    refuse_unworkable(values, column)
+    if column.kind != "probability":  # no square of one is taken: the smallest are far out on the normal curve
+        refuse_unworkable(values, column)
     return values
 
 

@@ -14,7 +14,7 @@ from bayesdep.data.errors import BadInput
 # Arrays of the size of the posterior, or of the data, that a fit holds at once: as sampled, on the scale of the model,
 # by group of the tree, and as the bytes of its file.
 _COPIES = 4
-_STATISTICS = 8
+_OTHERS = 20  # numbers of a draw that are neither: statistics of the sampler, and estimands
 _LONGEST = 30 * 24 * 3600.0  # seconds
 _TIMED_FROM = 500_000  # transitions of all chains: what is below takes minutes, seldom hours
 _EVALUATIONS = 20
@@ -41,7 +41,7 @@ def refuse_beyond_room(full: pm.Model, core: pm.Model, *, draws: int, chains: in
     parameters = sum(_elements(full, v) for v in full.unobserved_RVs)
     units = sum(_elements(full, v) for v in core.observed_RVs)
     # of the data: replicates, and log likelihoods; of the parameters: draws and densities of their priors
-    needed = NUMBER * _COPIES * draws * chains * (2 * parameters + 2 * units + _STATISTICS)
+    needed = NUMBER * _COPIES * draws * chains * (2 * parameters + 2 * units + _OTHERS)
     size = f"{parameters:,} parameters and replicates of {units:,} outcomes"
     what = f"{chains:,} chain{'s' if chains > 1 else ''} of {draws:,} draws of {size}"
     refuse_beyond_memory(needed, what, "ask for fewer draws or chains")

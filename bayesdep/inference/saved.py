@@ -80,7 +80,7 @@ def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
             raise BadInput("it was changed or damaged after it was saved")
     try:
         _refuse_foreign(content)
-        with xr.open_datatree(io.BytesIO(content), engine="h5netcdf") as stored:
+        with xr.open_datatree(io.BytesIO(content), engine="h5netcdf", phony_dims="sort") as stored:
             return stored.load()
     except BadInput:
         raise

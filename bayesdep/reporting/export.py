@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,9 +30,10 @@ def export(
 ) -> Path:
     """Write the estimands of a fit, or any table that this package made, to one file.
 
-    A table from a fit that failed the gate, whose model has a warning, or from synthetic data, says so in the first
-    thing its format lets a reader see: a first line (csv, latex, html), a first key (json), a first row (xlsx), a first
-    column (parquet).
+    A table from a fit says whether it passed the gate, whether its model agrees with the data, and whether these are
+    synthetic: csv and parquet, which programs read as they are, in their first two columns, ``verdict`` (``"passed"``,
+    or what is wrong) and ``synthetic``; the others, where there is something to warn of, in the first thing that their
+    format lets a reader see, a first line (latex, html), a first key (json) or a first row (xlsx).
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def write_table(
         table = _escaped(table)
     try:
         with whole_files(path) as (partial,):
-            _WRITERS[name](table, " ".join(_warning(table).split()), partial)
+            _WRITERS[name](table, partial)
     except UnicodeEncodeError as problem:
         raise BadInput(f"a text of the table holds half a character ({problem.reason}); correct it") from None
     except ModuleNotFoundError as problem:
@@ -282,32 +283,41 @@ def _probability(p: float) -> str:
     return "> 0.999" if p > 0.999 else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def _verdict(table: pd.DataFrame) -> str:
+    """What is wrong with the fit that a table is of; empty where nothing is."""
+    attrs = table.attrs
+    wrong = (not attrs.get(f"{part}_passed", True) for part in ("gate", "model"))
+    return "; ".join(attrs[part] for part, is_wrong in zip(("gate", "model"), wrong, strict=True) if is_wrong)
+
+
 def _warning(table: pd.DataFrame) -> str:
-    parts = []
-    if not table.attrs.get("gate_passed", True):
-        parts.append(table.attrs["gate"])
-    if not table.attrs.get("model_passed", True):
-        parts.append(table.attrs["model"])
-    if table.attrs.get("synthetic", False):
-        parts.append("SYNTHETIC DATA")
-    return "; ".join(parts)
+    """What a reader must know of a fit, in one line."""
+    parts = [_verdict(table), "SYNTHETIC DATA" if table.attrs.get("synthetic", False) else ""]
+    return " ".join("; ".join(part for part in parts if part).split())
 
 
-def _csv(table: pd.DataFrame, warning: str, path: Path) -> None:
-    # a spreadsheet splits the first line too: no piece of it may begin like a formula
-    first = f"# {re.sub(r'[,;][ ]*(?=[=+@-])', ' ', warning)}\n" if warning else ""
-    quoting = csv.QUOTE_NONNUMERIC if any(map(_like_formula, _texts(table))) else csv.QUOTE_MINIMAL
-    path.write_text(first + table.to_csv(index=False, quoting=quoting), encoding="utf-8", newline="")
+def _with_verdict(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what must be known of its fit in two columns; a table of no fit as it is."""
+    if "gate" not in table.attrs:
+        return table
+    found = table.copy()
+    found.insert(0, "verdict", _verdict(table) or "passed")
+    found.insert(1, "synthetic", bool(table.attrs.get("synthetic", False)))
+    return found
 
 
-def _parquet(table: pd.DataFrame, warning: str, path: Path) -> None:
-    if warning:
-        table = table.copy()
-        table.insert(0, "warning", warning)
-    table.to_parquet(path, index=False)  # the attrs, gate included, travel in the file's metadata
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    written = _with_verdict(table)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if any(map(_like_formula, _texts(written))) else csv.QUOTE_MINIMAL
+    path.write_text(written.to_csv(index=False, quoting=quoting), encoding="utf-8", newline="")
 
 
-def _json(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _parquet(table: pd.DataFrame, path: Path) -> None:
+    _with_verdict(table).to_parquet(path, index=False)  # the attrs, gate included, travel in the file's metadata
+
+
+def _json(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     first = {"warning": warning} if warning else {}
     rows = [{k: _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
     text = json.dumps({**first, **table.attrs, "rows": rows}, indent=1, allow_nan=False)
@@ -337,7 +347,8 @@ _TEX = str.maketrans(
 )
 
 
-def _latex(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _latex(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     shown = journal_table(table).map(_tex)
     shown.columns = [_tex(c) for c in shown.columns]
     text = shown.style.hide(axis="index").to_latex(hrules=True, column_format="l" * shown.columns.size)
@@ -354,14 +365,16 @@ def _tex(value: Any) -> str:
     return f"{{}}{text}" if text.startswith(("[", "*")) else text
 
 
-def _html(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _html(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     with pd.option_context("display.html.use_mathjax", False):  # a page that has MathJax is told to leave names alone
         body = journal_table(table).to_html(index=False, border=0, classes="bayesdep")
     notice = f'<p class="warning"><strong>{html.escape(warning)}</strong></p>\n' if warning else ""
     path.write_text(notice + body + "\n", encoding="utf-8")
 
 
-def _xlsx(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _xlsx(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     if any(len(text) > _LONGEST_CELL for text in _texts(table)):
         raise BadInput(f"a text is longer than the {_LONGEST_CELL:,} characters that a cell of .xlsx holds; use csv")
     if max(len(table) + 2, 64 * table.shape[1]) > _MOST_XLSX_ROWS:
@@ -394,7 +407,7 @@ def _as_xlsx(value: Any) -> Any:
     return _NOT_IN_XML.sub(lambda found: f"_x{ord(found[0]):04X}_", value)
 
 
-_WRITERS: dict[str, Callable[[pd.DataFrame, str, Path], None]] = {
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     "csv": _csv,
     "parquet": _parquet,
     "json": _json,

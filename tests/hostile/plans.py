@@ -84,7 +84,7 @@ def good() -> Iterator[Attempt]:
 
 
 def every_key(common: str = "meta") -> Iterator[Attempt]:
-    """Every key of every family with one value of each kind; keys that all families share, once."""
+    """Every key of every family with values of every third kind, by turns; keys that all families share, once."""
     turn = 0
     for family, base in BASES.items():
         for path in keys_of(base):
@@ -92,7 +92,9 @@ def every_key(common: str = "meta") -> Iterator[Attempt]:
                 continue
             for kind, values in VALUES.items():
                 turn += 1
-                yield _attempt(base, path, f"{kind} {turn % len(values)}", values[turn % len(values)])
+                if turn % 3 == 0:
+                    at = turn // 3 % len(values)
+                    yield _attempt(base, path, f"{kind} {at}", values[at])
 
 
 def every_value() -> Iterator[Attempt]:

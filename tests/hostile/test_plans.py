@@ -3,10 +3,16 @@
 import pytest
 
 from hostile.harness import Attempt, Warm, faults, run
-from hostile.plans import ATTEMPTS
+from hostile.plans import ATTEMPTS, EVERY
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
 def test_attempt(attempt: Attempt, warm: Warm, tmp_path):
     result = run(attempt, tmp_path / "attempt", warm)
     assert not faults(attempt, result), f"{faults(attempt, result)}\n{result.err[-2000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", EVERY, ids=lambda attempt: attempt.name)
+def test_every_attempt(attempt: Attempt, warm: Warm, tmp_path):
+    test_attempt(attempt, warm, tmp_path)
