@@ -18,7 +18,7 @@ from bayesdep.models.parts.trial.residuals import correlations
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
-from bayesdep.reporting.ranges import MOST_PANELS
+from bayesdep.reporting.ranges import MOST_PANELS, limits
 
 _DRAWS = 1000  # at most, evenly from all draws: enough for the ends of 95% bands
 _ROOM = {1: 20, 2: 9}  # labels that find room along a panel, by panels side by side
@@ -256,7 +256,7 @@ def plot_covariance(fit: Fit) -> Figure:
                 _spreads(right, ends[:, k], BLUE, 0.14)
             else:
                 _spreads(right, ends[:, 0], BLUE, 0.0)
-            right.set_xlim(0, 1.06 * ends.max())
+            right.set_xlim(0, 1.06 * limits(0.0, ends)[1])
             right.tick_params(axis="y", length=0)
             right.set_xlabel(f"{story.units} (95% intervals)")
             spread = "residual scale, of a t" if story.robust else "residual standard deviation"
