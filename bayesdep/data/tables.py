@@ -28,6 +28,7 @@ _MUST_BE = {
     "probability": "a number above 0 and at most 1",
 }
 _SHOWN_ROWS = 5
+MOST_COLUMNS = 5000
 # Different values that a column may have, by the model's word: units that are crossed with one another, or have a
 # parameter each. A column with more is another column. People may be as many as memory holds.
 MOST_DIFFERENT = {
