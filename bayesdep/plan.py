@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.files import read_whole
+from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.data.toml_text import LARGEST, read_toml
 from bayesdep.inference.numbers import LEAST, MOST
@@ -220,7 +221,9 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise BadInput(f"plan '{path}' cannot be read ({reason}); give a .toml file") from None
     try:
-        raw = _Plan.model_validate(read_toml(text))
+        written = read_toml(text)
+        _refuse_no_text(written)
+        raw = _Plan.model_validate(written)
         refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
         return Plan(path, text, raw.study, raw.data, _story(raw), raw.sampling, raw.published)
     except ValidationError as problem:
@@ -299,6 +302,17 @@ def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
         if isinstance(part, str):
             table = {"study": _Study, "data": _Data, "sampling": _Sampling, "published": _Published}.get(part, table)
     return list(table.model_fields)
+
+
+def _refuse_no_text(value: Any, *place: str) -> None:
+    """Refuse control characters in a plan's texts and keys, naming the key: TOML lets them be written as escapes."""
+    if isinstance(value, str):
+        refuse_no_text(value, f"'{'.'.join(place)}'")
+    for key, one in value.items() if isinstance(value, dict) else ():
+        refuse_no_text(key, f"a key of '{'.'.join(place)}'" if place else "a key")
+        _refuse_no_text(one, *place, key)
+    for at, one in enumerate(value) if isinstance(value, list) else ():
+        _refuse_no_text(one, *place, str(at + 1))
 
 
 def find_plans(folder: str | os.PathLike[str]) -> list[Path]:

@@ -6,6 +6,7 @@ own, so that whatever it leaves behind is found by the session's number. Nothing
 
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -135,11 +136,20 @@ def run_once(words, folder):
 
 
 def _earlier(words, places, folder):
-    """Earlier good runs at all places, of another seed, with notes in them."""
+    """Earlier good runs at all places, of another seed, with notes in them; put back by the function returned."""
     run_once(words, folder)
+    saved = folder.with_name(f"{folder.name}-saved")
     for place in places:
         for name, text in NOTES.items():
             (folder / place / name).write_text(text)
+        shutil.copytree(folder / place, saved / place)
+
+    def put_back():
+        for place in places:
+            shutil.rmtree(folder / place)
+            shutil.copytree(saved / place, folder / place)
+
+    return put_back
 
 
 def attempts(words, before, places, folder, number, seed):
@@ -163,7 +173,7 @@ def attempts(words, before, places, folder, number, seed):
     tally, moments = Tally(), random.Random(seed)
     seconds = run_once(words, folder)
     expected = {place: result(folder / place) for place in places}
-    _earlier(before, places, folder)
+    put_back = _earlier(before, places, folder)
     old = {place: result(folder / place) for place in places}
     for _ in range(number):
         tally.attempts += 1
@@ -183,5 +193,6 @@ def attempts(words, before, places, folder, number, seed):
             tally.check(result(folder / place) == expected[place], f"{place} differs when resumed")
             tally.check(same_notes(folder / place), f"notes in {place} are changed when resumed")
         tally.check(not hidden(folder), f"{hidden(folder)} are left")
-        _earlier(before, places, folder)
+        put_back()
+        print(tally, flush=True)
     return tally

@@ -304,6 +304,7 @@ def test_every_model_says_what_changes_nothing():
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("name", names_with("units"))
 def test_units(name, factor):
+    """To 1e-10 of the log density's own size, which is a sum of many terms of both signs in double precision."""
     example = EXAMPLES[name]
     story = model_of(name, example.settings)
     table, settings = example.units(example.table, dict(example.settings), factor)
@@ -312,7 +313,7 @@ def test_units(name, factor):
     one, two = story.build(one_data), other.build(other_data)
     draws, there = drawn(one), drawn(two)
     jacobian = compared(one, draws, there) + example.densities(one_data) * np.log(factor)
-    np.testing.assert_allclose(densities(two, there) + jacobian, densities(one, draws), rtol=1e-10, atol=1e-7)
+    np.testing.assert_allclose(densities(two, there) + jacobian, densities(one, draws), rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", names_with("origin"))
@@ -323,7 +324,7 @@ def test_origin(name):
     one, two = story.build(one_data), story.build(other_data)
     draws, there = drawn(one), drawn(two)
     np.testing.assert_allclose(
-        densities(two, there) + compared(one, draws, there), densities(one, draws), rtol=1e-9, atol=1e-7
+        densities(two, there) + compared(one, draws, there), densities(one, draws), rtol=1e-9
     )
 
 
@@ -339,7 +340,7 @@ def test_exchanging_arms_or_groups_changes_the_sign_of_what_compares_them(name):
     draws = drawn(one)
     assert set(example.turned) & set(draws)
     turned = {n: -x if n in example.turned else x for n, x in draws.items()}
-    np.testing.assert_allclose(densities(two, turned), densities(one, draws), rtol=1e-10, atol=1e-7)
+    np.testing.assert_allclose(densities(two, turned), densities(one, draws), rtol=1e-10)
 
 
 def same(one: xr.Dataset, other: xr.Dataset) -> None:
@@ -420,7 +421,8 @@ FITS = [pytest.param(name, 1e6, marks=pytest.mark.sampling) for name in SAMPLED]
 FITS += [pytest.param(name, 1e3, marks=pytest.mark.sampling) for name in MARKERS]
 FITS += [pytest.param(name, factor, marks=pytest.mark.slow) for name in SAMPLED for factor in (10.0, 1e3)]
 FITS += [pytest.param(name, factor, marks=pytest.mark.slow) for name in MARKERS for factor in (10.0, 1e6)]
-HOW = {"draws": 500, "tune": 500, "chains": 4, "seed": 3, "sampler": "nutpie"}
+# of an sd that may be zero 500 draws a chain have a tail ESS of 310 to 550, by chance
+HOW = {"draws": 800, "tune": 500, "chains": 4, "seed": 3, "sampler": "nutpie"}
 
 
 def away(a: np.ndarray, b: np.ndarray, moved: float = 0.0) -> float:

@@ -19,7 +19,7 @@ from bayesdep.inference.evaluate import from_prior
 def unsampled(model, table, *, draws=100, chains=2, seed=1, shrink=0.3):
     """A fit whose parameters are draws from the prior, drawn together towards the first of them."""
 
-    def from_thin_air(story, core, clock, draws, tune, chains, seed, progress, steps):
+    def from_thin_air(story, core, clock, size, seed, *rest):
         names = [rv.name for rv in core.free_RVs]
         drawn = from_prior([core[name] for name in names], draws * chains, seed=seed)
         found = {}

@@ -1,5 +1,6 @@
 """Labels: how they are cleaned, when two of them are one, and which of them are refused as looking alike."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,9 +10,14 @@ import pandas as pd
 
 from bayesdep.data.errors import BadInput
 
-_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))  # byte order mark, no width, soft hyphen
+# byte order mark, no width, soft hyphen; marks that turn the direction of writing
+_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad\u180e\u200e\u200f\u061c"))
+_INVISIBLE |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2061, 0x206A)])
+# control characters but for white space, halves of a character, and what is none
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
 _FEWEST_LETTERS = 2
+_SHOWN = 60  # characters of a text in a message
 
 
 def clean_label(text: str) -> str:
@@ -43,6 +49,40 @@ def clean_label(text: str) -> str:
     plain = text.translate(_INVISIBLE).translate(_FULL_WIDTH)
     plain = "".join(" " if c.isspace() else c for c in plain)
     return unicodedata.normalize("NFC", plain).strip()
+
+
+def refuse_no_text(text: str, where: str) -> None:
+    """Refuse text with control characters, which no file format and no screen shows as they are.
+
+    White space (a tab, a line break) is none of them.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    where
+        Where it stands, for the message: ``"column 'arm': row 3"``.
+
+    Raises
+    ------
+    BadInput
+        Naming the first such character.
+
+    Examples
+    --------
+    >>> refuse_no_text("IL-6", "units")
+    """
+    found = _NO_TEXT.search(text)
+    if found:
+        raise BadInput(
+            f"{where} is {shortly(text)}, which holds a control character (U+{ord(found[0]):04X}) where text is meant; "
+            "take it out, and check that the file is not damaged"
+        )
+
+
+def shortly(text: str) -> str:
+    """Return the beginning of a text as Python writes it, for messages."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def alike(label: str) -> str:
@@ -85,10 +125,17 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
     -------
     dict of str
         By column, one sentence on what was removed; empty where nothing was.
+
+    Raises
+    ------
+    BadInput
+        When a label or a column's name holds a control character.
     """
     said = {}
     for at, name in enumerate(frame.columns):
+        refuse_no_text(str(name), f"the name of column {at + 1}")
         series = frame.iloc[:, at]
+        _refuse_no_labels(series, str(name))
         if isinstance(series.dtype, pd.CategoricalDtype):
             kinds = series.cat.categories
             if not any(isinstance(k, str) and clean_label(k) != k for k in kinds):
@@ -118,6 +165,16 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
                 f"{cleaned[odd[0]]!r}"
             )
     return said
+
+
+def _refuse_no_labels(cells: pd.Series, name: str) -> None:
+    """Refuse a column with a label that is no text, naming its row."""
+    if pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
+        return
+    for label in pd.unique(cells.astype(object)):
+        if isinstance(label, str) and _NO_TEXT.search(label):
+            row = next(at for at, cell in enumerate(cells) if isinstance(cell, str) and cell == label)
+            refuse_no_text(label, f"column '{name}': row {row + 1}")
 
 
 def refuse_lookalikes(labels: Sequence[str], where: str) -> None:

@@ -107,7 +107,7 @@ def _apart(ready: Bound, missing: Sequence[int], settings: dict[str, Any]) -> It
 
     settings = dict(settings)
     waiting, running, ended = list(missing), {}, queue.SimpleQueue[tuple[int, bool]]()
-    at_once = os.process_cpu_count() or 1
+    at_once = getattr(os, "process_cpu_count", os.cpu_count)() or 1  # before Python 3.13 it has another name
     with _bars(settings.pop("progress_bar"), settings["draws"] + settings["tune"]) as bar:
         try:
             while waiting or running:

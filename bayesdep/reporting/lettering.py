@@ -6,9 +6,11 @@ that no font at hand has are written as their code points in angle brackets, so 
 """
 
 import re
+import unicodedata
 from functools import cache, lru_cache
 from typing import Any
 
+from matplotlib import get_data_path
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager
@@ -22,7 +24,7 @@ _WIDER = (  # fonts with more characters, in this order, where they are installe
     "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "SimHei",
     "Arial Unicode MS",
 )  # fmt: skip
-_LAST_RESORTS = ("Last Resort", "LastResort", ".LastResort", "Last Resort High-Efficiency", "Adobe Blank")  # no letters
+_LAST_RESORTS = ("Last Resort", "LastResort", ".LastResort", "Adobe Blank")  # fonts of boxes
 _LEFT, _RIGHT = "\N{MATHEMATICAL LEFT ANGLE BRACKET}", "\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
 _UNSEEN = "\u200b"  # a space of no width
 
@@ -65,8 +67,13 @@ def _has_glyph(character: str) -> bool:
     """Whether an installed font has a character; one beyond the usual ones is added to the families."""
     if ord(character) in _characters():
         return True
+    if unicodedata.category(character) == "Co":  # of private use: what it stands for is a font's own business
+        return False
+    own = get_data_path()  # matplotlib's other fonts are parts of formulas, some with letters in others' places
     for font in sorted(fontManager.ttflist, key=lambda font: font.name not in _found):
-        if font.style == "normal" and font.name not in _LAST_RESORTS and ord(character) in _charmap(font.fname):
+        if font.style != "normal" or font.name in _LAST_RESORTS or font.fname.startswith(own):
+            continue
+        if ord(character) in _charmap(font.fname):
             if font.name not in _found:
                 _found.append(font.name)
             return True

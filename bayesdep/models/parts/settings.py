@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.labels import clean_label
+from bayesdep.data.labels import clean_label, refuse_no_text
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
 
 
@@ -91,7 +91,18 @@ def check_settings(story: Any) -> None:
         # what may be anything (priors, a covariance matrix) is read by a function of its own
         if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
+        _refuse_no_text(field.name, getattr(story, field.name))
         _check(field.name, getattr(story, field.name), hints[field.name])
+
+
+def _refuse_no_text(name: str, value: Any) -> None:
+    """Refuse control characters in a setting, wherever in it they stand."""
+    if isinstance(value, str):
+        refuse_no_text(value, name)
+    for one in value if isinstance(value, (list, tuple)) else ():
+        _refuse_no_text(name, one)
+    for pair in value.items() if isinstance(value, Mapping) else ():
+        _refuse_no_text(name, pair)
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
