@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 
 import pandas as pd
 
@@ -46,7 +47,7 @@ def read_csv(content: bytes) -> pd.DataFrame:
     delimiter = _delimiter(text)
     rows = _split(text, delimiter)
     header, body = rows[0], rows[1:]
-    repeated = [name for name in header if name and header.count(name) > 1]
+    repeated = [name for name, count in Counter(header).items() if name and count > 1]
     if repeated:
         raise ValueError(f"the header has '{repeated[0]}' twice: rename one of the two")
     while header and not any(cell.strip() for row in rows for cell in row[len(header) - 1 :]):

@@ -30,6 +30,7 @@ _MUST_BE = {
 }
 _TOTAL = re.compile("(grand |sub-?)?total|overall|pooled|summary|all( studies| trials| patients)?|combined")
 _SHOWN_ROWS = 5
+MOST_COLUMNS = 5000
 # Different values that a column may have, by the model's word: units that are crossed with one another, or have a
 # parameter each. A column with more is another column. People may be as many as memory holds.
 MOST_DIFFERENT = {
