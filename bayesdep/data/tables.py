@@ -394,7 +394,7 @@ def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, re
     rows = series.index[bad]
     first = series[rows[0]]
     value = "" if problem == "is empty" else f" is {first!r}," if isinstance(first, str) else f" is {first},"
-    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:])})"
+    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:].tolist())})"
     raise BadInput(f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}")
 
 

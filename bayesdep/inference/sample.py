@@ -374,8 +374,9 @@ def _pymc(
     found = [] if kept is None else [x for k in range(chains) if (x := kept.chain(table, k)) is not None]
     if len(found) < chains:
         found = _pymc_chains(core, draws, tune, chains, seed, progress, steps)
-        for k, chain in enumerate(found if kept is not None else ()):
-            kept.keep(table, k, chain)
+        for k, chain in enumerate(found):
+            if kept is not None:
+                kept.keep(table, k, chain)
     return {rv.name: np.stack([chain.draws[rv.name] for chain in found]) for rv in core.free_RVs}, _stats(found)
 
 

@@ -310,7 +310,7 @@ class Cytokines:
             means = means_of(self, data, subject_sd)
             # expected level by group, time, plate and analyte: a small table that measurements look up
             table = pm.Data("centre", data["centre"].values, dims="analyte")[None, None, None, :]
-            code = None
+            code: Any = None  # of groups, where there are any
             if self.group is not None:
                 group_effect = effect_of(self, "group", data, "comparison", means=means, rough=rough, before=before)
                 code = pm.Data("group_code", data["group_code"].values, dims=("group", "comparison"))
