@@ -106,7 +106,8 @@ def as_frame(table: Any) -> pd.DataFrame:
     except nw.exceptions.DuplicateError as problem:
         names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
-    frame = frame.reset_index(drop=True)
+    names = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    frame = frame.reset_index(names).reset_index(drop=True)  # an index with a name is a column
     written = frame.columns.map(str)  # settings name columns by text, also those that are numbers
     frame.columns = written.map(clean_label)
     if not frame.columns.is_unique:
@@ -200,10 +201,10 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     _refuse(is_blank(series), column, series, "is empty", f"fill it in, or {leave_rows_out(column.name)}")
     if column.kind == "label":
         return _labels(frame, series, column)
-    values = pd.to_numeric(series.astype(object), errors="coerce").to_numpy(dtype=float)
-    is_bool = np.array([isinstance(v, (bool, np.bool_)) for v in series])
+    no_number = np.array([isinstance(v, (bool, np.bool_, complex)) for v in series], dtype=bool)
+    values = pd.to_numeric(series.astype(object).mask(no_number), errors="coerce").to_numpy(dtype=float)
     must = f"where {_MUST_BE[column.kind]} is needed"
-    _refuse(np.isnan(values) | is_bool, column, series, must, "write numbers only, with a decimal point")
+    _refuse(np.isnan(values), column, series, must, "write numbers only, with a decimal point")
     _refuse(~np.isfinite(values), column, series, must, "correct it or leave the row out")
     bad = {
         "number": np.zeros(len(values), bool),
