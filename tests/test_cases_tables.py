@@ -588,6 +588,7 @@ def test_scores_and_changes_are_told_apart_where_response_is_asked():
     ("content", "said"),
     [
         ('"study";"effect";"se"\n"a";"0,1";"0,2"\n"b, c";"-0,3";"0,2"\n', "cells were split at semicolons"),
+        ("sep=;\nstudy;effect;se\na;0,1;0,2\nb, c;-0,3;0,2\n", "cells were split at semicolons"),
         ("study|effect|se\na|0.1|0.2\nb, c|-0.3|0.2\n", "cells were split at vertical bars"),
         (' study , effect,se \na,0.1,0.2\n"b, c",-0.3,0.2\n', "spaces around names of columns were removed"),
         ("study\teffect\tse\na\t0,1\t0,2\nb, c\t-0,3\t0,2\n", "cells were split at tabs"),

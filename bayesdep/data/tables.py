@@ -114,7 +114,8 @@ def as_frame(table: Any) -> pd.DataFrame:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise BadInput(f"two columns of the table have one name ('{twice}'); rename all but one")
     frame.attrs = dict(getattr(table, "attrs", {}))
-    frame.attrs["notes"] = list(frame.attrs.get("notes", []))  # those of the user's own table stay as they are
+    if "notes" in frame.attrs:
+        frame.attrs["notes"] = list(frame.attrs["notes"])  # those of the user's own table stay as they are
     odd = [(a, b) for a, b in zip(written, frame.columns, strict=True) if a != b]
     if odd:
         note(frame, f"spaces around names of columns were removed, first {odd[0][0]!r}, read as '{odd[0][1]}'")
@@ -474,8 +475,7 @@ def note(frame: pd.DataFrame, text: str) -> None:
     Parameters
     ----------
     frame
-        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already. Rows cut from
-        a table with its ``attrs`` share that list, so what is noted of them is noted of the table.
+        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already.
     text
         One sentence, without the full stop: what was found, where and how often.
 
@@ -490,6 +490,34 @@ def note(frame: pd.DataFrame, text: str) -> None:
     text = " ".join(text.split())
     if text not in said:
         said.append(text)
+
+
+def rows_with_notes(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Return some rows of a table, with their index; what is noted of them is noted of the table.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    rows
+        Places of the rows, counted from 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows; their ``attrs`` are the table's, and hold the same list of notes.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"crp": [1.0, 1.0, 999.0]})
+    >>> note(rows_with_notes(frame, np.array([0, 2])), "row 3 is far from all others")
+    >>> frame.attrs["notes"]
+    ['row 3 is far from all others']
+    """
+    frame.attrs.setdefault("notes", [])
+    cut = frame.iloc[rows]
+    cut.attrs = frame.attrs
+    return cut
 
 
 def provenance(frame: pd.DataFrame) -> dict[str, Any]:
