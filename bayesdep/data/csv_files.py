@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections import Counter
 
 import pandas as pd
 
@@ -50,7 +51,7 @@ def read_csv(content: bytes) -> pd.DataFrame:
     delimiter = stated[1] if stated else _delimiter(text)
     rows = _split(text, delimiter)
     header, body = rows[0], rows[1:]
-    repeated = [name for name in header if name and header.count(name) > 1]
+    repeated = [name for name, count in Counter(header).items() if name and count > 1]
     if repeated:
         raise ValueError(f"the header has '{repeated[0]}' twice: rename one of the two")
     while header and not any(cell.strip() for row in rows for cell in row[len(header) - 1 :]):

@@ -30,6 +30,7 @@ _MUST_BE = {
 }
 _TOTAL = re.compile("(grand |sub-?)?total|overall|pooled|summary|all( studies| trials| patients)?|combined")
 _SHOWN_ROWS = 5
+MOST_COLUMNS = 5000
 # Different values that a column may have, by the model's word: units that are crossed with one another, or have a
 # parameter each. A column with more is another column. People may be as many as memory holds.
 MOST_DIFFERENT = {
@@ -395,7 +396,7 @@ def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, re
     rows = series.index[bad]
     first = series[rows[0]]
     value = "" if problem == "is empty" else f" is {first!r}," if isinstance(first, str) else f" is {first},"
-    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:])})"
+    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:].tolist())})"
     raise BadInput(f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}")
 
 

@@ -96,7 +96,8 @@ def _start(modules: Sequence[str], word: str, parent: int) -> None:
     end_with_parent(parent)
     join_session(word)
     for number in _STOPS:
-        signal.signal(number, _stop)
+        if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, _stop)
     sys.unraisablehook = _stop_again
     for module in modules:
         importlib.import_module(module)
