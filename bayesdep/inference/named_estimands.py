@@ -16,7 +16,7 @@ class Estimands(xr.Dataset):
 
     __slots__ = ()
 
-    def __getitem__(self, key):  # type: ignore[no-untyped-def, override, unused-ignore]  # noqa: D105  (xarray's)
+    def __getitem__(self, key):  # type: ignore[no-untyped-def, override, unused-ignore]
         if isinstance(key, str) and key not in self:
             require_estimand(key, self)
         return super().__getitem__(key)
