@@ -264,11 +264,11 @@ def test_rough_estimates_change_nothing_but_speed(monkeypatch):
 
     def nothing(data):
         found = rough_effects(data)
-        return Rough(0 * found.estimate, 0 * found.error + 100, 0 * found.slope)
+        return Rough(0 * found.estimate, 0 * found.error + 100, 0 * found.slope, 0 * found.log_sd)
 
     def wrong(data):
         found = rough_effects(data)
-        return Rough(2 * found.estimate, found.error / 2, 3 * found.slope)
+        return Rough(2 * found.estimate, found.error / 2, 3 * found.slope, found.log_sd + 0.3)
 
     ways = {
         "ours": rough_effects,

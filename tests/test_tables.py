@@ -200,7 +200,7 @@ def test_dates_are_not_read_as_numbers():
 
 
 @pytest.mark.parametrize("kind", ["number", "positive"])
-@pytest.mark.parametrize("bad", [1e200, 5e-324, 1e-160, 1.7e308, "1e200", 2**400])
+@pytest.mark.parametrize("bad", [1e200, 5e-324, 1e-170, 1.7e308, "1e200", 2**400])
 def test_numbers_whose_squares_are_none_are_refused(kind, bad):
     with np.errstate(all="ignore"):
         assert np.square(float(bad)) in (0, np.inf) or np.square(1 / np.square(float(bad))) == 0

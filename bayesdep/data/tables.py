@@ -5,6 +5,7 @@ raised here, so that they all read alike: the column, the row, what is wrong wit
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.labels import as_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
+from bayesdep.data.labels import as_label, clean_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
 from bayesdep.data.magnitude import SIZES, is_workable
 from bayesdep.data.missing import suspected_codes
 
@@ -27,7 +28,9 @@ _MUST_BE = {
     "count": "a whole number of at least zero",
     "probability": "a number above 0 and at most 1",
 }
+_TOTAL = re.compile("(grand |sub-?)?total|overall|pooled|summary|all( studies| trials| patients)?|combined")
 _SHOWN_ROWS = 5
+MOST_COLUMNS = 5000
 # Different values that a column may have, by the model's word: units that are crossed with one another, or have a
 # parameter each. A column with more is another column. People may be as many as memory holds.
 MOST_DIFFERENT = {
@@ -105,12 +108,16 @@ def as_frame(table: Any) -> pd.DataFrame:
         names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
     frame = frame.reset_index(drop=True)
-    frame.columns = frame.columns.map(str)  # settings name columns by text, also those that are numbers
+    written = frame.columns.map(str)  # settings name columns by text, also those that are numbers
+    frame.columns = written.map(clean_label)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise BadInput(f"two columns of the table have one name ('{twice}'); rename all but one")
     frame.attrs = dict(getattr(table, "attrs", {}))
     frame.attrs["notes"] = list(frame.attrs.get("notes", []))  # those of the user's own table stay as they are
+    odd = [(a, b) for a, b in zip(written, frame.columns, strict=True) if a != b]
+    if odd:
+        note(frame, f"spaces around names of columns were removed, first {odd[0][0]!r}, read as '{odd[0][1]}'")
     if spaces := clean_text(frame):
         frame.attrs["spaces"] = {**frame.attrs.get("spaces", {}), **spaces}
     frame = _without_blank_rows(frame)
@@ -267,6 +274,35 @@ def note_lone(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> None:
         note(frame, sentence)
 
 
+def refuse_totals(labels: np.ndarray, column: Column, counts: np.ndarray | None = None) -> None:
+    """Refuse a row that holds all the others together, by its name or by its counts: its people would count twice.
+
+    Parameters
+    ----------
+    labels
+        Shape (rows,).
+    column
+        Their column.
+    counts
+        People and events of each row, shape (rows, counts), where there are any.
+
+    Raises
+    ------
+    BadInput
+        Naming the row.
+    """
+    sums = np.zeros(len(labels), dtype=bool)
+    if counts is not None and len(labels) > 3 and counts.all():  # of three small ones one may be the sum by chance
+        sums = (counts == counts.sum(axis=0) - counts).all(axis=1)
+    for row, label in enumerate(labels):
+        if sums[row] or (len(labels) > 2 and _TOTAL.fullmatch(label.casefold())):
+            why = "is the sum of the others" if sums[row] else "is called as a total is"
+            remedy = "leave it out" if sums[row] else "leave it out, or give it another name where it is no total"
+            raise BadInput(
+                f"column '{column.name}' ({column.what}): '{label}' {why}, whose people would count twice; {remedy}"
+            )
+
+
 def leave_rows_out(column: str) -> str:
     """Return how rows without a value in a column are left out, in a plan and in Python."""
     listed = f'["{column}"]'
@@ -358,7 +394,7 @@ def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, re
     rows = series.index[bad]
     first = series[rows[0]]
     value = "" if problem == "is empty" else f" is {first!r}," if isinstance(first, str) else f" is {first},"
-    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:])})"
+    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:].tolist())})"
     raise BadInput(f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}")
 
 

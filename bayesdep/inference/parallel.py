@@ -125,7 +125,7 @@ def end_with_parent(parent: int) -> None:
 def forks_that_end() -> Any:
     """Return what makes processes for PyMC's own sampler, which end with this one; None where they do so anyway.
 
-    A forked process holds both ends of the pipes that earlier ones wait at; where this one is killed, all wait for ever.
+    A forked process holds both ends of the pipes that earlier ones wait at; were this one killed, all would wait.
     """
     if multiprocessing.get_context().get_start_method() != "fork":
         return None

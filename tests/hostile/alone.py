@@ -8,31 +8,30 @@ from hostile.harness import DONE, REFUSED, Attempt
 from hostile.text import table, toml
 
 INTERRUPTED = 130
-_RUN = ("run", "plan.toml", "--draws", "100", "--chains", "2")
+_RUN = ("run", "plan.toml", "--draws", "400", "--chains", "2")
 # Modules in the order in which a run comes to import them.
-MOMENTS = (
-    *(
-        "bayesdep.cli",
-        "typer",
-        "pathlib",
-        "bayesdep.data.errors",
-        "rich",
-        "bayesdep.plan",
-        "pydantic",
-        "pandas",
-        "numpy",
-    ),
-    *(
-        "xarray",
-        "scipy.stats",
-        "bayesdep.models.screen",
-        "pymc",
-        "pytensor",
-        "bayesdep.inference.sample",
-        "arviz_stats",
-    ),
-    *("numba", "h5netcdf", "matplotlib", "bayesdep.reporting.run_directory", "jinja2", "bayesdep.reporting.console"),
-)
+MOMENTS = [
+    "bayesdep.cli",
+    "typer",
+    "bayesdep.data.errors",
+    "rich",
+    "bayesdep.plan",
+    "pydantic",
+    "pandas",
+    "numpy",
+    "xarray",
+    "scipy.stats",
+    "bayesdep.models.screen",
+    "pymc",
+    "pytensor",
+    "bayesdep.inference.sample",
+    "arviz_stats",
+    "h5netcdf",
+    "matplotlib",
+    "bayesdep.reporting.run_directory",
+    "jinja2",
+    "bayesdep.reporting.console",
+]
 
 
 def interrupts() -> Iterator[Attempt]:
@@ -46,7 +45,7 @@ def interrupts() -> Iterator[Attempt]:
             alone=True,
             interrupted_at=module,
             seconds=90,
-            writes=(),
+            writes=("results",) if module == "bayesdep.reporting.console" else (),  # by then the run is written
         )
     for words, module in (
         (("--help",), "typer"),
@@ -165,7 +164,7 @@ def texts() -> Iterator[Attempt]:
             yield Attempt(
                 f"{family} with {name}",
                 {"plan.toml": toml(plan), "table.csv": table(columns)},
-                ("run", "plan.toml", "--draws", "200", "--chains", "2"),
+                ("run", "plan.toml", "--draws", "400", "--chains", "2"),
                 codes=(DONE, REFUSED),
                 samples=True,
                 seconds=120,
