@@ -10,11 +10,11 @@ from hostile.text import table, toml
 INTERRUPTED = 130
 _RUN = ("run", "plan.toml", "--draws", "400", "--chains", "2")
 # Modules in the order in which a run comes to import them.
-MOMENTS = """
-bayesdep.cli typer bayesdep.data.errors rich bayesdep.plan pydantic pandas numpy xarray scipy.stats
-bayesdep.models.screen pymc pytensor bayesdep.inference.sample arviz_stats h5netcdf matplotlib
-bayesdep.reporting.run_directory jinja2 bayesdep.reporting.console
-""".split()
+MOMENTS = (
+    *("bayesdep.cli", "typer", "bayesdep.data.errors", "rich", "bayesdep.plan", "pydantic", "pandas", "numpy"),
+    *("xarray", "scipy.stats", "bayesdep.models.screen", "pymc", "pytensor", "bayesdep.inference.sample", "arviz_stats"),
+    *("h5netcdf", "matplotlib", "bayesdep.reporting.run_directory", "jinja2", "bayesdep.reporting.console"),
+)  # fmt: skip
 
 
 def interrupts() -> Iterator[Attempt]:
