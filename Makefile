@@ -49,7 +49,7 @@ imputation: install  ## What leaving out patients without a moderator costs, bes
 nhanes: install  ## The same on real data, the NHANES table at DATA=...
 	$(BIN)/python benchmarks/nhanes.py "$(DATA)"
 
-calibrate: install  ## Simulation-based calibration and coverage (minutes)
+calibrate: install  ## Simulation-based calibration and coverage (hours)
 	$(BIN)/python -m pytest -m slow
 
 lock:  ## Renew the lock from the ranges in pyproject.toml (needs uv)

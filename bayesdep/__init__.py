@@ -1,7 +1,8 @@
 """Bayesian immunopsychiatry: from a tidy table to a posterior that survives a referee."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import sys
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 
 # Public name -> where it lives. Nothing is imported until it is asked for, so that `import bayesdep` and
 # `bayesdep --help` cost nothing.
@@ -64,6 +65,8 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from bayesdep.criticism.checks import check as check
     from bayesdep.criticism.compare import compare as compare
     from bayesdep.criticism.dropout import dropout as dropout
@@ -124,10 +127,27 @@ __version__ = "0.1.0"
 __all__ = sorted(_PUBLIC)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _PUBLIC:
         raise AttributeError(f"module 'bayesdep' has no attribute '{name}'")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    from importlib import import_module
+
+    refuse_without_docstrings()
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def refuse_without_docstrings() -> None:
+    """Refuse ``python -OO``, under which PyMC and what it builds on cannot be imported.
+
+    Raises
+    ------
+    BadInput
+        Under ``-OO`` or ``PYTHONOPTIMIZE=2``.
+    """
+    if sys.flags.optimize > 1:
+        from bayesdep.data.errors import BadInput
+
+        raise BadInput("python -OO takes away the docstrings that PyMC is built with; run without -OO, or with -O")
 
 
 def __dir__() -> list[str]:

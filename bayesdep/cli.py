@@ -6,19 +6,24 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep import refuse_without_docstrings
+from bayesdep.data.errors import BadInput, did_you_mean, printable
 
 if TYPE_CHECKING:
     from bayesdep.plan import Plan
+    from bayesdep.reporting.places import Place
     from bayesdep.reporting.run_directory import Outcome
 
-OK, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+    type _Job = tuple[Plan, Path, bool, bool, bool, bool]
+
+OK, FAILED, BAD_INPUT, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 
 app = typer.Typer(
     help="Bayesian immunopsychiatry: from a plan file to a checked, exported posterior.",
@@ -47,6 +52,18 @@ _Strict = Annotated[
 _Data = Annotated[
     Path | None, typer.Option(metavar="PATH", help='The table (.csv or .parquet) of plans whose source is "path".')
 ]
+_Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with what was cut off: finished plans and chains of the same plan, data, settings and versions are "
+        "taken as they are. Told to stop, leave finished chains for the next time.",
+    ),
+]
+_Safe = Annotated[
+    bool,
+    typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that a spreadsheet would take for formulas."),
+]
 _Models = Annotated[Path, typer.Option(help="Folder of plans.")]
 
 
@@ -62,6 +79,8 @@ def run(
     quick: _Quick = False,
     accept_failed_gate: _Accept = False,
     strict: _Strict = False,
+    resume: _Resume = False,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Fit plans and write their run directories: posterior, tables, figures, report."""
     if out is not None and len(plans) > 1:
@@ -71,7 +90,7 @@ def run(
     _refuse_early(todo, given)
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     runs = [
-        _run_one(plan, place, accept_failed_gate, quick, data=table, **settings)
+        _run_one(plan, place, accept_failed_gate, quick, resume, spreadsheet_safe, data=table, **settings)
         for (plan, place), table in zip(todo, given, strict=True)
     ]
     from bayesdep.reporting.console import print_ledger
@@ -87,6 +106,8 @@ def reproduce(
     quick: _Quick = False,
     accept_failed_gate: _Accept = False,
     strict: _Strict = False,
+    resume: _Resume = False,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Run every plan and print the ledger: published value beside posterior."""
     start = time.perf_counter()
@@ -103,14 +124,15 @@ def reproduce(
         todo = [(plan, out / plan.study.name / plan.name) for plan in read if not plan.needs_data]
         _refuse_early(todo, [None] * len(todo))
         # Plans of one family share a compiled model, so they stay together; families run side by side.
-        families: dict[str, list[tuple[Plan, Path, bool, bool]]] = {}
+        families: dict[str, list[_Job]] = {}
         for plan, place in todo:
-            families.setdefault(plan.story.family, []).append((plan, place, accept_failed_gate, quick))
+            job = plan, place, accept_failed_gate, quick, resume, spreadsheet_safe
+            families.setdefault(plan.story.family, []).append(job)
         done = [run for group in side_by_side(_run_all, list(families.values())) for run in group]
     from bayesdep.reporting.console import print_ledger, write_ledger
 
     runs = sorted(done, key=lambda run: run.label)
-    written = write_ledger(runs, out / "ledger.csv")
+    written = write_ledger(runs, out / "ledger.csv", spreadsheet_safe=spreadsheet_safe)
     print_ledger(runs)
     typer.echo(
         f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
@@ -133,6 +155,7 @@ def compare(
     data: _Data = None,
     out: _Out = None,
     quick: _Quick = False,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Rank the plans of one study by leave-one-out; those of a folder, family by family and outcome by outcome."""
     from bayesdep.models.story import Imputes
@@ -143,9 +166,6 @@ def compare(
     if len(read) < 2:
         raise BadInput("a comparison needs two plans or more; give another")
     directory = out or Path("results") / read[0].study.name / "comparison"
-    from bayesdep.reporting.run_directory import refuse_unwritable
-
-    refuse_unwritable(directory)
     given = list(zip(read, _share(read, data), strict=True))
     imputing = [plan.name for plan in read if isinstance(plan.story, Imputes) and plan.story.imputes]
     given = [pair for pair in given if pair[0].name not in imputing]
@@ -174,12 +194,15 @@ def compare(
         prepare(plan, table)
     names = [group[0][0].story.family for group in groups]
     names = [n if names.count(n) == 1 else f"{n}-{group[0][0].name}" for n, group in zip(names, groups, strict=True)]
-    several = len(groups) > 1
-    codes = [
-        _rank(group, directory / name if several else directory, quick=quick)
-        for name, group in zip(names, groups, strict=True)
-    ]
-    return max(codes)
+    from bayesdep.reporting.places import Place
+
+    inputs, what = [plan.path for plan in read], f"comparison of {read[0].study.name}"
+    folders = [directory / name for name in names] if len(groups) > 1 else [directory]
+    places = [Place.find(folder, what, inputs=inputs) for folder in folders]
+    return max(
+        _rank(group, place, quick=quick, spreadsheet_safe=spreadsheet_safe)
+        for group, place in zip(groups, places, strict=True)
+    )
 
 
 def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", Any]]]:
@@ -195,7 +218,7 @@ def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", 
     return list(found.values())
 
 
-def _rank(given: list[tuple["Plan", Any]], directory: Path, *, quick: bool) -> int:
+def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, spreadsheet_safe: bool) -> int:
     """Fit plans to their tables, rank them, and write the ranking."""
     from bayesdep.criticism.compare import compare as rank
     from bayesdep.plan import fit_plan
@@ -204,7 +227,8 @@ def _rank(given: list[tuple["Plan", Any]], directory: Path, *, quick: bool) -> i
     fits = {}
     for plan, table in given:
         _say(f"{plan.study.name}/{plan.name}: fitting")
-        fits[plan.name] = fit_plan(plan, data=table, **(plan.quick if quick else {}))
+        sampling: dict[str, Any] = plan.quick if quick else {}
+        fits[plan.name] = fit_plan(plan, data=table, **sampling)
     for name, fit in fits.items():
         if not fit.gate.passed:
             _complain(f"{name} {fit.gate.sentence}")
@@ -215,11 +239,12 @@ def _rank(given: list[tuple["Plan", Any]], directory: Path, *, quick: bool) -> i
     except BadInput as refusal:  # the plans are good; what was asked of them is not
         _complain(str(refusal))
         return FAILED
-    write_comparison(result, {plan.name: plan.sha256 for plan, _ in given}, directory)
+    hashes = {plan.name: plan.sha256 for plan, _ in given}
+    write_comparison(result, hashes, place, spreadsheet_safe=spreadsheet_safe)
     from bayesdep.reporting.console import print_comparison
 
     print_comparison(result)
-    typer.echo(f"Table and plot: {directory}")
+    typer.echo(f"Table and plot: {place.asked}")
     return OK if result.reliable else FAILED
 
 
@@ -228,18 +253,25 @@ def export_run(
     run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
     format: Annotated[str, typer.Option("--format", help="csv, parquet, json, latex, html or xlsx.")],
     out: Annotated[Path | None, typer.Option(help="File to write; by default estimands.<suffix> in the run.")] = None,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Write a run's estimands in another format."""
-    from bayesdep.reporting.export import FORMATS, SUFFIXES, export
+    from bayesdep.reporting.export import FORMATS, SUFFIXES, formula_note, write_table
 
     if format not in FORMATS:
         raise BadInput(f"--format '{format}' is not a format; {did_you_mean(format, FORMATS)}")
     if not run_dir.is_dir():
         raise BadInput(f"there is no run directory '{run_dir}'; give the one that bayesdep run printed")
     from bayesdep.inference.fit import Fit
+    from bayesdep.reporting.estimands import summarise
+    from bayesdep.reporting.places import add_to_manifest
 
     fit = Fit.load(run_dir / "posterior.nc")
-    written = export(fit, out or run_dir / f"estimands.{SUFFIXES[format]}", format=format)
+    table, place = summarise(fit), out or run_dir / f"estimands.{SUFFIXES[format]}"
+    written = write_table(table, place, format=format, spreadsheet_safe=spreadsheet_safe)
+    if format == "csv" and not spreadsheet_safe and (said := formula_note(table)):
+        _say(f"note: {said}")
+    add_to_manifest(run_dir, written)
     typer.echo(str(written))
     return OK if fit.gate.passed else FAILED
 
@@ -301,30 +333,50 @@ def _share(plans: "Sequence[Plan]", data: Path | None) -> list[Path | None]:
 def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | None]) -> None:
     """Check every plan's data and place before the first of several is run: a bad last one writes nothing."""
     if len(todo) > 1:  # one alone is checked as it is run
-        from bayesdep.plan import prepare
-        from bayesdep.reporting.run_directory import refuse_unwritable
+        from bayesdep.plan import places_of, prepare
 
-        for (plan, place), table in zip(todo, given, strict=True):
-            refuse_unwritable(place)
+        found = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
+        goes = {place.path: plan for (plan, _), (place, _) in zip(todo, found, strict=True)}
+        for (plan, _), (_, failures) in zip(todo, found, strict=True):
+            if other := goes.get(failures.path):
+                raise BadInput(
+                    f"plan '{other.path}' goes to '{failures.asked}', where plan '{plan.path}' goes if it fails its "
+                    "gate; rename one of the files"
+                )
+        for (plan, _), table in zip(todo, given, strict=True):
             prepare(plan, table)
 
 
-def _run_all(jobs: "list[tuple[Plan, Path, bool, bool]]") -> "list[Outcome]":
+def _run_all(jobs: "list[_Job]") -> "list[Outcome]":
     return [_run_one(*job) for job in jobs]
 
 
 def _run_one(
-    plan: "Plan", out: Path, accept: bool, quick: bool, data: Path | None = None, **sampling: Any
+    plan: "Plan",
+    out: Path,
+    accept: bool,
+    quick: bool,
+    resume: bool,
+    spreadsheet_safe: bool,
+    data: Path | None = None,
+    **sampling: Any,
 ) -> "Outcome":
     from bayesdep.plan import run_plan
 
     if quick:
         sampling = plan.quick | {k: v for k, v in sampling.items() if v is not None}
     start = time.perf_counter()
-    done = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **sampling).outcome
+
+    def say(text: str) -> None:
+        _say(f"{plan.label}: {text}")
+
+    how: dict[str, Any] = {"resume": resume, "spreadsheet_safe": spreadsheet_safe, "say": say}
+    run = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **how, **sampling)
+    done = run.outcome
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     verdict += "" if done.verdict.passed else ", WARNING ON THE MODEL" + (" as stated" if done.expects_warning else "")
-    _say(f"{done.label}: {verdict} ({time.perf_counter() - start:.1f} s) -> {done.directory}")
+    took = "finished before" if run.is_kept else f"{time.perf_counter() - start:.1f} s"
+    _say(f"{done.label}: {verdict} ({took}) -> {done.directory}")
     for line in done.notes:
         _say(f"{done.label}: note: {line}")
     return done
@@ -334,22 +386,34 @@ def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
     bad = [r for r in runs if not r.gate.passed]
     for r in bad:
         _complain(f"{r.label} {r.gate.sentence}; see {r.directory}")
+    incomplete = [r for r in runs if r.missing]
+    for r in incomplete:
+        _complain(f"{r.label} {r.incomplete}; see {r.directory}")
     surprises = [r for r in runs if r.surprise]
     for r in surprises:
         _complain(f"{r.label} {r.surprise}")
-    return FAILED if (bad and not accept) or (surprises and strict) else OK
+    return FAILED if (bad and not accept) or incomplete or (surprises and strict) else OK
 
 
 def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    with suppress(OSError):  # a terminal that has been closed
+        typer.echo(printable(text), err=True)
 
 
 def _complain(text: str) -> None:
-    typer.echo(f"bayesdep: {text}", err=True)
+    _say(f"bayesdep: {text}")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
-    raise SystemExit(TERMINATED)  # unwinds, so that half-written directories vanish
+    raise SystemExit(128 + signum)  # unwinds, so that half-written directories vanish
+
+
+def _listen() -> None:
+    """Unwind when told to stop, also by a terminal that closes, unless that is to be ignored (``nohup``)."""
+    signal.signal(signal.SIGTERM, _terminate)
+    closed = getattr(signal, "SIGHUP", None)
+    if closed is not None and signal.getsignal(closed) == signal.SIG_DFL:
+        signal.signal(closed, _terminate)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -363,39 +427,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
-    signal.signal(signal.SIGTERM, _terminate)
+    _listen()
     try:
+        refuse_without_docstrings()
         code = app(words, standalone_mode=False) or OK
         if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
             _complain("interrupted; the unfinished run was not written")
-    except BadInput as problem:
-        if debug:
-            traceback.print_exc()
-        _complain(str(problem))
-        code = BAD_INPUT
     except SystemExit as ending:
-        if ending.code == TERMINATED:
+        if ending.code in (TERMINATED, HUNG_UP):
             _complain("terminated; the unfinished run was not written")
         raise
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OK
     except Exception as problem:  # the last line of defence: no traceback at the command line
-        usage = getattr(problem, "format_message", None)
-        if usage is not None:
-            said = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
-            _complain(f"{said}{'' if said.endswith('?') else '; see bayesdep --help'}")
-            code = BAD_INPUT
-        else:
-            if debug:
-                traceback.print_exc()
-            kind = type(problem).__name__
-            _complain(
-                f"an error in bayesdep itself ({kind}: {str(problem).splitlines()[0] if str(problem) else ''}); "
-                "run again with --debug and report it"
-            )
-            code = FAILED
+        if debug:
+            traceback.print_exc()
+        said, code = _sentence(problem)
+        _complain("; ".join([said, *getattr(problem, "__notes__", ())]))
     sys.exit(code)
+
+
+def _sentence(problem: Exception) -> tuple[str, int]:
+    """Say in one sentence what ended a command, and with which exit code."""
+    if isinstance(problem, BadInput):
+        return str(problem), BAD_INPUT
+    if isinstance(problem, MemoryError):
+        return "this needs more memory than is free; use a smaller table, fewer draws or fewer chains", BAD_INPUT
+    first = next(iter(str(problem).splitlines()), "")
+    if isinstance(problem, OSError):
+        place = f"'{problem.filename}'" if problem.filename else "a file"
+        return f"{place} cannot be used ({problem.strerror or first}); give another path, or make room", BAD_INPUT
+    usage = getattr(problem, "format_message", None)
+    if usage is not None:
+        said = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
+        return f"{said}{'' if said.endswith('?') else '; see bayesdep --help'}", BAD_INPUT
+    kind = f"{type(problem).__name__}: {first}"
+    return f"an error in bayesdep itself ({kind}); run again with --debug and report it", FAILED
 
 
 if __name__ == "__main__":

@@ -2,18 +2,21 @@
 
 import difflib
 import hashlib
+import io
 import os
-import shutil
-import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.files import read_whole
+from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
+from bayesdep.data.toml_text import LARGEST, read_toml
+from bayesdep.inference.numbers import LEAST, MOST
 from bayesdep.models import make_story, story_class
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.story import Story
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayesdep.inference.fit import Fit
+    from bayesdep.inference.kept import Kept
+    from bayesdep.reporting.places import Manifest, Place
     from bayesdep.reporting.run_directory import Outcome
 
 _Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
@@ -43,19 +48,20 @@ class _Study(_Table):
 class _Data(_Table):
     source: _Text
     expects: _Text | None = None
-    seed: Annotated[_Whole, Field(ge=0)] | None = None
-    keep: dict[str, Any] = {}
+    seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] | None = None
+    keep: Any = {}  # a table or a condition; refuse_unclear says what is wrong with it
     require: tuple[_Text, ...] = ()
     missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
+    labels_meant: tuple[_Text, ...] = ()
     limits: _Text | None = None
     columns: dict[str, _Text] = {}
 
 
 class _Sampling(_Table):
-    draws: Annotated[_Whole, Field(ge=4)] = 1000
-    tune: Annotated[_Whole, Field(ge=0)] = 1000
-    chains: Annotated[_Whole, Field(ge=1)] = 4
-    seed: Annotated[_Whole, Field(ge=0)] = 1
+    draws: Annotated[_Whole, Field(ge=LEAST["draws"], le=MOST["draws"])] = 1000
+    tune: Annotated[_Whole, Field(ge=LEAST["tune"], le=MOST["tune"])] = 1000
+    chains: Annotated[_Whole, Field(ge=LEAST["chains"], le=MOST["chains"])] = 4
+    seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] = 1
     sampler: Literal["nutpie", "pymc", "exact"] | None = None
     target_accept: Annotated[_Number, Field(gt=0.5, lt=1)] | None = None
     max_tree_depth: Annotated[_Whole, Field(ge=5, le=15)] | None = None
@@ -115,6 +121,11 @@ class Plan:
         return self.path.stem
 
     @property
+    def label(self) -> str:
+        """The study's name and the plan's, by which a run is known."""
+        return f"{self.study.name}/{self.name}"
+
+    @property
     def needs_data(self) -> bool:
         """Whether its table is one that the user names when running it."""
         return self.data.source == FROM_USER
@@ -149,12 +160,21 @@ class Run:
         Published numbers beside the posterior; None when the plan has none.
     directory
         Where the files are.
+    missing
+        Why a file could not be made, by file.
+    is_kept
+        Whether it had been finished before, and was found so.
+    notes
+        What of its tables should be known before a spreadsheet opens them.
     """
 
     plan: Plan
     fit: "Fit"
     ledger: "pd.DataFrame | None"
     directory: Path
+    missing: Mapping[str, str] = field(default_factory=dict)
+    is_kept: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> "Outcome":
@@ -163,14 +183,15 @@ class Run:
 
         study = self.plan.study
         return Outcome(
-            f"{study.name}/{self.plan.name}",
+            self.plan.label,
             self.fit.gate,
             self.fit.verdict,
             study.expects_warning,
             self.fit.synthetic,
             self.ledger,
             self.directory,
-            tuple(str(self.fit.data.attrs.get("notes", "")).splitlines()),
+            (*str(self.fit.data.attrs.get("notes", "")).splitlines(), *self.notes),
+            self.missing,
         )
 
 
@@ -194,7 +215,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = io.TextIOWrapper(io.BytesIO(read_whole(path, LARGEST)), encoding="utf-8").read()  # any line breaks
     except FileNotFoundError:
         near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.toml")], n=1)
         hint = f"did you mean '{path.with_name(near[0])}.toml'?" if near else "give the path of a .toml file"
@@ -203,11 +224,11 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise BadInput(f"plan '{path}' cannot be read ({reason}); give a .toml file") from None
     try:
-        raw = _Plan.model_validate(tomllib.loads(text))
+        written = read_toml(text)
+        _refuse_no_text(written)
+        raw = _Plan.model_validate(written)
         refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
         return Plan(path, text, raw.study, raw.data, _story(raw), raw.sampling, raw.published)
-    except tomllib.TOMLDecodeError as problem:
-        raise BadInput(f"plan '{path}' is not TOML: {problem}; correct that line") from None
     except ValidationError as problem:
         raise BadInput(f"plan '{path}': {_explain(problem)}") from None
     except BadInput as problem:
@@ -286,6 +307,17 @@ def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
     return list(table.model_fields)
 
 
+def _refuse_no_text(value: Any, *place: str) -> None:
+    """Refuse control characters in a plan's texts and keys, naming the key: TOML lets them be written as escapes."""
+    if isinstance(value, str):
+        refuse_no_text(value, f"'{'.'.join(place)}'")
+    for key, one in value.items() if isinstance(value, dict) else ():
+        refuse_no_text(key, f"a key of '{'.'.join(place)}'" if place else "a key")
+        _refuse_no_text(one, *place, key)
+    for at, one in enumerate(value) if isinstance(value, list) else ():
+        _refuse_no_text(one, *place, str(at + 1))
+
+
 def find_plans(folder: str | os.PathLike[str]) -> list[Path]:
     """List the plans below a folder.
 
@@ -352,7 +384,7 @@ def _published(plan: Plan) -> list[Any]:
     return [Published(**row.model_dump()) for row in plan.published]
 
 
-def fit_plan(plan: Plan, *, data: Any = None, **sampling: Any) -> "Fit":
+def fit_plan(plan: Plan, *, data: Any = None, kept: "Kept | None" = None, **sampling: Any) -> "Fit":
     """Fit a plan's story to its data.
 
     Parameters
@@ -360,7 +392,9 @@ def fit_plan(plan: Plan, *, data: Any = None, **sampling: Any) -> "Fit":
     plan
         A validated plan.
     data
-        As in :func:`prepare`.
+        As in :func:`prepare`, or what it returned.
+    kept
+        As in :func:`bayesdep.fit`.
     **sampling
         ``draws``, ``tune``, ``chains``, ``seed`` or ``progress`` to use instead of the plan's; None means the plan's.
 
@@ -369,11 +403,16 @@ def fit_plan(plan: Plan, *, data: Any = None, **sampling: Any) -> "Fit":
     Fit
         The posterior.
     """
-    prepared = prepare(plan, data)
+    import xarray as xr
+
+    prepared = data if isinstance(data, xr.Dataset) else prepare(plan, data)
     from bayesdep.inference.sample import fit
 
-    chosen = plan.sampling.model_dump() | {k: v for k, v in sampling.items() if v is not None}
-    return fit(plan.story, prepared, **chosen)
+    return fit(plan.story, prepared, kept=kept, **_sampling(plan, sampling))
+
+
+def _sampling(plan: Plan, sampling: Mapping[str, Any]) -> dict[str, Any]:
+    return plan.sampling.model_dump() | {k: v for k, v in sampling.items() if v is not None}
 
 
 def run_plan(
@@ -382,12 +421,15 @@ def run_plan(
     out: str | os.PathLike[str] | None = None,
     accept_failed_gate: bool = False,
     data: Any = None,
+    resume: bool = False,
+    spreadsheet_safe: bool = False,
+    say: Callable[[str], Any] | None = None,
     **sampling: Any,
 ) -> Run:
     """Run a plan and write its run directory.
 
     A fit that fails the gate is written beside the place of a good one, to ``NAME-failed``, so that it can be
-    looked into and never replaces a good run.
+    looked into and never replaces a good run. While it samples, finished chains are kept on disk beside that place.
 
     Parameters
     ----------
@@ -399,6 +441,13 @@ def run_plan(
         Write a fit that fails the gate to ``out`` all the same.
     data
         As in :func:`prepare`.
+    resume
+        Go on with a run that was cut off: what is finished of the same plan, data, settings and versions is taken as it
+        is, and the result is bit for bit that of a run that was not cut off.
+    spreadsheet_safe
+        Whether texts that begin like formulas are escaped in the run's tables, as :func:`bayesdep.export` does it.
+    say
+        Called with what there is to say of that before sampling.
     **sampling
         As in :func:`fit_plan`.
 
@@ -413,26 +462,90 @@ def run_plan(
         When the plan, its data or the place to write is not usable; then nothing has been written.
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
-    directory = Path(out) if out is not None else plan.directory
-    from bayesdep.reporting.run_directory import refuse_unwritable, write_run
+    from bayesdep.reporting.places import held
+    from bayesdep.reporting.resuming import finished, kept_chains
 
-    refuse_unwritable(directory)
-    failed = directory.with_name(f"{directory.name}-failed")
-    refuse_unwritable(failed)
-    fit = fit_plan(plan, data=data, **sampling)
-    from bayesdep.reporting.estimands import summarise
-    from bayesdep.reporting.ledger import ledger
+    place, failures = places_of(plan, Path(out) if out is not None else plan.directory, data)
+    prepared = prepare(plan, data)
+    from bayesdep.inference.kept import fingerprint
 
-    rows = ledger(_published(plan), summarise(fit)) if plan.published else None
-    good = fit.gate.passed or accept_failed_gate
-    write_run(
+    settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
+    mark = fingerprint(plan.text, prepared, settings)
+    say = say or (lambda _: None)
+    with held(place, failures) as certain:
+        fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
+        if fit is not None and where is not None:
+            return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True)
+        earlier = place.manifest, failures.manifest
+        if earlier[0] is not None and earlier[0].what != place.what:
+            say(f"will replace the {earlier[0].what} in '{place.asked}'")
+        with kept_chains(place, mark, resume, certain, say) as kept:
+            fit = fit or fit_plan(plan, data=prepared, kept=kept, **sampling)
+            return _write(plan, fit, (place, failures), earlier, mark, accept_failed_gate, spreadsheet_safe)
+
+
+def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Place]":
+    """Find where a plan's run goes, and where if it fails its gate, with nothing written yet.
+
+    Parameters
+    ----------
+    plan
+        A validated plan.
+    directory
+        Where the run is to go.
+    data
+        As in :func:`prepare`.
+
+    Returns
+    -------
+    tuple of Place
+        The two.
+
+    Raises
+    ------
+    BadInput
+        When one of them cannot be written, or holds what is not to be replaced.
+    """
+    from bayesdep.reporting.places import Place
+
+    named = [plan.path.parent / name for name in (plan.data.source, plan.data.limits) if name is not None]
+    given = [Path(data)] if isinstance(data, (str, os.PathLike)) else []
+    inputs = [plan.path, *given, *(file for file in named if file.is_file())]
+    place = Place.find(directory, f"run of {plan.label}", inputs=inputs)
+    return place, Place.find(place.failures, place.what, inputs=inputs, failures=True)
+
+
+def _write(
+    plan: Plan,
+    fit: "Fit",
+    places: "tuple[Place, Place]",
+    earlier: "tuple[Manifest | None, Manifest | None]",
+    mark: str,
+    accept: bool,
+    spreadsheet_safe: bool,
+) -> Run:
+    from bayesdep.reporting.run_directory import write_run
+
+    good = fit.gate.passed or accept
+    place = places[0 if good else 1]
+    written = write_run(
         fit,
-        directory if good else failed,
+        place,
+        earlier[0 if good else 1],
         title=plan.study.title,
         question=plan.study.question,
         plan={"path": plan.path.as_posix(), "sha256": plan.sha256, "text": plan.text},
-        ledger=rows,
+        ledger=lambda fit: _ledger(plan, fit),
+        fingerprint=mark,
+        spreadsheet_safe=spreadsheet_safe,
     )
-    if good and failed.exists():
-        shutil.rmtree(failed)  # an earlier failure that this run has mended
-    return Run(plan, fit, rows, directory if good else failed)
+    if good:
+        places[1].remove_failure()  # an earlier failure that this run has mended
+    return Run(plan, fit, written.ledger, place.asked, written.missing, notes=written.notes)
+
+
+def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":
+    from bayesdep.reporting.estimands import summarise
+    from bayesdep.reporting.ledger import ledger
+
+    return ledger(_published(plan), summarise(fit)) if plan.published else None

@@ -126,6 +126,7 @@ P_VALUES = pd.DataFrame(
 )
 REVERSED = ONE.assign(flag=0).reset_index(drop=True)
 REVERSED.loc[[0, 3, 8], ["value", "flag"]] = [10_000.0, 1]
+SITES = pd.DataFrame({"age": np.arange(20.0), **{k: [f"{k}{i % 5}" for i in range(20)] for k in "xyz"}})
 MISSPELT = VISITS.assign(arm=VISITS["arm"].replace({"p": "placebo"}))
 MISSPELT.loc[MISSPELT["subject"] == "s1", "arm"] = "placebp"
 CODED = but(but(VISITS, {"outcome": (0, 999.0)}), {"outcome": (4, 999.0)})
@@ -134,6 +135,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     # tables
     ("data/tables:as_frame", "not a table", lambda: meta([1, 2]), meta),
     ("data/tables:as_frame", "have one name", lambda: meta(pd.concat([STUDIES, STUDIES[["se"]]], axis=1)), meta),
+    (
+        "data/tables:as_frame",
+        "have one name ('1')",
+        lambda: meta(STUDIES.rename(columns={"effect": 1, "se": "1"}), effect="1"),
+        lambda: meta(STUDIES.rename(columns={"effect": 1, "se": 2}), effect="1", se="2"),
+    ),
     ("data/tables:as_frame", "has no rows", lambda: meta(STUDIES[:0]), meta),
     ("data/tables:_read", "is not in the table", lambda: meta(se="SE"), lambda: meta(se="se")),
     (
@@ -315,6 +322,30 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: source("published:bcg_colditz1994", keep={"year": 1948}),
     ),
     (
+        "data/sources:_keep_where",
+        "correct the condition",
+        lambda: source("published:bcg_colditz1994", keep="year > 2100"),
+        lambda: source("published:bcg_colditz1994", keep="year > 1950"),
+    ),
+    (
+        "data/sources:refuse_unclear",
+        "a condition in quotes",
+        lambda: sources.refuse_unclear("a.csv", None, 3),
+        lambda: sources.refuse_unclear("a.csv", None, "year > 3"),
+    ),
+    (
+        "data/conditions:_cells",
+        "did you mean",
+        lambda: source("published:bcg_colditz1994", keep="yaer > 1950"),
+        lambda: source("published:bcg_colditz1994", keep="year > 1950"),
+    ),
+    (
+        "data/conditions:_refuse_unlike",
+        "did you mean",
+        lambda: source("published:bcg_colditz1994", keep="allocation == 'Random'"),
+        lambda: source("published:bcg_colditz1994", keep="allocation == 'random'"),
+    ),
+    (
         "data/sources:_has_one_of",
         "is in no row",
         lambda: source("published:bcg_colditz1994", keep={"allocation": "Random"}),
@@ -424,13 +455,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: covariates("age"),
     ),
     (
-        "models/parts/covariates:read_covariates",
+        "models/parts/covariates:_refuse_what_follows",
         "leave one of them out",
         lambda: covariates("age + I(2 * age)"),
         lambda: covariates("age"),
     ),
     (
-        "models/parts/covariates:read_covariates",
+        "models/parts/covariates:_refuse_what_follows",
         "leave it out of covariates",
         lambda: covariates("age + sex", beside={"the arm": np.array(list("xy") * 10)}),
         lambda: covariates("age", beside={"the arm": np.array(list("xy") * 10)}),
@@ -442,43 +473,78 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(covariates="age"),
     ),
     (
-        "models/parts/covariates:visit_Call",
+        "models/parts/formulas:_unknown",
         "there is no function",
         lambda: covariates("lgo(age + 1)"),
         lambda: covariates("log(age + 1)"),
     ),
     (
-        "models/parts/covariates:visit_Call",
-        "use one of numpy",
-        lambda: covariates("np.load(age)"),
-        lambda: covariates("np.sqrt(age)"),
+        "models/parts/formulas:_refuse_sides",
+        "without '~'",
+        lambda: covariates("sex ~ age"),
+        lambda: covariates("age"),
     ),
+    ("data/grammar:__init__", "write a shorter one", lambda: covariates("age + " * 2000), lambda: covariates("age")),
     (
-        "models/parts/covariates:visit_Attribute",
+        "data/grammar:_refusal",
         "in backticks",
-        lambda: covariates("I(age.x)"),
-        lambda: covariates("`age.x`", pd.DataFrame({"age.x": np.arange(9.0)})),
+        lambda: covariates("my col", pd.DataFrame({"age": np.arange(9.0)})),
+        lambda: covariates("`my col`"),
     ),
+    ("data/grammar:_refusal", "write it as in", lambda: covariates("age +"), lambda: covariates("age + sex")),
+    ("data/grammar:refuse", "write I(2 * age)", lambda: covariates("2 * age"), lambda: covariates("I(2 * age)")),
+    ("data/grammar:refuse", "write I(age ** 2)", lambda: covariates("age ** 9"), lambda: covariates("I(age ** 2)")),
+    ("data/grammar:refuse", "in parentheses", lambda: covariates("I(age**2**2)"), lambda: covariates("I((age**2)**2)")),
+    ("data/grammar:refuse", "take it out", lambda: covariates("log(poly(age))"), lambda: covariates("poly(age, 2)")),
+    ("data/grammar:refuse", "from 1 to 50", lambda: covariates("bs(age, df=99)"), lambda: covariates("bs(age, df=5)")),
     (
-        "models/parts/covariates:_not_understood",
+        "models/parts/covariates:_read",
         "in backticks",
         lambda: covariates("my col"),
         lambda: covariates("`my col`"),
     ),
     (
-        "models/parts/covariates:_not_understood",
-        "write it as in",
-        lambda: covariates("age +"),
-        lambda: covariates("age + sex"),
-    ),
-    ("models/parts/covariates:_parse", "without '~'", lambda: covariates("sex ~ age"), lambda: covariates("age")),
-    (
-        "models/parts/covariates:_parse",
+        "models/parts/covariates:_refuse_no_terms",
         "or leave it out",
         lambda: covariates("1"),
         lambda: read_covariates(STUDIES, None),
     ),
-    ("models/parts/covariates:_parse", "without 0 and - 1", lambda: covariates("0 + age"), lambda: covariates("age")),
+    (
+        "models/parts/covariates:_refuse_no_terms",
+        "without 0 and - 1",
+        lambda: covariates("0 + age"),
+        lambda: covariates("age"),
+    ),
+    (
+        "models/parts/covariates:_refuse_other_levels",
+        "add it",
+        lambda: covariates("C(sex, levels=['m'])"),
+        lambda: covariates("C(sex, levels=['m', 'f'])"),
+    ),
+    (
+        "models/parts/covariates:_refuse_other_levels",
+        "leave one out",
+        lambda: covariates("C(sex, levels=['m', 'f', 'm'])"),
+        lambda: covariates("C(sex, levels=['m', 'f'])"),
+    ),
+    (
+        "models/parts/covariates:_refuse_other_levels",
+        "known: f, m",
+        lambda: covariates("C(sex, 'x')"),
+        lambda: covariates("C(sex, 'm')"),
+    ),
+    (
+        "models/parts/covariates:_refuse_too_many",
+        "leave it out",
+        lambda: covariates("age + x:y:z", SITES),
+        lambda: covariates("age", SITES),
+    ),
+    (
+        "models/parts/covariates:_numbers",
+        "write it by itself",
+        lambda: covariates("log(sex)"),
+        lambda: covariates("sex"),
+    ),
     ("models/parts/covariates:_used", "did you mean", lambda: covariates("aeg"), lambda: covariates("age")),
     (
         "models/parts/covariates:_used",
@@ -513,8 +579,8 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "models/parts/covariates:_evaluate",
         "cannot be worked out",
-        lambda: covariates("log(sex)"),
-        lambda: covariates("sex"),
+        lambda: covariates("bs(age, df=2)"),
+        lambda: covariates("bs(age, df=4)"),
     ),
     # meta-analyses
     (
@@ -1201,7 +1267,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(but(VISITS, arm=np.where(VISITS["arm"] == "p", "placebo", "drug")), reference="placebo"),
     ),
     (
-        "models/parts/trial/refusals:actual_times",
+        "data/times:refuse_actual_times",
         "name that one as visit",
         lambda: trial(but(VISITS, visit=VISITS["day"] + np.arange(48) / 997)),
         lambda: trial(day="day"),
@@ -1219,19 +1285,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(but(VISITS, baseline=20.0), baseline=None),
     ),
     (
-        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "models/parts/outcomes:refuse_without_news",
         "name the right column",
         lambda: trial(but(VISITS, outcome=3.0)),
         trial,
     ),
     (
-        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "models/parts/outcomes:refuse_without_news",
         "is the baseline itself",
         lambda: trial(but(VISITS, outcome=np.where(VISITS["visit"] == 1, VISITS["baseline"], VISITS["outcome"]))),
         lambda: trial(VISITS[VISITS["visit"] > 1]),
     ),
     (
-        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "models/parts/outcomes:refuse_without_news",
         "no spread there",
         lambda: trial(but(VISITS, outcome=np.where(VISITS["visit"] == 1, 0.0, VISITS["outcome"]))),
         lambda: trial(VISITS[VISITS["visit"] > 1]),
@@ -1290,6 +1356,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "keep one of them",
         lambda: panel(pd.concat([WELLS, ONE[:1]]), replicates=True),
         lambda: panel(WELLS, replicates=True),
+    ),
+    (
+        "models/parts/panel/table:_refuse_copies",
+        "keep one row of each sample",
+        lambda: panel(pd.concat([ONE, but(ONE, row="y")]), replicates=True),
+        lambda: panel(ONE),
     ),
     (
         "models/cytokines:_refuse_contradictions",

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bayesdep"
-ROOMS = ("data", "models", "inference", "criticism", "reporting", "plan", "cli")
+ROOMS = ("data", "models", "inference", "criticism", "reporting", "plan", "cli", "__main__")
 MODULES = sorted(
     p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent in (PACKAGE, PACKAGE / "models")
 )

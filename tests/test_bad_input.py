@@ -729,12 +729,14 @@ def test_folder_without_permission_is_refused_before_sampling(good, desk, capsys
     assert everything(desk / "locked") == {}
 
 
-def test_disk_that_fills_up_is_one_sentence_and_leaves_nothing(good, desk, capsys, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
+def full(*_, **__):
+    raise OSError(28, "No space left on device")
 
+
+@pytest.mark.parametrize("what", ["bayesdep.inference.fit.Fit.save", "bayesdep.reporting.run_directory.write_manifest"])
+def test_disk_that_fills_up_is_one_sentence_and_leaves_nothing(what, good, desk, capsys, monkeypatch):
     before = everything(desk)
-    monkeypatch.setattr("bayesdep.reporting.run_directory.report", full)
+    monkeypatch.setattr(what, full)
     message = complaint(capsys, ["run", str(good), "--out", "out"])
     assert "out' cannot be written (No space left on device); choose another place" in message
     assert everything(desk) == before

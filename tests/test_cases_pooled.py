@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytensor
 import pytest
+import xarray as xr
 from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
+from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.evaluate import _UNCOMPILED, from_prior
 from bayesdep.models.parts.pooled.density import density_and_slopes
 from bayesdep.models.parts.pooled.quadratic import as_quadratic
@@ -279,5 +281,16 @@ def test_what_free_levels_leave_unknown_is_refused_by_name_and_its_remedy_helps(
         if levels == "random":
             refuse_unknown(rows, found)
             continue
-        with pytest.raises(BadInput, match=f"'{name}' is not estimated .* set study_levels = 'random'"):
+        why = f"'{name}' is not estimated .* set study_levels = 'random'"
+        with pytest.raises(BadInput, match=why):
             refuse_unknown(rows, found)
+        if name in ("nnt", "tau_intercept"):  # not of one moderator alone
+            fit = bd.Fit(story, data, xr.DataTree.from_dict({"estimands": found}), {"gate": Gate(()).to_dict()})
+            for ask in (lambda fit: fit.estimands[name], lambda fit: bd.evidence(fit, name)):
+                with pytest.raises(BadInput, match=f"^{why}$"):
+                    ask(fit)
+            with pytest.raises(BadInput, match=r"^there is no estimand 'efect'; did you mean 'effect'\?$"):
+                fit.estimands["efect"]
+            assert not hasattr(fit.estimands, name)  # as xarray has it
+            same = xr.Dataset(fit.estimands.data_vars, fit.estimands.coords, fit.estimands.attrs)
+            xr.testing.assert_identical(same, found)

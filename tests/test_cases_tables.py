@@ -13,7 +13,7 @@ import bayesdep as bd
 from bayesdep.cli import main
 from bayesdep.data.detection import read_detection
 from bayesdep.data.labels import lone_labels
-from bayesdep.data.missing import suspected_code
+from bayesdep.data.missing import suspected_codes
 from bayesdep.plan import prepare, read_plan
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
@@ -183,7 +183,97 @@ def test_a_code_for_missing_is_refused_and_what_the_message_advises_works(code):
     ],
 )
 def test_honest_numbers_made_of_nines_are_no_codes(honest):
-    assert suspected_code(np.array(honest, dtype=float)) is None
+    assert suspected_codes(np.array(honest, dtype=float)) == []
+
+
+@pytest.mark.parametrize("codes", [["999", "-99"], ["777", "888"], ["9999", "999"]])
+def test_several_codes_are_found_at_once_and_what_the_message_advises_works(codes):
+    """Two codes in one column, of which the larger does not hide the smaller."""
+    table = trial_table(HAMD)
+    table.loc[[1, 4], "outcome"], table.loc[[7, 11], "outcome"] = int(codes[0]), int(codes[1])
+    message = refusal(trial().prepare, table)
+    listed = ", ".join(f'"{code}"' for code in codes)
+    assert f"missing = [{listed}] (" in message
+    assert np.isnan(trial().prepare(bd.read_table(table, missing=codes))["outcome"].values).sum() == 4
+    other = trial().prepare(bd.read_table(table, missing=codes[:1]))
+    assert f"{codes[1]} in rows 8, 12, far from all other numbers" in other.attrs["notes"]
+
+
+ASKED = {
+    "trial": ("age", lambda table: trial(covariates="age").prepare(table)),
+    "trial's moderator": ("age", lambda table: trial(moderator="age").prepare(table)),
+    "meta": ("age", lambda table: bd.Meta(measure="standardised-difference", covariates="age").prepare(table)),
+    "response": ("age", lambda table: bd.Response(outcome="event", value="value", predicts_when="above",
+                                                  effects="none", covariates="age").prepare(table)),
+    "panel": ("age", lambda table: bd.Cytokines(
+        reference="HC", group="group", value="value", subject="subject", analyte="analyte", covariates="age",
+    ).prepare(table)),
+}  # fmt: skip
+
+
+def people_of(family):
+    """Twelve people or studies, synthetic."""
+    n, rng = 12, np.random.default_rng(3)
+    who = {"subject": [f"P{i}" for i in range(n)], "age": 30.0 + np.arange(n), "event": np.arange(n) % 3 == 0}
+    if family.startswith("trial"):
+        frame = pd.DataFrame(who | {"arm": ["drug", "placebo"] * 6, "baseline": 20.0 + rng.permutation(n)})
+        frame = frame.loc[frame.index.repeat(2)].assign(visit=[1, 2] * n, outcome=rng.normal(15, 4, 2 * n).round(2))
+    elif family == "meta":
+        frame = pd.DataFrame(who | {"study": who["subject"], "effect": rng.normal(size=n), "se": 0.3})
+    elif family == "response":
+        frame = pd.DataFrame(who | {"value": rng.lognormal(size=n)})
+    else:
+        frame = pd.DataFrame(who | {"group": ["HC", "MDD"] * 6})
+        frame = frame.loc[frame.index.repeat(2)].assign(analyte=["IL-6", "TNF"] * n, value=rng.lognormal(size=2 * n))
+    return frame.reset_index(drop=True)
+
+
+@pytest.mark.parametrize("family", ASKED)
+def test_a_code_among_what_belongs_to_people_is_refused_and_the_advice_works(family):
+    """Two people of age 999 are refused, one is noted; the advice leaves them out."""
+    column, prepare_ = ASKED[family]
+    table = people_of(family)
+    one, two = table.copy(), table.copy()
+    ages = sorted(table[column].unique())
+    one.loc[one[column] == ages[3], column] = 999.0
+    two.loc[two[column].isin(ages[3:5]), column] = 999.0
+    message = refusal(prepare_, two)
+    assert f'say so with [data] missing = ["999"] and require = ["{column}"]' in message
+    prepare_(bd.read_table(two, missing=["999"], require=[column]))
+    prepare_(bd.read_table(two, missing=[]))
+    if family != "panel":  # in which one person has several rows
+        assert "999 in row" in prepare_(one).attrs["notes"]
+
+
+def test_what_an_arm_of_one_person_is_called_can_be_meant():
+    """'esketamine' beside 'ketamine' is refused as a misspelling, unless it is said to be none."""
+    table = trial_table(HAMD)
+    table["arm"] = (
+        table["arm"].map({"drug": "ketamine", "placebo": "placebo"}).mask(table["subject"] == "P1", "esketamine")
+    )
+    message = refusal(trial().prepare, table)
+    assert "did you mean 'ketamine'" in message
+    assert 'labels_meant = ["esketamine"]' in message
+    data = trial().prepare(bd.read_table(table, labels_meant=["esketamine"]))
+    assert data["arm"].values.tolist() == ["placebo", "esketamine", "ketamine"]
+    assert "'esketamine' has one person" in data.attrs["notes"]
+    assert "did you mean 'esketamine'" in refusal(bd.read_table, table, labels_meant=["esketamin"])
+
+
+def test_a_plan_says_which_labels_are_meant(tmp_path):
+    table = trial_table(HAMD)
+    table["arm"] = (
+        table["arm"].map({"drug": "ketamine", "placebo": "placebo"}).mask(table["subject"] == "P1", "esketamine")
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    text = (
+        '[study]\nname = "x"\ntitle = "Synthetic"\n[data]\nsource = "t.csv"\nlabels_meant = ["esketamine"]\n'
+        '[model]\nfamily = "trial"\nreference = "placebo"\ncovariance = "ar1"\n'
+    )
+    (tmp_path / "p.toml").write_text(text, encoding="utf-8")
+    assert prepare(read_plan(tmp_path / "p.toml")).sizes["arm"] == 3
+    (tmp_path / "p.toml").write_text(text.replace('labels_meant = ["esketamine"]', ""), encoding="utf-8")
+    assert "labels_meant" in refusal(prepare, read_plan(tmp_path / "p.toml"))
 
 
 def plan_of(folder, content, data, **files):
@@ -366,3 +456,162 @@ def test_wells_of_a_sample_share_its_own_deviation_in_the_likelihood():
         + one.logpdf(logs["c"])
     )
     assert found == pytest.approx(right, abs=1e-9)
+
+
+# Siblings of the cases: the same kinds of fault in other families, columns and forms.
+
+
+def periods_table():
+    """Twelve people in an AB/BA crossover with two days a period, synthetic."""
+    rng, rows = np.random.default_rng(5), []
+    for i in range(12):
+        for p in (1, 2):
+            who = {"subject": f"P{i}", "treatment": "AB"[(i + p) % 2], "period": p, "base": 20.0 + i}
+            rows += [who | {"day": d, "outcome": round(rng.normal(15, 4), 2)} for d in (1, 2)]
+    return pd.DataFrame(rows)
+
+
+def pooled_table():
+    """Four trials of ten people at two times, synthetic."""
+    rng, rows = np.random.default_rng(6), []
+    for k in "abcd":
+        for i in range(10):
+            who = {"study": k, "subject": f"{i}", "arm": "ck"[i % 2], "base": round(rng.normal(25, 4), 1)}
+            rows += [who | {"time": t, "outcome": round(rng.normal(15, 4), 2)} for t in ("baseline", "week 1")]
+    return pd.DataFrame(rows)
+
+
+def crossover_of(table, **settings_):
+    return bd.Crossover(reference="A", **settings_).prepare(table)
+
+
+def pooled_of(table, **settings_):
+    return bd.Pooled(reference="c", time="time", **settings_).prepare(table)
+
+
+def panel_of(table, **settings_):
+    base = {"reference": "HC", "group": "group", "value": "value", "subject": "subject", "analyte": "analyte"}
+    return bd.Cytokines(**(base | settings_)).prepare(table)
+
+
+@pytest.mark.parametrize("how", ["one differs", "rounded"])
+def test_a_visit_that_is_the_baseline_but_for_rounding_is_refused_and_the_advice_works(how):
+    table = people_of("trial")
+    first = table[table["visit"] == 1].assign(visit=0)
+    off = (first["subject"] == "P3") * 2.0 if how == "one differs" else np.resize([0.04, -0.04], len(first))
+    table = pd.concat([table, first.assign(outcome=first["baseline"] + off)], ignore_index=True)
+    message = refusal(trial().prepare, table)
+    assert "equals the baseline in 1" in message
+    assert "of 12, but for rounding, at visit 0" in message
+    assert trial().prepare(table[table["visit"].astype(str) != "0"]).sizes["visit"] == 2
+
+
+def test_a_time_that_is_the_baseline_is_refused_in_every_family_that_has_one():
+    pooled = pooled_table()
+    pooled.loc[pooled["time"] == "baseline", "outcome"] = pooled["base"]
+    assert "so that time is the baseline itself" in refusal(pooled_of, pooled, baseline="base")
+    assert pooled_of(pooled[pooled["time"].astype(str) != "baseline"], baseline="base").sizes["time"] == 1
+    periods = periods_table()
+    periods.loc[periods["day"] == 1, "outcome"] = periods["base"]
+    assert "so that day is the baseline itself" in refusal(crossover_of, periods, baseline="base")
+    assert crossover_of(periods[periods["day"].astype(str) != "1"], baseline="base").sizes["day"] == 1
+    assert "is 3 in everybody at day 1" in refusal(
+        crossover_of, periods.assign(outcome=periods["outcome"].mask(periods["day"] == 1, 3.0))
+    )
+
+
+def test_actual_times_are_told_from_planned_ones_in_every_family():
+    rng = np.random.default_rng(7)
+    panel = people_of("panel")
+    panel = panel.loc[panel.index.repeat(2)].assign(time=[0.0, 24.0] * len(panel)).reset_index(drop=True)
+    panel["value"] = rng.lognormal(size=len(panel))
+    hours = (panel["time"] + rng.normal(0, 0.3, len(panel))).round(2)
+    assert "so these are actual times" in refusal(panel_of, panel.assign(time=hours), time="time")
+    assert panel_of(panel, time="time").sizes["time"] == 2
+    periods, pooled = periods_table(), pooled_table()
+    days = (periods["day"] + rng.normal(0, 0.1, len(periods))).round(3)
+    assert "name that one as day" in refusal(crossover_of, periods.assign(day=days))
+    weeks = rng.uniform(0, 2, len(pooled)).round(3)
+    assert "name that one as time" in refusal(pooled_of, pooled.assign(time=weeks))
+
+
+def test_a_treatment_of_one_person_may_be_misspelt():
+    table = periods_table().replace({"treatment": {"A": "placebo", "B": "ketamine"}})
+    table.loc[(table["subject"] == "P1") & (table["treatment"] == "placebo"), "treatment"] = "placebp"
+    message = refusal(bd.Crossover(reference="placebo").prepare, table)
+    assert "'placebp' has one person; did you mean 'placebo'" in message
+    assert bd.Crossover(reference="placebo").prepare(table.replace("placebp", "placebo")).sizes["treatment"] == 2
+
+
+@pytest.mark.parametrize("family", ["trial", "meta", "response", "panel"])
+def test_levels_of_a_covariate_that_look_alike_are_refused(family):
+    table = people_of(family)
+    sex = ["Female", "Male", "Male", "Female"] * 3
+    table["age"] = table["age"].map(dict(zip(sorted(table["age"].unique()), sex, strict=True)))
+    prepare_ = ASKED[family][1]
+    prepare_(table)
+    table.loc[table["age"].index[-2:], "age"] = "female"
+    assert "'Female' in row 1 and 'female' in row" in refusal(prepare_, table)
+
+
+@pytest.mark.parametrize("label", ["Total", "overall", "Sub-total", "All studies", "POOLED"])
+def test_a_row_that_holds_all_studies_together_is_refused(label):
+    table = pd.DataFrame({"study": ["a", "b", "c", label], "effect": [0.1, 0.3, 0.2, 0.2], "se": [0.2, 0.2, 0.2, 0.12]})
+    story = bd.Meta(measure="standardised-difference")
+    assert "whose people would count twice; leave it out" in refusal(story.prepare, table)
+    assert story.prepare(table[:3]).sizes["study"] == 3
+
+
+def test_a_subgroup_that_is_the_sum_of_the_others_is_refused_by_its_counts():
+    table = pd.DataFrame(
+        {"subgroup": ["f", "f", "m", "m", "x", "x", "ITT", "ITT"], "arm": ["d", "p"] * 4,
+         "events": [3, 4, 5, 6, 1, 2, 9, 12], "n": [20, 20, 22, 21, 8, 9, 50, 50]}
+    )  # fmt: skip
+    assert "'ITT' is the sum of the others" in refusal(bd.Counts(control="p").prepare, table)
+    other = table.assign(events=[3, 4, 5, 6, 1, 2, 9, 11])
+    assert bd.Counts(control="p").prepare(other).sizes["subgroup"] == 4
+    assert bd.Counts(control="p", pooling="none").prepare(table).sizes["subgroup"] == 4  # each by itself
+
+
+def test_scores_and_changes_are_told_apart_where_response_is_asked():
+    scores = people_of("trial")
+    changes = scores.assign(outcome=-1 - scores["outcome"] / 4)
+    asked = {"response": 0.5, "remission": 7}
+    assert "say so with change = true" in refusal(trial(**asked).prepare, changes)
+    assert "leave change out if they are scores" in refusal(trial(**asked, change=True).prepare, scores)
+    trial(**asked).prepare(scores)
+    trial(**asked, change=True).prepare(changes)
+    trial().prepare(changes)  # nothing depends on it
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('"study";"effect";"se"\n"a";"0,1";"0,2"\n"b, c";"-0,3";"0,2"\n', "cells were split at semicolons"),
+        ("study|effect|se\na|0.1|0.2\nb, c|-0.3|0.2\n", "cells were split at vertical bars"),
+        (' study , effect,se \na,0.1,0.2\n"b, c",-0.3,0.2\n', "spaces around names of columns were removed"),
+        ("study\teffect\tse\na\t0,1\t0,2\nb, c\t-0,3\t0,2\n", "cells were split at tabs"),
+    ],
+)
+def test_files_that_spreadsheets_write_are_read(tmp_path, content, said):
+    data = prepare(plan_of(tmp_path, content, ""))
+    assert data["study"].values.tolist() == ["a", "b, c"]
+    assert data["effect"].values.tolist() == [0.1, -0.3]
+    assert data["se"].values.tolist() == [0.2, 0.2]
+    assert said in data.attrs["notes"]
+
+
+def test_names_of_columns_that_are_numbers_are_text():
+    table = pd.DataFrame({"study": ["a", "b"], 1: [0.1, 0.3], 2: [0.2, 0.2]})
+    story = bd.Meta(measure="standardised-difference", effect="1", se="2")
+    assert story.prepare(table)["effect"].values.tolist() == [0.1, 0.3]
+    both = pd.DataFrame([["a", 0.1, 0.2], ["b", 0.3, 0.2]], columns=["study", 1, "1"])
+    assert "two columns of the table have one name ('1')" in refusal(story.prepare, both)
+
+
+def test_rows_of_what_belongs_to_patients_are_rows_of_the_table():
+    """Pooled reads the baseline of each patient's first row; a bad one is named by its row, not its patient."""
+    table = pooled_table()
+    table["base"] = table["base"].astype(object)
+    table.loc[[6, 7], "base"] = "high"  # the fourth patient, from row 7
+    assert "row 7 is 'high'" in refusal(pooled_of, table, baseline="base")

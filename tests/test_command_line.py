@@ -89,6 +89,12 @@ def command(tmp_path, monkeypatch, capsys):
     signal.signal(signal.SIGTERM, kept)  # the command line puts its own in place
 
 
+def verdicts(path):
+    """The verdict that a table's first column states, one for all its rows; readable without any option."""
+    (verdict,) = pd.read_csv(path)["verdict"].unique()
+    return verdict
+
+
 def files(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -116,7 +122,7 @@ def test_warning_on_the_model_is_told_in_everything_that_a_run_leaves(command, t
     assert "out of line with the model" in said
     assert "[study] expects_warning" in said
     run = tmp_path / "results" / "demo" / "plan"
-    assert (run / "estimands.csv").read_text().startswith("# WARNING ON THE MODEL")
+    assert verdicts(run / "estimands.csv").startswith("WARNING ON THE MODEL")
     assert "WARNING ON THE MODEL" in (run / "report.html").read_text().split("<h2>")[0]
     for file, key in (("diagnostics.json", "model"), ("manifest.json", "verdict")):
         assert json.loads((run / file).read_text())[key]["passed"] is False
@@ -203,16 +209,16 @@ def test_run_writes_exactly_the_contract_s_files_the_same_for_the_same_seed(comm
 def test_run_s_files_hold_what_the_fit_holds(screen_run):
     directory, fit = screen_run.directory, screen_run.fit
     assert set(files(directory)) == CONTRACT
-    table = pd.read_csv(directory / "estimands.csv", comment="#")
+    table = pd.read_csv(directory / "estimands.csv")
     np.testing.assert_array_equal(table["mean"], bd.summarise(fit)["mean"])
-    summary = pd.read_csv(directory / "summary.csv", comment="#")
+    summary = pd.read_csv(directory / "summary.csv")
     assert set(summary["name"]) == {"sensitivity", "specificity"}
     assert {"q2.5", "q97.5", "r_hat", "ess_bulk", "ess_tail", "mcse"} <= set(summary)
     verdict = json.loads((directory / "diagnostics.json").read_text())
     assert verdict["passed"] is True
     assert verdict["sentence"] == fit.gate.sentence
     assert all({"name", "value", "threshold", "passed"} <= set(c) for c in verdict["criteria"])
-    ledger = pd.read_csv(directory / "ledger.csv", comment="#")
+    ledger = pd.read_csv(directory / "ledger.csv")
     assert ledger["published"].to_list() == [0.79, 0.92, 9.47]
     assert ledger["agrees"].to_list() == ["yes", "yes", "yes"]
     stored = xr.open_datatree(directory / "posterior.nc", engine="h5netcdf")
@@ -235,7 +241,8 @@ def test_manifest_is_the_audit_trail(screen_run):
 
 def test_rerun_with_other_settings_replaces_the_earlier_run_whole(command, screen_run, tmp_path):
     shutil.copytree(screen_run.directory, tmp_path / "run")
-    (tmp_path / "run" / "estimands.json").write_text("{}")  # as an export would leave it
+    assert command("export", "run", "--format", "json")[0] == 0  # of the earlier run, so it goes with that
+    assert (tmp_path / "run" / "estimands.json").is_file()
     plan = MODELS / "kiraly2017" / "fgf2_screen.toml"
     assert command("run", plan, "--out", "run", "--draws", 300, "--chains", 3, "--seed", 5)[0] == 0
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
@@ -285,7 +292,7 @@ def test_reproduce_prints_and_writes_the_ledger_of_every_plan(command, tmp_path)
     plans_folder(tmp_path / "plans")
     code, out, err = command("reproduce", "--quick", "--models", "plans")
     assert code == 0
-    ledger = pd.read_csv(tmp_path / "results" / "ledger.csv", comment="#")
+    ledger = pd.read_csv(tmp_path / "results" / "ledger.csv")
     assert ledger.columns[0] == "plan"
     assert ledger["plan"].to_list() == 3 * ["kiraly2017/fgf2_screen"] + 4 * ["raison2013/responders_unpooled"]
     assert (ledger["gate"] == "passed").all()
@@ -318,7 +325,7 @@ def test_reproduce_leaves_out_plans_that_need_a_file_and_says_how_to_run_them(co
     )
     assert out.splitlines()[-1].startswith("1 plans in ")
     assert [p.name for p in (tmp_path / "results").iterdir() if p.is_dir()] == ["kiraly2017"]
-    assert set(pd.read_csv(tmp_path / "results" / "ledger.csv", comment="#")["plan"]) == {"kiraly2017/fgf2_screen"}
+    assert set(pd.read_csv(tmp_path / "results" / "ledger.csv")["plan"]) == {"kiraly2017/fgf2_screen"}
 
 
 # Data given at the command line.
@@ -485,7 +492,7 @@ def test_simulated_data_are_called_synthetic_from_the_table_to_the_report(comman
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert report.index("SYNTHETIC DATA") < report.index("<h1>")
     for name in ("estimands.csv", "summary.csv", "ledger.csv"):
-        assert (tmp_path / "run" / name).read_text().startswith("# SYNTHETIC DATA")
+        assert pd.read_csv(tmp_path / "run" / name)["synthetic"].all()
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["data"]["synthetic"] is True
 
 
@@ -507,8 +514,8 @@ def test_failed_gate_exits_with_1_goes_beside_and_leaves_the_good_run_untouched(
     assert complaint.endswith("see run-failed")
     assert files(tmp_path / "run") == earlier
     failed = tmp_path / "run-failed"
-    assert (failed / "estimands.csv").read_text().startswith("# FAILED THE GATE, do not use these numbers")
-    assert (failed / "summary.csv").read_text().startswith("# FAILED THE GATE")
+    assert verdicts(failed / "estimands.csv").startswith("FAILED THE GATE, do not use these numbers")
+    assert verdicts(failed / "summary.csv").startswith("FAILED THE GATE")
     report = (failed / "report.html").read_text(encoding="utf-8")
     assert report.index("FAILED THE GATE") < report.index("<h1>")
     assert json.loads((failed / "diagnostics.json").read_text())["passed"] is False
@@ -516,17 +523,17 @@ def test_failed_gate_exits_with_1_goes_beside_and_leaves_the_good_run_untouched(
 
     code, _, err = command("export", "run-failed", "--format", "csv")
     assert code == 1
-    assert (failed / "estimands.csv").read_text().startswith("# FAILED THE GATE")
+    assert verdicts(failed / "estimands.csv").startswith("FAILED THE GATE")
 
     code, _, err = command(*plan, *short, "--accept-failed-gate")
     assert code == 0
-    assert (tmp_path / "run" / "estimands.csv").read_text().startswith("# FAILED THE GATE")
+    assert verdicts(tmp_path / "run" / "estimands.csv").startswith("FAILED THE GATE")
     assert "FAILED THE GATE" in err
     assert not failed.exists()  # what failed before has found its place
 
     code, _, err = command(*plan, "--draws", 1000, "--tune", 1000)
     assert code == 0, err
-    assert (tmp_path / "run" / "estimands.csv").read_text().startswith("estimand,")
+    assert verdicts(tmp_path / "run" / "estimands.csv") == "passed"
     own = {f"figures/{name}.png" for name in ("ranks", "funnel", "leave_one_out")}
     assert set(files(tmp_path / "run")) == {*CONTRACT, *own} - {"ledger.csv"}  # nothing of the failed run is left
 

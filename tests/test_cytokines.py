@@ -262,6 +262,23 @@ def test_rough_effects_touch_the_likelihood_of_each_analyte():
     np.testing.assert_array_equal(rough.error[3], 100.0)
 
 
+def test_analytes_that_were_never_detected_say_nothing_of_a_residual_sd():
+    """Their limits are all alike, which is no spread of values; most of a panel may be so."""
+    rng = np.random.default_rng(7)
+    rows = [
+        {"analyte": f"x{k}", "subject": f"s{i}", "group": ("HC", "TRD")[i % 2], "below": k > 0}
+        | {"concentration": np.exp(0.3 * k) if k else rng.lognormal(0, 0.7)}
+        for k in range(5)
+        for i in range(40)
+    ]
+    rough = rough_effects(Cytokines(**NAMES, **GROUPS, censored="below").prepare(pd.DataFrame(rows)))
+    detected = float(rough.estimate[0, 0])
+    assert detected == pytest.approx(np.log(0.7), abs=0.3)
+    assert (np.abs(rough.estimate[1:, 0] - detected) < 2).all()  # a hidden spread goes with a level further away
+    assert np.isfinite(rough.estimate).all()
+    assert np.isfinite(rough.slope).all()
+
+
 def test_of_rough_effects_the_ones_given_before_are_conditional_means():
     """From a parabola's precision, against the conditionals of the joint normal it makes with the weak prior."""
     rng = np.random.default_rng(2)

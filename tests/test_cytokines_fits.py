@@ -325,3 +325,72 @@ def test_a_small_panel_recovers_the_truth():
     share = fit.estimands["share_below"].mean(("chain", "draw"))
     assert float(share.mean()) == pytest.approx(0.3, abs=0.08)
     assert fit.tree["log_likelihood"].to_dataset()["by_measurement"].sizes["measurement"] == 156
+
+
+# ---- two wells of a sample
+
+GROUPS = {"group": "group", "reference": "HC"}
+
+
+def wells(well_sd, people=40, person_sd=0.6, seed=21):
+    """One analyte in two groups, two wells of every person: people differ lastingly, wells by a little."""
+    rng = np.random.default_rng(seed)
+    own = np.repeat(0.4 * (np.arange(people) % 2) + rng.normal(0, person_sd, people), 2)
+    logs = own + well_sd * rng.normal(size=2 * people)
+    who = np.repeat(np.arange(people), 2)
+    return pd.DataFrame(
+        {"subject": [f"s{i}" for i in who], "group": np.where(who % 2, "TRD", "HC"), "well": [1, 2] * people,
+         "concentration": np.exp(logs)}
+    )  # fmt: skip
+
+
+def test_wells_of_a_sample_tell_how_much_wells_differ():
+    """By hand: the half squared differences of pairs, which people have no part in, are the wells' variance."""
+    table = wells(0.15)
+    fit = bd.fit(bd.Cytokines(subject="subject", **GROUPS, replicates=True), table, seed=2, progress=False)
+    assert fit.gate.passed, fit.gate.sentence
+    logs = np.log(table["concentration"].to_numpy()).reshape(-1, 2)
+    squares, pairs = ((logs[:, 0] - logs[:, 1]) ** 2).sum() / 2, len(logs)
+    grid = np.geomspace(0.05, 0.6, 4000)
+    weight = -pairs * np.log(grid) - squares / (2 * grid**2) + stats.norm.logpdf(np.log(grid), np.log(0.2), 1.0)
+    weight = np.exp(weight - weight.max())  # an even grid of the log, on which the prior is normal
+    mean = (grid * weight).sum() / weight.sum()
+    sd = np.sqrt((grid**2 * weight).sum() / weight.sum() - mean**2)
+    draws = fit.estimands["residual_sd"]
+    # what the persons' sd says of the wells', by their ratio's prior, is little beside 40 pairs
+    assert abs(float(draws.mean()) - mean) < 0.2 * sd, (float(draws.mean()), mean, sd)
+    assert float(draws.std()) == pytest.approx(sd, rel=0.1)
+
+
+def test_the_same_well_twice_is_never_narrower():
+    """Wells that agree to a thousandth say nothing more of people, and nothing of groups; exact copies are refused."""
+    twice = wells(0.001)
+    once = twice[twice["well"] == 1]
+    widths = {}
+    for name, table, replicates in (("once", once, False), ("twice", twice, True)):
+        story = bd.Cytokines(subject="subject", **GROUPS, replicates=replicates)
+        fit = bd.fit(story, table, seed=3, progress=False)
+        assert fit.gate.passed, fit.gate.sentence
+        draws = fit.estimands["log_ratio"].values.reshape(4, -1)
+        widths[name] = draws.std(), array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="sd")
+    error = np.hypot(widths["once"][1], widths["twice"][1])
+    assert error < 0.05 * widths["once"][0]
+    assert widths["twice"][0] > widths["once"][0] - 4 * error, widths
+    with pytest.raises(bd.BadInput, match="in all 40 samples of 'concentration' with several wells these have one and"):
+        story.prepare(wells(0.0))
+
+
+def test_new_people_differ_by_more_than_wells_do():
+    """The share of people below a limit is of people: its normal has their variance, not that of wells alone."""
+    table = wells(0.15).assign(lod=np.exp(-0.4))
+    table = table.assign(below=table["concentration"] < table["lod"])
+    table["concentration"] = table[["concentration", "lod"]].max(axis=1)
+    story = bd.Cytokines(subject="subject", **GROUPS, replicates=True, lod="lod", censored="below")
+    fit = bd.fit(story, table, seed=4, progress=False)
+    shares = fit.estimands["share_below"].mean(("chain", "draw")).values.ravel()
+    counted = table.groupby("group")["below"].mean()[["HC", "TRD"]].to_numpy()  # 40 wells of 20 people each
+    truth = stats.norm.cdf((-0.4 - np.array([0.0, 0.4])) / np.hypot(0.6, 0.15))
+    for found in (counted, truth):
+        assert (np.abs(shares - found) < 2.5 * np.sqrt(truth * (1 - truth) / 20)).all(), (shares, counted, truth)
+    # with the wells' variance alone nearly nobody would be below
+    assert (shares > 0.5 * truth).all()

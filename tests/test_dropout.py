@@ -56,8 +56,10 @@ def made_fit(table=None, draws=5, seed=2, **settings):
     if model.moderator:
         found["moderator_effect_at_visit"] = normal("term", "visit")
         found["arm_by_moderator_at_visit"] = normal("comparison", "term", "visit")
-    if model.covariates:
+    if model.formula_of_covariates:
         found["covariate_effect"] = normal("covariate")
+    if model.level:
+        found["site_effect"] = normal("site")
     dims = ("visit",) if model.heterogeneous else ()
     found["residual_sd"] = (("chain", "draw", *dims), rng.uniform(2, 6, (*sample, *[visits] * len(dims))))
     if model.covariance == "unstructured":
@@ -238,6 +240,22 @@ def test_a_trial_without_dropout_gives_least_squares_by_visit(method):
     np.testing.assert_allclose(found["mean"].values[0], beta[1], rtol=1e-10)
     np.testing.assert_allclose(found["sd"].values[0], se, rtol=1e-10)
     assert not found["dropped"].any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_levels_of_a_random_effect_are_completed_and_compared_within(method):
+    """The same means and the same regression as with an indicator for every level among the covariates."""
+    table = trial_table()
+    table["site"] = [("north", "east", "south")[int(name[-1]) % 3] for name in table["patient"]]
+    fixed, random = (made_fit(table, covariates=formula) for formula in ("site", "(1 | site)"))
+    of_patient = fixed.posterior["covariate_effect"].values @ fixed.data["covariates"].values.T
+    first = [list(random.data["site_of"].values).index(k) for k in range(3)]
+    effect = (("chain", "draw", "site"), of_patient[..., first])
+    same = fixed.posterior.drop_vars("covariate_effect").assign(site_effect=effect)
+    one, other = bd.dropout(fixed, method), bd.dropout(with_posterior(random, same), method)
+    xr.testing.assert_allclose(one, other, rtol=1e-9)
+    without = bd.dropout(with_posterior(random, same.assign(site_effect=0 * same["site_effect"])), method)
+    assert np.abs(one["mean"] - without["mean"]).max() > 0.05
 
 
 def test_delta_zero_is_missing_at_random_exactly():
@@ -476,6 +494,8 @@ def test_arms_visits_and_designs_without_an_answer_are_refused():
     table["site"] = np.where(table["arm"] == "drug", "north", "south")
     with pytest.raises(BadInput, match=r"covariates = 'site': 'site\[south\]' follows from the arm, the baseline or"):
         made_fit(table, covariates="site")
+    with pytest.raises(BadInput, match="arms are told apart by baseline or the levels of 'site' alone"):
+        bd.dropout(made_fit(table, covariates="(1 | site)"), "delta")
 
 
 @pytest.mark.parametrize("function", [lambda f: bd.dropout(f, "delta"), bd.tipping_point])

@@ -155,7 +155,7 @@ def test_estimand_without_sides_is_refused(screen, name, message):
 def test_evidence_can_be_exported_with_its_warnings(screen, tmp_path):
     table = bd.evidence(screen, "sensitivity")
     assert table.attrs["gate"] == screen.gate.sentence
-    read = pd.read_csv(bd.export(table, tmp_path / "evidence.csv"), comment="#")
+    read = pd.read_csv(bd.export(table, tmp_path / "evidence.csv"))
     assert read["joint"].to_list() == table["joint"].to_list()
 
 

@@ -191,6 +191,9 @@ def written(tmp_path):
     return write
 
 
+VERDICT = ["verdict", "synthetic"]
+
+
 def plain(table):
     """A table as the tests compare it: no attrs, empty text where there is none."""
     table = table.copy()
@@ -203,19 +206,19 @@ def plain(table):
 
 
 def test_csv_holds_every_number_bit_for_bit(written, counts, table):
-    read = pd.read_csv(written(counts, "csv"), comment="#")
+    read = pd.read_csv(written(counts, "csv")).drop(columns=VERDICT)
     pd.testing.assert_frame_equal(plain(read), plain(table), check_exact=True)
 
 
 def test_csv_holds_infinite_moments_as_numbers(written, screen):
     """The positive likelihood ratio's sd does not exist here: specificity ~ Beta(11.5, 1.5)."""
-    read = pd.read_csv(written(screen, "csv"), comment="#").set_index("estimand")
+    read = pd.read_csv(written(screen, "csv")).set_index("estimand")
     assert read.loc["likelihood_ratio_positive", "sd"] == np.inf
     assert np.isfinite(read.loc["likelihood_ratio_positive", "mean"])
 
 
 def test_parquet_holds_the_table_and_its_verdict(written, counts, table):
-    read = pd.read_parquet(written(counts, "parquet"))
+    read = pd.read_parquet(written(counts, "parquet")).drop(columns=VERDICT)
     pd.testing.assert_frame_equal(plain(read), plain(table), check_exact=True)
     verdict = {"gate": counts.gate.sentence, "gate_passed": True, "model": counts.verdict.sentence}
     assert read.attrs == verdict | {"model_passed": True, "synthetic": False}
@@ -341,11 +344,11 @@ def first_thing(path, format):
         return f"{key}: {value}"
     if format == "xlsx":
         return openpyxl.load_workbook(path).active["A1"].value
-    if format == "parquet":
-        table = pd.read_parquet(path)
-        assert table.columns[0] == "warning"
-        assert table["warning"].nunique() == 1
-        return table["warning"].iloc[0]
+    if format in ("csv", "parquet"):
+        table = pd.read_csv(path) if format == "csv" else pd.read_parquet(path)
+        assert table.columns[:2].tolist() == VERDICT
+        assert len(table[VERDICT].drop_duplicates()) == 1
+        return f"{table['verdict'].iloc[0]}; {'SYNTHETIC DATA' if table['synthetic'].iloc[0] else ''}"
     if format == "html":
         return Cells(path.read_text(encoding="utf-8")).outside.splitlines()[0]
     return path.read_text(encoding="utf-8").splitlines()[0]
@@ -376,15 +379,17 @@ def test_good_fit_of_real_data_warns_of_nothing(written, screen, format):
     content = written(screen, format).read_bytes()
     assert b"FAILED" not in content
     assert b"SYNTHETIC" not in content
+    if format == "csv":
+        assert pd.read_csv(written(screen, format))[VERDICT].drop_duplicates().values.tolist() == [["passed", False]]
 
 
 def test_warning_does_not_cost_a_single_number(written, failed, table):
-    read = pd.read_csv(written(failed, "csv"), comment="#")
+    read = pd.read_csv(written(failed, "csv")).drop(columns=VERDICT)
     pd.testing.assert_frame_equal(plain(read), plain(table), check_exact=True)
     header, *rows = openpyxl.load_workbook(written(failed, "xlsx")).active.iter_rows(min_row=2, values_only=True)
     read = plain(pd.DataFrame(rows, columns=header))
     pd.testing.assert_frame_equal(read, plain(table), check_dtype=False, rtol=1e-15, atol=0)  # 16 digits
-    read = pd.read_parquet(written(failed, "parquet")).drop(columns="warning")
+    read = pd.read_parquet(written(failed, "parquet")).drop(columns=VERDICT)
     pd.testing.assert_frame_equal(plain(read), plain(table), check_exact=True)
 
 
@@ -400,7 +405,7 @@ def test_latex_warning_is_printed_not_only_commented(written, failed):
 
 def test_parameters_of_a_failed_fit_carry_the_warning_too(tmp_path, failed):
     path = bd.export(bd.summarise_parameters(failed), tmp_path / "summary.csv")
-    assert path.read_text().splitlines()[0] == f"# {SAYS}"
+    assert set(pd.read_csv(path)["verdict"]) == {SAYS}
 
 
 def test_printed_fit_says_the_verdict_first_and_synthetic_data(failed, synthetic):
@@ -414,7 +419,7 @@ def test_printed_fit_says_the_verdict_first_and_synthetic_data(failed, synthetic
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, RuntimeError])
 @pytest.mark.parametrize("format", FORMATS)
 def test_export_that_is_cut_off_leaves_the_earlier_file_and_nothing_else(tmp_path, screen, monkeypatch, format, ending):
-    def cut_off(table, warning, path):
+    def cut_off(table, path):
         path.write_bytes(b"half of")
         raise ending
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -104,6 +105,65 @@ def test_a_stop_that_python_ignores_is_raised_again(tmp_path, capfd):
         list(side_by_side(write_and_stop, [tmp_path]))
     assert not list(tmp_path.iterdir())
     assert not capfd.readouterr().err
+
+
+def wait_without_the_system_s_help(parent):
+    parallel.sys = SimpleNamespace(platform="another")
+    parallel.end_with_parent(parent)
+    time.sleep(60)
+
+
+WAITING = {
+    "pool": """
+with processes(2, importing=("json",)) as side_by_side:
+    side_by_side(time.sleep, [60, 60])
+    told()
+""",
+    "watched by a thread": """
+import test_parallel
+target = test_parallel.wait_without_the_system_s_help
+child = multiprocessing.get_context("spawn").Process(target=target, args=(os.getpid(),))
+child.start()
+told()
+""",
+}
+WAITER = """
+import multiprocessing, os, time
+from bayesdep.inference.parallel import processes
+def told():
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    time.sleep(60)
+"""
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("how", list(WAITING))
+@pytest.mark.parametrize("early", [True, False])
+def test_processes_end_with_their_parent_whatever_ends_it(how, early):
+    """Also one that is killed before they have begun."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", WAITER + WAITING[how]], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
+    )
+    try:
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        assert pids
+        if not early:
+            time.sleep(3)
+            assert all(is_running(pid) for pid in pids)
+    finally:
+        parent.kill()
+        parent.communicate()
+    deadline = time.monotonic() + 30
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a process was left behind"
+        time.sleep(0.1)
 
 
 def alive(group):

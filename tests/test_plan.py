@@ -292,7 +292,10 @@ BAD = {
         "'data.expects' is for data given at the command line; remove it, or write source = \"path\"",
     ),
     "misspelt expects": ((EXPECTS, 'expect = "a table"'), "unknown key 'data.expect'; did you mean 'expects'?"),
-    "keep that is no table": ((EXPECTS, f"{EXPECTS}\nkeep = 3"), "'data.keep' is 3, but a table is needed"),
+    "keep that is no table": (
+        (EXPECTS, f"{EXPECTS}\nkeep = 3"),
+        "'data.keep' is 3, but a table, or a condition in quotes, is needed",
+    ),
     "keep nothing": (
         (EXPECTS, f"{EXPECTS}\nkeep.time = []"),
         "'data.keep.time' is an empty array, which keeps no row; add a value or remove it",

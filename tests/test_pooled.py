@@ -287,7 +287,7 @@ def by_hand(name, point):
         interaction, learned = learned_about(data, point["interaction_latent"], spread)
         total += prior + learned
     elif "global_scale_log__" in point:
-        tau, a = logarithm(point, "global_scale", stats.halfcauchy())
+        tau, a = logarithm(point, "global_scale", stats.lognorm(0.5))
         local, b = logarithm(point, "local_scale", stats.halfcauchy())
         precision, c = softplus(point, "slab_precision", stats.gamma(2, scale=2))
         p = data.sizes["part"] * times
@@ -780,3 +780,29 @@ def test_bad_tables_give_one_clear_sentence(settings, change, message):
         Pooled(**(COLUMNS | settings)).prepare(change(table()))
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "seen", [[[1, 1]], [[1, 1], [1, 0]], [[1, 1], [0, 1]], [[0, 1], [1, 1]], [[1, 1], [0, 1], [1, 0]]], ids=str
+)
+def test_residuals_of_many_draws_are_those_of_one_whatever_times_were_missed(seen):
+    """With a leading axis on everything, as when deviations are drawn: it was read as the axis of patterns."""
+    rng = np.random.default_rng(1)
+    seen = np.array(seen, float)
+    patterns, studies, columns = len(seen), 4, 3
+    cross = rng.normal(size=(studies, patterns, 2, columns, columns))
+    projected = rng.normal(size=(studies, patterns, 2, columns, 2))
+    gamma = rng.normal(size=(7, 2, columns, 2))
+    raw = [[rng.normal(size=(studies, patterns, 2)) for s in range(t + 1)] for t in range(2)]
+    proper = np.ones((studies, 4))
+    lifted = [[x[None] for x in row] for row in raw]
+    many = residuals(gamma, cross[None], projected[None], lifted, seen[None], proper[None])
+    one = [residuals(g, cross, projected, raw, seen, proper) for g in gamma]
+    for k, alone in enumerate(one):
+        for t in range(2):
+            np.testing.assert_allclose(many.sums[t][k], alone.sums[t])
+            for s in range(t + 1):
+                np.testing.assert_allclose(many.products[t][s][k], alone.products[t][s])
+                there = seen[:, t] * seen[:, s]
+                assert (alone.products[t][s][:, there == 0] == 0).all()
+                assert (alone.products[t][s][:, there == 1] != 0).all()

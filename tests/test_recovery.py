@@ -1,7 +1,7 @@
-"""Simulation-based calibration: truths from the prior, data from the story, and the truth's place in the posterior.
+"""Simulation-based calibration where posteriors are known exactly: truths from the prior, data from the story.
 
-Where the posterior is known exactly no sampler is involved: a probability integral transform that is not uniform is
-an error of the mathematics. Talts et al. 2018 (arXiv:1804.06788); Saeilynoja et al. 2022 for ranks.
+No sampler is involved: a probability integral transform that is not uniform is
+an error of the mathematics. Talts et al. 2018 (arXiv:1804.06788). Sampled models: test_calibration.py.
 """
 
 import dataclasses
@@ -14,8 +14,6 @@ from common import BCG
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.inference.evaluate import from_prior
-from bayesdep.models.counts import Counts
 from bayesdep.models.meta import Meta
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.screen import Screen
@@ -23,7 +21,6 @@ from bayesdep.models.screen import Screen
 pytestmark = pytest.mark.slow
 
 TRUTHS = 400
-FITS = 200
 
 
 def bcg():
@@ -110,47 +107,3 @@ def test_screen_is_calibrated_at_the_fgf2_design():
     assert_uniform(pits)
     for name, share in coverage(pits).items():
         assert 0.90 <= share <= 0.99, name
-
-
-@pytest.fixture(scope="module")
-def counts_calibration():
-    """Ranks and interval hits of 200 fits at Raison's design, all on one compiled model."""
-    model = Counts(control="placebo", events="responders")
-    data = model.prepare(bd.load("raison2013_responders"))
-    prior = model.build(data)
-    names = ["risk", "effect_sd", "events"]
-    drawn = dict(zip(names, from_prior([prior[name] for name in names], FITS, seed=103), strict=True))
-    rng = np.random.default_rng(104)
-    places, hits = {}, {}
-    for i in range(FITS):
-        simulated = data.assign(events=data["events"].copy(data=drawn["events"][i]))
-        fit = bd.fit(model, simulated, draws=250, tune=500, chains=2, seed=i)
-        risk = drawn["risk"][i]
-        truths = {
-            "risk_difference, first": (risk[0, 1] - risk[0, 0], fit.estimands["risk_difference"][:, :, 0, 0]),
-            "risk_difference, second": (risk[1, 1] - risk[1, 0], fit.estimands["risk_difference"][:, :, 1, 0]),
-            "effect_sd": (drawn["effect_sd"][i], fit.estimands["effect_sd"]),
-        }
-        for name, (truth, draws) in truths.items():
-            thinned = draws.values[:, ::10].ravel()  # every tenth of 250: 50 draws, all but independent
-            rank = (thinned < truth).sum()
-            places.setdefault(name, []).append((rank + rng.uniform()) / (len(thinned) + 1))
-            lower, upper = np.quantile(draws.values, [0.025, 0.975])
-            hits.setdefault(name, []).append(lower < truth < upper)
-    return places, hits
-
-
-def test_counts_ranks_are_uniform(counts_calibration):
-    """Chi-square over ten bins of 20 fits each, and Kolmogorov-Smirnov on the randomised ranks."""
-    places, _ = counts_calibration
-    assert_uniform(places)
-    for name, values in places.items():
-        bins = np.histogram(values, bins=10, range=(0, 1))[0]
-        assert stats.chisquare(bins).pvalue > 1e-3, (name, bins)
-
-
-def test_counts_intervals_cover(counts_calibration):
-    _, hits = counts_calibration
-    for name, values in hits.items():
-        # 200 fits: 0.95 has a standard error of 0.015, and 500 draws place a 2.5% point to about 1%
-        assert 0.90 <= np.mean(values) <= 0.99, (name, np.mean(values))

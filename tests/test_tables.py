@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.labels import clean_label
+from bayesdep.data.magnitude import LARGEST, SMALLEST
 from bayesdep.data.tables import (
+    MOST_DIFFERENT,
     Column,
     as_frame,
     note,
@@ -34,8 +36,8 @@ NEEDED = {
 }
 # What each kind accepts and, beside what no number column accepts, what each refuses.
 ACCEPTED = {
-    "number": st.floats(allow_nan=False, allow_infinity=False),
-    "positive": st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    "number": st.just(0.0) | st.floats(SMALLEST, LARGEST) | st.floats(-LARGEST, -SMALLEST),
+    "positive": st.floats(SMALLEST, LARGEST),
     "count": st.integers(0, 2**53).map(float),
     "probability": st.floats(min_value=0, max_value=1, exclude_min=True),
 }
@@ -195,6 +197,29 @@ def test_number_outside_the_kinds_range_is_refused(kind, bad):
 
 def test_dates_are_not_read_as_numbers():
     assert "row 1 is 2020-01-31" in refusal(as_numbers, [pd.Timestamp("2020-01-31"), 1])
+
+
+@pytest.mark.parametrize("kind", ["number", "positive"])
+@pytest.mark.parametrize("bad", [1e200, 5e-324, 1e-170, 1.7e308, "1e200", 2**400])
+def test_numbers_whose_squares_are_none_are_refused(kind, bad):
+    with np.errstate(all="ignore"):
+        assert np.square(float(bad)) in (0, np.inf) or np.square(1 / np.square(float(bad))) == 0
+    said = refusal(as_numbers, [1.0, bad], kind)
+    assert "row 2" in said
+    assert "change the unit" in said
+
+
+@pytest.mark.parametrize("word", ["visit", "arm", "analyte"])
+def test_a_column_of_another_kind_is_told_by_how_many_values_it_has(word):
+    most = MOST_DIFFERENT[word]
+    frame = pd.DataFrame({"a": [f"v{i}" for i in range(most)] * 2})
+    assert len(read_columns(as_frame(frame), {word: Column("a", "label", "what")})[word]) == 2 * most
+    frame.loc[0, "a"] = "one more"
+    frame.loc[most, "a"] = "one more"
+    said = refusal(
+        read_columns, as_frame(pd.concat([frame, frame.assign(a="yet")])), {word: Column("a", "label", "what")}
+    )
+    assert f"{most + 1:,} values" in said
 
 
 @pytest.mark.parametrize("kind", KINDS)

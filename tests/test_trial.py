@@ -129,7 +129,7 @@ BAD = {
     "no logarithm": (changed(crp=0.0), {"moderator": "crp"}, "row 1 is 0.0, where a number above zero is needed"),
     "moderator constant": (changed(crp=1.0), {"moderator": "crp"}, "column 'crp' (moderator at baseline) is 1 in"),
     "baseline missing": (with_cell(4, "baseline", None), {}, "column 'baseline' (outcome at baseline): row 5 is empty"),
-    "visit in words": (with_cell(2, "week", "third"), {}, "column 'week': the order of visits '1', '2', 'third', '8'"),
+    "visit in words": (with_cell(2, "week", "third"), {}, "column 'week' (visit): the labels '1', '2', 'third', '8'"),
     "outcome in words": (with_cell(3, "outcome", "bad"), {}, "column 'outcome' (outcome): row 4 is 'bad'"),
     "outcome empty": (changed(outcome=np.nan), {}, "column 'outcome' (outcome) is empty throughout"),
     "visit without an arm": (

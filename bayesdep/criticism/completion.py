@@ -203,13 +203,18 @@ def _conditional(
 
 
 def _regression(trial: Trial, data: xr.Dataset) -> Regression:
-    """Design of the story's regression at one visit; the arms are compared at the moderator's mean."""
+    """Design of the story's regression at one visit; the arms are compared at the moderator's mean.
+
+    Levels of a random effect have an indicator each: arms are compared within them.
+    """
     arms = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
     others = [np.ones((len(arms), 1))]
     if trial.baseline is not None:
         others.append(data["baseline"].values[:, None])
     if data.sizes["covariate"]:
         others.append(data["covariates"].values)
+    if trial.level is not None:
+        others.append(np.eye(data.sizes["site"])[data["site_of"].values])
     if trial.moderator is not None:
         terms = data["moderator_terms"].values
         terms = terms - terms.mean(axis=0)
@@ -219,17 +224,26 @@ def _regression(trial: Trial, data: xr.Dataset) -> Regression:
     rank = int(np.linalg.matrix_rank(whole))
     if rank < arms.shape[1] + np.linalg.matrix_rank(rest):
         raise BadInput(
-            "arms are told apart by baseline, covariates or moderator alone, so completed data cannot compare them; "
-            "leave some of these out"
+            f"arms are told apart by {_others(trial)} alone, so completed data cannot compare them; leave some of "
+            "these out"
         )
     if len(arms) <= rank:
         raise BadInput(
-            f"{len(arms)} patients are too few for a regression on {rank} terms at each visit; leave out covariates"
+            f"{len(arms)} patients are too few for a regression on {rank} terms at each visit, with {_others(trial)}; "
+            "leave some of these out"
         )
     # the least-squares solution of least length, so that columns that repeat others change nothing
     weights = np.linalg.pinv(whole)[: arms.shape[1]]
     basis = np.linalg.svd(whole, full_matrices=False)[0][:, :rank]
     return Regression(weights, (weights**2).sum(axis=1), basis)
+
+
+def _others(trial: Trial) -> str:
+    """Name what the regression has beside arms."""
+    level = None if trial.level is None else f"the levels of '{trial.level}'"
+    named = {"baseline": trial.baseline, "covariates": trial.formula_of_covariates, "moderator": trial.moderator}
+    found = [word for word, setting in named.items() if setting is not None] + ([level] if level else [])
+    return " or ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
 
 
 def _thinned(fit: Fit, draws: int | None) -> xr.Dataset:

@@ -10,8 +10,8 @@ from scipy.special import stdtrit
 
 from bayesdep.criticism.completion import METHODS, Method, complete, methods_of
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.times import label_of_time
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.trial.visit_names import name_of_number
 from bayesdep.models.trial import Trial
 
 _LEVEL = 0.95
@@ -54,7 +54,8 @@ def dropout(
     random (and with ``"delta"``).
 
     The completed data are analysed visit by visit by the story's own regression: arms, baseline, covariates, and the
-    moderator with its interactions at its mean. The difference is linear in the outcomes, and the expected squares of
+    moderator with its interactions at its mean; levels of a random effect, ``(1 | site)``, have an indicator each. The
+    difference is linear in the outcomes, and the expected squares of
     residuals are known, so nothing is drawn: the result is that of Rubin's rules for infinitely many imputations::
 
         mean     = E[difference]                       over draws and imputations
@@ -198,7 +199,10 @@ def tipping_point(
         mean, sd, df = (x[k, j] for x in completed.pooled(worse * distance * left))
         return float(worse * mean + stdtrit(df, (1 + _LEVEL) / 2) * sd)
 
-    if bound(0.0) >= 0:
+    nearest = bound(0.0)
+    if not np.isfinite(nearest):
+        raise BadInput("the completed trial has no finite interval, as draws of the fit are infinite; look at its gate")
+    if nearest >= 0:
         return None
     scale = float(np.nanstd(fit.data["outcome"].values))
     far = scale
@@ -269,7 +273,7 @@ def _visit(fit: Fit, visit: str | float | None) -> int:
     names = [str(v) for v in fit.data["visit"].values]
     if visit is None:
         return len(names) - 1
-    label = visit if isinstance(visit, str) else name_of_number(float(visit))
+    label = label_of_time(visit)
     if label not in names:
         raise BadInput(f"there is no visit '{label}'; {did_you_mean(label, names)}")
     return names.index(label)

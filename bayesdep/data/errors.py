@@ -3,12 +3,44 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 700  # letters of a sentence
+
 
 class BadInput(ValueError):
     """Input that cannot be analysed as it stands: one sentence saying what, where and the remedy."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))  # a quoted cell or label may hold line breaks
+        super().__init__(printable(message))  # a quoted cell or label may hold anything
+
+
+def printable(text: str) -> str:
+    r"""Return text as one line that a terminal can show, whatever was quoted in it.
+
+    Parameters
+    ----------
+    text
+        A sentence.
+
+    Returns
+    -------
+    str
+        The sentence: line breaks as spaces, characters that steer a terminal or the direction of writing as their
+        escapes, and its middle left out where it is long, since it begins with what is wrong and ends with the remedy.
+
+    Examples
+    --------
+    >>> print(printable("column '\x1b[31m' is not in the table"))
+    column '\x1b[31m' is not in the table
+    >>> len(printable("x" * 100_000))
+    700
+    """
+    if len(text) > _LONGEST:
+        half = (_LONGEST - len(" ... ")) // 2
+        text = f"{text[: half + 1]} ... {text[-half:]}"
+    text = " ".join(text.splitlines())
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

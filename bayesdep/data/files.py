@@ -1,12 +1,75 @@
-"""Files and directories that are written whole or not at all."""
+"""Files and directories that are written whole or not at all, by one process at a time."""
 
+import ctypes
+import errno
+import hashlib
+import itertools
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bayesdep.data.errors import BadInput
+
+_LONGEST = 180  # bytes of a name that fit into a file's name (255) with what is added to it
+_session = secrets.token_hex(4)  # two containers have processes of one id; a shared folder must keep them apart
+_numbers = itertools.count()
+
+
+def session() -> str:
+    """Return the word that this process, and those working for it, write into their temporary names."""
+    return _session
+
+
+def join_session(word: str) -> None:
+    """Take the word of the process that this one works for, which can then clean up after it.
+
+    Parameters
+    ----------
+    word
+        As :func:`session` returned it there.
+    """
+    global _session
+    _session = word
+
+
+def read_whole(path: str | os.PathLike[str], at_most: float = float("inf")) -> bytes:
+    """Return the content of a file, and of nothing else that may lie at its place.
+
+    Parameters
+    ----------
+    path
+        The file.
+    at_most
+        Bytes it may have.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    OSError
+        When it is not there, cannot be read, is no file (a folder, a pipe, a device, which may never end) or is larger;
+        ``strerror`` says which.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError:  # a NUL in its name
+        raise FileNotFoundError(0, "no file can have that name", str(path)) from None
+    with os.fdopen(number, "rb") as file:
+        state = os.fstat(number)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(0, "it is a folder, a pipe or a device, not a file", str(path))
+        if state.st_size > at_most:
+            raise OSError(0, f"it has {state.st_size:,} bytes, and {at_most:,.0f} are the most", str(path))
+        return file.read()
 
 
 @contextmanager
@@ -16,7 +79,7 @@ def whole_files(*paths: str | os.PathLike[str]) -> Iterator[list[Path]]:
     Parameters
     ----------
     *paths
-        The files; existing ones are replaced.
+        The files; existing ones are replaced, and links to files are followed.
 
     Yields
     ------
@@ -28,15 +91,15 @@ def whole_files(*paths: str | os.PathLike[str]) -> Iterator[list[Path]]:
     BadInput
         When the operating system refuses.
     """
-    finals = [Path(path) for path in paths]
-    partials = [_partial(path, os.getpid()) for path in finals]
+    finals = [Path(os.path.realpath(path)) for path in paths]
+    partials = [_partial(path) for path in finals]
     try:
         yield partials
         for partial, final in zip(partials, finals, strict=True):
             partial.replace(final)
     except OSError as problem:
         reason = problem.strerror or problem
-        raise BadInput(f"'{finals[0]}' cannot be written ({reason}); choose another place") from None
+        raise BadInput(f"'{Path(paths[0])}' cannot be written ({reason}); choose another place") from None
     finally:
         for partial in partials:
             with suppress(OSError):  # nor can a file be removed where none can be written
@@ -44,13 +107,16 @@ def whole_files(*paths: str | os.PathLike[str]) -> Iterator[list[Path]]:
 
 
 @contextmanager
-def whole_directory(directory: Path) -> Iterator[Path]:
+def whole_directory(directory: Path, replaceable: Collection[str] = ()) -> Iterator[Path]:
     """Give a fresh directory to write to, and put it in place only when the block ends well.
 
     Parameters
     ----------
     directory
-        Where the result is to stand; an earlier one is replaced.
+        Where the result is to stand; a link to a directory is followed.
+    replaceable
+        Files of the directory that stands there, relative to it with ``/``, that go when the new one comes. All others
+        stay where they are, the same files.
 
     Yields
     ------
@@ -60,33 +126,154 @@ def whole_directory(directory: Path) -> Iterator[Path]:
     Raises
     ------
     BadInput
-        When it cannot be written, for want of room, say.
+        When it cannot be written, for want of room, say, or a file that is to stay has the name of a new one.
     """
-    directory = directory.absolute()
-    partial = _partial(directory, os.getpid())
-    old = directory.with_name(f".{directory.name}.{os.getpid()}.old")
+    final = Path(os.path.realpath(directory))
+    partial = _partial(final)
+    own = None
     try:
         partial.mkdir(parents=True)
+        own = partial.stat().st_ino
         yield partial
-        try:
-            if directory.exists():
-                directory.rename(old)
-            partial.rename(directory)
-        except BaseException:  # an interrupt in between, too, must not cost the earlier run
-            if old.exists() and not directory.exists():
-                old.rename(directory)
-            raise
+        _put_in_place(partial, final, replaceable)
     except OSError as problem:
-        raise BadInput(
-            f"'{directory}' cannot be written ({problem.strerror or problem}); choose another place"
-        ) from None
+        reason = problem.strerror or problem
+        raise BadInput(f"'{directory}' cannot be written ({reason}); choose another place") from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if own is not None and partial.exists():
+            if partial.stat().st_ino == own:
+                shutil.rmtree(partial, ignore_errors=True)
+            else:  # they have changed places: this is what stood there before
+                retire(partial, final, replaceable)
+
+
+def _put_in_place(new: Path, final: Path, replaceable: Collection[str]) -> None:
+    """Put a complete directory where another may stand, whose other files it takes over as they are."""
+    if not final.exists():
+        new.rename(final)
+        return
+    shutil.copymode(final, new)
+    for path in others(final, replaceable):
+        _share(final / path, new / path)
+    if not _exchange(new, final):
+        old = beside(final, f"{_session}-{os.getpid()}-{next(_numbers)}.old")
+        final.rename(old)
+        try:
+            new.rename(final)
+        except BaseException:  # an interrupt in between, too, must not cost what stood there
+            if not final.exists():
+                old.rename(final)
+            raise
+        old.rename(new)
+
+
+def others(folder: Path, listed: Collection[str]) -> list[str]:
+    """List what lies in a folder beside some files.
+
+    Parameters
+    ----------
+    folder
+        A folder.
+    listed
+        Files in it, relative with ``/``.
+
+    Returns
+    -------
+    list of str
+        Every other file, link and empty folder, relative with ``/``, in order.
+
+    Raises
+    ------
+    OSError
+        When the folder holds another disk, whose files cannot be taken over.
+    """
+    found = []
+    for place, folders, files in os.walk(folder, onerror=_refuse):
+        if os.path.ismount(place):
+            raise OSError(errno.EXDEV, "it holds a folder of another disk")
+        linked = [name for name in folders if (Path(place) / name).is_symlink()]
+        found += [Path(place) / name for name in (*files, *linked)]
+        if not folders and not files and Path(place) != folder:
+            found.append(Path(place))
+    relative = sorted(path.relative_to(folder).as_posix() for path in found)
+    return [path for path in relative if path not in listed]
+
+
+def _refuse(problem: OSError) -> None:
+    raise problem
+
+
+def _share(old: Path, new: Path) -> None:
+    """Give a file a second name, so that it stays the same file; copy it where a disk knows one name a file."""
+    if old.is_dir() and not old.is_symlink():
+        new.mkdir(parents=True, exist_ok=True)
+        return
+    if os.path.lexists(new):
+        raise FileExistsError(errno.EEXIST, f"'{old.name}' there is not to be replaced, but has the name of a new file")
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(old, new, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(old, new, follow_symlinks=False)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two directories change places in one step; say whether the system can."""
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if rename is None:
+        return False
+    if rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV):
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+def retire(old: Path, final: Path, listed: Collection[str]) -> None:
+    """Remove a directory that another has replaced; what is not its own and came late moves to the new one.
+
+    Parameters
+    ----------
+    old
+        The directory.
+    final
+        The one that stands in its place.
+    listed
+        Its own files, relative with ``/``.
+    """
+    with suppress(OSError):
+        for path in others(old, listed):
+            if not os.path.lexists(final / path):
+                (final / path).parent.mkdir(parents=True, exist_ok=True)
+                (old / path).rename(final / path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def leftovers(directory: Path) -> list[Path]:
+    """List what processes that were killed left beside a directory while they wrote it.
+
+    Parameters
+    ----------
+    directory
+        The directory, links resolved.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Earlier directories that were about to be replaced (``*.old``) first.
+    """
+    name = re.escape(beside(directory, "").name)
+    ours = re.compile(name + r"[0-9a-f]{8}-\d+-\d+\.(partial|old)")
+    siblings = directory.parent.iterdir() if directory.parent.is_dir() else ()
+    return sorted((p for p in siblings if ours.fullmatch(p.name)), key=lambda p: (p.suffix, p.name))
 
 
 def remove_partials(folder: Path, pid: int) -> None:
-    """Remove what a process that was killed left half-written.
+    """Remove what a process that worked for this one and was killed left half-written.
 
     Parameters
     ----------
@@ -95,12 +282,105 @@ def remove_partials(folder: Path, pid: int) -> None:
     pid
         The process, which must have ended.
     """
-    for left in folder.rglob(_partial(Path("*"), pid).name):
+    for left in folder.rglob(f".*.{_session}-{pid}-*.partial"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
 
 
-def _partial(final: Path, pid: int) -> Path:
-    return final.with_name(f".{final.name}.{pid}.partial")
+@contextmanager
+def sole_writer(directory: Path) -> Iterator[bool]:
+    """Hold the right to write a directory, which one process can have at a time.
+
+    Parameters
+    ----------
+    directory
+        The directory, links resolved. Folders above it are made, and removed again where nothing came into them.
+
+    Yields
+    ------
+    bool
+        Whether it is certain that no other process writes there; some network disks cannot tell.
+
+    Raises
+    ------
+    BadInput
+        When another process has the right, or a file cannot be made beside the directory.
+    """
+    lock = beside(directory, "lock")
+    made = [folder for folder in lock.parents if not folder.exists()]
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle, certain = _locked(lock)
+    except BlockingIOError:
+        raise BadInput(
+            f"another run is writing '{directory}'; wait until it has ended, or give another place with --out"
+        ) from None
+    except OSError as problem:
+        raise BadInput(f"'{directory}' cannot be written ({problem.strerror}); give another with --out") from None
+    try:
+        yield certain
+    finally:
+        if os.name == "nt":  # there an open file cannot be removed
+            os.close(handle)
+        with suppress(OSError):
+            lock.unlink()
+        if os.name != "nt":
+            os.close(handle)
+        for folder in made:
+            with suppress(OSError):  # it holds what was written
+                folder.rmdir()
+
+
+def _locked(lock: Path) -> tuple[int, bool]:
+    """Open a file and lock it; the lock goes with the process, whatever ends it."""
+    while True:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            _lock(handle)
+            if os.path.samestat(os.fstat(handle), lock.stat()):
+                return handle, True
+        except FileNotFoundError:
+            pass  # whoever had it has just removed it
+        except OSError as problem:
+            if problem.errno not in (errno.EAGAIN, errno.EACCES):
+                return handle, False
+            os.close(handle)
+            raise BlockingIOError(problem.errno, "locked") from None
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def beside(final: Path, ending: str) -> Path:
+    """Return a hidden place beside a file or directory.
+
+    Parameters
+    ----------
+    final
+        The file or directory.
+    ending
+        What the place is.
+
+    Returns
+    -------
+    pathlib.Path
+        On the same disk and named after it, also where its own name is nearly as long as a name can be.
+    """
+    encoded = os.fsencode(final.name)
+    name = final.name if len(encoded) <= _LONGEST else hashlib.sha256(encoded).hexdigest()[:32]
+    return final.with_name(f".{name}.{ending}")
+
+
+def _partial(final: Path) -> Path:
+    return beside(final, f"{_session}-{os.getpid()}-{next(_numbers)}.partial")

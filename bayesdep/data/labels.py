@@ -1,5 +1,6 @@
 """Labels: how they are cleaned, when two of them are one, and which of them are refused as looking alike."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,9 +10,14 @@ import pandas as pd
 
 from bayesdep.data.errors import BadInput
 
-_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))  # byte order mark, no width, soft hyphen
+# byte order mark, no width, soft hyphen; marks that turn the direction of writing
+_INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad\u180e\u200e\u200f\u061c"))
+_INVISIBLE |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2061, 0x206A)])
+# control characters but for white space, halves of a character, and what is none
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
 _FEWEST_LETTERS = 2
+_SHOWN = 60  # characters of a text in a message
 
 
 def clean_label(text: str) -> str:
@@ -43,6 +49,40 @@ def clean_label(text: str) -> str:
     plain = text.translate(_INVISIBLE).translate(_FULL_WIDTH)
     plain = "".join(" " if c.isspace() else c for c in plain)
     return unicodedata.normalize("NFC", plain).strip()
+
+
+def refuse_no_text(text: str, where: str) -> None:
+    """Refuse text with control characters, which no file format and no screen shows as they are.
+
+    White space (a tab, a line break) is none of them.
+
+    Parameters
+    ----------
+    text
+        Any text.
+    where
+        Where it stands, for the message: ``"column 'arm': row 3"``.
+
+    Raises
+    ------
+    BadInput
+        Naming the first such character.
+
+    Examples
+    --------
+    >>> refuse_no_text("IL-6", "units")
+    """
+    found = _NO_TEXT.search(text)
+    if found:
+        raise BadInput(
+            f"{where} is {shortly(text)}, which holds a control character (U+{ord(found[0]):04X}) where text is meant; "
+            "take it out, and check that the file is not damaged"
+        )
+
+
+def shortly(text: str) -> str:
+    """Return the beginning of a text as Python writes it, for messages."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def alike(label: str) -> str:
@@ -85,10 +125,17 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
     -------
     dict of str
         By column, one sentence on what was removed; empty where nothing was.
+
+    Raises
+    ------
+    BadInput
+        When a label or a column's name holds a control character.
     """
     said = {}
     for at, name in enumerate(frame.columns):
+        refuse_no_text(str(name), f"the name of column {at + 1}")
         series = frame.iloc[:, at]
+        _refuse_no_labels(series, str(name))
         if isinstance(series.dtype, pd.CategoricalDtype):
             kinds = series.cat.categories
             if not any(isinstance(k, str) and clean_label(k) != k for k in kinds):
@@ -120,7 +167,17 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
     return said
 
 
-def refuse_lookalikes(labels: Sequence[str], where: str) -> None:
+def _refuse_no_labels(cells: pd.Series, name: str) -> None:
+    """Refuse a column with a label that is no text, naming its row."""
+    if pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
+        return
+    for label in pd.unique(cells.astype(object)):
+        if isinstance(label, str) and _NO_TEXT.search(label):
+            row = next(at for at, cell in enumerate(cells) if isinstance(cell, str) and cell == label)
+            refuse_no_text(label, f"column '{name}': row {row + 1}")
+
+
+def refuse_lookalikes(labels: Sequence[str], where: str, rows: Sequence[int] | None = None) -> None:
     """Refuse labels that differ only in case, inner spaces or the form of their letters.
 
     Parameters
@@ -129,18 +186,20 @@ def refuse_lookalikes(labels: Sequence[str], where: str) -> None:
         Shape (rows,).
     where
         The column and what it holds, for messages.
+    rows
+        Which row of the table each is in, counted from 0; in order where None.
 
     Raises
     ------
     BadInput
         Naming two labels, and their first rows.
     """
-    for one, other in _pairs(labels):
-        rows = list(labels)
+    at = range(len(labels)) if rows is None else rows
+    for pair in _pairs(labels):
+        one, other = (f"'{label}' in row {at[list(labels).index(label)] + 1}" for label in pair)
         raise BadInput(
-            f"{where}: '{one}' in row {rows.index(one) + 1} and '{other}' in row {rows.index(other) + 1} differ only "
-            "in case, in spaces or in the form of their letters; write both alike where they are one, and give them "
-            "names that differ in more where they are two"
+            f"{where}: {one} and {other} differ only in case, in spaces or in the form of their letters; write both "
+            "alike where they are one, and give them names that differ in more where they are two"
         )
 
 
@@ -174,7 +233,7 @@ def _pairs(labels: Iterable[str]) -> list[tuple[str, str]]:
     return [(one, label) for label in dict.fromkeys(labels) if (one := first.setdefault(alike(label), label)) != label]
 
 
-def lone_labels(labels: Iterable[str], where: str, what: str = "person") -> list[str]:
+def lone_labels(labels: Iterable[str], where: str, what: str = "person", *, meant: Sequence[str] = ()) -> list[str]:
     """Say which arms or groups have one person; refuse one whose label looks like a misspelling of another's.
 
     A misspelling is at most two edits (letters put in, left out or exchanged for others) away from another label, which
@@ -189,6 +248,8 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person") -> list
         The column and what it holds, for messages.
     what
         What is counted.
+    meant
+        Labels that the user says are right, however few people have them.
 
     Returns
     -------
@@ -209,12 +270,14 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person") -> list
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
     alone = [label for label, n in counts.items() if n == 1]
-    for label in alone:
+    for label in (x for x in alone if x not in meant):
         for other in counts:
             if other != label and counts[other] > 1 and _misspelt(label, other):
+                listed = f'["{label}"]'
                 raise BadInput(
-                    f"{where}: '{label}' has one {what}; did you mean '{other}'? correct it, or, where the name is "
-                    f"right, leave that {what} out or give the two names that differ in more than two letters"
+                    f"{where}: '{label}' has one {what}; did you mean '{other}'? correct it, or, where the label is "
+                    f"right, say so with [data] labels_meant = {listed} (bd.read_table(table, labels_meant={listed}) "
+                    "in Python)"
                 )
     return [f"{where}: '{label}' has one {what}" for label in alone]
 

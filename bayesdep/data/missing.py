@@ -14,6 +14,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-
 _COMMA = re.compile(r"[+-]?(?:[0-9]+,[0-9]+|,[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _FEWEST_OTHERS = 3
+_CODE = re.compile(r"9+|7{3,}|8{3,}")
 
 
 def is_number(text: str) -> bool:
@@ -25,6 +26,17 @@ def is_number(text: str) -> bool:
     (True, False, True)
     """
     return _NUMBER.fullmatch(text) is not None
+
+
+def has_comma(text: str) -> bool:
+    """Tell whether text is a number with a decimal comma, or a whole one with a thousands separator.
+
+    Examples
+    --------
+    >>> has_comma("-0,52"), has_comma("1,234"), has_comma("0.52"), has_comma("a,b")
+    (True, True, False, False)
+    """
+    return _COMMA.fullmatch(text) is not None
 
 
 def numbers_with_commas(cells: Any) -> bool:
@@ -46,7 +58,7 @@ def numbers_with_commas(cells: Any) -> bool:
     (True, False, False)
     """
     text = [c.strip() for c in cells if isinstance(c, str) and c.strip() and c.strip() not in WORDS]
-    return any(map(_COMMA.fullmatch, text)) and all(_COMMA.fullmatch(c) or is_number(c) for c in text)
+    return any(map(has_comma, text)) and all(has_comma(c) or is_number(c) for c in text)
 
 
 def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
@@ -72,7 +84,7 @@ def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
     """
     found = [name for name, cells in columns.items() if numbers_with_commas(cells)]
     text = [str(c).strip() for name in found for c in columns[name] if c]
-    sure = any(_COMMA.fullmatch(c) and not _THOUSANDS.fullmatch(c) for c in text)
+    sure = any(has_comma(c) and not _THOUSANDS.fullmatch(c) for c in text)
     points = any(c and "." in str(c) and is_number(str(c).strip()) for cells in columns.values() for c in cells)
     return found if sure and not points else []
 
@@ -108,7 +120,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     """
     plain = [(c or "").strip() for c in cells]
     if comma:
-        plain = [c.replace(",", ".") if _COMMA.fullmatch(c) else c for c in plain]
+        plain = [c.replace(",", ".") if has_comma(c) else c for c in plain]
     words = [c for c in plain if c in WORDS]
     known = [c for c in plain if c and c not in WORDS]
     if not known or not all(map(is_number, known)):
@@ -186,13 +198,14 @@ def _is_code(cell: Any, texts: set[str], values: set[float]) -> bool:
     return isinstance(cell, (int, float, np.number)) and float(cell) in values
 
 
-def suspected_code(values: np.ndarray) -> tuple[float, int, bool] | None:
-    """Find a number that looks like a code for a missing value.
+def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
+    """Find numbers that look like codes for missing values.
 
-    Codes are made of nines with any sign (9, 99, 999, ...). One is suspected where all other numbers, at least three
-    and not all the same, leave it far outside: more than twice their range away from the nearest. 9 and -9 need to
-    stand there three times. A negative code is suspected too where it stands there three times and no other number is
-    negative. Honest data seldom have all of that: a number made of nines, repeated, and far from all the rest.
+    Codes are made of nines with any sign (9, 99, 999, ...), or of three or more sevens or eights (777, 888). One is
+    suspected where all numbers that are no such code, at least three and not all the same, leave it far outside: more
+    than twice their range away from the nearest. 9 and -9 need to stand there three times. A negative code is suspected
+    too where it stands there three times and no other number is negative. Honest data seldom have all of that: a number
+    made of nines, repeated, and far from all the rest.
 
     Parameters
     ----------
@@ -201,32 +214,28 @@ def suspected_code(values: np.ndarray) -> tuple[float, int, bool] | None:
 
     Returns
     -------
-    tuple or None
-        The number, how often it stands there, and whether that is often enough to be refused: twice, or three times as
+    list of tuple
+        Each number, how often it stands there, and whether that is often enough to be refused: twice, or three times as
         said above; a single 999 that far outside is worth a note.
 
     Examples
     --------
-    >>> suspected_code(np.array([12.0, 17, 999, 22, 999, 8, 999]))
-    (999.0, 3, True)
-    >>> suspected_code(np.array([990.0, 999, 1003, 999, 999, 1020])) is None
-    True
+    >>> suspected_codes(np.array([12.0, 17, 999, 22, 999, 8, -99]))
+    [(999.0, 2, True), (-99.0, 1, False)]
+    >>> suspected_codes(np.array([990.0, 999, 1003, 999, 999, 1020]))
+    []
     """
     known = values[np.isfinite(values)]
-    for code in dict.fromkeys(known):
-        if set(f"{abs(code):.17g}") != {"9"}:
-            continue
-        others, count = known[known != code], int((known == code).sum())
-        if len(others) < _FEWEST_OTHERS or not np.ptp(others) > 0:
-            continue
-        small = abs(code) < 10
-        gap = np.abs(others - code).min()
-        outside = (code > others.max() or code < others.min()) and gap > 2 * np.ptp(others)
-        if outside and (count > 1 or not small):
-            if count >= (3 if small else 2):
-                return float(code), count, True
-            if not small:
-                return float(code), count, False
-        if code < 0 and (others >= 0).all() and count >= 3:
-            return float(code), count, True
-    return None
+    codes = [code for code in dict.fromkeys(known.tolist()) if _CODE.fullmatch(f"{abs(code):.17g}")]
+    others = known[~np.isin(known, codes)]
+    if len(others) < _FEWEST_OTHERS or not np.ptp(others) > 0:
+        return []
+    found = []
+    for code in codes:
+        count, small = int((known == code).sum()), abs(code) < 10
+        outside = np.abs(others - code).min() > 2 * np.ptp(others)
+        only_negative = code < 0 and bool((others >= 0).all()) and count >= 3
+        often = (outside and count >= (3 if small else 2)) or only_negative
+        if often or (outside and not small):
+            found.append((code, count, often))
+    return found

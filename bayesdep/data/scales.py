@@ -192,7 +192,7 @@ def convert_trials(
     frame = as_frame(table)
     here = np.asarray(where, dtype=bool)
     if not here.any():
-        raise BadInput("where is false in every row, so nothing would be converted; mend the condition")
+        raise BadInput("where is false in every row, so nothing would be converted; correct the condition")
     for name in given:
         if frame.loc[here, name].isna().any():
             row = int(np.flatnonzero(here & frame[name].isna().to_numpy())[0]) + 1

@@ -8,23 +8,28 @@ from typing import Any
 
 import pandas as pd
 
+from bayesdep.data.budget import available_memory
+from bayesdep.data.conditions import read_condition
 from bayesdep.data.csv_files import read_csv
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.files import read_whole
 from bayesdep.data.labels import as_label
 from bayesdep.data.missing import declare_missing
+from bayesdep.data.parquet_files import read_parquet
 from bayesdep.data.published import load, table_file
 from bayesdep.data.simulate import simulate
 from bayesdep.data.tables import as_frame, is_blank, note
 
 FROM_USER = "path"  # the source of a plan whose table is named when it is run
 FOR_LIMITS = ("analyte", "plate")  # columns that a table of limits is joined by, whatever the family reads
+_KEEP = "data.keep"  # how messages call a condition on rows
 _SHOWN = 10  # labels or values that a sentence lists
 
 
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": read_csv, ".parquet": pd.read_parquet}
+_READERS: dict[str, Callable[[bytes], pd.DataFrame]] = {".csv": read_csv, ".parquet": read_parquet}
 
 
-def refuse_unclear(source: str, expects: str | None, keep: Mapping[str, Any]) -> None:
+def refuse_unclear(source: str, expects: str | None, keep: Any) -> None:
     """Refuse what a plan's [data] cannot mean, whatever the table turns out to hold.
 
     Parameters
@@ -46,6 +51,12 @@ def refuse_unclear(source: str, expects: str | None, keep: Mapping[str, Any]) ->
         raise BadInput(
             f"'data.expects' is for data given at the command line; remove it, or write source = \"{FROM_USER}\""
         )
+    if isinstance(keep, str):
+        read_condition(keep, _KEEP)
+        return
+    if not isinstance(keep, Mapping):
+        what = "an array" if isinstance(keep, list) else _shown(keep)
+        raise BadInput(f"'data.keep' is {what}, but a table, or a condition in quotes, is needed")
     for column, value in keep.items():
         values = value if isinstance(value, list) else [value]
         if not values:
@@ -64,9 +75,10 @@ def read_source(
     *,
     folder: Path = Path(),
     seed: int | None = None,
-    keep: Mapping[str, Any] = {},
+    keep: Mapping[str, Any] | str = {},
     require: Sequence[str] = (),
     missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
+    labels_meant: Sequence[str] = (),
     limits: str | None = None,
     columns: Mapping[str, str] = {},
     data: Any = None,
@@ -84,12 +96,16 @@ def read_source(
         For a simulator.
     keep
         The value, or the values, that a column must have; other rows are left out. Numbers are compared as
-        numbers in columns of numbers, everything else as text.
+        numbers in columns of numbers, everything else as text. Or a condition in the language of
+        :mod:`bayesdep.data.conditions`, such as ``"age >= 18 and arm in ['drug', 'placebo']"``; rows for which it is
+        not known, for want of a value, are left out.
     require
         Columns that must have a value; rows without one are left out, and ``attrs["left_out"]`` says how many.
     missing
-        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated, if
-        only as ``[]``, no other number is suspected of being one.
+        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated,
+        numbers that look like other codes are noted, and not refused; with ``[]`` none is suspected.
+    labels_meant
+        Labels of an arm or group of one person that are right, though they look like a misspelling of another.
     limits
         A path to a .csv or .parquet file of detection limits, to be joined onto the rows that are kept.
     columns
@@ -129,7 +145,7 @@ def read_source(
             )
         frame, content = _read_file(folder / source, "data", _IN_A_PLAN)
         _say_origin(frame, source)
-    frame = _choose(frame, missing, keep, [c for c in require if c in frame or limits is None])
+    frame = _choose(frame, missing, labels_meant, keep, [c for c in require if c in frame or limits is None])
     if limits is not None:
         frame, more = _add_limits(frame, limits, folder, columns)
         content += more
@@ -141,7 +157,8 @@ def read_source(
 def _choose(
     frame: pd.DataFrame,
     missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None,
-    keep: Mapping[str, Any],
+    labels_meant: Sequence[str],
+    keep: Mapping[str, Any] | str,
     require: Sequence[str],
 ) -> pd.DataFrame:
     """Empty the cells that hold a code, and leave out rows."""
@@ -151,7 +168,13 @@ def _choose(
         frame, said = declare_missing(frame, missing)
         for sentence in said:
             note(frame, sentence)
-        frame.attrs["missing_stated"] = True
+        frame.attrs["missing"] = missing
+    if labels_meant:
+        known = {as_label(cell) for name in frame.columns for cell in frame[name].dropna().unique()}
+        for label in labels_meant:
+            if label not in known:
+                raise BadInput(f"labels_meant names '{label}', which is in no column; {did_you_mean(label, known)}")
+        frame.attrs["labels_meant"] = tuple(labels_meant)
     return _leave_out(_keep(frame, keep), require)
 
 
@@ -159,7 +182,8 @@ def read_table(
     table: Any,
     *,
     missing: Sequence[Any] | Mapping[str, Sequence[Any]] | None = None,
-    keep: Mapping[str, Any] = {},
+    labels_meant: Sequence[str] = (),
+    keep: Mapping[str, Any] | str = {},
     require: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read a table as a plan does.
@@ -172,10 +196,12 @@ def read_table(
     table
         A .csv or .parquet file, or a dataframe.
     missing
-        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated, if
-        only as ``[]``, no other number is suspected of being one.
+        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated,
+        numbers that look like other codes are noted, and not refused; with ``[]`` none is suspected.
+    labels_meant
+        Labels of an arm or group of one person that are right, though they look like a misspelling of another.
     keep
-        The value, or the values, that a column must have; other rows are left out.
+        The value, or the values, that a column must have, or a condition, as in a plan; other rows are left out.
     require
         Columns that must have a value; rows without one are left out.
 
@@ -200,7 +226,7 @@ def read_table(
     """
     frame, content = _read_given(table, None)
     frame.attrs["sha256"] = hashlib.sha256(content).hexdigest()
-    return _choose(frame, missing, keep, require)
+    return _choose(frame, missing, labels_meant, keep, require)
 
 
 _IN_A_PLAN = "check the path, which is relative to the plan's folder"
@@ -228,17 +254,17 @@ def _read_given(data: Any, expects: str | None) -> tuple[pd.DataFrame, bytes]:
 
 
 def _read_file(path: Path, what: str, remedy: str) -> tuple[pd.DataFrame, bytes]:
-    if not path.is_file():
-        raise BadInput(f"there is no {what} file '{path}'; {remedy}")
     try:
-        content = path.read_bytes()
-        return _READERS[path.suffix.lower()](path), content
-    except (
-        OSError,
-        ValueError,
-        UnicodeError,
-    ) as problem:  # pandas' and pyarrow's parsing errors are ValueErrors
-        reason = str(problem).splitlines()[0]
+        content = read_whole(path, available_memory() / 2)
+        return _READERS[path.suffix.lower()](content), content
+    except FileNotFoundError:
+        raise BadInput(f"there is no {what} file '{path}'; {remedy}") from None
+    except OSError as problem:
+        raise BadInput(f"{what} file '{path}' cannot be read ({problem.strerror}); {remedy}") from None
+    except BadInput as problem:
+        raise BadInput(f"'{path}': {problem}") from None
+    except (ValueError, UnicodeError) as problem:
+        reason = next(iter(str(problem).splitlines()), type(problem).__name__)
         raise BadInput(
             f"'{path}' cannot be read as {path.suffix[1:]} ({reason}); check that the file is whole"
         ) from None
@@ -277,8 +303,10 @@ def _add_limits(
     return joined, content
 
 
-def _keep(frame: pd.DataFrame, keep: Mapping[str, Any]) -> pd.DataFrame:
-    """Leave out the rows in which a column has none of the values that it is to have."""
+def _keep(frame: pd.DataFrame, keep: Mapping[str, Any] | str) -> pd.DataFrame:
+    """Leave out the rows in which a column has none of the values that it is to have, or a condition does not hold."""
+    if isinstance(keep, str):
+        return _keep_where(frame, keep)
     kept = pd.Series(True, index=frame.index)
     said = []
     for column, value in keep.items():
@@ -294,6 +322,17 @@ def _keep(frame: pd.DataFrame, keep: Mapping[str, Any]) -> pd.DataFrame:
         raise BadInput(f"[data.keep] leaves no row: none has {' and '.join(said)}; leave out or correct one of these")
     if not kept.all():
         _say_left_out(frame, f"kept the {kept.sum()} of {len(frame)} rows with {' and '.join(said)}")
+    return _rows(frame, kept)
+
+
+def _keep_where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
+    holds = read_condition(condition, _KEEP)(frame)
+    kept, unknown = holds.fillna(False).astype(bool), int(holds.isna().sum())
+    if not kept.any():
+        raise BadInput(f"{_KEEP} leaves no row: {condition} holds in none; correct the condition")
+    if not kept.all():
+        empty = f", leaving out {unknown} where a cell that it needs is empty" if unknown else ""
+        _say_left_out(frame, f"kept the {kept.sum()} of {len(frame)} rows with {condition}{empty}")
     return _rows(frame, kept)
 
 

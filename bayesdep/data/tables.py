@@ -5,7 +5,8 @@ raised here, so that they all read alike: the column, the row, what is wrong wit
 """
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.labels import as_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
-from bayesdep.data.missing import suspected_code
+from bayesdep.data.labels import as_label, clean_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
+from bayesdep.data.magnitude import SIZES, is_workable
+from bayesdep.data.missing import suspected_codes
 
 Role = Literal["name", "subject", "free"]
 Kind = Literal["label", "number", "positive", "count", "probability"]
@@ -26,7 +28,24 @@ _MUST_BE = {
     "count": "a whole number of at least zero",
     "probability": "a number above 0 and at most 1",
 }
+_TOTAL = re.compile("(grand |sub-?)?total|overall|pooled|summary|all( studies| trials| patients)?|combined")
 _SHOWN_ROWS = 5
+MOST_COLUMNS = 5000
+# Different values that a column may have, by the model's word: units that are crossed with one another, or have a
+# parameter each. A column with more is another column. People may be as many as memory holds.
+MOST_DIFFERENT = {
+    "visit": 200,
+    "time": 100,
+    "period": 100,
+    "day": 500,
+    "arm": 100,
+    "treatment": 50,
+    "group": 100,
+    "plate": 1000,
+    "subgroup": 2000,
+    "analyte": 5000,
+    "study": 5000,
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,16 @@ def as_frame(table: Any) -> pd.DataFrame:
         names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
     frame = frame.reset_index(drop=True)
+    written = frame.columns.map(str)  # settings name columns by text, also those that are numbers
+    frame.columns = written.map(clean_label)
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise BadInput(f"two columns of the table have one name ('{twice}'); rename all but one")
     frame.attrs = dict(getattr(table, "attrs", {}))
+    frame.attrs["notes"] = list(frame.attrs.get("notes", []))  # those of the user's own table stay as they are
+    odd = [(a, b) for a, b in zip(written, frame.columns, strict=True) if a != b]
+    if odd:
+        note(frame, f"spaces around names of columns were removed, first {odd[0][0]!r}, read as '{odd[0][1]}'")
     if spaces := clean_text(frame):
         frame.attrs["spaces"] = {**frame.attrs.get("spaces", {}), **spaces}
     frame = _without_blank_rows(frame)
@@ -119,7 +147,7 @@ def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
     kept = frame.loc[~blank].infer_objects().reset_index(drop=True)
     kept.attrs = attrs
     at_rows = np.flatnonzero(blank)
-    note(kept, f"{_rows(at_rows)} with nothing in {'them' if len(at_rows) > 1 else 'it'} left out")
+    note(kept, f"{_rows(at_rows.tolist())} with nothing in {'them' if len(at_rows) > 1 else 'it'} left out")
     return kept
 
 
@@ -151,7 +179,15 @@ def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str
     ...
     bayesdep.data.errors.BadInput: column 'sei' (standard error): row 2 is -0.2, ...
     """
-    return {word: _read(frame, word, column) for word, column in columns.items()}
+    read = {word: _read(frame, word, column) for word, column in columns.items()}
+    for word, values in read.items():
+        most = MOST_DIFFERENT.get(word, len(values))
+        if len(values) > most and (found := len(set(values))) > most:
+            raise BadInput(
+                f"column '{columns[word].name}' ({columns[word].what}) has {found:,} values, and {most:,} are "
+                f"the most; name the right column as {word}, or split the table"
+            )
+    return read
 
 
 def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
@@ -162,8 +198,6 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
             f"{did_you_mean(column.name, map(str, frame.columns))}"
         )
     series = frame[column.name]
-    if list(frame.columns).count(column.name) > 1:
-        raise BadInput(f"column '{column.name}' ({column.what}) stands in the table twice; rename one of the two")
     _refuse(is_blank(series), column, series, "is empty", f"fill it in, or {leave_rows_out(column.name)}")
     if column.kind == "label":
         return _labels(frame, series, column)
@@ -180,7 +214,28 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     }[column.kind]
     refuse_code(frame, values, column)
     _refuse(bad, column, series, must, "correct it or leave the row out")
+    if column.kind != "probability":  # no square of one is taken: the smallest are far out on the normal curve
+        refuse_unworkable(values, column)
     return values
+
+
+def refuse_unworkable(values: np.ndarray, column: Column) -> None:
+    """Refuse numbers so large or so small that their squares are none.
+
+    Parameters
+    ----------
+    values
+        Shape (rows,), NaN where missing.
+    column
+        The column.
+
+    Raises
+    ------
+    BadInput
+        Naming the first such row.
+    """
+    remedy = "correct it, or change the unit of the column"
+    _refuse(~is_workable(values), column, pd.Series(values), f"where a size of {SIZES}, or 0, is needed", remedy)
 
 
 def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarray:
@@ -214,8 +269,38 @@ def note_lone(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> None:
     column
         Its column.
     """
-    for sentence in lone_labels(labels, f"column '{column.name}' ({column.what})"):
+    meant = frame.attrs.get("labels_meant", ())
+    for sentence in lone_labels(labels, f"column '{column.name}' ({column.what})", meant=meant):
         note(frame, sentence)
+
+
+def refuse_totals(labels: np.ndarray, column: Column, counts: np.ndarray | None = None) -> None:
+    """Refuse a row that holds all the others together, by its name or by its counts: its people would count twice.
+
+    Parameters
+    ----------
+    labels
+        Shape (rows,).
+    column
+        Their column.
+    counts
+        People and events of each row, shape (rows, counts), where there are any.
+
+    Raises
+    ------
+    BadInput
+        Naming the row.
+    """
+    sums = np.zeros(len(labels), dtype=bool)
+    if counts is not None and len(labels) > 3 and counts.all():  # of three small ones one may be the sum by chance
+        sums = (counts == counts.sum(axis=0) - counts).all(axis=1)
+    for row, label in enumerate(labels):
+        if sums[row] or (len(labels) > 2 and _TOTAL.fullmatch(label.casefold())):
+            why = "is the sum of the others" if sums[row] else "is called as a total is"
+            remedy = "leave it out" if sums[row] else "leave it out, or give it another name where it is no total"
+            raise BadInput(
+                f"column '{column.name}' ({column.what}): '{label}' {why}, whose people would count twice; {remedy}"
+            )
 
 
 def leave_rows_out(column: str) -> str:
@@ -224,36 +309,43 @@ def leave_rows_out(column: str) -> str:
     return f"leave such rows out with [data] require = {listed} (bd.read_table(table, require={listed}) in Python)"
 
 
-def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column) -> None:
+def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column, *, may_be_empty: bool = False) -> None:
     """Refuse numbers among which one looks like a code for a missing value, unless the user said which codes are.
 
     Parameters
     ----------
     frame
-        The user's table; where ``missing`` was stated when it was read, nothing is suspected.
+        The user's table. Where it was stated when it was read that nothing stands for a missing value, nothing is
+        suspected; where some codes were stated, others are noted.
     values
         Shape (rows,), NaN where missing.
     column
         The column.
+    may_be_empty
+        Whether the model takes rows without a value, so that none is to be left out.
 
     Raises
     ------
     BadInput
-        As :func:`~bayesdep.data.missing.suspected_code` finds one.
+        As :func:`~bayesdep.data.missing.suspected_codes` finds one.
     """
-    found = None if frame.attrs.get("missing_stated") else suspected_code(values)
-    if found is None:
+    stated = frame.attrs.get("missing")
+    found = [] if stated is not None and not stated else suspected_codes(values)
+    if not found:
         return
-    code, count, often = found
-    rows = np.flatnonzero(values == code)
-    said = f"column '{column.name}' ({column.what}): {_rows(rows)} {'are' if count > 1 else 'is'} {code:.17g}"
-    listed = f'["{code:.17g}"]'
-    if not often:
-        note(frame, f"{said}, far from all other numbers; if that means missing, state missing = {listed}")
+    listed = ", ".join(f"{code:.17g} in {_rows(frame.index[values == code])}" for code, _, _ in found)
+    said = f"column '{column.name}' ({column.what}): {listed}"
+    codes = f"[{', '.join(f'"{code:.17g}"' for code, _, _ in found)}]"
+    require = "" if may_be_empty else f'["{column.name}"]'
+    in_plan = f"missing = {codes}" + (f" and require = {require}" if require else "")
+    if stated or not any(often for _, _, often in found):
+        note(frame, f"{said}, far from all other numbers; if that means missing, state {in_plan}")
         return
+    in_python = f"missing={codes}" + (f", require={require}" if require else "")
+    like = "looks like a code for a missing value" if len(found) == 1 else "look like codes for missing values"
     raise BadInput(
-        f"{said}, which looks like a code for a missing value; say so with [data] missing = {listed} "
-        f"(bd.read_table(table, missing={listed}) in Python), or state missing = [] if these were measured"
+        f"{said}, which {like}; say so with [data] {in_plan} "
+        f"(bd.read_table(table, {in_python}) in Python), or state missing = [] if these were measured"
     )
 
 
@@ -277,7 +369,7 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
     BadInput
         When it is not there, empty throughout, or holds what is no number.
     """
-    if column.name not in frame.columns or list(frame.columns).count(column.name) > 1:
+    if column.name not in frame.columns:
         _read(frame, "outcome", column)  # says what is missing
     cells = frame[column.name]
     if cells.dtype == bool:
@@ -285,12 +377,11 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
     empty = is_blank(cells)
     if empty.all():
         raise BadInput(f"column '{column.name}' ({column.what}) is empty throughout; name the right column")
-    # every row stays, since rows are named by their position
     cells = cells.astype(object)
     filled = pd.DataFrame({column.name: cells.where(~empty, cells[~empty].iloc[0])})
-    filled.attrs = {"missing_stated": True}  # the first number, repeated, is no code
+    filled.attrs = {"missing": ()}  # the first number, repeated, is no code
     values = np.where(empty, np.nan, _read(filled, "outcome", column))
-    refuse_code(frame, values, column)
+    refuse_code(frame, values, column, may_be_empty=True)
     if empty.any():
         note(frame, f"column '{column.name}' ({column.what}): {empty.sum()} of {len(empty)} cells are missing")
     return values
@@ -300,14 +391,14 @@ def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, re
     """Raise one sentence about the rows where ``bad`` is true, if any."""
     if not bad.any():
         return
-    rows = np.flatnonzero(bad)
-    first = series.iloc[rows[0]]
+    rows = series.index[bad]
+    first = series[rows[0]]
     value = "" if problem == "is empty" else f" is {first!r}," if isinstance(first, str) else f" is {first},"
-    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:])})"
+    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:].tolist())})"
     raise BadInput(f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}")
 
 
-def _rows(rows: np.ndarray) -> str:
+def _rows(rows: Sequence[int]) -> str:
     shown = ", ".join(str(r + 1) for r in rows[:_SHOWN_ROWS])
     return f"row{'s' if len(rows) > 1 else ''} {shown}{', ...' if len(rows) > _SHOWN_ROWS else ''}"
 
@@ -383,7 +474,8 @@ def note(frame: pd.DataFrame, text: str) -> None:
     Parameters
     ----------
     frame
-        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already.
+        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already. Rows cut from
+        a table with its ``attrs`` share that list, so what is noted of them is noted of the table.
     text
         One sentence, without the full stop: what was found, where and how often.
 
@@ -394,10 +486,10 @@ def note(frame: pd.DataFrame, text: str) -> None:
     >>> frame.attrs["notes"]
     ["column 'arm': spaces around 1 label were removed"]
     """
-    said = list(frame.attrs.get("notes", []))
+    said = frame.attrs.setdefault("notes", [])
     text = " ".join(text.split())
     if text not in said:
-        frame.attrs["notes"] = [*said, text]  # a new list: that of the user's own table stays as it is
+        said.append(text)
 
 
 def provenance(frame: pd.DataFrame) -> dict[str, Any]:

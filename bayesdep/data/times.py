@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.labels import as_label
 
 _DAYS = {
     "second": 1 / 86400,
@@ -38,6 +40,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
 _WORDED = re.compile(r"(?P<before>[^\d]*?)(?P<sign>[+-]?)(?P<number>\d+(\.\d+)?)(?P<after>[^\d]*)")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _LENGTH = re.compile(r"-?\d+ days?( [+-]?\d\d:\d\d:\d\d(\.\d+)?)?")
+_MANY_PER_PERSON = 2  # times as many times in the table as any person has: each person has times of their own
 _NEAR = 0.1  # times of unlike units that are closer than this share of each other may be one planned time
 
 
@@ -57,12 +60,16 @@ class Times:
         labels that are only numbered (``"VIS1"``).
     note
         What was taken for granted, in one sentence; empty where nothing was.
+    kind
+        What the labels are: ``"date"``, ``"time"`` (a number, or one with a unit), or ``"place"``, which has an order
+        and says nothing of when it was (``"VIS1"``, or stated).
     """
 
     labels: tuple[str, ...]
     values: tuple[float, ...] | None
     unit: str = ""
     note: str = ""
+    kind: Literal["date", "time", "place"] = "place"
 
 
 def order_of_times(
@@ -71,7 +78,7 @@ def order_of_times(
     *,
     order: Sequence[str] | None = None,
     place: str = "the times",
-    setting: str = "baseline",
+    setting: str = "the order",
     remedy: str = "name the first of them as baseline",
 ) -> Times:
     """Put the labels of times in order.
@@ -98,7 +105,7 @@ def order_of_times(
     place
         Where the labels stand, to begin a message with.
     setting
-        What the caller calls ``baseline``, for messages.
+        What the caller calls ``order``, for messages.
     remedy
         What the user can do where there is no order, beside writing other labels; may be empty.
 
@@ -127,9 +134,9 @@ def order_of_times(
     """
     levels = list(dict.fromkeys(map(str, labels)))
     if order is not None:
-        return _stated(levels, [str(x) for x in order], place)
+        return _stated(levels, [str(x) for x in order], place, setting)
     if baseline is not None and baseline not in levels:
-        raise BadInput(f"{setting} = '{baseline}' is not in {place}; {did_you_mean(baseline, levels)}")
+        raise BadInput(f"baseline = '{baseline}' is not in {place}; {did_you_mean(baseline, levels)}")
     read = _read(levels)
     if read is None:
         if baseline is None and len(levels) > 1:
@@ -140,12 +147,12 @@ def order_of_times(
             )
         first = levels[0] if baseline is None else baseline
         return Times((first, *(x for x in levels if x != first)), None)
-    values, unit, note = read
+    values, unit, note, kind = read
     at = np.argsort(values, kind="stable")
     _refuse_same([levels[i] for i in at], values[at], place)
     if baseline is not None:
         at = np.array([levels.index(baseline), *(i for i in at if levels[i] != baseline)])
-    return Times(tuple(levels[i] for i in at), tuple(float(values[i]) for i in at), unit, note)
+    return Times(tuple(levels[i] for i in at), tuple(float(values[i]) for i in at), unit, note, kind)
 
 
 def order_of_column(frame: pd.DataFrame, name: str) -> list[str] | None:
@@ -170,9 +177,9 @@ def order_of_column(frame: pd.DataFrame, name: str) -> list[str] | None:
     """
     column = frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
-        return [str(x) for x in column.cat.remove_unused_categories().cat.categories]
-    known = set(column.dropna().astype(str))
-    order = [str(x) for x in frame.attrs.get("order", {}).get(name, ()) if str(x) in known]
+        return [as_label(x) for x in column.cat.remove_unused_categories().cat.categories]
+    known = {as_label(x) for x in column.dropna()}
+    order = [x for x in map(as_label, frame.attrs.get("order", {}).get(name, ())) if x in known]
     return order if known and set(order) == known else None
 
 
@@ -203,24 +210,70 @@ def number_names(labels: np.ndarray) -> np.ndarray:
     return np.array([np.format_float_positional(float(x), trim="-") for x in text], dtype=object)
 
 
-def _stated(levels: list[str], order: list[str], place: str) -> Times:
+def refuse_actual_times(labels: np.ndarray, person: np.ndarray, column: str, word: str, day: str = "") -> None:
+    """Refuse a column in which people have times of their own instead of planned ones.
+
+    Parameters
+    ----------
+    labels
+        The time of every row.
+    person
+        The person of every row.
+    column
+        The column's name.
+    word
+        What the caller calls the column of planned times, such as ``"visit"``.
+    day
+        What the caller calls the column of actual times, if it has one.
+
+    Raises
+    ------
+    BadInput
+        When there are more than three times, and more than twice as many as any person has.
+    """
+    each = pd.Series(labels).groupby(np.asarray(person)).nunique()
+    count, most = len(set(labels)), int(each.max())
+    if count > 3 and count > _MANY_PER_PERSON * most:
+        raise BadInput(
+            f"column '{column}' has {count} different values, but nobody has more than {most}, so these are actual "
+            f"times, not planned ones; put the planned {word} of every row (1, 2, 4, ...) in a column of its own and "
+            f"name that one as {word}" + (f", and name '{column}' as {day}" if day else "")
+        )
+
+
+def label_of_time(when: Any) -> str:
+    """Return the label of a time that is given by its label or its number, as :func:`number_names` writes it.
+
+    Examples
+    --------
+    >>> label_of_time(4.0), label_of_time("week 4")
+    ('4', 'week 4')
+    """
+    return str(number_names(np.array([as_label(when)], dtype=object))[0])
+
+
+def _stated(levels: list[str], order: list[str], place: str, setting: str) -> Times:
     for label in order:
         if label not in levels:
             raise BadInput(f"'{label}' is not in {place}; {did_you_mean(label, levels)}")
     twice = [x for x in order if order.count(x) > 1]
     if twice:
-        raise BadInput(f"{place}: the order names '{twice[0]}' twice; name each time once")
+        raise BadInput(f"{place}: {setting} names '{twice[0]}' twice; name each time once")
     missing = [x for x in levels if x not in order]
     if missing:
-        raise BadInput(f"{place}: the order leaves out {', '.join(map(repr, missing))}; name all times in it")
+        raise BadInput(f"{place}: {setting} leaves out {', '.join(map(repr, missing))}; name all times in it")
     read = _read(order)
     if read is None or (np.diff(read[0]) <= 0).any():
         return Times(tuple(order), None)
-    return Times(tuple(order), tuple(map(float, read[0])), read[1])
+    values, unit, _, kind = read
+    return Times(tuple(order), tuple(map(float, values)), unit, kind=kind)
 
 
-def _read(levels: list[str]) -> tuple[np.ndarray, str, str] | None:
-    """What the labels say: values, their unit and a note; None where they say no time."""
+_Read = tuple[np.ndarray, str, str, Literal["date", "time", "place"]]
+
+
+def _read(levels: list[str]) -> _Read | None:
+    """What the labels say: values, their unit, a note, and the kind of labels; None where they say no time."""
     plain = [x.strip().replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-").lower() for x in levels]
     for read in (_dates, _numbers, _lengths, _worded):
         found = read(plain, levels)
@@ -229,7 +282,7 @@ def _read(levels: list[str]) -> tuple[np.ndarray, str, str] | None:
     return None
 
 
-def _dates(plain: list[str], _: list[str]) -> tuple[np.ndarray, str, str] | None:
+def _dates(plain: list[str], _: list[str]) -> _Read | None:
     found = []
     for text in plain:
         try:
@@ -239,21 +292,21 @@ def _dates(plain: list[str], _: list[str]) -> tuple[np.ndarray, str, str] | None
     if not all(1800 <= x.year < 2200 for x in found) or len({x.tzinfo is None for x in found}) > 1:
         return None
     since = [(x - min(found)).total_seconds() / 86400 for x in found]
-    return np.array(since), "day", ""
+    return np.array(since), "day", "", "date"
 
 
-def _numbers(plain: list[str], _: list[str]) -> tuple[np.ndarray, str, str] | None:
-    return (np.array(list(map(float, plain))), "", "") if all(map(_NUMBER.fullmatch, plain)) else None
+def _numbers(plain: list[str], _: list[str]) -> _Read | None:
+    return (np.array(list(map(float, plain))), "", "", "time") if all(map(_NUMBER.fullmatch, plain)) else None
 
 
-def _lengths(plain: list[str], _: list[str]) -> tuple[np.ndarray, str, str] | None:
+def _lengths(plain: list[str], _: list[str]) -> _Read | None:
     """Lengths of time as pandas writes them: '7 days', '0 days 04:00:00'."""
     if not all(map(_LENGTH.fullmatch, plain)):
         return None
-    return np.array([pd.Timedelta(x).total_seconds() / 86400 for x in plain]), "day", ""
+    return np.array([pd.Timedelta(x).total_seconds() / 86400 for x in plain]), "day", "", "time"
 
 
-def _worded(plain: list[str], levels: list[str]) -> tuple[np.ndarray, str, str] | None:
+def _worded(plain: list[str], levels: list[str]) -> _Read | None:
     """Numbered labels that share their words, or name units that can be converted."""
     zero = [i for i, x in enumerate(plain) if _word(x) in _ZERO]
     bare = [i for i, x in enumerate(plain) if _NUMBER.fullmatch(x)]
@@ -283,7 +336,7 @@ def _worded(plain: list[str], levels: list[str]) -> tuple[np.ndarray, str, str] 
             if _UNITS[words[i]] != _UNITS[words[j]] and apart < _NEAR * max(abs(values[i]), abs(values[j])):
                 values[i] = values[j]  # the caller refuses both as one time
     note = f"'{levels[zero[0]]}' is taken as time zero" if zero else ""
-    return values, unit, note
+    return values, unit, note, "time" if unit else "place"
 
 
 def _word(text: str) -> str:

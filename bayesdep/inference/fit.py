@@ -4,7 +4,7 @@ import copy
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,12 @@ from weakref import WeakKeyDictionary
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.files import whole_files
 from bayesdep.inference.diagnostics import Gate
+from bayesdep.inference.named_estimands import Estimands
+from bayesdep.inference.numbers import SAMPLERS, check_numbers
+from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models import make_story, settings_of
-from bayesdep.models.story import ExactPosterior, KnowsPosterior, Story
+from bayesdep.models.story import ExactPosterior, Imputes, KnowsPosterior, Story
 
 if TYPE_CHECKING:
     from bayesdep.inference.predictive import CheckResult
@@ -84,8 +86,12 @@ class Fit:
 
     @property
     def estimands(self) -> xr.Dataset:
-        """Draws of the estimands, dims (chain, draw, ...), with units and descriptions."""
-        return self.tree["estimands"].to_dataset()
+        """Draws of the estimands, dims (chain, draw, ...), with units and descriptions.
+
+        A name that is not among them is refused in one sentence, with the setting that would make it known if any does.
+        """
+        found = self.tree["estimands"].to_dataset()
+        return Estimands(found.data_vars, found.coords, found.attrs)
 
     @property
     def exact(self) -> ExactPosterior | None:
@@ -144,8 +150,7 @@ class Fit:
             "bayesdep_settings": json.dumps(settings_of(self.model)),
             "bayesdep_manifest": json.dumps(self.manifest),
         }
-        with whole_files(path) as (partial,):
-            tree.to_netcdf(partial, engine="h5netcdf")
+        write_tree(tree, path)
         return path
 
     @classmethod
@@ -167,21 +172,62 @@ class Fit:
         BadInput
             When there is no such file, or it is not a saved fit.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise BadInput(f"there is no saved fit '{path}'; give the posterior.nc of a run directory")
         try:
-            with xr.open_datatree(path, engine="h5netcdf") as stored:
-                tree = stored.load()
-            attrs, tree.attrs = dict(tree.attrs), {}
-            model = make_story(attrs["bayesdep_family"], json.loads(attrs["bayesdep_settings"]))
-            manifest = json.loads(attrs["bayesdep_manifest"])
-        except (OSError, KeyError, ValueError) as problem:
-            reason = str(problem).splitlines()[0]
+            tree = read_tree(path)
+            attrs, tree.attrs = {str(key): value for key, value in tree.attrs.items()}, {}
+            model, manifest = _described(attrs)
+            _refuse_strangers(model, manifest, tree)
+            return cls(model, tree["constant_data"].to_dataset(), tree, manifest)
+        except FileNotFoundError:
+            raise BadInput(f"there is no saved fit '{path}'; give the posterior.nc of a run directory") from None
+        except BadInput as problem:
             raise BadInput(
-                f"'{path}' is not a saved fit ({reason}); give the posterior.nc of a run directory"
+                f"'{path}' is not a saved fit ({problem}); give the posterior.nc of a run directory"
             ) from None
-        return cls(model, tree["constant_data"].to_dataset(), tree, manifest)
+
+
+def _described(attrs: dict[str, Any]) -> tuple[Story, dict[str, Any]]:
+    """Return the story and the manifest that a file's attributes describe, or refuse them in a clause."""
+    found = {}
+    for key in ("bayesdep_family", "bayesdep_settings", "bayesdep_manifest"):
+        if not isinstance(attrs.get(key), str):
+            raise BadInput(f"it has no attribute '{key}'" if key not in attrs else f"'{key}' is no text")
+        found[key] = attrs[key]
+    try:
+        settings, manifest = json.loads(found["bayesdep_settings"]), json.loads(found["bayesdep_manifest"])
+        if not isinstance(settings, dict) or not isinstance(manifest, dict):
+            raise BadInput("its settings or its manifest are no table")
+        check_numbers(**{key: manifest[key] for key in ("draws", "chains", "seed")})
+        if manifest["sampler"] not in SAMPLERS:
+            raise BadInput(f"no sampler is called {manifest['sampler']!r}")
+        Gate.from_dict(manifest["gate"])
+        return make_story(found["bayesdep_family"], settings), manifest
+    except BadInput:
+        raise
+    except KeyError as problem:
+        raise BadInput(f"its manifest has no {problem}") from None
+    except (ValueError, TypeError, AttributeError, RecursionError) as problem:
+        raise BadInput(f"its settings or its manifest cannot be read: {problem}") from None
+
+
+def _refuse_strangers(model: Story, manifest: Mapping[str, Any], tree: xr.DataTree) -> None:
+    """Refuse draws and data that are not those of the story and the manifest beside them."""
+    for group in ("posterior", "estimands"):
+        for name, values in tree[group].data_vars.items():
+            if values.dims[:2] != ("chain", "draw") or values.dtype.kind not in "fiub":
+                raise BadInput(f"'{group}/{name}' holds no draws of numbers")
+    chains, draws = (tree["posterior"].sizes[dim] for dim in ("chain", "draw"))
+    if chains * draws != manifest["chains"] * manifest["draws"] * manifest.get("tables", 1):
+        raise BadInput("it has another number of draws than its manifest says")
+    if isinstance(model, Imputes) and model.imputes:
+        return  # its data as they were read make no model
+    try:
+        built = model.build(tree["constant_data"].to_dataset())
+        parameters = {str(v.name) for v in built.unobserved_RVs}
+    except Exception as problem:  # data of another story fail in as many ways as there are stories
+        raise BadInput(f"its data do not fit its settings: {type(problem).__name__} {problem}") from None
+    if parameters != set(map(str, tree["posterior"].data_vars)):
+        raise BadInput("its draws are not of the parameters that its settings have")
 
 
 def once_per_fit[T](function: Callable[[Fit], T]) -> Callable[[Fit], T]:

@@ -1,7 +1,9 @@
 """Many fits in a few processes, none of which leaves anything half-done behind."""
 
+import ctypes
 import importlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -16,9 +18,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.files import remove_partials
+from bayesdep.data.files import join_session, remove_partials, session
 
 WORKERS = 2  # a fit already samples its chains on several cores; this overlaps compiling and writing
+_STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 GRACE = 20.0  # seconds a process told to stop may take; a compiler at work hears nothing until it is done
 
 
@@ -45,7 +48,8 @@ def processes(
     callable
         ``map(function, jobs)``: the results in the jobs' order. What a job raises is raised there. When the block
         ends the processes are waited for; when it is left by an exception, those at work are told to stop and clean
-        up first, and are ended if they do not within 20 seconds. With one process everything happens in this one.
+        up first, and are ended if they do not within 20 seconds. Where this process is killed they end with it, as they
+        are. With one process everything happens in this one.
 
     Raises
     ------
@@ -58,7 +62,8 @@ def processes(
         return
     others = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=(tuple(importing),))
+    about = (tuple(importing), session(), os.getpid())
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=about)
     try:
         for _ in range(workers):  # a process starts with the first thing to do
             pool.submit(os.getpid)
@@ -86,17 +91,43 @@ def _stop_all(workers: Sequence[multiprocessing.process.BaseProcess], writing: P
                 remove_partials(writing, worker.pid)
 
 
-def _start(modules: Sequence[str]) -> None:
+def _start(modules: Sequence[str], word: str, parent: int) -> None:
     """Let an interrupt unwind a worker, so that half-written files vanish, without a traceback; then import."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    end_with_parent(parent)
+    join_session(word)
+    for number in _STOPS:
+        if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, _stop)
     sys.unraisablehook = _stop_again
     for module in modules:
         importlib.import_module(module)
 
 
+def end_with_parent(parent: int) -> None:
+    """End this process when the one that started it has ended, whatever ended that: nobody waits for its results.
+
+    Parameters
+    ----------
+    parent
+        The id of the process that started this one.
+    """
+    if sys.platform == "linux":  # the system sees to it, also while compiled code runs that lets no thread run
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, int(signal.SIGKILL))
+        if os.getppid() != parent:  # it had ended before that
+            os._exit(1)
+    started_by = multiprocessing.parent_process()
+    if started_by is not None:
+        threading.Thread(target=_watch, args=(started_by.sentinel,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    multiprocessing.connection.wait([parent])
+    os._exit(1)
+
+
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
-    for number in (signal.SIGINT, signal.SIGTERM):  # another must not cut short the cleaning up
+    for number in _STOPS:  # another must not cut short the cleaning up
         signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + signum)
 

@@ -1,11 +1,13 @@
 """Rewritten graphs kept on disk: what PyTensor makes of a density before it is machine code.
 
-PyTensor keeps machine code from one process to the next, but not what comes before it: the gradient is derived and
-the graph rewritten anew each time, which is half of the time to compile once the code is there. Here the
-rewritten graph is kept beside PyTensor's own cache. It serves again only where the graph that it was made from equals
-the one asked for; as within a process, the graphs themselves are compared, so nothing can be mistaken. Data are no
-part of it: stories hand them in as shared variables, which are inputs here, and a graph with a long array of its own,
-as someone's own model may have, is not kept.
+PyTensor keeps machine code from one process to the next, but not what comes before it: the gradient is derived and the
+graph rewritten anew each time, which is half of the time to compile once the code is there. Here the rewritten graph
+is kept beside PyTensor's own cache. It is a pickle, because a graph is made of PyTensor's and PyMC's own objects, and
+reading a pickle runs what it says; so it is read only where it carries the signature of this user's secret for its own
+place (:mod:`bayesdep.data.compile_cache`). It serves again only where the graph that it was made from equals the one
+asked for; as within a process, the graphs themselves are compared, so nothing can be mistaken. Data are no part of it:
+stories hand them in as shared variables, which are inputs here, and a graph with a long array of its own, as someone's
+own model may have, is not kept.
 """
 
 import contextlib
@@ -24,6 +26,7 @@ from pytensor.graph.basic import Apply, Constant, equal_computations
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.traversal import io_toposort
 
+from bayesdep.data import compile_cache
 from bayesdep.data.errors import BadInput
 from bayesdep.data.files import whole_files
 
@@ -143,13 +146,21 @@ def folder() -> Path:
     """Where rewritten graphs lie: beside PyTensor's own cache, apart for every version that could rewrite otherwise."""
     versions = f"pytensor-{pytensor.__version__}-pymc-{pm.__version__}-python-{platform.python_version()}"
     settings = pytensor.config.get_config_hash()[:8]
-    return Path(pytensor.config.base_compiledir) / "bayesdep" / f"{versions}-{settings}"
+    return compile_cache.own_folder() / f"{versions}-{settings}"
+
+
+def _name(file: Path) -> str:
+    """What a file's signature is for: its place among the versions."""
+    return f"{file.parent.name}/{file.name}"
 
 
 def _read(file: Path) -> _Kept | None:
+    content = compile_cache.unseal(_name(file), file)
+    if content is None:
+        return None
     try:
-        kept = pickle.loads(file.read_bytes())
-    except _UNREADABLE:  # not there, or of no use: it is made anew and put in its place
+        kept = pickle.loads(content)
+    except _UNREADABLE:  # of no use to these versions: it is made anew and put in its place
         return None
     return kept if isinstance(kept, _Kept) else None
 
@@ -158,7 +169,9 @@ def _write(file: Path, kept: _Kept) -> None:
     """Put a file in its place whole, and drop those not written for longest; where that cannot be, nothing is kept."""
     # no room or no right to write, or an operation of someone's own that cannot be stored: the next process rewrites
     with contextlib.suppress(OSError, BadInput, pickle.PickleError, AttributeError, TypeError):
-        content = pickle.dumps(kept)
+        content = compile_cache.seal(_name(file), pickle.dumps(kept))
+        if content is None:
+            return
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_files(file) as (partial,):
             partial.write_bytes(content)

@@ -5,9 +5,10 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -16,9 +17,12 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.compiled import compiled
+from bayesdep.inference.cost import refuse_beyond_room, refuse_endless
 from bayesdep.inference.diagnostics import Gate, judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.kept import STATS, VERSIONS, Chain, Kept
+from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.remedies import advised
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.together import together
@@ -32,22 +36,7 @@ from bayesdep.models.story import (
     Story,
 )
 
-Sampler = Literal["nutpie", "pymc", "exact"]
-SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
 PRIOR_DRAWS = 500
-
-# nutpie's names -> ArviZ's
-_STATS = {
-    "diverging": "diverging",
-    "energy": "energy",
-    "maxdepth_reached": "reached_max_treedepth",
-    "depth": "tree_depth",
-    "n_steps": "n_steps",
-    "logp": "lp",
-    "step_size": "step_size",
-    "mean_tree_accept": "acceptance_rate",
-}
-_VERSIONS = ("bayesdep", "pymc", "pytensor", "nutpie", "arviz-stats", "numpy", "scipy", "pandas", "xarray")
 
 
 def fit(
@@ -62,6 +51,7 @@ def fit(
     target_accept: float | None = None,
     max_tree_depth: int | None = None,
     progress: bool | None = None,
+    kept: Kept | None = None,
 ) -> Fit:
     """Fit a story to a table, or to several versions of one.
 
@@ -89,6 +79,9 @@ def fit(
         Doublings of a trajectory of NUTS at most, 5 to 15; by default 10, which are 1,023 steps.
     progress
         Whether to show a progress bar; by default only on a terminal, and never under ``CI=true``.
+    kept
+        Where finished chains are kept while others are sampled, and taken from; by default nowhere. Whoever gives it
+        sees to it that the chains there are of this very fit.
 
     Returns
     -------
@@ -100,7 +93,7 @@ def fit(
     BadInput
         When the table or a setting is not usable.
     """
-    _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     Steps.of(model, target_accept, max_tree_depth)  # refuses what is no choice before anything is read
     clock = _Clock()
     with clock("prepare"):
@@ -113,7 +106,7 @@ def fit(
     size = (draws, tune, chains)
     steps = [Steps.of(model, target_accept, max_tree_depth, x) for x in versions]
     fits = [
-        _fit_one(model, x, size, seed + k, sampler, steps[k], progress, predict=k == 0) for k, x in enumerate(versions)
+        _fit_one(model, x, size, seed + k, sampler, steps[k], progress, kept, table=k) for k, x in enumerate(versions)
     ]
     done = fits[0] if len(fits) == 1 else together(fits, read[0])
     done.manifest["timings_s"] = clock.seconds | done.manifest["timings_s"]
@@ -128,10 +121,11 @@ def _fit_one(
     sampler: Sampler | None,
     steps: Steps,
     progress: bool | None,
+    kept: Kept | None,
     *,
-    predict: bool,
+    table: int,
 ) -> Fit:
-    """Fit a story to prepared data; without predictions where another fit has them."""
+    """Fit a story to a version of prepared data; with predictions for the first alone."""
     draws, tune, chains = size
     clock, seeds = _Clock(), _seeds(seed)
     sampler = _choose(model, prepared, sampler)
@@ -143,17 +137,18 @@ def _fit_one(
         # What hangs below the data (a new study's effect, effects that were integrated out) is drawn exactly
         # afterwards; only its ancestors need a sampler.
         core = prune_vars_detached_from_observed(full)
+        refuse_beyond_room(full, core, draws=draws, chains=chains)
     if sampler == "exact":
         with clock("sample"):
             posterior = _exact_draws(model, prepared, draws, chains, seeds[0])
             stats = None
     elif sampler == "nutpie":
-        posterior, stats = _nutpie(model, core, clock, draws, tune, chains, seeds[0], progress, steps)
+        posterior, stats = _nutpie(model, core, clock, size, seeds[0], progress, steps, kept, table)
     else:
         with clock("sample"):
-            posterior, stats = _pymc(core, draws, tune, chains, seeds[0], progress, steps)
+            posterior, stats = _pymc(core, size, seeds[0], progress, steps, kept, table)
     with clock("draw"):
-        groups = _groups(model, prepared, full, core, posterior, seeds, predict=predict)
+        groups = _groups(model, prepared, full, core, posterior, seeds, predict=table == 0)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
         estimands = groups["estimands"]
@@ -171,7 +166,7 @@ def _fit_one(
         "tables": 1,
         "gate": gate.to_dict(),
         "timings_s": clock.seconds,
-        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
         "machine": (
             f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
         ),
@@ -227,13 +222,12 @@ def sample_and_judge(
 def _sampled(model: Story, data: xr.Dataset, size: tuple[int, int, int], seed: int) -> tuple[xr.Dataset, xr.Dataset]:
     """Draws of every parameter, and the sampler's statistics."""
     draws, tune, chains = size
-    _check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
+    check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
-    posterior, stats = _nutpie(
-        model, core, _Clock(), draws, tune, chains, seeds[0], False, Steps.of(model, None, None, data)
-    )
+    steps = Steps.of(model, None, None, data)
+    posterior, stats = _nutpie(model, core, _Clock(), size, seeds[0], False, steps, None, 0)
     given = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
     derived = [v for v in full.deterministics if v.name not in posterior]
     found = at_draws(derived, given, seed=seeds[1]) if derived else []
@@ -313,13 +307,6 @@ class _Clock:
         self.seconds[step] = round(time.perf_counter() - start, 4)
 
 
-def _check_numbers(**numbers: Any) -> None:
-    least = {"draws": 4, "tune": 0, "chains": 1, "seed": 0}
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least[name]:
-            raise BadInput(f"{name} = {value!r}, but a whole number of at least {least[name]} is needed")
-
-
 def _choose(model: Story, data: xr.Dataset, sampler: Sampler | None) -> Sampler:
     if sampler is None:
         exact = isinstance(model, KnowsPosterior) and model.exact_by_default and model.exact(data) is not None
@@ -346,44 +333,56 @@ def _nutpie(
     model: Story,
     core: pm.Model,
     clock: _Clock,
-    draws: int,
-    tune: int,
-    chains: int,
+    size: tuple[int, int, int],
     seed: int,
     progress: bool,
     steps: Steps,
+    kept: Kept | None,
+    table: int,
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
-    import nutpie
+    from bayesdep.inference.chains import sample_chains
+    from bayesdep.inference.native import constrained
 
+    draws, tune, chains = size
     with clock("compile"):
         ready = compiled(core)
+    refuse_endless(partial(ready.evaluator(), ready.start), draws=draws, tune=tune, chains=chains)
     with clock("sample"):
-        tree = nutpie.sample(
+        sampled = sample_chains(
             ready,
+            chains=chains,
+            kept=kept,
+            table=table,
             draws=draws,
             tune=tune,
-            chains=chains,
             seed=seed,
-            save_warmup=False,
             progress_bar=progress,
             target_accept=steps.target_accept,
             adaptation=model.adaptation if isinstance(model, HasCorrelatedParameters) else "diag",
             maxdepth=steps.max_tree_depth,
         )
-    posterior = tree["posterior"]
-    if posterior.sizes["draw"] < draws:  # nutpie hands back what it has when it is interrupted
-        raise KeyboardInterrupt
-    stats = tree["sample_stats"].to_dataset()[list(_STATS)].rename(_STATS)
-    from bayesdep.inference.native import constrained
-
-    flat = {rv.name: posterior[rv.name].values.reshape(-1, *posterior[rv.name].shape[2:]) for rv in core.free_RVs}
+    flat = {rv.name: np.concatenate([chain.draws[rv.name] for chain in sampled]) for rv in core.free_RVs}
     turned = constrained(core, flat)
-    return {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in turned.items()}, _plain(stats)
+    return {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in turned.items()}, _stats(sampled)
 
 
 def _pymc(
-    core: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool, steps: Steps
+    core: pm.Model, size: tuple[int, int, int], seed: int, progress: bool, steps: Steps, kept: Kept | None, table: int
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
+    """Sample with PyMC's own NUTS, whose chains start from what all of them share: they are kept together or not."""
+    draws, tune, chains = size
+    found = [] if kept is None else [x for k in range(chains) if (x := kept.chain(table, k)) is not None]
+    if len(found) < chains:
+        found = _pymc_chains(core, draws, tune, chains, seed, progress, steps)
+        for k, chain in enumerate(found):
+            if kept is not None:
+                kept.keep(table, k, chain)
+    return {rv.name: np.stack([chain.draws[rv.name] for chain in found]) for rv in core.free_RVs}, _stats(found)
+
+
+def _pymc_chains(
+    core: pm.Model, draws: int, tune: int, chains: int, seed: int, progress: bool, steps: Steps
+) -> list[Chain]:
     with core:
         tree = pm.sample(
             draws=draws,
@@ -396,15 +395,22 @@ def _pymc(
             nuts={"max_treedepth": steps.max_tree_depth},
             compute_convergence_checks=False,
         )
-    posterior = tree["posterior"]
-    kept = [name for name in _STATS.values() if name in tree["sample_stats"]]
-    return {rv.name: posterior[rv.name].values for rv in core.free_RVs}, _plain(tree["sample_stats"].to_dataset()[kept])
+    stats = tree["sample_stats"].to_dataset()
+    named = [name for name in STATS.values() if name in stats]
+    return [
+        Chain(
+            {rv.name: tree["posterior"][rv.name].values[k] for rv in core.free_RVs},
+            {name: stats[name].values[k] for name in named},
+        )
+        for k in range(chains)
+    ]
 
 
-def _plain(stats: xr.Dataset) -> xr.Dataset:
+def _stats(chains: Sequence[Chain]) -> xr.Dataset:
     """Return the statistics with nothing but chain and draw as coordinates."""
-    arrays = {str(name): (("chain", "draw"), values.values) for name, values in stats.data_vars.items()}
-    return xr.Dataset(arrays, {d: np.arange(stats.sizes[d]) for d in ("chain", "draw")})
+    arrays = {name: (("chain", "draw"), np.stack([chain.stats[name] for chain in chains])) for name in chains[0].stats}
+    sizes = {"chain": len(chains), "draw": len(next(iter(chains[0].stats.values())))}
+    return xr.Dataset(arrays, {d: np.arange(n) for d, n in sizes.items()})
 
 
 def _groups(

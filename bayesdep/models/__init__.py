@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+import bayesdep.data.compile_cache  # noqa: F401  (settles where compiled code is kept before PyTensor is imported)
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.models.parts.priors import Prior
 from bayesdep.models.story import Story

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, as_frame, read_columns
+from bayesdep.data.tables import Column, as_frame, provenance, read_columns
 from bayesdep.models.parts.people import is_detected, read_people, recorded, rows_of_people, share_below
 from bayesdep.models.parts.priors import Prior, Slot, fill_slots
 from bayesdep.models.parts.response.accuracy import normal_nodes
@@ -170,6 +170,7 @@ class Correlation:
         data, person = read_people(frame, columns, what, flag_codes=self.flag_codes, beyond_limit=self.beyond_limit)
         people = rows_of_people(frame, {self.score: what["score"]}, person)
         score = read_columns(people, {"score": Column(self.score, "number", what["score"])})["score"]
+        data.attrs["notes"] = provenance(frame)["notes"]  # with those of the scores
         if np.ptp(score) == 0:
             raise BadInput(
                 f"column '{self.score}' ({what['score']}) is {score[0]:g} in everybody, so nothing goes with it; "

@@ -97,7 +97,8 @@ class Cytokines:
         Student-t residuals instead of normal ones.
     replicates
         Whether people may have several rows of an analyte without times (two wells a sample), which share the person's
-        deviation; the residual sd is then that of wells, around 0.2 within a factor 7, and ``cell_ratio ~ N+(8)``.
+        deviation; the residual sd is then that of wells, around 0.2 within a factor 7, and ``log(cell_ratio) ~ N(log 4,
+        1.25)`` (95% of ratios between 0.35 and 46). Wells that are copies of each other are refused.
     equivalence
         Ratio up to which groups count as practically equal, for the probability of that; above 1.
     beyond_limit
@@ -308,7 +309,7 @@ class Cytokines:
             means = means_of(self, data, subject_sd)
             # expected level by group, time, plate and analyte: a small table that measurements look up
             table = pm.Data("centre", data["centre"].values, dims="analyte")[None, None, None, :]
-            code = None
+            code: Any = None  # of groups, where there are any
             if self.group is not None:
                 group_effect = effect_of(self, "group", data, "comparison", means=means, rough=rough, before=before)
                 code = pm.Data("group_code", data["group_code"].values, dims=("group", "comparison"))

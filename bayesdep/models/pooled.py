@@ -82,7 +82,7 @@ class Pooled:
     (``"horseshoe"``)::
 
         interaction_j ~ N(0, w_j^2 / (1 + slab_precision w_j^2))     w_j = global_scale tau0_j local_scale_j
-        tau0_j = se_j p0 / (p - p0)
+        tau0_j = se_j p0 / (p - p0)                  local_scale_j ~ C+(1)      log(global_scale) ~ N(0, 0.5)
 
     for p interactions, p0 = ``expected_nonzero`` of which matter, ``se_j`` the standard error that the design gives
     (:mod:`~bayesdep.models.parts.pooled.interactions`). The slab is Student's t with 4 degrees of freedom and scale

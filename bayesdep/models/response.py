@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import as_frame
+from bayesdep.data.tables import as_frame, provenance
 from bayesdep.models.parts.covariates import columns_of, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.people import (
     is_detected,
@@ -65,13 +65,15 @@ class Response:
     or have the regularised ``"horseshoe"`` (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI)::
 
         slope_k ~ N(0, tau_k^2 c^2 local_k^2 / (c^2 + tau_k^2 local_k^2)),   1 / c^2 = slab_precision ~ Gamma(2, 8)
-        tau_k = global_scale p0 / (p - p0) se_k,   se_k = 1 / sqrt(n m (1 - m) seen_k),   global_scale, local_k ~ C+(1)
+        tau_k = global_scale p0 / (p - p0) se_k,   se_k = 1 / sqrt(n m (1 - m) seen_k),   local_k ~ C+(1)
 
-    for p analytes of which p0 = ``expected_nonzero`` matter. ``se_k`` is the standard error that the design gives the
-    slope: from the Fisher information of a standardised predictor in a logistic regression of n people of whom a share
-    m respond, and ``seen_k``, the share of the analyte's variance that its limits leave visible. So an analyte that is
-    mostly not detected is not held to be known as well as the others. The slab is Student's t with 4 degrees of freedom
-    and scale 2. Intervals of pooled slopes are right on average over analytes, not for the few that differ most.
+    for p analytes of which p0 = ``expected_nonzero`` matter, and ``log(global_scale) ~ N(0, 0.5)``: twenty slopes say
+    little of how many matter, so it is taken as known within a factor. ``se_k`` is the standard error that the design
+    gives the slope: from the Fisher information of a standardised predictor in a logistic regression of n people of
+    whom a share m respond, and ``seen_k``, the share of the analyte's variance that its limits leave visible. So an
+    analyte that is mostly not detected is not held to be known as well as the others. The slab is Student's t with 4
+    degrees of freedom and scale 2. Intervals of pooled slopes are right on average over analytes, not for the few that
+    differ most.
 
     The accuracy of a test is that in the population the model describes: markers are normal, covariates those of the
     people at hand. It is not the accuracy counted in the sample the cutoff may have been chosen on.
@@ -259,6 +261,7 @@ class Response:
         if self.scale is not None:
             information = information * (data["log_sd"].values / self.scale) ** 2
             data["log_sd"] = data["log_sd"].copy(data=np.full(data.sizes["analyte"], float(self.scale)))
+        data.attrs["notes"] = provenance(frame)["notes"]  # with those of people's columns
         return data.assign(
             slope_se=("analyte", 1 / np.sqrt(information)),
             outcome=("subject", outcome),

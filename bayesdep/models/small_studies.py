@@ -129,7 +129,10 @@ class SmallStudies:
         if len(self.steps) > 2 and self.bias in ("selection", "average"):
             raise BadInput(f"steps = {list(self.steps)}: more than two cannot be integrated over; name one or two")
         if self.pooled_effect == self.spread == "absent" and self.bias == "absent":
-            raise BadInput("pooled_effect, spread and bias are all 'absent', which leaves nothing to estimate")
+            raise BadInput(
+                "pooled_effect, spread and bias are all 'absent', which leaves nothing to estimate; set at least one "
+                "of them to 'average' or 'present'"
+            )
         refuse_foreign_priors(self)
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
         _ = self.meta  # refuses what it must

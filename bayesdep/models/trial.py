@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import as_frame
+from bayesdep.data.tables import as_frame, provenance
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale, scale_of
 from bayesdep.models.parts.settings import check_settings, column, column_fields
@@ -18,7 +18,7 @@ from bayesdep.models.parts.trial import estimands as trial_estimands
 from bayesdep.models.parts.trial import means as trial_means
 from bayesdep.models.parts.trial import residuals
 from bayesdep.models.parts.trial.moderator import Form, is_log, parse_subgroup, read_moderator, read_subgroups
-from bayesdep.models.parts.trial.refusals import refuse_times, split_level
+from bayesdep.models.parts.trial.refusals import refuse_other_outcomes, refuse_times, split_level
 from bayesdep.models.parts.trial.response import visit_of
 from bayesdep.models.parts.trial.visits import read_visits
 from bayesdep.models.story import Check, Forest
@@ -329,13 +329,14 @@ class Trial:
         meanings = column_fields(self)
         columns = {word: getattr(self, word) for word in meanings}
         data, patients = read_visits(
-            frame, columns, meanings, reference=self.reference, formula=self.formula_of_covariates, level=self.level,
+            frame, columns, meanings, reference=self.reference, formula=self.covariates, level=self.level,
             units=self.units, order=self.visit_order,
         )  # fmt: skip
         trial_means.refuse_arms(self, data.assign_coords(comparison=data["arm"].values[1:]))
         if self.covariance in ("unstructured", "toeplitz"):
             residuals.refuse_unknown_correlations(data, self.covariance, self.by_arm)
         refuse_times(self, data)
+        refuse_other_outcomes(self, data)
         for name in ("response", "remission"):
             if getattr(self, name) is not None:
                 visit_of(getattr(self, f"{name}_when"), data, f"{name}_when")
@@ -347,6 +348,7 @@ class Trial:
             data = data.merge(found, combine_attrs="override")
             if self.subgroups:
                 data = data.merge(read_subgroups(data, self.subgroups), combine_attrs="override")
+        data.attrs["notes"] = provenance(frame)["notes"]  # with those of patients' columns
         indicator = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
         data = data.assign_coords(comparison=data["arm"].values[1:])
         first = f"column '{self.outcome}' ({meanings['outcome']}) at visit {data['visit'].values[0]}"

@@ -1,1 +1,3 @@
 """The posterior leaves the house."""
+
+import bayesdep.data.compile_cache  # noqa: F401  (settles where compiled code is kept before PyTensor is imported)

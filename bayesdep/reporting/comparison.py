@@ -1,19 +1,17 @@
 """A ranking leaves the house: its table and its plot."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.files import whole_directory
-from bayesdep.reporting.export import export
+from bayesdep.reporting.export import write_table
 from bayesdep.reporting.figures import png
-from bayesdep.reporting.lettering import make_readable, style
-from bayesdep.reporting.plots import BLUE, GREY, STYLE
+from bayesdep.reporting.places import Place, write_manifest
+from bayesdep.reporting.plots import BLUE, GREY, plain_figure
+from bayesdep.reporting.ranges import MOST_ROWS
 
 
 def plot_comparison(comparison: Comparison) -> Figure:
@@ -29,9 +27,9 @@ def plot_comparison(comparison: Comparison) -> Figure:
     matplotlib.figure.Figure
         Best on top.
     """
-    table = comparison.table
-    with mpl.rc_context(STYLE | style()):
-        figure = Figure(figsize=(6.4, 0.9 + 0.32 * len(table)), layout="constrained")
+    table = comparison.table.iloc[:MOST_ROWS]
+    with plain_figure(6.4, 0.9 + 0.32 * len(table)) as figure:
+        figure.says_shown(len(table), len(comparison.table), "fits are shown, the best")
         axes = figure.add_subplot()
         y = np.arange(len(table))[::-1]
         difference = -table["elpd_diff"].abs()
@@ -42,11 +40,12 @@ def plot_comparison(comparison: Comparison) -> Figure:
         axes.set_xlabel(
             f"expected log predictive density against the best (2 SE), leaving out one {comparison.left_out}"
         )
-        make_readable(figure)
     return figure
 
 
-def write_comparison(comparison: Comparison, plans: Mapping[str, str], directory: Path) -> None:
+def write_comparison(
+    comparison: Comparison, plans: Mapping[str, str], place: Place, *, spreadsheet_safe: bool = False
+) -> None:
     """Write ``loo.csv``, ``loo.png`` and ``manifest.json``.
 
     Parameters
@@ -55,11 +54,14 @@ def write_comparison(comparison: Comparison, plans: Mapping[str, str], directory
         The ranking.
     plans
         Hash of each plan's text, by name.
-    directory
+    place
         Where they are to stand; an earlier comparison is replaced once these are whole.
+    spreadsheet_safe
+        As in :func:`bayesdep.export`.
     """
-    with whole_directory(directory) as partial:
-        export(comparison.table, partial / "loo.csv")
+    earlier = place.manifest
+    with place.held(), whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
+        write_table(comparison.table, partial / "loo.csv", spreadsheet_safe=spreadsheet_safe)
         (partial / "loo.png").write_bytes(png(plot_comparison(comparison)))
-        manifest = {"plans": dict(plans), "sentence": comparison.sentence, "reliable": comparison.reliable}
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        about = {"plans": dict(plans), "sentence": comparison.sentence, "reliable": comparison.reliable}
+        write_manifest(partial, place.what, about)

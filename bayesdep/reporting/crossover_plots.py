@@ -1,7 +1,5 @@
 """Figure of crossover trials: each patient's outcomes after two treatments, and the difference the posterior sees."""
 
-import textwrap
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,11 +8,12 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.crossover import Crossover
 from bayesdep.models.parts.crossover.design import by_treatment
 from bayesdep.models.parts.crossover.periods import ONLY_DAY
+from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.lettering import legend_word
 from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure, serves
+from bayesdep.reporting.ranges import MOST_PANELS, limits
 
 _COLUMNS = 3  # panels side by side, at most
-_LINE = 44  # letters along the side of a panel
 
 
 def is_crossover(fit: Fit) -> bool:
@@ -40,13 +39,15 @@ def plot_pairs(fit: Fit) -> Figure:
     """
     story, data = fit.model, fit.data
     assert isinstance(story, Crossover)  # the register draws this of no other story
-    days, names = data["day"].values, data["comparison"].values
+    days = data["day"].values[:MOST_PANELS]
+    names = data["comparison"].values[: max(1, MOST_PANELS // len(days))]
     columns = min(len(days), _COLUMNS)
     rows = -(-len(days) // columns)  # a comparison with more days than columns goes on in the next row
     outcome = by_treatment(data["outcome"].values, data)
-    ends = np.array([np.nanmin(outcome), np.nanmax(outcome)])
-    limits = ends + 0.07 * np.ptp(ends) * np.array([-1, 1])
+    ends = np.array(limits(outcome, room=0.07))
     with house_figure(fit, max(3.2 * columns, 4.4), 3.5 * rows * len(names) + 0.9) as figure:
+        figure.says_shown(len(days), data.sizes["day"], "days are shown, the first")
+        figure.says_shown(len(names), data.sizes["comparison"], "comparisons are shown, the first of the table")
         figure.set_layout_engine("compressed")  # square panels: the constrained one forgets their titles' room
         grid = figure.subplots(rows * len(names), columns, squeeze=False)
         drawn = []
@@ -55,19 +56,19 @@ def plot_pairs(fit: Fit) -> Figure:
                 axes = grid[c * rows + j // columns, j % columns]
                 drawn.append(axes)
                 draws = fit.estimands["difference"].isel(comparison=c, day=j).values
-                _difference(axes, draws, limits)
+                _difference(axes, draws, ends)
                 before = _came_first(data["treatment_of"].values, c + 1)
                 _patients(axes, outcome[:, [0, c + 1], j], before, story.reference)
-                axes.set(xlim=limits, ylim=limits, box_aspect=1)
+                axes.set(xlim=ends, ylim=ends, box_aspect=1)
                 for name, say in ((story.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
-                    say(textwrap.fill(f"{story.outcome} after {name}, {story.units}", _LINE), fontsize=8.5)
+                    say(f"{story.outcome} after {name}, {story.units}", fontsize=8.5)
                 on = "" if days[j] == ONLY_DAY else f"{story.day} {days[j]}: "
                 lower, upper = np.quantile(draws, [0.025, 0.975])
                 said = f"{on}difference {draws.mean():.1f} ({lower:.1f} to {upper:.1f})"
-                axes.set_title(textwrap.fill(said, _LINE), fontsize=8.5)
+                axes.set_title(said, fontsize=8.5)
         for unused in {*grid.flat} - {*drawn}:
             unused.remove()
-        figure.legend(*drawn[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        legend_below(figure, drawn[0].get_legend_handles_labels(), 2)
     return figure
 
 
@@ -76,11 +77,11 @@ def _came_first(had: np.ndarray, treatment: int) -> np.ndarray:
     return np.asarray((had == 0).argmax(axis=1) < (had == treatment).argmax(axis=1))
 
 
-def _difference(axes: Axes, draws: np.ndarray, limits: np.ndarray) -> None:
+def _difference(axes: Axes, draws: np.ndarray, ends: np.ndarray) -> None:
     lower, upper = np.quantile(draws, [0.025, 0.975])
-    axes.plot(limits, limits, color=GREY, lw=0.9, label="no difference")
-    axes.plot(limits, limits + draws.mean(), color=BLUE, lw=1.6, label="posterior mean difference")
-    axes.fill_between(limits, limits + lower, limits + upper, color=BLUE, alpha=0.2, lw=0, label="its 95% interval")
+    axes.plot(ends, ends, color=GREY, lw=0.9, label="no difference")
+    axes.plot(ends, ends + draws.mean(), color=BLUE, lw=1.6, label="posterior mean difference")
+    axes.fill_between(ends, ends + lower, ends + upper, color=BLUE, alpha=0.2, lw=0, label="its 95% interval")
 
 
 def _patients(axes: Axes, pair: np.ndarray, reference_first: np.ndarray, reference: str) -> None:

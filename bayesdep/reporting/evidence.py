@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.named_estimands import require_estimand
 
 SURE = 0.95
 
@@ -46,10 +47,7 @@ def evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     >>> bd.evidence(fit, "sensitivity")[["side", "joint"]].round(2).to_numpy().tolist()
     [['above', 1.0]]
     """
-    if estimand not in fit.estimands:
-        raise BadInput(
-            f"there is no estimand '{estimand}'; {did_you_mean(estimand, map(str, fit.estimands.data_vars))}"
-        )
+    require_estimand(estimand, fit.estimands)
     values = fit.estimands[estimand]
     attrs = values.attrs
     null = float(attrs.get("null", 0.0))

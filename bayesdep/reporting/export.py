@@ -1,28 +1,39 @@
 """Tables in the formats that journals, R and spreadsheets read."""
 
+import csv
 import html
 import json
 import os
-from collections.abc import Callable
+import re
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.files import whole_files
+from bayesdep.data.labels import shortly
 from bayesdep.data.simulate import Simulated
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import in_words, is_probability, summarise
 
 
-def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: str | None = None) -> Path:
+def export(
+    what: Fit | pd.DataFrame,
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    spreadsheet_safe: bool = False,
+) -> Path:
     """Write the estimands of a fit, or any table that this package made, to one file.
 
-    A table from a fit that failed the gate, whose model has a warning, or from synthetic data, says so in the first
-    thing its format lets a reader see: a first line (csv, latex, html), a first key (json), a first row (xlsx), a first
-    column (parquet).
+    A table from a fit says whether it passed the gate, whether its model agrees with the data, and whether these are
+    synthetic: csv and parquet, which programs read as they are, in their first two columns, ``verdict`` (``"passed"``,
+    or what is wrong) and ``synthetic``; the others, where there is something to warn of, in the first thing that their
+    format lets a reader see, a first line (latex, html), a first key (json) or a first row (xlsx).
 
     Parameters
     ----------
@@ -32,6 +43,10 @@ def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: st
         The file; an existing one is replaced only by a complete one.
     format
         ``"csv"``, ``"parquet"``, ``"json"``, ``"latex"``, ``"html"`` or ``"xlsx"``; by default the path's suffix.
+    spreadsheet_safe
+        Whether texts of a .csv file that a spreadsheet would take for formulas get an apostrophe before them (as do
+        those that begin with one, so that taking it off gives the text back). By default every text is as it is, in
+        quotation marks, and a warning says so. The other formats tell text from formulas.
 
     Returns
     -------
@@ -43,17 +58,108 @@ def export(what: Fit | pd.DataFrame, path: str | os.PathLike[str], *, format: st
     BadInput
         When the format is unknown, or the file cannot be written.
     """
+    table = summarise(what) if isinstance(what, Fit) else what
+    written = write_table(table, path, format=format, spreadsheet_safe=spreadsheet_safe)
+    if written.suffix.lower() == ".csv" and not spreadsheet_safe and (said := formula_note(table)):
+        warnings.warn(said, stacklevel=2)
+    return written
+
+
+def write_table(
+    table: pd.DataFrame, path: str | os.PathLike[str], *, format: str | None = None, spreadsheet_safe: bool = False
+) -> Path:
+    """Write a table as :func:`export` does, for those who say themselves what :func:`formula_note` has to say.
+
+    Parameters
+    ----------
+    table, path, format, spreadsheet_safe
+        As in :func:`export`.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    BadInput
+        As :func:`export`.
+    """
     path = Path(path)
     name = format or {"tex": "latex", "htm": "html"}.get(path.suffix[1:].lower(), path.suffix[1:].lower())
     if name not in FORMATS:
         raise BadInput(f"there is no export format '{name}'; {did_you_mean(name, FORMATS)}")
-    table = summarise(what) if isinstance(what, Fit) else what
+    if spreadsheet_safe and name == "csv":
+        table = _escaped(table)
     try:
         with whole_files(path) as (partial,):
-            _WRITERS[name](table, _warning(table), partial)
+            _WRITERS[name](table, partial)
+    except UnicodeEncodeError as problem:
+        raise BadInput(f"a text of the table holds half a character ({problem.reason}); correct it") from None
     except ModuleNotFoundError as problem:
         raise BadInput(f"format '{name}' needs the package {problem.name}; install bayesdep[excel]") from None
     return path
+
+
+def formula_note(*tables: pd.DataFrame) -> str:
+    """Say of which texts a spreadsheet would make formulas, were they in a .csv file.
+
+    Parameters
+    ----------
+    *tables
+        What is written.
+
+    Returns
+    -------
+    str
+        One sentence; empty where there is no such text.
+
+    Examples
+    --------
+    >>> formula_note(pd.DataFrame({"study": ["Smith", "-1.5"]}))
+    ''
+    """
+    found = list(dict.fromkeys(text for table in tables for text in _texts(table) if _like_formula(text)))
+    if not found:
+        return ""
+    several = len(found) > 1
+    return (
+        f"{len(found)} text{'s begin' if several else ' begins'} with a sign by which a spreadsheet knows formulas in "
+        f"a .csv file (the first is {shortly(found[0])}); they are written as they are, in quotation marks: ask for "
+        "--spreadsheet-safe (spreadsheet_safe=True in Python) to have them escaped, or for .xlsx"
+    )
+
+
+def _texts(table: pd.DataFrame) -> Iterator[str]:
+    """Every text of a table, its columns' names first."""
+    yield from map(str, table.columns)
+    for at in range(table.shape[1]):
+        cells = table.iloc[:, at]
+        if not pd.api.types.is_numeric_dtype(cells):
+            yield from (cell for cell in pd.unique(cells.astype(object)) if isinstance(cell, str))
+
+
+def _like_formula(text: str) -> bool:
+    """Whether a spreadsheet would work out a text: not so a number, whatever its sign."""
+    if not text.startswith(_FORMULA):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
+
+
+def _escaped(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before every text that is like a formula or begins with one."""
+
+    def escape(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and (_like_formula(cell) or cell.startswith("'")) else cell
+
+    escaped = table.map(escape)
+    escaped.columns = [escape(column) for column in table.columns]
+    escaped.attrs = table.attrs
+    return escaped
 
 
 def journal_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -177,30 +283,41 @@ def _probability(p: float) -> str:
     return "> 0.999" if p > 0.999 else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def _verdict(table: pd.DataFrame) -> str:
+    """What is wrong with the fit that a table is of; empty where nothing is."""
+    attrs = table.attrs
+    wrong = (not attrs.get(f"{part}_passed", True) for part in ("gate", "model"))
+    return "; ".join(attrs[part] for part, is_wrong in zip(("gate", "model"), wrong, strict=True) if is_wrong)
+
+
 def _warning(table: pd.DataFrame) -> str:
-    parts = []
-    if not table.attrs.get("gate_passed", True):
-        parts.append(table.attrs["gate"])
-    if not table.attrs.get("model_passed", True):
-        parts.append(table.attrs["model"])
-    if table.attrs.get("synthetic", False):
-        parts.append("SYNTHETIC DATA")
-    return "; ".join(parts)
+    """What a reader must know of a fit, in one line."""
+    parts = [_verdict(table), "SYNTHETIC DATA" if table.attrs.get("synthetic", False) else ""]
+    return " ".join("; ".join(part for part in parts if part).split())
 
 
-def _csv(table: pd.DataFrame, warning: str, path: Path) -> None:
-    first = f"# {warning}\n" if warning else ""
-    path.write_text(first + table.to_csv(index=False), encoding="utf-8")
+def _with_verdict(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what must be known of its fit in two columns; a table of no fit as it is."""
+    if "gate" not in table.attrs:
+        return table
+    found = table.copy()
+    found.insert(0, "verdict", _verdict(table) or "passed")
+    found.insert(1, "synthetic", bool(table.attrs.get("synthetic", False)))
+    return found
 
 
-def _parquet(table: pd.DataFrame, warning: str, path: Path) -> None:
-    if warning:
-        table = table.copy()
-        table.insert(0, "warning", warning)
-    table.to_parquet(path, index=False)  # the attrs, gate included, travel in the file's metadata
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    written = _with_verdict(table)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if any(map(_like_formula, _texts(written))) else csv.QUOTE_MINIMAL
+    path.write_text(written.to_csv(index=False, quoting=quoting), encoding="utf-8", newline="")
 
 
-def _json(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _parquet(table: pd.DataFrame, path: Path) -> None:
+    _with_verdict(table).to_parquet(path, index=False)  # the attrs, gate included, travel in the file's metadata
+
+
+def _json(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
     first = {"warning": warning} if warning else {}
     rows = [{k: _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
     text = json.dumps({**first, **table.attrs, "rows": rows}, indent=1, allow_nan=False)
@@ -214,43 +331,83 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")  # plain and full width
+
 # Characters that LaTeX takes for commands, or prints as others in its default font encoding.
 _TEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {c: f"${c}$" for c in "<>"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "∞": r"$\infty$"}
+    | {
+        "|": r"\textbar{}",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "∞": r"$\infty$",
+    }
 )
 
 
-def _latex(table: pd.DataFrame, warning: str, path: Path) -> None:
-    shown = journal_table(table).map(lambda v: str(v).translate(_TEX))
-    shown.columns = [str(c).translate(_TEX) for c in shown.columns]
+def _latex(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
+    shown = journal_table(table).map(_tex)
+    shown.columns = [_tex(c) for c in shown.columns]
     text = shown.style.hide(axis="index").to_latex(hrules=True, column_format="l" * shown.columns.size)
     if warning:
-        text = f"% {warning}\n\\textbf{{{warning.translate(_TEX)}}}\\par\n{text}"
+        text = f"% {warning}\n\\textbf{{{_tex(warning)}}}\\par\n{text}"
     path.write_text(text, encoding="utf-8")
 
 
-def _html(table: pd.DataFrame, warning: str, path: Path) -> None:
-    body = journal_table(table).to_html(index=False, border=0, classes="bayesdep")
+def _tex(value: Any) -> str:
+    """A value as LaTeX prints it: after a row's end ``[`` and ``*`` would be read as arguments, and dashes as one."""
+    text = (
+        " ".join(str(value).split()).translate(_TEX).replace("--", "-{}-").replace("``", "`{}`").replace("''", "'{}'")
+    )
+    return f"{{}}{text}" if text.startswith(("[", "*")) else text
+
+
+def _html(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
+    with pd.option_context("display.html.use_mathjax", False):  # a page that has MathJax is told to leave names alone
+        body = journal_table(table).to_html(index=False, border=0, classes="bayesdep")
     notice = f'<p class="warning"><strong>{html.escape(warning)}</strong></p>\n' if warning else ""
     path.write_text(notice + body + "\n", encoding="utf-8")
 
 
-def _xlsx(table: pd.DataFrame, warning: str, path: Path) -> None:
+def _xlsx(table: pd.DataFrame, path: Path) -> None:
+    warning = _warning(table)
+    if any(len(text) > _LONGEST_CELL for text in _texts(table)):
+        raise BadInput(f"a text is longer than the {_LONGEST_CELL:,} characters that a cell of .xlsx holds; use csv")
+    if max(len(table) + 2, 64 * table.shape[1]) > _MOST_XLSX_ROWS:
+        raise BadInput(f"{len(table):,} rows of {table.shape[1]} columns are more than a sheet of .xlsx holds; use csv")
+    shown = table.replace([np.inf, -np.inf], ["inf", "-inf"]).map(_as_xlsx)
+    shown.columns = [_as_xlsx(column) for column in table.columns]
     with pd.ExcelWriter(path, engine="openpyxl") as writer:
-        table.replace([np.inf, -np.inf], ["inf", "-inf"]).to_excel(
-            writer, sheet_name="estimands", index=False, startrow=1 if warning else 0
-        )
-        for row in writer.sheets["estimands"].iter_rows():
-            for cell in row:
-                if cell.data_type == "f":  # a name that begins with "=" is a name, and nothing to work out
-                    cell.data_type = "s"
+        shown.to_excel(writer, sheet_name="estimands", index=False, startrow=1 if warning else 0)
+        sheet = writer.sheets["estimands"]
         if warning:
-            writer.sheets["estimands"].cell(1, 1, warning)
+            sheet.cell(1, 1, _as_xlsx(warning))
+        for row in sheet.iter_rows():
+            for cell in row:
+                if isinstance(cell.value, str):  # a name that begins with "=" is a name, also once it is edited
+                    cell.data_type = "s"
+                    cell.quotePrefix = _like_formula(cell.value) or cell.value.startswith("_x00")
 
 
-_WRITERS: dict[str, Callable[[pd.DataFrame, str, Path], None]] = {
+_LONGEST_CELL, _MOST_XLSX_ROWS = 32_767, 1_048_576  # of Excel; 64 times its 16,384 columns are as many
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+
+
+def _as_xlsx(value: Any) -> Any:
+    """A text as .xlsx files write it: what XML has no place for, and what would be read as such, as ``_x0001_``.
+
+    ISO/IEC 29500-1, 22.9.2.19 (``ST_Xstring``); spreadsheets show the character itself.
+    """
+    if not isinstance(value, str):
+        return value
+    return _NOT_IN_XML.sub(lambda found: f"_x{ord(found[0]):04X}_", value)
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     "csv": _csv,
     "parquet": _parquet,
     "json": _json,

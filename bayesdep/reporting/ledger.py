@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.inference.named_estimands import require_estimand
 from bayesdep.reporting.estimands import in_words, is_probability
 
 _SURE = 0.95
@@ -80,15 +81,7 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
     """
     for i, row in enumerate(rows, start=1):
         place = f"[[published]] row {i}"
-        refused = str(estimands.attrs.get("refused", "")).split("; ")
-        for name in (row.estimand, *(f"{row.estimand} of {label}" for label in row.at.values())):
-            if name in refused:
-                raise BadInput(f"{place}: '{name}' is not estimated as things are set; {estimands.attrs['remedy']}")
-        if row.estimand not in estimands:
-            raise BadInput(
-                f"{place}: there is no estimand '{row.estimand}'; "
-                f"{did_you_mean(row.estimand, map(str, estimands.data_vars))}"
-            )
+        require_estimand(row.estimand, estimands, *row.at.values(), place=f"{place}: ")
         values = estimands[row.estimand]
         dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
         for dim in dims:

@@ -6,9 +6,11 @@ that no font at hand has are written as their code points in angle brackets, so 
 """
 
 import re
-from functools import lru_cache
+import unicodedata
+from functools import cache, lru_cache
 from typing import Any
 
+from matplotlib import get_data_path
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager
@@ -22,25 +24,60 @@ _WIDER = (  # fonts with more characters, in this order, where they are installe
     "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "SimHei",
     "Arial Unicode MS",
 )  # fmt: skip
+_LAST_RESORTS = ("Last Resort", "LastResort", ".LastResort", "Adobe Blank")  # fonts of boxes
+_LEFT, _RIGHT = "\N{MATHEMATICAL LEFT ANGLE BRACKET}", "\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
 _UNSEEN = "\u200b"  # a space of no width
 
 
-@lru_cache(maxsize=1)
+_found: list[str] = []  # further installed fonts, each with a character that was asked for and no other had
+
+
 def families() -> tuple[str, ...]:
     """Return the fonts to write with, the first first.
 
     Returns
     -------
     tuple of str
-        Matplotlib's own, then installed ones that have more characters.
+        Matplotlib's own, then installed ones that have more characters, last those found by :func:`readable`.
     """
+    return (*_usual(), *_found)
+
+
+@lru_cache(maxsize=1)
+def _usual() -> tuple[str, ...]:
     installed = {font.name for font in fontManager.ttflist}
     return (_PLAIN, *(name for name in _WIDER if name in installed))
 
 
 @lru_cache(maxsize=1)
 def _characters() -> frozenset[int]:
-    return frozenset().union(*(FT2Font(findfont(name)).get_charmap() for name in families()))
+    return frozenset().union(*(FT2Font(findfont(name)).get_charmap() for name in _usual()))
+
+
+@cache
+def _charmap(file: str) -> frozenset[int]:
+    try:
+        return frozenset(FT2Font(file).get_charmap())
+    except (OSError, RuntimeError):  # a font that cannot be read has no characters
+        return frozenset()
+
+
+@cache
+def _has_glyph(character: str) -> bool:
+    """Whether an installed font has a character; one beyond the usual ones is added to the families."""
+    if ord(character) in _characters():
+        return True
+    if unicodedata.category(character) == "Co":  # of private use: what it stands for is a font's own business
+        return False
+    own = get_data_path()  # matplotlib's other fonts are parts of formulas, some with letters in others' places
+    for font in sorted(fontManager.ttflist, key=lambda font: font.name not in _found):
+        if font.style != "normal" or font.name in _LAST_RESORTS or font.fname.startswith(own):
+            continue
+        if ord(character) in _charmap(font.fname):
+            if font.name not in _found:
+                _found.append(font.name)
+            return True
+    return False
 
 
 def style() -> dict[str, Any]:
@@ -73,12 +110,11 @@ def readable(text: str) -> str:
     ('IL-6 $ {x} %', 'a b')
     """
     text = re.sub(r"[\t\r\f\v]", " ", text)
-    lacking = [c for c in dict.fromkeys(text) if c != "\n" and ord(c) not in _characters()]
+    lacking = [c for c in dict.fromkeys(text) if c != "\n" and not _has_glyph(c)]
     if not lacking:
         return text
     runs = re.compile(f"[{re.escape(''.join(lacking))}]+")
-    left, right = "\N{MATHEMATICAL LEFT ANGLE BRACKET}", "\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
-    return runs.sub(lambda run: f"{left}{' '.join(f'{ord(c):04X}' for c in run[0])}{right}", text)
+    return runs.sub(lambda run: f"{_LEFT}{' '.join(f'{ord(c):04X}' for c in run[0])}{_RIGHT}", text)
 
 
 def legend_word(text: str) -> str:
@@ -102,26 +138,35 @@ def legend_word(text: str) -> str:
     return _UNSEEN + text if text.startswith("_") else text
 
 
-def make_readable(figure: Figure) -> None:
+def make_readable(figure: Figure) -> bool:
     """Rewrite every text of a figure that cannot be drawn as it stands.
 
     Parameters
     ----------
     figure
         A finished figure.
+
+    Returns
+    -------
+    bool
+        Whether characters had to be written as their code points.
     """
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            _rewrite_ticks(axis)
+    rewritten = [_rewrite_ticks(axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         shown = readable(text.get_text())
         if shown != text.get_text():
+            rewritten.append(_LEFT in shown)
             text.set_text(shown)
+        if _found and not shown.isascii():
+            text.set_fontfamily(list(families()))
+    return any(rewritten)
 
 
-def _rewrite_ticks(axis: Axis) -> None:
+def _rewrite_ticks(axis: Axis) -> bool:
     labels = [label.get_text() for label in axis.get_majorticklabels()]
     shown = [readable(label) for label in labels]
-    if shown != labels:
-        axis.set_ticks(axis.get_majorticklocs(), shown)
+    if shown == labels:
+        return False
+    axis.set_ticks(axis.get_majorticklocs(), shown)
+    return any(_LEFT in s and s != label for s, label in zip(shown, labels, strict=True))

@@ -15,7 +15,9 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.meta import Meta
 from bayesdep.models.small_studies import SmallStudies
 from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.ranges import limits, shown_of
 
 _LEVELS = (0.1, 0.05, 0.01)  # two-sided P values between which a funnel's contours lie
 _SHADES = ("#c9c9c9", "#dddddd", "#efefef")  # for P between 1 and 0.1, 0.1 and 0.05, 0.05 and 0.01; white beyond
@@ -87,7 +89,7 @@ def plot_leave_one_out(fit: Fit) -> Figure:
         right.set_xlim(0, None)
         right.tick_params(axis="y", length=0)
         handles = [Line2D([], [], marker="o", ms=4, color=BLUE, lw=1.6), Patch(color=GREY, alpha=0.3, lw=0)]
-        figure.legend(handles, ["without this one", "all"], loc="outside lower center", ncols=2)
+        legend_below(figure, (handles, ["without this one", "all"]), 2)
     return figure
 
 
@@ -112,20 +114,21 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
     found = cumulative(model, fit.data if table is None else table, by)
     rows = found[found["estimand"] == "mu"].reset_index(drop=True)
     new = found[found["estimand"] == "theta_new"].reset_index(drop=True)
+    count, shown = len(rows), shown_of(len(rows))
+    rows, new = rows.iloc[shown], new.iloc[shown]
     with house_figure(fit, 6.4, 1.2 + 0.22 * len(rows)) as figure:
+        figure.says_shown(len(rows), count, "steps are shown: the first and the last")
         axes = figure.add_subplot()
         y = np.arange(len(rows))[::-1]
         axes.hlines(y, new["lower"], new["upper"], color=BLUE, lw=4, alpha=0.2)
         _intervals(axes, rows)
-        inner = np.concatenate([rows[["lower", "upper"]].to_numpy()[1:].ravel(), [0.0]])
-        room = 0.2 * np.ptp(inner)  # what a single study predicts may run off
-        axes.set_xlim(inner.min() - room, inner.max() + room)
+        axes.set_xlim(*limits(rows[["lower", "upper"]].to_numpy()[1:], 0.0, room=0.2))  # one study's may run off
         values = rows[by].astype(str) if by is not None else [""] * len(rows)
         # a label often holds its year already
         names = [f"+ {n}" + (f" ({v})" if v not in n else "") for n, v in zip(rows["added"], values, strict=True)]
         _label(axes, model, names)
         handles = [Line2D([], [], marker="o", ms=4, color=BLUE, lw=1.6), Line2D([], [], color=BLUE, lw=4, alpha=0.2)]
-        figure.legend(handles, ["pooled effect", f"new {model.unit}"], loc="outside lower center", ncols=2)
+        legend_below(figure, (handles, ["pooled effect", f"new {model.unit}"]), 2)
     return figure
 
 
@@ -153,9 +156,8 @@ def plot_funnel(fit: Fit) -> Figure:
     mu, tau = median["mu"], median["tau"]
     is_log = (model.meta if isinstance(model, SmallStudies) else model).is_log
     top = 1.08 * se.max()
-    reach = np.array([*effect, mu, 0.0, mu - 1.96 * np.hypot(top, tau), mu + 1.96 * np.hypot(top, tau)])
-    room = 0.05 * np.ptp(reach)
-    ends = reach.min() - room, reach.max() + room
+    beyond = 1.96 * np.hypot(top, tau)
+    ends = limits(effect, mu, 0.0, mu - beyond, mu + beyond, room=0.05)
     with house_figure(fit, 6.0, 4.2) as figure:
         axes = figure.add_subplot()
         heights = np.linspace(0, top, 201)
@@ -181,7 +183,7 @@ def plot_funnel(fit: Fit) -> Figure:
         handles: list[Any] = [Patch(color=shade, lw=0) for shade in _SHADES]
         handles += [Line2D([], [], color=BLUE, lw=1.4), Line2D([], [], color=BLUE, lw=1, ls="--")]
         labels = [*names, "pooled effect", "95% of studies"]
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        legend_below(figure, (handles, labels), 3)
     return figure
 
 

@@ -15,7 +15,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.ranges import MOST_ROWS, distinct, shown_of
 
 _REPLICATES = 1000  # at most, evenly from all draws: enough for the ends of 95% intervals
 _PANELS = 24
@@ -108,7 +110,9 @@ def plot_shares(fit: Fit) -> Figure:
     observed = observed.reshape(-1, len(groups))
     has = np.flatnonzero(~np.isnan(observed).all(axis=1))
     order = has[np.lexsort((np.arange(len(has)), -np.nanmean(observed[has], axis=1)))]
+    count, order = len(order), order[: _most(len(groups) / 2)]
     with house_figure(fit, 6.4, 1.2 + 0.2 * len(order) * max(1.0, len(groups) / 2)) as figure:
+        figure.says_shown(len(order), count, "analytes are shown: those with the largest shares")
         axes = figure.add_subplot()
         y = np.arange(len(order))[::-1]
         for g in range(len(groups)):
@@ -149,7 +153,7 @@ def plot_ecdf(fit: Fit) -> Figure:
         rows = panel["analyte_of"].values == a
         values = recorded.data[rows]
         detected = values[np.isfinite(values)]
-        if len(np.unique(detected)) < 2:
+        if len(distinct(detected)) < 2:
             continue
         x = np.linspace(detected.min(), detected.max(), _GRID)
         observed = (values[:, None] <= x).mean(axis=0)
@@ -218,7 +222,12 @@ def plot_plates(fit: Fit) -> Figure:
     medians = np.stack([np.median(away[:, plate == p], axis=1) for p in plates], axis=1)
     observed, replicated = medians[0], medians[1:]
     low_95, low_50, high_50, high_95 = np.quantile(replicated, [0.025, 0.25, 0.75, 0.975], axis=0)
+    count = len(observed)
+    furthest = np.sort(np.argsort(-np.abs(observed), kind="stable")[: _most(1.5)])
+    plates = [plates[k] for k in furthest]
+    observed, low_95, low_50, high_50, high_95 = (v[furthest] for v in (observed, low_95, low_50, high_50, high_95))
     with house_figure(fit, 6.4, 1.1 + 0.34 * len(observed)) as figure:
+        figure.says_shown(len(observed), count, "plates are shown: those furthest from the mean")
         axes = figure.add_subplot()
         y = np.arange(len(observed))[::-1]
         axes.axvline(0, color=GREY, lw=0.8, zorder=0)
@@ -254,11 +263,13 @@ def plot_changes(fit: Fit) -> Figure:
     shape = (len(analytes), len(times), len(groups))
     median, lower, upper = (np.log(table[c].to_numpy(float)).reshape(shape) for c in ("median", "lower", "upper"))
     order = np.argsort(-median[:, -1, -1], kind="stable")
-    y = np.arange(len(analytes))[::-1]
     columns = min(len(times), 4)
     lines = -(-len(times) // columns)
-    height = 1.0 + lines * (0.4 + 0.19 * len(analytes) * max(1.0, len(groups) / 1.5))
+    order = order[shown_of(len(order), _most(lines * max(1.0, len(groups) / 1.5)))]
+    y = np.arange(len(order))[::-1]
+    height = 1.0 + lines * (0.4 + 0.19 * len(order) * max(1.0, len(groups) / 1.5))
     with house_figure(fit, 6.6, height) as figure:
+        figure.says_shown(len(order), len(analytes), "analytes are shown: the first and the last in this order")
         grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
         for t, axes in enumerate(grid.flat[: len(times)]):
             axes.axvline(0, color=GREY, lw=0.8, zorder=0)
@@ -324,6 +335,11 @@ def plot_roc(fit: Fit) -> Figure:
     return figure
 
 
+def _most(lines: float) -> int:
+    """How many rows find room, where each takes that many lines."""
+    return max(2, int(MOST_ROWS / max(lines, 1.0)))
+
+
 def _offset(group: int, groups: int) -> float:
     """Where in an analyte's row a group is drawn."""
     return 0.0 if groups == 1 else 0.5 - (group + 1) / (groups + 1) if groups > 2 else 0.17 - 0.34 * group
@@ -346,7 +362,7 @@ def _rows(axes: Axes, y: np.ndarray, labels: np.ndarray) -> None:
 
 def _legend(figure: Figure, groups: np.ndarray) -> None:
     handles = [Line2D([], [], color=_GROUPS[g % len(_GROUPS)], marker="o", ms=4, lw=2) for g in range(len(groups))]
-    figure.legend(handles, [str(g) for g in groups], loc="outside lower center", ncols=min(len(groups), 6))
+    legend_below(figure, (handles, [str(g) for g in groups]), min(len(groups), 6))
 
 
 def _concentrations(axes: Axes, low: float, high: float) -> None:

@@ -1,8 +1,7 @@
 """Figures a paper could print: matplotlib figures made without touching the global state."""
 
 import functools
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Concatenate
 
@@ -20,15 +19,22 @@ from scipy import stats
 from bayesdep.criticism.checks import run_checks
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.predictive import CheckResult
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.story import variable_of
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.lettering import make_readable, style
+from bayesdep.reporting.layout import fit_texts, legend_below, wrapped
+from bayesdep.reporting.lettering import make_readable, readable, style
+from bayesdep.reporting.ranges import bins_of, distinct, finite, limits, shown_of
 
 _MANY = 20  # rows beyond which a forest plot is sorted
 _TICKS = 8  # of an axis of ratios, at most
 _FEW = 6  # elements of a vector whose densities can be told apart
+_CODE_POINTS = (
+    "No font on this machine has the characters whose code points stand in \N{MATHEMATICAL LEFT ANGLE BRACKET} "
+    "\N{MATHEMATICAL RIGHT ANGLE BRACKET}."
+)
 INK, BLUE, GREY, RED = "#222222", "#1f5a99", "#9a9a9a", "#b3261e"
 STYLE: Any = {  # matplotlib's own type lists every key by name
     "font.size": 9,
@@ -43,8 +49,57 @@ STYLE: Any = {  # matplotlib's own type lists every key by name
 }
 
 
+class HouseFigure(Figure):
+    """A figure with a head: what a reader must know of it before reading it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.head: list[str] = []
+
+    def says_shown(self, shown: int, of: int, what: str) -> None:
+        """Say in the head that not all is shown, where that is so.
+
+        Parameters
+        ----------
+        shown, of
+            How many are, and how many there are.
+        what
+            What they are, and which are shown.
+        """
+        if shown < of:
+            self.head.append(f"{shown} of {of} {what}")
+
+
 @contextmanager
-def house_figure(fit: Fit, width: float, height: float) -> Iterator[Figure]:
+def plain_figure(width: float, height: float, marks: Sequence[str] = ()) -> Iterator[HouseFigure]:
+    """Make a figure in the house style whose texts stay inside it.
+
+    Parameters
+    ----------
+    width, height
+        In inches; a report shows 6.4 inches at full size.
+    marks
+        Warnings for its head.
+
+    Yields
+    ------
+    HouseFigure
+        Empty; what is drawn while the context is open has the style.
+    """
+    with mpl.rc_context(STYLE | style()):
+        figure = HouseFigure(figsize=(width, height), layout="constrained")
+        yield figure
+        if make_readable(figure):
+            figure.head.append(_CODE_POINTS)
+        fit_texts(figure)
+        if marks or figure.head:
+            head = wrapped("\n".join([", ".join(marks)] * bool(marks) + figure.head), 72 * width - 12, 9, weight="bold")
+            look: Any = {"color": RED, "fontweight": "bold"} if marks else {"color": INK}
+            figure.suptitle(readable(head), fontsize=9, **look)
+
+
+@contextmanager
+def house_figure(fit: Fit, width: float, height: float) -> Iterator[HouseFigure]:
     """Make a figure in the house style that says so when the data are synthetic or the gate failed.
 
     Parameters
@@ -52,21 +107,17 @@ def house_figure(fit: Fit, width: float, height: float) -> Iterator[Figure]:
     fit
         The fit it is of.
     width, height
-        In inches; a report shows 6.4 inches at full size.
+        In inches.
 
     Yields
     ------
-    matplotlib.figure.Figure
-        Empty; what is drawn while the context is open has the style.
+    HouseFigure
+        As :func:`plain_figure`.
     """
-    with mpl.rc_context(STYLE | style()):
-        figure = Figure(figsize=(width, height), layout="constrained")
+    marks = ["SYNTHETIC DATA"] if fit.synthetic else []
+    marks += [] if fit.gate.passed else ["FAILED THE GATE"]
+    with plain_figure(width, height, marks) as figure:
         yield figure
-        make_readable(figure)
-        marks = ["SYNTHETIC DATA"] if fit.synthetic else []
-        marks += [] if fit.gate.passed else ["FAILED THE GATE"]
-        if marks:
-            figure.suptitle(", ".join(marks), color=RED, fontweight="bold", fontsize=9)
 
 
 def serves[**P](
@@ -130,11 +181,14 @@ def plot_forest(fit: Fit) -> Figure:
         above = rows["prob_gt_null"].to_numpy() if forest.by_evidence else np.zeros(len(rows))
         order = np.lexsort((-rows["median"].to_numpy(), -above))
         rows, crude, se = rows.iloc[order], crude[order], se[order]
+    count, shown = len(rows), shown_of(len(rows))
+    rows, crude, se = rows.iloc[shown], crude[shown], se[shown]
     labels = _labels(rows, several=len(forest.rows) > 1)
     foot = [(forest.summary, "overall"), (forest.prediction, f"new {fit.model.left_out}")]
     feet = [(row, label) for name, label in foot if name for _, row in table[table["estimand"] == name].iterrows()]
     height = 1.1 + 0.24 * (len(rows) + len(feet))
     with house_figure(fit, 6.8, height) as figure:
+        figure.says_shown(len(rows), count, "rows are shown: the first and the last in this order")
         axes = figure.add_subplot()
         y = np.arange(len(rows))[::-1] + len(feet) + 0.6 * bool(feet)
         attrs = fit.estimands[forest.rows[0]].attrs
@@ -171,7 +225,7 @@ def plot_forest(fit: Fit) -> Figure:
             units = units.removeprefix("log ")
         axes.set_xlabel(f"{units} (95% intervals)")
         _keep_in_view(axes, rows, crude, se, feet)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        legend_below(figure, axes.get_legend_handles_labels(), 3)
     return figure
 
 
@@ -225,9 +279,10 @@ def _keep_in_view(
     """Choose the axis from the model's intervals and the crude points; a huge crude interval may run off."""
     known = np.isfinite(crude)
     crude, se = crude[known], np.nan_to_num(se[known])
-    inner = [rows["lower"].min(), rows["upper"].max(), *(r[k] for r, _ in feet for k in ("lower", "upper")), *crude]
-    inner += [0.0] if "log" in rows["units"].iloc[0] and "ratio" in rows["units"].iloc[0] else []  # no effect
-    low, high = min(inner), max(inner)
+    no_effect = [0.0] if "log" in rows["units"].iloc[0] and "ratio" in rows["units"].iloc[0] else []
+    ends = [r[k] for r, _ in feet for k in ("lower", "upper")]
+    shown = rows[["lower", "upper"]].to_numpy(dtype=float)
+    low, high = limits(shown, np.array(ends, dtype=float), crude, np.array(no_effect))
     room = 0.35 * (high - low)
     axes.set_xlim(
         max(low - room, min([low, *(crude - 1.96 * se)])) - 0.03 * (high - low),
@@ -259,21 +314,16 @@ def plot_prior_posterior(fit: Fit) -> Figure:
             prior = priors[name].scipy
             draws = fit.posterior[variable_of(fit.model, name)].transpose("chain", "draw", ...).values
             draws = draws.reshape(draws.shape[0] * draws.shape[1], -1)
-            low, high = np.quantile(draws, [0.0005, 0.9995])
-            prior_low, prior_high = prior.ppf([0.01, 0.99])
-            reach = 2.5 * (high - low)
-            low, high = max(min(low, prior_low), low - reach), min(max(high, prior_high), high + reach)
             support = prior.support()
-            low, high = max(low, support[0]), min(high, support[1])
-            x = np.linspace(low, high, 400)[1:-1]
+            x = np.linspace(*_reach(draws, prior.ppf([0.01, 0.99]), support), 400)[1:-1]
             axes.fill_between(x, prior.pdf(x), color=GREY, alpha=0.45, lw=0)
             if draws.shape[1] > _FEW:
                 _elements(axes, draws, float(prior.pdf(x).max()))
             else:
-                for j in range(draws.shape[1]):
-                    axes.plot(x, _density(draws[:, j], support)(x), color=BLUE, lw=1.4)
+                for one in draws.T:
+                    _posterior(axes, x, one, support)
             meaning = slot.meaning.removeprefix("the ")
-            title = name if meaning == name else f"{name}\n{textwrap.fill(meaning, 40)}"
+            title = name if meaning == name else f"{name}\n{meaning}"
             axes.set_title(title, fontsize=8)
             axes.set_xlabel(slot.units)
             axes.set_yticks([])
@@ -282,7 +332,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         for axes in grid.flat[len(slots) :]:
             axes.remove()
         handles = [Patch(color=GREY, alpha=0.45, lw=0), Line2D([], [], color=BLUE, lw=1.4)]
-        figure.legend(handles, ["prior", "posterior"], loc="outside lower center", ncols=2)
+        legend_below(figure, (handles, ["prior", "posterior"]), 2)
     return figure
 
 
@@ -298,6 +348,27 @@ def _elements(axes: Axes, draws: np.ndarray, height: float) -> None:
     y = height * (np.arange(len(order)) + 0.5) / len(order)
     axes.hlines(y, lower[order], upper[order], color=BLUE, lw=0.7, alpha=0.7)
     axes.plot(median[order], y, ".", ms=2.2, color=BLUE)
+
+
+def _reach(draws: np.ndarray, prior: Sequence[float] | np.ndarray, support: tuple[float, float]) -> tuple[float, float]:
+    """How far to draw: to the ends of the prior, but no further from the posterior than a few times its width."""
+    inside = distinct(draws)
+    if len(inside) < 2:
+        low, high = limits(draws, np.asarray(prior))
+    else:
+        low, high = limits(*np.quantile(finite(draws), [0.0005, 0.9995]))
+        reach = 2.5 * (high - low)
+        low, high = max(min(low, prior[0]), low - reach), min(max(high, prior[1]), high + reach)
+    return max(low, support[0]), min(high, support[1])
+
+
+def _posterior(axes: Axes, x: np.ndarray, draws: np.ndarray, support: tuple[float, float]) -> None:
+    """Draw a parameter's density; a line where its draws are all equal."""
+    inside = distinct(draws)
+    if len(inside) > 1:
+        axes.plot(x, _density(finite(draws), support)(x), color=BLUE, lw=1.4)
+    for value in inside if len(inside) == 1 else ():
+        axes.axvline(value, color=BLUE, lw=1.4)
 
 
 def _density(draws: np.ndarray, support: tuple[float, float]) -> Callable[[np.ndarray], np.ndarray]:
@@ -334,33 +405,41 @@ def plot_checks(fit: Fit) -> Figure:
     with house_figure(fit, 3.3 * columns + 0.4, 1.9 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, result in zip(grid.flat, results, strict=False):
-            low, high = np.quantile(result.replicated, [0.002, 0.998])
-            low, high = min(low, result.observed), max(high, result.observed)
-            span = (high - low) or 1.0
-            discrete = np.unique(result.replicated)
-            steps = np.diff(discrete)
-            steps = steps[steps > 1e-9 * span]  # equal but for their last digits
-            step = steps.min() if len(steps) else 1.0
-            if len(discrete) <= 40 and (high - low) / step <= 400:  # counts: one bin a value
-                bins = np.arange(low - step / 2, high + step, step)
-            else:
-                bins = np.linspace(low - 0.02 * span, high + 0.02 * span, 45)
-            tops, _, _ = axes.hist(
-                result.replicated, bins=bins, density=True, color=BLUE, alpha=0.55, label="replicated"
-            )
-            # the share of the prior in each bin: most of a wide one may lie outside, and is then not drawn as if inside
-            weights = np.full(len(result.prior), 1 / (len(result.prior) * (bins[1] - bins[0])))
-            axes.hist(result.prior, bins=bins, weights=weights, histtype="step", color=GREY, lw=1.2, label="prior")
-            axes.axvline(result.observed, color=INK, lw=1.6, label="data")
-            axes.set_ylim(0, 1.3 * np.max(tops))  # a prior that piles up elsewhere may run off
-            axes.set_title(f"{result.name}  (p = {result.p:.2f})")
-            axes.set_xlabel(result.units)
+            _among_replicates(axes, result)
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
         for axes in grid.flat[len(results) :]:
             axes.remove()
-        figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        legend_below(figure, grid.flat[0].get_legend_handles_labels(), 3)
     return figure
+
+
+def _among_replicates(axes: Axes, result: CheckResult) -> None:
+    """Draw one statistic: replicates, prior and data."""
+    bins = bins_of(result.replicated, result.observed)
+    tops, _, _ = axes.hist(
+        finite(result.replicated), bins=bins.tolist(), weights=_shares(result.replicated, bins), color=BLUE, alpha=0.55,
+        label="replicated",
+    )  # fmt: skip
+    # most of a wide prior may lie outside, and is then not drawn as if inside
+    axes.hist(
+        finite(result.prior), bins=bins.tolist(), weights=_shares(result.prior, bins), histtype="step", color=GREY,
+        lw=1.2, label="prior",
+    )  # fmt: skip
+    at = result.observed if len(finite(np.array([result.observed]))) else np.nan
+    axes.axvline(at, color=INK, lw=1.6, label="data")
+    axes.set_xlim(*limits(bins, at, room=0.02))
+    axes.set_ylim(0, 1.3 * np.max(tops) or 1.0)  # a prior that piles up elsewhere may run off
+    axes.set_title(f"{result.name}  (p = {result.p:.2f})")
+    lost = result.replicated.size - finite(result.replicated).size
+    beyond = [f"{lost} of {result.replicated.size} replicates have no place here"] if lost else []
+    beyond += [] if np.isfinite(at) else [f"the data's is {result.observed:g}"]
+    axes.set_xlabel("\n".join([result.units, *beyond]))
+
+
+def _shares(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """The density that each finite value stands for."""
+    return np.full(len(finite(values)), 1 / (np.size(values) * (bins[1] - bins[0])))
 
 
 @serves(lambda fit: not fit.is_exact, "fits with chains, whose ranks can be compared")
@@ -395,7 +474,7 @@ def plot_ranks(fit: Fit) -> Figure:
         for axes, (label, draws) in zip(grid.flat, panels, strict=False):
             chains, length = draws.shape
             ranks = (stats.rankdata(draws).reshape(draws.shape) - 0.5) / draws.size
-            ess = float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="bulk")) / chains
+            ess = _effective(draws) / chains
             # A chain's share below x: variance x (1 - x) / ess, less what the chain itself adds to the whole.
             band = stats.norm.ppf(0.995) * np.sqrt(x * (1 - x) / min(ess, length) * (1 - 1 / chains))
             axes.fill_between(x, -band, band, color=GREY, alpha=0.3, lw=0)
@@ -410,3 +489,10 @@ def plot_ranks(fit: Fit) -> Figure:
         for axes in grid.flat[len(panels) :]:
             axes.remove()
     return figure
+
+
+def _effective(draws: np.ndarray) -> float:
+    """The effective sample size; the number of draws where it has none, as when they are all equal."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ess = float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="bulk"))
+    return ess if np.isfinite(ess) and ess > 0 else float(draws.size)

@@ -1,6 +1,5 @@
 """Figures of pooled analyses: the studies' effects, moderators one by one and jointly, and the combined moderator."""
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,10 @@ from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
 from bayesdep.models.parts.pooled.quadratic import rough_interactions
 from bayesdep.models.pooled import Pooled
 from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.ranges import shown_of
 
-_LINE = 48  # letters under a panel
 _GROUPS = 5  # of patients by their combined moderator
 
 
@@ -53,14 +53,17 @@ def plot_study_effects(fit: Fit) -> Figure:
     story, table = _pooled(fit), summarise(fit)
     times, studies = fit.data["time"].values, fit.data["study"].values
     crude, se = (x.reshape(len(times), -1) for x in story.forest.crude(fit.data))
-    y = np.arange(len(studies))[::-1] + 2.6
-    with house_figure(fit, 3.0 * len(times) + 1.2, 1.5 + 0.24 * len(studies)) as figure:
+    shown = shown_of(len(studies))
+    y = np.arange(len(shown))[::-1] + 2.6
+    with house_figure(fit, 3.0 * len(times) + 1.2, 1.5 + 0.24 * len(shown)) as figure:
+        figure.says_shown(len(shown), len(studies), "studies are shown: the first and the last of the table")
         panels = figure.subplots(1, len(times), sharey=True, sharex=True, squeeze=False)[0]
         for t, axes in enumerate(panels):
             here = table[table["time"] == times[t]]
-            rows = here[here["estimand"] == "study_effect"]
+            rows = here[here["estimand"] == "study_effect"].iloc[shown]
             axes.axvline(0, color=GREY, lw=0.8, zorder=0)
-            axes.errorbar(crude[t], y + 0.16, xerr=1.96 * se[t], fmt="o", ms=3, color=GREY, lw=1, label="on its own")
+            own: dict[str, Any] = {"fmt": "o", "ms": 3, "color": GREY, "lw": 1, "label": "on its own"}
+            axes.errorbar(crude[t, shown], y + 0.16, xerr=1.96 * se[t, shown], **own)
             axes.hlines(y - 0.16, rows["lower"], rows["upper"], color=BLUE, lw=1.6)
             axes.plot(rows["median"], y - 0.16, "o", ms=4, color=BLUE, label="in the model")
             pooled, new = (here[here["estimand"] == name].iloc[0] for name in ("effect", "effect_new"))
@@ -71,14 +74,14 @@ def plot_study_effects(fit: Fit) -> Figure:
             axes.set_title(str(times[t]), fontsize=9)
             if story.is_binary:
                 ratio_axis(axes)
-        panels[0].set_yticks([*y, 1, 0], [*studies, "overall", "new study"])
+        panels[0].set_yticks([*y, 1, 0], [*studies[shown], "overall", "new study"])
         panels[0].set_ylim(-0.7, y[0] + 0.8)
         for axes in panels:
             axes.tick_params(axis="y", length=0)
         units = "odds ratio" if story.is_binary else "sd"
         arm = fit.data["arm"].values[1]
         _say_below(panels, f"effect of {arm}, less {story.reference}, {units} (95% intervals)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        legend_below(figure, panels[0].get_legend_handles_labels(), 2)
     return figure
 
 
@@ -130,7 +133,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
         panels[0].set_ylim(-0.7, len(parts) - 0.3)
         units = "log odds ratio" if story.is_binary else "effect, sd"
         _say_below(panels, f"change of the {units} per sd of the moderator, or yes against no (95% intervals)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        legend_below(figure, panels[0].get_legend_handles_labels(), 3)
     return figure
 
 
@@ -195,17 +198,17 @@ def plot_combined(fit: Fit) -> Figure:
                 _fifths(axes, values, y[:, t], treated, fill, color, word)
             said = [_said(r.sel(evaluation=e).isel(time=t).values) for e in (IN_SAMPLE, CROSS_VALIDATED)]
             title = f"{times[t]}: r = {said[0]} in-sample, {said[1]} cross-validated"
-            axes.set_title(textwrap.fill(title, 46), fontsize=8.5)
+            axes.set_title(title, fontsize=8.5)
             axes.set_xlabel("M*, sd of the effect", fontsize=8.5)
         panels[0].set_ylabel(f"effect of {data['arm'].values[1]}, less {story.reference}, sd", fontsize=8.5)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        legend_below(figure, panels[0].get_legend_handles_labels(), 3)
     return figure
 
 
 def _say_below(panels: np.ndarray, text: str) -> None:
     """Name the axis of a row of panels under each of them: a label of the whole figure lies where the legend does."""
     for axes in panels:
-        axes.set_xlabel(textwrap.fill(text, _LINE if len(panels) > 1 else 2 * _LINE), fontsize=8.5)
+        axes.set_xlabel(text, fontsize=8.5)
 
 
 def _said(draws: np.ndarray) -> str:

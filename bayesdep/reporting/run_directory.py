@@ -1,9 +1,10 @@
 """What a run leaves on disk: complete, or not at all."""
 
 import json
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial as partial_of
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,10 @@ from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
-from bayesdep.reporting.export import export
-from bayesdep.reporting.figures import figures_of, png
+from bayesdep.reporting.export import formula_note, write_table
+from bayesdep.reporting.figures import FIGURES, png
+from bayesdep.reporting.places import Manifest, Place, write_manifest
 from bayesdep.reporting.report import report
-
-_MARK = "manifest.json"  # what makes a directory one of ours, and so replaceable
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Outcome:
         Where the files are.
     notes
         What of the table was read differently than it is written.
+    missing
+        Why a file could not be made, by file.
     """
 
     label: str
@@ -56,6 +58,13 @@ class Outcome:
     ledger: pd.DataFrame | None
     directory: Path
     notes: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def incomplete(self) -> str:
+        """What the run lacks, in one sentence; empty where it lacks nothing."""
+        files = ", ".join(f"{name} ({why})" for name, why in self.missing.items())
+        return files and f"was fitted, but lacks {files}; the same command with --resume makes it without sampling"
 
     @property
     def surprise(self) -> str:
@@ -67,87 +76,169 @@ class Outcome:
         return ""
 
 
-def refuse_unwritable(directory: Path) -> None:
-    """Refuse, before any sampling, a directory that a run could not be written to.
+@dataclass(frozen=True)
+class Written:
+    """What was written of a run beside its posterior.
 
     Parameters
     ----------
-    directory
-        Where the run is to go.
-
-    Raises
-    ------
-    BadInput
-        When it holds something else or the folder this runs in, or its parent cannot be written to.
+    ledger
+        Published numbers beside the posterior; None when there are none, or they could not be compared.
+    missing
+        Why a file could not be made, by file.
+    notes
+        What of the tables should be known before a spreadsheet opens them.
     """
-    try:
-        _refuse_unwritable(directory)
-    except OSError as problem:
-        raise BadInput(f"'{directory}' cannot be written ({problem.strerror}); give another with --out") from None
 
-
-def _refuse_unwritable(directory: Path) -> None:
-    if Path.cwd().is_relative_to(directory.resolve()):
-        raise BadInput(
-            f"--out '{directory}' holds the folder this runs in, and would be replaced whole; give one inside it"
-        )
-    if directory.exists() and not directory.is_dir():
-        raise BadInput(f"--out '{directory}' is a file; give a directory")
-    if directory.is_dir() and any(directory.iterdir()) and not (directory / _MARK).is_file():
-        raise BadInput(f"--out '{directory}' is not empty and is no earlier run; give an empty or new directory")
-    parent = directory.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise BadInput(f"'{parent}' is not writable, so '{directory}' cannot be made there; give another with --out")
+    ledger: pd.DataFrame | None
+    missing: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def write_run(
     fit: Fit,
-    directory: Path,
+    place: Place,
+    earlier: Manifest | None,
     *,
     title: str,
     question: str,
     plan: Mapping[str, Any],
-    ledger: pd.DataFrame | None,
-) -> None:
-    """Write every file of a run.
+    ledger: Callable[[Fit], pd.DataFrame | None],
+    fingerprint: str = "",
+    spreadsheet_safe: bool = False,
+) -> Written:
+    """Write every file of a run, the posterior first; another that fails costs the run nothing but that file.
 
     Parameters
     ----------
     fit
         The fit.
-    directory
-        Where the run is to stand; an earlier run there is replaced once this one is whole.
+    place
+        Where the run is to stand.
+    earlier
+        What stood there before sampling: its files are replaced once this run is whole, and all others stay.
     title, question
         For the report.
     plan
         ``text`` and ``sha256`` of the plan, for the manifest.
     ledger
-        Published numbers beside the posterior, if the plan has any.
+        Sets published numbers beside the posterior, if the plan has any.
+    fingerprint
+        Of the run, for the manifest.
+    spreadsheet_safe
+        Whether texts that begin like formulas are escaped in the tables, as :func:`~bayesdep.reporting.export.export`
+        does it.
+
+    Returns
+    -------
+    Written
+        The ledger, and what is missing.
+
+    Raises
+    ------
+    BadInput
+        When the posterior or the manifest cannot be written, or something else stands there by now.
     """
-    with whole_directory(directory) as partial:
-        fit.save(partial / "posterior.nc")
-        export(summarise_parameters(fit), partial / "summary.csv")
-        export(summarise(fit), partial / "estimands.csv")
-        if ledger is not None:
-            ledger.attrs = fit.attrs
-            export(ledger, partial / "ledger.csv")
-        images = {name: png(figure) for name, figure in figures_of(fit).items()}
-        (partial / "figures").mkdir()
-        for name, image in images.items():
-            (partial / "figures" / f"{name}.png").write_bytes(image)
-        report(
-            fit,
-            partial / "report.html",
-            title=title,
-            question=question,
-            plan_text=plan["text"],
-            ledger=ledger,
-            figures=images,
+    with whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
+        _save(fit, partial / "posterior.nc")
+        parts = _Parts(partial, place.others)
+        tables = _Tables(spreadsheet_safe)
+        parts.make("summary.csv", lambda path: tables.write(summarise_parameters(fit), path))
+        parts.make("estimands.csv", lambda path: tables.write(summarise(fit), path))
+        rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
+        made = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in FIGURES}
+        images = {name: image for name, image in made.items() if image is not None}
+        parts.make(
+            "report.html",
+            lambda path: report(
+                fit, path, title=title, question=question, plan_text=plan["text"], ledger=rows, figures=images
+            ),
         )
-        _json(partial / "diagnostics.json", _diagnostics(fit))
-        _json(partial / _MARK, _manifest(fit, plan))
+        parts.make("diagnostics.json", lambda path: _json(path, _diagnostics(fit)))
+        write_manifest(
+            partial,
+            place.what,
+            _about(fit, plan),
+            failed=not fit.gate.passed,
+            fingerprint=fingerprint,
+            missing=parts.missing,
+        )
+        if place.manifest != earlier:  # no lock kept it away: a disk that knows none
+            raise BadInput(
+                f"another run was written to '{place.asked}' while this one sampled, and stands; run this one again or "
+                "give another place with --out"
+            )
+    return Written(rows, parts.missing, tables.notes)
+
+
+class _Tables:
+    """Tables of a run as .csv files, and what is to be said of all of them together."""
+
+    def __init__(self, spreadsheet_safe: bool) -> None:
+        self._safe = spreadsheet_safe
+        self._written: list[pd.DataFrame] = []
+
+    def write(self, table: pd.DataFrame, path: Path) -> None:
+        """Write one of them."""
+        write_table(table, path, spreadsheet_safe=self._safe)
+        self._written.append(table)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence, or none."""
+        said = "" if self._safe else formula_note(*self._written)
+        return (said,) if said else ()
+
+
+def _save(fit: Fit, path: Path) -> None:
+    """Save a fit, and leave it to the directory to say why it cannot be written."""
+    try:
+        fit.save(path)
+    except BadInput as problem:
+        raise problem.__context__ if isinstance(problem.__context__, OSError) else problem from None
+
+
+class _Parts:
+    """Files of a run that is being written: those that cannot be made are named and left out."""
+
+    def __init__(self, folder: Path, taken: Collection[str]) -> None:
+        self._folder, self._taken = folder, taken
+        self.missing: dict[str, str] = {}
+
+    def make[T](self, name: str, how: Callable[[Path], T]) -> T | None:
+        """Make a file; None where that fails."""
+        path = self._folder / name
+        try:
+            if name in self._taken:
+                raise BadInput("a file of this name that no run wrote stands there")
+            path.parent.mkdir(exist_ok=True)
+            return how(path)
+        except Exception as problem:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            cause = problem.__context__ if isinstance(problem, BadInput) else problem
+            said = cause.strerror if isinstance(cause, OSError) else str(problem).split("\n")[0]
+            known = isinstance(problem, (BadInput, OSError))
+            self.missing[name] = str(said) if known and said else f"{type(problem).__name__}: {said}"
+            return None
+
+
+def _ledger(fit: Fit, ledger: Callable[[Fit], pd.DataFrame | None], tables: _Tables, path: Path) -> pd.DataFrame | None:
+    rows = ledger(fit)
+    if rows is not None:
+        rows.attrs = fit.attrs
+        tables.write(rows, path)
+    return rows
+
+
+def _figure(fit: Fit, name: str, path: Path) -> bytes | None:
+    """Draw one figure of the register and write it; None where it makes no sense for the fit."""
+    entry = FIGURES[name]
+    if not entry.applies(fit):
+        return None
+    image = png(entry.draw(fit))
+    path.write_bytes(image)
+    return image
 
 
 def _diagnostics(fit: Fit) -> dict[str, Any]:
@@ -161,7 +252,7 @@ def _diagnostics(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _manifest(fit: Fit, plan: Mapping[str, Any]) -> dict[str, Any]:
+def _about(fit: Fit, plan: Mapping[str, Any]) -> dict[str, Any]:
     data = {key: fit.data.attrs[key] for key in ("source", "title", "citation", "sha256", "left_out")}
     data["notes"] = str(fit.data.attrs.get("notes", ""))
     return {

@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.named_estimands import require_estimand
 from bayesdep.models.parts.contrasts import is_term_of_slot
 
 _SHIFT = 0.1  # posterior sds by which priors may have moved the mean
@@ -58,10 +59,7 @@ def as_study(
         raise BadInput(
             f"this fit cannot enter a meta-analysis: {fit.gate.sentence}; run it again with more tuning draws"
         )
-    if estimand not in fit.estimands:
-        raise BadInput(
-            f"there is no estimand '{estimand}'; {did_you_mean(estimand, map(str, fit.estimands.data_vars))}"
-        )
+    require_estimand(estimand, fit.estimands)
     attrs = fit.estimands[estimand].attrs
     if float(attrs.get("null", 0.0)) != 0 or "reciprocal_of" in attrs:  # NaN is no zero either
         raise BadInput(f"'{estimand}' is not on a scale with zero for no effect; choose a difference or a log ratio")

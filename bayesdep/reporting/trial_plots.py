@@ -1,6 +1,5 @@
 """Figures of trials over visits: means by arm, the arms' difference along a moderator, and how visits hang together."""
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,19 @@ from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.moderator import is_log
 from bayesdep.models.parts.trial.residuals import correlations
 from bayesdep.models.trial import Trial
+from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.ranges import MOST_PANELS, limits
 
 _DRAWS = 1000  # at most, evenly from all draws: enough for the ends of 95% bands
 _ROOM = {1: 20, 2: 9}  # labels that find room along a panel, by panels side by side
+_COUNTS = {1: 36, 2: 16}  # numbers of patients that find room along a panel, likewise
 _LINE = 38  # characters that find room along the height of a panel
-_TITLE, _NAME = {1: 80, 2: 30}, {1: 28, 2: 16}  # characters of a title, and of an arm's name at its side; likewise
+_NAME = {1: 28, 2: 16}  # characters of an arm's name at the side of a panel, by panels side by side
 _BAR = 0.05  # the least probability at which the crossover's scale ends: a single draw is no peak
+_WRITTEN = 16  # visits up to which correlations are written into their cells
+_HIGHEST = 12.0  # inches of all matrices together
+_COMPARISONS = "comparisons are shown, the first of the table"
 REFERENCE = "#6d6d6d"  # the reference arm's: GREY is too pale for a line that is to be read
 _CORRELATIONS = LinearSegmentedColormap.from_list("correlations", [RED, "white", BLUE])
 
@@ -66,8 +71,10 @@ def plot_trajectories(fit: Fit) -> Figure:
     columns = 2 if len(arms) > 2 and apart <= _ROOM[2] else 1
     x, scale = positions(visits, _ROOM[columns])
     means = standardised_means(fit)
-    with house_figure(fit, 6.6, 0.6 + 3.1 * -(-(len(arms) - 1) // columns)) as figure:
-        pairs = _panels(figure, len(arms) - 1, columns, 0.13)
+    count = min(len(arms) - 1, MOST_PANELS)
+    with house_figure(fit, 6.6, 0.6 + 3.1 * -(-count // columns)) as figure:
+        figure.says_shown(count, len(arms) - 1, _COMPARISONS)
+        pairs = _panels(figure, count, columns, 0.13)
         for k, (axes, counts) in enumerate(pairs, start=1):
             rows = ((0, REFERENCE, "--", "s"), (k, BLUE, "-", "o"))
             for arm, colour, dashes, marker in rows:
@@ -78,13 +85,14 @@ def plot_trajectories(fit: Fit) -> Figure:
                 observed = np.nanmean(data["outcome"].values[member], axis=0)
                 aside = (-0.006 if arm == 0 else 0.006) * np.ptp(x)  # equal means would hide each other
                 axes.plot(x + aside, observed, marker, ms=5, mfc=colour, mec="white", mew=0.8, zorder=3)
-                for at, n in zip(x, seen[member].sum(axis=0), strict=True):
+                every = -(-len(x) // _COUNTS[columns])
+                for at, n in list(zip(x, seen[member].sum(axis=0), strict=True))[::every]:
                     counts.text(at, float(arm == 0), f"{n}", ha="center", va="center", fontsize=7.5, color=colour)
             axes.set_xticks(x, visits)
             axes.set_xlabel(f"{story.visit}{scale}")
             axes.set_ylabel(f"mean {story.outcome}\n({data['outcome'].attrs['units']}; {story.better} is better)")
             if len(pairs) > 1:
-                axes.set_title(textwrap.fill(f"{arms[k]} and {arms[0]}", _TITLE[columns]), pad=12)
+                axes.set_title(f"{arms[k]} and {arms[0]}", pad=12)
             _table_of_counts(counts, [shorten(str(arms[j]), _NAME[columns]) for j in (k, 0)], [BLUE, REFERENCE])
             counts.set_xlim(axes.get_xlim())  # not shared: its ticks are none
         _same_height([axes for axes, _ in pairs])
@@ -92,10 +100,8 @@ def plot_trajectories(fit: Fit) -> Figure:
         points = [Line2D([], [], color=c, ls="", marker=m, ms=5) for c, m in ((REFERENCE, "s"), (BLUE, "o"))]
         handles: list[Any] = [*lines, Patch(color=GREY, alpha=0.4, lw=0), (points[0], points[1])]
         other = str(arms[1]) if len(pairs) == 1 else "other arm"
-        figure.legend(
-            handles, [str(arms[0]), other, "95% band", "observed"], loc="outside lower center", ncols=4,
-            handler_map={tuple: HandlerTuple(ndivide=None)},
-        )  # fmt: skip
+        words = [str(arms[0]), other, "95% band", "observed"]
+        legend_below(figure, (handles, words), 4, handler_map={tuple: HandlerTuple(ndivide=None)})
     return figure
 
 
@@ -151,9 +157,10 @@ def plot_difference_along(fit: Fit) -> Figure:
     curve, which = _with_step(x, story.threshold)
     # a crossover at a threshold is nowhere else
     bins = x if story.threshold is None else story.threshold + np.ptp(x) * np.array([-0.006, 0.006])
-    names = data["comparison"].values
+    names = data["comparison"].values[:MOST_PANELS]
     columns = min(len(names), 2)
     with house_figure(fit, 6.6, 0.6 + 3.5 * -(-len(names) // columns)) as figure:
+        figure.says_shown(len(names), data.sizes["comparison"], _COMPARISONS)
         pairs = _panels(figure, len(names), columns, 0.22)
         for k, (axes, below) in enumerate(pairs):
             at = found.isel(comparison=k)
@@ -171,7 +178,7 @@ def plot_difference_along(fit: Fit) -> Figure:
             sides = favours(*lower_and_higher(story, str(names[k])))
             axes.set_ylabel(f"difference at {story.visit} {visit} ({story.units})\n{sides}", fontsize=8)
             if len(pairs) > 1:
-                axes.set_title(textwrap.fill(f"{names[k]} less {arms[0]}", _TITLE[columns]), pad=12)
+                axes.set_title(f"{names[k]} less {arms[0]}", pad=12)
             axes.tick_params(labelbottom=False)
             side = str(at["side"].values[at["crosses"].mean(("chain", "draw")).argmax("side")])
             inside = at["crosses"].sel(side=side).values.ravel() > 0
@@ -180,7 +187,7 @@ def plot_difference_along(fit: Fit) -> Figure:
                 places, bins=bins.tolist(), weights=np.full(len(places), 1 / len(inside)), color=BLUE, alpha=0.55
             )
             said = f"value {side} which {names[k]} is better: in this range with probability {inside.mean():.2f}"
-            below.set_title(textwrap.fill(said, 88 // columns), fontsize=8 if columns == 1 else 7, pad=3)
+            below.set_title(said, fontsize=8 if columns == 1 else 7, pad=3)
             below.set_yticks([])
             below.set_ylim(0, max(_BAR, below.get_ylim()[1]))
             below.spines["left"].set_visible(False)
@@ -194,7 +201,7 @@ def plot_difference_along(fit: Fit) -> Figure:
         _same_height([below for _, below in pairs])
         handles, labels = pairs[0][0].get_legend_handles_labels()
         handles[labels.index("50% band")] = Patch(color=BLUE, alpha=0.44, lw=0)  # it lies on the other band
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        legend_below(figure, (handles, labels), 4)
     return figure
 
 
@@ -231,8 +238,10 @@ def plot_covariance(fit: Fit) -> Figure:
     means = [correlations(story, draws, days, arm).mean(axis=0) for arm in range(len(arms) if story.by_arm else 1)]
     sd = fit.estimands["residual_sd"].transpose("chain", "draw", ..., "visit").values
     ends = np.quantile(sd.reshape(*sd.shape[:2], len(means), -1), [0.025, 0.5, 0.975], axis=(0, 1))
-    others = range(1, len(means)) if story.by_arm else range(1)
-    with house_figure(fit, 6.6, 0.3 * story.by_arm + (1.3 + 0.36 * max(len(visits), 3)) * len(others)) as figure:
+    others = range(1, len(means))[:MOST_PANELS] if story.by_arm else range(1)
+    height = 1.3 + min(0.36 * max(len(visits), 3), _HIGHEST / len(others))
+    with house_figure(fit, 6.6, 0.3 * story.by_arm + height * len(others)) as figure:
+        figure.says_shown(len(others), max(len(means) - 1, 1), _COMPARISONS)
         grid = figure.subplots(len(others), 2, sharey=True, squeeze=False, width_ratios=(1.5, 1))
         for (left, right), k in zip(grid, others, strict=True):
             _matrix(left, means[0], means[k] if story.by_arm else None)
@@ -247,16 +256,16 @@ def plot_covariance(fit: Fit) -> Figure:
                 _spreads(right, ends[:, k], BLUE, 0.14)
             else:
                 _spreads(right, ends[:, 0], BLUE, 0.0)
-            right.set_xlim(0, 1.06 * ends.max())
+            right.set_xlim(0, 1.06 * limits(0.0, ends)[1])
             right.tick_params(axis="y", length=0)
             right.set_xlabel(f"{story.units} (95% intervals)")
             spread = "residual scale, of a t" if story.robust else "residual standard deviation"
-            right.set_title(textwrap.fill(f"{spread}, {arms[k]}", _TITLE[2] + 6) if len(others) > 1 else spread)
+            right.set_title(f"{spread}, {arms[k]}" if len(others) > 1 else spread)
         if story.by_arm:
             other = arms[1] if len(arms) == 2 else "other arm"
             words = [f"{arms[0]} (below the diagonal)", f"{other} (above it)"]
             handles = [Line2D([], [], color=colour, marker="o", ms=4.5, lw=1.8) for colour in (REFERENCE, BLUE)]
-            figure.legend(handles, words, loc="outside lower center", ncols=1 if len("".join(words)) > _TITLE[1] else 2)
+            legend_below(figure, (handles, words), 2)
     return figure
 
 
@@ -269,7 +278,7 @@ def _matrix(axes: Axes, below: np.ndarray, above: np.ndarray | None) -> None:
     axes.imshow(shown, cmap=_CORRELATIONS, vmin=-1, vmax=1, aspect="auto")
     for j in range(len(shown)):  # a visit with itself: the corner that the eye starts from, but nothing that was learnt
         axes.add_patch(Rectangle((j - 0.5, j - 0.5), 1, 1, color=GREY, alpha=0.2, lw=0))
-    for j, k in np.argwhere(np.isfinite(shown)):
+    for j, k in np.argwhere(np.isfinite(shown)) if len(shown) <= _WRITTEN else ():
         colour = "white" if abs(shown[j, k]) > 0.65 else INK
         size = 8.5 if len(shown) <= 10 else 6
         axes.text(k, j, f"{shown[j, k]:.2f}", ha="center", va="center", fontsize=size, color=colour)

@@ -12,6 +12,7 @@ from bayesdep.models.parts.trial.moderator import parse_subgroup
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.plots import BLUE, GREY, INK, house_figure, serves
+from bayesdep.reporting.ranges import MOST_PANELS
 from bayesdep.reporting.trial_plots import REFERENCE, favours, lower_and_higher, shorten
 
 _ALL = "all patients"
@@ -46,11 +47,12 @@ def plot_subgroups(fit: Fit) -> Figure:
     """
     story, found = fit.model, fit.estimands
     assert isinstance(story, Trial)  # the register draws this of no other story
-    names = [str(name) for name in fit.data["comparison"].values]
+    names = [str(name) for name in fit.data["comparison"].values[: MOST_PANELS // 3]]
     rates = [name for name in ("response", "remission") if f"{name}_difference" in found]
     rows = [_label(story, str(text)) for text in fit.data["subgroup"].values] + [_ALL]
     heights = [0.27 * len(rows), *(0.36 * len(rows) for _ in rates)] * len(names)
     with house_figure(fit, 6.9, sum(heights) + 1.1 * len(heights)) as figure:
+        figure.says_shown(len(names), fit.data.sizes["comparison"], "comparisons are shown, the first of the table")
         figure.set_layout_engine("constrained", hspace=0.06)
         shape = {"height_ratios": heights, "width_ratios": (0.78, 1.85, 1.1)}
         grid = figure.subplots(len(heights), 3, sharey="row", squeeze=False, gridspec_kw=shape)
@@ -79,7 +81,7 @@ def _differences(fit: Fit, story: Trial, k: int, line: np.ndarray) -> None:
     left.set_title("patients", fontsize=_SMALL)
     at_last = [found[n].isel(visit=-1).values.ravel() for n in ("difference_in", "difference")]
     _intervals(middle, np.vstack([at_last[0].reshape(-1, data.sizes["subgroup"]).T, at_last[1]]))
-    middle.set_title(textwrap.fill(f"{name} less {story.reference} at {story.visit} {visit}", 44), fontsize=8.5)
+    middle.set_title(f"{name} less {story.reference} at {story.visit} {visit}", fontsize=8.5)
     middle.set_xlabel(f"{story.units}\n{favours(*lower_and_higher(story, name))}", fontsize=8)
     inside = found["standardised_difference_in"].values.reshape(-1, data.sizes["subgroup"]).T
     ends = np.quantile(
@@ -104,7 +106,7 @@ def _rates(fit: Fit, story: Trial, k: int, rate: str, line: np.ndarray) -> None:
         "response": f"response: {story.response or 0:.0%} lower at any visit",
         "remission": f"remission: {story.remission or 0:g} or less at {story.visit} {data['visit'].values[-1]}",
     }[rate]
-    middle.set_title(textwrap.fill(what, 44), fontsize=8.5)
+    middle.set_title(what, fontsize=8.5)
     middle.set_xlabel(f"risk difference\n{favours(story.reference, name)}", fontsize=8)
     table = summarise(fit)
     here = table[(table["estimand"] == f"{rate}_nnt") & (table["comparison"] == name)].set_index("group").loc[groups]

@@ -1,30 +1,47 @@
 """Covariates by formula: columns of a table -> standardised columns of numbers.
 
+A formula is read by the grammar of :mod:`bayesdep.models.parts.formulas`, and its tree is worked out here with numpy;
+formulaic makes polynomials, splines and the columns of levels and interactions of what it is given. So no text of a
+formula is ever evaluated as Python, by formulaic or here.
+
 Columns come first: a word of the formula that is not called is a column, also one that is named like a function
-(``center``, ``C``, ``log``); ``log(log)`` takes the logarithm of the column ``log``. So every column gets a name of its
-own before formulaic reads the formula. Functions are those of formulaic and numpy's, no others.
+(``center``, ``C``, ``log``); ``log(log)`` takes the logarithm of the column ``log``.
 """
 
-import ast
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import formulaic  # type: ignore[import-untyped, unused-ignore]  # not typed in all its versions
 import numpy as np
 import pandas as pd
-from formulaic.errors import FormulaicError  # type: ignore[import-untyped, unused-ignore]  # as above
-from formulaic.parser.algos.tokenize import tokenize  # type: ignore[import-untyped, unused-ignore]  # as above
-from formulaic.transforms import TRANSFORMS  # type: ignore[import-untyped, unused-ignore]  # as above
+from formulaic import transforms  # type: ignore[import-untyped, unused-ignore]  # as above
+from formulaic.parser.types import Factor, Term  # type: ignore[import-untyped, unused-ignore]  # as above
+from formulaic.transforms import contrasts  # type: ignore[import-untyped, unused-ignore]  # as above
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.grammar import shorten
+from bayesdep.data.labels import refuse_lookalikes
+from bayesdep.data.missing import has_comma, is_number
+from bayesdep.data.tables import Column, note, refuse_code
+from bayesdep.models.parts.formulas import (
+    EXAMPLE,
+    Call,
+    Contrast,
+    Expression,
+    Formula,
+    Minus,
+    Name,
+    Number,
+    Pair,
+    Words,
+    read_formula,
+)
 
-_EXAMPLE = "write it as in 'age + sex + bmi' or 'I(phq9 / 5) + female'"
-_QUOTED = re.compile(r"`([^`]+)`")
-_ALIAS = re.compile(r"column_(\d+)_of_the_table")
-_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
+_INTERCEPT = "(1)"  # formulaic tells factors apart by their text, and a column may be called 1
 _FEW = 6  # so many levels of text are never too many
 _COLOUR = re.compile("\x1b\\[[0-9;]*m|[⧛⧚]")
 
@@ -56,6 +73,7 @@ def read_covariates(
     *,
     beside: Mapping[str, np.ndarray] = {},
     units: int | None = None,
+    levels: bool = False,
 ) -> Covariates:
     """Make the columns that a formula names.
 
@@ -65,7 +83,7 @@ def read_covariates(
         One row per unit (person, study, ...): rows of what :func:`bayesdep.data.tables.as_frame` returned, with
         their index, which names the row in messages.
     formula
-        Terms of the right-hand side, as formulaic (and R) reads them: ``"age + sex + bmi"``,
+        Terms in the language of :mod:`bayesdep.models.parts.formulas`: ``"age + sex + bmi"``,
         ``"I(phq9 / 5) + female"``, ``"age * sex"``. Categorical columns are coded against their first level (of
         text, the first in the alphabet). A word that is not called is a column, whatever it is named like; names with
         spaces or signs stand in backticks. An intercept is the model's own affair: ``1 +`` says what is so, ``0 +`` or
@@ -76,6 +94,8 @@ def read_covariates(
     units
         How many different units (people) the rows are of; the rows' number where None. A column of text needs fewer
         levels than half of it.
+    levels
+        Whether a random effect ``(1 | column)`` may stand in the formula; it is no covariate, and is passed over.
 
     Returns
     -------
@@ -97,11 +117,11 @@ def read_covariates(
     """
     if formula is None:
         return Covariates((), np.empty((len(frame), 0)), np.empty(0), np.empty(0))
-    place = f"covariates = '{formula}'"
-    written, names = _aliased(formula, place, list(map(str, frame.columns)))
-    parsed = _parse(formula, written, names, place, list(map(str, frame.columns)))
-    used = _used(frame, names, place, len(frame) if units is None else units)
-    columns, raw = _evaluate(used, parsed, names, place)
+    place, read = _read(formula, list(map(str, frame.columns)), levels=levels)
+    if not _refuse_no_terms(read, place):
+        return Covariates((), np.empty((len(frame), 0)), np.empty(0), np.empty(0))
+    used = _used(frame, read.columns, place, len(frame) if units is None else units)
+    columns, raw = _evaluate(used, read, place)
     for j, name in enumerate(columns):
         odd = np.flatnonzero(~np.isfinite(raw[:, j]))
         if len(odd):
@@ -116,19 +136,7 @@ def read_covariates(
             )
     means, sds = raw.mean(axis=0), raw.std(axis=0)
     values = (raw - means) / sds
-    others = _columns_beside(beside, len(frame))
-    for j, name in enumerate(columns):
-        if np.linalg.matrix_rank(values[:, : j + 1]) <= j:
-            raise BadInput(
-                f"{place}: '{name}' follows from the columns before it ({', '.join(columns[:j])}) in the "
-                f"{len(frame)} rows used, so their effects cannot be told apart; leave one of them out"
-            )
-        so_far = np.hstack([others, values[:, : j + 1]])
-        if beside and np.linalg.matrix_rank(so_far) < np.linalg.matrix_rank(others) + j + 1:
-            raise BadInput(
-                f"{place}: '{name}' follows from {' and '.join(beside)} in the {len(frame)} rows used, which the model "
-                "has already, so their effects cannot be told apart; leave it out of covariates"
-            )
+    _refuse_what_follows(columns, values, beside, place)
     return Covariates(columns, values, means, sds)
 
 
@@ -140,13 +148,12 @@ def columns_of(formula: str | None, known: Sequence[str] = ()) -> tuple[str, ...
     formula
         As :func:`read_covariates` reads it.
     known
-        The table's columns; needed to tell a column from a function of its name where it is an argument
-        (``C(site, Sum)``).
+        The table's columns, for messages.
 
     Returns
     -------
     tuple of str
-        Their names, sorted.
+        Their names, sorted; without the column of a random effect.
 
     Raises
     ------
@@ -160,10 +167,9 @@ def columns_of(formula: str | None, known: Sequence[str] = ()) -> tuple[str, ...
     """
     if formula is None:
         return ()
-    place = f"covariates = '{formula}'"
-    written, names = _aliased(formula, place, list(map(str, known)))
-    _parse(formula, written, names, place, known)
-    return tuple(sorted(names.values()))
+    place, read = _read(formula, known, levels=True)
+    _refuse_no_terms(read, place)
+    return read.columns
 
 
 def refuse_covariates_of(formula: str | None, columns: Mapping[str | None, str], known: Sequence[str] = ()) -> None:
@@ -193,149 +199,49 @@ def refuse_covariates_of(formula: str | None, columns: Mapping[str | None, str],
     for name in columns_of(formula, known):
         if name in columns:
             raise BadInput(
-                f"covariates = '{formula}': column '{name}' is the {columns[name]}, which the model has already; leave "
+                f"{_place(formula)}: column '{name}' is the {columns[name]}, which the model has already; leave "
                 "it out of covariates"
             )
 
 
-class _Columns(ast.NodeTransformer):
-    """Gives columns in an expression their aliases, and refuses functions that are not known."""
-
-    def __init__(self, alias: "_Aliases", place: str) -> None:
-        self.alias, self.place = alias, place
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        called = node.func
-        quoting = isinstance(called, ast.Name) and called.id == "Q" and "Q" not in self.alias.known
-        if quoting and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):  # patsy's backticks
-            return ast.Name(self.alias(str(node.args[0].value)), ast.Load())
-        if isinstance(called, ast.Name) and _ALIAS.fullmatch(called.id) is None and called.id in TRANSFORMS:
-            pass
-        elif isinstance(called, ast.Name):
-            raise BadInput(
-                f"{self.place}: there is no function '{_shown(called.id, self.alias.names)}'; "
-                f"{did_you_mean(called.id, [x for x in TRANSFORMS if x[:1].islower() and x not in ('np', 'contr')])}"
-            )
-        elif not _is_known_attribute(called):
-            raise BadInput(
-                f"{self.place}: '{_shown(ast.unparse(called), self.alias.names)}' is no function that a "
-                "formula may use; use one of numpy's on numbers, as in np.sqrt(age)"
-            )
-        arguments = [self.visit(x) for x in node.args]
-        keywords = [ast.keyword(k.arg, self.visit(k.value)) for k in node.keywords]
-        return ast.Call(called, arguments, keywords)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if not _is_known_attribute(node):
-            raise BadInput(
-                f"{self.place}: '{_shown(ast.unparse(node), self.alias.names)}' is not understood; "
-                "write a column's name with a dot in backticks, as in `body.mass`"
-            )
-        return node
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        if _ALIAS.fullmatch(node.id) or (node.id in TRANSFORMS and node.id not in self.alias.known):
-            return node
-        return ast.Name(self.alias(node.id), node.ctx)
+def _place(formula: str | None) -> str:
+    return f"covariates = '{shorten(str(formula))}'"
 
 
-def _is_known_attribute(node: ast.expr) -> bool:
-    """Whether it is a function of numpy on numbers, or one of formulaic's contrasts."""
-    if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
-        return False
-    if node.value.id == "np":
-        return isinstance(getattr(np, node.attr, None), np.ufunc)
-    return node.value.id == "contr" and not node.attr.startswith("_")
-
-
-class _Aliases:
-    """One name for each column, in the order of their first use."""
-
-    def __init__(self, known: Sequence[str]) -> None:
-        self.known = known
-        self.names: dict[str, str] = {}
-
-    def __call__(self, column: str) -> str:
-        for alias, name in self.names.items():
-            if name == column:
-                return alias
-        alias = f"column_{len(self.names)}_of_the_table"
-        self.names[alias] = column
-        return alias
-
-
-def _shown(text: str, names: Mapping[str, str]) -> str:
-    """A text with columns' own names in place of their aliases."""
-    return _ALIAS.sub(lambda found: names.get(found[0], found[0]), text)
-
-
-def _aliased(formula: str, place: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The formula with an alias for every column, and the columns by alias."""
-    alias = _Aliases(known)
-    parts, at = [], 0
+def _read(formula: str, known: Sequence[str], *, levels: bool) -> tuple[str, Formula]:
+    """Where a formula stands, in words, and what it says."""
+    place = _place(formula)
     try:
-        tokens = list(tokenize(formula))
-    except (FormulaicError, SyntaxError) as problem:
-        raise _not_understood(problem, place, formula, known) from None
-    for token in tokens:
-        start, end, kind = token.source_start, token.source_end, token.kind.value if token.kind else ""
-        if kind == "name" and token.token != ".":
-            quoted = formula[start] == "`"
-            new, end = alias(token.token), end + (formula[end] != "`" if quoted else 0)
-        elif kind == "python":
-            text = _QUOTED.sub(lambda found: alias(found[1]), token.token)
-            try:
-                tree = ast.parse(text.strip(), mode="eval")
-            except SyntaxError as problem:
-                raise _not_understood(problem, place, formula, known) from None
-            new = ast.unparse(_Columns(alias, place).visit(tree))
-            if formula[start] == "{":
-                new, end = f"{{{new}}}", formula.index("}", end) if formula[end] != "}" else end
-        else:
-            continue
-        parts += [formula[at:start], new]
-        at = end + 1
-    return "".join([*parts, formula[at:]]), alias.names
-
-
-def _not_understood(
-    problem: Exception, place: str, formula: str, known: Sequence[str], names: Mapping[str, str] = {}
-) -> BadInput:
-    odd = [name for name in known if name in formula and not name.isidentifier() and f"`{name}`" not in formula]
-    if odd:
+        return place, read_formula(formula, place, levels=levels)
+    except BadInput:
+        odd = [name for name in known if name in formula and not name.isidentifier() and f"`{name}`" not in formula]
+        if not odd:
+            raise
         name = max(odd, key=len)
-        return BadInput(f"{place} is not understood; write the column '{name}' in backticks, as `{name}`")
-    reason = _shown(_COLOUR.sub("", " ".join(str(problem).split())).rstrip(". "), names)
-    return BadInput(f"{place} is not understood ({reason}); {_EXAMPLE}")
+        raise BadInput(f"{place} is not understood; write the column '{name}' in backticks, as `{name}`") from None
 
 
-def _parse(formula: str, written: str, names: Mapping[str, str], place: str, known: Sequence[str]) -> formulaic.Formula:
-    try:
-        parsed = formulaic.Formula(written)
-    except (FormulaicError, SyntaxError) as problem:
-        raise _not_understood(problem, place, formula, known, names) from None
-    if not isinstance(parsed, formulaic.SimpleFormula):
-        raise BadInput(f"{place} has more than the covariates' own side; {_EXAMPLE}, without '~' and '|'")
-    terms = [term for term in parsed if str(term) != "1"]
-    if not terms:
-        raise BadInput(f"{place} names no column; {_EXAMPLE}, or leave it out")
-    if len(terms) == len(list(parsed)):
-        raise BadInput(
-            f"{place} takes the intercept out, but every model here has a mean of its own; write the covariates only, "
-            "without 0 and - 1"
-        )
-    # With an intercept among the terms every categorical column loses its first level.
-    return formulaic.Formula(["1", *terms])
+def _refuse_no_terms(read: Formula, place: str) -> bool:
+    """Say whether there is a covariate, where there must be none; refuse a formula that says nothing."""
+    if any(read.terms):
+        if () not in read.terms:
+            raise BadInput(
+                f"{place} takes the intercept out, but every model here has a mean of its own; write the covariates "
+                "only, without 0 and - 1"
+            )
+        return True
+    if read.level is None:
+        raise BadInput(f"{place} names no column; {EXAMPLE}, or leave it out")
+    return False
 
 
-def _used(frame: pd.DataFrame, names: Mapping[str, str], place: str, units: int) -> pd.DataFrame:
+def _used(frame: pd.DataFrame, names: Sequence[str], place: str, units: int) -> dict[str, pd.Series]:
+    """The columns that a formula uses, without empty cells: numbers, or text and categories."""
     known = list(map(str, frame.columns))
     plain = {}
-    for alias, name in names.items():
+    for name in names:
         if name not in known:
             raise BadInput(f"{place}: {_no_column(name, place, known)}")
-        if known.count(name) > 1:
-            raise BadInput(f"{place}: column '{name}' stands in the table twice; rename one of the two")
         series = frame.iloc[:, known.index(name)]
         blank = np.array([isinstance(v, str) and not v.strip() for v in series])
         empty = np.flatnonzero(series.isna().to_numpy() | blank)
@@ -347,14 +253,20 @@ def _used(frame: pd.DataFrame, names: Mapping[str, str], place: str, units: int)
                 f'["{name}"] in a plan'
             )
         # arrow's and pandas' nullable numbers become numpy's; yes-no columns become 0 and 1, not two levels
-        plain[alias] = pd.Series(series.to_list(), index=frame.index)
+        plain[name] = pd.Series(series.to_list(), index=frame.index)
         if isinstance(series.dtype, pd.CategoricalDtype):
-            plain[alias] = series.cat.remove_unused_categories()
-        elif plain[alias].dtype == bool:
-            plain[alias] = plain[alias].astype(float)
-        if not pd.api.types.is_numeric_dtype(plain[alias]):
+            plain[name] = series.cat.remove_unused_categories()
+        elif plain[name].dtype == bool:
+            plain[name] = plain[name].astype(float)
+        if not pd.api.types.is_numeric_dtype(plain[name]):
             _refuse_text(series, name, place, units)
-    return pd.DataFrame(plain, index=frame.index)
+            refuse_lookalikes(series.astype(str).tolist(), f"{place}: column '{name}'", frame.index.tolist())
+            counts = series.astype(str).value_counts()
+            for label in counts.index[counts == 1] if len(frame) == units else ():
+                note(frame, f"column '{name}' (covariate): '{label}' has one unit")
+        else:
+            refuse_code(frame, plain[name].to_numpy(dtype=float), Column(name, "number", "covariate"))
+    return plain
 
 
 def _no_column(name: str, place: str, known: Sequence[str]) -> str:
@@ -363,19 +275,19 @@ def _no_column(name: str, place: str, known: Sequence[str]) -> str:
     if odd:
         k = max(odd, key=len)
         return f"there is no column '{name}' in the table; write the column '{k}' in backticks, as `{k}`"
-    return f"there is no column '{name}' in the table; {did_you_mean(name, known)}"
+    return f"there is no column '{shorten(name)}' in the table; {did_you_mean(name, known)}"
 
 
 def _refuse_text(series: pd.Series, name: str, place: str, units: int) -> None:
     """Refuse text that is meant to be numbers, and text with nearly as many values as units."""
-    cells = series.astype(str)
-    comma = np.array([_COMMA.fullmatch(x) is not None for x in cells])
-    number = comma | np.array([_NUMBER.fullmatch(x) is not None for x in cells])
+    cells = series.astype(str).str.strip()
+    comma = np.array([has_comma(x) for x in cells])
+    number = comma | np.array([is_number(x) for x in cells])
     levels, row = cells.nunique(), series.index
     if comma.any() and number.mean() > 0.5:
         first = np.flatnonzero(comma)[0]
         raise BadInput(
-            f"{place}: column '{name}' has numbers with a decimal comma ('{cells.iloc[first].strip()}' in row "
+            f"{place}: column '{name}' has numbers with a decimal comma ('{cells.iloc[first]}' in row "
             f"{row[first] + 1}); write them with a decimal point"
         )
     if number.mean() > 0.5 and cells[number].nunique() > _FEW:
@@ -409,15 +321,197 @@ def _columns_beside(beside: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     return np.hstack(found)
 
 
-def _evaluate(
-    used: pd.DataFrame, parsed: formulaic.Formula, names: Mapping[str, str], place: str
-) -> tuple[tuple[str, ...], np.ndarray]:
+def _refuse_what_follows(
+    columns: Sequence[str], values: np.ndarray, beside: Mapping[str, np.ndarray], place: str
+) -> None:
+    """Refuse the first column that follows from those before it, or from them and what the model has beside them."""
+    rows = len(values)
+
+    def follows(j: int) -> bool:
+        return bool(np.linalg.matrix_rank(values[:, : j + 1]) <= j)
+
+    if (j := _first(follows, len(columns))) is not None:
+        raise BadInput(
+            f"{place}: '{columns[j]}' follows from the columns before it ({shorten(', '.join(columns[:j]), 200)}) in "
+            f"the {rows} rows used, so their effects cannot be told apart; leave one of them out"
+        )
+    others = _columns_beside(beside, rows)
+    own = np.linalg.matrix_rank(others)
+
+    def follows_from_others(j: int) -> bool:
+        return bool(np.linalg.matrix_rank(np.hstack([others, values[:, : j + 1]])) < own + j + 1)
+
+    if beside and (j := _first(follows_from_others, len(columns))) is not None:
+        raise BadInput(
+            f"{place}: '{columns[j]}' follows from {' and '.join(beside)} in the {rows} rows used, which the model "
+            "has already, so their effects cannot be told apart; leave it out of covariates"
+        )
+
+
+def _first(holds: Callable[[int], bool], count: int) -> int | None:
+    """The first of so many indices for which something holds that holds for all later ones, or None."""
+    if count == 0 or not holds(count - 1):
+        return None
+    low, high = 0, count - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
+
+
+_SIMPLE: Mapping[str, Callable[[Any], Any]] = {
+    **{name: getattr(np, name) for name in ("log", "log2", "log10", "log1p", "exp", "sqrt")},
+    "I": np.asarray,
+    "center": transforms.center,
+}
+_SEVERAL: Mapping[str, Callable[..., Any]] = {
+    "scale": transforms.scale,
+    "poly": transforms.poly,
+    "bs": transforms.basis_spline,
+    # centred: the natural spline's own columns add up to one, and every model has a mean of its own
+    "cr": lambda x, **options: transforms.natural_cubic_spline(x, constraints="center", **options),
+}
+_ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide, "**": np.power, "==": np.equal,
+    "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal,
+}  # fmt: skip
+
+
+def _evaluate(used: Mapping[str, pd.Series], read: Formula, place: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Work a formula out: the names of its columns, and their numbers."""
+    index = next(iter(used.values())).index
+    factors = list(dict.fromkeys(factor for term in read.terms for factor in term))
+    names = _own_names(factors)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):  # as numpy warns too
             warnings.simplefilter("ignore")  # the logarithm of zero, say: refused by its name and row
-            matrix = parsed.get_model_matrix(used, context={}, na_action="ignore")
+            values = {names[factor]: _worked_out(factor, used, place) for factor in factors}
+            _refuse_too_many(read, names, values, len(index), place)
+            terms = [Term([Factor(names[f], eval_method="lookup") for f in term]) for term in read.terms if term]
+            # With an intercept among the terms every categorical column loses its first level.
+            formula = formulaic.Formula([Term([Factor(_INTERCEPT, eval_method="literal")]), *terms])
+            matrix = formula.get_model_matrix(pd.DataFrame(index=index), context=values, na_action="ignore")
             raw = np.asarray(matrix, dtype=float)[:, 1:]
-    except Exception as problem:  # a formula may call a function on a column that it does not take
-        reason = _shown(_COLOUR.sub("", " ".join(str(problem).split())).rstrip(". "), names)
-        raise BadInput(f"{place} cannot be worked out ({reason}); {_EXAMPLE}") from None
-    return tuple(_shown(str(c), names).replace("[T.", "[") for c in matrix.columns[1:]), raw
+    except BadInput:
+        raise
+    except Exception as problem:  # formulaic, of a spline with too few degrees of freedom, say
+        reason = shorten(_COLOUR.sub("", " ".join(str(problem).split())).rstrip(". "), 200)
+        raise BadInput(f"{place} cannot be worked out ({reason}); {EXAMPLE}") from None
+    return tuple(str(column).replace("[T.", "[") for column in matrix.columns[1:]), raw
+
+
+def _own_names(factors: Sequence[Expression]) -> dict[Expression, str]:
+    """What each factor's columns are called: as it is written, and never like another's."""
+    names: dict[Expression, str] = {}
+    for factor in sorted(factors, key=lambda factor: isinstance(factor, Name)):  # a column called 'log(age)' gives way
+        name = str(factor)
+        while name in names.values() or name == _INTERCEPT:
+            name = f"`{name}`"
+        names[factor] = name
+    return names
+
+
+def _worked_out(factor: Expression, used: Mapping[str, pd.Series], place: str) -> Any:
+    """A factor's values: numbers, several columns of them, or levels."""
+    if isinstance(factor, Name):
+        column = used[factor.column]
+        return column.astype(float) if pd.api.types.is_numeric_dtype(column) else column
+    if isinstance(factor, Call) and factor.function == "C":
+        of = used[factor.of.column] if isinstance(factor.of, Name) else pd.Series(_numbers(factor.of, used, place))
+        options = {word: _coding(value) for word, value in factor.options}
+        _refuse_other_levels(of, options, str(factor), place)
+        return transforms.C(of, **options)
+    return _numbers(factor, used, place)
+
+
+def _refuse_other_levels(values: pd.Series, options: Mapping[str, Any], factor: str, place: str) -> None:
+    """Refuse levels that ``C()`` states and the column lacks, and the other way round."""
+    there, stated = list(values.unique()), options.get("levels")
+    base = getattr(options.get("contrasts"), "base", None)
+    if stated is not None:
+        for level in there:
+            if level not in stated:
+                raise BadInput(f"{place}: levels in '{factor}' lacks {_quoted(level)}, which the column holds; add it")
+            if stated.count(level) > 1:
+                raise BadInput(f"{place}: levels in '{factor}' has {_quoted(level)} twice; leave one out")
+    for level in [*(stated or []), *([base] if isinstance(base, (str, int, float)) else [])]:
+        if level not in there:
+            raise BadInput(
+                f"{place}: {_quoted(level)} in '{factor}' is no value of the column; "
+                f"{did_you_mean(str(level), map(str, there[:20]))}"
+            )
+
+
+def _quoted(level: Any) -> str:
+    return repr(level) if isinstance(level, str) else str(level)
+
+
+def _numbers(expression: Expression, used: Mapping[str, pd.Series], place: str) -> Any:
+    """Work an expression out with numpy; its columns must be numbers."""
+    if isinstance(expression, Number):
+        return expression.value
+    if isinstance(expression, Name):
+        if not pd.api.types.is_numeric_dtype(used[expression.column]):
+            raise BadInput(
+                f"{place} cannot be worked out: column '{expression.column}' holds text where numbers are needed; "
+                "write it by itself for an effect of each of its values"
+            )
+        return used[expression.column].astype(float)
+    if isinstance(expression, Minus):
+        return np.negative(_numbers(expression.of, used, place))
+    if isinstance(expression, Pair):
+        if isinstance(expression.right, Words):
+            return _ARITHMETIC[expression.sign](_labels(expression.left, used), expression.right.value).astype(float)
+        left, right = (_numbers(side, used, place) for side in (expression.left, expression.right))
+        return np.asarray(_ARITHMETIC[expression.sign](left, right), dtype=float)
+    assert isinstance(expression, Call)  # texts stand only beside a sign
+    of = _numbers(expression.of, used, place)
+    if expression.function in _SIMPLE:
+        return np.asarray(_SIMPLE[expression.function](of), dtype=float)
+    options = {word: int(v) if isinstance(v, float) and v.is_integer() else v for word, v in expression.options}
+    return _SEVERAL[expression.function](of, **options)
+
+
+def _labels(expression: Expression, used: Mapping[str, pd.Series]) -> np.ndarray:
+    assert isinstance(expression, Name)  # the grammar compares texts with columns only
+    return used[expression.column].astype(str).to_numpy(dtype=object)
+
+
+def _coding(value: Any) -> Any:
+    """A literal of ``C()`` in formulaic's terms: contrasts, or levels in their order."""
+    if isinstance(value, tuple):
+        return [_as_level(v) for v in value]
+    if not isinstance(value, Contrast):  # the level that others are compared with
+        return contrasts.TreatmentContrasts(base=_as_level(value))
+    if value.base is not None:
+        return contrasts.TreatmentContrasts(base=_as_level(value.base))
+    return getattr(contrasts, f"{value.name}Contrasts")()
+
+
+def _as_level(value: float | str) -> float | str:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _refuse_too_many(
+    read: Formula, names: Mapping[Expression, str], values: Mapping[str, Any], rows: int, place: str
+) -> None:
+    """Refuse more columns than there are rows before they are made: levels of several columns multiply."""
+    widths = {factor: _width(values[name]) for factor, name in names.items()}
+    for term in read.terms:
+        at_least = prod(max(widths[factor] - 1, 1) for factor in term)
+        if at_least > rows:
+            raise BadInput(
+                f"{place}: '{':'.join(names[f] for f in term)}' has at least {at_least} columns of numbers, but only "
+                f"{rows} rows are used, so their effects cannot be told apart; leave it out"
+            )
+
+
+def _width(values: Any) -> int:
+    """How many columns a factor has, with one for each of its levels."""
+    plain = getattr(values, "__wrapped__", values)
+    if isinstance(plain, Mapping):
+        return len(plain)
+    if isinstance(plain, pd.Series):
+        categorical = isinstance(values, type(transforms.C(plain))) or not pd.api.types.is_numeric_dtype(plain)
+        return int(plain.nunique()) if categorical else 1
+    return int(np.shape(plain)[1]) if np.ndim(plain) > 1 else 1

@@ -151,7 +151,7 @@ def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.nda
     Returns
     -------
     pandas.DataFrame
-        Each person's first row, with the table's index.
+        Each person's first row, with the table's index and ``attrs``.
 
     Raises
     ------
@@ -172,7 +172,9 @@ def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.nda
                 f"column '{name}' ({what}): rows {other + 1} and {row + 1} are of one person, but have {text[other]!r} "
                 f"and {text[row]!r}; correct one of them"
             )
-    return frame.iloc[first]
+    rows = frame.iloc[first]
+    rows.attrs = frame.attrs  # and with it the one list of notes
+    return rows
 
 
 def is_detected(data: xr.Dataset) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
 
 Support = Literal["real", "positive", "unit"]
 
@@ -151,10 +152,14 @@ class Prior:
             if name not in parameters:
                 raise BadInput(f"{dist} prior: '{name}' is missing; give {' and '.join(family.parameters)}")
             value = parameters[name]
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not _is_finite(value):
                 raise BadInput(f"{dist} prior: {name} = {value!r}, but it must be a finite number")
             if positive and value <= 0:
                 raise BadInput(f"{dist} prior: {name} = {value}, but it must be above zero")
+            of_logarithm = family.units is not None and "log" in family.units.values() and name != "nu"
+            if not is_workable(value) or (of_logarithm and abs(float(value)) > math.log(LARGEST)):
+                most = f"size of at most {math.log(LARGEST):.0f}" if of_logarithm else f"size of {SIZES}, or 0,"
+                raise BadInput(f"{dist} prior: {name} = {value:g}, but a {most} is needed; change it")
         if dist == "Uniform" and parameters["lower"] >= parameters["upper"]:
             raise BadInput(
                 f"Uniform prior: lower = {parameters['lower']} is not below upper = {parameters['upper']}; swap them"
@@ -303,6 +308,13 @@ class Prior:
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as a plan writes it."""
         return {"dist": self.dist, **dict(self.parameters)} | ({"times_scale": True} if self.times_scale else {})
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond float64
+        return False
 
 
 JEFFREYS = Prior("Beta", alpha=0.5, beta=0.5)  # of a probability: worth one person

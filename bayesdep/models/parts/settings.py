@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.labels import clean_label
+from bayesdep.data.labels import clean_label, refuse_no_text
+from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
 
 
 def column(default: str | None, what: str) -> Any:
@@ -90,7 +91,18 @@ def check_settings(story: Any) -> None:
         # what may be anything (priors, a covariance matrix) is read by a function of its own
         if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
+        _refuse_no_text(field.name, getattr(story, field.name))
         _check(field.name, getattr(story, field.name), hints[field.name])
+
+
+def _refuse_no_text(name: str, value: Any) -> None:
+    """Refuse control characters in a setting, wherever in it they stand."""
+    if isinstance(value, str):
+        refuse_no_text(value, name)
+    for one in value if isinstance(value, (list, tuple)) else ():
+        _refuse_no_text(name, one)
+    for pair in value.items() if isinstance(value, Mapping) else ():
+        _refuse_no_text(name, pair)
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
@@ -114,6 +126,8 @@ def _check(name: str, value: Any, hint: Any) -> None:
         kind = (int, float) if numbers else (str,)
         if not isinstance(value, (list, tuple)) or any(not isinstance(x, kind) or isinstance(x, bool) for x in value):
             raise BadInput(f"{name} = {value!r}, but a list of {said}")
+        for one in value if numbers else ():
+            _refuse_unworkable(name, one)
         return
     fits = (
         (value is None and type(None) in kinds)
@@ -126,3 +140,11 @@ def _check(name: str, value: Any, hint: Any) -> None:
         words = {str: "text", float: "a number", int: "a whole number", bool: "true or false", type(None): "nothing"}
         needed = " or ".join(words[k] for k in kinds)
         raise BadInput(f"{name} = {value!r}, but {needed} is needed")
+    if number:
+        _refuse_unworkable(name, value)
+
+
+def _refuse_unworkable(name: str, value: float) -> None:
+    """Refuse a number whose square, or whose inverse's, is none; what is not finite is refused elsewhere."""
+    if (isinstance(value, int) and abs(value) > LARGEST) or (np.isfinite(float(value)) and not is_workable(value)):
+        raise BadInput(f"{name} = {value}, but a number of a size of {SIZES}, or 0, is needed; change it")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.marginals import Gridded
 from bayesdep.models.parts.mixtures import Grids
 from bayesdep.models.parts.priors import Prior
@@ -85,6 +86,11 @@ class OnSpreads:
         while True:
             height = self._log_joint([g.ravel() for g in np.meshgrid(*axes, indexing="ij")])
             inside = (height > height.max(axis=1, keepdims=True) - _NEGLIGIBLE).any(axis=0)
+            if not inside.any():
+                raise BadInput(
+                    "some effects are so many standard errors apart that no spread between them has a density to "
+                    "compute; correct the effect or the standard error that is out of line, or the prior of tau"
+                )
             inside = inside.reshape([size] * len(axes))
             closer = []
             for i, u in enumerate(axes):

@@ -79,19 +79,20 @@ def refuse_unknowable(data: xr.Dataset, *, joint: bool) -> None:
     days, periods, treatments = (data[d].values for d in ("day", "period", "treatment"))
     had = data["treatment_of"].values
     for j, day in enumerate(days):
-        on = "" if len(days) == 1 else f" on day {day}"
+        on, out = (f" on day {day}", "leave that day out") if len(days) > 1 else ("", "leave its rows out")
         here = seen[..., j]
         if not (here.sum(axis=1) > 1).any():
             raise BadInput(
-                f"nobody has an outcome in two periods{on}, so no patient is compared with themself; leave that day "
-                "out, or use the trial family"
+                f"nobody has an outcome in two periods{on}, so no patient is compared with themself; "
+                f"{'' if len(days) == 1 else 'leave that day out, or '}use the trial family for one of the periods"
             )
         for k, period in enumerate(periods):
             if not here[:, k].any():
-                raise BadInput(f"nobody has an outcome in period {period}{on}; leave that day out")
+                raise BadInput(f"nobody has an outcome in period {period}{on}; {out}")
         for at, treatment in enumerate(treatments):
             if not (here & (had == at)).any():
-                raise BadInput(f"nobody has an outcome after '{treatment}'{on}; leave that day out")
+                anew = "" if len(days) > 1 else " and number each patient's periods anew"
+                raise BadInput(f"nobody has an outcome after '{treatment}'{on}; {out}{anew}")
         i, p = np.nonzero(here)
         columns = [np.ones((len(i), 1)), data["period_code"].values[p], data["treatment_code"].values[i, p]]
         if np.linalg.matrix_rank(np.hstack(columns)) < sum(c.shape[1] for c in columns):

@@ -52,7 +52,8 @@ def prepare(story: "Meta", table: Any) -> xr.Dataset:
     form, rows = story.input, frame
     if story.input == "arms":
         read, treated = _from_arms(story, frame, columns)
-        form, rows = "counts", frame.iloc[treated].reset_index(drop=True)
+        form, rows = "counts", frame.iloc[treated]
+        rows.attrs = frame.attrs
         columns |= {word: columns[word.split("_", maxsplit=1)[0]] for word in INPUTS["counts"]}
         columns["control_group"] = columns["study"]
         check_studies(read, columns, unit=story.unit)

@@ -7,7 +7,14 @@ import pandas as pd
 
 from bayesdep.data import effects
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, read_columns, refuse_duplicates, refuse_more_events_than_people
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    read_columns,
+    refuse_duplicates,
+    refuse_more_events_than_people,
+    refuse_totals,
+)
 
 # The columns that each form of input reads, beside the study's label.
 INPUTS: dict[str, dict[str, Kind]] = {
@@ -107,6 +114,9 @@ def read_studies(
         )
         refuse_duplicates({"study": read["study"]}, columns, unit, remedy)
         check_studies(read, columns, unit=unit)
+        counted = [word for word in ("events_treated", "n_treated", "events_control", "n_control") if word in read]
+        counts = np.column_stack([read[word] for word in counted]) if len(counted) == 4 else None
+        refuse_totals(read["study"], columns["study"], counts)
     refuse_impossible_counts(read, columns)
     if "direction" in columns:
         for row in np.flatnonzero((read["direction"] == 0) & (read["p_value"] < 1)):
@@ -308,8 +318,12 @@ def _refuse_empty_cells(read: Mapping[str, np.ndarray], columns: Mapping[str, Co
         odd = dict.fromkeys(arms, np.all(list(odd.values()), axis=0))
     remedy = {
         "log-odds": "use likelihood = 'binomial', which needs no correction",
-        "risk-difference": "use likelihood = 'binomial' with measure = 'log-odds-ratio' and a control_risk",
-    }.get(measure, "use likelihood = 'binomial' with measure = 'log-odds-ratio', which needs no correction")
+        "risk-difference": "use family = 'meta' with likelihood = 'binomial', measure = 'log-odds-ratio' and a "
+        "control_risk",
+    }.get(
+        measure,
+        "use family = 'meta' with likelihood = 'binomial' and measure = 'log-odds-ratio', which needs no correction",
+    )
     for arm in arms:
         where = read.get(arm.replace("events", "row"), np.arange(len(read[arm])))  # of arms, each has a row
         for row in np.flatnonzero(odd[arm]):

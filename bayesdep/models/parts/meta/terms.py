@@ -84,7 +84,8 @@ def refuse_contradictions(story: "Meta") -> None:
         raise BadInput(
             "measure = 'difference' needs units, for example units = 'MADRS points'"
             if story.units is None
-            else f"units = '{story.units}' belongs to measure = 'difference' only; '{story.measure}' has its own"
+            else f"units = '{story.units}' belongs to measure = 'difference' only; a {story.measure} has its own, so "
+            "leave it out"
         )
     if not story.unit.isidentifier() or story.unit in ("arm", "chain", "draw", "covariate", "cluster", "control_group"):
         raise BadInput(f"unit = '{story.unit}' cannot name a dimension; use one word such as 'study' or 'analyte'")

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from bayesdep.models.parts.panel.terms import has_cells
 from bayesdep.models.parts.panel.tobit import tobit
 from bayesdep.models.story import Check, estimand
 
@@ -189,7 +190,7 @@ def estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> xr
         between = between + posterior["subject_sd"] ** 2
     if story.shared_factor:
         between = between + posterior["loading"] ** 2
-    own = posterior["residual_sd"] ** 2 * (posterior["cell_ratio"] ** 2 if story.time is not None else 0.0)
+    own = posterior["residual_sd"] ** 2 * (posterior["cell_ratio"] ** 2 if has_cells(story) else 0.0)
     normal = between + own
     shares = _shares_below(story, posterior, data, level, normal)
     found["share_below"] = estimand(

@@ -17,6 +17,7 @@ from bayesdep.models.parts.informed import Wall
 from bayesdep.models.parts.panel.tobit import censored_loss
 
 _NOTHING_KNOWN = 100.0  # an error on the log scale, beside which any spread is small
+_ROUNDING = 1e-6  # on the log scale: what is less is no spread of values, as where all are the same limit
 _FEW = 5  # detected values that hardly tell an analyte's spread
 _NO_LIMIT = 1e4  # further away than any limit, on the log scale
 _SD_OF_LOG_SD, _SD_OF_EFFECT = 0.5, 1.0  # of the weak prior: about what analytes differ by
@@ -118,7 +119,8 @@ def rough_effects(data: xr.Dataset) -> Rough:
         if len(x):
             middle, _ = censored_loss(low, high, x)
             left = middle - x @ np.linalg.lstsq(x, middle, rcond=None)[0]
-            crude[a] = np.log(np.sqrt(np.mean(left**2)) or np.nan), middle.mean()
+            sd = np.sqrt(np.mean(left**2))
+            crude[a] = np.log(sd) if sd > _ROUNDING else np.nan, middle.mean()
     with np.errstate(all="ignore"):
         usual = [np.nanmedian(column) if np.isfinite(column).any() else 0.0 for column in crude.T]
         spread = np.nanstd(crude[:, 1]) if np.isfinite(crude[:, 1]).any() else 0.0
@@ -128,7 +130,8 @@ def rough_effects(data: xr.Dataset) -> Rough:
     parabolas = [_parabola(*part, mean, width) for part in parts]
     found = [_conditionals(precision, natural, mean, width) for precision, natural, _ in parabolas]
     log_sd = np.array([at[0] for _, _, at in parabolas])
-    return Rough(*(np.stack(arrays) for arrays in zip(*found, strict=True)), log_sd)
+    estimate, error, slope = (np.stack(arrays) for arrays in zip(*found, strict=True))
+    return Rough(estimate, error, slope, log_sd)
 
 
 def _parabola(

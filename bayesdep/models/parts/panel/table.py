@@ -10,11 +10,12 @@ import xarray as xr
 from bayesdep.data.detection import Detection, read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, note, note_lone, provenance, read_columns, refuse_duplicates, role_of
-from bayesdep.data.times import order_of_column, order_of_times
+from bayesdep.data.times import order_of_column, order_of_times, refuse_actual_times
 from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 
 KINDS = ("detected", "left", "right", "interval")
 FLOOR_SHARE = 0.1  # of an analyte's rows with the smallest value, above which it is a suspected floor
+_FEW_SAMPLES = 3  # with fewer, wells that agree may do so by chance and by rounding
 _FACTORS = ("analyte", "subject", "group", "time", "plate", "analyte_family")
 
 
@@ -85,8 +86,12 @@ def read_panel(
         beyond_limit=beyond_limit,
         **{w: columns[w] for w in ("lod", "lloq", "uloq", "unit")},
     )
+    if "time" in labels and "subject" in labels:
+        refuse_actual_times(labels["time"], subject, contracts["time"].name, "time")
     _note_floors(frame, found, analyte, value)
     _refuse_repeats(frame, labels, contracts, replicates)
+    if replicates:
+        _refuse_copies(found, analyte, subject, f"column '{value}' ({meanings['value']})")
     _refuse_wandering(labels, contracts, "group", within="subject")
     _refuse_wandering(labels, contracts, "analyte_family", within="analyte")
     levels = {
@@ -178,10 +183,7 @@ def _positions(labels: np.ndarray, levels: list[str]) -> np.ndarray:
 
 
 def _with_first(levels: list[str], first: str | None, setting: str, column: Column) -> list[str]:
-    if first is None:
-        raise BadInput(
-            f"{setting} is missing: say which {column.what} the others are compared with, one of {', '.join(levels)}"
-        )
+    assert first is not None  # the settings ask for it
     if first not in levels:
         raise BadInput(f"{setting} = '{first}' is not in column '{column.name}'; {did_you_mean(first, levels)}")
     return [first, *(level for level in levels if level != first)]
@@ -232,6 +234,20 @@ def _refuse_repeats(
         f"{(counts > 1).sum()} of {len(counts)} samples have several rows ({counts.max()} at most), which are modelled "
         "as wells of one sample",
     )
+
+
+def _refuse_copies(found: Detection, analyte: np.ndarray, subject: np.ndarray, place: str) -> None:
+    """Refuse an analyte of which every sample has one value in all its wells: a well written twice is no second."""
+    table = pd.DataFrame({"analyte": analyte, "subject": subject, "value": found.lower})[found.kind == "detected"]
+    samples = table.groupby(["analyte", "subject"], sort=False)["value"].agg(["size", "min", "max"])
+    samples = samples[samples["size"] > 1]
+    for name, group in samples.groupby(level="analyte", sort=False):
+        if len(group) >= _FEW_SAMPLES and (group["min"] == group["max"]).all():
+            raise BadInput(
+                f"{place}: in all {len(group)} samples of '{name}' with several wells these have one and the same "
+                "value, so they are copies and no wells of their own; keep one row of each sample, and leave "
+                "replicates out if no other has several"
+            )
 
 
 def _refuse_wandering(

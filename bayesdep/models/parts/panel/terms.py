@@ -77,8 +77,10 @@ def slots_of(story: "Cytokines") -> dict[str, Slot]:
             Prior("HalfNormal", sigma=1.0), "positive", "the scale of loadings on the shared factor", "log"
         )
     if has_cells(story):
+        # wells may differ by so little beside people that a prior without a heavy tail would draw people nearer
+        wells = Prior("LogNormal", mu=float(np.log(4)), sigma=1.25)
         slots["cell_ratio"] = Slot(
-            Prior("HalfNormal", sigma=8 if story.replicates else 1.5),  # wells of a sample differ little
+            wells if story.replicates else Prior("HalfNormal", sigma=1.5),
             "positive",
             "the sd of lasting differences between people in one analyte, over the residual sd",
             "ratio",

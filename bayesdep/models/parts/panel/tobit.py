@@ -67,7 +67,7 @@ def censored_loss(
             open_ended = np.isfinite(end) & ~seen & ~both & (np.isfinite(upper) if side > 0 else np.isfinite(lower))
             q = side * z[open_ended]
             value[open_ended] = special.log_ndtr(q)
-            hazard = np.exp(-(q**2) / 2 - value[open_ended]) / np.sqrt(2 * np.pi)
+            hazard = np.sqrt(2 / np.pi) / special.erfcx(-q / np.sqrt(2))  # density over probability, however far away
             by_eta[open_ended] = -side * hazard / sd
             by_log_sd[open_ended] = -hazard * q
         if both.any():

@@ -20,6 +20,7 @@ from bayesdep.models.parts.pooled.events import FREE_LEVEL_SD
 from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
 from bayesdep.models.parts.pooled.quadratic import least_squares, rough_interactions
 from bayesdep.models.parts.priors import Prior, Slot
+from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
 
 if TYPE_CHECKING:
     from bayesdep.models.pooled import Pooled
@@ -64,7 +65,7 @@ def slots_of_interactions(story: "Pooled", unit: str) -> dict[str, Slot]:
     slab = Prior("Gamma", alpha=2, beta=2 if story.is_binary else 0.5)
     return {
         "global_scale": Slot(
-            cauchy, "positive", "the scale of all interactions", "times that expected of the non-zero ones"
+            GLOBAL_SCALE, "positive", "the scale of all interactions", "times that expected of the non-zero ones"
         ),
         "local_scale": Slot(cauchy, "positive", "the scale of an interaction", "times the global scale"),
         "slab_precision": Slot(
@@ -168,8 +169,8 @@ def build_interactions(story: "Pooled", data: xr.Dataset) -> Any:
     values = {}
     for name in SCALES[story.effects]:
         each = dims if name.startswith("local") else None
-        cauchy = name in ("global_scale", "local_scale")
-        values[name] = prior[name].rv(name, dims=each, logarithmic=cauchy)
+        is_scale = name in ("global_scale", "local_scale")
+        values[name] = prior[name].rv(name, dims=each, logarithmic=is_scale)
     error = pm.Data("interaction_error", data["interaction_error"].values, dims=dims)
     scale = sd_of_interactions(story, error, values)
     if story.is_binary:

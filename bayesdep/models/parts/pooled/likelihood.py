@@ -45,7 +45,7 @@ class Residuals:
     count
         Patients: (..., pattern, arm).
     seen
-        By time, 1 for the patterns in which it was seen: (pattern,).
+        By time, 1 for the patterns in which it was seen: (..., 1, pattern), the one being for studies.
     proper
         J's diagonal, 0 for a level that is free: (study, 2 time).
     """
@@ -71,7 +71,7 @@ def residuals(
     raw
         By two times (t, s <= t), ``sum y_t y_s``: (study, pattern, arm).
     seen
-        (pattern, time).
+        (..., pattern, time).
     proper
         (study, 2 time).
 
@@ -81,14 +81,13 @@ def residuals(
         For outcomes less ``gamma' z``; what is by cell has the leading axes of the coefficients before those of cells.
     """
     times = range(len(raw))
+    seen = [seen[..., None, :, t] for t in times]
     by_cell = coefficients[..., None, None, :, :, :]
     left = projected - cross @ by_cell
     both = np.swapaxes(projected, -1, -2) @ by_cell + np.swapaxes(by_cell, -1, -2) @ left
-    products = [
-        [(raw[t][s] - both[..., t, s]).sum(axis=-1) * seen[:, t] * seen[:, s] for s in range(t + 1)] for t in times
-    ]
-    sums = [left[..., 0, t] * seen[:, t, None] for t in times]
-    return Residuals(sums, products, cross[..., 0, 0], [seen[:, t] for t in times], proper)
+    products = [[(raw[t][s] - both[..., t, s]).sum(axis=-1) * seen[t] * seen[s] for s in range(t + 1)] for t in times]
+    sums = [left[..., 0, t] * seen[t][..., None] for t in times]
+    return Residuals(sums, products, cross[..., 0, 0], seen, proper)
 
 
 def raw_products(outcomes: Any, count: Any, times: int) -> list[list[Any]]:

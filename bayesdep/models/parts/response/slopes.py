@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from bayesdep.models.parts.priors import Prior, Slot
+from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
 
 if TYPE_CHECKING:
     from bayesdep.models.response import Response
@@ -36,7 +37,7 @@ def slope_slots(effects: str) -> dict[str, Slot]:
     whole, of_one = "times that expected of the non-zero ones", "times the global scale"
     squared = "one over the squared scale of the slopes that are not shrunk"
     return {
-        "global_scale": Slot(cauchy, "positive", "the scale of all slopes", whole),
+        "global_scale": Slot(GLOBAL_SCALE, "positive", "the scale of all slopes", whole),
         "local_scale": Slot(cauchy, "positive", "the scale of an analyte's slope", of_one),
         "slab_precision": Slot(slab, "positive", squared, "per squared log odds"),
     }

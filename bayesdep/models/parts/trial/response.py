@@ -7,9 +7,9 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.times import label_of_time
 from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.residuals import correlations, residual_sds
-from bayesdep.models.parts.trial.visit_names import name_of_number
 
 if TYPE_CHECKING:
     from bayesdep.models.trial import Trial
@@ -130,7 +130,7 @@ def visit_of(when: str | float, data: xr.Dataset, setting: str) -> int | None:
         When there is no such visit.
     """
     names = [str(v) for v in data["visit"].values]
-    label = when if isinstance(when, str) else name_of_number(float(when))
+    label = label_of_time(when)
     if label in ("any", "last") and label not in names:
         return None if label == "any" else len(names) - 1
     if label not in names:

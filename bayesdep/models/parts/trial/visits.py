@@ -9,9 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.data.labels import as_label
 from bayesdep.data.tables import (
     Column,
     Kind,
+    note,
     note_lone,
     numbers_or_empty,
     provenance,
@@ -19,10 +21,11 @@ from bayesdep.data.tables import (
     refuse_duplicates,
     role_of,
 )
+from bayesdep.data.times import Times, number_names, order_of_column, order_of_times, refuse_actual_times
 from bayesdep.models.parts.covariates import columns_of, read_covariates
+from bayesdep.models.parts.outcomes import refuse_without_news
 from bayesdep.models.parts.people import rows_of_people
 from bayesdep.models.parts.trial import refusals
-from bayesdep.models.parts.trial.visit_names import Visits, read_visit_names
 
 
 def read_visits(
@@ -83,16 +86,17 @@ def read_visits(
     if columns["baseline"] is not None:
         contract = Column(str(columns["baseline"]), "number", meanings["baseline"])
         baseline = read_columns(frame, {"baseline": contract})["baseline"]
-    visits = read_visit_names(frame[str(columns["visit"])], str(columns["visit"]), order)
-    names = visits.names
-    labels = {"subject": read["subject"], "visit": np.array(names, dtype=object)[visits.of_row]}
-    refuse_duplicates(labels, contracts, "outcome of")
+    read["visit"] = number_names(read["visit"])
+    visits = _visits(frame, read["visit"], contracts["visit"], order)
+    names = visits.labels
+    of_row = np.array([names.index(label) for label in read["visit"]])
+    refuse_duplicates({word: read[word] for word in ("subject", "visit")}, contracts, "outcome of")
     outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
     people = list(dict.fromkeys(read["subject"]))
     where = {person: i for i, person in enumerate(people)}
     person = np.array([where[p] for p in read["subject"]])
     first = np.unique(person, return_index=True)[1]
-    refusals.actual_times(names, person, str(columns["visit"]))
+    refuse_actual_times(read["visit"], person, str(columns["visit"]), "visit", "day")
     refusals.subject_as_covariate(str(columns["subject"]), (*columns_of(formula), *([level] if level else [])))
     fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline", "moderator") if columns[w] is not None}
     others = dict.fromkeys([*columns_of(formula), *([level] if level else [])], "covariate")
@@ -101,15 +105,15 @@ def read_visits(
     arm_of, arms = _arms(read["arm"][first], reference, contracts["arm"])
     shape = (len(people), len(names))
     y = np.full(shape, np.nan)
-    y[person, visits.of_row] = outcome
+    y[person, of_row] = outcome
     place = f"column '{columns['outcome']}' ({meanings['outcome']})"
     refusals.visits_without_an_arm(y, arm_of, arms, names, place)
-    found = read_covariates(patients, formula)
-    days, known = _days(frame, columns, meanings, visits, person, people)
+    found = read_covariates(patients, formula, levels=True)
+    days, known = _days(frame, columns, meanings, visits, (person, of_row), people)
     variables: dict[str, Any] = {
         "outcome": (("subject", "visit"), y, {"units": units}),
         "day": (("subject", "visit"), days, {"known": int(known)}),
-        "visit_number": ("visit", visits.numbers),
+        "visit_number": ("visit", _values(visits, "time")),
         "arm_of": ("subject", arm_of),
         "covariates": (("subject", "covariate"), found.values),
         "covariate_sd": ("covariate", found.sds),
@@ -126,7 +130,7 @@ def read_visits(
         attrs = {"units": units, "mean": float(baseline.mean())}
         variables["baseline"] = ("subject", baseline - baseline.mean(), attrs)
         variables["baseline_sd"] = ((), float(baseline.std()))
-    refusals.outcomes_that_say_nothing(y, baseline, names, place, str(columns["visit"]))
+    refuse_without_news(y, baseline, names, place, columns["visit"], "visit")
     refusals.aliased_covariates(found, arm_of, baseline, formula)
     if level is not None:
         levels = read_columns(patients, {"level": Column(level, "label", "levels of a random effect")})["level"]
@@ -137,22 +141,45 @@ def read_visits(
     return xr.Dataset(variables, coords, provenance(frame)), patients
 
 
+def _visits(frame: pd.DataFrame, labels: np.ndarray, column: Column, stated: Sequence[str]) -> Times:
+    """Visits in their order; one that is stated may name visits that no row has."""
+    levels = list(dict.fromkeys(labels))
+    order = order_of_column(frame, column.name)
+    if stated:
+        order = [x for x in number_names(np.array([as_label(x) for x in stated], dtype=object)) if x in levels]
+    place = f"column '{column.name}' ({column.what})"
+    example = f"[{', '.join(map(repr, levels[:6]))}{', ...' if len(levels) > 6 else ''}]"
+    remedy = f"state it, first visit first, as visit_order = {example}"
+    found = order_of_times(
+        labels, order=order, place=place, setting="visit_order" if stated else "the column's order", remedy=remedy
+    )
+    if found.note:
+        note(frame, f"{place}: {found.note}")
+    return found
+
+
+def _values(visits: Times, kind: str) -> np.ndarray:
+    """When each visit was, where the labels are of that kind; NaN where they are not."""
+    unknown = visits.values is None or visits.kind != kind
+    return np.full(len(visits.labels), np.nan) if unknown else np.array(visits.values, dtype=float)
+
+
 def _days(
     frame: pd.DataFrame,
     columns: Mapping[str, str | None],
     meanings: Mapping[str, str],
-    visits: Visits,
-    person: np.ndarray,
+    visits: Times,
+    place: tuple[np.ndarray, np.ndarray],
     people: list[str],
 ) -> tuple[np.ndarray, bool]:
     """When every patient's visits were, as recorded or as their names say, and True; else their order, and False."""
-    shape = (len(people), len(visits.names))
+    shape = (len(people), len(visits.labels))
     if columns["day"] is None:
-        known = [t for t in (visits.numbers, visits.days) if np.isfinite(t).all()]
+        known = [t for t in (_values(visits, "time"), _values(visits, "date")) if np.isfinite(t).all()]
         return np.broadcast_to(known[0] if known else np.arange(shape[1], dtype=float), shape).copy(), bool(known)
     days = np.full(shape, np.nan)
-    days[person, visits.of_row] = read_columns(frame, {"day": Column(columns["day"], "number", meanings["day"])})["day"]
-    _refuse_unordered(days, people, visits.names, columns["day"])
+    days[place] = read_columns(frame, {"day": Column(columns["day"], "number", meanings["day"])})["day"]
+    _refuse_unordered(days, people, visits.labels, columns["day"])
     return _days_of_missed_visits(days), True
 
 

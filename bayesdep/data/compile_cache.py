@@ -1,0 +1,282 @@
+"""Where compiled code and rewritten graphs are kept: a folder that nobody else could have put anything into.
+
+PyTensor and numba keep machine code and pickles from one process to the next, and run what they find. So the folder
+must be the user's own: it is made with mode 0700, and one that belongs to somebody else, that others may write, or that
+lies in a folder where others may put another in its place, is not used. Then, and where none can be written, a
+temporary folder of the process serves, and one line on standard error says so.
+
+Importing this module settles the place, so the packages that lead to PyTensor import it first. What this package keeps
+itself is signed besides (:func:`seal`, :func:`unseal`) with a secret that lies in the folder, mode 0600: a hash in a
+file's name says what the file should hold, and anybody can compute it.
+
+Windows has no such modes: there the folder is in the user's own profile (``%LOCALAPPDATA%``), which Windows keeps from
+other users; files are signed all the same.
+"""
+
+import atexit
+import configparser
+import hashlib
+import hmac
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from bayesdep.data.errors import BadInput
+
+_FLAGS, _NUMBA = "PYTENSOR_FLAGS", "NUMBA_CACHE_DIR"
+_SECRET, _LENGTH = "secret", 32  # file name; bytes, also those of a signature
+
+
+def refusal(folder: Path) -> str | None:
+    """Say why a folder is not private, or None where it is.
+
+    Parameters
+    ----------
+    folder
+        A folder that exists.
+
+    Returns
+    -------
+    str or None
+        A clause about the folder or one above it.
+    """
+    if not hasattr(os, "getuid"):
+        return None
+    # whoever owns / can do anything; in a container that may be another number than 0
+    trusted = (os.getuid(), 0, Path("/").stat().st_uid)
+    absolute, real = Path(os.path.abspath(folder)), folder.resolve()  # noqa: PTH100  (links are looked at too)
+    for path in (absolute, *absolute.parents, real, *real.parents):
+        found = path.lstat()
+        if found.st_uid not in trusted:
+            return f"'{path}' belongs to another user"
+        shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        kept_apart = found.st_mode & stat.S_ISVTX and path not in (
+            absolute,
+            real,
+        )  # as in /tmp, nobody moves what is another's
+        if shared and not stat.S_ISLNK(found.st_mode) and not kept_apart:
+            return f"'{path}' can be written by other users"
+    if real.stat().st_uid != os.getuid():
+        return f"'{real}' belongs to another user"
+    return None
+
+
+def private_folder(wanted: Path) -> Path:
+    """Make a folder private, or give a temporary one in its place and say so.
+
+    Parameters
+    ----------
+    wanted
+        The folder. It is made where it is not there and the one above it is.
+
+    Returns
+    -------
+    pathlib.Path
+        ``wanted``, or a new folder that is removed when this process ends.
+
+    Raises
+    ------
+    BadInput
+        When there is no place for a temporary one either.
+    """
+    why = _make_private(wanted)
+    if why is None:
+        return wanted
+    try:
+        made = Path(tempfile.mkdtemp(prefix="bayesdep-"))
+        also = refusal(made)
+    except OSError as problem:
+        also = str(problem.strerror or problem)
+    if also is not None:
+        raise BadInput(
+            f"there is no private folder for compiled code: {why}, and {also}; set TMPDIR to one of your own"
+        )
+    atexit.register(_remove, made, os.getpid())
+    os.environ.setdefault("MPLCONFIGDIR", str(made / "matplotlib"))  # its list of fonts; it would ask for a place too
+    print(f"note: compiled code is kept in a temporary folder, for {why}", file=sys.stderr)
+    return made
+
+
+def _make_private(folder: Path) -> str | None:
+    """Make a folder private; say why it cannot be."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        why = refusal(folder)
+        if why is None and hasattr(os, "getuid"):
+            folder.chmod(0o700)
+        if why is None and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            why = f"'{folder}' cannot be written"
+    except OSError as problem:
+        return f"'{folder}' cannot be written ({problem.strerror or problem})"
+    return why
+
+
+def _remove(folder: Path, pid: int) -> None:
+    if os.getpid() == pid:  # not in a process forked from this one
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def settle() -> Path:
+    """Say where PyTensor and numba may keep code, before they are imported.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder. It is PyTensor's own (``base_compiledir`` of its settings) where that is private, so that what was
+        compiled before serves again.
+    """
+    imported = sys.modules.get("pytensor")
+    if (
+        imported is not None
+    ):  # its folders are fixed; numba's part, which is read only when something is compiled, is not
+        folder = private_folder(Path(imported.config.base_compiledir))
+        if folder != Path(imported.config.base_compiledir):
+            cache = sys.modules.get("pytensor.link.numba.cache")
+            if cache is not None:
+                cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]
+                (folder / "numba").mkdir(exist_ok=True)
+        return folder
+    if os.environ.get("HOME") == "":  # it means the working directory to some, and the root to others
+        del os.environ["HOME"]
+    base, compiled = _asked("base_compiledir"), _asked("compiledir")
+    folder = private_folder(base or _default())
+    _set_flags(base_compiledir=folder)  # said, so that PyTensor cannot come to another folder than the one looked at
+    if compiled is not None and (folder != base or _make_private(compiled) is not None):
+        _set_flags(compiledir=folder / "compiled")
+    if _home() is None:  # PyTensor and others end with an error where they find none
+        os.environ["HOME"] = str(folder)
+    numba = os.environ.get(_NUMBA)
+    if numba is None or _make_private(Path(numba)) is not None:
+        os.environ[_NUMBA] = str(folder / "numba-files")
+    return folder
+
+
+def _default() -> Path:
+    """PyTensor's own place."""
+    local = os.environ.get("LOCALAPPDATA")
+    if sys.platform == "win32" and local:
+        return Path(local) / "PyTensor"
+    return (_home() or Path(os.devnull)) / ".pytensor"
+
+
+def _home() -> Path | None:
+    """The user's home; None for a user without one, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def _flags() -> dict[str, str]:
+    given = (flag.partition("=") for flag in os.environ.get(_FLAGS, "").split(",") if flag.strip())
+    return {name.strip(): value.strip() for name, _, value in given}
+
+
+def _set_flags(**folders: Path) -> None:
+    flags = _flags() | {name: str(folder) for name, folder in folders.items()}
+    os.environ[_FLAGS] = ",".join(f"{name}={value}" if value else name for name, value in flags.items())
+
+
+def _asked(setting: str) -> Path | None:
+    """A folder that PyTensor's settings name: its flags, or else its files of settings."""
+    found = _flags().get(setting)
+    if found is None:
+        files = os.environ.get("PYTENSORRC", "~/.pytensorrc").split(os.pathsep)
+        known = {name: os.environ.get(name, "") for name in ("USER", "LSCRATCH", "TMPDIR", "TEMP", "TMP")}
+        parser = configparser.ConfigParser(known | {"PID": str(os.getpid())})  # as PyTensor reads them
+        try:
+            parser.read([Path(file).expanduser() for file in files])
+            found = parser.get("global", setting, fallback=None)
+        except (configparser.Error, OSError, RuntimeError, UnicodeError):  # PyTensor says what is wrong with them
+            return None
+    return Path(found).expanduser() if found else None
+
+
+def own_folder() -> Path:
+    """Return where this package keeps what it makes itself; it may have to be made."""
+    return folder / "bayesdep"
+
+
+def seal(name: str, content: bytes) -> bytes | None:
+    """Sign what is to be kept, so that it is believed only if this user wrote it, and under this name.
+
+    Parameters
+    ----------
+    name
+        What the content answers to.
+    content
+        Any bytes.
+
+    Returns
+    -------
+    bytes or None
+        A signature and the content; None where there is no secret to sign with.
+    """
+    secret = _secret()
+    return None if secret is None else _signature(secret, name, content) + content
+
+
+def unseal(name: str, file: Path) -> bytes | None:
+    """Return what :func:`seal` signed under this name and was written to a file; None for anything else.
+
+    Parameters
+    ----------
+    name
+        As it was sealed.
+    file
+        Where it lies.
+
+    Returns
+    -------
+    bytes or None
+        The content.
+    """
+    sealed, secret = _own_bytes(file), _secret()
+    if sealed is None or secret is None:
+        return None
+    signature, content = sealed[:_LENGTH], sealed[_LENGTH:]
+    return content if hmac.compare_digest(signature, _signature(secret, name, content)) else None
+
+
+def _signature(secret: bytes, name: str, content: bytes) -> bytes:
+    return hmac.digest(secret, len(name).to_bytes(8) + name.encode() + content, hashlib.sha256)
+
+
+def _secret() -> bytes | None:
+    """The user's secret, made where there is none; None where none can be kept."""
+    file = own_folder() / _SECRET
+    found = _own_bytes(file, secret=True)
+    if found is not None and len(found) == _LENGTH:
+        return found
+    try:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.unlink(missing_ok=True)
+        made = secrets.token_bytes(_LENGTH)
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as out:
+            out.write(made)
+    except OSError:  # another process makes one just now, or the disk is full: this time nothing is kept
+        return None
+    return made
+
+
+def _own_bytes(file: Path, *, secret: bool = False) -> bytes | None:
+    """What a file of this user holds; None where it is another's, a link, or a secret that others may read."""
+    try:
+        handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as source:
+            found = os.fstat(handle)
+            another = hasattr(os, "getuid") and found.st_uid != os.getuid()
+            is_open = secret and hasattr(os, "getuid") and found.st_mode & 0o077
+            if another or is_open or not stat.S_ISREG(found.st_mode):
+                return None
+            return source.read()
+    except OSError:
+        return None
+
+
+folder = settle()

@@ -1,0 +1,175 @@
+"""Chains of the Hamiltonian sampler: all at once, or each apart so that it can be kept when it ends.
+
+A chain's random numbers follow from the seed and the chain's number alone, so both ways give the same draws bit for
+bit.
+"""
+
+import itertools
+import os
+import queue
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bayesdep.inference.kept import STATS, Chain, Kept
+from bayesdep.inference.native import Bound
+
+STARTS = 500  # points from which nutpie tries to start a chain
+_EVERY = 10  # milliseconds between two looks at how far a chain is
+
+
+def sample_chains(ready: Bound, *, chains: int, kept: Kept | None, table: int, **settings: Any) -> list[Chain]:
+    """Sample chains of a density.
+
+    Parameters
+    ----------
+    ready
+        The density with its data.
+    chains
+        How many.
+    kept
+        Where finished chains are kept, and taken from; None for nowhere.
+    table
+        Which version of the data this is, for ``kept``.
+    **settings
+        ``draws``, ``tune``, ``seed``, ``progress_bar`` and whatever else ``nutpie.sample`` takes.
+
+    Returns
+    -------
+    list of Chain
+        With parameters on the unconstrained scale, in the chains' order.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When sampling is interrupted.
+    """
+    if kept is None:
+        return _together(ready, chains, settings)
+    found = {number: kept.chain(table, number) for number in range(chains)}
+    missing = [number for number, chain in found.items() if chain is None]
+    for number, chain in _apart(ready, missing, settings):
+        kept.keep(table, number, chain)
+        found[number] = chain
+    return [chain for chain in found.values() if chain is not None]
+
+
+def _together(ready: Bound, chains: int, settings: dict[str, Any]) -> list[Chain]:
+    import nutpie
+
+    tree = nutpie.sample(ready, chains=chains, save_warmup=False, **settings)
+    if tree["posterior"].sizes["draw"] < settings["draws"]:  # nutpie hands back what it has when it is interrupted
+        raise KeyboardInterrupt
+    posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
+    return [
+        Chain(
+            {str(name): values.values[k] for name, values in posterior.data_vars.items()},
+            {ours: stats[theirs].values[k] for theirs, ours in STATS.items()},
+        )
+        for k in range(chains)
+    ]
+
+
+@dataclass(frozen=True)
+class _Alone(Bound):
+    """A density of which one chain alone is sampled.
+
+    nutpie numbers chains from 0, and the number chooses the stream of random numbers. Those with smaller numbers end
+    where they ask for a start; one thread asks for them in order.
+    """
+
+    number: int = 0
+    ended: "queue.SimpleQueue[tuple[int, bool]]" = field(default_factory=queue.SimpleQueue)
+    asked: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def _start(self, seed: int | None = None) -> np.ndarray:
+        attempt = next(self.asked) - self.number
+        if attempt < 0:
+            raise StopIteration
+        point = super()._start(seed)
+        if attempt == STARTS - 1 and not np.isfinite(self.evaluator()(point)[0]):
+            self.ended.put((self.number, False))  # nutpie gives up now, and nobody is told
+        return point
+
+    def watch(self, progress: Sequence[Any]) -> None:
+        """Say when the chain has ended; nutpie calls this every few milliseconds."""
+        if progress[self.number].finished_draws == progress[self.number].total_draws:
+            self.ended.put((self.number, True))
+
+
+def _apart(ready: Bound, missing: Sequence[int], settings: dict[str, Any]) -> Iterator[tuple[int, Chain]]:
+    """Sample chains side by side, as many as there are processors, and give each when it ends."""
+    import nutpie
+
+    settings = dict(settings)
+    waiting, ended = list(missing), queue.SimpleQueue[tuple[int, bool]]()
+    running: dict[int, Any] = {}
+    at_once = getattr(os, "process_cpu_count", os.cpu_count)() or 1  # before Python 3.13 it has another name
+    with _bars(settings.pop("progress_bar"), settings["draws"] + settings["tune"]) as bar:
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    number = waiting.pop(0)
+                    alone = _Alone(ready.dims, ready.density, ready.values, ready.start, number, ended)
+                    shown = bar(number)
+
+                    def watch(progress: Sequence[Any], alone: _Alone = alone, shown: Any = shown) -> None:
+                        shown(progress[alone.number])
+                        alone.watch(progress)
+
+                    running[number] = nutpie.sample(
+                        alone, chains=number + 1, cores=1, blocking=False, return_raw_trace=True, progress_bar=False,
+                        progress_callback=watch, progress_rate=_EVERY, **settings,
+                    )  # fmt: skip
+                try:
+                    number, is_good = ended.get(timeout=0.5)
+                except queue.Empty:  # a signal is heard between two waits
+                    continue
+                if number not in running:  # it had said so already
+                    continue
+                if not is_good:
+                    raise RuntimeError("All initialization points failed")
+                yield number, _chain(running.pop(number).abort(), settings["draws"])
+        finally:
+            for sampler in running.values():
+                sampler.cancel()
+
+
+def _chain(raw: Any, draws: int) -> Chain:
+    """Read the last chain of a trace, without its tuning draws."""
+    (*_, points), (*_, stats) = raw.get_arrow_trace()
+    return Chain(
+        {name: _column(points, name, draws) for name in points.column_names},
+        {ours: _column(stats, theirs, draws) for theirs, ours in STATS.items()},
+    )
+
+
+def _column(batch: Any, name: str, draws: int) -> np.ndarray:
+    column = batch.column(name)
+    shape = (column.field.metadata or {}).get(b"shape", b"").decode()
+    lengths = [int(n) for n in shape.split(",") if n]
+    array = pa.array(column)
+    flat = array.flatten() if hasattr(array, "flatten") else array
+    return np.array(flat.to_numpy(zero_copy_only=False).reshape(-1, *lengths)[-draws:])
+
+
+@contextmanager
+def _bars(show: bool, total: int) -> Iterator[Any]:
+    """Give a bar to each chain, or nothing."""
+    if not show:
+        yield lambda _: lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bars:
+
+        def bar(number: int) -> Any:
+            task = bars.add_task(f"chain {number + 1}", total=total)
+            return lambda progress: bars.update(task, completed=progress.finished_draws)
+
+        yield bar

@@ -1,0 +1,40 @@
+"""What can be asked of a fit: samplers, and how many draws, tuning draws and chains, and which seeds."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from bayesdep.data.errors import BadInput
+
+Sampler = Literal["nutpie", "pymc", "exact"]
+SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "exact")
+LEAST = {"draws": 4, "tune": 0, "chains": 1, "seed": 0}
+MOST = {"draws": 10**8, "tune": 10**8, "chains": 1000, "seed": 2**63 - 1}
+
+
+def check_numbers(**numbers: Any) -> None:
+    """Refuse numbers of draws, tuning draws and chains, and seeds, that cannot be meant.
+
+    Parameters
+    ----------
+    **numbers
+        ``draws``, ``tune``, ``chains`` or ``seed``.
+
+    Raises
+    ------
+    BadInput
+        Naming the first that is no whole number in range.
+
+    Examples
+    --------
+    >>> check_numbers(draws=1)
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: draws = 1, but a whole number of at least 4 is needed
+    """
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < LEAST[name]:
+            raise BadInput(f"{name} = {value!r}, but a whole number of at least {LEAST[name]} is needed")
+        if value > MOST[name]:
+            shown = int(value) if value < 2**64 else f"a number of {int(value).bit_length()} bits"
+            raise BadInput(f"{name} = {shown}, but a whole number of at most {MOST[name]:,} is needed")

@@ -1,0 +1,119 @@
+"""The file of a fit: NetCDF, made in memory and with its hash at its end; read back without trusting what it holds."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from bayesdep.data.budget import available_memory, refuse_beyond_memory
+from bayesdep.data.errors import BadInput
+from bayesdep.data.files import read_whole, whole_files
+
+GROUPS = (
+    *("posterior", "posterior_predictive", "prior", "prior_predictive", "log_likelihood", "log_prior"),
+    *("sample_stats", "observed_data", "constant_data", "estimands"),
+)
+_NEEDED = ("posterior", "constant_data", "estimands")
+_MARK = b"\nbayesdep sha256 "  # stands after the end of the NetCDF file, where its readers do not look
+_TRAILER = len(_MARK) + 64
+_TEXT = 100  # bytes of a label in memory
+
+
+def write_tree(tree: xr.DataTree, path: Path) -> None:
+    """Write a tree to a file that is whole or not there.
+
+    NetCDF's library never holds a file on disk open: it crashes at the end of a process that ran out of room.
+
+    Parameters
+    ----------
+    tree
+        The tree.
+    path
+        The file.
+
+    Raises
+    ------
+    BadInput
+        When it cannot be written.
+    """
+    content: Any = tree.to_netcdf(engine="h5netcdf")
+    with whole_files(path) as (partial,), partial.open("wb") as file:
+        file.write(content)
+        file.write(_MARK + hashlib.sha256(content).hexdigest().encode())
+
+
+def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
+    """Read a tree that :func:`write_tree` wrote, or an earlier version without a hash.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    xarray.DataTree
+        Every array in memory.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    BadInput
+        In a clause that says what is wrong with the file: it is none, was changed or cut, holds what no fit has (links
+        to other files, types that are neither numbers nor text), or would need more memory than is free.
+    """
+    try:
+        content = read_whole(path, available_memory() / 2)
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        raise BadInput(str(problem.strerror)) from None
+    mark, digest = content[-_TRAILER:-64], content[-64:]
+    if mark == _MARK:
+        content = content[:-_TRAILER]
+        if hashlib.sha256(content).hexdigest().encode() != digest:
+            raise BadInput("it was changed or damaged after it was saved")
+    try:
+        _refuse_foreign(content)
+        with xr.open_datatree(io.BytesIO(content), engine="h5netcdf", phony_dims="sort") as stored:
+            return stored.load()
+    except BadInput:
+        raise
+    except Exception as problem:  # whatever the libraries make of bytes that may be anything
+        raise BadInput(next(iter(str(problem).splitlines()), type(problem).__name__)) from None
+
+
+def _refuse_foreign(content: bytes) -> None:
+    """Refuse a file that reaches beyond itself, holds what no fit has, or claims to be larger than memory."""
+    import h5py
+
+    with h5py.File(io.BytesIO(content), "r") as file:
+        groups = [name for name, one in _members(file) if isinstance(one, h5py.Group)]
+        if unknown := [name for name in groups if name not in GROUPS]:
+            raise BadInput(f"it has a group '{unknown[0]}', which no fit has")
+        if missing := [name for name in _NEEDED if name not in groups]:
+            raise BadInput(f"it has no group '{missing[0]}'")
+        needed = 0.0
+        for group in groups:
+            for name, array in _members(file[group]):
+                if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
+                    raise BadInput(f"'{group}/{name}' is no array of its own")
+                if array.dtype.kind not in "fiub" and h5py.check_string_dtype(array.dtype) is None:
+                    raise BadInput(f"'{group}/{name}' holds neither numbers nor text")
+                needed += float(array.size or 0) * (_TEXT if array.dtype.kind == "O" else array.dtype.itemsize)
+        refuse_beyond_memory(needed, "it", "use a machine with more")
+
+
+def _members(group: Any) -> Iterator[tuple[str, Any]]:
+    """What a group holds, refusing links, which may lead into other files or in circles."""
+    import h5py
+
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise BadInput(f"'{name}' is a link")
+        yield name, group[name]

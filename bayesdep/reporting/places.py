@@ -1,0 +1,336 @@
+"""Places on disk that the package writes: whose they are, and what in them may be replaced."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bayesdep.data.errors import BadInput
+from bayesdep.data.files import beside, leftovers, others, retire, sole_writer, whole_files
+
+MANIFEST = "manifest.json"
+FAILED = "-failed"  # what the name of a place ends with where a fit goes that failed its gate
+_WRITER = "bayesdep"
+_LARGEST = 64 * 2**20  # bytes; a manifest has a few kilobytes
+_FIGURES = "figures"
+_RUN_FILES = ("posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "diagnostics.json", "report.html", MANIFEST)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a directory says of itself, if it is one that the package wrote.
+
+    Parameters
+    ----------
+    what
+        What it holds: ``run demo/plan`` or ``comparison of demo``.
+    failed
+        Whether it is a fit that failed its gate.
+    fingerprint
+        Of plan, data, settings and versions; empty for a comparison.
+    files
+        SHA-256 of each file that the package wrote there, by path relative with ``/``; not its own.
+    missing
+        Why a file could not be made, by file.
+    """
+
+    what: str
+    failed: bool
+    fingerprint: str
+    files: Mapping[str, str]
+    missing: Mapping[str, str]
+
+    @classmethod
+    def of(cls, directory: Path) -> "Manifest | None":
+        """Read a directory's manifest; None where there is none, or it is not one of the package's."""
+        file = directory / MANIFEST
+        try:
+            if file.is_symlink() or file.stat().st_size > _LARGEST:
+                return None
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if found["written_by"] != _WRITER:
+                return None
+            files, missing = dict(found["files"]), dict(found.get("missing", {}))
+            if not all(_is_inside(path) and isinstance(digest, str) for path, digest in files.items()):
+                return None
+            return cls(str(found["what"]), bool(found["failed"]), str(found["fingerprint"]), files, missing)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    @property
+    def replaceable(self) -> frozenset[str]:
+        """The files that may go when another is written in this one's place."""
+        return frozenset(self.files) | {MANIFEST}
+
+    def is_whole(self, directory: Path, *files: str) -> bool:
+        """Say whether files, by default all that are listed, are there as they were written."""
+        try:
+            return all(digest(directory / path) == self.files[path] for path in files or self.files)
+        except (OSError, KeyError):
+            return False
+
+
+def _is_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and ".." not in parts and not PurePosixPath(path).is_absolute()
+
+
+def digest(file: Path) -> str:
+    """Return a file's SHA-256."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def write_manifest(
+    partial: Path,
+    what: str,
+    about: Mapping[str, Any],
+    *,
+    failed: bool = False,
+    fingerprint: str = "",
+    missing: Mapping[str, str] | None = None,
+) -> None:
+    """Write the manifest of a directory, the last of its files.
+
+    Parameters
+    ----------
+    partial
+        The directory, with every other file in it.
+    what, failed, fingerprint, missing
+        As :class:`Manifest` has them.
+    about
+        What else it is to say.
+    """
+    written = sorted(path for path in partial.rglob("*") if path.is_file())
+    said = {
+        "written_by": _WRITER,
+        "what": what,
+        "failed": failed,
+        "fingerprint": fingerprint,
+        **about,
+        "files": {path.relative_to(partial).as_posix(): digest(path) for path in written},
+        "missing": dict(missing or {}),
+    }
+    (partial / MANIFEST).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+
+
+def add_to_manifest(directory: Path, file: Path) -> None:
+    """List a file that an export wrote into a run's directory, so that the next run does not leave it behind.
+
+    Parameters
+    ----------
+    directory
+        A run's directory.
+    file
+        The file; one elsewhere is not listed.
+    """
+    place, known = file.resolve(), Manifest.of(directory)
+    if known is None or place.parent != directory.resolve():
+        return
+    said = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    said["files"][place.name] = digest(place)
+    with whole_files(directory / MANIFEST) as (partial,):
+        partial.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory that may be written.
+
+    Parameters
+    ----------
+    asked
+        As it was asked for, for messages.
+    path
+        The same with every link followed.
+    what
+        What is to be written there, as manifests say it.
+    """
+
+    asked: Path
+    path: Path
+    what: str
+
+    @classmethod
+    def find(cls, directory: Path, what: str, *, inputs: Sequence[Path] = (), failures: bool = False) -> "Place":
+        """Follow links, and refuse a directory that cannot be written, or holds what nobody may replace.
+
+        Parameters
+        ----------
+        directory
+            Where to write.
+        what
+            What is to be written.
+        inputs
+            Files that are read for it, which must not lie in it.
+        failures
+            Whether only an earlier failure of the same may be replaced.
+
+        Returns
+        -------
+        Place
+            With nothing written yet.
+
+        Raises
+        ------
+        BadInput
+            Saying what is there.
+        """
+        try:
+            place = cls(directory, _followed(directory), what)
+            place._refuse_surroundings(inputs)
+            place._refuse_contents(failures)
+        except OSError as problem:
+            reason = problem.strerror or problem
+            raise BadInput(f"'{directory}' cannot be written ({reason}); give another with --out") from None
+        return place
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What stands there now."""
+        return Manifest.of(self.path)
+
+    @property
+    def others(self) -> list[str]:
+        """Files that stand there and no run wrote, relative with ``/``."""
+        found = self.manifest
+        return others(self.path, found.replaceable if found else ()) if self.path.is_dir() else []
+
+    @property
+    def failures(self) -> Path:
+        """Where a fit goes that fails its gate: beside it."""
+        base = self.path if self.asked.is_symlink() else self.asked
+        return base.with_name(f"{base.name}{FAILED}")
+
+    def _refuse_surroundings(self, inputs: Sequence[Path]) -> None:
+        asked, path = self.asked, self.path
+        if Path.cwd().is_relative_to(path):
+            raise BadInput(
+                f"--out '{asked}' holds the folder this runs in, and would be replaced whole; give one inside it"
+            )
+        for file in inputs:
+            if file.resolve().is_relative_to(path):
+                raise BadInput(f"--out '{asked}' holds '{file}', which is read for this run; give another with --out")
+        if path.exists() and not path.is_dir():
+            raise BadInput(f"--out '{asked}' is a file; give a directory")
+        if path.is_dir() and _is_mounted(path):
+            raise BadInput(f"--out '{asked}' is a disk of its own, which cannot be replaced; give a folder inside it")
+        parent = path.parent
+        while not parent.exists():
+            parent = parent.parent
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise BadInput(f"'{parent}' is not writable, so '{asked}' cannot be made there; give another with --out")
+
+    def _refuse_contents(self, failures: bool) -> None:
+        if not self.path.is_dir() or not any(self.path.iterdir()):
+            return
+        asked, found = self.asked, self.manifest
+        if found is None:
+            raise BadInput(
+                f"--out '{asked}' is not empty and is no earlier run; give an empty or new directory (a run of an "
+                "earlier version does not say which files are its own: move it away)"
+            )
+        if self.what.split()[0] != found.what.split()[0]:
+            raise BadInput(f"--out '{asked}' holds a {found.what}; give another with --out")
+        if failures and not (found.failed and found.what == self.what):
+            holds = f"{'a failed' if found.failed else 'the'} {found.what}"
+            raise BadInput(
+                f"'{asked}', where this run goes if it fails its gate, holds {holds}; move that away, or give another "
+                "place with --out"
+            )
+        for path in others(self.path, found.replaceable):
+            is_figures = path == _FIGURES and ((self.path / path).is_symlink() or not (self.path / path).is_dir())
+            if path.split("/")[0] in _RUN_FILES or is_figures:
+                raise BadInput(
+                    f"--out '{asked}' holds '{path}', which no run wrote but this one would; rename it, or give "
+                    "another with --out"
+                )
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Keep every other process from writing here, and clear away what killed ones left.
+
+        Yields
+        ------
+        bool
+            Whether it is certain that no other writes here.
+        """
+        with sole_writer(self.path) as certain:
+            if certain:
+                self._settle()
+            yield certain
+
+    def _settle(self) -> None:
+        for left in leftovers(self.path):
+            if left.suffix == ".old" and not self.path.exists():
+                left.rename(self.path)  # killed between the two steps of a replacement
+                continue
+            known = Manifest.of(left)
+            if known is None:  # half-written: nothing of anyone else's has come into it yet
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                retire(left, self.path, known.replaceable)
+
+    def kept_chains(self, fingerprint: str) -> Path:
+        """Return the folder of a fit's finished chains."""
+        return beside(self.path, f"{fingerprint[:16]}.chains")
+
+    def other_chains(self, fingerprint: str) -> list[Path]:
+        """List the folders of finished chains of other fits that were to go here."""
+        mine = self.kept_chains(fingerprint)
+        named = re.compile(re.escape(beside(self.path, "").name) + r"[0-9a-f]{16}\.chains")
+        siblings = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
+        return [path for path in siblings if named.fullmatch(path.name) and path != mine and path.is_dir()]
+
+    def remove_failure(self) -> None:
+        """Remove what an earlier failed run of the same plan wrote here, and the directory if that is all."""
+        found = self.manifest
+        if found is None or not found.failed or found.what != self.what:
+            return
+        with suppress(OSError):
+            for path in (*found.files, MANIFEST):  # the manifest last: until then it says what is still to go
+                if (self.path / path).parent.resolve().is_relative_to(self.path):  # not through a link
+                    (self.path / path).unlink(missing_ok=True)
+            for folder in sorted({(self.path / path).parent for path in found.files}, reverse=True):
+                with suppress(OSError):
+                    folder.rmdir()
+            self.path.rmdir()
+
+
+def _followed(directory: Path) -> Path:
+    """Follow every link; refuse one that leads nowhere."""
+    directory.exists()  # a name that is too long, say
+    given = directory.absolute()
+    for link in (given, *given.parents):
+        if link.is_symlink() and not link.exists():
+            target = Path(os.path.realpath(link))
+            if link != given or target.is_symlink() or not target.parent.is_dir():
+                raise BadInput(
+                    f"'{link}' is a link to '{link.readlink()}', which is not there; give another with --out"
+                )
+    return Path(os.path.realpath(given))
+
+
+def _is_mounted(path: Path) -> bool:
+    """Say whether a directory is where a disk begins, also one that is a folder of this disk elsewhere."""
+    if os.path.ismount(path):
+        return True
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        return False
+    return any(line.split()[4] == str(path).replace(" ", "\\040") for line in lines)
+
+
+@contextmanager
+def held(*places: Place) -> Iterator[bool]:
+    """Hold several places at once; whether that is certain for all."""
+    with ExitStack() as stack:
+        certain = [stack.enter_context(place.held()) for place in places]
+        yield all(certain)

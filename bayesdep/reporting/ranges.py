@@ -1,0 +1,144 @@
+"""Limits, bins and rows of figures, whatever the numbers are: all equal, equal but for rounding, infinite, too many."""
+
+import numpy as np
+
+_ROUNDING = 1e-9  # of the largest number: closer ones differ by rounding only
+_VALUES = 40  # distinct values up to which each may have a bin of its own
+_SMALLEST = 60  # bins of one value each, at most
+_BINS = 45  # bins of numbers that have more
+_LARGEST = 1e300  # beyond it differences overflow
+MOST_ROWS = 100  # of a figure with a row per unit: two feet high
+MOST_PANELS = 12  # of a figure with a panel per comparison
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Return the numbers that have a place on an axis.
+
+    Parameters
+    ----------
+    values
+        Any shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,), without infinite and unknown ones.
+    """
+    flat = np.asarray(values, dtype=float).ravel()
+    return flat[np.abs(flat) < _LARGEST]  # false where unknown
+
+
+def distinct(values: np.ndarray) -> np.ndarray:
+    """Return the finite numbers among values, ascending, once each: those that differ by rounding are one.
+
+    Parameters
+    ----------
+    values
+        Any shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,), each at least a billionth of the largest away from the next.
+
+    Examples
+    --------
+    >>> distinct(np.array([0.1 + 0.2, 0.3, 0.5, np.inf]))
+    array([0.3, 0.5])
+    """
+    found = np.unique(finite(values))
+    if len(found) < 2:
+        return found
+    apart = np.diff(found) > _ROUNDING * np.abs(found[[0, -1]]).max()
+    return found[np.concatenate([[True], apart])]
+
+
+def limits(*values: np.ndarray | float, room: float = 0.0) -> tuple[float, float]:
+    """Return ends of an axis that holds all finite numbers among some.
+
+    Parameters
+    ----------
+    *values
+        Numbers and arrays of any shape.
+    room
+        What to add at either end, as a share of their range.
+
+    Returns
+    -------
+    tuple of float
+        The lower and the upper end, apart also where all numbers are equal or there are none.
+
+    Examples
+    --------
+    >>> limits(3.0, np.array([np.inf])), limits(0.0, 1.0, room=0.5)
+    ((2.5, 3.5), (-0.5, 1.5))
+    """
+    found = distinct(np.concatenate([np.ravel(v) for v in values]))
+    if len(found) < 2:
+        middle = found[0] if len(found) else 0.0
+        half = max(0.5, 0.01 * abs(middle))
+        return float(middle - half), float(middle + half)
+    more = room * (found[-1] - found[0])
+    return float(found[0] - more), float(found[-1] + more)
+
+
+def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
+    """Return the edges of a histogram's bins.
+
+    A few evenly spaced values, as counts and shares of few people are, have one bin each, with the value in its middle;
+    more have 45 bins of equal width. What lies far out (a thousandth at either end) may have none.
+
+    Parameters
+    ----------
+    values
+        What is counted, any shape.
+    *others
+        Numbers that the bins must reach.
+
+    Returns
+    -------
+    numpy.ndarray
+        Ascending, equally spaced, between 2 and 62.
+
+    Examples
+    --------
+    >>> bins_of(np.array([1 / 6, 4 / 6, 1 / 6 + 1e-17])).tolist()[:2]
+    [-0.08333333333333333, 0.41666666666666663]
+    """
+    known = finite(values)
+    inner = np.quantile(known, [0.002, 0.998]) if len(known) else known
+    low, high = limits(*inner, *others)
+    found = distinct(known)
+    step = float(np.diff(found).min()) if len(found) > 1 else 1.0
+    if len(found) <= _VALUES and step > _ROUNDING * max(abs(low), abs(high)):
+        ends = distinct(np.concatenate([inner, finite(np.array(others))]))
+        count = round(float(ends[-1] - ends[0]) / step) + 1 if len(ends) else _SMALLEST + 1
+        if count <= _SMALLEST:
+            return np.asarray(ends[0] - step / 2 + step * np.arange(count + 1))
+    more = 0.02 * (high - low)
+    return np.linspace(low - more, high + more, _BINS)
+
+
+def shown_of(count: int, most: int = MOST_ROWS) -> np.ndarray:
+    """Choose rows to show of a table in order: all, or as many from both ends.
+
+    Parameters
+    ----------
+    count
+        How many rows there are.
+    most
+        How many find room.
+
+    Returns
+    -------
+    numpy.ndarray
+        Which to show, ascending.
+
+    Examples
+    --------
+    >>> shown_of(3), shown_of(10, most=4)
+    (array([0, 1, 2]), array([0, 1, 8, 9]))
+    """
+    if count <= most:
+        return np.arange(count)
+    return np.concatenate([np.arange(most - most // 2), np.arange(count - most // 2, count)])

@@ -1,0 +1,468 @@
+"""Simulation-based calibration: truths drawn from the prior lie anywhere in their posteriors, evenly.
+
+Run with ``python benchmarks/calibration.py`` (hours on two cores), or one design with ``python
+benchmarks/calibration.py "counts, two arms"``. It writes ``benchmarks/calibration.csv`` and the table in
+``docs/calibration.md``. Parameters are drawn from the prior, data from the model given them, and each data set is
+analysed with the same model (Talts et al. 2018, arXiv:1804.06788). The share of posterior draws below the truth is then
+uniform, and 95% intervals contain 95% of truths. What is otherwise read from a table (an outcome's scale, a marker's
+centre) is stated as a number or kept as it was, since the priors are around it.
+"""
+
+import argparse
+import datetime
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import xarray as xr
+from scipy import special, stats
+
+import bayesdep as bd
+from bayesdep.inference.evaluate import from_prior
+from bayesdep.inference.sample import sample_posterior
+from bayesdep.models.parts.meta.arms import Arms
+from bayesdep.models.parts.pooled.events import count_events
+from bayesdep.models.parts.pooled.products import sum_products
+from bayesdep.models.story import Story
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parent / "docs" / "calibration.md"
+FITS = 200
+SAMPLING = {"draws": 400, "tune": 400, "chains": 2}
+THINNED_TO = 50  # so many of the draws are compared with a truth, nearly independent
+LEVEL = 1e-3  # of all tests of a design together
+
+
+@dataclass(frozen=True)
+class Design:
+    """A model at a design of data, and how to make data sets for it.
+
+    Parameters
+    ----------
+    story
+        The model.
+    data
+        Prepared data, of which the outcomes are replaced.
+    simulate
+        From number and seed to as many pairs of true parameters, by name, and data made by them.
+    parameters, estimands
+        Names of what is compared with its truth; the first, middle and last element of each.
+    draws
+        Kept draws per chain: long tails need more.
+    """
+
+    story: Story
+    data: xr.Dataset
+    simulate: Callable[[int, int], Sequence[tuple[Mapping[str, np.ndarray], xr.Dataset]]]
+    parameters: tuple[str, ...]
+    estimands: tuple[str, ...] = ()
+    draws: int = 400
+
+
+def labelled(model: pm.Model, values: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """Return parameters as the one draw of one chain, with the model's dims."""
+    dims = {name: model.named_vars_to_dims.get(name, ()) for name in values}
+    coords = {d: np.asarray(model.coords[d]) for ds in dims.values() for d in ds}
+    shapes = {name: (1, 1, *(len(coords[d]) for d in ds)) for name, ds in dims.items()}
+    return xr.Dataset(
+        {name: (("chain", "draw", *dims[name]), np.reshape(v, shapes[name])) for name, v in values.items()}, coords
+    )
+
+
+def by_the_graph(
+    story: Story, data: xr.Dataset, observed: str, put: Callable[[xr.Dataset, np.ndarray], xr.Dataset]
+) -> Callable[[int, int], list[tuple[dict[str, np.ndarray], xr.Dataset]]]:
+    """Return a simulator that draws parameters and outcomes together from the model's graph."""
+
+    def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
+        model = story.build(data)
+        names = [v.name for v in model.unobserved_RVs]  # with what hangs below the data, which nobody looks at
+        *values, outcomes = from_prior([model[name] for name in [*names, observed]], fits, seed=seed)
+        return [({n: v[k] for n, v in zip(names, values, strict=True)}, put(data, outcomes[k])) for k in range(fits)]
+
+    return simulate
+
+
+# Designs.
+
+
+def with_missing(name: str) -> Callable[[xr.Dataset, np.ndarray], xr.Dataset]:
+    """Replace an outcome, missing where it was."""
+    return lambda data, y: data.assign({name: data[name].copy(data=np.where(np.isnan(data[name].values), np.nan, y))})
+
+
+def with_events(data: xr.Dataset, events: np.ndarray) -> xr.Dataset:
+    """Replace counts of events."""
+    return data.assign(events=data["events"].copy(data=events))
+
+
+def within_limits(data: xr.Dataset, logs: np.ndarray) -> xr.Dataset:
+    """Put a panel's limits on uncensored logs, detected values first, as a panel has them."""
+    kind = np.where(logs < data["lod"].values, 1, np.where(logs > data["uloq"].values, 2, 0))
+    lower = np.where(kind == 1, -np.inf, np.where(kind == 2, data["uloq"].values, logs))
+    upper = np.where(kind == 2, np.inf, np.where(kind == 1, data["lod"].values, logs))
+    ends = {name: ("measurement", values) for name, values in (("lower", lower), ("upper", upper), ("kind", kind))}
+    return data.assign(ends).isel(measurement=np.argsort(kind > 0, kind="stable"))
+
+
+def panel(times: tuple[int, ...] = (), people: int = 20, analytes: int = 8, **settings: Any) -> Design:
+    """A panel of two groups, of which a fifth or so is beyond its limits."""
+    rng = np.random.default_rng(12)
+    rows = [
+        {"subject": f"s{i}", "group": "ab"[i % 2], "plate": f"plate {i // 2 % 2}", "time": t, "analyte": f"x{a}",
+         "concentration": rng.lognormal(), "lod": (0.1, 0.2, 0.4, 0.8)[a % 4], "uloq": 40.0}
+        for i in range(people)
+        for t in times or (0,)
+        for a in range(analytes)
+    ]  # fmt: skip
+    words = ("analyte", "subject", "group", "lod", "uloq", *(("time",) if times else ("plate",)))
+    story = bd.Cytokines(**{w: w for w in words}, reference="a", beyond_limit="censor", **settings)
+    data = story.prepare(pd.DataFrame(rows))
+    effects = ("level", "group_effect", "residual_sd", *(("time_effect", "interaction") if times else ()))
+    further = {"student": ("group_nu",), "horseshoe": ("group_global",)}.get(story.effects, ())
+    simulate = by_the_graph(story, data, "log_concentration", within_limits)
+    return Design(story, data, simulate, (*story.slots, *effects, *further))
+
+
+def trial() -> Design:
+    """Forty patients of two arms at three visits, some missed."""
+    rng, rows, visits = np.random.default_rng(0), [], (1, 2, 4)
+    for i in range(40):
+        who = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "baseline": rng.normal(24, 4)}
+        stays = len(visits) if i % 4 else 1 + i // 4 % 3
+        rows += [who | {"visit": v, "outcome": rng.normal() if j < stays else np.nan} for j, v in enumerate(visits)]
+    story = bd.Trial(reference="placebo", covariance="ar1", scale=5.0)
+    data = story.prepare(pd.DataFrame(rows))
+    names = ("visit_mean", "baseline_slope", "baseline_slope_departure", "arm_effect", "arm_effect_departure",
+             "arm_effect_at_visit", "residual_sd", "rho")  # fmt: skip
+    return Design(story, data, by_the_graph(story, data, "outcome_by_visit", with_missing("outcome")), names)
+
+
+def crossover() -> Design:
+    """Thirty patients, two treatments, two days; a tenth of the days missed, and some dropped out half-way."""
+    rng, rows = np.random.default_rng(4), []
+    for i in range(30):
+        baseline, gone = rng.normal(33, 5), rng.random() < 0.1
+        for p in range(2):
+            for day in (2, 10):
+                missed = (gone and p == 1) or rng.random() < 0.1
+                who = {"subject": f"p{i}", "treatment": ("placebo", "drug")[i % 2 == p], "period": p + 1, "day": day}
+                rows.append(who | {"baseline": baseline, "outcome": np.nan if missed else rng.normal(30, 8)})
+    story = bd.Crossover(reference="placebo", baseline="baseline", scale=8.0)
+    data = story.prepare(pd.DataFrame(rows))
+    estimands = ("difference", "mean_difference", "period_effect", "intraclass_correlation", "patient_sd",
+                 "residual_sd", "patient_correlation", "residual_correlation")  # fmt: skip
+    simulate = by_the_graph(story, data, "outcome_by_period", with_missing("outcome"))
+    return Design(story, data, simulate, ("day_mean", "baseline_slope"), estimands)
+
+
+def counts(arms: str) -> Design:
+    """Four subgroups of 20 to 31 people an arm."""
+    rows = [(g, a, 1, 20 + 3 * i + j) for i, g in enumerate("wxyz") for j, a in enumerate(arms)]
+    story = bd.Counts(control="a")
+    data = story.prepare(pd.DataFrame(rows, columns=["subgroup", "arm", "events", "n"]))
+    estimands = ("risk_difference", "risk_difference_overall", "risk", "odds_ratio")
+    simulate = by_the_graph(story, data, "events", with_events)
+    return Design(story, data, simulate, ("baseline_mean", "baseline_sd", "effect_mean", "effect_sd"), estimands)
+
+
+def meta_of_arms(*, most: int) -> Design:
+    """Eight binomial studies of up to so many treated arms of 40 to 54 people each, and their control group."""
+    rows = [
+        {"study": f"s{k}", "arm": arm, "events": 1, "n": 40 + 2 * k}
+        for k in range(8)
+        for arm in ("control", "low", "high", "higher")[: 2 + k % most]
+    ]
+    story = bd.Meta(measure="log-odds-ratio", input="arms", likelihood="binomial", reference="control")
+    data = story.prepare(pd.DataFrame(rows))
+
+    def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
+        rng, found = np.random.default_rng(seed), []
+        arms = Arms.of(data)
+        for _ in range(fits):
+            truth = {n: p.scipy.rvs(random_state=rng) for n, p in story.priors.items()}
+            log_odds = np.zeros(len(arms.n))
+            for g in range(arms.groups):  # e_0, e_1, ... around their mean, as the class says
+                treated = arms.groups + np.flatnonzero(arms.group == g)
+                own = rng.normal(0, truth["tau"] / np.sqrt(2), 1 + len(treated))
+                level = rng.normal(truth["baseline_mean"], truth["baseline_sd"]) - truth["mu"] / 2 - own.mean()
+                log_odds[g], log_odds[treated] = level + own[0], level + truth["mu"] + own[1:]
+            events = rng.binomial(data["n"].values.T.ravel(), special.expit(log_odds))
+            found.append((truth, with_events(data, events.reshape(data["events"].T.shape).T)))
+        return found
+
+    return Design(story, data, simulate, tuple(story.priors))
+
+
+def meta_of_effects(**settings: Any) -> Design:
+    """Twelve standardised differences in six trials, two each."""
+    rows = [{"study": f"s{k}", "trial": f"t{k // 2}", "effect": 0.1 * k, "se": 0.2 + 0.02 * k} for k in range(12)]
+    story = bd.Meta(measure="standardised-difference", **settings)
+    data = story.prepare(pd.DataFrame(rows))
+
+    def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
+        rng, found = np.random.default_rng(seed), []
+        covariance = data["covariance"].values if "covariance" in data else np.diag(data["se"].values ** 2)
+        for _ in range(fits):
+            truth = {n: p.scipy.rvs(random_state=rng) for n, p in story.priors.items()}
+            noise = rng.normal(size=12)
+            if story.heterogeneity == "student-t":
+                noise = rng.standard_t(truth.get("nu", story.nu), 12)
+            mean = truth["mu"] + truth["tau"] * noise
+            if story.cluster is not None:
+                mean = mean + truth["tau_cluster"] * rng.normal(size=6)[data["cluster_of"].values]
+            y = rng.multivariate_normal(mean, covariance)
+            found.append((truth, data.assign(effect=data["effect"].copy(data=y))))
+        return found
+
+    return Design(story, data, simulate, tuple(story.priors))
+
+
+def pooled(*, between: bool = True, **settings: Any) -> Design:
+    """Eight studies of 20 to 39 patients at one or two times: x differs between patients, z between studies alone."""
+    rng, rows = np.random.default_rng(7), []
+    for k in range(8):
+        for i in range(rng.integers(20, 40)):
+            who = {"study": f"s{k}", "subject": f"{k}-{i}", "arm": "drug" if i % 2 else "control"}
+            who |= {"x": rng.normal(), "z": float(k % 2)}
+            rows += [who | {"time": t, "y": rng.normal()} for t in ("week 1", "week 4") if t == "week 1" or i % 5]
+    moderators = ["x", "z"] if between else ["x"]
+    columns = {"reference": "control", "outcome": "y", "moderators": moderators, "split": False, "scale": 1.0}
+    story = bd.Pooled(**columns, **settings)
+    data = story.prepare(pd.DataFrame(rows))
+    names = ("effect", "interaction", "tau_effect")
+    names += ("tau_intercept", "effect_correlation") * (not story.has_free_levels)
+    names += ("residual_sd", "residual_spread") * (not story.is_binary)
+    names += ("time_correlation", "residual_correlation") * (data.sizes["time"] > 1)
+
+    def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
+        model = story.build(data)
+        drawn = [n for n in (*names, "intercept", "moderator_effect", "study_sd") if n in model.named_vars]
+        values = from_prior([model[n] for n in drawn], fits, seed=seed)
+        rng = np.random.default_rng(seed)
+        truths = [{n: v[k] for n, v in zip(drawn, values, strict=True)} for k in range(fits)]
+        return [(truth, patients_of(story, data, truth, rng)) for truth in truths]
+
+    return Design(story, data, simulate, names)
+
+
+def patients_of(story: bd.Pooled, data: xr.Dataset, truth: dict[str, np.ndarray], rng: Any) -> xr.Dataset:
+    """Draw outcomes patient by patient, which the model knows as sums of products only."""
+    times, studies, arm = data.sizes["time"], data.sizes["study"], data["arm_of"].values
+    r = truth.get("time_correlation", 0.0)
+    by_time = np.array([[1, r], [r, 1]])[:times, :times]
+    shared = rng.normal(size=(studies, 2, times)) @ np.linalg.cholesky(by_time).T
+    if story.has_free_levels:
+        level, own = rng.normal(0, 2, (studies, times)), truth["tau_effect"] * shared[:, 1]
+    else:
+        r = truth["effect_correlation"]
+        level = truth["tau_intercept"] * shared[:, 0]
+        own = truth["tau_effect"] * (r * shared[:, 0] + np.sqrt(1 - r**2) * shared[:, 1])
+    main = truth.get("moderator_effect", np.zeros((0, times)))
+    main = np.vstack([main, np.zeros((data.sizes["part"] - len(main), times))])  # with free levels z is in the levels
+    code, x, of = (arm - arm.mean())[:, None], data["parts"].values, data["study_of"].values
+    mean = truth.get("intercept", 0.0) + level[of] + (arm[:, None] - 0.5) * own[of] + x @ main
+    mean = mean + code * (truth["effect"] + x @ truth["interaction"])
+    if story.is_binary:
+        y = (rng.random(mean.shape) < special.expit(mean)).astype(float)
+    else:
+        rho, noise = truth.get("residual_correlation", 0.0), rng.normal(size=mean.shape)
+        if times > 1:
+            noise[:, 1] = rho * noise[:, 0] + np.sqrt(1 - rho**2) * noise[:, 1]
+        y = mean + truth["study_sd"][of] * noise
+    y = np.where(np.isnan(data["outcome"].values), np.nan, y)
+    told = data.assign(outcome=data["outcome"].copy(data=y), outcome_mean=0 * data["outcome_mean"])
+    summed = count_events(told) if story.is_binary else sum_products(told, free=story.has_free_levels)
+    return told.drop_vars([v for v in summed.variables if v in told.variables]).merge(summed, combine_attrs="override")
+
+
+# Around the design's own: with the default priors most data sets would have all or nothing detected.
+MARKER = {"marker_mean": bd.Prior("Normal", mu=0, sigma=0.25), "marker_sd": bd.Prior("LogNormal", mu=0.0, sigma=0.15)}
+
+
+def fgf2(story: Story, outcome: Callable[[Mapping[str, float], np.ndarray, Any], xr.Dataset], **asked: Any) -> Design:
+    """The 31 people of the FGF-2 design, about 12% not detected."""
+    table = bd.simulate("kiraly2017", seed=1).table
+    keep = (table["group"] == "TRD") & (table["time"] == 0) & (table["analyte"] == "FGF-2")
+    data = story.prepare(table[keep].dropna(subset=["responder"]))
+    limit, dims = data["log_lod"].values[:, 0], ("subject", "analyte")
+
+    def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
+        rng, found = np.random.default_rng(seed), []
+        for _ in range(fits):
+            truth = {name: float(prior.scipy.rvs(random_state=rng)) for name, prior in story.priors.items()}
+            z = rng.standard_normal(len(limit))
+            logs = float(data["centre"].values[0]) + truth["marker_mean"] + truth["marker_sd"] * z
+            ends = {"log_lower": np.where(logs < limit, -np.inf, logs), "log_upper": np.maximum(logs, limit)}
+            one = data.assign({name: (dims, v[:, None]) for name, v in ends.items()})
+            found.append((truth, one.assign(outcome(truth, z, rng))))
+        return found
+
+    return Design(story, data, simulate, tuple(story.priors), **asked)
+
+
+def response() -> Design:
+    """A marker and a response; scale = 1, so the slope's prior is per natural log."""
+    story = bd.Response(cutoff=34, priors=MARKER, predicts_when="below", scale=1, **COLUMNS)
+
+    def outcome(truth: Mapping[str, float], z: np.ndarray, rng: Any) -> dict[str, Any]:
+        log_odds = truth["intercept"] + truth["slope"] * (truth["marker_mean"] + truth["marker_sd"] * z)
+        return {"outcome": ("subject", (rng.random(len(z)) < special.expit(log_odds)).astype("int64"))}
+
+    estimands = ("odds_ratio_per_doubling", "auc", "youden", "sensitivity", "specificity",
+                 "likelihood_ratio_positive", "likelihood_ratio_negative")  # fmt: skip
+    return fgf2(story, outcome, estimands=estimands, draws=1000)
+
+
+def correlation() -> Design:
+    """A marker and a score in points, its mean and sd with priors in points."""
+    score = {"score_mean": bd.Prior("Normal", mu=15, sigma=10), "score_sd": bd.Prior("HalfNormal", sigma=15)}
+    story = bd.Correlation(score="madrs_change", priors=MARKER | score, **COLUMNS)
+
+    def outcome(truth: Mapping[str, float], z: np.ndarray, rng: Any) -> dict[str, Any]:
+        rho = truth["rho"]
+        other = rho * z + np.sqrt(1 - rho**2) * rng.standard_normal(len(z))
+        return {"score": ("subject", truth["score_mean"] + truth["score_sd"] * other)}
+
+    return fgf2(story, outcome, estimands=("correlation", "slope", "variance_explained"), draws=1000)
+
+
+COLUMNS = {"unit": "unit", "plate": "plate", "censored": "censored", "lod": "lod", "uloq": "uloq"}
+DESIGNS: dict[str, Callable[[], Design]] = {
+    "cytokines, normal": partial(panel, effects="normal"),
+    "cytokines, student": partial(panel, effects="student"),
+    "cytokines, horseshoe": partial(panel, effects="horseshoe", expected_nonzero=2),
+    "cytokines, three times": partial(
+        panel, times=(0, 4, 24), analytes=4, group_by_time=True, effects="normal"
+    ),
+    "pooled, free levels, none": partial(pooled, effects="none"),
+    "pooled, free levels, student": partial(pooled, effects="student"),
+    "pooled, random levels, horseshoe": partial(
+        pooled, effects="horseshoe", expected_nonzero=1, study_levels="random"
+    ),
+    "pooled, events, free levels": partial(pooled, effects="normal", times=["week 1"], at_least=0.5),
+    "crossover": crossover,
+    "response": response,
+    "correlation": correlation,
+    "counts, two arms": partial(counts, "ab"),
+    "counts, three arms": partial(counts, "abc"),
+    "meta, binomial, two arms": partial(meta_of_arms, most=1),
+    "meta, binomial, several arms": partial(meta_of_arms, most=3),
+    "meta, Student-t effects": partial(meta_of_effects, heterogeneity="student-t"),
+    "meta, clusters of the same people": partial(meta_of_effects, cluster="trial", within_correlation=0.5),
+    "trial": trial,
+}  # fmt: skip
+
+
+# The study.
+
+
+def places(design: Design, fits: int, seed: int) -> Iterator[dict[str, tuple[float, bool]]]:
+    """Analyse data sets, and give for each the truths' places among draws (0 to 1) and whether intervals hold them."""
+    model = design.story.build(design.data)
+    sets = design.simulate(fits, seed)
+    rng = np.random.default_rng(seed)
+    for k in sorted(range(fits), key=lambda k: hidden(sets[k][1])):  # few compilations
+        truth, data = sets[k]
+        expected = {name: np.asarray(truth[name]) for name in design.parameters}
+        posterior = sample_posterior(design.story, data, **SAMPLING | {"draws": design.draws}, seed=seed + k)
+        found = dict(posterior.data_vars)
+        if design.estimands:
+            asked = design.story.estimands(labelled(model, truth), data)
+            expected |= {name: asked[name].values for name in design.estimands}
+            asked = design.story.estimands(posterior, data)
+            found |= {name: asked[name] for name in design.estimands}
+        row = {}
+        for name, value in expected.items():
+            draws, value = found[name].transpose("chain", "draw", ...).values, value.ravel()
+            draws = draws.reshape(-1, value.size)
+            for j in sorted({0, value.size // 2, value.size - 1}):
+                label = name if value.size == 1 else f"{name}[{j}]"
+                thinned = draws[:: len(draws) // THINNED_TO, j]
+                below = (thinned < value[j]).sum() + rng.uniform() * (1 + (thinned == value[j]).sum())
+                lower, upper = np.quantile(draws[:, j], [0.025, 0.975])
+                row[label] = below / (len(thinned) + 1), bool(lower <= value[j] <= upper)
+        yield row
+
+
+def hidden(data: xr.Dataset) -> int:
+    """How many values lie beyond a limit: the size of a model in which these have parameters."""
+    return sum(int(np.isinf(data[name].values).sum()) for name in ("lower", "upper", "log_lower") if name in data)
+
+
+def study(name: str, fits: int = FITS, seed: int | None = None) -> pd.DataFrame:
+    """Calibrate one design.
+
+    Parameters
+    ----------
+    name
+        Of the design.
+    fits
+        How many data sets.
+    seed
+        The first; by default one that is the design's own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per quantity: ``coverage`` of 95% intervals, ``coverage_p`` (binomial) and ``ks_p``
+        (Kolmogorov-Smirnov).
+    """
+    seed = zlib.crc32(name.encode()) % 100_000 if seed is None else seed
+    found: dict[str, list[tuple[float, bool]]] = {}
+    for row in places(DESIGNS[name](), fits, seed):
+        for label, one in row.items():
+            found.setdefault(label, []).append(one)
+    rows = []
+    for label, values in found.items():
+        place, inside = np.array(values).T
+        p = stats.binomtest(int(inside.sum()), len(inside), 0.95).pvalue
+        rows.append((name, label, len(inside), seed, inside.mean(), p, stats.kstest(place, "uniform").pvalue))
+    return pd.DataFrame(rows, columns=["design", "quantity", "fits", "seed", "coverage", "coverage_p", "ks_p"])
+
+
+def table(found: pd.DataFrame) -> str:
+    """Return one line a design as Markdown."""
+    heads = ["design", "data sets", "quantities", "coverage, mean", "lowest", "highest", "smallest P, coverage",
+             "smallest P, uniform", "level"]  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for name in [d for d in DESIGNS if d in set(found["design"])]:
+        rows = found[found["design"] == name]
+        c = rows["coverage"]
+        cells = [name, f"{rows['fits'].iloc[0]}", f"{len(rows)}", *(f"{x:.3f}" for x in (c.mean(), c.min(), c.max()))]
+        cells += [f"{x:.2g}" for x in (rows["coverage_p"].min(), rows["ks_p"].min(), LEVEL / len(rows))]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the study and write its results."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("designs", nargs="*", choices=[[], *DESIGNS], help="all where left out")
+    parser.add_argument("--fits", type=int, default=FITS)
+    parser.add_argument("--seed", type=int, help="the first, instead of the design's own")
+    asked = parser.parse_args()
+    path = HERE / "calibration.csv"
+    for name in asked.designs or DESIGNS:
+        start = time.perf_counter()
+        found = study(name, asked.fits, asked.seed).assign(date=datetime.date.today().isoformat())
+        print(found.round(4).to_string(index=False), f"{time.perf_counter() - start:.0f} s", flush=True)
+        if path.exists():
+            kept = pd.read_csv(path)
+            found = pd.concat([kept[kept["design"] != name], found])
+        found.round(5).to_csv(path, index=False)
+        text = DOCUMENT.read_text(encoding="utf-8")
+        before, rest = text.split("<!-- DESIGNS -->", 1)
+        after = rest.split("<!-- END -->", 1)[1]
+        DOCUMENT.write_text(f"{before}<!-- DESIGNS -->\n{table(found)}\n<!-- END -->{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""Saved fits that no fit saved: one sentence, or a run; no traceback, crash or hang, no other file touched."""
+
+import pytest
+
+from hostile.harness import Attempt, Warm, faults, run
+from hostile.saved_fits import ATTEMPTS
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
+def test_attempt(attempt: Attempt, warm: Warm, tmp_path):
+    result = run(attempt, tmp_path / "attempt", warm)
+    assert not faults(attempt, result), f"{faults(attempt, result)}\n{result.err[-2000:]}"

@@ -1,0 +1,222 @@
+"""Fits of all families without sampling: real models and data, draws of parameters from their priors, names at will.
+
+What leaves a fit asks for draws, not for where they are from. Nothing here is of patients.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import bayesdep as bd
+from bayesdep.inference import sample
+from bayesdep.inference.evaluate import from_prior
+
+
+def unsampled(model, table, *, draws=100, chains=2, seed=1, shrink=0.3):
+    """A fit whose parameters are draws from the prior, drawn together towards the first of them."""
+
+    def from_thin_air(story, core, clock, size, seed, *rest):
+        names = [rv.name for rv in core.free_RVs]
+        drawn = from_prior([core[name] for name in names], draws * chains, seed=seed)
+        found = {}
+        for name, values in zip(names, drawn, strict=True):
+            mixed = values[0] + shrink * (values - values[0]) if np.issubdtype(values.dtype, np.floating) else values
+            found[name] = (values if "corr" in name else mixed).reshape(chains, draws, *values.shape[1:])
+        zeros = np.zeros((chains, draws))
+        energy = np.random.default_rng(seed).normal(size=(chains, draws))
+        stats = {"diverging": zeros.astype(bool), "energy": energy, "reached_max_treedepth": zeros.astype(bool)}
+        coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
+        return found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords)
+
+    with mock.patch.object(sample, "_nutpie", from_thin_air), mock.patch.object(sample, "PRIOR_DRAWS", 50):
+        return bd.fit(model, table, draws=draws, chains=chains, tune=10, seed=seed, progress=False)
+
+
+def plain(kind: str, i: int) -> str:
+    """A name nobody would take offence at."""
+    return f"{kind} {i}"
+
+
+Name = Callable[[str, int], str]
+
+
+def studies(name: Name = plain, n: int = 8) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    return pd.DataFrame(
+        {
+            "study": [name("study", i) for i in range(n)],
+            "effect": rng.normal(0.3, 0.4, n),
+            "se": rng.uniform(0.1, 0.4, n),
+        }
+    )
+
+
+def visits(name: Name = plain, n: int = 24, arms: int = 2) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for i in range(n):
+        baseline, crp = rng.normal(24, 4), np.exp((1 if i // arms % 2 else -1) * rng.uniform(0.1, 2))
+        for j, week in enumerate((2, 4, 8)):
+            missed = i >= arms * 3 and i % 5 == 0 and j > 0
+            rows.append(
+                {"subject": f"p{i}", "arm": name("arm", i % arms), "visit": week, "crp": crp, "age": 40 + i % 7}
+                | {"baseline": baseline, "outcome": np.nan if missed else baseline - week / 2 + rng.normal(0, 6)}
+            )
+    return pd.DataFrame(rows)
+
+
+def periods(name: Name = plain, n: int = 16) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for i in range(n):
+        for p in range(2):
+            for day in (2, 10):
+                rows.append(
+                    {"subject": f"p{i}", "treatment": name("drug", (i + p) % 2), "period": p + 1, "day": day}
+                    | {"outcome": np.nan if i % 7 == 6 and p else rng.normal(30, 6)}
+                )
+    return pd.DataFrame(rows)
+
+
+def panel(name: Name = plain, n: int = 6, people: int = 24) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for i in range(people):
+        group, plate = name("group", i % 2), name("plate", i // 2 % 2)
+        responder = i // 2 % 2
+        for a in range(n):
+            for time in (0, 4):
+                value = float(np.exp((0.2 if a % 4 == 0 else 2.5) + 0.6 * rng.standard_normal()))
+                rows.append(
+                    {"subject": f"s{i}", "group": group, "plate": plate, "analyte": name("analyte", a), "time": time}
+                    | {
+                        "value": max(value, 1.0),
+                        "censored": "left" if value < 1 else "none",
+                        "lod": 1.0,
+                        "unit": "pg/mL",
+                    }
+                    | {"responder": responder, "score": 20.0 + i % 9}
+                )
+    return pd.DataFrame(rows)
+
+
+def patients(name: Name = plain, n: int = 5, each: int = 12) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for s in range(n):
+        for i in range(each):
+            about = {name("moderator", k): float(rng.normal(40, 9) if k else (i // 2) % 2) for k in range(2)}
+            for t in range(2):
+                rows.append(
+                    {"study": name("study", s), "subject": f"{s}-{i}", "arm": name("arm", i % 2), "time": name("time", t)}
+                    | about | {"outcome": rng.normal(40, 20)}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def arms(name: Name = plain, n: int = 3) -> pd.DataFrame:
+    rows = [
+        {"subgroup": name("group", g), "arm": name("arm", j), "events": 3 + j + g % 4, "n": 20}
+        for g in range(n) for j in range(2)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def tested(name: Name = plain) -> pd.DataFrame:
+    return pd.DataFrame({"group": [name("group", 0), name("group", 1)], "positives": [8, 2], "n": [10, 12]})
+
+
+def made(family: str, name: Name = plain, n: int | None = None, **how):
+    """A fit of a family, `n` of its units, every label and unit of whose table is what `name` makes it."""
+    some = {} if n is None else {"n": n}
+    unit = name("unit", 0)
+    if family == "meta":
+        return bd.fit(bd.Meta(measure="difference", units=unit, scale=1.0), studies(name, **some), **EXACT | how)
+    if family == "small-studies":
+        model = bd.SmallStudies(measure="standardised-difference", favours="positive", bias="pet")
+        return bd.fit(model, studies(name, **some), **EXACT | how)
+    if family == "counts":
+        return bd.fit(bd.Counts(control=name("arm", 0), pooling="none"), arms(name, **some), **EXACT | how)
+    if family == "pooled-counts":
+        return unsampled(bd.Counts(control=name("arm", 0)), arms(name, **some), **how)
+    if family == "screen":
+        return bd.fit(bd.Screen(condition=name("group", 0)), tested(name), **EXACT | how)
+    if family == "trial":
+        model = bd.Trial(
+            reference=name("arm", 0), covariance="ar1", moderator="crp", moderator_form="log-quadratic",
+            subgroups=["> 1", "<= 1"], response=0.5, remission=7, units=unit,
+        )  # fmt: skip
+        return unsampled(model, visits(name, **some), **how)
+    if family == "trial-arms":
+        model = bd.Trial(reference=name("arm", 0), by_arm=True, units=unit)
+        return unsampled(model, visits(name, arms=4, **some), **how)
+    if family == "crossover":
+        return unsampled(bd.Crossover(reference=name("drug", 0), units=unit), periods(name, **some), **how)
+    if family == "cytokines":
+        model = bd.Cytokines(
+            reference=name("group", 0), analyte="analyte", subject="subject", group="group", time="time", plate="plate",
+            censored="censored", lod="lod", unit="unit", value="value",
+        )  # fmt: skip
+        return unsampled(model, panel(name, **some).assign(unit=unit), **how)
+    if family == "pooled":
+        moderators = [name("moderator", k) for k in range(2)]
+        model = bd.Pooled(
+            reference=name("arm", 0), time="time", moderators=moderators, combined=moderators, units=unit,
+            study_levels="random", times=[name("time", t) for t in range(2)],
+        )  # fmt: skip
+        return unsampled(model, patients(name, **some), **how)
+    one = panel(name, **({"n": 1} | some))
+    first = one[one["time"] == 0]
+    if family == "response":
+        several = first["analyte"].nunique() > 1
+        asked = {"effects": "normal"} if several else {"predicts_when": "above", "cutoff": 5.0}
+        model = bd.Response(
+            outcome="responder", value="value", analyte="analyte", subject="subject", censored="censored", lod="lod",
+            unit="unit", **asked,
+        )  # fmt: skip
+        return unsampled(model, first.assign(unit=unit), **how)
+    if family == "correlation":
+        model = bd.Correlation(score="score", value="value", subject="subject", units=unit)
+        return unsampled(model, first, **how)
+    raise KeyError(family)
+
+
+EXACT = {"draws": 100, "chains": 2, "seed": 1}
+FAMILIES = (
+    "meta", "small-studies", "counts", "pooled-counts", "screen", "trial", "trial-arms", "crossover", "cytokines",
+    "pooled", "response", "correlation",
+)  # fmt: skip
+
+
+def degenerate(fit):
+    """The same fit with draws that no axis is made for: all equal, two values, a few infinite, all infinite, in turn."""
+
+    def spoilt(k: int, values: xr.DataArray) -> xr.DataArray:
+        if not np.issubdtype(values.dtype, np.floating) or values.size == 0:
+            return values
+        array = values.values.copy()
+        first = array[:1, :1]
+        if k % 4 == 0:
+            array[:] = first
+        elif k % 4 == 1:
+            array[:] = first
+            array[:, ::2] += 1e-17 + np.abs(first) / 3
+        elif k % 4 == 2:
+            array[:, 0] = np.inf
+        else:
+            array[:] = np.inf
+        return values.copy(data=array)
+
+    groups = {name: node.to_dataset() for name, node in fit.tree.children.items()}
+    for group in ("posterior", "posterior_predictive", "estimands"):
+        found = groups.get(group, xr.Dataset())
+        names = [name for name in found.data_vars if group != "posterior" or name not in KEPT]
+        groups[group] = found.assign({name: spoilt(k, found[name]) for k, name in enumerate(names)})
+    return dataclasses.replace(fit, tree=xr.DataTree.from_dict(groups))
+
+
+KEPT = ()
