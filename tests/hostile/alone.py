@@ -13,7 +13,8 @@ _RUN = ("run", "plan.toml", "--draws", "400", "--chains", "2")
 MOMENTS = (
     *("bayesdep.cli", "typer", "bayesdep.data.errors", "rich", "bayesdep.plan", "pydantic", "pandas", "numpy"),
     *("xarray", "scipy.stats", "bayesdep.models.screen", "pymc", "pytensor", "bayesdep.inference.sample"),
-    *("arviz_stats", "h5netcdf", "matplotlib", "bayesdep.reporting.run_directory", "jinja2", "bayesdep.reporting.console"),
+    *("arviz_stats", "h5netcdf", "matplotlib", "bayesdep.reporting.run_directory", "jinja2"),
+    "bayesdep.reporting.console",
 )  # fmt: skip
 
 
