@@ -66,3 +66,12 @@ def test_the_document_says_what_the_study_found():
     for name, rows in found.groupby("design"):
         assert name in calibration.DESIGNS
         refuse_uneven(rows)
+
+
+def test_the_document_on_slopes_says_what_its_study_found():
+    spec = importlib.util.spec_from_file_location("response_effects", ROOT / "benchmarks" / "response_effects.py")
+    study = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(study)
+    found = pd.read_csv(ROOT / "benchmarks" / "response_effects.csv", keep_default_na=False)
+    assert study.as_markdown(found) in (ROOT / "docs" / "response_prior.md").read_text()
+    assert (found.set_index("effects")["all"].drop("none") - 0.95).abs().max() < 0.05
