@@ -41,13 +41,15 @@ posix = pytest.mark.skipif(os.name == "nt", reason="links and locks as POSIX kno
 
 @pytest.fixture(autouse=True)
 def light(monkeypatch):
-    """A figure and a report that take no time: what is tested here is where files go."""
+    """Tables, a figure and a report that take no time: what is tested here is where files go."""
 
     def report(fit, path, *, figures, **_):
         path.write_text(f"figures: {', '.join(figures)}")
         return path
 
     monkeypatch.setattr(run_directory, "report", report)
+    for name in ("summarise", "summarise_parameters"):
+        monkeypatch.setattr(run_directory, name, lambda _: pd.DataFrame({"mean": [0.5]}))
     monkeypatch.setattr(run_directory, "FIGURES", {"forest": Entry(lambda _: Figure((1, 1)), "nothing")})
 
 
