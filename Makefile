@@ -33,8 +33,9 @@ lint: install  ## Style and types
 bench: install  ## Measure against named alternatives
 	$(BIN)/python benchmarks/run.py
 
-evidence: install  ## What the treatment of non-detects does to conclusions (half an hour)
+evidence: install  ## What the treatment of non-detects and the law of effects do to conclusions (hours)
 	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/sparse_effects.py
 
 crossover: install  ## How often a trial like Raison's finds its crossover (a quarter of an hour)
 	$(BIN)/python benchmarks/crossover.py

@@ -107,8 +107,8 @@ def main() -> None:
             for law in LAWS:
                 found = judged(law, units, differ, distance, sets, seed=1)
                 rows.append({"truth": name, "distance": distance, "effects": law, "data_sets": sets, **found})
-                print({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
-    pd.DataFrame(rows).to_csv(Path(__file__).with_suffix(".csv"), index=False, float_format="%.4g")
+                print({k: round(float(v), 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
+                pd.DataFrame(rows).to_csv(Path(__file__).with_suffix(".csv"), index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":

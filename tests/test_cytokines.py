@@ -133,7 +133,7 @@ def test_the_story_is_told_as_it_is_set():
     assert "FOR CONTRAST ONLY: non-detects are replaced by their limit divided by 2." in robust.words
     assert robust.formula[0].startswith("log_concentration[m] ~ StudentT(nu, eta[m], residual_sd[a])")
     families = Cytokines(**NAMES, **GROUPS, analyte_family="family")
-    assert "group_effect[a] ~ StudentT(group_nu, group_family[f], group_sd)" in families.formula
+    assert "group_effect[a] ~ Normal(group_family[f], group_sd)" in families.formula
     for settings, _ in EVERY.values():
         model = Cytokines(**settings)
         assert model.left_out == ("cell" if model.time else "measurement")

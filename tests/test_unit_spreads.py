@@ -11,7 +11,6 @@ from bayesdep.inference.evaluate import from_prior, log_density
 from bayesdep.inference.steps import Steps
 from bayesdep.models.cytokines import Cytokines
 from bayesdep.models.parts.panel.effects import design_errors
-from bayesdep.models.parts.panel.terms import effects_law
 from bayesdep.models.parts.unit_spreads import horseshoe_spreads, student_spreads, tail_weight
 
 NAMES = {"analyte": "analyte", "subject": "subject"}
@@ -104,6 +103,7 @@ def test_errors_by_design_hold_no_outcome():
     ("settings", "message"),
     [
         ({"effects": "horseshoe"}, "expected_nonzero go together"),
+        ({"expected_nonzero": 3}, "expected_nonzero go together"),
         ({"effects": "student", "expected_nonzero": 3}, "expected_nonzero go together"),
         ({"effects": "horseshoe", "expected_nonzero": 0}, "above zero"),
         ({"effects": "student", "pooling": "none"}, "law over analytes"),
@@ -117,19 +117,6 @@ def test_laws_of_effects_that_are_no_choice_are_refused(settings, message):
 def test_more_differences_than_analytes_are_refused():
     with pytest.raises(BadInput, match="of 4 analytes"):
         Cytokines(**NAMES, **GROUPS, effects="horseshoe", expected_nonzero=4).prepare(panel())
-
-
-def test_what_is_not_stated_of_effects_is_student_or_horseshoe():
-    """Student-t where effects are pooled; the horseshoe where a number of analytes is expected to differ."""
-    laws = {
-        "StudentT": Cytokines(**NAMES, **GROUPS),
-        "Horseshoe": Cytokines(**NAMES, **GROUPS, expected_nonzero=2),
-        "Normal": Cytokines(**NAMES, **GROUPS, effects="normal"),
-    }
-    for law, model in laws.items():
-        assert any(line.startswith(f"group_effect[a] ~ {law}") for line in model.formula)
-    assert effects_law(Cytokines(**NAMES, **GROUPS, pooling="none")) == "normal"
-    assert effects_law(Cytokines(subject="subject", **GROUPS)) == "normal"
 
 
 def test_student_effects_of_two_comparisons_are_multivariate_t():

@@ -11,7 +11,7 @@ class NoSuchEstimand(BadInput, KeyError):
     __str__ = Exception.__str__  # KeyError's own would put the sentence in quotes
 
 
-class Estimands(xr.Dataset):
+class Estimands(xr.Dataset):  # type: ignore[no-untyped-call]
     """A dataset that says of a name it does not have why it is not there, and what to do."""
 
     __slots__ = ()

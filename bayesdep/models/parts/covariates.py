@@ -260,7 +260,7 @@ def _used(frame: pd.DataFrame, names: Sequence[str], place: str, units: int) -> 
             plain[name] = plain[name].astype(float)
         if not pd.api.types.is_numeric_dtype(plain[name]):
             _refuse_text(series, name, place, units)
-            refuse_lookalikes(series.astype(str).tolist(), f"{place}: column '{name}'", frame.index)
+            refuse_lookalikes(series.astype(str).tolist(), f"{place}: column '{name}'", frame.index.tolist())
             counts = series.astype(str).value_counts()
             for label in counts.index[counts == 1] if len(frame) == units else ():
                 note(frame, f"column '{name}' (covariate): '{label}' has one unit")

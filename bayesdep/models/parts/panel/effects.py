@@ -10,7 +10,7 @@ from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.informed import Wall, informed
 from bayesdep.models.parts.panel.rough_effects import Rough, rough_changes
 from bayesdep.models.parts.panel.split import Mean, people_of_groups, split_mean
-from bayesdep.models.parts.panel.terms import effects_law, effects_of, is_pooled
+from bayesdep.models.parts.panel.terms import effects_of, is_pooled
 from bayesdep.models.parts.pooling import pooled
 from bayesdep.models.parts.unit_spreads import horseshoe_spreads, student_spreads, tail_weight
 
@@ -123,7 +123,7 @@ def law_of(story: "Cytokines", word: str, data: xr.Dataset) -> tuple[Any, Any]:
     Contrasts of one analyte to the same reference have one spread, so that groups stay exchangeable: with Student-t
     effects they are multivariate t.
     """
-    kind = effects_law(story) if word in HEAVY else "normal"
+    kind = story.effects if word in HEAVY else "normal"
     dims = ("analyte", "later") if word in ("time", "interaction") else ("analyte",)
     if kind == "horseshoe":
         assert story.expected_nonzero is not None  # checked by the story

@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayesdep.models.parts.panel.estimands import crude_log_ratios
 from bayesdep.models.parts.panel.rough_effects import rough_changes
-from bayesdep.models.parts.panel.terms import effects_law, is_pooled
+from bayesdep.models.parts.panel.terms import is_pooled
 from bayesdep.models.story import Check
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def checks(story: "Cytokines", data: xr.Dataset) -> list[Check]:
         effects are not pooled, where analytes have families of their own, or under the horseshoe, whose scales belong
         to the analytes at hand.
     """
-    if not is_pooled(story) or effects_law(story) == "horseshoe":
+    if not is_pooled(story) or story.effects == "horseshoe":
         return []
     found = []
     if story.group is not None and story.analyte_family is None:

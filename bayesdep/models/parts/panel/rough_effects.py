@@ -130,7 +130,8 @@ def rough_effects(data: xr.Dataset) -> Rough:
     parabolas = [_parabola(*part, mean, width) for part in parts]
     found = [_conditionals(precision, natural, mean, width) for precision, natural, _ in parabolas]
     log_sd = np.array([at[0] for _, _, at in parabolas])
-    return Rough(*(np.stack(arrays) for arrays in zip(*found, strict=True)), log_sd)
+    estimate, error, slope = (np.stack(arrays) for arrays in zip(*found, strict=True))
+    return Rough(estimate, error, slope, log_sd)
 
 
 def _parabola(

@@ -15,15 +15,6 @@ def is_pooled(story: "Cytokines") -> bool:
     return story.pooling == "partial" and story.analyte is not None
 
 
-def effects_law(story: "Cytokines") -> str:
-    """Return the law of the effects of groups and times over analytes: the one that is stated, or the default."""
-    if story.effects is not None:
-        return story.effects
-    if story.expected_nonzero is not None:
-        return "horseshoe"
-    return "student" if is_pooled(story) else "normal"
-
-
 def has_cells(story: "Cytokines") -> bool:
     """Tell whether a person's lasting deviation in an analyte is a term: with one row each it is in the residual."""
     return story.time is not None or story.replicates
@@ -63,7 +54,7 @@ def slots_of(story: "Cytokines") -> dict[str, Slot]:
     for word, (name, scale, spread, meaning) in effects.items():
         if is_pooled(story):
             slots[f"{word}_mean"] = Slot(Prior("Normal", mu=0, sigma=scale), "real", f"the mean {meaning}", "log")
-            if effects_law(story) == "horseshoe" and word in ("group", "time", "interaction"):
+            if story.effects == "horseshoe" and word in ("group", "time", "interaction"):
                 continue  # its scale follows from the number of effects expected to differ
             slots[f"{word}_sd"] = Slot(
                 Prior("HalfNormal", sigma=spread), "positive", f"the spread over analytes of the {meaning}", "log"
@@ -151,9 +142,9 @@ def formula_of(story: "Cytokines") -> list[str]:
         for word, name in effects_of(story).items():
             mean = "group_family[f]" if word == "group" and story.analyte_family else f"{word}_mean"
             law = f"Normal({mean}, {word}_sd)"
-            if word in ("group", "time", "interaction") and effects_law(story) != "normal":
+            if word in ("group", "time", "interaction") and story.effects != "normal":
                 student = f"StudentT({word}_nu, {mean}, {word}_sd)"
-                law = student if effects_law(story) == "student" else f"Horseshoe({mean}, {word}_global)"
+                law = student if story.effects == "student" else f"Horseshoe({mean}, {word}_global)"
             lines.append(f"{name}[a] ~ {law}")
         lines.append("log(residual_sd[a]) ~ Normal(residual_mean, residual_spread)")
     return lines + [f"{name} ~ {prior}" for name, prior in story.priors.items()]
