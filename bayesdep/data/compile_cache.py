@@ -17,6 +17,7 @@ import atexit
 import configparser
 import hashlib
 import hmac
+import importlib
 import os
 import secrets
 import shutil
@@ -130,28 +131,31 @@ def settle() -> Path:
         compiled before serves again.
     """
     imported = sys.modules.get("pytensor")
-    if (
-        imported is not None
-    ):  # its folders are fixed; numba's part, which is read only when something is compiled, is not
-        folder = private_folder(Path(imported.config.base_compiledir))
-        if folder != Path(imported.config.base_compiledir):
-            cache = sys.modules.get("pytensor.link.numba.cache")
-            if cache is not None:
-                cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]
-                (folder / "numba").mkdir(exist_ok=True)
-        return folder
+    if imported is not None:
+        return _settle_late(Path(imported.config.base_compiledir))
     if os.environ.get("HOME") == "":  # it means the working directory to some, and the root to others
         del os.environ["HOME"]
     base, compiled = _asked("base_compiledir"), _asked("compiledir")
-    folder = private_folder(base or _default())
+    wanted = base or _default()
+    folder = private_folder(wanted)
     _set_flags(base_compiledir=folder)  # said, so that PyTensor cannot come to another folder than the one looked at
-    if compiled is not None and (folder != base or _make_private(compiled) is not None):
+    if compiled is not None and (folder != wanted or _make_private(compiled) is not None):
         _set_flags(compiledir=folder / "compiled")
     if _home() is None:  # PyTensor and others end with an error where they find none
         os.environ["HOME"] = str(folder)
     numba = os.environ.get(_NUMBA)
     if numba is None or _make_private(Path(numba)) is not None:
         os.environ[_NUMBA] = str(folder / "numba-files")
+    return folder
+
+
+def _settle_late(base: Path) -> Path:
+    """Settle the place where PyTensor's folders are fixed already: numba's part of them is read only to compile."""
+    folder = private_folder(base)
+    if folder != base:
+        cache = importlib.import_module("pytensor.link.numba.cache")
+        cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]
+        (folder / "numba").mkdir(exist_ok=True)
     return folder
 
 
