@@ -345,9 +345,9 @@ def _thinned(words: list[str], room: float, each: float) -> list[str]:
 
 
 def _wrap(text: Text, written: str, room: float, high: float = math.inf) -> None:
-    """Break a text into lines of some room: as many as take a quarter of the height, and no more than a few."""
+    """Break a text into lines of some room: two or three, as many as take a quarter of the height."""
     size = float(text.get_fontsize())
-    lines = max(1, int(min(_LINES, high / 4 / (1.2 * size))))
+    lines = max(2, int(min(_LINES, high / 4 / (1.2 * size))))
     found = wrapped(written, max(room, 4 * size), size, lines)
     if found != text.get_text():
         text.set_text(found)
