@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -225,8 +226,9 @@ def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, sprea
 
     fits = {}
     for plan, table in given:
-        _say(f"{plan.study.name}/{plan.name}: fitting")
-        fits[plan.name] = fit_plan(plan, data=table, **(plan.quick if quick else {}))
+        _say(f"{plan.label}: fitting")
+        sampling: dict[str, Any] = plan.quick if quick else {}
+        fits[plan.name] = fit_plan(plan, data=table, **sampling)
     for name, fit in fits.items():
         if not fit.gate.passed:
             _complain(f"{name} {fit.gate.sentence}")
@@ -333,8 +335,15 @@ def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | No
     if len(todo) > 1:  # one alone is checked as it is run
         from bayesdep.plan import places_of, prepare
 
-        for (plan, place), table in zip(todo, given, strict=True):
-            places_of(plan, place, table)
+        found = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
+        goes = {place.path: plan for (plan, _), (place, _) in zip(todo, found, strict=True)}
+        for (plan, _), (_, failures) in zip(todo, found, strict=True):
+            if other := goes.get(failures.path):
+                raise BadInput(
+                    f"plan '{other.path}' goes to '{failures.asked}', where plan '{plan.path}' goes if it fails its "
+                    "gate; rename one of the files"
+                )
+        for (plan, _), table in zip(todo, given, strict=True):
             prepare(plan, table)
 
 
@@ -387,7 +396,8 @@ def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
 
 
 def _say(text: str) -> None:
-    typer.echo(printable(text), err=True)
+    with suppress(OSError):  # a terminal that has been closed
+        typer.echo(printable(text), err=True)
 
 
 def _complain(text: str) -> None:

@@ -471,12 +471,15 @@ def run_plan(
 
     settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
     mark = fingerprint(plan.text, prepared, settings)
+    say = say or (lambda _: None)
     with held(place, failures) as certain:
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
         if fit is not None and where is not None:
             return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True)
         earlier = place.manifest, failures.manifest
-        with kept_chains(place, mark, resume, certain, say or (lambda _: None)) as kept:
+        if earlier[0] is not None and earlier[0].what != place.what:
+            say(f"will replace the {earlier[0].what} in '{place.asked}'")
+        with kept_chains(place, mark, resume, certain, say) as kept:
             fit = fit or fit_plan(plan, data=prepared, kept=kept, **sampling)
             return _write(plan, fit, (place, failures), earlier, mark, accept_failed_gate, spreadsheet_safe)
 

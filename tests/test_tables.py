@@ -200,7 +200,7 @@ def test_dates_are_not_read_as_numbers():
 
 
 @pytest.mark.parametrize("kind", ["number", "positive"])
-@pytest.mark.parametrize("bad", [1e200, 5e-324, 1e-160, 1.7e308, "1e200", 2**400])
+@pytest.mark.parametrize("bad", [1e200, 5e-324, 1e-170, 1.7e308, "1e200", 2**400])
 def test_numbers_whose_squares_are_none_are_refused(kind, bad):
     with np.errstate(all="ignore"):
         assert np.square(float(bad)) in (0, np.inf) or np.square(1 / np.square(float(bad))) == 0
@@ -299,12 +299,6 @@ def test_suggestion_ignores_case():
 )
 def test_table_with_one_name_for_two_columns_is_refused(table):
     assert refusal(as_frame, table) == "two columns of the table have one name ('se' 2 times); rename all but one"
-
-
-def test_duplicated_column_is_refused_even_when_the_table_was_not_checked_as_a_whole():
-    frame = pd.DataFrame([["a", 1, 2]], columns=["trial", "se", "se"])
-    message = refusal(read_columns, frame, {"se": Column("se", "positive", "standard error")})
-    assert message == "column 'se' (standard error) stands in the table twice; rename one of the two"
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "pyarrow"])

@@ -135,7 +135,7 @@ def plot_residuals(fit: Fit) -> Figure:
         left.set_ylabel("quantile of whitened residuals")
         left.set_title(f"{seen.sum()} outcomes of {seen.any(axis=1).sum()} patients")
         right.set_ylabel("the same, less the normal")
-        legend_below(figure, *left.get_legend_handles_labels(), 3)
+        legend_below(figure, left.get_legend_handles_labels(), 3)
     return figure
 
 
@@ -214,5 +214,5 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
         axes.set_xlabel(f"{story.visit}{scale}")
         axes.set_ylabel("share of patients")
         axes.set_title("still in the trial (lines) and observed (points)")
-        legend_below(figure, *axes.get_legend_handles_labels(), 1)
+        legend_below(figure, axes.get_legend_handles_labels(), 1)
     return figure
