@@ -29,6 +29,7 @@ _ROWS = 0.36  # of a figure's width, at most, for the names of rows
 _COLUMN = 0.3  # of its height for names that stand upright under an axis
 _LEAST = 34.0  # points: a name that has less room beside others stands upright
 _LONG = 0.7  # of the room in a figure's grid: beyond it, texts are measured against what the layout leaves
+_BEYOND = 1.1  # of a panel's side for the label along it
 _LINES = 3  # of a title or an axis' label
 _HANDLE = 40.0  # points that a legend's line and the gaps around it take
 _GAP = 8.0  # points between neighbours
@@ -244,7 +245,7 @@ def fit_texts(figure: Figure) -> None:
     for text in figure.texts:
         _wrap(text, text.get_text(), figure.get_figwidth() * _POINTS - 2 * _GAP)
     written = {axes: [text.get_text() for text in _around(axes)] for axes in figure.axes}
-    long = [_fit_around(axes, words, *_slot(axes)) for axes, words in written.items()]
+    long = [_fit_around(axes, words, *_beside_rows(axes)) for axes, words in written.items()]
     if not any(long):
         return
     wide = [text for axes in figure.axes for text in _around(axes)[:2]]
@@ -260,8 +261,18 @@ def fit_texts(figure: Figure) -> None:
         x, y = (place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2
         high = _slot(axes)[1]
         _wrap(_title(axes), title, (right - place.x0) * across - _GAP, high)
-        _wrap(axes.xaxis.label, below, 2 * min(x - left, right - x) * across - 2 * _GAP, high)
-        _wrap(axes.yaxis.label, beside, 2 * min(y - down, above - y) * up - _GAP)
+        # little wider than its panel, which the layout may yet move
+        room = min(2 * min(x - left, right - x) * across - 2 * _GAP, _BEYOND * place.width * across)
+        _wrap(axes.xaxis.label, below, room, high)
+        room = min(2 * min(y - down, above - y) * up - _GAP, _BEYOND * place.height * up)
+        _wrap(axes.yaxis.label, beside, room)
+
+
+def _beside_rows(axes: Axes) -> tuple[float, float]:
+    """The width and height that an axes has in a figure's grid beside the names of its rows, in points."""
+    width, height = _slot(axes)
+    named = [width_of(label.get_text(), float(label.get_fontsize())) for label in _named(axes.yaxis)]
+    return max(width - max(named, default=0.0), width / 3), height
 
 
 def _around(axes: Axes) -> tuple[Text, Text, Text]:
@@ -346,9 +357,9 @@ def _thinned(words: list[str], room: float, each: float) -> list[str]:
 
 
 def _wrap(text: Text, written: str, room: float, high: float = math.inf) -> None:
-    """Break a text into lines of some room: as many as take a quarter of the height, and no more than a few."""
+    """Break a text into lines of some room: two or three, as many as take a quarter of the height."""
     size = float(text.get_fontsize())
-    lines = max(1, int(min(_LINES, high / 4 / (1.2 * size))))
+    lines = max(2, int(min(_LINES, high / 4 / (1.2 * size))))
     found = wrapped(written, max(room, 4 * size), size, lines)
     if found != text.get_text():
         text.set_text(found)

@@ -39,7 +39,12 @@ def has_leave_one_out(fit: Fit) -> bool:
     bool
         Whether :func:`plot_leave_one_out` applies.
     """
-    if not isinstance(fit.model, Meta) or not 2 < fit.data.sizes[fit.model.left_out] <= _MANY:
+    return _is_known(fit) and fit.data.sizes[fit.model.left_out] <= _MANY
+
+
+def _is_known(fit: Fit) -> bool:
+    """Whether it is of a meta-analysis of some units whose posterior is known by quadrature."""
+    if not isinstance(fit.model, Meta) or fit.data.sizes[fit.model.left_out] < 3:
         return False
     return fit.model.hierarchy(fit.data) is not None
 
@@ -60,7 +65,7 @@ def has_funnel(fit: Fit) -> bool:
     return isinstance(fit.model, (Meta, SmallStudies)) and "se" in fit.data and fit.data.sizes[fit.model.unit] > 2
 
 
-@serves(has_leave_one_out, "meta-analyses of effects with normal errors")
+@serves(_is_known, "meta-analyses of three or more effects with normal errors")
 def plot_leave_one_out(fit: Fit) -> Figure:
     """Draw the pooled effect and the spread without each unit in turn.
 
@@ -79,7 +84,10 @@ def plot_leave_one_out(fit: Fit) -> Figure:
     found = leave_one_out(model, fit.data)
     rows = found[found["estimand"] == "mu"].reset_index(drop=True)
     spread = found[found["estimand"] == "tau"].reset_index(drop=True)
+    count, shown = len(rows) - 1, np.concatenate([[0], 1 + shown_of(len(rows) - 1)])  # the first is that of all
+    rows, spread = rows.iloc[shown], spread.iloc[shown]
     with house_figure(fit, 6.8, 1.2 + 0.22 * len(rows)) as figure:
+        figure.says_shown(len(rows) - 1, count, f"{model.left_out} rows are shown: the first and the last of the table")
         left, right = figure.subplots(1, 2, width_ratios=(1.6, 1), sharey=True)
         for axes, table, name in ((left, rows, "pooled effect"), (right, spread, "sd between")):
             _intervals(axes, table.iloc[1:], whole=table.iloc[:1])
@@ -93,7 +101,7 @@ def plot_leave_one_out(fit: Fit) -> Figure:
     return figure
 
 
-@serves(has_leave_one_out, "meta-analyses of effects with normal errors")
+@serves(_is_known, "meta-analyses of three or more effects with normal errors")
 def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figure:
     """Draw the pooled effect as studies came in, one after another.
 

@@ -110,11 +110,12 @@ def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
     low, high = limits(*inner, *others)
     found = distinct(known)
     step = float(np.diff(found).min()) if len(found) > 1 else 1.0
-    if len(found) <= _VALUES and step > _ROUNDING * max(abs(low), abs(high)):
-        ends = distinct(np.concatenate([inner, finite(np.array(others))]))
-        count = round(float(ends[-1] - ends[0]) / step) + 1 if len(ends) else _SMALLEST + 1
+    if 0 < len(found) <= _VALUES and step > _ROUNDING * np.abs(found).max():
+        reached = distinct(np.concatenate([found, finite(np.array(others))]))
+        before, after = (np.rint(np.abs(reached[k] - found[k]) / step) for k in (0, -1))  # the data may lie outside
+        count = np.rint((found[-1] - found[0]) / step) + before + after + 1
         if count <= _SMALLEST:
-            return np.asarray(ends[0] - step / 2 + step * np.arange(count + 1))
+            return np.asarray(found[0] - (before + 0.5) * step + step * np.arange(int(count) + 1))
     more = 0.02 * (high - low)
     return np.linspace(low - more, high + more, _BINS)
 

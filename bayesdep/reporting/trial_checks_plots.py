@@ -207,7 +207,7 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
             line: dict[str, Any] = {"color": colour, "ls": "--" if a == 0 else "-", "lw": 1.6}
             axes.plot(x, later[member].mean(axis=0), zorder=2.5 if a == 0 else 2, **line)
             axes.plot(x + aside, seen[member].mean(axis=0), marker, ms=5, mfc=colour, mec="white", mew=0.8, zorder=3)
-            stayed = f"{seen[member, -1].sum()} of {member.sum()} at the last visit: {arm}"
+            stayed = f"{arm}: {seen[member, -1].sum()} of {member.sum()} at the last visit"
             axes.plot([], [], marker=marker, ms=5, label=legend_word(stayed), **line)
         axes.set_ylim(0, 1.04)
         axes.set_xticks(x, visits)
