@@ -33,8 +33,9 @@ lint: install  ## Style and types
 bench: install  ## Measure against named alternatives
 	$(BIN)/python benchmarks/run.py
 
-evidence: install  ## What the treatment of non-detects does to conclusions (half an hour)
+evidence: install  ## What the treatment of non-detects and the law of effects do to conclusions (hours)
 	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/sparse_effects.py
 
 crossover: install  ## How often a trial like Raison's finds its crossover (a quarter of an hour)
 	$(BIN)/python benchmarks/crossover.py
@@ -48,7 +49,7 @@ imputation: install  ## What leaving out patients without a moderator costs, bes
 nhanes: install  ## The same on real data, the NHANES table at DATA=...
 	$(BIN)/python benchmarks/nhanes.py "$(DATA)"
 
-calibrate: install  ## Simulation-based calibration and coverage (minutes)
+calibrate: install  ## Simulation-based calibration and coverage (hours)
 	$(BIN)/python -m pytest -m slow
 
 lock:  ## Renew the lock from the ranges in pyproject.toml (needs uv)

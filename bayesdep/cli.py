@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.places import Place
     from bayesdep.reporting.run_directory import Outcome
 
-    type _Job = tuple[Plan, Path, bool, bool, bool]
+    type _Job = tuple[Plan, Path, bool, bool, bool, bool]
 
 OK, FAILED, BAD_INPUT, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 
@@ -59,6 +60,10 @@ _Resume = Annotated[
         "taken as they are. Told to stop, leave finished chains for the next time.",
     ),
 ]
+_Safe = Annotated[
+    bool,
+    typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that a spreadsheet would take for formulas."),
+]
 _Models = Annotated[Path, typer.Option(help="Folder of plans.")]
 
 
@@ -75,6 +80,7 @@ def run(
     accept_failed_gate: _Accept = False,
     strict: _Strict = False,
     resume: _Resume = False,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Fit plans and write their run directories: posterior, tables, figures, report."""
     if out is not None and len(plans) > 1:
@@ -84,7 +90,7 @@ def run(
     _refuse_early(todo, given)
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     runs = [
-        _run_one(plan, place, accept_failed_gate, quick, resume, data=table, **settings)
+        _run_one(plan, place, accept_failed_gate, quick, resume, spreadsheet_safe, data=table, **settings)
         for (plan, place), table in zip(todo, given, strict=True)
     ]
     from bayesdep.reporting.console import print_ledger
@@ -101,6 +107,7 @@ def reproduce(
     accept_failed_gate: _Accept = False,
     strict: _Strict = False,
     resume: _Resume = False,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Run every plan and print the ledger: published value beside posterior."""
     start = time.perf_counter()
@@ -119,12 +126,13 @@ def reproduce(
         # Plans of one family share a compiled model, so they stay together; families run side by side.
         families: dict[str, list[_Job]] = {}
         for plan, place in todo:
-            families.setdefault(plan.story.family, []).append((plan, place, accept_failed_gate, quick, resume))
+            job = plan, place, accept_failed_gate, quick, resume, spreadsheet_safe
+            families.setdefault(plan.story.family, []).append(job)
         done = [run for group in side_by_side(_run_all, list(families.values())) for run in group]
     from bayesdep.reporting.console import print_ledger, write_ledger
 
     runs = sorted(done, key=lambda run: run.label)
-    written = write_ledger(runs, out / "ledger.csv")
+    written = write_ledger(runs, out / "ledger.csv", spreadsheet_safe=spreadsheet_safe)
     print_ledger(runs)
     typer.echo(
         f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
@@ -147,6 +155,7 @@ def compare(
     data: _Data = None,
     out: _Out = None,
     quick: _Quick = False,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Rank the plans of one study by leave-one-out; those of a folder, family by family and outcome by outcome."""
     from bayesdep.models.story import Imputes
@@ -190,7 +199,10 @@ def compare(
     inputs, what = [plan.path for plan in read], f"comparison of {read[0].study.name}"
     folders = [directory / name for name in names] if len(groups) > 1 else [directory]
     places = [Place.find(folder, what, inputs=inputs) for folder in folders]
-    return max(_rank(group, place, quick=quick) for group, place in zip(groups, places, strict=True))
+    return max(
+        _rank(group, place, quick=quick, spreadsheet_safe=spreadsheet_safe)
+        for group, place in zip(groups, places, strict=True)
+    )
 
 
 def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", Any]]]:
@@ -206,7 +218,7 @@ def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", 
     return list(found.values())
 
 
-def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool) -> int:
+def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, spreadsheet_safe: bool) -> int:
     """Fit plans to their tables, rank them, and write the ranking."""
     from bayesdep.criticism.compare import compare as rank
     from bayesdep.plan import fit_plan
@@ -214,8 +226,9 @@ def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool) -> in
 
     fits = {}
     for plan, table in given:
-        _say(f"{plan.study.name}/{plan.name}: fitting")
-        fits[plan.name] = fit_plan(plan, data=table, **(plan.quick if quick else {}))
+        _say(f"{plan.label}: fitting")
+        sampling: dict[str, Any] = plan.quick if quick else {}
+        fits[plan.name] = fit_plan(plan, data=table, **sampling)
     for name, fit in fits.items():
         if not fit.gate.passed:
             _complain(f"{name} {fit.gate.sentence}")
@@ -226,7 +239,8 @@ def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool) -> in
     except BadInput as refusal:  # the plans are good; what was asked of them is not
         _complain(str(refusal))
         return FAILED
-    write_comparison(result, {plan.name: plan.sha256 for plan, _ in given}, place)
+    hashes = {plan.name: plan.sha256 for plan, _ in given}
+    write_comparison(result, hashes, place, spreadsheet_safe=spreadsheet_safe)
     from bayesdep.reporting.console import print_comparison
 
     print_comparison(result)
@@ -239,19 +253,24 @@ def export_run(
     run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
     format: Annotated[str, typer.Option("--format", help="csv, parquet, json, latex, html or xlsx.")],
     out: Annotated[Path | None, typer.Option(help="File to write; by default estimands.<suffix> in the run.")] = None,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Write a run's estimands in another format."""
-    from bayesdep.reporting.export import FORMATS, SUFFIXES, export
+    from bayesdep.reporting.export import FORMATS, SUFFIXES, formula_note, write_table
 
     if format not in FORMATS:
         raise BadInput(f"--format '{format}' is not a format; {did_you_mean(format, FORMATS)}")
     if not run_dir.is_dir():
         raise BadInput(f"there is no run directory '{run_dir}'; give the one that bayesdep run printed")
     from bayesdep.inference.fit import Fit
+    from bayesdep.reporting.estimands import summarise
     from bayesdep.reporting.places import add_to_manifest
 
     fit = Fit.load(run_dir / "posterior.nc")
-    written = export(fit, out or run_dir / f"estimands.{SUFFIXES[format]}", format=format)
+    table, place = summarise(fit), out or run_dir / f"estimands.{SUFFIXES[format]}"
+    written = write_table(table, place, format=format, spreadsheet_safe=spreadsheet_safe)
+    if format == "csv" and not spreadsheet_safe and (said := formula_note(table)):
+        _say(f"note: {said}")
     add_to_manifest(run_dir, written)
     typer.echo(str(written))
     return OK if fit.gate.passed else FAILED
@@ -316,8 +335,15 @@ def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | No
     if len(todo) > 1:  # one alone is checked as it is run
         from bayesdep.plan import places_of, prepare
 
-        for (plan, place), table in zip(todo, given, strict=True):
-            places_of(plan, place, table)
+        found = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
+        goes = {place.path: plan for (plan, _), (place, _) in zip(todo, found, strict=True)}
+        for (plan, _), (_, failures) in zip(todo, found, strict=True):
+            if other := goes.get(failures.path):
+                raise BadInput(
+                    f"plan '{other.path}' goes to '{failures.asked}', where plan '{plan.path}' goes if it fails its "
+                    "gate; rename one of the files"
+                )
+        for (plan, _), table in zip(todo, given, strict=True):
             prepare(plan, table)
 
 
@@ -326,7 +352,14 @@ def _run_all(jobs: "list[_Job]") -> "list[Outcome]":
 
 
 def _run_one(
-    plan: "Plan", out: Path, accept: bool, quick: bool, resume: bool, data: Path | None = None, **sampling: Any
+    plan: "Plan",
+    out: Path,
+    accept: bool,
+    quick: bool,
+    resume: bool,
+    spreadsheet_safe: bool,
+    data: Path | None = None,
+    **sampling: Any,
 ) -> "Outcome":
     from bayesdep.plan import run_plan
 
@@ -337,7 +370,8 @@ def _run_one(
     def say(text: str) -> None:
         _say(f"{plan.label}: {text}")
 
-    run = run_plan(plan, out=out, accept_failed_gate=accept, data=data, resume=resume, say=say, **sampling)
+    how: dict[str, Any] = {"resume": resume, "spreadsheet_safe": spreadsheet_safe, "say": say}
+    run = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **how, **sampling)
     done = run.outcome
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     verdict += "" if done.verdict.passed else ", WARNING ON THE MODEL" + (" as stated" if done.expects_warning else "")
@@ -362,7 +396,8 @@ def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
 
 
 def _say(text: str) -> None:
-    typer.echo(printable(text), err=True)
+    with suppress(OSError):  # a terminal that has been closed
+        typer.echo(printable(text), err=True)
 
 
 def _complain(text: str) -> None:

@@ -164,6 +164,8 @@ class Run:
         Why a file could not be made, by file.
     is_kept
         Whether it had been finished before, and was found so.
+    notes
+        What of its tables should be known before a spreadsheet opens them.
     """
 
     plan: Plan
@@ -172,6 +174,7 @@ class Run:
     directory: Path
     missing: Mapping[str, str] = field(default_factory=dict)
     is_kept: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> "Outcome":
@@ -187,7 +190,7 @@ class Run:
             self.fit.synthetic,
             self.ledger,
             self.directory,
-            tuple(str(self.fit.data.attrs.get("notes", "")).splitlines()),
+            (*str(self.fit.data.attrs.get("notes", "")).splitlines(), *self.notes),
             self.missing,
         )
 
@@ -419,6 +422,7 @@ def run_plan(
     accept_failed_gate: bool = False,
     data: Any = None,
     resume: bool = False,
+    spreadsheet_safe: bool = False,
     say: Callable[[str], Any] | None = None,
     **sampling: Any,
 ) -> Run:
@@ -440,6 +444,8 @@ def run_plan(
     resume
         Go on with a run that was cut off: what is finished of the same plan, data, settings and versions is taken as it
         is, and the result is bit for bit that of a run that was not cut off.
+    spreadsheet_safe
+        Whether texts that begin like formulas are escaped in the run's tables, as :func:`bayesdep.export` does it.
     say
         Called with what there is to say of that before sampling.
     **sampling
@@ -465,14 +471,17 @@ def run_plan(
 
     settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
     mark = fingerprint(plan.text, prepared, settings)
+    say = say or (lambda _: None)
     with held(place, failures) as certain:
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
         if fit is not None and where is not None:
             return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True)
         earlier = place.manifest, failures.manifest
-        with kept_chains(place, mark, resume, certain, say or (lambda _: None)) as kept:
+        if earlier[0] is not None and earlier[0].what != place.what:
+            say(f"will replace the {earlier[0].what} in '{place.asked}'")
+        with kept_chains(place, mark, resume, certain, say) as kept:
             fit = fit or fit_plan(plan, data=prepared, kept=kept, **sampling)
-            return _write(plan, fit, (place, failures), earlier, mark, accept_failed_gate)
+            return _write(plan, fit, (place, failures), earlier, mark, accept_failed_gate, spreadsheet_safe)
 
 
 def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Place]":
@@ -513,6 +522,7 @@ def _write(
     earlier: "tuple[Manifest | None, Manifest | None]",
     mark: str,
     accept: bool,
+    spreadsheet_safe: bool,
 ) -> Run:
     from bayesdep.reporting.run_directory import write_run
 
@@ -527,10 +537,11 @@ def _write(
         plan={"path": plan.path.as_posix(), "sha256": plan.sha256, "text": plan.text},
         ledger=lambda fit: _ledger(plan, fit),
         fingerprint=mark,
+        spreadsheet_safe=spreadsheet_safe,
     )
     if good:
         places[1].remove_failure()  # an earlier failure that this run has mended
-    return Run(plan, fit, written.ledger, place.asked, written.missing)
+    return Run(plan, fit, written.ledger, place.asked, written.missing, notes=written.notes)
 
 
 def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":

@@ -336,10 +336,12 @@ def correlation() -> Design:
 
 COLUMNS = {"unit": "unit", "plate": "plate", "censored": "censored", "lod": "lod", "uloq": "uloq"}
 DESIGNS: dict[str, Callable[[], Design]] = {
-    "cytokines, normal": panel,
+    "cytokines, normal": partial(panel, effects="normal"),
     "cytokines, student": partial(panel, effects="student"),
     "cytokines, horseshoe": partial(panel, effects="horseshoe", expected_nonzero=2),
-    "cytokines, three times": partial(panel, times=(0, 4, 24), analytes=4, group_by_time=True),
+    "cytokines, three times": partial(
+        panel, times=(0, 4, 24), analytes=4, group_by_time=True, effects="normal"
+    ),
     "pooled, free levels, none": partial(pooled, effects="none"),
     "pooled, free levels, student": partial(pooled, effects="student"),
     "pooled, random levels, horseshoe": partial(

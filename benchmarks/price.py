@@ -29,7 +29,7 @@ COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improve
 COMBINED = bd.Pooled(
     **COLUMNS, moderators=M_STAR, combined=M_STAR, split=False, effects="normal", study_levels="random"
 )
-DATA_SETS, COVERAGE_SETS = 100, 30
+DATA_SETS, COVERAGE_SETS = 100, 60
 SAMPLING = {"draws": 500, "tune": 700, "chains": 2}  # fewer draws than the plan's: an interval's end is off by 0.06 sd
 OTHERWISE = {
     "horseshoe, 4 expected": {"expected_nonzero": 4},

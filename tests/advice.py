@@ -1267,7 +1267,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(but(VISITS, arm=np.where(VISITS["arm"] == "p", "placebo", "drug")), reference="placebo"),
     ),
     (
-        "models/parts/trial/refusals:actual_times",
+        "data/times:refuse_actual_times",
         "name that one as visit",
         lambda: trial(but(VISITS, visit=VISITS["day"] + np.arange(48) / 997)),
         lambda: trial(day="day"),
@@ -1285,19 +1285,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(but(VISITS, baseline=20.0), baseline=None),
     ),
     (
-        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "models/parts/outcomes:refuse_without_news",
         "name the right column",
         lambda: trial(but(VISITS, outcome=3.0)),
         trial,
     ),
     (
-        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "models/parts/outcomes:refuse_without_news",
         "is the baseline itself",
         lambda: trial(but(VISITS, outcome=np.where(VISITS["visit"] == 1, VISITS["baseline"], VISITS["outcome"]))),
         lambda: trial(VISITS[VISITS["visit"] > 1]),
     ),
     (
-        "models/parts/trial/refusals:outcomes_that_say_nothing",
+        "models/parts/outcomes:refuse_without_news",
         "no spread there",
         lambda: trial(but(VISITS, outcome=np.where(VISITS["visit"] == 1, 0.0, VISITS["outcome"]))),
         lambda: trial(VISITS[VISITS["visit"] > 1]),

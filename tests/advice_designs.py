@@ -1,6 +1,8 @@
 """The table of ``advice.py`` continued: designs, people who are counted twice, files and generators."""
 
+import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from advice import (
     VISITS,
     arms,
     but,
+    counts,
     crossover,
     means,
     meta,
@@ -28,12 +31,16 @@ from advice import (
 )
 
 import bayesdep as bd
-from bayesdep.data.files import whole_directory, whole_files
+from bayesdep.data import budget
+from bayesdep.data.budget import refuse_beyond_memory
+from bayesdep.data.compile_cache import private_folder
+from bayesdep.data.files import sole_writer, whole_directory, whole_files
 from bayesdep.data.scales import convert_trials, fit_conversion
 from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
 from bayesdep.data.simulate_price2022 import draw_price2022
 from bayesdep.data.simulate_raison2013 import draw_raison2013
 from bayesdep.data.sources import read_source
+from bayesdep.data.toml_text import read_toml
 from bayesdep.models.parts.pooled.events import count_events
 from bayesdep.models.parts.priors import parse_prior
 
@@ -44,6 +51,9 @@ FOLDER = Path(_FOLDER.name)
 (FOLDER / "a file").write_text("synthetic", encoding="utf-8")
 (FOLDER / "broken.parquet").write_bytes(b"PAR1 and no more")
 STUDIES.to_parquet(FOLDER / "whole.parquet")
+STUDIES.to_csv(FOLDER / "text.csv", index=False)
+STUDIES[["study", "effect"]][:2].to_csv(FOLDER / "short.csv", index=False)
+(FOLDER / "folder.csv").mkdir()
 
 
 def write_file(folder: Path) -> None:
@@ -54,6 +64,40 @@ def write_file(folder: Path) -> None:
 def write_directory(folder: Path) -> None:
     with whole_directory(folder / "run") as partial:
         (partial / "x.txt").write_text("x", encoding="utf-8")
+
+
+def write_alone(*folders: Path) -> None:
+    with ExitStack() as held:
+        for folder in folders:
+            held.enter_context(sole_writer(folder))
+
+
+def folder_for_code(temporary: Path) -> None:
+    """Ask for a private folder where none can be, while temporary ones are made in another."""
+    usual, fonts = tempfile.tempdir, os.environ.get("MPLCONFIGDIR")
+    tempfile.tempdir = str(temporary)
+    try:
+        private_folder(FOLDER / "a file" / "cache")
+    finally:
+        tempfile.tempdir = usual
+        if fonts is None:
+            os.environ.pop("MPLCONFIGDIR", None)
+
+
+def with_memory(free: float, call: Any) -> Any:
+    """Call where so many bytes are free."""
+    usual = budget.available_memory
+    budget.available_memory = lambda: free
+    try:
+        return call()
+    finally:
+        budget.available_memory = usual
+
+
+def exactly(frame: pd.DataFrame) -> float:
+    """The exact engine's answer, of which the spread is on a grid."""
+    story = bd.Meta(measure="standardised-difference")
+    return float(story.exact(story.prepare(frame)).marginals["mu", ()].mean)
 
 
 def mixed(frame: pd.DataFrame, **settings: Any) -> Any:
@@ -80,11 +124,11 @@ def converted(frame: pd.DataFrame, where: Any) -> Any:
     return convert_trials(frame, bd.HRSD_17_TO_MADRS, where=where, subject=("study", "subject"), sets=2, **given)
 
 
-def day(i: int, p: int) -> int:
-    return 1 + (i + p) % 2
-
-
-THREE = but(ARMS, control=["a", "b", "c"])
+MANY = ONE.loc[ONE.index.repeat(400)].reset_index(drop=True)
+WITH_TOTAL = pd.DataFrame(
+    {"subgroup": ["f", "f", "m", "m", "x", "x", "ITT", "ITT"], "arm": ["d", "p"] * 4,
+     "events": [3, 4, 5, 6, 1, 2, 9, 12], "n": [20, 20, 22, 21, 8, 9, 50, 50]}
+)  # fmt: skip
 SHARED = pd.DataFrame(
     {"study": ["a, low", "a, high", "b"], "events_treated": [3, 6, 5], "n_treated": [20, 22, 25],
      "events_control": [5, 5, 2], "n_control": [21, 21, 25], "control": ["a", "a", "b"], "site": ["x", "y", "z"]}
@@ -622,7 +666,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(WIDE_VISITS, covariates="own"),
     ),
     (
-        "models/parts/trial/refusals:split_level",
+        "data/grammar:refuse",
         "one random effect is possible",
         lambda: trial(WIDE_VISITS, covariates="(1 | site) + (1 | one)"),
         lambda: trial(WIDE_VISITS, covariates="own + (1 | site)"),
@@ -760,5 +804,113 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "leave out at_least and at_most, or combined",
         lambda: bd.Pooled(reference="c", **COMBINED, at_least=0.5),
         lambda: bd.Pooled(reference="c", **COMBINED),
+    ),
+    # what a machine refuses
+    (
+        "data/budget:refuse_beyond_memory",
+        "use a smaller one",
+        lambda: refuse_beyond_memory(2.0**60, "a table", "use a smaller one"),
+        lambda: refuse_beyond_memory(2.0**20, "a table", "use a smaller one"),
+    ),
+    (
+        "data/compile_cache:private_folder",
+        "set TMPDIR to one of your own",
+        lambda: folder_for_code(FOLDER / "nowhere"),
+        lambda: folder_for_code(FOLDER),
+    ),
+    (
+        "data/files:sole_writer",
+        "give another with --out",
+        lambda: write_alone(FOLDER / "a file" / "run"),
+        lambda: write_alone(FOLDER / "run"),
+    ),
+    (
+        "data/files:sole_writer",
+        "give another place with --out",
+        lambda: write_alone(FOLDER / "run", FOLDER / "run"),
+        lambda: write_alone(FOLDER / "run", FOLDER / "other run"),
+    ),
+    (
+        "data/labels:refuse_no_text",
+        "take it out",
+        lambda: meta(but(STUDIES, {"study": (1, "b\x00")})),
+        meta,
+    ),
+    (
+        "data/sources:_read_file",
+        "leave out the rows and columns that are not needed",
+        lambda: with_memory(2000, lambda: read_source("text.csv", folder=FOLDER)),
+        lambda: with_memory(2000, lambda: read_source("short.csv", folder=FOLDER)),
+    ),
+    (
+        "data/tables:read_columns",
+        "split the table",
+        lambda: panel(but(MANY, analyte=[f"a{i}" for i in range(len(MANY))])),
+        panel,
+    ),
+    (
+        "models/parts/spread_grid:_grid",
+        "the standard error that is out of line",
+        lambda: exactly(but(STUDIES, {"effect": (1, 1e9)}, se=1e-50)),
+        lambda: exactly(STUDIES),
+    ),
+    (
+        "data/sources:_read_file",
+        "check the path",
+        lambda: read_source("folder.csv", folder=FOLDER),
+        lambda: read_source("text.csv", folder=FOLDER),
+    ),
+    ("data/toml_text:read_toml", "64 are the most", lambda: read_toml(f"x = {2**70}"), lambda: read_toml("x = 2")),
+    (
+        "data/toml_text:read_toml",
+        "correct it",
+        lambda: read_toml(f"x = 1{'0' * 5000}"),
+        lambda: read_toml("x = 10"),
+    ),
+    ("data/toml_text:read_toml", "correct that line", lambda: read_toml("x = "), lambda: read_toml("x = 1")),
+    ("data/toml_text:read_toml", "split it", lambda: read_toml("# x\n" * 2**19), lambda: read_toml("# x\n" * 9)),
+    (
+        "data/toml_text:read_toml",
+        "flatter",
+        lambda: read_toml(f"x = {'[' * 30}{']' * 30}"),
+        lambda: read_toml("x = [[]]"),
+    ),
+    # people who would count twice, and outcomes that are something else
+    (
+        "data/tables:refuse_totals",
+        "leave it out, or give it another name",
+        lambda: meta(but(STUDIES, {"study": (3, "Total")})),
+        lambda: meta(STUDIES[:3]),
+    ),
+    (
+        "data/tables:refuse_totals",
+        "is the sum of the others",
+        lambda: counts(WITH_TOTAL),
+        lambda: counts(WITH_TOTAL[WITH_TOTAL["subgroup"] != "ITT"]),
+    ),
+    (
+        "models/parts/trial/refusals:refuse_other_outcomes",
+        "say so with change = true",
+        lambda: trial(but(VISITS, outcome=VISITS["outcome"] - VISITS["baseline"] - 5), response=0.5),
+        lambda: trial(but(VISITS, outcome=VISITS["outcome"] - VISITS["baseline"] - 5), response=0.5, change=True),
+    ),
+    (
+        "models/parts/trial/refusals:refuse_other_outcomes",
+        "leave change out",
+        lambda: trial(response=0.5, change=True),
+        lambda: trial(response=0.5),
+    ),
+    # numbers that no computer word holds well
+    (
+        "models/parts/priors:__init__",
+        "or 0, is needed; change it",
+        lambda: bd.Prior("Normal", mu=0, sigma=1e300),
+        lambda: bd.Prior("Normal", mu=0, sigma=1e9),
+    ),
+    (
+        "models/parts/settings:_refuse_unworkable",
+        "or 0, is needed; change it",
+        lambda: trial(margin=1e300),
+        lambda: trial(margin=1e3),
     ),
 ]

@@ -456,3 +456,187 @@ def test_wells_of_a_sample_share_its_own_deviation_in_the_likelihood():
         + one.logpdf(logs["c"])
     )
     assert found == pytest.approx(right, abs=1e-9)
+
+
+# Siblings of the cases: the same kinds of fault in other families, columns and forms.
+
+
+def periods_table():
+    """Twelve people in an AB/BA crossover with two days a period, synthetic."""
+    rng, rows = np.random.default_rng(5), []
+    for i in range(12):
+        for p in (1, 2):
+            who = {"subject": f"P{i}", "treatment": "AB"[(i + p) % 2], "period": p, "base": 20.0 + i}
+            rows += [who | {"day": d, "outcome": round(rng.normal(15, 4), 2)} for d in (1, 2)]
+    return pd.DataFrame(rows)
+
+
+def pooled_table():
+    """Four trials of ten people at two times, synthetic."""
+    rng, rows = np.random.default_rng(6), []
+    for k in "abcd":
+        for i in range(10):
+            who = {"study": k, "subject": f"{i}", "arm": "ck"[i % 2], "base": round(rng.normal(25, 4), 1)}
+            rows += [who | {"time": t, "outcome": round(rng.normal(15, 4), 2)} for t in ("baseline", "week 1")]
+    return pd.DataFrame(rows)
+
+
+def crossover_of(table, **settings_):
+    return bd.Crossover(reference="A", **settings_).prepare(table)
+
+
+def pooled_of(table, **settings_):
+    return bd.Pooled(reference="c", time="time", **settings_).prepare(table)
+
+
+def panel_of(table, **settings_):
+    base = {"reference": "HC", "group": "group", "value": "value", "subject": "subject", "analyte": "analyte"}
+    return bd.Cytokines(**(base | settings_)).prepare(table)
+
+
+@pytest.mark.parametrize("how", ["one differs", "rounded"])
+def test_a_visit_that_is_the_baseline_but_for_rounding_is_refused_and_the_advice_works(how):
+    table = people_of("trial")
+    first = table[table["visit"] == 1].assign(visit=0)
+    off = (first["subject"] == "P3") * 2.0 if how == "one differs" else np.resize([0.04, -0.04], len(first))
+    table = pd.concat([table, first.assign(outcome=first["baseline"] + off)], ignore_index=True)
+    message = refusal(trial().prepare, table)
+    assert "equals the baseline in 1" in message
+    assert "of 12, but for rounding, at visit 0" in message
+    assert trial().prepare(table[table["visit"].astype(str) != "0"]).sizes["visit"] == 2
+
+
+def test_a_time_that_is_the_baseline_is_refused_in_every_family_that_has_one():
+    pooled = pooled_table()
+    pooled.loc[pooled["time"] == "baseline", "outcome"] = pooled["base"]
+    assert "so that time is the baseline itself" in refusal(pooled_of, pooled, baseline="base")
+    assert pooled_of(pooled[pooled["time"].astype(str) != "baseline"], baseline="base").sizes["time"] == 1
+    periods = periods_table()
+    periods.loc[periods["day"] == 1, "outcome"] = periods["base"]
+    assert "so that day is the baseline itself" in refusal(crossover_of, periods, baseline="base")
+    assert crossover_of(periods[periods["day"].astype(str) != "1"], baseline="base").sizes["day"] == 1
+    assert "is 3 in everybody at day 1" in refusal(
+        crossover_of, periods.assign(outcome=periods["outcome"].mask(periods["day"] == 1, 3.0))
+    )
+
+
+def test_actual_times_are_told_from_planned_ones_in_every_family():
+    rng = np.random.default_rng(7)
+    panel = people_of("panel")
+    panel = panel.loc[panel.index.repeat(2)].assign(time=[0.0, 24.0] * len(panel)).reset_index(drop=True)
+    panel["value"] = rng.lognormal(size=len(panel))
+    hours = (panel["time"] + rng.normal(0, 0.3, len(panel))).round(2)
+    assert "so these are actual times" in refusal(panel_of, panel.assign(time=hours), time="time")
+    assert panel_of(panel, time="time").sizes["time"] == 2
+    periods, pooled = periods_table(), pooled_table()
+    days = (periods["day"] + rng.normal(0, 0.1, len(periods))).round(3)
+    assert "name that one as day" in refusal(crossover_of, periods.assign(day=days))
+    weeks = rng.uniform(0, 2, len(pooled)).round(3)
+    assert "name that one as time" in refusal(pooled_of, pooled.assign(time=weeks))
+
+
+def test_a_treatment_of_one_person_may_be_misspelt():
+    table = periods_table().replace({"treatment": {"A": "placebo", "B": "ketamine"}})
+    table.loc[(table["subject"] == "P1") & (table["treatment"] == "placebo"), "treatment"] = "placebp"
+    message = refusal(bd.Crossover(reference="placebo").prepare, table)
+    assert "'placebp' has one person; did you mean 'placebo'" in message
+    assert bd.Crossover(reference="placebo").prepare(table.replace("placebp", "placebo")).sizes["treatment"] == 2
+
+
+@pytest.mark.parametrize("family", ["trial", "meta", "response", "panel"])
+def test_levels_of_a_covariate_that_look_alike_are_refused(family):
+    table = people_of(family)
+    sex = ["Female", "Male", "Male", "Female"] * 3
+    table["age"] = table["age"].map(dict(zip(sorted(table["age"].unique()), sex, strict=True)))
+    prepare_ = ASKED[family][1]
+    prepare_(table)
+    table.loc[table["age"].index[-2:], "age"] = "female"
+    assert "'Female' in row 1 and 'female' in row" in refusal(prepare_, table)
+
+
+@pytest.mark.parametrize("label", ["Total", "overall", "Sub-total", "All studies", "POOLED"])
+def test_a_row_that_holds_all_studies_together_is_refused(label):
+    table = pd.DataFrame({"study": ["a", "b", "c", label], "effect": [0.1, 0.3, 0.2, 0.2], "se": [0.2, 0.2, 0.2, 0.12]})
+    story = bd.Meta(measure="standardised-difference")
+    assert "whose people would count twice; leave it out" in refusal(story.prepare, table)
+    assert story.prepare(table[:3]).sizes["study"] == 3
+
+
+def test_a_subgroup_that_is_the_sum_of_the_others_is_refused_by_its_counts():
+    table = pd.DataFrame(
+        {"subgroup": ["f", "f", "m", "m", "x", "x", "ITT", "ITT"], "arm": ["d", "p"] * 4,
+         "events": [3, 4, 5, 6, 1, 2, 9, 12], "n": [20, 20, 22, 21, 8, 9, 50, 50]}
+    )  # fmt: skip
+    assert "'ITT' is the sum of the others" in refusal(bd.Counts(control="p").prepare, table)
+    other = table.assign(events=[3, 4, 5, 6, 1, 2, 9, 11])
+    assert bd.Counts(control="p").prepare(other).sizes["subgroup"] == 4
+    assert bd.Counts(control="p", pooling="none").prepare(table).sizes["subgroup"] == 4  # each by itself
+
+
+def test_scores_and_changes_are_told_apart_where_response_is_asked():
+    scores = people_of("trial")
+    changes = scores.assign(outcome=-1 - scores["outcome"] / 4)
+    asked = {"response": 0.5, "remission": 7}
+    assert "say so with change = true" in refusal(trial(**asked).prepare, changes)
+    assert "leave change out if they are scores" in refusal(trial(**asked, change=True).prepare, scores)
+    trial(**asked).prepare(scores)
+    trial(**asked, change=True).prepare(changes)
+    trial().prepare(changes)  # nothing depends on it
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('"study";"effect";"se"\n"a";"0,1";"0,2"\n"b, c";"-0,3";"0,2"\n', "cells were split at semicolons"),
+        ("sep=;\nstudy;effect;se\na;0,1;0,2\nb, c;-0,3;0,2\n", "cells were split at semicolons"),
+        ("study|effect|se\na|0.1|0.2\nb, c|-0.3|0.2\n", "cells were split at vertical bars"),
+        (' study , effect,se \na,0.1,0.2\n"b, c",-0.3,0.2\n', "spaces around names of columns were removed"),
+        ("study\teffect\tse\na\t0,1\t0,2\nb, c\t-0,3\t0,2\n", "cells were split at tabs"),
+    ],
+)
+def test_files_that_spreadsheets_write_are_read(tmp_path, content, said):
+    data = prepare(plan_of(tmp_path, content, ""))
+    assert data["study"].values.tolist() == ["a", "b, c"]
+    assert data["effect"].values.tolist() == [0.1, -0.3]
+    assert data["se"].values.tolist() == [0.2, 0.2]
+    assert said in data.attrs["notes"]
+
+
+def test_names_of_columns_that_are_numbers_are_text():
+    table = pd.DataFrame({"study": ["a", "b"], 1: [0.1, 0.3], 2: [0.2, 0.2]})
+    story = bd.Meta(measure="standardised-difference", effect="1", se="2")
+    assert story.prepare(table)["effect"].values.tolist() == [0.1, 0.3]
+    both = pd.DataFrame([["a", 0.1, 0.2], ["b", 0.3, 0.2]], columns=["study", 1, "1"])
+    assert "two columns of the table have one name ('1')" in refusal(story.prepare, both)
+
+
+def test_rows_of_what_belongs_to_patients_are_rows_of_the_table():
+    """Pooled reads the baseline of each patient's first row; a bad one is named by its row, not its patient."""
+    table = pooled_table()
+    table["base"] = table["base"].astype(object)
+    table.loc[[6, 7], "base"] = "high"  # the fourth patient, from row 7
+    assert "row 7 is 'high'" in refusal(pooled_of, table, baseline="base")
+
+
+def test_a_code_among_limits_is_refused_before_it_censors():
+    """999 among limits of 0.001; every number would be below it, and be taken as a non-detect with 'censor'."""
+    table = people_of("panel").assign(lod=0.001)
+    table.loc[[0, 3], "lod"] = 999.0
+    for settings_ in ({}, {"beyond_limit": "censor"}):
+        message = refusal(panel_of, table, lod="lod", **settings_)
+        assert 'say so with [data] missing = ["999"] (' in message
+    data = panel_of(bd.read_table(table, missing={"lod": ["999"]}), lod="lod")
+    assert (data["kind"].values == 0).all()
+    assert panel_of(table.assign(uloq=9999.0), lod=None, uloq="uloq").sizes["subject"] == 12
+
+
+def test_an_index_with_a_name_is_a_column():
+    table = people_of("trial")
+    plain = trial().prepare(table)
+    for names in (["subject"], ["subject", "visit"]):
+        assert trial().prepare(table.set_index(names))["outcome"].identical(plain["outcome"])
+
+
+def test_complex_numbers_are_no_outcomes():
+    table = people_of("trial")
+    assert "where a number is needed" in refusal(trial().prepare, table.assign(outcome=table["outcome"] + 2j))

@@ -114,9 +114,7 @@ def test_dates_are_visits_with_all_their_digits():
 
 def test_actual_times_are_told_from_planned_visits_and_the_remedy_works():
     table = case("trial_actual_weeks")
-    with pytest.raises(
-        BadInput, match=r"has 106 different values, but no patient has more than 3.*name 'visit' as day"
-    ):
+    with pytest.raises(BadInput, match=r"has 106 different values, but nobody has more than 3.*name 'visit' as day"):
         Trial(reference="placebo").prepare(table)
     planned = table.assign(planned=table.groupby("subject").cumcount() + 1)
     data = Trial(reference="placebo", visit="planned", day="visit", covariance="spatial-power").prepare(planned)

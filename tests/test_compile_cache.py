@@ -208,7 +208,8 @@ assert list(folder.glob("bayesdep/*/*.pickle")) and list(NUMBA_CACHE_PATH.iterdi
 
 
 def settled(code, **environment):
-    bare = {k: v for k, v in os.environ.items() if k not in ("PYTENSOR_FLAGS", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")}
+    taken = ("PYTENSOR_FLAGS", "PYTENSORRC", "NUMBA_CACHE_DIR", "MPLCONFIGDIR", "HOME")
+    bare = {k: v for k, v in os.environ.items() if k not in taken}
     done = subprocess.run(
         [sys.executable, "-c", code], env=bare | environment, capture_output=True, text=True, check=False
     )
@@ -249,3 +250,17 @@ def test_pytensors_and_numbas_own_caches_follow(tmp_path):
     folder, said = settled(PLACES, PYTENSORRC=str(settings), TMPDIR=str(tmp_path), HOME=str(tmp_path))
     assert folder.parent == tmp_path
     assert not list(shared.iterdir())
+
+
+@posix
+@pytest.mark.sampling
+def test_where_pytensor_came_first_an_open_folder_gets_no_more_code(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    first = "import pytensor" + PLACES.replace("pytensor.config.base_compiledir, pytensor.config.compiledir, ", "")
+    first = first.replace(", numba.config.CACHE_DIR", "")
+    flags = f"base_compiledir={shared}"
+    folder, said = settled(first, PYTENSOR_FLAGS=flags, TMPDIR=str(tmp_path), HOME=str(tmp_path))
+    assert folder.parent == tmp_path
+    assert "can be written by other users" in said

@@ -246,19 +246,37 @@ def test_rough_effects_touch_the_likelihood_of_each_analyte():
     rough = rough_effects(data)
     means = np.array([logs[group == g].mean() for g in (0, 1)])
     sd = np.sqrt(np.mean((logs - means[group]) ** 2))
-    expected = [np.log(sd), means.mean() - data["centre"].values[0], means[1] - means[0]]
-    errors = np.array([1 / np.sqrt(400), sd / np.sqrt(200), 2 * sd / np.sqrt(200)])
+    expected = [np.log(sd), means[1] - means[0], means.mean() - data["centre"].values[0]]
+    errors = np.array([1 / np.sqrt(400), 2 * sd / np.sqrt(200), sd / np.sqrt(200)])
     at = rough.estimate[0].copy()
     for j in (1, 2):
         at[j] += rough.slope[0, j, :j] @ np.array(expected[:j])
     assert (np.abs(at - expected) < 0.2 * errors).all(), (at, expected)
     np.testing.assert_allclose(rough.error[0], errors, rtol=0.05)
     # b: 70% hidden, so more spread goes with a lower level; c: never detected; d: not measured at baseline
-    assert rough.slope[1, 1, 0] < -0.3
+    assert rough.slope[1, 2, 0] < -0.3
+    assert rough.log_sd[0] == pytest.approx(np.log(sd), abs=0.01)
     assert (rough.error[1] > 1.03 * rough.error[0]).all()
     assert (rough.error[2] > 5 * rough.error[0]).all()
     np.testing.assert_array_equal(rough.estimate[3], 0.0)
     np.testing.assert_array_equal(rough.error[3], 100.0)
+
+
+def test_analytes_that_were_never_detected_say_nothing_of_a_residual_sd():
+    """Their limits are all alike, which is no spread of values; most of a panel may be so."""
+    rng = np.random.default_rng(7)
+    rows = [
+        {"analyte": f"x{k}", "subject": f"s{i}", "group": ("HC", "TRD")[i % 2], "below": k > 0}
+        | {"concentration": np.exp(0.3 * k) if k else rng.lognormal(0, 0.7)}
+        for k in range(5)
+        for i in range(40)
+    ]
+    rough = rough_effects(Cytokines(**NAMES, **GROUPS, censored="below").prepare(pd.DataFrame(rows)))
+    detected = float(rough.estimate[0, 0])
+    assert detected == pytest.approx(np.log(0.7), abs=0.3)
+    assert (np.abs(rough.estimate[1:, 0] - detected) < 2).all()  # a hidden spread goes with a level further away
+    assert np.isfinite(rough.estimate).all()
+    assert np.isfinite(rough.slope).all()
 
 
 def test_of_rough_effects_the_ones_given_before_are_conditional_means():
@@ -315,7 +333,7 @@ def test_splitting_the_means_leaves_their_joint_prior_with_people(groups):
     model = Cytokines(**NAMES, **({"group": "group", "reference": "g0"} if groups > 1 else {}))
     built = model.build(model.prepare(pd.DataFrame(rows)))
     sd, names = 0.8, ["level_mean", *(["group_mean"] if groups > 1 else []), "subject_effect"]
-    normals = [f"{n}{end}" for n in names[:-1] for end in ("_standardised", "_split")] + ["subject_latent"]
+    normals = [f"{n}{end}" for n in names[:-1] for end in ("_standardised", "_split")] + ["person"]
     shapes = [built[n].shape.eval() for n in normals]
     sizes = [int(np.prod(shape)) for shape in shapes]
     every = np.eye(sum(sizes))
@@ -323,6 +341,7 @@ def test_splitting_the_means_leaves_their_joint_prior_with_people(groups):
     units = {n: part.reshape(len(every), *shape) for n, part, shape in zip(normals, parts, shapes, strict=True)}
     given = {built["subject_sd"]: np.full(len(every), sd)}
     given |= {built[n]: values for n, values in units.items() if not n.endswith("_split")}
+    given[built["person"]] = sd * units["person"]
     for n in names[:-1]:  # what people add is normal given the sum, with the mean and sd that the model states
         place, width = at_draws(built[f"{n}_split"].owner.inputs[-2:], given)
         given[built[f"{n}_split"]] = place + width * units[f"{n}_split"]
@@ -357,7 +376,9 @@ def test_the_density_is_the_same_in_any_unit_and_whichever_group_is_the_referenc
         found = joint_density(model.build(model.prepare(other)), points)
         np.testing.assert_allclose(found, expected, rtol=1e-10)
     turned = Cytokines(**NAMES, **settings, reference="TRD")
-    mirrored = {k: -v if k.startswith("group_") and "sd" not in k else v for k, v in points.items()}
+    mirrored = {
+        k: -v if k.startswith("group_") and not {"sd", "nu"} & {*k.split("_")} else v for k, v in points.items()
+    }
     found = joint_density(turned.build(turned.prepare(table)), mirrored)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 

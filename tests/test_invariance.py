@@ -323,9 +323,7 @@ def test_origin(name):
     one_data, other_data = story.prepare(example.table), story.prepare(example.origin(example.table))
     one, two = story.build(one_data), story.build(other_data)
     draws, there = drawn(one), drawn(two)
-    np.testing.assert_allclose(
-        densities(two, there) + compared(one, draws, there), densities(one, draws), rtol=1e-9
-    )
+    np.testing.assert_allclose(densities(two, there) + compared(one, draws, there), densities(one, draws), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", names_with("exchange"))

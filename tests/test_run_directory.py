@@ -246,6 +246,26 @@ def test_what_is_no_failure_of_this_plan_is_never_removed(what, failed, says, de
     assert tree(desk) == before
 
 
+def test_plan_named_as_the_place_of_another_s_failures_is_refused_beside_it(desk, capsys):
+    shutil.copy(desk / "plans" / "screen.toml", desk / "plans" / "screen-failed.toml")
+    before = tree(desk)
+    with pytest.raises(SystemExit) as ending:
+        main(["reproduce", "--models", "plans", "--out", "out"])
+    assert ending.value.code == 2
+    assert "plan 'plans/screen-failed.toml' goes to 'out/demo/screen-failed', where" in capsys.readouterr().err
+    assert tree(desk) == before
+
+
+def test_run_of_another_plan_is_replaced_only_where_it_is_named_and_the_user_is_told(earlier, desk, capsys):
+    (desk / "plans" / "other.toml").write_text(PLAN)
+    with pytest.raises(SystemExit) as ending:
+        main(["run", "plans/other.toml", "--out", "out"])
+    assert ending.value.code == 0
+    code, said = run("--out", "out", capsys=capsys)
+    assert code == 0
+    assert "demo/screen: will replace the run of demo/other in 'out'" in said
+
+
 def test_earlier_failure_of_this_plan_goes_but_not_what_lies_in_it(desk, capsys):
     stands(desk / "screen-failed", "run of demo/screen", failed=True)
     (desk / "screen-failed" / "why.txt").write_text("my notes")
@@ -365,6 +385,31 @@ def test_where_a_disk_knows_no_locks_the_run_placed_first_stands_and_the_other_s
     with pytest.raises(BadInput, match="another run was written to 'out' while this one sampled, and stands"):
         bd.run_plan("plans/screen.toml", out="out", draws=250, chains=2, seed=1)
     assert json.loads((desk / "out" / MANIFEST).read_text())["seed"] == 9
+
+
+def test_directory_that_is_exported_into_or_removed_while_a_run_samples_costs_it_nothing(earlier, desk, monkeypatch):
+    from bayesdep import plan as plans
+
+    real = plans.fit_plan
+
+    def meanwhile(change):
+        def fit(*args, **settings):
+            change()
+            return real(*args, **settings)
+
+        monkeypatch.setattr(plans, "fit_plan", fit)
+
+    def export():
+        with pytest.raises(SystemExit):
+            main(["export", "out", "--format", "json"])
+        assert "estimands.json" in Manifest.of(desk / "out").files
+
+    for change in (export, lambda: shutil.rmtree(desk / "out")):
+        shutil.copytree(earlier, desk / "out", dirs_exist_ok=True)
+        meanwhile(change)
+        bd.run_plan("plans/screen.toml", out="out", draws=250, chains=2, seed=9)
+        assert json.loads((desk / "out" / MANIFEST).read_text())["seed"] == 9
+        assert not (desk / "out" / "estimands.json").exists()
 
 
 @posix

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from bayesdep.models.parts.panel.tobit import tobit
+from bayesdep.models.parts.panel.tobit import censored_loss, tobit
 
 
 def people(n=60, seed=3, sd=0.8):
@@ -135,3 +135,11 @@ def test_far_values_do_not_stop_it():
     assert found.converged
     assert near.converged
     np.testing.assert_allclose(found.coefficients - [30, 0, 0], near.coefficients, atol=1e-5)
+
+
+@pytest.mark.parametrize("away", [1e2, 1e5, 1e9])
+def test_the_slope_is_right_however_far_away_a_limit_is(away):
+    """Far below a limit's other side a normal's log probability is -z^2/2, so its slope in the mean is z."""
+    _, loss = censored_loss(np.array([-np.inf]), np.array([0.0]), np.ones((1, 1)))
+    _, slope = loss(np.array([away, 0.0]))
+    np.testing.assert_allclose(slope, [away, -(away**2)], rtol=2 / away**2 + 1e-12)

@@ -104,6 +104,7 @@ def test_errors_by_design_hold_no_outcome():
     [
         ({"effects": "horseshoe"}, "expected_nonzero go together"),
         ({"expected_nonzero": 3}, "expected_nonzero go together"),
+        ({"effects": "student", "expected_nonzero": 3}, "expected_nonzero go together"),
         ({"effects": "horseshoe", "expected_nonzero": 0}, "above zero"),
         ({"effects": "student", "pooling": "none"}, "law over analytes"),
     ],
@@ -116,6 +117,27 @@ def test_laws_of_effects_that_are_no_choice_are_refused(settings, message):
 def test_more_differences_than_analytes_are_refused():
     with pytest.raises(BadInput, match="of 4 analytes"):
         Cytokines(**NAMES, **GROUPS, effects="horseshoe", expected_nonzero=4).prepare(panel())
+
+
+def test_student_effects_of_two_comparisons_are_multivariate_t():
+    """Prior draws of two contrasts, from the second given the first: Mahalanobis distances over 2 are F(2, nu)."""
+    table = panel().assign(group=lambda t: t["subject"].map(lambda s: ("HC", "TRD", "BD")[int(s[1:]) % 3]))
+    model = Cytokines(**NAMES, **GROUPS, effects="student")
+    built = model.build(model.prepare(table))
+    names = ("group_effect", "group_mean_standardised", "group_mean", "group_sd", "group_nu", "group_mean_split")
+    effect, _, mean, sd, nu, split = from_prior([built[n] for n in names], 3000, seed=3)
+    assert effect.shape == (3000, 4, 2)
+    away = effect[:, 0] - mean  # both without what people add
+    root = np.linalg.inv(np.linalg.cholesky(np.array([[1.0, 0.5], [0.5, 1.0]])))
+    distance = (((away @ root.T) / sd[:, None]) ** 2).sum(axis=1) / 2
+    assert stats.kstest(stats.f.cdf(distance, 2, nu), "uniform").pvalue > 1e-3
+    assert not np.isnan(split).any()
+
+
+def test_chains_of_degrees_of_freedom_start_where_their_logarithm_is_finite():
+    with pm.Model() as model:
+        tail_weight("nu")
+    assert np.isfinite(list(model.initial_point().values())).all()
 
 
 def test_steps_are_the_storys_own_or_what_is_asked_for():

@@ -15,6 +15,7 @@ import bayesdep as bd
 from bayesdep.inference.diagnostics import Criterion, Gate, judge
 from bayesdep.inference.remedies import advised
 from bayesdep.inference.sample import sketch
+from bayesdep.inference.steps import Steps
 from bayesdep.inference.tails import Distribution
 from bayesdep.models import _REGISTER
 from bayesdep.models.parts.marginals import NormalMixture
@@ -321,19 +322,22 @@ def test_failed_gate_says_what_is_known_to_help():
     counts = bd.Counts(control="placebo", events="responders")
     data = counts.prepare(bd.load("raison2013_responders"))
 
-    def told(gate, draws=1000):
-        return advised(gate, counts, data, draws, sampled=True).remedy
+    steps = Steps(0.9, 10)
+
+    def told(gate, draws=1000, steps=steps):
+        return advised(gate, counts, data, draws, steps).remedy
 
     assert told(failed()) == ""
     assert told(failed(ESS_bulk=300.0)) == "more draws, draws = 1700"  # 1.25 x 400 / 300 x 1000
     assert told(failed(divergences=5, ESS_bulk=300.0)) == "shorter steps, target_accept = 0.97"
     assert told(failed(saturated_trees=2)) == "longer trajectories, max_tree_depth = 12"
+    # never what was tried already
+    assert told(failed(divergences=5), steps=Steps(0.97, 10)) == "shorter steps, target_accept = 0.99"
+    assert told(failed(divergences=5, saturated_trees=1), steps=Steps(0.99, 12)) == ""
     assert "tune = 2000" in told(failed(**{"R-hat": 1.05}))
     exact = bd.Counts(control="placebo", events="responders", pooling="none")
-    assert advised(failed(divergences=5), exact, data, 1000, sampled=True).remedy == (
-        "the exact posterior, sampler = 'exact'"
-    )
-    advice = advised(failed(ESS_bulk=300.0), counts, data, 1000, sampled=True)
+    assert advised(failed(divergences=5), exact, data, 1000, steps).remedy == ("the exact posterior, sampler = 'exact'")
+    advice = advised(failed(ESS_bulk=300.0), counts, data, 1000, steps)
     assert advice.sentence.endswith("; what helps: more draws, draws = 1700")
     assert Gate.from_dict(advice.to_dict()) == advice
 

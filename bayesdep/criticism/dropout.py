@@ -199,7 +199,10 @@ def tipping_point(
         mean, sd, df = (x[k, j] for x in completed.pooled(worse * distance * left))
         return float(worse * mean + stdtrit(df, (1 + _LEVEL) / 2) * sd)
 
-    if bound(0.0) >= 0:
+    nearest = bound(0.0)
+    if not np.isfinite(nearest):
+        raise BadInput("the completed trial has no finite interval, as draws of the fit are infinite; look at its gate")
+    if nearest >= 0:
         return None
     scale = float(np.nanstd(fit.data["outcome"].values))
     far = scale

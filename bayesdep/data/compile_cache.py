@@ -140,12 +140,15 @@ def settle() -> Path:
                 cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]
                 (folder / "numba").mkdir(exist_ok=True)
         return folder
-    asked = {name: _asked(name) for name in ("base_compiledir", "compiledir")}
-    wanted = asked["base_compiledir"] or _default()
-    folder = private_folder(wanted)
-    own = asked["compiledir"] and _make_private(asked["compiledir"]) is None
-    if folder != wanted or (asked["compiledir"] and not own):
-        _set_flags(base_compiledir=folder, compiledir=folder / "compiled")
+    if os.environ.get("HOME") == "":  # it means the working directory to some, and the root to others
+        del os.environ["HOME"]
+    base, compiled = _asked("base_compiledir"), _asked("compiledir")
+    folder = private_folder(base or _default())
+    _set_flags(base_compiledir=folder)  # said, so that PyTensor cannot come to another folder than the one looked at
+    if compiled is not None and (folder != base or _make_private(compiled) is not None):
+        _set_flags(compiledir=folder / "compiled")
+    if _home() is None:  # PyTensor and others end with an error where they find none
+        os.environ["HOME"] = str(folder)
     numba = os.environ.get(_NUMBA)
     if numba is None or _make_private(Path(numba)) is not None:
         os.environ[_NUMBA] = str(folder / "numba-files")
@@ -157,7 +160,15 @@ def _default() -> Path:
     local = os.environ.get("LOCALAPPDATA")
     if sys.platform == "win32" and local:
         return Path(local) / "PyTensor"
-    return Path(os.environ.get("HOME") or Path.home()) / ".pytensor"
+    return (_home() or Path(os.devnull)) / ".pytensor"
+
+
+def _home() -> Path | None:
+    """The user's home; None for a user without one, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def _flags() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 
 import pandas as pd
@@ -10,7 +11,8 @@ from bayesdep.data.budget import refuse_beyond_memory, size
 from bayesdep.data.missing import as_numbers, decimal_comma
 from bayesdep.data.tables import note
 
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_STATED = re.compile(r"sep=([,;|\t])\r?\n")
 _PER_BYTE = 40  # bytes of memory while a file is read: a cell of three letters is an object of 56 bytes, twice
 _SPLIT = "leave out the rows and columns that are not needed, or save it as .parquet"
 
@@ -18,10 +20,10 @@ _SPLIT = "leave out the rows and columns that are not needed, or save it as .par
 def read_csv(content: bytes) -> pd.DataFrame:
     """Read what a .csv file holds.
 
-    Text is UTF-8, or else Windows-1252; the delimiter is a comma, a semicolon or a tab, whichever every row has as
-    often as the header; the decimal mark is a point, or a comma where there can be no doubt. All but the usual is
-    noted. A column in which every cell is a number, or a word for a missing one (NA, NaN, .), is one of numbers; in any
-    other, NA and None are text like any other.
+    Text is UTF-8, or else Windows-1252; the delimiter is a comma, a semicolon, a tab or a vertical bar, whichever every
+    row has as often as the header; the decimal mark is a point, or a comma where there can be no doubt. All but the
+    usual is noted. A column in which every cell is a number, or a word for a missing one (NA, NaN, .), is one of
+    numbers; in any other, NA and None are text like any other.
 
     Parameters
     ----------
@@ -44,7 +46,9 @@ def read_csv(content: bytes) -> pd.DataFrame:
     text, encoding = _text(content)
     if not text.strip():
         raise ValueError("No columns to parse from file")
-    delimiter = _delimiter(text)
+    stated = _STATED.match(text)  # what Excel writes, and reads, before the header
+    text = text[stated.end() :] if stated else text
+    delimiter = stated[1] if stated else _delimiter(text)
     rows = _split(text, delimiter)
     header, body = rows[0], rows[1:]
     repeated = [name for name, count in Counter(header).items() if name and count > 1]
@@ -110,15 +114,16 @@ def _split(text: str, delimiter: str) -> list[list[str]]:
 
 def _delimiter(text: str) -> str:
     """Find what cells are split at, refusing a file in which that could be two things."""
-    counts = {}
+    counts, problems = {}, []
     for delimiter in _DELIMITERS:
         try:
             lengths = [len(row) for row in _split(text, delimiter)]
-        except ValueError:
-            if delimiter == ",":
-                raise
+        except ValueError as problem:  # of text in quotes, after which another delimiter stands
+            problems.append(problem)
             continue
         counts[delimiter] = (lengths[0], all(n == lengths[0] for n in lengths))
+    if not counts:
+        raise problems[0]
     several = [d for d, (columns, _) in counts.items() if columns > 1]
     if len(several) < 2:
         return several[0] if several else ","

@@ -177,7 +177,7 @@ def _refuse_no_labels(cells: pd.Series, name: str) -> None:
             refuse_no_text(label, f"column '{name}': row {row + 1}")
 
 
-def refuse_lookalikes(labels: Sequence[str], where: str) -> None:
+def refuse_lookalikes(labels: Sequence[str], where: str, rows: Sequence[int] | None = None) -> None:
     """Refuse labels that differ only in case, inner spaces or the form of their letters.
 
     Parameters
@@ -186,18 +186,20 @@ def refuse_lookalikes(labels: Sequence[str], where: str) -> None:
         Shape (rows,).
     where
         The column and what it holds, for messages.
+    rows
+        Which row of the table each is in, counted from 0; in order where None.
 
     Raises
     ------
     BadInput
         Naming two labels, and their first rows.
     """
-    for one, other in _pairs(labels):
-        rows = list(labels)
+    at = range(len(labels)) if rows is None else rows
+    for pair in _pairs(labels):
+        one, other = (f"'{label}' in row {at[list(labels).index(label)] + 1}" for label in pair)
         raise BadInput(
-            f"{where}: '{one}' in row {rows.index(one) + 1} and '{other}' in row {rows.index(other) + 1} differ only "
-            "in case, in spaces or in the form of their letters; write both alike where they are one, and give them "
-            "names that differ in more where they are two"
+            f"{where}: {one} and {other} differ only in case, in spaces or in the form of their letters; write both "
+            "alike where they are one, and give them names that differ in more where they are two"
         )
 
 

@@ -21,8 +21,8 @@ GROUPS = ("HC", "TRD")
 PLATE_FACTOR = (0.95, 1.0, 1.05)  # of the limits of detection
 TAU_U, TAU_PLATE, TAU_DELTA, PSI = 0.15, 0.08, 0.03, 1.0
 
-# Paired t of the changes in 33 patients (Results, Exploration and Inflammatory cytokines): printed for IL-6 and IL-1alpha,
-# from the printed P (0.038, 0.024) with 32 degrees of freedom for others, and 4.5 where only P < 0.0001 is printed.
+# Paired t of the changes in 33 patients (Results, Exploration and Inflammatory cytokines): printed for IL-6 and
+# IL-1alpha, from the printed P (0.038, 0.024) with 32 degrees of freedom for others, 4.5 where P < 0.0001 is printed.
 T_OF_CHANGE = {
     4: {"IL-6": -2.369, "IL-1alpha": -2.149, "G-CSF": -2.164, "IL-13": -2.164, "IP-10": -4.5},
     24: {"IL-7": 4.5, "IL-8": -4.5, "PDGF-AA": -2.370},

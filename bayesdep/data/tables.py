@@ -5,6 +5,7 @@ raised here, so that they all read alike: the column, the row, what is wrong wit
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.labels import as_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
+from bayesdep.data.labels import as_label, clean_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
 from bayesdep.data.magnitude import SIZES, is_workable
 from bayesdep.data.missing import suspected_codes
 
@@ -27,6 +28,7 @@ _MUST_BE = {
     "count": "a whole number of at least zero",
     "probability": "a number above 0 and at most 1",
 }
+_TOTAL = re.compile("(grand |sub-?)?total|overall|pooled|summary|all( studies| trials| patients)?|combined")
 _SHOWN_ROWS = 5
 MOST_COLUMNS = 5000
 # Different values that a column may have, by the model's word: units that are crossed with one another, or have a
@@ -105,13 +107,19 @@ def as_frame(table: Any) -> pd.DataFrame:
     except nw.exceptions.DuplicateError as problem:
         names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
-    frame = frame.reset_index(drop=True)
-    frame.columns = frame.columns.map(str)  # settings name columns by text, also those that are numbers
+    names = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    frame = frame.reset_index(names).reset_index(drop=True)  # an index with a name is a column
+    written = frame.columns.map(str)  # settings name columns by text, also those that are numbers
+    frame.columns = written.map(clean_label)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise BadInput(f"two columns of the table have one name ('{twice}'); rename all but one")
     frame.attrs = dict(getattr(table, "attrs", {}))
-    frame.attrs["notes"] = list(frame.attrs.get("notes", []))  # those of the user's own table stay as they are
+    if "notes" in frame.attrs:
+        frame.attrs["notes"] = list(frame.attrs["notes"])  # those of the user's own table stay as they are
+    odd = [(a, b) for a, b in zip(written, frame.columns, strict=True) if a != b]
+    if odd:
+        note(frame, f"spaces around names of columns were removed, first {odd[0][0]!r}, read as '{odd[0][1]}'")
     if spaces := clean_text(frame):
         frame.attrs["spaces"] = {**frame.attrs.get("spaces", {}), **spaces}
     frame = _without_blank_rows(frame)
@@ -195,10 +203,10 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     _refuse(is_blank(series), column, series, "is empty", f"fill it in, or {leave_rows_out(column.name)}")
     if column.kind == "label":
         return _labels(frame, series, column)
-    values = pd.to_numeric(series.astype(object), errors="coerce").to_numpy(dtype=float)
-    is_bool = np.array([isinstance(v, (bool, np.bool_)) for v in series])
+    no_number = np.array([isinstance(v, (bool, np.bool_, complex)) for v in series], dtype=bool)
+    values = pd.to_numeric(series.astype(object).mask(no_number), errors="coerce").to_numpy(dtype=float)
     must = f"where {_MUST_BE[column.kind]} is needed"
-    _refuse(np.isnan(values) | is_bool, column, series, must, "write numbers only, with a decimal point")
+    _refuse(np.isnan(values), column, series, must, "write numbers only, with a decimal point")
     _refuse(~np.isfinite(values), column, series, must, "correct it or leave the row out")
     bad = {
         "number": np.zeros(len(values), bool),
@@ -266,6 +274,35 @@ def note_lone(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> None:
     meant = frame.attrs.get("labels_meant", ())
     for sentence in lone_labels(labels, f"column '{column.name}' ({column.what})", meant=meant):
         note(frame, sentence)
+
+
+def refuse_totals(labels: np.ndarray, column: Column, counts: np.ndarray | None = None) -> None:
+    """Refuse a row that holds all the others together, by its name or by its counts: its people would count twice.
+
+    Parameters
+    ----------
+    labels
+        Shape (rows,).
+    column
+        Their column.
+    counts
+        People and events of each row, shape (rows, counts), where there are any.
+
+    Raises
+    ------
+    BadInput
+        Naming the row.
+    """
+    sums = np.zeros(len(labels), dtype=bool)
+    if counts is not None and len(labels) > 3 and counts.all():  # of three small ones one may be the sum by chance
+        sums = (counts == counts.sum(axis=0) - counts).all(axis=1)
+    for row, label in enumerate(labels):
+        if sums[row] or (len(labels) > 2 and _TOTAL.fullmatch(label.casefold())):
+            why = "is the sum of the others" if sums[row] else "is called as a total is"
+            remedy = "leave it out" if sums[row] else "leave it out, or give it another name where it is no total"
+            raise BadInput(
+                f"column '{column.name}' ({column.what}): '{label}' {why}, whose people would count twice; {remedy}"
+            )
 
 
 def leave_rows_out(column: str) -> str:
@@ -359,7 +396,7 @@ def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, re
     rows = series.index[bad]
     first = series[rows[0]]
     value = "" if problem == "is empty" else f" is {first!r}," if isinstance(first, str) else f" is {first},"
-    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:])})"
+    more = "" if len(rows) == 1 else f" (and {len(rows) - 1} more: {_rows(rows[1:].tolist())})"
     raise BadInput(f"column '{column.name}' ({column.what}): row {rows[0] + 1}{value} {problem}{more}; {remedy}")
 
 
@@ -439,8 +476,7 @@ def note(frame: pd.DataFrame, text: str) -> None:
     Parameters
     ----------
     frame
-        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already. Rows cut from
-        a table with its ``attrs`` share that list, so what is noted of them is noted of the table.
+        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already.
     text
         One sentence, without the full stop: what was found, where and how often.
 
@@ -455,6 +491,34 @@ def note(frame: pd.DataFrame, text: str) -> None:
     text = " ".join(text.split())
     if text not in said:
         said.append(text)
+
+
+def rows_with_notes(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Return some rows of a table, with their index; what is noted of them is noted of the table.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    rows
+        Places of the rows, counted from 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows; their ``attrs`` are the table's, and hold the same list of notes.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"crp": [1.0, 1.0, 999.0]})
+    >>> note(rows_with_notes(frame, np.array([0, 2])), "row 3 is far from all others")
+    >>> frame.attrs["notes"]
+    ['row 3 is far from all others']
+    """
+    frame.attrs.setdefault("notes", [])
+    cut = frame.iloc[rows]
+    cut.attrs = frame.attrs
+    return cut
 
 
 def provenance(frame: pd.DataFrame) -> dict[str, Any]:

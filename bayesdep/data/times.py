@@ -40,6 +40,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
 _WORDED = re.compile(r"(?P<before>[^\d]*?)(?P<sign>[+-]?)(?P<number>\d+(\.\d+)?)(?P<after>[^\d]*)")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _LENGTH = re.compile(r"-?\d+ days?( [+-]?\d\d:\d\d:\d\d(\.\d+)?)?")
+_MANY_PER_PERSON = 2  # times as many times in the table as any person has: each person has times of their own
 _NEAR = 0.1  # times of unlike units that are closer than this share of each other may be one planned time
 
 
@@ -207,6 +208,37 @@ def number_names(labels: np.ndarray) -> np.ndarray:
         dates = all(re.fullmatch(rf"\d{{4}}-\d\d-\d\d{midnight}", x) for x in text)
         return np.array([x.removesuffix(midnight) for x in text], dtype=object) if dates else labels
     return np.array([np.format_float_positional(float(x), trim="-") for x in text], dtype=object)
+
+
+def refuse_actual_times(labels: np.ndarray, person: np.ndarray, column: str, word: str, day: str = "") -> None:
+    """Refuse a column in which people have times of their own instead of planned ones.
+
+    Parameters
+    ----------
+    labels
+        The time of every row.
+    person
+        The person of every row.
+    column
+        The column's name.
+    word
+        What the caller calls the column of planned times, such as ``"visit"``.
+    day
+        What the caller calls the column of actual times, if it has one.
+
+    Raises
+    ------
+    BadInput
+        When there are more than three times, and more than twice as many as any person has.
+    """
+    each = pd.Series(labels).groupby(np.asarray(person)).nunique()
+    count, most = len(set(labels)), int(each.max())
+    if count > 3 and count > _MANY_PER_PERSON * most:
+        raise BadInput(
+            f"column '{column}' has {count} different values, but nobody has more than {most}, so these are actual "
+            f"times, not planned ones; put the planned {word} of every row (1, 2, 4, ...) in a column of its own and "
+            f"name that one as {word}" + (f", and name '{column}' as {day}" if day else "")
+        )
 
 
 def label_of_time(when: Any) -> str:

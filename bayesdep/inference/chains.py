@@ -106,7 +106,8 @@ def _apart(ready: Bound, missing: Sequence[int], settings: dict[str, Any]) -> It
     import nutpie
 
     settings = dict(settings)
-    waiting, running, ended = list(missing), {}, queue.SimpleQueue[tuple[int, bool]]()
+    waiting, ended = list(missing), queue.SimpleQueue[tuple[int, bool]]()
+    running: dict[int, Any] = {}
     at_once = getattr(os, "process_cpu_count", os.cpu_count)() or 1  # before Python 3.13 it has another name
     with _bars(settings.pop("progress_bar"), settings["draws"] + settings["tune"]) as bar:
         try:

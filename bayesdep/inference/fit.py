@@ -174,7 +174,7 @@ class Fit:
         """
         try:
             tree = read_tree(path)
-            attrs, tree.attrs = dict(tree.attrs), {}
+            attrs, tree.attrs = {str(key): value for key, value in tree.attrs.items()}, {}
             model, manifest = _described(attrs)
             _refuse_strangers(model, manifest, tree)
             return cls(model, tree["constant_data"].to_dataset(), tree, manifest)

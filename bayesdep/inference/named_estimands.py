@@ -11,12 +11,12 @@ class NoSuchEstimand(BadInput, KeyError):
     __str__ = Exception.__str__  # KeyError's own would put the sentence in quotes
 
 
-class Estimands(xr.Dataset):
+class Estimands(xr.Dataset):  # type: ignore[no-untyped-call]
     """A dataset that says of a name it does not have why it is not there, and what to do."""
 
     __slots__ = ()
 
-    def __getitem__(self, key):  # type: ignore[no-untyped-def, override, unused-ignore]  # noqa: D105  (xarray's)
+    def __getitem__(self, key):  # type: ignore[no-untyped-def, override, unused-ignore]
         if isinstance(key, str) and key not in self:
             require_estimand(key, self)
         return super().__getitem__(key)

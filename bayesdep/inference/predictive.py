@@ -1,11 +1,14 @@
 """Where the data fall among replicates, from the posterior and from the prior, by the story's own statistics."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.story import Story
+from bayesdep.models.story import Check, Story
+
+_SEED = 1  # of replicates that a check draws itself
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,11 @@ def check_results(model: Story, data: xr.Dataset, tree: xr.DataTree) -> list[Che
             flat = array.transpose(*sample, ...).values
             return flat.reshape(-1, *flat.shape[len(sample) :]) if sample else flat
 
-        results.append(
-            CheckResult(
-                check.name,
-                check.units,
-                float(check.statistic(values("observed_data"))),
-                np.asarray(check.statistic(values("posterior_predictive"))),
-                np.asarray(check.statistic(values("prior_predictive"))),
-            )
-        )
+        def replicated(draws: str, check: Check = check, values: Callable[[str], np.ndarray] = values) -> np.ndarray:
+            if check.replicated is None:
+                return np.asarray(check.statistic(values(f"{draws}_predictive")))
+            return check.replicated(tree[draws].to_dataset(), np.random.default_rng(_SEED))
+
+        observed = float(check.statistic(values("observed_data")))
+        results.append(CheckResult(check.name, check.units, observed, replicated("posterior"), replicated("prior")))
     return results

@@ -6,13 +6,15 @@ import math
 import xarray as xr
 
 from bayesdep.inference.diagnostics import ESS, Gate
+from bayesdep.inference.steps import Steps
 from bayesdep.models.story import KnowsPosterior, KnowsRemedies, Story
 
 _MARGIN = 1.25  # draws asked for, over those that would have been enough
+_SHORTER_STEPS, _LONGER = (0.97, 0.99), 12
 _MOST = 10  # times as many draws, beyond which more draws are no remedy
 
 
-def advised(gate: Gate, model: Story, data: xr.Dataset, draws: int, *, sampled: bool) -> Gate:
+def advised(gate: Gate, model: Story, data: xr.Dataset, draws: int, steps: Steps | None) -> Gate:
     """Add to a failed verdict what would help.
 
     Parameters
@@ -25,25 +27,26 @@ def advised(gate: Gate, model: Story, data: xr.Dataset, draws: int, *, sampled: 
         Its prepared data.
     draws
         How many a chain had.
-    sampled
-        Whether a sampler drew them.
+    steps
+        How the sampler walked; None where none did.
 
     Returns
     -------
     Gate
         The same, with its remedy.
     """
-    if gate.passed or not sampled:
+    if gate.passed or steps is None:
         return gate
     failed = {c.name: c.value for c in gate.criteria if not c.passed}
     if isinstance(model, KnowsPosterior) and model.exact(data) is not None:
         return dataclasses.replace(gate, remedy="the exact posterior, sampler = 'exact'")
-    own = model.remedies(gate.units) if isinstance(model, KnowsRemedies) else ""
+    own = model.remedies(data, gate.units) if isinstance(model, KnowsRemedies) else ""
     found = [own] if own else []
-    if "divergences" in failed or "E-BFMI" in failed:
-        found.append("shorter steps, target_accept = 0.97")
-    if "saturated trees" in failed:
-        found.append("longer trajectories, max_tree_depth = 12")
+    shorter = [accept for accept in _SHORTER_STEPS if accept > steps.target_accept]
+    if ("divergences" in failed or "E-BFMI" in failed) and shorter:
+        found.append(f"shorter steps, target_accept = {shorter[0]}")
+    if "saturated trees" in failed and steps.max_tree_depth < _LONGER:
+        found.append(f"longer trajectories, max_tree_depth = {_LONGER}")
     short = [value for name, value in failed.items() if name.startswith("ESS")]
     if short and not found and 0 < ESS / max(min(short), 1e-9) < _MOST:
         enough = math.ceil(_MARGIN * draws * ESS / min(short) / 100) * 100

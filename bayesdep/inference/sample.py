@@ -18,11 +18,12 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.compiled import compiled
 from bayesdep.inference.cost import refuse_beyond_room, refuse_endless
-from bayesdep.inference.diagnostics import judge, judge_independent
+from bayesdep.inference.diagnostics import Gate, judge, judge_independent
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.kept import STATS, VERSIONS, Chain, Kept
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
+from bayesdep.inference.parallel import forks_that_end
 from bayesdep.inference.remedies import advised
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.together import together
@@ -94,7 +95,7 @@ def fit(
         When the table or a setting is not usable.
     """
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
-    steps = Steps.of(model, target_accept, max_tree_depth)
+    Steps.of(model, target_accept, max_tree_depth)  # refuses what is no choice before anything is read
     clock = _Clock()
     with clock("prepare"):
         tables = data if isinstance(data, (list, tuple)) else [data]
@@ -104,7 +105,10 @@ def fit(
         read = with_one_scale(model, read)
         versions = [v for x in read for v in (model.imputations_of(x) if isinstance(model, Imputes) else [x])]
     size = (draws, tune, chains)
-    fits = [_fit_one(model, x, size, seed + k, sampler, steps, progress, kept, table=k) for k, x in enumerate(versions)]
+    steps = [Steps.of(model, target_accept, max_tree_depth, x) for x in versions]
+    fits = [
+        _fit_one(model, x, size, seed + k, sampler, steps[k], progress, kept, table=k) for k, x in enumerate(versions)
+    ]
     done = fits[0] if len(fits) == 1 else together(fits, read[0])
     done.manifest["timings_s"] = clock.seconds | done.manifest["timings_s"]
     return done
@@ -150,7 +154,7 @@ def _fit_one(
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
         estimands = groups["estimands"]
         judged = judge_independent(estimands) if sampler == "exact" else judge(estimands, stats)
-        gate = advised(judged, model, prepared, draws, sampled=stats is not None)
+        gate = advised(judged, model, prepared, draws, steps if stats is not None else None)
     if stats is not None:
         groups["sample_stats"] = stats
     manifest = {
@@ -190,17 +194,46 @@ def sample_posterior(
     xarray.Dataset
         Draws of every parameter, dims (chain, draw, ...).
     """
+    return _sampled(model, data, (draws, tune, chains), seed)[0]
+
+
+def sample_and_judge(
+    model: Story, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
+) -> tuple[xr.Dataset, Gate]:
+    """Sample a story's parameters as :func:`sample_posterior` does, and judge them by its estimands.
+
+    Parameters
+    ----------
+    model
+        The generative story.
+    data
+        Its prepared data.
+    draws, tune, chains, seed
+        As in :func:`fit`.
+
+    Returns
+    -------
+    tuple of xarray.Dataset and Gate
+        The draws, and the verdict that :func:`fit` would give, without what helps.
+    """
+    posterior, stats = _sampled(model, data, (draws, tune, chains), seed)
+    return posterior, judge(model.estimands(posterior, data), stats)
+
+
+def _sampled(model: Story, data: xr.Dataset, size: tuple[int, int, int], seed: int) -> tuple[xr.Dataset, xr.Dataset]:
+    """Draws of every parameter, and the sampler's statistics."""
+    draws, tune, chains = size
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
-    size = (draws, tune, chains)
-    posterior, _ = _nutpie(model, core, _Clock(), size, seeds[0], False, Steps.of(model, None, None), None, 0)
+    steps = Steps.of(model, None, None, data)
+    posterior, stats = _nutpie(model, core, _Clock(), size, seeds[0], False, steps, None, 0)
     given = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
     derived = [v for v in full.deterministics if v.name not in posterior]
     found = at_draws(derived, given, seed=seeds[1]) if derived else []
     posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, found, strict=True)}
-    return _label(posterior, full)
+    return _label(posterior, full), stats
 
 
 def _seeds(seed: int) -> list[int]:
@@ -342,8 +375,9 @@ def _pymc(
     found = [] if kept is None else [x for k in range(chains) if (x := kept.chain(table, k)) is not None]
     if len(found) < chains:
         found = _pymc_chains(core, draws, tune, chains, seed, progress, steps)
-        for k, chain in enumerate(found if kept is not None else ()):
-            kept.keep(table, k, chain)
+        for k, chain in enumerate(found):
+            if kept is not None:
+                kept.keep(table, k, chain)
     return {rv.name: np.stack([chain.draws[rv.name] for chain in found]) for rv in core.free_RVs}, _stats(found)
 
 
@@ -361,6 +395,7 @@ def _pymc_chains(
             target_accept=steps.target_accept,
             nuts={"max_treedepth": steps.max_tree_depth},
             compute_convergence_checks=False,
+            mp_ctx=forks_that_end(),
         )
     stats = tree["sample_stats"].to_dataset()
     named = [name for name in STATS.values() if name in stats]

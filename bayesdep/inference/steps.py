@@ -1,11 +1,14 @@
 """How NUTS walks: how careful its steps are and how long its trajectories may be."""
 
 import numbers
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import xarray as xr
+
 from bayesdep.data.errors import BadInput
-from bayesdep.models.story import Story
+from bayesdep.models.story import KnowsCare, Story
 
 MAX_TREE_DEPTH = 10
 TREE_DEPTHS = (5, 15)
@@ -27,9 +30,14 @@ class Steps:
     max_tree_depth: int
 
     @classmethod
-    def of(cls, model: Story, target_accept: float | None, max_tree_depth: int | None) -> "Steps":
-        """Return what is asked for, and the story's own where nothing is; refuse what is no choice."""
-        accept: Any = model.target_accept if target_accept is None else target_accept
+    def of(
+        cls, model: Story, target_accept: float | None, max_tree_depth: int | None, data: xr.Dataset | None = None
+    ) -> "Steps":
+        """Return what is asked for, and the story's own (for its data) where nothing is; refuse what is no choice."""
+        own = (
+            model.target_accept_for(data) if data is not None and isinstance(model, KnowsCare) else model.target_accept
+        )
+        accept: Any = own if target_accept is None else target_accept
         depth: Any = MAX_TREE_DEPTH if max_tree_depth is None else max_tree_depth
         if isinstance(accept, bool) or not isinstance(accept, numbers.Real) or not 0.5 < float(accept) < 1:
             raise BadInput(f"target_accept = {accept!r}, but a number above 0.5 and below 1 is needed, such as 0.97")
@@ -41,3 +49,8 @@ class Steps:
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as a manifest has them."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, manifest: Mapping[str, Any]) -> "Steps":
+        """Restore them from a manifest that has them."""
+        return cls(manifest["target_accept"], manifest["max_tree_depth"])

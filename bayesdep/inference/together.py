@@ -8,6 +8,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate, judge, judge_independent
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.remedies import advised
+from bayesdep.inference.steps import Steps
 
 BY_DRAW = ("posterior", "estimands", "log_likelihood", "log_prior", "sample_stats")
 GOOD_R_HAT = 1.1  # of what was drawn for missing values: it need not be known as well as a posterior's quantiles
@@ -63,6 +64,7 @@ def together(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
         r_hat, where = float(data.attrs["imputation_r_hat"]), str(data.attrs["imputation_worst"])
         criteria.append(Criterion("R-hat of imputations", r_hat, GOOD_R_HAT, r_hat <= GOOD_R_HAT, where))
     gate = Gate(tuple(criteria), judged.units)
-    gate = advised(gate, first.model, first.data, first.manifest["draws"], sampled="sample_stats" in groups)
+    steps = Steps.from_dict(first.manifest) if "sample_stats" in groups else None
+    gate = advised(gate, first.model, first.data, first.manifest["draws"], steps)
     manifest = first.manifest | {"gate": gate.to_dict(), "timings_s": seconds, "tables": len(fits)}
     return Fit(first.model, data, xr.DataTree.from_dict(groups), manifest)

@@ -17,6 +17,7 @@ from bayesdep.data.tables import (
     read_columns,
     refuse_duplicates,
     refuse_more_events_than_people,
+    refuse_totals,
 )
 from bayesdep.models.parts.betas import BetaMarginal, difference, odds_ratio, ratio
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts, refuse_without_correlation
@@ -226,6 +227,9 @@ class Counts:
                 if (g, a) not in where:
                     raise BadInput(f"subgroup '{g}' has no row for arm '{a}'; add it, or leave the subgroup out")
         order = np.array([[where[g, a] for a in arms] for g in groups])
+        if self.pooling != "none":
+            both = np.hstack([read["events"][order], read["n"][order]])
+            refuse_totals(np.array(groups), contracts["subgroup"], both)
         return xr.Dataset(
             {w: (("subgroup", "arm"), read[w][order].astype("int64"), {"units": "people"}) for w in ("events", "n")},
             {"subgroup": [str(g) for g in groups], "arm": arms, "treatment": arms[1:]},

@@ -12,10 +12,11 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
 from bayesdep.models.parts.contrasts import refuse_without_correlation
 from bayesdep.models.parts.panel import estimands as panel_estimands
+from bayesdep.models.parts.panel import law_checks
 from bayesdep.models.parts.panel.cells import Cells, log_likelihood, measurements, recorded_logs
 from bayesdep.models.parts.panel.effects import effect_of, log_residual_sd, means_of, people_of_means
-from bayesdep.models.parts.panel.rough_effects import rough_effects
-from bayesdep.models.parts.panel.split import within_groups
+from bayesdep.models.parts.panel.rough_effects import hardly_detected, rough_effects, wall_of
+from bayesdep.models.parts.panel.split import people
 from bayesdep.models.parts.panel.table import read_panel
 from bayesdep.models.parts.panel.terms import (
     formula_of,
@@ -33,6 +34,8 @@ from bayesdep.models.story import Check, Forest
 if TYPE_CHECKING:
     import pymc as pm
 
+_CAREFUL = 0.97
+_NAMED = 3
 _AT_ONCE = 4_000_000  # draws x measurements scored at once: 32 MB an array
 
 
@@ -84,7 +87,8 @@ class Cytokines:
         Law of the effects of groups and times over analytes: ``"normal"``; ``"student"``, Student t around their mean
         with degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
         regularised with a slab N(0, 1), for effects that are mostly alike. Pooled intervals are right on average over
-        analytes and need not be for those that differ, under normal effects least of all.
+        analytes and not for those that differ, under normal effects least of all (docs/sparse_effects.md). Two
+        predictive checks, on the spread and the kurtosis of crude estimates, advise on it.
     expected_nonzero
         With ``effects = "horseshoe"``, how many analytes are expected to differ in a comparison, or at a time.
     shared_factor
@@ -299,15 +303,20 @@ class Cytokines:
             subject_sd = prior["subject_sd"].rv("subject_sd") if has_subjects(self) else None
             rough = rough_effects(data) if is_pooled(self) else None
             log_sd = log_residual_sd(self, rough)
-            before = [log_sd]  # what an analyte's rough estimates are given
+            before = (
+                [rough.relative_sd(log_sd, subject_sd)] if rough is not None else []
+            )  # what rough estimates are given
             means = means_of(self, data, subject_sd)
-            level = effect_of(self, "level", data, means=means, rough=rough, before=before)
             # expected level by group, time, plate and analyte: a small table that measurements look up
-            table = (level + pm.Data("centre", data["centre"].values, dims="analyte"))[None, None, None, :]
+            table = pm.Data("centre", data["centre"].values, dims="analyte")[None, None, None, :]
+            code: Any = None  # of groups, where there are any
             if self.group is not None:
                 group_effect = effect_of(self, "group", data, "comparison", means=means, rough=rough, before=before)
                 code = pm.Data("group_code", data["group_code"].values, dims=("group", "comparison"))
                 table = table + (code[:, :, None] * group_effect.T).sum(axis=1)[:, None, None, :]
+            wall = wall_of(data, log_sd, before[1:], code) if is_pooled(self) else None
+            level = effect_of(self, "level", data, means=means, rough=rough, before=before, wall=wall)
+            table = table + level
             if self.time is not None:
                 time_effect = effect_of(self, "time", data, "later")
                 is_time = pm.Data("is_time", np.eye(data.sizes["time"])[:, 1:], dims=("time", "later"))
@@ -326,13 +335,8 @@ class Cytokines:
             ]
             table = pt.broadcast_to(table, (*sizes, data.sizes["analyte"]))
             eta = table.reshape((-1,))[self._place("place", data, sizes)]
-            if has_subjects(self):
+            if self.subject is not None:
                 subject_of = pm.Data("subject_of", data["subject_of"].values, dims="measurement")
-                # forty analytes say little more of a person's level than its prior: non-centred
-                latent = pm.Normal("subject_latent", dims="subject")
-                own = subject_sd * (within_groups(latent, data) if means["level"].shift is not None else latent)
-                eta = eta + own[subject_of]
-                pm.Deterministic("subject_effect", own + people_of_means(self, means, data), dims="subject")
             if self.shared_factor:
                 loading_sd = prior["loading_sd"].rv("loading_sd")
                 loading = loading_sd * Prior("HalfNormal", sigma=1.0).rv("loading_latent", dims="analyte")
@@ -347,6 +351,12 @@ class Cytokines:
                 eta = eta + (x * slope[analyte_of]).sum(axis=1)
             cells = Cells.read(data, integrate=not self.robust) if has_cells(self) else None
             psi = prior["cell_ratio"].rv("cell_ratio") if cells is not None else None
+            if has_subjects(self):
+                own = people(
+                    data, eta, log_sd, subject_sd, cells=cells, psi=psi, split=means["level"].shift is not None
+                )
+                eta = eta + own[subject_of]
+                pm.Deterministic("subject_effect", own + people_of_means(self, means, data), dims="subject")
             effects = None
             if cells is not None and cells.latent.any():
                 model.add_coord("latent_cell", cells.labels[cells.latent])
@@ -446,6 +456,48 @@ class Cytokines:
         list of Check
             Shares below the limit, overall and by group; the analyte whose share is furthest from its
             expectation is in the figure of shares. The largest value, the spread of plates' medians, and the mean
-            correlation between analytes.
+            correlation between analytes. Spread and kurtosis of crude estimates, beside those of new analytes from
+            the law of effects (:mod:`~bayesdep.models.parts.panel.law_checks`).
         """
-        return panel_estimands.checks(self, data)
+        return [*panel_estimands.checks(self, data), *law_checks.checks(self, data)]
+
+    def target_accept_for(self, data: xr.Dataset) -> float:
+        """Return how careful the sampler must be with this panel.
+
+        An analyte of which hardly anything is detected may have any residual sd, down to one beside which a limit is a
+        sharp edge for all people at once.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        float
+            0.97 where an analyte has fewer than five detected values, else 0.9.
+        """
+        return _CAREFUL if hardly_detected(data) else self.target_accept
+
+    def remedies(self, data: xr.Dataset, units: Sequence[str]) -> str:
+        """Name the analytes to blame where the panel samples badly, and what helps.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        units
+            Analytes whose estimands sampled worst.
+
+        Returns
+        -------
+        str
+            Empty where every analyte has enough detected values.
+        """
+        blamed = hardly_detected(data)
+        blamed = {name: n for name, n in blamed.items() if name in units} or blamed
+        if not blamed:
+            return ""
+        named = ", ".join(f"{name} ({count} detected)" for name, count in list(blamed.items())[:_NAMED])
+        more = f" and {len(blamed) - _NAMED} more" if len(blamed) > _NAMED else ""
+        return f"leaving out analytes that were hardly detected: {named}{more}"

@@ -28,12 +28,16 @@ class Check:
         From values of shape (..., *dims of the variable) to shape (...).
     units
         Units of the statistic.
+    replicated
+        From draws of the parameters and a generator to the statistic in replicates, shape (draws,), where these are
+        not those of the variable: new units, say. None where they are.
     """
 
     name: str
     variable: str
     statistic: Callable[[np.ndarray], np.ndarray]
     units: str
+    replicated: Callable[[xr.Dataset, np.random.Generator], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -158,8 +162,16 @@ class HasCorrelatedParameters(Protocol):
 class KnowsRemedies(Protocol):
     """A story that knows of settings that help where it samples badly."""
 
-    def remedies(self, units: Sequence[str]) -> str:
+    def remedies(self, data: xr.Dataset, units: Sequence[str]) -> str:
         """Name them in a few words, given up to three units that sampled worst; empty where none is known."""
+
+
+@runtime_checkable
+class KnowsCare(Protocol):
+    """A story that needs a more careful sampler for some data than for others."""
+
+    def target_accept_for(self, data: xr.Dataset) -> float:
+        """How careful: its ``target_accept``, or more."""
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from bayesdep.models.parts.trial import estimands as trial_estimands
 from bayesdep.models.parts.trial import means as trial_means
 from bayesdep.models.parts.trial import residuals
 from bayesdep.models.parts.trial.moderator import Form, is_log, parse_subgroup, read_moderator, read_subgroups
-from bayesdep.models.parts.trial.refusals import refuse_times, split_level
+from bayesdep.models.parts.trial.refusals import refuse_other_outcomes, refuse_times, split_level
 from bayesdep.models.parts.trial.response import visit_of
 from bayesdep.models.parts.trial.visits import read_visits
 from bayesdep.models.story import Check, Forest
@@ -336,6 +336,7 @@ class Trial:
         if self.covariance in ("unstructured", "toeplitz"):
             residuals.refuse_unknown_correlations(data, self.covariance, self.by_arm)
         refuse_times(self, data)
+        refuse_other_outcomes(self, data)
         for name in ("response", "remission"):
             if getattr(self, name) is not None:
                 visit_of(getattr(self, f"{name}_when"), data, f"{name}_when")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.files import whole_directory
-from bayesdep.reporting.export import export
+from bayesdep.reporting.export import write_table
 from bayesdep.reporting.figures import png
 from bayesdep.reporting.places import Place, write_manifest
 from bayesdep.reporting.plots import BLUE, GREY, plain_figure
@@ -43,7 +43,9 @@ def plot_comparison(comparison: Comparison) -> Figure:
     return figure
 
 
-def write_comparison(comparison: Comparison, plans: Mapping[str, str], place: Place) -> None:
+def write_comparison(
+    comparison: Comparison, plans: Mapping[str, str], place: Place, *, spreadsheet_safe: bool = False
+) -> None:
     """Write ``loo.csv``, ``loo.png`` and ``manifest.json``.
 
     Parameters
@@ -54,10 +56,12 @@ def write_comparison(comparison: Comparison, plans: Mapping[str, str], place: Pl
         Hash of each plan's text, by name.
     place
         Where they are to stand; an earlier comparison is replaced once these are whole.
+    spreadsheet_safe
+        As in :func:`bayesdep.export`.
     """
     earlier = place.manifest
     with place.held(), whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
-        export(comparison.table, partial / "loo.csv")
+        write_table(comparison.table, partial / "loo.csv", spreadsheet_safe=spreadsheet_safe)
         (partial / "loo.png").write_bytes(png(plot_comparison(comparison)))
         about = {"plans": dict(plans), "sentence": comparison.sentence, "reliable": comparison.reliable}
         write_manifest(partial, place.what, about)

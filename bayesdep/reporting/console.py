@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.published import datasets, load
-from bayesdep.reporting.export import export
+from bayesdep.reporting.export import write_table
 from bayesdep.reporting.report import ledger_in_words
 from bayesdep.reporting.run_directory import Outcome
 
@@ -86,7 +86,7 @@ def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=False)).rstrip()
 
 
-def write_ledger(runs: Sequence[Outcome], path: Path) -> Path:
+def write_ledger(runs: Sequence[Outcome], path: Path, *, spreadsheet_safe: bool = False) -> Path:
     """Write the ledgers of several runs as one table.
 
     Parameters
@@ -95,6 +95,8 @@ def write_ledger(runs: Sequence[Outcome], path: Path) -> Path:
         Runs, in order.
     path
         CSV file.
+    spreadsheet_safe
+        As in :func:`bayesdep.export`.
 
     Returns
     -------
@@ -113,7 +115,7 @@ def write_ledger(runs: Sequence[Outcome], path: Path) -> Path:
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["plan"])
     table.insert(0, "plan", table.pop("plan"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return export(table, path)
+    return write_table(table, path, spreadsheet_safe=spreadsheet_safe)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -128,7 +130,7 @@ def print_comparison(comparison: Comparison) -> None:
     for column in comparison.table:
         table.add_column(str(column), justify="left" if column == "model" else "right")
     for row in comparison.table.itertuples(index=False, name=None):
-        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row))
+        table.add_row(*(Text(f"{v:.2f}" if isinstance(v, float) else str(v)) for v in row))  # no markup in names
     console = _console()
     console.print(table)
     console.print(comparison.sentence, markup=False, soft_wrap=True)
@@ -141,7 +143,7 @@ def print_datasets() -> None:
     for column in listed:
         table.add_column(str(column), overflow="fold")
     for row in listed.itertuples(index=False, name=None):
-        table.add_row(*map(str, row))
+        table.add_row(*(Text(str(v)) for v in row))
     _console().print(table)
 
 

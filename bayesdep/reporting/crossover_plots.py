@@ -68,7 +68,7 @@ def plot_pairs(fit: Fit) -> Figure:
                 axes.set_title(said, fontsize=8.5)
         for unused in {*grid.flat} - {*drawn}:
             unused.remove()
-        legend_below(figure, *drawn[0].get_legend_handles_labels(), 2)
+        legend_below(figure, drawn[0].get_legend_handles_labels(), 2)
     return figure
 
 

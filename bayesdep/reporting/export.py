@@ -390,7 +390,7 @@ def _xlsx(table: pd.DataFrame, path: Path) -> None:
             for cell in row:
                 if isinstance(cell.value, str):  # a name that begins with "=" is a name, also once it is edited
                     cell.data_type = "s"
-                    cell.quotePrefix = _like_formula(cell.value)
+                    cell.quotePrefix = _like_formula(cell.value) or cell.value.startswith("_x00")
 
 
 _LONGEST_CELL, _MOST_XLSX_ROWS = 32_767, 1_048_576  # of Excel; 64 times its 16,384 columns are as many

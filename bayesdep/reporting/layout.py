@@ -37,7 +37,7 @@ _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 @lru_cache(maxsize=1)
 def _renderers() -> tuple[tuple[float, Any], ...]:
-    return tuple((_POINTS / dpi, RendererAgg(16, 16, dpi)) for dpi in _RESOLUTIONS)
+    return tuple((_POINTS / dpi, RendererAgg(16, 16, dpi)) for dpi in _RESOLUTIONS)  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=20_000)
@@ -63,7 +63,7 @@ def width_of(line: str, size: float, weight: str = "normal") -> float:
     >>> width_of("mm", 9) > width_of("ii", 9)
     True
     """
-    font = FontProperties(family=list(families()), size=size, weight=weight)  # type: ignore[arg-type]
+    font = FontProperties(family=list(families()), size=size, weight=weight)
     return max(
         float(points * renderer.get_text_width_height_descent(part, font, ismath=False)[0])
         for points, renderer in _renderers()
@@ -201,21 +201,22 @@ def _wrapped_line(text: str, room: float, size: float, weight: str) -> list[str]
     return found
 
 
-def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int, **how: Any) -> None:
+def legend_below(figure: Figure, named: tuple[Sequence[Any], Sequence[str]], columns: int, **how: Any) -> None:
     """Set a legend below all panels, in as many columns as its words leave room for.
 
     Parameters
     ----------
     figure
         The figure.
-    handles, labels
-        As ``figure.legend`` takes them; labels are shown whatever signs they have.
+    named
+        Handles and labels, as ``figure.legend`` takes them; labels are shown whatever signs they have.
     columns
         How many columns there may be.
     **how
         More of what ``figure.legend`` takes.
     """
     size = 9.0
+    handles, labels = named
     room = figure.get_figwidth() * _POINTS - 3 * _GAP
     words = shortened_apart([readable(label) for label in labels], room - _HANDLE, size)
     for count in range(max(1, min(columns, len(words))), 0, -1):
@@ -292,7 +293,7 @@ def _slot(axes: Axes) -> tuple[float, float]:
         return across, up
     grid = spec.get_gridspec()
 
-    def share(ratios: Sequence[float] | None, span: range, count: int) -> float:
+    def share(ratios: Any, span: range, count: int) -> float:
         weights = [1.0] * count if ratios is None else list(map(float, ratios))
         return sum(weights[i] for i in span) / sum(weights)
 

@@ -89,7 +89,7 @@ def plot_leave_one_out(fit: Fit) -> Figure:
         right.set_xlim(0, None)
         right.tick_params(axis="y", length=0)
         handles = [Line2D([], [], marker="o", ms=4, color=BLUE, lw=1.6), Patch(color=GREY, alpha=0.3, lw=0)]
-        legend_below(figure, handles, ["without this one", "all"], 2)
+        legend_below(figure, (handles, ["without this one", "all"]), 2)
     return figure
 
 
@@ -128,7 +128,7 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
         names = [f"+ {n}" + (f" ({v})" if v not in n else "") for n, v in zip(rows["added"], values, strict=True)]
         _label(axes, model, names)
         handles = [Line2D([], [], marker="o", ms=4, color=BLUE, lw=1.6), Line2D([], [], color=BLUE, lw=4, alpha=0.2)]
-        legend_below(figure, handles, ["pooled effect", f"new {model.unit}"], 2)
+        legend_below(figure, (handles, ["pooled effect", f"new {model.unit}"]), 2)
     return figure
 
 
@@ -183,7 +183,7 @@ def plot_funnel(fit: Fit) -> Figure:
         handles: list[Any] = [Patch(color=shade, lw=0) for shade in _SHADES]
         handles += [Line2D([], [], color=BLUE, lw=1.4), Line2D([], [], color=BLUE, lw=1, ls="--")]
         labels = [*names, "pooled effect", "95% of studies"]
-        legend_below(figure, handles, labels, 3)
+        legend_below(figure, (handles, labels), 3)
     return figure
 
 

@@ -362,7 +362,7 @@ def _rows(axes: Axes, y: np.ndarray, labels: np.ndarray) -> None:
 
 def _legend(figure: Figure, groups: np.ndarray) -> None:
     handles = [Line2D([], [], color=_GROUPS[g % len(_GROUPS)], marker="o", ms=4, lw=2) for g in range(len(groups))]
-    legend_below(figure, handles, [str(g) for g in groups], min(len(groups), 6))
+    legend_below(figure, (handles, [str(g) for g in groups]), min(len(groups), 6))
 
 
 def _concentrations(axes: Axes, low: float, high: float) -> None:

@@ -225,7 +225,7 @@ def plot_forest(fit: Fit) -> Figure:
             units = units.removeprefix("log ")
         axes.set_xlabel(f"{units} (95% intervals)")
         _keep_in_view(axes, rows, crude, se, feet)
-        legend_below(figure, *axes.get_legend_handles_labels(), 3)
+        legend_below(figure, axes.get_legend_handles_labels(), 3)
     return figure
 
 
@@ -281,7 +281,8 @@ def _keep_in_view(
     crude, se = crude[known], np.nan_to_num(se[known])
     no_effect = [0.0] if "log" in rows["units"].iloc[0] and "ratio" in rows["units"].iloc[0] else []
     ends = [r[k] for r, _ in feet for k in ("lower", "upper")]
-    low, high = limits(rows[["lower", "upper"]].to_numpy(dtype=float), np.array(ends, dtype=float), crude, no_effect)
+    shown = rows[["lower", "upper"]].to_numpy(dtype=float)
+    low, high = limits(shown, np.array(ends, dtype=float), crude, np.array(no_effect))
     room = 0.35 * (high - low)
     axes.set_xlim(
         max(low - room, min([low, *(crude - 1.96 * se)])) - 0.03 * (high - low),
@@ -331,7 +332,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
         for axes in grid.flat[len(slots) :]:
             axes.remove()
         handles = [Patch(color=GREY, alpha=0.45, lw=0), Line2D([], [], color=BLUE, lw=1.4)]
-        legend_below(figure, handles, ["prior", "posterior"], 2)
+        legend_below(figure, (handles, ["prior", "posterior"]), 2)
     return figure
 
 
@@ -409,7 +410,7 @@ def plot_checks(fit: Fit) -> Figure:
             axes.spines["left"].set_visible(False)
         for axes in grid.flat[len(results) :]:
             axes.remove()
-        legend_below(figure, *grid.flat[0].get_legend_handles_labels(), 3)
+        legend_below(figure, grid.flat[0].get_legend_handles_labels(), 3)
     return figure
 
 

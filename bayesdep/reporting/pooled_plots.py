@@ -81,7 +81,7 @@ def plot_study_effects(fit: Fit) -> Figure:
         units = "odds ratio" if story.is_binary else "sd"
         arm = fit.data["arm"].values[1]
         _say_below(panels, f"effect of {arm}, less {story.reference}, {units} (95% intervals)")
-        legend_below(figure, *panels[0].get_legend_handles_labels(), 2)
+        legend_below(figure, panels[0].get_legend_handles_labels(), 2)
     return figure
 
 
@@ -133,7 +133,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
         panels[0].set_ylim(-0.7, len(parts) - 0.3)
         units = "log odds ratio" if story.is_binary else "effect, sd"
         _say_below(panels, f"change of the {units} per sd of the moderator, or yes against no (95% intervals)")
-        legend_below(figure, *panels[0].get_legend_handles_labels(), 3)
+        legend_below(figure, panels[0].get_legend_handles_labels(), 3)
     return figure
 
 
@@ -201,7 +201,7 @@ def plot_combined(fit: Fit) -> Figure:
             axes.set_title(title, fontsize=8.5)
             axes.set_xlabel("M*, sd of the effect", fontsize=8.5)
         panels[0].set_ylabel(f"effect of {data['arm'].values[1]}, less {story.reference}, sd", fontsize=8.5)
-        legend_below(figure, *panels[0].get_legend_handles_labels(), 3)
+        legend_below(figure, panels[0].get_legend_handles_labels(), 3)
     return figure
 
 

@@ -18,7 +18,7 @@ from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
-from bayesdep.reporting.export import export
+from bayesdep.reporting.export import formula_note, write_table
 from bayesdep.reporting.figures import FIGURES, png
 from bayesdep.reporting.places import Manifest, Place, write_manifest
 from bayesdep.reporting.report import report
@@ -86,10 +86,13 @@ class Written:
         Published numbers beside the posterior; None when there are none, or they could not be compared.
     missing
         Why a file could not be made, by file.
+    notes
+        What of the tables should be known before a spreadsheet opens them.
     """
 
     ledger: pd.DataFrame | None
     missing: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def write_run(
@@ -102,6 +105,7 @@ def write_run(
     plan: Mapping[str, Any],
     ledger: Callable[[Fit], pd.DataFrame | None],
     fingerprint: str = "",
+    spreadsheet_safe: bool = False,
 ) -> Written:
     """Write every file of a run, the posterior first; another that fails costs the run nothing but that file.
 
@@ -112,7 +116,8 @@ def write_run(
     place
         Where the run is to stand.
     earlier
-        What stood there before sampling: its files are replaced once this run is whole, and all others stay.
+        What stood there before sampling: its files are replaced once this run is whole, and all others stay. A run
+        that has come since is not replaced.
     title, question
         For the report.
     plan
@@ -121,6 +126,9 @@ def write_run(
         Sets published numbers beside the posterior, if the plan has any.
     fingerprint
         Of the run, for the manifest.
+    spreadsheet_safe
+        Whether texts that begin like formulas are escaped in the tables, as :func:`~bayesdep.reporting.export.export`
+        does it.
 
     Returns
     -------
@@ -132,12 +140,14 @@ def write_run(
     BadInput
         When the posterior or the manifest cannot be written, or something else stands there by now.
     """
-    with whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
+    stands = place.manifest
+    with whole_directory(place.path, stands.replaceable if stands else ()) as partial:
         _save(fit, partial / "posterior.nc")
         parts = _Parts(partial, place.others)
-        parts.make("summary.csv", lambda path: export(summarise_parameters(fit), path))
-        parts.make("estimands.csv", lambda path: export(summarise(fit), path))
-        rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, path))
+        tables = _Tables(spreadsheet_safe)
+        parts.make("summary.csv", lambda path: tables.write(summarise_parameters(fit), path))
+        parts.make("estimands.csv", lambda path: tables.write(summarise(fit), path))
+        rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
         made = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in FIGURES}
         images = {name: image for name, image in made.items() if image is not None}
         parts.make(
@@ -155,12 +165,32 @@ def write_run(
             fingerprint=fingerprint,
             missing=parts.missing,
         )
-        if place.manifest != earlier:  # no lock kept it away: a disk that knows none
+        now = place.manifest
+        if now is not None and now.follows(earlier):  # no lock kept it away: a disk that knows none
             raise BadInput(
                 f"another run was written to '{place.asked}' while this one sampled, and stands; run this one again or "
                 "give another place with --out"
             )
-    return Written(rows, parts.missing)
+    return Written(rows, parts.missing, tables.notes)
+
+
+class _Tables:
+    """Tables of a run as .csv files, and what is to be said of all of them together."""
+
+    def __init__(self, spreadsheet_safe: bool) -> None:
+        self._safe = spreadsheet_safe
+        self._written: list[pd.DataFrame] = []
+
+    def write(self, table: pd.DataFrame, path: Path) -> None:
+        """Write one of them."""
+        write_table(table, path, spreadsheet_safe=self._safe)
+        self._written.append(table)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence, or none."""
+        said = "" if self._safe else formula_note(*self._written)
+        return (said,) if said else ()
 
 
 def _save(fit: Fit, path: Path) -> None:
@@ -196,11 +226,11 @@ class _Parts:
             return None
 
 
-def _ledger(fit: Fit, ledger: Callable[[Fit], pd.DataFrame | None], path: Path) -> pd.DataFrame | None:
+def _ledger(fit: Fit, ledger: Callable[[Fit], pd.DataFrame | None], tables: _Tables, path: Path) -> pd.DataFrame | None:
     rows = ledger(fit)
     if rows is not None:
         rows.attrs = fit.attrs
-        export(rows, path)
+        tables.write(rows, path)
     return rows
 
 

@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 from scipy import special
 
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.trial.means import expected
 from bayesdep.models.parts.trial.residuals import NAME, correlations, pattern_key, residual_sds
@@ -47,13 +49,21 @@ def whitened_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
         Of the data, shape (samples, visits observed in all); a thousand samples at most.
     numpy.ndarray
         Of replicates from the posterior, each at the draw that made it, with the visits that the data have; likewise.
+
+    Raises
+    ------
+    BadInput
+        When no draw is finite.
     """
     story, data = fit.model, fit.data
     assert isinstance(story, Trial)  # the register draws this of no other story
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     seen = ~np.isnan(outcome)
     flat = draws_of(fit)
-    kept = thinned(flat.sizes["sample"], int(np.clip(_NUMBERS // max(seen.sum(), 1), _LEAST, _DRAWS)))
+    usable = np.flatnonzero(_finite_draws(flat))
+    if not usable.size:
+        raise BadInput("no draw of this fit is finite, so its residuals have no scale; look at its gate")
+    kept = usable[thinned(usable.size, int(np.clip(_NUMBERS // max(seen.sum(), 1), _LEAST, _DRAWS)))]
     draws = flat.isel(sample=kept)
     stacked = fit.tree["posterior_predictive"][NAME].stack(sample=("chain", "draw"), create_index=False)
     replicates = stacked.isel(sample=kept).transpose("sample", "subject", "visit").values
@@ -76,6 +86,12 @@ def whitened_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
         found.append(np.moveaxis(z, 2, 0).reshape(2, len(kept), -1))
     of_data, of_replicates = np.concatenate(found, axis=-1)
     return of_data, of_replicates
+
+
+def _finite_draws(flat: xr.Dataset) -> np.ndarray:
+    """Which samples have no infinite parameter, shape (samples,)."""
+    each = [np.isfinite(v.values).reshape(flat.sizes["sample"], -1).all(axis=1) for v in flat.data_vars.values()]
+    return np.asarray(np.all(each, axis=0))
 
 
 def _normal_scores(z: np.ndarray, nu: np.ndarray) -> np.ndarray:
@@ -119,7 +135,7 @@ def plot_residuals(fit: Fit) -> Figure:
         left.set_ylabel("quantile of whitened residuals")
         left.set_title(f"{seen.sum()} outcomes of {seen.any(axis=1).sum()} patients")
         right.set_ylabel("the same, less the normal")
-        legend_below(figure, *left.get_legend_handles_labels(), 3)
+        legend_below(figure, left.get_legend_handles_labels(), 3)
     return figure
 
 
@@ -198,5 +214,5 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
         axes.set_xlabel(f"{story.visit}{scale}")
         axes.set_ylabel("share of patients")
         axes.set_title("still in the trial (lines) and observed (points)")
-        legend_below(figure, *axes.get_legend_handles_labels(), 1)
+        legend_below(figure, axes.get_legend_handles_labels(), 1)
     return figure

@@ -18,7 +18,7 @@ from bayesdep.models.parts.trial.residuals import correlations
 from bayesdep.models.trial import Trial
 from bayesdep.reporting.layout import legend_below
 from bayesdep.reporting.plots import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
-from bayesdep.reporting.ranges import MOST_PANELS
+from bayesdep.reporting.ranges import MOST_PANELS, limits
 
 _DRAWS = 1000  # at most, evenly from all draws: enough for the ends of 95% bands
 _ROOM = {1: 20, 2: 9}  # labels that find room along a panel, by panels side by side
@@ -101,7 +101,7 @@ def plot_trajectories(fit: Fit) -> Figure:
         handles: list[Any] = [*lines, Patch(color=GREY, alpha=0.4, lw=0), (points[0], points[1])]
         other = str(arms[1]) if len(pairs) == 1 else "other arm"
         words = [str(arms[0]), other, "95% band", "observed"]
-        legend_below(figure, handles, words, 4, handler_map={tuple: HandlerTuple(ndivide=None)})
+        legend_below(figure, (handles, words), 4, handler_map={tuple: HandlerTuple(ndivide=None)})
     return figure
 
 
@@ -201,7 +201,7 @@ def plot_difference_along(fit: Fit) -> Figure:
         _same_height([below for _, below in pairs])
         handles, labels = pairs[0][0].get_legend_handles_labels()
         handles[labels.index("50% band")] = Patch(color=BLUE, alpha=0.44, lw=0)  # it lies on the other band
-        legend_below(figure, handles, labels, 4)
+        legend_below(figure, (handles, labels), 4)
     return figure
 
 
@@ -256,7 +256,7 @@ def plot_covariance(fit: Fit) -> Figure:
                 _spreads(right, ends[:, k], BLUE, 0.14)
             else:
                 _spreads(right, ends[:, 0], BLUE, 0.0)
-            right.set_xlim(0, 1.06 * ends.max())
+            right.set_xlim(0, 1.06 * limits(0.0, ends)[1])
             right.tick_params(axis="y", length=0)
             right.set_xlabel(f"{story.units} (95% intervals)")
             spread = "residual scale, of a t" if story.robust else "residual standard deviation"
@@ -265,7 +265,7 @@ def plot_covariance(fit: Fit) -> Figure:
             other = arms[1] if len(arms) == 2 else "other arm"
             words = [f"{arms[0]} (below the diagonal)", f"{other} (above it)"]
             handles = [Line2D([], [], color=colour, marker="o", ms=4.5, lw=1.8) for colour in (REFERENCE, BLUE)]
-            legend_below(figure, handles, words, 2)
+            legend_below(figure, (handles, words), 2)
     return figure
 
 

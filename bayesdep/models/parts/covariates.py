@@ -24,8 +24,9 @@ from formulaic.transforms import contrasts  # type: ignore[import-untyped, unuse
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.grammar import shorten
+from bayesdep.data.labels import refuse_lookalikes
 from bayesdep.data.missing import has_comma, is_number
-from bayesdep.data.tables import Column, refuse_code
+from bayesdep.data.tables import Column, note, refuse_code
 from bayesdep.models.parts.formulas import (
     EXAMPLE,
     Call,
@@ -259,6 +260,10 @@ def _used(frame: pd.DataFrame, names: Sequence[str], place: str, units: int) -> 
             plain[name] = plain[name].astype(float)
         if not pd.api.types.is_numeric_dtype(plain[name]):
             _refuse_text(series, name, place, units)
+            refuse_lookalikes(series.astype(str).tolist(), f"{place}: column '{name}'", frame.index.tolist())
+            counts = series.astype(str).value_counts()
+            for label in counts.index[counts == 1] if len(frame) == units else ():
+                note(frame, f"column '{name}' (covariate): '{label}' has one unit")
         else:
             refuse_code(frame, plain[name].to_numpy(dtype=float), Column(name, "number", "covariate"))
     return plain

@@ -157,7 +157,7 @@ class Prior:
             if positive and value <= 0:
                 raise BadInput(f"{dist} prior: {name} = {value}, but it must be above zero")
             of_logarithm = family.units is not None and "log" in family.units.values() and name != "nu"
-            if not is_workable(value) or (of_logarithm and abs(value) > math.log(LARGEST)):
+            if not is_workable(value) or (of_logarithm and abs(float(value)) > math.log(LARGEST)):
                 most = f"size of at most {math.log(LARGEST):.0f}" if of_logarithm else f"size of {SIZES}, or 0,"
                 raise BadInput(f"{dist} prior: {name} = {value:g}, but a {most} is needed; change it")
         if dist == "Uniform" and parameters["lower"] >= parameters["upper"]:

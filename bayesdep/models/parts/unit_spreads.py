@@ -49,7 +49,17 @@ def tail_weight(name: str) -> Any:
     def random(least: Any, rng: Any = None, size: Any = None) -> Any:
         return _NU.isf(kept * rng.random(size)) - least
 
-    above = pm.CustomDist(f"{name}_above", LEAST_NU, logp=logp, random=random, default_transform=softplus())
+    def support_point(rv: Any, size: Any, least: Any) -> Any:  # noqa: ARG001  (PyMC's signature)
+        return pt.as_tensor(10.0)  # where chains start: zero, PyMC's own choice, has no logarithm
+
+    above = pm.CustomDist(
+        f"{name}_above",
+        LEAST_NU,
+        logp=logp,
+        random=random,
+        support_point=support_point,
+        default_transform=softplus(),
+    )
     return pm.Deterministic(name, above + LEAST_NU)
 
 

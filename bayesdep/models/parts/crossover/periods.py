@@ -12,13 +12,15 @@ from bayesdep.data.tables import (
     Column,
     Kind,
     note,
+    note_lone,
     numbers_or_empty,
     provenance,
     read_columns,
     refuse_duplicates,
     role_of,
 )
-from bayesdep.data.times import number_names, order_of_column, order_of_times
+from bayesdep.data.times import number_names, order_of_column, order_of_times, refuse_actual_times
+from bayesdep.models.parts.outcomes import refuse_without_news
 from bayesdep.models.parts.people import rows_of_people
 
 ONLY_DAY = "all"  # the day of a table that has no column of days
@@ -104,19 +106,18 @@ def read_periods(
     periods, period = np.unique(read["period"][rows], return_inverse=True)
     _refuse_periods(periods, treatments, contracts["period"])
     treatment_of = _who_had_what(rows, person, period, read["treatment"], people, periods, treatments, contracts)
+    if "day" in names:
+        refuse_actual_times(names["day"][rows], person, contracts["day"].name, "day")
     day_names = _days(frame, names["day"][rows], contracts["day"]) if "day" in names else [ONLY_DAY]
     day = np.array([day_names.index(d) for d in names["day"][rows]]) if "day" in names else np.zeros_like(period)
     y = np.full((len(people), len(periods), len(day_names)), np.nan)
     y[person, period, day] = outcome[rows]
     period_names = [as_label(p) for p in periods]
-    for at, name in enumerate(treatments):
-        had = np.flatnonzero((treatment_of == at).any(axis=1))
-        if len(had) == 1:
-            of = contracts["treatment"]
-            note(
-                frame,
-                f"column '{of.name}' ({of.what}): only '{people[had[0]]}' had '{name}', which is all there is of it",
-            )
+    by_day = y.reshape(-1, len(day_names))
+    at_days = day_names, f"column '{columns['outcome']}' ({meanings['outcome']})", columns["day"], "day"
+    refuse_without_news(by_day, None, *at_days)
+    had = [(treatment_of == at).any(axis=1).sum() for at in range(len(treatments))]
+    note_lone(frame, np.repeat(np.array(treatments, dtype=object), had), contracts["treatment"])
     data = xr.Dataset(
         {
             "outcome": (("subject", "period", "day"), y, {"units": units}),
@@ -138,6 +139,7 @@ def read_periods(
         number = {who: i for i, who in enumerate(dict.fromkeys(read["subject"]))}
         rows_of_people(frame, {contract.name: contract.what}, np.array([number[who] for who in read["subject"]]))
         baseline = everybody[rows][np.unique(person, return_index=True)[1]]
+        refuse_without_news(by_day, np.repeat(baseline, len(periods)), *at_days)
     elif before is not None:
         baseline = _baseline_of(people, read["subject"][is_before], outcome[is_before], before, str(columns["outcome"]))
     else:

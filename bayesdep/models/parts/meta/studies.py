@@ -7,7 +7,14 @@ import pandas as pd
 
 from bayesdep.data import effects
 from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import Column, Kind, read_columns, refuse_duplicates, refuse_more_events_than_people
+from bayesdep.data.tables import (
+    Column,
+    Kind,
+    read_columns,
+    refuse_duplicates,
+    refuse_more_events_than_people,
+    refuse_totals,
+)
 
 # The columns that each form of input reads, beside the study's label.
 INPUTS: dict[str, dict[str, Kind]] = {
@@ -107,6 +114,9 @@ def read_studies(
         )
         refuse_duplicates({"study": read["study"]}, columns, unit, remedy)
         check_studies(read, columns, unit=unit)
+        counted = [word for word in ("events_treated", "n_treated", "events_control", "n_control") if word in read]
+        counts = np.column_stack([read[word] for word in counted]) if len(counted) == 4 else None
+        refuse_totals(read["study"], columns["study"], counts)
     refuse_impossible_counts(read, columns)
     if "direction" in columns:
         for row in np.flatnonzero((read["direction"] == 0) & (read["p_value"] < 1)):

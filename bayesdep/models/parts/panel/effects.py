@@ -7,12 +7,12 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
-from bayesdep.models.parts.informed import informed
-from bayesdep.models.parts.panel.rough_effects import Rough
+from bayesdep.models.parts.informed import Wall, informed
+from bayesdep.models.parts.panel.rough_effects import Rough, rough_changes
 from bayesdep.models.parts.panel.split import Mean, people_of_groups, split_mean
 from bayesdep.models.parts.panel.terms import effects_of, is_pooled
 from bayesdep.models.parts.pooling import pooled
-from bayesdep.models.parts.unit_spreads import horseshoe_spreads, student_spreads
+from bayesdep.models.parts.unit_spreads import horseshoe_spreads, student_spreads, tail_weight
 
 HEAVY = ("group", "time", "interaction")  # effects of which a few may differ from all others
 SLAB = 1.0
@@ -62,6 +62,7 @@ def effect_of(
     means: Mapping[str, Mean] | None = None,
     rough: Rough | None = None,
     before: list[Any] | None = None,
+    wall: Wall | None = None,
 ) -> Any:
     """An effect by analyte, and by further dims: pooled over analytes or each with its own prior.
 
@@ -75,10 +76,12 @@ def effect_of(
     if not is_pooled(story):
         every = [np.eye(data.sizes["analyte"]), *roots]
         return contrasts(story.priors[name], name, dims=all_dims, roots=every)
-    spread = spreads_of(story, word, data)
-    if rough is None or means is None or before is None:  # changes and covariates' effects: small beside errors
+    spread, nu = law_of(story, word, data)
+    if rough is None or means is None or before is None:
         mean = contrasts(story.priors[f"{word}_mean"], f"{word}_mean", dims=dims, roots=roots)
-        correlated = "comparison" in dims and len(roots[0]) > 1
+        if word == "time":
+            return informed(name, mean, spread, *rough_changes(data), dims=all_dims, nu=nu)
+        correlated = "comparison" in dims and len(roots[0]) > 1  # covariates' effects and interactions: seldom large
         return pooled(name, mean, spread, dims=all_dims, root=roots[0] if correlated else None, axis=1)
     centre, shift = means[word].sampled, means[word].shift
     if word == "group" and story.analyte_family is not None:
@@ -88,24 +91,25 @@ def effect_of(
         pm.Deterministic("group_family", family if shift is None else family - shift, dims=("analyte_family", *dims))
         centre = family[pm.Data("family_of", data["family_of"].values, dims="analyte")]
     if word == "level":
-        guess = rough.given(name, 1, before)
-        effect = informed(name, centre, spread, guess, rough.error[:, 1], dims="analyte", shift=shift)
-        before.append(effect)
-        return effect
+        guess = rough.given(name, len(before), before)
+        return informed(name, centre, spread, *guess, dims="analyte", shift=shift, wall=wall)
     # one contrast after the other, each given those before it
     effects: list[Any] = []
+    apart: Any = 0.0  # how far those before it lie from where they were expected, squared, in spreads
     for k in range(data.sizes["comparison"]):
         last = centre[..., k] + sum(
             ((x - centre[..., j]) / (k + 1) for j, x in enumerate(effects)), start=pt.constant(0.0)
         )
+        width = spread * np.sqrt((k + 2) / (2 * k + 2))
         effect = informed(
             f"{name}_{k + 1}",
             last,
-            spread * np.sqrt((k + 2) / (2 * k + 2)),
-            rough.given(f"{name}_{k + 1}", 2 + k, before),
-            rough.error[:, 2 + k],
+            width if nu is None else width * pt.sqrt((nu + apart) / (nu + k)),  # conditional of a multivariate t
+            *rough.given(f"{name}_{k + 1}", 1 + k, before),
             dims="analyte",
+            nu=None if nu is None else nu + k,
         )
+        apart = apart + ((effect - last) / width) ** 2
         effects.append(effect)
         before.append(effect)
     found = pt.stack(effects, axis=-1)
@@ -113,21 +117,25 @@ def effect_of(
     return found
 
 
-def spreads_of(story: "Cytokines", word: str, data: xr.Dataset) -> Any:
-    """Return the spread of an effect over analytes: one for all, or by analyte (and by time) with heavy tails."""
+def law_of(story: "Cytokines", word: str, data: xr.Dataset) -> tuple[Any, Any]:
+    """Return the spread of an effect over analytes, and degrees of freedom; None where effects are normal given it.
+
+    Contrasts of one analyte to the same reference have one spread, so that groups stay exchangeable: with Student-t
+    effects they are multivariate t.
+    """
     kind = story.effects if word in HEAVY else "normal"
     dims = ("analyte", "later") if word in ("time", "interaction") else ("analyte",)
     if kind == "horseshoe":
         assert story.expected_nonzero is not None  # checked by the story
         each = story.expected_nonzero * (data.sizes["later"] if len(dims) == 2 else 1)
         found = horseshoe_spreads(word, design_errors(story, word, data), each, dims=dims, slab=SLAB)
-    else:
-        spread = story.priors[f"{word}_sd"].rv(f"{word}_sd")
-        if kind == "normal":
-            return spread
-        found = student_spreads(word, spread, dims=dims)
-    # contrasts of one analyte to the same reference have one spread, so that groups stay exchangeable
-    return found[:, None, :] if word == "interaction" else found
+        return found[:, None, :] if word == "interaction" else found, None
+    spread = story.priors[f"{word}_sd"].rv(f"{word}_sd")
+    if kind == "normal":
+        return spread, None
+    if word == "interaction":
+        return student_spreads(word, spread, dims=dims)[:, None, :], None
+    return spread, tail_weight(f"{word}_nu")
 
 
 def design_errors(story: "Cytokines", word: str, data: xr.Dataset) -> np.ndarray:

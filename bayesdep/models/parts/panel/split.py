@@ -7,6 +7,7 @@ groups' mean people :math:`d \sim N(0, sd^2 D)`, their sum is :math:`N(m, S + sd
 the mean of all people are split alike; with people at hand as weights, they are independent of the groups' differences.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,11 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.parts.contrasts import STANDARDISED
+from bayesdep.models.parts.informed import informed
+from bayesdep.models.parts.panel.cells import Cells, recorded_logs
 from bayesdep.models.parts.priors import Prior
+
+_NOTHING_KNOWN = 1e-4  # precision of a person of whom nothing was detected
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,60 @@ def split_mean(
     return Mean(sampled, shift)
 
 
-def within_groups(latent: Any, data: xr.Dataset) -> Any:
-    """Return standard normals of people less their groups' means, a tensor of shape (subject,)."""
+def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | None, psi: Any, split: bool) -> Any:
+    """Return people's general levels, given all else, in a form their detected values make easy to sample.
+
+    Without limits a person's level would be normal given the rest. A residual sd near zero, or many analytes, fix it
+    ever more closely, so what is sampled is where it lies in that normal
+    (:func:`~bayesdep.models.parts.informed.informed`). Detected values of one cell share its effect: n of them weigh
+    as ``n / (1 + n psi^2)``.
+
+    Parameters
+    ----------
+    data
+        A completed panel.
+    eta
+        Expected log concentrations without people, a tensor of shape (measurement,).
+    log_sd
+        Log residual sds by analyte.
+    sd
+        Standard deviation between people, a scalar tensor.
+    cells, psi
+        As :func:`~bayesdep.models.parts.panel.cells.measurements` takes them.
+    split
+        Whether the groups' means of people are sampled apart (:func:`split_mean`): then people are taken around them.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (subject,).
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    seen = (data["kind"].values == 0).astype(float)
+    weight = (
+        pm.Data("is_detected", seen, dims="measurement")
+        * pt.exp(-2 * log_sd)[pm.Data("weight_of", data["analyte_of"].values, dims="measurement")]
+    )
+    if cells is not None:
+        weight = weight / (1 + pm.Data("detected_beside", cells.detected[cells.of].astype(float)) * psi**2)
+    of = pm.Data("person_of", data["subject_of"].values, dims="measurement")
+    nobody = pt.zeros((data.sizes["subject"],))
+    precision = _NOTHING_KNOWN + pt.inc_subtensor(nobody[of], weight)
+    residual = weight * (pm.Data("recorded", recorded_logs(data), dims="measurement") - eta)
+    estimate = pt.inc_subtensor(nobody[of], residual) / precision
+    around = _within_groups(data) if split else (lambda x: x)
+    informed("person", pt.zeros(()), sd, around(estimate), precision**-0.5, dims="subject")
+    return around(pm.modelcontext(None)["person"])
+
+
+def _within_groups(data: xr.Dataset) -> Callable[[Any], Any]:
+    """A function that takes their groups' means off people's values, inside a PyMC model context."""
     import pymc as pm
     import pytensor.tensor as pt
 
     group, number = people_of_groups(data)
     of = pm.Data("group_of_subject", group, dims="subject")
-    sums = pt.inc_subtensor(pt.zeros((len(number),))[of], latent)
-    return latent - (sums / pm.Data("people_in_group", np.maximum(number, 1).astype(float)))[of]
+    count = pm.Data("people_in_group", np.maximum(number, 1).astype(float))
+    return lambda x: x - (pt.inc_subtensor(pt.zeros((len(number),))[of], x) / count)[of]

@@ -10,7 +10,7 @@ import xarray as xr
 from bayesdep.data.detection import Detection, read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, note, note_lone, provenance, read_columns, refuse_duplicates, role_of
-from bayesdep.data.times import order_of_column, order_of_times
+from bayesdep.data.times import order_of_column, order_of_times, refuse_actual_times
 from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 
 KINDS = ("detected", "left", "right", "interval")
@@ -86,6 +86,8 @@ def read_panel(
         beyond_limit=beyond_limit,
         **{w: columns[w] for w in ("lod", "lloq", "uloq", "unit")},
     )
+    if "time" in labels and "subject" in labels:
+        refuse_actual_times(labels["time"], subject, contracts["time"].name, "time")
     _note_floors(frame, found, analyte, value)
     _refuse_repeats(frame, labels, contracts, replicates)
     if replicates:

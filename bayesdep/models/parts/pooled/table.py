@@ -20,7 +20,8 @@ from bayesdep.data.tables import (
     refuse_duplicates,
     role_of,
 )
-from bayesdep.data.times import order_of_column, order_of_times
+from bayesdep.data.times import order_of_column, order_of_times, refuse_actual_times
+from bayesdep.models.parts.outcomes import refuse_without_news
 from bayesdep.models.parts.people import rows_of_people
 from bayesdep.models.parts.pooled.moderators import read_moderators
 
@@ -97,13 +98,15 @@ def read_patients(
     outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
     keys = pd.MultiIndex.from_arrays([read["study"], read["subject"]])
     person, people = pd.factorize(keys)
+    if columns["time"] is not None:
+        refuse_actual_times(read["time"], person, columns["time"], "time")
     fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline") if columns[w] is not None}
     first = rows_of_people(frame, fixed | dict.fromkeys(moderators, "moderator"), person)
     at = np.unique(person, return_index=True)[1]
     chosen = _times(frame, read["time"], times, columns["time"])
     y = np.full((len(people), len(chosen)), np.nan)
-    place = pd.Index(chosen).get_indexer(pd.Index(read["time"]))
-    y[person[place >= 0], place[place >= 0]] = outcome[place >= 0]
+    at_time = pd.Index(chosen).get_indexer(pd.Index(read["time"]))
+    y[person[at_time >= 0], at_time[at_time >= 0]] = outcome[at_time >= 0]
     note_lone(frame, read["arm"][at], contracts["arm"])
     arms = _two_arms(read["arm"][at], reference, contracts["arm"])
     _refuse_no_outcome(y, chosen, columns, meanings)
@@ -135,6 +138,9 @@ def read_patients(
     if columns["baseline"] is not None:
         contract = Column(columns["baseline"], "number", meanings["baseline"])
         severity = read_columns(first, {"baseline": contract})["baseline"]
+        if event is None:
+            place = f"column '{columns['outcome']}' ({meanings['outcome']})"
+            refuse_without_news(recorded, severity, chosen, place, columns["time"], "time")
     complete = None
     if draw is not None:
         complete = partial(
@@ -205,8 +211,9 @@ def _times(frame: pd.DataFrame, labels: np.ndarray, wanted: Sequence[str], colum
         chosen = list(found.labels)
     chosen = chosen or known
     if len(chosen) > 2:
+        shown = ", ".join(chosen[:6]) + (", ..." if len(chosen) > 6 else "")
         raise BadInput(
-            f"column '{column}' has {len(chosen)} times ({', '.join(chosen)}), and two at most can be modelled "
+            f"column '{column}' has {len(chosen)} times ({shown}), and two at most can be modelled "
             "jointly; name one or two in times"
         )
     return chosen

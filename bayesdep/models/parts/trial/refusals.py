@@ -15,7 +15,7 @@ from bayesdep.models.parts.formulas import read_formula
 if TYPE_CHECKING:
     from bayesdep.models.trial import Trial
 
-_MANY_PER_PATIENT = 2  # times as many visits in the table as any patient has: each patient has times of their own
+_MOST = 0.5  # share of outcomes below zero from which they are changes
 
 
 def split_level(formula: str | None) -> tuple[str | None, str | None]:
@@ -45,27 +45,6 @@ def split_level(formula: str | None) -> tuple[str | None, str | None]:
         return formula, None
     read = read_formula(formula, f"covariates = '{shorten(formula)}'", levels=True)
     return read.covariates, read.level
-
-
-def actual_times(names: Sequence[str], person: np.ndarray, column: str) -> None:
-    """Refuse a visit column in which patients have times of their own instead of planned visits.
-
-    Parameters
-    ----------
-    names
-        The table's visits.
-    person
-        The patient of every row.
-    column
-        The visit column.
-    """
-    most = int(np.bincount(person).max())
-    if len(names) > 3 and len(names) > _MANY_PER_PATIENT * most:
-        raise BadInput(
-            f"column '{column}' has {len(names)} different values, but no patient has more than {most}, so these are "
-            "actual times, not planned visits; put the planned visit (1, 2, 4, ...) of every row in a column of its "
-            f"own, name that one as visit, and name '{column}' as day"
-        )
 
 
 def subject_as_covariate(subject: str, used: Sequence[str]) -> None:
@@ -127,43 +106,6 @@ def constant_baseline(baseline: np.ndarray, column: Column) -> None:
         )
 
 
-def outcomes_that_say_nothing(
-    y: np.ndarray, baseline: np.ndarray | None, names: Sequence[str], place: str, visit: str
-) -> None:
-    """Refuse outcomes that are the same in everybody at a visit, or the baseline itself.
-
-    Parameters
-    ----------
-    y
-        Outcomes, shape (subjects, visits).
-    baseline
-        Shape (subjects,), or None.
-    names
-        Visits.
-    place, visit
-        The outcome's column for messages, and the visits'.
-    """
-    if np.nanmax(y) - np.nanmin(y) <= 1e-12 * np.nanmax(np.abs(y)):
-        raise BadInput(f"{place} is {np.nanmax(y):g} in everybody at every visit; name the right column")
-    for v, name in enumerate(names):
-        seen = ~np.isnan(y[:, v])
-        at, others = y[seen, v], ", ".join(repr(str(n)) for n in names if n != name) or "..."
-        remedy = (
-            f"leave the rows of that visit out: in a plan with [data.keep] {visit} = [{others}], in Python with "
-            f"table[table['{visit}'].astype(str) != '{name}']"
-        )
-        if baseline is not None and len(at) > 1 and np.array_equal(at, baseline[seen]):
-            raise BadInput(
-                f"{place} equals the baseline in everybody at visit {name}, so that visit is the baseline itself; "
-                f"{remedy}"
-            )
-        if len(at) > 1 and np.ptp(at) <= 1e-12 * np.abs(at).max():
-            zero = ", as a change from baseline is at baseline" if at[0] == 0 else ""
-            raise BadInput(
-                f"{place} is {at[0]:g} in everybody at visit {name}{zero}, so it has no spread there; {remedy}"
-            )
-
-
 def aliased_covariates(found: Covariates, arm_of: np.ndarray, baseline: np.ndarray | None, formula: str | None) -> None:
     """Refuse covariates that follow from the arms or the baseline: their effects cannot be told apart.
 
@@ -207,6 +149,32 @@ def levels_that_tell_nothing(of_patient: np.ndarray, level: str) -> None:
     if count == 1 or count == len(of_patient):
         how = "one level" if count == 1 else "a level of its own for every patient"
         raise BadInput(f"covariates: (1 | {level}) has {how}, which a random effect cannot tell apart; leave it out")
+
+
+def refuse_other_outcomes(story: "Trial", data: xr.Dataset) -> None:
+    """Refuse response or remission of scores that are changes, or of changes that are scores.
+
+    Parameters
+    ----------
+    story
+        The story.
+    data
+        As :func:`~bayesdep.models.parts.trial.visits.read_visits` returns it.
+    """
+    if (story.response is None and story.remission is None) or "baseline" not in data:
+        return
+    y = data["outcome"].values[np.isfinite(data["outcome"].values)]
+    scores = bool((data["baseline"].values + data["baseline"].attrs["mean"] >= 0).all())
+    if not story.change and scores and (y < 0).mean() > _MOST:
+        raise BadInput(
+            f"column '{story.outcome}': {(y < 0).mean():.0%} of the outcomes are below zero, though no baseline is, so "
+            "they are changes from baseline; say so with change = true"
+        )
+    if story.change and (y > 0).all():
+        raise BadInput(
+            f"column '{story.outcome}': every outcome is above zero, so as changes they would all be for the worse; "
+            "leave change out if they are scores"
+        )
 
 
 def refuse_times(story: "Trial", data: xr.Dataset) -> None:

@@ -21,8 +21,9 @@ from bayesdep.data.tables import (
     refuse_duplicates,
     role_of,
 )
-from bayesdep.data.times import Times, number_names, order_of_column, order_of_times
+from bayesdep.data.times import Times, number_names, order_of_column, order_of_times, refuse_actual_times
 from bayesdep.models.parts.covariates import columns_of, read_covariates
+from bayesdep.models.parts.outcomes import refuse_without_news
 from bayesdep.models.parts.people import rows_of_people
 from bayesdep.models.parts.trial import refusals
 
@@ -95,7 +96,7 @@ def read_visits(
     where = {person: i for i, person in enumerate(people)}
     person = np.array([where[p] for p in read["subject"]])
     first = np.unique(person, return_index=True)[1]
-    refusals.actual_times(names, person, str(columns["visit"]))
+    refuse_actual_times(read["visit"], person, str(columns["visit"]), "visit", "day")
     refusals.subject_as_covariate(str(columns["subject"]), (*columns_of(formula), *([level] if level else [])))
     fixed = {str(columns[w]): meanings[w] for w in ("arm", "baseline", "moderator") if columns[w] is not None}
     others = dict.fromkeys([*columns_of(formula), *([level] if level else [])], "covariate")
@@ -129,7 +130,7 @@ def read_visits(
         attrs = {"units": units, "mean": float(baseline.mean())}
         variables["baseline"] = ("subject", baseline - baseline.mean(), attrs)
         variables["baseline_sd"] = ((), float(baseline.std()))
-    refusals.outcomes_that_say_nothing(y, baseline, names, place, str(columns["visit"]))
+    refuse_without_news(y, baseline, names, place, columns["visit"], "visit")
     refusals.aliased_covariates(found, arm_of, baseline, formula)
     if level is not None:
         levels = read_columns(patients, {"level": Column(level, "label", "levels of a random effect")})["level"]

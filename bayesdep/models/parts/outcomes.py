@@ -1,0 +1,79 @@
+"""Outcomes at several times that answer another question than the one asked: refused before anything is sampled."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bayesdep.data.errors import BadInput
+
+_NEARLY_ALL = 0.9  # share of people in whom an outcome is the baseline
+_ROUNDING = 0.02  # of the baseline's sd: by how much one number written twice may differ
+
+
+def refuse_without_news(
+    y: np.ndarray, baseline: np.ndarray | None, names: Sequence[str], place: str, column: str | None, word: str
+) -> None:
+    """Refuse outcomes that are the same in everybody at a time, or the baseline itself.
+
+    An outcome is the baseline where nine in ten people have the same number twice, or one that differs by its rounding.
+
+    Parameters
+    ----------
+    y
+        Outcomes, shape (rows, times), NaN where missing.
+    baseline
+        Shape (rows,), or None.
+    names
+        The times.
+    place
+        The outcome's column, for messages.
+    column
+        The column of times; None where there is none.
+    word
+        What a time is called, such as ``"visit"``.
+
+    Raises
+    ------
+    BadInput
+        Naming the time, and how its rows are left out.
+
+    Examples
+    --------
+    >>> refuse_without_news(np.array([[3.0], [3.0]]), None, ["1"], "column 'y'", "visit", "visit")
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: column 'y' is 3 in everybody at every visit; name the right column
+    """
+    if np.nanmax(y) - np.nanmin(y) <= 1e-12 * np.nanmax(np.abs(y)):
+        raise BadInput(f"{place} is {np.nanmax(y):g} in everybody at every {word}; name the right column")
+    for v, name in enumerate(names):
+        seen = ~np.isnan(y[:, v])
+        at = y[seen, v]
+        if len(at) < 2:
+            continue
+        others = ", ".join(repr(str(n)) for n in names if n != name)
+        remedy = (
+            f"leave the rows of that {word} out: in a plan with [data.keep] {column} = [{others}], in Python with "
+            f"table[table['{column}'].astype(str) != '{name}']"
+            if others
+            else "name the right column"
+        )
+        if baseline is not None and (who := _same(at, baseline[seen])):
+            raise BadInput(
+                f"{place} equals the baseline in {who} at {word} {name}, so that {word} is the baseline itself; "
+                f"{remedy}"
+            )
+        if np.ptp(at) <= 1e-12 * np.abs(at).max():
+            zero = ", as a change from baseline is at baseline" if at[0] == 0 else ""
+            raise BadInput(
+                f"{place} is {at[0]:g} in everybody at {word} {name}{zero}, so it has no spread there; {remedy}"
+            )
+
+
+def _same(at: np.ndarray, baseline: np.ndarray) -> str:
+    """In whom outcomes are the baseline, if they are so in nearly all; else nothing."""
+    apart = np.abs(at - baseline)
+    if not apart.any():
+        return "everybody"
+    near = int((apart <= _ROUNDING * baseline.std()).sum())
+    return f"{near} of {len(at)}, but for rounding," if near >= _NEARLY_ALL * len(at) else ""

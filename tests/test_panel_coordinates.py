@@ -1,0 +1,158 @@
+"""Coordinates of a panel change how it is sampled and nothing else; and what its data tell of them."""
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytest
+import xarray as xr
+from scipy import stats
+
+from bayesdep.inference.diagnostics import Criterion, Gate
+from bayesdep.inference.evaluate import at_draws, from_prior, log_density
+from bayesdep.inference.remedies import advised
+from bayesdep.inference.steps import Steps
+from bayesdep.models.cytokines import Cytokines
+from bayesdep.models.parts.informed import Wall, informed
+from bayesdep.models.parts.panel.law_checks import checks as law_checks
+from bayesdep.models.parts.panel.rough_effects import hardly_detected, rough_changes
+
+NAMES = {"analyte": "analyte", "subject": "subject", "group": "group", "reference": "HC", "censored": "below"}
+
+
+def panel(hidden=(0, 8, 12), people=12, times=(0,), seed=3):
+    """Analytes of which the first so many people lie below the limit, at every time."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"analyte": f"a{a}", "subject": f"s{i}", "group": ("HC", "TRD")[i % 2], "time": t, "below": i < n}
+        | {"concentration": np.exp(0.0 if i < n else rng.uniform(0.1, 2))}
+        for a, n in enumerate(hidden)
+        for i in range(people)
+        for t in times
+    ]
+    return pd.DataFrame(rows)
+
+
+def walled(nu):
+    """Four effects in coordinates with a wall above, none, one below, and one far above that was passed by much."""
+    with pm.Model(coords={"k": range(4)}) as model:
+        side, at = np.array([1.0, 0.0, -1.0, 1.0]), np.array([0.4, 0.0, 0.9, -3.0])
+        wall = Wall(side, at, np.array([0.2, 1.0, 0.5, 0.05]))
+        estimate, error = np.array([0.2, 2.0, -1.0, 0.0]), np.array([0.5, 1.0, 100.0, 100.0])
+        effect = informed("effect", 0.3, 0.8, estimate, error, dims="k", nu=nu, wall=wall)
+    return model, effect
+
+
+@pytest.mark.parametrize("nu", [None, 4.0])
+def test_effects_beyond_a_wall_keep_their_law(nu):
+    """Drawn coordinates, turned to effects, against scipy's law; and their density against change of variables."""
+    model, effect = walled(nu)
+    law = stats.norm(0.3, 0.8) if nu is None else stats.t(nu, 0.3, 0.8)
+    drawn = from_prior([effect], 4000, seed=1)[0]
+    for column in drawn.T:
+        assert stats.kstest(column, law.cdf).pvalue > 1e-3
+    x = np.linspace(-3, 3, 13)[:, None] * np.ones(4)
+    latent = model["effect_latent"]
+    density = log_density([latent], {latent: latent}, {latent: x})[0]
+    step = 1e-5
+    high, middle, low = (at_draws([effect], {latent: x + h})[0] for h in (step, 0.0, -step))
+    expected = law.logpdf(middle) + np.log((high - low) / (2 * step))
+    np.testing.assert_allclose(density, expected, atol=1e-6)
+
+
+def test_people_are_independent_before_data_whatever_was_detected():
+    """Prior draws of what people add, of a panel with every kind of person: normal, with their sd, uncorrelated."""
+    data = (model := Cytokines(**NAMES)).prepare(panel(hidden=(0, 8, 12, 3)))
+    built = model.build(data)
+    person, sd = from_prior([built["person"], built["subject_sd"]], 4000, seed=2)
+    z = person / sd[:, None]
+    for column in z.T:
+        assert stats.kstest(column, "norm").pvalue > 1e-4
+    off = np.corrcoef(z.T)[np.triu_indices(12, 1)]
+    assert np.abs(off).max() < stats.norm.isf(0.0005 / len(off)) / np.sqrt(4000)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"effects": "student"}, {"time": "time"}, {"group_by_time": True, "time": "time"}]
+)
+def test_a_panel_with_an_analyte_that_was_never_detected_has_a_finite_density(settings):
+    model = Cytokines(**NAMES, **settings)
+    built = model.build(model.prepare(panel(times=(0, 4) if "time" in settings else (0,))))
+    free = built.free_RVs
+    points = dict(zip(free, from_prior(free, 50, seed=1), strict=True))
+    for density in log_density(free, {rv: rv for rv in free}, points):
+        assert np.isfinite(density).all()
+    effects = at_draws([built["level"]], points)[0]
+    assert np.isfinite(effects).all()
+
+
+def test_changes_of_detected_pairs_are_their_means():
+    data = Cytokines(**NAMES, time="time").prepare(table := panel(times=(0, 4)))
+    mean, error = rough_changes(data)
+    wide = np.log(table.pivot_table(index="subject", columns=["analyte", "time"], values="concentration"))
+    change = (wide["a0"][4] - wide["a0"][0]).to_numpy()
+    np.testing.assert_allclose([mean[0, 0], error[0, 0]], [change.mean(), stats.sem(change)])
+    assert (mean[2, 0], error[2, 0]) == (0.0, 100.0)
+
+
+def test_analytes_that_were_hardly_detected_are_to_blame_by_name():
+    model = Cytokines(**NAMES)
+    data = model.prepare(panel())
+    assert hardly_detected(data) == {"a2": 0, "a1": 4}
+    assert Steps.of(model, None, None, data) == Steps(0.97, 10)
+    assert Steps.of(model, 0.9, None, data) == Steps(0.9, 10)
+    gate = Gate((Criterion("divergences", 3, 0, passed=False),))
+    assert advised(gate, model, data, 1000, Steps(0.97, 10)).remedy == (
+        "leaving out analytes that were hardly detected: a2 (0 detected), a1 (4 detected); "
+        "shorter steps, target_accept = 0.99"
+    )
+    seen = model.prepare(panel(hidden=(0, 3)))
+    assert Steps.of(model, None, None, seen) == Steps(0.9, 10)
+    assert advised(gate, model, seen, 1000, Steps(0.9, 10)).remedy == "shorter steps, target_accept = 0.97"
+
+
+def law_p(effects, law="normal", seed=1):
+    """Share of replicates above the data of the check on kurtosis, under normal effects of the right spread."""
+    rng = np.random.default_rng([seed, 7])
+    people, analytes = 60, len(effects)
+    logs = rng.normal(size=(people, analytes)) + np.arange(people)[:, None] % 2 * effects
+    table = pd.DataFrame(
+        {
+            "analyte": np.tile([f"a{a:02d}" for a in range(analytes)], people),
+            "subject": np.repeat([f"s{i:02d}" for i in range(people)], analytes),
+            "group": np.repeat([("HC", "TRD")[i % 2] for i in range(people)], analytes),
+            "concentration": np.exp(logs).ravel(),
+            "below": False,
+        }
+    )
+    model = Cytokines(**NAMES, effects=law)
+    found = {c.name: c for c in law_checks(model, model.prepare(table))}
+    assert list(found) == ["spread over errors of crude log ratios, TRD", "log kurtosis of crude log ratios, TRD"]
+    sd = xr.DataArray(np.full((1, 2000), max(float(np.std(effects)), 1e-3)), dims=("chain", "draw"))
+    draws = xr.Dataset({"group_sd": sd} | ({"group_nu": 0 * sd + 2.5} if law == "student" else {}))
+    shares = {}
+    for name, check in found.items():
+        assert check.replicated is not None
+        observed = float(check.statistic(np.zeros(3)))
+        shares[name.split(" of ")[0]] = float((check.replicated(draws, np.random.default_rng(1)) > observed).mean())
+    return shares
+
+
+def test_a_few_analytes_that_differ_are_out_of_line_with_normal_effects_and_not_with_student():
+    """Three of forty differ by six of their standard errors; effects that are normal are in line."""
+    sparse = np.where(np.arange(40) < 3, 6 * np.sqrt(4 / 60), 0.0)
+    assert law_p(sparse)["log kurtosis"] < 0.001
+    assert law_p(sparse, "student")["log kurtosis"] > 0.01
+    shares = [law_p(np.random.default_rng(s).normal(0, 0.4, 40), seed=s) for s in range(12)]
+    kurtosis = [s["log kurtosis"] for s in shares]
+    assert stats.kstest(kurtosis, "uniform").pvalue > 0.001
+    assert all(0.001 < s["spread over errors"] < 0.999 for s in shares)
+
+
+def test_no_law_is_checked_where_there_is_none():
+    table = panel(hidden=(0,) * 10)
+    for settings in ({"pooling": "none"}, {"effects": "horseshoe", "expected_nonzero": 2}):
+        model = Cytokines(**NAMES, **settings)
+        assert law_checks(model, model.prepare(table)) == []
+    assert len(law_checks(model := Cytokines(**NAMES), model.prepare(table))) == 2
+    few = Cytokines(**NAMES)
+    assert law_checks(few, few.prepare(panel())) == []
