@@ -107,8 +107,8 @@ def as_frame(table: Any) -> pd.DataFrame:
     except nw.exceptions.DuplicateError as problem:
         names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
-    names = [name for name in frame.index.names if name is not None and name not in frame.columns]
-    frame = frame.reset_index(names).reset_index(drop=True)  # an index with a name is a column
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    frame = frame.reset_index(named).reset_index(drop=True)  # an index with a name is a column
     written = frame.columns.map(str)  # settings name columns by text, also those that are numbers
     frame.columns = written.map(clean_label)
     if not frame.columns.is_unique:
