@@ -1,7 +1,10 @@
 """Attempts that need a process of their own: interrupts while importing, interpreters' flags, full disks, odd homes."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterator
 
+from hostile import commands, plans, saved_fits
 from hostile.bases import BASES
 from hostile.commands import GOOD
 from hostile.harness import DONE, REFUSED, Attempt
@@ -15,7 +18,7 @@ MOMENTS = (
     *("xarray", "scipy.stats", "bayesdep.models.screen", "pymc", "pytensor", "bayesdep.inference.sample"),
     *("arviz_stats", "h5netcdf", "matplotlib", "bayesdep.reporting.run_directory", "jinja2"),
     "bayesdep.reporting.console",
-)  # fmt: skip
+)
 
 
 def interrupts() -> Iterator[Attempt]:
@@ -123,6 +126,7 @@ def short_of_room() -> Iterator[Attempt]:
 
 def texts() -> Iterator[Attempt]:
     """Words of the user that reach figures, reports and exports, in runs that write everything."""
+    families = itertools.cycle(("screen", "counts", "meta"))
     for name, text in {
         "mathtext": "$x^{$ \\frac",
         "a script": "<script>alert(1)</script>",
@@ -135,25 +139,32 @@ def texts() -> Iterator[Attempt]:
         "empty": "",
         "a space": " ",
     }.items():
-        for family in ("screen", "counts", "meta"):
-            base = BASES[family]
-            plan = base.plan()
-            plan["study"] |= {"title": text or "x", "question": text}
-            if family == "meta":
-                plan["model"]["units"] = text
-            first = next(iter(base.table))
-            cells = [f"{cell} {text}".strip() for cell in base.table[first]]
-            columns = base.table | {first: cells}
-            if family == "screen":
-                plan["model"]["condition"] = cells[0]
-            yield Attempt(
-                f"{family} with {name}",
-                {"plan.toml": toml(plan), "table.csv": table(columns)},
-                ("run", "plan.toml", "--draws", "400", "--chains", "2"),
-                codes=(DONE, REFUSED),
-                samples=True,
-                seconds=120,
-            )
+        family = next(families)
+        base = BASES[family]
+        plan = base.plan()
+        plan["study"] |= {"title": text or "x", "question": text}
+        if family == "meta":
+            plan["model"]["units"] = text
+        first = next(iter(base.table))
+        cells = [f"{cell} {text}".strip() for cell in base.table[first]]
+        columns = base.table | {first: cells}
+        if family == "screen":
+            plan["model"]["condition"] = cells[0]
+        yield Attempt(
+            f"{family} with {name}",
+            {"plan.toml": toml(plan), "table.csv": table(columns)},
+            ("run", "plan.toml", "--draws", "400", "--chains", "2"),
+            codes=(DONE, REFUSED),
+            samples=True,
+            seconds=120,
+        )
 
 
-ATTEMPTS = [*interrupts(), *interpreters(), *short_of_room(), *texts()]
+def without_warmth() -> Iterator[Attempt]:
+    """Some of what a warm process refuses, again in a cold one: nothing of a refusal hangs on what was imported."""
+    refused = [a for a in (*plans.no_plans(), *commands.ATTEMPTS, *saved_fits.ATTEMPTS) if a.codes == (REFUSED,)]
+    for attempt in refused[:: len(refused) // 20]:
+        yield dataclasses.replace(attempt, name=f"cold: {attempt.name}", alone=True, seconds=90, megabytes=4000)
+
+
+ATTEMPTS = [*interrupts(), *interpreters(), *short_of_room(), *without_warmth(), *texts()]

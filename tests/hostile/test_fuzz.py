@@ -16,6 +16,7 @@ from hypothesis.strategies import SearchStrategy
 
 from hostile import strategies
 from hostile.harness import Attempt, Warm, faults, run
+from hostile.saved_fits import good_bytes
 
 KINDS: dict[str, Callable[[], SearchStrategy[Attempt]]] = {
     "plans": strategies.plans,
@@ -32,6 +33,7 @@ def fuzz(kind: str, seconds: float, first: int, warm: Warm, folder: Path) -> tup
 
     Nothing is made smaller: each find is written out as it was, so that one run shows more than the first.
     """
+    good_bytes()  # made before anything is drawn from it
     numbers, end = itertools.count(1), time.monotonic() + seconds
     tried, wrong = 0, []
 
