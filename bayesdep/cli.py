@@ -226,7 +226,7 @@ def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, sprea
 
     fits = {}
     for plan, table in given:
-        _say(f"{plan.study.name}/{plan.name}: fitting")
+        _say(f"{plan.label}: fitting")
         sampling: dict[str, Any] = plan.quick if quick else {}
         fits[plan.name] = fit_plan(plan, data=table, **sampling)
     for name, fit in fits.items():

@@ -666,7 +666,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(WIDE_VISITS, covariates="own"),
     ),
     (
-        "models/parts/trial/refusals:split_level",
+        "data/grammar:refuse",
         "one random effect is possible",
         lambda: trial(WIDE_VISITS, covariates="(1 | site) + (1 | one)"),
         lambda: trial(WIDE_VISITS, covariates="own + (1 | site)"),

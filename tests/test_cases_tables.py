@@ -588,6 +588,7 @@ def test_scores_and_changes_are_told_apart_where_response_is_asked():
     ("content", "said"),
     [
         ('"study";"effect";"se"\n"a";"0,1";"0,2"\n"b, c";"-0,3";"0,2"\n', "cells were split at semicolons"),
+        ("sep=;\nstudy;effect;se\na;0,1;0,2\nb, c;-0,3;0,2\n", "cells were split at semicolons"),
         ("study|effect|se\na|0.1|0.2\nb, c|-0.3|0.2\n", "cells were split at vertical bars"),
         (' study , effect,se \na,0.1,0.2\n"b, c",-0.3,0.2\n', "spaces around names of columns were removed"),
         ("study\teffect\tse\na\t0,1\t0,2\nb, c\t-0,3\t0,2\n", "cells were split at tabs"),
@@ -615,3 +616,27 @@ def test_rows_of_what_belongs_to_patients_are_rows_of_the_table():
     table["base"] = table["base"].astype(object)
     table.loc[[6, 7], "base"] = "high"  # the fourth patient, from row 7
     assert "row 7 is 'high'" in refusal(pooled_of, table, baseline="base")
+
+
+def test_a_code_among_limits_is_refused_before_it_censors():
+    """999 among limits of 0.001; every number would be below it, and be taken as a non-detect with 'censor'."""
+    table = people_of("panel").assign(lod=0.001)
+    table.loc[[0, 3], "lod"] = 999.0
+    for settings_ in ({}, {"beyond_limit": "censor"}):
+        message = refusal(panel_of, table, lod="lod", **settings_)
+        assert 'say so with [data] missing = ["999"] (' in message
+    data = panel_of(bd.read_table(table, missing={"lod": ["999"]}), lod="lod")
+    assert (data["kind"].values == 0).all()
+    assert panel_of(table.assign(uloq=9999.0), lod=None, uloq="uloq").sizes["subject"] == 12
+
+
+def test_an_index_with_a_name_is_a_column():
+    table = people_of("trial")
+    plain = trial().prepare(table)
+    for names in (["subject"], ["subject", "visit"]):
+        assert trial().prepare(table.set_index(names))["outcome"].identical(plain["outcome"])
+
+
+def test_complex_numbers_are_no_outcomes():
+    table = people_of("trial")
+    assert "where a number is needed" in refusal(trial().prepare, table.assign(outcome=table["outcome"] + 2j))

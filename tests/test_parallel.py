@@ -127,6 +127,15 @@ child.start()
 told()
 """,
 }
+WAITING["forks of PyMC's sampler"] = """
+from bayesdep.inference.parallel import forks_that_end
+context = forks_that_end() or multiprocessing.get_context("spawn")
+ends = [context.Pipe() for _ in range(2)]  # each process holds those of the others, so that none is told of an end
+children = [context.Process(target=mine.recv) for mine, _ in ends]
+for child in children:
+    child.start()
+told()
+"""
 WAITER = """
 import multiprocessing, os, time
 from bayesdep.inference.parallel import processes

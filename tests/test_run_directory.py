@@ -387,6 +387,31 @@ def test_where_a_disk_knows_no_locks_the_run_placed_first_stands_and_the_other_s
     assert json.loads((desk / "out" / MANIFEST).read_text())["seed"] == 9
 
 
+def test_directory_that_is_exported_into_or_removed_while_a_run_samples_costs_it_nothing(earlier, desk, monkeypatch):
+    from bayesdep import plan as plans
+
+    real = plans.fit_plan
+
+    def meanwhile(change):
+        def fit(*args, **settings):
+            change()
+            return real(*args, **settings)
+
+        monkeypatch.setattr(plans, "fit_plan", fit)
+
+    def export():
+        with pytest.raises(SystemExit):
+            main(["export", "out", "--format", "json"])
+        assert "estimands.json" in Manifest.of(desk / "out").files
+
+    for change in (export, lambda: shutil.rmtree(desk / "out")):
+        shutil.copytree(earlier, desk / "out", dirs_exist_ok=True)
+        meanwhile(change)
+        bd.run_plan("plans/screen.toml", out="out", draws=250, chains=2, seed=9)
+        assert json.loads((desk / "out" / MANIFEST).read_text())["seed"] == 9
+        assert not (desk / "out" / "estimands.json").exists()
+
+
 @posix
 def test_what_a_killed_run_left_is_put_right_by_the_next(earlier, desk, capsys):
     """Half-written, and killed after or between the steps of a replacement: nothing of anyone else's is lost."""

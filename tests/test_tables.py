@@ -301,12 +301,6 @@ def test_table_with_one_name_for_two_columns_is_refused(table):
     assert refusal(as_frame, table) == "two columns of the table have one name ('se' 2 times); rename all but one"
 
 
-def test_duplicated_column_is_refused_even_when_the_table_was_not_checked_as_a_whole():
-    frame = pd.DataFrame([["a", 1, 2]], columns=["trial", "se", "se"])
-    message = refusal(read_columns, frame, {"se": Column("se", "positive", "standard error")})
-    assert message == "column 'se' (standard error) stands in the table twice; rename one of the two"
-
-
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "pyarrow"])
 def test_table_without_rows_is_refused(make):
     message = refusal(as_frame, make({"trial": [], "se": []}))

@@ -112,8 +112,8 @@ def patients(name: Name = plain, n: int = 5, each: int = 12) -> pd.DataFrame:
             about = {name("moderator", k): float(rng.normal(40, 9) if k else (i // 2) % 2) for k in range(2)}
             for t in range(2):
                 rows.append(
-                    {"study": name("study", s), "subject": f"{s}-{i}", "arm": name("arm", i % 2), "time": name("time", t)}
-                    | about | {"outcome": rng.normal(40, 20)}
+                    {"study": name("study", s), "subject": f"{s}-{i}", "arm": name("arm", i % 2)}
+                    | about | {"time": name("time", t), "outcome": rng.normal(40, 20)}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -126,7 +126,7 @@ def arms(name: Name = plain, n: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tested(name: Name = plain) -> pd.DataFrame:
+def diagnosed(name: Name) -> pd.DataFrame:
     return pd.DataFrame({"group": [name("group", 0), name("group", 1)], "positives": [8, 2], "n": [10, 12]})
 
 
@@ -144,7 +144,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     if family == "pooled-counts":
         return unsampled(bd.Counts(control=name("arm", 0)), arms(name, **some), **how)
     if family == "screen":
-        return bd.fit(bd.Screen(condition=name("group", 0)), tested(name), **EXACT | how)
+        return bd.fit(bd.Screen(condition=name("group", 0)), diagnosed(name), **EXACT | how)
     if family == "trial":
         model = bd.Trial(
             reference=name("arm", 0), covariance="ar1", moderator="crp", moderator_form="log-quadratic",
@@ -193,7 +193,7 @@ FAMILIES = (
 
 
 def degenerate(fit):
-    """The same fit with draws that no axis is made for: all equal, two values, a few infinite, all infinite, in turn."""
+    """The same fit with draws that no axis is made for: all equal, of two values, a few or all infinite."""
 
     def spoilt(k: int, values: xr.DataArray) -> xr.DataArray:
         if not np.issubdtype(values.dtype, np.floating) or values.size == 0:
@@ -214,9 +214,5 @@ def degenerate(fit):
     groups = {name: node.to_dataset() for name, node in fit.tree.children.items()}
     for group in ("posterior", "posterior_predictive", "estimands"):
         found = groups.get(group, xr.Dataset())
-        names = [name for name in found.data_vars if group != "posterior" or name not in KEPT]
-        groups[group] = found.assign({name: spoilt(k, found[name]) for k, name in enumerate(names)})
+        groups[group] = found.assign({name: spoilt(k, found[name]) for k, name in enumerate(found.data_vars)})
     return dataclasses.replace(fit, tree=xr.DataTree.from_dict(groups))
-
-
-KEPT = ()

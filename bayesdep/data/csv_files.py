@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 
 import pandas as pd
@@ -11,6 +12,7 @@ from bayesdep.data.missing import as_numbers, decimal_comma
 from bayesdep.data.tables import note
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_STATED = re.compile(r"sep=([,;|\t])\r?\n")
 _PER_BYTE = 40  # bytes of memory while a file is read: a cell of three letters is an object of 56 bytes, twice
 _SPLIT = "leave out the rows and columns that are not needed, or save it as .parquet"
 
@@ -44,7 +46,9 @@ def read_csv(content: bytes) -> pd.DataFrame:
     text, encoding = _text(content)
     if not text.strip():
         raise ValueError("No columns to parse from file")
-    delimiter = _delimiter(text)
+    stated = _STATED.match(text)  # what Excel writes, and reads, before the header
+    text = text[stated.end() :] if stated else text
+    delimiter = stated[1] if stated else _delimiter(text)
     rows = _split(text, delimiter)
     header, body = rows[0], rows[1:]
     repeated = [name for name, count in Counter(header).items() if name and count > 1]

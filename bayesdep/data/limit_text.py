@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, read_columns
+from bayesdep.data.tables import Column, read_columns, refuse_code
 
 Says = Literal["detected", "left", "right", "interval", "blank"]
 
@@ -296,6 +296,8 @@ def read_limits(frame: pd.DataFrame, column: str | None, word: str, rows: Rows) 
         lambda row: f"is {shown(cells[row])}, where a {LIMITS[word]} above zero is needed",
         "write a number with a decimal point, or leave the cell blank",
     )
+    if word != "uloq":  # which may well be 9999
+        refuse_code(frame, limits, Column(column, "positive", LIMITS[word]), may_be_empty=True)
     return limits
 
 

@@ -202,10 +202,10 @@ def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     """Find numbers that look like codes for missing values.
 
     Codes are made of nines with any sign (9, 99, 999, ...), or of three or more sevens or eights (777, 888). One is
-    suspected where all numbers that are no such code, at least three and not all the same, leave it far outside: more
-    than twice their range away from the nearest. 9 and -9 need to stand there three times. A negative code is suspected
-    too where it stands there three times and no other number is negative. Honest data seldom have all of that: a number
-    made of nines, repeated, and far from all the rest.
+    suspected where all numbers that are no such code, at least three, leave it far outside: more than twice their range
+    (their size where all are the same) away from the nearest. 9 and -9 need to stand there three times. A negative code
+    is suspected too where it stands there three times and no other number is negative. Honest data seldom have all of
+    that: a number made of nines, repeated, and far from all the rest.
 
     Parameters
     ----------
@@ -228,12 +228,13 @@ def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     known = values[np.isfinite(values)]
     codes = [code for code in dict.fromkeys(known.tolist()) if _CODE.fullmatch(f"{abs(code):.17g}")]
     others = known[~np.isin(known, codes)]
-    if len(others) < _FEWEST_OTHERS or not np.ptp(others) > 0:
+    if len(others) < _FEWEST_OTHERS:
         return []
+    spread = np.ptp(others) or np.abs(others).max()
     found = []
     for code in codes:
         count, small = int((known == code).sum()), abs(code) < 10
-        outside = np.abs(others - code).min() > 2 * np.ptp(others)
+        outside = np.abs(others - code).min() > 2 * spread
         only_negative = code < 0 and bool((others >= 0).all()) and count >= 3
         often = (outside and count >= (3 if small else 2)) or only_negative
         if often or (outside and not small):

@@ -107,14 +107,16 @@ def as_frame(table: Any) -> pd.DataFrame:
     except nw.exceptions.DuplicateError as problem:
         names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
-    frame = frame.reset_index(drop=True)
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    frame = frame.reset_index(named).reset_index(drop=True)  # an index with a name is a column
     written = frame.columns.map(str)  # settings name columns by text, also those that are numbers
     frame.columns = written.map(clean_label)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise BadInput(f"two columns of the table have one name ('{twice}'); rename all but one")
     frame.attrs = dict(getattr(table, "attrs", {}))
-    frame.attrs["notes"] = list(frame.attrs.get("notes", []))  # those of the user's own table stay as they are
+    if "notes" in frame.attrs:
+        frame.attrs["notes"] = list(frame.attrs["notes"])  # those of the user's own table stay as they are
     odd = [(a, b) for a, b in zip(written, frame.columns, strict=True) if a != b]
     if odd:
         note(frame, f"spaces around names of columns were removed, first {odd[0][0]!r}, read as '{odd[0][1]}'")
@@ -201,10 +203,10 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     _refuse(is_blank(series), column, series, "is empty", f"fill it in, or {leave_rows_out(column.name)}")
     if column.kind == "label":
         return _labels(frame, series, column)
-    values = pd.to_numeric(series.astype(object), errors="coerce").to_numpy(dtype=float)
-    is_bool = np.array([isinstance(v, (bool, np.bool_)) for v in series])
+    no_number = np.array([isinstance(v, (bool, np.bool_, complex)) for v in series], dtype=bool)
+    values = pd.to_numeric(series.astype(object).mask(no_number), errors="coerce").to_numpy(dtype=float)
     must = f"where {_MUST_BE[column.kind]} is needed"
-    _refuse(np.isnan(values) | is_bool, column, series, must, "write numbers only, with a decimal point")
+    _refuse(np.isnan(values), column, series, must, "write numbers only, with a decimal point")
     _refuse(~np.isfinite(values), column, series, must, "correct it or leave the row out")
     bad = {
         "number": np.zeros(len(values), bool),
@@ -474,8 +476,7 @@ def note(frame: pd.DataFrame, text: str) -> None:
     Parameters
     ----------
     frame
-        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already. Rows cut from
-        a table with its ``attrs`` share that list, so what is noted of them is noted of the table.
+        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already.
     text
         One sentence, without the full stop: what was found, where and how often.
 
@@ -490,6 +491,34 @@ def note(frame: pd.DataFrame, text: str) -> None:
     text = " ".join(text.split())
     if text not in said:
         said.append(text)
+
+
+def rows_with_notes(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Return some rows of a table, with their index; what is noted of them is noted of the table.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    rows
+        Places of the rows, counted from 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows; their ``attrs`` are the table's, and hold the same list of notes.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"crp": [1.0, 1.0, 999.0]})
+    >>> note(rows_with_notes(frame, np.array([0, 2])), "row 3 is far from all others")
+    >>> frame.attrs["notes"]
+    ['row 3 is far from all others']
+    """
+    frame.attrs.setdefault("notes", [])
+    cut = frame.iloc[rows]
+    cut.attrs = frame.attrs
+    return cut
 
 
 def provenance(frame: pd.DataFrame) -> dict[str, Any]:

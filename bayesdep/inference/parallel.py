@@ -4,6 +4,7 @@ import ctypes
 import importlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.context
 import os
 import signal
 import sys
@@ -119,6 +120,26 @@ def end_with_parent(parent: int) -> None:
     started_by = multiprocessing.parent_process()
     if started_by is not None:
         threading.Thread(target=_watch, args=(started_by.sentinel,), daemon=True).start()
+
+
+def forks_that_end() -> Any:
+    """Return what makes processes for PyMC's own sampler, which end with this one; None where they do so anyway.
+
+    A forked process holds both ends of the pipes that earlier ones wait at; were this one killed, all would wait.
+    """
+    if multiprocessing.get_context().get_start_method() != "fork":
+        return None
+    fork: Any = multiprocessing.context
+
+    class Ending(fork.ForkProcess):  # type: ignore[misc]
+        def run(self) -> None:
+            end_with_parent(os.getppid())
+            super().run()
+
+    class Forks(fork.ForkContext):  # type: ignore[misc]
+        Process = Ending
+
+    return Forks()
 
 
 def _watch(parent: int) -> None:

@@ -23,6 +23,7 @@ from bayesdep.inference.evaluate import at_draws, from_prior, log_density, obser
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.kept import STATS, VERSIONS, Chain, Kept
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
+from bayesdep.inference.parallel import forks_that_end
 from bayesdep.inference.remedies import advised
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.together import together
@@ -394,6 +395,7 @@ def _pymc_chains(
             target_accept=steps.target_accept,
             nuts={"max_treedepth": steps.max_tree_depth},
             compute_convergence_checks=False,
+            mp_ctx=forks_that_end(),
         )
     stats = tree["sample_stats"].to_dataset()
     named = [name for name in STATS.values() if name in stats]

@@ -40,7 +40,7 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     BadInput
         When it cannot be written.
     """
-    content: Any = tree.to_netcdf(engine="h5netcdf")
+    content = bytes(tree.to_netcdf(engine="h5netcdf"))  # a view of it would outlive what it is of
     with whole_files(path) as (partial,), partial.open("wb") as file:
         file.write(content)
         file.write(_MARK + hashlib.sha256(content).hexdigest().encode())

@@ -68,6 +68,11 @@ class Manifest:
         """The files that may go when another is written in this one's place."""
         return frozenset(self.files) | {MANIFEST}
 
+    def follows(self, earlier: "Manifest | None") -> bool:
+        """Say whether another run has come since an earlier look; an export into the same run is no other."""
+        own = "posterior.nc"
+        return earlier is None or self.files.get(own) != earlier.files.get(own)
+
     def is_whole(self, directory: Path, *files: str) -> bool:
         """Say whether files, by default all that are listed, are there as they were written."""
         try:

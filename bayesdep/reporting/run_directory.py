@@ -116,7 +116,8 @@ def write_run(
     place
         Where the run is to stand.
     earlier
-        What stood there before sampling: its files are replaced once this run is whole, and all others stay.
+        What stood there before sampling: its files are replaced once this run is whole, and all others stay. A run
+        that has come since is not replaced.
     title, question
         For the report.
     plan
@@ -139,7 +140,8 @@ def write_run(
     BadInput
         When the posterior or the manifest cannot be written, or something else stands there by now.
     """
-    with whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
+    stands = place.manifest
+    with whole_directory(place.path, stands.replaceable if stands else ()) as partial:
         _save(fit, partial / "posterior.nc")
         parts = _Parts(partial, place.others)
         tables = _Tables(spreadsheet_safe)
@@ -163,7 +165,8 @@ def write_run(
             fingerprint=fingerprint,
             missing=parts.missing,
         )
-        if place.manifest != earlier:  # no lock kept it away: a disk that knows none
+        now = place.manifest
+        if now is not None and now.follows(earlier):  # no lock kept it away: a disk that knows none
             raise BadInput(
                 f"another run was written to '{place.asked}' while this one sampled, and stands; run this one again or "
                 "give another place with --out"

@@ -10,28 +10,12 @@ from hostile.text import table, toml
 INTERRUPTED = 130
 _RUN = ("run", "plan.toml", "--draws", "400", "--chains", "2")
 # Modules in the order in which a run comes to import them.
-MOMENTS = [
-    "bayesdep.cli",
-    "typer",
-    "bayesdep.data.errors",
-    "rich",
-    "bayesdep.plan",
-    "pydantic",
-    "pandas",
-    "numpy",
-    "xarray",
-    "scipy.stats",
-    "bayesdep.models.screen",
-    "pymc",
-    "pytensor",
-    "bayesdep.inference.sample",
-    "arviz_stats",
-    "h5netcdf",
-    "matplotlib",
-    "bayesdep.reporting.run_directory",
-    "jinja2",
+MOMENTS = (
+    *("bayesdep.cli", "typer", "bayesdep.data.errors", "rich", "bayesdep.plan", "pydantic", "pandas", "numpy"),
+    *("xarray", "scipy.stats", "bayesdep.models.screen", "pymc", "pytensor", "bayesdep.inference.sample"),
+    *("arviz_stats", "h5netcdf", "matplotlib", "bayesdep.reporting.run_directory", "jinja2"),
     "bayesdep.reporting.console",
-]
+)  # fmt: skip
 
 
 def interrupts() -> Iterator[Attempt]:
@@ -110,9 +94,10 @@ def short_of_room() -> Iterator[Attempt]:
     yield Attempt(
         "no room to simulate",
         {"out/there": ""},
-        ("simulate", "price2022", "--seed", "1", "--out", "out/x.csv"),
+        ("simulate", "raison2013", "--seed", "1", "--out", "out/x.csv"),
         alone=True,
-        file_megabytes=0,
+        file_megabytes=0.01,
+        seconds=90,
         says="cannot be",
         environment={"PYTHONDONTWRITEBYTECODE": "1"},
     )

@@ -68,7 +68,7 @@ class Attempt:
     interrupted_at: str = ""
     seconds: float = 30.0
     megabytes: int = 2000
-    file_megabytes: int | None = None
+    file_megabytes: float | None = None
     writes: tuple[str, ...] = ("results", "out")
 
 

@@ -97,13 +97,13 @@ def every_key(common: str = "meta") -> Iterator[Attempt]:
                     yield _attempt(base, path, f"{kind} {at}", values[at])
 
 
-def every_value() -> Iterator[Attempt]:
-    """Every key of every family with every value."""
-    for base in BASES.values():
-        for path in keys_of(base):
-            for kind, values in VALUES.items():
-                for at, value in enumerate(values):
-                    yield _attempt(base, path, f"{kind} {at}", value)
+def every_value(family: str) -> Iterator[Attempt]:
+    """Every key of a family with every value."""
+    base = BASES[family]
+    for path in keys_of(base):
+        for kind, values in VALUES.items():
+            for at, value in enumerate(values):
+                yield _attempt(base, path, f"{kind} {at}", value)
 
 
 def _attempt(base: Base, path: tuple[str, ...], name: str, value: Any) -> Attempt:
@@ -199,4 +199,3 @@ def no_plans() -> Iterator[Attempt]:
 
 
 ATTEMPTS = [*good(), *every_key(), *every_prior(), *no_plans()]
-EVERY = [*every_value()]

@@ -113,7 +113,7 @@ def run_words(words: Sequence[str]) -> None:
     command(list(words))
 
 
-def limit(megabytes: int, seconds: float, file_megabytes: int | None) -> None:
+def limit(megabytes: int, seconds: float, file_megabytes: float | None) -> None:
     """Limit what this process may take: memory beyond what it has, time of processors, the size of a file."""
     has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _LINUX else 0
     if _LINUX:
@@ -121,7 +121,7 @@ def limit(megabytes: int, seconds: float, file_megabytes: int | None) -> None:
     cpu = int(seconds * 4) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = (file_megabytes or 500) * 2**20
+    most = int((500 if file_megabytes is None else file_megabytes) * 2**20)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 

@@ -10,7 +10,15 @@ import xarray as xr
 from bayesdep.data.detection import read_detection
 from bayesdep.data.errors import BadInput
 from bayesdep.data.labels import as_label
-from bayesdep.data.tables import Column, note_spaces, provenance, read_columns, refuse_duplicates, role_of
+from bayesdep.data.tables import (
+    Column,
+    note_spaces,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+    rows_with_notes,
+)
 
 
 def read_people(
@@ -172,9 +180,7 @@ def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.nda
                 f"column '{name}' ({what}): rows {other + 1} and {row + 1} are of one person, but have {text[other]!r} "
                 f"and {text[row]!r}; correct one of them"
             )
-    rows = frame.iloc[first]
-    rows.attrs = frame.attrs  # and with it the one list of notes
-    return rows
+    return rows_with_notes(frame, first)
 
 
 def is_detected(data: xr.Dataset) -> np.ndarray:

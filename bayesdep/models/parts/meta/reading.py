@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, as_frame, note, provenance, refuse_duplicates
+from bayesdep.data.tables import Column, as_frame, note, provenance, refuse_duplicates, rows_with_notes
 from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 from bayesdep.models.parts.meta import forms
 from bayesdep.models.parts.meta import shared_people as people
@@ -52,8 +52,7 @@ def prepare(story: "Meta", table: Any) -> xr.Dataset:
     form, rows = story.input, frame
     if story.input == "arms":
         read, treated = _from_arms(story, frame, columns)
-        form, rows = "counts", frame.iloc[treated]
-        rows.attrs = frame.attrs
+        form, rows = "counts", rows_with_notes(frame, treated)
         columns |= {word: columns[word.split("_", maxsplit=1)[0]] for word in INPUTS["counts"]}
         columns["control_group"] = columns["study"]
         check_studies(read, columns, unit=story.unit)
