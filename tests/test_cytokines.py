@@ -119,8 +119,9 @@ def test_the_story_is_told_as_it_is_set():
     plain = Cytokines(**NAMES, **GROUPS)
     assert plain.words == (
         "Log concentrations are normal around an expected level for each analyte; groups differ from HC, people have "
-        "a general level. Effects of the analytes are drawn towards their mean as far as the data allow. A value "
-        "beyond a detection limit enters as the probability of lying there."
+        "a general level. Effects of the analytes are drawn towards their mean as far as the data allow: intervals are "
+        "right on average over analytes, and not for a few that differ from the rest. A value beyond a detection limit "
+        "enters as the probability of lying there."
     )
     assert plain.formula[:3] == [
         "log_concentration[m] ~ Normal(eta[m], residual_sd[a]), censored at its limits",

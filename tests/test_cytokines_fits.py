@@ -289,7 +289,7 @@ def test_rough_estimates_change_nothing_but_speed(monkeypatch):
 
 def test_student_effects_are_fitted_and_their_law_is_judged():
     """Nine analytes of which one differs: its interval under Student-t effects reaches nearer to the truth's side."""
-    table, names, _, _ = small_panel(analytes=9, people=40, mean=0.0, spread=0.0)
+    table, names, _, _ = small_panel(analytes=9, people=40, share=0.0, mean=0.0, spread=0.0)
     far = (table["analyte"] == "a0") & (table["group"] != "HC")
     table.loc[far, "concentration"] *= np.exp(1.5)
     found = {}

@@ -116,7 +116,10 @@ def words_of(story: "Cytokines") -> str:
     said = [words for is_on, words in parts if is_on]
     text += f"; {', '.join(said)}." if said else "."
     if is_pooled(story):
-        text += " Effects of the analytes are drawn towards their mean as far as the data allow."
+        text += (
+            " Effects of the analytes are drawn towards their mean as far as the data allow: intervals are right on "
+            "average over analytes, and not for a few that differ from the rest."
+        )
     if story.substitute is None:
         return text + " A value beyond a detection limit enters as the probability of lying there."
     divisor = {"half": "2", "root2": "the square root of 2"}[story.substitute]
