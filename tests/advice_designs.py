@@ -449,7 +449,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/parts/meta/studies:_refuse_empty_cells",
-        "use family = 'meta'",
+        "of family = 'meta'",
         lambda: small(but(ARMS, {"events_treated": (0, 0)}), input="counts", measure="log-odds-ratio"),
         lambda: arms(but(ARMS, {"events_treated": (0, 0)}), measure="log-odds-ratio", likelihood="binomial"),
     ),

@@ -318,11 +318,11 @@ def _refuse_empty_cells(read: Mapping[str, np.ndarray], columns: Mapping[str, Co
         odd = dict.fromkeys(arms, np.all(list(odd.values()), axis=0))
     remedy = {
         "log-odds": "use likelihood = 'binomial', which needs no correction",
-        "risk-difference": "use family = 'meta' with likelihood = 'binomial', measure = 'log-odds-ratio' and a "
+        "risk-difference": "use likelihood = 'binomial' of family = 'meta', with measure = 'log-odds-ratio' and a "
         "control_risk",
     }.get(
         measure,
-        "use family = 'meta' with likelihood = 'binomial' and measure = 'log-odds-ratio', which needs no correction",
+        "use likelihood = 'binomial' of family = 'meta', with measure = 'log-odds-ratio', which needs no correction",
     )
     for arm in arms:
         where = read.get(arm.replace("events", "row"), np.arange(len(read[arm])))  # of arms, each has a row
