@@ -215,7 +215,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     """
     path = Path(path)
     try:
-        text = io.TextIOWrapper(io.BytesIO(read_whole(path, LARGEST)), encoding="utf-8").read()  # any line breaks
+        text = io.TextIOWrapper(io.BytesIO(read_whole(path, LARGEST)), encoding="utf-8-sig").read()  # any line breaks
     except FileNotFoundError:
         near = difflib.get_close_matches(path.stem, [p.stem for p in path.parent.glob("*.toml")], n=1)
         hint = f"did you mean '{path.with_name(near[0])}.toml'?" if near else "give the path of a .toml file"
