@@ -47,7 +47,7 @@ def clean_label(text: str) -> str:
     if text.isascii() and text.isprintable():  # most are, and thousands of rows are read
         return text.strip()
     plain = text.translate(_INVISIBLE).translate(_FULL_WIDTH)
-    plain = "".join(" " if c.isspace() else c for c in plain)
+    plain = "".join(" " if c.isspace() and not _NO_TEXT.match(c) else c for c in plain)
     return unicodedata.normalize("NFC", plain).strip()
 
 
