@@ -372,6 +372,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: make_story("counts", {"contrl": "p"}),
         lambda: make_story("counts", {"control": "p"}),
     ),
+    (
+        "models/parts/settings:check_settings",
+        "units is an empty text",
+        lambda: crossover(units=" "),
+        lambda: (crossover(units="points"), crossover()),
+    ),
     ("models/parts/settings:_check", "is not a choice", lambda: counts(pooling="non"), lambda: counts(pooling="none")),
     ("models/parts/settings:_check", "a table of text", lambda: panel(flag_codes={1: "left"}, censored="c"), panel),
     ("models/parts/settings:_check", "a list of", lambda: pooled(moderators="age"), lambda: pooled(moderators=["age"])),

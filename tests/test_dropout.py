@@ -446,7 +446,7 @@ def test_the_figure_shows_each_methods_interval_and_a_band_that_ends_at_zero_at_
     (far,) = right.lines[0].get_xdata()[-1:]
     at_end = bd.dropout(fit, "delta", delta=far).isel(comparison=0, visit=-1)
     assert above[-1] == pytest.approx([far, float(at_end["upper"])])
-    assert f"{point:+.2f} points" in right.get_title(loc="left")
+    assert f"{point:+.2f} points" in " ".join(right.get_title(loc="left").split())
 
 
 def test_the_figure_is_offered_where_the_treated_of_two_arms_dropped_out():

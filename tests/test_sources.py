@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bayesdep.data import sources
 from bayesdep.data.errors import BadInput
 from bayesdep.data.published import load, table_file
 from bayesdep.data.simulate import designs, simulate
@@ -452,11 +453,12 @@ def test_wrong_suffix_is_refused_even_when_the_file_is_there(written):
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_missing_file_and_directory_are_refused_with_the_whole_path(tmp_path, suffix):
     (tmp_path / f"folder{suffix}").mkdir()
-    for name in (f"missing{suffix}", f"folder{suffix}"):
-        message = refusal(read_source, name, folder=tmp_path)
-        assert message == (
-            f"there is no data file '{tmp_path / name}'; check the path, which is relative to the plan's folder"
-        )
+    remedy = "check the path, which is relative to the plan's folder"
+    missing = tmp_path / f"missing{suffix}"
+    assert refusal(read_source, missing.name, folder=tmp_path) == f"there is no data file '{missing}'; {remedy}"
+    folder = tmp_path / f"folder{suffix}"
+    message = refusal(read_source, folder.name, folder=tmp_path)
+    assert message == f"data file '{folder}' cannot be read (Is a directory); {remedy}"
 
 
 UNREADABLE = {
@@ -494,12 +496,12 @@ def test_text_of_spreadsheets_is_read_and_its_encoding_noted(written, encoding, 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_file_that_may_not_be_opened_is_refused_with_the_reason(written, monkeypatch, suffix):
-    def forbidden(path):
+    def forbidden(path, at_most):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(sources, "read_whole", forbidden)
     message = refusal(written, f"secret{suffix}", b"a\n1\n")
-    assert f"cannot be read as {suffix[1:]} ([Errno 13] Permission denied" in message
+    assert f"secret{suffix}' cannot be read (Permission denied)" in message
 
 
 @given(st.binary(max_size=200), st.sampled_from([".csv", ".parquet"]))

@@ -1,6 +1,7 @@
 """Column contracts: every bad cell is refused in one line that names column, row and remedy."""
 
 import hashlib
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -87,11 +88,22 @@ def test_numbers_written_as_text_are_read_back_exactly(values):
 @given(labels=st.lists(st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip), min_size=1))
 @unhurried
 def test_labels_are_read_back_exactly_but_for_spaces_around_them(labels):
-    frame = as_frame(pd.DataFrame({"trial": labels}))
+    table = pd.DataFrame({"trial": labels})
+    if any(is_control(sign) for label in labels for sign in label):
+        with pytest.raises(BadInput, match="holds a control character"):
+            as_frame(table)
+        return
+    frame = as_frame(table)
     if any(not clean_label(label) for label in labels):  # nothing but invisible characters
         return
     read = read_columns(frame, {"study": Column("trial", "label", "trial", "free")})
     assert list(read["study"]) == [clean_label(label) for label in labels]
+
+
+def is_control(sign):
+    """Control characters but for white space, and code points that are no characters (Unicode 16, section 23.7)."""
+    is_none = 0xFDD0 <= ord(sign) <= 0xFDEF or ord(sign) & 0xFFFE == 0xFFFE
+    return (unicodedata.category(sign) == "Cc" and sign not in "\t\n\v\f\r\x85") or is_none
 
 
 def test_numbers_used_as_labels_become_text():

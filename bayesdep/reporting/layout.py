@@ -91,8 +91,9 @@ def shortened(name: str, room: float, size: float) -> str:
 
     Examples
     --------
-    >>> shortened("TNF", 100, 9), shortened("a" * 50 + "b" * 50, 60, 9)
-    ('TNF', 'aaaaaa…bbb')
+    >>> short = shortened("a" * 50 + "b" * 50, 60, 9)
+    >>> shortened("TNF", 100, 9), short[0], short[-1], width_of(short, 9) <= 60
+    ('TNF', 'a', 'b', True)
     """
     if (len(name) < room / size and name.isascii()) or width_of(name, size) <= room:
         return name
@@ -130,8 +131,9 @@ def shortened_apart(names: Sequence[str], room: float, size: float) -> list[str]
 
     Examples
     --------
-    >>> shortened_apart(["a" * 50 + "1" + "b" * 50, "a" * 50 + "2" + "b" * 50, "c"], 80, 9)
-    ['aaaa…b (1)', 'aaaa…b (2)', 'c']
+    >>> names = shortened_apart(["a" * 50 + "1" + "b" * 50, "a" * 50 + "2" + "b" * 50, "c"], 80, 9)
+    >>> [name[-3:] for name in names]
+    ['(1)', '(2)', 'c']
     """
     whole = list(dict.fromkeys(names))
     short = [shortened(name, room, size) for name in whole]

@@ -91,8 +91,11 @@ def check_settings(story: Any) -> None:
         # what may be anything (priors, a covariance matrix) is read by a function of its own
         if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
-        _refuse_no_text(field.name, getattr(story, field.name))
-        _check(field.name, getattr(story, field.name), hints[field.name])
+        value = getattr(story, field.name)
+        _refuse_no_text(field.name, value)
+        if isinstance(value, str) and not value.strip():
+            raise BadInput(f"{field.name} is an empty text; write what it is, or leave it out")
+        _check(field.name, value, hints[field.name])
 
 
 def _refuse_no_text(name: str, value: Any) -> None:
