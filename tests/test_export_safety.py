@@ -69,7 +69,10 @@ def test_csv_without_formulas_is_written_without_a_word(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         path = bd.export(table("Smith", "-1.5", "a=b"), tmp_path / "t.csv")
+        bd.export(table("-0.48 (-0.86, -0.09)"), tmp_path / "with_interval.csv")
         bd.export(table(*FORMULAS), tmp_path / "t.json")
+    with pytest.warns(UserWarning, match="formulas"):
+        bd.export(table("-0.48 (-0.86, -0.09)+1"), tmp_path / "with_more.csv")
     assert path.read_text() == "study,median\nSmith,0\n-1.5,1\na=b,2\n"
 
 

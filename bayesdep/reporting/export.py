@@ -140,14 +140,19 @@ def _texts(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _like_formula(text: str) -> bool:
-    """Whether a spreadsheet would work out a text: not so a number, whatever its sign."""
-    if not text.startswith(_FORMULA):
+    """Whether a spreadsheet would work out a text: not so a number, whatever its sign, and its interval."""
+    if not text.startswith(_FORMULA) or _WITH_INTERVAL.fullmatch(text):
         return False
     try:
         float(text)
     except ValueError:
         return True
     return False
+
+
+_WITH_INTERVAL = re.compile(
+    r"-[0-9.]+ \(-?[0-9.]+, -?[0-9.]+\)"
+)  # as the ledger writes it: no spreadsheet can work it out
 
 
 def _escaped(table: pd.DataFrame) -> pd.DataFrame:
