@@ -11,20 +11,20 @@ _PUBLIC = {
     "datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
     "read_table": "bayesdep.data.sources",
-    "simulate": "bayesdep.data.simulate",
-    "Correlation": "bayesdep.models.correlation",
-    "Counts": "bayesdep.models.counts",
-    "Crossover": "bayesdep.models.crossover",
-    "Cytokines": "bayesdep.models.cytokines",
+    "simulate": "bayesdep.designs.register",
+    "Correlation": "bayesdep.models.correlation.model",
+    "Counts": "bayesdep.models.counts.model",
+    "Crossover": "bayesdep.models.crossover.model",
+    "Cytokines": "bayesdep.models.cytokines.model",
     "add_limits": "bayesdep.data.detection",
     "detection_table": "bayesdep.data.detection",
-    "Meta": "bayesdep.models.meta",
-    "Pooled": "bayesdep.models.pooled",
-    "Response": "bayesdep.models.response",
-    "Screen": "bayesdep.models.screen",
-    "SmallStudies": "bayesdep.models.small_studies",
-    "Trial": "bayesdep.models.trial",
-    "Prior": "bayesdep.models.parts.priors",
+    "Meta": "bayesdep.models.meta.model",
+    "Pooled": "bayesdep.models.patient_meta.model",
+    "Response": "bayesdep.models.response.model",
+    "Screen": "bayesdep.models.screen.model",
+    "SmallStudies": "bayesdep.models.small_studies.model",
+    "Trial": "bayesdep.models.trial.model",
+    "Prior": "bayesdep.numerics.distributions",
     "heterogeneity_prior": "bayesdep.models.parts.published_priors",
     "HRSD_17_TO_MADRS": "bayesdep.data.scales",
     "convert_trials": "bayesdep.data.scales",
@@ -48,17 +48,17 @@ _PUBLIC = {
     "as_study": "bayesdep.reporting.study",
     "evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
-    "plot_cumulative": "bayesdep.reporting.meta_plots",
-    "plot_forest": "bayesdep.reporting.plots",
-    "plot_funnel": "bayesdep.reporting.meta_plots",
-    "plot_leave_one_out": "bayesdep.reporting.meta_plots",
-    "plot_prior_posterior": "bayesdep.reporting.plots",
-    "plot_dropout": "bayesdep.reporting.dropout_plots",
-    "plot_combined": "bayesdep.reporting.pooled_plots",
-    "plot_moderators": "bayesdep.reporting.pooled_plots",
-    "plot_study_effects": "bayesdep.reporting.pooled_plots",
-    "plot_checks": "bayesdep.reporting.plots",
-    "plot_ranks": "bayesdep.reporting.plots",
+    "plot_cumulative": "bayesdep.reporting.figures.meta",
+    "plot_forest": "bayesdep.reporting.figures.common",
+    "plot_funnel": "bayesdep.reporting.figures.meta",
+    "plot_leave_one_out": "bayesdep.reporting.figures.meta",
+    "plot_prior_posterior": "bayesdep.reporting.figures.common",
+    "plot_dropout": "bayesdep.reporting.figures.dropout",
+    "plot_combined": "bayesdep.reporting.figures.patient_meta",
+    "plot_moderators": "bayesdep.reporting.figures.patient_meta",
+    "plot_study_effects": "bayesdep.reporting.figures.patient_meta",
+    "plot_checks": "bayesdep.reporting.figures.common",
+    "plot_ranks": "bayesdep.reporting.figures.common",
     "report": "bayesdep.reporting.report",
     "read_plan": "bayesdep.plan",
     "run_plan": "bayesdep.plan",
@@ -86,40 +86,40 @@ if TYPE_CHECKING:
     from bayesdep.data.scales import HRSD_17_TO_MADRS as HRSD_17_TO_MADRS
     from bayesdep.data.scales import convert_trials as convert_trials
     from bayesdep.data.scales import fit_conversion as fit_conversion
-    from bayesdep.data.simulate import simulate as simulate
     from bayesdep.data.sources import read_table as read_table
+    from bayesdep.designs.register import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.sample import fit as fit
-    from bayesdep.models.correlation import Correlation as Correlation
-    from bayesdep.models.counts import Counts as Counts
-    from bayesdep.models.crossover import Crossover as Crossover
-    from bayesdep.models.cytokines import Cytokines as Cytokines
-    from bayesdep.models.meta import Meta as Meta
-    from bayesdep.models.parts.priors import Prior as Prior
+    from bayesdep.models.correlation.model import Correlation as Correlation
+    from bayesdep.models.counts.model import Counts as Counts
+    from bayesdep.models.crossover.model import Crossover as Crossover
+    from bayesdep.models.cytokines.model import Cytokines as Cytokines
+    from bayesdep.models.meta.model import Meta as Meta
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
-    from bayesdep.models.pooled import Pooled as Pooled
-    from bayesdep.models.response import Response as Response
-    from bayesdep.models.screen import Screen as Screen
-    from bayesdep.models.small_studies import SmallStudies as SmallStudies
-    from bayesdep.models.trial import Trial as Trial
+    from bayesdep.models.patient_meta.model import Pooled as Pooled
+    from bayesdep.models.response.model import Response as Response
+    from bayesdep.models.screen.model import Screen as Screen
+    from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
+    from bayesdep.models.trial.model import Trial as Trial
+    from bayesdep.numerics.distributions import Prior as Prior
     from bayesdep.plan import read_plan as read_plan
     from bayesdep.plan import run_plan as run_plan
-    from bayesdep.reporting.dropout_plots import plot_dropout as plot_dropout
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
     from bayesdep.reporting.estimands import summarise_parameters as summarise_parameters
     from bayesdep.reporting.evidence import evidence as evidence
     from bayesdep.reporting.export import export as export
-    from bayesdep.reporting.meta_plots import plot_cumulative as plot_cumulative
-    from bayesdep.reporting.meta_plots import plot_funnel as plot_funnel
-    from bayesdep.reporting.meta_plots import plot_leave_one_out as plot_leave_one_out
-    from bayesdep.reporting.plots import plot_checks as plot_checks
-    from bayesdep.reporting.plots import plot_forest as plot_forest
-    from bayesdep.reporting.plots import plot_prior_posterior as plot_prior_posterior
-    from bayesdep.reporting.plots import plot_ranks as plot_ranks
-    from bayesdep.reporting.pooled_plots import plot_combined as plot_combined
-    from bayesdep.reporting.pooled_plots import plot_moderators as plot_moderators
-    from bayesdep.reporting.pooled_plots import plot_study_effects as plot_study_effects
+    from bayesdep.reporting.figures.common import plot_checks as plot_checks
+    from bayesdep.reporting.figures.common import plot_forest as plot_forest
+    from bayesdep.reporting.figures.common import plot_prior_posterior as plot_prior_posterior
+    from bayesdep.reporting.figures.common import plot_ranks as plot_ranks
+    from bayesdep.reporting.figures.dropout import plot_dropout as plot_dropout
+    from bayesdep.reporting.figures.meta import plot_cumulative as plot_cumulative
+    from bayesdep.reporting.figures.meta import plot_funnel as plot_funnel
+    from bayesdep.reporting.figures.meta import plot_leave_one_out as plot_leave_one_out
+    from bayesdep.reporting.figures.patient_meta import plot_combined as plot_combined
+    from bayesdep.reporting.figures.patient_meta import plot_moderators as plot_moderators
+    from bayesdep.reporting.figures.patient_meta import plot_study_effects as plot_study_effects
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
 

@@ -158,7 +158,7 @@ def compare(
     spreadsheet_safe: _Safe = False,
 ) -> int:
     """Rank the plans of one study by leave-one-out; those of a folder, family by family and outcome by outcome."""
-    from bayesdep.models.story import Imputes
+    from bayesdep.models.model import Imputes
     from bayesdep.plan import find_plans, prepare
 
     is_folder = len(plans) == 1 and plans[0].is_dir()
@@ -297,7 +297,7 @@ def simulate(
     out: Annotated[Path, typer.Option(help="CSV file to write; the truth goes beside it as .truth.json.")],
 ) -> int:
     """Draw a synthetic data set from a study's design, with its truth."""
-    from bayesdep.data.simulate import simulate as draw
+    from bayesdep.designs.register import simulate as draw
     from bayesdep.reporting.export import write_simulated
 
     if seed < 0:

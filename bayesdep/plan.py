@@ -17,9 +17,8 @@ from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.data.toml_text import LARGEST, read_toml
 from bayesdep.inference.numbers import LEAST, MOST
-from bayesdep.models import make_story, story_class
+from bayesdep.models.model import Story, make_story, story_class
 from bayesdep.models.parts.settings import column_fields
-from bayesdep.models.story import Story
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -366,7 +365,7 @@ def prepare(plan: Plan, data: Any = None) -> Any:
     if data is not None and not plan.needs_data:
         raise BadInput(f"plan '{plan.path}' names its own data; leave --data out")
     try:
-        table = read_source(folder=plan.path.parent, data=data, **plan.data.model_dump())
+        table = read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
         prepared = plan.story.prepare(table)
         if plan.published:
             from bayesdep.inference.sample import sketch
@@ -376,6 +375,12 @@ def prepare(plan: Plan, data: Any = None) -> Any:
     except BadInput as problem:
         raise BadInput(f"plan '{plan.path}': {problem}") from None
     return prepared
+
+
+def _simulate(design: str, seed: int) -> "pd.DataFrame":
+    from bayesdep.designs.register import simulate
+
+    return simulate(design, seed=seed).table
 
 
 def _published(plan: Plan) -> list[Any]:

@@ -27,10 +27,10 @@ from scipy import special, stats
 import bayesdep as bd
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.parts.meta.arms import Arms
-from bayesdep.models.parts.pooled.events import count_events
-from bayesdep.models.parts.pooled.products import sum_products
-from bayesdep.models.story import Story
+from bayesdep.models.meta.arms import Arms
+from bayesdep.models.model import Story
+from bayesdep.models.patient_meta.events import count_events
+from bayesdep.models.patient_meta.products import sum_products
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "calibration.md"

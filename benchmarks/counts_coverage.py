@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bayesdep.models.parts.betas import BetaCombination, BetaMarginal, difference, odds_ratio, ratio
+from bayesdep.numerics.betas import BetaCombination, BetaMarginal, difference, odds_ratio, ratio
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "counts_coverage.md"

@@ -17,9 +17,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import bayesdep as bd
-from bayesdep.data.simulate_raison2013 import draw_raison2013
+from bayesdep.designs.raison2013 import draw_raison2013
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.reporting.plots import BLUE, GREY, INK, STYLE
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, STYLE
 
 HERE = Path(__file__).parent
 STORY = bd.Trial(

@@ -21,11 +21,11 @@ from matplotlib.figure import Figure
 from scipy import special, stats
 
 import bayesdep as bd
-from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
+from bayesdep.designs.kiraly2017 import draw_kiraly2017
 from bayesdep.inference import compiled
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.parts.panel.tobit import tobit
-from bayesdep.reporting.plots import BLUE, GREY, INK, RED, STYLE
+from bayesdep.numerics.tobit import tobit
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, STYLE
 
 HERE = Path(__file__).parent
 METHODS = {

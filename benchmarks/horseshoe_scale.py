@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from bayesdep.data.design_price2022 import RHO, TAU_A, TAU_B
-from bayesdep.data.simulate_price2022 import RHO_RESIDUAL, RHO_TIMES, draw_price2022
-from bayesdep.models.parts.pooled.quadratic import as_quadratic
+from bayesdep.designs.price2022 import RHO_RESIDUAL, RHO_TIMES, draw_price2022
+from bayesdep.designs.price2022_coefficients import RHO, TAU_A, TAU_B
+from bayesdep.models.patient_meta.quadratic import as_quadratic
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "horseshoe_scale.md"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import bayesdep as bd
-from bayesdep.data.simulate_price2022 import draw_price2022
+from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.sample import sample_posterior
 
 HERE = Path(__file__).parent

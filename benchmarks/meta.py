@@ -8,7 +8,7 @@ import pandas as pd
 from timing import seconds
 
 import bayesdep as bd
-from bayesdep.models.parts.marginals import NormalMixture
+from bayesdep.numerics.marginals import NormalMixture
 
 P = np.array([0.025, 0.5, 0.975])
 BCG = {

@@ -10,7 +10,7 @@ import numpy as np
 from timing import in_a_process
 
 import bayesdep as bd
-from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
+from bayesdep.designs.kiraly2017 import draw_kiraly2017
 
 STORY = bd.Cytokines(
     analyte="analyte", subject="subject", group="group", reference="HC", plate="plate", censored="censored", lod="lod",

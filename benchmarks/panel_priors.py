@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import special, stats
 
 import bayesdep as bd
-from bayesdep.models.parts.panel.estimands import crude_log_ratios
+from bayesdep.models.cytokines.estimands import crude_log_ratios
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "cytoprofile"
 WIDTHS = {"former (0.5, 0.5)": (0.5, 0.5), "half": (0.75, 0.5), "default (1.5, 1)": (1.5, 1.0), "double": (3.0, 2.0)}

@@ -10,7 +10,7 @@ import numpy as np
 from timing import in_a_process, seconds
 
 import bayesdep as bd
-from bayesdep.data.simulate_price2022 import draw_price2022
+from bayesdep.designs.price2022 import draw_price2022
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline"}
 NINE = ["psychoactive", "crossover", "threshold", "trd", "us", "inpatient", "mdd", "age", "female"]
@@ -59,8 +59,8 @@ def one_step() -> tuple[float, float]:
     """Seconds of one density and slopes of 100,000 patients: by sums of products, and by patient."""
     from pytensor.link.numba.dispatch.basic import numba_njit
 
-    from bayesdep.models.parts.pooled.density import density_and_slopes
-    from bayesdep.models.parts.pooled.products import columns_of
+    from bayesdep.models.patient_meta.density import density_and_slopes
+    from bayesdep.models.patient_meta.products import columns_of
 
     table = draw_price2022(np.random.default_rng(1), studies=200, patients=100_000).table
     data = bd.Pooled(**COLUMNS).prepare(table)

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 import bayesdep as bd
-from bayesdep.data.design_price2022 import M_STAR
-from bayesdep.data.simulate_price2022 import draw_price2022
+from bayesdep.designs.price2022 import draw_price2022
+from bayesdep.designs.price2022_coefficients import M_STAR
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.parts.pooled import combined as pooled_combined
+from bayesdep.models.patient_meta import combined as pooled_combined
 from bayesdep.plan import read_plan
 
 HERE = Path(__file__).parent

@@ -24,7 +24,7 @@ import pandas as pd
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
+from bayesdep.designs.kiraly2017 import draw_kiraly2017
 from bayesdep.inference.sample import sample_and_judge
 
 HERE = Path(__file__).parent

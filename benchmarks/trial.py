@@ -11,7 +11,7 @@ import numpy as np
 from timing import in_a_process
 
 import bayesdep as bd
-from bayesdep.data.simulate_raison2013 import draw_raison2013
+from bayesdep.designs.raison2013 import draw_raison2013
 
 AR1: dict[str, Any] = {"covariance": "ar1", "heterogeneous": False}
 

@@ -13,7 +13,7 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
-from bayesdep.models import make_story, story_class
+from bayesdep.models.model import make_story, story_class
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
 

@@ -36,13 +36,13 @@ from bayesdep.data.budget import refuse_beyond_memory
 from bayesdep.data.compile_cache import private_folder
 from bayesdep.data.files import sole_writer, whole_directory, whole_files
 from bayesdep.data.scales import convert_trials, fit_conversion
-from bayesdep.data.simulate_kiraly2017 import draw_kiraly2017
-from bayesdep.data.simulate_price2022 import draw_price2022
-from bayesdep.data.simulate_raison2013 import draw_raison2013
 from bayesdep.data.sources import read_source
 from bayesdep.data.toml_text import read_toml
-from bayesdep.models.parts.pooled.events import count_events
+from bayesdep.designs.kiraly2017 import draw_kiraly2017
+from bayesdep.designs.price2022 import draw_price2022
+from bayesdep.designs.raison2013 import draw_raison2013
 from bayesdep.models.parts.priors import parse_prior
+from bayesdep.models.patient_meta.events import count_events
 
 NORMAL = bd.Prior("Normal", mu=0, sigma=1)
 STUDENT = bd.Prior("StudentT", nu=4, mu=0, sigma=1)

@@ -12,9 +12,9 @@ from scipy import special, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import at_draws
-from bayesdep.models.parts.meta.arms import Arms
-from bayesdep.models.parts.meta.binomial_arms import log_marginal_arms
-from bayesdep.models.parts.meta.binomial_pair import log_marginal
+from bayesdep.models.meta.arms import Arms
+from bayesdep.models.meta.binomial_arms import log_marginal_arms
+from bayesdep.models.meta.binomial_pair import log_marginal
 
 LONG = pd.DataFrame(
     {

@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate
 
 import bayesdep as bd
-from bayesdep.models.parts.meta.binomial_pair import log_marginal
+from bayesdep.models.meta.binomial_pair import log_marginal
 
 BASELINE = (-0.5, 2.5)
 STUDIES = {
@@ -116,6 +116,6 @@ def test_chunks_change_nothing(monkeypatch):
     rng = np.random.default_rng(1)
     mu, tau = rng.normal(size=40), rng.uniform(0.1, 1, size=40)
     whole = log_marginal(events, n, mu, tau, BASELINE)
-    monkeypatch.setattr("bayesdep.models.parts.meta.binomial_pair._CHUNK", 41**2 * 7)
+    monkeypatch.setattr("bayesdep.models.meta.binomial_pair._CHUNK", 41**2 * 7)
     # Newton's iterations stop together, so chunks may stop a step earlier: at a mode known to 1e-10
     np.testing.assert_allclose(log_marginal(events, n, mu, tau, BASELINE), whole, rtol=0, atol=1e-10)

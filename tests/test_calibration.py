@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import bayesdep as bd
-from bayesdep.models import _REGISTER
+from bayesdep.models.model import _REGISTER
 
 ROOT = Path(__file__).parents[1]
 EXACT = {"screen", "small-studies"}

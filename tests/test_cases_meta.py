@@ -11,9 +11,9 @@ from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.models import make_story, settings_of
-from bayesdep.models.parts.meta.heterogeneity import typical_variance
-from bayesdep.models.parts.meta.shared_people import refuse_repeated_controls
+from bayesdep.models.meta.heterogeneity import typical_variance
+from bayesdep.models.meta.shared_people import refuse_repeated_controls
+from bayesdep.models.model import make_story, settings_of
 from bayesdep.models.parts.published_priors import heterogeneity_prior
 from bayesdep.models.parts.scale import priors_of
 

@@ -14,9 +14,9 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.evaluate import _UNCOMPILED, from_prior
-from bayesdep.models.parts.pooled.density import density_and_slopes
-from bayesdep.models.parts.pooled.quadratic import as_quadratic
-from bayesdep.models.pooled import Pooled
+from bayesdep.models.patient_meta.density import density_and_slopes
+from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.quadratic import as_quadratic
 from bayesdep.reporting.ledger import Published, refuse_unknown
 
 CASES = Path(__file__).parents[1].parent / "shared" / "cases"

@@ -11,7 +11,7 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.contrasts import contrast_root
-from bayesdep.models.parts.priors import Prior
+from bayesdep.numerics.distributions import Prior
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 ROOT = Path(__file__).parents[1]

@@ -13,9 +13,9 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import _UNCOMPILED
 from bayesdep.inference.sample import sketch
-from bayesdep.models.parts.trial.means import expected
-from bayesdep.models.parts.trial.refusals import split_level
-from bayesdep.models.trial import Trial
+from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.model import Trial
+from bayesdep.models.trial.refusals import split_level
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 
@@ -394,7 +394,7 @@ def test_three_arms_need_normal_priors_and_departures_are_normal_around_zero():
 
 
 def test_settings_keep_scaled_priors():
-    from bayesdep.models import make_story, settings_of
+    from bayesdep.models.model import make_story, settings_of
 
     story = Trial(reference="placebo", scale=7, priors={"arm_effect": bd.Prior("Normal", mu=0, sigma=3)})
     again = make_story("trial", settings_of(story))

@@ -11,9 +11,9 @@ from scipy import special, stats
 
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
 from bayesdep.inference.native import constrained
-from bayesdep.models.cytokines import Cytokines
-from bayesdep.models.parts.panel import cells as cells_module
-from bayesdep.models.parts.panel.cells import Cells
+from bayesdep.models.cytokines import cells as cells_module
+from bayesdep.models.cytokines.cells import Cells
+from bayesdep.models.cytokines.model import Cytokines
 
 NAMES = {"analyte": "analyte", "subject": "subject"}
 FULL = {

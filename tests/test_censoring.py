@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from bayesdep.inference.evaluate import _UNCOMPILED
-from bayesdep.models.parts.censoring import (
+from bayesdep.numerics.censoring import (
     log_normal_cdf,
     log_normal_interval,
 )

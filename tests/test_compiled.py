@@ -8,10 +8,10 @@ from common import same_computation
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 import bayesdep as bd
-from bayesdep.models.counts import Counts
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.priors import Prior
-from bayesdep.models.screen import Screen
+from bayesdep.models.counts.model import Counts
+from bayesdep.models.meta.model import Meta
+from bayesdep.models.screen.model import Screen
+from bayesdep.numerics.distributions import Prior
 
 
 def meta(priors=None, studies=5, factor=1.0, **settings):

@@ -10,8 +10,8 @@ from scipy import integrate, optimize, special, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import at_draws
-from bayesdep.models.correlation import Correlation
-from bayesdep.models.parts.priors import Prior
+from bayesdep.models.correlation.model import Correlation
+from bayesdep.numerics.distributions import Prior
 
 PRIORS = {"score_mean": Prior("Normal", mu=15, sigma=10), "score_sd": Prior("HalfNormal", sigma=15)}
 BASE = {"score": "madrs_change", "unit": "unit", "plate": "plate", "censored": "censored", "lod": "lod", "uloq": "uloq"}

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from bayesdep.inference.evaluate import _UNCOMPILED
-from bayesdep.models.parts import covariance
+from bayesdep.numerics import covariance
 
 VISITS = 5
 

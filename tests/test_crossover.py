@@ -17,9 +17,9 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
 from bayesdep.inference.native import constrained
 from bayesdep.inference.sample import sketch
-from bayesdep.models import make_story, settings_of
-from bayesdep.models.crossover import Crossover
-from bayesdep.models.parts.crossover.estimands import crude_differences, expected
+from bayesdep.models.crossover.estimands import crude_differences, expected
+from bayesdep.models.crossover.model import Crossover
+from bayesdep.models.model import make_story, settings_of
 
 PLAIN = {"reference": "placebo", "subject": "id"}
 ORDERS = {

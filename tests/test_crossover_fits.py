@@ -18,7 +18,7 @@ from scipy import optimize, stats
 
 import bayesdep as bd
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.crossover import Crossover
+from bayesdep.models.crossover.model import Crossover
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 # lme4, y ~ ketamine + period + (1 | id), REML, major depression only (shared/data/nimh_ketamine_moa/README.md):

@@ -12,7 +12,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.figures import FIGURES, png
+from bayesdep.reporting.figures.register import FIGURES, png
 
 PASSED, FAILED = (Gate((Criterion("R-hat", x, 1.01, x < 1.01),)) for x in (1.0, 1.2))
 WIDE = {name: bd.Prior("Normal", mu=0, sigma=100) for name in ("day_mean", "period_effect", "treatment_effect")}

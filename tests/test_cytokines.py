@@ -13,8 +13,8 @@ from scipy import linalg, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density
-from bayesdep.models.cytokines import Cytokines
-from bayesdep.models.parts.panel.rough_effects import _conditionals, rough_effects
+from bayesdep.models.cytokines.model import Cytokines
+from bayesdep.models.cytokines.rough_effects import _conditionals, rough_effects
 
 DATA = Path(__file__).parent / "data"
 NAMES = {"analyte": "analyte", "subject": "subject"}

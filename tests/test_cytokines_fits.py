@@ -12,9 +12,9 @@ from scipy import special, stats
 
 import bayesdep as bd
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models import cytokines
-from bayesdep.models.parts.panel.rough_effects import Rough, rough_effects
-from bayesdep.models.parts.panel.tobit import tobit
+from bayesdep.models.cytokines import model as cytokines
+from bayesdep.models.cytokines.rough_effects import Rough, rough_effects
+from bayesdep.numerics.tobit import tobit
 
 pytestmark = pytest.mark.sampling
 

@@ -15,7 +15,7 @@ from bayesdep.criticism import completion as module
 from bayesdep.criticism.completion import METHODS
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
-from bayesdep.reporting.dropout_plots import has_dropout
+from bayesdep.reporting.figures.dropout import has_dropout
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 REFERENCE_BASED = METHODS[2:]

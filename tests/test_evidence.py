@@ -12,7 +12,7 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import chains_of, judge
-from bayesdep.models.story import estimand
+from bayesdep.models.model import estimand
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
 

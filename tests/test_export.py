@@ -14,7 +14,7 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate
-from bayesdep.models.story import ExactPosterior
+from bayesdep.models.model import ExactPosterior
 from bayesdep.reporting.export import FORMATS, SUFFIXES, journal_table, write_simulated
 
 CONTRACT = ["mean", "sd", "median", "lower", "upper", "level", "prob_gt_0", "units"]

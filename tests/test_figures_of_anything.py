@@ -21,9 +21,9 @@ import bayesdep as bd
 from bayesdep.cli import app, main
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.errors import BadInput
-from bayesdep.reporting import layout, lettering
 from bayesdep.reporting.console import print_comparison
-from bayesdep.reporting.figures import FIGURES
+from bayesdep.reporting.figures import layout, lettering
+from bayesdep.reporting.figures.register import FIGURES
 from bayesdep.reporting.ranges import bins_of, distinct, limits, shown_of
 
 HIGHEST = 30  # inches

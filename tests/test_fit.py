@@ -14,9 +14,10 @@ from scipy import special, stats
 
 import bayesdep as bd
 from bayesdep.inference import compiled as compiled_module
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.priors import Prior, Slot, fill_slots
-from bayesdep.models.story import estimand
+from bayesdep.models.meta.model import Meta
+from bayesdep.models.model import estimand
+from bayesdep.models.parts.priors import Slot, fill_slots
+from bayesdep.numerics.distributions import Prior
 from bayesdep.reporting.estimands import oracle
 
 pytestmark = pytest.mark.sampling

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayesdep.models.parts.pooled.imputation_model import (
+from bayesdep.models.patient_meta.imputation_model import (
     NU_GRID,
     SCALE_BETWEEN,
     SCALE_OF_MEANS,

@@ -11,9 +11,9 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.criticism.influence import cumulative, influence, leave_one_out, vary
 from bayesdep.data.errors import BadInput
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.mixtures import Mixture
-from bayesdep.models.parts.priors import Prior
+from bayesdep.models.meta.model import Meta
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.mixtures import Mixture
 
 RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}
 TRIALS = bd.load("bcg_colditz1994")

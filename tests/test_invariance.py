@@ -24,7 +24,7 @@ from pytensor.graph.traversal import ancestors
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior
-from bayesdep.models import _REGISTER, story_class
+from bayesdep.models.model import _REGISTER, story_class
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run").excluding(
     "fusion"

@@ -19,7 +19,7 @@ from bayesdep.inference.kept import Chain, Kept, fingerprint
 from bayesdep.inference.native import Bound
 from bayesdep.plan import prepare, read_plan
 from bayesdep.reporting import run_directory
-from bayesdep.reporting.figures import FIGURES
+from bayesdep.reporting.figures.register import FIGURES
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 SAMPLED = (MODELS / "raison2013" / "responders.toml").read_text(encoding="utf-8")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from bayesdep.models.parts.betas import BetaMarginal, difference, odds_ratio, ratio
-from bayesdep.models.parts.marginals import Exponential, Function, Gridded, NormalMixture
-from bayesdep.models.parts.normal_normal import NormalNormal
-from bayesdep.models.parts.priors import Prior
+from bayesdep.numerics.betas import BetaMarginal, difference, odds_ratio, ratio
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.marginals import Exponential, Function, Gridded, NormalMixture
+from bayesdep.numerics.normal_normal import NormalNormal
 
 P = np.array([1e-4, 0.025, 0.2, 0.5, 0.8, 0.975, 1 - 1e-4])
 MIXTURE = NormalMixture(np.array([0.2, 0.5, 0.3]), np.array([-2.0, 0.1, 0.7]), np.array([0.3, 0.05, 1.2]))

@@ -20,11 +20,11 @@ from scipy import integrate, special, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior
-from bayesdep.models import make_story, settings_of
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.meta import student_effects
-from bayesdep.models.parts.meta.binomial_pair import log_marginal_single
-from bayesdep.models.parts.priors import Prior
+from bayesdep.models.meta import student_effects
+from bayesdep.models.meta.binomial_pair import log_marginal_single
+from bayesdep.models.meta.model import Meta
+from bayesdep.models.model import make_story, settings_of
+from bayesdep.numerics.distributions import Prior
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run")
 RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}

@@ -10,9 +10,9 @@ from common import BCG
 from scipy import special
 
 import bayesdep as bd
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.meta import student_effects
-from bayesdep.models.parts.meta.binomial_pair import log_marginal_single
+from bayesdep.models.meta import student_effects
+from bayesdep.models.meta.binomial_pair import log_marginal_single
+from bayesdep.models.meta.model import Meta
 from bayesdep.reporting.estimands import oracle
 
 pytestmark = pytest.mark.sampling

@@ -9,8 +9,8 @@ from common import BCG
 
 import bayesdep as bd
 from bayesdep.criticism.influence import cumulative, leave_one_out
-from bayesdep.reporting.figures import FIGURES, png
-from bayesdep.reporting.meta_plots import plot_cumulative, plot_funnel, plot_leave_one_out
+from bayesdep.reporting.figures.meta import plot_cumulative, plot_funnel, plot_leave_one_out
+from bayesdep.reporting.figures.register import FIGURES, png
 
 RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}
 TRIALS = bd.load("bcg_colditz1994")

@@ -15,19 +15,17 @@ from matplotlib.text import Text
 
 import bayesdep as bd
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting import (
-    crossover_plots,
-    dropout_plots,
-    meta_plots,
-    panel_plots,
-    plots,
-    pooled_plots,
-    trial_checks_plots,
-    trial_plots,
-    trial_subgroups,
-)
-from bayesdep.reporting.figures import figures_of, png
-from bayesdep.reporting.lettering import legend_word, make_readable, readable, style
+from bayesdep.reporting.figures import common as plots
+from bayesdep.reporting.figures import crossover as crossover_plots
+from bayesdep.reporting.figures import cytokines as panel_plots
+from bayesdep.reporting.figures import dropout as dropout_plots
+from bayesdep.reporting.figures import meta as meta_plots
+from bayesdep.reporting.figures import patient_meta as pooled_plots
+from bayesdep.reporting.figures import trial as trial_plots
+from bayesdep.reporting.figures import trial_checks as trial_checks_plots
+from bayesdep.reporting.figures import trial_subgroups
+from bayesdep.reporting.figures.lettering import legend_word, make_readable, readable, style
+from bayesdep.reporting.figures.register import figures_of, png
 
 AGE = "\N{CJK UNIFIED IDEOGRAPH-5E74}\N{CJK UNIFIED IDEOGRAPH-9F62}"
 ODD = [

@@ -14,10 +14,10 @@ from bayesdep.inference import compiled as compiled_module
 from bayesdep.inference.compiled import compiled
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.native import NOT_FINITE, OK, WRONG_LENGTH, bind, centre, compile_density, constrained
-from bayesdep.models.counts import Counts
-from bayesdep.models.cytokines import Cytokines
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.priors import Prior
+from bayesdep.models.counts.model import Counts
+from bayesdep.models.cytokines.model import Cytokines
+from bayesdep.models.meta.model import Meta
+from bayesdep.numerics.distributions import Prior
 
 PANEL = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC", time="time")
 

@@ -12,11 +12,11 @@ from common import bcg_log_risk_ratios, eight_schools
 from scipy import integrate, linalg, stats
 
 import bayesdep as bd
-from bayesdep.models.parts.meta.heterogeneity import typical_variance
-from bayesdep.models.parts.mixtures import Grids, Mixtures
-from bayesdep.models.parts.normal_normal import NormalNormal
-from bayesdep.models.parts.priors import Prior
-from bayesdep.models.parts.spread_scale import scale_of
+from bayesdep.models.meta.heterogeneity import typical_variance
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.mixtures import Grids, Mixtures
+from bayesdep.numerics.normal_normal import NormalNormal
+from bayesdep.numerics.spread_scale import scale_of
 
 DATA = {"BCG": (*bcg_log_risk_ratios(), 1.0), "eight schools": (*eight_schools(), 10.0)}
 TAU_PRIORS = {

@@ -12,9 +12,10 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
-from bayesdep.models.story import estimand
-from bayesdep.reporting import panel_plots, plots
-from bayesdep.reporting.figures import FIGURES, figures_of, png
+from bayesdep.models.model import estimand
+from bayesdep.reporting.figures import common as plots
+from bayesdep.reporting.figures import cytokines as panel_plots
+from bayesdep.reporting.figures.register import FIGURES, figures_of, png
 from bayesdep.reporting.report import report
 
 pytestmark = pytest.mark.sampling

@@ -12,18 +12,17 @@ from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.data.simulate_price2022 import draw_price2022
+from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
 from bayesdep.inference.sample import _label
-from bayesdep.models import make_story, settings_of, story_class
-from bayesdep.models.parts.pooled.density import density_and_slopes
-from bayesdep.models.parts.pooled.likelihood import deviations, log_density, raw_products, residuals
-from bayesdep.models.parts.pooled.moderators import BETWEEN, WHOLE, WITHIN
-from bayesdep.models.parts.pooled.products import columns_of, statistics_of
-from bayesdep.models.parts.pooled.quadratic import as_quadratic, coefficient_maps, rough_interactions
-from bayesdep.models.parts.pooled.scores import coefficients_of, log_likelihood, roots_of
-from bayesdep.models.pooled import Pooled
-from bayesdep.models.story import ScoresUnits
+from bayesdep.models.model import ScoresUnits, make_story, settings_of, story_class
+from bayesdep.models.patient_meta.density import density_and_slopes
+from bayesdep.models.patient_meta.likelihood import deviations, log_density, raw_products, residuals
+from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.moderators import BETWEEN, WHOLE, WITHIN
+from bayesdep.models.patient_meta.products import columns_of, statistics_of
+from bayesdep.models.patient_meta.quadratic import as_quadratic, coefficient_maps, rough_interactions
+from bayesdep.models.patient_meta.scores import coefficients_of, log_likelihood, roots_of
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement"}
 RANDOM = {"study_levels": "random"}
@@ -462,7 +461,7 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
     data = model.prepare(pd.DataFrame(rows))
     gamma, sd, rho, root = parameters(data, 6)
     gamma[:, -1] *= 4  # the patients' own means must differ for it to matter
-    from bayesdep.models.parts.pooled.summaries import Summaries
+    from bayesdep.models.patient_meta.summaries import Summaries
 
     cross, projected, _, seen, proper = products(data)
     drawn = Summaries.rv_op.rng_fn(

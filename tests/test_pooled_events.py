@@ -9,12 +9,12 @@ from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.data.simulate_price2022 import draw_price2022
+from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
 from bayesdep.inference.sample import _label
-from bayesdep.models import make_story, settings_of
-from bayesdep.models.parts.pooled.event_estimands import log_likelihood, risks
-from bayesdep.models.pooled import Pooled
+from bayesdep.models.model import make_story, settings_of
+from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
+from bayesdep.models.patient_meta.model import Pooled
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
 STORIES = {

@@ -10,11 +10,11 @@ import pytest
 import bayesdep as bd
 from bayesdep.criticism.sequential import sequential_moderators
 from bayesdep.inference.evaluate import from_prior
-from bayesdep.models.parts.pooled.likelihood import log_sds_of_studies
-from bayesdep.models.parts.pooled.quadratic import as_quadratic, rough_interactions
-from bayesdep.models.pooled import Pooled
-from bayesdep.reporting.figures import png
-from bayesdep.reporting.pooled_plots import plot_moderators, plot_study_effects
+from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
+from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.quadratic import as_quadratic, rough_interactions
+from bayesdep.reporting.figures.patient_meta import plot_moderators, plot_study_effects
+from bayesdep.reporting.figures.register import png
 
 HERE = Path(__file__).parent
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline"}

@@ -11,10 +11,10 @@ import bayesdep as bd
 from bayesdep.criticism.refit import leave_one_out
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import diagnose, judge
-from bayesdep.models.parts.pooled import imputation
-from bayesdep.models.parts.pooled.imputation import impute
-from bayesdep.models.parts.pooled.imputation_model import ImputationModel
-from bayesdep.models.pooled import Pooled
+from bayesdep.models.patient_meta import imputation
+from bayesdep.models.patient_meta.imputation import impute
+from bayesdep.models.patient_meta.imputation_model import ImputationModel
+from bayesdep.models.patient_meta.model import Pooled
 
 SETTINGS = {
     "reference": "control", "outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement",

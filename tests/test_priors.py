@@ -9,9 +9,10 @@ from scipy import stats
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior, value_of
-from bayesdep.models.counts import Counts
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.priors import _FAMILIES, Prior, fill_slots, parse_prior
+from bayesdep.models.counts.model import Counts
+from bayesdep.models.meta.model import Meta
+from bayesdep.models.parts.priors import fill_slots, parse_prior
+from bayesdep.numerics.distributions import _FAMILIES, Prior
 
 EXAMPLES = {
     "Normal": Prior("Normal", mu=-0.3, sigma=1.7),

@@ -9,10 +9,11 @@ from scipy import integrate, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.normal_normal import NormalNormal
-from bayesdep.models.parts.priors import Prior, parse_prior
+from bayesdep.models.meta.model import Meta
+from bayesdep.models.parts.priors import parse_prior
 from bayesdep.models.parts.published_priors import heterogeneity_prior, measure_of
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.normal_normal import NormalNormal
 
 TABLE = bd.load("heterogeneity_priors")
 # Turner 2012 prints the median and the 95% range of tau squared beside the parameters.

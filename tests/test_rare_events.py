@@ -25,8 +25,8 @@ from scipy import special
 
 from bayesdep.data.effects import log_odds_ratio
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.normal_normal import NormalNormal
+from bayesdep.models.meta.model import Meta
+from bayesdep.numerics.normal_normal import NormalNormal
 
 pytestmark = pytest.mark.slow
 

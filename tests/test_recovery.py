@@ -14,9 +14,9 @@ from common import BCG
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.priors import Prior
-from bayesdep.models.screen import Screen
+from bayesdep.models.meta.model import Meta
+from bayesdep.models.screen.model import Screen
+from bayesdep.numerics.distributions import Prior
 
 pytestmark = pytest.mark.slow
 

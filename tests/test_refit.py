@@ -7,7 +7,7 @@ from test_trial import PLAIN, trial_table
 import bayesdep as bd
 from bayesdep.criticism import refit
 from bayesdep.criticism.refit import leave_one_out
-from bayesdep.models.trial import Trial
+from bayesdep.models.trial.model import Trial
 
 pytestmark = pytest.mark.sampling
 

@@ -15,7 +15,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures import FIGURES, figures_of, png
+from bayesdep.reporting.figures.register import FIGURES, figures_of, png
 from bayesdep.reporting.ledger import Published, ledger
 from bayesdep.reporting.report import report
 

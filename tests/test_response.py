@@ -10,10 +10,10 @@ from scipy import integrate, optimize, special, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import at_draws, from_prior
-from bayesdep.models.parts.priors import Prior
-from bayesdep.models.parts.recorded import INSIDE
-from bayesdep.models.parts.response.accuracy import best_cutoff, chance, mean_logistic, normal_nodes, roc
-from bayesdep.models.response import Response
+from bayesdep.models.parts.censored_variables import INSIDE
+from bayesdep.models.response.model import Response
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.roc import best_cutoff, chance, mean_logistic, normal_nodes, roc
 
 BASE = {"unit": "unit", "censored": "censored", "lod": "lod", "uloq": "uloq"}
 SINGLE = Response(cutoff=34, plate="plate", predicts_when="below", **BASE)

@@ -18,7 +18,7 @@ from bayesdep.data import files as on_disk
 from bayesdep.data.errors import BadInput
 from bayesdep.data.files import leftovers, sole_writer, whole_directory, whole_files
 from bayesdep.reporting import run_directory
-from bayesdep.reporting.figures import Entry
+from bayesdep.reporting.figures.register import Entry
 from bayesdep.reporting.places import MANIFEST, Manifest, Place
 
 PLAN = """\

@@ -15,9 +15,10 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame, provenance
-from bayesdep.models.parts.priors import Prior, Slot, fill_slots, parse_prior
+from bayesdep.models.model import Check, Forest, estimand
+from bayesdep.models.parts.priors import Slot, fill_slots, parse_prior
 from bayesdep.models.parts.scale import check_scale, in_outcome_units, priors_of, scale_of, with_one_scale
-from bayesdep.models.story import Check, Forest, estimand
+from bayesdep.numerics.distributions import Prior
 
 MULTIPLES = {
     "Normal": {"mu": -0.3, "sigma": 1.7},

@@ -18,16 +18,16 @@ from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.models import make_story, settings_of
-from bayesdep.models.parts import grid_posterior
-from bayesdep.models.parts.grid_posterior import Axis, GridPosterior, around
-from bayesdep.models.parts.mixtures import Mixture
-from bayesdep.models.parts.normal_normal import NormalNormal
-from bayesdep.models.parts.priors import Prior
-from bayesdep.models.parts.small_studies.averaging import Mixed
-from bayesdep.models.parts.small_studies.selection import Kind, Published
-from bayesdep.models.parts.spread_scale import scale_of
-from bayesdep.models.small_studies import SmallStudies
+from bayesdep.models.model import make_story, settings_of
+from bayesdep.models.small_studies.averaging import Mixed
+from bayesdep.models.small_studies.model import SmallStudies
+from bayesdep.models.small_studies.selection import Kind, Published
+from bayesdep.numerics import grid_posterior
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.grid_posterior import Axis, GridPosterior, around
+from bayesdep.numerics.mixtures import Mixture
+from bayesdep.numerics.normal_normal import NormalNormal
+from bayesdep.numerics.spread_scale import scale_of
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run")
 STEPS = (0.025, 0.05)
@@ -285,7 +285,7 @@ def test_replicates_under_selection_have_its_distribution():
     import pymc as pm
 
     from bayesdep.inference.evaluate import from_prior
-    from bayesdep.models.parts.small_studies.selected import Selected
+    from bayesdep.models.small_studies.selected import Selected
 
     cut, share = stats.norm.isf(STEPS) * 0.3, np.array([0.3, 0.4])
     for sign in (1.0, -1.0):
@@ -393,7 +393,7 @@ def test_model_probabilities_are_calibrated():
         kinds = tuple(
             (Kind(e, s, b), 0.125) for e in (True, False) for s in (True, False) for b in ("absent", "selection")
         )
-        from bayesdep.models.parts.small_studies.averaging import average
+        from bayesdep.models.small_studies.averaging import average
 
         answers = average(tuple(y), tuple(se), 1.0, STEPS, tuple(PRIORS.items()), kinds)
         claimed.append([answers.inclusion(c)[1] for c in ("effect", "spread", "selection")])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from bayesdep.models.parts.normal_normal import NormalNormal
-from bayesdep.models.parts.priors import Prior
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.normal_normal import NormalNormal
 
 MU, TAU, SLOPE = Prior("Normal", mu=0.2, sigma=1.3), Prior("HalfNormal", sigma=0.5), Prior("Normal", mu=0, sigma=0.7)
 CLUSTER = np.array([0, 0, 1, 2, 2, 2])

@@ -14,9 +14,9 @@ from scipy import stats
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.published import load
-from bayesdep.data.simulate import designs, simulate
-from bayesdep.data.simulate_kiraly2017 import ANALYTE_FAMILY, draw_kiraly2017
 from bayesdep.data.tables import Column, as_frame, read_columns, refuse_more_events_than_people
+from bayesdep.designs.kiraly2017 import ANALYTE_FAMILY, draw_kiraly2017
+from bayesdep.designs.register import designs, simulate
 
 NAMES = sorted(designs())
 PUBLISHED = {name: name for name in NAMES} | {

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesdep.data.design_price2022 import M_STAR_STUDIES, design
 from bayesdep.data.errors import BadInput
-from bayesdep.data.simulate import simulate
-from bayesdep.data.simulate_price2022 import draw_price2022
+from bayesdep.designs.price2022 import draw_price2022
+from bayesdep.designs.price2022_coefficients import M_STAR_STUDIES, design
+from bayesdep.designs.register import simulate
 
 TIMES = ("rapid", "post-rapid")
 MODERATORS = ("crossover", "trd", "us", "mdd", "bmi", "systolic")

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.simulate import simulate
-from bayesdep.data.simulate_raison2013 import draw_raison2013
+from bayesdep.designs.raison2013 import draw_raison2013
+from bayesdep.designs.register import simulate
 
 WEEKS = [0, 1, 2, 3, 4, 6, 8, 10, 12]
 SD = 3.1 / 0.41

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from bayesdep.data import sources
 from bayesdep.data.errors import BadInput
 from bayesdep.data.published import load, table_file
-from bayesdep.data.simulate import designs, simulate
 from bayesdep.data.sources import read_source
 from bayesdep.data.tables import as_frame, provenance
+from bayesdep.designs.register import designs, simulate
+from bayesdep.plan import _simulate as simulated
 
 TRIALS = pd.DataFrame({"trial": ["a", "b", "c", "d"], "effect": [0.1, np.nan, -0.3, 1 / 3], "n": [10, 20, 30, 40]})
 
@@ -54,11 +55,11 @@ def test_published_source_is_the_shipped_table_with_its_hash():
 
 @pytest.mark.parametrize("name", designs())
 def test_simulated_source_is_the_simulators_table_with_its_hash(name):
-    table = read_source(f"simulate:{name}", seed=3)
+    table = read_source(f"simulate:{name}", seed=3, simulate=simulated)
     pd.testing.assert_frame_equal(table, simulate(name, seed=3).table)
     assert table.attrs["source"] == f"simulate:{name}"
     assert table.attrs["sha256"] == hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
-    assert table.attrs["sha256"] != read_source(f"simulate:{name}", seed=4).attrs["sha256"]
+    assert table.attrs["sha256"] != read_source(f"simulate:{name}", seed=4, simulate=simulated).attrs["sha256"]
     assert table.attrs["synthetic"] is True
 
 
@@ -428,12 +429,12 @@ def test_unknown_published_table_suggests_the_nearest():
 
 
 def test_unknown_simulator_suggests_the_nearest():
-    message = refusal(read_source, "simulate:raison2013_responder", seed=1)
+    message = refusal(read_source, "simulate:raison2013_responder", seed=1, simulate=simulated)
     assert message == "there is no simulator 'raison2013_responder'; did you mean 'raison2013_responders'?"
 
 
 def test_simulator_without_a_seed_is_refused():
-    message = refusal(read_source, "simulate:bcg_trials")
+    message = refusal(read_source, "simulate:bcg_trials", simulate=simulated)
     assert message == "[data] source = 'simulate:bcg_trials' needs a seed; add one, for example seed = 1"
 
 

@@ -15,13 +15,12 @@ from scipy import special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.models import make_story, settings_of, story_class
-from bayesdep.models.counts import Counts
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.meta.heterogeneity import typical_variance
-from bayesdep.models.parts.priors import Prior
-from bayesdep.models.screen import Screen
-from bayesdep.models.story import KnowsPosterior, ScoresUnits
+from bayesdep.models.counts.model import Counts
+from bayesdep.models.meta.heterogeneity import typical_variance
+from bayesdep.models.meta.model import Meta
+from bayesdep.models.model import KnowsPosterior, ScoresUnits, make_story, settings_of, story_class
+from bayesdep.models.screen.model import Screen
+from bayesdep.numerics.distributions import Prior
 
 # The rewrites that a compiled sampler gets (they make densities stable), without the compilation. Not fused: an
 # elementwise operation that is not compiled takes 32 arrays at most.
@@ -168,7 +167,7 @@ def test_effects_are_one_story_in_any_coordinates():
     """p(theta) = p(latent) d latent / d theta: one joint density of (mu, tau, theta), whatever rough estimates say."""
     import pymc as pm
 
-    from bayesdep.models.parts.informed import informed
+    from bayesdep.models.parts.adaptive_effects import informed
     from bayesdep.models.parts.pooling import pooled
 
     y = np.array([0.1, -0.5, 2.0])

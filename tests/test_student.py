@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from bayesdep.inference.evaluate import _UNCOMPILED, from_prior
-from bayesdep.models.parts.student import log_t_density, precisions
+from bayesdep.numerics.student import log_t_density, precisions
 
 NU = [0.7, 1.0, 2.5, 4.0, 30.0, 150.0]
 

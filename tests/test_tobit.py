@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from bayesdep.models.parts.panel.tobit import censored_loss, tobit
+from bayesdep.numerics.tobit import censored_loss, tobit
 
 
 def people(n=60, seed=3, sd=0.8):

@@ -16,11 +16,11 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import _UNCOMPILED
 from bayesdep.inference.sample import sketch
-from bayesdep.models.parts.trial.estimands import crude_differences
-from bayesdep.models.parts.trial.means import expected
-from bayesdep.models.parts.trial.moderator import crossover
-from bayesdep.models.parts.trial.residuals import correlations
-from bayesdep.models.trial import Trial
+from bayesdep.models.trial.estimands import crude_differences
+from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.model import Trial
+from bayesdep.models.trial.moderator import crossover
+from bayesdep.models.trial.residuals import correlations
 
 PLAIN = {"reference": "placebo", "subject": "id", "visit": "week", "margin": 3.0}
 COVARIANCES = ("unstructured", "toeplitz", "compound-symmetry", "ar1", "spatial-power")

@@ -7,9 +7,10 @@ from scipy import integrate, special, stats
 from test_trial_plots import made, replicates, table
 
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.trial.means import expected
-from bayesdep.models.parts.trial.residuals import NAME, correlations, residual_sds
-from bayesdep.reporting import trial_checks_plots, trial_plots
+from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.residuals import NAME, correlations, residual_sds
+from bayesdep.reporting.figures import trial as trial_plots
+from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import bayesdep as bd
-from bayesdep.data.simulate_raison2013 import draw_raison2013
-from bayesdep.models.trial import Trial
+from bayesdep.designs.raison2013 import draw_raison2013
+from bayesdep.models.trial.model import Trial
 
 pytestmark = pytest.mark.sampling
 

@@ -15,11 +15,11 @@ from test_trial import COVARIANCES, PLAIN, draws_of, trial_table
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import _UNCOMPILED
 from bayesdep.inference.sample import sketch
-from bayesdep.models.parts.trial.means import expected
-from bayesdep.models.parts.trial.moderator import crossover_on_grid, parse_subgroup, terms_of
-from bayesdep.models.parts.trial.residuals import correlations, residual_sds
-from bayesdep.models.parts.trial.response import rates
-from bayesdep.models.trial import Trial
+from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.model import Trial
+from bayesdep.models.trial.moderator import crossover_on_grid, parse_subgroup, terms_of
+from bayesdep.models.trial.residuals import correlations, residual_sds
+from bayesdep.models.trial.response import rates
 
 OPTIONS = {
     "weeks": {"time": "weeks", "moderator": "crp", "moderator_form": "log-quadratic"},

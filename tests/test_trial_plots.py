@@ -10,10 +10,10 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.trial.means import expected
-from bayesdep.models.parts.trial.residuals import NAME, correlations, residual_sds
-from bayesdep.reporting import trial_plots
-from bayesdep.reporting.figures import FIGURES, png
+from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.residuals import NAME, correlations, residual_sds
+from bayesdep.reporting.figures import trial as trial_plots
+from bayesdep.reporting.figures.register import FIGURES, png
 
 GATE = Gate((Criterion("R-hat", 1.0, 1.01, True),))
 NAMES = ("trajectories", "difference_along", "subgroups", "covariance", "residuals", "dropout_by_arm")

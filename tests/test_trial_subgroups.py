@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from test_trial_plots import ASKED, made, table, texts
 
-from bayesdep.reporting import trial_subgroups
 from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.figures import trial_subgroups
 
 
 @pytest.fixture(scope="module")

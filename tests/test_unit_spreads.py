@@ -9,8 +9,8 @@ from scipy import integrate, stats
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior, log_density
 from bayesdep.inference.steps import Steps
-from bayesdep.models.cytokines import Cytokines
-from bayesdep.models.parts.panel.effects import design_errors
+from bayesdep.models.cytokines.effects import design_errors
+from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.parts.unit_spreads import horseshoe_spreads, student_spreads, tail_weight
 
 NAMES = {"analyte": "analyte", "subject": "subject"}

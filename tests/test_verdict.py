@@ -17,10 +17,9 @@ from bayesdep.inference.remedies import advised
 from bayesdep.inference.sample import sketch
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.tails import Distribution
-from bayesdep.models import _REGISTER
-from bayesdep.models.parts.marginals import NormalMixture
-from bayesdep.models.parts.small_studies.averaging import Mixed
-from bayesdep.models.story import ExactPosterior, KnowsPosterior, estimand
+from bayesdep.models.model import _REGISTER, ExactPosterior, KnowsPosterior, estimand
+from bayesdep.models.small_studies.averaging import Mixed
+from bayesdep.numerics.marginals import NormalMixture
 from bayesdep.plan import find_plans, prepare, read_plan
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.ledger import Published, ledger, refuse_unknown

@@ -8,9 +8,9 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.trial.means import expected
-from bayesdep.models.parts.trial.residuals import correlations, pattern_key, residual_sds
-from bayesdep.models.trial import Trial
+from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.model import Trial
+from bayesdep.models.trial.residuals import correlations, pattern_key, residual_sds
 
 Method = Literal["missing-at-random", "delta", "jump-to-reference", "copy-reference", "copy-increments"]
 METHODS: tuple[Method, ...] = get_args(Method)

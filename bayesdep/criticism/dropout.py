@@ -12,7 +12,7 @@ from bayesdep.criticism.completion import METHODS, Method, complete, methods_of
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.times import label_of_time
 from bayesdep.inference.fit import Fit
-from bayesdep.models.trial import Trial
+from bayesdep.models.trial.model import Trial
 
 _LEVEL = 0.95
 _FARTHEST = 2.0**40  # sds of the outcome within which a tipping point is sought
@@ -70,7 +70,7 @@ def dropout(
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.models.trial.Trial`.
+        A fit of :class:`~bayesdep.models.trial.model.Trial`.
     method
         The assumption, one of the table's.
     delta
@@ -157,7 +157,7 @@ def tipping_point(
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.models.trial.Trial`.
+        A fit of :class:`~bayesdep.models.trial.model.Trial`.
     arm
         The arm whose dropouts get the delta; may be left out where there is only one beside the reference.
     visit

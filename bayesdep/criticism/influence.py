@@ -10,8 +10,8 @@ from scipy.special import ndtri
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import as_frame
-from bayesdep.models.meta import Meta
-from bayesdep.models.parts.normal_normal import NormalNormal
+from bayesdep.models.meta.model import Meta
+from bayesdep.numerics.normal_normal import NormalNormal
 
 _NOTHING = "nothing"
 

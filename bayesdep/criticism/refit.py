@@ -9,7 +9,7 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.models.story import LeavesOut, ScoresUnits
+from bayesdep.models.model import LeavesOut, ScoresUnits
 
 GOOD_K = 0.7
 _MOST = 12  # units of one fit that are worth sampling again: more say that the model, not a unit, is off

@@ -7,8 +7,8 @@ from arviz_stats import psense
 
 from bayesdep.inference.diagnostics import chains_of
 from bayesdep.inference.fit import Fit, once_per_fit
+from bayesdep.models.model import variable_of
 from bayesdep.models.parts.contrasts import is_term_of_slot
-from bayesdep.models.story import variable_of
 
 THRESHOLD = 0.05
 DEPENDS, ROBUST = "depends on its prior", "robust"

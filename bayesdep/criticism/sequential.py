@@ -12,8 +12,8 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import fit
-from bayesdep.models.parts.pooled.pairs import pair_correlation
-from bayesdep.models.pooled import Pooled
+from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.pairs import pair_correlation
 
 LEVEL = 0.95
 
@@ -32,7 +32,7 @@ def sequential_moderators(
     """Fit a pooled analysis with each of several moderators in turn, as the only one, and tabulate their interactions.
 
     One at a time, a moderator has all that goes with it to its credit: the interactions of a joint fit are others, and
-    so are those of :class:`~bayesdep.models.pooled.Pooled` with all of these at once. Nothing here corrects for how
+    so are those of :class:`~bayesdep.Pooled` with all of these at once. Nothing here corrects for how
     many are looked at; a shrunken joint fit does. Each fit uses the patients who have its moderator, which the table
     counts. Fits whose moderators are known in as many studies share one compiled model.
 
@@ -43,7 +43,7 @@ def sequential_moderators(
         With ``split = False`` there is one interaction per moderator and time, as in most papers; else a moderator of
         patients has one within and one between studies.
     table
-        The patients, as :meth:`~bayesdep.models.pooled.Pooled.prepare` takes them.
+        The patients, as :meth:`~bayesdep.models.patient_meta.model.Pooled.prepare` takes them.
     moderators
         Columns, each tested on its own.
     draws, tune, chains, seed, progress
@@ -56,7 +56,7 @@ def sequential_moderators(
         ``time``, ``estimate`` (posterior mean of the interaction), ``sd``, ``lower``, ``upper`` (95%), ``prob_gt_0``,
         ``prob_in_rope`` (smaller than the story's margin), ``slope_control`` and ``slope_treated`` (the moderator's
         slope in either arm; NaN between studies where ``study_levels = "free"``), ``r`` (its effect size in these
-        patients, as :func:`~bayesdep.models.parts.pooled.pairs.pair_correlation` defines it), ``patients`` and
+        patients, as :func:`~bayesdep.models.patient_meta.pairs.pair_correlation` defines it), ``patients`` and
         ``studies`` (used, with an outcome at that time), ``units``, ``gate_passed`` and ``gate``.
         ``attrs["gate_passed"]`` says whether all passed and ``attrs["synthetic"]`` whether the data were simulated.
 

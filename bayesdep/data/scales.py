@@ -180,7 +180,7 @@ def convert_trials(
 
     Examples
     --------
-    >>> from bayesdep.data.simulate import simulate
+    >>> from bayesdep.designs.register import simulate
     >>> trials = simulate("price2022", seed=1).table
     >>> tables = convert_trials(
     ...     trials, HRSD_17_TO_MADRS, where=trials["scale"] == "HRSD-17", given=("hrsd_baseline", "hrsd"),

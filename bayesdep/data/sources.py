@@ -17,7 +17,6 @@ from bayesdep.data.labels import as_label
 from bayesdep.data.missing import declare_missing
 from bayesdep.data.parquet_files import read_parquet
 from bayesdep.data.published import load, table_file
-from bayesdep.data.simulate import simulate
 from bayesdep.data.tables import as_frame, is_blank, note
 
 FROM_USER = "path"  # the source of a plan whose table is named when it is run
@@ -83,6 +82,7 @@ def read_source(
     columns: Mapping[str, str] = {},
     data: Any = None,
     expects: str | None = None,
+    simulate: Callable[[str, int], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Read a table from a file, from the package or from a simulator.
 
@@ -115,6 +115,8 @@ def read_source(
         For ``"path"``: a file, relative to the working directory, or a dataframe.
     expects
         For ``"path"``: what table is to be given, in words.
+    simulate
+        For ``"simulate:NAME"``: from the design's name and the seed to the table.
 
     Returns
     -------
@@ -132,10 +134,10 @@ def read_source(
         frame, content = _read_given(data, expects)
     elif scheme == "published" and name:
         frame, content = load(name), table_file(name).read_bytes()
-    elif scheme == "simulate" and name:
+    elif scheme == "simulate" and name and simulate is not None:
         if seed is None:
             raise BadInput(f"[data] source = '{source}' needs a seed; add one, for example seed = 1")
-        frame = simulate(name, seed=seed).table
+        frame = simulate(name, seed)
         content = _csv_bytes(frame)
     else:
         if Path(source).suffix.lower() not in _READERS:

@@ -17,8 +17,7 @@ from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
 from bayesdep.inference.saved import read_tree, write_tree
-from bayesdep.models import make_story, settings_of
-from bayesdep.models.story import ExactPosterior, Imputes, KnowsPosterior, Story
+from bayesdep.models.model import ExactPosterior, Imputes, KnowsPosterior, Story, make_story, settings_of
 
 if TYPE_CHECKING:
     from bayesdep.inference.predictive import CheckResult

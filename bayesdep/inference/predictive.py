@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.story import Check, Story
+from bayesdep.models.model import Check, Story
 
 _SEED = 1  # of replicates that a check draws itself
 

@@ -7,7 +7,7 @@ import xarray as xr
 
 from bayesdep.inference.diagnostics import ESS, Gate
 from bayesdep.inference.steps import Steps
-from bayesdep.models.story import KnowsPosterior, KnowsRemedies, Story
+from bayesdep.models.model import KnowsPosterior, KnowsRemedies, Story
 
 _MARGIN = 1.25  # draws asked for, over those that would have been enough
 _SHORTER_STEPS, _LONGER = (0.97, 0.99), 12

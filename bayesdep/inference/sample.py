@@ -27,8 +27,7 @@ from bayesdep.inference.parallel import forks_that_end
 from bayesdep.inference.remedies import advised
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.together import together
-from bayesdep.models.parts.scale import with_one_scale
-from bayesdep.models.story import (
+from bayesdep.models.model import (
     HasCorrelatedParameters,
     HasCostlyEstimands,
     Imputes,
@@ -36,6 +35,7 @@ from bayesdep.models.story import (
     ScoresUnits,
     Story,
 )
+from bayesdep.models.parts.scale import with_one_scale
 
 PRIOR_DRAWS = 500
 

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.models.story import KnowsCare, Story
+from bayesdep.models.model import KnowsCare, Story
 
 MAX_TREE_DEPTH = 10
 TREE_DEPTHS = (5, 15)

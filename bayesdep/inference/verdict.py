@@ -17,7 +17,7 @@ from bayesdep.inference.diagnostics import chains_of
 from bayesdep.inference.predictive import CheckResult
 from bayesdep.inference.sample import prior_estimands
 from bayesdep.inference.tails import Distribution
-from bayesdep.models.story import Story
+from bayesdep.models.model import Story
 
 LEVEL = 0.005  # over the number of what is judged
 _LEAST = 0.1  # share of the prior's variance that is taken to be explained, at least

@@ -11,9 +11,9 @@ from arviz_stats.base import array_stats
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import diagnose
 from bayesdep.inference.fit import Fit, once_per_fit
-from bayesdep.models.parts.betas import BetaMarginal
-from bayesdep.models.parts.marginals import Marginal, interval
-from bayesdep.models.story import ExactPosterior
+from bayesdep.models.model import ExactPosterior
+from bayesdep.numerics.betas import BetaMarginal
+from bayesdep.numerics.marginals import Marginal, interval
 
 LEVEL = 0.95
 _SAME = 1e-12  # relative to a number, or to its spread

@@ -16,7 +16,7 @@ import pandas as pd
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.files import whole_files
 from bayesdep.data.labels import shortly
-from bayesdep.data.simulate import Simulated
+from bayesdep.designs.register import Simulated
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import in_words, is_probability, summarise
 

@@ -20,7 +20,7 @@ from bayesdep.models.parts.scale import in_outcome_units, priors_of
 from bayesdep.reporting.estimands import oracle, summarise
 from bayesdep.reporting.evidence import evidence
 from bayesdep.reporting.export import journal_table
-from bayesdep.reporting.figures import FIGURES, figures_of, png
+from bayesdep.reporting.figures.register import FIGURES, figures_of, png
 
 _LONG = 40  # rows beyond which a table is cut
 _FEW = 20  # rows of one estimand that a cut table keeps
@@ -52,7 +52,7 @@ def report(
     ledger
         As :func:`bayesdep.reporting.ledger.ledger` returns it.
     figures
-        PNG files by name of :data:`~bayesdep.reporting.figures.FIGURES`, when they have been drawn already.
+        PNG files by name of :data:`~bayesdep.reporting.figures.register.FIGURES`, when they have been drawn already.
 
     Returns
     -------

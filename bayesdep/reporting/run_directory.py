@@ -19,7 +19,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.export import formula_note, write_table
-from bayesdep.reporting.figures import FIGURES, png
+from bayesdep.reporting.figures.register import FIGURES, png
 from bayesdep.reporting.places import Manifest, Place, write_manifest
 from bayesdep.reporting.report import report
 

@@ -31,8 +31,8 @@ def as_study(
     Parameters
     ----------
     fit
-        A fit of a trial, such as :class:`~bayesdep.models.crossover.Crossover` or
-        :class:`~bayesdep.models.trial.Trial`, that passed the gate.
+        A fit of a trial, such as :class:`~bayesdep.models.crossover.model.Crossover` or
+        :class:`~bayesdep.models.trial.model.Trial`, that passed the gate.
     study
         What the trial is called in the meta-analysis.
     estimand

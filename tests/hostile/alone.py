@@ -15,7 +15,7 @@ _RUN = ("run", "plan.toml", "--draws", "400", "--chains", "2")
 # Modules in the order in which a run comes to import them.
 MOMENTS = (
     *("bayesdep.cli", "typer", "bayesdep.data.errors", "rich", "bayesdep.plan", "pydantic", "pandas", "numpy"),
-    *("xarray", "scipy.stats", "bayesdep.models.screen", "pymc", "pytensor", "bayesdep.inference.sample"),
+    *("xarray", "scipy.stats", "bayesdep.models.screen.model", "pymc", "pytensor", "bayesdep.inference.sample"),
     *("arviz_stats", "h5netcdf", "matplotlib", "bayesdep.reporting.run_directory", "jinja2"),
     "bayesdep.reporting.console",
 )

@@ -23,7 +23,7 @@ WARM = (
     "bayesdep.reporting.run_directory",
     "bayesdep.reporting.console",
     "bayesdep.data.published",
-    "bayesdep.data.simulate",
+    "bayesdep.designs.register",
     "pyarrow.parquet",
     "h5netcdf",
 )
@@ -34,12 +34,12 @@ def main() -> None:
     """Serve attempts until standard input ends."""
     import importlib
 
-    import bayesdep.models as models
+    from bayesdep.models import model as register
 
     for module in WARM:
         importlib.import_module(module)
-    for family in models._REGISTER:
-        models.story_class(family)
+    for family in register._REGISTER:
+        register.story_class(family)
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(_serve(json.loads(line))), flush=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bayesdep.data.errors import BadInput
-from bayesdep.models.parts.priors import Prior
+from bayesdep.numerics.distributions import Prior
 
 STANDARDISED = "_standardised"
 

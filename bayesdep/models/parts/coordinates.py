@@ -11,7 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 from pymc.distributions.transforms import Transform
 
-from bayesdep.models.parts.priors import Prior
+from bayesdep.numerics.distributions import Prior
 
 _LIMITED = ("Uniform", "Beta")  # sampled between their own ends, which have a unit already
 

@@ -136,7 +136,7 @@ def spread_of(lower: np.ndarray, upper: np.ndarray) -> float:
     >>> round(spread_of(x, x), 6), round(spread_of(np.array([-np.inf, -0.5, 0.5, 1.5]), np.maximum(x, -0.5)), 2)
     (1.118034, 1.04)
     """
-    from bayesdep.models.parts.panel.tobit import tobit
+    from bayesdep.numerics.tobit import tobit
 
     seen = np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
     centre, rough = seen.mean(), seen.std()

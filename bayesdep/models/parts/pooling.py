@@ -10,7 +10,7 @@ def pooled(
 
     Non-centred, as effects that are small beside their errors sample well (Papaspiliopoulos, Roberts and Skoeld 2007,
     doi:10.1214/088342307000000014). Where units' own data can be summarised,
-    :func:`~bayesdep.models.parts.informed.informed` serves any.
+    :func:`~bayesdep.models.parts.adaptive_effects.informed` serves any.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.published import load
-from bayesdep.models.parts.priors import Prior
+from bayesdep.numerics.distributions import Prior
 
 TABLE = "heterogeneity_priors"
 _GENERAL = "general"

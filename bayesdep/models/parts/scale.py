@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.models.parts.priors import Prior
+from bayesdep.numerics.distributions import Prior
 
 
 def check_scale(scale: float | None) -> None:

@@ -2,7 +2,7 @@ r"""How far each unit's effect may lie from the mean of all: alike for all, or b
 
 An effect is ``N(centre, spread_k)``. With one spread for all units, a few that differ are drawn to the many that do
 not. Student's t and the regularised horseshoe are normals whose spread varies by unit, so that coordinates made for
-normal effects serve all three (:func:`~bayesdep.models.parts.informed.informed` and
+normal effects serve all three (:func:`~bayesdep.models.parts.adaptive_effects.informed` and
 :func:`~bayesdep.models.parts.pooling.pooled`).
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bayesdep.models.parts.priors import Prior, softplus
-from bayesdep.models.parts.student import precisions
+from bayesdep.numerics.distributions import Prior, softplus
+from bayesdep.numerics.student import precisions
 
 # Of a stated number of effects that matter: a dozen or two of them say little of how many do, and a half-Cauchy prior,
 # most of whose mass is near zero, overrules the statement. 95% between 0.38 and 2.7 times the scale that belongs to it.

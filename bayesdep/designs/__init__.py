@@ -1,0 +1,1 @@
+"""The studies' designs as generators with known truth, one file a study."""

@@ -1,0 +1,1 @@
+"""A censored biomarker and a continuous score."""

@@ -1,0 +1,1 @@
+"""Events by arm and subgroup."""

@@ -1,0 +1,1 @@
+"""Patients who have every treatment in turn."""

@@ -1,0 +1,176 @@
+"""The design of a crossover trial as numbers that multiply effects, and what such a design cannot tell."""
+
+import itertools
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+
+
+def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
+    """Add the codes of periods, treatments and, where asked for, of what carries over.
+
+    Every code is an indicator less the share it has in a complete design, whoever is missing, so that the day's mean is
+    the one over periods and treatments: with two of each, plus and minus one half.
+
+    Parameters
+    ----------
+    data
+        As :func:`~bayesdep.models.crossover.data.read_periods` returns it.
+    carry_over
+        Whether the treatment before may have left something over.
+
+    Returns
+    -------
+    xarray.Dataset
+        With ``period_code`` (period, later), ``treatment_code`` (subject, period, comparison; 0 where the treatment is
+        not known), ``carry_code`` (subject, period, comparison; 0 in the first period) where asked for, and ``centre``,
+        the mean of all outcomes.
+
+    Raises
+    ------
+    BadInput
+        Where the treatment before an outcome is not known although something may have been left over from it.
+    """
+    had, count = data["treatment_of"].values, data.sizes["treatment"]
+    by_treatment = np.where((had >= 0)[..., None], np.eye(count)[had] - 1 / count, 0.0)[..., 1:]
+    periods = data.sizes["period"]
+    dims = ("subject", "period", "comparison")
+    found = data.assign(
+        period_code=(("period", "later"), (np.eye(periods) - 1 / periods)[:, 1:]),
+        treatment_code=(dims, by_treatment),
+        centre=((), float(np.nanmean(data["outcome"].values))),
+    )
+    if not carry_over:
+        return found
+    _refuse_unknown_before(data)
+    return found.assign(carry_code=(dims, np.concatenate([0 * by_treatment[:, :1], by_treatment[:, :-1]], axis=1)))
+
+
+def _refuse_unknown_before(data: xr.Dataset) -> None:
+    had, seen = data["treatment_of"].values, ~np.isnan(data["outcome"].values).all(axis=-1)
+    lost = np.argwhere(seen[:, 1:] & (had[:, :-1] < 0))
+    if len(lost):
+        i, p = lost[0]
+        raise BadInput(
+            f"carry_over = true, but what '{data['subject'].values[i]}' had in period {data['period'].values[p]}, "
+            f"before period {data['period'].values[p + 1]}, is not in the table; add a row with the treatment and an "
+            "empty outcome, or leave the patient out"
+        )
+
+
+def refuse_unknowable(data: xr.Dataset, *, joint: bool) -> None:
+    """Refuse outcomes that cannot tell period, treatment, carry-over, patients or days apart.
+
+    Parameters
+    ----------
+    data
+        As :func:`code_design` returns it.
+    joint
+        Whether days are to be correlated.
+
+    Raises
+    ------
+    BadInput
+        Naming the day, and what cannot be told.
+    """
+    seen = ~np.isnan(data["outcome"].values)
+    days, periods, treatments = (data[d].values for d in ("day", "period", "treatment"))
+    had = data["treatment_of"].values
+    for j, day in enumerate(days):
+        on, out = (f" on day {day}", "leave that day out") if len(days) > 1 else ("", "leave its rows out")
+        here = seen[..., j]
+        if not (here.sum(axis=1) > 1).any():
+            raise BadInput(
+                f"nobody has an outcome in two periods{on}, so no patient is compared with themself; "
+                f"{'' if len(days) == 1 else 'leave that day out, or '}use the trial family for one of the periods"
+            )
+        for k, period in enumerate(periods):
+            if not here[:, k].any():
+                raise BadInput(f"nobody has an outcome in period {period}{on}; {out}")
+        for at, treatment in enumerate(treatments):
+            if not (here & (had == at)).any():
+                anew = "" if len(days) > 1 else " and number each patient's periods anew"
+                raise BadInput(f"nobody has an outcome after '{treatment}'{on}; {out}{anew}")
+        i, p = np.nonzero(here)
+        columns = [np.ones((len(i), 1)), data["period_code"].values[p], data["treatment_code"].values[i, p]]
+        if np.linalg.matrix_rank(np.hstack(columns)) < sum(c.shape[1] for c in columns):
+            raise BadInput(
+                f"period and treatment cannot be told apart by the outcomes{on}: the same treatments were seen in the "
+                "same periods; check which rows are kept"
+            )
+        if "carry_code" in data:
+            columns.append(data["carry_code"].values[i, p])
+            if np.linalg.matrix_rank(np.hstack(columns)) < sum(c.shape[1] for c in columns):
+                raise BadInput(
+                    f"carry_over = true, but what carries over cannot be told from period and treatment by the outcomes"
+                    f"{on}; leave carry_over out"
+                )
+    for one, other in itertools.combinations(range(len(days)), 2):
+        together = int((seen[..., one] & seen[..., other]).sum())
+        if joint and together < 3:
+            raise BadInput(
+                f"days {days[one]} and {days[other]} were both observed in the same period {together} times, too few "
+                "for a correlation of their own; use days = 'apart', or leave out one of the days"
+            )
+
+
+def within_cells(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return every outcome, and which treatment, period and day it is of: what the scale of priors is the sd within.
+
+    Parameters
+    ----------
+    data
+        As :func:`code_design` returns it.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Outcomes (NaN where missing) and numbers of their cells, shape (n,).
+    """
+    outcome = data["outcome"].values
+    _, periods, days = outcome.shape
+    cell = data["treatment_of"].values * periods + np.arange(periods)
+    cell = cell[..., None] * days + np.arange(days)
+    return outcome.ravel(), cell.ravel()
+
+
+def pairs_of(data: xr.Dataset) -> list[str]:
+    """Return the names of every two days, in the order of a matrix's lower triangle.
+
+    Parameters
+    ----------
+    data
+        The prepared trial.
+
+    Returns
+    -------
+    list of str
+        Such as ``"2 and 10"``.
+    """
+    names = data["day"].values
+    return [f"{names[k]} and {names[j]}" for j, k in zip(*np.tril_indices(len(names), -1), strict=True)]
+
+
+def by_treatment(values: np.ndarray, data: xr.Dataset) -> np.ndarray:
+    """Return outcomes by the treatment they came after, not by period.
+
+    Parameters
+    ----------
+    values
+        Shape (..., subject, period, day).
+    data
+        The prepared trial.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (..., subject, treatment, day); NaN where a patient's outcome is missing, in these values or in the data.
+    """
+    had = data["treatment_of"].values
+    found = np.full((*values.shape[:-2], data.sizes["treatment"], values.shape[-1]), np.nan)
+    i, p = np.nonzero(had >= 0)
+    observed = np.where(np.isnan(data["outcome"].values), np.nan, values)
+    found[..., i, had[i, p], :] = observed[..., i, p, :]
+    return found

@@ -1,0 +1,1 @@
+"""Panels of censored concentrations, effects partially pooled over analytes."""

@@ -1,0 +1,280 @@
+"""What each analyte's own data say of its level, effects and spread: for the coordinates they are sampled in, only.
+
+An analyte's censored log-likelihood is replaced by the parabola that touches it where a weak prior and the data agree
+(Laplace). Where most of an analyte is hidden the parabola is flat, and level, difference and spread go together: so
+each is said given those before it, in the order log residual sd, level, differences of groups. A posterior does not
+depend on what comes out here, only how fast it is sampled.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy import optimize, special
+
+from bayesdep.models.parts.adaptive_effects import Wall
+from bayesdep.numerics.tobit import censored_loss
+
+_NOTHING_KNOWN = 100.0  # an error on the log scale, beside which any spread is small
+_ROUNDING = 1e-6  # on the log scale: what is less is no spread of values, as where all are the same limit
+_FEW = 5  # detected values that hardly tell an analyte's spread
+_NO_LIMIT = 1e4  # further away than any limit, on the log scale
+_SD_OF_LOG_SD, _SD_OF_EFFECT = 0.5, 1.0  # of the weak prior: about what analytes differ by
+
+
+@dataclass(frozen=True)
+class Rough:
+    """Rough estimates of an analyte's parameters: log residual sd, the groups' differences, and level, in this order.
+
+    Parameters
+    ----------
+    estimate, error
+        Shape (analyte, parameter): of each parameter where those before it are zero, and its error given them; 0 and
+        100 where there is nothing to go by.
+    slope
+        Shape (analyte, parameter, parameter): by how much a parameter's estimate moves with each one before it.
+    log_sd
+        Shape (analyte,): the log residual sd at which slopes and errors were taken.
+    """
+
+    estimate: np.ndarray
+    error: np.ndarray
+    slope: np.ndarray
+    log_sd: np.ndarray
+
+    def relative_sd(self, log_sd: Any, people_sd: Any) -> Any:
+        """Return an analyte's sd over that at which slopes and errors were taken, inside a PyMC model context.
+
+        Where levels hide below a limit they lie a number of sds below it, and errors of levels and differences are in
+        proportion to the sd: what is said of them moves with the sd, not with its log.
+
+        Parameters
+        ----------
+        log_sd
+            Log residual sds by analyte.
+        people_sd
+            Standard deviation of people's general level, which the estimates have in the residual; None without.
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
+            Shape (analyte,); 1 where an analyte was never detected.
+        """
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        total = log_sd if people_sd is None else pt.log(pt.exp(2 * log_sd) + people_sd**2) / 2
+        known = pm.Data("rough_known", (self.error[:, 0] < _NOTHING_KNOWN).astype(float), dims="analyte")
+        return pt.exp(known * (total - pm.Data("rough_log_sd", self.log_sd, dims="analyte")))
+
+    def given(self, name: str, place: int, before: list[Any]) -> tuple[Any, Any]:
+        """Return the estimate of the parameter at a place given those before it, and its error, in a model context.
+
+        Parameters
+        ----------
+        name
+            The parameter's name.
+        place
+            Its place in the order, after the log residual sd's.
+        before
+            Tensors of the parameters before it, each of shape (analyte,); of the log residual sd the relative sd.
+
+        Returns
+        -------
+        tuple of pytensor.tensor.TensorVariable
+            Shapes (analyte,). Their numbers are data of the model, ``name_estimate``, ``name_slope`` and ``name_se``,
+            so that one compiled model serves other panels.
+        """
+        import pymc as pm
+
+        slope = pm.Data(f"{name}_slope", self.slope[:, place, :place])
+        terms = (slope[:, j] * value for j, value in enumerate(before[:place]))
+        at_no_sd = self.estimate[:, place] + self.slope[:, place, 0] * (self.log_sd - 1)
+        estimate = sum(terms, start=pm.Data(f"{name}_estimate", at_no_sd, dims="analyte"))
+        return estimate, pm.Data(f"{name}_se", self.error[:, place], dims="analyte") * before[0]
+
+
+def rough_effects(data: xr.Dataset) -> Rough:
+    """Return rough estimates of each analyte's parameters from its own values at baseline.
+
+    Parameters
+    ----------
+    data
+        A completed panel.
+
+    Returns
+    -------
+    Rough
+        On the log scale, levels from the analyte's centre.
+    """
+    baseline = data["time_of"].values == 0
+    design = np.column_stack([data["group_code"].values[data["group_of"].values[baseline]], np.ones(baseline.sum())])
+    lower, upper, analyte = (data[name].values[baseline] for name in ("lower", "upper", "analyte_of"))
+    centre = data["centre"].values
+    rows = [np.flatnonzero(analyte == a) for a in range(data.sizes["analyte"])]
+    crude = np.full((len(rows), 2), np.nan)
+    parts = [(lower[r] - centre[a], upper[r] - centre[a], design[r]) for a, r in enumerate(rows)]
+    for a, (low, high, x) in enumerate(parts):
+        if len(x):
+            middle, _ = censored_loss(low, high, x)
+            left = middle - x @ np.linalg.lstsq(x, middle, rcond=None)[0]
+            sd = np.sqrt(np.mean(left**2))
+            crude[a] = np.log(sd) if sd > _ROUNDING else np.nan, middle.mean()
+    with np.errstate(all="ignore"):
+        usual = [np.nanmedian(column) if np.isfinite(column).any() else 0.0 for column in crude.T]
+        spread = np.nanstd(crude[:, 1]) if np.isfinite(crude[:, 1]).any() else 0.0
+    differences = design.shape[1] - 1
+    mean = np.r_[usual[0], np.zeros(differences), usual[1]]
+    width = np.r_[_SD_OF_LOG_SD, np.full(differences, _SD_OF_EFFECT), 0.5 + spread]
+    parabolas = [_parabola(*part, mean, width) for part in parts]
+    found = [_conditionals(precision, natural, mean, width) for precision, natural, _ in parabolas]
+    log_sd = np.array([at[0] for _, _, at in parabolas])
+    estimate, error, slope = (np.stack(arrays) for arrays in zip(*found, strict=True))
+    return Rough(estimate, error, slope, log_sd)
+
+
+def _parabola(
+    lower: np.ndarray, upper: np.ndarray, design: np.ndarray, mean: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision and precision-times-mean of the normal that touches an analyte's likelihood, and where it does."""
+    size = len(mean)
+    if not len(design):
+        return np.zeros((size, size)), np.zeros(size), mean
+    _, minus_log = censored_loss(lower, upper, design)
+    # the likelihood has the log sd last, here it is first
+    last = np.roll(np.arange(size), -1)
+
+    def slope(at: np.ndarray) -> tuple[float, np.ndarray]:
+        value, by = minus_log(at[last])
+        return value, np.roll(by, 1)
+
+    def penalised(at: np.ndarray) -> tuple[float, np.ndarray]:
+        value, by = slope(at)
+        z = (at - mean) / width
+        return value + z @ z / 2, by + z / width
+
+    def curvature(at: np.ndarray) -> np.ndarray:
+        step = 1e-3
+        return np.array([(slope(at + h)[1] - slope(at - h)[1]) / (2 * step) for h in step * np.eye(size)])
+
+    at = optimize.minimize(penalised, mean, jac=True, method="BFGS").x
+    newton = np.linalg.pinv(curvature(at) + np.diag(width**-2.0))
+    for _ in range(3):  # to the last digits, so that a change of units changes nothing else
+        step = newton @ penalised(at)[1]
+        at = at - step if np.abs(step).max() < 0.1 else at
+    precision = curvature(at)
+    values, vectors = np.linalg.eigh((precision + precision.T) / 2)
+    precision = (vectors * np.maximum(values, 0.0)) @ vectors.T  # a likelihood that bends the other way says nothing
+    return precision, precision @ at - slope(at)[1], at
+
+
+def _conditionals(
+    precision: np.ndarray, natural: np.ndarray, mean: np.ndarray, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the parabola says of each parameter given those before it, those after it taken from their weak prior."""
+    size = len(mean)
+    estimate, error, slope = np.zeros(size), np.zeros(size), np.zeros((size, size))
+    for j in range(size):
+        kept, later = slice(0, j + 1), slice(j + 1, size)
+        within = precision[later, later] + np.diag(width[later] ** -2.0)
+        across = np.linalg.solve(within, precision[later, kept]).T
+        row = (precision[kept, kept] - across @ precision[later, kept])[j]
+        told = (natural[kept] - across @ (natural[later] + mean[later] / width[later] ** 2))[j]
+        own = max(row[j], _NOTHING_KNOWN**-2.0)
+        estimate[j], error[j], slope[j, :j] = told / own, own**-0.5, -row[:j] / own
+    return estimate, error, slope
+
+
+def hardly_detected(data: xr.Dataset) -> dict[str, int]:
+    """Return the analytes with fewer than five detected values, and how many each has, the fewest first.
+
+    Parameters
+    ----------
+    data
+        A panel.
+
+    Returns
+    -------
+    dict of str to int
+        By analyte.
+    """
+    detected = np.bincount(data["analyte_of"].values, data["kind"].values == 0, data.sizes["analyte"]).astype(int)
+    order = np.argsort(detected, kind="stable")
+    return {str(data["analyte"].values[a]): int(detected[a]) for a in order if detected[a] < _FEW}
+
+
+def rough_changes(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return each analyte's mean change from baseline over people in whom both values were detected.
+
+    Parameters
+    ----------
+    data
+        A completed panel.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Means and their standard errors, shape (analyte, later); 0 and 100 with fewer than three people.
+    """
+    sizes = tuple(data.sizes[d] for d in ("subject", "analyte", "time"))
+    seen = data["kind"].values == 0
+    y = np.full(sizes, np.nan)
+    y[tuple(data[f"{w}_of"].values[seen] for w in ("subject", "analyte", "time"))] = data["upper"].values[seen]
+    change = y[:, :, 1:] - y[:, :, :1]
+    number = np.isfinite(change).sum(axis=0)
+    with np.errstate(all="ignore"):
+        mean = np.nansum(change, axis=0) / number
+        error = np.sqrt(np.nansum((change - mean) ** 2, axis=0) / (number - 1) / number)
+    known = (number > 2) & (error > 0)
+    return np.where(known, mean, 0.0), np.where(known, error, _NOTHING_KNOWN)
+
+
+def wall_of(data: xr.Dataset, log_sd: Any, effects: list[Any], code: Any) -> Wall:
+    """Return where the levels of analytes that were never detected come too near to their limits, in a model context.
+
+    With n values below the limit L, all a standard deviation k below it on average, the log-likelihood
+    ``n log Phi(k)`` is -1 near ``k = Phi^-1(1 - 1 / (n + 1))``, and falls by one more over ``Phi(k) / (n phi(k))``.
+
+    Parameters
+    ----------
+    data
+        A completed panel.
+    log_sd
+        Log residual sds by analyte.
+    effects
+        The groups' differences, one tensor of shape (analyte,) for each comparison.
+    code
+        What each group has of them, a tensor of shape (group, comparison); None without groups.
+
+    Returns
+    -------
+    Wall
+        Of levels from the analytes' centres; each group's own limits count, for the people at hand.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    kind, analyte, group = (data[name].values for name in ("kind", "analyte_of", "group_of"))
+    number = np.bincount(analyte, minlength=data.sizes["analyte"])
+    side = np.zeros(len(number))
+    for of_kind, sign in ((1, 1.0), (2, -1.0)):
+        side[(np.bincount(analyte[kind == of_kind], minlength=len(number)) == number) & (number > 0)] = sign
+    limits = np.full((data.sizes["group"], len(number)), _NO_LIMIT)
+    limit = side[analyte] * np.where(kind == 2, data["lower"].values, data["upper"].values)
+    hidden = side[analyte] != 0
+    np.minimum.at(limits, (group[hidden], analyte[hidden]), limit[hidden])
+    limits = np.where(limits < _NO_LIMIT, limits - side * data["centre"].values, limits)
+    clear = special.ndtri(1 - 1 / (number + 1))
+    reach = special.ndtr(clear) / (np.maximum(number, 1) * np.exp(-(clear**2) / 2) / np.sqrt(2 * np.pi))
+
+    def held(word: str, values: np.ndarray, *dims: str) -> Any:
+        return pm.Data(f"wall_{word}", values, dims=(*dims, "analyte"))
+
+    sides, sd = held("side", side), pt.exp(log_sd)
+    width = held("reach", reach) * sd
+    room = held("limit", limits, "group")
+    for k, effect in enumerate(effects):
+        room = room - sides * code[:, k, None] * effect
+    nearest = -width * pt.logsumexp(-room / width, axis=0)  # of the groups', smoothly
+    return Wall(sides, sides * (nearest - held("clear", clear) * sd), width)

@@ -1,0 +1,172 @@
+r"""The mean of effects and what people add to it: one direction that data fix, and its split, drawn afterwards.
+
+A panel's data see ``group_mean`` only together with the difference of the groups' mean people,
+``subject_i ~ N(0, sd)``: every analyte's effect is raised alike by either. With :math:`\mu \sim N(m, S)` and the
+groups' mean people :math:`d \sim N(0, sd^2 D)`, their sum is :math:`N(m, S + sd^2 D)`; it is sampled, and
+:math:`d \mid \mu + d`, which is normal, is drawn exactly from it, since no datum depends on the split. The level and
+the mean of all people are split alike; with people at hand as weights, they are independent of the groups' differences.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.cytokines.cells import Cells, recorded_logs
+from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.contrasts import STANDARDISED
+from bayesdep.numerics.distributions import Prior
+
+_NOTHING_KNOWN = 1e-4  # precision of a person of whom nothing was detected
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean of effects inside a model.
+
+    Parameters
+    ----------
+    sampled
+        What data see: the mean and what people add.
+    shift
+        What people add; None where it is not split off.
+    """
+
+    sampled: Any
+    shift: Any = None
+
+
+def people_of_groups(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return each subject's group and the number of people of each group.
+
+    Parameters
+    ----------
+    data
+        A panel.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shapes (subject,) and (group,).
+    """
+    group = np.zeros(data.sizes["subject"], dtype=int)
+    group[data["subject_of"].values] = data["group_of"].values
+    return group, np.bincount(group, minlength=data.sizes["group"])
+
+
+def split_mean(
+    name: str, prior: Prior, root: np.ndarray, added: np.ndarray, sd: Any, *, dims: tuple[str, ...] | None
+) -> Mean:
+    """Return a mean of effects with what people add to it, inside a PyMC model context.
+
+    With R the root of S, ``R^-1 D R^-T = U diag(l) U'`` and ``M = R U``, both S and D are diagonal in coordinates M: a
+    standard normal z becomes ``m + M sqrt(1 + sd^2 l) z``.
+
+    Parameters
+    ----------
+    name
+        Of the mean; what is sampled is ``name_standardised``, what is drawn afterwards ``name_split``.
+    prior
+        Of each element, a Normal.
+    root
+        Root of the elements' correlations, shape (k, k).
+    added
+        Covariance of what people add, over the variance between people, shape (k, k).
+    sd
+        Standard deviation between people, a scalar tensor.
+    dims
+        Dim of the mean; None for a scalar, with k = 1.
+
+    Returns
+    -------
+    Mean
+        The mean itself is registered under its name.
+    """
+    import pymc as pm
+    import pytensor
+    import pytensor.tensor as pt
+
+    roots = prior["sigma"] * np.asarray(root)
+    inverse = np.linalg.inv(roots)
+    lengths, turn = np.linalg.eigh(inverse @ added @ inverse.T)
+    directions = roots @ turn
+    lengths = np.maximum(lengths, 0.0)
+    if dims is None:
+        directions, lengths = directions[0, 0], lengths[0]
+
+    def held(word: str, value: Any) -> Any:
+        return pytensor.shared(np.array(value, dtype=float), name=f"{name}.{word}")
+
+    mu, m, length = held("mu", prior["mu"]), held("directions", directions), held("lengths", lengths)
+    z = pm.Normal(f"{name}{STANDARDISED}", dims=dims)
+    r = pt.sqrt(1 + sd**2 * length)
+    # of z's r parts, those of people, given z; a variable of its own, drawn at each draw of z
+    part = pm.Normal(f"{name}_split", sd**2 * length * z / r, sd * pt.sqrt(length) / r, dims=dims)
+
+    def turned(x: Any) -> Any:
+        return m * x if dims is None else (m * x).sum(axis=-1)  # written out: numba takes long over a matrix product
+
+    sampled, shift = mu + turned(r * z), turned(part)
+    pm.Deterministic(name, sampled - shift, dims=dims)
+    return Mean(sampled, shift)
+
+
+def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | None, psi: Any, split: bool) -> Any:
+    """Return people's general levels, given all else, in a form their detected values make easy to sample.
+
+    Without limits a person's level would be normal given the rest. A residual sd near zero, or many analytes, fix it
+    ever more closely, so what is sampled is where it lies in that normal
+    (:func:`~bayesdep.models.parts.adaptive_effects.informed`). Detected values of one cell share its effect: n of them
+    weigh as ``n / (1 + n psi^2)``.
+
+    Parameters
+    ----------
+    data
+        A completed panel.
+    eta
+        Expected log concentrations without people, a tensor of shape (measurement,).
+    log_sd
+        Log residual sds by analyte.
+    sd
+        Standard deviation between people, a scalar tensor.
+    cells, psi
+        As :func:`~bayesdep.models.cytokines.cells.measurements` takes them.
+    split
+        Whether the groups' means of people are sampled apart (:func:`split_mean`): then people are taken around them.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (subject,).
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    seen = (data["kind"].values == 0).astype(float)
+    weight = (
+        pm.Data("is_detected", seen, dims="measurement")
+        * pt.exp(-2 * log_sd)[pm.Data("weight_of", data["analyte_of"].values, dims="measurement")]
+    )
+    if cells is not None:
+        weight = weight / (1 + pm.Data("detected_beside", cells.detected[cells.of].astype(float)) * psi**2)
+    of = pm.Data("person_of", data["subject_of"].values, dims="measurement")
+    nobody = pt.zeros((data.sizes["subject"],))
+    precision = _NOTHING_KNOWN + pt.inc_subtensor(nobody[of], weight)
+    residual = weight * (pm.Data("recorded", recorded_logs(data), dims="measurement") - eta)
+    estimate = pt.inc_subtensor(nobody[of], residual) / precision
+    around = _within_groups(data) if split else (lambda x: x)
+    informed("person", pt.zeros(()), sd, around(estimate), precision**-0.5, dims="subject")
+    return around(pm.modelcontext(None)["person"])
+
+
+def _within_groups(data: xr.Dataset) -> Callable[[Any], Any]:
+    """A function that takes their groups' means off people's values, inside a PyMC model context."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    group, number = people_of_groups(data)
+    of = pm.Data("group_of_subject", group, dims="subject")
+    count = pm.Data("people_in_group", np.maximum(number, 1).astype(float))
+    return lambda x: x - (pt.inc_subtensor(pt.zeros((len(number),))[of], x) / count)[of]

@@ -1,0 +1,355 @@
+"""What every generative story can do, and the small values it speaks in."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.models.parts.priors import Slot
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.marginals import Marginal
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+@dataclass(frozen=True)
+class Check:
+    """A statistic of the data that could embarrass the model.
+
+    Parameters
+    ----------
+    name
+        Short name, in the field's words.
+    variable
+        The observed variable it is computed from.
+    statistic
+        From values of shape (..., *dims of the variable) to shape (...).
+    units
+        Units of the statistic.
+    replicated
+        From draws of the parameters and a generator to the statistic in replicates, shape (draws,), where these are
+        not those of the variable: new units, say. None where they are.
+    """
+
+    name: str
+    variable: str
+    statistic: Callable[[np.ndarray], np.ndarray]
+    units: str
+    replicated: Callable[[xr.Dataset, np.random.Generator], np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class ExactPosterior:
+    """A posterior known without sampling.
+
+    Parameters
+    ----------
+    marginals
+        For each estimand's name and coordinates (dim, label), its distribution.
+    draw
+        From a number and a generator to independent joint draws of the sampled parameters.
+    """
+
+    marginals: Mapping[tuple[str, tuple[tuple[str, str], ...]], Marginal]
+    draw: Callable[[int, np.random.Generator], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Which estimands make up a story's forest plot.
+
+    Parameters
+    ----------
+    rows
+        Names of the estimands listed, one line for each of their coordinates.
+    summary, prediction
+        Names of the estimand drawn as a diamond at the foot, and of the one drawn as a prediction interval.
+    crude
+        From the prepared data to the rows' own estimates and standard errors, without the model; NaN where there
+        is none. Each has the rows' shape.
+    is_log
+        Whether the axis is a logarithm, to be labelled with ratios.
+    by_evidence
+        Whether rows are ordered by their probability of lying above no effect.
+    """
+
+    rows: tuple[str, ...]
+    summary: str | None
+    prediction: str | None
+    crude: Callable[[xr.Dataset], tuple[np.ndarray, np.ndarray]]
+    is_log: bool = False
+    by_evidence: bool = False
+
+
+class Story(Protocol):
+    """A generative story: a frozen dataclass of settings, in the field's words.
+
+    It can do four things: :meth:`prepare` a table, :meth:`build` a PyMC model, derive :meth:`estimands`
+    from draws, and name the :meth:`checks` that could embarrass it. The rest are constants about it.
+    """
+
+    family: ClassVar[str]
+    """What a plan calls it."""
+
+    @property
+    def target_accept(self) -> float:
+        """How careful a sampler must be: 0.95 where few units leave narrow necks in a hierarchy, 0.8 where not."""
+
+    @property
+    def priors(self) -> Mapping[str, Prior]:
+        """The prior in each slot."""
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """Parameters that take a prior, with default, support, meaning and units."""
+
+    @property
+    def left_out(self) -> str:
+        """The unit that leave-one-out leaves out: observation, subject, study, ..."""
+
+    @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What the study asks first, by name: estimands that priors of the story bear on, each judged against them."""
+
+    @property
+    def forest(self) -> Forest:
+        """What its forest plot shows."""
+
+    @property
+    def words(self) -> str:
+        """The story in one or two sentences, for the report."""
+
+    @property
+    def formula(self) -> Sequence[str]:
+        """The story as the lines of a model formula, for the report."""
+
+    def prepare(self, table: Any) -> xr.Dataset:
+        """From a table to a dataset with named dims and units, or one clear error."""
+
+    def build(self, data: xr.Dataset) -> "pm.Model":
+        """From that dataset to a PyMC model with named dims."""
+
+    def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+        """From draws (chain, draw) to the quantities the study asks for, with units and description."""
+
+    def checks(self, data: xr.Dataset) -> Sequence[Check]:
+        """The predictive statistics that could embarrass this story."""
+
+
+@runtime_checkable
+class KnowsPosterior(Protocol):
+    """A story whose posterior needs no sampling, at least under some of its settings."""
+
+    exact_by_default: ClassVar[bool]
+    """Whether a fit uses the exact posterior unless told otherwise."""
+
+    def exact(self, data: xr.Dataset) -> ExactPosterior | None:
+        """Return the exact posterior, or None where these settings have none."""
+
+
+@runtime_checkable
+class HasCorrelatedParameters(Protocol):
+    """A story whose parameters hang together, but few enough for the sampler to learn how."""
+
+    @property
+    def adaptation(self) -> Literal["low_rank", "diag"]:
+        """``"low_rank"``: the mass matrix follows the main directions of the posterior, not only its scales."""
+
+
+@runtime_checkable
+class KnowsRemedies(Protocol):
+    """A story that knows of settings that help where it samples badly."""
+
+    def remedies(self, data: xr.Dataset, units: Sequence[str]) -> str:
+        """Name them in a few words, given up to three units that sampled worst; empty where none is known."""
+
+
+@runtime_checkable
+class KnowsCare(Protocol):
+    """A story that needs a more careful sampler for some data than for others."""
+
+    def target_accept_for(self, data: xr.Dataset) -> float:
+        """How careful: its ``target_accept``, or more."""
+
+
+@runtime_checkable
+class HasCostlyEstimands(Protocol):
+    """A story some of whose estimands take long to derive and are not primary."""
+
+    @property
+    def without_costly_estimands(self) -> Story:
+        """The same story without them."""
+
+
+@runtime_checkable
+class ScoresUnits(Protocol):
+    """A story whose left-out unit is not an element of its observed variable."""
+
+    def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
+        """Log-likelihood of each left-out unit, dims (chain, draw, unit); None where the model's own serves."""
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A story whose left-out units are not single elements of its data: it says what is left without one."""
+
+    def without(self, data: xr.Dataset, label: str) -> xr.Dataset:
+        """Give the prepared data without a unit."""
+
+
+@runtime_checkable
+class Imputes(Protocol):
+    """A story that draws what is missing in its data, several times, where it is asked to."""
+
+    @property
+    def imputes(self) -> bool:
+        """Whether it is asked to."""
+
+    def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
+        """Give the prepared data once for each draw; the data alone where nothing was drawn."""
+
+
+def variable_of(story: Story, slot: str) -> str:
+    """Return the name of the model's variable that a slot's prior is of.
+
+    Parameters
+    ----------
+    story
+        Any story.
+    slot
+        A place for a prior.
+
+    Returns
+    -------
+    str
+        The slot's own name, unless the story says otherwise in ``variables``: a parameter that is present in some of
+        several averaged models is not the quantity that is zero in the others.
+    """
+    return str(getattr(story, "variables", {}).get(slot, slot))
+
+
+def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -> xr.DataArray:
+    """Return draws as an estimand: the same values with nothing but their own attrs.
+
+    Parameters
+    ----------
+    values
+        Draws, with dims chain and draw first.
+    description
+        What it is, in the field's words.
+    units
+        Units of the question.
+    **attrs
+        ``null`` (value of no effect, where it is not 0), ``reciprocal_of`` (name of the estimand that this
+        is one over, so that intervals may pass through infinity), ``monotone_of`` (name of the estimand that this is an
+        increasing function of, so that its chains and its sensitivity need no judging of their own), ``probability``
+        (True where the draws are zeros and ones, whose mean is the probability of what is described: it is summarised
+        by that mean and its Monte Carlo error, and has no value of no effect).
+
+    Returns
+    -------
+    xarray.DataArray
+        The estimand.
+    """
+    values = values.copy()
+    if attrs.pop("probability", False):
+        attrs |= {"probability": 1, "null": np.nan}  # a number, as files hold no truth values
+    values.attrs = {"description": description, "units": units, **attrs}
+    return values
+
+
+# family -> module and class; imported only when asked for
+_REGISTER = {
+    "correlation": ("bayesdep.models.correlation.model", "Correlation"),
+    "counts": ("bayesdep.models.counts.model", "Counts"),
+    "crossover": ("bayesdep.models.crossover.model", "Crossover"),
+    "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
+    "meta": ("bayesdep.models.meta.model", "Meta"),
+    "pooled": ("bayesdep.models.patient_meta.model", "Pooled"),
+    "response": ("bayesdep.models.response.model", "Response"),
+    "screen": ("bayesdep.models.screen.model", "Screen"),
+    "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
+    "trial": ("bayesdep.models.trial.model", "Trial"),
+}
+
+
+def story_class(family: str) -> type[Any]:
+    """Return the class of a model family.
+
+    Parameters
+    ----------
+    family
+        What a plan calls it.
+
+    Returns
+    -------
+    type
+        The story's dataclass.
+
+    Raises
+    ------
+    BadInput
+        When there is no such family, naming the nearest one.
+
+    Examples
+    --------
+    >>> story_class("meta").__name__
+    'Meta'
+    """
+    if family not in _REGISTER:
+        raise BadInput(f"model.family = '{family}' is not a model family; {did_you_mean(family, _REGISTER)}")
+    module, name = _REGISTER[family]
+    return getattr(importlib.import_module(module), name)
+
+
+def make_story(family: str, settings: Mapping[str, Any]) -> Story:
+    """Build a story from its family and settings, as a plan or a saved fit states them.
+
+    Parameters
+    ----------
+    family
+        What a plan calls the family.
+    settings
+        Field values by name; ``priors`` as tables.
+
+    Returns
+    -------
+    Story
+        The checked story.
+
+    Raises
+    ------
+    BadInput
+        When a setting is unknown or impossible.
+    """
+    cls = story_class(family)
+    known = [f.name for f in dataclasses.fields(cls)]
+    for name in settings:
+        if name not in known:
+            raise BadInput(f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}")
+    return cls(**settings)
+
+
+def settings_of(story: Story) -> dict[str, Any]:
+    """Return the settings of a story in a form that TOML and JSON can hold.
+
+    Parameters
+    ----------
+    story
+        Any story.
+
+    Returns
+    -------
+    dict
+        Field values by name, priors as tables, such that :func:`make_story` restores the story.
+    """
+    fields = dataclasses.fields(story)  # type: ignore[arg-type]  # a protocol cannot say that stories are dataclasses
+    settings = {f.name: getattr(story, f.name) for f in fields}
+    settings["priors"] = {k: v.to_dict() if isinstance(v, Prior) else v for k, v in story.priors.items()}
+    return settings

@@ -1,1 +1,0 @@
-"""What only crossover trials need: `Crossover`."""

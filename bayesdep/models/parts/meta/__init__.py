@@ -1,1 +1,0 @@
-"""What tables of studies need: `Meta`, and `SmallStudies` with it."""

@@ -1,1 +1,0 @@
-"""What only panels of measurements need: `Cytokines`."""

@@ -1,1 +1,0 @@
-"""What only patients of many studies need: `Pooled`."""

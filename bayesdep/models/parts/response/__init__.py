@@ -1,1 +1,0 @@
-"""What only a biomarker as predictor needs: `Response`."""

@@ -1,1 +1,0 @@
-"""What only `SmallStudies` needs: publication by result, and averaging."""

@@ -1,1 +1,0 @@
-"""What only trials over visits need: `Trial`."""

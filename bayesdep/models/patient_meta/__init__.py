@@ -1,0 +1,1 @@
+"""Individual-patient meta-analysis, with effects by study and along moderators."""

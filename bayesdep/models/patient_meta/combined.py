@@ -1,0 +1,210 @@
+r"""The combined moderator M*: what several moderators say together of who gains more, here and in other studies.
+
+M* of a patient is ``sum_j w_j x_j`` with the posterior means w of the interactions (Kraemer 2013,
+doi:10.1002/sim.5734): one fixed rule. On the patients that made it, any rule does well, and the better the more
+moderators it has. Cross-validated, each study's patients are scored by the rule that the other studies make, and only
+then are all of them compared.
+
+Leaving a study out needs no fit. Given the spreads and correlations v, coefficients are normal with a mean known in
+closed form, with or without study k; and v itself hardly depends on one study. So draws of v from the whole posterior
+are weighted by ``1 / p(y_k | v, the other studies)``, coefficients integrated out, by Pareto-smoothed importance
+sampling (Vehtari et al. 2024, arXiv:1507.02646). What is left out with the study is its own residual sd too: it is
+integrated out by the candidate's formula (Besag 1989, doi:10.1093/biomet/76.1.183) at its posterior mean, its density
+given v over that given v and the data, which is all but normal on its log. A
+Pareto k of 0.7 or more says that the draws do not reach as far; the cross-validated effect size is then left undefined
+rather than wrong.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+from scipy import special
+
+from bayesdep.models.model import estimand
+from bayesdep.models.patient_meta.interactions import SCALES, sd_of_interactions
+from bayesdep.models.patient_meta.likelihood import raw_products, residuals
+from bayesdep.models.patient_meta.pairs import pair_correlation_draws
+from bayesdep.models.patient_meta.quadratic import as_quadratic
+from bayesdep.models.patient_meta.scores import coefficients_of, log_sds_within, roots_of
+
+if TYPE_CHECKING:
+    from bayesdep.models.patient_meta.model import Pooled
+
+GOOD_K = 0.7
+_FEWEST = 100  # draws for which Pareto's k is worth anything
+DRAWS = 400  # of the spreads: what is wanted of them are means
+_AT_ONCE = 4_000_000  # numbers in an array: bounds memory
+IN_SAMPLE, CROSS_VALIDATED = "in-sample", "cross-validated"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What every study's left-out interactions are.
+
+    Parameters
+    ----------
+    interaction
+        Posterior means of the interactions without a study: (study, part, time).
+    pareto_k
+        How far the draws reach: (study,).
+    """
+
+    interaction: np.ndarray
+    pareto_k: np.ndarray
+
+
+def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Derive the combined moderator's weights and effect size.
+
+    Parameters
+    ----------
+    story
+        The story; its ``combined`` names the moderators.
+    posterior
+        Draws of its parameters.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    dict of xarray.DataArray
+        ``m_star_weight`` (part, time) and ``m_star_r`` (evaluation, time).
+    """
+    here = np.isin(data["moderator_of"].values, story.combined)
+    x = data["parts"].values[:, here]
+    weight = posterior["interaction"].isel(part=here) * xr.DataArray(
+        x.std(axis=0), {"part": data["part"].values[here]}, ("part",)
+    )
+    sizes = {d: posterior.sizes[d] for d in ("chain", "draw")}
+    draws = sizes["chain"] * sizes["draw"]
+    whole = posterior["interaction"].mean(("chain", "draw")).transpose("part", "time").values
+    left_out = leave_one_out(story, posterior, data)
+    trusted = bool((left_out.pareto_k < GOOD_K).all())
+    treated, y = data["arm_of"].values.astype(bool), data["outcome"].values
+    found = np.full((draws, 2, data.sizes["time"]), np.nan)
+    for t in range(data.sizes["time"]):
+        seen = ~np.isnan(y[:, t])
+        scores = [x @ whole[here, t], (x * left_out.interaction[data["study_of"].values][:, here, t]).sum(axis=1)]
+        for e, score in enumerate(scores if trusted else scores[:1]):
+            found[:, e, t] = pair_correlation_draws(score[seen], y[seen, t], treated[seen], draws)
+    coords: dict[str, Any] = {d: posterior[d] for d in ("chain", "draw")}
+    coords |= {"evaluation": [IN_SAMPLE, CROSS_VALIDATED], "time": data["time"].values}
+    r = xr.DataArray(found.reshape(*sizes.values(), *found.shape[1:]), coords, ("chain", "draw", "evaluation", "time"))
+    return {
+        "m_star_weight": estimand(
+            weight.transpose("chain", "draw", "part", "time"),
+            "weight in the combined moderator, per sd of the part between patients", "sd per sd",
+        ),
+        "m_star_r": estimand(
+            r, "effect size of the combined moderator: rank correlation over pairs of patients", "correlation",
+            worst_pareto_k=float(left_out.pareto_k.max()),
+        ),
+    }  # fmt: skip
+
+
+def leave_one_out(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, draws: int = DRAWS) -> LeftOut:
+    """Find the interactions' posterior means without each study.
+
+    Parameters
+    ----------
+    story
+        The story.
+    posterior
+        Draws of its parameters.
+    data
+        The prepared data.
+    draws
+        How many draws of spreads and correlations to use, at most.
+
+    Returns
+    -------
+    LeftOut
+        Means and Pareto k by study.
+    """
+    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
+    some = np.unique(np.linspace(0, flat.sizes["sample"] - 1, draws).astype(int))
+    flat = flat.isel(sample=some)
+    mean, precision = _prior(story, flat, data)
+    size = mean.shape[-1]
+    step = max(1, _AT_ONCE // (data.sizes["study"] * size**2))
+    own = np.log(flat["study_sd"].transpose("sample", "study", "time").values).mean(axis=0)
+    typical = coefficients_of(story, flat, data).mean(axis=0, keepdims=True)
+    parts = [
+        _without_each(
+            flat.isel(sample=slice(i, i + step)), data, mean[i : i + step], precision[i : i + step], typical, own
+        )
+        for i in range(0, len(some), step)
+    ]
+    means, scores = (np.concatenate(x) for x in zip(*parts, strict=True))
+    if len(some) < _FEWEST:  # a tail of a few draws has no shape
+        log_weight, k = -scores.T, np.full(data.sizes["study"], np.inf)
+    else:
+        log_weight, k = array_stats.psislw(-scores.T, axis=-1)
+    average = np.einsum("ks,ski->ki", special.softmax(log_weight, axis=-1), means)
+    by_time = average.reshape(data.sizes["study"], data.sizes["time"], -1)
+    q = data.sizes["part"]
+    return LeftOut(np.moveaxis(by_time[..., -q:], 1, 2), np.asarray(k))
+
+
+def _prior(story: "Pooled", flat: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Means of coefficients given spreads, by time: (sample, coefficient); and their precision matrix."""
+    samples, times, parts = flat.sizes["sample"], data.sizes["time"], data.sizes["part"]
+    names = ["intercept", "effect", *(["baseline_slope"] if story.baseline is not None else [])]
+    rows = [(story.priors[n]["mu"], story.priors[n]["sigma"]) for n in [*names, *["moderator_effect"] * parts]]
+    mean = np.tile(np.array([m for m, _ in rows] + [0.0] * parts), (times, 1))
+    sds = np.ones((samples, times, mean.shape[1]))
+    sds[:, :, :-parts] = [s for _, s in rows]
+    if story.effects == "none":
+        mean[:, -parts:], sds[:, :, -parts:] = story.priors["interaction"]["mu"], story.priors["interaction"]["sigma"]
+    else:
+        values = {}
+        for name in SCALES[story.effects]:
+            each = flat[name]
+            values[name] = (
+                each.transpose("sample", "part", "time").values if each.ndim > 1 else each.values[:, None, None]
+            )
+        spread = sd_of_interactions(story, data["interaction_error"].values, values)
+        sds[:, :, -parts:] = np.swapaxes(np.broadcast_to(spread, (samples, parts, times)), 1, 2)
+    precision = (1 / np.maximum(sds, 1e-6) ** 2).reshape(samples, -1, 1) * np.eye(mean.size)
+    if times > 1:  # effects at two times are correlated
+        both, change = story.priors["effect"], story.priors["effect_change"]
+        place = np.array([1, 1 + mean.shape[1]])
+        mean[:, 1] = both["mu"] + np.array([-0.5, 0.5]) * change["mu"]
+        of_effects = both["sigma"] ** 2 * np.ones((2, 2)) + change["sigma"] ** 2 / 4 * np.array([[1, -1], [-1, 1]])
+        precision[:, place[:, None], place] = np.linalg.inv(of_effects)
+    return np.broadcast_to(mean.ravel(), (samples, mean.size)), precision
+
+
+def _without_each(
+    flat: xr.Dataset, data: xr.Dataset, mean: np.ndarray, precision: np.ndarray, gamma: np.ndarray, log_own: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients' means without each study, (sample, study, coefficient), and the log density of that study."""
+    sd = flat["study_sd"].transpose("sample", "study", "time").values
+    own = np.broadcast_to(np.exp(log_own), sd.shape)
+    rho = flat["residual_correlation"].values if data.sizes["time"] > 1 else np.zeros(len(sd))
+    root = roots_of(flat)
+    a, b, _ = as_quadratic(root, rho, sd, data)
+    a_own, b_own, c_own = as_quadratic(root, rho, own, data)
+    whole = a.sum(axis=1) + precision
+    others = whole[:, None] - a
+    told = (b.sum(axis=1) + (precision @ mean[..., None])[..., 0])[:, None] - b
+    before = np.linalg.solve(others, told[..., None])[..., 0]
+    after = np.linalg.solve(others + a_own, (told + b_own)[..., None])[..., 0]
+    fit = ((told + b_own) * after).sum(axis=-1) - (told * before).sum(axis=-1)
+    size = np.linalg.slogdet(others + a_own)[1] - np.linalg.slogdet(others)[1]
+    # the study's log sd: its density given the spreads, less that given the data too
+    cross, projected, outcomes, seen = (data[v].values for v in ("cross", "projected", "outcomes", "seen"))
+    raw = raw_products(outcomes, cross[..., 0, 0], data.sizes["time"])
+    rest = residuals(gamma, cross, projected, raw, seen, data["proper"].values)
+    typical = np.log(flat["residual_sd"].transpose("sample", "time").values)[:, None]
+    tau = 1 / flat["residual_spread"].values[:, None, None] ** 2
+    estimate, information = log_sds_within(rest, rho[:, None])
+    posterior = information + np.eye(data.sizes["time"]) * tau[..., None]
+    told_of_sd = (information @ estimate[..., None])[..., 0] + typical * tau
+    away = log_own - np.linalg.solve(posterior, told_of_sd[..., None])[..., 0]
+    given = (np.log(tau) - (log_own - typical) ** 2 * tau).sum(axis=-1)
+    given_data = np.linalg.slogdet(posterior)[1] - np.einsum("zkt,zkts,zks->zk", away, posterior, away)
+    return before, (fit - size - c_own + given - given_data) / 2

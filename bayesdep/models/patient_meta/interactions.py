@@ -1,0 +1,182 @@
+r"""Interactions of moderators with the treatment: how they are pooled, and the scale that each of them has by design.
+
+With ``effects = "horseshoe"`` an interaction is small or not small beside its own standard error, so that error sets
+the scale (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI, eq. 3.12: of p coefficients with standard errors
+``s_j``, the scale :math:`\tau_0 = s_j p_0 / (p - p_0)` leaves p0 unshrunk in expectation). The paper writes ``sigma /
+sqrt(n)`` for ``s_j``, which is right of a moderator that varies between n patients. One that varies between 17 studies
+is known as well as 17 studies' effects tell, and n patients do not count. So ``s_j`` is taken from the inverse of the
+information matrix of the design: residual sds at the outcome's scale, spreads between studies at the median of their
+priors, correlations at zero; no outcome has a part in it.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.priors import Slot
+from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
+from bayesdep.models.patient_meta.events import FREE_LEVEL_SD
+from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
+from bayesdep.models.patient_meta.quadratic import least_squares, rough_interactions
+from bayesdep.numerics.distributions import Prior
+
+if TYPE_CHECKING:
+    from bayesdep.models.patient_meta.model import Pooled
+
+SCALES = {  # of an interaction, by how they are pooled: the parameters that it is made of
+    "normal": ("interaction_sd",),
+    "student": ("interaction_sd", "local_precision"),
+    "horseshoe": ("global_scale", "local_scale", "slab_precision"),
+}
+
+
+def slots_of_interactions(story: "Pooled", unit: str) -> dict[str, Slot]:
+    """Return the places for priors of interactions.
+
+    Parameters
+    ----------
+    story
+        The story, with moderators.
+    unit
+        Units of the effect.
+
+    Returns
+    -------
+    dict of Slot
+        By parameter.
+    """
+    if story.effects == "none":
+        wide = Prior("Normal", mu=0, sigma=1)
+        return {"interaction": Slot(wide, "real", "the change of the effect by moderator", f"{unit} per unit")}
+    if story.effects in ("normal", "student"):
+        spread = Prior("HalfNormal", sigma=0.3)
+        found = {"interaction_sd": Slot(spread, "positive", "the spread of interactions", f"{unit} per unit")}
+        if story.effects == "student":
+            found["local_precision"] = Slot(
+                Prior("Gamma", alpha=2, beta=2), "positive",
+                "one over the squared scale of an interaction (nu/2, nu/2: Student's t with nu degrees of freedom)",
+                "per squared spread",
+            )  # fmt: skip
+        return found
+    cauchy = Prior("HalfCauchy", beta=1)
+    # Student's t with 4 degrees of freedom and scale 0.5 sd; a logistic outcome's residual sd is about 2
+    slab = Prior("Gamma", alpha=2, beta=2 if story.is_binary else 0.5)
+    return {
+        "global_scale": Slot(
+            GLOBAL_SCALE, "positive", "the scale of all interactions", "times that expected of the non-zero ones"
+        ),
+        "local_scale": Slot(cauchy, "positive", "the scale of an interaction", "times the global scale"),
+        "slab_precision": Slot(
+            slab, "positive", "one over the squared scale of the interactions that are not shrunk",
+            f"per squared {unit}",
+        ),
+    }  # fmt: skip
+
+
+def sd_of_interactions(story: "Pooled", error: Any, values: Mapping[str, Any]) -> Any:
+    """Return the sd of an interaction, given the parameters that it is made of.
+
+    Parameters
+    ----------
+    story
+        The story, its ``effects`` not ``"none"``.
+    error
+        Standard errors by design, as the last axes of the values have them.
+    values
+        Those parameters (:data:`SCALES`), as arrays or as PyTensor variables, broadcastable to each other.
+
+    Returns
+    -------
+    Any
+        As they are broadcast.
+    """
+    if story.effects == "normal":
+        return values["interaction_sd"]
+    if story.effects == "student":
+        return values["interaction_sd"] * values["local_precision"] ** -0.5
+    assert story.expected_nonzero is not None  # checked with the settings
+    p0, p = story.expected_nonzero, error.size
+    wide = values["global_scale"] * values["local_scale"] * (p0 / (p - p0) * error)
+    return wide * (1 + values["slab_precision"] * wide**2) ** -0.5
+
+
+def design_errors(story: "Pooled", data: xr.Dataset) -> np.ndarray:
+    """Return every interaction's standard error by design: (part, time).
+
+    Parameters
+    ----------
+    story
+        The story, with moderators.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    numpy.ndarray
+        In units of the effect per unit of the moderator.
+    """
+    times = data.sizes["time"]
+    median = {
+        name: story.priors[name].scipy.median() for name in ("tau_intercept", "tau_effect") if name in story.priors
+    }
+    level = median.get("tau_intercept", FREE_LEVEL_SD if story.is_binary else 1.0)
+    root, none = np.diag([level, median["tau_effect"]] * times), np.zeros(1)
+    if not story.is_binary:
+        return least_squares(data, root, none, np.ones((data.sizes["study"], times)))[1]
+    share = data["events"].values.sum() / data["n"].values.sum()  # of all patients: it says nothing of their arms
+    sd = np.full((data.sizes["study"], 1), (share * (1 - share)) ** -0.5)
+    return least_squares(_as_products(data), root, none, sd)[1]
+
+
+def _as_products(data: xr.Dataset) -> xr.Dataset:
+    """Sums of products of the columns of patients who are counted in cells, without outcomes."""
+    study, arm, z, n = (data[v].values for v in ("cell_study", "cell_arm", "z", "n"))
+    cross = np.zeros((data.sizes["study"], 1, 2, z.shape[1], z.shape[1]))
+    np.add.at(cross[:, 0], (study, arm), n[:, None, None] * z[:, :, None] * z[:, None, :])
+    cells = ("study", "pattern", "arm")
+    return data[["share_treated", "part", "time", "study", "column"]].assign(
+        cross=((*cells, "column", "other"), cross),
+        projected=((*cells, "column", "time"), np.zeros((*cross.shape[:-1], 1))),
+        outcomes=((*cells, "statistic"), np.zeros((*cross.shape[:3], 2))),
+        seen=(("pattern", "time"), np.ones((1, 1))),
+        proper=(("study", "deviation"), np.ones((len(cross), 2))),
+    )
+
+
+def build_interactions(story: "Pooled", data: xr.Dataset) -> Any:
+    """Build interactions inside a PyMC model context.
+
+    Parameters
+    ----------
+    story
+        The story, with moderators.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (part, time).
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    prior, dims = story.priors, ("part", "time")
+    if story.effects == "none":
+        return prior["interaction"].rv("interaction", dims=dims)
+    values = {}
+    for name in SCALES[story.effects]:
+        each = dims if name.startswith("local") else None
+        is_scale = name in ("global_scale", "local_scale")
+        values[name] = prior[name].rv(name, dims=each, logarithmic=is_scale)
+    error = pm.Data("interaction_error", data["interaction_error"].values, dims=dims)
+    scale = sd_of_interactions(story, error, values)
+    if story.is_binary:
+        raw = pm.Normal("interaction_raw", 0.0, 1.0, dims=dims)
+        return pm.Deterministic("interaction", raw * scale, dims=dims)
+    # some interactions are known well and others hardly: each is sampled in coordinates that suit what its data say
+    estimate, se = rough_interactions(data, log_sds_of_studies(data)[0])
+    return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)

@@ -1,0 +1,1 @@
+"""Censored biomarkers as predictors of a binary outcome."""

@@ -1,0 +1,1 @@
+"""The accuracy of a cutoff from a two-by-two table."""

@@ -1,0 +1,1 @@
+"""Meta-analysis where results may have been published for what they found."""

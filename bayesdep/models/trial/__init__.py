@@ -1,0 +1,1 @@
+"""A continuous outcome over visits, by arm: a mixed model for repeated measures."""

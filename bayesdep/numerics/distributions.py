@@ -1,0 +1,364 @@
+"""Distributions as data: named, checked, replaceable, and random variables where a model asks for them.
+
+A prior's numbers enter the PyMC graph as shared variables, not constants, so two analyses that differ in
+prior width share one compiled model.
+"""
+
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
+
+Support = Literal["real", "positive", "unit"]
+
+
+@dataclass(frozen=True)
+class _Family:
+    """One distribution: its parameters (True where it must be above zero), its scipy twin, and what units do to it.
+
+    ``units`` says how each parameter that has a unit follows it: ``"times"`` (a location or a width), ``"over"`` (a
+    rate) or ``"log"`` (a location of the logarithm); None where values have no unit, as shares have none.
+    """
+
+    parameters: dict[str, bool]
+    support: Support
+    scipy: Callable[..., Any]
+    units: dict[str, Literal["times", "over", "log"]] | None
+
+
+class _LogStudentT(stats.rv_continuous):  # type: ignore[misc]  # scipy is not typed
+    """``exp(s T)``, T Student t with nu degrees of freedom; scale it by ``exp(mu)``."""
+
+    def _logpdf(self, x: Any, nu: Any, s: Any) -> Any:
+        return stats.t.logpdf(np.log(x) / s, nu) - np.log(s * x)
+
+    def _pdf(self, x: Any, nu: Any, s: Any) -> Any:
+        return np.exp(self._logpdf(x, nu, s))
+
+    def _cdf(self, x: Any, nu: Any, s: Any) -> Any:
+        return stats.t.cdf(np.log(x) / s, nu)
+
+    def _ppf(self, q: Any, nu: Any, s: Any) -> Any:
+        return np.exp(s * stats.t.ppf(q, nu))
+
+
+_log_student_t = _LogStudentT(a=0.0, name="log_student_t", shapes="nu, s")
+
+_PLACE_AND_WIDTH: dict[str, Literal["times", "over", "log"]] = {"mu": "times", "sigma": "times"}
+_FAMILIES: dict[str, _Family] = {
+    "Normal": _Family({"mu": False, "sigma": True}, "real", lambda mu, sigma: stats.norm(mu, sigma), _PLACE_AND_WIDTH),
+    "StudentT": _Family(
+        {"nu": True, "mu": False, "sigma": True},
+        "real",
+        lambda nu, mu, sigma: stats.t(nu, mu, sigma),
+        _PLACE_AND_WIDTH,
+    ),
+    "Cauchy": _Family(
+        {"alpha": False, "beta": True},
+        "real",
+        lambda alpha, beta: stats.cauchy(alpha, beta),
+        {"alpha": "times", "beta": "times"},
+    ),
+    "HalfNormal": _Family({"sigma": True}, "positive", lambda sigma: stats.halfnorm(scale=sigma), {"sigma": "times"}),
+    "HalfCauchy": _Family({"beta": True}, "positive", lambda beta: stats.halfcauchy(scale=beta), {"beta": "times"}),
+    "Exponential": _Family({"lam": True}, "positive", lambda lam: stats.expon(scale=1 / lam), {"lam": "over"}),
+    "Gamma": _Family(
+        {"alpha": True, "beta": True},
+        "positive",
+        lambda alpha, beta: stats.gamma(alpha, scale=1 / beta),
+        {"beta": "over"},
+    ),
+    "LogNormal": _Family(
+        {"mu": False, "sigma": True},
+        "positive",
+        lambda mu, sigma: stats.lognorm(sigma, scale=math.exp(mu)),
+        {"mu": "log"},
+    ),
+    "LogStudentT": _Family(
+        {"nu": True, "mu": False, "sigma": True},
+        "positive",
+        lambda nu, mu, sigma: _log_student_t(nu, sigma, scale=math.exp(mu)),
+        {"mu": "log"},
+    ),
+    "Uniform": _Family(
+        {"lower": False, "upper": False},
+        "real",
+        lambda lower, upper: stats.uniform(lower, upper - lower),
+        {"lower": "times", "upper": "times"},
+    ),
+    "Beta": _Family({"alpha": True, "beta": True}, "unit", lambda alpha, beta: stats.beta(alpha, beta), None),
+}
+
+
+@dataclass(frozen=True, init=False)
+class Prior:
+    """A prior distribution, under the name and parameters PyMC gives it.
+
+    Parameters
+    ----------
+    dist
+        One of Normal, StudentT, Cauchy, HalfNormal, HalfCauchy, Exponential, Gamma, LogNormal, LogStudentT, Uniform,
+        Beta. LogStudentT is PyMC's StudentT of the logarithm.
+    times_scale
+        Whether the numbers are multiples of the data's ``scale`` (:mod:`bayesdep.models.parts.scale`) rather than in
+        the outcome's units. Default priors on what has the outcome's units are such; a prior that you give is in the
+        outcome's units unless it says otherwise.
+    **parameters
+        The distribution's parameters, as PyMC names them.
+
+    Raises
+    ------
+    BadInput
+        When the distribution or a parameter is unknown, missing or impossible.
+
+    Examples
+    --------
+    >>> Prior("Normal", mu=0, sigma=1)
+    Normal(mu=0, sigma=1)
+    >>> Prior("Normal", mu=0, sigma=-1)
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: Normal prior: sigma = -1, but it must be above zero
+    >>> Prior("Normal", mu=0, sigma=0.7, times_scale=True)
+    Normal(mu=0, sigma=0.7) times scale
+    """
+
+    dist: str
+    parameters: tuple[tuple[str, float], ...]
+    times_scale: bool
+
+    def __init__(self, dist: str, *, times_scale: bool = False, **parameters: Any) -> None:
+        family = _FAMILIES.get(dist)
+        if family is None:
+            raise BadInput(f"there is no distribution '{dist}'; {did_you_mean(dist, _FAMILIES)}")
+        for name in parameters:
+            if name not in family.parameters:
+                raise BadInput(f"{dist} prior: no parameter '{name}'; {did_you_mean(name, family.parameters)}")
+        for name, positive in family.parameters.items():
+            if name not in parameters:
+                raise BadInput(f"{dist} prior: '{name}' is missing; give {' and '.join(family.parameters)}")
+            value = parameters[name]
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not _is_finite(value):
+                raise BadInput(f"{dist} prior: {name} = {value!r}, but it must be a finite number")
+            if positive and value <= 0:
+                raise BadInput(f"{dist} prior: {name} = {value}, but it must be above zero")
+            of_logarithm = family.units is not None and "log" in family.units.values() and name != "nu"
+            if not is_workable(value) or (of_logarithm and abs(float(value)) > math.log(LARGEST)):
+                most = f"size of at most {math.log(LARGEST):.0f}" if of_logarithm else f"size of {SIZES}, or 0,"
+                raise BadInput(f"{dist} prior: {name} = {value:g}, but a {most} is needed; change it")
+        if dist == "Uniform" and parameters["lower"] >= parameters["upper"]:
+            raise BadInput(
+                f"Uniform prior: lower = {parameters['lower']} is not below upper = {parameters['upper']}; swap them"
+            )
+        if not isinstance(times_scale, bool):
+            raise BadInput(f"{dist} prior: times_scale = {times_scale!r}, but true or false is needed")
+        if times_scale and family.units is None:
+            raise BadInput(f"{dist} prior: times_scale = true, but its values have no unit; leave times_scale out")
+        object.__setattr__(self, "dist", dist)
+        object.__setattr__(self, "times_scale", times_scale)
+        plain = (float(parameters[name]) for name in family.parameters)
+        object.__setattr__(self, "parameters", tuple(zip(family.parameters, plain, strict=True)))
+
+    def __repr__(self) -> str:
+        numbers_ = ", ".join(f"{k}={v:.6g}" for k, v in self.parameters)
+        return f"{self.dist}({numbers_})" + (" times scale" if self.times_scale else "")
+
+    def __getitem__(self, parameter: str) -> float:
+        return dict(self.parameters)[parameter]
+
+    def in_units(self, scale: float) -> "Prior":
+        """Return the prior in the outcome's units.
+
+        Parameters
+        ----------
+        scale
+            What one of the prior's own units is in the outcome's.
+
+        Returns
+        -------
+        Prior
+            Of ``scale`` times the variable, when the numbers are multiples of a scale; itself when they are not.
+
+        Examples
+        --------
+        >>> Prior("Normal", mu=0, sigma=0.7, times_scale=True).in_units(10)
+        Normal(mu=0, sigma=7)
+        >>> Prior("Exponential", lam=2, times_scale=True).in_units(10)
+        Exponential(lam=0.2)
+        """
+        if not self.times_scale:
+            return self
+        units = _FAMILIES[self.dist].units
+        assert units is not None  # refused when it was made
+        follow = {"times": lambda v: v * scale, "over": lambda v: v / scale, "log": lambda v: v + math.log(scale)}
+        numbers_: dict[str, Any] = {k: follow[units[k]](v) if k in units else v for k, v in self.parameters}
+        return Prior(self.dist, **numbers_)
+
+    @property
+    def scipy(self) -> Any:
+        """The same distribution as a frozen scipy distribution, of multiples of the scale where it is of those."""
+        return _FAMILIES[self.dist].scipy(**dict(self.parameters))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The central 95% of the prior; for a prior on (0, inf) that peaks at zero, 0 to its 95% point."""
+        if self.dist in ("HalfNormal", "HalfCauchy", "Exponential"):
+            return 0.0, float(self.scipy.ppf(0.95))
+        lower, upper = self.scipy.ppf([0.025, 0.975])
+        return float(lower), float(upper)
+
+    def rv(
+        self,
+        name: str,
+        *,
+        dims: str | tuple[str, ...] | None = None,
+        logarithmic: bool = False,
+        in_widths: bool = False,
+    ) -> Any:
+        """Return the PyMC random variable of this prior, inside the model context.
+
+        Parameters
+        ----------
+        name
+            The variable's name.
+        dims
+            Named dims for independent copies.
+        logarithmic
+            Whether a positive variable is sampled on its logarithm: for those that data hardly bound from above and
+            whose prior has Cauchy's tail, which no sampler leaves soon where it is not made exponential.
+        in_widths
+            Whether a HalfNormal or HalfCauchy variable is sampled in multiples of its prior's width, so that the
+            sampler's way is the same in any unit of the data.
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
+            A random variable whose hyperparameters are shared variables called ``name.parameter``.
+
+        Raises
+        ------
+        ValueError
+            When the numbers are multiples of a scale that has not been put in: a model builds from
+            :func:`~bayesdep.models.parts.scale.priors_of`, which does that.
+        """
+        if self.times_scale:
+            raise ValueError(f"the prior of '{name}' is {self}: a model builds from priors_of(story, data)")
+        import pymc as pm
+        import pytensor
+
+        shared = {k: pytensor.shared(np.array(v, dtype=float), name=f"{name}.{k}") for k, v in self.parameters}
+        how = {}
+        if _FAMILIES[self.dist].support == "positive":
+            # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a plain logarithm the
+            # far side of a scale parameter is a wall that grows like exp(2u), into which trajectories crash.
+            if logarithmic:
+                how["default_transform"] = pm.distributions.transforms.log
+            elif in_widths and self.dist in ("HalfNormal", "HalfCauchy"):
+                how["default_transform"] = _softplus_in_widths()
+            else:
+                how["default_transform"] = softplus()
+        if self.dist == "LogStudentT":
+            return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
+        return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
+
+    def sum_to_zero(self, name: str, *, dims: tuple[str, ...]) -> Any:
+        """Return normal variables that sum to zero over their last dim, inside the model context.
+
+        Parameters
+        ----------
+        name
+            The variable's name.
+        dims
+            Its dims.
+
+        Returns
+        -------
+        pytensor.tensor.TensorVariable
+            Independent normals of this prior's sd, given that they sum to zero.
+
+        Raises
+        ------
+        ValueError
+            When the prior is not Normal with mean zero and in the outcome's units.
+        """
+        if self.times_scale or self.dist != "Normal" or self["mu"] != 0:
+            raise ValueError(
+                f"the prior of '{name}' is {self}, where Normal(mu=0, sigma) in the outcome's units is needed"
+            )
+        import pymc as pm
+        import pytensor
+
+        sigma = pytensor.shared(np.array(self["sigma"], dtype=float), name=f"{name}.sigma")
+        return pm.ZeroSumNormal(name, sigma=sigma, dims=dims)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prior as a plan writes it."""
+        return {"dist": self.dist, **dict(self.parameters)} | ({"times_scale": True} if self.times_scale else {})
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond float64
+        return False
+
+
+JEFFREYS = Prior("Beta", alpha=0.5, beta=0.5)  # of a probability: worth one person
+
+
+def _log_t(value: Any, nu: Any, mu: Any, sigma: Any) -> Any:
+    """Log density of a variable whose logarithm is Student t, for PyTensor."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    return pm.logp(pm.StudentT.dist(nu=nu, mu=mu, sigma=sigma), pt.log(value)) - pt.log(value)
+
+
+def _draw_log_t(nu: Any, mu: Any, sigma: Any, rng: Any = None, size: Any = None) -> Any:
+    return np.exp(mu + sigma * rng.standard_t(nu, size))
+
+
+@cache
+def softplus() -> Any:
+    """Return PyMC's log(exp(x) - 1) transform, under a name that its own functions can take apart.
+
+    PyMC 6.4 reads a variable's name off its transformed twin by cutting at underscores, so the transform's own name,
+    ``log_exp_m1``, makes ``pm.compute_log_likelihood`` look for a variable that is not there.
+    """
+    from pymc.distributions.transforms import LogExpM1
+
+    transform = LogExpM1()
+    transform.name = "softplus"
+    return transform
+
+
+@cache
+def _softplus_in_widths() -> Any:
+    """The same transform of the variable's multiples of its prior's width, the last of the distribution's inputs."""
+    import pytensor.tensor as pt
+    from pymc.distributions.transforms import LogExpM1
+
+    class SoftplusInWidths(LogExpM1):  # type: ignore[misc]  # PyMC is not typed
+        """``x = width log(1 + exp(u))``."""
+
+        name = "softplus"
+
+        def backward(self, value: Any, *inputs: Any) -> Any:
+            return inputs[-1] * pt.softplus(value)
+
+        def forward(self, value: Any, *inputs: Any) -> Any:
+            multiple = value / inputs[-1]
+            return pt.log(-pt.expm1(-multiple)) + multiple
+
+        def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+            return pt.log(inputs[-1]) - pt.softplus(-value)
+
+    return SoftplusInWidths()

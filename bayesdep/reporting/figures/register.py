@@ -1,0 +1,208 @@
+"""Which figures a fit has: the register that reports and run directories draw from."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from bayesdep.inference.fit import Fit
+from bayesdep.reporting.figures import common as plots
+from bayesdep.reporting.figures import crossover as crossover_plots
+from bayesdep.reporting.figures import cytokines as panel_plots
+from bayesdep.reporting.figures import dropout as dropout_plots
+from bayesdep.reporting.figures import meta as meta_plots
+from bayesdep.reporting.figures import patient_meta as pooled_plots
+from bayesdep.reporting.figures import trial as trial_plots
+from bayesdep.reporting.figures import trial_checks as trial_checks_plots
+from bayesdep.reporting.figures import trial_subgroups
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure of the register.
+
+    Parameters
+    ----------
+    draw
+        From a fit to the figure.
+    caption
+        What a reader sees in it.
+    applies
+        Whether it makes sense for a fit.
+    """
+
+    draw: Callable[[Fit], Figure]
+    caption: str
+    applies: Callable[[Fit], bool] = lambda _: True
+
+
+FIGURES: dict[str, Entry] = {
+    "forest": Entry(plots.plot_forest, "Estimates on their own (grey) and in the model (blue), with 95% intervals."),
+    "changes": Entry(
+        panel_plots.plot_changes,
+        "Ratios to baseline with 95% intervals, ordered by their median at the last time.",
+        panel_plots.has_changes,
+    ),
+    "roc": Entry(
+        panel_plots.plot_roc,
+        "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
+        panel_plots.has_roc,
+    ),
+    "trajectories": Entry(
+        trial_plots.plot_trajectories,
+        "Mean outcome by visit and arm: posterior means with 95% bands (lines), had all patients been in that arm and "
+        "missed no visit; means of those observed (points), as they are, with their number below.",
+        trial_plots.is_trial,
+    ),
+    "difference_along": Entry(
+        trial_plots.plot_difference_along,
+        "Difference between arms at the last visit along the moderator: median, 50% and 95% bands, and a tick for each "
+        "patient. Below, the posterior of the value beyond which, on the side named, the arm does better than the "
+        "reference, as far as it lies inside the observed range: the bars sum to the probability that it does.",
+        trial_plots.has_moderator,
+    ),
+    "subgroups": Entry(
+        trial_subgroups.plot_subgroups,
+        "Differences between arms at the last visit in subgroups of the moderator: medians with 50% (thick) and 95% "
+        "intervals (dotted: the median in all patients), beside the patients of each arm and the difference in "
+        "residual standard deviations. They are means over a subgroup's patients of what one model says, and subgroups "
+        "may overlap. Where asked for, the same of response and remission, predicted for complete trajectories, beside "
+        "each arm's rate and the number needed to treat for one more patient with benefit or harm; where the risk "
+        "difference's interval includes zero, that number's passes through infinity.",
+        trial_subgroups.has_subgroups,
+    ),
+    "covariance": Entry(
+        trial_plots.plot_covariance,
+        "Posterior mean correlations of the residuals of two visits, and the residual standard deviation at each visit "
+        "with 95% intervals; where arms have covariances of their own, the reference's below the diagonal and in grey, "
+        "the other arm's above it and in blue.",
+        trial_plots.has_visits,
+    ),
+    "residuals": Entry(
+        trial_checks_plots.plot_residuals,
+        "Normal quantile-quantile plot of the residuals, each less what the patient's earlier visits foretell and over "
+        "its own standard deviation (of a multivariate t: turned into normal scores), means over the posterior's "
+        "draws; and the band that 95% of replicates never leave. Right: the same, less the line.",
+        trial_plots.is_trial,
+    ),
+    "dropout_by_arm": Entry(
+        trial_checks_plots.plot_dropout_by_arm,
+        "Shares of each arm's patients who were observed at a visit or later (lines: they had not dropped out), and at "
+        "the visit itself (points).",
+        trial_checks_plots.misses_visits,
+    ),
+    "dropout": Entry(
+        dropout_plots.plot_dropout,
+        "The difference at the last visit under other assumptions about those who dropped out, with 95% intervals; and "
+        "against the points added to what they would have had.",
+        dropout_plots.has_dropout,
+    ),
+    "pairs": Entry(
+        crossover_plots.plot_pairs,
+        "Each patient's outcome after a treatment against that after the reference (points; ticks along the axes where "
+        "one of the two is missing). Outcomes on the grey line do not differ; those on the blue line differ by the "
+        "posterior mean difference, those in the band by its 95% interval.",
+        crossover_plots.is_crossover,
+    ),
+    "study_effects": Entry(
+        pooled_plots.plot_study_effects,
+        "Effects by study and time: each study's own difference of means (grey) and its effect in the model (blue), "
+        "with 95% intervals; the pooled effect (diamond) and 95% prediction interval for a new study (bar).",
+        pooled_plots.has_two_times,
+    ),
+    "moderators": Entry(
+        pooled_plots.plot_moderators,
+        "Change of the effect along each moderator, all of them in one model: medians with 95% intervals, and the band "
+        "of what is too small to matter.",
+        pooled_plots.has_moderators,
+    ),
+    "combined": Entry(
+        pooled_plots.plot_combined,
+        "The effect along the combined moderator M*: posterior mean and 95% band; and differences of means between the "
+        "arms, with 95% intervals, in fifths of the patients by the rule that they helped to make (filled) and by the "
+        "rules that the other studies make (open): the second is what the rule would be worth elsewhere.",
+        pooled_plots.has_combined,
+    ),
+    "leave_one_out": Entry(
+        meta_plots.plot_leave_one_out,
+        "The pooled effect and the standard deviation between units without each unit in turn: posterior medians and "
+        "95% intervals by quadrature, over the interval of all (grey).",
+        meta_plots.has_leave_one_out,
+    ),
+    "within_correlation": Entry(
+        meta_plots.plot_within_correlation,
+        "The pooled effect and the standard deviation between units were the sampling errors of the same people's "
+        "effects correlated by more or less than was stated (line): posterior medians and 95% intervals by quadrature.",
+        meta_plots.has_within_correlation,
+    ),
+    "funnel": Entry(
+        meta_plots.plot_funnel,
+        "Each study by its effect and standard error, over shades of the two-sided P value it would have; the pooled "
+        "effect (line) and where 95% of studies are expected around it (dashed). Were results published for their P, "
+        "those missing would lie in the dark.",
+        meta_plots.has_funnel,
+    ),
+    "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
+    "checks": Entry(
+        plots.plot_checks, "Predictive checks: the data (line) among replicates from the posterior and the prior."
+    ),
+    "shares": Entry(
+        panel_plots.plot_shares,
+        "Share of measurements below the detection limit: the data (points, red outside) and the posterior's 95% "
+        "intervals.",
+        panel_plots.has_limits,
+    ),
+    "ecdf": Entry(
+        panel_plots.plot_ecdf,
+        "Cumulative shares of detected values (line), starting from the share below the limit, and the 95% band of "
+        "replicates cut off at the same limits. The analytes that fit worst come first: in brackets the line's largest "
+        "distance from the replicates' mean, in standard deviations.",
+        panel_plots.is_panel,
+    ),
+    "plates": Entry(
+        panel_plots.plot_plates,
+        "Each plate's median deviation from the analytes' means: the data (points, red outside) and the posterior's "
+        "50% and 95% intervals.",
+        panel_plots.has_plates,
+    ),
+    "ranks": Entry(
+        plots.plot_ranks,
+        "Rank plot: every chain's ranks should stay inside the grey band.",
+        lambda fit: not fit.is_exact,  # independent draws have no chains to compare
+    ),
+}
+
+
+def figures_of(fit: Fit) -> dict[str, Figure]:
+    """Draw every figure that makes sense for a fit.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    dict of matplotlib.figure.Figure
+        By name of :data:`FIGURES`.
+    """
+    return {name: entry.draw(fit) for name, entry in FIGURES.items() if entry.applies(fit)}
+
+
+def png(figure: Figure) -> bytes:
+    """Render a figure as PNG.
+
+    Parameters
+    ----------
+    figure
+        A matplotlib figure.
+
+    Returns
+    -------
+    bytes
+        The file's content, the same for the same figure.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

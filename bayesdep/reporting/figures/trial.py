@@ -1,0 +1,448 @@
+"""Figures of trials over visits: means by arm, the arms' difference along a moderator, and how visits hang together."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from bayesdep.inference.fit import Fit
+from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.model import Trial
+from bayesdep.models.trial.moderator import is_log
+from bayesdep.models.trial.residuals import correlations
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.figures.layout import legend_below
+from bayesdep.reporting.ranges import MOST_PANELS, limits
+
+_DRAWS = 1000  # at most, evenly from all draws: enough for the ends of 95% bands
+_ROOM = {1: 20, 2: 9}  # labels that find room along a panel, by panels side by side
+_COUNTS = {1: 36, 2: 16}  # numbers of patients that find room along a panel, likewise
+_LINE = 38  # characters that find room along the height of a panel
+_NAME = {1: 28, 2: 16}  # characters of an arm's name at the side of a panel, by panels side by side
+_BAR = 0.05  # the least probability at which the crossover's scale ends: a single draw is no peak
+_WRITTEN = 16  # visits up to which correlations are written into their cells
+_HIGHEST = 12.0  # inches of all matrices together
+_COMPARISONS = "comparisons are shown, the first of the table"
+REFERENCE = "#6d6d6d"  # the reference arm's: GREY is too pale for a line that is to be read
+_CORRELATIONS = LinearSegmentedColormap.from_list("correlations", [RED, "white", BLUE])
+
+
+def is_trial(fit: Fit) -> bool:
+    """Whether a fit is of a trial over visits."""
+    return fit.model.family == "trial"
+
+
+def has_visits(fit: Fit) -> bool:
+    """Whether it is of a trial with more visits than one."""
+    return is_trial(fit) and fit.data.sizes["visit"] > 1
+
+
+def has_moderator(fit: Fit) -> bool:
+    """Whether it is of a trial with a moderator."""
+    return is_trial(fit) and "difference_along" in fit.estimands
+
+
+@serves(is_trial, "trials")
+def plot_trajectories(fit: Fit) -> Figure:
+    """Draw the mean outcome by visit and arm.
+
+    Parameters
+    ----------
+    fit
+        A fit of :class:`~bayesdep.models.trial.model.Trial`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per comparison. Line and band: posterior mean and pointwise 95% interval of the mean outcome, had all
+        patients at hand been in that arm and missed no visit. Points: means of those observed, as they are, with
+        their number below.
+    """
+    story, data = _story(fit), fit.data
+    arms, visits = data["arm"].values, data["visit"].values
+    seen = ~np.isnan(data["outcome"].values)
+    apart = _crowding(visits)
+    columns = 2 if len(arms) > 2 and apart <= _ROOM[2] else 1
+    x, scale = positions(visits, _ROOM[columns])
+    means = standardised_means(fit)
+    count = min(len(arms) - 1, MOST_PANELS)
+    with house_figure(fit, 6.6, 0.6 + 3.1 * -(-count // columns)) as figure:
+        figure.says_shown(count, len(arms) - 1, _COMPARISONS)
+        pairs = _panels(figure, count, columns, 0.13)
+        for k, (axes, counts) in enumerate(pairs, start=1):
+            rows = ((0, REFERENCE, "--", "s"), (k, BLUE, "-", "o"))
+            for arm, colour, dashes, marker in rows:
+                member = data["arm_of"].values == arm
+                lower, upper = np.quantile(means[arm], [0.025, 0.975], axis=0)
+                axes.fill_between(x, lower, upper, color=colour, alpha=0.22, lw=0)
+                axes.plot(x, means[arm].mean(axis=0), color=colour, ls=dashes, lw=1.6)
+                observed = np.nanmean(data["outcome"].values[member], axis=0)
+                aside = (-0.006 if arm == 0 else 0.006) * np.ptp(x)  # equal means would hide each other
+                axes.plot(x + aside, observed, marker, ms=5, mfc=colour, mec="white", mew=0.8, zorder=3)
+                every = -(-len(x) // _COUNTS[columns])
+                for at, n in list(zip(x, seen[member].sum(axis=0), strict=True))[::every]:
+                    counts.text(at, float(arm == 0), f"{n}", ha="center", va="center", fontsize=7.5, color=colour)
+            axes.set_xticks(x, visits)
+            axes.set_xlabel(f"{story.visit}{scale}")
+            axes.set_ylabel(f"mean {story.outcome}\n({data['outcome'].attrs['units']}; {story.better} is better)")
+            if len(pairs) > 1:
+                axes.set_title(f"{arms[k]} and {arms[0]}", pad=12)
+            _table_of_counts(counts, [shorten(str(arms[j]), _NAME[columns]) for j in (k, 0)], [BLUE, REFERENCE])
+            counts.set_xlim(axes.get_xlim())  # not shared: its ticks are none
+        _same_height([axes for axes, _ in pairs])
+        lines = [Line2D([], [], color=c, ls=dashes, lw=1.6) for c, dashes in ((REFERENCE, "--"), (BLUE, "-"))]
+        points = [Line2D([], [], color=c, ls="", marker=m, ms=5) for c, m in ((REFERENCE, "s"), (BLUE, "o"))]
+        handles: list[Any] = [*lines, Patch(color=GREY, alpha=0.4, lw=0), (points[0], points[1])]
+        other = str(arms[1]) if len(pairs) == 1 else "other arm"
+        words = [str(arms[0]), other, "95% band", "observed"]
+        legend_below(figure, (handles, words), 4, handler_map={tuple: HandlerTuple(ndivide=None)})
+    return figure
+
+
+def standardised_means(fit: Fit) -> np.ndarray:
+    """Return the mean outcome at every visit, had all patients at hand been in one arm.
+
+    Parameters
+    ----------
+    fit
+        A fit of :class:`~bayesdep.models.trial.model.Trial`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (arms, samples, visits), arms as in the data; a thousand samples at most.
+    """
+    data, draws = fit.data, draws_of(fit)
+    kept = draws.isel(sample=thinned(draws.sizes["sample"], _DRAWS))
+    found = []
+    for arm in range(data.sizes["arm"]):
+        # an arm's code is what its own patients have, so that this need not know how codes are centred
+        code = data["arm_code"].values[np.flatnonzero(data["arm_of"].values == arm)[0]]
+        everybody = data.assign(arm_code=data["arm_code"].copy(data=np.broadcast_to(code, data["arm_code"].shape)))
+        found.append(expected(_story(fit), kept, everybody).mean(axis=1))
+    return np.stack(found)
+
+
+@serves(has_moderator, "trials with a moderator")
+def plot_difference_along(fit: Fit) -> Figure:
+    """Draw the difference between arms at the last visit along the moderator, and where the arms change places.
+
+    Parameters
+    ----------
+    fit
+        A fit of :class:`~bayesdep.models.trial.model.Trial` with a moderator.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per comparison. Line and bands: posterior median and pointwise 50% and 95% intervals. Ticks at the
+        foot: the patients of both arms. Below, the draws of the crossover that lie inside the observed range, on the
+        side on which the arm is more likely to be better, each bar in proportion to its probability; at a threshold
+        there is one bar. The axis is of logarithms where the moderator enters as one.
+    """
+    story, data, found = _story(fit), fit.data, fit.estimands
+    logs = is_log(story.moderator_form)
+
+    def place(values: np.ndarray) -> np.ndarray:
+        return np.log(values) if logs else values
+
+    arms, visit = data["arm"].values, data["visit"].values[-1]
+    x = place(data["grid_value"].values)
+    curve, which = _with_step(x, story.threshold)
+    # a crossover at a threshold is nowhere else
+    bins = x if story.threshold is None else story.threshold + np.ptp(x) * np.array([-0.006, 0.006])
+    names = data["comparison"].values[:MOST_PANELS]
+    columns = min(len(names), 2)
+    with house_figure(fit, 6.6, 0.6 + 3.5 * -(-len(names) // columns)) as figure:
+        figure.says_shown(len(names), data.sizes["comparison"], _COMPARISONS)
+        pairs = _panels(figure, len(names), columns, 0.22)
+        for k, (axes, below) in enumerate(pairs):
+            at = found.isel(comparison=k)
+            draws = at["difference_along"].transpose("chain", "draw", "grid").values[..., which]
+            low_95, low_50, median, high_50, high_95 = np.quantile(draws, [0.025, 0.25, 0.5, 0.75, 0.975], axis=(0, 1))
+            axes.axhline(0, color=INK, lw=0.8, zorder=1)
+            axes.fill_between(curve, low_95, high_95, color=BLUE, alpha=0.2, lw=0, label="95% band")
+            axes.fill_between(curve, low_50, high_50, color=BLUE, alpha=0.3, lw=0, label="50% band")
+            axes.plot(curve, median, color=BLUE, lw=1.8, label="median")
+            here = np.isin(data["arm_of"].values, (0, k + 1))
+            patients = place(data["moderator"].values[here])
+            feet = axes.get_xaxis_transform()  # x in data, y in shares of the panel
+            axes.plot(patients, np.full(len(patients), 0.03), "|", ms=7, mew=0.7, color=INK, alpha=0.7,
+                      transform=feet, label="patients")  # fmt: skip
+            sides = favours(*lower_and_higher(story, str(names[k])))
+            axes.set_ylabel(f"difference at {story.visit} {visit} ({story.units})\n{sides}", fontsize=8)
+            if len(pairs) > 1:
+                axes.set_title(f"{names[k]} less {arms[0]}", pad=12)
+            axes.tick_params(labelbottom=False)
+            side = str(at["side"].values[at["crosses"].mean(("chain", "draw")).argmax("side")])
+            inside = at["crosses"].sel(side=side).values.ravel() > 0
+            places = place(at["crossover"].sel(side=side).values.ravel()[inside])
+            below.hist(
+                places, bins=bins.tolist(), weights=np.full(len(places), 1 / len(inside)), color=BLUE, alpha=0.55
+            )
+            said = f"value {side} which {names[k]} is better: in this range with probability {inside.mean():.2f}"
+            below.set_title(said, fontsize=8 if columns == 1 else 7, pad=3)
+            below.set_yticks([])
+            below.set_ylim(0, max(_BAR, below.get_ylim()[1]))
+            below.spines["left"].set_visible(False)
+            below.set_ylabel("crossover", fontsize=8)
+            below.set_xlabel(f"{story.moderator} at baseline{' (log scale)' if logs else ''}")
+            below.sharex(axes)
+            if logs:
+                ratio_axis(below)
+            axes.set_xlim(x[0] - 0.02 * (x[-1] - x[0]), x[-1] + 0.02 * (x[-1] - x[0]))
+        _same_height([axes for axes, _ in pairs])
+        _same_height([below for _, below in pairs])
+        handles, labels = pairs[0][0].get_legend_handles_labels()
+        handles[labels.index("50% band")] = Patch(color=BLUE, alpha=0.44, lw=0)  # it lies on the other band
+        legend_below(figure, (handles, labels), 4)
+    return figure
+
+
+def _with_step(x: np.ndarray, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Places along a curve and the grid point that each has its height from: at a threshold it jumps, there alone."""
+    which = np.arange(len(x))
+    if threshold is None:
+        return x, which
+    above = int(np.searchsorted(x, threshold, side="right"))
+    return np.insert(x, above, [threshold, threshold]), np.insert(which, above, [above - 1, above])
+
+
+@serves(is_trial, "trials")
+def plot_covariance(fit: Fit) -> Figure:
+    """Draw the correlations between visits and the residual standard deviations.
+
+    Parameters
+    ----------
+    fit
+        A fit of :class:`~bayesdep.models.trial.model.Trial`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: posterior means of the residuals' correlations; blue is positive, red negative. With spatial power they
+        are those of a patient seen on the visits' median days. Right: posterior medians and 95% intervals of the
+        residual standard deviation, in the same rows. Where each arm has a covariance of its own there is one line of
+        panels per comparison: below the diagonal and in grey the reference's, above it and in blue the other arm's.
+    """
+    story, data = _story(fit), fit.data
+    visits, arms = data["visit"].values, [str(arm) for arm in data["arm"].values]
+    days = np.median(data["day"].values, axis=0)
+    draws = draws_of(fit)
+    means = [correlations(story, draws, days, arm).mean(axis=0) for arm in range(len(arms) if story.by_arm else 1)]
+    sd = fit.estimands["residual_sd"].transpose("chain", "draw", ..., "visit").values
+    ends = np.quantile(sd.reshape(*sd.shape[:2], len(means), -1), [0.025, 0.5, 0.975], axis=(0, 1))
+    others = range(1, len(means))[:MOST_PANELS] if story.by_arm else range(1)
+    height = 1.3 + min(0.36 * max(len(visits), 3), _HIGHEST / len(others))
+    with house_figure(fit, 6.6, 0.3 * story.by_arm + height * len(others)) as figure:
+        figure.says_shown(len(others), max(len(means) - 1, 1), _COMPARISONS)
+        grid = figure.subplots(len(others), 2, sharey=True, squeeze=False, width_ratios=(1.5, 1))
+        for (left, right), k in zip(grid, others, strict=True):
+            _matrix(left, means[0], means[k] if story.by_arm else None)
+            left.set_xticks(range(len(visits)), visits)
+            left.set_yticks(range(len(visits)), visits)
+            left.set_xlabel(story.visit)
+            left.set_ylabel(story.visit)
+            on = "\non the visits' median days" if story.covariance == "spatial-power" else ""
+            left.set_title(f"correlation of residuals{on}")
+            if story.by_arm:
+                _spreads(right, ends[:, 0], REFERENCE, -0.14)
+                _spreads(right, ends[:, k], BLUE, 0.14)
+            else:
+                _spreads(right, ends[:, 0], BLUE, 0.0)
+            right.set_xlim(0, 1.06 * limits(0.0, ends)[1])
+            right.tick_params(axis="y", length=0)
+            right.set_xlabel(f"{story.units} (95% intervals)")
+            spread = "residual scale, of a t" if story.robust else "residual standard deviation"
+            right.set_title(f"{spread}, {arms[k]}" if len(others) > 1 else spread)
+        if story.by_arm:
+            other = arms[1] if len(arms) == 2 else "other arm"
+            words = [f"{arms[0]} (below the diagonal)", f"{other} (above it)"]
+            handles = [Line2D([], [], color=colour, marker="o", ms=4.5, lw=1.8) for colour in (REFERENCE, BLUE)]
+            legend_below(figure, (handles, words), 2)
+    return figure
+
+
+def _matrix(axes: Axes, below: np.ndarray, above: np.ndarray | None) -> None:
+    """Draw one arm's correlations below the diagonal, and another's above it."""
+    lower = np.tril(np.ones(below.shape, bool), -1)
+    shown = np.where(lower, below, np.nan)
+    if above is not None:
+        shown = np.where(lower.T, above, shown)
+    axes.imshow(shown, cmap=_CORRELATIONS, vmin=-1, vmax=1, aspect="auto")
+    for j in range(len(shown)):  # a visit with itself: the corner that the eye starts from, but nothing that was learnt
+        axes.add_patch(Rectangle((j - 0.5, j - 0.5), 1, 1, color=GREY, alpha=0.2, lw=0))
+    for j, k in np.argwhere(np.isfinite(shown)) if len(shown) <= _WRITTEN else ():
+        colour = "white" if abs(shown[j, k]) > 0.65 else INK
+        size = 8.5 if len(shown) <= 10 else 6
+        axes.text(k, j, f"{shown[j, k]:.2f}", ha="center", va="center", fontsize=size, color=colour)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _spreads(axes: Axes, ends: np.ndarray, colour: str, aside: float) -> None:
+    """Draw medians and intervals, shape (3, visits), one a row."""
+    lower, median, upper = ends
+    y = np.arange(len(median)) + aside
+    axes.hlines(y, lower, upper, color=colour, lw=1.8)
+    axes.plot(median, y, "o", ms=4.5, color=colour)
+
+
+def _story(fit: Fit) -> Trial:
+    assert isinstance(fit.model, Trial)  # the register draws these of no other story
+    return fit.model
+
+
+def draws_of(fit: Fit) -> xr.Dataset:
+    """Return the posterior with all chains' draws in one dim, ``sample``."""
+    return fit.posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
+
+
+def thinned(count: int, most: int) -> np.ndarray:
+    """Choose draws evenly.
+
+    Parameters
+    ----------
+    count
+        How many there are.
+    most
+        How many to keep at most.
+
+    Returns
+    -------
+    numpy.ndarray
+        Which to keep.
+
+    Examples
+    --------
+    >>> thinned(9, 3)
+    array([0, 4, 8])
+    """
+    return np.unique(np.linspace(0, count - 1, most).astype(int))
+
+
+def lower_and_higher(story: Trial, arm: str) -> tuple[str, str]:
+    """Say whom differences between an arm and the reference favour.
+
+    Parameters
+    ----------
+    story
+        The story, which knows whether lower outcomes are better.
+    arm
+        The arm that is compared.
+
+    Returns
+    -------
+    tuple of str
+        The arm favoured by a difference below zero, and by one above.
+    """
+    return (arm, story.reference) if story.better == "lower" else (story.reference, arm)
+
+
+def favours(down: str, up: str) -> str:
+    """Put into words whom values of an axis favour.
+
+    Parameters
+    ----------
+    down, up
+        The arms favoured by values below zero, which stand left when an axis is read from its side, and above zero.
+
+    Returns
+    -------
+    str
+        In two lines where names are long.
+    """
+    left = f"\N{LEFTWARDS ARROW} favours {shorten(down, _NAME[1])}"
+    right = f"favours {shorten(up, _NAME[1])} \N{RIGHTWARDS ARROW}"
+    return f"{left}    {right}" if len(left) + len(right) < _LINE else f"{left}\n{right}"
+
+
+def _crowding(visits: np.ndarray) -> float:
+    """How many times the smallest gap between visits goes into all of them."""
+    at = _numbers(visits)
+    return float(np.ptp(at) / np.diff(at).min()) if len(at) > 1 else 0.0
+
+
+def _numbers(visits: np.ndarray) -> np.ndarray:
+    """Where visits stand: at their numbers, or evenly where names are no numbers."""
+    try:
+        at = np.array(visits, dtype=float)
+    except ValueError:
+        return np.arange(len(visits), dtype=float)
+    return at if (np.diff(at) > 0).all() else np.arange(len(visits), dtype=float)
+
+
+def positions(visits: np.ndarray, room: int) -> tuple[np.ndarray, str]:
+    """Place visits along an axis, evenly where true gaps leave labels no room.
+
+    Parameters
+    ----------
+    visits
+        Their names, in order.
+    room
+        How many labels find room side by side.
+
+    Returns
+    -------
+    numpy.ndarray
+        Where each stands.
+    str
+        What the axis's label must add.
+    """
+    if _crowding(visits) <= room:
+        return _numbers(visits), ""
+    return np.arange(len(visits), dtype=float), " (not to scale)"
+
+
+def _panels(figure: Figure, count: int, columns: int, share: float) -> list[tuple[Axes, Axes]]:
+    """Make pairs of a panel and a lower one of this share of its height."""
+    lines = -(-count // columns)
+    figure.set_layout_engine("constrained", hspace=0.0)  # a lower panel belongs to the one above it
+    grid = figure.subplots(2 * lines, columns, squeeze=False, height_ratios=(1, share) * lines)
+    pairs = [(grid[2 * (k // columns), k % columns], grid[2 * (k // columns) + 1, k % columns]) for k in range(count)]
+    for unused in {*grid.flat} - {axes for pair in pairs for axes in pair}:
+        unused.remove()
+    return pairs
+
+
+def _table_of_counts(axes: Axes, arms: list[str], colours: list[str]) -> None:
+    """Turn an axes with a row of numbers per arm into the foot of the panel above it."""
+    axes.set_yticks(range(len(arms)), arms, fontsize=7.5)
+    for label, colour in zip(axes.get_yticklabels(), colours, strict=True):
+        label.set_color(colour)
+    axes.set_ylim(-0.6, len(arms) - 0.4)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title("patients observed", fontsize=7.5, pad=2)
+
+
+def shorten(name: str, room: int) -> str:
+    """Shorten a name that would take a panel's room; legend, title or caption have it in full.
+
+    Parameters
+    ----------
+    name
+        Any text.
+    room
+        How many characters it may have.
+
+    Returns
+    -------
+    str
+        The name, or its beginning and an ellipsis.
+    """
+    return name if len(name) <= room else f"{name[: room - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _same_height(panels: list[Axes]) -> None:
+    """Give panels that are to be compared one scale."""
+    ends = np.array([axes.get_ylim() for axes in panels])
+    for axes in panels:
+        axes.set_ylim(ends[:, 0].min(), ends[:, 1].max())
