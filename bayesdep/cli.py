@@ -127,7 +127,7 @@ def reproduce(
         families: dict[str, list[_Job]] = {}
         for plan, place in todo:
             job = plan, place, accept_failed_gate, quick, resume, spreadsheet_safe
-            families.setdefault(plan.story.family, []).append(job)
+            families.setdefault(plan.model.family, []).append(job)
         done = [run for group in side_by_side(_run_all, list(families.values())) for run in group]
     from bayesdep.reporting.console import print_ledger, write_ledger
 
@@ -167,7 +167,7 @@ def compare(
         raise BadInput("a comparison needs two plans or more; give another")
     directory = out or Path("results") / read[0].study.name / "comparison"
     given = list(zip(read, _share(read, data), strict=True))
-    imputing = [plan.name for plan in read if isinstance(plan.story, Imputes) and plan.story.imputes]
+    imputing = [plan.name for plan in read if isinstance(plan.model, Imputes) and plan.model.imputes]
     given = [pair for pair in given if pair[0].name not in imputing]
     if imputing and is_folder:
         _say(f"left out, because what is imputed has seen the outcomes to be left out: {', '.join(imputing)}")
@@ -178,8 +178,8 @@ def compare(
         )
     groups = [given]
     if is_folder:  # a folder holds all of a study, also what was never meant to be set side by side
-        families = {plan.story.family for plan, _ in given}
-        groups = [[pair for pair in given if pair[0].story.family == family] for family in sorted(families)]
+        families = {plan.model.family for plan, _ in given}
+        groups = [[pair for pair in given if pair[0].model.family == family] for family in sorted(families)]
         if alone := [group[0][0].name for group in groups if len(group) == 1]:
             _say(f"left out, because no other plan is of its family: {', '.join(alone)}")
         groups = [some for group in groups if len(group) > 1 for some in _of_one_outcome(group)]
@@ -192,7 +192,7 @@ def compare(
             )
     for plan, table in given:
         prepare(plan, table)
-    names = [group[0][0].story.family for group in groups]
+    names = [group[0][0].model.family for group in groups]
     names = [n if names.count(n) == 1 else f"{n}-{group[0][0].name}" for n, group in zip(names, groups, strict=True)]
     from bayesdep.reporting.places import Place
 
@@ -212,7 +212,7 @@ def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", 
 
     found: dict[Any, list[tuple[Plan, Any]]] = {}
     for plan, table in group:
-        seen = observed_values(plan.story.build(prepare(plan, table)))
+        seen = observed_values(plan.model.build(prepare(plan, table)))
         key = tuple((name, values.shape, values.dtype.kind, values.tobytes()) for name, values in sorted(seen.items()))
         found.setdefault(key, []).append((plan, table))
     return list(found.values())

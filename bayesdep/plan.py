@@ -17,7 +17,7 @@ from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.data.toml_text import LARGEST, read_toml
 from bayesdep.inference.numbers import LEAST, MOST
-from bayesdep.models.model import Story, make_story, story_class
+from bayesdep.models.model import Model, make_model, model_class
 from bayesdep.models.parts.settings import column_fields
 
 if TYPE_CHECKING:
@@ -102,15 +102,15 @@ class Plan:
         Its text, verbatim.
     study, data, sampling, published
         Its tables.
-    story
-        The generative story it asks for, with its priors.
+    model
+        The generative model it asks for, with its priors.
     """
 
     path: Path
     text: str
     study: _Study
     data: _Data
-    story: Story
+    model: Model
     sampling: _Sampling
     published: tuple[_Published, ...]
 
@@ -227,21 +227,21 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         _refuse_no_text(written)
         raw = _Plan.model_validate(written)
         refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
-        return Plan(path, text, raw.study, raw.data, _story(raw), raw.sampling, raw.published)
+        return Plan(path, text, raw.study, raw.data, _model(raw), raw.sampling, raw.published)
     except ValidationError as problem:
         raise BadInput(f"plan '{path}': {_explain(problem)}") from None
     except BadInput as problem:
         raise BadInput(f"plan '{path}': {problem}") from None
 
 
-def _story(raw: _Plan) -> Story:
+def _model(raw: _Plan) -> Model:
     settings = dict(raw.model)
     family = settings.pop("family", None)
     if family is None:
         raise BadInput('model.family is missing; add one, for example family = "meta"')
     if not isinstance(family, str):
         raise BadInput(f"'model.family' is {_shown(family)}, but text is needed")
-    columns = column_fields(story_class(family))
+    columns = column_fields(model_class(family))
     known = [*columns, *(FOR_LIMITS if raw.data.limits is not None else ())]
     for word in raw.data.columns:
         if word not in known:
@@ -254,7 +254,7 @@ def _story(raw: _Plan) -> Story:
         raise BadInput("model.priors is not a setting; priors have their own table, [priors]")
     try:
         named = {word: name for word, name in raw.data.columns.items() if word in columns}
-        return make_story(family, {**settings, **named, "priors": raw.priors})
+        return make_model(family, {**settings, **named, "priors": raw.priors})
     except TypeError as problem:  # a required setting is missing: the dataclass names it
         missing = str(problem).rsplit(":", 1)[-1].strip()
         raise BadInput(f"model.{missing.strip(chr(39))} is missing; the {family} family needs it") from None
@@ -366,12 +366,12 @@ def prepare(plan: Plan, data: Any = None) -> Any:
         raise BadInput(f"plan '{plan.path}' names its own data; leave --data out")
     try:
         table = read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
-        prepared = plan.story.prepare(table)
+        prepared = plan.model.prepare(table)
         if plan.published:
             from bayesdep.inference.sample import sketch
             from bayesdep.reporting.ledger import refuse_unknown
 
-            refuse_unknown(_published(plan), sketch(plan.story, prepared))
+            refuse_unknown(_published(plan), sketch(plan.model, prepared))
     except BadInput as problem:
         raise BadInput(f"plan '{plan.path}': {problem}") from None
     return prepared
@@ -390,7 +390,7 @@ def _published(plan: Plan) -> list[Any]:
 
 
 def fit_plan(plan: Plan, *, data: Any = None, kept: "Kept | None" = None, **sampling: Any) -> "Fit":
-    """Fit a plan's story to its data.
+    """Fit a plan's model to its data.
 
     Parameters
     ----------
@@ -413,7 +413,7 @@ def fit_plan(plan: Plan, *, data: Any = None, kept: "Kept | None" = None, **samp
     prepared = data if isinstance(data, xr.Dataset) else prepare(plan, data)
     from bayesdep.inference.sample import fit
 
-    return fit(plan.story, prepared, kept=kept, **_sampling(plan, sampling))
+    return fit(plan.model, prepared, kept=kept, **_sampling(plan, sampling))
 
 
 def _sampling(plan: Plan, sampling: Mapping[str, Any]) -> dict[str, Any]:

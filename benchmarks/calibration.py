@@ -28,7 +28,7 @@ import bayesdep as bd
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.models.meta.arms import Arms
-from bayesdep.models.model import Story
+from bayesdep.models.model import Model
 from bayesdep.models.patient_meta.events import count_events
 from bayesdep.models.patient_meta.products import sum_products
 
@@ -46,7 +46,7 @@ class Design:
 
     Parameters
     ----------
-    story
+    model
         The model.
     data
         Prepared data, of which the outcomes are replaced.
@@ -58,7 +58,7 @@ class Design:
         Kept draws per chain: long tails need more.
     """
 
-    story: Story
+    model: Model
     data: xr.Dataset
     simulate: Callable[[int, int], Sequence[tuple[Mapping[str, np.ndarray], xr.Dataset]]]
     parameters: tuple[str, ...]
@@ -77,14 +77,14 @@ def labelled(model: pm.Model, values: Mapping[str, np.ndarray]) -> xr.Dataset:
 
 
 def by_the_graph(
-    story: Story, data: xr.Dataset, observed: str, put: Callable[[xr.Dataset, np.ndarray], xr.Dataset]
+    model: Model, data: xr.Dataset, observed: str, put: Callable[[xr.Dataset, np.ndarray], xr.Dataset]
 ) -> Callable[[int, int], list[tuple[dict[str, np.ndarray], xr.Dataset]]]:
     """Return a simulator that draws parameters and outcomes together from the model's graph."""
 
     def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
-        model = story.build(data)
-        names = [v.name for v in model.unobserved_RVs]  # with what hangs below the data, which nobody looks at
-        *values, outcomes = from_prior([model[name] for name in [*names, observed]], fits, seed=seed)
+        graph = model.build(data)
+        names = [v.name for v in graph.unobserved_RVs]  # with what hangs below the data, which nobody looks at
+        *values, outcomes = from_prior([graph[name] for name in [*names, observed]], fits, seed=seed)
         return [({n: v[k] for n, v in zip(names, values, strict=True)}, put(data, outcomes[k])) for k in range(fits)]
 
     return simulate
@@ -123,12 +123,12 @@ def panel(times: tuple[int, ...] = (), people: int = 20, analytes: int = 8, **se
         for a in range(analytes)
     ]  # fmt: skip
     words = ("analyte", "subject", "group", "lod", "uloq", *(("time",) if times else ("plate",)))
-    story = bd.Cytokines(**{w: w for w in words}, reference="a", beyond_limit="censor", **settings)
-    data = story.prepare(pd.DataFrame(rows))
+    model = bd.Cytokines(**{w: w for w in words}, reference="a", beyond_limit="censor", **settings)
+    data = model.prepare(pd.DataFrame(rows))
     effects = ("level", "group_effect", "residual_sd", *(("time_effect", "interaction") if times else ()))
-    further = {"student": ("group_nu",), "horseshoe": ("group_global",)}.get(story.effects, ())
-    simulate = by_the_graph(story, data, "log_concentration", within_limits)
-    return Design(story, data, simulate, (*story.slots, *effects, *further))
+    further = {"student": ("group_nu",), "horseshoe": ("group_global",)}.get(model.effects, ())
+    simulate = by_the_graph(model, data, "log_concentration", within_limits)
+    return Design(model, data, simulate, (*model.slots, *effects, *further))
 
 
 def trial() -> Design:
@@ -138,11 +138,11 @@ def trial() -> Design:
         who = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "baseline": rng.normal(24, 4)}
         stays = len(visits) if i % 4 else 1 + i // 4 % 3
         rows += [who | {"visit": v, "outcome": rng.normal() if j < stays else np.nan} for j, v in enumerate(visits)]
-    story = bd.Trial(reference="placebo", covariance="ar1", scale=5.0)
-    data = story.prepare(pd.DataFrame(rows))
+    model = bd.Trial(reference="placebo", covariance="ar1", scale=5.0)
+    data = model.prepare(pd.DataFrame(rows))
     names = ("visit_mean", "baseline_slope", "baseline_slope_departure", "arm_effect", "arm_effect_departure",
              "arm_effect_at_visit", "residual_sd", "rho")  # fmt: skip
-    return Design(story, data, by_the_graph(story, data, "outcome_by_visit", with_missing("outcome")), names)
+    return Design(model, data, by_the_graph(model, data, "outcome_by_visit", with_missing("outcome")), names)
 
 
 def crossover() -> Design:
@@ -155,22 +155,22 @@ def crossover() -> Design:
                 missed = (gone and p == 1) or rng.random() < 0.1
                 who = {"subject": f"p{i}", "treatment": ("placebo", "drug")[i % 2 == p], "period": p + 1, "day": day}
                 rows.append(who | {"baseline": baseline, "outcome": np.nan if missed else rng.normal(30, 8)})
-    story = bd.Crossover(reference="placebo", baseline="baseline", scale=8.0)
-    data = story.prepare(pd.DataFrame(rows))
+    model = bd.Crossover(reference="placebo", baseline="baseline", scale=8.0)
+    data = model.prepare(pd.DataFrame(rows))
     estimands = ("difference", "mean_difference", "period_effect", "intraclass_correlation", "patient_sd",
                  "residual_sd", "patient_correlation", "residual_correlation")  # fmt: skip
-    simulate = by_the_graph(story, data, "outcome_by_period", with_missing("outcome"))
-    return Design(story, data, simulate, ("day_mean", "baseline_slope"), estimands)
+    simulate = by_the_graph(model, data, "outcome_by_period", with_missing("outcome"))
+    return Design(model, data, simulate, ("day_mean", "baseline_slope"), estimands)
 
 
 def counts(arms: str) -> Design:
     """Four subgroups of 20 to 31 people an arm."""
     rows = [(g, a, 1, 20 + 3 * i + j) for i, g in enumerate("wxyz") for j, a in enumerate(arms)]
-    story = bd.Counts(control="a")
-    data = story.prepare(pd.DataFrame(rows, columns=["subgroup", "arm", "events", "n"]))
+    model = bd.Counts(control="a")
+    data = model.prepare(pd.DataFrame(rows, columns=["subgroup", "arm", "events", "n"]))
     estimands = ("risk_difference", "risk_difference_overall", "risk", "odds_ratio")
-    simulate = by_the_graph(story, data, "events", with_events)
-    return Design(story, data, simulate, ("baseline_mean", "baseline_sd", "effect_mean", "effect_sd"), estimands)
+    simulate = by_the_graph(model, data, "events", with_events)
+    return Design(model, data, simulate, ("baseline_mean", "baseline_sd", "effect_mean", "effect_sd"), estimands)
 
 
 def meta_of_arms(*, most: int) -> Design:
@@ -180,14 +180,14 @@ def meta_of_arms(*, most: int) -> Design:
         for k in range(8)
         for arm in ("control", "low", "high", "higher")[: 2 + k % most]
     ]
-    story = bd.Meta(measure="log-odds-ratio", input="arms", likelihood="binomial", reference="control")
-    data = story.prepare(pd.DataFrame(rows))
+    model = bd.Meta(measure="log-odds-ratio", input="arms", likelihood="binomial", reference="control")
+    data = model.prepare(pd.DataFrame(rows))
 
     def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
         rng, found = np.random.default_rng(seed), []
         arms = Arms.of(data)
         for _ in range(fits):
-            truth = {n: p.scipy.rvs(random_state=rng) for n, p in story.priors.items()}
+            truth = {n: p.scipy.rvs(random_state=rng) for n, p in model.priors.items()}
             log_odds = np.zeros(len(arms.n))
             for g in range(arms.groups):  # e_0, e_1, ... around their mean, as the class says
                 treated = arms.groups + np.flatnonzero(arms.group == g)
@@ -198,31 +198,31 @@ def meta_of_arms(*, most: int) -> Design:
             found.append((truth, with_events(data, events.reshape(data["events"].T.shape).T)))
         return found
 
-    return Design(story, data, simulate, tuple(story.priors))
+    return Design(model, data, simulate, tuple(model.priors))
 
 
 def meta_of_effects(**settings: Any) -> Design:
     """Twelve standardised differences in six trials, two each."""
     rows = [{"study": f"s{k}", "trial": f"t{k // 2}", "effect": 0.1 * k, "se": 0.2 + 0.02 * k} for k in range(12)]
-    story = bd.Meta(measure="standardised-difference", **settings)
-    data = story.prepare(pd.DataFrame(rows))
+    model = bd.Meta(measure="standardised-difference", **settings)
+    data = model.prepare(pd.DataFrame(rows))
 
     def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
         rng, found = np.random.default_rng(seed), []
         covariance = data["covariance"].values if "covariance" in data else np.diag(data["se"].values ** 2)
         for _ in range(fits):
-            truth = {n: p.scipy.rvs(random_state=rng) for n, p in story.priors.items()}
+            truth = {n: p.scipy.rvs(random_state=rng) for n, p in model.priors.items()}
             noise = rng.normal(size=12)
-            if story.heterogeneity == "student-t":
-                noise = rng.standard_t(truth.get("nu", story.nu), 12)
+            if model.heterogeneity == "student-t":
+                noise = rng.standard_t(truth.get("nu", model.nu), 12)
             mean = truth["mu"] + truth["tau"] * noise
-            if story.cluster is not None:
+            if model.cluster is not None:
                 mean = mean + truth["tau_cluster"] * rng.normal(size=6)[data["cluster_of"].values]
             y = rng.multivariate_normal(mean, covariance)
             found.append((truth, data.assign(effect=data["effect"].copy(data=y))))
         return found
 
-    return Design(story, data, simulate, tuple(story.priors))
+    return Design(model, data, simulate, tuple(model.priors))
 
 
 def pooled(*, between: bool = True, **settings: Any) -> Design:
@@ -235,31 +235,31 @@ def pooled(*, between: bool = True, **settings: Any) -> Design:
             rows += [who | {"time": t, "y": rng.normal()} for t in ("week 1", "week 4") if t == "week 1" or i % 5]
     moderators = ["x", "z"] if between else ["x"]
     columns = {"reference": "control", "outcome": "y", "moderators": moderators, "split": False, "scale": 1.0}
-    story = bd.Pooled(**columns, **settings)
-    data = story.prepare(pd.DataFrame(rows))
+    model = bd.Pooled(**columns, **settings)
+    data = model.prepare(pd.DataFrame(rows))
     names = ("effect", "interaction", "tau_effect")
-    names += ("tau_intercept", "effect_correlation") * (not story.has_free_levels)
-    names += ("residual_sd", "residual_spread") * (not story.is_binary)
+    names += ("tau_intercept", "effect_correlation") * (not model.has_free_levels)
+    names += ("residual_sd", "residual_spread") * (not model.is_binary)
     names += ("time_correlation", "residual_correlation") * (data.sizes["time"] > 1)
 
     def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
-        model = story.build(data)
-        drawn = [n for n in (*names, "intercept", "moderator_effect", "study_sd") if n in model.named_vars]
-        values = from_prior([model[n] for n in drawn], fits, seed=seed)
+        graph = model.build(data)
+        drawn = [n for n in (*names, "intercept", "moderator_effect", "study_sd") if n in graph.named_vars]
+        values = from_prior([graph[n] for n in drawn], fits, seed=seed)
         rng = np.random.default_rng(seed)
         truths = [{n: v[k] for n, v in zip(drawn, values, strict=True)} for k in range(fits)]
-        return [(truth, patients_of(story, data, truth, rng)) for truth in truths]
+        return [(truth, patients_of(model, data, truth, rng)) for truth in truths]
 
-    return Design(story, data, simulate, names)
+    return Design(model, data, simulate, names)
 
 
-def patients_of(story: bd.Pooled, data: xr.Dataset, truth: dict[str, np.ndarray], rng: Any) -> xr.Dataset:
+def patients_of(model: bd.Pooled, data: xr.Dataset, truth: dict[str, np.ndarray], rng: Any) -> xr.Dataset:
     """Draw outcomes patient by patient, which the model knows as sums of products only."""
     times, studies, arm = data.sizes["time"], data.sizes["study"], data["arm_of"].values
     r = truth.get("time_correlation", 0.0)
     by_time = np.array([[1, r], [r, 1]])[:times, :times]
     shared = rng.normal(size=(studies, 2, times)) @ np.linalg.cholesky(by_time).T
-    if story.has_free_levels:
+    if model.has_free_levels:
         level, own = rng.normal(0, 2, (studies, times)), truth["tau_effect"] * shared[:, 1]
     else:
         r = truth["effect_correlation"]
@@ -270,7 +270,7 @@ def patients_of(story: bd.Pooled, data: xr.Dataset, truth: dict[str, np.ndarray]
     code, x, of = (arm - arm.mean())[:, None], data["parts"].values, data["study_of"].values
     mean = truth.get("intercept", 0.0) + level[of] + (arm[:, None] - 0.5) * own[of] + x @ main
     mean = mean + code * (truth["effect"] + x @ truth["interaction"])
-    if story.is_binary:
+    if model.is_binary:
         y = (rng.random(mean.shape) < special.expit(mean)).astype(float)
     else:
         rho, noise = truth.get("residual_correlation", 0.0), rng.normal(size=mean.shape)
@@ -279,7 +279,7 @@ def patients_of(story: bd.Pooled, data: xr.Dataset, truth: dict[str, np.ndarray]
         y = mean + truth["study_sd"][of] * noise
     y = np.where(np.isnan(data["outcome"].values), np.nan, y)
     told = data.assign(outcome=data["outcome"].copy(data=y), outcome_mean=0 * data["outcome_mean"])
-    summed = count_events(told) if story.is_binary else sum_products(told, free=story.has_free_levels)
+    summed = count_events(told) if model.is_binary else sum_products(told, free=model.has_free_levels)
     return told.drop_vars([v for v in summed.variables if v in told.variables]).merge(summed, combine_attrs="override")
 
 
@@ -287,17 +287,17 @@ def patients_of(story: bd.Pooled, data: xr.Dataset, truth: dict[str, np.ndarray]
 MARKER = {"marker_mean": bd.Prior("Normal", mu=0, sigma=0.25), "marker_sd": bd.Prior("LogNormal", mu=0.0, sigma=0.15)}
 
 
-def fgf2(story: Story, outcome: Callable[[Mapping[str, float], np.ndarray, Any], xr.Dataset], **asked: Any) -> Design:
+def fgf2(model: Model, outcome: Callable[[Mapping[str, float], np.ndarray, Any], xr.Dataset], **asked: Any) -> Design:
     """The 31 people of the FGF-2 design, about 12% not detected."""
     table = bd.simulate("kiraly2017", seed=1).table
     keep = (table["group"] == "TRD") & (table["time"] == 0) & (table["analyte"] == "FGF-2")
-    data = story.prepare(table[keep].dropna(subset=["responder"]))
+    data = model.prepare(table[keep].dropna(subset=["responder"]))
     limit, dims = data["log_lod"].values[:, 0], ("subject", "analyte")
 
     def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
         rng, found = np.random.default_rng(seed), []
         for _ in range(fits):
-            truth = {name: float(prior.scipy.rvs(random_state=rng)) for name, prior in story.priors.items()}
+            truth = {name: float(prior.scipy.rvs(random_state=rng)) for name, prior in model.priors.items()}
             z = rng.standard_normal(len(limit))
             logs = float(data["centre"].values[0]) + truth["marker_mean"] + truth["marker_sd"] * z
             ends = {"log_lower": np.where(logs < limit, -np.inf, logs), "log_upper": np.maximum(logs, limit)}
@@ -305,12 +305,12 @@ def fgf2(story: Story, outcome: Callable[[Mapping[str, float], np.ndarray, Any],
             found.append((truth, one.assign(outcome(truth, z, rng))))
         return found
 
-    return Design(story, data, simulate, tuple(story.priors), **asked)
+    return Design(model, data, simulate, tuple(model.priors), **asked)
 
 
 def response() -> Design:
     """A marker and a response; scale = 1, so the slope's prior is per natural log."""
-    story = bd.Response(cutoff=34, priors=MARKER, predicts_when="below", scale=1, **COLUMNS)
+    model = bd.Response(cutoff=34, priors=MARKER, predicts_when="below", scale=1, **COLUMNS)
 
     def outcome(truth: Mapping[str, float], z: np.ndarray, rng: Any) -> dict[str, Any]:
         log_odds = truth["intercept"] + truth["slope"] * (truth["marker_mean"] + truth["marker_sd"] * z)
@@ -318,20 +318,20 @@ def response() -> Design:
 
     estimands = ("odds_ratio_per_doubling", "auc", "youden", "sensitivity", "specificity",
                  "likelihood_ratio_positive", "likelihood_ratio_negative")  # fmt: skip
-    return fgf2(story, outcome, estimands=estimands, draws=1000)
+    return fgf2(model, outcome, estimands=estimands, draws=1000)
 
 
 def correlation() -> Design:
     """A marker and a score in points, its mean and sd with priors in points."""
     score = {"score_mean": bd.Prior("Normal", mu=15, sigma=10), "score_sd": bd.Prior("HalfNormal", sigma=15)}
-    story = bd.Correlation(score="madrs_change", priors=MARKER | score, **COLUMNS)
+    model = bd.Correlation(score="madrs_change", priors=MARKER | score, **COLUMNS)
 
     def outcome(truth: Mapping[str, float], z: np.ndarray, rng: Any) -> dict[str, Any]:
         rho = truth["rho"]
         other = rho * z + np.sqrt(1 - rho**2) * rng.standard_normal(len(z))
         return {"score": ("subject", truth["score_mean"] + truth["score_sd"] * other)}
 
-    return fgf2(story, outcome, estimands=("correlation", "slope", "variance_explained"), draws=1000)
+    return fgf2(model, outcome, estimands=("correlation", "slope", "variance_explained"), draws=1000)
 
 
 COLUMNS = {"unit": "unit", "plate": "plate", "censored": "censored", "lod": "lod", "uloq": "uloq"}
@@ -366,18 +366,18 @@ DESIGNS: dict[str, Callable[[], Design]] = {
 
 def places(design: Design, fits: int, seed: int) -> Iterator[dict[str, tuple[float, bool]]]:
     """Analyse data sets, and give for each the truths' places among draws (0 to 1) and whether intervals hold them."""
-    model = design.story.build(design.data)
+    model = design.model.build(design.data)
     sets = design.simulate(fits, seed)
     rng = np.random.default_rng(seed)
     for k in sorted(range(fits), key=lambda k: hidden(sets[k][1])):  # few compilations
         truth, data = sets[k]
         expected = {name: np.asarray(truth[name]) for name in design.parameters}
-        posterior = sample_posterior(design.story, data, **SAMPLING | {"draws": design.draws}, seed=seed + k)
+        posterior = sample_posterior(design.model, data, **SAMPLING | {"draws": design.draws}, seed=seed + k)
         found = dict(posterior.data_vars)
         if design.estimands:
-            asked = design.story.estimands(labelled(model, truth), data)
+            asked = design.model.estimands(labelled(model, truth), data)
             expected |= {name: asked[name].values for name in design.estimands}
-            asked = design.story.estimands(posterior, data)
+            asked = design.model.estimands(posterior, data)
             found |= {name: asked[name] for name in design.estimands}
         row = {}
         for name, value in expected.items():

@@ -22,7 +22,7 @@ from bayesdep.inference.sample import sample_posterior
 from bayesdep.reporting.figures.common import BLUE, GREY, INK, STYLE
 
 HERE = Path(__file__).parent
-STORY = bd.Trial(
+MODEL = bd.Trial(
     reference="placebo", covariance="spatial-power", heterogeneous=False, time="weeks", outcome="hamd", visit="week",
     day="day", baseline="hamd_baseline", moderator="crp", moderator_form="log-quadratic", at=(1, 3, 5, 10),
 )  # fmt: skip
@@ -51,12 +51,12 @@ def one(seed: int, patients: int = 60, *, from_priors: bool = False) -> pd.DataF
     rng = np.random.default_rng([2013, patients, int(from_priors), seed])
     moderation: bool | tuple[float, ...] = True
     if from_priors:  # per sd of log hs-CRP as the model has them, and that sd is near 1.4 in every trial
-        sds = [STORY.priors["arm_effect"]["sigma"], *[STORY.priors["arm_by_moderator"]["sigma"]] * 2]
+        sds = [MODEL.priors["arm_effect"]["sigma"], *[MODEL.priors["arm_by_moderator"]["sigma"]] * 2]
         moderation = tuple(rng.normal(0, sds) / [1, 1.4, 1.4**2])
     made = draw_raison2013(rng, people=(patients // 2, patients // 2), moderation=moderation)
-    data = STORY.prepare(made.table[made.table["week"] > 0].reset_index(drop=True))
-    posterior = sample_posterior(STORY, data, draws=500, tune=500, chains=2, seed=seed)
-    found = STORY.estimands(posterior, data)
+    data = MODEL.prepare(made.table[made.table["week"] > 0].reset_index(drop=True))
+    posterior = sample_posterior(MODEL, data, draws=500, tune=500, chains=2, seed=seed)
+    found = MODEL.estimands(posterior, data)
     truth = {name: values[-1] for name, values in made.truth["coefficients"].items()}
     attrs = data["moderator_terms"].attrs
     scale, moved = attrs["scale"], attrs["centre"] - made.truth["centre"]
@@ -70,7 +70,7 @@ def one(seed: int, patients: int = 60, *, from_priors: bool = False) -> pd.DataF
         "arm x log CRP": posterior["arm_by_moderator_at_end"].isel(comparison=0, term=0),
         "arm x log CRP squared": posterior["arm_by_moderator_at_end"].isel(comparison=0, term=1),
     }
-    for k, crp in enumerate(STORY.at):
+    for k, crp in enumerate(MODEL.at):
         log_crp = np.log(crp) - made.truth["centre"]
         wanted[f"difference at {crp:g} mg/L"] = truth["d"] + truth["g1"] * log_crp + truth["g2"] * log_crp**2
         draws[f"difference at {crp:g} mg/L"] = found["difference_at"].isel(comparison=0, moderator_value=k, visit=-1)

@@ -112,9 +112,9 @@ def response(seed: int, share: float) -> tuple[dict[str, tuple[float, float, flo
             "responder": outcome.astype(int),
         }
     )
-    story = bd.Response(outcome="responder", subject="subject", censored="censored", predicts_when="below", scale=1)
-    data = story.prepare(table)
-    draws = sample_posterior(story, data, draws=400, tune=400, chains=2, seed=seed)["slope"].values.ravel()
+    model = bd.Response(outcome="responder", subject="subject", censored="censored", predicts_when="below", scale=1)
+    data = model.prepare(table)
+    draws = sample_posterior(model, data, draws=400, tune=400, chains=2, seed=seed)["slope"].values.ravel()
     found = {"censored": (draws.mean(), *np.quantile(draws, [0.025, 0.975]))}
     fills = {"half": limit - np.log(2), "root2": limit - np.log(2) / 2}
     for method, fill in fills.items():

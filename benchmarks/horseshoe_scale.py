@@ -38,9 +38,9 @@ def at_the_design() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     assert spec.loader is not None
     price = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(price)
-    story = price.ways()["plan as shipped"]
+    model = price.ways()["plan as shipped"]
     made = draw_price2022(np.random.default_rng([2022, 1000]))
-    data = story.prepare(made.table)
+    data = model.prepare(made.table)
     between = np.array([[TAU_A**2, RHO * TAU_A * TAU_B], [RHO * TAU_A * TAU_B, TAU_B**2]])
     root = np.linalg.cholesky(np.kron([[1, RHO_TIMES], [RHO_TIMES, 1]], between))
     sd = np.full((1, data.sizes["study"], 2), RESIDUAL_SD)

@@ -46,13 +46,13 @@ def estimate(table: pd.DataFrame, limit: float, method: str) -> list[dict[str, A
     """Fit both models with one treatment of non-detects at one limit."""
     raised = table.assign(lod_mg_l=limit)
     rows = []
-    for story in (ALONE, REGRESSION):
-        needed = ["hscrp_mg_l", *(["phq9", "bmi", "age"] if story.covariates else [])]
+    for model in (ALONE, REGRESSION):
+        needed = ["hscrp_mg_l", *(["phq9", "bmi", "age"] if model.covariates else [])]
         complete = raised.dropna(subset=needed)
-        chosen = dataclasses.replace(story, substitute=None if method == "censored" else method)
+        chosen = dataclasses.replace(model, substitute=None if method == "censored" else method)
         data = chosen.prepare(complete)
         found = chosen.estimands(sample_posterior(chosen, data, draws=1000, tune=500, chains=2, seed=1), data)
-        if story.covariates is None:
+        if model.covariates is None:
             wanted = {
                 "geometric mean (mg/L)": found["geometric_mean"].squeeze(),
                 "residual sd": found["residual_sd"].squeeze(),

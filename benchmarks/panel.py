@@ -12,7 +12,7 @@ from timing import in_a_process
 import bayesdep as bd
 from bayesdep.designs.kiraly2017 import draw_kiraly2017
 
-STORY = bd.Cytokines(
+MODEL = bd.Cytokines(
     analyte="analyte", subject="subject", group="group", reference="HC", plate="plate", censored="censored", lod="lod",
     uloq="uloq", unit="unit",
 )  # fmt: skip
@@ -25,7 +25,7 @@ def ours() -> dict[str, float]:
     import bayesdep.inference.sample  # noqa: F401  (nor is this)
 
     table = bd.simulate("kiraly2017", seed=1).table.query("time == 0")
-    fit = bd.fit(STORY, table, progress=False)
+    fit = bd.fit(MODEL, table, progress=False)
     spent = fit.manifest["timings_s"]
     worst = min(c.value for c in fit.gate.criteria if c.name.startswith("ESS"))
     needed = sum(spent[step] for step in ("prepare", "build", "compile", "sample", "estimate"))
@@ -43,7 +43,7 @@ def naive(sampler: str) -> dict[str, float]:
     import pymc as pm
 
     table = bd.simulate("kiraly2017", seed=1).table.query("time == 0")
-    data = STORY.prepare(table)
+    data = MODEL.prepare(table)
     a, i, p = (data[f"{w}_of"].values for w in ("analyte", "subject", "plate"))
     x = data["group_code"].values[data["group_of"].values, 0]
     lower = np.where(data["kind"] == 1, data["upper"], -np.inf)
@@ -76,7 +76,7 @@ def one_gradient(people: int) -> dict[str, float]:
     from bayesdep.inference.compiled import compiled
 
     made = draw_kiraly2017(np.random.default_rng(1), people=(26 * people, 33 * people), times=(0,))
-    ready = compiled(prune_vars_detached_from_observed(STORY.build(STORY.prepare(made.table))))
+    ready = compiled(prune_vars_detached_from_observed(MODEL.build(MODEL.prepare(made.table))))
     point = ready.start + np.random.default_rng(2).normal(0, 0.1, ready.n_dim)
     call = ready.evaluator()
     call(point)
@@ -100,7 +100,7 @@ def by_hand() -> dict[str, float]:
 
     import numba
 
-    data = STORY.prepare(bd.simulate("kiraly2017", seed=1).table.query("time == 0"))
+    data = MODEL.prepare(bd.simulate("kiraly2017", seed=1).table.query("time == 0"))
     kind = data["kind"].values
     seen = int((kind == 0).sum())
     value = np.where(kind == 2, data["lower"], data["upper"]) - data["centre"].values[0]

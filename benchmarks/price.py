@@ -41,17 +41,17 @@ OTHERWISE = {
 
 def ways() -> dict[str, bd.Pooled]:
     """Return the models compared: the shipped plan's, and those that pool interactions otherwise."""
-    shipped = read_plan(PLAN).story
+    shipped = read_plan(PLAN).model
     other = {name: dataclasses.replace(shipped, priors={}, **how) for name, how in OTHERWISE.items()}
     return {"plan as shipped": shipped} | other
 
 
-def coverage_of(story: bd.Pooled, seed: int) -> pd.DataFrame:
+def coverage_of(model: bd.Pooled, seed: int) -> pd.DataFrame:
     """Analyse one synthetic data set with the plan's nine moderators.
 
     Parameters
     ----------
-    story
+    model
         One of :func:`ways`.
     seed
         Of the data and of the sampler. Data sets are those of the generator with seeds [2022, 1000 + seed].
@@ -63,8 +63,8 @@ def coverage_of(story: bd.Pooled, seed: int) -> pd.DataFrame:
         generator. The effect is that at the mean moderators of the patients.
     """
     made = draw_price2022(np.random.default_rng([2022, 1000 + seed]))
-    data = story.prepare(made.table)
-    found = sample_posterior(story, data, **SAMPLING, seed=seed)
+    data = model.prepare(made.table)
+    found = sample_posterior(model, data, **SAMPLING, seed=seed)
     moderator = data["moderator"].values
     centre, unit = (dict(zip(moderator, data[v].values, strict=True)) for v in ("centre", "scale"))
     rows = []
@@ -182,12 +182,12 @@ def main() -> None:
     path, today = HERE / "price.csv", datetime.date.today().isoformat()
     parts = []
     if asked.part != "m_star":
-        for name, story in ways().items():
+        for name, model in ways().items():
             if asked.ways and name not in asked.ways:
                 continue
             rows = []
             for seed in range(asked.coverage_sets):
-                rows.append(coverage_of(story, seed).assign(seed=seed))
+                rows.append(coverage_of(model, seed).assign(seed=seed))
                 print(name, seed, flush=True)
             done = summarise_coverage(pd.concat(rows), name)
             print(done.round(3).to_string(index=False), flush=True)

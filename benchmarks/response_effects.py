@@ -35,9 +35,9 @@ def people(seed: int) -> pd.DataFrame:
 
 def intervals(way: str, seed: int) -> pd.DataFrame:
     """Analyse one data set: an analyte's slope per sd, its 95% interval and the truth."""
-    story = bd.Response(analyte="analyte", effects=way, **WAYS[way])
-    data = story.prepare(people(seed))
-    slope = sample_posterior(story, data, draws=500, tune=500, chains=2, seed=seed)["slope"]
+    model = bd.Response(analyte="analyte", effects=way, **WAYS[way])
+    data = model.prepare(people(seed))
+    slope = sample_posterior(model, data, draws=500, tune=500, chains=2, seed=seed)["slope"]
     draws = slope.transpose("chain", "draw", "analyte").values.reshape(1000, -1)
     lower, upper = np.quantile(draws, [0.025, 0.975], axis=0)
     # a slope is per sd of the analyte at hand, the truth per sd of all people

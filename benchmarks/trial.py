@@ -16,7 +16,7 @@ from bayesdep.designs.raison2013 import draw_raison2013
 AR1: dict[str, Any] = {"covariance": "ar1", "heterogeneous": False}
 
 
-def story(**settings: Any) -> bd.Trial:
+def model(**settings: Any) -> bd.Trial:
     """Raison's trial: every visit's own effects along log hs-CRP and its square."""
     return bd.Trial(
         reference="placebo", outcome="hamd", visit="week", baseline="hamd_baseline", moderator="crp",
@@ -32,7 +32,7 @@ def ours(covariance: str) -> dict[str, float]:
 
     table = bd.simulate("raison2013", seed=1).table.query("week > 0")
     settings: dict[str, Any] = AR1 if covariance == "ar1" else {"covariance": covariance, "lkj": 4.0}
-    fit = bd.fit(story(**settings), table, progress=False)
+    fit = bd.fit(model(**settings), table, progress=False)
     spent = fit.manifest["timings_s"]
     needed = sum(spent[step] for step in ("prepare", "build", "compile", "sample", "estimate"))
     value = {c.name: c.value for c in fit.gate.criteria}
@@ -46,7 +46,7 @@ def naive() -> dict[str, float]:
     import pymc as pm
     import pytensor.tensor as pt
 
-    data = story(**AR1).prepare(bd.simulate("raison2013", seed=1).table.query("week > 0"))
+    data = model(**AR1).prepare(bd.simulate("raison2013", seed=1).table.query("week > 0"))
     y, centre = data["outcome"].values, float(data["centre"])
     terms, arm, baseline = data["moderator_terms"].values, data["arm_code"].values[:, 0], data["baseline"].values
     start = time.perf_counter()
@@ -84,9 +84,9 @@ def one_step(patients: int) -> dict[str, float]:
     from bayesdep.inference.compiled import compiled
 
     made = draw_raison2013(np.random.default_rng(1), people=(patients // 2, patients // 2))
-    model = story(**AR1)
-    data = model.prepare(made.table.query("week > 0").reset_index(drop=True))
-    ready = compiled(prune_vars_detached_from_observed(model.build(data)))
+    graph = model(**AR1)
+    data = graph.prepare(made.table.query("week > 0").reset_index(drop=True))
+    ready = compiled(prune_vars_detached_from_observed(graph.build(data)))
     start = time.perf_counter()
     tree = nutpie.sample(
         ready, draws=20, tune=40, chains=2, cores=2, seed=1, progress_bar=False, save_warmup=True, target_accept=0.8,

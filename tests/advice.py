@@ -13,7 +13,7 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
-from bayesdep.models.model import make_story, story_class
+from bayesdep.models.model import make_model, model_class
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
 
@@ -365,12 +365,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.simulate("raison2013", seed=1),
     ),
     # settings and priors
-    ("models/__init__:story_class", "did you mean", lambda: story_class("metta"), lambda: story_class("meta")),
+    ("models/__init__:model_class", "did you mean", lambda: model_class("metta"), lambda: model_class("meta")),
     (
-        "models/__init__:make_story",
+        "models/__init__:make_model",
         "no such setting",
-        lambda: make_story("counts", {"contrl": "p"}),
-        lambda: make_story("counts", {"control": "p"}),
+        lambda: make_model("counts", {"contrl": "p"}),
+        lambda: make_model("counts", {"control": "p"}),
     ),
     (
         "models/parts/settings:check_settings",

@@ -96,8 +96,8 @@ def with_memory(free: float, call: Any) -> Any:
 
 def exactly(frame: pd.DataFrame) -> float:
     """The exact engine's answer, of which the spread is on a grid."""
-    story = bd.Meta(measure="standardised-difference")
-    return float(story.exact(story.prepare(frame)).marginals["mu", ()].mean)
+    model = bd.Meta(measure="standardised-difference")
+    return float(model.exact(model.prepare(frame)).marginals["mu", ()].mean)
 
 
 def mixed(frame: pd.DataFrame, **settings: Any) -> Any:

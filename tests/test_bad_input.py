@@ -17,7 +17,7 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.cli import main
 from bayesdep.data.errors import BadInput
-from bayesdep.models.model import make_story
+from bayesdep.models.model import make_model
 from bayesdep.plan import find_plans, fit_plan, prepare, read_plan
 
 META = """\
@@ -92,7 +92,7 @@ class Case:
     table: tuple[str, str] | None = None  # the same in the table's
     add: str = ""  # what to add at the end of the plan
     file: tuple[str, bytes] | None = None  # another file to write
-    direct: bool = False  # whether the story and the table, without a plan, refuse in the very same words
+    direct: bool = False  # whether the model and the table, without a plan, refuse in the very same words
     python: tuple[Callable[[], object], tuple[str, ...]] | None = None  # the call that makes the same mistake
 
 
@@ -558,12 +558,12 @@ def test_command_line_and_python_refuse_a_bad_plan_with_the_same_sentence(case, 
 
 
 def in_python(case: Case) -> None:
-    """Build the case's story by its class or the register, and give it the case's table."""
+    """Build the case's model by its class or the register, and give it the case's table."""
     plan, table = BASES[case.base]
     said = tomllib.loads(replaced(plan, case.plan) + case.add)
     settings = said["model"] | said["data"].get("columns", {}) | {"priors": said.get("priors", {})}
-    story = make_story(settings.pop("family"), settings)
-    story.prepare(pd.read_csv(StringIO(replaced(table, case.table))))
+    model = make_model(settings.pop("family"), settings)
+    model.prepare(pd.read_csv(StringIO(replaced(table, case.table))))
 
 
 DIRECT = {name: case for name, case in PLANS.items() if case.direct}
@@ -571,7 +571,7 @@ CALLS = {name: case for name, case in PLANS.items() if case.python is not None}
 
 
 @pytest.mark.parametrize("case", DIRECT.values(), ids=list(DIRECT))
-def test_story_and_table_without_a_plan_refuse_with_the_same_sentence(case, desk, capsys):
+def test_model_and_table_without_a_plan_refuse_with_the_same_sentence(case, desk, capsys):
     with pytest.raises(BadInput) as refused:
         in_python(case)
     path = write_case(case, desk)

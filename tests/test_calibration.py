@@ -49,7 +49,7 @@ def test_a_wrong_prior_is_seen(monkeypatch):
     """The same with a prior on the mean effect a third as wide as that of the truths must fail, or it shows nothing."""
     right = calibration.DESIGNS["counts, two arms"]()
     narrow = {"effect_mean": bd.Prior("Normal", mu=0, sigma=0.5)}
-    wrong = dataclasses.replace(right, story=dataclasses.replace(right.story, priors=narrow))
+    wrong = dataclasses.replace(right, model=dataclasses.replace(right.model, priors=narrow))
     monkeypatch.setitem(calibration.DESIGNS, "counts, two arms", lambda: wrong)
     with pytest.raises(AssertionError):
         refuse_uneven(calibration.study("counts, two arms", fits=100))

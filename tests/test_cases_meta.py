@@ -13,7 +13,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.models.meta.heterogeneity import typical_variance
 from bayesdep.models.meta.shared_people import refuse_repeated_controls
-from bayesdep.models.model import make_story, settings_of
+from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.parts.published_priors import heterogeneity_prior
 from bayesdep.models.parts.scale import priors_of
 
@@ -266,7 +266,7 @@ def test_a_stated_correlation_a_matrix_and_labels_are_the_same_covariance():
     for data in found:
         np.testing.assert_allclose(data["covariance"].values, matrix, rtol=1e-12)
     model = bd.Meta(**common, covariance=by_label)
-    assert make_story("meta", settings_of(model)) == model
+    assert make_model("meta", settings_of(model)) == model
     order = [2, 0, 1]
     shuffled = model.prepare(table.iloc[order])
     np.testing.assert_allclose(shuffled["covariance"].values, matrix[np.ix_(order, order)], rtol=1e-12)

@@ -22,7 +22,7 @@ from bayesdep.reporting.ledger import Published, refuse_unknown
 CASES = Path(__file__).parents[1].parent / "shared" / "cases"
 SUMS = ("cross", "projected", "outcomes", "seen", "proper")
 TRIALS = {"reference": "control", "outcome": "improvement", "baseline": "madrs_baseline"}
-STORIES = {
+MODELS = {
     "free": {},
     "random": {"study_levels": "random"},
     "free, moderators": {"moderators": ["trd", "age"], "effects": "student"},
@@ -74,9 +74,9 @@ SMALL = {"reference": "placebo", "outcome": "hamd", "time": None}
 @pytest.mark.parametrize("settings", [{}, {"study_levels": "random"}, {"at_most": 12.0}])
 def test_a_trial_without_the_reference_is_left_out_with_its_name(settings):
     table = case_table()
-    story = Pooled(**SMALL, baseline="baseline", **settings)
-    data = story.prepare(table)
-    same(data, story.prepare(table[table["study"] != "T4"]))
+    model = Pooled(**SMALL, baseline="baseline", **settings)
+    data = model.prepare(table)
+    same(data, model.prepare(table[table["study"] != "T4"]))
     assert data.attrs["left_out"] == (
         "study 'T4' has nobody on placebo to compare with, so its 20 patients are left out"
     )
@@ -86,23 +86,23 @@ def test_a_trial_without_the_reference_is_left_out_with_its_name(settings):
 @pytest.mark.parametrize("settings", [{}, {"at_most": 0.0}])
 def test_two_of_five_trials_without_the_reference_or_without_the_treatment(settings):
     table = small([(8, 8), (0, 9), (7, 8), (6, 0), (8, 9)])
-    story = Pooled(**SMALL, **settings)
-    data = story.prepare(table)
-    same(data, story.prepare(table[table["study"].isin(["A", "C", "E"])]))
+    model = Pooled(**SMALL, **settings)
+    data = model.prepare(table)
+    same(data, model.prepare(table[table["study"].isin(["A", "C", "E"])]))
     assert "study 'B' has nobody on placebo to compare with, so its 9 patients are left out" in data.attrs["left_out"]
     assert "study 'D' has nobody on drug to compare with, so its 6 patients are left out" in data.attrs["left_out"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"at_most": 0.0}])
 def test_trials_with_one_arm_each_are_refused_and_so_is_one_trial_with_both(settings):
-    story = Pooled(**SMALL, **settings)
+    model = Pooled(**SMALL, **settings)
     with pytest.raises(BadInput, match="no study has patients of both arms, placebo and drug") as raised:
-        story.prepare(small([(8, 0), (0, 8), (9, 0)]))
+        model.prepare(small([(8, 0), (0, 8), (9, 0)]))
     assert "\n" not in str(raised.value)
     with pytest.raises(BadInput, match="there is one study, 'A', with both arms"):
-        story.prepare(small([(8, 8), (0, 8), (9, 0)]))
+        model.prepare(small([(8, 8), (0, 8), (9, 0)]))
     with pytest.raises(BadInput, match="has only 'drug'; name one of these"):
-        story.prepare(small([(0, 8), (0, 8), (0, 9)]))
+        model.prepare(small([(0, 8), (0, 8), (0, 9)]))
 
 
 def test_a_time_at_which_no_study_has_both_arms_is_refused_and_left_out_it_is_not():
@@ -144,8 +144,8 @@ def test_an_arm_that_is_empty_at_one_time_or_without_the_moderator():
 @pytest.mark.parametrize("moderators", [[], ["age"]])
 def test_free_levels_are_least_squares_with_a_dummy_for_every_study(moderators):
     """Estimates and standard errors of generalised least squares over patients, at given variances."""
-    story = Pooled(**TRIALS, times=["rapid"], moderators=moderators, split=False)
-    data = story.prepare(trials())
+    model = Pooled(**TRIALS, times=["rapid"], moderators=moderators, split=False)
+    data = model.prepare(trials())
     rng, studies = np.random.default_rng(1), data.sizes["study"]
     sd, tau = np.exp(0.2 * rng.normal(size=(1, studies, 1))), 0.25
     a, b, _ = as_quadratic(np.diag([1.0, tau])[None], np.zeros(1), sd, data)
@@ -171,9 +171,9 @@ def test_a_constant_added_to_all_patients_of_a_study_says_nothing_where_levels_a
     gamma, sd = 0.3 * rng.normal(size=(2, 4, 2)), np.exp(0.2 * rng.normal(size=(17, 2)))
     root = np.diag([1.0, 0.3, 1.0, 0.2])
     for levels in ("free", "random"):
-        story = Pooled(**TRIALS, moderators=["trd", "age"], split=False, study_levels=levels, scale=30.0)
+        model = Pooled(**TRIALS, moderators=["trd", "age"], split=False, study_levels=levels, scale=30.0)
         one, other = (
-            density_and_slopes(gamma, sd, np.asarray(0.5), root, *(story.prepare(t)[v].values for v in SUMS))
+            density_and_slopes(gamma, sd, np.asarray(0.5), root, *(model.prepare(t)[v].values for v in SUMS))
             for t in (table, moved)
         )
         found[levels] = [np.abs(x - y).max() for x, y in zip(one, other, strict=True)]
@@ -181,10 +181,10 @@ def test_a_constant_added_to_all_patients_of_a_study_says_nothing_where_levels_a
     assert min(found["random"]) > 0.1
 
 
-def density_of(story, data):
+def density_of(model, data):
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
-    core = prune_vars_detached_from_observed(story.build(data))
+    core = prune_vars_detached_from_observed(model.build(data))
     f = pytensor.function(core.value_vars, core.logp(), mode=_UNCOMPILED)
     return core, lambda point: float(f(*(np.asarray(point[v.name], float) for v in core.value_vars)))
 
@@ -193,28 +193,28 @@ MIRRORED = ("effect", "effect_overall", "effect_change", "interaction", "interac
             "effect_latent", "effect_share_logodds__")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", MODELS)
 def test_arms_exchanged_the_effect_changes_its_sign_and_nothing_else(name):
     """The joint density at mirrored points: effects and their correlation with levels turn their signs."""
-    story = Pooled(**TRIALS, **STORIES[name])
-    turned = Pooled(**(TRIALS | {"reference": "ketamine"}), **STORIES[name])
-    model, density = density_of(story, story.prepare(trials()))
+    model = Pooled(**TRIALS, **MODELS[name])
+    turned = Pooled(**(TRIALS | {"reference": "ketamine"}), **MODELS[name])
+    graph, density = density_of(model, model.prepare(trials()))
     _, other = density_of(turned, turned.prepare(trials()))
     rng = np.random.default_rng(3)
-    assert set(MIRRORED) & set(model.initial_point())
+    assert set(MIRRORED) & set(graph.initial_point())
     for _ in range(3):
-        point = {n: 0.5 * rng.normal(size=np.shape(x)) for n, x in model.initial_point().items()}
+        point = {n: 0.5 * rng.normal(size=np.shape(x)) for n, x in graph.initial_point().items()}
         mirror = {n: -x if n in MIRRORED else x for n, x in point.items()}
         assert other(mirror) == pytest.approx(density(point), rel=1e-11, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("factor", [10, 1024, 1e6])
 def test_in_other_units_all_but_what_is_in_units_stays(name, factor):
-    settings = STORIES[name]
+    settings = MODELS[name]
     other = settings | ({"at_least": 50 * factor} if "at_least" in settings else {})
-    story, scaled = Pooled(**TRIALS, **settings), Pooled(**TRIALS, **other)
-    one = story.prepare(trials())
+    model, scaled = Pooled(**TRIALS, **settings), Pooled(**TRIALS, **other)
+    one = model.prepare(trials())
     two = scaled.prepare(trials().assign(improvement=factor * trials()["improvement"]))
     for v in (*SUMS, "interaction_error") if "events" not in name else ("events", "n", "z"):
         if v in one:
@@ -231,8 +231,8 @@ def test_scale_is_what_one_sd_is():
 
 
 def test_the_mean_effect_over_two_times_has_the_prior_of_one():
-    story = Pooled(**TRIALS)
-    (effect,) = from_prior([story.build(story.prepare(trials()))["effect"]], 4000, seed=1)
+    model = Pooled(**TRIALS)
+    (effect,) = from_prior([model.build(model.prepare(trials()))["effect"]], 4000, seed=1)
     mean, change = effect.mean(axis=1), effect[:, 1] - effect[:, 0]
     for x in (mean, change):  # 4000 draws of N(0, 1)
         assert stats.kstest(x, "norm").pvalue > 1e-4
@@ -243,12 +243,12 @@ def test_replicates_of_a_study_with_a_free_level_have_its_mean():
     """A flat prior cannot be drawn from: replicates vary in what is compared within a study, not in its mean."""
     from bayesdep.inference.evaluate import at_draws
 
-    story = Pooled(**TRIALS)
-    data = story.prepare(trials())
-    model = story.build(data)
-    names = [v for v in model.free_RVs if v.name in ("effect_overall", "effect_change", "tau_effect", "residual_sd")]
+    model = Pooled(**TRIALS)
+    data = model.prepare(trials())
+    graph = model.build(data)
+    names = [v for v in graph.free_RVs if v.name in ("effect_overall", "effect_change", "tau_effect", "residual_sd")]
     given = {v: np.broadcast_to(0.3, (50, *v.shape.eval())) for v in names}
-    (drawn,) = at_draws([model["outcomes"]], given, seed=1)
+    (drawn,) = at_draws([graph["outcomes"]], given, seed=1)
     count = data["cross"].values[..., 0, 0][..., None] * data["seen"].values[:, None, :]
     total = (drawn[..., :2] * count).sum(axis=(2, 3))
     np.testing.assert_allclose(total, np.broadcast_to(data["projected"].values[..., 0, :].sum((1, 2)), total.shape))
@@ -270,14 +270,14 @@ def test_replicates_of_a_study_with_a_free_level_have_its_mean():
 def test_what_free_levels_leave_unknown_is_refused_by_name_and_its_remedy_helps(settings, row, name):
     rows = [Published(**row, source="here")]
     for levels in ("free", "random"):
-        story = Pooled(**TRIALS, **settings, study_levels=levels)
-        data = story.prepare(trials())
-        model = story.build(data)
-        variables = [v.name for v in model.unobserved_RVs]
+        model = Pooled(**TRIALS, **settings, study_levels=levels)
+        data = model.prepare(trials())
+        graph = model.build(data)
+        variables = [v.name for v in graph.unobserved_RVs]
         from bayesdep.inference.sample import _label
 
-        values = from_prior([model[n] for n in variables], 5, seed=1)
-        found = story.estimands(_label({n: v[None] for n, v in zip(variables, values, strict=True)}, model), data)
+        values = from_prior([graph[n] for n in variables], 5, seed=1)
+        found = model.estimands(_label({n: v[None] for n, v in zip(variables, values, strict=True)}, graph), data)
         if levels == "random":
             refuse_unknown(rows, found)
             continue
@@ -285,7 +285,7 @@ def test_what_free_levels_leave_unknown_is_refused_by_name_and_its_remedy_helps(
         with pytest.raises(BadInput, match=why):
             refuse_unknown(rows, found)
         if name in ("nnt", "tau_intercept"):  # not of one moderator alone
-            fit = bd.Fit(story, data, xr.DataTree.from_dict({"estimands": found}), {"gate": Gate(()).to_dict()})
+            fit = bd.Fit(model, data, xr.DataTree.from_dict({"estimands": found}), {"gate": Gate(()).to_dict()})
             for ask in (lambda fit: fit.estimands[name], lambda fit: bd.evidence(fit, name)):
                 with pytest.raises(BadInput, match=f"^{why}$"):
                     ask(fit)

@@ -434,16 +434,16 @@ def test_wells_of_a_sample_share_its_own_deviation_in_the_likelihood():
     """Log density of synthetic wells against scipy: a pair correlated within the sample, one value beyond a limit."""
     rows = [("a", "1.5"), ("a", "1.7"), ("b", "0.9"), ("b", "<0.5"), ("c", "3.1")]
     wells = pd.DataFrame(rows, columns=["subject", "concentration"]).assign(well=range(5))
-    story = bd.Cytokines(subject="subject", replicates=True)
-    assert {"cell_ratio", "residual_sd"} <= set(story.priors)
-    data = story.prepare(wells)
-    model = story.build(data)
-    free = {v.name for v in model.free_RVs}
+    model = bd.Cytokines(subject="subject", replicates=True)
+    assert {"cell_ratio", "residual_sd"} <= set(model.priors)
+    data = model.prepare(wells)
+    graph = model.build(data)
+    free = {v.name for v in graph.free_RVs}
     assert free == {"level", "residual_sd", "cell_ratio"}
-    point = model.initial_point()
+    point = graph.initial_point()
     inverse = {"residual_sd_softplus__": np.array([0.4]), "cell_ratio_softplus__": np.array(1.7)}
     point.update(level=np.array([0.2]), **{name: np.log(np.expm1(value)) for name, value in inverse.items()})
-    found = model.compile_logp(vars=[model["log_concentration"]], jacobian=False)(point)
+    found = graph.compile_logp(vars=[graph["log_concentration"]], jacobian=False)(point)
     mean = float(data["centre"].values[0]) + 0.2
     cov = 0.4**2 * (np.eye(2) + 1.7**2)
     logs = {k: np.log(v) - mean for k, v in {"a1": 1.5, "a2": 1.7, "b": 0.9, "limit": 0.5, "c": 3.1}.items()}
@@ -557,9 +557,9 @@ def test_levels_of_a_covariate_that_look_alike_are_refused(family):
 @pytest.mark.parametrize("label", ["Total", "overall", "Sub-total", "All studies", "POOLED"])
 def test_a_row_that_holds_all_studies_together_is_refused(label):
     table = pd.DataFrame({"study": ["a", "b", "c", label], "effect": [0.1, 0.3, 0.2, 0.2], "se": [0.2, 0.2, 0.2, 0.12]})
-    story = bd.Meta(measure="standardised-difference")
-    assert "whose people would count twice; leave it out" in refusal(story.prepare, table)
-    assert story.prepare(table[:3]).sizes["study"] == 3
+    model = bd.Meta(measure="standardised-difference")
+    assert "whose people would count twice; leave it out" in refusal(model.prepare, table)
+    assert model.prepare(table[:3]).sizes["study"] == 3
 
 
 def test_a_subgroup_that_is_the_sum_of_the_others_is_refused_by_its_counts():
@@ -604,10 +604,10 @@ def test_files_that_spreadsheets_write_are_read(tmp_path, content, said):
 
 def test_names_of_columns_that_are_numbers_are_text():
     table = pd.DataFrame({"study": ["a", "b"], 1: [0.1, 0.3], 2: [0.2, 0.2]})
-    story = bd.Meta(measure="standardised-difference", effect="1", se="2")
-    assert story.prepare(table)["effect"].values.tolist() == [0.1, 0.3]
+    model = bd.Meta(measure="standardised-difference", effect="1", se="2")
+    assert model.prepare(table)["effect"].values.tolist() == [0.1, 0.3]
     both = pd.DataFrame([["a", 0.1, 0.2], ["b", 0.3, 0.2]], columns=["study", 1, "1"])
-    assert "two columns of the table have one name ('1')" in refusal(story.prepare, both)
+    assert "two columns of the table have one name ('1')" in refusal(model.prepare, both)
 
 
 def test_rows_of_what_belongs_to_patients_are_rows_of_the_table():

@@ -58,8 +58,8 @@ def test_percent_improvement_is_found_under_default_priors():
     table = case("trial_percent_improvement")
     reference, error = least_squares(table[table["visit"] == 4].assign(y=lambda t: t["improvement"]), ["baseline"])
     assert (reference, error) == (pytest.approx(25.8, abs=0.1), pytest.approx(4.8, abs=0.05))
-    story = Trial(reference="placebo", outcome="improvement", better="higher", units="%", covariance="ar1")
-    fit = bd.fit(story, table, progress=False)
+    model = Trial(reference="placebo", outcome="improvement", better="higher", units="%", covariance="ar1")
+    fit = bd.fit(model, table, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     found = fit.estimands["difference"].sel(comparison="drug", visit="4")
     assert abs(float(found.mean()) - reference) < 0.35 * error
@@ -69,11 +69,11 @@ def test_percent_improvement_is_found_under_default_priors():
 @pytest.mark.sampling
 def test_one_visit_is_an_analysis_of_covariance_with_everything_a_trial_reports():
     table = case("trial_one_visit")
-    story = Trial(
+    model = Trial(
         reference="placebo", outcome="hamd", moderator="crp", at=(1, 3), subgroups=["> 2", "<= 2"], response=0.5,
         remission=7, response_when="last",
     )  # fmt: skip
-    fit = bd.fit(story, table, progress=False)
+    fit = bd.fit(model, table, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     logs = np.log(table["crp"]) - np.log(table["crp"]).mean()
     treated = (table["arm"] == "drug").astype(float) - (table["arm"] == "drug").mean()
@@ -93,14 +93,14 @@ def test_one_visit_is_an_analysis_of_covariance_with_everything_a_trial_reports(
 
 def test_the_baseline_left_in_as_a_visit_is_refused_and_the_remedy_works():
     table = case("trial_with_visit_0")
-    story = Trial(reference="placebo", outcome="hamd")
+    model = Trial(reference="placebo", outcome="hamd")
     with pytest.raises(BadInput, match=r"equals the baseline in everybody at visit 0, .*table\[table\['visit'\]"):
-        story.prepare(table)
+        model.prepare(table)
     kept = table[table["visit"].astype(str) != "0"]
-    assert list(story.prepare(kept)["visit"].values) == ["2", "4", "6"]
+    assert list(model.prepare(kept)["visit"].values) == ["2", "4", "6"]
     change = table.assign(hamd=table["hamd"] - table["baseline"])
     with pytest.raises(BadInput, match="is 0 in everybody at visit 0, as a change from baseline is at baseline"):
-        story.prepare(change)
+        model.prepare(change)
 
 
 def test_dates_are_visits_with_all_their_digits():
@@ -158,8 +158,8 @@ def test_a_table_can_state_the_order_of_its_visits():
     table = with_visits(["early", "mid", "end"])
     ordered = table.assign(visit=pd.Categorical(table["visit"], ["early", "mid", "end"], ordered=True))
     assert list(Trial(reference="placebo").prepare(ordered)["visit"].values) == ["early", "mid", "end"]
-    story = Trial(reference="placebo", visit_order=["early", "mid", "end", "follow-up"])
-    assert list(story.prepare(table)["visit"].values) == ["early", "mid", "end"]
+    model = Trial(reference="placebo", visit_order=["early", "mid", "end", "follow-up"])
+    assert list(model.prepare(table)["visit"].values) == ["early", "mid", "end"]
 
 
 def test_an_order_that_names_do_not_say_is_asked_for_and_kept():
@@ -167,10 +167,10 @@ def test_an_order_that_names_do_not_say_is_asked_for_and_kept():
     table = made().assign(visit=lambda t: t["visit"].map(names))
     with pytest.raises(BadInput, match=r"'mid', 'early', 'end' have no order that can be known; .*visit_order = \["):
         Trial(reference="placebo").prepare(table)
-    story = Trial(reference="placebo", visit_order=["mid", "early", "end"])
-    assert list(story.prepare(table)["visit"].values) == ["mid", "early", "end"]
+    model = Trial(reference="placebo", visit_order=["mid", "early", "end"])
+    assert list(model.prepare(table)["visit"].values) == ["mid", "early", "end"]
     shuffled = table.sample(frac=1, random_state=1).reset_index(drop=True)
-    assert list(story.prepare(shuffled)["visit"].values) == ["mid", "early", "end"]
+    assert list(model.prepare(shuffled)["visit"].values) == ["mid", "early", "end"]
     with pytest.raises(BadInput, match="visit_order leaves out 'end'; name all times in it"):
         Trial(reference="placebo", visit_order=["mid", "early"]).prepare(table)
     with pytest.raises(BadInput, match="visit_order names 'mid' twice"):
@@ -301,9 +301,9 @@ def test_units_change_the_density_by_the_jacobian_only(name, power):
     larger = table.assign(outcome=table["outcome"] * times, baseline=table["baseline"] * times)
     models, datas = [], []
     for t in (table, larger):
-        story = Trial(reference="placebo", **settings)
-        datas.append(story.prepare(t))
-        models.append(story.build(datas[-1]))
+        model = Trial(reference="placebo", **settings)
+        datas.append(model.prepare(t))
+        models.append(model.build(datas[-1]))
     assert float(datas[1]["scale"]) == float(datas[0]["scale"]) * times
     rng = np.random.default_rng(3)
     start = models[0].initial_point()
@@ -329,9 +329,9 @@ def test_units_change_the_density_by_the_jacobian_only(name, power):
 def test_the_arms_exchanged_change_nothing_but_the_sign(arms):
     """Another arm as the reference, its differences put to match: density and patients' means are the same."""
     table = made(arms=arms)
-    stories = [Trial(reference=r, covariance="ar1", moderator="crp") for r in (arms[0], arms[-1])]
-    datas = [s.prepare(table) for s in stories]
-    models = [s.build(d) for s, d in zip(stories, datas, strict=True)]
+    models = [Trial(reference=r, covariance="ar1", moderator="crp") for r in (arms[0], arms[-1])]
+    datas = [s.prepare(table) for s in models]
+    models = [s.build(d) for s, d in zip(models, datas, strict=True)]
     assert float(datas[0]["scale"]) == float(datas[1]["scale"])
     rng = np.random.default_rng(5)
     start = models[0].initial_point()
@@ -355,10 +355,10 @@ def test_the_arms_exchanged_change_nothing_but_the_sign(arms):
     one, two = density(models[0], point), density(models[1], other)
     assert one == pytest.approx(two, rel=1e-11)
     means = []
-    for story, data, model, at in zip(stories, datas, models, (point, other), strict=True):
-        flat = posterior_at(model, [at]).isel(chain=0).rename(draw="sample")
-        means.append(expected(story, flat, data)[0])
-        if story is stories[0]:
+    for model, data, graph, at in zip(models, datas, models, (point, other), strict=True):
+        flat = posterior_at(graph, [at]).isel(chain=0).rename(draw="sample")
+        means.append(expected(model, flat, data)[0])
+        if model is models[0]:
             difference = flat["arm_effect_at_visit"].values[0]
     np.testing.assert_allclose(means[0], means[1], rtol=1e-11)
     if len(arms) == 2:
@@ -371,9 +371,9 @@ def test_the_arms_exchanged_change_nothing_but_the_sign(arms):
 def test_the_prior_of_the_mean_difference_does_not_narrow_with_visits_and_arms_correlate_a_half(visits, arms):
     import pymc as pm
 
-    story = Trial(reference="placebo", covariance="ar1", scale=4)
-    model = story.build(story.prepare(made(arms=arms, visits=visits)))
-    drawn = pm.draw(model["arm_effect_at_visit"], draws=6000, random_seed=1, mode=_UNCOMPILED)
+    model = Trial(reference="placebo", covariance="ar1", scale=4)
+    graph = model.build(model.prepare(made(arms=arms, visits=visits)))
+    drawn = pm.draw(graph["arm_effect_at_visit"], draws=6000, random_seed=1, mode=_UNCOMPILED)
     mean = drawn.mean(axis=-1)
     # the sd of 6,000 draws' sd is 1 in 110, of a correlation 1 in 100: four of those
     np.testing.assert_allclose(mean.std(axis=0), 1.5 * 4, rtol=4 / 110)
@@ -394,11 +394,11 @@ def test_three_arms_need_normal_priors_and_departures_are_normal_around_zero():
 
 
 def test_settings_keep_scaled_priors():
-    from bayesdep.models.model import make_story, settings_of
+    from bayesdep.models.model import make_model, settings_of
 
-    story = Trial(reference="placebo", scale=7, priors={"arm_effect": bd.Prior("Normal", mu=0, sigma=3)})
-    again = make_story("trial", settings_of(story))
-    assert again == story
+    model = Trial(reference="placebo", scale=7, priors={"arm_effect": bd.Prior("Normal", mu=0, sigma=3)})
+    again = make_model("trial", settings_of(model))
+    assert again == model
     assert again.priors["visit_mean"].times_scale
     assert not again.priors["arm_effect"].times_scale
 
@@ -417,31 +417,31 @@ def test_a_random_effect_is_taken_out_of_the_formula():
 
 
 def test_levels_have_a_normal_effect_with_the_stated_sd():
-    story = Trial(reference="placebo", covariance="ar1", covariates="age + (1 | site)")
+    model = Trial(reference="placebo", covariance="ar1", covariates="age + (1 | site)")
     table = made()
-    data = story.prepare(table)
-    model = story.build(data)
+    data = model.prepare(table)
+    graph = model.build(data)
     rng = np.random.default_rng(1)
-    point = {k: rng.normal(size=np.shape(v)) for k, v in model.initial_point().items()}
-    posterior = posterior_at(model, [point])
+    point = {k: rng.normal(size=np.shape(v)) for k, v in graph.initial_point().items()}
+    posterior = posterior_at(graph, [point])
     sd = float(posterior["site_sd"].values[0, 0])
     np.testing.assert_allclose(posterior["site_effect"].values[0, 0], sd * point["site_latent"])
     flat = posterior.isel(chain=0).rename(draw="sample")
     without = flat.assign(site_effect=0 * flat["site_effect"])
-    moved = (expected(story, flat, data) - expected(story, without, data))[0]
+    moved = (expected(model, flat, data) - expected(model, without, data))[0]
     site = table.drop_duplicates("subject")["site"].to_numpy()
     by_label = dict(zip(data["site"].values, posterior["site_effect"].values[0, 0], strict=True))
     np.testing.assert_allclose(moved, np.repeat([[by_label[s]] for s in site], 3, axis=1))
-    assert {"site_sd", "covariate_effect"} <= set(sketch(story, data))
+    assert {"site_sd", "covariate_effect"} <= set(sketch(model, data))
 
 
 def test_covariates_effects_are_per_unit_of_their_column():
-    story = Trial(reference="placebo", covariance="ar1", covariates="I(age / 10)")
-    data = story.prepare(made())
-    model = story.build(data)
-    point = {k: np.full(np.shape(v), 0.2) for k, v in model.initial_point().items()}
-    posterior = posterior_at(model, [point])
-    found = story.estimands(posterior, data)["covariate_effect"]
+    model = Trial(reference="placebo", covariance="ar1", covariates="I(age / 10)")
+    data = model.prepare(made())
+    graph = model.build(data)
+    point = {k: np.full(np.shape(v), 0.2) for k, v in graph.initial_point().items()}
+    posterior = posterior_at(graph, [point])
+    found = model.estimands(posterior, data)["covariate_effect"]
     ages = made().drop_duplicates("subject")["age"].to_numpy() / 10
     assert float(found[0, 0, 0]) == pytest.approx(float(posterior["covariate_effect"][0, 0, 0]) / ages.std(), rel=1e-12)
     assert found.attrs["units"] == "points per unit"
@@ -453,13 +453,13 @@ def test_any_number_of_covariates_can_be_evaluated(columns):
     table = made(patients=120)
     names = [f"x{k}" for k in range(columns)]
     people = pd.DataFrame(rng.normal(size=(120, columns)), columns=names).assign(subject=[f"p{i}" for i in range(120)])
-    story = Trial(reference="placebo", covariance="ar1", covariates=" + ".join(names))
-    data = story.prepare(table.merge(people, on="subject"))
+    model = Trial(reference="placebo", covariance="ar1", covariates=" + ".join(names))
+    data = model.prepare(table.merge(people, on="subject"))
     from bayesdep.inference.evaluate import at_draws, from_prior
 
-    model = story.build(data)
-    free = {rv.name: from_prior([rv], 3, seed=1)[0] for rv in model.free_RVs}
-    drawn = at_draws([model["outcome_by_visit"]], {model[k]: v for k, v in free.items()}, seed=1)[0]
+    graph = model.build(data)
+    free = {rv.name: from_prior([rv], 3, seed=1)[0] for rv in graph.free_RVs}
+    drawn = at_draws([graph["outcome_by_visit"]], {graph[k]: v for k, v in free.items()}, seed=1)[0]
     assert drawn.shape == (3, 120, 3)
     assert np.isfinite(drawn).all()
 
@@ -471,13 +471,13 @@ def test_response_at_a_visit_is_a_normal_tail_and_below_any():
     table = made()
     found = {}
     for when in ("any", "last", 2, "4"):
-        story = Trial(
+        model = Trial(
             reference="placebo", covariance="ar1", response=0.3, remission=14, response_when=when, remission_when=when,
         )  # fmt: skip
-        data = story.prepare(table)
-        model = story.build(data)
-        point = {k: np.full(np.shape(v), 0.4) for k, v in model.initial_point().items()}
-        found[when] = story.estimands(posterior_at(model, [point]), data)
+        data = model.prepare(table)
+        graph = model.build(data)
+        point = {k: np.full(np.shape(v), 0.4) for k, v in graph.initial_point().items()}
+        found[when] = model.estimands(posterior_at(graph, [point]), data)
     for name in ("response_rate", "remission_rate"):
         np.testing.assert_array_equal(found["last"][name].values, found["4"][name].values)
         assert (found["any"][name].values > found["last"][name].values).all()

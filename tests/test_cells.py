@@ -26,7 +26,7 @@ FULL = {
     "shared_factor": True,
     "covariates": "age",
 }
-STORIES = {
+MODELS = {
     "once": Cytokines(**NAMES, group="group", reference="HC", plate="plate"),
     "once, Student t": Cytokines(**NAMES, group="group", reference="HC", robust=True),
     "one analyte": Cytokines(subject="subject"),
@@ -55,14 +55,14 @@ def panel(analytes=3, subjects=6, times=3, seed=4):
 
 @functools.cache
 def case(name):
-    """A story, its data and its model; stories without times see the first one, of one analyte the first."""
-    story, table = STORIES[name], panel()
-    if story.time is None:
+    """A model, its data and its model; models without times see the first one, of one analyte the first."""
+    model, table = MODELS[name], panel()
+    if model.time is None:
         table = table[table["time"] == 0]
-    if story.analyte is None:
+    if model.analyte is None:
         table = table[table["analyte"] == "b"]
-    data = story.prepare(table.reset_index(drop=True))
-    return story, data, story.build(data)
+    data = model.prepare(table.reset_index(drop=True))
+    return model, data, model.build(data)
 
 
 def draws_of(name, count=3, seed=1, scale=0.6):
@@ -80,7 +80,7 @@ def draws_of(name, count=3, seed=1, scale=0.6):
     return points, values
 
 
-def etas(story, data, values, d):
+def etas(model, data, values, d):
     """Expected log concentrations of draw d, row by row, from the class's docstring."""
     x = {k: v[d] for k, v in values.items()}
     people = data.sizes["subject"]
@@ -92,19 +92,19 @@ def etas(story, data, values, d):
         )  # fmt: skip
         code = float(g == 1) - in_group / people
         eta = x["level"][a] + float(data["centre"][a])
-        if story.group is not None:
+        if model.group is not None:
             eta += code * x["group_effect"][a, 0]
-        if story.time is not None and t > 0:
+        if model.time is not None and t > 0:
             eta += x["time_effect"][a, t - 1]
-        if story.group_by_time and t > 0:
+        if model.group_by_time and t > 0:
             eta += code * x["interaction"][a, 0, t - 1]
-        if story.plate is not None:
+        if model.plate is not None:
             eta += x["plate_sd"] * x["plate_latent"][a, p]
-        if story.covariates is not None:
+        if model.covariates is not None:
             eta += float(data["covariates"][m, 0]) * x["covariate_effect"][a, 0]
         if "subject_sd" in x:
             eta += x["subject_effect"][i]
-        if story.shared_factor:
+        if model.shared_factor:
             eta += x["loading_sd"] * x["loading_latent"][a] * x["factor"][i]
         out.append(eta)
     return np.array(out)
@@ -155,13 +155,13 @@ def rows_by_cell(data):
 
 
 def test_the_panels_hold_every_kind_of_value_and_of_cell():
-    for name in STORIES:
-        story, data, _ = case(name)
+    for name in MODELS:
+        model, data, _ = case(name)
         kinds = set(data["kind"].values)
-        if story.analyte is not None or story.time is not None:
+        if model.analyte is not None or model.time is not None:
             assert kinds == {0, 1, 2, 3}, name
         assert len(kinds) > 1, name
-        if story.time is not None:
+        if model.time is not None:
             beyond = Cells.read(data, integrate=True).beyond
             assert {0, 1, 2} <= set(beyond), name
             assert len(set(np.bincount(Cells.read(data, integrate=True).of))) > 1, name  # gaps
@@ -176,13 +176,13 @@ def conditional(data, values, d, m, eta, sd):
     return row_log_density(data, m, eta, sd, nu)
 
 
-@pytest.mark.parametrize("name", [n for n, s in STORIES.items() if s.time is None])
+@pytest.mark.parametrize("name", [n for n, s in MODELS.items() if s.time is None])
 def test_without_repeats_the_log_likelihood_is_the_sum_of_scipys_densities(name):
-    story, data, _ = case(name)
+    model, data, _ = case(name)
     points, values = draws_of(name)
-    scored = scored_by_story(name, values)
+    scored = scored_by_model(name, values)
     for d, point in enumerate(points):
-        eta, nu = etas(story, data, values, d), values["nu"][d] if story.robust else None
+        eta, nu = etas(model, data, values, d), values["nu"][d] if model.robust else None
         sd = values["residual_sd"][d][data["analyte_of"].values]
         terms = [conditional(data, values, d, m, eta[m], sd[m]) for m in range(len(eta))]
         assert model_log_likelihood(name)(point) == pytest.approx(sum(terms), rel=1e-10)
@@ -190,18 +190,18 @@ def test_without_repeats_the_log_likelihood_is_the_sum_of_scipys_densities(name)
         np.testing.assert_allclose(scored[d], by_hand, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n, s in STORIES.items() if s.time is not None])
+@pytest.mark.parametrize("name", [n for n, s in MODELS.items() if s.time is not None])
 def test_with_repeats_cells_are_integrated_or_conditional_on_their_effects(name):
     """A cell's effect is integrated out up to one censored value, else a parameter (all of Student t's are)."""
-    story, data, _ = case(name)
+    model, data, _ = case(name)
     points, values = draws_of(name)
     latent = {}
     for key, rows in rows_by_cell(data).items():  # keys in the order of subject, then analyte
-        if story.robust or (data["kind"].values[rows] != 0).sum() > 1:
+        if model.robust or (data["kind"].values[rows] != 0).sum() > 1:
             latent[key] = len(latent)
     assert values["cell_latent"].shape[1] == len(latent)
     for d, point in enumerate(points):
-        eta, psi = etas(story, data, values, d), values["cell_ratio"][d]
+        eta, psi = etas(model, data, values, d), values["cell_ratio"][d]
         sd = values["residual_sd"][d][data["analyte_of"].values]
         total = 0.0
         for key, rows in rows_by_cell(data).items():
@@ -213,29 +213,29 @@ def test_with_repeats_cells_are_integrated_or_conditional_on_their_effects(name)
         assert model_log_likelihood(name)(point) == pytest.approx(total, rel=1e-8)
 
 
-def scored_by_story(name, values):
-    story, data, model = case(name)
-    return story.log_likelihood(as_posterior(model, values), data).values[0]
+def scored_by_model(name, values):
+    model, data, graph = case(name)
+    return model.log_likelihood(as_posterior(graph, values), data).values[0]
 
 
 def cells_by_hand(name, values):
-    story, data, _ = case(name)
+    model, data, _ = case(name)
     out = []
     for d, psi in enumerate(values["cell_ratio"]):
-        eta, nu = etas(story, data, values, d), values["nu"][d] if story.robust else None
+        eta, nu = etas(model, data, values, d), values["nu"][d] if model.robust else None
         sd = values["residual_sd"][d][data["analyte_of"].values]
         out.append([integrated_cell(data, rows, eta, sd, psi, nu) for rows in rows_by_cell(data).values()])
     return np.array(out)
 
 
-@pytest.mark.parametrize("name", [n for n, s in STORIES.items() if s.time is not None and not s.robust])
+@pytest.mark.parametrize("name", [n for n, s in MODELS.items() if s.time is not None and not s.robust])
 def test_leave_one_out_scores_every_cell_with_its_effect_integrated_out(name, monkeypatch):
     _, values = draws_of(name, count=6, seed=2)
     expected = cells_by_hand(name, values)
-    np.testing.assert_allclose(scored_by_story(name, values), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=1e-6)
     assert cells_module.NODES == 21
     monkeypatch.setattr(cells_module, "NODES", 41)
-    np.testing.assert_allclose(scored_by_story(name, values), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=1e-9)
 
 
 def test_with_students_residuals_21_nodes_are_good_to_a_thousandth(monkeypatch):
@@ -248,26 +248,26 @@ def test_with_students_residuals_21_nodes_are_good_to_a_thousandth(monkeypatch):
     expected = cells_by_hand(name, values)
     for nodes, error in ((21, 1e-3), (41, 1e-4), (121, 1e-6)):
         monkeypatch.setattr(cells_module, "NODES", nodes)
-        np.testing.assert_allclose(scored_by_story(name, values), expected, rtol=0, atol=error)
+        np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=error)
 
 
 @pytest.mark.parametrize("robust", [False, True])
 def test_density_and_gradient_are_finite_where_a_sampler_may_stray(robust):
-    story = Cytokines(**NAMES, time="time", pooling="none", robust=robust)
-    data = story.prepare(panel())
-    model = story.build(data)
-    logp = model.logp()
-    f = pytensor.function(model.value_vars, [logp, *pytensor.grad(logp, model.value_vars)], mode=_UNCOMPILED)
-    start = model.initial_point()
-    name_of = {rv.name: model.rvs_to_values[rv].name for rv in model.free_RVs}
+    model = Cytokines(**NAMES, time="time", pooling="none", robust=robust)
+    data = model.prepare(panel())
+    graph = model.build(data)
+    logp = graph.logp()
+    f = pytensor.function(graph.value_vars, [logp, *pytensor.grad(logp, graph.value_vars)], mode=_UNCOMPILED)
+    start = graph.initial_point()
+    name_of = {rv.name: graph.rvs_to_values[rv].name for rv in graph.free_RVs}
     for sd in (1e-3, 1.0, 1e3):
         for level in (-50.0, 0.0, 50.0):
             for ratio in (1e-3, 1.0, 1e2):
                 at = {"residual_sd": sd, "cell_ratio": ratio}
                 point = dict(start) | {name_of["level"]: np.full(3, level)}
                 for name, value in at.items():
-                    rv = model[name]
-                    raw = model.rvs_to_transforms[rv].forward(np.asarray(value), *rv.owner.inputs).eval()
+                    rv = graph[name]
+                    raw = graph.rvs_to_transforms[rv].forward(np.asarray(value), *rv.owner.inputs).eval()
                     point[name_of[name]] = np.full(np.shape(start[name_of[name]]), raw)
-                for x in f(*(point[v.name] for v in model.value_vars)):
+                for x in f(*(point[v.name] for v in graph.value_vars)):
                     assert np.isfinite(x).all(), (sd, level, ratio)

@@ -79,7 +79,7 @@ def test_prior_that_contradicts_the_data_embarrasses_the_model(weak, strong):
     assert p(strong) > 0.95  # Beta(50, 50) expects a third of false positives or more; one in 12 was seen
 
 
-def test_check_tabulates_every_statistic_of_the_story(weak):
+def test_check_tabulates_every_statistic_of_the_model(weak):
     table = bd.check(weak)
     assert table.columns.to_list() == ["check", "units", "observed", "median", "lower", "upper", "p", "prior_p"]
     assert table["check"].to_list() == ["share positive: responder", "share positive: non-responder"]

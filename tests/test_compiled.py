@@ -72,9 +72,9 @@ def test_other_numbers_are_the_same_computation(one, other):
         (lambda: counts("none"), lambda: counts("complete")),
         (meta, screen),
     ],
-    ids=["half-Cauchy", "Student t", "more subgroups", "complete pooling", "none or complete", "another story"],
+    ids=["half-Cauchy", "Student t", "more subgroups", "complete pooling", "none or complete", "another model"],
 )
-def test_another_family_length_or_story_is_another_computation(one, other):
+def test_another_family_length_or_model_is_another_computation(one, other):
     assert not same_computation(one(), other())
     assert not same_computation(other(), one())
 

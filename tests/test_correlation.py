@@ -63,7 +63,7 @@ def log_joint(data, rho, m, s, score_mean, score_sd):
     return np.array(found)
 
 
-def test_the_density_is_that_of_the_story():
+def test_the_density_is_that_of_the_model():
     model = Correlation(priors=PRIORS)
     data = model.prepare(pairs())
     lower, upper = data["log_lower"].values, data["log_upper"].values

@@ -1,4 +1,4 @@
-"""The crossover story without sampling: reading, refusing, and every formula against one written out by hand."""
+"""The crossover model without sampling: reading, refusing, and every formula against one written out by hand."""
 
 import functools
 import itertools
@@ -19,7 +19,7 @@ from bayesdep.inference.native import constrained
 from bayesdep.inference.sample import sketch
 from bayesdep.models.crossover.estimands import crude_differences, expected
 from bayesdep.models.crossover.model import Crossover
-from bayesdep.models.model import make_story, settings_of
+from bayesdep.models.model import make_model, settings_of
 
 PLAIN = {"reference": "placebo", "subject": "id"}
 ORDERS = {
@@ -48,10 +48,10 @@ def crossover_table(patients=24, treatments=2, days=(2, 10), seed=1, lost=0.35, 
 
 @functools.cache
 def case(treatments=2, days=(2, 10), how="joint", carry_over=False, baseline=False):
-    story = Crossover(**PLAIN, days=how, carry_over=carry_over, baseline="baseline" if baseline else None)
+    model = Crossover(**PLAIN, days=how, carry_over=carry_over, baseline="baseline" if baseline else None)
     # what was given in a period is known only where it has a row, which carry-over needs
-    data = story.prepare(crossover_table(treatments=treatments, days=days, drop=not carry_over))
-    return story, data, story.build(data)
+    data = model.prepare(crossover_table(treatments=treatments, days=days, drop=not carry_over))
+    return model, data, model.build(data)
 
 
 CASES = [
@@ -74,9 +74,9 @@ def draws_of(model, count=3, seed=1):
 
 
 def test_a_missed_outcome_may_lack_its_row_or_its_number():
-    story, data, _ = case()
+    model, data, _ = case()
     table = crossover_table()
-    without = story.prepare(table.dropna(subset=["outcome"]).reset_index(drop=True))
+    without = model.prepare(table.dropna(subset=["outcome"]).reset_index(drop=True))
     at = [list(data["subject"].values).index(s) for s in without["subject"].values]
     np.testing.assert_array_equal(without["outcome"].values, data["outcome"].values[at])
     assert data.sizes == {"subject": 24, "period": 2, "day": 2, "treatment": 2, "comparison": 1, "later": 1}
@@ -90,8 +90,8 @@ def test_a_missed_outcome_may_lack_its_row_or_its_number():
 
 
 def test_the_order_of_rows_does_not_matter():
-    story, data, _ = case(3, carry_over=True, baseline=True)
-    shuffled = story.prepare(
+    model, data, _ = case(3, carry_over=True, baseline=True)
+    shuffled = model.prepare(
         crossover_table(treatments=3, drop=False).sample(frac=1, random_state=1).reset_index(drop=True)
     )
     at = [list(shuffled["subject"].values).index(s) for s in data["subject"].values]
@@ -136,8 +136,8 @@ def test_the_baseline_may_be_a_column_or_rows_of_its_own():
 
 
 def test_the_prepared_data_survive_a_saved_fits_settings():
-    story, _, _ = case(3, carry_over=True)
-    assert make_story("crossover", settings_of(story)) == story
+    model, _, _ = case(3, carry_over=True)
+    assert make_model("crossover", settings_of(model)) == model
 
 
 def changed(**columns):
@@ -270,7 +270,7 @@ def test_settings_that_contradict_each_other_are_refused(extra, message):
 # ---- the density
 
 
-def by_hand(story, data, draw, i):
+def by_hand(model, data, draw, i):
     """Mean and covariance of a patient's outcomes, written out cell by cell from the docstring."""
     periods, days = data.sizes["period"], data.sizes["day"]
     had, count = data["treatment_of"].values[i], data.sizes["treatment"]
@@ -281,9 +281,9 @@ def by_hand(story, data, draw, i):
         m += sum(draw["period_effect"].values[k - 1, d] * ((p == k) - 1 / periods) for k in range(1, periods))
         if had[p] >= 0:
             m += sum(draw["treatment_effect"].values[c - 1, d] * ((had[p] == c) - 1 / count) for c in range(1, count))
-        if story.has_baseline:
+        if model.has_baseline:
             m += draw["baseline_slope"].values[d] * data["baseline"].values[i]
-        if story.carry_over and p > 0 and had[p - 1] >= 0:
+        if model.carry_over and p > 0 and had[p - 1] >= 0:
             m += sum(draw["carry_over"].values[c - 1, d] * ((had[p - 1] == c) - 1 / count) for c in range(1, count))
         mean.append(m)
 
@@ -307,20 +307,20 @@ def by_hand(story, data, draw, i):
 @pytest.mark.parametrize("settings", CASES, ids=str)
 def test_patients_score_as_dense_normals(settings):
     """Both ways of scoring: the graph that is sampled, patient by patient, and leave-one-out's numpy."""
-    story, data, model = case(**settings)
-    points, posterior = draws_of(model)
-    scored = story.log_likelihood(posterior, data)
+    model, data, graph = case(**settings)
+    points, posterior = draws_of(graph)
+    scored = model.log_likelihood(posterior, data)
     assert scored.dims == ("chain", "draw", "subject")
-    logp = model.logp(vars=[model["outcome_by_period"]], sum=False)[0]
-    f = pytensor.function(model.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    logp = graph.logp(vars=[graph["outcome_by_period"]], sum=False)[0]
+    f = pytensor.function(graph.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
     flat = posterior.isel(chain=0).rename(draw="sample")
-    means = expected(story, flat, data)
+    means = expected(model, flat, data)
     for s, point in enumerate(points):
-        sampled = f(*(point[v.name] for v in model.value_vars))
+        sampled = f(*(point[v.name] for v in graph.value_vars))
         for i in range(data.sizes["subject"]):
             y = data["outcome"].values[i].ravel()
             seen = ~np.isnan(y)
-            mean, covariance = by_hand(story, data, flat.isel(sample=s), i)
+            mean, covariance = by_hand(model, data, flat.isel(sample=s), i)
             np.testing.assert_allclose(means[s, i].ravel(), mean, rtol=1e-12)
             if not seen.any():
                 assert scored.values[0, s, i] == 0
@@ -344,37 +344,37 @@ def test_there_were_gaps_of_every_kind_in_those_designs():
 
 @pytest.mark.parametrize("ratio", [1e-6, 1e-3, 1e3])
 def test_the_density_holds_when_one_spread_dwarfs_the_other(ratio):
-    story, data, model = case(2, (2, 10))
-    points, _ = draws_of(model, count=1)
+    model, data, graph = case(2, (2, 10))
+    points, _ = draws_of(graph, count=1)
     point = points[0]
     for name, x in (("patient_sd", np.array([4.0, 5.0]) * ratio), ("residual_sd", np.array([4.0, 5.0]))):
         point[f"{name}_softplus__"] = x + np.log(-np.expm1(-x))  # the sampler's scale is log(e^x - 1)
-    raw = {rv.name: point[model.rvs_to_values[rv].name][None] for rv in model.free_RVs}
-    values = constrained(model, raw)
-    found = at_draws(model.deterministics, {model[k]: v for k, v in values.items()})
-    values |= {v.name: x for v, x in zip(model.deterministics, found, strict=True)}
-    dims = model.named_vars_to_dims
+    raw = {rv.name: point[graph.rvs_to_values[rv].name][None] for rv in graph.free_RVs}
+    values = constrained(graph, raw)
+    found = at_draws(graph.deterministics, {graph[k]: v for k, v in values.items()})
+    values |= {v.name: x for v, x in zip(graph.deterministics, found, strict=True)}
+    dims = graph.named_vars_to_dims
     draw = xr.Dataset({k: (dims.get(k, ()), v[0]) for k, v in values.items()}).assign_coords(pair=["2 and 10"])
-    logp = model.logp(vars=[model["outcome_by_period"]], sum=False)[0]
-    f = pytensor.function(model.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
-    sampled = f(*(point[v.name] for v in model.value_vars))
+    logp = graph.logp(vars=[graph["outcome_by_period"]], sum=False)[0]
+    f = pytensor.function(graph.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    sampled = f(*(point[v.name] for v in graph.value_vars))
     for i in range(data.sizes["subject"]):
         y = data["outcome"].values[i].ravel()
         seen = ~np.isnan(y)
         if not seen.any():
             continue
-        mean, covariance = by_hand(story, data, draw, i)
+        mean, covariance = by_hand(model, data, draw, i)
         law = stats.multivariate_normal(mean[seen], covariance[np.ix_(seen, seen)])
         assert sampled[i] == pytest.approx(law.logpdf(y[seen]), rel=1e-8)
 
 
-def test_predictive_draws_have_the_means_and_covariances_of_the_story():
-    story, data, model = case(2, (2, 10), carry_over=True, baseline=True)
-    _, posterior = draws_of(model, count=1, seed=3)
-    point = {rv: np.repeat(posterior[rv.name].values[0], 20_000, axis=0) for rv in model.free_RVs}
-    (drawn,) = at_draws([model["outcome_by_period"]], point, seed=1)
+def test_predictive_draws_have_the_means_and_covariances_of_the_model():
+    model, data, graph = case(2, (2, 10), carry_over=True, baseline=True)
+    _, posterior = draws_of(graph, count=1, seed=3)
+    point = {rv: np.repeat(posterior[rv.name].values[0], 20_000, axis=0) for rv in graph.free_RVs}
+    (drawn,) = at_draws([graph["outcome_by_period"]], point, seed=1)
     for i in (0, 1):
-        mean, covariance = by_hand(story, data, posterior.isel(chain=0, draw=0), i)
+        mean, covariance = by_hand(model, data, posterior.isel(chain=0, draw=0), i)
         flat = drawn[:, i].reshape(len(drawn), -1)
         spread = np.sqrt(np.diag(covariance))
         assert (np.abs(flat.mean(axis=0) - mean) < 5 * spread / np.sqrt(len(drawn))).all()
@@ -385,8 +385,8 @@ def test_predictive_draws_have_the_means_and_covariances_of_the_story():
 
 @pytest.mark.parametrize("how", ["joint", "apart"])
 def test_another_table_of_the_same_design_uses_the_compiled_model(how):
-    story, _, model = case(how=how)
-    assert same_computation(model, story.build(story.prepare(crossover_table(patients=20, seed=5, lost=0.4))))
+    model, _, graph = case(how=how)
+    assert same_computation(graph, model.build(model.prepare(crossover_table(patients=20, seed=5, lost=0.4))))
 
 
 def test_days_apart_are_as_good_as_alone():
@@ -406,17 +406,17 @@ def test_days_apart_are_as_good_as_alone():
 
 @pytest.mark.parametrize("settings", CASES[::3], ids=str)
 def test_every_estimand_has_units_and_a_description(settings):
-    story, data, _ = case(**settings)
-    for name, values in sketch(story, data).items():
+    model, data, _ = case(**settings)
+    for name, values in sketch(model, data).items():
         assert values.attrs["units"], name
         assert values.attrs["description"], name
         assert values.dims[:2] == ("chain", "draw"), name
 
 
 def test_estimands_are_what_they_say():
-    story, data, model = case(3, (1, 3, 7), carry_over=True)
-    _, posterior = draws_of(model)
-    found = story.estimands(posterior, data)
+    model, data, graph = case(3, (1, 3, 7), carry_over=True)
+    _, posterior = draws_of(graph)
+    found = model.estimands(posterior, data)
     for s in range(3):
         d = {k: v.values[0, s] for k, v in posterior.items()}
         at = {k: v.values[0, s] for k, v in found.items()}
@@ -447,9 +447,9 @@ def test_the_crude_difference_is_the_mean_of_patients_own():
 
 
 def test_checks_see_only_what_was_observed():
-    story, data, _ = case()
+    model, data, _ = case()
     y = np.where(np.isnan(data["outcome"].values), 1e9, data["outcome"].values)
-    values = {c.name: float(c.statistic(y)) for c in story.checks(data)}
+    values = {c.name: float(c.statistic(y)) for c in model.checks(data)}
     assert len(values) == 2 * (8 + 1 + 1)
     table = crossover_table().dropna(subset="outcome")
     here = table[(table["treatment"] == "drug") & (table["period"] == 2) & (table["day"] == 10)]["outcome"]
@@ -460,18 +460,18 @@ def test_checks_see_only_what_was_observed():
     assert values["correlation of periods 1 and 2, day 2"] == pytest.approx(by_period[1].corr(by_period[2]))
     assert values["mean of period 2 less period 1, day 2"] == pytest.approx(by_period[2].mean() - by_period[1].mean())
     stacked = np.stack([y, y + 3])
-    for check in story.checks(data):
+    for check in model.checks(data):
         two = check.statistic(stacked)
         assert two.shape == (2,), check.name
         assert two[1] == pytest.approx(two[0] + 3 * check.name.startswith("mean:")), check.name
 
 
 def test_the_words_and_the_formula_follow_the_settings():
-    story = Crossover(**PLAIN, carry_over=True, baseline="b", days="apart")
-    assert "left over" in story.words
-    assert "as if each were the only one" in story.words
-    assert any("carry_over[., d] t[i, p - 1, .]" in line and "baseline_slope[d] b[i]" in line for line in story.formula)
-    assert {"carry_over", "baseline_slope"} <= set(story.slots)
+    model = Crossover(**PLAIN, carry_over=True, baseline="b", days="apart")
+    assert "left over" in model.words
+    assert "as if each were the only one" in model.words
+    assert any("carry_over[., d] t[i, p - 1, .]" in line and "baseline_slope[d] b[i]" in line for line in model.formula)
+    assert {"carry_over", "baseline_slope"} <= set(model.slots)
     plain = Crossover(**PLAIN)
     assert set(plain.slots) == {"day_mean", "period_effect", "treatment_effect", "patient_sd", "residual_sd"}
     assert any("R ~ LKJ(2)" in line for line in plain.formula)
@@ -479,7 +479,7 @@ def test_the_words_and_the_formula_follow_the_settings():
 
 def test_the_plan_is_the_benchmarks():
     plan = bd.read_plan(Path(__file__).parents[1] / "models" / "benchmarks" / "nimh_crossover.toml")
-    assert isinstance(plan.story, Crossover)
+    assert isinstance(plan.model, Crossover)
     assert plan.needs_data
     published = {row.model_dump()["at"]["day"]: row.value for row in plan.published if row.estimand == "difference"}
     assert published == {"2": -7.407, "10": -5.67}

@@ -1,10 +1,10 @@
-"""The crossover story sampled: real patients beside restricted maximum likelihood, and known truths recovered.
+"""The crossover model sampled: real patients beside restricted maximum likelihood, and known truths recovered.
 
 Restricted likelihood is what is left of the likelihood once the fixed effects are integrated out under a flat prior
 (Harville 1974, doi:10.1093/biomet/61.2.383). So under flat priors on both spreads, REML's estimates are the point at
 which their *joint* posterior density is highest, and nothing else of the posterior need lie there: with some 25 pairs
 the marginal posterior of the sd between patients is wide and reaches zero, and its mean is half a point lower. What can
-be asked is that (1) the mode of this story's own density is REML's answer, digit by digit, that (2) sampled means and
+be asked is that (1) the mode of this model's own density is REML's answer, digit by digit, that (2) sampled means and
 sds are those of the posterior on a grid, and that (3) the difference, which hardly depends on the spreads, is REML's.
 """
 
@@ -42,7 +42,7 @@ def real(**keep):
     return table.reset_index(drop=True)
 
 
-def flat_story(**settings):
+def flat_model(**settings):
     return Crossover(
         **{
             "reference": "placebo",
@@ -56,7 +56,7 @@ def flat_story(**settings):
     )
 
 
-def given_spreads(story, data, patient, residual, scale):
+def given_spreads(model, data, patient, residual, scale):
     """Integrated log likelihood of one day's outcomes, and the fixed effects' means and covariances, at given spreads.
 
     The fixed effects have N(0, scale) for a prior. The log likelihood is a parabola in the three of them, so its values
@@ -76,7 +76,7 @@ def given_spreads(story, data, patient, residual, scale):
     for name, x in (("patient_sd", patient), ("residual_sd", residual)):
         posterior[name] = (("chain", "draw", "day"), np.broadcast_to(x[:, None, None], (n, 10, 1)))
     draws = xr.Dataset(posterior, {"chain": np.arange(n), "draw": np.arange(10)})
-    at = story.log_likelihood(draws, data).sum("subject").values
+    at = model.log_likelihood(draws, data).sum("subject").values
     slope = (at[:, 1:4] - at[:, 4:7]) / (2 * step)
     curve = np.zeros((n, 3, 3))
     for k in range(3):
@@ -89,23 +89,23 @@ def given_spreads(story, data, patient, residual, scale):
     return at[:, 0] + (slope * mean).sum(axis=1) / 2 - log_det / 2, mean, np.linalg.inv(curve)
 
 
-def mode(story, data):
+def mode(model, data):
     """The spreads at which the fixed effects' integrated likelihood is highest, and the difference there."""
 
     def loss(logs):
         patient, residual = np.exp(logs)
-        return -given_spreads(story, data, np.array([patient]), np.array([residual]), np.inf)[0][0]
+        return -given_spreads(model, data, np.array([patient]), np.array([residual]), np.inf)[0][0]
 
     best = optimize.minimize(loss, np.log([4.0, 6.0]), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-9})
     spreads = np.exp(best.x)
-    _, mean, covariance = given_spreads(story, data, spreads[:1], spreads[1:], np.inf)
+    _, mean, covariance = given_spreads(model, data, spreads[:1], spreads[1:], np.inf)
     return spreads, mean[0, 2], np.sqrt(covariance[0, 2, 2])
 
 
-def on_a_grid(story, data):
+def on_a_grid(model, data):
     """Means and sds of the difference and of both spreads, summed over a grid of the spreads."""
     patient, residual = (x.ravel() for x in np.meshgrid(np.linspace(0.01, 22, 220), np.linspace(2, 20, 200)))
-    log, mean, covariance = given_spreads(story, data, patient, residual, SCALE)
+    log, mean, covariance = given_spreads(model, data, patient, residual, SCALE)
     log = log + stats.halfnorm(scale=SCALE).logpdf(patient) + stats.halfnorm(scale=SCALE).logpdf(residual)
     weight = np.exp(log - log.max())
     weight /= weight.sum()
@@ -124,26 +124,26 @@ def on_a_grid(story, data):
 @pytest.mark.parametrize("day", REML)
 def test_restricted_maximum_likelihood_is_this_storys_mode(day, outcome):
     """No sampling: lme4's four numbers, each to its last digit."""
-    story = flat_story(outcome=outcome)
-    data = story.prepare(real(day=day))
+    model = flat_model(outcome=outcome)
+    data = model.prepare(real(day=day))
     estimate, error, patient, residual, observations = (REML if outcome == "madrs" else HAMD)[day]
     assert (~np.isnan(data["outcome"].values)).sum() == observations
-    spreads, difference, sd = mode(story, data)
+    spreads, difference, sd = mode(model, data)
     np.testing.assert_allclose([difference, sd, *spreads], [estimate, error, patient, residual], rtol=0, atol=0.00051)
 
 
 @pytest.mark.sampling
 @pytest.mark.parametrize("day", REML)
 def test_real_patients_beside_restricted_maximum_likelihood(day):
-    story = flat_story()
-    fit = bd.fit(story, real(day=day), draws=4000, progress=False)
+    model = flat_model()
+    fit = bd.fit(model, real(day=day), draws=4000, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     estimate, error, patient, residual, _ = REML[day]
     found = fit.estimands["difference"].values
     assert abs(found.mean() - estimate) < 0.1 * error, found.mean()
     # REML's standard error takes the spreads as known; a posterior's does not, and is wider
     assert 1.0 < found.std() / error < 1.15
-    exact = on_a_grid(story, fit.data)
+    exact = on_a_grid(model, fit.data)
     for name, (mean, sd) in exact.items():
         draws = fit.estimands[name].values
         assert abs(draws.mean() - mean) < 0.05 * sd, (name, draws.mean(), mean)  # 10,000 effective draws: 0.01 each
@@ -155,7 +155,7 @@ def test_real_patients_beside_restricted_maximum_likelihood(day):
 
 @pytest.mark.sampling
 def test_its_row_enters_a_meta_analysis():
-    fit = bd.fit(flat_story(), real(day=2), progress=False)
+    fit = bd.fit(flat_model(), real(day=2), progress=False)
     row = bd.as_study(fit, "NIMH MOA")
     assert abs(row["effect"][0] - REML[2][0]) < 0.1 * REML[2][1]
     trials = bd.load("ketamine_trials").dropna(subset=["difference", "se"]).rename(columns={"trial": "study"})
@@ -234,9 +234,9 @@ def drawn(estimands):
 @pytest.mark.sampling
 def test_a_known_truth_is_recovered():
     """300 patients: every truth within the central 99.8% of its posterior."""
-    story = Crossover(reference="placebo", baseline="baseline")
+    model = Crossover(reference="placebo", baseline="baseline")
     table = simulated(np.random.default_rng(1), 300)
-    fit = bd.fit(story, table, progress=False)
+    fit = bd.fit(model, table, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     found = drawn(fit.estimands)
     for name, value in truths().items():
@@ -285,16 +285,16 @@ def with_known_spreads(table):
 @pytest.mark.slow
 def test_intervals_cover_a_known_truth_as_often_as_they_say():
     """200 trials of the real one's size under flat-ish priors; 0.95 of 200 has a standard error of 0.015."""
-    story = Crossover(
+    model = Crossover(
         reference="placebo", baseline="baseline", lkj=1.0,
         priors=FLAT | {"baseline_slope": bd.Prior("Normal", mu=0, sigma=SCALE)},
     )  # fmt: skip
     rng, expected, hits, bias = np.random.default_rng(3), truths(), {}, {}
     for k in range(200):
         table = simulated(rng, 30)
-        data = story.prepare(table)
-        posterior = sample_posterior(story, data, draws=1000, tune=600, chains=2, seed=k)
-        found = drawn(story.estimands(posterior, data))
+        data = model.prepare(table)
+        posterior = sample_posterior(model, data, draws=1000, tune=600, chains=2, seed=k)
+        found = drawn(model.estimands(posterior, data))
         for name, value in expected.items():
             lower, upper = np.quantile(found[name], [0.025, 0.975])
             hits.setdefault(name, []).append(lower < value < upper)

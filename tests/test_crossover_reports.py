@@ -35,15 +35,15 @@ def table(treatments=("saline", "ketamine"), days=(2, 10), people=24, seed=1):
 
 def made(frame, seed=2, draws=400, gate=PASSED, effect=(-6.0, 2.0), **settings):
     """A fit whose posterior is drawn from thin air, around an effect with a spread."""
-    story = bd.Crossover(**{"reference": "saline", "outcome": "madrs", "units": "MADRS points", **settings})
-    data = story.prepare(frame)
+    model = bd.Crossover(**{"reference": "saline", "outcome": "madrs", "units": "MADRS points", **settings})
+    data = model.prepare(frame)
     rng = np.random.default_rng(seed)
     dims = {
         "day_mean": ("day",), "period_effect": ("later", "day"), "treatment_effect": ("comparison", "day"),
         "patient_sd": ("day",), "residual_sd": ("day",),
     }  # fmt: skip
     values, log_prior = {}, {}
-    for name, prior in story.priors.items():
+    for name, prior in model.priors.items():
         centre, sd = {"treatment_effect": effect, "patient_sd": (4, 0.5), "residual_sd": (6, 0.5)}.get(name, (0, 1.0))
         drawn = rng.normal(centre, sd, (2, draws, *(data.sizes[d] for d in dims[name])))
         values[name] = (("chain", "draw", *dims[name]), drawn)
@@ -55,9 +55,9 @@ def made(frame, seed=2, draws=400, gate=PASSED, effect=(-6.0, 2.0), **settings):
         posterior = posterior.assign(patient_correlation=half, residual_correlation=half)
     groups = {
         "posterior": posterior, "log_prior": xr.Dataset(log_prior, coords), "constant_data": data,
-        "estimands": story.estimands(posterior, data),
+        "estimands": model.estimands(posterior, data),
     }  # fmt: skip
-    return Fit(story, data, xr.DataTree.from_dict(groups), {"gate": gate.to_dict(), "sampler": "nutpie"})
+    return Fit(model, data, xr.DataTree.from_dict(groups), {"gate": gate.to_dict(), "sampler": "nutpie"})
 
 
 @pytest.fixture(scope="module")

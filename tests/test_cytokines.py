@@ -115,7 +115,7 @@ def test_priors_are_those_of_the_terms_switched_on(name):
             assert not slots & EVERY[other][1]
 
 
-def test_the_story_is_told_as_it_is_set():
+def test_the_model_is_told_as_it_is_set():
     plain = Cytokines(**NAMES, **GROUPS)
     assert plain.words == (
         "Log concentrations are normal around an expected level for each analyte; groups differ from HC, people have "

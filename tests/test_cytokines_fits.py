@@ -353,8 +353,8 @@ def test_the_same_well_twice_is_never_narrower():
     once = twice[twice["well"] == 1]
     widths = {}
     for name, table, replicates in (("once", once, False), ("twice", twice, True)):
-        story = bd.Cytokines(subject="subject", **GROUPS, replicates=replicates)
-        fit = bd.fit(story, table, seed=3, progress=False)
+        model = bd.Cytokines(subject="subject", **GROUPS, replicates=replicates)
+        fit = bd.fit(model, table, seed=3, progress=False)
         assert fit.gate.passed, fit.gate.sentence
         draws = fit.estimands["log_ratio"].values.reshape(4, -1)
         widths[name] = draws.std(), array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="sd")
@@ -362,7 +362,7 @@ def test_the_same_well_twice_is_never_narrower():
     assert error < 0.05 * widths["once"][0]
     assert widths["twice"][0] > widths["once"][0] - 4 * error, widths
     with pytest.raises(bd.BadInput, match="in all 40 samples of 'concentration' with several wells these have one and"):
-        story.prepare(wells(0.0))
+        model.prepare(wells(0.0))
 
 
 def test_new_people_differ_by_more_than_wells_do():
@@ -370,8 +370,8 @@ def test_new_people_differ_by_more_than_wells_do():
     table = wells(0.15).assign(lod=np.exp(-0.4))
     table = table.assign(below=table["concentration"] < table["lod"])
     table["concentration"] = table[["concentration", "lod"]].max(axis=1)
-    story = bd.Cytokines(subject="subject", **GROUPS, replicates=True, lod="lod", censored="below")
-    fit = bd.fit(story, table, seed=4, progress=False)
+    model = bd.Cytokines(subject="subject", **GROUPS, replicates=True, lod="lod", censored="below")
+    fit = bd.fit(model, table, seed=4, progress=False)
     shares = fit.estimands["share_below"].mean(("chain", "draw")).values.ravel()
     counted = table.groupby("group")["below"].mean()[["HC", "TRD"]].to_numpy()  # 40 wells of 20 people each
     truth = stats.norm.cdf((-0.4 - np.array([0.0, 0.4])) / np.hypot(0.6, 0.15))

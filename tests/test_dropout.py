@@ -359,8 +359,8 @@ def test_a_robust_fit_imputes_with_each_patients_own_precision():
 
     def robust(w):
         precision = xr.DataArray(np.full((2, 5, len(who)), w), {**sample, "subject": who}, ("chain", "draw", "subject"))
-        story = dataclasses.replace(fit.model, robust=True)
-        return with_posterior(dataclasses.replace(fit, model=story), fit.posterior.assign(precision=precision))
+        model = dataclasses.replace(fit.model, robust=True)
+        return with_posterior(dataclasses.replace(fit, model=model), fit.posterior.assign(precision=precision))
 
     plain = bd.dropout(fit, "missing-at-random")
     xr.testing.assert_allclose(bd.dropout(robust(1.0), "missing-at-random"), plain)

@@ -190,7 +190,7 @@ def test_exact_draws_agree_with_quadrature_and_are_independent():
     assert oracle(fit) is None
 
 
-def test_the_binomial_story_scores_whole_studies(binomial):
+def test_the_binomial_model_scores_whole_studies(binomial):
     scored = binomial.tree["log_likelihood"].to_dataset()
     assert set(scored.data_vars) == {"by_study"}
     assert scored["by_study"].dims == ("chain", "draw", "study")

@@ -192,7 +192,7 @@ def test_the_density_of_residual_covariances_is_scipys(size):
 
 
 def drawn_from_the_prior(rng, n=60):
-    """Everything of the generative story; moderators are binary, whose priors are proper."""
+    """Everything of the generative model; moderators are binary, whose priors are proper."""
     study = np.arange(n) % STUDIES
     base = patients(seed=int(rng.integers(1 << 30)), n=n, is_binary=(True, True))
     model = ImputationModel(base, rng)

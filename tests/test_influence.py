@@ -32,16 +32,16 @@ def clustered():
     )
 
 
-STORIES = {
+MODELS = {
     "plain": (Meta(**RATIOS), TRIALS),
     "covariates": (Meta(covariates="absolute_latitude", **RATIOS), TRIALS),
     "clusters": (Meta(measure="standardised-difference", cluster="trial", covariates="year"), clustered()),
 }
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", MODELS)
 def test_leaving_one_out_is_a_refit_without_it(name):
-    model, table = STORIES[name]
+    model, table = MODELS[name]
     data = model.prepare(table)
     found = leave_one_out(model, table)
     of = data["cluster_of"].values if model.cluster else np.arange(data.sizes["study"])
@@ -65,7 +65,7 @@ def test_leaving_one_out_is_a_refit_without_it(name):
 
 
 def test_shifts_are_from_the_whole_analysis():
-    found = leave_one_out(*STORIES["covariates"])
+    found = leave_one_out(*MODELS["covariates"])
     whole = found[found["left_out"] == "nothing"].set_index("estimand")
     assert (whole["shift"] == 0).all()
     one = found[found["left_out"] == "TPT Madras 1980"].set_index("estimand")
@@ -104,7 +104,7 @@ def test_weights_at_remls_tau_under_flat_priors_are_metafors():
 
 @pytest.mark.parametrize("name", ["plain", "covariates"])
 def test_predictive_densities_are_ratios_of_marginal_likelihoods(name):
-    model, table = STORIES[name]
+    model, table = MODELS[name]
     data = model.prepare(table)
     found = influence(model, table)
     count = data.sizes["study"]
@@ -112,10 +112,10 @@ def test_predictive_densities_are_ratios_of_marginal_likelihoods(name):
     np.testing.assert_allclose(found["elpd"], model.hierarchy(data).log_marginal - without, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", MODELS)
 def test_weights_are_the_slopes_of_the_posterior_mean_at_fixed_tau(name):
     """By moving each effect a little, tau held: the mean is linear in the effects."""
-    model, table = STORIES[name]
+    model, table = MODELS[name]
     narrow = {p: Prior("Uniform", lower=0.3, upper=0.3 + 1e-6) for p in ("tau", "tau_cluster") if p in model.slots}
     model = Meta(**{f: getattr(model, f) for f in ("measure", "input", "covariates", "cluster")},
                  **{k: v for k, v in RATIOS.items() if k not in ("measure", "input") and name != "clusters"},
@@ -132,7 +132,7 @@ def test_weights_are_the_slopes_of_the_posterior_mean_at_fixed_tau(name):
 
 
 def test_influence_of_clusters_predicts_each_row_without_its_cluster():
-    model, table = STORIES["clusters"]
+    model, table = MODELS["clusters"]
     found = influence(model, table)
     data = model.prepare(table)
     without = data.isel(study=data["cluster_of"].values != 1)
@@ -153,7 +153,7 @@ def test_influence_of_clusters_predicts_each_row_without_its_cluster():
 
 
 def test_cumulative_ends_with_the_whole_analysis_and_starts_with_one_study():
-    model, _ = STORIES["plain"]
+    model, _ = MODELS["plain"]
     found = cumulative(model, TRIALS, by="year")
     mu = found[found["estimand"] == "mu"].reset_index(drop=True)
     assert list(mu["studies"]) == list(range(1, 14))
@@ -172,7 +172,7 @@ def test_cumulative_ends_with_the_whole_analysis_and_starts_with_one_study():
 
 
 def test_cumulative_takes_the_tables_order_or_the_largest_first():
-    model, _ = STORIES["plain"]
+    model, _ = MODELS["plain"]
     plain = cumulative(model, model.prepare(TRIALS))
     assert list(plain["added"].unique()) == list(TRIALS["trial"])
     down = cumulative(model, TRIALS, by="absolute_latitude", descending=True)

@@ -24,7 +24,7 @@ from pytensor.graph.traversal import ancestors
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior
-from bayesdep.models.model import _REGISTER, story_class
+from bayesdep.models.model import _REGISTER, model_class
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run").excluding(
     "fusion"
@@ -250,7 +250,7 @@ EXAMPLES = {
 
 
 def model_of(name: str, settings: Mapping[str, Any]) -> Any:
-    return story_class(EXAMPLES[name].family or name)(**settings)
+    return model_class(EXAMPLES[name].family or name)(**settings)
 
 
 def names_with(attribute: str) -> list[str]:
@@ -308,11 +308,11 @@ def test_every_model_says_what_changes_nothing():
 def test_units(name, factor):
     """To 1e-10 of the log density's own size, which is a sum of many terms of both signs in double precision."""
     example = EXAMPLES[name]
-    story = model_of(name, example.settings)
+    model = model_of(name, example.settings)
     table, settings = example.units(example.table, dict(example.settings), factor)
     other = model_of(name, settings)
-    one_data, other_data = story.prepare(example.table), other.prepare(table)
-    one, two = story.build(one_data), other.build(other_data)
+    one_data, other_data = model.prepare(example.table), other.prepare(table)
+    one, two = model.build(one_data), other.build(other_data)
     draws, there = drawn(one), drawn(two)
     jacobian = compared(one, draws, there) + example.densities(one_data) * np.log(factor)
     np.testing.assert_allclose(densities(two, there) + jacobian, densities(one, draws), rtol=1e-10)
@@ -321,9 +321,9 @@ def test_units(name, factor):
 @pytest.mark.parametrize("name", names_with("origin"))
 def test_origin(name):
     example = EXAMPLES[name]
-    story = model_of(name, example.settings)
-    one_data, other_data = story.prepare(example.table), story.prepare(example.origin(example.table))
-    one, two = story.build(one_data), story.build(other_data)
+    model = model_of(name, example.settings)
+    one_data, other_data = model.prepare(example.table), model.prepare(example.origin(example.table))
+    one, two = model.build(one_data), model.build(other_data)
     draws, there = drawn(one), drawn(two)
     np.testing.assert_allclose(densities(two, there) + compared(one, draws, there), densities(one, draws), rtol=1e-9)
 
@@ -332,11 +332,11 @@ def test_origin(name):
 def test_exchanging_arms_or_groups_changes_the_sign_of_what_compares_them(name):
     """The joint density is the same at effects of the other sign: neither place is favoured, by prior or likelihood."""
     example = EXAMPLES[name]
-    story = model_of(name, example.settings)
+    model = model_of(name, example.settings)
     table, settings = example.exchange(example.table, dict(example.settings))
     other = model_of(name, settings)
-    one_data, other_data = story.prepare(example.table), other.prepare(table)
-    one, two = (prune_vars_detached_from_observed(m) for m in (story.build(one_data), other.build(other_data)))
+    one_data, other_data = model.prepare(example.table), other.prepare(table)
+    one, two = (prune_vars_detached_from_observed(m) for m in (model.build(one_data), other.build(other_data)))
     draws = drawn(one)
     assert set(example.turned) & set(draws)
     turned = {n: -x if n in example.turned else x for n, x in draws.items()}
@@ -366,35 +366,35 @@ def same(one: xr.Dataset, other: xr.Dataset) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_order_of_rows_and_columns_and_spaces_around_labels_are_no_information(name):
     example = EXAMPLES[name]
-    story, table = model_of(name, example.settings), example.table
+    model, table = model_of(name, example.settings), example.table
     changed = table.sample(frac=1, random_state=5)[table.columns[::-1]].reset_index(drop=True)
     texts = [c for c in table.columns if table[c].dtype == object or str(table[c].dtype) in ("str", "string")]
     spaced = changed.assign(
         **{c: [f" {v}" if i % 3 == 0 else f"{v} " for i, v in enumerate(changed[c])] for c in texts}
     )
-    same(story.prepare(table), story.prepare(spaced))
+    same(model.prepare(table), model.prepare(spaced))
 
 
 @pytest.mark.parametrize(("name", "kind"), [(n, k) for n, e in EXAMPLES.items() for k in e.nothing])
 def test_what_says_nothing_changes_nothing(name, kind):
     example = EXAMPLES[name]
-    story = model_of(name, example.settings)
+    model = model_of(name, example.settings)
     try:
-        found = story.prepare(example.nothing[kind](example.table))
+        found = model.prepare(example.nothing[kind](example.table))
     except BadInput:
         return  # a refusal is an answer
-    same(story.prepare(example.table), found)
+    same(model.prepare(example.table), found)
 
 
 @pytest.mark.parametrize("name", names_with("twice"))
 def test_the_same_information_twice_is_refused_or_counted_once(name):
     example = EXAMPLES[name]
-    story = model_of(name, example.settings)
+    model = model_of(name, example.settings)
     try:
-        found = story.prepare(example.twice(example.table))
+        found = model.prepare(example.twice(example.table))
     except BadInput:
         return
-    same(story.prepare(example.table), found)
+    same(model.prepare(example.table), found)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -472,8 +472,8 @@ def test_counts_sampled_with_their_arms_exchanged_turn_round():
 # Answers, exactly where they are known.
 
 
-def medians(story, table):
-    summary = bd.summarise_exact(story.exact(story.prepare(table)))
+def medians(model, table):
+    summary = bd.summarise_exact(model.exact(model.prepare(table)))
     keys = list(summary.columns[: summary.columns.get_loc("mean")])
     return summary.set_index(keys)[["median", "lower", "upper"]]
 
@@ -489,10 +489,10 @@ def known(name):
 
 @pytest.mark.parametrize("name", EXACT)
 def test_the_order_of_rows_moves_no_answer(name):
-    story, table = known(name)
+    model, table = known(name)
     shuffled = table.sample(frac=1.0, random_state=1)
     pd.testing.assert_frame_equal(
-        medians(story, shuffled).sort_index(), medians(story, table).sort_index(), rtol=1e-6, atol=1e-9
+        medians(model, shuffled).sort_index(), medians(model, table).sort_index(), rtol=1e-6, atol=1e-9
     )
 
 
@@ -518,33 +518,33 @@ def mirrored(found, other, names, *, invert=False):
 
 
 def test_exchanged_arms_turn_a_meta_analysis_round():
-    story, table = known("meta")
-    turned = medians(story, table.assign(effect=-table["effect"]))
-    found = medians(story, table)
+    model, table = known("meta")
+    turned = medians(model, table.assign(effect=-table["effect"]))
+    found = medians(model, table)
     mirrored(found, turned, ["mu", "theta", "theta_new"])
     pd.testing.assert_frame_equal(found.loc[["tau"]], turned.loc[["tau"]], rtol=1e-6)
 
 
 def test_exchanged_arms_and_favours_turn_publication_bias_round():
-    story, table = known("small-studies")
-    other = dataclasses.replace(story, favours="positive")
-    mirrored(medians(story, table), medians(other, table.assign(effect=-table["effect"])), ["mu"])
+    model, table = known("small-studies")
+    other = dataclasses.replace(model, favours="positive")
+    mirrored(medians(model, table), medians(other, table.assign(effect=-table["effect"])), ["mu"])
 
 
 def test_exchanged_arms_turn_counts_round():
-    story, table = known("counts without pooling")
+    model, table = known("counts without pooling")
     treated = next(a for a in table["arm"] if a != "placebo")
-    other = medians(dataclasses.replace(story, control=treated), table)
-    found = medians(story, table)
+    other = medians(dataclasses.replace(model, control=treated), table)
+    found = medians(model, table)
     mirrored(found, other, ["risk_difference"])
     mirrored(found, other, ["risk_ratio", "odds_ratio"], invert=True)
 
 
 def test_positives_and_negatives_exchanged_exchange_sensitivity_and_specificity():
     """Those without the condition taken for those with it, and negative tests for positive ones."""
-    story, table = known("screen")
+    model, table = known("screen")
     turned = table.assign(positives=table["n"] - table["positives"])
-    other = medians(dataclasses.replace(story, condition="no"), turned)
-    found = medians(story, table)
+    other = medians(dataclasses.replace(model, condition="no"), turned)
+    found = medians(model, table)
     for one, two in (("sensitivity", "specificity"), ("specificity", "sensitivity"), ("youden", "youden")):
         np.testing.assert_allclose(found.loc[[one]], other.loc[[two]], rtol=1e-9)

@@ -198,7 +198,7 @@ def test_written_run_leaves_no_chains_of_any_fingerprint(desk, tmp_path, capsys,
 def prepared(text, folder):
     (folder / "plan.toml").write_text(text)
     plan = read_plan(folder / "plan.toml")
-    return plan.story, prepare(plan)
+    return plan.model, prepare(plan)
 
 
 def same(one, other):

@@ -23,13 +23,13 @@ from bayesdep.inference.evaluate import from_prior
 from bayesdep.models.meta import student_effects
 from bayesdep.models.meta.binomial_pair import log_marginal_single
 from bayesdep.models.meta.model import Meta
-from bayesdep.models.model import make_story, settings_of
+from bayesdep.models.model import make_model, settings_of
 from bayesdep.numerics.distributions import Prior
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run")
 RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}
 SMD = {"measure": "standardised-difference", "cluster": "trial", "study": "outcome"}
-STORIES = {
+MODELS = {
     "covariates": Meta(covariates="absolute_latitude + allocation", **RATIOS),
     "student": Meta(heterogeneity="student-t", **RATIOS),
     "student, nu free": Meta(heterogeneity="student-t", nu=None, covariates="absolute_latitude", **RATIOS),
@@ -49,7 +49,7 @@ STORIES = {
     "at a control risk": Meta(control_risk=0.2, **{**RATIOS, "measure": "log-odds-ratio"}),
     "risk ratio at a control risk": Meta(control_risk=0.9, **RATIOS),
 }
-EXACT = [name for name, story in STORIES.items() if story.likelihood == "gaussian" and story.heterogeneity == "normal"]
+EXACT = [name for name, model in MODELS.items() if model.likelihood == "gaussian" and model.heterogeneity == "normal"]
 
 
 def clustered():
@@ -67,13 +67,13 @@ def clustered():
 
 @functools.cache
 def data_of(name):
-    story = STORIES[name]
-    return story.prepare(clustered() if story.cluster else bd.load("bcg_colditz1994"))
+    model = MODELS[name]
+    return model.prepare(clustered() if model.cluster else bd.load("bcg_colditz1994"))
 
 
 @functools.cache
 def core_of(name):
-    return prune_vars_detached_from_observed(STORIES[name].build(data_of(name)))
+    return prune_vars_detached_from_observed(MODELS[name].build(data_of(name)))
 
 
 @functools.cache
@@ -115,30 +115,30 @@ def effects_by_hand(x, mean, sd, y, s2):
 
 def by_hand(name, point):
     """The joint log density written from the docstring with scipy's densities."""
-    story, data = STORIES[name], data_of(name)
+    model, data = MODELS[name], data_of(name)
     unit = float(np.median(data["se"])) if "se" in data else 1.0
-    mu, total = real(point, "mu", story.priors["mu"], unit)
-    tau, prior = spread(point, "tau", story.priors["tau"], unit)
+    mu, total = real(point, "mu", model.priors["mu"], unit)
+    tau, prior = spread(point, "tau", model.priors["tau"], unit)
     total += prior
-    mean = np.full(data.sizes[story.unit], float(mu))
-    if story.covariates:
-        slope, prior = real(point, "slope", story.priors["slope"], unit)
+    mean = np.full(data.sizes[model.unit], float(mu))
+    if model.covariates:
+        slope, prior = real(point, "slope", model.priors["slope"], unit)
         mean = mean + data["covariates"].values @ slope
         total += prior
-    if story.cluster:
-        between, prior = spread(point, "tau_cluster", story.priors["tau_cluster"], unit)
+    if model.cluster:
+        between, prior = spread(point, "tau_cluster", model.priors["tau_cluster"], unit)
         same = data["cluster_of"].values[:, None] == data["cluster_of"].values
         covariance = np.diag(data["se"].values ** 2 + tau**2) + between**2 * same
         return total + prior + stats.multivariate_normal.logpdf(data["effect"].values, mean, covariance)
-    if story.likelihood == "binomial":
+    if model.likelihood == "binomial":
         y, s2 = rough_by_hand(data)[0]
         n, events = data["n"].values, data["events"].values
         if "baseline_mean" in point:
-            sd, prior = spread(point, "baseline_sd", story.priors["baseline_sd"])
+            sd, prior = spread(point, "baseline_sd", model.priors["baseline_sd"])
             centre = point["baseline_mean"]
             a, of_a = effects_by_hand(point["baseline_latent"], centre, sd, *rough_by_hand(data)[1])
             total += prior + of_a + stats.norm.logpdf(centre, 0, 2.5)
-            if story.midpoint_correlation:
+            if model.midpoint_correlation:
                 r = special.expit(point["rho_unit_logodds__"])  # Beta(2, 2), with the Jacobian r (1 - r)
                 total += math.log(6 * r * (1 - r)) + math.log(r * (1 - r))
                 rho = 2 * r - 1
@@ -149,10 +149,10 @@ def by_hand(name, point):
             theta = np.stack([a - theta / 2, a + theta / 2], axis=1)
         return total + stats.binom.logpmf(events, n, special.expit(theta)).sum()
     scale = tau
-    if story.heterogeneity == "student-t":
-        nu = story.nu
+    if model.heterogeneity == "student-t":
+        nu = model.nu
         if nu is None:
-            nu, prior = spread(point, "nu", story.priors["nu"])
+            nu, prior = spread(point, "nu", model.priors["nu"])
             total += prior
         v = point["precision"]
         w = np.exp(v / math.sqrt(nu / 2))  # Gamma(nu/2, nu/2), with the Jacobian dw/dv = w / sqrt(nu/2)
@@ -162,8 +162,8 @@ def by_hand(name, point):
     return total + stats.norm.logpdf(y, mean, np.hypot(se, scale)).sum()
 
 
-@pytest.mark.parametrize("name", STORIES)
-def test_log_density_equals_the_story_written_by_hand(name):
+@pytest.mark.parametrize("name", MODELS)
+def test_log_density_equals_the_model_written_by_hand(name):
     rng = np.random.default_rng(1)
     start = core_of(name).initial_point()
     for _ in range(4):
@@ -172,20 +172,20 @@ def test_log_density_equals_the_story_written_by_hand(name):
         assert density_of(name)(point) == pytest.approx(by_hand(name, point), rel=1e-10, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", STORIES)
-def test_settings_round_trip_and_the_story_says_what_it_is(name):
-    story = STORIES[name]
-    assert make_story("meta", settings_of(story)) == story
-    assert story.words.endswith(".")
-    free = {v.name for v in core_of(name).free_RVs} & set(story.slots)
-    assert free == set(story.slots)
-    said = " ".join(story.formula)
-    assert all(f"{p} ~" in said for p in story.slots)
+@pytest.mark.parametrize("name", MODELS)
+def test_settings_round_trip_and_the_model_says_what_it_is(name):
+    model = MODELS[name]
+    assert make_model("meta", settings_of(model)) == model
+    assert model.words.endswith(".")
+    free = {v.name for v in core_of(name).free_RVs} & set(model.slots)
+    assert free == set(model.slots)
+    said = " ".join(model.formula)
+    assert all(f"{p} ~" in said for p in model.slots)
 
 
 def posterior_of(name, draws=40, seed=2):
     """Parameters and what hangs below the data, from the prior: something to derive estimands from."""
-    model = STORIES[name].build(data_of(name))
+    model = MODELS[name].build(data_of(name))
     names = [v.name for v in model.unobserved_RVs]
     values = from_prior([model[n] for n in names], draws, seed=seed)
     dims = {n: model.named_vars_to_dims.get(n, ()) for n in names}
@@ -193,9 +193,9 @@ def posterior_of(name, draws=40, seed=2):
     return xr.Dataset(arrays, {d: data_of(name)[d].values for n in names for d in dims[n]})
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", MODELS)
 def test_estimands_have_units_and_say_how_to_read_them(name):
-    found = STORIES[name].estimands(posterior_of(name), data_of(name))
+    found = MODELS[name].estimands(posterior_of(name), data_of(name))
     for estimand in found.data_vars.values():
         assert estimand.attrs["units"]
         assert estimand.attrs["description"]
@@ -209,17 +209,17 @@ def test_exact_marginals_are_those_of_the_exact_draws(name):
     """Every estimand that has a marginal, joint draws of the parameters below the data included."""
     from bayesdep.inference.sample import _exact_draws, _groups, _seeds
 
-    story, data = STORIES[name], data_of(name)
-    full = story.build(data)
+    model, data = MODELS[name], data_of(name)
+    full = model.build(data)
     core = prune_vars_detached_from_observed(full)
-    posterior = _exact_draws(story, data, 1000, 1, 5)
+    posterior = _exact_draws(model, data, 1000, 1, 5)
     assert set(posterior) == {v.name for v in core.free_RVs}
-    groups = _groups(story, data, full, core, posterior, _seeds(6), predict=True)
-    found = story.estimands(groups["posterior"], data)
-    marginals = story.exact(data).marginals
+    groups = _groups(model, data, full, core, posterior, _seeds(6), predict=True)
+    found = model.estimands(groups["posterior"], data)
+    marginals = model.exact(data).marginals
     for (estimand, at), marginal in marginals.items():
         values = found[estimand].sel(dict(at)).values.ravel()
-        # some 40 marginals a story: one in a thousand of them by chance; atoms (risks at 1) have no KS
+        # some 40 marginals a model: one in a thousand of them by chance; atoms (risks at 1) have no KS
         if len(np.unique(values)) > 990:
             assert stats.kstest(values, lambda x, m=marginal: m.cdf(x)).pvalue > 1e-4, (estimand, at)
         assert marginal.quantile(0.5) == pytest.approx(np.median(values), abs=6 * values.std() / math.sqrt(1000) + 1e-9)
@@ -280,10 +280,10 @@ def test_single_arm_scores_do_not_change_with_more_nodes():
 
 def test_cluster_scores_are_those_of_correlated_normals():
     name = "clusters, covariates"
-    story, data = STORIES[name], data_of(name)
+    model, data = MODELS[name], data_of(name)
     posterior = posterior_of(name, draws=3)
-    scored = story.log_likelihood(posterior, data)
-    assert story.left_out == "cluster"
+    scored = model.log_likelihood(posterior, data)
+    assert model.left_out == "cluster"
     assert scored.dims == ("chain", "draw", "cluster")
     assert list(scored["cluster"].values) == list("abcd")
     for d in range(3):
@@ -299,10 +299,10 @@ def test_cluster_scores_are_those_of_correlated_normals():
 
 def test_scores_with_covariates_use_every_study_s_own_mean():
     name = "binomial, covariates"
-    story, data = STORIES[name], data_of(name)
+    model, data = MODELS[name], data_of(name)
     posterior = posterior_of(name, draws=2)
-    scored = story.log_likelihood(posterior, data)
-    plain = Meta(**{**settings_of(story), "covariates": None, "priors": {}})
+    scored = model.log_likelihood(posterior, data)
+    plain = Meta(**{**settings_of(model), "covariates": None, "priors": {}})
     at = posterior.isel(draw=[0])
     mean = at["mu"] + (at["slope"] * data["covariates"][4]).sum("covariate")
     alone = plain.log_likelihood(at.assign(mu=mean), data)
@@ -321,7 +321,7 @@ def test_absolute_effects_of_an_odds_ratio_at_a_control_risk():
     posterior = one_draw(mu=math.log(3), tau=0.2, theta_new=math.log(0.5)).assign(
         theta=(("chain", "draw", "study"), np.zeros((1, 1, 13)))
     )
-    found = STORIES[name].estimands(posterior, data_of(name)).isel(chain=0, draw=0)
+    found = MODELS[name].estimands(posterior, data_of(name)).isel(chain=0, draw=0)
     # odds 0.25 times 3 is 0.75: a risk of 3/7
     assert float(found.risk_treated) == pytest.approx(3 / 7, rel=1e-12)
     assert float(found.risk_difference) == pytest.approx(3 / 7 - 0.2, rel=1e-12)
@@ -341,12 +341,12 @@ def test_a_risk_ratio_promises_no_more_than_certainty():
     posterior = one_draw(mu=math.log(1.5), tau=0.2, theta_new=math.log(0.5)).assign(
         theta=(("chain", "draw", "study"), np.zeros((1, 1, 13)))
     )
-    found = STORIES[name].estimands(posterior, data_of(name)).isel(chain=0, draw=0)
+    found = MODELS[name].estimands(posterior, data_of(name)).isel(chain=0, draw=0)
     assert float(found.risk_treated) == 1.0
     assert float(found.risk_difference) == pytest.approx(0.1, rel=1e-12)
     assert float(found.risk_difference_new) == pytest.approx(-0.45, rel=1e-12)
     assert "risk_ratio" not in found  # it is the ratio itself
-    exact = STORIES[name].exact(data_of(name)).marginals
+    exact = MODELS[name].exact(data_of(name)).marginals
     mixture, risk = exact["theta_new", ()], exact["risk_treated_new", ()]
     x = mixture.means + mixture.sds * np.random.default_rng(3).normal(size=(20_000, 1))
     weights = mixture.weights / 20_000
@@ -359,7 +359,7 @@ def test_a_risk_ratio_promises_no_more_than_certainty():
 
 def test_a_risk_difference_is_a_number_needed_to_treat_by_itself():
     name = "risk difference"
-    found = STORIES[name].estimands(posterior_of(name), data_of(name))
+    found = MODELS[name].estimands(posterior_of(name), data_of(name))
     np.testing.assert_allclose(found.nnt, 1 / found.mu)
     assert found.nnt.attrs["reciprocal_of"] == "mu"
     assert found.mu.attrs["units"] == "risk difference"
@@ -367,7 +367,7 @@ def test_a_risk_difference_is_a_number_needed_to_treat_by_itself():
 
 def test_log_odds_of_single_arms_are_reported_as_risks():
     for name in ("single", "single, binomial"):
-        found = STORIES[name].estimands(posterior_of(name), data_of(name))
+        found = MODELS[name].estimands(posterior_of(name), data_of(name))
         np.testing.assert_allclose(found.risk, special.expit(found.mu))
         np.testing.assert_allclose(found.risk_theta, special.expit(found.theta))
         assert np.isnan(found.mu.attrs["null"])
@@ -378,7 +378,7 @@ def test_log_odds_of_single_arms_are_reported_as_risks():
 def test_slopes_are_per_unit_of_their_covariate():
     name = "covariates"
     data, posterior = data_of(name), posterior_of(name)
-    found = STORIES[name].estimands(posterior, data)
+    found = MODELS[name].estimands(posterior, data)
     assert list(found["covariate"].values) == ["absolute_latitude", "allocation[random]", "allocation[systematic]"]
     latitude = bd.load("bcg_colditz1994")["absolute_latitude"]
     np.testing.assert_allclose(found.slope[..., 0], posterior["slope"][..., 0] / latitude.std(ddof=0))
@@ -525,7 +525,7 @@ def test_contradictions_are_refused(settings, says):
 
 def test_clusters_must_be_told_apart_from_units():
     table = clustered()
-    model = STORIES["clusters"]
+    model = MODELS["clusters"]
     with pytest.raises(BadInput, match="no cluster with two rows"):
         model.prepare(table.iloc[[0, 2, 5]])
     with pytest.raises(BadInput, match="one cluster, 'a'"):
@@ -551,7 +551,7 @@ def test_two_trials_have_no_skewness_and_equal_replicates_none():
         n_control="control_n",
     )  # fmt: skip
     assert "skewness of effects" not in {check.name for check in model.checks(model.prepare(table))}
-    check = next(c for c in STORIES["single"].checks(data_of("single")) if c.name == "skewness of effects")
+    check = next(c for c in MODELS["single"].checks(data_of("single")) if c.name == "skewness of effects")
     y = np.stack([np.zeros(13), np.arange(13.0) ** 2])
     found = check.statistic(y)
     assert found[0] == 0

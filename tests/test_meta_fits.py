@@ -31,12 +31,12 @@ def distances(fit, expected):
     return found
 
 
-def on_a_grid(log_likelihood, story, mu, log_tau):
+def on_a_grid(log_likelihood, model, mu, log_tau):
     """Posterior mean and sd of mu and tau by the trapezoidal rule over mu and log tau."""
     m, u = np.meshgrid(mu, log_tau, indexing="ij")
     m, t = m.ravel(), np.exp(u.ravel())
     height = log_likelihood(m, t).sum(axis=1)
-    height += story.priors["mu"].scipy.logpdf(m) + story.priors["tau"].scipy.logpdf(t) + np.log(t)
+    height += model.priors["mu"].scipy.logpdf(m) + model.priors["tau"].scipy.logpdf(t) + np.log(t)
     w = np.exp(height - special.logsumexp(height))
     return {
         name: (w @ x, math.sqrt(w @ (x - w @ x) ** 2)) for name, x in (("mu", m), ("tau", t))

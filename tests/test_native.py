@@ -37,7 +37,7 @@ def panel(subjects=6, seed=4, shift=0.0):
 
 
 def model_of(name):
-    story, table = {
+    model, table = {
         "cytokines": lambda: (PANEL, panel()),
         "counts": lambda: (Counts(control="placebo", events="responders"), bd.load("raison2013_responders")),
         "meta": lambda: (
@@ -46,7 +46,7 @@ def model_of(name):
         ),
         "estimates": lambda: (Meta(measure="log-risk-ratio", input="counts", **BCG), bd.load("bcg_colditz1994")),
     }[name]()  # fmt: skip
-    return prune_vars_detached_from_observed(story.build(story.prepare(table)))
+    return prune_vars_detached_from_observed(model.build(model.prepare(table)))
 
 
 class Caller:
@@ -141,31 +141,31 @@ def test_constrained_draws_are_the_transforms_backwards(name):
 
 
 def test_constrained_turns_sums_to_zero_and_risks_back():
-    story = Cytokines(analyte="analyte", subject="subject", plate="plate", pooling="none")
+    model = Cytokines(analyte="analyte", subject="subject", plate="plate", pooling="none")
     table = panel().query("time == 0").assign(plate=lambda d: "p" + (d["subject"] < "s3").astype(str))
-    model = story.build(story.prepare(table.reset_index(drop=True)))
-    start = model.initial_point()
+    graph = model.build(model.prepare(table.reset_index(drop=True)))
+    start = graph.initial_point()
     rng = np.random.default_rng(3)
-    draws = {rv.name: rng.normal(size=(4, *np.shape(start[model.rvs_to_values[rv].name]))) for rv in model.free_RVs}
-    found = constrained(model, draws)
+    draws = {rv.name: rng.normal(size=(4, *np.shape(start[graph.rvs_to_values[rv].name]))) for rv in graph.free_RVs}
+    found = constrained(graph, draws)
     assert found["plate_latent"].shape == (4, 2, 2)
     np.testing.assert_allclose(found["plate_latent"].sum(axis=-1), 0, atol=1e-12)
     np.testing.assert_allclose((found["plate_latent"] ** 2).sum(-1), (draws["plate_latent"] ** 2).sum(-1), rtol=1e-12)
     counts = Counts(control="placebo", events="responders", pooling="none")
-    model = counts.build(counts.prepare(bd.load("raison2013_responders")))
+    graph = counts.build(counts.prepare(bd.load("raison2013_responders")))
     risk = rng.normal(size=(4, 2, 2))
-    np.testing.assert_allclose(constrained(model, {"risk": risk})["risk"], 1 / (1 + np.exp(-risk)), rtol=1e-12)
+    np.testing.assert_allclose(constrained(graph, {"risk": risk})["risk"], 1 / (1 + np.exp(-risk)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("groups", [2, 3])
 def test_a_panel_with_other_values_is_the_same_computation(groups):
     """What an analyte's own data say of its parameters is data of the model, not a constant of its graph."""
-    story, found = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC"), []
+    model, found = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC"), []
     for seed, shift in ((4, 0.0), (9, 1.0)):
         table = panel(subjects=9, seed=seed, shift=shift).query("time == 0").reset_index(drop=True)
         if groups == 3:
             table.loc[table["subject"].isin(["s2", "s5", "s8"]), "group"] = "MDD"
-        found.append(Computation.of(prune_vars_detached_from_observed(story.build(story.prepare(table)))))
+        found.append(Computation.of(prune_vars_detached_from_observed(model.build(model.prepare(table)))))
     assert found[0].same_as(found[1])
 
 
@@ -174,15 +174,15 @@ def test_a_reused_density_gives_the_draws_of_a_fresh_one(monkeypatch):
     """Other values, other numbers of censored ones and other prior numbers, on the density of the first panel."""
     settings = {"draws": 50, "tune": 100, "chains": 2, "seed": 3}
     monkeypatch.setattr(compiled_module, "_cache", [])
-    story = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC")
+    model = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC")
     other = Cytokines(
         analyte="analyte", subject="subject", group="group", reference="HC",
         priors={"level_mean": Prior("Normal", mu=0.2, sigma=3), "subject_sd": Prior("HalfNormal", sigma=1)},
     )  # fmt: skip
     first, second = (t[t["time"] == 0].reset_index(drop=True) for t in (panel(), panel(seed=9, shift=1.0)))
-    kinds = [story.prepare(t)["kind"].values for t in (first, second)]
+    kinds = [model.prepare(t)["kind"].values for t in (first, second)]
     assert (kinds[0] != 0).sum() != (kinds[1] != 0).sum()
-    bd.fit(story, first, **settings)
+    bd.fit(model, first, **settings)
     reused = bd.fit(other, second, **settings)
     assert len(compiled_module._cache) == 1  # the first panel's density served
     monkeypatch.setattr(compiled_module, "_cache", [])

@@ -197,7 +197,7 @@ def test_changes_have_a_panel_a_time_and_one_order(fit):
 
 
 def response(**more):
-    """What a response story's fit has that its figure needs."""
+    """What a response model's fit has that its figure needs."""
     rate = np.round(np.arange(0.02, 0.99, 0.02), 2)
     curve = rate ** RNG.uniform(0.3, 0.6, (2, 50, 1))
     found = {

@@ -1,4 +1,4 @@
-"""Plans: those that ship are good, and a story survives being written down."""
+"""Plans: those that ship are good, and a model survives being written down."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.data.sources import read_source
 from bayesdep.inference.sample import sketch
-from bayesdep.models.model import make_story, settings_of
+from bayesdep.models.model import make_model, settings_of
 from bayesdep.plan import find_plans, fit_plan, prepare, read_plan
 
 FOLDER = Path(__file__).resolve().parents[1] / "models"
@@ -81,36 +81,36 @@ def test_every_plan_says_what_it_asks_and_names_its_data(plan):
 
 def test_every_plan_s_data_and_published_rows_are_good(plan):
     if plan.needs_data:
-        pytest.skip("its data are a file that the user has")  # fitted in the tests of its story
+        pytest.skip("its data are a file that the user has")  # fitted in the tests of its model
     data = prepare(plan)
     assert data.attrs["source"] == plan.data.source
     assert data.attrs["synthetic"] == plan.data.source.startswith("simulate:")
-    for_contrast = getattr(plan.story, "substitute", None) is not None
+    for_contrast = getattr(plan.model, "substitute", None) is not None
     rivals = [read_plan(path) for path in sorted(plan.path.parent.glob("*.toml"))]
-    stands_beside = any(rival.published and rival.story.family == plan.story.family for rival in rivals)
+    stands_beside = any(rival.published and rival.model.family == plan.model.family for rival in rivals)
     assert stands_beside or for_contrast, "a plan that ships stands beside published numbers, or rivals one that does"
-    known = sketch(plan.story, data)
+    known = sketch(plan.model, data)
     for row in plan.published:
         dims = set(known[row.estimand].dims) - {"chain", "draw"}
         assert {d for d in dims if known.sizes[d] > 1} <= set(row.at) <= dims
 
 
-def test_every_plan_s_story_survives_being_written_as_settings_and_as_json(plan):
-    settings = settings_of(plan.story)
-    assert make_story(plan.story.family, settings) == plan.story
-    assert make_story(plan.story.family, json.loads(json.dumps(settings))) == plan.story
+def test_every_plan_s_model_survives_being_written_as_settings_and_as_json(plan):
+    settings = settings_of(plan.model)
+    assert make_model(plan.model.family, settings) == plan.model
+    assert make_model(plan.model.family, json.loads(json.dumps(settings))) == plan.model
 
 
-def test_settings_that_differ_make_another_story(plan):
-    settings = settings_of(plan.story)
+def test_settings_that_differ_make_another_model(plan):
+    settings = settings_of(plan.model)
     # the first prior that has a width to double
     name, prior = next((n, p) for n, p in settings["priors"].items() if {"sigma", "alpha"} & set(p))
     parameter = "sigma" if "sigma" in prior else "alpha"
-    other = make_story(
-        plan.story.family,
+    other = make_model(
+        plan.model.family,
         {**settings, "priors": {**settings["priors"], name: {**prior, parameter: 2 * prior[parameter]}}},
     )
-    assert other != plan.story
+    assert other != plan.model
 
 
 def test_hash_is_that_of_the_file(plan):
@@ -127,9 +127,9 @@ def test_quick_run_leaves_a_shorter_plan_as_short_as_it_is(tmp_path):
     assert short.quick == {"draws": 100, "tune": 500}
 
 
-def test_plan_without_priors_and_sampling_has_the_story_s_and_the_package_s_defaults(tmp_path):
+def test_plan_without_priors_and_sampling_has_the_model_s_and_the_package_s_defaults(tmp_path):
     plan = read_plan(written(tmp_path, SCREEN))
-    assert plan.story == bd.Screen(condition="responder", positives="below_34_pg_per_mL")
+    assert plan.model == bd.Screen(condition="responder", positives="below_34_pg_per_mL")
     assert plan.sampling.model_dump() == {
         **{"draws": 1000, "tune": 1000, "chains": 4, "seed": 1},
         **{"sampler": None, "target_accept": None, "max_tree_depth": None},
@@ -137,9 +137,9 @@ def test_plan_without_priors_and_sampling_has_the_story_s_and_the_package_s_defa
     assert plan.published == ()
 
 
-def test_prior_of_a_plan_reaches_the_story(tmp_path):
+def test_prior_of_a_plan_reaches_the_model(tmp_path):
     text = SCREEN + '[priors]\nsensitivity = { dist = "Beta", alpha = 2, beta = 3.5 }\n'
-    priors = read_plan(written(tmp_path, text)).story.priors
+    priors = read_plan(written(tmp_path, text)).model.priors
     assert priors["sensitivity"] == bd.Prior("Beta", alpha=2, beta=3.5)
     assert priors["specificity"] == bd.Prior("Beta", alpha=0.5, beta=0.5)
 
@@ -263,7 +263,7 @@ def test_limits_are_joined_by_columns_that_the_family_need_not_read(tmp_path, mo
 
     monkeypatch.setitem(sys.modules, "bayesdep.data.detection", SimpleNamespace(add_limits=add_limits))
     plan = read_plan(written(tmp_path, GIVEN.replace("\n[data.columns]\n", LIMITS)))
-    assert plan.story == bd.Screen(condition="ill")
+    assert plan.model == bd.Screen(condition="ill")
     written(tmp_path, "marker,lower\nFGF-2,0.5\n", "limits.csv")
     data = prepare(plan, data=written(tmp_path, TABLE, "mine.csv"))
     assert calls == [({"marker": ["FGF-2"], "lower": [0.5]}, {"analyte": "marker", "plate": "batch"})]

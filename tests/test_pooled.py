@@ -1,4 +1,4 @@
-"""The pooled story: its density against dense normals, its data, estimands and checks against patients themselves."""
+"""The pooled model: its density against dense normals, its data, estimands and checks against patients themselves."""
 
 import functools
 
@@ -15,7 +15,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
 from bayesdep.inference.sample import _label
-from bayesdep.models.model import ScoresUnits, make_story, settings_of, story_class
+from bayesdep.models.model import ScoresUnits, make_model, model_class, settings_of
 from bayesdep.models.patient_meta.density import density_and_slopes
 from bayesdep.models.patient_meta.likelihood import deviations, log_density, raw_products, residuals
 from bayesdep.models.patient_meta.model import Pooled
@@ -26,7 +26,7 @@ from bayesdep.models.patient_meta.scores import coefficients_of, log_likelihood,
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement"}
 RANDOM = {"study_levels": "random"}
-STORIES = {
+MODELS = {
     "core": {"baseline": "madrs_baseline"} | RANDOM,
     "rapid": {"times": ["rapid"]} | RANDOM,
     "moderators": {"moderators": ["trd", "age"], "baseline": "madrs_baseline"} | RANDOM,
@@ -44,13 +44,13 @@ def table():
 
 
 @functools.cache
-def story(name):
-    return Pooled(**COLUMNS, **STORIES[name])
+def model(name):
+    return Pooled(**COLUMNS, **MODELS[name])
 
 
 @functools.cache
 def data_of(name):
-    return story(name).prepare(table())
+    return model(name).prepare(table())
 
 
 def parameters(data, seed=1):
@@ -132,7 +132,7 @@ def core(model):
 # ---- the density
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", MODELS)
 def test_density_by_sums_of_products_equals_dense_normals_of_patients(name):
     data = data_of(name)
     given = parameters(data)
@@ -149,7 +149,7 @@ def test_missing_outcomes_at_either_time_are_those_of_the_marginal_normal(name):
     rng = np.random.default_rng(3)
     some.loc[rng.random(len(some)) < 0.3, "improvement"] = np.nan
     some.loc[(some["study"] == "Sos") & (some["time"] == "post-rapid"), "improvement"] = np.nan
-    data = story(name).prepare(some)
+    data = model(name).prepare(some)
     assert list(data["pattern"].values) == ["rapid and post-rapid", "post-rapid", "rapid"]
     given = parameters(data, 2)
     expected = dense(data, *given)
@@ -205,10 +205,10 @@ def test_density_of_deviations_is_that_of_the_conditional_normal(name):
     import pymc as pm
 
     data = data_of(name)
-    model = story(name).build(data)
+    graph = model(name).build(data)
     given = parameters(data, 5)
     u = 0.3 * np.random.default_rng(2).normal(size=(data.sizes["study"], data.sizes["time"], 2))
-    rv = model["deviation"]
+    rv = graph["deviation"]
     inputs = rv.owner.op.dist_params(rv.owner)[:4]
     found = pm.logp(rv, u).eval(dict(zip(inputs, given, strict=True)), mode=_UNCOMPILED)
     expected = 0.0
@@ -219,7 +219,7 @@ def test_density_of_deviations_is_that_of_the_conditional_normal(name):
 
 @functools.cache
 def core_of(name):
-    return core(story(name).build(data_of(name)))
+    return core(model(name).build(data_of(name)))
 
 
 @functools.cache
@@ -265,7 +265,7 @@ def correlation(point, name):
 
 
 def by_hand(name, point):
-    """The joint log density, written from the story's docstring with scipy's densities and dense normals."""
+    """The joint log density, written from the model's docstring with scipy's densities and dense normals."""
     data, total = data_of(name), 0.0
     times = data.sizes["time"]
     for word, sd in (("intercept", 1), ("effect", 1), ("baseline_slope", 0.5), ("moderator_effect", 1)):
@@ -365,14 +365,14 @@ def rough(data):
     return logs, errors
 
 
-@pytest.mark.parametrize("name", STORIES)
-def test_log_density_equals_the_story_written_by_hand(name):
+@pytest.mark.parametrize("name", MODELS)
+def test_log_density_equals_the_model_written_by_hand(name):
     _, density = density_of(name)
     for point in points(name, 0.5, 2):
         assert float(density(point)[0]) == pytest.approx(by_hand(name, point), rel=1e-10, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", MODELS)
 def test_gradient_is_that_of_the_density(name):
     names, density = density_of(name)
     (point,) = points(name, 0.5, 1, seed=4)
@@ -508,8 +508,8 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
 
 
 def test_new_deviations_and_those_of_studies_without_information_follow_the_prior():
-    model, data = story("rapid"), data_of("rapid")
-    built = model.build(data)
+    graph, data = model("rapid"), data_of("rapid")
+    built = graph.build(data)
     given = {
         built["tau_intercept"]: np.full((4000, 1), 0.4),
         built["tau_effect"]: np.full((4000, 1), 0.2),
@@ -548,9 +548,9 @@ def test_a_study_is_scored_with_its_sd_integrated_out():
     data = data_of("rapid")
     posterior = one_draw(data, 1)
     flat = posterior.isel(chain=0).rename(draw="sample")
-    gamma, root = coefficients_of(story("rapid"), flat, data)[0], roots_of(flat)[0]
-    scored = log_likelihood(story("rapid"), posterior, data).values.ravel()
-    assert isinstance(story("rapid"), ScoresUnits)
+    gamma, root = coefficients_of(model("rapid"), flat, data)[0], roots_of(flat)[0]
+    scored = log_likelihood(model("rapid"), posterior, data).values.ravel()
+    assert isinstance(model("rapid"), ScoresUnits)
     for k in (0, 3, 14):
 
         def density(log_sd, k=k):
@@ -567,7 +567,7 @@ def test_a_study_is_scored_with_its_sd_integrated_out():
 @pytest.mark.parametrize("name", ["core", "rapid"])
 def test_more_nodes_change_nothing(name):
     data = data_of(name)
-    plain = Pooled(**COLUMNS, **RANDOM, times=STORIES[name].get("times", ()))
+    plain = Pooled(**COLUMNS, **RANDOM, times=MODELS[name].get("times", ()))
     posterior = one_draw(data, data.sizes["time"])
     few, many = (log_likelihood(plain, posterior, plain.prepare(table()), nodes=n).values for n in (5, 15))
     np.testing.assert_allclose(few, many, atol=2e-3)
@@ -592,7 +592,7 @@ def test_who_was_left_out_is_counted():
     assert data_of("whole").attrs["left_out"] == expected
     some = table().copy()
     some.loc[some["subject"] == "01-01", "improvement"] = np.nan
-    assert story("core").prepare(some).attrs["left_out"] == "1 of 720 patients have no outcome"
+    assert model("core").prepare(some).attrs["left_out"] == "1 of 720 patients have no outcome"
 
 
 def test_parts_of_moderators_within_and_between_studies():
@@ -612,7 +612,7 @@ def test_parts_of_moderators_within_and_between_studies():
 
 
 def test_the_order_of_rows_does_not_matter():
-    shuffled = Pooled(**COLUMNS, **STORIES["moderators"], times=["rapid", "post-rapid"]).prepare(
+    shuffled = Pooled(**COLUMNS, **MODELS["moderators"], times=["rapid", "post-rapid"]).prepare(
         table().sample(frac=1, random_state=2)
     )
     data = data_of("moderators")
@@ -624,20 +624,20 @@ def test_the_order_of_rows_does_not_matter():
 
 def test_patients_of_two_studies_may_have_one_number():
     same = table().assign(subject=table()["subject"].str[3:])
-    data = story("core").prepare(same)
+    data = model("core").prepare(same)
     assert data.sizes["subject"] == 720
     assert str(data["subject"].values[0]) == "Deakin / 01"
     np.testing.assert_allclose(data["outcomes"].values, data_of("core")["outcomes"].values)
 
 
-def test_settings_round_trip_and_the_story_says_what_it_is():
-    for name in STORIES:
-        model = story(name)
-        assert make_story("pooled", settings_of(model)) == model
-        assert type(model) is story_class("pooled")
-        assert list(model.priors) == list(model.slots)
-        assert model.words.endswith(".")
-        assert all(any(line.startswith(slot) for line in model.formula) for slot in model.priors)
+def test_settings_round_trip_and_the_model_says_what_it_is():
+    for name in MODELS:
+        graph = model(name)
+        assert make_model("pooled", settings_of(graph)) == graph
+        assert type(graph) is model_class("pooled")
+        assert list(graph.priors) == list(graph.slots)
+        assert graph.words.endswith(".")
+        assert all(any(line.startswith(slot) for line in graph.formula) for slot in graph.priors)
     assert bd.Pooled is Pooled
 
 
@@ -646,16 +646,16 @@ def test_settings_round_trip_and_the_story_says_what_it_is():
 
 def posterior_of(name, seed=1):
     """Draws from the prior, put where a posterior would be."""
-    model = story(name).build(data_of(name))
-    names = [v.name for v in model.unobserved_RVs]
-    values = from_prior([model[n] for n in names], 5, seed=seed)
-    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, model)
+    graph = model(name).build(data_of(name))
+    names = [v.name for v in graph.unobserved_RVs]
+    values = from_prior([graph[n] for n in names], 5, seed=seed)
+    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
 
 
 def test_estimands_equal_hand_computation():
-    data, model = data_of("moderators"), story("moderators")
+    data, graph = data_of("moderators"), model("moderators")
     posterior = posterior_of("moderators")
-    found = model.estimands(posterior, data)
+    found = graph.estimands(posterior, data)
     draw = posterior.isel(chain=0, draw=2)
     mine = found.isel(chain=0, draw=2)
     np.testing.assert_allclose(mine["effect"], draw["effect"])
@@ -673,14 +673,14 @@ def test_estimands_equal_hand_computation():
         np.testing.assert_allclose(mine["slope_in"].values[a], expected)
     bias = draw["interaction"].sel(part=f"age, {BETWEEN}") - draw["interaction"].sel(part=f"age, {WITHIN}")
     np.testing.assert_allclose(mine["ecological_bias"].sel(moderator="age"), bias)
-    assert mine["interaction"].attrs["rope_upper"] == model.margin
+    assert mine["interaction"].attrs["rope_upper"] == graph.margin
     assert np.isnan(mine["tau_effect"].attrs["null"])
     assert found["study_effect"].dims == ("chain", "draw", "time", "study")
 
 
 def test_crude_effects_are_differences_of_means_with_welchs_standard_error():
     data = data_of("core")
-    effect, se = story("core").forest.crude(data)
+    effect, se = model("core").forest.crude(data)
     y, of, arm = standardised(data), data["study_of"].values, data["arm_of"].values
     i = 0
     for t in range(2):
@@ -696,7 +696,7 @@ def test_crude_effects_are_differences_of_means_with_welchs_standard_error():
 def test_checks_of_the_data_are_those_of_its_patients():
     data = data_of("core")
     y, of, arm = standardised(data), data["study_of"].values, data["arm_of"].values
-    found = {c.name: float(c.statistic(data["outcomes"].values)) for c in story("core").checks(data)}
+    found = {c.name: float(c.statistic(data["outcomes"].values)) for c in model("core").checks(data)}
     for t, time in enumerate(("rapid", "post-rapid")):
         for a, name in enumerate(("control", "ketamine")):
             here = y[arm == a, t]
@@ -717,7 +717,7 @@ def test_checks_of_the_data_are_those_of_its_patients():
 def test_checks_take_replicates_with_draws_in_front():
     data = data_of("core")
     many = np.stack([data["outcomes"].values, 2 * data["outcomes"].values, data["outcomes"].values])
-    for check in story("core").checks(data):
+    for check in model("core").checks(data):
         values = check.statistic(many)
         assert values.shape == (3,)
         assert values[0] == pytest.approx(float(check.statistic(data["outcomes"].values)), rel=1e-12)

@@ -12,12 +12,12 @@ from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
 from bayesdep.inference.sample import _label
-from bayesdep.models.model import make_story, settings_of
+from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
 from bayesdep.models.patient_meta.model import Pooled
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
-STORIES = {
+MODELS = {
     "plain": {"at_least": 50},
     "adjusted": {"at_least": 50, "baseline": "madrs_baseline", "moderators": ["trd", "age"]},
     "remission": {"at_most": 9, "outcome": "madrs", "baseline": "madrs_baseline"},
@@ -32,22 +32,22 @@ def table():
 
 
 @functools.cache
-def story(name):
-    return Pooled(**(COLUMNS | STORIES[name]))
+def model(name):
+    return Pooled(**(COLUMNS | MODELS[name]))
 
 
 @functools.cache
 def data_of(name):
-    return story(name).prepare(table())
+    return model(name).prepare(table())
 
 
 @functools.cache
 def posterior_of(name):
     """Draws from the prior, put where a posterior would be."""
-    model = story(name).build(data_of(name))
-    names = [v.name for v in model.unobserved_RVs]
-    values = from_prior([model[n] for n in names], 5, seed=1)
-    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, model)
+    graph = model(name).build(data_of(name))
+    names = [v.name for v in graph.unobserved_RVs]
+    values = from_prior([graph[n] for n in names], 5, seed=1)
+    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
 
 
 def patients(name):
@@ -94,28 +94,28 @@ def test_patients_are_counted_and_the_event_is_what_it_says():
         assert plain["study_events"].values[k].tolist() == [by_hand[name, "control"], by_hand[name, "ketamine"]]
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("name", MODELS)
 def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
     """The latents only choose coordinates: their density is that of the deviations times the Jacobian."""
-    data, model = data_of(name), story(name).build(data_of(name))
-    point = model.initial_point()
+    data, graph = data_of(name), model(name).build(data_of(name))
+    point = graph.initial_point()
     rng = np.random.default_rng(3)
     point = {k: np.asarray(0.4 * rng.normal(size=np.shape(v))) for k, v in point.items() if k != "new_noise"}
-    kept = [model[n] for n in ("level_latent", "effect_latent", "events")]
-    inputs = [v for v in model.value_vars if v.name != "new_noise"]
-    logs = model.logp(vars=kept, sum=False)
+    kept = [graph[n] for n in ("level_latent", "effect_latent", "events")]
+    inputs = [v for v in graph.value_vars if v.name != "new_noise"]
+    logs = graph.logp(vars=kept, sum=False)
     outputs = [sum(x.sum() for x in logs)]
     names = ["deviation", "intercept", "effect", "tau_intercept", "tau_effect", "effect_correlation"]
     names += ["baseline_slope", "moderator_effect", "interaction"]
-    names = [n for n in names if n in model.named_vars]
-    outputs += model.replace_rvs_by_values([model[n] for n in names])
+    names = [n for n in names if n in graph.named_vars]
+    outputs += graph.replace_rvs_by_values([graph[n] for n in names])
     f = pytensor.function(inputs, outputs, mode=_UNCOMPILED, on_unused_input="ignore")
 
     def at(**moved):
         return f(*(np.asarray((point | moved)[v.name], float) for v in inputs))
 
     found, deviation, *parameters = at()
-    draw = _label({n: v[None, None] for n, v in zip(names[1:], parameters, strict=True)}, model).isel(chain=0, draw=0)
+    draw = _label({n: v[None, None] for n, v in zip(names[1:], parameters, strict=True)}, graph).isel(chain=0, draw=0)
     y, arm, study, fixed = patients(name)
     own = deviation[:, 0]
     log_odds = fixed(draw) + own[study, 0] + (arm - 0.5) * own[study, 1]
@@ -139,7 +139,7 @@ def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
 @pytest.mark.parametrize("name", ["plain", "adjusted"])
 def test_a_study_is_scored_with_its_own_level_and_effect_integrated_out(name):
     data, posterior = data_of(name), posterior_of(name)
-    scored = log_likelihood(story(name), posterior, data).isel(chain=0)
+    scored = log_likelihood(model(name), posterior, data).isel(chain=0)
     y, arm, study, fixed = patients(name)
     for d in (0, 3):
         draw = posterior.isel(chain=0, draw=d)
@@ -162,14 +162,14 @@ def test_a_study_is_scored_with_its_own_level_and_effect_integrated_out(name):
 
 @pytest.mark.parametrize("name", ["plain", "remission", "free"])
 def test_more_nodes_change_nothing(name):
-    few, many = (log_likelihood(story(name), posterior_of(name), data_of(name), nodes=n).values for n in (5, 15))
+    few, many = (log_likelihood(model(name), posterior_of(name), data_of(name), nodes=n).values for n in (5, 15))
     np.testing.assert_allclose(few, many, atol=5e-3)
 
 
 @pytest.mark.parametrize("name", ["plain", "adjusted"])
 def test_risks_are_means_over_patients_in_their_own_studies(name):
     data, posterior = data_of(name), posterior_of(name)
-    found = risks(story(name), posterior, data).isel(chain=0, draw=2, time=0).values
+    found = risks(model(name), posterior, data).isel(chain=0, draw=2, time=0).values
     draw = posterior.isel(chain=0, draw=2)
     _, arm, study, fixed = patients(name)
     own, share = draw["deviation"].values[:, 0], arm.mean()
@@ -183,7 +183,7 @@ def test_risks_are_means_over_patients_in_their_own_studies(name):
 
 
 def test_estimands_hang_together():
-    found = story("adjusted").estimands(posterior_of("adjusted"), data_of("adjusted"))
+    found = model("adjusted").estimands(posterior_of("adjusted"), data_of("adjusted"))
     np.testing.assert_allclose(found["odds_ratio"], np.exp(found["effect"]))
     np.testing.assert_allclose(found["nnt"], 1 / found["risk_difference"])
     difference = found["risk"].isel(arm=1) - found["risk"].isel(arm=0)
@@ -194,34 +194,34 @@ def test_estimands_hang_together():
 
 
 def test_replicates_and_checks_count_the_same_patients():
-    data, model = data_of("plain"), story("plain").build(data_of("plain"))
+    data, graph = data_of("plain"), model("plain").build(data_of("plain"))
     posterior = posterior_of("plain")
-    given = {rv: posterior[rv.name].values[0] for rv in model.free_RVs if rv.name != "new_noise"}
-    (drawn,) = at_draws([model["events"]], given, seed=1)
+    given = {rv: posterior[rv.name].values[0] for rv in graph.free_RVs if rv.name != "new_noise"}
+    (drawn,) = at_draws([graph["events"]], given, seed=1)
     assert drawn.shape == (5, 34)
     assert (drawn <= data["n"].values).all()
-    for check in story("plain").checks(data):
+    for check in model("plain").checks(data):
         values = check.statistic(np.stack([data["events"].values, drawn[0]]))
         assert values.shape == (2,)
     y = table()[(table()["time"] == "rapid") & (table()["arm"] == "ketamine")]["improvement"]
-    risk = next(c for c in story("plain").checks(data) if c.name == "risk on ketamine")
+    risk = next(c for c in model("plain").checks(data) if c.name == "risk on ketamine")
     assert float(risk.statistic(data["events"].values)) == pytest.approx((y >= 50).mean())
 
 
 def test_crude_log_odds_ratios_have_half_an_event_added():
-    effect, se = story("plain").forest.crude(data_of("plain"))
+    effect, se = model("plain").forest.crude(data_of("plain"))
     e, n = data_of("plain")["study_events"].values[0], data_of("plain")["study_n"].values[0]
     odds = (e + 0.5) / (n - e + 0.5)
     assert effect[0] == pytest.approx(np.log(odds[1] / odds[0]))
     assert se[0] == pytest.approx(np.sqrt((1 / (e + 0.5) + 1 / (n - e + 0.5)).sum()))
 
 
-def test_settings_round_trip_and_the_story_says_what_it_is():
-    for name in STORIES:
-        model = story(name)
-        assert make_story("pooled", settings_of(model)) == model
-        assert model.words.count("log odds") == 1
-        assert all(any(line.startswith(slot) for line in model.formula) for slot in model.priors)
+def test_settings_round_trip_and_the_model_says_what_it_is():
+    for name in MODELS:
+        graph = model(name)
+        assert make_model("pooled", settings_of(graph)) == graph
+        assert graph.words.count("log odds") == 1
+        assert all(any(line.startswith(slot) for line in graph.formula) for slot in graph.priors)
 
 
 BAD = [

@@ -64,8 +64,8 @@ def test_effects_agree_with_restricted_maximum_likelihood():
     flat |= {name: bd.Prior("HalfNormal", sigma=0.001) for name in ("residual_spread",)}
     flat |= {name: bd.Prior("Uniform", lower=0, upper=5) for name in ("tau_intercept", "tau_effect")}
     stored = reml("core", "rapid")
-    story = Pooled(**COLUMNS, times=["rapid"], lkj=1, study_levels="random", priors=flat)
-    fit = bd.fit(story, table(), draws=1500, seed=1, progress=False)
+    model = Pooled(**COLUMNS, times=["rapid"], lkj=1, study_levels="random", priors=flat)
+    fit = bd.fit(model, table(), draws=1500, seed=1, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     found = fit.estimands["effect"].values
     assert found.mean() == pytest.approx(stored.loc["a", "estimate"], abs=0.1 * stored.loc["a", "se"])
@@ -140,8 +140,8 @@ def test_what_a_conversion_does_not_know_widens_intervals():
         trials, bd.HRSD_17_TO_MADRS, where=trials["scale"] == "HRSD-17", given=("hrsd_baseline", "hrsd"),
         to=("madrs_baseline", "madrs"), improvement="improvement", sets=3,
     )  # fmt: skip
-    story = Pooled(**COLUMNS, times=["rapid"])
-    found = bd.missing_information(bd.fit(story, tables, progress=False))
+    model = Pooled(**COLUMNS, times=["rapid"])
+    found = bd.missing_information(bd.fit(model, tables, progress=False))
     assert found.attrs == {"gate_passed": True, "tables": 3, "synthetic": True, "dims": ["time", "study"]}
     effect = found[found["estimand"] == "effect"].iloc[0]
     assert effect["sd"] >= 0.99 * effect["sd_within"]

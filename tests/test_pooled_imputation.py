@@ -27,7 +27,7 @@ def variant(**settings):
     return Pooled(**SETTINGS | settings)
 
 
-STORY = variant()
+MODEL = variant()
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def short(monkeypatch):
 
 
 def test_nobody_is_left_out_and_what_is_known_stays(short):
-    data = STORY.prepare(table())
+    data = MODEL.prepare(table())
     assert data.sizes["subject"] == 720
     assert data.attrs["left_out"] == ""
     assert data.attrs["imputation"] == (
@@ -63,20 +63,20 @@ def test_nobody_is_left_out_and_what_is_known_stays(short):
 
 
 def test_the_same_table_gives_the_same_imputations(short):
-    xr.testing.assert_identical(STORY.prepare(table()), STORY.prepare(table()))
+    xr.testing.assert_identical(MODEL.prepare(table()), MODEL.prepare(table()))
 
 
 @pytest.mark.parametrize("settings", [{}, {"times": ("rapid",), "baseline": None, "at_least": 50.0}])
 def test_a_version_is_what_its_own_table_would_give(settings, short):
     """Every version of the data equals what reading a table with these values filled in makes."""
-    story = variant(**settings)
-    data = story.prepare(table())
-    versions = story.imputations_of(data)
+    model = variant(**settings)
+    data = model.prepare(table())
+    versions = model.imputations_of(data)
     assert len(versions) == 3
     for one, parts in zip(versions, data["imputed"].values, strict=True):
         filled = table().copy()
         raw = pd.DataFrame(
-            parts * data["scale"].values + data["centre"].values, data["subject"].values, story.moderators
+            parts * data["scale"].values + data["centre"].values, data["subject"].values, model.moderators
         )
         for name in ("systolic", "smoker"):
             filled[name] = raw[name].reindex(filled["subject"]).to_numpy()
@@ -88,7 +88,7 @@ def test_a_version_is_what_its_own_table_would_give(settings, short):
         )  # fmt: skip
         assert set(whole.variables) == set(one.variables)
         assert {v: whole[v].dims for v in whole} == {v: one[v].dims for v in one}
-    if not story.is_binary:
+    if not model.is_binary:
         sums = [v["cross"].sum(("study", "pattern", "arm")).values for v in versions]
         z = np.column_stack([np.ones(720), data["baseline"].values, data["imputed"].values[2]])
         np.testing.assert_allclose(sums[2], z.T @ z, rtol=1e-10, atol=1e-9)
@@ -126,10 +126,10 @@ def test_moderators_that_cannot_be_imputed():
         variant(moderators=("country_code",)).prepare(of_study)
     few = rows.assign(systolic=rows["systolic"].where(rows["study"].isin(["Su", "Mathew"])))
     with pytest.raises(BadInput, match=r"'systolic' is known of too few: .* of 2 studies"):
-        STORY.prepare(few)
+        MODEL.prepare(few)
     alike = rows.assign(systolic=rows["systolic"].where(rows["systolic"].isna(), 120.0))
     with pytest.raises(BadInput, match="'systolic' is the same in all patients"):
-        STORY.prepare(alike)
+        MODEL.prepare(alike)
 
 
 def test_r_hat_says_when_chains_have_not_met(monkeypatch):
@@ -176,11 +176,11 @@ def test_versions_of_exact_posteriors_are_put_together():
     trials = bd.load("eight_schools_rubin1981")
     tables = [trials.assign(effect=trials["effect"] + shift) for shift in (-6.0, 0.0, 6.0)]
     priors = {"mu": bd.Prior("Normal", mu=0, sigma=50), "tau": bd.Prior("HalfNormal", sigma=5)}
-    story = bd.Meta(measure="difference", units="points", study="school", priors=priors)
-    fit = bd.fit(story, tables, draws=2000, sampler="exact", seed=3)
+    model = bd.Meta(measure="difference", units="points", study="school", priors=priors)
+    fit = bd.fit(model, tables, draws=2000, sampler="exact", seed=3)
     assert fit.tables == 3
     assert fit.posterior.sizes["chain"] == 12
-    alone = [bd.summarise_exact(story.exact(story.prepare(t))).set_index("estimand").loc["mu"] for t in tables]
+    alone = [bd.summarise_exact(model.exact(model.prepare(t))).set_index("estimand").loc["mu"] for t in tables]
     mean, sd = (np.array([row[k] for row in alone], dtype=float) for k in ("mean", "sd"))
     row = bd.missing_information(fit).set_index("estimand").loc["mu"]
     assert row["mean"] == pytest.approx(mean.mean(), abs=0.15)
@@ -193,18 +193,18 @@ def test_versions_of_exact_posteriors_are_put_together():
 def test_tables_of_other_studies_are_no_versions():
     trials = bd.load("eight_schools_rubin1981")
     priors = {"mu": bd.Prior("Normal", mu=0, sigma=50), "tau": bd.Prior("HalfNormal", sigma=5)}
-    story = bd.Meta(measure="difference", units="points", study="school", priors=priors)
+    model = bd.Meta(measure="difference", units="points", study="school", priors=priors)
     with pytest.raises(BadInput, match="table 1 and table 2 are not versions of one table"):
-        bd.fit(story, [trials, trials.iloc[:6]], draws=100, sampler="exact")
+        bd.fit(model, [trials, trials.iloc[:6]], draws=100, sampler="exact")
     with pytest.raises(BadInput, match="empty list of tables"):
-        bd.fit(story, [])
+        bd.fit(model, [])
     with pytest.raises(BadInput, match="one table, in which nothing was drawn"):
-        bd.missing_information(bd.fit(story, trials, draws=100, sampler="exact"))
+        bd.missing_information(bd.fit(model, trials, draws=100, sampler="exact"))
 
 
 @functools.cache
 def imputed_fit():
-    return bd.fit(STORY, table(), draws=500, tune=500, seed=2, progress=False)
+    return bd.fit(MODEL, table(), draws=500, tune=500, seed=2, progress=False)
 
 
 @pytest.mark.sampling
@@ -240,7 +240,7 @@ def test_the_fits_agree_with_the_imputation_models_own_posterior(monkeypatch):
     Half a standard error apart at most: 20 imputations leave a mean off by up to 0.2 of one (twice that is rare), and
     spreads have other priors there.
     """
-    story, traces = variant(times=("rapid",), imputations=20), []
+    model, traces = variant(times=("rapid",), imputations=20), []
 
     class Watched(ImputationModel):
         def draws(self, number):
@@ -250,10 +250,10 @@ def test_the_fits_agree_with_the_imputation_models_own_posterior(monkeypatch):
                 yield state
 
     monkeypatch.setattr(imputation, "ImputationModel", Watched)
-    data = story.prepare(table())
+    data = model.prepare(table())
     own = np.array(traces)  # moderators known of all first, then by how many lack them
     own[:, 1] *= float(data["scale"].sel(moderator="systolic")) / np.nanstd(data["moderators"].values[:, 1])
-    found = bd.fit(story, data, draws=300, tune=400, seed=4, progress=False).estimands["interaction"].isel(time=0)
+    found = bd.fit(model, data, draws=300, tune=400, seed=4, progress=False).estimands["interaction"].isel(time=0)
     for j, name in enumerate(("trd", "systolic", "smoker")):
         theirs, mine = found.sel(part=name).values, own[:, j]
         assert abs(theirs.mean() - mine.mean()) < 0.5 * mine.std(), name

@@ -42,18 +42,18 @@ def draw(rng):
     return rng.binomial(n, special.expit(np.stack([control, control + effect], axis=1))), n
 
 
-def approximate(events, n, story):
+def approximate(events, n, model):
     """The usual: half an event more in trials with an empty cell, trials without any event left out."""
     some = events.sum(axis=1) > 0
     events, n = events[some].astype(float), n[some].astype(float)
     half = 0.5 * ((events == 0) | (events == n)).any(axis=1)[:, None]
     events, n = events + half, n + 2 * half
     y, se = log_odds_ratio(events[:, 1], n[:, 1], events[:, 0], n[:, 0])
-    return NormalNormal(y, se, story.priors["mu"], story.priors["tau"]).mu
+    return NormalNormal(y, se, model.priors["mu"], model.priors["tau"]).mu
 
 
 def test_exact_intervals_cover_where_those_of_the_approximation_do_not():
-    story = Meta(measure="log-odds-ratio", input="counts", likelihood="binomial")
+    model = Meta(measure="log-odds-ratio", input="counts", likelihood="binomial")
     rng = np.random.default_rng(21)
     covered, off = {"exact": [], "approximate": []}, {"exact": [], "approximate": []}
     for i in range(SETS):
@@ -62,11 +62,11 @@ def test_exact_intervals_cover_where_those_of_the_approximation_do_not():
             {"events": (("study", "arm"), events), "n": (("study", "arm"), n)},
             {"study": [str(k) for k in range(TRIALS)], "arm": ["control", "treated"]},
         )
-        mu = sample_posterior(story, data, draws=400, tune=400, chains=2, seed=i)["mu"].values.ravel()
+        mu = sample_posterior(model, data, draws=400, tune=400, chains=2, seed=i)["mu"].values.ravel()
         lower, upper = np.quantile(mu, [0.025, 0.975])
         covered["exact"].append(lower < MU < upper)
         off["exact"].append(mu.mean() - MU)
-        normal = approximate(events, n, story)
+        normal = approximate(events, n, model)
         lower, upper = normal.quantile(np.array([0.025, 0.975]))
         covered["approximate"].append(lower < MU < upper)
         off["approximate"].append(normal.mean - MU)

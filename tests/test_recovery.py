@@ -1,4 +1,4 @@
-"""Simulation-based calibration where posteriors are known exactly: truths from the prior, data from the story.
+"""Simulation-based calibration where posteriors are known exactly: truths from the prior, data from the model.
 
 No sampler is involved: a probability integral transform that is not uniform is
 an error of the mathematics. Talts et al. 2018 (arXiv:1804.06788). Sampled models: test_calibration.py.

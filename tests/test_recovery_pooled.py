@@ -23,8 +23,8 @@ def study():
 @pytest.mark.slow
 def test_intervals_of_the_shipped_plan_hold_over_all_its_interactions():
     price = study()
-    story = price.ways()["plan as shipped"]
-    rows = [price.coverage_of(story, seed).assign(seed=seed) for seed in range(PLAN_SETS)]
+    model = price.ways()["plan as shipped"]
+    rows = [price.coverage_of(model, seed).assign(seed=seed) for seed in range(PLAN_SETS)]
     found = price.summarise_coverage(pd.concat(rows), "plan as shipped").set_index(["what", "time"])["value"]
     assert 0.90 <= found["plan as shipped: coverage, all interactions", "both"] <= 0.99
 

@@ -153,7 +153,7 @@ def test_priors_say_what_they_mean_in_units_and_who_chose_them(page):
         "probability the plan" in text
     )
     assert "specificity Beta(alpha=0.5, beta=0.5) the specificity: 95% between" in text
-    assert text.endswith("the story's default")
+    assert text.endswith("the model's default")
 
 
 def test_gate_is_told_first_as_a_sentence_and_then_criterion_by_criterion(page, read, fit):

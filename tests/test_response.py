@@ -114,7 +114,7 @@ def by_hand(model, data, u):
         ({"effects": "horseshoe", "expected_nonzero": 1.5}, ("IL-6", "FGF-2", "IL-8")),
     ],
 )
-def test_the_density_is_that_of_the_story(settings, analytes):
+def test_the_density_is_that_of_the_model(settings, analytes):
     model = Response(value="pg", analyte="analyte", predicts_when="below", **settings)
     data = model.prepare(people(analytes=analytes))
     lower, upper, detected = kinds(data)

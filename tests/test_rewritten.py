@@ -145,8 +145,8 @@ def test_the_first_run_and_later_ones_agree_in_every_bit(tmp_path):
     code = """
 import hashlib, bayesdep as bd
 table = bd.simulate("raison2013", seed=1).table.query("week > 0")
-story = bd.Trial(reference="placebo", outcome="hamd", visit="week", baseline="hamd_baseline", covariance="ar1")
-fit = bd.fit(story, table, draws=20, tune=60, chains=2, progress=False)
+model = bd.Trial(reference="placebo", outcome="hamd", visit="week", baseline="hamd_baseline", covariance="ar1")
+fit = bd.fit(model, table, draws=20, tune=60, chains=2, progress=False)
 print(hashlib.sha256(fit.posterior["arm_effect_at_visit"].values.tobytes()).hexdigest())
 """
     flags = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'cache'}"}

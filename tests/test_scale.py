@@ -162,47 +162,47 @@ def test_a_scale_that_is_none_is_refused(scale):
 
 
 def test_the_graph_gets_numbers_in_the_outcomes_units_as_shared_values():
-    story = OneMean(priors={"mu": Prior("Normal", mu=1, sigma=3)})
-    data = story.prepare(table())
+    model = OneMean(priors={"mu": Prior("Normal", mu=1, sigma=3)})
+    data = model.prepare(table())
     scale, size_sd = float(data["scale"]), float(data["size_sd"])
     assert scale == pytest.approx(np.std(data["y"].values, ddof=1))
-    model = story.build(data)
-    inputs = [v for rv in model.free_RVs for v in graph_inputs([rv]) if isinstance(v, SharedVariable)]
+    graph = model.build(data)
+    inputs = [v for rv in graph.free_RVs for v in graph_inputs([rv]) if isinstance(v, SharedVariable)]
     numbers = {v.name: float(v.get_value()) for v in inputs if v.name and "." in v.name}
     assert (numbers["mu.mu"], numbers["mu.sigma"]) == (1, 3)  # the user's, in the outcome's units
     assert numbers["slope.sigma"] == pytest.approx(2 * scale / size_sd, rel=1e-14)
     assert numbers["sd.sigma"] == pytest.approx(scale, rel=1e-14)
     with pytest.raises(ValueError, match=r"a model builds from priors_of"):
-        story.priors["sd"].rv("sd")
+        model.priors["sd"].rv("sd")
 
 
 def test_what_people_read_is_in_the_outcomes_units():
-    story = OneMean(scale=8)
-    data = story.prepare(table())
-    told = in_outcome_units(story, data)
+    model = OneMean(scale=8)
+    data = model.prepare(table())
+    told = in_outcome_units(model, data)
     assert told.formula[0] == "mu ~ Normal(mu=0, sigma=16)"
-    assert story.formula[0] == "mu ~ Normal(mu=0, sigma=2) times scale"
-    assert told.priors["share"] == story.priors["share"]
+    assert model.formula[0] == "mu ~ Normal(mu=0, sigma=2) times scale"
+    assert told.priors["share"] == model.priors["share"]
     given = OneMean(priors={n: Prior("HalfNormal", sigma=1) for n in ("mu", "slope", "sd")})
     assert in_outcome_units(given, data) is given
 
 
 def test_versions_of_a_table_have_one_scale_whatever_their_order():
-    story = OneMean()
-    one, other = (story.prepare(table(seed)) for seed in (1, 2))
+    model = OneMean()
+    one, other = (model.prepare(table(seed)) for seed in (1, 2))
     expected = math.sqrt(float(one["scale"]) * float(other["scale"]))
     for versions in ([one, other], [other, one]):
-        joined = with_one_scale(story, versions)
+        joined = with_one_scale(model, versions)
         assert [float(x["scale"]) for x in joined] == pytest.approx([expected] * 2, rel=1e-14)
         assert float(joined[0]["size_sd"]) == float(joined[1]["size_sd"])
         assert joined[0]["y"].equals(versions[0]["y"])
-    assert with_one_scale(story, [one])[0].identical(one)
+    assert with_one_scale(model, [one])[0].identical(one)
 
 
 @pytest.mark.sampling
 def test_prior_draws_the_report_and_several_versions_keep_to_the_scale(tmp_path):
-    story = OneMean(scale=1000)
-    fit = bd.fit(story, [table(1), table(2)], draws=100, tune=200, chains=2, seed=1)
+    model = OneMean(scale=1000)
+    fit = bd.fit(model, [table(1), table(2)], draws=100, tune=200, chains=2, seed=1)
     assert float(fit.data["scale"]) == 1000
     drawn = fit.tree["prior"]["mu"].values.ravel()
     assert stats.kstest(drawn, stats.norm(0, 2000).cdf).pvalue > 0.001

@@ -20,7 +20,7 @@ import pytest
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.kept import Kept
-from bayesdep.models.model import story_class
+from bayesdep.models.model import model_class
 from bayesdep.plan import prepare, read_plan
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ def test_nothing_that_a_plan_says_runs(family, tmp_path, canary):
     """Every setting of every family holds code in its turn."""
     (tmp_path / "table.csv").write_text("trial,arm,subject,outcome,age,canary\na,placebo,1,2,3,4\nb,drug,2,3,4,5\n")
     file, texts = tmp_path / "plan.toml", itertools.cycle(TEXTS)  # every text, in places that go round
-    for setting in [field.name for field in dataclasses.fields(story_class(family))] * 2:
+    for setting in [field.name for field in dataclasses.fields(model_class(family))] * 2:
         tried(file, plan(family, PLANS[family] | {setting: next(texts)}))
     for key in ("source", "limits", "keep", "seed", "require", "missing", "columns", "keep") * 2:
         tried(file, plan(family, PLANS[family], **{key: next(texts)}))

@@ -18,7 +18,7 @@ from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.models.model import make_story, settings_of
+from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.small_studies.averaging import Mixed
 from bayesdep.models.small_studies.model import SmallStudies
 from bayesdep.models.small_studies.selection import Kind, Published
@@ -305,7 +305,7 @@ def test_replicates_under_selection_have_its_distribution():
 
 def test_settings_round_trip_and_it_says_what_it_is():
     model = SmallStudies(pooled_effect="average", bias="average", **BASE)
-    assert make_story("small-studies", settings_of(model)) == model
+    assert make_model("small-studies", settings_of(model)) == model
     assert "averaged" in model.words
     assert model.words.endswith("favoured.")
     assert all(any(line.startswith(f"{p} ~") for line in model.formula) for p in model.priors)

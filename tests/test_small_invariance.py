@@ -18,16 +18,16 @@ from bayesdep.models.parts.contrasts import contrast_root
 TIMES = [2.0**10, 2.0**20]
 
 
-def density(story, data, values):
+def density(model, data, values):
     """The log density of data and parameters, both on their natural scale; ``values`` by the sampled variables."""
-    model = story.build(data)
-    assert {rv.name for rv in model.free_RVs} == set(values)
+    graph = model.build(data)
+    assert {rv.name for rv in graph.free_RVs} == set(values)
     point = {}
-    for rv in model.free_RVs:
-        transform, value = model.rvs_to_transforms[rv], model.rvs_to_values[rv]
+    for rv in graph.free_RVs:
+        transform, value = graph.rvs_to_transforms[rv], graph.rvs_to_values[rv]
         x = np.asarray(values[rv.name], float)
-        point[value.name] = x if transform is None else forward(model, rv, transform, x, values)
-    return float(model.compile_logp(jacobian=False, mode="FAST_COMPILE")(point))
+        point[value.name] = x if transform is None else forward(graph, rv, transform, x, values)
+    return float(graph.compile_logp(jacobian=False, mode="FAST_COMPILE")(point))
 
 
 def forward(model, rv, transform, x, values):
@@ -87,36 +87,36 @@ def numbers_with_units(values):
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize(("treatments", "days"), [(2, "joint"), (3, "apart")])
 def test_units_of_a_crossovers_outcome(treatments, days, times):
-    story = bd.Crossover(reference="saline", days=days)
+    model = bd.Crossover(reference="saline", days=days)
     table = periods(treatments)
-    one, other = (story.prepare(table.assign(outcome=table["outcome"] * f)) for f in (1, times))
+    one, other = (model.prepare(table.assign(outcome=table["outcome"] * f)) for f in (1, times))
     assert float(other["scale"]) == pytest.approx(times * float(one["scale"]), rel=1e-12)
     values = crossover_values(one, joint=days == "joint")
     seen = int(np.isfinite(one["outcome"].values).sum())
-    expected = density(story, one, in_units(values, 6.0)) - (seen + numbers_with_units(values)) * np.log(times)
-    assert density(story, other, in_units(values, 6.0 * times)) == pytest.approx(expected, rel=1e-10)
+    expected = density(model, one, in_units(values, 6.0)) - (seen + numbers_with_units(values)) * np.log(times)
+    assert density(model, other, in_units(values, 6.0 * times)) == pytest.approx(expected, rel=1e-10)
 
 
 def test_units_and_origin_of_a_crossovers_baseline():
     """The baseline's own unit and zero change nothing but the slope's unit."""
-    story = bd.Crossover(reference="saline", baseline="baseline", days="apart")
+    model = bd.Crossover(reference="saline", baseline="baseline", days="apart")
     table = periods()
-    plain, moved = story.prepare(table), story.prepare(table.assign(baseline=table["baseline"] * 1000 - 7e4))
+    plain, moved = model.prepare(table), model.prepare(table.assign(baseline=table["baseline"] * 1000 - 7e4))
     values = in_units(crossover_values(plain, joint=False), 6.0)
     slope = np.array([0.3, -0.2])
-    expected = density(story, plain, values | {"baseline_slope": slope}) + 2 * np.log(1000)
-    assert density(story, moved, values | {"baseline_slope": slope / 1000}) == pytest.approx(expected, rel=1e-10)
+    expected = density(model, plain, values | {"baseline_slope": slope}) + 2 * np.log(1000)
+    assert density(model, moved, values | {"baseline_slope": slope / 1000}) == pytest.approx(expected, rel=1e-10)
 
 
 def test_origin_of_a_crossovers_outcome_and_the_order_of_its_rows():
-    story, table = bd.Crossover(reference="saline"), periods()
-    data = story.prepare(table)
+    model, table = bd.Crossover(reference="saline"), periods()
+    data = model.prepare(table)
     values = in_units(crossover_values(data), 6.0)
-    expected = density(story, data, values)
-    moved = story.prepare(table.assign(outcome=table["outcome"] + 4096))
-    assert density(story, moved, values) == pytest.approx(expected, rel=1e-9)  # outcomes have 12 digits left of 16
-    shuffled = story.prepare(table.sample(frac=1, random_state=3)[table.columns[::-1]].reset_index(drop=True))
-    assert density(story, shuffled, values) == pytest.approx(expected, rel=1e-10)
+    expected = density(model, data, values)
+    moved = model.prepare(table.assign(outcome=table["outcome"] + 4096))
+    assert density(model, moved, values) == pytest.approx(expected, rel=1e-9)  # outcomes have 12 digits left of 16
+    shuffled = model.prepare(table.sample(frac=1, random_state=3)[table.columns[::-1]].reset_index(drop=True))
+    assert density(model, shuffled, values) == pytest.approx(expected, rel=1e-10)
     assert float(shuffled["scale"]) == pytest.approx(float(data["scale"]), rel=1e-12)
 
 
@@ -124,24 +124,24 @@ def test_origin_of_a_crossovers_outcome_and_the_order_of_its_rows():
 def test_exchanging_treatments_of_a_crossover(treatments):
     """With low as the reference, saline's difference is minus low's, and high's loses low's."""
     table = periods(treatments)
-    stories = [bd.Crossover(reference=r) for r in ("saline", "low")]
-    data = [s.prepare(table) for s in stories]
+    models = [bd.Crossover(reference=r) for r in ("saline", "low")]
+    data = [s.prepare(table) for s in models]
     assert data[1]["comparison"].values.tolist() == ["high", "saline"][3 - treatments :]
     values = in_units(crossover_values(data[0]), 6.0)
     name = "treatment_effect_standardised"
     root = contrast_root(treatments - 1)
     turn = {2: np.array([[-1.0]]), 3: np.array([[1.0, -1.0], [0.0, -1.0]])}[treatments]  # rows high, saline
     turned = np.linalg.solve(root, turn @ root) @ values[name]
-    expected = density(stories[0], data[0], values)
-    assert density(stories[1], data[1], values | {name: turned}) == pytest.approx(expected, rel=1e-10)
+    expected = density(models[0], data[0], values)
+    assert density(models[1], data[1], values | {name: turned}) == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_mean_over_days_has_nearly_the_prior_of_one_day():
     """Of K days that correlate 3/4 the mean has (3/4 + 1/(4 K)) of a day's variance; independent ones had 1/K."""
-    story = bd.Crossover(reference="saline", scale=1.0)
-    data = story.prepare(periods(3, days=(1, 2, 3, 4)))
-    (effects,) = from_prior([story.build(data)["treatment_effect"]], 20_000, seed=1)
-    width = story.priors["treatment_effect"]["sigma"]
+    model = bd.Crossover(reference="saline", scale=1.0)
+    data = model.prepare(periods(3, days=(1, 2, 3, 4)))
+    (effects,) = from_prior([model.build(data)["treatment_effect"]], 20_000, seed=1)
+    width = model.priors["treatment_effect"]["sigma"]
     assert effects.std(axis=0) == pytest.approx(np.full((2, 4), width), rel=0.03)  # 20,000 draws: sds to 0.5%
     assert effects.mean(axis=2).var() == pytest.approx(width**2 * (0.75 + 0.25 / 4), rel=0.05)
     assert np.corrcoef(effects[:, 0, 0], effects[:, 1, 0])[0, 1] == pytest.approx(0.5, abs=0.03)
@@ -207,46 +207,46 @@ def response_values(data, seed=5, hidden_at=2.0):
 
 @pytest.mark.parametrize("times", TIMES)
 def test_units_of_a_marker(times):
-    story, table = bd.Response(predicts_when="above", censored="flag"), markers()
-    one, other = (story.prepare(table.assign(concentration=table["concentration"] * f)) for f in (1, times))
+    model, table = bd.Response(predicts_when="above", censored="flag"), markers()
+    one, other = (model.prepare(table.assign(concentration=table["concentration"] * f)) for f in (1, times))
     values = response_values(one)
     turned = values | {"beyond": values["beyond"] + np.log(times)}
     # logarithms move by 7 and 14, so the last digits of the limits change
-    assert density(story, other, turned) == pytest.approx(density(story, one, values), rel=1e-10)
+    assert density(model, other, turned) == pytest.approx(density(model, one, values), rel=1e-10)
 
 
 @pytest.mark.parametrize("narrower", [10.0, 0.2])
 def test_how_widely_a_marker_spreads(narrower):
     """Logs pulled towards their centre: the priors, and so the area under the curve, stay what they are."""
-    story, table = bd.Response(predicts_when="above", censored="flag"), markers()
+    model, table = bd.Response(predicts_when="above", censored="flag"), markers()
     centre = table["log"].mean()
     turned = table.assign(concentration=np.exp(centre + (table["log"] - centre) / narrower))
-    one, other = story.prepare(table), story.prepare(turned)
+    one, other = model.prepare(table), model.prepare(turned)
     assert other["log_sd"].values == pytest.approx(one["log_sd"].values / narrower, rel=1e-9)
     values = response_values(one)
-    expected = density(story, one, values) + 16 * np.log(narrower)  # detected values and hidden ones alike
+    expected = density(model, one, values) + 16 * np.log(narrower)  # detected values and hidden ones alike
     moved = values | {"beyond": centre + (values["beyond"] - centre) / narrower}
-    assert density(story, other, moved) == pytest.approx(expected, rel=1e-8)
+    assert density(model, other, moved) == pytest.approx(expected, rel=1e-8)
     draws = {k: (("chain", "draw", *(["analyte"] if np.ndim(v) else [])), np.asarray(v)[None, None])
              for k, v in values.items() if k != "beyond"}  # fmt: skip
     posterior = xr.Dataset(draws, {"analyte": one["analyte"]})
-    areas = [float(story.estimands(posterior, d)["auc"].squeeze()) for d in (one, other)]
+    areas = [float(model.estimands(posterior, d)["auc"].squeeze()) for d in (one, other)]
     assert areas[0] == pytest.approx(areas[1], abs=1e-8)
     below = bd.Response(predicts_when="below", censored="flag")
     assert float(below.estimands(posterior, one)["auc"].squeeze()) == pytest.approx(1 - areas[0], abs=1e-8)
 
 
 def test_exchanging_responders_and_others_and_the_order_of_rows():
-    story, table = bd.Response(predicts_when="above", censored="flag", event="1"), markers()
-    data = story.prepare(table)
+    model, table = bd.Response(predicts_when="above", censored="flag", event="1"), markers()
+    data = model.prepare(table)
     values = response_values(data)
-    expected = density(story, data, values)
+    expected = density(model, data, values)
     other = bd.Response(predicts_when="below", censored="flag", event=0)
     turned = values | {"intercept": -values["intercept"], "slope": -values["slope"]}
     assert density(other, other.prepare(table), turned) == pytest.approx(expected, rel=1e-10)
     back = table.iloc[::-1].reset_index(drop=True)[table.columns[::-1]]
     reversed_ = values | {"beyond": values["beyond"][::-1]}
-    assert density(story, story.prepare(back), reversed_) == pytest.approx(expected, rel=1e-10)
+    assert density(model, model.prepare(back), reversed_) == pytest.approx(expected, rel=1e-10)
 
 
 # Correlation.
@@ -254,14 +254,14 @@ def test_exchanging_responders_and_others_and_the_order_of_rows():
 
 @pytest.mark.parametrize("times", TIMES)
 def test_units_of_a_score_and_of_its_marker(times):
-    story = bd.Correlation(censored="flag")
+    model = bd.Correlation(censored="flag")
     table = markers().assign(score=np.random.default_rng(6).normal(15, 8, 16).round(3))
-    one = story.prepare(table)
-    other = story.prepare(table.assign(score=table["score"] * times, concentration=table["concentration"] * times))
+    one = model.prepare(table)
+    other = model.prepare(table.assign(score=table["score"] * times, concentration=table["concentration"] * times))
     values = {"rho": 0.4, "marker_mean": 0.2, "marker_sd": 0.8, "score_mean": 1.5, "score_sd": 7.0}
     turned = values | {k: values[k] * times for k in ("score_mean", "score_sd")}
-    expected = density(story, one, values) - (16 + 2) * np.log(times)
-    assert density(story, other, turned) == pytest.approx(expected, rel=1e-10)
+    expected = density(model, one, values) - (16 + 2) * np.log(times)
+    assert density(model, other, turned) == pytest.approx(expected, rel=1e-10)
 
 
 def test_a_score_may_have_priors_in_its_own_units():
@@ -280,7 +280,7 @@ def test_the_order_of_rows_of_counts(pooling):
     table = pd.DataFrame(
         {"subgroup": list("xxyy"), "arm": ["drug", "placebo"] * 2, "events": [3, 5, 0, 2], "n": [20, 21, 22, 23]}
     )
-    story = bd.Counts(control="placebo", pooling=pooling)
+    model = bd.Counts(control="placebo", pooling=pooling)
     rng = np.random.default_rng(7)
     values = (
         {"risk": rng.uniform(0.1, 0.4, (2, 2))}
@@ -290,5 +290,5 @@ def test_the_order_of_rows_of_counts(pooling):
     )  # fmt: skip
     back = table.iloc[[3, 2, 1, 0]].reset_index(drop=True)
     turned = {k: v[::-1] if np.ndim(v) and len(v) == 2 else v for k, v in values.items()}
-    one = density(story, story.prepare(table), values)
-    assert density(story, story.prepare(back), turned) == pytest.approx(one, rel=1e-10)
+    one = density(model, model.prepare(table), values)
+    assert density(model, model.prepare(back), turned) == pytest.approx(one, rel=1e-10)

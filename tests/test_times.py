@@ -127,8 +127,8 @@ def test_the_first_day_is_a_panels_baseline_however_the_rows_stand(rows: str) ->
     """The case: text times, newest first, made day 14 the baseline."""
     frame = pd.read_csv(CASES / "panel_times_newest_first.csv")
     order = {"newest first": frame, "oldest first": frame[::-1], "shuffled": frame.sample(frac=1, random_state=1)}[rows]
-    story = bd.Cytokines(value="crp", analyte=None, subject="subject", group=None, time="time")
-    data = story.prepare(order)
+    model = bd.Cytokines(value="crp", analyte=None, subject="subject", group=None, time="time")
+    data = model.prepare(order)
     assert data["time"].values.tolist() == ["Day 0", "Day 3", "Day 14"]
     assert data["later"].values.tolist() == ["Day 3", "Day 14"]
 
@@ -169,10 +169,10 @@ def crossover(days: list[object]) -> pd.DataFrame:
 def test_days_of_a_crossover_are_in_order(days: list[object], names: list[str]) -> None:
     """Numbers, labels and dates alike, however the rows stand; outcomes stay with their day."""
     frame = crossover(days)
-    story = bd.Crossover(reference="a")
-    plain = story.prepare(frame.assign(day=frame["day"].map({days[0]: 1, days[1]: 2})))
+    model = bd.Crossover(reference="a")
+    plain = model.prepare(frame.assign(day=frame["day"].map({days[0]: 1, days[1]: 2})))
     for table in (frame, frame.sample(frac=1, random_state=2)):
-        data = story.prepare(table)
+        data = model.prepare(table)
         assert data["day"].values.tolist() == names
         subjects = list(plain["subject"].values)
         assert np.array_equal(data["outcome"].sel(subject=subjects).values, plain["outcome"].values)
@@ -186,11 +186,11 @@ def test_two_times_of_pooled_patients_are_in_order() -> None:
         for k in range(3) for i in range(8) for time in ("24 h", "week 1")
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
-    story = bd.Pooled(reference="a", time="time")
+    model = bd.Pooled(reference="a", time="time")
     for table in (frame, frame[::-1], frame.sample(frac=1, random_state=3)):
-        assert story.prepare(table)["time"].values.tolist() == ["24 h", "week 1"]
+        assert model.prepare(table)["time"].values.tolist() == ["24 h", "week 1"]
     words = frame.assign(time=frame["time"].map({"24 h": "early", "week 1": "late"}))
     with pytest.raises(bd.BadInput, match="name them in their order in times"):
-        story.prepare(words)
+        model.prepare(words)
     named = bd.Pooled(reference="a", time="time", times=["early", "late"])
     assert named.prepare(words[::-1])["time"].values.tolist() == ["early", "late"]

@@ -1,4 +1,4 @@
-"""The trial story without sampling: reading, refusing, and every formula against one written out by hand."""
+"""The trial model without sampling: reading, refusing, and every formula against one written out by hand."""
 
 import dataclasses
 import functools
@@ -45,12 +45,12 @@ def trial_table(patients=24, seed=1):
 @functools.cache
 def case(covariance, moderator_form=None, covariates=None, heterogeneous=True):
     extra = {} if moderator_form is None else {"moderator": "crp", "moderator_form": moderator_form, "at": (1, 5)}
-    story = Trial(
+    model = Trial(
         **PLAIN, covariance=covariance, covariates=covariates, heterogeneous=heterogeneous, **extra,
         day="day" if covariance == "spatial-power" else None,
     )  # fmt: skip
-    data = story.prepare(trial_table())
-    return story, data, story.build(data)
+    data = model.prepare(trial_table())
+    return model, data, model.build(data)
 
 
 def draws_of(model, count=3, seed=1):
@@ -65,9 +65,9 @@ def draws_of(model, count=3, seed=1):
 
 
 def test_a_missed_visit_may_lack_its_row_or_its_outcome():
-    story, data, _ = case("ar1")
+    model, data, _ = case("ar1")
     table = trial_table()
-    without = story.prepare(table.dropna(subset=["outcome"]).reset_index(drop=True))
+    without = model.prepare(table.dropna(subset=["outcome"]).reset_index(drop=True))
     kept = data.isel(subject=[i for i, s in enumerate(data["subject"].values) if s != "p9"])  # who never came
     np.testing.assert_array_equal(without["outcome"].values, kept["outcome"].values)
     assert data.sizes == {**data.sizes, "subject": 24, "visit": 4, "arm": 2, "comparison": 1}
@@ -79,8 +79,8 @@ def test_a_missed_visit_may_lack_its_row_or_its_outcome():
 
 
 def test_the_order_of_rows_does_not_matter():
-    story, data, _ = case("ar1", "log")
-    shuffled = story.prepare(trial_table().sample(frac=1, random_state=1).reset_index(drop=True))
+    model, data, _ = case("ar1", "log")
+    shuffled = model.prepare(trial_table().sample(frac=1, random_state=1).reset_index(drop=True))
     at = {s: i for i, s in enumerate(shuffled["subject"].values)}
     order = [at[s] for s in data["subject"].values]
     for name in ("outcome", "baseline", "moderator", "moderator_terms", "arm_code"):
@@ -92,8 +92,8 @@ def test_a_missed_visit_has_a_day_between_its_neighbours():
     table = trial_table()
     assert (np.diff(data["day"].values, axis=1) > 0).all()
     fewer = table[~((table["id"] == "p3") & (table["week"] == 2))].reset_index(drop=True)
-    story = Trial(**PLAIN, covariance="spatial-power", day="day")
-    row = story.prepare(fewer)["day"].values[3]
+    model = Trial(**PLAIN, covariance="spatial-power", day="day")
+    row = model.prepare(fewer)["day"].values[3]
     days = table[table["id"] == "p3"]["day"].to_numpy()
     usual = np.median(table["day"].to_numpy().reshape(24, 4), axis=0)  # p3's own row was near it
     share = (usual[1] - usual[0]) / (usual[2] - usual[0])
@@ -183,10 +183,10 @@ def test_settings_that_contradict_each_other_are_refused(extra, message):
 @pytest.mark.parametrize("covariates", [None, "sex"])
 @pytest.mark.parametrize("form", [None, "linear", "log", "log-quadratic"])
 def test_the_mean_is_the_docstrings(form, covariates):
-    story, data, model = case("ar1", form, covariates)
-    _, posterior = draws_of(model)
+    model, data, graph = case("ar1", form, covariates)
+    _, posterior = draws_of(graph)
     flat = posterior.isel(chain=0).rename(draw="sample")
-    found = expected(story, flat, data)
+    found = expected(model, flat, data)
     table = trial_table().drop_duplicates("id").reset_index(drop=True)
     share = (table["arm"] == "drug").mean()
     for s in range(flat.sizes["sample"]):
@@ -214,25 +214,25 @@ def test_the_mean_is_the_docstrings(form, covariates):
 def test_patients_score_as_dense_normals(covariance, heterogeneous):
     if covariance == "unstructured" and not heterogeneous:
         return
-    story, data, model = case(covariance, heterogeneous=heterogeneous)
-    points, posterior = draws_of(model)
-    scored = story.log_likelihood(posterior, data).reindex(subject=data["subject"], fill_value=0.0).values[0]
+    model, data, graph = case(covariance, heterogeneous=heterogeneous)
+    points, posterior = draws_of(graph)
+    scored = model.log_likelihood(posterior, data).reindex(subject=data["subject"], fill_value=0.0).values[0]
     flat = posterior.isel(chain=0).rename(draw="sample")
-    means = expected(story, flat, data)
+    means = expected(model, flat, data)
     for s in range(len(points)):
         sd = np.broadcast_to(flat["residual_sd"].values[s], 4)
         for i, y in enumerate(data["outcome"].values):
             seen = ~np.isnan(y)
             if not seen.any():
-                assert data["subject"].values[i] not in story.log_likelihood(posterior, data)["subject"]
+                assert data["subject"].values[i] not in model.log_likelihood(posterior, data)["subject"]
                 continue
-            matrix = correlations(story, flat, data["day"].values[i])[s] * np.outer(sd, sd)
+            matrix = correlations(model, flat, data["day"].values[i])[s] * np.outer(sd, sd)
             law = stats.multivariate_normal(means[s, i][seen], matrix[np.ix_(seen, seen)])
             assert scored[s, i] == pytest.approx(law.logpdf(y[seen]), rel=1e-9)
-    logp = model.logp(vars=[model["outcome_by_visit"]])
-    f = pytensor.function(model.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    logp = graph.logp(vars=[graph["outcome_by_visit"]])
+    f = pytensor.function(graph.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
     for s, point in enumerate(points):
-        total = float(f(*(point[v.name] for v in model.value_vars)))
+        total = float(f(*(point[v.name] for v in graph.value_vars)))
         assert total == pytest.approx(scored[s].sum(), rel=1e-8)
 
 
@@ -255,10 +255,10 @@ def test_correlations_are_those_of_the_root_in_the_density():
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_another_table_of_the_same_size_uses_the_compiled_model(covariance):
-    story, _, model = case(covariance)
+    model, _, graph = case(covariance)
     other = trial_table()
     other["outcome"] += np.random.default_rng(3).normal(0, 1, len(other))
-    assert same_computation(model, story.build(story.prepare(other)))
+    assert same_computation(graph, model.build(model.prepare(other)))
 
 
 # ---- estimands
@@ -266,8 +266,8 @@ def test_another_table_of_the_same_size_uses_the_compiled_model(covariance):
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_every_estimand_has_units_and_a_description(covariance):
-    story, data, _ = case(covariance, "log-quadratic")
-    found = sketch(story, data)
+    model, data, _ = case(covariance, "log-quadratic")
+    found = sketch(model, data)
     for name, values in found.items():
         assert values.attrs["units"], name
         assert values.attrs["description"], name
@@ -277,9 +277,9 @@ def test_every_estimand_has_units_and_a_description(covariance):
 
 
 def test_estimands_are_what_they_say():
-    story, data, model = case("unstructured", "log-quadratic")
-    _, posterior = draws_of(model)
-    found = story.estimands(posterior, data)
+    model, data, graph = case("unstructured", "log-quadratic")
+    _, posterior = draws_of(graph)
+    found = model.estimands(posterior, data)
     log_crp = np.log(data["moderator"].values)
     m = (log_crp - log_crp.mean()) / log_crp.std()
     for s in range(3):
@@ -304,9 +304,9 @@ def test_estimands_are_what_they_say():
 
 
 def test_higher_may_be_better():
-    story, data, model = case("ar1")
-    _, posterior = draws_of(model)
-    other = dataclasses.replace(story, better="higher", margin=0.5)
+    model, data, graph = case("ar1")
+    _, posterior = draws_of(graph)
+    other = dataclasses.replace(model, better="higher", margin=0.5)
     difference = posterior["arm_effect_at_visit"].transpose("chain", "draw", "comparison", "visit").values
     np.testing.assert_array_equal(other.estimands(posterior, data)["beyond_margin"].values, difference >= 0.5)
 
@@ -350,12 +350,12 @@ def test_the_crude_difference_is_that_of_means():
 
 
 def test_checks_see_only_what_was_observed():
-    story, data, _ = case("ar1")
+    model, data, _ = case("ar1")
     y = np.where(np.isnan(data["outcome"].values), 1e9, data["outcome"].values)
     table = trial_table()
-    for check in story.checks(data):
+    for check in model.checks(data):
         assert abs(float(check.statistic(y))) < 1e3, check.name
-    means = {c.name: float(c.statistic(y)) for c in story.checks(data)}
+    means = {c.name: float(c.statistic(y)) for c in model.checks(data)}
     drug = table[(table["arm"] == "drug") & (table["week"] == 8)]["outcome"].dropna()
     assert means["mean at visit 8, drug"] == pytest.approx(drug.mean())
     assert means["sd at visit 8, drug"] == pytest.approx(drug.std())
@@ -364,10 +364,10 @@ def test_checks_see_only_what_was_observed():
 
 
 def test_the_words_and_the_formula_follow_the_settings():
-    story = case("toeplitz", "log", "sex")[0]
-    assert "Toeplitz" in story.words
-    assert "crp" in story.words
-    assert any("covariate_effect x[i]  (sex)" in line for line in story.formula)
-    assert {"moderator_effect", "arm_by_moderator", "covariate_effect", "partial_share"} <= set(story.slots)
+    model = case("toeplitz", "log", "sex")[0]
+    assert "Toeplitz" in model.words
+    assert "crp" in model.words
+    assert any("covariate_effect x[i]  (sex)" in line for line in model.formula)
+    assert {"moderator_effect", "arm_by_moderator", "covariate_effect", "partial_share"} <= set(model.slots)
     own = {"baseline_slope", "baseline_slope_departure", "arm_effect", "arm_effect_departure"}
     assert set(Trial(**PLAIN).slots) == {"visit_mean", "residual_sd", *own}

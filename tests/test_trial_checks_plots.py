@@ -21,12 +21,12 @@ def fit():
 def at_truth(**settings):
     """A fit of which every draw is the same, and data sets that come from that draw: independent and complete."""
     plain = made(table(people=40), draws=120, **settings)
-    story, data, rng = plain.model, plain.data, np.random.default_rng(5)
+    model, data, rng = plain.model, plain.data, np.random.default_rng(5)
     groups = {name: node.to_dataset() for name, node in plain.tree.children.items()}
     groups["posterior"] = plain.posterior.isel(chain=[0, 0], draw=[3] * 120)
-    groups["posterior_predictive"] = replicates(story, groups["posterior"], data, rng)
-    truths = replicates(story, groups["posterior"], data, rng)[NAME].values.reshape(240, 40, 4)
-    return Fit(story, data, xr.DataTree.from_dict(groups), plain.manifest), truths
+    groups["posterior_predictive"] = replicates(model, groups["posterior"], data, rng)
+    truths = replicates(model, groups["posterior"], data, rng)[NAME].values.reshape(240, 40, 4)
+    return Fit(model, data, xr.DataTree.from_dict(groups), plain.manifest), truths
 
 
 def of(fit, outcome):

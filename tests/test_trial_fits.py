@@ -1,4 +1,4 @@
-"""The trial story sampled: real patients beside restricted maximum likelihood, and a known truth recovered."""
+"""The trial model sampled: real patients beside restricted maximum likelihood, and a known truth recovered."""
 
 from pathlib import Path
 
@@ -35,11 +35,11 @@ def test_real_patients_beside_restricted_maximum_likelihood(covariance):
         pytest.skip(f"{path} is not there")  # real patients are not part of the repository
     table = pd.read_csv(path, dtype={"subject": str})
     flat_rho = {"rho": bd.Prior("Uniform", lower=0, upper=1)} if covariance == "ar1" else {}
-    story = Trial(
+    model = Trial(
         reference="placebo", covariance=covariance, outcome="change", baseline="hamd17_baseline", lkj=1.0,
         priors=FLAT | flat_rho,
     )  # fmt: skip
-    fit = bd.fit(story, table, draws=2000, progress=False)
+    fit = bd.fit(model, table, draws=2000, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     estimate, error, sds, correlations = REML[covariance]
     found = fit.estimands["difference"].isel(comparison=0)
@@ -57,23 +57,23 @@ def test_real_patients_beside_restricted_maximum_likelihood(covariance):
 def test_a_known_truth_is_recovered_where_the_arms_change_places():
     """Raison's design with 200 patients: every truth within the central 99.8% of its posterior."""
     made = draw_raison2013(np.random.default_rng(1), people=(100, 100))
-    story = Trial(
+    model = Trial(
         reference="placebo", covariance="spatial-power", heterogeneous=False, outcome="hamd", visit="week", day="day",
         baseline="hamd_baseline", moderator="crp", moderator_form="log-quadratic", at=(1, 3, 5, 10),
     )  # fmt: skip
     table = made.table[made.table["week"] > 0].reset_index(drop=True)
-    fit = bd.fit(story, table, progress=False)
+    fit = bd.fit(model, table, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     truth, found = made.truth, fit.estimands
     last = {name: values[-1] for name, values in truth["coefficients"].items()}
-    log_crp = np.log(story.at) - truth["centre"]
+    log_crp = np.log(model.at) - truth["centre"]
     curve = last["d"] + last["g1"] * log_crp + last["g2"] * log_crp**2
     compared = {
         "crossover": (truth["crossover"], found["crossover"].sel(side="above")),
         "sd": (truth["sd"], found["residual_sd"].isel(visit=0)),
         "rho": (truth["rho"], found["correlation"] ** 7),  # the model counts in days
     }
-    for k, crp in enumerate(story.at):
+    for k, crp in enumerate(model.at):
         compared[f"at {crp:g} mg/L"] = (curve[k], found["difference_at"].isel(moderator_value=k, visit=-1))
     for name, (value, draws) in compared.items():
         lower, upper = np.quantile(draws.values, [0.001, 0.999])
@@ -84,12 +84,12 @@ def test_a_known_truth_is_recovered_where_the_arms_change_places():
 def test_the_published_designs_gaps_leave_an_unstructured_covariance_identified():
     """Eight visits, one of them held in 11 of 60 patients: what completing patients with latent visits could not do."""
     made = draw_raison2013(np.random.default_rng(1))
-    story = Trial(
+    model = Trial(
         reference="placebo", lkj=4.0, outcome="hamd", visit="week", baseline="hamd_baseline", moderator="crp",
         subgroups=["> 5", "<= 5"],
     )  # fmt: skip
     table = made.table[made.table["week"] > 0].reset_index(drop=True)
-    fit = bd.fit(story, table, progress=False)
+    fit = bd.fit(model, table, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     # weeks 1 and 12 are in everybody but the dropouts
     lower, upper = np.quantile(fit.estimands["correlation"].sel(pair="1 and 12").values, [0.001, 0.999])

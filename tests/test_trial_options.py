@@ -35,9 +35,9 @@ OPTIONS = {
 
 @functools.cache
 def case(name, covariance="ar1", **extra):
-    story = Trial(**PLAIN, covariance=covariance, **OPTIONS.get(name, {}), **extra)
-    data = story.prepare(trial_table())
-    return story, data, story.build(data)
+    model = Trial(**PLAIN, covariance=covariance, **OPTIONS.get(name, {}), **extra)
+    data = model.prepare(trial_table())
+    return model, data, model.build(data)
 
 
 def flat_of(posterior):
@@ -67,8 +67,8 @@ def test_time_as_weeks_needs_visits_after_baseline():
 
 @pytest.mark.parametrize("knots", [3, 4, 5])
 def test_spline_terms_are_uncorrelated_linear_beyond_the_knots_and_smooth(knots):
-    story = Trial(**PLAIN, moderator="crp", moderator_form="log-spline", knots=knots, covariance="ar1")
-    data = story.prepare(trial_table())
+    model = Trial(**PLAIN, moderator="crp", moderator_form="log-spline", knots=knots, covariance="ar1")
+    data = model.prepare(trial_table())
     terms, attrs = data["moderator_terms"].values, data["moderator_terms"].attrs
     assert terms.shape == (24, knots - 1)
     np.testing.assert_allclose(terms.T @ terms / 24, np.eye(knots - 1), atol=1e-10)
@@ -160,23 +160,23 @@ def test_subgroups_are_read_whatever_the_spaces(sign, limit, space):
 @pytest.mark.parametrize("robust", [False, True])
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_arms_with_covariances_of_their_own_score_as_dense_normals_or_t(covariance, robust):
-    story, data, model = case("", covariance, by_arm=True, robust=robust)
-    points, posterior = draws_of(model)
-    scored = story.log_likelihood(posterior, data).reindex(subject=data["subject"], fill_value=0.0).values[0]
+    model, data, graph = case("", covariance, by_arm=True, robust=robust)
+    points, posterior = draws_of(graph)
+    scored = model.log_likelihood(posterior, data).reindex(subject=data["subject"], fill_value=0.0).values[0]
     flat = flat_of(posterior)
-    means, sds, arm_of = expected(story, flat, data), residual_sds(flat, data), data["arm_of"].values
+    means, sds, arm_of = expected(model, flat, data), residual_sds(flat, data), data["arm_of"].values
     assert (np.abs(sds[:, 0] - sds[:, 1]) > 1e-6).all()
-    logp = model.logp(vars=[model["outcome_by_visit"]], sum=False)[0]
-    f = pytensor.function(model.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    logp = graph.logp(vars=[graph["outcome_by_visit"]], sum=False)[0]
+    f = pytensor.function(graph.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
     for s, point in enumerate(points):
-        built = f(*(point[v.name] for v in model.value_vars))
+        built = f(*(point[v.name] for v in graph.value_vars))
         for i, y in enumerate(data["outcome"].values):
             seen, sd = ~np.isnan(y), sds[s, arm_of[i]]
             if not seen.any():
                 assert scored[s, i] == 0
                 assert built[i] == 0
                 continue
-            matrix = correlations(story, flat, data["day"].values[i], arm_of[i])[s] * np.outer(sd, sd)
+            matrix = correlations(model, flat, data["day"].values[i], arm_of[i])[s] * np.outer(sd, sd)
             part, mean = matrix[np.ix_(seen, seen)], means[s, i][seen]
             if robust:
                 law = stats.multivariate_t(mean, part, df=float(flat["nu"][s]))
@@ -189,10 +189,10 @@ def test_arms_with_covariances_of_their_own_score_as_dense_normals_or_t(covarian
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_another_table_of_the_same_size_uses_the_compiled_model(name):
-    story, _, model = case(name)
+    model, _, graph = case(name)
     other = trial_table()
     other["outcome"] += np.random.default_rng(3).normal(0, 1, len(other))
-    assert same_computation(model, story.build(story.prepare(other)))
+    assert same_computation(graph, model.build(model.prepare(other)))
 
 
 # ---- estimands
@@ -200,21 +200,21 @@ def test_another_table_of_the_same_size_uses_the_compiled_model(name):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_estimand_has_units_and_a_description(name):
-    story, data, _ = case(name)
-    found = sketch(story, data)
+    model, data, _ = case(name)
+    found = sketch(model, data)
     for what, values in found.items():
         assert values.attrs["units"], what
         assert values.attrs["description"], what
         assert values.dims[:2] == ("chain", "draw"), what
         assert np.isfinite(values.values).all(), what
-    assert story.words
-    assert all(isinstance(line, str) for line in story.formula)
+    assert model.words
+    assert all(isinstance(line, str) for line in model.formula)
 
 
 def test_a_subgroups_difference_is_the_mean_over_its_patients():
-    story, data, model = case("subgroups")
-    _, posterior = draws_of(model)
-    found = story.estimands(posterior, data)
+    model, data, graph = case("subgroups")
+    _, posterior = draws_of(graph)
+    found = model.estimands(posterior, data)
     terms, crp = data["moderator_terms"].values, data["moderator"].values
     for label, rows in (("> 1", crp > 1), ("<= 1", crp <= 1)):
         d = posterior["arm_effect_at_visit"].values[0, :, 0]
@@ -228,9 +228,9 @@ def test_a_subgroups_difference_is_the_mean_over_its_patients():
 
 
 def test_differences_by_arms_sds_are_over_their_root_mean_square():
-    story, data, model = case("by arm, rates")
-    _, posterior = draws_of(model)
-    found = story.estimands(posterior, data)
+    model, data, graph = case("by arm, rates")
+    _, posterior = draws_of(graph)
+    found = model.estimands(posterior, data)
     pooled = np.sqrt((posterior["residual_sd"].values[0] ** 2).mean(axis=1))
     np.testing.assert_allclose(
         found["standardised_difference"].values[0, :, 0], found["difference"].values[0, :, 0] / pooled
@@ -239,9 +239,9 @@ def test_differences_by_arms_sds_are_over_their_root_mean_square():
 
 
 def test_a_threshold_has_two_differences_and_crosses_at_itself():
-    story, data, model = case("threshold")
-    _, posterior = draws_of(model, count=40)
-    found = story.estimands(posterior, data)
+    model, data, graph = case("threshold")
+    _, posterior = draws_of(graph, count=40)
+    found = model.estimands(posterior, data)
     below, above = (found["difference_at"].sel(moderator_value=v).values[0, :, 0, -1] for v in ("1", "5"))
     along = found["difference_along"].values[0, :, 0]
     grid = data["grid_value"].values
@@ -258,10 +258,10 @@ def test_a_threshold_has_two_differences_and_crosses_at_itself():
 
 @pytest.mark.parametrize("form", ["linear", "log", "log-quadratic", "log-spline"])
 def test_crossovers_are_sign_changes_of_the_curve_on_either_side(form):
-    story = Trial(**PLAIN, covariance="ar1", moderator="crp", moderator_form=form)
-    data = story.prepare(trial_table())
-    _, posterior = draws_of(story.build(data), count=60)
-    found = story.estimands(posterior, data)
+    model = Trial(**PLAIN, covariance="ar1", moderator="crp", moderator_form=form)
+    data = model.prepare(trial_table())
+    _, posterior = draws_of(model.build(data), count=60)
+    found = model.estimands(posterior, data)
     grid = data["grid_value"].values
     better = -found["difference_along"].values[0, :, 0]
     for side, sign in (("above", 1), ("below", -1)):
@@ -293,17 +293,17 @@ def test_on_a_grid_the_first_rise_counts():
 @pytest.mark.parametrize("change", [False, True])
 def test_rates_are_those_of_simulated_trajectories(robust, change):
     """Against counting: 20,000 whole trajectories per patient and arm, drawn by numpy from each draw's own law."""
-    story = Trial(
+    model = Trial(
         **PLAIN, covariance="unstructured", response=0.2, remission=17.0, robust=robust, change=change, by_arm=True,
         moderator="crp", subgroups=["> 1"],
     )  # fmt: skip
     table = trial_table(patients=16)
     if change:
         table["outcome"] -= table["baseline"]
-    data = story.prepare(table)
-    _, posterior = draws_of(story.build(data), count=2)
+    data = model.prepare(table)
+    _, posterior = draws_of(model.build(data), count=2)
     many = xr.concat([posterior] * 40, dim="draw").assign_coords(draw=np.arange(80))  # paths average over copies
-    found = rates(story, many, data)
+    found = rates(model, many, data)
     rng = np.random.default_rng(0)
     flat = flat_of(posterior)
     at_baseline = table.drop_duplicates("id")["baseline"].to_numpy()
@@ -312,9 +312,9 @@ def test_rates_are_those_of_simulated_trajectories(robust, change):
         for arm in range(2):
             code = data["arm_code"].values[data["arm_of"].values == arm][0]
             everybody = data.assign(arm_code=data["arm_code"].copy(data=np.broadcast_to(code, (16, 1))))
-            mean = expected(story, flat, everybody)[s] + (at_baseline[:, None] if change else 0)
+            mean = expected(model, flat, everybody)[s] + (at_baseline[:, None] if change else 0)
             sd = residual_sds(flat, data)[s, arm]
-            root = np.linalg.cholesky(correlations(story, flat, data["day"].values[0], arm)[s] * np.outer(sd, sd))
+            root = np.linalg.cholesky(correlations(model, flat, data["day"].values[0], arm)[s] * np.outer(sd, sd))
             noise = rng.standard_normal((20000, 16, 4)) @ root.T
             if robust:
                 nu = float(flat["nu"][s])
@@ -330,9 +330,9 @@ def test_rates_are_those_of_simulated_trajectories(robust, change):
 
 
 def test_numbers_needed_are_one_over_the_difference():
-    story, data, model = case("rates")
-    _, posterior = draws_of(model)
-    found = story.estimands(posterior, data)
+    model, data, graph = case("rates")
+    _, posterior = draws_of(graph)
+    found = model.estimands(posterior, data)
     for name in ("response", "remission"):
         rate, difference = found[f"{name}_rate"], found[f"{name}_difference"]
         assert list(rate["group"].values) == ["all", "> 1", "<= 1"]
@@ -346,8 +346,8 @@ def test_numbers_needed_are_one_over_the_difference():
 
 
 def test_moments_of_residuals_are_those_of_a_regression_by_visit():
-    story, data, _ = case("subgroups")
-    checks = {c.name: c for c in story.checks(data)}
+    model, data, _ = case("subgroups")
+    checks = {c.name: c for c in model.checks(data)}
     y = np.where(np.isnan(data["outcome"].values), 1e9, data["outcome"].values)
     arm, m = data["arm_code"].values[:, 0], data["moderator_terms"].values[:, 0]
     design = np.column_stack([np.ones(24), arm, data["baseline"].values, m, arm * m])

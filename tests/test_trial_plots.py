@@ -37,8 +37,8 @@ def table(arms=("placebo", "drug"), weeks=(2, 4, 8, 12), people=30, seed=1):
 
 def made(frame, seed=2, draws=120, **settings):
     """A fit whose posterior is drawn from thin air: figures ask for draws, not for where they are from."""
-    story = bd.Trial(**{"reference": "placebo", "covariance": "ar1", **settings})
-    data = story.prepare(frame)
+    model = bd.Trial(**{"reference": "placebo", "covariance": "ar1", **settings})
+    data = model.prepare(frame)
     rng = np.random.default_rng(seed)
     centres = {"arm_effect_at_visit": (1, 0.8), "arm_by_moderator_at_visit": (-1.5, 0.6), "residual_sd": (6, 0.4)}
     extra = {"term": data.sizes.get("term", 0)}
@@ -46,12 +46,12 @@ def made(frame, seed=2, draws=120, **settings):
         "visit_mean": ("visit",), "baseline_slope_at_visit": ("visit",), "arm_effect_at_visit": ("comparison", "visit"),
         "moderator_effect_at_visit": ("term", "visit"), "arm_by_moderator_at_visit": ("comparison", "term", "visit"),
         "covariate_effect": ("covariate",),
-        "residual_sd": (("arm",) if story.by_arm else ()) + (("visit",) if story.heterogeneous else ()),
-        "rho": ("arm",) if story.by_arm else (),
+        "residual_sd": (("arm",) if model.by_arm else ()) + (("visit",) if model.heterogeneous else ()),
+        "rho": ("arm",) if model.by_arm else (),
     }  # fmt: skip
     values = {}
     effects = ("arm_effect", "moderator_effect", "arm_by_moderator", "baseline_slope")
-    names = [n for n in story.slots if not n.endswith("_departure")]
+    names = [n for n in model.slots if not n.endswith("_departure")]
     for name in (f"{n}_at_visit" if n in effects else n for n in names):
         shape = (2, draws, *(({**data.sizes, **extra})[d] for d in dims.get(name, ())))
         centre, sd = centres.get(name, (0, 0.5))
@@ -60,23 +60,23 @@ def made(frame, seed=2, draws=120, **settings):
         values[name] = (("chain", "draw", *dims.get(name, ())), drawn)
     coords = {d: data[d].values for d in ("visit", "comparison", "term", "covariate", "arm") if d in data.coords}
     posterior = xr.Dataset(values, {"chain": [0, 1], "draw": np.arange(draws), **coords})
-    if story.covariance == "unstructured":
+    if model.covariance == "unstructured":
         visits = data.sizes["visit"]
         halves = np.full((2, draws, visits * (visits - 1) // 2), 0.5)
         posterior = posterior.assign(correlation_by_pair=(("chain", "draw", "pair"), halves))
-    groups = {"posterior": posterior, "estimands": story.estimands(posterior, data), "constant_data": data}
-    groups["posterior_predictive"] = replicates(story, posterior, data, rng)
-    return Fit(story, data, xr.DataTree.from_dict(groups), {"gate": GATE.to_dict(), "sampler": "nutpie", "seed": seed})
+    groups = {"posterior": posterior, "estimands": model.estimands(posterior, data), "constant_data": data}
+    groups["posterior_predictive"] = replicates(model, posterior, data, rng)
+    return Fit(model, data, xr.DataTree.from_dict(groups), {"gate": GATE.to_dict(), "sampler": "nutpie", "seed": seed})
 
 
-def replicates(story, posterior, data, rng):
+def replicates(model, posterior, data, rng):
     """Outcomes of every visit, draw by draw."""
     flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)  # noqa: PD013  (xarray's)
-    drawn, sd = expected(story, flat, data), residual_sds(flat, data)
+    drawn, sd = expected(model, flat, data), residual_sds(flat, data)
     for i, arm in enumerate(data["arm_of"].values):
-        root = np.linalg.cholesky(correlations(story, flat, data["day"].values[i], arm))
+        root = np.linalg.cholesky(correlations(model, flat, data["day"].values[i], arm))
         noise = rng.normal(size=(len(drawn), root.shape[-1], 1))
-        if story.robust:
+        if model.robust:
             nu = flat["nu"].values
             noise = noise / np.sqrt(rng.gamma(nu / 2) / (nu / 2))[:, None, None]
         drawn[:, i] += sd[:, arm] * (root @ noise)[..., 0]
@@ -93,7 +93,7 @@ def texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_a_trial_has_its_figures_and_other_stories_have_none_of_them(fit):
+def test_a_trial_has_its_figures_and_other_models_have_none_of_them(fit):
     assert all(FIGURES[name].applies(fit) for name in NAMES)
     plain, whole = made(table()), made(table().fillna(20.0))
     assert [name for name in NAMES if not FIGURES[name].applies(plain)] == ["difference_along", "subgroups"]

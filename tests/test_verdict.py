@@ -30,27 +30,27 @@ PLANS = {f"{p.parent.name}/{p.stem}": p for p in find_plans(Path(__file__).paren
 
 @functools.cache
 def sketched(name):
-    """A shipped plan's story, its data, and its estimands at a few prior draws."""
+    """A shipped plan's model, its data, and its estimands at a few prior draws."""
     plan = read_plan(PLANS[name])
     if plan.needs_data:
         pytest.skip("its table is the user's")
     data = prepare(plan)
-    return plan.story, data, sketch(plan.story, data)
+    return plan.model, data, sketch(plan.model, data)
 
 
 # What is primary, and what is a probability.
 
 
 def test_shipped_plans_cover_all_families():
-    assert {read_plan(path).story.family for path in PLANS.values()} == set(_REGISTER)
+    assert {read_plan(path).model.family for path in PLANS.values()} == set(_REGISTER)
 
 
 @pytest.mark.parametrize("name", PLANS)
 def test_primary_estimands_are_estimands_with_a_spread(name):
-    story, _, found = sketched(name)
-    assert story.primary_estimands
-    assert set(story.primary_estimands) <= set(found.data_vars)
-    for primary in story.primary_estimands:
+    model, _, found = sketched(name)
+    assert model.primary_estimands
+    assert set(model.primary_estimands) <= set(found.data_vars)
+    for primary in model.primary_estimands:
         assert not {"probability", "reciprocal_of"} & set(found[primary].attrs)
 
 
@@ -79,12 +79,12 @@ def test_shipped_plans_that_warn_are_these():
 @pytest.mark.parametrize("name", PLANS)
 def test_shipped_plan_with_an_exact_posterior_warns_if_it_says_so(name):
     plan = read_plan(PLANS[name])
-    if plan.needs_data or not isinstance(plan.story, KnowsPosterior):
+    if plan.needs_data or not isinstance(plan.model, KnowsPosterior):
         pytest.skip("no exact posterior")
     data = prepare(plan)
-    if plan.story.exact(data) is None:
+    if plan.model.exact(data) is None:
         pytest.skip("no exact posterior under these settings")
-    fit = bd.fit(plan.story, data, draws=500, sampler="exact", seed=1)
+    fit = bd.fit(plan.model, data, draws=500, sampler="exact", seed=1)
     assert fit.verdict.passed == (name not in STATED), fit.verdict.sentence
 
 

@@ -16,10 +16,10 @@ from bayesdep.inference import sample
 from bayesdep.inference.evaluate import from_prior
 
 
-def unsampled(model, table, *, draws=100, chains=2, seed=1, shrink=0.3):
+def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
     """A fit whose parameters are draws from the prior, drawn together towards the first of them."""
 
-    def from_thin_air(story, core, clock, size, seed, *rest):
+    def from_thin_air(model, core, clock, size, seed, *rest):
         names = [rv.name for rv in core.free_RVs]
         drawn = from_prior([core[name] for name in names], draws * chains, seed=seed)
         found = {}
@@ -33,7 +33,7 @@ def unsampled(model, table, *, draws=100, chains=2, seed=1, shrink=0.3):
         return found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords)
 
     with mock.patch.object(sample, "_nutpie", from_thin_air), mock.patch.object(sample, "PRIOR_DRAWS", 50):
-        return bd.fit(model, table, draws=draws, chains=chains, tune=10, seed=seed, progress=False)
+        return bd.fit(graph, table, draws=draws, chains=chains, tune=10, seed=seed, progress=False)
 
 
 def plain(kind: str, i: int) -> str:

@@ -8,7 +8,7 @@ from bayesdep.inference.predictive import CheckResult
 
 
 def run_checks(fit: Fit) -> list[CheckResult]:
-    """Run the story's own predictive checks.
+    """Run the model's own predictive checks.
 
     Parameters
     ----------
@@ -18,13 +18,13 @@ def run_checks(fit: Fit) -> list[CheckResult]:
     Returns
     -------
     list of CheckResult
-        In the story's order.
+        In the model's order.
     """
     return list(fit.check_results)
 
 
 def check(fit: Fit) -> pd.DataFrame:
-    """Tabulate the story's predictive checks.
+    """Tabulate the model's predictive checks.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class Comparison:
 def compare(fits: Mapping[str, Fit]) -> Comparison:
     """Compare fits of the same data by leave-one-out (PSIS: Vehtari and others 2017, doi:10.1007/s11222-016-9696-4).
 
-    A unit whose Pareto k is 0.7 or more is left out by sampling again without it, where the story can score a unit
+    A unit whose Pareto k is 0.7 or more is left out by sampling again without it, where the model can score a unit
     that it has not seen and such units are few.
 
     Parameters

@@ -26,7 +26,7 @@ def methods_of(trial: Trial) -> tuple[Method, ...]:
     Parameters
     ----------
     trial
-        The story.
+        The model.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def complete(trial: Trial, fit: Fit, method: Method, draws: int | None) -> Compl
     Parameters
     ----------
     trial, fit
-        The story and its fit.
+        The model and its fit.
     method
         What is assumed of those who dropped out: see :func:`bayesdep.dropout`.
     draws
@@ -203,7 +203,7 @@ def _conditional(
 
 
 def _regression(trial: Trial, data: xr.Dataset) -> Regression:
-    """Design of the story's regression at one visit; the arms are compared at the moderator's mean.
+    """Design of the model's regression at one visit; the arms are compared at the moderator's mean.
 
     Levels of a random effect have an indicator each: arms are compared within them.
     """

@@ -53,7 +53,7 @@ def dropout(
     observed, stay missing at random. Whoever was never observed has no l: ref throughout, except where missing at
     random (and with ``"delta"``).
 
-    The completed data are analysed visit by visit by the story's own regression: arms, baseline, covariates, and the
+    The completed data are analysed visit by visit by the model's own regression: arms, baseline, covariates, and the
     moderator with its interactions at its mean; levels of a random effect, ``(1 | site)``, have an indicator each. The
     difference is linear in the outcomes, and the expected squares of
     residuals are known, so nothing is drawn: the result is that of Rubin's rules for infinitely many imputations::

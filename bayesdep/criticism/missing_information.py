@@ -21,7 +21,7 @@ def missing_information(fit: Fit) -> pd.DataFrame:
     Parameters
     ----------
     fit
-        A fit to several tables, or of a story that drew what was missing.
+        A fit to several tables, or of a model that drew what was missing.
 
     Returns
     -------
@@ -39,10 +39,10 @@ def missing_information(fit: Fit) -> pd.DataFrame:
     --------
     >>> import bayesdep as bd
     >>> priors = {"mu": bd.Prior("Normal", mu=0, sigma=50), "tau": bd.Prior("HalfNormal", sigma=5)}
-    >>> story = bd.Meta(measure="difference", units="points", study="school", priors=priors)
+    >>> model = bd.Meta(measure="difference", units="points", study="school", priors=priors)
     >>> schools = bd.load("eight_schools_rubin1981")
     >>> versions = [schools.assign(effect=schools["effect"] + error) for error in (-4, 0, 4)]
-    >>> fit = bd.fit(story, versions, draws=500, sampler="exact")
+    >>> fit = bd.fit(model, versions, draws=500, sampler="exact")
     >>> missing_information(fit).set_index("estimand").loc["mu", "sd_between"].round()
     np.float64(4.0)
     """

@@ -28,7 +28,7 @@ def leave_one_out(fit: Fit) -> Any:
     -------
     arviz_stats.ELPDData
         Pointwise. A unit that was left out by sampling again has a Pareto k of zero; where that is impossible (the
-        story cannot score a unit it has not seen), too many units ask for it, or a refit does not converge, k stays.
+        model cannot score a unit it has not seen), too many units ask for it, or a refit does not converge, k stays.
 
     Raises
     ------

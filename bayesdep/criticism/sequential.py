@@ -19,7 +19,7 @@ LEVEL = 0.95
 
 
 def sequential_moderators(
-    story: Pooled,
+    model: Pooled,
     table: Any,
     moderators: Sequence[str],
     *,
@@ -38,7 +38,7 @@ def sequential_moderators(
 
     Parameters
     ----------
-    story
+    model
         The settings of every fit; its own moderators, their pooling, imputation and combined moderator are not used.
         With ``split = False`` there is one interaction per moderator and time, as in most papers; else a moderator of
         patients has one within and one between studies.
@@ -54,7 +54,7 @@ def sequential_moderators(
     pandas.DataFrame
         One row per moderator, part and time: ``moderator``, ``level`` (within studies, between studies, or whole),
         ``time``, ``estimate`` (posterior mean of the interaction), ``sd``, ``lower``, ``upper`` (95%), ``prob_gt_0``,
-        ``prob_in_rope`` (smaller than the story's margin), ``slope_control`` and ``slope_treated`` (the moderator's
+        ``prob_in_rope`` (smaller than the model's margin), ``slope_control`` and ``slope_treated`` (the moderator's
         slope in either arm; NaN between studies where ``study_levels = "free"``), ``r`` (its effect size in these
         patients, as :func:`~bayesdep.models.patient_meta.pairs.pair_correlation` defines it), ``patients`` and
         ``studies`` (used, with an outcome at that time), ``units``, ``gate_passed`` and ``gate``.
@@ -68,11 +68,11 @@ def sequential_moderators(
     names = list(moderators)
     if not names:
         raise BadInput("moderators is empty; name at least one column")
-    bare = {name: prior for name, prior in story.priors.items() if name in _KEPT}
+    bare = {name: prior for name, prior in model.priors.items() if name in _KEPT}
     frame, rows = as_frame(table), []
     for name in names:
         alone = dataclasses.replace(
-            story,
+            model,
             moderators=(name,),
             combined=(),
             effects="none",
@@ -87,7 +87,7 @@ def sequential_moderators(
     return found
 
 
-# priors of a story with other moderators, or none, that a fit with one of them has too
+# priors of a model with other moderators, or none, that a fit with one of them has too
 _KEPT = (
     "intercept",
     "effect",
@@ -113,8 +113,8 @@ def _slopes(found: xr.Dataset, part: str, time: str) -> np.ndarray:
 
 def _rows(name: str, done: Fit) -> list[dict[str, Any]]:
     """One row for every part and time."""
-    story, data = done.model, done.data
-    assert isinstance(story, Pooled)
+    model, data = done.model, done.data
+    assert isinstance(model, Pooled)
     found: xr.Dataset = done.estimands
     gate = done.gate
     seen = ~np.isnan(data["outcome"].values)
@@ -138,7 +138,7 @@ def _rows(name: str, done: Fit) -> list[dict[str, Any]]:
                     "lower": float(lower),
                     "upper": float(upper),
                     "prob_gt_0": float((draws > 0).mean()),
-                    "prob_in_rope": float((np.abs(draws) <= story.margin).mean()),
+                    "prob_in_rope": float((np.abs(draws) <= model.margin).mean()),
                     "slope_control": float(slope[0]),
                     "slope_treated": float(slope[1]),
                     "r": pair_correlation(score, y, treated[here]),

@@ -27,7 +27,7 @@ def refuse_beyond_room(full: pm.Model, core: pm.Model, *, draws: int, chains: in
     Parameters
     ----------
     full
-        The story's model.
+        The model's model.
     core
         The part of it that is sampled.
     draws, chains

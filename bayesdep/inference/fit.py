@@ -1,4 +1,4 @@
-"""A fit is a value: the story, its data, every draw, and how they came about."""
+"""A fit is a value: the model, its data, every draw, and how they came about."""
 
 import copy
 import functools
@@ -17,7 +17,7 @@ from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
 from bayesdep.inference.saved import read_tree, write_tree
-from bayesdep.models.model import ExactPosterior, Imputes, KnowsPosterior, Story, make_story, settings_of
+from bayesdep.models.model import ExactPosterior, Imputes, KnowsPosterior, Model, make_model, settings_of
 
 if TYPE_CHECKING:
     from bayesdep.inference.predictive import CheckResult
@@ -31,7 +31,7 @@ class Fit:
     Parameters
     ----------
     model
-        The generative story.
+        The generative model.
     data
         The prepared data.
     tree
@@ -43,7 +43,7 @@ class Fit:
         seconds, machine and the gate's verdict.
     """
 
-    model: Story
+    model: Model
     data: xr.Dataset
     tree: xr.DataTree
     manifest: dict[str, Any]
@@ -73,7 +73,7 @@ class Fit:
 
     @functools.cached_property
     def check_results(self) -> "list[CheckResult]":
-        """The story's predictive checks; none where nothing was predicted."""
+        """The model's predictive checks; none where nothing was predicted."""
         from bayesdep.inference.predictive import check_results
 
         return check_results(self.model, self.data, self.tree)
@@ -94,7 +94,7 @@ class Fit:
 
     @property
     def exact(self) -> ExactPosterior | None:
-        """The posterior without sampling, where the story knows it."""
+        """The posterior without sampling, where the model knows it."""
         return self.model.exact(self.data) if isinstance(self.model, KnowsPosterior) else None
 
     @property
@@ -185,8 +185,8 @@ class Fit:
             ) from None
 
 
-def _described(attrs: dict[str, Any]) -> tuple[Story, dict[str, Any]]:
-    """Return the story and the manifest that a file's attributes describe, or refuse them in a clause."""
+def _described(attrs: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
+    """Return the model and the manifest that a file's attributes describe, or refuse them in a clause."""
     found = {}
     for key in ("bayesdep_family", "bayesdep_settings", "bayesdep_manifest"):
         if not isinstance(attrs.get(key), str):
@@ -200,7 +200,7 @@ def _described(attrs: dict[str, Any]) -> tuple[Story, dict[str, Any]]:
         if manifest["sampler"] not in SAMPLERS:
             raise BadInput(f"no sampler is called {manifest['sampler']!r}")
         Gate.from_dict(manifest["gate"])
-        return make_story(found["bayesdep_family"], settings), manifest
+        return make_model(found["bayesdep_family"], settings), manifest
     except BadInput:
         raise
     except KeyError as problem:
@@ -209,8 +209,8 @@ def _described(attrs: dict[str, Any]) -> tuple[Story, dict[str, Any]]:
         raise BadInput(f"its settings or its manifest cannot be read: {problem}") from None
 
 
-def _refuse_strangers(model: Story, manifest: Mapping[str, Any], tree: xr.DataTree) -> None:
-    """Refuse draws and data that are not those of the story and the manifest beside them."""
+def _refuse_strangers(model: Model, manifest: Mapping[str, Any], tree: xr.DataTree) -> None:
+    """Refuse draws and data that are not those of the model and the manifest beside them."""
     for group in ("posterior", "estimands"):
         for name, values in tree[group].data_vars.items():
             if values.dims[:2] != ("chain", "draw") or values.dtype.kind not in "fiub":
@@ -223,7 +223,7 @@ def _refuse_strangers(model: Story, manifest: Mapping[str, Any], tree: xr.DataTr
     try:
         built = model.build(tree["constant_data"].to_dataset())
         parameters = {str(v.name) for v in built.unobserved_RVs}
-    except Exception as problem:  # data of another story fail in as many ways as there are stories
+    except Exception as problem:  # data of another model fail in as many ways as there are models
         raise BadInput(f"its data do not fit its settings: {type(problem).__name__} {problem}") from None
     if parameters != set(map(str, tree["posterior"].data_vars)):
         raise BadInput("its draws are not of the parameters that its settings have")

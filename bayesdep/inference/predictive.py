@@ -1,4 +1,4 @@
-"""Where the data fall among replicates, from the posterior and from the prior, by the story's own statistics."""
+"""Where the data fall among replicates, from the posterior and from the prior, by the model's own statistics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import Check, Story
+from bayesdep.models.model import Check, Model
 
 _SEED = 1  # of replicates that a check draws itself
 
@@ -49,13 +49,13 @@ def _share_above(observed: float, replicated: np.ndarray) -> float:
     return float(np.mean((replicated > observed) & ~near) + np.mean(near) / 2)
 
 
-def check_results(model: Story, data: xr.Dataset, tree: xr.DataTree) -> list[CheckResult]:
-    """Compute a story's statistics of its data and of the replicates of a fit.
+def check_results(model: Model, data: xr.Dataset, tree: xr.DataTree) -> list[CheckResult]:
+    """Compute a model's statistics of its data and of the replicates of a fit.
 
     Parameters
     ----------
     model
-        The generative story.
+        The generative model.
     data
         Its prepared data.
     tree
@@ -64,7 +64,7 @@ def check_results(model: Story, data: xr.Dataset, tree: xr.DataTree) -> list[Che
     Returns
     -------
     list of CheckResult
-        In the story's order; none where the fit has no replicates.
+        In the model's order; none where the fit has no replicates.
     """
     results: list[CheckResult] = []
     if not {"prior_predictive", "posterior_predictive", "observed_data"} <= set(tree.children):

@@ -7,14 +7,14 @@ import xarray as xr
 
 from bayesdep.inference.diagnostics import ESS, Gate
 from bayesdep.inference.steps import Steps
-from bayesdep.models.model import KnowsPosterior, KnowsRemedies, Story
+from bayesdep.models.model import KnowsPosterior, KnowsRemedies, Model
 
 _MARGIN = 1.25  # draws asked for, over those that would have been enough
 _SHORTER_STEPS, _LONGER = (0.97, 0.99), 12
 _MOST = 10  # times as many draws, beyond which more draws are no remedy
 
 
-def advised(gate: Gate, model: Story, data: xr.Dataset, draws: int, steps: Steps | None) -> Gate:
+def advised(gate: Gate, model: Model, data: xr.Dataset, draws: int, steps: Steps | None) -> Gate:
     """Add to a failed verdict what would help.
 
     Parameters
@@ -22,7 +22,7 @@ def advised(gate: Gate, model: Story, data: xr.Dataset, draws: int, steps: Steps
     gate
         The verdict.
     model
-        The story.
+        The model.
     data
         Its prepared data.
     draws

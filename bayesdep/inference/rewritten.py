@@ -6,7 +6,7 @@ is kept beside PyTensor's own cache. It is a pickle, because a graph is made of 
 reading a pickle runs what it says; so it is read only where it carries the signature of this user's secret for its own
 place (:mod:`bayesdep.data.compile_cache`). It serves again only where the graph that it was made from equals the one
 asked for; as within a process, the graphs themselves are compared, so nothing can be mistaken. Data are no part of it:
-stories hand them in as shared variables, which are inputs here, and a graph with a long array of its own, as someone's
+models hand them in as shared variables, which are inputs here, and a graph with a long array of its own, as someone's
 own model may have, is not kept.
 """
 

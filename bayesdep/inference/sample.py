@@ -1,4 +1,4 @@
-"""From a story and a table to a fit."""
+"""From a model and a table to a fit."""
 
 import importlib.metadata
 import os
@@ -32,8 +32,8 @@ from bayesdep.models.model import (
     HasCostlyEstimands,
     Imputes,
     KnowsPosterior,
+    Model,
     ScoresUnits,
-    Story,
 )
 from bayesdep.models.parts.scale import with_one_scale
 
@@ -41,7 +41,7 @@ PRIOR_DRAWS = 500
 
 
 def fit(
-    model: Story,
+    model: Model,
     data: Any,
     *,
     draws: int = 1000,
@@ -54,16 +54,16 @@ def fit(
     progress: bool | None = None,
     kept: Kept | None = None,
 ) -> Fit:
-    """Fit a story to a table, or to several versions of one.
+    """Fit a model to a table, or to several versions of one.
 
     Parameters
     ----------
     model
-        The generative story.
+        The generative model.
     data
-        A table (any dataframe narwhals reads), or what the story's ``prepare`` made of one; or a list of tables that
+        A table (any dataframe narwhals reads), or what the model's ``prepare`` made of one; or a list of tables that
         differ in what was drawn for them (conversions of a scale, missing values), whose posteriors are put together.
-        Where the story itself draws what is missing, one table becomes several versions.
+        Where the model itself draws what is missing, one table becomes several versions.
     draws, tune
         Kept and tuning draws per chain.
     chains
@@ -72,10 +72,10 @@ def fit(
         Same seed, machine and versions: same draws.
     sampler
         ``"nutpie"``, ``"pymc"`` (PyMC's own NUTS) or ``"exact"`` (independent draws from a posterior that the
-        story knows). By default exact where that is the story's own choice, otherwise nutpie.
+        model knows). By default exact where that is the model's own choice, otherwise nutpie.
     target_accept
         Share of proposals that NUTS accepts, above 0.5 and below 1; the larger, the shorter its steps. By default the
-        story's own.
+        model's own.
     max_tree_depth
         Doublings of a trajectory of NUTS at most, 5 to 15; by default 10, which are 1,023 steps.
     progress
@@ -115,7 +115,7 @@ def fit(
 
 
 def _fit_one(
-    model: Story,
+    model: Model,
     prepared: xr.Dataset,
     size: tuple[int, int, int],
     seed: int,
@@ -126,7 +126,7 @@ def _fit_one(
     *,
     table: int,
 ) -> Fit:
-    """Fit a story to a version of prepared data; with predictions for the first alone."""
+    """Fit a model to a version of prepared data; with predictions for the first alone."""
     draws, tune, chains = size
     clock, seeds = _Clock(), _seeds(seed)
     sampler = _choose(model, prepared, sampler)
@@ -176,14 +176,14 @@ def _fit_one(
 
 
 def sample_posterior(
-    model: Story, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
+    model: Model, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
 ) -> xr.Dataset:
-    """Sample a story's parameters and nothing else: what a simulation study of many fits needs of each.
+    """Sample a model's parameters and nothing else: what a simulation study of many fits needs of each.
 
     Parameters
     ----------
     model
-        The generative story.
+        The generative model.
     data
         Its prepared data.
     draws, tune, chains, seed
@@ -198,14 +198,14 @@ def sample_posterior(
 
 
 def sample_and_judge(
-    model: Story, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
+    model: Model, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
 ) -> tuple[xr.Dataset, Gate]:
-    """Sample a story's parameters as :func:`sample_posterior` does, and judge them by its estimands.
+    """Sample a model's parameters as :func:`sample_posterior` does, and judge them by its estimands.
 
     Parameters
     ----------
     model
-        The generative story.
+        The generative model.
     data
         Its prepared data.
     draws, tune, chains, seed
@@ -220,7 +220,7 @@ def sample_and_judge(
     return posterior, judge(model.estimands(posterior, data), stats)
 
 
-def _sampled(model: Story, data: xr.Dataset, size: tuple[int, int, int], seed: int) -> tuple[xr.Dataset, xr.Dataset]:
+def _sampled(model: Model, data: xr.Dataset, size: tuple[int, int, int], seed: int) -> tuple[xr.Dataset, xr.Dataset]:
     """Draws of every parameter, and the sampler's statistics."""
     draws, tune, chains = size
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
@@ -241,20 +241,20 @@ def _seeds(seed: int) -> list[int]:
     return [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
 
 
-def sketch(model: Story, data: xr.Dataset) -> xr.Dataset:
-    """Return a story's estimands from a handful of prior draws: their names, dims and coordinates, not their values.
+def sketch(model: Model, data: xr.Dataset) -> xr.Dataset:
+    """Return a model's estimands from a handful of prior draws: their names, dims and coordinates, not their values.
 
     Parameters
     ----------
     model
-        The generative story.
+        The generative model.
     data
         Its prepared data.
 
     Returns
     -------
     xarray.Dataset
-        As the story's ``estimands`` makes it, with a few meaningless draws.
+        As the model's ``estimands`` makes it, with a few meaningless draws.
     """
     built = model.build(data)
     names = [v.name for v in built.unobserved_RVs]
@@ -263,13 +263,13 @@ def sketch(model: Story, data: xr.Dataset) -> xr.Dataset:
         return model.estimands(_label({n: v[None] for n, v in zip(names, values, strict=True)}, built), data)
 
 
-def prior_estimands(model: Story, data: xr.Dataset, prior: xr.Dataset, *, seed: int) -> xr.Dataset:
-    """Return a story's estimands at the prior draws of a fit.
+def prior_estimands(model: Model, data: xr.Dataset, prior: xr.Dataset, *, seed: int) -> xr.Dataset:
+    """Return a model's estimands at the prior draws of a fit.
 
     Parameters
     ----------
     model
-        The generative story.
+        The generative model.
     data
         Its prepared data.
     prior
@@ -281,7 +281,7 @@ def prior_estimands(model: Story, data: xr.Dataset, prior: xr.Dataset, *, seed: 
     Returns
     -------
     xarray.Dataset
-        As the story's ``estimands`` makes it, one chain; without what a story leaves out as costly and not primary.
+        As the model's ``estimands`` makes it, one chain; without what a model leaves out as costly and not primary.
     """
     if isinstance(model, HasCostlyEstimands):
         model = model.without_costly_estimands
@@ -308,7 +308,7 @@ class _Clock:
         self.seconds[step] = round(time.perf_counter() - start, 4)
 
 
-def _choose(model: Story, data: xr.Dataset, sampler: Sampler | None) -> Sampler:
+def _choose(model: Model, data: xr.Dataset, sampler: Sampler | None) -> Sampler:
     if sampler is None:
         exact = isinstance(model, KnowsPosterior) and model.exact_by_default and model.exact(data) is not None
         return "exact" if exact else "nutpie"
@@ -322,7 +322,7 @@ def _choose(model: Story, data: xr.Dataset, sampler: Sampler | None) -> Sampler:
     return sampler
 
 
-def _exact_draws(model: Story, data: xr.Dataset, draws: int, chains: int, seed: int) -> dict[str, np.ndarray]:
+def _exact_draws(model: Model, data: xr.Dataset, draws: int, chains: int, seed: int) -> dict[str, np.ndarray]:
     assert isinstance(model, KnowsPosterior)
     exact = model.exact(data)
     assert exact is not None  # checked by _choose
@@ -331,7 +331,7 @@ def _exact_draws(model: Story, data: xr.Dataset, draws: int, chains: int, seed: 
 
 
 def _nutpie(
-    model: Story,
+    model: Model,
     core: pm.Model,
     clock: _Clock,
     size: tuple[int, int, int],
@@ -416,7 +416,7 @@ def _stats(chains: Sequence[Chain]) -> xr.Dataset:
 
 
 def _groups(
-    model: Story,
+    model: Model,
     data: xr.Dataset,
     full: pm.Model,
     core: pm.Model,

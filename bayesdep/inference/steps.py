@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.models.model import KnowsCare, Story
+from bayesdep.models.model import KnowsCare, Model
 
 MAX_TREE_DEPTH = 10
 TREE_DEPTHS = (5, 15)
@@ -31,9 +31,9 @@ class Steps:
 
     @classmethod
     def of(
-        cls, model: Story, target_accept: float | None, max_tree_depth: int | None, data: xr.Dataset | None = None
+        cls, model: Model, target_accept: float | None, max_tree_depth: int | None, data: xr.Dataset | None = None
     ) -> "Steps":
-        """Return what is asked for, and the story's own (for its data) where nothing is; refuse what is no choice."""
+        """Return what is asked for, and the model's own (for its data) where nothing is; refuse what is no choice."""
         own = (
             model.target_accept_for(data) if data is not None and isinstance(model, KnowsCare) else model.target_accept
         )

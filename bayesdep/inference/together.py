@@ -1,4 +1,4 @@
-"""One posterior of several fits: the same story given several versions of its data."""
+"""One posterior of several fits: the same model given several versions of its data."""
 
 from collections.abc import Sequence
 

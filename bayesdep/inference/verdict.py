@@ -17,7 +17,7 @@ from bayesdep.inference.diagnostics import chains_of
 from bayesdep.inference.predictive import CheckResult
 from bayesdep.inference.sample import prior_estimands
 from bayesdep.inference.tails import Distribution
-from bayesdep.models.model import Story
+from bayesdep.models.model import Model
 
 LEVEL = 0.005  # over the number of what is judged
 _LEAST = 0.1  # share of the prior's variance that is taken to be explained, at least
@@ -108,7 +108,7 @@ class ModelVerdict:
 
 
 def judge_model(
-    model: Story, data: xr.Dataset, tree: xr.DataTree, checks: Sequence[CheckResult], *, seed: int
+    model: Model, data: xr.Dataset, tree: xr.DataTree, checks: Sequence[CheckResult], *, seed: int
 ) -> ModelVerdict:
     """Judge primary estimands against their priors, and the data's statistics against their replicates.
 
@@ -127,7 +127,7 @@ def judge_model(
     Parameters
     ----------
     model
-        The generative story.
+        The generative model.
     data
         Its prepared data.
     tree

@@ -1,4 +1,4 @@
-"""What every generative story can do, and the small values it speaks in."""
+"""What every generative model can do, and the small values it speaks in."""
 
 import dataclasses
 import importlib
@@ -62,7 +62,7 @@ class ExactPosterior:
 
 @dataclass(frozen=True)
 class Forest:
-    """Which estimands make up a story's forest plot.
+    """Which estimands make up a model's forest plot.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ class Forest:
     by_evidence: bool = False
 
 
-class Story(Protocol):
-    """A generative story: a frozen dataclass of settings, in the field's words.
+class Model(Protocol):
+    """A generative model: a frozen dataclass of settings, in the field's words.
 
     It can do four things: :meth:`prepare` a table, :meth:`build` a PyMC model, derive :meth:`estimands`
     from draws, and name the :meth:`checks` that could embarrass it. The rest are constants about it.
@@ -115,7 +115,7 @@ class Story(Protocol):
 
     @property
     def primary_estimands(self) -> tuple[str, ...]:
-        """What the study asks first, by name: estimands that priors of the story bear on, each judged against them."""
+        """What the study asks first, by name: estimands that priors of the model bear on, each judged against them."""
 
     @property
     def forest(self) -> Forest:
@@ -123,11 +123,11 @@ class Story(Protocol):
 
     @property
     def words(self) -> str:
-        """The story in one or two sentences, for the report."""
+        """The model in one or two sentences, for the report."""
 
     @property
     def formula(self) -> Sequence[str]:
-        """The story as the lines of a model formula, for the report."""
+        """The model as the lines of a model formula, for the report."""
 
     def prepare(self, table: Any) -> xr.Dataset:
         """From a table to a dataset with named dims and units, or one clear error."""
@@ -139,12 +139,12 @@ class Story(Protocol):
         """From draws (chain, draw) to the quantities the study asks for, with units and description."""
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """The predictive statistics that could embarrass this story."""
+        """The predictive statistics that could embarrass this model."""
 
 
 @runtime_checkable
 class KnowsPosterior(Protocol):
-    """A story whose posterior needs no sampling, at least under some of its settings."""
+    """A model whose posterior needs no sampling, at least under some of its settings."""
 
     exact_by_default: ClassVar[bool]
     """Whether a fit uses the exact posterior unless told otherwise."""
@@ -155,7 +155,7 @@ class KnowsPosterior(Protocol):
 
 @runtime_checkable
 class HasCorrelatedParameters(Protocol):
-    """A story whose parameters hang together, but few enough for the sampler to learn how."""
+    """A model whose parameters hang together, but few enough for the sampler to learn how."""
 
     @property
     def adaptation(self) -> Literal["low_rank", "diag"]:
@@ -164,7 +164,7 @@ class HasCorrelatedParameters(Protocol):
 
 @runtime_checkable
 class KnowsRemedies(Protocol):
-    """A story that knows of settings that help where it samples badly."""
+    """A model that knows of settings that help where it samples badly."""
 
     def remedies(self, data: xr.Dataset, units: Sequence[str]) -> str:
         """Name them in a few words, given up to three units that sampled worst; empty where none is known."""
@@ -172,7 +172,7 @@ class KnowsRemedies(Protocol):
 
 @runtime_checkable
 class KnowsCare(Protocol):
-    """A story that needs a more careful sampler for some data than for others."""
+    """A model that needs a more careful sampler for some data than for others."""
 
     def target_accept_for(self, data: xr.Dataset) -> float:
         """How careful: its ``target_accept``, or more."""
@@ -180,16 +180,16 @@ class KnowsCare(Protocol):
 
 @runtime_checkable
 class HasCostlyEstimands(Protocol):
-    """A story some of whose estimands take long to derive and are not primary."""
+    """A model some of whose estimands take long to derive and are not primary."""
 
     @property
-    def without_costly_estimands(self) -> Story:
-        """The same story without them."""
+    def without_costly_estimands(self) -> Model:
+        """The same model without them."""
 
 
 @runtime_checkable
 class ScoresUnits(Protocol):
-    """A story whose left-out unit is not an element of its observed variable."""
+    """A model whose left-out unit is not an element of its observed variable."""
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
         """Log-likelihood of each left-out unit, dims (chain, draw, unit); None where the model's own serves."""
@@ -197,7 +197,7 @@ class ScoresUnits(Protocol):
 
 @runtime_checkable
 class LeavesOut(Protocol):
-    """A story whose left-out units are not single elements of its data: it says what is left without one."""
+    """A model whose left-out units are not single elements of its data: it says what is left without one."""
 
     def without(self, data: xr.Dataset, label: str) -> xr.Dataset:
         """Give the prepared data without a unit."""
@@ -205,7 +205,7 @@ class LeavesOut(Protocol):
 
 @runtime_checkable
 class Imputes(Protocol):
-    """A story that draws what is missing in its data, several times, where it is asked to."""
+    """A model that draws what is missing in its data, several times, where it is asked to."""
 
     @property
     def imputes(self) -> bool:
@@ -215,23 +215,23 @@ class Imputes(Protocol):
         """Give the prepared data once for each draw; the data alone where nothing was drawn."""
 
 
-def variable_of(story: Story, slot: str) -> str:
+def variable_of(model: Model, slot: str) -> str:
     """Return the name of the model's variable that a slot's prior is of.
 
     Parameters
     ----------
-    story
-        Any story.
+    model
+        Any model.
     slot
         A place for a prior.
 
     Returns
     -------
     str
-        The slot's own name, unless the story says otherwise in ``variables``: a parameter that is present in some of
+        The slot's own name, unless the model says otherwise in ``variables``: a parameter that is present in some of
         several averaged models is not the quantity that is zero in the others.
     """
-    return str(getattr(story, "variables", {}).get(slot, slot))
+    return str(getattr(model, "variables", {}).get(slot, slot))
 
 
 def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -> xr.DataArray:
@@ -279,7 +279,7 @@ _REGISTER = {
 }
 
 
-def story_class(family: str) -> type[Any]:
+def model_class(family: str) -> type[Any]:
     """Return the class of a model family.
 
     Parameters
@@ -290,7 +290,7 @@ def story_class(family: str) -> type[Any]:
     Returns
     -------
     type
-        The story's dataclass.
+        The model's dataclass.
 
     Raises
     ------
@@ -299,7 +299,7 @@ def story_class(family: str) -> type[Any]:
 
     Examples
     --------
-    >>> story_class("meta").__name__
+    >>> model_class("meta").__name__
     'Meta'
     """
     if family not in _REGISTER:
@@ -308,8 +308,8 @@ def story_class(family: str) -> type[Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def make_story(family: str, settings: Mapping[str, Any]) -> Story:
-    """Build a story from its family and settings, as a plan or a saved fit states them.
+def make_model(family: str, settings: Mapping[str, Any]) -> Model:
+    """Build a model from its family and settings, as a plan or a saved fit states them.
 
     Parameters
     ----------
@@ -320,15 +320,15 @@ def make_story(family: str, settings: Mapping[str, Any]) -> Story:
 
     Returns
     -------
-    Story
-        The checked story.
+    Model
+        The checked model.
 
     Raises
     ------
     BadInput
         When a setting is unknown or impossible.
     """
-    cls = story_class(family)
+    cls = model_class(family)
     known = [f.name for f in dataclasses.fields(cls)]
     for name in settings:
         if name not in known:
@@ -336,20 +336,20 @@ def make_story(family: str, settings: Mapping[str, Any]) -> Story:
     return cls(**settings)
 
 
-def settings_of(story: Story) -> dict[str, Any]:
-    """Return the settings of a story in a form that TOML and JSON can hold.
+def settings_of(model: Model) -> dict[str, Any]:
+    """Return the settings of a model in a form that TOML and JSON can hold.
 
     Parameters
     ----------
-    story
-        Any story.
+    model
+        Any model.
 
     Returns
     -------
     dict
-        Field values by name, priors as tables, such that :func:`make_story` restores the story.
+        Field values by name, priors as tables, such that :func:`make_model` restores the model.
     """
-    fields = dataclasses.fields(story)  # type: ignore[arg-type]  # a protocol cannot say that stories are dataclasses
-    settings = {f.name: getattr(story, f.name) for f in fields}
-    settings["priors"] = {k: v.to_dict() if isinstance(v, Prior) else v for k, v in story.priors.items()}
+    fields = dataclasses.fields(model)  # type: ignore[arg-type]  # a protocol cannot say that models are dataclasses
+    settings = {f.name: getattr(model, f.name) for f in fields}
+    settings["priors"] = {k: v.to_dict() if isinstance(v, Prior) else v for k, v in model.priors.items()}
     return settings

@@ -14,7 +14,7 @@ variance 1 - rho^(2 gap), the gap counted in visits or in days (spatial power). 
 R^-1 = (I - rho / (1 + (n - 1) rho) 1 1') / (1 - rho).
 
 These are classes, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so
-stories import it when they build.
+models import it when they build.
 """
 
 from typing import Any

@@ -250,7 +250,7 @@ class Prior:
             :func:`~bayesdep.models.parts.scale.priors_of`, which does that.
         """
         if self.times_scale:
-            raise ValueError(f"the prior of '{name}' is {self}: a model builds from priors_of(story, data)")
+            raise ValueError(f"the prior of '{name}' is {self}: a model builds from priors_of(model, data)")
         import pymc as pm
         import pytensor
 

@@ -1,7 +1,7 @@
 """Distributions known without sampling: the marginals of an exact posterior.
 
 Each has ``mean``, ``sd``, ``cdf`` and ``quantile``; :class:`Function` carries one through a monotone
-function. A story that knows its posterior returns these, and they are summarised by the same table as
+function. A model that knows its posterior returns these, and they are summarised by the same table as
 draws are.
 """
 

@@ -87,12 +87,12 @@ def _summarise(fit: Fit, level: float) -> pd.DataFrame:
 
 
 def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL) -> pd.DataFrame:
-    """Summarise the exact posterior of a story that knows it, with no draws at all.
+    """Summarise the exact posterior of a model that knows it, with no draws at all.
 
     Parameters
     ----------
     fit_or_exact
-        A fit of such a story, or what its ``exact(data)`` returned.
+        A fit of such a model, or what its ``exact(data)`` returned.
     level
         Probability of the intervals.
 
@@ -104,7 +104,7 @@ def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL)
     Raises
     ------
     BadInput
-        When the story's posterior is not known.
+        When the model's posterior is not known.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL)
     _check_level(level)
     exact = fit_or_exact.exact if isinstance(fit_or_exact, Fit) else fit_or_exact
     if exact is None:
-        raise BadInput("the posterior of this story is not known exactly under these settings; use summarise")
+        raise BadInput("the posterior of this model is not known exactly under these settings; use summarise")
     rows = [
         {"estimand": name, **dict(at), **_of_marginal(marginal, level, {})}
         for (name, at), marginal in exact.marginals.items()

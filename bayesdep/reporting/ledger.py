@@ -72,7 +72,7 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
     rows
         The plan's published numbers.
     estimands
-        The story's estimands, from any draws.
+        The model's estimands, from any draws.
 
     Raises
     ------

@@ -186,7 +186,7 @@ def _priors(fit: Fit) -> pd.DataFrame:
                 "Parameter": name,
                 "Prior": f"{in_units[name]}{wide}",
                 "Meaning": f"{slot.meaning}: 95% between {lower:.3g} and {upper:.3g} {slot.units}",
-                "Chosen by": "the story's default" if prior == slot.default else "the plan",
+                "Chosen by": "the model's default" if prior == slot.default else "the plan",
             }
         )
     return pd.DataFrame(rows)
@@ -221,7 +221,7 @@ def _by_evidence(fit: Fit) -> bool:
 
 
 def _evidence(fit: Fit) -> pd.DataFrame | None:
-    """The story's units by the evidence about them, in words and rounded; None where it is not asked for that."""
+    """The model's units by the evidence about them, in words and rounded; None where it is not asked for that."""
     if not _by_evidence(fit):
         return None
     table = evidence(fit, fit.model.forest.rows[0])

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from bayesdep.models.model import story_class
+from bayesdep.models.model import model_class
 from hostile.bases import BASES, Base
 from hostile.harness import DONE, REFUSED, Attempt
 from hostile.text import Raw, table, toml
@@ -56,7 +56,7 @@ def keys_of(base: Base) -> list[tuple[str, ...]]:
         )
         for key in fields
     ]
-    for field in dataclasses.fields(story_class(base.family)):
+    for field in dataclasses.fields(model_class(base.family)):
         if field.name != "priors":
             keys.append(("data", "columns", field.name) if "column" in field.metadata else ("model", field.name))
     keys += [
@@ -156,7 +156,7 @@ def every_prior() -> Iterator[Attempt]:
 
 
 def _slots(base: Base) -> list[str]:
-    return [*story_class(base.family)(**base.model, **base.columns, priors=base.priors).slots]
+    return [*model_class(base.family)(**base.model, **base.columns, priors=base.priors).slots]
 
 
 def no_plans() -> Iterator[Attempt]:

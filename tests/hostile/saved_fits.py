@@ -1,4 +1,4 @@
-"""Saved fits: cut and flipped, with groups missing, types changed, settings of another story, links to other files."""
+"""Saved fits: cut and flipped, with groups missing, types changed, settings of another model, links to other files."""
 
 import functools
 import json

@@ -39,7 +39,7 @@ def main() -> None:
     for module in WARM:
         importlib.import_module(module)
     for family in register._REGISTER:
-        register.story_class(family)
+        register.model_class(family)
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(_serve(json.loads(line))), flush=True)

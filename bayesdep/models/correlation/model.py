@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Correlation:
     """A biomarker, of which some values lie beyond their detection limits, and a score, such as a change in symptoms.
 
-    The generative story, for subject i with log concentration x_i::
+    The generative model, for subject i with log concentration x_i::
 
         score_i ~ N(c + score_mean, score_sd)
         x_i | score_i ~ N(m + rho marker_sd (score_i - c - score_mean) / score_sd, marker_sd sqrt(1 - rho^2))
@@ -131,7 +131,7 @@ class Correlation:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         return (
             "Log concentration and score are bivariate normal between people; a value beyond a detection limit enters "
             "as the probability of lying there, given the person's score."
@@ -139,7 +139,7 @@ class Correlation:
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         return [
             "score[i] ~ Normal(score_centre + score_mean, score_sd)",
             "log_concentration[i] ~ Normal(centre + marker_mean + rho marker_sd (score[i] - score_centre - score_mean) "
@@ -295,7 +295,7 @@ class Correlation:
         return xr.DataArray(scored, coords, ("chain", "draw", "subject"))
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that this story could get wrong.
+        """Name the statistics that this model could get wrong.
 
         Parameters
         ----------

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Counts:
     """Events by arm and subgroup, with the treatment effect partially pooled over subgroups.
 
-    The generative story, for subgroup g and arm j (arm 0 the control)::
+    The generative model, for subgroup g and arm j (arm 0 the control)::
 
         events_gj ~ Binomial(n_gj, risk_gj)
         partial    logit(risk_gj) = baseline_g + effect_gj - mean_j(effect_gj),   effect_g0 = 0
@@ -143,7 +143,7 @@ class Counts:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         effect = {
             "partial": "its effect in each subgroup is drawn towards their mean as far as the data allow",
             "complete": "its effect is the same in every subgroup",
@@ -157,7 +157,7 @@ class Counts:
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         lines = ["events[g, j] ~ Binomial(n[g, j], risk[g, j])"]
         if self.pooling == "none":
             return [*lines, f"risk[g, j] ~ {self.priors['risk']}"]

@@ -39,13 +39,13 @@ def crude_differences(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return mean.ravel(), np.sqrt(variance / np.maximum(n, 1)).ravel()
 
 
-def estimands(story: "Crossover", posterior: xr.Dataset) -> xr.Dataset:
+def estimands(model: "Crossover", posterior: xr.Dataset) -> xr.Dataset:
     """Derive every estimand of :class:`~bayesdep.models.crossover.model.Crossover`.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
 
@@ -54,11 +54,11 @@ def estimands(story: "Crossover", posterior: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         Estimands by name.
     """
-    against, points = f"less {story.reference}", story.units
+    against, points = f"less {model.reference}", model.units
     difference = posterior["treatment_effect"].transpose("chain", "draw", "comparison", "day")
     patient, residual = (posterior[name].transpose("chain", "draw", "day") for name in ("patient_sd", "residual_sd"))
     total = xr.DataArray(np.hypot(patient, residual))
-    sign = -1.0 if story.better == "lower" else 1.0
+    sign = -1.0 if model.better == "lower" else 1.0
     found = {
         "difference": estimand(difference, f"difference within patients, {against}", points),
         "mean_difference": estimand(
@@ -79,14 +79,14 @@ def estimands(story: "Crossover", posterior: xr.Dataset) -> xr.Dataset:
             (patient / total) ** 2, "correlation of a patient's two periods", "correlation", null=np.nan
         ),
     }
-    if story.margin is not None:
+    if model.margin is not None:
         found["beyond_margin"] = estimand(
-            (sign * difference >= story.margin).astype(float),
-            f"better than {story.reference} by {story.margin:g} {points} or more",
+            (sign * difference >= model.margin).astype(float),
+            f"better than {model.reference} by {model.margin:g} {points} or more",
             "probability",
             probability=True,
         )
-    if story.carry_over:
+    if model.carry_over:
         found["carry_over"] = estimand(
             posterior["carry_over"].transpose("chain", "draw", "comparison", "day"),
             f"difference that the treatment before leaves in the next period, {against}",
@@ -100,13 +100,13 @@ def estimands(story: "Crossover", posterior: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(found)
 
 
-def expected(story: "Crossover", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+def expected(model: "Crossover", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
     """Return the mean outcome of every patient in every period on every day, the patient's own level aside.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws with dim ``sample`` first.
     data
@@ -117,13 +117,13 @@ def expected(story: "Crossover", posterior: xr.Dataset, data: xr.Dataset) -> np.
     numpy.ndarray
         Shape (samples, subjects, periods, days).
     """
-    drawn = {name: posterior[name].values for name in story.slots}
+    drawn = {name: posterior[name].values for name in model.slots}
     mean = float(data["centre"]) + drawn["day_mean"][:, None, None, :]
     mean = mean + np.einsum("pk,skd->spd", data["period_code"].values, drawn["period_effect"])[:, None]
     mean = mean + np.einsum("ipc,scd->sipd", data["treatment_code"].values, drawn["treatment_effect"])
     if "baseline_slope" in drawn:
         mean = mean + np.einsum("i,sd->sid", data["baseline"].values, drawn["baseline_slope"])[:, :, None, :]
-    if story.carry_over:
+    if model.carry_over:
         mean = mean + np.einsum("ipc,scd->sipd", data["carry_code"].values, drawn["carry_over"])
     return np.asarray(mean)
 
@@ -156,13 +156,13 @@ def covariance(posterior: xr.Dataset, periods: int) -> np.ndarray:
     return np.asarray(np.kron(np.ones((periods, periods)), between) + np.kron(np.eye(periods), within))
 
 
-def log_likelihood(story: "Crossover", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def log_likelihood(model: "Crossover", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Score every patient directly: dense multivariate normal densities of the outcomes observed.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -175,7 +175,7 @@ def log_likelihood(story: "Crossover", posterior: xr.Dataset, data: xr.Dataset) 
     """
     flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
     n, periods, days = data["outcome"].shape
-    rest = (data["outcome"].values - expected(story, flat, data)).reshape(-1, n, periods * days)
+    rest = (data["outcome"].values - expected(model, flat, data)).reshape(-1, n, periods * days)
     matrix = covariance(flat, periods)
     scored = np.zeros(rest.shape[:2])
     observed = ~np.isnan(data["outcome"].values.reshape(n, -1))
@@ -193,13 +193,13 @@ def log_likelihood(story: "Crossover", posterior: xr.Dataset, data: xr.Dataset) 
     return xr.DataArray(scored.reshape(shape), {**sample, "subject": data["subject"]}, ("chain", "draw", "subject"))
 
 
-def checks(story: "Crossover", data: xr.Dataset) -> Sequence[Check]:
+def checks(model: "Crossover", data: xr.Dataset) -> Sequence[Check]:
     """Name the predictive checks of a crossover trial; replicates miss what the data miss.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     data
         The prepared trial.
 
@@ -218,9 +218,9 @@ def checks(story: "Crossover", data: xr.Dataset) -> Sequence[Check]:
                 rows = np.flatnonzero(seen[:, p, j] & (had[:, p] == at))
                 where = f"{treatment}, period {period}{on}"
                 if len(rows):
-                    found.append(_check(f"mean: {where}", _mean, story.units, rows=rows, p=p, j=j))
+                    found.append(_check(f"mean: {where}", _mean, model.units, rows=rows, p=p, j=j))
                 if len(rows) > 1:
-                    found.append(_check(f"sd: {where}", _sd, story.units, rows=rows, p=p, j=j))
+                    found.append(_check(f"sd: {where}", _sd, model.units, rows=rows, p=p, j=j))
         for q, p in itertools.combinations(range(len(periods)), 2):
             both = np.flatnonzero(seen[:, p, j] & seen[:, q, j])
             where = f"periods {periods[q]} and {periods[p]}{on}"
@@ -229,7 +229,7 @@ def checks(story: "Crossover", data: xr.Dataset) -> Sequence[Check]:
         for p in range(1, len(periods)):
             first, later = (np.flatnonzero(seen[:, k, j]) for k in (0, p))
             name = f"mean of period {periods[p]} less period {periods[0]}{on}"
-            found.append(_check(name, _change, story.units, first=first, later=later, p=p, j=j))
+            found.append(_check(name, _change, model.units, first=first, later=later, p=p, j=j))
     return found
 
 

@@ -31,7 +31,7 @@ BETWEEN_DAYS = 0.75  # prior correlation of an effect on two days
 class Crossover:
     """A randomised crossover trial: each patient has each treatment in a period of its own, seen on one day or more.
 
-    The generative story, for patient i, period p and day d after the treatment was given, outcomes less their overall
+    The generative model, for patient i, period p and day d after the treatment was given, outcomes less their overall
     mean::
 
         y_ipd = day_mean_d + period_effect_d q_p + treatment_effect_d t_ip + baseline_slope_d b_i + carry_over_d s_ip
@@ -192,7 +192,7 @@ class Crossover:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         parts = ["period and treatment", *(["baseline"] if self.has_baseline else [])]
         parts += ["what the treatment before left over"] if self.carry_over else []
         days = (
@@ -208,7 +208,7 @@ class Crossover:
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         mean = "day_mean[d] + period_effect[., d] q[p, .] + treatment_effect[., d] t[i, p, .]"
         mean += " + carry_over[., d] t[i, p - 1, .]" if self.carry_over else ""
         mean += " + baseline_slope[d] b[i]" if self.has_baseline else ""
@@ -396,7 +396,7 @@ class Crossover:
         return crossover_estimands.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that the story could get wrong.
+        """Name the statistics that the model could get wrong.
 
         Parameters
         ----------

@@ -10,7 +10,7 @@ root of V, squared and summed over periods, holds all there is to know about u. 
 eliminating it leaves the quadratic form, and its pivots the determinant (Woodbury's identity and the matrix determinant
 lemma). The loops run over days alone; patients and periods are arrays.
 
-A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so stories
+A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so models
 import it when they build.
 """
 

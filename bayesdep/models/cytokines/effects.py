@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from bayesdep.models.cytokines.model import Cytokines
 
 
-def means_of(story: "Cytokines", data: xr.Dataset, subject_sd: Any) -> dict[str, Mean]:
+def means_of(model: "Cytokines", data: xr.Dataset, subject_sd: Any) -> dict[str, Mean]:
     """The means of levels and of the groups' effects, over what people add to them where that is split off."""
-    if not is_pooled(story):
+    if not is_pooled(model):
         return {"level": Mean(None), "group": Mean(None)}
-    words = ["level"] + ["group"] * (story.group is not None)
+    words = ["level"] + ["group"] * (model.group is not None)
     root = contrast_root(data.sizes["comparison"])
-    if subject_sd is None or any(story.priors[f"{word}_mean"].dist != "Normal" for word in words):
-        found = {"level": Mean(story.priors["level_mean"].rv("level_mean"))}
-        if story.group is not None:
+    if subject_sd is None or any(model.priors[f"{word}_mean"].dist != "Normal" for word in words):
+        found = {"level": Mean(model.priors["level_mean"].rv("level_mean"))}
+        if model.group is not None:
             found["group"] = Mean(
-                contrasts(story.priors["group_mean"], "group_mean", dims=("comparison",), roots=[root])
+                contrasts(model.priors["group_mean"], "group_mean", dims=("comparison",), roots=[root])
             )
         return found
     _, people = people_of_groups(data)
@@ -39,23 +39,23 @@ def means_of(story: "Cytokines", data: xr.Dataset, subject_sd: Any) -> dict[str,
     roots = {"level": np.eye(1), "group": root}
     dims = {"level": None, "group": ("comparison",)}
     return {
-        w: split_mean(f"{w}_mean", story.priors[f"{w}_mean"], roots[w], added[w], subject_sd, dims=dims[w])
+        w: split_mean(f"{w}_mean", model.priors[f"{w}_mean"], roots[w], added[w], subject_sd, dims=dims[w])
         for w in words
     }
 
 
-def people_of_means(story: "Cytokines", means: Mapping[str, Mean], data: xr.Dataset) -> Any:
+def people_of_means(model: "Cytokines", means: Mapping[str, Mean], data: xr.Dataset) -> Any:
     """What each person's group has in the means: the mean of its people, split off."""
     if means["level"].shift is None:
         return 0.0
-    if story.group is None:
+    if model.group is None:
         return means["level"].shift
     group, _ = people_of_groups(data)
     return means["level"].shift + (data["group_code"].values[group] * means["group"].shift).sum(axis=-1)
 
 
 def effect_of(
-    story: "Cytokines",
+    model: "Cytokines",
     word: str,
     data: xr.Dataset,
     *dims: str,
@@ -71,21 +71,21 @@ def effect_of(
     import pymc as pm
     import pytensor.tensor as pt
 
-    name, all_dims = effects_of(story)[word], ("analyte", *dims)
+    name, all_dims = effects_of(model)[word], ("analyte", *dims)
     roots = [contrast_root(data.sizes[d]) if d == "comparison" else np.eye(data.sizes[d]) for d in dims]
-    if not is_pooled(story):
+    if not is_pooled(model):
         every = [np.eye(data.sizes["analyte"]), *roots]
-        return contrasts(story.priors[name], name, dims=all_dims, roots=every)
-    spread, nu = law_of(story, word, data)
+        return contrasts(model.priors[name], name, dims=all_dims, roots=every)
+    spread, nu = law_of(model, word, data)
     if rough is None or means is None or before is None:
-        mean = contrasts(story.priors[f"{word}_mean"], f"{word}_mean", dims=dims, roots=roots)
+        mean = contrasts(model.priors[f"{word}_mean"], f"{word}_mean", dims=dims, roots=roots)
         if word == "time":
             return informed(name, mean, spread, *rough_changes(data), dims=all_dims, nu=nu)
         correlated = "comparison" in dims and len(roots[0]) > 1  # covariates' effects and interactions: seldom large
         return pooled(name, mean, spread, dims=all_dims, root=roots[0] if correlated else None, axis=1)
     centre, shift = means[word].sampled, means[word].shift
-    if word == "group" and story.analyte_family is not None:
-        family_sd = story.priors["group_family_sd"].rv("group_family_sd")
+    if word == "group" and model.analyte_family is not None:
+        family_sd = model.priors["group_family_sd"].rv("group_family_sd")
         own = pm.Normal("group_family_latent", dims=("analyte_family", *dims))
         family = centre + family_sd * (own[..., None, :] * roots[0]).sum(axis=-1)
         pm.Deterministic("group_family", family if shift is None else family - shift, dims=("analyte_family", *dims))
@@ -117,20 +117,20 @@ def effect_of(
     return found
 
 
-def law_of(story: "Cytokines", word: str, data: xr.Dataset) -> tuple[Any, Any]:
+def law_of(model: "Cytokines", word: str, data: xr.Dataset) -> tuple[Any, Any]:
     """Return the spread of an effect over analytes, and degrees of freedom; None where effects are normal given it.
 
     Contrasts of one analyte to the same reference have one spread, so that groups stay exchangeable: with Student-t
     effects they are multivariate t.
     """
-    kind = story.effects if word in HEAVY else "normal"
+    kind = model.effects if word in HEAVY else "normal"
     dims = ("analyte", "later") if word in ("time", "interaction") else ("analyte",)
     if kind == "horseshoe":
-        assert story.expected_nonzero is not None  # checked by the story
-        each = story.expected_nonzero * (data.sizes["later"] if len(dims) == 2 else 1)
-        found = horseshoe_spreads(word, design_errors(story, word, data), each, dims=dims, slab=SLAB)
+        assert model.expected_nonzero is not None  # checked by the model
+        each = model.expected_nonzero * (data.sizes["later"] if len(dims) == 2 else 1)
+        found = horseshoe_spreads(word, design_errors(model, word, data), each, dims=dims, slab=SLAB)
         return found[:, None, :] if word == "interaction" else found, None
-    spread = story.priors[f"{word}_sd"].rv(f"{word}_sd")
+    spread = model.priors[f"{word}_sd"].rv(f"{word}_sd")
     if kind == "normal":
         return spread, None
     if word == "interaction":
@@ -138,13 +138,13 @@ def law_of(story: "Cytokines", word: str, data: xr.Dataset) -> tuple[Any, Any]:
     return spread, tail_weight(f"{word}_nu")
 
 
-def design_errors(story: "Cytokines", word: str, data: xr.Dataset) -> np.ndarray:
+def design_errors(model: "Cytokines", word: str, data: xr.Dataset) -> np.ndarray:
     """Return standard errors of an effect from who was measured when, at the residual sd's prior median.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     word
         ``"group"``, ``"time"`` or ``"interaction"``.
     data
@@ -158,7 +158,7 @@ def design_errors(story: "Cytokines", word: str, data: xr.Dataset) -> np.ndarray
     sizes = tuple(data.sizes[d] for d in ("analyte", "group", "time"))
     n = np.zeros(sizes)
     np.add.at(n, tuple(data[f"{w}_of"].values for w in ("analyte", "group", "time")), 1)
-    sd = float(np.exp(story.priors["residual_mean"].scipy.median()))
+    sd = float(np.exp(model.priors["residual_mean"].scipy.median()))
     if word == "group":
         variance = (1 / np.maximum(n[:, 1:, 0], 1)).mean(axis=1) + 1 / np.maximum(n[:, 0, 0], 1)
     elif word == "time":
@@ -168,15 +168,15 @@ def design_errors(story: "Cytokines", word: str, data: xr.Dataset) -> np.ndarray
     return np.asarray(sd * np.sqrt(variance))
 
 
-def log_residual_sd(story: "Cytokines", rough: Rough | None) -> Any:
+def log_residual_sd(model: "Cytokines", rough: Rough | None) -> Any:
     """Return the log residual sds by analyte, pooled or each with its own prior."""
     import pymc as pm
     import pytensor.tensor as pt
 
     if rough is None:
-        return pt.log(story.priors["residual_sd"].rv("residual_sd", dims="analyte"))
-    centre = story.priors["residual_mean"].rv("residual_mean")
-    spread = story.priors["residual_spread"].rv("residual_spread")
+        return pt.log(model.priors["residual_sd"].rv("residual_sd", dims="analyte"))
+    centre = model.priors["residual_mean"].rv("residual_mean")
+    spread = model.priors["residual_spread"].rv("residual_spread")
     log_sd = informed("log_residual_sd", centre, spread, rough.estimate[:, 0], rough.error[:, 0], dims="analyte")
     pm.Deterministic("residual_sd", pt.exp(log_sd), dims="analyte")
     return log_sd

@@ -19,7 +19,7 @@ _T_NODES = 15
 
 
 def complete(data: xr.Dataset, *, own_centres: bool, substitute: Literal["half", "root2"] | None) -> xr.Dataset:
-    """Add to a panel what the story's build needs: centres, group codes, and dims for contrasts.
+    """Add to a panel what the model's build needs: centres, group codes, and dims for contrasts.
 
     Parameters
     ----------
@@ -93,13 +93,13 @@ def no_crude(shape_of: str) -> Callable[[xr.Dataset], tuple[np.ndarray, np.ndarr
     return crude
 
 
-def expected(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+def expected(model: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
     """Return the expected log concentration of each measurement, without the cells' own effects.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws with dim ``sample`` first.
     data
@@ -118,29 +118,29 @@ def expected(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> np.
 
     eta = (draws("level", "analyte") + data["centre"].values)[:, analyte]
     code, later = data["group_code"].values[group], np.eye(data.sizes["time"])[time, 1:]
-    if story.group is not None:
+    if model.group is not None:
         effect = draws("group_effect", "comparison", "analyte")
         for k in range(code.shape[1]):
             eta += code[:, k] * effect[:, k][:, analyte]
-    if story.time is not None:
+    if model.time is not None:
         effect = draws("time_effect", "later", "analyte")
         for t in range(later.shape[1]):
             eta += later[:, t] * effect[:, t][:, analyte]
-    if story.group_by_time:
+    if model.group_by_time:
         effect = draws("interaction", "comparison", "later", "analyte")
         for k in range(code.shape[1]):
             for t in range(later.shape[1]):
                 eta += code[:, k] * later[:, t] * effect[:, k, t][:, analyte]
-    if story.covariates is not None:
+    if model.covariates is not None:
         effect = draws("covariate_effect", "covariate", "analyte")
         for j, x in enumerate(data["covariates"].values.T):
             eta += x * effect[:, j][:, analyte]
-    if story.plate is not None:
+    if model.plate is not None:
         plate = posterior["plate_sd"] * posterior["plate_latent"]
         eta += plate.transpose("sample", "analyte", "plate").values[:, analyte, data["plate_of"].values]
-    if story.subject is not None and story.analyte is not None:
+    if model.subject is not None and model.analyte is not None:
         eta += draws("subject_effect", "subject")[:, subject]
-    if story.shared_factor:
+    if model.shared_factor:
         eta += draws("loading", "analyte")[:, analyte] * draws("factor", "subject")[:, subject]
     return np.asarray(eta)
 
@@ -149,7 +149,7 @@ def _exp(values: xr.DataArray) -> xr.DataArray:
     return values.copy(data=np.exp(values.values))
 
 
-def estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def estimands(model: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive every estimand of :class:`~bayesdep.models.cytokines.model.Cytokines`.
 
     The arithmetic mean of a log-normal concentration is ``exp(m + v / 2)`` with v the variance between new people:
@@ -158,8 +158,8 @@ def estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> xr
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -173,7 +173,7 @@ def estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> xr
     units = sorted(set(map(str, data["unit"].values)))
     unit = units[0] if len(units) == 1 else "the analyte's unit"
     level = posterior["level"] + data["centre"]
-    if story.group is not None:
+    if model.group is not None:
         level = level + xr.dot(data["group_code"], posterior["group_effect"], dim="comparison")
     else:
         level = level.expand_dims(group=data["group"].values, axis=-1)
@@ -186,21 +186,21 @@ def estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> xr
         "residual_sd": estimand(posterior["residual_sd"], "residual sd of log concentrations", "log", null=np.nan),
     }
     between = xr.zeros_like(posterior["residual_sd"])
-    if story.subject is not None and story.analyte is not None:
+    if model.subject is not None and model.analyte is not None:
         between = between + posterior["subject_sd"] ** 2
-    if story.shared_factor:
+    if model.shared_factor:
         between = between + posterior["loading"] ** 2
-    own = posterior["residual_sd"] ** 2 * (posterior["cell_ratio"] ** 2 if has_cells(story) else 0.0)
+    own = posterior["residual_sd"] ** 2 * (posterior["cell_ratio"] ** 2 if has_cells(model) else 0.0)
     normal = between + own
-    shares = _shares_below(story, posterior, data, level, normal)
+    shares = _shares_below(model, posterior, data, level, normal)
     found["share_below"] = estimand(
         shares, "share of new people below the detection limit at baseline", "probability", null=np.nan
     )
-    if story.group is not None:
-        found |= _group_estimands(story, posterior, level, normal, unit)
-    if story.time is not None:
-        found |= _time_estimands(story, posterior, data)
-    if story.covariates is not None:
+    if model.group is not None:
+        found |= _group_estimands(model, posterior, level, normal, unit)
+    if model.time is not None:
+        found |= _time_estimands(model, posterior, data)
+    if model.covariates is not None:
         effect = posterior["covariate_effect"] / data["covariate_sd"]
         found["covariate_effect"] = estimand(effect, "change of the log concentration per unit", "log ratio")
         found["covariate_ratio"] = estimand(
@@ -210,13 +210,13 @@ def estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> xr
 
 
 def _group_estimands(
-    story: "Cytokines", posterior: xr.Dataset, level: xr.DataArray, normal: xr.DataArray, unit: str
+    model: "Cytokines", posterior: xr.Dataset, level: xr.DataArray, normal: xr.DataArray, unit: str
 ) -> dict[str, xr.DataArray]:
-    against = f"against {story.reference}"
+    against = f"against {model.reference}"
     log_ratio = posterior["group_effect"].transpose("chain", "draw", "analyte", "comparison")
     rope = {}
-    if story.equivalence is not None:
-        rope = {"rope_lower": -float(np.log(story.equivalence)), "rope_upper": float(np.log(story.equivalence))}
+    if model.equivalence is not None:
+        rope = {"rope_lower": -float(np.log(model.equivalence)), "rope_upper": float(np.log(model.equivalence))}
     order = np.argsort(np.argsort(-log_ratio.values, axis=2), axis=2) + 1
     found = {
         "log_ratio": estimand(log_ratio, f"log ratio of geometric means {against}", "log ratio", **rope),
@@ -243,7 +243,7 @@ def _group_estimands(
         found["log_ratio_sd"] = estimand(
             posterior["group_sd"], "spread of the log ratio over analytes", "log ratio", null=np.nan
         )
-    if not story.robust:
+    if not model.robust:
         mean = _exp(level + (posterior["residual_sd"] ** 2 + normal) / 2)
         difference = mean.isel(group=slice(1, None)).rename(group="comparison") - mean.isel(group=0, drop=True)
         found["mean_difference"] = estimand(
@@ -254,9 +254,9 @@ def _group_estimands(
     return found
 
 
-def _time_estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+def _time_estimands(model: "Cytokines", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
     change = posterior["time_effect"]
-    if story.group_by_time:
+    if model.group_by_time:
         change = change + xr.dot(data["group_code"], posterior["interaction"], dim="comparison")
         change = change.transpose("chain", "draw", "analyte", "later", "group")
     else:
@@ -275,7 +275,7 @@ def _time_estimands(story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset)
 
 
 def _shares_below(
-    story: "Cytokines", posterior: xr.Dataset, data: xr.Dataset, level: xr.DataArray, normal: xr.DataArray
+    model: "Cytokines", posterior: xr.Dataset, data: xr.Dataset, level: xr.DataArray, normal: xr.DataArray
 ) -> xr.DataArray:
     """P(a new person's value lies below the limit), averaged over the plates on which the group was measured."""
     analytes, groups, plates = (data.sizes[d] for d in ("analyte", "group", "plate"))
@@ -293,12 +293,12 @@ def _shares_below(
     nodes, weights = np.polynomial.hermite_e.hermegauss(_T_NODES)
     for p in range(plates):
         distance: Any = np.nan_to_num(limit[:, p])
-        if story.plate is not None:
+        if model.plate is not None:
             plate_effect = posterior["plate_sd"] * posterior["plate_latent"].isel(plate=p)
             distance = distance - plate_effect.transpose("chain", "draw", "analyte").values
         for g in range(groups):
             away = distance - level.values[..., g]
-            if story.robust:
+            if model.robust:
                 nu = posterior["nu"].values[:, :, None]
                 share = sum(
                     w * special.stdtr(nu, (away - np.sqrt(variance) * node) / sd)
@@ -310,13 +310,13 @@ def _shares_below(
     return level.copy(data=total)
 
 
-def checks(story: "Cytokines", data: xr.Dataset) -> Sequence[Check]:
+def checks(model: "Cytokines", data: xr.Dataset) -> Sequence[Check]:
     """Name the predictive checks of a panel; replicates are put below or above the limits of the data.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     data
         A completed panel.
 
@@ -336,9 +336,9 @@ def checks(story: "Cytokines", data: xr.Dataset) -> Sequence[Check]:
         return np.asarray(is_below.mean(axis=-1))
 
     found = []
-    if known.any() and story.substitute is None:
+    if known.any() and model.substitute is None:
         found.append(Check("share below the limit", variable, lambda y: below(y, known), "probability"))
-        for g, name in enumerate(data["group"].values if story.group is not None else []):
+        for g, name in enumerate(data["group"].values if model.group is not None else []):
             rows = known & (group == g)
             if rows.any():
                 found.append(
@@ -352,7 +352,7 @@ def checks(story: "Cytokines", data: xr.Dataset) -> Sequence[Check]:
 
     seen = kind == 0
     found.append(Check("largest detected value", variable, lambda y: y[..., seen].max(-1), "log"))
-    if story.plate is not None:
+    if model.plate is not None:
         plate = data["plate_of"].values
 
         def range_of_plates(y: np.ndarray) -> np.ndarray:
@@ -360,7 +360,7 @@ def checks(story: "Cytokines", data: xr.Dataset) -> Sequence[Check]:
             return np.ptp(np.stack(medians), axis=0)
 
         found.append(Check("range of the plates' medians", variable, range_of_plates, "log"))
-    if data.sizes["analyte"] > 1 and story.subject is not None:
+    if data.sizes["analyte"] > 1 and model.subject is not None:
         found.append(Check("sd of people's mean residuals", variable, _spread_of_people(data, recorded), "log"))
     return found
 

@@ -36,13 +36,13 @@ class _Crude:
     freedom: float
 
 
-def checks(story: "Cytokines", data: xr.Dataset) -> list[Check]:
+def checks(model: "Cytokines", data: xr.Dataset) -> list[Check]:
     """Name the checks on the law of group differences and of changes.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     data
         A completed panel.
 
@@ -53,13 +53,13 @@ def checks(story: "Cytokines", data: xr.Dataset) -> list[Check]:
         effects are not pooled, where analytes have families of their own, or under the horseshoe, whose scales belong
         to the analytes at hand.
     """
-    if not is_pooled(story) or story.effects == "horseshoe":
+    if not is_pooled(model) or model.effects == "horseshoe":
         return []
     found = []
-    if story.group is not None and story.analyte_family is None:
+    if model.group is not None and model.analyte_family is None:
         for name, crude in zip(data["comparison"].values, _of_groups(data), strict=True):
             found += _pair("group", f"log ratios, {name}", crude)
-    if story.time is not None:
+    if model.time is not None:
         for name, crude in zip(data["later"].values, _of_times(data), strict=True):
             found += _pair("time", f"log changes, {name}", crude)
     return found

@@ -44,7 +44,7 @@ _AT_ONCE = 4_000_000  # draws x measurements scored at once: 32 MB an array
 class Cytokines:
     """Concentrations of one or many analytes, detected or known to lie beyond a limit, in people, groups and times.
 
-    The generative story, for measurement m of subject i, analyte a, plate p and time t, on natural logs::
+    The generative model, for measurement m of subject i, analyte a, plate p and time t, on natural logs::
 
         log_concentration_m ~ Normal(eta_m, residual_sd_a)      or StudentT(nu, ...) when robust; a value beyond a
                                                                 limit enters as the probability of lying there
@@ -202,12 +202,12 @@ class Cytokines:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         return words_of(self)
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         return formula_of(self)
 
     @property
@@ -445,7 +445,7 @@ class Cytokines:
         return xr.DataArray(values, {**sample, self.left_out: labels}, ("chain", "draw", self.left_out))
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass the story.
+        """Name the statistics that could embarrass the model.
 
         Parameters
         ----------

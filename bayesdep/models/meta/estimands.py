@@ -52,12 +52,12 @@ class Conversion:
     kink: float | None = None
 
 
-def conversions(story: "Meta") -> list[Conversion]:
+def conversions(model: "Meta") -> list[Conversion]:
     """Return the scales on which an effect is reported beside its own.
 
     Parameters
     ----------
-    story
+    model
         The settings.
 
     Returns
@@ -65,11 +65,11 @@ def conversions(story: "Meta") -> list[Conversion]:
     list of Conversion
         The ratio of a log ratio; the risk of log odds; with a control risk, what follows for the treated.
     """
-    if story.is_log:
-        ratio = story.measure.removeprefix("log-").replace("-", " ")
+    if model.is_log:
+        ratio = model.measure.removeprefix("log-").replace("-", " ")
         found = [Conversion("ratio", np.exp, np.log, "{}, as a ratio", ratio, 1.0)]
-        return found + ([] if story.control_risk is None else _at_control_risk(story.measure, story.control_risk))
-    if story.measure == "log-odds":
+        return found + ([] if model.control_risk is None else _at_control_risk(model.measure, model.control_risk))
+    if model.measure == "log-odds":
         return [Conversion("risk", special.expit, special.logit, "{}, as a probability", "probability", np.nan)]
     return []
 
@@ -115,52 +115,52 @@ def _names(conversion: Conversion) -> dict[str, str]:
     return found
 
 
-def estimands(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def estimands(model: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive the quantities a meta-analysis reports; :meth:`Meta.estimands` lists them.
 
     Parameters
     ----------
-    story
+    model
         The settings.
     posterior
         Draws of the parameters, ``theta`` and ``theta_new``.
     data
-        As the story prepared it.
+        As the model prepared it.
 
     Returns
     -------
     xarray.Dataset
         Each with units and description.
     """
-    units, rows = story.effect_units, units_of_data(story)
-    at = "" if story.covariates is None else ", at the covariates' means"
-    null = {"null": np.nan} if story.measure == "log-odds" else {}  # even odds are not "no effect"
+    units, rows = model.effect_units, units_of_data(model)
+    at = "" if model.covariates is None else ", at the covariates' means"
+    null = {"null": np.nan} if model.measure == "log-odds" else {}  # even odds are not "no effect"
     found = {
         "mu": estimand(posterior["mu"], f"pooled effect{at}", units, **null),
         "tau": estimand(posterior["tau"], f"standard deviation between {rows}", units),
-        "theta": estimand(posterior["theta"], f"effect of each {story.unit}, shrunken", units, **null),
-        "theta_new": estimand(posterior["theta_new"], f"effect in a new {story.unit}{at}", units, **null),
+        "theta": estimand(posterior["theta"], f"effect of each {model.unit}, shrunken", units, **null),
+        "theta_new": estimand(posterior["theta_new"], f"effect in a new {model.unit}{at}", units, **null),
     }
-    if story.heterogeneity == "student-t":
+    if model.heterogeneity == "student-t":
         found["tau"].attrs["description"] = f"scale of the differences between {rows}"
-    if story.covariates is not None:
+    if model.covariates is not None:
         slope = posterior["slope"] / data["covariate_sd"]
         found["slope"] = estimand(slope, "change of the effect per unit of a covariate", f"{units} per unit")
         intercept = posterior["mu"] - (slope * data["covariate_mean"]).sum("covariate")
         found["intercept"] = estimand(intercept, "pooled effect where all covariates are zero", units, **null)
     spread = posterior["tau"]
-    if story.cluster is not None:
+    if model.cluster is not None:
         found["tau_cluster"] = estimand(posterior["tau_cluster"], "standard deviation between clusters", units)
         spread = xr.DataArray(np.hypot(posterior["tau"], posterior["tau_cluster"]))
     if "rho_unit" in posterior:
         rho = 2 * posterior["rho_unit"] - 1
         found["rho"] = estimand(rho, "correlation of the midpoint of a study's arms and its effect", "correlation")
-    if story.nu is None and story.heterogeneity == "student-t":
+    if model.nu is None and model.heterogeneity == "student-t":
         found["nu"] = estimand(posterior["nu"], f"degrees of freedom of the {rows}", "degrees of freedom")
-    if story.likelihood == "gaussian" and story.heterogeneity == "normal":
+    if model.likelihood == "gaussian" and model.heterogeneity == "normal":
         share = i_squared(spread, _typical(data))
         found["i2"] = estimand(share, f"share of variance that is between {rows} (I squared)", "%")
-    for conversion in conversions(story):
+    for conversion in conversions(model):
         for of, name in _names(conversion).items():
             values = xr.DataArray(conversion.f(posterior[of]))
             description = conversion.description.format(found[of].description)
@@ -168,7 +168,7 @@ def estimands(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.Data
     for of, name in (("risk_difference", "nnt"), ("risk_difference_new", "nnt_new")):
         source = {"risk_difference": "mu", "risk_difference_new": "theta_new"}[of]
         source = of if of in found else source
-        if of in found or story.measure == "risk-difference":
+        if of in found or model.measure == "risk-difference":
             found[name] = estimand(
                 1 / found[source], f"number needed to treat (above 0) or harm (below 0): {found[source].description}",
                 "people", reciprocal_of=source,
@@ -181,15 +181,15 @@ def _typical(data: xr.Dataset) -> float:
     return typical_variance(data["se"].values, design, covariance)
 
 
-def hierarchy(story: "Meta", data: xr.Dataset, kept: np.ndarray | None = None) -> NormalNormal | None:
+def hierarchy(model: "Meta", data: xr.Dataset, kept: np.ndarray | None = None) -> NormalNormal | None:
     """Return the exact posterior's engine, where the settings have one.
 
     Parameters
     ----------
-    story
+    model
         The settings.
     data
-        As the story prepared it.
+        As the model prepared it.
     kept
         Which units each of many subsets keeps, shape (subsets, units); all in one subset unless given.
 
@@ -198,12 +198,12 @@ def hierarchy(story: "Meta", data: xr.Dataset, kept: np.ndarray | None = None) -
     NormalNormal or None
         None where the effects or their spread are not Gaussian, or a prior that must be is not normal.
     """
-    gaussian = story.likelihood == "gaussian" and story.heterogeneity == "normal"
-    if not gaussian or any(story.priors[p].dist != "Normal" for p in ("mu", "slope") if p in story.priors):
+    gaussian = model.likelihood == "gaussian" and model.heterogeneity == "normal"
+    if not gaussian or any(model.priors[p].dist != "Normal" for p in ("mu", "slope") if p in model.priors):
         return None
     names = ("effect", "se", "covariates", "cluster_of", "covariance")
     arrays = tuple((w, data[w].values.astype(float).tobytes(), data[w].shape) for w in names if w in data)
-    engine = _engine(arrays, tuple(priors_of(story, data).items()))
+    engine = _engine(arrays, tuple(priors_of(model, data).items()))
     return engine if kept is None else dataclasses.replace(engine, kept=kept)
 
 
@@ -221,34 +221,34 @@ def _engine(
     )  # fmt: skip
 
 
-def exact(story: "Meta", data: xr.Dataset) -> ExactPosterior | None:
+def exact(model: "Meta", data: xr.Dataset) -> ExactPosterior | None:
     """Return the exact posterior under the estimands' names.
 
     Parameters
     ----------
-    story
+    model
         The settings.
     data
-        As the story prepared it.
+        As the model prepared it.
 
     Returns
     -------
     ExactPosterior or None
         None where :func:`hierarchy` has none.
     """
-    engine = hierarchy(story, data)
+    engine = hierarchy(model, data)
     if engine is None:
         return None
     marginals: dict[Any, Any] = {("mu", ()): engine.mu, ("tau", ()): engine.tau}
-    for label, theta in zip(data[story.unit].values, engine.theta, strict=True):
-        marginals["theta", ((story.unit, str(label)),)] = theta
+    for label, theta in zip(data[model.unit].values, engine.theta, strict=True):
+        marginals["theta", ((model.unit, str(label)),)] = theta
     marginals["theta_new", ()] = engine.theta_new
-    if story.covariates is not None:
+    if model.covariates is not None:
         sds, means = data["covariate_sd"].values, data["covariate_mean"].values
         for j, name in enumerate(data["covariate"].values):
             marginals["slope", (("covariate", str(name)),)] = engine.contrasts(np.eye(1 + len(sds))[1 + j] / sds[j])[0]
         marginals["intercept", ()] = engine.contrasts(np.concatenate([[1.0], -means / sds]))[0]
-    if story.cluster is None:
+    if model.cluster is None:
         typical = _typical(data)
         marginals["i2", ()] = Function(
             engine.tau,
@@ -257,8 +257,8 @@ def exact(story: "Meta", data: xr.Dataset) -> ExactPosterior | None:
         )
     else:
         marginals["tau_cluster", ()] = engine.tau_cluster
-    endless = not np.isfinite(story.priors["tau"].scipy.support()[1])
-    for conversion in conversions(story):
+    endless = not np.isfinite(model.priors["tau"].scipy.support()[1])
+    for conversion in conversions(model):
         for (name, at), marginal in list(marginals.items()):
             if name in _names(conversion):
                 marginals[_names(conversion)[name], at] = _converted(marginal, conversion, endless)
@@ -276,11 +276,11 @@ def _draws(engine: NormalNormal, n: int, rng: np.random.Generator) -> dict[str, 
     return {name: values for name, values in engine.draw(n, rng).items() if name != "deviation"}
 
 
-def crude(story: "Meta", data: xr.Dataset) -> effects.Estimate:
+def crude(model: "Meta", data: xr.Dataset) -> effects.Estimate:
     """Return each unit's own estimate and standard error; NaN where it has none without the model."""
-    if story.likelihood == "gaussian":
+    if model.likelihood == "gaussian":
         return data["effect"].values, data["se"].values
-    single = story.measure == "log-odds"
+    single = model.measure == "log-odds"
     events, n = (data[w].values if single else Arms.of(data).pairs(getattr(Arms.of(data), w)) for w in ("events", "n"))
     arms = (events, n) if single else (events[:, 1], n[:, 1], events[:, 0], n[:, 0])
     empty = ((events == 0) | (events == n)).reshape(len(events), -1).any(axis=1)
@@ -289,22 +289,22 @@ def crude(story: "Meta", data: xr.Dataset) -> effects.Estimate:
     return np.where(empty, np.nan, effect), np.where(empty, np.nan, se)
 
 
-def checks(story: "Meta", data: xr.Dataset) -> Sequence[Check]:
-    """Name the statistics that could embarrass a random-effects story.
+def checks(model: "Meta", data: xr.Dataset) -> Sequence[Check]:
+    """Name the statistics that could embarrass a random-effects model.
 
     Parameters
     ----------
-    story
+    model
         The settings.
     data
-        As the story prepared it.
+        As the model prepared it.
 
     Returns
     -------
     list of Check
         Smallest and largest effect, their skewness, and Cochran's Q (Gaussian) or the spread (binomial).
     """
-    if story.likelihood == "gaussian":
+    if model.likelihood == "gaussian":
         covariance = data["covariance"].values if "covariance" in data else np.diag(data["se"].values ** 2)
         w = np.linalg.inv(covariance)
 
@@ -318,7 +318,7 @@ def checks(story: "Meta", data: xr.Dataset) -> Sequence[Check]:
         variable, spread = "effect", Check("Cochran's Q", "effect", cochran_q, "")
     else:
         n = data["n"].values
-        arms = None if story.measure == "log-odds" else Arms.of(data)
+        arms = None if model.measure == "log-odds" else Arms.of(data)
 
         def logits(y: np.ndarray) -> np.ndarray:
             """Log odds of control and treated, or of the single arm, last."""
@@ -329,14 +329,14 @@ def checks(story: "Meta", data: xr.Dataset) -> Sequence[Check]:
             return logits(y) if arms is None else logits(y)[..., 1] - logits(y)[..., 0]
 
         variable = "events"
-        spread = Check("spread of effects (sd)", variable, lambda y: effect(y).std(-1, ddof=1), story.effect_units)
+        spread = Check("spread of effects (sd)", variable, lambda y: effect(y).std(-1, ddof=1), model.effect_units)
     found = [
-        Check("smallest effect", variable, lambda y: effect(y).min(-1), story.effect_units),
-        Check("largest effect", variable, lambda y: effect(y).max(-1), story.effect_units),
+        Check("smallest effect", variable, lambda y: effect(y).min(-1), model.effect_units),
+        Check("largest effect", variable, lambda y: effect(y).max(-1), model.effect_units),
     ]
-    if data.sizes[story.unit] > 2:  # two effects are never skewed
+    if data.sizes[model.unit] > 2:  # two effects are never skewed
         found.append(Check("skewness of effects", variable, lambda y: _skewness(effect(y)), ""))
-    if story.likelihood == "binomial" and arms is not None and data.sizes[story.unit] > 2:
+    if model.likelihood == "binomial" and arms is not None and data.sizes[model.unit] > 2:
 
         def with_midpoint(y: np.ndarray) -> np.ndarray:
             return _correlation(logits(y).mean(axis=-1), effect(y))

@@ -20,12 +20,12 @@ FORMS = ("estimates", "counts", "means", "moments", "p-value")  # the first that
 _AGREE = 0.05  # of a standard error: how far an effect may lie from that of the same row's means or counts
 
 
-def refuse_other_forms(story: "Meta", frame: pd.DataFrame) -> None:
+def refuse_other_forms(model: "Meta", frame: pd.DataFrame) -> None:
     """Refuse rows that lack what one form of input needs where they are complete in another, with the remedy.
 
     Parameters
     ----------
-    story
+    model
         The settings, which name the columns.
     frame
         The user's table.
@@ -35,14 +35,14 @@ def refuse_other_forms(story: "Meta", frame: pd.DataFrame) -> None:
     BadInput
         Naming the first such row.
     """
-    needed = [getattr(story, word) for word in INPUTS[story.input]]
+    needed = [getattr(model, word) for word in INPUTS[model.input]]
     if not set(needed) <= set(frame.columns):
         return  # a missing column has a message of its own
     lacks = {name: is_blank(frame[name]) for name in needed}
     for row in np.flatnonzero(np.any(list(lacks.values()), axis=0)):
         for other in FORMS:
-            names = [getattr(story, word) for word in INPUTS[other]]
-            possible = other != story.input and story.measure in MEASURES[other] and set(names) <= set(frame.columns)
+            names = [getattr(model, word) for word in INPUTS[other]]
+            possible = other != model.input and model.measure in MEASURES[other] and set(names) <= set(frame.columns)
             if possible and not any(is_blank(frame[name])[row] for name in names):
                 name = next(name for name in needed if lacks[name][row])
                 raise BadInput(
@@ -52,13 +52,13 @@ def refuse_other_forms(story: "Meta", frame: pd.DataFrame) -> None:
 
 
 def read_mixed(
-    story: "Meta", frame: pd.DataFrame, columns: dict[str, Column], read: dict[str, np.ndarray]
+    model: "Meta", frame: pd.DataFrame, columns: dict[str, Column], read: dict[str, np.ndarray]
 ) -> tuple[effects.Estimate, np.ndarray | None, float | None]:
     """Read each row from the first form of input that it has complete.
 
     Parameters
     ----------
-    story
+    model
         The settings.
     frame
         The user's table.
@@ -76,9 +76,9 @@ def read_mixed(
     BadInput
         Naming the row that has no form complete, or two that disagree.
     """
-    what = column_fields(story)
-    possible = [form for form in FORMS if story.measure in MEASURES[form]]
-    named = {form: {w: Column(getattr(story, w), k, what[w]) for w, k in INPUTS[form].items()} for form in possible}
+    what = column_fields(model)
+    possible = [form for form in FORMS if model.measure in MEASURES[form]]
+    named = {form: {w: Column(getattr(model, w), k, what[w]) for w, k in INPUTS[form].items()} for form in possible}
     holds = {
         column.name: ~is_blank(frame[column.name]) if column.name in frame.columns else np.zeros(len(frame), bool)
         for of in named.values()
@@ -92,7 +92,7 @@ def read_mixed(
         near = max(possible, key=lambda form: sum(holds[c.name][row] for c in named[form].values()))
         lacks = ", ".join(f"'{c.name}'" for c in named[near].values() if not holds[c.name][row])
         raise BadInput(
-            f"row {row + 1} ({read['study'][row]}) has nothing from which a {story.measure} follows: for {near} it "
+            f"row {row + 1} ({read['study'][row]}) has nothing from which a {model.measure} follows: for {near} it "
             f"lacks {lacks}; fill it in, or leave the row out"
         )
     effect, se = np.full(len(frame), np.nan), np.full(len(frame), np.nan)
@@ -102,7 +102,7 @@ def read_mixed(
             continue
         of = _read_rows(frame, named[form], complete[form]) | read
         refuse_impossible_counts(of, named[form])
-        y, error = effects_of(of, named[form], input=form, measure=story.measure)
+        y, error = effects_of(of, named[form], input=form, measure=model.measure)
         both = complete[form] & (chosen == "estimates") & (form != "estimates")
         for row in np.flatnonzero(both & ~(np.abs(y - effect) + np.abs(error - se) <= _AGREE * se)):
             raise BadInput(
@@ -114,7 +114,7 @@ def read_mixed(
         if form == "means":
             scale = pooled_sd({word: values[complete[form]] for word, values in of.items()}, None)
         if "control_group" in read and mine.any():
-            covariance = _shared(story, columns | named[form], of, mine, effect, covariance, form)
+            covariance = _shared(model, columns | named[form], of, mine, effect, covariance, form)
     return (effect, se), covariance, scale
 
 
@@ -128,7 +128,7 @@ def _read_rows(frame: pd.DataFrame, columns: Mapping[str, Column], rows: np.ndar
 
 
 def _shared(
-    story: "Meta",
+    model: "Meta",
     columns: dict[str, Column],
     read: dict[str, np.ndarray],
     mine: np.ndarray,
@@ -152,7 +152,7 @@ def _shared(
     group = people.groups_of_controls(inside, columns, input=form)
     found = np.zeros((len(mine), len(mine))) if covariance is None else covariance
     rows = np.flatnonzero(mine)
-    found[np.ix_(rows, rows)] = people.covariance_of_shared_controls(inside, group, effect[mine], measure=story.measure)
+    found[np.ix_(rows, rows)] = people.covariance_of_shared_controls(inside, group, effect[mine], measure=model.measure)
     return found
 
 

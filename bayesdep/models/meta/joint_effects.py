@@ -1,6 +1,6 @@
 """Effects with shared sampling errors and a cluster's deviation in common, all integrated out: their joint density.
 
-A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so stories import
+A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so models import
 it when they build.
 """
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from bayesdep.models.meta.model import Meta
 
 
-def observe_effects(story: "Meta", data: xr.Dataset, mean: Any, tau: Any, nu: Any) -> None:
+def observe_effects(model: "Meta", data: xr.Dataset, mean: Any, tau: Any, nu: Any) -> None:
     """Observe independent estimates around the studies' means, and let the true effects hang below them.
 
     Parameters
     ----------
-    story, data
+    model, data
         The settings and the prepared data.
     mean, tau
         Mean of every true effect, or one for all, and their spread.
@@ -30,7 +30,7 @@ def observe_effects(story: "Meta", data: xr.Dataset, mean: Any, tau: Any, nu: An
 
     from bayesdep.numerics.student import precisions
 
-    dims = story.unit
+    dims = model.unit
     y = pm.Data("effect_data", data["effect"].values, dims=dims)
     se = pm.Data("se_data", data["se"].values, dims=dims)
     if nu is not None:  # a Student t is a normal whose precision differs from study to study
@@ -40,12 +40,12 @@ def observe_effects(story: "Meta", data: xr.Dataset, mean: Any, tau: Any, nu: An
     pm.Normal("theta", mean + shrink * (y - mean), pm.math.sqrt(shrink) * se, dims=dims)
 
 
-def observe_dependent_effects(story: "Meta", data: xr.Dataset, mean: Any, tau: Any, between: Any) -> None:
+def observe_dependent_effects(model: "Meta", data: xr.Dataset, mean: Any, tau: Any, between: Any) -> None:
     """Observe estimates that share people or a cluster; deviations and true effects hang below them.
 
     Parameters
     ----------
-    story, data
+    model, data
         The settings and the prepared data.
     mean, tau
         Mean of every true effect, or one for all, and their spread.
@@ -56,8 +56,8 @@ def observe_dependent_effects(story: "Meta", data: xr.Dataset, mean: Any, tau: A
 
     from bayesdep.models.meta.joint_effects import JointEffects
 
-    dims = story.unit
-    found = directions(story, data)
+    dims = model.unit
+    found = directions(model, data)
     y = pm.Data("effect_data", data["effect"].values, dims=dims)
     turn, variance, shared = (pm.Data(f"{name}_data", found[name]) for name in ("turn", "variance", "shared"))
     mean = mean + pm.math.zeros_like(y)
@@ -75,12 +75,12 @@ def observe_dependent_effects(story: "Meta", data: xr.Dataset, mean: Any, tau: A
     JointEffects("theta", mean + pulled, pm.math.sqrt(shrink * variance), turn, 0.0, shared, dims=dims)
 
 
-def observe_counts(story: "Meta", data: xr.Dataset, mean: Any, tau: Any) -> None:
+def observe_counts(model: "Meta", data: xr.Dataset, mean: Any, tau: Any) -> None:
     """Observe the counts, with every study's effect, and the midpoint of its arms, a parameter.
 
     Parameters
     ----------
-    story, data
+    model, data
         The settings and the prepared data.
     mean, tau
         Mean of every true effect, or one for all, and their spread.
@@ -89,23 +89,23 @@ def observe_counts(story: "Meta", data: xr.Dataset, mean: Any, tau: Any) -> None
 
     dims = data["events"].dims
     events, n = (pm.Data(f"{w}_data", data[w].values, dims=dims) for w in ("events", "n"))
-    if story.measure == "log-odds":
+    if model.measure == "log-odds":
         rough = effects.log_odds(data["events"].values + 0.5, data["n"].values + 1.0)
-        theta = informed("theta", mean, tau, *rough, dims=story.unit)
+        theta = informed("theta", mean, tau, *rough, dims=model.unit)
         pm.Binomial("events", n=n, logit_p=theta, observed=events, dims=dims)
         return
     arms = Arms.of(data)
     guess = arms.rough()
-    centre, spread = (story.priors[p].rv(p) for p in ("baseline_mean", "baseline_sd"))
-    of_group = "control_group" if "control_group" in data.dims else story.unit
+    centre, spread = (model.priors[p].rv(p) for p in ("baseline_mean", "baseline_sd"))
+    of_group = "control_group" if "control_group" in data.dims else model.unit
     middle = informed("baseline", centre, spread, *guess["baseline"], dims=of_group)
-    group = pm.Data("group_of", arms.group, dims=story.unit)
-    if story.midpoint_correlation:
-        rho = 2 * story.priors["rho_unit"].rv("rho_unit") - 1
+    group = pm.Data("group_of", arms.group, dims=model.unit)
+    if model.midpoint_correlation:
+        rho = 2 * model.priors["rho_unit"].rv("rho_unit") - 1
         mean = mean + rho * tau * ((middle - centre) / spread)[group]
         tau = tau * pm.math.sqrt(1 - rho**2)
     if not arms.shared:
-        theta = informed("theta", mean, tau, *guess["theta"], dims=story.unit)
+        theta = informed("theta", mean, tau, *guess["theta"], dims=model.unit)
         sides = pm.Data("sides", np.array([-0.5, 0.5]))
         logit = middle[:, None] + theta[:, None] * sides
         if len(dims) == 1:
@@ -118,8 +118,8 @@ def observe_counts(story: "Meta", data: xr.Dataset, mean: Any, tau: Any) -> None
     y_free = np.linalg.solve(factor, y)
     se_free = np.sqrt(np.linalg.inv(factor) ** 2 @ se**2)
     mean = mean + pm.math.zeros_like(se)
-    free = informed("theta_free", (inverse * mean).sum(axis=1), tau, y_free, se_free, dims=story.unit)
-    theta = pm.Deterministic("theta", (root * free).sum(axis=1), dims=story.unit)
+    free = informed("theta_free", (inverse * mean).sum(axis=1), tau, y_free, se_free, dims=model.unit)
+    theta = pm.Deterministic("theta", (root * free).sum(axis=1), dims=model.unit)
     count = arms.member.sum(axis=1, keepdims=True)
     average, share = pm.Data("average", arms.member / count), pm.Data("share", arms.member / (count + 1))
     control = middle - (average * mean).sum(axis=1) / 2 - (share * (theta - mean)).sum(axis=1)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Meta:
     """Random-effects meta-analysis.
 
-    The generative story, for study k (or analyte k: anything with an effect of its own)::
+    The generative model, for study k (or analyte k: anything with an effect of its own)::
 
         gaussian   y ~ N(theta, V), V = diag(se^2) unless effects share people
         binomial   events_k0 ~ Binomial(n_k0, expit(a_k - theta_k / 2))
@@ -225,12 +225,12 @@ class Meta:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         return meta_terms.words_of(self)
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         return meta_terms.formula_of(self)
 
     def prepare(self, table: Any) -> xr.Dataset:
@@ -402,7 +402,7 @@ class Meta:
         return reading.without(self, data, label)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass a random-effects story.
+        """Name the statistics that could embarrass a random-effects model.
 
         Parameters
         ----------

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from bayesdep.models.meta.model import Meta
 
 
-def directions(story: "Meta", data: xr.Dataset) -> dict[str, np.ndarray]:
+def directions(model: "Meta", data: xr.Dataset) -> dict[str, np.ndarray]:
     """Return the directions in which the sampling errors of all effects are independent.
 
     Parameters
     ----------
-    story
+    model
         The settings.
     data
-        As the story prepared it.
+        As the model prepared it.
 
     Returns
     -------
@@ -32,23 +32,23 @@ def directions(story: "Meta", data: xr.Dataset) -> dict[str, np.ndarray]:
         (units, clusters), which direction has how much of which cluster's deviation (zero where there are none).
     """
     covariance = data["covariance"].values if "covariance" in data else None
-    cluster = None if story.cluster is None else data["cluster_of"].values
+    cluster = None if model.cluster is None else data["cluster_of"].values
     turn, variance = turned(covariance, data["se"].values, groups_of(covariance, cluster))
     member = np.zeros((len(variance), 1)) if cluster is None else np.eye(data.sizes["cluster"])[cluster]
     return {"turn": turn, "variance": variance, "shared": turn.T @ member}
 
 
-def log_likelihood(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
+def log_likelihood(model: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
     """Score whole units with everything that belongs to them integrated out; :meth:`Meta.log_likelihood`.
 
     Parameters
     ----------
-    story
+    model
         The settings.
     posterior
         Draws of the parameters.
     data
-        As the story prepared it.
+        As the model prepared it.
 
     Returns
     -------
@@ -57,32 +57,32 @@ def log_likelihood(story: "Meta", posterior: xr.Dataset, data: xr.Dataset) -> xr
     """
     mu, tau = (posterior[p].values.ravel() for p in ("mu", "tau"))
     mean = mu
-    if story.covariates is not None:
+    if model.covariates is not None:
         slope = posterior["slope"].transpose("chain", "draw", "covariate").values
         mean = mu[:, None] + slope.reshape(len(mu), -1) @ data["covariates"].values.T
-    if story.likelihood == "binomial" and story.measure == "log-odds":
+    if model.likelihood == "binomial" and model.measure == "log-odds":
         values = log_marginal_single(data["events"].values, data["n"].values, mean, tau)
-    elif story.likelihood == "binomial":
+    elif model.likelihood == "binomial":
         of_baseline = (posterior["baseline_mean"].values.ravel(), posterior["baseline_sd"].values.ravel())
         rho = 2 * posterior["rho_unit"].values.ravel() - 1 if "rho_unit" in posterior else None
         values = log_marginal_of_studies(Arms.of(data), mean, tau, of_baseline, rho)
-    elif story.heterogeneity == "student-t":
-        nu = np.full_like(tau, story.nu) if story.nu is not None else posterior["nu"].values.ravel()
+    elif model.heterogeneity == "student-t":
+        nu = np.full_like(tau, model.nu) if model.nu is not None else posterior["nu"].values.ravel()
         values = student_effects.log_marginal(data["effect"].values, data["se"].values, mean, tau, nu)
-    elif story.cluster is not None or "covariance" in data:
-        between = posterior["tau_cluster"].values.ravel() if story.cluster is not None else np.zeros_like(tau)
-        values = _of_dependent(story, mean.reshape(len(mu), -1), tau, between, data)
+    elif model.cluster is not None or "covariance" in data:
+        between = posterior["tau_cluster"].values.ravel() if model.cluster is not None else np.zeros_like(tau)
+        values = _of_dependent(model, mean.reshape(len(mu), -1), tau, between, data)
     else:
         return None
     return xr.DataArray(
         values.reshape(*posterior["mu"].shape, -1),
-        coords={**posterior["mu"].coords, story.left_out: data[story.left_out]},
-        dims=("chain", "draw", story.left_out),
+        coords={**posterior["mu"].coords, model.left_out: data[model.left_out]},
+        dims=("chain", "draw", model.left_out),
     )
 
 
 def _of_dependent(
-    story: "Meta", mean: np.ndarray, tau: np.ndarray, between: np.ndarray, data: xr.Dataset
+    model: "Meta", mean: np.ndarray, tau: np.ndarray, between: np.ndarray, data: xr.Dataset
 ) -> np.ndarray:
     """Log density of each left-out unit's effects given the others' and the parameters: (draws, units or clusters).
 
@@ -90,11 +90,11 @@ def _of_dependent(
     effect's given those that share people with it, from the precision matrix (Buerkner, Gabry and Vehtari 2021,
     doi:10.1007/s00180-020-01045-4). ``mean`` is (draws, units), or (draws, 1) where it is the same for all.
     """
-    found = directions(story, data)
+    found = directions(model, data)
     turn, shared = found["turn"], found["shared"]
     residual = (data["effect"].values - mean) @ turn
     w = 1 / (found["variance"] + tau[:, None] ** 2)
-    if story.cluster is None:
+    if model.cluster is None:
         precision = w @ (turn**2).T
         return np.asarray((np.log(precision / (2 * np.pi)) - ((w * residual) @ turn.T) ** 2 / precision) / 2)
     member = np.eye(data.sizes["cluster"])[data["cluster_of"].values]  # a direction is of one cluster only

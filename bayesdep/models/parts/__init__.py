@@ -1,1 +1,1 @@
-"""Building blocks that several generative stories share: plain functions on tensors and arrays."""
+"""Building blocks that several generative models share: plain functions on tensors and arrays."""

@@ -1,7 +1,7 @@
 """Random variables of measurements, some of which are known only to lie within an interval.
 
 These are classes, not ``pm.CustomDist``: a custom distribution is a new type in every model, and then no compiled model
-could serve a second data set. The module imports PyMC, so stories import it when they build.
+could serve a second data set. The module imports PyMC, so models import it when they build.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Priors sampled in coordinates that are near one whatever the units of the data are.
 
-The module imports PyMC, so stories import it when they build.
+The module imports PyMC, so models import it when they build.
 """
 
 from typing import Any

@@ -19,7 +19,7 @@ _SUPPORT_IN_WORDS = {
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for a prior in a generative story.
+    """A place for a prior in a generative model.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ def parse_prior(name: str, value: Any) -> Prior:
 
 
 def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str, Prior]:
-    """Put the given priors into a story's slots and the defaults into the rest.
+    """Put the given priors into a model's slots and the defaults into the rest.
 
     Parameters
     ----------
     slots
-        The story's places for priors.
+        The model's places for priors.
     given
         Priors by parameter name, as :func:`parse_prior` reads them.
 

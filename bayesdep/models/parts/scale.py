@@ -97,13 +97,13 @@ def _from_mean(values: np.ndarray) -> np.ndarray:
     return np.asarray(rest - rest.mean())
 
 
-def priors_of(story: Any, data: xr.Dataset) -> dict[str, Prior]:
-    """Return a story's priors in the outcome's units: those from which it builds its model.
+def priors_of(model: Any, data: xr.Dataset) -> dict[str, Prior]:
+    """Return a model's priors in the outcome's units: those from which it builds its model.
 
     Parameters
     ----------
-    story
-        A story with ``priors`` and ``slots``.
+    model
+        A model with ``priors`` and ``slots``.
     data
         Its prepared data, with the 0-d variable ``scale`` where a prior is a multiple of it.
 
@@ -112,40 +112,40 @@ def priors_of(story: Any, data: xr.Dataset) -> dict[str, Prior]:
     dict of Prior
         By parameter, in the slots' order; none of them ``times_scale``.
     """
-    slots = story.slots
+    slots = model.slots
 
     def unit(name: str) -> float:
         per = slots[name].per
         return float(data["scale"]) / (1.0 if per is None else float(data[per]))
 
-    return {name: p.in_units(unit(name)) if p.times_scale else p for name, p in story.priors.items()}
+    return {name: p.in_units(unit(name)) if p.times_scale else p for name, p in model.priors.items()}
 
 
-def in_outcome_units(story: Any, data: xr.Dataset) -> Any:
-    """Return the story with its priors in the outcome's units, for what people read.
+def in_outcome_units(model: Any, data: xr.Dataset) -> Any:
+    """Return the model with its priors in the outcome's units, for what people read.
 
     Parameters
     ----------
-    story, data
+    model, data
         As in :func:`priors_of`.
 
     Returns
     -------
-    Story
+    Model
         The same settings; ``formula``, ``words`` and ``priors`` have numbers in the outcome's units.
     """
-    if not any(prior.times_scale for prior in story.priors.values()):
-        return story
-    return dataclasses.replace(story, priors=priors_of(story, data))
+    if not any(prior.times_scale for prior in model.priors.values()):
+        return model
+    return dataclasses.replace(model, priors=priors_of(model, data))
 
 
-def with_one_scale(story: Any, versions: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+def with_one_scale(model: Any, versions: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     """Give several versions of one table the same scale: their prior is one, and does not depend on what was drawn.
 
     Parameters
     ----------
-    story
-        The story that prepared them.
+    model
+        The model that prepared them.
     versions
         Prepared data.
 
@@ -154,9 +154,9 @@ def with_one_scale(story: Any, versions: Sequence[xr.Dataset]) -> list[xr.Datase
     list of xarray.Dataset
         With ``scale``, and what slots divide it by, at the versions' geometric mean.
     """
-    if len(versions) < 2 or not any(prior.times_scale for prior in story.priors.values()):
+    if len(versions) < 2 or not any(prior.times_scale for prior in model.priors.values()):
         return list(versions)
-    names = {"scale", *(slot.per for slot in story.slots.values() if slot.per is not None)}
+    names = {"scale", *(slot.per for slot in model.slots.values() if slot.per is not None)}
     common = {name: _geometric_mean([v[name] for v in versions]) for name in sorted(names) if name in versions[0]}
     return [data.assign(common) for data in versions]
 

@@ -1,4 +1,4 @@
-"""Checks on a story's settings, for Python callers and plans alike."""
+"""Checks on a model's settings, for Python callers and plans alike."""
 
 import dataclasses
 import numbers
@@ -30,54 +30,54 @@ def column(default: str | None, what: str) -> Any:
     return dataclasses.field(default=default, metadata={"column": what})
 
 
-def column_fields(story: Any) -> dict[str, str]:
-    """Return the words of a story that name columns, and what each column holds.
+def column_fields(model: Any) -> dict[str, str]:
+    """Return the words of a model that name columns, and what each column holds.
 
     Parameters
     ----------
-    story
-        A story, or its class.
+    model
+        A model, or its class.
 
     Returns
     -------
     dict of str
         What the column holds, by field name.
     """
-    return {f.name: f.metadata["column"] for f in dataclasses.fields(story) if "column" in f.metadata}
+    return {f.name: f.metadata["column"] for f in dataclasses.fields(model) if "column" in f.metadata}
 
 
 # Settings that name a label of the table. A label that is a number is compared as the text it has there.
 _LABELS = ("reference", "control", "condition", "event", "before", "baseline")
 
 
-def labels_as_text(story: Any) -> None:
+def labels_as_text(model: Any) -> None:
     """Turn labels that were given as numbers into text: ``reference = 0`` is the arm that the table calls 0.
 
     Parameters
     ----------
-    story
+    model
         A dataclass instance; its settings ``reference``, ``control``, ``condition``, ``event``, ``before`` and, where
         it is no column, ``baseline`` are changed in place.
     """
-    for field in dataclasses.fields(story):
-        value = getattr(story, field.name)
+    for field in dataclasses.fields(model):
+        value = getattr(model, field.name)
         if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
             continue
         if isinstance(value, str):
-            object.__setattr__(story, field.name, clean_label(value))  # as the table's labels are
+            object.__setattr__(model, field.name, clean_label(value))  # as the table's labels are
         if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
-            object.__setattr__(story, field.name, type(value)(map(clean_label, value)))
+            object.__setattr__(model, field.name, type(value)(map(clean_label, value)))
         if isinstance(value, numbers.Real) and np.isfinite(float(value)):
             number = float(value)
-            object.__setattr__(story, field.name, str(int(number)) if number.is_integer() else repr(number))
+            object.__setattr__(model, field.name, str(int(number)) if number.is_integer() else repr(number))
 
 
-def check_settings(story: Any) -> None:
+def check_settings(model: Any) -> None:
     """Refuse settings of the wrong type or outside the listed choices.
 
     Parameters
     ----------
-    story
+    model
         A dataclass instance with type hints ``str``, ``float``, ``int``, ``Literal[...]`` or those with None.
 
     Raises
@@ -85,13 +85,13 @@ def check_settings(story: Any) -> None:
     BadInput
         Naming the setting, what it is and what it may be.
     """
-    hints = get_type_hints(type(story))
-    labels_as_text(story)
-    for field in dataclasses.fields(story):
+    hints = get_type_hints(type(model))
+    labels_as_text(model)
+    for field in dataclasses.fields(model):
         # what may be anything (priors, a covariance matrix) is read by a function of its own
         if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
-        value = getattr(story, field.name)
+        value = getattr(model, field.name)
         _refuse_no_text(field.name, value)
         if isinstance(value, str) and not value.strip():
             raise BadInput(f"{field.name} is an empty text; write what it is, or leave it out")

@@ -56,13 +56,13 @@ class LeftOut:
     pareto_k: np.ndarray
 
 
-def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
     """Derive the combined moderator's weights and effect size.
 
     Parameters
     ----------
-    story
-        The story; its ``combined`` names the moderators.
+    model
+        The model; its ``combined`` names the moderators.
     posterior
         Draws of its parameters.
     data
@@ -73,7 +73,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[
     dict of xarray.DataArray
         ``m_star_weight`` (part, time) and ``m_star_r`` (evaluation, time).
     """
-    here = np.isin(data["moderator_of"].values, story.combined)
+    here = np.isin(data["moderator_of"].values, model.combined)
     x = data["parts"].values[:, here]
     weight = posterior["interaction"].isel(part=here) * xr.DataArray(
         x.std(axis=0), {"part": data["part"].values[here]}, ("part",)
@@ -81,7 +81,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[
     sizes = {d: posterior.sizes[d] for d in ("chain", "draw")}
     draws = sizes["chain"] * sizes["draw"]
     whole = posterior["interaction"].mean(("chain", "draw")).transpose("part", "time").values
-    left_out = leave_one_out(story, posterior, data)
+    left_out = leave_one_out(model, posterior, data)
     trusted = bool((left_out.pareto_k < GOOD_K).all())
     treated, y = data["arm_of"].values.astype(bool), data["outcome"].values
     found = np.full((draws, 2, data.sizes["time"]), np.nan)
@@ -105,13 +105,13 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[
     }  # fmt: skip
 
 
-def leave_one_out(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, draws: int = DRAWS) -> LeftOut:
+def leave_one_out(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, draws: int = DRAWS) -> LeftOut:
     """Find the interactions' posterior means without each study.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -127,11 +127,11 @@ def leave_one_out(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, d
     flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
     some = np.unique(np.linspace(0, flat.sizes["sample"] - 1, draws).astype(int))
     flat = flat.isel(sample=some)
-    mean, precision = _prior(story, flat, data)
+    mean, precision = _prior(model, flat, data)
     size = mean.shape[-1]
     step = max(1, _AT_ONCE // (data.sizes["study"] * size**2))
     own = np.log(flat["study_sd"].transpose("sample", "study", "time").values).mean(axis=0)
-    typical = coefficients_of(story, flat, data).mean(axis=0, keepdims=True)
+    typical = coefficients_of(model, flat, data).mean(axis=0, keepdims=True)
     parts = [
         _without_each(
             flat.isel(sample=slice(i, i + step)), data, mean[i : i + step], precision[i : i + step], typical, own
@@ -149,28 +149,28 @@ def leave_one_out(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, d
     return LeftOut(np.moveaxis(by_time[..., -q:], 1, 2), np.asarray(k))
 
 
-def _prior(story: "Pooled", flat: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _prior(model: "Pooled", flat: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Means of coefficients given spreads, by time: (sample, coefficient); and their precision matrix."""
     samples, times, parts = flat.sizes["sample"], data.sizes["time"], data.sizes["part"]
-    names = ["intercept", "effect", *(["baseline_slope"] if story.baseline is not None else [])]
-    rows = [(story.priors[n]["mu"], story.priors[n]["sigma"]) for n in [*names, *["moderator_effect"] * parts]]
+    names = ["intercept", "effect", *(["baseline_slope"] if model.baseline is not None else [])]
+    rows = [(model.priors[n]["mu"], model.priors[n]["sigma"]) for n in [*names, *["moderator_effect"] * parts]]
     mean = np.tile(np.array([m for m, _ in rows] + [0.0] * parts), (times, 1))
     sds = np.ones((samples, times, mean.shape[1]))
     sds[:, :, :-parts] = [s for _, s in rows]
-    if story.effects == "none":
-        mean[:, -parts:], sds[:, :, -parts:] = story.priors["interaction"]["mu"], story.priors["interaction"]["sigma"]
+    if model.effects == "none":
+        mean[:, -parts:], sds[:, :, -parts:] = model.priors["interaction"]["mu"], model.priors["interaction"]["sigma"]
     else:
         values = {}
-        for name in SCALES[story.effects]:
+        for name in SCALES[model.effects]:
             each = flat[name]
             values[name] = (
                 each.transpose("sample", "part", "time").values if each.ndim > 1 else each.values[:, None, None]
             )
-        spread = sd_of_interactions(story, data["interaction_error"].values, values)
+        spread = sd_of_interactions(model, data["interaction_error"].values, values)
         sds[:, :, -parts:] = np.swapaxes(np.broadcast_to(spread, (samples, parts, times)), 1, 2)
     precision = (1 / np.maximum(sds, 1e-6) ** 2).reshape(samples, -1, 1) * np.eye(mean.size)
     if times > 1:  # effects at two times are correlated
-        both, change = story.priors["effect"], story.priors["effect_change"]
+        both, change = model.priors["effect"], model.priors["effect_change"]
         place = np.array([1, 1 + mean.shape[1]])
         mean[:, 1] = both["mu"] + np.array([-0.5, 0.5]) * change["mu"]
         of_effects = both["sigma"] ** 2 * np.ones((2, 2)) + change["sigma"] ** 2 / 4 * np.array([[1, -1], [-1, 1]])

@@ -50,13 +50,13 @@ def _by_arm(y: np.ndarray, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np
     return mean, (y[..., squares] + n * away**2).sum(axis=-3), count
 
 
-def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive every estimand of :class:`~bayesdep.Pooled`.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -67,14 +67,14 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     xarray.Dataset
         Estimands by name.
     """
-    against, sds = f"less {story.reference}", "sd"
-    at_mean = " at the patients' mean moderators" if story.moderators else ""
-    effect, new, study_effect = effects_of(story, posterior, data)
+    against, sds = f"less {model.reference}", "sd"
+    at_mean = " at the patients' mean moderators" if model.moderators else ""
+    effect, new, study_effect = effects_of(model, posterior, data)
     scale = xr.DataArray(data["outcome_sd"].values, {"time": data["time"].values}, ("time",))
     found = {
         "effect": estimand(effect, f"pooled effect, {against}{at_mean}", sds),
         "effect_in_units": estimand(
-            ordered(effect * scale, "time"), f"pooled effect, {against}{at_mean}", story.units
+            ordered(effect * scale, "time"), f"pooled effect, {against}{at_mean}", model.units
         ),
         "effect_new": estimand(new, f"effect in a new study, {against}{at_mean}", sds),
         "study_effect": estimand(study_effect, f"effect in a study, {against}, at its own patients' mean", sds),
@@ -88,7 +88,7 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
             posterior["residual_spread"], "spread of log residual sds between studies", "log sd", null=np.nan
         ),
     }  # fmt: skip
-    found |= of_levels(story, posterior, sds)
+    found |= of_levels(model, posterior, sds)
     if data.sizes["time"] > 1:
         first, last = data["time"].values
         found["effect_change"] = estimand(
@@ -101,22 +101,22 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
         found["residual_correlation"] = estimand(
             posterior["residual_correlation"], "correlation of a patient's residuals at the two times", "correlation"
         )
-    if story.baseline is not None:
+    if model.baseline is not None:
         found["baseline_slope"] = estimand(
             ordered(posterior["baseline_slope"], "time"), "difference per sd of the baseline", "sd per sd"
         )
-    if story.moderators:
-        found |= along_moderators(story, posterior, data, "sd")
+    if model.moderators:
+        found |= along_moderators(model, posterior, data, "sd")
     return xr.Dataset(found)
 
 
-def of_levels(story: "Pooled", posterior: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
+def of_levels(model: "Pooled", posterior: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
     """Derive how studies' levels differ and go with effects; nothing where levels are free.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     units
@@ -127,7 +127,7 @@ def of_levels(story: "Pooled", posterior: xr.Dataset, units: str) -> dict[str, x
     dict of xarray.DataArray
         Estimands by name.
     """
-    if story.has_free_levels:
+    if model.has_free_levels:
         return {}
     return {
         "tau_intercept": estimand(
@@ -142,14 +142,14 @@ def of_levels(story: "Pooled", posterior: xr.Dataset, units: str) -> dict[str, x
 
 
 def effects_of(
-    story: "Pooled", posterior: xr.Dataset, data: xr.Dataset
+    model: "Pooled", posterior: xr.Dataset, data: xr.Dataset
 ) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
     """Return effects on the scale of the linear predictor: the pooled one, a new study's, and every study's.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -165,7 +165,7 @@ def effects_of(
     own = posterior["deviation"].sel(which="effect", drop=True)
     new = posterior["new_deviation"].sel(new_which="effect", drop=True)
     study_effect = effect + own
-    if story.moderators:
+    if model.moderators:
         study_effect = study_effect + xr.dot(posterior["interaction"], mean_parts(data), dim="part")
     return effect, ordered(effect + new, "time"), ordered(study_effect, "time", "study")
 
@@ -183,13 +183,13 @@ def ordered(values: xr.DataArray, *dims: str) -> xr.DataArray:
     return values.transpose("chain", "draw", *dims)
 
 
-def along_moderators(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
+def along_moderators(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
     """Derive the estimands of moderators.
 
     Parameters
     ----------
-    story
-        The story, with moderators.
+    model
+        The model, with moderators.
     posterior
         Draws of its parameters.
     data
@@ -202,7 +202,7 @@ def along_moderators(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, u
     dict of xarray.DataArray
         Estimands by name.
     """
-    rope = {"rope_lower": -story.margin, "rope_upper": story.margin}
+    rope = {"rope_lower": -model.margin, "rope_upper": model.margin}
     interaction = ordered(posterior["interaction"], "part", "time")
     code = xr.DataArray(np.array([0.0, 1.0]) - float(data["share_treated"]), {"arm": data["arm"].values}, ("arm",))
     found = {
@@ -215,7 +215,7 @@ def along_moderators(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, u
     }
     if "moderator_effect" in posterior:
         main, dim = posterior["moderator_effect"], "part"
-        if story.has_free_levels:
+        if model.has_free_levels:
             here = within_studies(data)
             main, dim = (main.rename(within_part="part"), "part") if here.all() else (main, "within_part")
             interaction = interaction.isel(part=here).rename(part=dim) if dim != "part" else interaction
@@ -234,12 +234,12 @@ def along_moderators(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, u
         found["ecological_bias"] = estimand(
             between - within, "interaction between studies less that within studies", f"{units} per unit"
         )
-    if story.effects in ("normal", "student"):
+    if model.effects in ("normal", "student"):
         found["interaction_sd"] = estimand(
             posterior["interaction_sd"], "spread of interactions", f"{units} per unit", null=np.nan
         )
-    if story.combined:
-        found |= pooled_combined.estimands(story, posterior, data)
+    if model.combined:
+        found |= pooled_combined.estimands(model, posterior, data)
     return found
 
 

@@ -41,13 +41,13 @@ def crude_effects(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.where(there, log_odds[:, 1] - log_odds[:, 0], np.nan), np.where(there, np.sqrt(variance.sum(1)), np.nan)
 
 
-def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive every estimand of :class:`~bayesdep.Pooled` that is of events.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -58,9 +58,9 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     xarray.Dataset
         Estimands by name.
     """
-    event, against = event_of(story), f"less {story.reference}"
-    at_mean = " at the patients' mean moderators" if story.moderators else ""
-    effect, new, study_effect = effects_of(story, posterior, data)
+    event, against = event_of(model), f"less {model.reference}"
+    at_mean = " at the patients' mean moderators" if model.moderators else ""
+    effect, new, study_effect = effects_of(model, posterior, data)
     found = {
         "effect": estimand(effect, f"pooled log odds ratio of {event}, {against}{at_mean}", _RATIO),
         "effect_new": estimand(new, f"log odds ratio in a new study, {against}{at_mean}", _RATIO),
@@ -79,11 +79,11 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
             ordered(posterior["tau_effect"], "time"), "spread of log odds ratios between studies", _UNITS, null=np.nan
         ),
     }  # fmt: skip
-    found |= of_levels(story, posterior, _UNITS)
-    if not story.has_free_levels:
-        risk = risks(story, posterior, data)
+    found |= of_levels(model, posterior, _UNITS)
+    if not model.has_free_levels:
+        risk = risks(model, posterior, data)
         difference = risk.isel(arm=1, drop=True) - risk.isel(arm=0, drop=True)
-        whole = f"risk of {event}, all patients of these studies treated, less all on {story.reference}"
+        whole = f"risk of {event}, all patients of these studies treated, less all on {model.reference}"
         of_arm = f"risk of {event}, had all patients of these studies been in an arm"
         found["risk"] = estimand(risk, of_arm, "probability", null=np.nan)
         found["risk_difference"] = estimand(difference, whole, "risk difference")
@@ -91,22 +91,22 @@ def estimands(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
             1 / difference, f"number needed to treat (above 0) or harm (below 0): {whole}", "people",
             reciprocal_of="risk_difference",
         )  # fmt: skip
-    if story.baseline is not None:
+    if model.baseline is not None:
         found["baseline_slope"] = estimand(
             ordered(posterior["baseline_slope"], "time"), "difference per sd of the baseline", f"{_UNITS} per sd"
         )
-    if story.moderators:
-        found |= along_moderators(story, posterior, data, _UNITS)
+    if model.moderators:
+        found |= along_moderators(model, posterior, data, _UNITS)
     return xr.Dataset(found)
 
 
-def risks(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def risks(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Return the mean risk over all patients, each in their own study, had all been in one arm.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -118,7 +118,7 @@ def risks(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataAr
         Dims (chain, draw, arm, time).
     """
     flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-    gamma = coefficients_of(story, flat, data)[..., 0]
+    gamma = coefficients_of(model, flat, data)[..., 0]
     own = flat["deviation"].transpose("sample", "study", "time", "which").values[:, :, 0]
     study, z, n = (data[v].values for v in ("cell_study", "z", "n"))
     found = np.empty((len(gamma), 2))
@@ -133,13 +133,13 @@ def risks(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataAr
     return xr.DataArray(found.reshape(shape), coords, ("chain", "draw", "arm", "time"))
 
 
-def log_likelihood(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int = NODES) -> xr.DataArray:
+def log_likelihood(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int = NODES) -> xr.DataArray:
     """Score every study by the probability of its events.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -153,7 +153,7 @@ def log_likelihood(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, 
         Dims (chain, draw, study).
     """
     flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-    scored = score(coefficients_of(story, flat, data), roots_of(flat, free_sd=FREE_LEVEL_SD), data, nodes=nodes)
+    scored = score(coefficients_of(model, flat, data), roots_of(flat, free_sd=FREE_LEVEL_SD), data, nodes=nodes)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], data.sizes["study"])
     coords = {d: posterior[d] for d in ("chain", "draw")} | {"study": data["study"]}
     return xr.DataArray(scored.reshape(shape), coords, ("chain", "draw", "study"))

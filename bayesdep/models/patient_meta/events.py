@@ -30,13 +30,13 @@ FREE_LEVEL_SD = 10.0  # log odds: a study without any event has no flat prior th
 _AT_ONCE = 2_000_000  # numbers in an array: bounds memory
 
 
-def as_events(story: "Pooled", outcome: np.ndarray) -> np.ndarray:
+def as_events(model: "Pooled", outcome: np.ndarray) -> np.ndarray:
     """Return who had the event: 1, 0, or NaN where the outcome is missing.
 
     Parameters
     ----------
-    story
-        The story, with ``at_least`` or ``at_most``.
+    model
+        The model, with ``at_least`` or ``at_most``.
     outcome
         Outcomes.
 
@@ -45,15 +45,15 @@ def as_events(story: "Pooled", outcome: np.ndarray) -> np.ndarray:
     numpy.ndarray
         With the outcome's shape.
     """
-    had = outcome >= story.at_least if story.at_least is not None else outcome <= story.at_most
+    had = outcome >= model.at_least if model.at_least is not None else outcome <= model.at_most
     return np.where(np.isnan(outcome), np.nan, had)
 
 
-def event_of(story: "Pooled") -> str:
+def event_of(model: "Pooled") -> str:
     """Name the event, such as ``improvement >= 50``."""
-    if story.at_least is not None:
-        return f"{story.outcome} >= {story.at_least:g}"
-    return f"{story.outcome} <= {story.at_most:g}"
+    if model.at_least is not None:
+        return f"{model.outcome} >= {model.at_least:g}"
+    return f"{model.outcome} <= {model.at_most:g}"
 
 
 def count_events(data: xr.Dataset) -> xr.Dataset:

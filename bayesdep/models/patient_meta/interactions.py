@@ -33,13 +33,13 @@ SCALES = {  # of an interaction, by how they are pooled: the parameters that it 
 }
 
 
-def slots_of_interactions(story: "Pooled", unit: str) -> dict[str, Slot]:
+def slots_of_interactions(model: "Pooled", unit: str) -> dict[str, Slot]:
     """Return the places for priors of interactions.
 
     Parameters
     ----------
-    story
-        The story, with moderators.
+    model
+        The model, with moderators.
     unit
         Units of the effect.
 
@@ -48,13 +48,13 @@ def slots_of_interactions(story: "Pooled", unit: str) -> dict[str, Slot]:
     dict of Slot
         By parameter.
     """
-    if story.effects == "none":
+    if model.effects == "none":
         wide = Prior("Normal", mu=0, sigma=1)
         return {"interaction": Slot(wide, "real", "the change of the effect by moderator", f"{unit} per unit")}
-    if story.effects in ("normal", "student"):
+    if model.effects in ("normal", "student"):
         spread = Prior("HalfNormal", sigma=0.3)
         found = {"interaction_sd": Slot(spread, "positive", "the spread of interactions", f"{unit} per unit")}
-        if story.effects == "student":
+        if model.effects == "student":
             found["local_precision"] = Slot(
                 Prior("Gamma", alpha=2, beta=2), "positive",
                 "one over the squared scale of an interaction (nu/2, nu/2: Student's t with nu degrees of freedom)",
@@ -63,7 +63,7 @@ def slots_of_interactions(story: "Pooled", unit: str) -> dict[str, Slot]:
         return found
     cauchy = Prior("HalfCauchy", beta=1)
     # Student's t with 4 degrees of freedom and scale 0.5 sd; a logistic outcome's residual sd is about 2
-    slab = Prior("Gamma", alpha=2, beta=2 if story.is_binary else 0.5)
+    slab = Prior("Gamma", alpha=2, beta=2 if model.is_binary else 0.5)
     return {
         "global_scale": Slot(
             GLOBAL_SCALE, "positive", "the scale of all interactions", "times that expected of the non-zero ones"
@@ -76,13 +76,13 @@ def slots_of_interactions(story: "Pooled", unit: str) -> dict[str, Slot]:
     }  # fmt: skip
 
 
-def sd_of_interactions(story: "Pooled", error: Any, values: Mapping[str, Any]) -> Any:
+def sd_of_interactions(model: "Pooled", error: Any, values: Mapping[str, Any]) -> Any:
     """Return the sd of an interaction, given the parameters that it is made of.
 
     Parameters
     ----------
-    story
-        The story, its ``effects`` not ``"none"``.
+    model
+        The model, its ``effects`` not ``"none"``.
     error
         Standard errors by design, as the last axes of the values have them.
     values
@@ -93,23 +93,23 @@ def sd_of_interactions(story: "Pooled", error: Any, values: Mapping[str, Any]) -
     Any
         As they are broadcast.
     """
-    if story.effects == "normal":
+    if model.effects == "normal":
         return values["interaction_sd"]
-    if story.effects == "student":
+    if model.effects == "student":
         return values["interaction_sd"] * values["local_precision"] ** -0.5
-    assert story.expected_nonzero is not None  # checked with the settings
-    p0, p = story.expected_nonzero, error.size
+    assert model.expected_nonzero is not None  # checked with the settings
+    p0, p = model.expected_nonzero, error.size
     wide = values["global_scale"] * values["local_scale"] * (p0 / (p - p0) * error)
     return wide * (1 + values["slab_precision"] * wide**2) ** -0.5
 
 
-def design_errors(story: "Pooled", data: xr.Dataset) -> np.ndarray:
+def design_errors(model: "Pooled", data: xr.Dataset) -> np.ndarray:
     """Return every interaction's standard error by design: (part, time).
 
     Parameters
     ----------
-    story
-        The story, with moderators.
+    model
+        The model, with moderators.
     data
         The prepared data.
 
@@ -120,11 +120,11 @@ def design_errors(story: "Pooled", data: xr.Dataset) -> np.ndarray:
     """
     times = data.sizes["time"]
     median = {
-        name: story.priors[name].scipy.median() for name in ("tau_intercept", "tau_effect") if name in story.priors
+        name: model.priors[name].scipy.median() for name in ("tau_intercept", "tau_effect") if name in model.priors
     }
-    level = median.get("tau_intercept", FREE_LEVEL_SD if story.is_binary else 1.0)
+    level = median.get("tau_intercept", FREE_LEVEL_SD if model.is_binary else 1.0)
     root, none = np.diag([level, median["tau_effect"]] * times), np.zeros(1)
-    if not story.is_binary:
+    if not model.is_binary:
         return least_squares(data, root, none, np.ones((data.sizes["study"], times)))[1]
     share = data["events"].values.sum() / data["n"].values.sum()  # of all patients: it says nothing of their arms
     sd = np.full((data.sizes["study"], 1), (share * (1 - share)) ** -0.5)
@@ -146,13 +146,13 @@ def _as_products(data: xr.Dataset) -> xr.Dataset:
     )
 
 
-def build_interactions(story: "Pooled", data: xr.Dataset) -> Any:
+def build_interactions(model: "Pooled", data: xr.Dataset) -> Any:
     """Build interactions inside a PyMC model context.
 
     Parameters
     ----------
-    story
-        The story, with moderators.
+    model
+        The model, with moderators.
     data
         The prepared data.
 
@@ -164,17 +164,17 @@ def build_interactions(story: "Pooled", data: xr.Dataset) -> Any:
     import pymc as pm
     import pytensor.tensor as pt
 
-    prior, dims = story.priors, ("part", "time")
-    if story.effects == "none":
+    prior, dims = model.priors, ("part", "time")
+    if model.effects == "none":
         return prior["interaction"].rv("interaction", dims=dims)
     values = {}
-    for name in SCALES[story.effects]:
+    for name in SCALES[model.effects]:
         each = dims if name.startswith("local") else None
         is_scale = name in ("global_scale", "local_scale")
         values[name] = prior[name].rv(name, dims=each, logarithmic=is_scale)
     error = pm.Data("interaction_error", data["interaction_error"].values, dims=dims)
-    scale = sd_of_interactions(story, error, values)
-    if story.is_binary:
+    scale = sd_of_interactions(model, error, values)
+    if model.is_binary:
         raw = pm.Normal("interaction_raw", 0.0, 1.0, dims=dims)
         return pm.Deterministic("interaction", raw * scale, dims=dims)
     # some interactions are known well and others hardly: each is sampled in coordinates that suit what its data say

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Pooled:
     """One-stage meta-analysis of individual patients: an outcome at one time or two, a treatment and its control.
 
-    The generative story, for patient i of study k and time t, outcomes standardised at each time::
+    The generative model, for patient i of study k and time t, outcomes standardised at each time::
 
         y_it = level_kt + (effect_t + deviation_kt) T_i + baseline_slope_t b_i
                + sum_j (moderator_effect_jt + interaction_jt T_i) x_ij + residual_it
@@ -223,12 +223,12 @@ class Pooled:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         return pooled_terms.words_of(self)
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         return pooled_terms.formula_of(self)
 
     @property
@@ -238,7 +238,7 @@ class Pooled:
 
     @property
     def without_costly_estimands(self) -> "Pooled":
-        """The same story without the combined moderator, which is cross-validated."""
+        """The same model without the combined moderator, which is cross-validated."""
         return dataclasses.replace(self, combined=())
 
     @property
@@ -440,7 +440,7 @@ class Pooled:
         return pooled_scores.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass the story.
+        """Name the statistics that could embarrass the model.
 
         Parameters
         ----------

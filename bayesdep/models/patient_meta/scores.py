@@ -16,13 +16,13 @@ NODES, NODES_OF_MANY, MANY = 5, 3, 100  # with many patients the density of a lo
 _AT_ONCE = 2_000_000  # numbers in an array: bounds memory
 
 
-def coefficients_of(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+def coefficients_of(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
     """Return what columns count for in each arm, draw by draw.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws with dim ``sample``.
     data
@@ -38,14 +38,14 @@ def coefficients_of(story: "Pooled", posterior: xr.Dataset, data: xr.Dataset) ->
         return np.asarray(posterior[name].transpose("sample", *dims, "time").values)
 
     apart = [draws("effect")[:, None]]
-    common = [0 * apart[0] if story.has_free_levels else draws("intercept")[:, None]]
-    if story.baseline is not None:
+    common = [0 * apart[0] if model.has_free_levels else draws("intercept")[:, None]]
+    if model.baseline is not None:
         common.append(draws("baseline_slope")[:, None])
         apart.append(0 * common[-1])
-    if story.moderators:
+    if model.moderators:
         apart.append(draws("interaction", "part"))
-        common.append(draws("moderator_effect", "part") if not story.has_free_levels else 0 * apart[-1])
-        if "moderator_effect" in posterior and story.has_free_levels:
+        common.append(draws("moderator_effect", "part") if not model.has_free_levels else 0 * apart[-1])
+        if "moderator_effect" in posterior and model.has_free_levels:
             common[-1][:, within_studies(data)] = draws("moderator_effect", "within_part")
     code = np.array([0.0, 1.0]) - float(data["share_treated"])
     together, treated = (np.concatenate(x, axis=1)[:, None] for x in (common, apart))
@@ -94,7 +94,7 @@ def _correlation_root(rho: np.ndarray) -> np.ndarray:
 
 
 def log_likelihood(
-    story: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int | None = None
+    model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int | None = None
 ) -> xr.DataArray:
     """Score every study by the density of its patients' outcomes.
 
@@ -103,8 +103,8 @@ def log_likelihood(
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -123,7 +123,7 @@ def log_likelihood(
     if nodes is None:
         nodes = NODES_OF_MANY if np.bincount(data["study_of"].values).min() >= MANY else NODES
     step = max(1, _AT_ONCE // (data["cross"][0].size // data.sizes["column"] * studies * times))
-    gamma, root = coefficients_of(story, flat, data), roots_of(flat)
+    gamma, root = coefficients_of(model, flat, data), roots_of(flat)
     for start in range(0, len(scored), step):
         part = slice(start, start + step)
         scored[part] = _score(gamma[part], root[part], flat.isel(sample=part), data, nodes)

@@ -1,6 +1,6 @@
 """What was observed of studies, as a random variable, and the studies' own deviations given it.
 
-Classes, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so stories
+Classes, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so models
 import it when they build.
 """
 

@@ -41,7 +41,7 @@ _WHICH_SIDE = (
 class Response:
     """Biomarkers, of which some lie beyond their detection limits, as predictors of a binary outcome.
 
-    The generative story, for subject i and analyte k, on natural logs::
+    The generative model, for subject i and analyte k, on natural logs::
 
         outcome_i ~ Bernoulli(logit^-1(intercept + sum_k slope_k x_ik + z_i' covariate_slope))
         x_ik ~ N(marker_mean_k, marker_sd_k),   x_ik = (log concentration_ik - centre_k) / scale_k
@@ -191,7 +191,7 @@ class Response:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         text = "The log odds of the outcome are linear in the log concentration" + ("s" if self.analyte else "")
         text += f" and in covariates ({self.covariates})" if self.covariates else ""
         text += ", which are normal between people; a value beyond a detection limit is a parameter known to lie there."
@@ -201,7 +201,7 @@ class Response:
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         extra = " + covariates[i]' covariate_slope" if self.covariates else ""
         lines = [
             f"outcome[i] ~ Bernoulli(invlogit(intercept + sum_k slope[k] x[i, k]{extra}))",
@@ -363,7 +363,7 @@ class Response:
         return response_estimands.log_likelihood(posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that this story could get wrong.
+        """Name the statistics that this model could get wrong.
 
         Parameters
         ----------

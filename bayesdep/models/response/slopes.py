@@ -68,13 +68,13 @@ def slope_lines(effects: str, expected_nonzero: float | None) -> list[str]:
     ]
 
 
-def slopes(story: "Response", data: xr.Dataset) -> Any:
+def slopes(model: "Response", data: xr.Dataset) -> Any:
     """Return the slopes per standard deviation, inside the model context.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     data
         As its ``prepare`` returns it.
 
@@ -86,19 +86,19 @@ def slopes(story: "Response", data: xr.Dataset) -> Any:
     import pymc as pm
     import pytensor.tensor as pt
 
-    prior = story.priors
-    if story.effects == "none":
+    prior = model.priors
+    if model.effects == "none":
         return prior["slope"].rv("slope", dims="analyte")
-    if story.effects != "horseshoe":
+    if model.effects != "horseshoe":
         spread = prior["slope_sd"].rv("slope_sd")
         made = (
             pm.Normal("slope_raw", 0.0, 1.0, dims="analyte")
-            if story.effects == "normal"
+            if model.effects == "normal"
             else pm.StudentT("slope_raw", nu=STUDENT_NU, mu=0.0, sigma=1.0, dims="analyte")
         )
         return pm.Deterministic("slope", spread * made, dims="analyte")
-    assert story.expected_nonzero is not None  # refused when the story was made
-    p0, p = story.expected_nonzero, data.sizes["analyte"]
+    assert model.expected_nonzero is not None  # refused when the model was made
+    p0, p = model.expected_nonzero, data.sizes["analyte"]
     tau0 = pm.Data("tau0", p0 / (p - p0) * data["slope_se"].values, dims="analyte")
     tau = prior["global_scale"].rv("global_scale") * tau0
     local = prior["local_scale"].rv("local_scale", dims="analyte")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Screen:
     """A test at a fixed cutoff, from how many people with and without the condition test positive.
 
-    The generative story::
+    The generative model::
 
         positives among those with the condition     ~ Binomial(n_1, sensitivity)
         positives among those without the condition  ~ Binomial(n_0, 1 - specificity)
@@ -111,7 +111,7 @@ class Screen:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         return (
             f"Positive tests are binomial among those with the condition ({self.condition}) and among those without; "
             "sensitivity and specificity are independent."
@@ -119,7 +119,7 @@ class Screen:
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         return [
             f"positives[{self.condition}] ~ Binomial(n[{self.condition}], sensitivity)",
             "positives[others] ~ Binomial(n[others], 1 - specificity)",

@@ -32,7 +32,7 @@ _OF_META = ("measure", "input", "units", "scale", "unit", "control_risk")
 class SmallStudies:
     """Random-effects meta-analysis with publication bias, alone or averaged over what may be present.
 
-    The generative story, for study k, d = 1 or -1 the favoured direction::
+    The generative model, for study k, d = 1 or -1 the favoured direction::
 
         true effects   theta_k ~ N(mu, tau)
         estimates      y_k ~ N(theta_k + bias_k, se_k)
@@ -195,12 +195,12 @@ class SmallStudies:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         return terms.words_of(self)
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         return terms.formula_of(self)
 
     def prepare(self, table: Any) -> xr.Dataset:
@@ -400,7 +400,7 @@ class SmallStudies:
         return found
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass a story about publication.
+        """Name the statistics that could embarrass a model about publication.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """A normal of which some values are published more readily than others: step-function selection.
 
-A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so stories import
+A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so models import
 it when they build.
 """
 

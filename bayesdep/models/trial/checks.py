@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from bayesdep.models.trial.model import Trial
 
 
-def checks(story: "Trial", data: xr.Dataset) -> Sequence[Check]:
+def checks(model: "Trial", data: xr.Dataset) -> Sequence[Check]:
     """Name the predictive checks of a trial; replicates miss the visits that the data miss.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     data
         The prepared trial.
 
@@ -36,16 +36,16 @@ def checks(story: "Trial", data: xr.Dataset) -> Sequence[Check]:
         for k, label in enumerate(data["arm"].values):
             rows = np.flatnonzero(seen[:, j] & (arm == k))
             at = f"visit {names[j]}, {label}"
-            found.append(Check(f"mean at {at}", NAME, partial(_mean, rows=rows, j=j), story.units))
+            found.append(Check(f"mean at {at}", NAME, partial(_mean, rows=rows, j=j), model.units))
             if len(rows) > 1:
-                found.append(Check(f"sd at {at}", NAME, partial(_sd, rows=rows, j=j), story.units))
+                found.append(Check(f"sd at {at}", NAME, partial(_sd, rows=rows, j=j), model.units))
     pairs = [*((j, j + 1) for j in range(len(names) - 1)), *([(0, len(names) - 1)] if len(names) > 1 else [])]
     for j, k in dict.fromkeys(pairs):
         rows = np.flatnonzero(seen[:, j] & seen[:, k])
         if len(rows) > 2:
             name = f"correlation of visits {names[j]} and {names[k]}"
             found.append(Check(name, NAME, partial(_pearson, rows=rows, j=j, k=k), "correlation"))
-    designs = list(_designs(story, data))
+    designs = list(_designs(model, data))
     if designs:
         found.append(Check("skewness of residuals", NAME, partial(_moment, designs=designs, of=stats.skew), ""))
         found.append(
@@ -54,13 +54,13 @@ def checks(story: "Trial", data: xr.Dataset) -> Sequence[Check]:
     return found
 
 
-def _designs(story: "Trial", data: xr.Dataset) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """For each visit, who was seen, and an orthonormal basis of the least-squares regression that the story's is."""
+def _designs(model: "Trial", data: xr.Dataset) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """For each visit, who was seen, and an orthonormal basis of the least-squares regression that the model's is."""
     arm = data["arm_code"].values
     columns = [np.ones((len(arm), 1)), arm, data["covariates"].values]
-    if story.baseline is not None:
+    if model.baseline is not None:
         columns.append(data["baseline"].values[:, None])
-    if story.moderator is not None:
+    if model.moderator is not None:
         terms = data["moderator_terms"].values
         columns += [terms, *(arm[:, [k]] * terms for k in range(arm.shape[1]))]
     design = np.column_stack(columns)

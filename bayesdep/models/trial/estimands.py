@@ -42,7 +42,7 @@ def crude_differences(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
 
-def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def estimands(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive every estimand of :class:`~bayesdep.models.trial.model.Trial`.
 
     With a moderator, ``difference`` is the mean over the patients at hand of the difference at their own values, and
@@ -52,8 +52,8 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -64,32 +64,32 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
     xarray.Dataset
         Estimands by name.
     """
-    against = f"less {story.reference}"
+    against = f"less {model.reference}"
     dims = ("chain", "draw", "comparison", "visit")
     difference = posterior[f"arm_effect{AT_VISIT}"]
-    if story.moderator is not None:
+    if model.moderator is not None:
         difference = difference + _moderation(posterior, data["moderator_terms"].mean("subject"))
     difference = difference.transpose(*dims)
     sd = _sd_by_visit(posterior, data)
-    sign = -1.0 if story.better == "lower" else 1.0
+    sign = -1.0 if model.better == "lower" else 1.0
     own_sd = posterior["residual_sd"]
     if "visit" not in own_sd.dims:
         own_sd = own_sd.expand_dims(visit=data["visit"].values, axis=-1)
-    what = "residual scale, of a t distribution" if story.robust else "residual sd"
+    what = "residual scale, of a t distribution" if model.robust else "residual sd"
     found = {
-        "difference": estimand(difference, f"difference in means, {against}", story.units),
+        "difference": estimand(difference, f"difference in means, {against}", model.units),
         "mean_difference": estimand(
-            difference.mean("visit"), f"difference in means, {against}, mean over visits", story.units
+            difference.mean("visit"), f"difference in means, {against}, mean over visits", model.units
         ),
         "standardised_difference": estimand(
             (difference / sd).transpose(*dims), f"difference in residual standard deviations, {against}", "sd"
         ),
-        "residual_sd": estimand(own_sd.transpose("chain", "draw", ..., "visit"), what, story.units, null=np.nan),
+        "residual_sd": estimand(own_sd.transpose("chain", "draw", ..., "visit"), what, model.units, null=np.nan),
     }
-    if story.margin is not None:
+    if model.margin is not None:
         found["beyond_margin"] = estimand(
-            (sign * difference >= story.margin).astype(float),
-            f"better than {story.reference} by {story.margin:g} {story.units} or more",
+            (sign * difference >= model.margin).astype(float),
+            f"better than {model.reference} by {model.margin:g} {model.units} or more",
             "probability",
             probability=True,
         )
@@ -98,25 +98,25 @@ def estimands(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
         "toeplitz": ("correlation_by_lag", " as many visits apart"),
         "ar1": ("rho", " a visit apart"),
         "spatial-power": ("rho", " a day apart"),
-    }.get(story.covariance, ("rho", ""))
+    }.get(model.covariance, ("rho", ""))
     if data.sizes["visit"] > 1:
         found["correlation"] = estimand(posterior[name], f"correlation of two visits{where}", "correlation")
     if data.sizes["covariate"]:
         found["covariate_effect"] = estimand(
             posterior["covariate_effect"] / data["covariate_sd"],
             "difference in means per unit of a covariate's column",
-            f"{story.units} per unit",
+            f"{model.units} per unit",
         )
-    if story.level is not None:
+    if model.level is not None:
         found["site_sd"] = estimand(
-            posterior["site_sd"], f"sd of the levels of {story.level}", story.units, null=np.nan
+            posterior["site_sd"], f"sd of the levels of {model.level}", model.units, null=np.nan
         )
-    if story.moderator is not None:
-        found |= _along_moderator(story, posterior, data, sign, against)
-    if story.subgroups:
-        found |= _in_subgroups(story, posterior, data, sd, against)
-    if story.response is not None or story.remission is not None:
-        found |= _rates(story, posterior, data, against)
+    if model.moderator is not None:
+        found |= _along_moderator(model, posterior, data, sign, against)
+    if model.subgroups:
+        found |= _in_subgroups(model, posterior, data, sd, against)
+    if model.response is not None or model.remission is not None:
+        found |= _rates(model, posterior, data, against)
     return xr.Dataset(found)
 
 
@@ -135,9 +135,9 @@ def _sd_by_visit(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
 
 
 def _along_moderator(
-    story: "Trial", posterior: xr.Dataset, data: xr.Dataset, sign: float, against: str
+    model: "Trial", posterior: xr.Dataset, data: xr.Dataset, sign: float, against: str
 ) -> dict[str, xr.DataArray]:
-    attrs, form = data["moderator_terms"].attrs, story.moderator_form
+    attrs, form = data["moderator_terms"].attrs, model.moderator_form
     effect, both = posterior[f"arm_effect{AT_VISIT}"], posterior[f"arm_by_moderator{AT_VISIT}"]
 
     def at(values: np.ndarray, dim: str, labels: Sequence[str]) -> xr.DataArray:
@@ -145,17 +145,17 @@ def _along_moderator(
         return effect + _moderation(posterior, terms)
 
     found = {}
-    if story.at:
-        labels = [f"{x:g}" for x in story.at]
+    if model.at:
+        labels = [f"{x:g}" for x in model.at]
         order = ("chain", "draw", "comparison", "moderator_value", "visit")
-        values = at(np.array(story.at), "moderator_value", labels).transpose(*order)
-        found["difference_at"] = estimand(values, f"difference at a value of the moderator, {against}", story.units)
+        values = at(np.array(model.at), "moderator_value", labels).transpose(*order)
+        found["difference_at"] = estimand(values, f"difference at a value of the moderator, {against}", model.units)
     last = {"visit": -1}
     grid = data["grid_value"].values
     along = at(grid, "grid", list(data["grid"].values)).isel(last, drop=True)
     along = along.transpose("chain", "draw", "comparison", "grid")
     found["difference_along"] = estimand(
-        along, f"difference along the moderator at the last visit, {against}", story.units
+        along, f"difference along the moderator at the last visit, {against}", model.units
     )
     scale = np.log(grid) if is_log(form) else grid
     low, high = scale[[0, -1]]
@@ -205,7 +205,7 @@ def _along_moderator(
 
 
 def _in_subgroups(
-    story: "Trial", posterior: xr.Dataset, data: xr.Dataset, sd: xr.DataArray, against: str
+    model: "Trial", posterior: xr.Dataset, data: xr.Dataset, sd: xr.DataArray, against: str
 ) -> dict[str, xr.DataArray]:
     member = data["subgroup_member"].astype(float)
     terms = xr.dot(member, data["moderator_terms"], dim="subject") / member.sum("subject")
@@ -214,7 +214,7 @@ def _in_subgroups(
     )
     last = difference.isel(visit=-1, drop=True)
     return {
-        "difference_in": estimand(difference, f"difference in a subgroup of the moderator, {against}", story.units),
+        "difference_in": estimand(difference, f"difference in a subgroup of the moderator, {against}", model.units),
         "standardised_difference_in": estimand(
             last / sd.isel(visit=-1, drop=True),
             f"difference in a subgroup at the last visit, in residual standard deviations, {against}",
@@ -223,14 +223,14 @@ def _in_subgroups(
     }
 
 
-def _rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset, against: str) -> dict[str, xr.DataArray]:
-    when = {name: time_in_words(getattr(story, f"{name}_when"), data) for name in ("response", "remission")}
+def _rates(model: "Trial", posterior: xr.Dataset, data: xr.Dataset, against: str) -> dict[str, xr.DataArray]:
+    when = {name: time_in_words(getattr(model, f"{name}_when"), data) for name in ("response", "remission")}
     said = {
-        "response": f"response (a drop by {story.response or 0:.0%} or more {when['response']})",
-        "remission": f"remission ({story.remission or 0:g} {story.units} or less {when['remission']})",
+        "response": f"response (a drop by {model.response or 0:.0%} or more {when['response']})",
+        "remission": f"remission ({model.remission or 0:g} {model.units} or less {when['remission']})",
     }
     found: dict[str, xr.DataArray] = {}
-    for name, rate in rates(story, posterior, data).items():
+    for name, rate in rates(model, posterior, data).items():
         what = said[str(name)]
         treated = rate.isel(arm=slice(1, None)).rename(arm="comparison")
         difference = treated - rate.isel(arm=0, drop=True)
@@ -239,7 +239,7 @@ def _rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset, against: str
             f"{name}_difference": estimand(difference, f"risk difference of {what}, {against}", "risk difference"),
             f"{name}_nnt": estimand(
                 1 / difference,
-                f"number needed to treat (above 0) or harm (below 0) for {what}, against {story.reference}",
+                f"number needed to treat (above 0) or harm (below 0) for {what}, against {model.reference}",
                 "patients",
                 reciprocal_of=f"{name}_difference",
             ),

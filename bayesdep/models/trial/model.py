@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Trial:
     """A randomised trial: a continuous outcome at several visits, some missed; a mixed model for repeated measures.
 
-    The generative story, for patient i and visit j, outcomes less their overall mean::
+    The generative model, for patient i and visit j, outcomes less their overall mean::
 
         y_i ~ MVN(mean_i, D R D)          D the residual sds, R their correlation; missed visits integrate out
         mean_ij = visit_mean_j + baseline_slope_j b_i + arm_effect_j a_i + x_i' covariate_effect + site_effect_s(i)
@@ -247,7 +247,7 @@ class Trial:
 
     @property
     def words(self) -> str:
-        """The story in words."""
+        """The model in words."""
         how = {
             "unstructured": "an unstructured correlation",
             "toeplitz": "a correlation by the number of visits between (Toeplitz)",
@@ -267,7 +267,7 @@ class Trial:
 
     @property
     def formula(self) -> list[str]:
-        """The story as the lines of a model formula."""
+        """The model as the lines of a model formula."""
         mean = "visit_mean[j]" + (" + baseline_slope[j] b[i]" if self.baseline is not None else "")
         mean += " + arm_effect[j] a[i]"
         if self.moderator is not None:
@@ -297,7 +297,7 @@ class Trial:
 
     @property
     def without_costly_estimands(self) -> "Trial":
-        """The same story without responses and remissions, which are simulated."""
+        """The same model without responses and remissions, which are simulated."""
         return dataclasses.replace(self, response=None, remission=None)
 
     @property
@@ -429,7 +429,7 @@ class Trial:
         return residuals.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that speak against the story.
+        """Name the statistics that speak against the model.
 
         Parameters
         ----------

@@ -61,7 +61,7 @@ def read_moderator(
     raw = np.log(values) if is_log(form) else values
     attrs: dict[str, Any] = {"form": form, "centre": float(raw.mean()), "scale": float(raw.std())}
     if form == "threshold":
-        assert threshold is not None  # the story asks for it
+        assert threshold is not None  # the model asks for it
         above = values > threshold
         if above.all() or not above.any():
             raise BadInput(

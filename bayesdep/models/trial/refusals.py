@@ -151,55 +151,55 @@ def levels_that_tell_nothing(of_patient: np.ndarray, level: str) -> None:
         raise BadInput(f"covariates: (1 | {level}) has {how}, which a random effect cannot tell apart; leave it out")
 
 
-def refuse_other_outcomes(story: "Trial", data: xr.Dataset) -> None:
+def refuse_other_outcomes(model: "Trial", data: xr.Dataset) -> None:
     """Refuse response or remission of scores that are changes, or of changes that are scores.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     data
         As :func:`~bayesdep.models.trial.data.read_visits` returns it.
     """
-    if (story.response is None and story.remission is None) or "baseline" not in data:
+    if (model.response is None and model.remission is None) or "baseline" not in data:
         return
     y = data["outcome"].values[np.isfinite(data["outcome"].values)]
     scores = bool((data["baseline"].values + data["baseline"].attrs["mean"] >= 0).all())
-    if not story.change and scores and (y < 0).mean() > _MOST:
+    if not model.change and scores and (y < 0).mean() > _MOST:
         raise BadInput(
-            f"column '{story.outcome}': {(y < 0).mean():.0%} of the outcomes are below zero, though no baseline is, so "
+            f"column '{model.outcome}': {(y < 0).mean():.0%} of the outcomes are below zero, though no baseline is, so "
             "they are changes from baseline; say so with change = true"
         )
-    if story.change and (y > 0).all():
+    if model.change and (y > 0).all():
         raise BadInput(
-            f"column '{story.outcome}': every outcome is above zero, so as changes they would all be for the worse; "
+            f"column '{model.outcome}': every outcome is above zero, so as changes they would all be for the worse; "
             "leave change out if they are scores"
         )
 
 
-def refuse_times(story: "Trial", data: xr.Dataset) -> None:
+def refuse_times(model: "Trial", data: xr.Dataset) -> None:
     """Refuse time or days that the visits' names do not carry.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     data
         As :func:`~bayesdep.models.trial.data.read_visits` returns it.
     """
     numbers, names = data["visit_number"].values, data["visit"].values
-    if story.time == "weeks":
+    if model.time == "weeks":
         if not np.isfinite(numbers).all():
             raise BadInput(
-                f"column '{story.visit}': visits such as '{names[0]}' carry no time since baseline, in proportion to "
+                f"column '{model.visit}': visits such as '{names[0]}' carry no time since baseline, in proportion to "
                 "which effects would grow; name them by weeks (4, or 'week 4'), or use time = 'visits'"
             )
         if numbers[0] <= 0:
             raise BadInput(
-                f"column '{story.visit}': visit {names[0]} is not after baseline, where effects that "
+                f"column '{model.visit}': visit {names[0]} is not after baseline, where effects that "
                 "grow in proportion to time are zero; leave it out, or use time = 'visits'"
             )
-    if story.covariance == "spatial-power" and len(names) > 1 and not data["day"].attrs["known"]:
+    if model.covariance == "spatial-power" and len(names) > 1 and not data["day"].attrs["known"]:
         raise BadInput(
             f"covariance = 'spatial-power' counts days, but visits such as '{names[0]}' carry no time; name a column "
             "of days as day, or use covariance = 'ar1'"

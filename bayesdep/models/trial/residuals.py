@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 NAME = "outcome_by_visit"
 
 
-def slots_of(story: "Trial") -> dict[str, Slot]:
+def slots_of(model: "Trial") -> dict[str, Slot]:
     """Return the places for priors on residuals."""
     wide = Prior("HalfNormal", sigma=1.5, times_scale=True)
-    found = {"residual_sd": Slot(wide, "positive", "the residual sd", story.units)}
+    found = {"residual_sd": Slot(wide, "positive", "the residual sd", model.units)}
     even = Prior("Beta", alpha=2, beta=2)
-    if story.covariance in ("ar1", "spatial-power", "compound-symmetry"):
+    if model.covariance in ("ar1", "spatial-power", "compound-symmetry"):
         found["rho"] = Slot(even, "unit", "the correlation", "correlation")
-    if story.covariance == "toeplitz":
+    if model.covariance == "toeplitz":
         found["partial_share"] = Slot(even, "unit", "a partial autocorrelation plus one, halved", "share")
-    if story.robust:
+    if model.robust:
         found["nu"] = Slot(Prior("Gamma", alpha=2, beta=0.1), "positive", "the degrees of freedom", "number")
     return found
 
@@ -77,13 +77,13 @@ def refuse_unknown_correlations(data: xr.Dataset, covariance: str, by_arm: bool)
                 )
 
 
-def observe(story: "Trial", data: xr.Dataset, mean: Any) -> None:
+def observe(model: "Trial", data: xr.Dataset, mean: Any) -> None:
     """Let the outcomes scatter around their means as the settings say, inside a PyMC model context.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     data
         The prepared trial.
     mean
@@ -95,19 +95,19 @@ def observe(story: "Trial", data: xr.Dataset, mean: Any) -> None:
     from bayesdep.numerics import covariance
     from bayesdep.numerics.student import precisions
 
-    model = pm.modelcontext(None)
+    graph = pm.modelcontext(None)
     visits, observed = data.sizes["visit"], ~np.isnan(data["outcome"].values)
-    arm_dim = ("arm",) if story.by_arm else ()
-    arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject") if story.by_arm else None
+    arm_dim = ("arm",) if model.by_arm else ()
+    arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject") if model.by_arm else None
 
     def of_patients(by_arm: Any) -> Any:
         return by_arm if arm_of is None else by_arm[arm_of]
 
-    sd_dims = (*arm_dim, *(("visit",) if story.heterogeneous else ()))
-    prior = priors_of(story, data)
+    sd_dims = (*arm_dim, *(("visit",) if model.heterogeneous else ()))
+    prior = priors_of(model, data)
     sd = of_patients(prior["residual_sd"].rv("residual_sd", dims=sd_dims or None))
-    sds = pt.broadcast_to(sd if story.heterogeneous else sd[..., None], (*sd.shape[: len(arm_dim)], visits))
-    if story.robust:
+    sds = pt.broadcast_to(sd if model.heterogeneous else sd[..., None], (*sd.shape[: len(arm_dim)], visits))
+    if model.robust:
         nu = prior["nu"].rv("nu")
         root_precision = precisions("precision_latent", nu, dims="subject")
         pm.Deterministic("precision", root_precision**2, dims="subject")
@@ -121,25 +121,25 @@ def observe(story: "Trial", data: xr.Dataset, mean: Any) -> None:
     if visits == 1:
         covariance.Exchangeable(NAME, mean, sds, pt.zeros(()), seen, **how)  # one visit has nothing to correlate with
         return
-    if story.covariance == "compound-symmetry":
+    if model.covariance == "compound-symmetry":
         rho = of_patients(prior["rho"].rv("rho", dims=arm_dim or None))
         covariance.Exchangeable(NAME, mean, sds, rho, seen, **how)
         return
-    if story.covariance in ("ar1", "spatial-power"):
+    if model.covariance in ("ar1", "spatial-power"):
         rho = of_patients(prior["rho"].rv("rho", dims=arm_dim or None))
-        is_ar1 = story.covariance == "ar1"
+        is_ar1 = model.covariance == "ar1"
         day = np.broadcast_to(np.arange(visits), observed.shape) if is_ar1 else data["day"].values
         place = np.where(observed, np.arange(visits), -1)
         previous = np.hstack([np.full((len(place), 1), -1), np.maximum.accumulate(place, axis=1)[:, :-1]])
         given = (pm.Data("previous", previous.astype(float), dims=dims), pm.Data("day", day.astype(float), dims=dims))
         covariance.Serial(NAME, mean, sds, rho, seen, *given, **how)
         return
-    matrix = _correlation_matrix(story, model, data, arm_dim)
-    if not story.by_arm:
+    matrix = _correlation_matrix(model, graph, data, arm_dim)
+    if not model.by_arm:
         matrix = matrix[None]
     # Patients who miss the same visits share a root. A missed visit that no observed one follows needs no leaving out.
     followed = np.maximum.accumulate(observed[:, ::-1], axis=1)[:, ::-1]
-    arm = data["arm_of"].values if story.by_arm else np.zeros(len(observed), dtype=int)
+    arm = data["arm_of"].values if model.by_arm else np.zeros(len(observed), dtype=int)
     patterns, which = np.unique(np.column_stack([arm, observed | ~followed]), axis=0, return_inverse=True)
     kept = patterns[:, 1:].astype(float)
     own = matrix[pm.Data("arm_of_pattern", patterns[:, 0])]
@@ -150,10 +150,10 @@ def observe(story: "Trial", data: xr.Dataset, mean: Any) -> None:
     roots = pt.specify_shape(covariance.cholesky(own * both + alone, visits), (None, visits, visits))
     root = roots[pm.Data("pattern_of", which.ravel(), dims="subject")]
     whole = covariance.cholesky(matrix, visits)
-    covariance.RegressionOnThePast(NAME, mean, sds, whole[arm_of if story.by_arm else 0], root, seen, **how)
+    covariance.RegressionOnThePast(NAME, mean, sds, whole[arm_of if model.by_arm else 0], root, seen, **how)
 
 
-def _correlation_matrix(story: "Trial", model: "pm.Model", data: xr.Dataset, arm_dim: tuple[str, ...]) -> Any:
+def _correlation_matrix(model: "Trial", graph: "pm.Model", data: xr.Dataset, arm_dim: tuple[str, ...]) -> Any:
     """The correlation matrix, shape ([arm,] visit, visit)."""
     import pymc as pm
     import pytensor.tensor as pt
@@ -161,16 +161,16 @@ def _correlation_matrix(story: "Trial", model: "pm.Model", data: xr.Dataset, arm
     from bayesdep.numerics import covariance
 
     visits = data.sizes["visit"]
-    if story.covariance == "toeplitz":
-        model.add_coord("lag", [str(k) for k in range(1, visits)])
-        share = story.priors["partial_share"].rv("partial_share", dims=(*arm_dim, "lag"))
+    if model.covariance == "toeplitz":
+        graph.add_coord("lag", [str(k) for k in range(1, visits)])
+        share = model.priors["partial_share"].rv("partial_share", dims=(*arm_dim, "lag"))
         fixed = pt.specify_shape(2 * share - 1, (*(None for _ in arm_dim), visits - 1))
         by_lag = covariance.toeplitz_correlations(fixed)
         pm.Deterministic("correlation_by_lag", by_lag[..., 1:], dims=(*arm_dim, "lag"))
         return by_lag[..., apart(visits)]
     rows, columns = np.tril_indices(visits, -1)
-    model.add_coord("pair", pairs_of(data))
-    shape = story.lkj + (visits - 2 - columns) / 2
+    graph.add_coord("pair", pairs_of(data))
+    shape = model.lkj + (visits - 2 - columns) / 2
     if arm_dim:
         shape = np.broadcast_to(shape, (data.sizes["arm"], len(shape)))
     share = pm.Beta("partial_share", shape, shape, dims=(*arm_dim, "pair"))
@@ -215,13 +215,13 @@ def residual_sds(posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
     return np.asarray(found.transpose("sample", "arm", "visit").values)
 
 
-def correlations(story: "Trial", posterior: xr.Dataset, days: np.ndarray, arm: int = 0) -> np.ndarray:
+def correlations(model: "Trial", posterior: xr.Dataset, days: np.ndarray, arm: int = 0) -> np.ndarray:
     """Return the correlation matrix of a patient's visits, draw by draw.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws with dim ``sample``.
     days
@@ -235,33 +235,33 @@ def correlations(story: "Trial", posterior: xr.Dataset, days: np.ndarray, arm: i
         Shape (samples, visits, visits).
     """
     visits = len(days)
-    own = posterior.isel(arm=arm) if story.by_arm else posterior
+    own = posterior.isel(arm=arm) if model.by_arm else posterior
     if visits == 1:
         return np.ones((posterior.sizes["sample"], 1, 1))
-    if story.covariance == "unstructured":
+    if model.covariance == "unstructured":
         by_pair = own["correlation_by_pair"].transpose("sample", "pair").values
         found = np.tile(np.eye(visits), (len(by_pair), 1, 1))
         rows, columns = np.tril_indices(visits, -1)
         found[:, rows, columns] = found[:, columns, rows] = by_pair
         return found
-    if story.covariance == "toeplitz":
+    if model.covariance == "toeplitz":
         by_lag = own["correlation_by_lag"].transpose("sample", "lag").values
         return np.hstack([np.ones((len(by_lag), 1)), by_lag])[:, apart(visits)]
     rho = own["rho"].values[:, None, None]
-    if story.covariance == "compound-symmetry":
+    if model.covariance == "compound-symmetry":
         eye = np.eye(visits)
         return np.asarray(eye + rho * (1 - eye))
-    when = np.arange(visits) if story.covariance == "ar1" else days
+    when = np.arange(visits) if model.covariance == "ar1" else days
     return np.asarray(rho ** np.abs(np.subtract.outer(when, when)))
 
 
-def log_likelihood(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def log_likelihood(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Score every patient ever observed, directly: dense multivariate normal (or t) densities of those visits.
 
     Parameters
     ----------
-    story
-        The story.
+    model
+        The model.
     posterior
         Draws of its parameters.
     data
@@ -274,22 +274,22 @@ def log_likelihood(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> x
     """
     flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
-    rest = outcome - expected(story, flat, data)
+    rest = outcome - expected(model, flat, data)
     sd = residual_sds(flat, data)
     known: dict[Any, np.ndarray] = {}
     scored = np.zeros(rest.shape[:2])
     ever = (~np.isnan(outcome)).any(axis=1)  # of the others nothing can be predicted
     for i in np.flatnonzero(ever):
         seen = ~np.isnan(outcome[i])
-        key = pattern_key(story, seen, days[i], arm_of[i])
+        key = pattern_key(model, seen, days[i], arm_of[i])
         if key not in known:
             scale = sd[:, arm_of[i]]
-            matrix = correlations(story, flat, days[i], arm_of[i]) * scale[:, :, None] * scale[:, None, :]
+            matrix = correlations(model, flat, days[i], arm_of[i]) * scale[:, :, None] * scale[:, None, :]
             known[key] = np.linalg.cholesky(matrix[:, seen][:, :, seen])
         root, n = known[key], seen.sum()
         squares = (np.linalg.solve(root, rest[:, i, seen][..., None])[..., 0] ** 2).sum(axis=1)
         log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-        if story.robust:
+        if model.robust:
             nu = flat["nu"].values
             constant = special.gammaln((nu + n) / 2) - special.gammaln(nu / 2) - n / 2 * np.log(nu * np.pi)
             scored[:, i] = constant - log_det - (nu + n) / 2 * np.log1p(squares / nu)
@@ -301,7 +301,7 @@ def log_likelihood(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> x
     return xr.DataArray(scored[:, ever].reshape(shape), coords, ("chain", "draw", "subject"))
 
 
-def pattern_key(story: "Trial", seen: np.ndarray, days: np.ndarray, arm: int) -> tuple[Any, ...]:
+def pattern_key(model: "Trial", seen: np.ndarray, days: np.ndarray, arm: int) -> tuple[Any, ...]:
     """Return what patients of one covariance matrix have in common: visits missed, and days and arm if they matter."""
-    by_day = days.tobytes() if story.covariance == "spatial-power" else None
-    return seen.tobytes(), by_day, int(arm) if story.by_arm else None
+    by_day = days.tobytes() if model.covariance == "spatial-power" else None
+    return seen.tobytes(), by_day, int(arm) if model.by_arm else None

@@ -18,7 +18,7 @@ _PATHS = 2000  # paths per draw and arm, over all patients together; at least tw
 _AT_ONCE = 2_000_000  # paths x draws followed at a time: a few arrays of 16 MB
 
 
-def rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def rates(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive how many patients would respond and remit, had all been in one arm and missed no visit.
 
     A patient does not respond when the score stays above ``(1 - response)`` times the baseline's at every visit. That
@@ -26,13 +26,13 @@ def rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset
     stayed above, the next visit's is a normal tail, and the path goes on with a draw from that tail (the GHK
     simulator: Geweke 1991, Keane 1994, doi:10.2307/2951475). The product of the tails has the right mean, and much
     less noise than counting simulated patients; paths come in antithetic pairs. Remission is a score of ``remission``
-    or less. At one visit, the last or a named one, either is a normal tail itself. A robust story's paths each have a
+    or less. At one visit, the last or a named one, either is a normal tail itself. A robust model's paths each have a
     precision of their own.
 
     Parameters
     ----------
-    story
-        The story, with ``response`` or ``remission``.
+    model
+        The model, with ``response`` or ``remission``.
     posterior
         Draws of its parameters, dims (chain, draw, ...).
     data
@@ -49,11 +49,11 @@ def rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset
     each = 2 * max(1, _PATHS // (2 * patients))
     member = np.ones((1, patients), bool)
     groups = ["all"]
-    if story.subgroups:
+    if model.subgroups:
         member = np.vstack([member, data["subgroup_member"].values])
         groups += [str(g) for g in data["subgroup"].values]
     weights = member / member.sum(axis=1, keepdims=True)
-    asked = [name for name in ("response", "remission") if getattr(story, name) is not None]
+    asked = [name for name in ("response", "remission") if getattr(model, name) is not None]
     found = {name: np.zeros((count, data.sizes["arm"], len(groups))) for name in asked}
     rng = np.random.default_rng(0)  # the same posterior has the same rates
     step = max(1, _AT_ONCE // (patients * each))
@@ -61,7 +61,7 @@ def rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset
         rows = slice(start, start + step)
         part = flat.isel(sample=rows)
         for arm in range(data.sizes["arm"]):
-            by_patient = _of_patients(story, part, data, arm, each, rng)
+            by_patient = _of_patients(model, part, data, arm, each, rng)
             for name in asked:
                 found[name][rows, arm] = by_patient[name] @ weights.T
     sample = {d: posterior[d] for d in ("chain", "draw")}
@@ -72,37 +72,37 @@ def rates(story: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset
 
 
 def _of_patients(
-    story: "Trial", posterior: xr.Dataset, data: xr.Dataset, arm: int, each: int, rng: np.random.Generator
+    model: "Trial", posterior: xr.Dataset, data: xr.Dataset, arm: int, each: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Each patient's probabilities in one arm, shape (samples, patients)."""
     code = data["arm_code"].values[np.flatnonzero(data["arm_of"].values == arm)[0]]
     everybody = data.assign(arm_code=data["arm_code"].copy(data=np.broadcast_to(code, data["arm_code"].shape)))
     at_baseline = None
-    if story.baseline is not None:
+    if model.baseline is not None:
         at_baseline = (data["baseline"].values + data["baseline"].attrs["mean"])[:, None]
-    mean = expected(story, posterior, everybody)
-    if story.change:
+    mean = expected(model, posterior, everybody)
+    if model.change:
         assert at_baseline is not None  # a trial without baseline asks no rates of its changes
         mean = mean + at_baseline
     sd = residual_sds(posterior, data)[:, arm]
     scale = np.ones((*mean.shape[:2], each))  # of a path's residuals
-    if story.robust:
+    if model.robust:
         nu = posterior["nu"].values[:, None, None]
         scale = 1 / np.sqrt(rng.gamma(np.broadcast_to(nu / 2, scale.shape)) / (nu / 2))
     found, root = {}, None
     for name in ("remission", "response"):
-        if getattr(story, name) is None:
+        if getattr(model, name) is None:
             continue
-        score: Any = story.remission
+        score: Any = model.remission
         if name == "response":
-            score = (1 - (story.response or 0.0)) * np.asarray(at_baseline)
+            score = (1 - (model.response or 0.0)) * np.asarray(at_baseline)
         limit = (score - mean) / sd[:, None, :]
-        when = visit_of(getattr(story, f"{name}_when"), data, f"{name}_when")
+        when = visit_of(getattr(model, f"{name}_when"), data, f"{name}_when")
         if when is not None:
             found[name] = special.ndtr(limit[:, :, when, None] / scale).mean(axis=-1)
             continue
         if root is None:
-            root = np.linalg.cholesky(correlations(story, posterior, np.median(data["day"].values, axis=0), arm))
+            root = np.linalg.cholesky(correlations(model, posterior, np.median(data["day"].values, axis=0), arm))
         found[name] = 1 - _all_above(limit, scale, root, rng)
     return found
 

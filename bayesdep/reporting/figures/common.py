@@ -171,7 +171,7 @@ def plot_forest(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Grey: estimate and 95% interval without the model. Blue: posterior median and 95% interval. Diamond:
         the pooled effect. Open bar: 95% prediction interval for a new unit. Log measures have an axis of ratios.
-        Where the story says so, rows are ordered by their probability of lying above no effect (ties by median);
+        Where the model says so, rows are ordered by their probability of lying above no effect (ties by median);
         else long panels by median. A band marks what counts as practically equal, where that is set.
     """
     forest, table = fit.model.forest, summarise(fit)

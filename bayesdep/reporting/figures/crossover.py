@@ -37,8 +37,8 @@ def plot_pairs(fit: Fit) -> Figure:
         where the reference came first. Ticks along the axes: patients with one of the two. Grey line: no difference.
         Blue line and band: outcomes that differ by the posterior mean difference, and by its 95% interval.
     """
-    story, data = fit.model, fit.data
-    assert isinstance(story, Crossover)  # the register draws this of no other story
+    model, data = fit.model, fit.data
+    assert isinstance(model, Crossover)  # the register draws this of no other model
     days = data["day"].values[:MOST_PANELS]
     names = data["comparison"].values[: max(1, MOST_PANELS // len(days))]
     columns = min(len(days), _COLUMNS)
@@ -58,11 +58,11 @@ def plot_pairs(fit: Fit) -> Figure:
                 draws = fit.estimands["difference"].isel(comparison=c, day=j).values
                 _difference(axes, draws, ends)
                 before = _came_first(data["treatment_of"].values, c + 1)
-                _patients(axes, outcome[:, [0, c + 1], j], before, story.reference)
+                _patients(axes, outcome[:, [0, c + 1], j], before, model.reference)
                 axes.set(xlim=ends, ylim=ends, box_aspect=1)
-                for name, say in ((story.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
-                    say(f"{story.outcome} after {name}, {story.units}", fontsize=8.5)
-                on = "" if days[j] == ONLY_DAY else f"{story.day} {days[j]}: "
+                for name, say in ((model.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
+                    say(f"{model.outcome} after {name}, {model.units}", fontsize=8.5)
+                on = "" if days[j] == ONLY_DAY else f"{model.day} {days[j]}: "
                 lower, upper = np.quantile(draws, [0.025, 0.975])
                 said = f"{on}difference {draws.mean():.1f} ({lower:.1f} to {upper:.1f})"
                 axes.set_title(said, fontsize=8.5)

@@ -64,7 +64,7 @@ def plot_trajectories(fit: Fit) -> Figure:
         patients at hand been in that arm and missed no visit. Points: means of those observed, as they are, with
         their number below.
     """
-    story, data = _story(fit), fit.data
+    model, data = _model(fit), fit.data
     arms, visits = data["arm"].values, data["visit"].values
     seen = ~np.isnan(data["outcome"].values)
     apart = _crowding(visits)
@@ -89,8 +89,8 @@ def plot_trajectories(fit: Fit) -> Figure:
                 for at, n in list(zip(x, seen[member].sum(axis=0), strict=True))[::every]:
                     counts.text(at, float(arm == 0), f"{n}", ha="center", va="center", fontsize=7.5, color=colour)
             axes.set_xticks(x, visits)
-            axes.set_xlabel(f"{story.visit}{scale}")
-            axes.set_ylabel(f"mean {story.outcome}\n({data['outcome'].attrs['units']}; {story.better} is better)")
+            axes.set_xlabel(f"{model.visit}{scale}")
+            axes.set_ylabel(f"mean {model.outcome}\n({data['outcome'].attrs['units']}; {model.better} is better)")
             if len(pairs) > 1:
                 axes.set_title(f"{arms[k]} and {arms[0]}", pad=12)
             _table_of_counts(counts, [shorten(str(arms[j]), _NAME[columns]) for j in (k, 0)], [BLUE, REFERENCE])
@@ -125,7 +125,7 @@ def standardised_means(fit: Fit) -> np.ndarray:
         # an arm's code is what its own patients have, so that this need not know how codes are centred
         code = data["arm_code"].values[np.flatnonzero(data["arm_of"].values == arm)[0]]
         everybody = data.assign(arm_code=data["arm_code"].copy(data=np.broadcast_to(code, data["arm_code"].shape)))
-        found.append(expected(_story(fit), kept, everybody).mean(axis=1))
+        found.append(expected(_model(fit), kept, everybody).mean(axis=1))
     return np.stack(found)
 
 
@@ -146,17 +146,17 @@ def plot_difference_along(fit: Fit) -> Figure:
         side on which the arm is more likely to be better, each bar in proportion to its probability; at a threshold
         there is one bar. The axis is of logarithms where the moderator enters as one.
     """
-    story, data, found = _story(fit), fit.data, fit.estimands
-    logs = is_log(story.moderator_form)
+    model, data, found = _model(fit), fit.data, fit.estimands
+    logs = is_log(model.moderator_form)
 
     def place(values: np.ndarray) -> np.ndarray:
         return np.log(values) if logs else values
 
     arms, visit = data["arm"].values, data["visit"].values[-1]
     x = place(data["grid_value"].values)
-    curve, which = _with_step(x, story.threshold)
+    curve, which = _with_step(x, model.threshold)
     # a crossover at a threshold is nowhere else
-    bins = x if story.threshold is None else story.threshold + np.ptp(x) * np.array([-0.006, 0.006])
+    bins = x if model.threshold is None else model.threshold + np.ptp(x) * np.array([-0.006, 0.006])
     names = data["comparison"].values[:MOST_PANELS]
     columns = min(len(names), 2)
     with house_figure(fit, 6.6, 0.6 + 3.5 * -(-len(names) // columns)) as figure:
@@ -175,8 +175,8 @@ def plot_difference_along(fit: Fit) -> Figure:
             feet = axes.get_xaxis_transform()  # x in data, y in shares of the panel
             axes.plot(patients, np.full(len(patients), 0.03), "|", ms=7, mew=0.7, color=INK, alpha=0.7,
                       transform=feet, label="patients")  # fmt: skip
-            sides = favours(*lower_and_higher(story, str(names[k])))
-            axes.set_ylabel(f"difference at {story.visit} {visit} ({story.units})\n{sides}", fontsize=8)
+            sides = favours(*lower_and_higher(model, str(names[k])))
+            axes.set_ylabel(f"difference at {model.visit} {visit} ({model.units})\n{sides}", fontsize=8)
             if len(pairs) > 1:
                 axes.set_title(f"{names[k]} less {arms[0]}", pad=12)
             axes.tick_params(labelbottom=False)
@@ -192,7 +192,7 @@ def plot_difference_along(fit: Fit) -> Figure:
             below.set_ylim(0, max(_BAR, below.get_ylim()[1]))
             below.spines["left"].set_visible(False)
             below.set_ylabel("crossover", fontsize=8)
-            below.set_xlabel(f"{story.moderator} at baseline{' (log scale)' if logs else ''}")
+            below.set_xlabel(f"{model.moderator} at baseline{' (log scale)' if logs else ''}")
             below.sharex(axes)
             if logs:
                 ratio_axis(below)
@@ -231,37 +231,37 @@ def plot_covariance(fit: Fit) -> Figure:
         residual standard deviation, in the same rows. Where each arm has a covariance of its own there is one line of
         panels per comparison: below the diagonal and in grey the reference's, above it and in blue the other arm's.
     """
-    story, data = _story(fit), fit.data
+    model, data = _model(fit), fit.data
     visits, arms = data["visit"].values, [str(arm) for arm in data["arm"].values]
     days = np.median(data["day"].values, axis=0)
     draws = draws_of(fit)
-    means = [correlations(story, draws, days, arm).mean(axis=0) for arm in range(len(arms) if story.by_arm else 1)]
+    means = [correlations(model, draws, days, arm).mean(axis=0) for arm in range(len(arms) if model.by_arm else 1)]
     sd = fit.estimands["residual_sd"].transpose("chain", "draw", ..., "visit").values
     ends = np.quantile(sd.reshape(*sd.shape[:2], len(means), -1), [0.025, 0.5, 0.975], axis=(0, 1))
-    others = range(1, len(means))[:MOST_PANELS] if story.by_arm else range(1)
+    others = range(1, len(means))[:MOST_PANELS] if model.by_arm else range(1)
     height = 1.3 + min(0.36 * max(len(visits), 3), _HIGHEST / len(others))
-    with house_figure(fit, 6.6, 0.3 * story.by_arm + height * len(others)) as figure:
+    with house_figure(fit, 6.6, 0.3 * model.by_arm + height * len(others)) as figure:
         figure.says_shown(len(others), max(len(means) - 1, 1), _COMPARISONS)
         grid = figure.subplots(len(others), 2, sharey=True, squeeze=False, width_ratios=(1.5, 1))
         for (left, right), k in zip(grid, others, strict=True):
-            _matrix(left, means[0], means[k] if story.by_arm else None)
+            _matrix(left, means[0], means[k] if model.by_arm else None)
             left.set_xticks(range(len(visits)), visits)
             left.set_yticks(range(len(visits)), visits)
-            left.set_xlabel(story.visit)
-            left.set_ylabel(story.visit)
-            on = "\non the visits' median days" if story.covariance == "spatial-power" else ""
+            left.set_xlabel(model.visit)
+            left.set_ylabel(model.visit)
+            on = "\non the visits' median days" if model.covariance == "spatial-power" else ""
             left.set_title(f"correlation of residuals{on}")
-            if story.by_arm:
+            if model.by_arm:
                 _spreads(right, ends[:, 0], REFERENCE, -0.14)
                 _spreads(right, ends[:, k], BLUE, 0.14)
             else:
                 _spreads(right, ends[:, 0], BLUE, 0.0)
             right.set_xlim(0, 1.06 * limits(0.0, ends)[1])
             right.tick_params(axis="y", length=0)
-            right.set_xlabel(f"{story.units} (95% intervals)")
-            spread = "residual scale, of a t" if story.robust else "residual standard deviation"
+            right.set_xlabel(f"{model.units} (95% intervals)")
+            spread = "residual scale, of a t" if model.robust else "residual standard deviation"
             right.set_title(f"{spread}, {arms[k]}" if len(others) > 1 else spread)
-        if story.by_arm:
+        if model.by_arm:
             other = arms[1] if len(arms) == 2 else "other arm"
             words = [f"{arms[0]} (below the diagonal)", f"{other} (above it)"]
             handles = [Line2D([], [], color=colour, marker="o", ms=4.5, lw=1.8) for colour in (REFERENCE, BLUE)]
@@ -294,8 +294,8 @@ def _spreads(axes: Axes, ends: np.ndarray, colour: str, aside: float) -> None:
     axes.plot(median, y, "o", ms=4.5, color=colour)
 
 
-def _story(fit: Fit) -> Trial:
-    assert isinstance(fit.model, Trial)  # the register draws these of no other story
+def _model(fit: Fit) -> Trial:
+    assert isinstance(fit.model, Trial)  # the register draws these of no other model
     return fit.model
 
 
@@ -327,13 +327,13 @@ def thinned(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
-def lower_and_higher(story: Trial, arm: str) -> tuple[str, str]:
+def lower_and_higher(model: Trial, arm: str) -> tuple[str, str]:
     """Say whom differences between an arm and the reference favour.
 
     Parameters
     ----------
-    story
-        The story, which knows whether lower outcomes are better.
+    model
+        The model, which knows whether lower outcomes are better.
     arm
         The arm that is compared.
 
@@ -342,7 +342,7 @@ def lower_and_higher(story: Trial, arm: str) -> tuple[str, str]:
     tuple of str
         The arm favoured by a difference below zero, and by one above.
     """
-    return (arm, story.reference) if story.better == "lower" else (story.reference, arm)
+    return (arm, model.reference) if model.better == "lower" else (model.reference, arm)
 
 
 def favours(down: str, up: str) -> str:

@@ -55,8 +55,8 @@ def whitened_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     BadInput
         When no draw is finite.
     """
-    story, data = fit.model, fit.data
-    assert isinstance(story, Trial)  # the register draws this of no other story
+    model, data = fit.model, fit.data
+    assert isinstance(model, Trial)  # the register draws this of no other model
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     seen = ~np.isnan(outcome)
     flat = draws_of(fit)
@@ -67,21 +67,21 @@ def whitened_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     draws = flat.isel(sample=kept)
     stacked = fit.tree["posterior_predictive"][NAME].stack(sample=("chain", "draw"), create_index=False)
     replicates = stacked.isel(sample=kept).transpose("sample", "subject", "visit").values
-    mean, sd = expected(story, draws, data), residual_sds(draws, data)
+    mean, sd = expected(model, draws, data), residual_sds(draws, data)
     alike: dict[Any, list[int]] = {}
     for i in np.flatnonzero(seen.any(axis=1)):
-        alike.setdefault(pattern_key(story, seen[i], days[i], arm_of[i]), []).append(int(i))
+        alike.setdefault(pattern_key(model, seen[i], days[i], arm_of[i]), []).append(int(i))
     found = []
     for patients in alike.values():
         first, visits = patients[0], seen[patients[0]]
         scale = sd[:, arm_of[first]]
-        matrix = correlations(story, draws, days[first], arm_of[first]) * scale[:, :, None] * scale[:, None, :]
+        matrix = correlations(model, draws, days[first], arm_of[first]) * scale[:, :, None] * scale[:, None, :]
         root = np.linalg.cholesky(matrix[:, visits][:, :, visits])
         own = mean[:, patients]
         both = np.stack([np.broadcast_to(outcome[patients], own.shape), replicates[:, patients]]) - own
         rest = np.moveaxis(both[..., visits], (0, 1, 2, 3), (2, 0, 3, 1))  # samples, visits, data or not, patients
         z = np.linalg.solve(root, rest.reshape(*rest.shape[:2], -1)).reshape(rest.shape)
-        if story.robust:
+        if model.robust:
             z = _normal_scores(z, draws["nu"].values[:, None, None])
         found.append(np.moveaxis(z, 2, 0).reshape(2, len(kept), -1))
     of_data, of_replicates = np.concatenate(found, axis=-1)
@@ -191,8 +191,8 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
         Line: share of an arm's patients who were observed at the visit or at a later one. Points: share observed at
         the visit itself.
     """
-    story, data = fit.model, fit.data
-    assert isinstance(story, Trial)  # the register draws this of no other story
+    model, data = fit.model, fit.data
+    assert isinstance(model, Trial)  # the register draws this of no other model
     seen = ~np.isnan(data["outcome"].values)
     later = np.maximum.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
     visits = data["visit"].values
@@ -211,7 +211,7 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
             axes.plot([], [], marker=marker, ms=5, label=legend_word(stayed), **line)
         axes.set_ylim(0, 1.04)
         axes.set_xticks(x, visits)
-        axes.set_xlabel(f"{story.visit}{scale}")
+        axes.set_xlabel(f"{model.visit}{scale}")
         axes.set_ylabel("share of patients")
         axes.set_title("still in the trial (lines) and observed (points)")
         legend_below(figure, axes.get_legend_handles_labels(), 1)

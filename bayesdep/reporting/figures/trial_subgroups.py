@@ -45,11 +45,11 @@ def plot_subgroups(fit: Fit) -> Figure:
         :func:`~bayesdep.reporting.estimands.summarise` has it: where the risk difference's interval includes zero,
         that number's passes through infinity.
     """
-    story, found = fit.model, fit.estimands
-    assert isinstance(story, Trial)  # the register draws this of no other story
+    model, found = fit.model, fit.estimands
+    assert isinstance(model, Trial)  # the register draws this of no other model
     names = [str(name) for name in fit.data["comparison"].values[: MOST_PANELS // 3]]
     rates = [name for name in ("response", "remission") if f"{name}_difference" in found]
-    rows = [_label(story, str(text)) for text in fit.data["subgroup"].values] + [_ALL]
+    rows = [_label(model, str(text)) for text in fit.data["subgroup"].values] + [_ALL]
     heights = [0.27 * len(rows), *(0.36 * len(rows) for _ in rates)] * len(names)
     with house_figure(fit, 6.9, sum(heights) + 1.1 * len(heights)) as figure:
         figure.says_shown(len(names), fit.data.sizes["comparison"], "comparisons are shown, the first of the table")
@@ -59,19 +59,19 @@ def plot_subgroups(fit: Fit) -> Figure:
         of_kind: dict[str, list[Axes]] = {}
         for k, name in enumerate(names):
             lines = grid[k * (1 + len(rates)) : (k + 1) * (1 + len(rates))]
-            _differences(fit, story, k, lines[0])
+            _differences(fit, model, k, lines[0])
             for rate, line in zip(rates, lines[1:], strict=True):
-                _rates(fit, story, k, rate, line)
+                _rates(fit, model, k, rate, line)
             for kind, line in zip(["difference", *rates], lines, strict=True):
                 of_kind.setdefault(kind, []).append(line[1])
-                _as_table(line[0], rows, [_name_of(arm) for arm in (name, story.reference)])
+                _as_table(line[0], rows, [_name_of(arm) for arm in (name, model.reference)])
                 _bare(line[2])
         for panels in of_kind.values():
             _same_width(panels)
     return figure
 
 
-def _differences(fit: Fit, story: Trial, k: int, line: np.ndarray) -> None:
+def _differences(fit: Fit, model: Trial, k: int, line: np.ndarray) -> None:
     left, middle, right = line
     data, found = fit.data, fit.estimands.isel(comparison=k)
     name, visit = str(data["comparison"].values[k]), str(data["visit"].values[-1])
@@ -81,33 +81,33 @@ def _differences(fit: Fit, story: Trial, k: int, line: np.ndarray) -> None:
     left.set_title("patients", fontsize=_SMALL)
     at_last = [found[n].isel(visit=-1).values.ravel() for n in ("difference_in", "difference")]
     _intervals(middle, np.vstack([at_last[0].reshape(-1, data.sizes["subgroup"]).T, at_last[1]]))
-    middle.set_title(f"{name} less {story.reference} at {story.visit} {visit}", fontsize=8.5)
-    middle.set_xlabel(f"{story.units}\n{favours(*lower_and_higher(story, name))}", fontsize=8)
+    middle.set_title(f"{name} less {model.reference} at {model.visit} {visit}", fontsize=8.5)
+    middle.set_xlabel(f"{model.units}\n{favours(*lower_and_higher(model, name))}", fontsize=8)
     inside = found["standardised_difference_in"].values.reshape(-1, data.sizes["subgroup"]).T
     ends = np.quantile(
         np.vstack([inside, found["standardised_difference"].isel(visit=-1).values.ravel()]), [0.025, 0.5, 0.975], axis=1
     )
     _texts(right, [f"{median:z.2f} ({low:z.2f} to {high:z.2f})" for low, median, high in ends.T])
-    right.set_title(f"in residual {'scales' if story.robust else 'sds'} (95%)", fontsize=_SMALL)
+    right.set_title(f"in residual {'scales' if model.robust else 'sds'} (95%)", fontsize=_SMALL)
 
 
-def _rates(fit: Fit, story: Trial, k: int, rate: str, line: np.ndarray) -> None:
+def _rates(fit: Fit, model: Trial, k: int, rate: str, line: np.ndarray) -> None:
     left, middle, right = line
     data, found = fit.data, fit.estimands
     name = str(data["comparison"].values[k])
     groups = [*(str(text) for text in data["subgroup"].values), "all"]
-    for x, arm in enumerate((name, story.reference)):
+    for x, arm in enumerate((name, model.reference)):
         at = found[f"{rate}_rate"].sel(arm=arm, group=groups).median(("chain", "draw")).values
         _column(left, x, [f"{p:.2f}" for p in at])
     left.set_title(f"{rate} rate", fontsize=_SMALL)
     draws = found[f"{rate}_difference"].isel(comparison=k).sel(group=groups)
     _intervals(middle, draws.transpose("group", "chain", "draw").values.reshape(len(groups), -1))
     what = {
-        "response": f"response: {story.response or 0:.0%} lower at any visit",
-        "remission": f"remission: {story.remission or 0:g} or less at {story.visit} {data['visit'].values[-1]}",
+        "response": f"response: {model.response or 0:.0%} lower at any visit",
+        "remission": f"remission: {model.remission or 0:g} or less at {model.visit} {data['visit'].values[-1]}",
     }[rate]
     middle.set_title(what, fontsize=8.5)
-    middle.set_xlabel(f"risk difference\n{favours(story.reference, name)}", fontsize=8)
+    middle.set_xlabel(f"risk difference\n{favours(model.reference, name)}", fontsize=8)
     table = summarise(fit)
     here = table[(table["estimand"] == f"{rate}_nnt") & (table["comparison"] == name)].set_index("group").loc[groups]
     _texts(right, [_needed(*row) for row in zip(here["median"], here["interval"], strict=True)])
@@ -165,10 +165,10 @@ def _bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _label(story: Trial, subgroup: str) -> str:
+def _label(model: Trial, subgroup: str) -> str:
     sign, limit = parse_subgroup(subgroup)
     printed = sign.replace("<=", "\N{LESS-THAN OR EQUAL TO}").replace(">=", "\N{GREATER-THAN OR EQUAL TO}")
-    return f"{shorten(str(story.moderator), _LABEL)} {printed} {limit:g}"
+    return f"{shorten(str(model.moderator), _LABEL)} {printed} {limit:g}"
 
 
 def _name_of(arm: str) -> str:

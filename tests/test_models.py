@@ -18,7 +18,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.meta.heterogeneity import typical_variance
 from bayesdep.models.meta.model import Meta
-from bayesdep.models.model import KnowsPosterior, ScoresUnits, make_story, settings_of, story_class
+from bayesdep.models.model import KnowsPosterior, ScoresUnits, make_model, model_class, settings_of
 from bayesdep.models.screen.model import Screen
 from bayesdep.numerics.distributions import Prior
 
@@ -31,21 +31,21 @@ BINOMIAL = Meta(measure="log-odds-ratio", input="counts", likelihood="binomial",
 COUNTS = {p: Counts(control="placebo", events="responders", pooling=p) for p in ("partial", "none", "complete")}
 SCREEN = Screen(condition="responder", positives="below_34_pg_per_mL")
 TABLES = {"meta": "bcg_colditz1994", "counts": "raison2013_responders", "screen": "kiraly2017_fgf2_roc"}
-STORIES = {"gaussian": GAUSSIAN, "binomial": BINOMIAL, **COUNTS, "screen": SCREEN}
+MODELS = {"gaussian": GAUSSIAN, "binomial": BINOMIAL, **COUNTS, "screen": SCREEN}
 
 
 @functools.cache
-def data_of(story):
-    return STORIES[story].prepare(bd.load(TABLES[STORIES[story].family]))
+def data_of(model):
+    return MODELS[model].prepare(bd.load(TABLES[MODELS[model].family]))
 
 
 @functools.cache
-def density_of(story):
+def density_of(model):
     """The model's log density and its gradient, on the scale the sampler sees, as one function of a dict."""
-    model = STORIES[story].build(data_of(story))
+    graph = MODELS[model].build(data_of(model))
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
-    core = prune_vars_detached_from_observed(model)
+    core = prune_vars_detached_from_observed(graph)
     logp = core.logp()
     f = pytensor.function(core.value_vars, [logp, *pytensor.grad(logp, core.value_vars)], mode=UNCOMPILED)
     names = [v.name for v in core.value_vars]
@@ -70,18 +70,18 @@ def logit_beta(u, a, b):
     return a * special.log_expit(u) + b * special.log_expit(-u) - special.betaln(a, b)
 
 
-def by_hand(story, point):
-    """The joint log density of a story, written from its docstring with scipy's densities."""
-    data = data_of(story)
-    if story == "gaussian":
+def by_hand(model, point):
+    """The joint log density of a model, written from its docstring with scipy's densities."""
+    data = data_of(model)
+    if model == "gaussian":
         y, se = data["effect"].values, data["se"].values
         # both are sampled in multiples of a typical standard error
         unit = np.sort(se)[len(se) // 2]
         (mu, of_mu), (tau, of_tau) = multiple(point, "mu", 0, 1.5, unit), spread(point, "tau", 0.5, unit)
         prior = of_mu + of_tau
         return prior + stats.multivariate_normal.logpdf(y, np.full(len(y), mu), np.diag(se**2 + tau**2))
-    n, events = (data["n"].values, data["events" if story != "screen" else "positives"].values)
-    if story == "binomial":
+    n, events = (data["n"].values, data["events" if model != "screen" else "positives"].values)
+    if model == "binomial":
         (mu, of_mu), (tau, of_tau) = multiple(point, "mu", 0, 1.5), spread(point, "tau", 0.5)
         m, (b, of_b) = point["baseline_mean"], spread(point, "baseline_sd", 1.0)
         yes, no = events + 0.5, n - events + 0.5
@@ -98,11 +98,11 @@ def by_hand(story, point):
             prior += (stats.norm.logpdf(found[-1], centre, sd) + np.log(v)).sum()
         theta, a = found
         p = special.expit(np.stack([a - theta / 2, a + theta / 2], axis=1))
-    elif story == "screen":
+    elif model == "screen":
         u, v = point["sensitivity_logodds__"], point["specificity_logodds__"]
         prior = logit_beta(u, 0.5, 0.5) + logit_beta(v, 0.5, 0.5)
         p = special.expit(np.array([u, -v]))
-    elif story == "none":
+    elif model == "none":
         u = point["risk_logodds__"]
         prior = logit_beta(u, 0.5, 0.5).sum()
         p = special.expit(u)
@@ -112,7 +112,7 @@ def by_hand(story, point):
         d = point["effect_mean"]
         prior += stats.norm.logpdf(d, 0, 1.5).sum()
         effect = np.broadcast_to(d, (2, 1))
-        if story == "partial":
+        if model == "partial":
             latent = point["effect_latent"]
             effect_sd, of_sd = spread(point, "effect_sd", 0.5)
             prior += of_sd + stats.norm.logpdf(latent).sum()
@@ -122,28 +122,28 @@ def by_hand(story, point):
     return prior + stats.binom.logpmf(events, n, p).sum()
 
 
-def points(story, scale, count, seed=1):
+def points(model, scale, count, seed=1):
     """Random points on the sampler's scale, with the shapes the model wants."""
     rng = np.random.default_rng(seed)
-    names, _ = density_of(story)
-    initial = STORIES[story].build(data_of(story)).initial_point()
+    names, _ = density_of(model)
+    initial = MODELS[model].build(data_of(model)).initial_point()
     return [{name: scale * rng.normal(size=np.shape(initial[name])) for name in names} for _ in range(count)]
 
 
-@pytest.mark.parametrize("story", STORIES)
-def test_log_density_equals_the_story_written_by_hand(story):
-    _, density = density_of(story)
-    for point in points(story, 1.0, 5):
-        expected = by_hand(story, point)
+@pytest.mark.parametrize("model", MODELS)
+def test_log_density_equals_the_model_written_by_hand(model):
+    _, density = density_of(model)
+    for point in points(model, 1.0, 5):
+        expected = by_hand(model, point)
         # sums of some 40 terms, and binomial coefficients of 88391 choose 505 by log-gammas of size 1e6: 1e-16 of those
         assert float(density(point)[0]) == pytest.approx(expected, rel=1e-10, abs=1e-8)
 
 
-@pytest.mark.parametrize("story", STORIES)
-def test_gradient_is_that_of_the_density(story):
-    _, density = density_of(story)
-    (point,) = points(story, 0.7, 1, seed=4)
-    gradient = dict(zip(density_of(story)[0], density(point)[1:], strict=True))
+@pytest.mark.parametrize("model", MODELS)
+def test_gradient_is_that_of_the_density(model):
+    _, density = density_of(model)
+    (point,) = points(model, 0.7, 1, seed=4)
+    gradient = dict(zip(density_of(model)[0], density(point)[1:], strict=True))
     for name, value in point.items():
         for index in np.ndindex(np.shape(value)):
             step = np.zeros(np.shape(value))
@@ -154,16 +154,16 @@ def test_gradient_is_that_of_the_density(story):
 
 
 @pytest.mark.parametrize("scale", [10.0, 30.0])
-@pytest.mark.parametrize("story", STORIES)
-def test_density_and_gradient_are_finite_at_extreme_points(story, scale):
+@pytest.mark.parametrize("model", MODELS)
+def test_density_and_gradient_are_finite_at_extreme_points(model, scale):
     """Where a sampler may stray: spreads down to e^-60 and up to 60, and log odds far beyond those of any float."""
-    _, density = density_of(story)
-    for point in points(story, scale, 5):
+    _, density = density_of(model)
+    for point in points(model, scale, 5):
         for value in density(point):
             assert np.isfinite(value).all()
 
 
-def test_effects_are_one_story_in_any_coordinates():
+def test_effects_are_one_model_in_any_coordinates():
     """p(theta) = p(latent) d latent / d theta: one joint density of (mu, tau, theta), whatever rough estimates say."""
     import pymc as pm
 
@@ -272,33 +272,33 @@ def test_screen_prepares_those_with_the_condition_first():
         np.testing.assert_array_equal(data.n.values, [19, 12])
 
 
-@pytest.mark.parametrize("story", STORIES)
-def test_the_model_has_the_datas_dims_and_the_tables_numbers(story):
-    model, data = STORIES[story].build(data_of(story)), data_of(story)
-    for rv in model.observed_RVs:
-        dims = model.named_vars_to_dims[rv.name]
+@pytest.mark.parametrize("model", MODELS)
+def test_the_model_has_the_datas_dims_and_the_tables_numbers(model):
+    graph, data = MODELS[model].build(data_of(model)), data_of(model)
+    for rv in graph.observed_RVs:
+        dims = graph.named_vars_to_dims[rv.name]
         assert set(dims) <= set(data.dims)
         for dim in dims:
-            assert list(model.coords[dim]) == list(data[dim].values)
+            assert list(graph.coords[dim]) == list(data[dim].values)
         assert rv.name in data.data_vars
 
 
-@pytest.mark.parametrize("story", STORIES)
-def test_settings_round_trip(story):
-    model = STORIES[story]
-    settings = settings_of(model)
-    assert make_story(model.family, settings) == model
-    assert type(model) is story_class(model.family)
-    assert list(model.priors) == list(model.slots)
+@pytest.mark.parametrize("model", MODELS)
+def test_settings_round_trip(model):
+    graph = MODELS[model]
+    settings = settings_of(graph)
+    assert make_model(graph.family, settings) == graph
+    assert type(graph) is model_class(graph.family)
+    assert list(graph.priors) == list(graph.slots)
 
 
-@pytest.mark.parametrize("story", STORIES)
-def test_a_story_says_what_it_is(story):
-    model = STORIES[story]
-    assert model.words.endswith(".")
-    assert all(any(line.startswith(name) for line in model.formula) or name == "risk" for name in model.priors)
-    assert isinstance(model, KnowsPosterior)
-    assert isinstance(model, ScoresUnits)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_says_what_it_is(model):
+    graph = MODELS[model]
+    assert graph.words.endswith(".")
+    assert all(any(line.startswith(name) for line in graph.formula) or name == "risk" for name in graph.priors)
+    assert isinstance(graph, KnowsPosterior)
+    assert isinstance(graph, ScoresUnits)
 
 
 # ---- estimands from hand-made draws
@@ -490,8 +490,8 @@ def test_meta_log_likelihood_is_by_study_and_only_needed_when_binomial():
 # ---- checks
 
 
-def named(story):
-    return {check.name: check for check in STORIES[story].checks(data_of(story))}
+def named(model):
+    return {check.name: check for check in MODELS[model].checks(data_of(model))}
 
 
 def test_cochrans_q_is_the_textbooks():
@@ -600,10 +600,10 @@ BAD_SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("story", "settings", "message"), BAD_SETTINGS)
-def test_bad_settings_give_one_clear_sentence(story, settings, message):
+@pytest.mark.parametrize(("model", "settings", "message"), BAD_SETTINGS)
+def test_bad_settings_give_one_clear_sentence(model, settings, message):
     with pytest.raises(BadInput) as raised:
-        story(**settings)
+        model(**settings)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -653,10 +653,10 @@ BAD_TABLES = [
 ]
 
 
-@pytest.mark.parametrize(("story", "table", "message"), BAD_TABLES)
-def test_bad_tables_give_one_clear_sentence(story, table, message):
+@pytest.mark.parametrize(("model", "table", "message"), BAD_TABLES)
+def test_bad_tables_give_one_clear_sentence(model, table, message):
     with pytest.raises(BadInput) as raised:
-        story.prepare(table)
+        model.prepare(table)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
