@@ -13,7 +13,7 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
-from bayesdep.inference.evaluate import _UNCOMPILED, from_prior
+from bayesdep.inference.evaluate import from_prior, uncompiled
 from bayesdep.models.patient_meta.density import density_and_slopes
 from bayesdep.models.patient_meta.model import Pooled
 from bayesdep.models.patient_meta.quadratic import as_quadratic
@@ -185,7 +185,7 @@ def density_of(model, data):
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
     core = prune_vars_detached_from_observed(model.build(data))
-    f = pytensor.function(core.value_vars, core.logp(), mode=_UNCOMPILED)
+    f = pytensor.function(core.value_vars, core.logp(), mode=uncompiled())
     return core, lambda point: float(f(*(np.asarray(point[v.name], float) for v in core.value_vars)))
 
 

@@ -13,7 +13,7 @@ from scipy import integrate, special, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
+from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
 from bayesdep.inference.sample import _label
 from bayesdep.models.model import ScoresUnits, make_model, model_class, settings_of
 from bayesdep.models.patient_meta.density import density_and_slopes
@@ -210,7 +210,7 @@ def test_density_of_deviations_is_that_of_the_conditional_normal(name):
     u = 0.3 * np.random.default_rng(2).normal(size=(data.sizes["study"], data.sizes["time"], 2))
     rv = graph["deviation"]
     inputs = rv.owner.op.dist_params(rv.owner)[:4]
-    found = pm.logp(rv, u).eval(dict(zip(inputs, given, strict=True)), mode=_UNCOMPILED)
+    found = pm.logp(rv, u).eval(dict(zip(inputs, given, strict=True)), mode=uncompiled())
     expected = 0.0
     for k in range(data.sizes["study"]):
         expected += stats.multivariate_normal(*conditional(data, k, *given)).logpdf(u[k].ravel())
@@ -226,7 +226,7 @@ def core_of(name):
 def density_of(name):
     core = core_of(name)
     logp = core.logp()
-    f = pytensor.function(core.value_vars, [logp, *pytensor.grad(logp, core.value_vars)], mode=_UNCOMPILED)
+    f = pytensor.function(core.value_vars, [logp, *pytensor.grad(logp, core.value_vars)], mode=uncompiled())
     names = [v.name for v in core.value_vars]
     return names, lambda point: f(*(np.asarray(point[n], float) for n in names))
 
