@@ -635,7 +635,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/parts/meta/terms:refuse_contradictions",
-        "cannot be had from",
+        "is not available from",
         lambda: arms(measure="standardised-difference"),
         lambda: arms(measure="risk-difference"),
     ),

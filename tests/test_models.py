@@ -554,7 +554,7 @@ BAD_SETTINGS = [
     (
         Meta,
         {"measure": "log-odds-ratio", "input": "moments"},
-        "cannot be had from input = 'moments'; that gives log-geo",
+        "is not available from input = 'moments'; that gives log-geo",
     ),
     (
         Meta,

@@ -162,7 +162,7 @@ def plot_funnel(fit: Fit) -> Figure:
     table = summarise(fit)
     median = dict(zip(table["estimand"], table["median"], strict=True))
     mu, tau = median["mu"], median["tau"]
-    is_log = (model.meta if isinstance(model, SmallStudies) else model).is_log
+    is_log = model.is_log
     top = 1.08 * se.max()
     beyond = 1.96 * np.hypot(top, tau)
     ends = limits(effect, mu, 0.0, mu - beyond, mu + beyond, room=0.05)
