@@ -286,7 +286,7 @@ def test_what_free_levels_leave_unknown_is_refused_by_name_and_its_remedy_helps(
             refuse_unknown(rows, found)
         if name in ("nnt", "tau_intercept"):  # not of one moderator alone
             fit = bd.Fit(model, data, xr.DataTree.from_dict({"estimands": found}), {"gate": Gate(()).to_dict()})
-            for ask in (lambda fit: fit.estimands[name], lambda fit: bd.evidence(fit, name)):
+            for ask in (lambda fit: fit.estimands[name], lambda fit: bd.rank_evidence(fit, name)):
                 with pytest.raises(BadInput, match=f"^{why}$"):
                     ask(fit)
             with pytest.raises(BadInput, match=r"^there is no estimand 'efect'; did you mean 'effect'\?$"):
