@@ -14,7 +14,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
-from bayesdep.inference.sample import _label
+from bayesdep.inference.labelled import label_draws
 from bayesdep.models.model import ScoresUnits, make_model, model_class, settings_of
 from bayesdep.models.patient_meta.density import density_and_slopes
 from bayesdep.models.patient_meta.likelihood import deviations, log_density, raw_products, residuals
@@ -649,7 +649,7 @@ def posterior_of(name, seed=1):
     graph = model(name).build(data_of(name))
     names = [v.name for v in graph.unobserved_RVs]
     values = from_prior([graph[n] for n in names], 5, seed=seed)
-    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
 
 
 def test_estimands_equal_hand_computation():

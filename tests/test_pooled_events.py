@@ -11,7 +11,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
-from bayesdep.inference.sample import _label
+from bayesdep.inference.labelled import label_draws
 from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
 from bayesdep.models.patient_meta.model import Pooled
@@ -47,7 +47,7 @@ def posterior_of(name):
     graph = model(name).build(data_of(name))
     names = [v.name for v in graph.unobserved_RVs]
     values = from_prior([graph[n] for n in names], 5, seed=1)
-    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
 
 
 def patients(name):
@@ -115,7 +115,9 @@ def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
         return f(*(np.asarray((point | moved)[v.name], float) for v in inputs))
 
     found, deviation, *parameters = at()
-    draw = _label({n: v[None, None] for n, v in zip(names[1:], parameters, strict=True)}, graph).isel(chain=0, draw=0)
+    draw = label_draws({n: v[None, None] for n, v in zip(names[1:], parameters, strict=True)}, graph).isel(
+        chain=0, draw=0
+    )
     y, arm, study, fixed = patients(name)
     own = deviation[:, 0]
     log_odds = fixed(draw) + own[study, 0] + (arm - 0.5) * own[study, 1]
