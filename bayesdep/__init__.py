@@ -19,7 +19,7 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "detection_table": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
-    "Pooled": "bayesdep.models.patient_meta.model",
+    "PatientMeta": "bayesdep.models.patient_meta.model",
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
@@ -64,6 +64,8 @@ _PUBLIC = {
     "run_plan": "bayesdep.plan",
 }
 
+_FORMER = {"Pooled": "PatientMeta"}  # former name -> the name it has now; it goes away with the next minor version
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -96,7 +98,7 @@ if TYPE_CHECKING:
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
     from bayesdep.models.meta.model import Meta as Meta
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
-    from bayesdep.models.patient_meta.model import Pooled as Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta as PatientMeta
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
@@ -128,6 +130,12 @@ __all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> "Any":
+    if name in _FORMER:
+        import warnings
+
+        now = _FORMER[name]
+        warnings.warn(f"bd.{name} is bd.{now} now; write {now}", DeprecationWarning, stacklevel=2)
+        name = now
     if name not in _PUBLIC:
         raise AttributeError(f"module 'bayesdep' has no attribute '{name}'")
     from importlib import import_module
