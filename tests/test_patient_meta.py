@@ -646,7 +646,7 @@ def test_settings_round_trip_and_the_model_says_what_it_is():
 
 
 def test_the_former_name_of_the_class_is_kept_with_a_warning():
-    with pytest.warns(DeprecationWarning, match="write PatientMeta"):
+    with pytest.warns(DeprecationWarning, match="now called bd.PatientMeta"):
         assert bd.Pooled is PatientMeta
     assert "Pooled" not in bd.__all__
 
