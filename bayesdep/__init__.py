@@ -19,7 +19,7 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "count_detected": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
-    "Pooled": "bayesdep.models.patient_meta.model",
+    "PatientMeta": "bayesdep.models.patient_meta.model",
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
@@ -72,6 +72,7 @@ _RENAMED = {
     "detection_table": "count_detected",
     "dropout": "check_dropout",
     "evidence": "rank_evidence",
+    "Pooled": "PatientMeta",
     "influence": "check_influence",
     "leave_one_out": "leave_out_each_study",
     "missing_information": "check_missing_information",
@@ -112,7 +113,7 @@ if TYPE_CHECKING:
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
     from bayesdep.models.meta.model import Meta as Meta
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
-    from bayesdep.models.patient_meta.model import Pooled as Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta as PatientMeta
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies

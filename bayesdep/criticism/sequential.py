@@ -12,14 +12,14 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import fit
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.pairs import pair_correlation
 
 LEVEL = 0.95
 
 
 def fit_each_moderator(
-    model: Pooled,
+    model: PatientMeta,
     table: Any,
     moderators: Sequence[str],
     *,
@@ -32,7 +32,7 @@ def fit_each_moderator(
     """Fit a pooled analysis with each of several moderators in turn, as the only one, and tabulate their interactions.
 
     One at a time, a moderator has all that goes with it to its credit: the interactions of a joint fit are others, and
-    so are those of :class:`~bayesdep.Pooled` with all of these at once. Nothing here corrects for how
+    so are those of :class:`~bayesdep.PatientMeta` with all of these at once. Nothing here corrects for how
     many are looked at; a shrunken joint fit does. Each fit uses the patients who have its moderator, which the table
     counts. Fits whose moderators are known in as many studies share one compiled model.
 
@@ -43,7 +43,7 @@ def fit_each_moderator(
         With ``split = False`` there is one interaction per moderator and time, as in most papers; else a moderator of
         patients has one within and one between studies.
     table
-        The patients, as :meth:`~bayesdep.models.patient_meta.model.Pooled.prepare` takes them.
+        The patients, as :meth:`~bayesdep.models.patient_meta.model.PatientMeta.prepare` takes them.
     moderators
         Columns, each tested on its own.
     draws, tune, chains, seed, progress
@@ -114,7 +114,7 @@ def _slopes(found: xr.Dataset, part: str, time: str) -> np.ndarray:
 def _rows(name: str, done: Fit) -> list[dict[str, Any]]:
     """One row for every part and time."""
     model, data = done.model, done.data
-    assert isinstance(model, Pooled)
+    assert isinstance(model, PatientMeta)
     found: xr.Dataset = done.estimands
     gate = done.gate
     seen = ~np.isnan(data["outcome"].values)

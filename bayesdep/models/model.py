@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -271,12 +272,14 @@ _REGISTER = {
     "crossover": ("bayesdep.models.crossover.model", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
     "meta": ("bayesdep.models.meta.model", "Meta"),
-    "pooled": ("bayesdep.models.patient_meta.model", "Pooled"),
+    "patient-meta": ("bayesdep.models.patient_meta.model", "PatientMeta"),
     "response": ("bayesdep.models.response.model", "Response"),
     "screen": ("bayesdep.models.screen.model", "Screen"),
     "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
     "trial": ("bayesdep.models.trial.model", "Trial"),
 }
+# former family -> the family it is now: plans and saved fits that name the former one can still be read
+_FORMER_FAMILIES = {"pooled": "patient-meta"}
 
 
 def model_class(family: str) -> type[Any]:
@@ -302,6 +305,7 @@ def model_class(family: str) -> type[Any]:
     >>> model_class("meta").__name__
     'Meta'
     """
+    family = _FORMER_FAMILIES.get(family, family)
     if family not in _REGISTER:
         raise BadInput(f"model.family = '{family}' is not a model family; {did_you_mean(family, _REGISTER)}")
     module, name = _REGISTER[family]
@@ -328,6 +332,9 @@ def make_model(family: str, settings: Mapping[str, Any]) -> Model:
     BadInput
         When a setting is unknown or impossible.
     """
+    if family in _FORMER_FAMILIES:
+        now = _FORMER_FAMILIES[family]
+        warnings.warn(f"the family '{family}' is '{now}' now; write '{now}'", DeprecationWarning, stacklevel=2)
     cls = model_class(family)
     known = [f.name for f in dataclasses.fields(cls)]
     for name in settings:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bayesdep.inference.fit import Fit
 from bayesdep.models.patient_meta.combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.quadratic import rough_interactions
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
@@ -22,27 +22,27 @@ _GROUPS = 5  # of patients by their combined moderator
 
 def has_two_times(fit: Fit) -> bool:
     """Whether a fit is of patients at two times, whose studies the forest plot cannot show side by side."""
-    return isinstance(fit.model, Pooled) and fit.data.sizes["time"] > 1
+    return isinstance(fit.model, PatientMeta) and fit.data.sizes["time"] > 1
 
 
 def has_moderators(fit: Fit) -> bool:
     """Whether a fit is of pooled patients with moderators."""
-    return isinstance(fit.model, Pooled) and bool(fit.model.moderators)
+    return isinstance(fit.model, PatientMeta) and bool(fit.model.moderators)
 
 
 def has_combined(fit: Fit) -> bool:
     """Whether a fit is of pooled patients with a combined moderator."""
-    return isinstance(fit.model, Pooled) and bool(fit.model.combined)
+    return isinstance(fit.model, PatientMeta) and bool(fit.model.combined)
 
 
-@serves(lambda fit: isinstance(fit.model, Pooled), "pooled patients of several studies")
+@serves(lambda fit: isinstance(fit.model, PatientMeta), "pooled patients of several studies")
 def plot_study_effects(fit: Fit) -> Figure:
     """Draw the effect of the treatment in every study, on its own and in the model, a panel per time.
 
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled`.
+        A fit of :class:`~bayesdep.PatientMeta`.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled` with moderators.
+        A fit of :class:`~bayesdep.PatientMeta` with moderators.
     sequential
         What :func:`~bayesdep.criticism.sequential.fit_each_moderator` returned of the same moderators.
 
@@ -154,7 +154,7 @@ def plot_combined(fit: Fit) -> Figure:
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled` with a combined moderator.
+        A fit of :class:`~bayesdep.PatientMeta` with a combined moderator.
 
     Returns
     -------
@@ -236,6 +236,6 @@ def _fifths(
     axes.errorbar(at, middle, yerr=half, fmt="o", ms=4.5, mfc=fill, mec=color, ecolor=color, elinewidth=0.8, label=word)
 
 
-def _pooled(fit: Fit) -> Pooled:
-    assert isinstance(fit.model, Pooled)  # the register draws these of no other model
+def _pooled(fit: Fit) -> PatientMeta:
+    assert isinstance(fit.model, PatientMeta)  # the register draws these of no other model
     return fit.model
