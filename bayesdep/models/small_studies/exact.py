@@ -9,8 +9,7 @@ import xarray as xr
 from bayesdep.models.model import ExactPosterior
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.small_studies.averaging import ModelAverage, average
-from bayesdep.models.small_studies.kinds import BIASES
-from bayesdep.models.small_studies.settings import PLACEHOLDERS, SmallStudiesSettings
+from bayesdep.models.small_studies.settings import BIASES, PLACEHOLDERS, SmallStudiesSettings
 from bayesdep.numerics.distributions import Prior
 
 
@@ -50,9 +49,7 @@ def exact(settings: SmallStudiesSettings, data: xr.Dataset) -> ExactPosterior:
         Marginals of ``mu`` and ``tau``; what else is reported comes from the draws.
     """
     models = average_models(settings, data)
-    marginals: dict[Any, Any] = {
-        (name, ()): models.marginal(name) for name in ("mu", "tau") if name in settings.priors
-    }
+    marginals: dict[Any, Any] = {(name, ()): models.marginal(name) for name in ("mu", "tau") if name in settings.priors}
     priors = priors_of(settings, data)
     return ExactPosterior(marginals, lambda n, rng: _draw(settings, models, priors, n, rng))
 
