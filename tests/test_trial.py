@@ -19,7 +19,7 @@ from bayesdep.inference.sample import sketch
 from bayesdep.models.trial.estimands import crude_differences
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
-from bayesdep.models.trial.moderator import crossover
+from bayesdep.models.trial.moderator import crossing
 from bayesdep.models.trial.residuals import correlations
 
 PLAIN = {"reference": "placebo", "subject": "id", "visit": "week", "margin": 3.0}
@@ -317,7 +317,7 @@ def test_higher_may_be_better():
     st.floats(-3, -0.1), st.floats(0.1, 3),
 )  # fmt: skip
 def test_the_crossover_is_where_the_difference_rises_through_zero(constant, slope, square, low, high):
-    place, inside = (x[0] for x in crossover(np.array([constant]), np.array([slope]), np.array([square]), low, high))
+    place, inside = (x[0] for x in crossing(np.array([constant]), np.array([slope]), np.array([square]), low, high))
 
     def better(x):
         return constant + slope * x + square * x**2
