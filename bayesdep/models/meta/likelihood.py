@@ -8,7 +8,7 @@ import xarray as xr
 from bayesdep.data import effects
 from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.scores import directions
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 
 if TYPE_CHECKING:
     from bayesdep.models.meta.model import Meta
@@ -91,21 +91,21 @@ def observe_counts(model: "Meta", data: xr.Dataset, mean: Any, tau: Any) -> None
     events, n = (pm.Data(f"{w}_data", data[w].values, dims=dims) for w in ("events", "n"))
     if model.measure == "log-odds":
         rough = effects.log_odds(data["events"].values + 0.5, data["n"].values + 1.0)
-        theta = informed("theta", mean, tau, *rough, dims=model.unit)
+        theta = adaptive_effects("theta", mean, tau, *rough, dims=model.unit)
         pm.Binomial("events", n=n, logit_p=theta, observed=events, dims=dims)
         return
     arms = Arms.of(data)
     guess = arms.rough()
     centre, spread = (model.priors[p].rv(p) for p in ("baseline_mean", "baseline_sd"))
     of_group = "control_group" if "control_group" in data.dims else model.unit
-    middle = informed("baseline", centre, spread, *guess["baseline"], dims=of_group)
+    middle = adaptive_effects("baseline", centre, spread, *guess["baseline"], dims=of_group)
     group = pm.Data("group_of", arms.group, dims=model.unit)
     if model.midpoint_correlation:
         rho = 2 * model.priors["rho_unit"].rv("rho_unit") - 1
         mean = mean + rho * tau * ((middle - centre) / spread)[group]
         tau = tau * pm.math.sqrt(1 - rho**2)
     if not arms.shared:
-        theta = informed("theta", mean, tau, *guess["theta"], dims=model.unit)
+        theta = adaptive_effects("theta", mean, tau, *guess["theta"], dims=model.unit)
         sides = pm.Data("sides", np.array([-0.5, 0.5]))
         logit = middle[:, None] + theta[:, None] * sides
         if len(dims) == 1:
@@ -118,7 +118,7 @@ def observe_counts(model: "Meta", data: xr.Dataset, mean: Any, tau: Any) -> None
     y_free = np.linalg.solve(factor, y)
     se_free = np.sqrt(np.linalg.inv(factor) ** 2 @ se**2)
     mean = mean + pm.math.zeros_like(se)
-    free = informed("theta_free", (inverse * mean).sum(axis=1), tau, y_free, se_free, dims=model.unit)
+    free = adaptive_effects("theta_free", (inverse * mean).sum(axis=1), tau, y_free, se_free, dims=model.unit)
     theta = pm.Deterministic("theta", (root * free).sum(axis=1), dims=model.unit)
     count = arms.member.sum(axis=1, keepdims=True)
     average, share = pm.Data("average", arms.member / count), pm.Data("share", arms.member / (count + 1))
