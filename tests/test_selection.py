@@ -20,8 +20,8 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.small_studies.averaging import MixtureWithZero
-from bayesdep.models.small_studies.model import SmallStudies
 from bayesdep.models.small_studies.kinds import Kind
+from bayesdep.models.small_studies.model import SmallStudies
 from bayesdep.models.small_studies.selection import Published
 from bayesdep.numerics import grid_posterior
 from bayesdep.numerics.distributions import Prior

@@ -91,9 +91,7 @@ def prepare(settings: MetaSettings, table: Any) -> xr.Dataset:
     """
     frame = as_frame(table)
     studies, notes = _read_studies(settings, frame)
-    correlation = correlations_of(
-        studies.read, studies.columns, input=studies.form, correlation=settings.correlation
-    )
+    correlation = correlations_of(studies.read, studies.columns, input=studies.form, correlation=settings.correlation)
     if settings.likelihood == "binomial":
         outcome = _counts(settings, studies)
     else:

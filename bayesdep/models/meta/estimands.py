@@ -89,9 +89,7 @@ def _spreads(settings: MetaSettings, posterior: xr.Dataset, data: xr.Dataset) ->
     return derived
 
 
-def _numbers_needed_to_treat(
-    settings: MetaSettings, derived: dict[str, xr.DataArray]
-) -> dict[str, xr.DataArray]:
+def _numbers_needed_to_treat(settings: MetaSettings, derived: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
     """One over each risk difference, whether it was measured or follows at a control risk."""
     if "risk_difference" in derived:
         sources = {"nnt": "risk_difference", "nnt_new": "risk_difference_new"}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayesdep.data import effects
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, is_blank, read_columns
 from bayesdep.models.meta import shared_people

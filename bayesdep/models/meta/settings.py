@@ -244,9 +244,7 @@ def _refuse_wrong_units(settings: MetaSettings) -> None:
     """Refuse units and a scale of anything but a raw difference, a raw difference without units, and a bad unit."""
     measure, unit = settings.measure, settings.unit
     if settings.scale is not None and measure != "difference":
-        raise BadInput(
-            f"scale belongs to measure = 'difference'; the priors of a {measure} need none, so leave it out"
-        )
+        raise BadInput(f"scale belongs to measure = 'difference'; the priors of a {measure} need none, so leave it out")
     if measure == "difference" and settings.units is None:
         raise BadInput("measure = 'difference' needs units, for example units = 'MADRS points'")
     if measure != "difference" and settings.units is not None:

@@ -295,9 +295,7 @@ def _refuse_empty_cells(read: Mapping[str, np.ndarray], columns: Mapping[str, Co
         undefined = nobody | {"events_treated": nobody["events_treated"] | np.all(list(everybody.values()), axis=0)}
     elif measure == "risk-difference":  # one arm with both events and others is enough
         undefined = dict.fromkeys(arms, np.all(list(undefined.values()), axis=0))
-        remedy = (
-            "use likelihood = 'binomial' of family = 'meta', with measure = 'log-odds-ratio' and a control_risk"
-        )
+        remedy = "use likelihood = 'binomial' of family = 'meta', with measure = 'log-odds-ratio' and a control_risk"
     for arm in arms:
         rows = read.get(arm.replace("events", "row"), np.arange(len(read[arm])))  # of arms, each has a row
         for i in np.flatnonzero(undefined[arm]):

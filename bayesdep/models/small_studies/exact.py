@@ -50,9 +50,7 @@ def exact(settings: SmallStudiesSettings, data: xr.Dataset) -> ExactPosterior:
         Marginals of ``mu`` and ``tau``; what else is reported comes from the draws.
     """
     models = average_models(settings, data)
-    marginals: dict[Any, Any] = {
-        (name, ()): models.marginal(name) for name in ("mu", "tau") if name in settings.priors
-    }
+    marginals: dict[Any, Any] = {(name, ()): models.marginal(name) for name in ("mu", "tau") if name in settings.priors}
     priors = priors_of(settings, data)
     return ExactPosterior(marginals, lambda n, rng: _draw(settings, models, priors, n, rng))
 
