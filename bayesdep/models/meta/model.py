@@ -202,6 +202,12 @@ class Meta:
         return self.measure.startswith("log-") and self.measure != "log-odds"
 
     @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that its fits have beside those of any fit."""
+        stated = ("within_correlation",) if self.within_correlation is not None else ()
+        return ("leave_one_out", *stated, "funnel")
+
+    @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: only those of the terms that the settings switch on."""
         return meta_terms.slots_of(self)

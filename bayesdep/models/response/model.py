@@ -118,6 +118,7 @@ class Response:
     """
 
     family: ClassVar[str] = "response"
+    figures: ClassVar[tuple[str, ...]] = ("roc",)
     primary_estimands: ClassVar[tuple[str, ...]] = ("slope", "auc")
     target_accept: ClassVar[float] = 0.95  # the horseshoe has narrow necks, and one analyte costs little anyway
 
