@@ -105,7 +105,7 @@ def correlation(frame: pd.DataFrame = ONE[ONE["analyte"] == "TNF"], **settings: 
 
 
 def pooled(frame: pd.DataFrame = PATIENTS, **settings: Any) -> Any:
-    return bd.Pooled(**({"reference": "c", "time": "time"} | settings)).prepare(frame)
+    return bd.PatientMeta(**({"reference": "c", "time": "time"} | settings)).prepare(frame)
 
 
 def covariates(formula: str, frame: pd.DataFrame | None = None, **settings: Any) -> Any:

@@ -292,8 +292,8 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "models/parts/pooled/terms:refuse_other_priors",
         "or leave combined out",
-        lambda: bd.Pooled(reference="c", **COMBINED, priors={"effect": STUDENT}),
-        lambda: bd.Pooled(reference="c", **COMBINED, priors={"effect": NORMAL}),
+        lambda: bd.PatientMeta(reference="c", **COMBINED, priors={"effect": STUDENT}),
+        lambda: bd.PatientMeta(reference="c", **COMBINED, priors={"effect": NORMAL}),
     ),
     (
         "models/parts/priors:parse_prior",
@@ -796,14 +796,14 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "models/parts/pooled/terms:_refuse_to_impute",
         "leave combined out",
-        lambda: bd.Pooled(reference="c", **(COMBINED | IMPUTED | {"combined": ["marker"]})),
-        lambda: bd.Pooled(reference="c", **IMPUTED),
+        lambda: bd.PatientMeta(reference="c", **(COMBINED | IMPUTED | {"combined": ["marker"]})),
+        lambda: bd.PatientMeta(reference="c", **IMPUTED),
     ),
     (
         "models/parts/pooled/terms:refuse_contradictions",
         "leave out at_least and at_most, or combined",
-        lambda: bd.Pooled(reference="c", **COMBINED, at_least=0.5),
-        lambda: bd.Pooled(reference="c", **COMBINED),
+        lambda: bd.PatientMeta(reference="c", **COMBINED, at_least=0.5),
+        lambda: bd.PatientMeta(reference="c", **COMBINED),
     ),
     # what a machine refuses
     (

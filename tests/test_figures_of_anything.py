@@ -95,7 +95,9 @@ def test_figures_with_odd_names_stay_on_their_canvas(family):
         assert not off_canvas(figure), name
 
 
-@pytest.mark.parametrize("family", ["meta", "pooled-counts", "trial", "crossover", "cytokines", "pooled", "response"])
+@pytest.mark.parametrize(
+    "family", ["meta", "pooled-counts", "trial", "crossover", "cytokines", "patient-meta", "response"]
+)
 def test_figures_of_degenerate_draws_are_drawn(family):
     """Draws all equal, of two values, with a few infinite ones, all infinite; forty of them."""
     assert len([name for name, _ in drawn(degenerate(made(family, draws=20)))]) >= 3

@@ -219,7 +219,7 @@ EXAMPLES = {
                                                              "treated"))}), own),
         {"blank rows": with_blank_rows}, again(), turned=("mu", "theta_latent"), family="meta",
     ),
-    "pooled": Example(
+    "patient-meta": Example(
         {"reference": "saline", "moderators": ("age",)}, pooled_table(), multiplied("outcome"), moved("outcome"),
         swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",
         "interaction"),
@@ -415,7 +415,7 @@ def test_what_things_are_called_is_no_information(name):
     np.testing.assert_allclose(densities(second, there), densities(first, draws), rtol=1e-12)
 
 
-SAMPLED = ["cytokines", "crossover", "meta", "pooled", "trial"]
+SAMPLED = ["cytokines", "crossover", "meta", "patient-meta", "trial"]
 MARKERS = ["correlation", "response"]
 FITS = [pytest.param(name, 1e6, marks=pytest.mark.sampling) for name in SAMPLED]
 FITS += [pytest.param(name, 1e3, marks=pytest.mark.sampling) for name in MARKERS]

@@ -55,7 +55,7 @@ PLANS = {
     "cytokines": {"reference": "HC", "group": "group"},
     "response": {"value": "pg"},
     "counts": {"control": "placebo"},
-    "pooled": {"control": "placebo"},
+    "patient-meta": {"control": "placebo"},
     "crossover": {"reference": "placebo"},
     "screen": {"condition": "ill"},
 }

@@ -17,7 +17,7 @@ from bayesdep.numerics.pair_correlation import pair_correlation
 LEVEL = 0.95
 
 
-def sequential_moderators(
+def fit_each_moderator(
     model: TakesModerators,
     table: Any,
     moderators: Sequence[str],
@@ -31,7 +31,7 @@ def sequential_moderators(
     """Fit a pooled analysis with each of several moderators in turn, as the only one, and tabulate their interactions.
 
     One at a time, a moderator has all that goes with it to its credit: the interactions of a joint fit are others, and
-    so are those of :class:`~bayesdep.Pooled` with all of these at once. Nothing here corrects for how
+    so are those of :class:`~bayesdep.PatientMeta` with all of these at once. Nothing here corrects for how
     many are looked at; a shrunken joint fit does. Each fit uses the patients who have its moderator, which the table
     counts. Fits whose moderators are known in as many studies share one compiled model.
 
@@ -42,7 +42,7 @@ def sequential_moderators(
         With ``split = False`` there is one interaction per moderator and time, as in most papers; else a moderator of
         patients has one within and one between studies.
     table
-        The patients, as :meth:`~bayesdep.models.patient_meta.model.Pooled.prepare` takes them.
+        The patients, as :meth:`~bayesdep.models.patient_meta.model.PatientMeta.prepare` takes them.
     moderators
         Columns, each tested on its own.
     draws, tune, chains, seed, progress
@@ -69,7 +69,7 @@ def sequential_moderators(
         raise BadInput("moderators is empty; name at least one column")
     if not isinstance(model, TakesModerators):
         raise BadInput(
-            f"the model is a {type(model).__name__}, which takes no moderators one at a time; give a bd.Pooled"
+            f"the model is a {type(model).__name__}, which takes no moderators one at a time; give a bd.PatientMeta"
         )
     frame, rows = as_frame(table), []
     for name in names:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import secrets
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -21,12 +22,14 @@ SHIPPED = {
     "crossover": ("bayesdep.models.crossover.model", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
     "meta": ("bayesdep.models.meta.model", "Meta"),
-    "pooled": ("bayesdep.models.patient_meta.model", "Pooled"),
+    "patient-meta": ("bayesdep.models.patient_meta.model", "PatientMeta"),
     "response": ("bayesdep.models.response.model", "Response"),
     "screen": ("bayesdep.models.screen.model", "Screen"),
     "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
     "trial": ("bayesdep.models.trial.model", "Trial"),
 }
+# former family -> the family it is now: plans and saved fits that name the former one can still be read
+FORMER = {"pooled": "patient-meta"}
 
 _REGISTERED: dict[str, type[Any]] = {}  # by the user, or loaded from an entry point
 _GROUP = "bayesdep.models"  # of entry points
@@ -71,7 +74,7 @@ def register[M: type[Any]](model: M) -> M:
     """
     _refuse_incomplete(model)
     family = model.family
-    if family in SHIPPED:
+    if family in SHIPPED or family in FORMER:
         raise BadInput(
             f"{model.__name__} cannot be registered: family = '{family}' is a model of this package; choose another"
         )
@@ -149,6 +152,7 @@ def model_class(family: str) -> type[Any]:
     >>> model_class("meta").__name__
     'Meta'
     """
+    family = FORMER.get(family, family)
     if family in SHIPPED:
         module, name = SHIPPED[family]
         return getattr(importlib.import_module(module), name)
@@ -204,6 +208,9 @@ def make_model(family: str, settings: Mapping[str, Any]) -> Model:
     BadInput
         When a setting is unknown or impossible.
     """
+    if family in FORMER:
+        now = FORMER[family]
+        warnings.warn(f"the family '{family}' is '{now}' now; write '{now}'", DeprecationWarning, stacklevel=2)
     cls = model_class(family)
     known = [f.name for f in dataclasses.fields(cls)]
     for name in settings:

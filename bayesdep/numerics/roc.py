@@ -8,10 +8,12 @@ once: ``intercepts`` has shape (draws, people), ``steepness`` (draws,).
 import numpy as np
 from scipy import integrate, special
 
+from bayesdep.numerics.draws import slices_of_draws
+from bayesdep.numerics.normal import LOG_2_PI
+
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(61)
 _REACH = 80.0  # twice the log density at which the normal distribution is cut off: exp(-40)
 _GRID = np.linspace(-6.5, 6.5, 261)
-_AT_ONCE = 4_000_000  # numbers per array: 32 MB
 _DRAWS_AT_ONCE = 200
 
 
@@ -45,7 +47,7 @@ def normal_nodes(lower: np.ndarray, upper: np.ndarray, nodes: int = 61) -> tuple
     x, w = (_NODES, _WEIGHTS) if nodes == len(_NODES) else np.polynomial.legendre.leggauss(nodes)
     half = ((b - a) / 2)[..., None]
     z = ((a + b) / 2)[..., None] + half * x
-    log_weight = np.log(half * w) - z**2 / 2 - np.log(2 * np.pi) / 2
+    log_weight = np.log(half * w) - z**2 / 2 - LOG_2_PI / 2
     return np.where(flip[..., None], -z, z), log_weight
 
 
@@ -113,8 +115,7 @@ def roc(intercepts: np.ndarray, steepness: np.ndarray, rates: np.ndarray) -> tup
         The probability that a person with the outcome has the lower marker, shape (draws,); the sensitivity at each
         rate, shape (draws, rates).
     """
-    step = max(1, _AT_ONCE // len(_GRID))
-    parts = [_roc(intercepts[i : i + step], steepness[i : i + step], rates) for i in range(0, len(steepness), step)]
+    parts = [_roc(intercepts[i], steepness[i], rates) for i in slices_of_draws(len(steepness), elements=len(_GRID))]
     areas, curves = zip(*parts, strict=True)
     return np.concatenate(areas), np.concatenate(curves)
 

@@ -1,4 +1,4 @@
-"""Pooled: patients of several studies in one model, with effects that differ between studies and by moderators."""
+"""PatientMeta: an individual-patient meta-analysis, with effects that differ between studies and by moderators."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pooled:
+class PatientMeta:
     """One-stage meta-analysis of individual patients: an outcome at one time or two, a treatment and its control.
 
     The generative model, for patient i of study k and time t, outcomes standardised at each time::
@@ -86,7 +86,7 @@ class Pooled:
 
     for p interactions, p0 = ``expected_nonzero`` of which matter, ``se_j`` the standard error that the design gives
     (:mod:`~bayesdep.models.patient_meta.interactions`). The slab is Student's t with 4 degrees of freedom and scale
-    0.5. Pooled intervals are right on average over moderators, and too narrow for the few that differ from the rest;
+    0.5. Shrunken intervals are right on average over moderators, and too narrow for the few that differ from the rest;
     the moderators' forest has the estimate without pooling beside each.
 
     Default priors, in sds of the outcome: ``intercept ~ N(0, 1)``, ``effect ~ N(0, 1)`` (95% within two sds either
@@ -123,7 +123,7 @@ class Pooled:
     missing_moderators
         Whether patients without a moderator are left out (``"omit"``) or have it imputed (``"impute"``).
     imputations
-        How often; :func:`~bayesdep.criticism.missing_information.missing_information` says whether that is enough.
+        How often; :func:`~bayesdep.check_missing_information` says whether that is enough.
     study_levels
         Whether studies' levels have flat priors (``"free"``) or a common normal (``"random"``).
     units
@@ -147,11 +147,11 @@ class Pooled:
 
     Examples
     --------
-    >>> Pooled(reference="control", outcome="improvement").priors["tau_effect"]
+    >>> PatientMeta(reference="control", outcome="improvement").priors["tau_effect"]
     HalfNormal(sigma=0.3)
     """
 
-    family: ClassVar[str] = "pooled"
+    family: ClassVar[str] = "patient-meta"
     left_out: ClassVar[str] = "study"
 
     reference: str
@@ -242,7 +242,7 @@ class Pooled:
         return ("effect", "interaction") if self.moderators else ("effect",)
 
     @property
-    def without_costly_estimands(self) -> "Pooled":
+    def without_costly_estimands(self) -> "PatientMeta":
         """The same model without the combined moderator, which is cross-validated."""
         return dataclasses.replace(self, combined=())
 
@@ -444,7 +444,7 @@ class Pooled:
             return pooled_event_estimands.log_likelihood(self, posterior, data)
         return pooled_scores.log_likelihood(self, posterior, data)
 
-    def with_moderator(self, moderator: str) -> "Pooled":
+    def with_moderator(self, moderator: str) -> "PatientMeta":
         """Return the same model with one moderator alone: not pooled, imputed or combined, with what priors remain.
 
         Parameters
@@ -454,7 +454,7 @@ class Pooled:
 
         Returns
         -------
-        Pooled
+        PatientMeta
             The model.
         """
         return dataclasses.replace(

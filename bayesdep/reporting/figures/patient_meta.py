@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bayesdep.inference.fit import Fit
 from bayesdep.models.patient_meta.combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.quadratic import rough_interactions
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves, settings_of_kind
@@ -32,7 +32,7 @@ def plot_study_effects(fit: Fit) -> Figure:
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled`.
+        A fit of :class:`~bayesdep.PatientMeta`.
 
     Returns
     -------
@@ -82,9 +82,9 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled` with moderators.
+        A fit of :class:`~bayesdep.PatientMeta` with moderators.
     sequential
-        What :func:`~bayesdep.criticism.sequential.sequential_moderators` returned of the same moderators.
+        What :func:`~bayesdep.criticism.sequential.fit_each_moderator` returned of the same moderators.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def plot_combined(fit: Fit) -> Figure:
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled` with a combined moderator.
+        A fit of :class:`~bayesdep.PatientMeta` with a combined moderator.
 
     Returns
     -------
@@ -226,5 +226,5 @@ def _fifths(
     axes.errorbar(at, middle, yerr=half, fmt="o", ms=4.5, mfc=fill, mec=color, ecolor=color, elinewidth=0.8, label=word)
 
 
-def _pooled(fit: Fit) -> Pooled:
-    return settings_of_kind(fit, Pooled)
+def _pooled(fit: Fit) -> PatientMeta:
+    return settings_of_kind(fit, PatientMeta)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -16,6 +15,7 @@ from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
 from bayesdep.models.trial.moderator import is_log
 from bayesdep.models.trial.residuals import correlations
+from bayesdep.numerics.draws import stack_draws
 from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_PANELS, limits
@@ -113,7 +113,7 @@ def standardised_means(fit: Fit) -> np.ndarray:
     numpy.ndarray
         Shape (arms, samples, visits), arms as in the data; a thousand samples at most.
     """
-    data, draws = fit.data, draws_of(fit)
+    data, draws = fit.data, stack_draws(fit.posterior)
     kept = draws.isel(sample=thinned(draws.sizes["sample"], _DRAWS))
     found = []
     for arm in range(data.sizes["arm"]):
@@ -229,7 +229,7 @@ def plot_covariance(fit: Fit) -> Figure:
     model, data = _model(fit), fit.data
     visits, arms = data["visit"].values, [str(arm) for arm in data["arm"].values]
     days = np.median(data["day"].values, axis=0)
-    draws = draws_of(fit)
+    draws = stack_draws(fit.posterior)
     means = [correlations(model, draws, days, arm).mean(axis=0) for arm in range(len(arms) if model.by_arm else 1)]
     sd = fit.estimands["residual_sd"].transpose("chain", "draw", ..., "visit").values
     ends = np.quantile(sd.reshape(*sd.shape[:2], len(means), -1), [0.025, 0.5, 0.975], axis=(0, 1))
@@ -291,11 +291,6 @@ def _spreads(axes: Axes, ends: np.ndarray, colour: str, aside: float) -> None:
 
 def _model(fit: Fit) -> Trial:
     return settings_of_kind(fit, Trial)
-
-
-def draws_of(fit: Fit) -> xr.Dataset:
-    """Return the posterior with all chains' draws in one dim, ``sample``."""
-    return fit.posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
 
 
 def thinned(count: int, most: int) -> np.ndarray:

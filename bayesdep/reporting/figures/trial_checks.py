@@ -12,10 +12,11 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
 from bayesdep.models.trial.residuals import NAME, correlations, pattern_key, residual_sds
+from bayesdep.numerics.draws import stack_draws
 from bayesdep.reporting.figures.common import BLUE, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
-from bayesdep.reporting.figures.trial import REFERENCE, draws_of, positions, thinned
+from bayesdep.reporting.figures.trial import REFERENCE, positions, thinned
 
 _DRAWS = 1000  # at most, evenly from all draws: enough to know how far one in twenty replicates strays
 _NUMBERS = 4_000_000  # draws x residuals at most: an array of 32 MB; fewer draws of more residuals
@@ -58,13 +59,13 @@ def whitened_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     model, data = settings_of_kind(fit, Trial), fit.data
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     seen = ~np.isnan(outcome)
-    flat = draws_of(fit)
+    flat = stack_draws(fit.posterior)
     usable = np.flatnonzero(_finite_draws(flat))
     if not usable.size:
         raise BadInput("no draw of this fit is finite, so its residuals have no scale; look at its gate")
     kept = usable[thinned(usable.size, int(np.clip(_NUMBERS // max(seen.sum(), 1), _LEAST, _DRAWS)))]
     draws = flat.isel(sample=kept)
-    stacked = fit.tree["posterior_predictive"][NAME].stack(sample=("chain", "draw"), create_index=False)
+    stacked = stack_draws(fit.tree["posterior_predictive"].to_dataset()[[NAME]])[NAME]
     replicates = stacked.isel(sample=kept).transpose("sample", "subject", "visit").values
     mean, sd = expected(model, draws, data), residual_sds(draws, data)
     alike: dict[Any, list[int]] = {}
