@@ -13,9 +13,9 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
-from bayesdep.models.model import make_model, model_class
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
+from bayesdep.models.register import make_model, model_class
 
 RNG = np.random.default_rng(12)
 STUDIES = pd.DataFrame({"study": list("abcd"), "effect": [0.1, 0.5, 0.2, 0.4], "se": [0.2, 0.1, 0.3, 0.2],

@@ -23,7 +23,7 @@ from bayesdep.inference.evaluate import from_prior
 from bayesdep.models.meta import student_effects
 from bayesdep.models.meta.binomial_pair import log_marginal_single
 from bayesdep.models.meta.model import Meta
-from bayesdep.models.model import make_model, settings_of
+from bayesdep.models.register import make_model, settings_of
 from bayesdep.numerics.distributions import Prior
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run")

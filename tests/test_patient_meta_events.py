@@ -12,9 +12,9 @@ from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
 from bayesdep.inference.labelled import label_draws
-from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
 from bayesdep.models.patient_meta.model import PatientMeta
+from bayesdep.models.register import make_model, settings_of
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
 MODELS = {

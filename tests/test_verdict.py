@@ -17,7 +17,8 @@ from bayesdep.inference.remedies import advised
 from bayesdep.inference.sample import sketch
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.tails import Distribution
-from bayesdep.models.model import _REGISTER, ExactPosterior, KnowsPosterior, estimand
+from bayesdep.models.model import ExactPosterior, KnowsPosterior, estimand
+from bayesdep.models.register import SHIPPED
 from bayesdep.models.small_studies.averaging import MixtureWithZero
 from bayesdep.numerics.marginals import NormalMixture
 from bayesdep.plan import find_plans, prepare, read_plan
@@ -42,7 +43,7 @@ def sketched(name):
 
 
 def test_shipped_plans_cover_all_families():
-    assert {read_plan(path).model.family for path in PLANS.values()} == set(_REGISTER)
+    assert {read_plan(path).model.family for path in PLANS.values()} == set(SHIPPED)
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -26,9 +26,9 @@ from scipy import special
 from bayesdep.models.model import estimand
 from bayesdep.models.patient_meta.interactions import SCALES, sd_of_interactions
 from bayesdep.models.patient_meta.likelihood import raw_products, residuals
-from bayesdep.models.patient_meta.pairs import pair_correlation_draws
 from bayesdep.models.patient_meta.quadratic import as_quadratic
 from bayesdep.models.patient_meta.scores import coefficients_of, log_sds_within, roots_of
+from bayesdep.numerics.pair_correlation import pair_correlation_draws
 
 if TYPE_CHECKING:
     from bayesdep.models.patient_meta.model import PatientMeta

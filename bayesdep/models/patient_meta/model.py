@@ -193,6 +193,11 @@ class PatientMeta:
         return self.at_least is not None or self.at_most is not None
 
     @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that its fits have beside those of any fit."""
+        return ("study_effects", *(name for name in ("moderators", "combined") if getattr(self, name)))
+
+    @property
     def has_free_levels(self) -> bool:
         """Whether nothing is assumed of how studies' levels differ."""
         return self.study_levels == "free"
@@ -438,6 +443,29 @@ class PatientMeta:
         if self.is_binary:
             return pooled_event_estimands.log_likelihood(self, posterior, data)
         return pooled_scores.log_likelihood(self, posterior, data)
+
+    def with_moderator(self, moderator: str) -> "PatientMeta":
+        """Return the same model with one moderator alone: not pooled, imputed or combined, with what priors remain.
+
+        Parameters
+        ----------
+        moderator
+            Its column.
+
+        Returns
+        -------
+        PatientMeta
+            The model.
+        """
+        return dataclasses.replace(
+            self,
+            moderators=(moderator,),
+            combined=(),
+            effects="none",
+            expected_nonzero=None,
+            priors={name: prior for name, prior in self.priors.items() if name in pooled_terms.OF_ONE_MODERATOR},
+            missing_moderators="omit",
+        )
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the statistics that could embarrass the model.

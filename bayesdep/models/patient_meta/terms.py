@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 
 # what takes a prior on how far studies' levels lie apart
 _NEED_RANDOM_LEVELS = ("tau_intercept", "effect_correlation")
+# priors of a model with other moderators, or none, that a model with one of them has too
+OF_ONE_MODERATOR = (
+    "intercept",
+    "effect",
+    "effect_change",
+    "baseline_slope",
+    "moderator_effect",
+    "interaction",
+    "tau_intercept",
+    "tau_effect",
+    "residual_sd",
+    "residual_spread",
+)
+
 REMEDY = "set study_levels = 'random'"
 _NEED_RANDOM_LEVELS_OF_EVENTS = ("risk", "risk_difference", "nnt")
 
