@@ -1,5 +1,6 @@
 """A trial whose missed visits are filled with what is expected there, draw by draw, and its analysis."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -8,9 +9,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
-from bayesdep.models.trial.means import everybody_in, expected
-from bayesdep.models.trial.residuals import covariances, patterns_of_visits, residual_sds
-from bayesdep.models.trial.settings import TrialSettings
+from bayesdep.models.model import CompletesVisits
 from bayesdep.numerics.draws import chunks_of_draws, stack_draws
 from bayesdep.numerics.types import Draws
 
@@ -18,7 +17,7 @@ Method = Literal["missing-at-random", "delta", "jump-to-reference", "copy-refere
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
-def methods_of(trial: TrialSettings) -> tuple[Method, ...]:
+def methods_of(trial: CompletesVisits) -> tuple[Method, ...]:
     """Return the methods that a trial can be asked for.
 
     The reference-based methods need one covariance for all arms: where each arm has its own, it is not settled which
@@ -27,7 +26,7 @@ def methods_of(trial: TrialSettings) -> tuple[Method, ...]:
     Parameters
     ----------
     trial
-        The model's settings.
+        The model.
 
     Returns
     -------
@@ -98,13 +97,13 @@ class Completed:
         return self.estimate.mean(axis=0) + self.regression.weights @ shift, np.sqrt(total), df_of_total
 
 
-def complete(trial: TrialSettings, fit: Fit, method: Method, draws: int | None) -> Completed:
+def complete(trial: CompletesVisits, fit: Fit, method: Method, draws: int | None) -> Completed:
     """Complete the outcomes in every draw and regress them visit by visit.
 
     Parameters
     ----------
     trial, fit
-        The model's settings and its fit.
+        The model and its fit.
     method
         What is assumed of those who dropped out: see :func:`bayesdep.check_dropout`.
     draws
@@ -131,9 +130,9 @@ def complete(trial: TrialSettings, fit: Fit, method: Method, draws: int | None) 
     estimate: list[Draws] = []
     mean, noise, squares = np.zeros(1), np.zeros(1), np.zeros(1)
     for part in chunks_of_draws(posterior, outcome.size):
-        means = expected(trial, part, data)
+        means = trial.expected(part, data)
         assumed = _assumed_means(trial, part, data, means, dropped, method)
-        completed, variance = _conditional(trial, part, data, means, assumed, dropped)
+        completed, variance = trial.completed(part, data, means, assumed, dropped)
         estimate.append(regression.weights @ completed)
         mean = mean + completed.sum(axis=0) / count
         noise = noise + regression.weights**2 @ variance.sum(axis=0) / count
@@ -150,7 +149,7 @@ def complete(trial: TrialSettings, fit: Fit, method: Method, draws: int | None) 
 
 
 def _assumed_means(
-    trial: TrialSettings, posterior: xr.Dataset, data: xr.Dataset, means: Draws, dropped: np.ndarray, method: Method
+    trial: CompletesVisits, posterior: xr.Dataset, data: xr.Dataset, means: Draws, dropped: np.ndarray, method: Method
 ) -> Draws:
     """Means from which imputation after dropping out starts, shape (draws, subjects, visits).
 
@@ -158,7 +157,9 @@ def _assumed_means(
     """
     if method in ("missing-at-random", "delta"):
         return means
-    in_reference = expected(trial, posterior, everybody_in(0, data))
+    code, arm_of = data["arm_code"].values, data["arm_of"].values
+    code_of_reference = np.broadcast_to(code[arm_of == 0][0], code.shape)
+    in_reference = trial.expected(posterior, data.assign(arm_code=(data["arm_code"].dims, code_of_reference)))
     after = in_reference
     if method == "copy-increments":
         stayed = (~dropped).sum(axis=1)
@@ -166,69 +167,25 @@ def _assumed_means(
         gained = np.take_along_axis(means - in_reference, last, axis=2)
         after = in_reference + np.where(stayed > 0, 1.0, 0.0)[:, None] * gained
     before = in_reference if method == "copy-reference" else means
-    is_treated = (data["arm_of"].values > 0)[:, None]
+    is_treated = (arm_of > 0)[:, None]
     return np.where(is_treated, np.where(dropped, after, before), means)
 
 
-def _conditional(
-    trial: TrialSettings, posterior: xr.Dataset, data: xr.Dataset, means: Draws, assumed: Draws, dropped: np.ndarray
-) -> tuple[Draws, Draws]:
-    """Mean and variance of every outcome given the observed ones of its patient, shape (draws, subjects, visits).
-
-    Visits are analysed one by one, so covariances between imputed visits are not needed.
-    """
-    outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
-    is_observed = ~np.isnan(outcome)
-    completed = np.where(is_observed, outcome, means)
-    variance = np.zeros_like(completed)
-    sds = residual_sds(posterior, data)
-    incomplete = np.flatnonzero(~is_observed.all(axis=1))
-    for patients, visits in patterns_of_visits(trial, data, incomplete):
-        observed, missed = np.flatnonzero(visits), np.flatnonzero(~visits)
-        matrix = covariances(trial, posterior, sds, days[patients[0]], arm_of[patients[0]])
-        across = matrix[:, observed][:, :, missed]
-        slopes = np.linalg.solve(matrix[:, observed][:, :, observed], across)
-        conditional = np.diagonal(matrix, axis1=1, axis2=2)[:, missed] - (slopes * across).sum(axis=1)
-        precision = posterior["precision"].values[:, patients, None] if trial.robust else 1.0
-        variance[np.ix_(range(len(means)), patients, missed)] = conditional[:, None, :] / precision
-        imputed = [
-            mean[:, patients][:, :, missed]
-            + (outcome[patients][:, observed] - mean[:, patients][:, :, observed]) @ slopes
-            for mean in (assumed, means)
-        ]
-        is_dropped = dropped[patients][:, missed]  # a gap before the last visit is filled from the patient's own arm
-        completed[np.ix_(range(len(means)), patients, missed)] = np.where(is_dropped, *imputed)
-    return completed, variance
-
-
-def _regression(trial: TrialSettings, data: xr.Dataset) -> Regression:
-    """Design of the model's regression at one visit; the arms are compared at the moderator's mean.
-
-    Levels of a random effect have an indicator each: arms are compared within them.
-    """
+def _regression(trial: CompletesVisits, data: xr.Dataset) -> Regression:
+    """Design of the model's regression at one visit."""
     arms = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
-    others = [np.ones((len(arms), 1))]
-    if trial.baseline is not None:
-        others.append(data["baseline"].values[:, None])
-    if data.sizes["covariate"]:
-        others.append(data["covariates"].values)
-    if trial.level is not None:
-        others.append(np.eye(data.sizes["site"])[data["site_of"].values])
-    if trial.moderator is not None:
-        terms = data["moderator_terms"].values
-        terms = terms - terms.mean(axis=0)
-        others += [terms, *(arms[:, [k]] * terms for k in range(arms.shape[1]))]
-    adjusted_for = np.column_stack(others)
+    others = trial.regressors(data)
+    adjusted_for = np.column_stack([np.ones(len(arms)), *others.values()])
     design = np.column_stack([arms, adjusted_for])
     rank = int(np.linalg.matrix_rank(design))
     if rank < arms.shape[1] + np.linalg.matrix_rank(adjusted_for):
         raise BadInput(
-            f"arms are told apart by {_others(trial)} alone, so completed data cannot compare them; leave some of "
+            f"arms are told apart by {_listed(others)} alone, so completed data cannot compare them; leave some of "
             "these out"
         )
     if len(arms) <= rank:
         raise BadInput(
-            f"{len(arms)} patients are too few for a regression on {rank} terms at each visit, with {_others(trial)}; "
+            f"{len(arms)} patients are too few for a regression on {rank} terms at each visit, with {_listed(others)}; "
             "leave some of these out"
         )
     # the least-squares solution of least length, so that columns that repeat others change nothing
@@ -237,13 +194,10 @@ def _regression(trial: TrialSettings, data: xr.Dataset) -> Regression:
     return Regression(weights, (weights**2).sum(axis=1), basis)
 
 
-def _others(trial: TrialSettings) -> str:
-    """Name what the regression has beside arms."""
-    settings = {"baseline": trial.baseline, "covariates": trial.formula_of_covariates, "moderator": trial.moderator}
-    names = [name for name, setting in settings.items() if setting is not None]
-    if trial.level is not None:
-        names.append(f"the levels of '{trial.level}'")
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+def _listed(names: Iterable[str]) -> str:
+    """Join names by commas, the last one by "or"."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _thinned(fit: Fit, draws: int | None) -> xr.Dataset:

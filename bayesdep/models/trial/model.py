@@ -12,13 +12,13 @@ import xarray as xr
 from bayesdep.models.model import Check, Forest
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trial import checks as trial_checks
+from bayesdep.models.trial import completion, residuals
 from bayesdep.models.trial import data as trial_data
 from bayesdep.models.trial import estimands as trial_estimands
-from bayesdep.models.trial import residuals
-from bayesdep.models.trial.means import effect_at_visits, sum_of_products
+from bayesdep.models.trial.means import effect_at_visits, expected, sum_of_products
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.student import precisions
-from bayesdep.numerics.types import Tensor
+from bayesdep.numerics.types import Draws, Tensor
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -321,3 +321,59 @@ class Trial(TrialSettings):
             with the last, and the skewness and kurtosis of residuals, all among the visits that were observed.
         """
         return trial_checks.checks(self, data)
+
+    def expected(self, posterior: xr.Dataset, data: xr.Dataset) -> Draws:
+        """Return the mean outcome of every patient at every visit.
+
+        Parameters
+        ----------
+        posterior
+            Draws with dim ``sample``.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (samples, subjects, visits).
+        """
+        return expected(self, posterior, data)
+
+    def completed(
+        self, posterior: xr.Dataset, data: xr.Dataset, own: Draws, assumed: Draws, dropped: np.ndarray
+    ) -> tuple[Draws, Draws]:
+        """Return mean and variance of every outcome given the observed ones of its patient.
+
+        Parameters
+        ----------
+        posterior
+            Draws with dim ``sample``.
+        data
+            As :meth:`prepare` returns it.
+        own, assumed
+            Means from which missed visits start, shape (samples, subjects, visits): those of the patients' own arms,
+            and those assumed of visits that are marked in ``dropped``.
+        dropped
+            Visits missed after the last one observed, shape (subjects, visits).
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Both of shape (samples, subjects, visits).
+        """
+        return completion.completed(self, posterior, data, own, assumed, dropped)
+
+    def regressors(self, data: xr.Dataset) -> dict[str, np.ndarray]:
+        """Return what the regression at one visit has beside arms.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            Columns (subjects, terms) by what they are; arms are compared at the moderator's mean.
+        """
+        return completion.regressors(self, data)

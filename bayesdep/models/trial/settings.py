@@ -28,6 +28,9 @@ class TrialSettings:
     family: ClassVar[str] = "trial"
     adaptation: ClassVar[Literal["low_rank"]] = "low_rank"
     left_out: ClassVar[str] = "subject"
+    figures: ClassVar[tuple[str, ...]] = (
+        "trajectories", "difference_along", "subgroups", "covariance", "residuals", "dropout_by_arm", "dropout",
+    )  # fmt: skip
 
     reference: str
     covariance: Literal["unstructured", "toeplitz", "compound-symmetry", "ar1", "spatial-power"] = "unstructured"

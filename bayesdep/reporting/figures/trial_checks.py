@@ -15,10 +15,10 @@ from bayesdep.models.trial.residuals import NAME, covariances, patterns_of_visit
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, INK, house_figure, serves
+from bayesdep.reporting.figures.common import BLUE, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
-from bayesdep.reporting.figures.trial import REFERENCE, is_trial, positions, thinned
+from bayesdep.reporting.figures.trial import REFERENCE, positions, thinned
 
 _DRAWS = 1000  # at most, evenly from all draws: enough for the 95% quantile of how far replicates are from the line
 _NUMBERS = 4_000_000  # draws x residuals at most: an array of 32 MB; fewer draws of more residuals
@@ -58,8 +58,7 @@ def whitened_residuals(fit: Fit) -> tuple[Draws, Draws]:
     BadInput
         When no draw is finite.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, TrialSettings)  # the register draws this of no other model
+    model, data = settings_of_kind(fit, TrialSettings), fit.data
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     is_observed = ~np.isnan(outcome)
     stacked = stack_draws(fit.posterior)
@@ -118,7 +117,7 @@ def normal_scores_of_t(z: np.ndarray, nu: np.ndarray) -> np.ndarray:
     return scores
 
 
-@serves(is_trial, "trials")
+@serves("residuals", "trials")
 def plot_residuals(fit: Fit) -> Figure:
     """Draw the normal quantile-quantile plot of the whitened residuals.
 
@@ -221,11 +220,11 @@ def shown_order_statistics(n: int) -> np.ndarray:
 
 
 def misses_visits(fit: Fit) -> bool:
-    """Whether a fit is of a trial of which somebody missed a visit."""
-    return fit.model.family == "trial" and bool(np.isnan(fit.data["outcome"].values).any())
+    """Whether a patient of a trial missed a visit."""
+    return bool(np.isnan(fit.data["outcome"].values).any())
 
 
-@serves(misses_visits, "trials with missed visits")
+@serves("dropout_by_arm", "trials with missed visits", misses_visits)
 def plot_dropout_by_arm(fit: Fit) -> Figure:
     """Draw who was still in the trial at each visit, and who was observed, by arm.
 
@@ -243,8 +242,7 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
         Line: share of an arm's patients who were observed at the visit or at a later one. Points: share observed at
         the visit itself.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, TrialSettings)  # the register draws this of no other model
+    model, data = settings_of_kind(fit, TrialSettings), fit.data
     x, scale = positions(data["visit"].values, _ROOM)
     with house_figure(fit, 6.6, 2.25 + 0.22 * data.sizes["arm"]) as figure:
         axes = figure.add_subplot()

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.settings import TrialSettings, parse_subgroup
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.trial import REFERENCE, favours, lower_and_higher, shorten
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -20,11 +20,11 @@ _SMALL = 7.5
 
 
 def has_subgroups(fit: Fit) -> bool:
-    """Whether a fit is of a trial that was asked for subgroups."""
-    return fit.model.family == "trial" and "difference_in" in fit.estimands
+    """Whether a trial was asked for subgroups."""
+    return "difference_in" in fit.estimands
 
 
-@serves(has_subgroups, "trials with subgroups of a moderator")
+@serves("subgroups", "trials with subgroups of a moderator", has_subgroups)
 def plot_subgroups(fit: Fit) -> Figure:
     """Draw the difference at the last visit in each subgroup, and the rates of response and remission.
 
@@ -44,8 +44,7 @@ def plot_subgroups(fit: Fit) -> Figure:
         :func:`~bayesdep.reporting.estimands.summarise` has it: where the risk difference's interval includes zero,
         that number's passes through infinity.
     """
-    model = fit.model
-    assert isinstance(model, TrialSettings)  # the register draws this of no other model
+    model = settings_of_kind(fit, TrialSettings)
     arms = [str(name) for name in fit.data["comparison"].values[: MOST_PANELS // 3]]
     rates = [name for name in ("response", "remission") if f"{name}_difference" in fit.estimands]
     rows = [_label(model, str(text)) for text in fit.data["subgroup"].values] + [_ALL]
