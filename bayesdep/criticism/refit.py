@@ -6,7 +6,7 @@ import arviz_stats
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import CannotCompare
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.models.model import LeavesOut, ScoresUnits
