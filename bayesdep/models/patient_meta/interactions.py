@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
 from bayesdep.models.patient_meta.events import FREE_LEVEL_SD
@@ -179,4 +179,4 @@ def build_interactions(model: "PatientMeta", data: xr.Dataset) -> Any:
         return pm.Deterministic("interaction", raw * scale, dims=dims)
     # some interactions are known well and others hardly: each is sampled in coordinates that suit what its data say
     estimate, se = rough_interactions(data, log_sds_of_studies(data)[0])
-    return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)
+    return adaptive_effects("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.patient_meta.events import FREE_LEVEL_SD, event_of
 from bayesdep.models.patient_meta.interactions import build_interactions, slots_of_interactions
@@ -371,7 +371,7 @@ def residual_sds(model: "PatientMeta", data: xr.Dataset) -> Any:
     typical = model.priors["residual_sd"].rv("residual_sd", dims="time")
     spread = model.priors["residual_spread"].rv("residual_spread")
     estimate, se = log_sds_of_studies(data)
-    logs = informed(
+    logs = adaptive_effects(
         "log_study_sd",
         pt.log(typical),
         spread,
