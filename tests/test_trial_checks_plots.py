@@ -9,7 +9,7 @@ from test_trial_plots import made, replicates, table
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.residuals import NAME, correlations, residual_sds
-from bayesdep.reporting.figures import trial as trial_plots
+from bayesdep.numerics.draws import stack_draws
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 
 
@@ -46,7 +46,7 @@ def test_whitened_residuals_have_each_patient_s_distance_and_its_visits_in_order
     seen = ~np.isnan(fit.data["outcome"].values)
     assert of_data.shape == of_replicates.shape == (240, seen.sum())
     np.testing.assert_allclose(of_data, of_data[:1].repeat(240, axis=0))  # every draw is the same
-    draws = trial_plots.draws_of(fit).isel(sample=[0])
+    draws = stack_draws(fit.posterior).isel(sample=[0])
     rest = fit.data["outcome"].values - expected(fit.model, draws, fit.data)[0]
     distances, firsts = [], []
     for i, arm in enumerate(fit.data["arm_of"].values):
@@ -75,7 +75,7 @@ def test_residuals_of_the_right_model_leave_the_band_one_time_in_twenty_and_thos
     assert stats.kstest(of_replicates.ravel(), "norm").pvalue > 0.001  # independent, as the draws are the same
     right = [outside(of(fit, truth)) == 0 for truth in truths[:40]]
     assert np.mean(right) > 0.95 - 3 * np.sqrt(0.95 * 0.05 * (1 / 40 + 1 / 240))  # of 40, and of a band's 240
-    mean = expected(fit.model, trial_plots.draws_of(fit).isel(sample=[0]), fit.data)[0]
+    mean = expected(fit.model, stack_draws(fit.posterior).isel(sample=[0]), fit.data)[0]
     assert all(outside(of(fit, mean + np.abs(truth - mean))) > 0 for truth in truths[:5])  # folded at their means
 
 
