@@ -17,8 +17,9 @@ from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.data.toml_text import LARGEST, read_toml, shown
 from bayesdep.inference.numbers import LEAST, MOST
-from bayesdep.models.model import Model, make_model, model_class
+from bayesdep.models.model import Model
 from bayesdep.models.parts.settings import column_fields
+from bayesdep.models.register import code_of, make_model, model_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -468,7 +469,7 @@ def run_plan(
     from bayesdep.inference.kept import fingerprint
 
     settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
-    mark = fingerprint(plan.text, prepared, settings)
+    mark = fingerprint(plan.text, prepared, settings, code_of(plan.model))
     say = say or (lambda _: None)
     with held(place, failures) as certain:
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)

@@ -13,10 +13,10 @@ from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
 from bayesdep.models.trial.residuals import NAME, correlations, pattern_key, residual_sds
 from bayesdep.numerics.draws import stack_draws
-from bayesdep.reporting.figures.common import BLUE, INK, house_figure, serves
+from bayesdep.reporting.figures.common import BLUE, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
-from bayesdep.reporting.figures.trial import REFERENCE, is_trial, positions, thinned
+from bayesdep.reporting.figures.trial import REFERENCE, positions, thinned
 
 _DRAWS = 1000  # at most, evenly from all draws: enough to know how far one in twenty replicates strays
 _NUMBERS = 4_000_000  # draws x residuals at most: an array of 32 MB; fewer draws of more residuals
@@ -56,8 +56,7 @@ def whitened_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     BadInput
         When no draw is finite.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, Trial)  # the register draws this of no other model
+    model, data = settings_of_kind(fit, Trial), fit.data
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     seen = ~np.isnan(outcome)
     flat = stack_draws(fit.posterior)
@@ -105,7 +104,7 @@ def _normal_scores(z: np.ndarray, nu: np.ndarray) -> np.ndarray:
     return scores
 
 
-@serves(is_trial, "trials")
+@serves("residuals", "trials")
 def plot_residuals(fit: Fit) -> Figure:
     """Draw the normal quantile-quantile plot of the whitened residuals.
 
@@ -170,11 +169,11 @@ def _ends_and_between(n: int) -> np.ndarray:
 
 
 def misses_visits(fit: Fit) -> bool:
-    """Whether a fit is of a trial of which somebody missed a visit."""
-    return fit.model.family == "trial" and bool(np.isnan(fit.data["outcome"].values).any())
+    """Whether somebody missed a visit of a trial."""
+    return bool(np.isnan(fit.data["outcome"].values).any())
 
 
-@serves(misses_visits, "trials with missed visits")
+@serves("dropout_by_arm", "trials with missed visits", misses_visits)
 def plot_dropout_by_arm(fit: Fit) -> Figure:
     """Draw who was still in the trial at each visit, and who was observed, by arm.
 
@@ -192,8 +191,7 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
         Line: share of an arm's patients who were observed at the visit or at a later one. Points: share observed at
         the visit itself.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, Trial)  # the register draws this of no other model
+    model, data = settings_of_kind(fit, Trial), fit.data
     seen = ~np.isnan(data["outcome"].values)
     later = np.maximum.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
     visits = data["visit"].values

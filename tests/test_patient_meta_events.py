@@ -13,9 +13,9 @@ from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.labelled import label_draws
-from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
+from bayesdep.models.register import make_model, settings_of
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
 MODELS = {
@@ -34,7 +34,7 @@ def table():
 
 @functools.cache
 def model(name):
-    return Pooled(**(COLUMNS | MODELS[name]))
+    return PatientMeta(**(COLUMNS | MODELS[name]))
 
 
 @functools.cache
@@ -219,7 +219,7 @@ def test_crude_log_odds_ratios_have_half_an_event_added():
 def test_settings_round_trip_and_the_model_says_what_it_is():
     for name in MODELS:
         graph = model(name)
-        assert make_model("pooled", settings_of(graph)) == graph
+        assert make_model("patient-meta", settings_of(graph)) == graph
         assert graph.words.count("log odds") == 1
         assert all(any(line.startswith(slot) for line in graph.formula) for slot in graph.priors)
 
@@ -235,11 +235,11 @@ BAD = [
 @pytest.mark.parametrize(("settings", "message"), BAD)
 def test_bad_settings_give_one_clear_sentence(settings, message):
     with pytest.raises(BadInput) as raised:
-        Pooled(**(COLUMNS | settings))
+        PatientMeta(**(COLUMNS | settings))
     assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(("limit", "word"), [(500, "nobody"), (-5000, "everybody")])
 def test_an_event_that_all_or_none_have_is_refused(limit, word):
     with pytest.raises(BadInput, match=f"{word} had the event at time 'rapid'"):
-        Pooled(**COLUMNS, at_least=limit).prepare(table())
+        PatientMeta(**COLUMNS, at_least=limit).prepare(table())
