@@ -245,12 +245,57 @@ def draw_raison2013(
     if min(people) < 1:
         raise BadInput(f"people = {people} leaves an arm empty; give at least one patient in each")
     at_week_12 = _coefficients(moderation)
-    crp, week, n_people = _crp(), np.array(WEEKS), sum(people)
-    arm = np.repeat([0, 1], people)
+    by_week = _coefficients_by_week(at_week_12)
+    patients = _patients(rng, people)
+    expected = _expected(patients, by_week)
+    hamd = expected + _residuals(rng, len(patients.arm))
+    last, seen = _visits(rng, people)
+    truth = {
+        "subject": patients.subject,
+        "week": list(WEEKS),
+        "crp": np.exp(patients.log_crp).tolist(),
+        "last_week": last.tolist(),
+        "hamd": hamd.tolist(),
+        "expected": expected.tolist(),
+        "seen": seen.tolist(),
+        "coefficients": {name: value.tolist() for name, value in by_week.items()},
+        "centre": _crp().centre,
+        "baseline_centre": _BASELINE_CENTRE,
+        "sd": SD,
+        "rho": RHO,
+        "baseline": {name: list(moments) for name, moments in zip(ARMS, HAMD, strict=True)},
+        "crossover": _crossover(at_week_12, _crp().centre),
+        **_differences(patients, at_week_12),
+    }
+    return Simulated(_table(patients, hamd, seen), truth)
 
-    # Patients.
-    band = _bands(rng, people)
-    log_crp = np.empty(n_people)
+
+@dataclass(frozen=True)
+class _Patients:
+    """What is known of every patient before treatment."""
+
+    subject: list[str]
+    arm: np.ndarray  # place in ARMS
+    band: np.ndarray  # of hs-CRP
+    log_crp: np.ndarray
+    baseline: np.ndarray  # HAM-D
+    age: np.ndarray
+    bmi: np.ndarray
+    female: np.ndarray
+
+    @property
+    def powers(self) -> np.ndarray:
+        """1, the centred log of hs-CRP and its square, a row per patient."""
+        centred = self.log_crp - _crp().centre
+        return np.column_stack([np.ones(len(centred)), centred, centred**2])
+
+
+_BASELINE_CENTRE = float(np.mean([m for m, _ in HAMD]))
+
+
+def _patients(rng: np.random.Generator, people: tuple[int, int]) -> _Patients:
+    crp, arm, band = _crp(), np.repeat([0, 1], people), _bands(rng, people)
+    log_crp = np.empty(sum(people))
     for b in range(4):
         cut = (crp.log_mean[b], crp.log_sd[b], crp.low[b], crp.high[b])
         log_crp[band == b] = _normal_within(rng, *cut, (band == b).sum())
@@ -259,68 +304,70 @@ def draw_raison2013(
     age = np.round(np.concatenate([_normal_within(rng, *AGE[a], 25, 60, people[a]) for a in (0, 1)])).astype(int)
     bmi = np.round(np.concatenate([_normal_within(rng, *BMI[a], 17, 60, people[a]) for a in (0, 1)]), 1)
     female = np.concatenate([rng.permutation(np.arange(n) < round(n * WOMEN)) for n in people])
+    subject = [
+        f"{a[0].upper()}{i + 1:0{max(2, len(str(n)))}d}" for a, n in zip(ARMS, people, strict=True) for i in range(n)
+    ]
+    return _Patients(subject, arm, band, log_crp, baseline, age, bmi, female)
 
-    # What is expected at each visit, by the formula above; a coefficient has one value per week.
+
+def _coefficients_by_week(at_week_12: np.ndarray) -> dict[str, np.ndarray]:
+    """Return every coefficient of the formula, one value a week."""
+    week = np.array(WEEKS)
     growth = week / week[-1]
     levelling = np.expm1(-week / LEVELS_OFF) / np.expm1(-week[-1] / LEVELS_OFF)
     names, values = ("d", "g1", "g2", "h1", "h2"), (*at_week_12, H1, H2)
     by_week = {"visit": CHANGE * levelling, "base": BASE * (week > 0)}
-    by_week |= {name: value * growth for name, value in zip(names, values, strict=True)}
-    baseline_centre = float(np.mean([m for m, _ in HAMD]))
-    centred = log_crp - crp.centre
-    powers = np.column_stack([np.ones(n_people), centred, centred**2])
-    expected = baseline[:, None] + by_week["visit"] + np.outer(baseline - baseline_centre, by_week["base"])
-    expected += powers[:, 1:] @ [by_week["h1"], by_week["h2"]]
-    expected += (arm == 0)[:, None] * (powers @ [by_week["d"], by_week["g1"], by_week["g2"]])
+    return by_week | {name: value * growth for name, value in zip(names, values, strict=True)}
 
+
+def _expected(patients: _Patients, by_week: dict[str, np.ndarray]) -> np.ndarray:
+    """Return what is expected of every patient at each visit, by the formula."""
+    baseline, powers = patients.baseline, patients.powers
+    expected = baseline[:, None] + by_week["visit"] + np.outer(baseline - _BASELINE_CENTRE, by_week["base"])
+    expected += powers[:, 1:] @ [by_week["h1"], by_week["h2"]]
+    expected += (patients.arm == 0)[:, None] * (powers @ [by_week["d"], by_week["g1"], by_week["g2"]])
+    return np.asarray(expected)
+
+
+def _residuals(rng: np.random.Generator, n_people: int) -> np.ndarray:
+    """Draw residuals, none at baseline."""
     residual = np.zeros((n_people, len(WEEKS)))
     residual[:, 1] = rng.normal(0, SD, n_people)
     for j in range(2, len(WEEKS)):
         kept = RHO ** (WEEKS[j] - WEEKS[j - 1])
         residual[:, j] = kept * residual[:, j - 1] + rng.normal(0, SD * np.sqrt(1 - kept**2), n_people)
-    hamd = expected + residual
-    last, seen = _visits(rng, people)
+    return residual
 
-    subject = [
-        f"{a[0].upper()}{i + 1:0{max(2, len(str(n)))}d}" for a, n in zip(ARMS, people, strict=True) for i in range(n)
-    ]
+
+def _table(patients: _Patients, hamd: np.ndarray, seen: np.ndarray) -> pd.DataFrame:
+    """Return a row per patient and visit held."""
     who, when = np.nonzero(seen)
-    concentration = np.exp(log_crp)
-    table = pd.DataFrame(
+    week = np.array(WEEKS)
+    return pd.DataFrame(
         {
-            "subject": np.array(subject)[who],
-            "arm": np.array(ARMS)[arm[who]],
+            "subject": np.array(patients.subject)[who],
+            "arm": np.array(ARMS)[patients.arm[who]],
             "week": week[when],
             "day": 7 * week[when],
             "hamd": hamd[who, when],
-            "hamd_baseline": baseline[who],
-            "crp": concentration[who],
-            "age": age[who],
-            "sex": np.where(female[who], "F", "M"),
-            "bmi": bmi[who],
+            "hamd_baseline": patients.baseline[who],
+            "crp": np.exp(patients.log_crp)[who],
+            "age": patients.age[who],
+            "sex": np.where(patients.female[who], "F", "M"),
+            "bmi": patients.bmi[who],
         }
     )
-    difference = {name: crp.average(at_week_12, bands) for name, bands in _BANDS.items()}
+
+
+def _differences(patients: _Patients, at_week_12: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Return the arms' differences at week 12 by subgroup of hs-CRP, in the long run and among these patients."""
+    band, powers = patients.band, patients.powers
+    difference = {name: _crp().average(at_week_12, bands) for name, bands in _BANDS.items()}
     member = {name: (band >= low) & (band < high) for name, (low, high) in _BANDS.items()}
-    truth = {
-        "subject": subject,
-        "week": list(WEEKS),
-        "crp": concentration.tolist(),
-        "last_week": last.tolist(),
-        "hamd": hamd.tolist(),
-        "expected": expected.tolist(),
-        "seen": seen.tolist(),
-        "coefficients": {name: value.tolist() for name, value in by_week.items()},
-        "centre": crp.centre,
-        "baseline_centre": baseline_centre,
-        "sd": SD,
-        "rho": RHO,
-        "baseline": {name: list(moments) for name, moments in zip(ARMS, HAMD, strict=True)},
-        "crossover": _crossover(at_week_12, crp.centre),
-        "difference": difference,
+    return {
+        "difference": {**difference},
         "difference_here": {
             name: float(np.mean(powers[rows] @ at_week_12)) if rows.any() else None for name, rows in member.items()
         },
         "effect_size": {name: -value / SD for name, value in difference.items()},
     }
-    return Simulated(table, truth)
