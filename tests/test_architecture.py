@@ -18,8 +18,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or 
 GRAPH = measure_code.import_graph(ROOT)
 FAMILIES = sorted(p.name for p in (PACKAGE / "models").iterdir() if (p / "__init__.py").exists() and p.name != "parts")
 MOST_LINES = 60  # of a function's body, its docstring not counted
-# file of a model's folder -> the function that it holds; what a model has beside these goes by its own names
-FILES = {"data": "prepare", "estimands": "estimands", "checks": "checks"}
+FILES = ("settings", "data", "model", "estimands", "checks")  # that every model's folder has, beside its own
 
 
 def family_of(module: str) -> str | None:
@@ -109,17 +108,24 @@ def test_settings_import_nothing_of_their_folder(family: str) -> None:
     assert {other for other in GRAPH[f"bayesdep.models.{family}.settings"] if family_of(other) == family} == set()
 
 
+def defined(family: str, file: str) -> dict[str, ast.stmt]:
+    """The classes and functions of a file of a model's folder."""
+    body = ast.parse((PACKAGE / "models" / family / f"{file}.py").read_text()).body
+    return {node.name: node for node in body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_file_holds_the_same_thing_in_every_folder(family: str) -> None:
-    folder = PACKAGE / "models" / family
-    for file, function in FILES.items():
-        defined = [node.name for node in ast.parse((folder / f"{file}.py").read_text()).body
-                   if isinstance(node, ast.FunctionDef)]  # fmt: skip
-        assert function in defined, f"{family}/{file}.py has no function '{function}'"
-    classes = {name: [node.name for node in ast.parse((folder / f"{name}.py").read_text()).body
-                      if isinstance(node, ast.ClassDef)] for name in ("settings", "model")}  # fmt: skip
-    (model,) = (name for name in classes["model"] if f"{name}Settings" in classes["settings"])
-    assert not model.startswith("_")
+    """Settings as a class, a table's way to data as `prepare`, and the public class, which adds methods to settings."""
+    missing = [file for file in FILES if not (PACKAGE / "models" / family / f"{file}.py").exists()]
+    assert missing == []
+    (settings,) = (name for name in defined(family, "settings") if name.endswith("Settings"))
+    public = defined(family, "model")[settings.removesuffix("Settings")]
+    assert isinstance(public, ast.ClassDef)
+    assert settings in [base.id for base in public.bases if isinstance(base, ast.Name)]
+    prepare = defined(family, "data")["prepare"]
+    assert isinstance(prepare, ast.FunctionDef)
+    assert [argument.arg for argument in prepare.args.args][:2] == ["settings", "table"]
 
 
 # What a fit gets, its model lists; nobody asks which model it is.

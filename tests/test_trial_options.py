@@ -6,11 +6,11 @@ import numpy as np
 import pytensor
 import pytest
 import xarray as xr
-from common import same_computation
+from common import draws_of, same_computation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from test_trial import COVARIANCES, PLAIN, draws_of, trial_table
+from test_trial import COVARIANCES, PLAIN, trial_table
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled

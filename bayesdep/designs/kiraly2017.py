@@ -194,7 +194,7 @@ def draw_kiraly2017(
         When a group is empty, `times` lacks 0 or repeats itself, or `log_ratio` has another length.
     """
     panel = _panel()
-    n_analytes, n_plates = len(panel.analyte), len(PLATE_FACTOR)
+    n_analytes = len(panel.analyte)
     beta = panel.log_ratio if log_ratio is None else np.asarray(log_ratio, dtype=float)
     if min(people) < 1:
         raise BadInput(f"people = {people} leaves a group empty; give at least one control and one patient")
@@ -203,86 +203,145 @@ def draw_kiraly2017(
     if beta.shape != (n_analytes,):
         raise BadInput(f"log_ratio has shape {beta.shape}; give one number for each of the {n_analytes} analytes")
 
-    # People: their plate, covariates and lasting differences.
-    n_people, n_patients = sum(people), people[1]
-    patient = np.repeat([False, True], people)
-    subject = [f"{g}{i + 1:0{max(2, len(str(n)))}d}" for g, n in zip(GROUPS, people, strict=True) for i in range(n)]
-    plate_of = np.concatenate([rng.permutation(np.arange(n) % n_plates) for n in people])
-    age = np.round(_truncated(rng, 41, 12, 18, 75, n_people)).astype(int)
-    sex = np.where(rng.random(n_people) < 0.5, "F", "M")
-    bmi = np.round(_truncated(rng, 27.5, 5.5, 17, 50, n_people), 1)
-    u = rng.normal(0, TAU_U, n_people)
-    v = rng.normal(0, PSI * panel.sigma, (n_people, n_analytes))
-
-    # The assay and the changes after ketamine.
-    plate = rng.normal(0, TAU_PLATE, (n_plates, n_analytes))
-    plate -= plate.mean(axis=0)
-    delta = np.zeros((len(times), n_analytes))
-    for row, time in zip(delta, times, strict=True):
-        if time != 0:
-            row += rng.normal(0, TAU_DELTA, n_analytes) + _changes(time)
-
-    # Samples: one of a control, one per time of a patient.
-    who = np.repeat(np.arange(n_people), np.where(patient, len(times), 1))
-    when = np.r_[np.full(people[0], times.index(0)), np.tile(np.arange(len(times)), n_patients)]
-    on = plate_of[who]
-    expected = panel.alpha + beta * patient[who, None] + delta[when] + plate[on] + u[who, None] + v[who]
-    y = expected + rng.normal(0, panel.sigma, expected.shape)
-    lod, uloq, exact = panel.lod[on], panel.uloq[on], np.exp(y)
-    left, right = exact < lod, exact > uloq
-    concentration = np.where(left, lod, np.where(right, uloq, _six_digits(exact)))
-
-    # Outcomes of patients, from their true baseline.
-    j = panel.analyte.index(PREDICTOR)
-    centre, sd = float(panel.alpha[j] + beta[j]), float(panel.sd[j])
-    x = y[patient[who] & (when == times.index(0)), j] - centre
-    intercept = _intercept(sd)
-    outcome = np.full((2, n_people), np.nan)
-    outcome[0, patient] = rng.random(n_patients) < special.expit(intercept + SLOPE * x)
-    noise = np.sqrt(1 - CORRELATION**2) * rng.normal(size=n_patients)
-    outcome[1, patient] = np.round(MADRS_MEAN + MADRS_SD * (CORRELATION * x / sd + noise), 2)
-    outcome[:, n_people - round(n_patients * OUTCOME_UNKNOWN) :] = np.nan
-
-    def per_sample(values: Any) -> np.ndarray:
-        return np.repeat(np.asarray(values), n_analytes)
-
-    table = pd.DataFrame(
-        {
-            "subject": per_sample(np.array(subject)[who]),
-            "group": per_sample(np.array(GROUPS)[patient[who].astype(int)]),
-            "time": per_sample(np.array(times, dtype=int)[when]),
-            "plate": per_sample(np.array([f"plate {p + 1}" for p in range(n_plates)])[on]),
-            "analyte": np.tile(panel.analyte, len(who)),
-            "analyte_family": np.tile([ANALYTE_FAMILY[name] for name in panel.analyte], len(who)),
-            "concentration": concentration.ravel(),
-            "unit": "pg/mL",
-            "censored": np.where(left, "left", np.where(right, "right", "none")).ravel(),
-            "lod": lod.ravel(),
-            "uloq": uloq.ravel(),
-            "age": per_sample(age[who]),
-            "sex": per_sample(sex[who]),
-            "bmi": per_sample(bmi[who]),
-            "responder": per_sample(outcome[0, who]),
-            "madrs_change": per_sample(outcome[1, who]),
-        }
-    )
+    subjects = _people(rng, people)
+    plate, delta = _plates(rng), _changes_after(rng, times)
+    samples = _samples(rng, subjects, beta, plate, delta, times.index(0))
+    intercept, outcome = _outcomes(rng, subjects, samples, beta, times.index(0))
     truth = {
-        "subject": subject,
+        "subject": subjects.name,
         "analyte": list(panel.analyte),
         "alpha": panel.alpha.tolist(),
         "log_ratio": beta.tolist(),
         "delta": {str(time): row.tolist() for time, row in zip(times, delta, strict=True)},
         "plate": plate.tolist(),
-        "u": u.tolist(),
-        "v": v.tolist(),
+        "u": subjects.u.tolist(),
+        "v": subjects.v.tolist(),
         "sigma": panel.sigma.tolist(),
         "psi": PSI,
         "tau_u": TAU_U,
         "tau_plate": TAU_PLATE,
         "lod": panel.lod.tolist(),
         "uloq": panel.uloq.tolist(),
-        "response": {"intercept": intercept, "slope": SLOPE, "centre": centre, "rate": RATE},
+        "response": {"intercept": intercept, "slope": SLOPE, "centre": _centre(beta), "rate": RATE},
         "correlation": CORRELATION,
-        "log_concentration": y.ravel().tolist(),
+        "log_concentration": samples.y.ravel().tolist(),
     }
-    return Simulated(table, truth)
+    return Simulated(_table(subjects, samples, outcome, times), truth)
+
+
+@dataclass(frozen=True)
+class _People:
+    """Everybody: their plate, covariates and lasting differences."""
+
+    name: list[str]
+    patient: np.ndarray
+    plate: np.ndarray
+    age: np.ndarray
+    sex: np.ndarray
+    bmi: np.ndarray
+    u: np.ndarray  # of all analytes
+    v: np.ndarray  # of each, shape (people, analytes)
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Every sample: whose it is, when it was taken (place in the times), and its log concentrations by analyte."""
+
+    who: np.ndarray
+    when: np.ndarray
+    y: np.ndarray
+
+
+def _people(rng: np.random.Generator, people: tuple[int, int]) -> _People:
+    panel, n_people = _panel(), sum(people)
+    name = [f"{g}{i + 1:0{max(2, len(str(n)))}d}" for g, n in zip(GROUPS, people, strict=True) for i in range(n)]
+    plate = np.concatenate([rng.permutation(np.arange(n) % len(PLATE_FACTOR)) for n in people])
+    age = np.round(_truncated(rng, 41, 12, 18, 75, n_people)).astype(int)
+    sex = np.where(rng.random(n_people) < 0.5, "F", "M")
+    bmi = np.round(_truncated(rng, 27.5, 5.5, 17, 50, n_people), 1)
+    u = rng.normal(0, TAU_U, n_people)
+    v = rng.normal(0, PSI * panel.sigma, (n_people, len(panel.analyte)))
+    return _People(name, np.repeat([False, True], people), plate, age, sex, bmi, u, v)
+
+
+def _plates(rng: np.random.Generator) -> np.ndarray:
+    """Draw what plates add, shape (plates, analytes)."""
+    plate = rng.normal(0, TAU_PLATE, (len(PLATE_FACTOR), len(_panel().analyte)))
+    return plate - plate.mean(axis=0)
+
+
+def _changes_after(rng: np.random.Generator, times: tuple[int, ...]) -> np.ndarray:
+    """Draw the changes after ketamine, shape (times, analytes)."""
+    delta = np.zeros((len(times), len(_panel().analyte)))
+    for row, time in zip(delta, times, strict=True):
+        if time != 0:
+            row += rng.normal(0, TAU_DELTA, len(row)) + _changes(time)
+    return delta
+
+
+def _samples(
+    rng: np.random.Generator, people: _People, beta: np.ndarray, plate: np.ndarray, delta: np.ndarray, baseline: int
+) -> _Samples:
+    """Draw one sample of a control, one per time of a patient."""
+    panel, patient, n_times = _panel(), people.patient, len(delta)
+    who = np.repeat(np.arange(len(patient)), np.where(patient, n_times, 1))
+    when = np.r_[np.full((~patient).sum(), baseline), np.tile(np.arange(n_times), patient.sum())]
+    shared = panel.alpha + beta * patient[who, None] + delta[when] + plate[people.plate[who]]
+    expected = shared + people.u[who, None] + people.v[who]
+    return _Samples(who, when, expected + rng.normal(0, panel.sigma, expected.shape))
+
+
+def _centre(beta: np.ndarray) -> float:
+    """Return the mean of a patient's log predictor."""
+    panel = _panel()
+    j = panel.analyte.index(PREDICTOR)
+    return float(panel.alpha[j] + beta[j])
+
+
+def _outcomes(
+    rng: np.random.Generator, people: _People, samples: _Samples, beta: np.ndarray, baseline: int
+) -> tuple[float, np.ndarray]:
+    """Draw patients' outcomes from their true baseline: the response's intercept, and both outcomes by person."""
+    panel, patient, n_patients = _panel(), people.patient, int(people.patient.sum())
+    j = panel.analyte.index(PREDICTOR)
+    sd = float(panel.sd[j])
+    x = samples.y[patient[samples.who] & (samples.when == baseline), j] - _centre(beta)
+    intercept = _intercept(sd)
+    outcome = np.full((2, len(patient)), np.nan)
+    outcome[0, patient] = rng.random(n_patients) < special.expit(intercept + SLOPE * x)
+    noise = np.sqrt(1 - CORRELATION**2) * rng.normal(size=n_patients)
+    outcome[1, patient] = np.round(MADRS_MEAN + MADRS_SD * (CORRELATION * x / sd + noise), 2)
+    outcome[:, len(patient) - round(n_patients * OUTCOME_UNKNOWN) :] = np.nan
+    return intercept, outcome
+
+
+def _table(people: _People, samples: _Samples, outcome: np.ndarray, times: tuple[int, ...]) -> pd.DataFrame:
+    """Return a row per measurement, values beyond a limit censored there."""
+    panel, who = _panel(), samples.who
+    on = people.plate[who]
+    lod, uloq, exact = panel.lod[on], panel.uloq[on], np.exp(samples.y)
+    left, right = exact < lod, exact > uloq
+
+    def per_sample(values: Any) -> np.ndarray:
+        return np.repeat(np.asarray(values), len(panel.analyte))
+
+    return pd.DataFrame(
+        {
+            "subject": per_sample(np.array(people.name)[who]),
+            "group": per_sample(np.array(GROUPS)[people.patient[who].astype(int)]),
+            "time": per_sample(np.array(times, dtype=int)[samples.when]),
+            "plate": per_sample(np.array([f"plate {p + 1}" for p in range(len(PLATE_FACTOR))])[on]),
+            "analyte": np.tile(panel.analyte, len(who)),
+            "analyte_family": np.tile([ANALYTE_FAMILY[name] for name in panel.analyte], len(who)),
+            "concentration": np.where(left, lod, np.where(right, uloq, _six_digits(exact))).ravel(),
+            "unit": "pg/mL",
+            "censored": np.where(left, "left", np.where(right, "right", "none")).ravel(),
+            "lod": lod.ravel(),
+            "uloq": uloq.ravel(),
+            "age": per_sample(people.age[who]),
+            "sex": per_sample(people.sex[who]),
+            "bmi": per_sample(people.bmi[who]),
+            "responder": per_sample(outcome[0, who]),
+            "madrs_change": per_sample(outcome[1, who]),
+        }
+    )
