@@ -321,7 +321,7 @@ def test_leaving_one_out_is_a_conditional_density_where_people_are_shared():
         joint = stats.multivariate_normal.logpdf(y, np.full(3, 0.3), covariance)
         without = stats.multivariate_normal.logpdf(y[rest], np.full(2, 0.3), covariance[np.ix_(rest, rest)])
         assert ours[k] == pytest.approx(joint - without, abs=1e-10)
-    left = bd.influence(model, table)
+    left = bd.check_influence(model, table)
     assert left["elpd"].notna().all()
     assert model.without(data, "b").sizes["study"] == 2
     assert model.without(data, "b")["covariance"].shape == (2, 2)

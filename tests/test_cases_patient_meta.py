@@ -13,7 +13,7 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
-from bayesdep.inference.evaluate import _UNCOMPILED, from_prior
+from bayesdep.inference.evaluate import from_prior, uncompiled
 from bayesdep.models.patient_meta.density import density_and_slopes
 from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.quadratic import as_quadratic
@@ -187,7 +187,7 @@ def density_of(model, data):
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
     core = prune_vars_detached_from_observed(model.build(data))
-    f = pytensor.function(core.value_vars, core.logp(), mode=_UNCOMPILED)
+    f = pytensor.function(core.value_vars, core.logp(), mode=uncompiled())
     return core, lambda point: float(f(*(np.asarray(point[v.name], float) for v in core.value_vars)))
 
 
@@ -288,7 +288,7 @@ def test_what_free_levels_leave_unknown_is_refused_by_name_and_its_remedy_helps(
             refuse_unknown(rows, found)
         if name in ("nnt", "tau_intercept"):  # not of one moderator alone
             fit = bd.Fit(model, data, xr.DataTree.from_dict({"estimands": found}), {"gate": Gate(()).to_dict()})
-            for ask in (lambda fit: fit.estimands[name], lambda fit: bd.evidence(fit, name)):
+            for ask in (lambda fit: fit.estimands[name], lambda fit: bd.rank_evidence(fit, name)):
                 with pytest.raises(BadInput, match=f"^{why}$"):
                     ask(fit)
             with pytest.raises(BadInput, match=r"^there is no estimand 'efect'; did you mean 'effect'\?$"):

@@ -20,7 +20,7 @@ import xarray as xr
 
 import bayesdep as bd
 from bayesdep.cli import _gate_code, main
-from bayesdep.data.published import datasets
+from bayesdep.data.published import list_datasets
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.verdict import Judged, ModelVerdict
 from bayesdep.reporting.export import SUFFIXES
@@ -472,7 +472,7 @@ def test_data_that_cannot_serve_are_refused_in_one_sentence_and_nothing_is_writt
 def test_datasets_lists_every_table_with_its_citation(command):
     code, out, err = command("datasets")
     assert (code, err) == (0, "")
-    listed = datasets()
+    listed = list_datasets()
     for name, citation in zip(listed["name"], listed["citation"], strict=True):
         assert name in out
         assert citation.split()[0] in out

@@ -8,7 +8,7 @@ import pytest
 from common import BCG
 
 import bayesdep as bd
-from bayesdep.criticism.influence import cumulative, leave_one_out
+from bayesdep.criticism.influence import accumulate_studies, leave_out_each_study
 from bayesdep.reporting.figures.meta import plot_cumulative, plot_funnel, plot_leave_one_out
 from bayesdep.reporting.figures.register import FIGURES, png
 
@@ -35,7 +35,7 @@ def test_leave_one_out_shows_its_table():
     fit = fit_of("plain")
     figure = plot_leave_one_out(fit)
     left, right = figure.axes
-    found = leave_one_out(fit.model, fit.data)
+    found = leave_out_each_study(fit.model, fit.data)
     for axes, name in ((left, "mu"), (right, "tau")):
         rows = found[(found["estimand"] == name) & (found["left_out"] != "nothing")]
         np.testing.assert_allclose(points(axes)[0][:, 0], rows["median"])
@@ -48,7 +48,7 @@ def test_leave_one_out_shows_its_table():
 def test_cumulative_shows_its_table_in_order():
     fit = fit_of("plain")
     axes = plot_cumulative(fit, TRIALS, "year").axes[0]
-    rows = cumulative(fit.model, TRIALS, "year")
+    rows = accumulate_studies(fit.model, TRIALS, "year")
     rows = rows[rows["estimand"] == "mu"]
     np.testing.assert_allclose(points(axes)[0][:, 0], rows["median"])
     labels = [t.get_text() for t in axes.get_yticklabels()]

@@ -290,14 +290,14 @@ def test_report_of_a_panel_shows_the_evidence_and_points_to_the_rest(fit, tmp_pa
     page = report(fit, tmp_path / "r.html", figures={}).read_text(encoding="utf-8")
     sections = re.findall(r"<h2>(.*?)</h2>", page)
     assert sections.index("Evidence") == sections.index("Estimands") - 1
-    assert bd.evidence(fit).attrs["sentence"].replace(">", "&gt;") in page
+    assert bd.rank_evidence(fit).attrs["sentence"].replace(">", "&gt;") in page
     estimands = page.partition("<h2>Estimands")[2].partition("<h2>")[0]
     assert "mean_log_ratio[MDD]" in estimands
     assert "share_below[" not in estimands
     assert "are in estimands.csv" in estimands
     dependent = page.partition("<h2>Sensitivity")[2].partition("<h2>")[0]
     assert dependent.count("<tr>") == 31
-    assert f"the 30 most dependent of {len(bd.sensitivity(fit))}" in dependent
+    assert f"the 30 most dependent of {len(bd.check_prior_sensitivity(fit))}" in dependent
 
 
 # Comparisons.

@@ -15,7 +15,7 @@ from unsampled import made
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
+from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
 from bayesdep.inference.sample import _label
 from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models.model import ScoresUnits, make_model, model_class, settings_of
@@ -214,7 +214,7 @@ def test_density_of_deviations_is_that_of_the_conditional_normal(name):
     u = 0.3 * np.random.default_rng(2).normal(size=(data.sizes["study"], data.sizes["time"], 2))
     rv = graph["deviation"]
     inputs = rv.owner.op.dist_params(rv.owner)[:4]
-    found = pm.logp(rv, u).eval(dict(zip(inputs, given, strict=True)), mode=_UNCOMPILED)
+    found = pm.logp(rv, u).eval(dict(zip(inputs, given, strict=True)), mode=uncompiled())
     expected = 0.0
     for k in range(data.sizes["study"]):
         expected += stats.multivariate_normal(*conditional(data, k, *given)).logpdf(u[k].ravel())
@@ -230,7 +230,7 @@ def core_of(name):
 def density_of(name):
     core = core_of(name)
     logp = core.logp()
-    f = pytensor.function(core.value_vars, [logp, *pytensor.grad(logp, core.value_vars)], mode=_UNCOMPILED)
+    f = pytensor.function(core.value_vars, [logp, *pytensor.grad(logp, core.value_vars)], mode=uncompiled())
     names = [v.name for v in core.value_vars]
     return names, lambda point: f(*(np.asarray(point[n], float) for n in names))
 
@@ -645,17 +645,11 @@ def test_settings_round_trip_and_the_model_says_what_it_is():
     assert bd.PatientMeta is PatientMeta
 
 
-def test_the_former_name_of_the_class_is_kept_with_a_warning():
-    with pytest.warns(DeprecationWarning, match="write PatientMeta"):
-        assert bd.Pooled is PatientMeta
-    assert "Pooled" not in bd.__all__
-
-
 def test_a_plan_that_names_the_former_family_is_read_with_a_warning(tmp_path):
     plan = PLANS / "price2022" / "rapid.toml"
     former = tmp_path / "former.toml"
     former.write_text(plan.read_text(encoding="utf-8").replace('"patient-meta"', '"pooled"'), encoding="utf-8")
-    with pytest.warns(DeprecationWarning, match="write 'patient-meta'") as warned:
+    with pytest.warns(DeprecationWarning, match="now called 'patient-meta'") as warned:
         read = bd.read_plan(former)
     assert [w.category for w in warned].count(DeprecationWarning) == 1
     assert read.model == bd.read_plan(plan).model
@@ -667,7 +661,7 @@ def test_a_saved_fit_of_the_former_family_loads_with_a_warning(tmp_path):
     tree = read_tree(path)
     tree.attrs["bayesdep_family"] = "pooled"
     write_tree(tree, path)
-    with pytest.warns(DeprecationWarning, match="write 'patient-meta'"):
+    with pytest.warns(DeprecationWarning, match="now called 'patient-meta'"):
         again = bd.Fit.load(path)
     assert again.model == fit.model
     xr.testing.assert_identical(again.estimands, fit.estimands)

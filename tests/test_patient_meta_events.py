@@ -10,7 +10,7 @@ from scipy import integrate, special, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
+from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
 from bayesdep.inference.sample import _label
 from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
@@ -109,7 +109,7 @@ def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
     names += ["baseline_slope", "moderator_effect", "interaction"]
     names = [n for n in names if n in graph.named_vars]
     outputs += graph.replace_rvs_by_values([graph[n] for n in names])
-    f = pytensor.function(inputs, outputs, mode=_UNCOMPILED, on_unused_input="ignore")
+    f = pytensor.function(inputs, outputs, mode=uncompiled(), on_unused_input="ignore")
 
     def at(**moved):
         return f(*(np.asarray((point | moved)[v.name], float) for v in inputs))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import bayesdep as bd
-from bayesdep.criticism.sequential import sequential_moderators
+from bayesdep.criticism.sequential import fit_each_moderator
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
 from bayesdep.models.patient_meta.model import PatientMeta
@@ -81,7 +81,7 @@ def joint():
 
 @functools.cache
 def one_by_one():
-    return sequential_moderators(PatientMeta(**COLUMNS, split=False), table(), ["trd", "age"], **QUICK)
+    return fit_each_moderator(PatientMeta(**COLUMNS, split=False), table(), ["trd", "age"], **QUICK)
 
 
 @pytest.mark.sampling
@@ -141,7 +141,7 @@ def test_what_a_conversion_does_not_know_widens_intervals():
         to=("madrs_baseline", "madrs"), improvement="improvement", sets=3,
     )  # fmt: skip
     model = PatientMeta(**COLUMNS, times=["rapid"])
-    found = bd.missing_information(bd.fit(model, tables, progress=False))
+    found = bd.check_missing_information(bd.fit(model, tables, progress=False))
     assert found.attrs == {"gate_passed": True, "tables": 3, "synthetic": True, "dims": ["time", "study"]}
     effect = found[found["estimand"] == "effect"].iloc[0]
     assert effect["sd"] >= 0.99 * effect["sd_within"]

@@ -182,7 +182,7 @@ def test_versions_of_exact_posteriors_are_put_together():
     assert fit.posterior.sizes["chain"] == 12
     alone = [bd.summarise_exact(model.exact(model.prepare(t))).set_index("estimand").loc["mu"] for t in tables]
     mean, sd = (np.array([row[k] for row in alone], dtype=float) for k in ("mean", "sd"))
-    row = bd.missing_information(fit).set_index("estimand").loc["mu"]
+    row = bd.check_missing_information(fit).set_index("estimand").loc["mu"]
     assert row["mean"] == pytest.approx(mean.mean(), abs=0.15)
     assert row["sd_within"] == pytest.approx(np.sqrt((sd**2).mean()), rel=0.03)
     assert row["sd_between"] == pytest.approx(mean.std(ddof=1), rel=0.03)
@@ -199,7 +199,7 @@ def test_tables_of_other_studies_are_no_versions():
     with pytest.raises(BadInput, match="empty list of tables"):
         bd.fit(model, [])
     with pytest.raises(BadInput, match="one table, in which nothing was drawn"):
-        bd.missing_information(bd.fit(model, trials, draws=100, sampler="exact"))
+        bd.check_missing_information(bd.fit(model, trials, draws=100, sampler="exact"))
 
 
 @functools.cache
@@ -215,7 +215,7 @@ def test_a_fit_is_of_all_versions_and_says_so(tmp_path):
     assert fit.tables == 3
     assert fit.posterior.sizes["chain"] == fit.estimands.sizes["chain"] == 12
     assert "4 chains x 500 draws for each of 3 tables" in repr(fit)
-    known = bd.missing_information(fit)
+    known = bd.check_missing_information(fit)
     known = known[known["estimand"] == "interaction"].groupby("part")["fraction_missing"].mean()
     assert known["systolic"] > known["trd"]
     assert known["smoker"] > known["trd"]
@@ -227,8 +227,8 @@ def test_a_fit_is_of_all_versions_and_says_so(tmp_path):
     assert "Missing and imputed, of 720 patients" in page
     assert "for each of 3 versions of the data" in page
     assert "is missing, more than of any other estimand" in page
-    assert bd.check(fit)["p"].between(0, 1).all()
-    assert np.isfinite(bd.sensitivity(fit)[["prior", "likelihood"]].to_numpy()).all()
+    assert bd.check_predictions(fit)["p"].between(0, 1).all()
+    assert np.isfinite(bd.check_prior_sensitivity(fit)[["prior", "likelihood"]].to_numpy()).all()
     with pytest.raises(BadInput, match="this fit is of 3 versions of the data"):
         leave_one_out(fit)
 

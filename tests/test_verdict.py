@@ -138,7 +138,7 @@ def test_probability_is_told_as_one_in_tables_and_ledger(with_probability):
 
 
 def test_probability_has_no_tail_to_judge_and_no_quantiles_to_be_sensitive(with_probability):
-    told = set(bd.sensitivity(with_probability)["estimand"])
+    told = set(bd.check_prior_sensitivity(with_probability)["estimand"])
     assert "sensitivity" in told
     assert not {"above", "never"} & told
     rare = np.zeros((4, 1000))
@@ -265,7 +265,7 @@ def test_depending_on_a_prior_is_no_conflict_with_it():
     table = bd.load("eight_schools_rubin1981").head(3)
     priors = {"mu": bd.Prior("Normal", mu=0, sigma=10), "tau": bd.Prior("HalfNormal", sigma=5)}
     fit = bd.fit(bd.Meta(**SCHOOLS, priors=priors), table, draws=500, sampler="exact", seed=1)
-    diagnosis = bd.sensitivity(fit).set_index("estimand").groupby(level=0)["diagnosis"].first()
+    diagnosis = bd.check_prior_sensitivity(fit).set_index("estimand").groupby(level=0)["diagnosis"].first()
     assert diagnosis["tau"] == "depends on its prior"
     assert fit.verdict.passed
 

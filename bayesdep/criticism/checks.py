@@ -23,7 +23,7 @@ def run_checks(fit: Fit) -> list[CheckResult]:
     return list(fit.check_results)
 
 
-def check(fit: Fit) -> pd.DataFrame:
+def check_predictions(fit: Fit) -> pd.DataFrame:
     """Tabulate the model's predictive checks.
 
     Parameters

@@ -104,7 +104,7 @@ def complete(trial: Trial, fit: Fit, method: Method, draws: int | None) -> Compl
     trial, fit
         The model and its fit.
     method
-        What is assumed of those who dropped out: see :func:`bayesdep.dropout`.
+        What is assumed of those who dropped out: see :func:`bayesdep.check_dropout`.
     draws
         How many draws to use, or None for all.
 

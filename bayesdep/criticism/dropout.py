@@ -18,7 +18,7 @@ _LEVEL = 0.95
 _FARTHEST = 2.0**40  # sds of the outcome within which a tipping point is sought
 
 
-def dropout(
+def check_dropout(
     fit: Fit,
     method: Method,
     *,
@@ -140,7 +140,7 @@ def dropout(
     )
 
 
-def tipping_point(
+def find_tipping_point(
     fit: Fit,
     arm: str | None = None,
     visit: str | float | None = None,
@@ -163,9 +163,9 @@ def tipping_point(
     visit
         The visit at which arms are compared; the last unless named.
     method
-        To what the delta is added: ``"delta"``, or a reference-based method, as in :func:`dropout`.
+        To what the delta is added: ``"delta"``, or a reference-based method, as in :func:`check_dropout`.
     growing, draws
-        As in :func:`dropout`; a growing delta is that of the first visit missed.
+        As in :func:`check_dropout`; a growing delta is that of the first visit missed.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def tipping_point(
     Raises
     ------
     BadInput
-        As :func:`dropout`, and when there is no such visit or nobody of the arm had dropped out by then.
+        As :func:`check_dropout`, and when there is no such visit or nobody of the arm had dropped out by then.
     """
     trial = _trial_of(fit, "tipping_point")
     _check_method(method)

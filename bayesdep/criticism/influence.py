@@ -16,7 +16,7 @@ from bayesdep.numerics.normal_normal import NormalNormal
 _NOTHING = "nothing"
 
 
-def leave_one_out(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def leave_out_each_study(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Repeat a meta-analysis without each of its studies in turn: exactly, all at once.
 
     Parameters
@@ -47,7 +47,7 @@ def leave_one_out(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFra
     >>> import bayesdep as bd
     >>> model = bd.Meta(measure="difference", units="points", study="school",
     ...     priors={"mu": bd.Prior("Normal", mu=0, sigma=50), "tau": bd.Prior("HalfNormal", sigma=25)})
-    >>> found = leave_one_out(model, bd.load("eight_schools_rubin1981"))
+    >>> found = leave_out_each_study(model, bd.load("eight_schools_rubin1981"))
     >>> found[found.estimand == "mu"].set_index("left_out")["mean"].round(2).loc[["nothing", "A"]].tolist()
     [7.83, 6.01]
     """
@@ -68,7 +68,7 @@ def leave_one_out(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFra
     return found
 
 
-def cumulative(
+def accumulate_studies(
     model: Meta, table: Any, by: str | None = None, *, descending: bool = False, level: float = 0.95
 ) -> pd.DataFrame:
     """Repeat a meta-analysis with the first study, the first two, and so on: exactly, all at once.
@@ -76,7 +76,7 @@ def cumulative(
     Parameters
     ----------
     model
-        As in :func:`leave_one_out`.
+        As in :func:`leave_out_each_study`.
     table
         A dataframe as the model reads it.
     by
@@ -91,19 +91,19 @@ def cumulative(
     -------
     pandas.DataFrame
         For each study added, one row per estimand: ``added``, ``studies`` (how many there are by then), the column
-        ``by``, and the columns of :func:`leave_one_out` from ``estimand`` to ``level``, and ``units``.
+        ``by``, and the columns of :func:`leave_out_each_study` from ``estimand`` to ``level``, and ``units``.
 
     Raises
     ------
     BadInput
-        As :func:`leave_one_out`, and when there is no such column or it has empty cells.
+        As :func:`leave_out_each_study`, and when there is no such column or it has empty cells.
 
     Examples
     --------
     >>> import bayesdep as bd
     >>> model = bd.Meta(measure="log-risk-ratio", input="counts", study="trial", events_treated="tb_vaccinated",
     ...     n_treated="n_vaccinated", events_control="tb_control", n_control="n_control")
-    >>> found = cumulative(model, bd.load("bcg_colditz1994"), by="year")
+    >>> found = accumulate_studies(model, bd.load("bcg_colditz1994"), by="year")
     >>> found[found.estimand == "mu"]["upper"].round(2).tolist()[:4]
     [0.62, -0.23, -0.36, -0.49]
     """
@@ -133,13 +133,13 @@ def cumulative(
     return found
 
 
-def influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def check_influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Say what each study does to a meta-analysis, and how far it is from what the others predict.
 
     Parameters
     ----------
     model, table, level
-        As in :func:`leave_one_out`.
+        As in :func:`leave_out_each_study`.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     Raises
     ------
     BadInput
-        As :func:`leave_one_out`.
+        As :func:`leave_out_each_study`.
 
     Notes
     -----
@@ -177,7 +177,7 @@ def influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     >>> import bayesdep as bd
     >>> model = bd.Meta(measure="log-risk-ratio", input="counts", study="trial", events_treated="tb_vaccinated",
     ...     n_treated="n_vaccinated", events_control="tb_control", n_control="n_control")
-    >>> found = influence(model, bd.load("bcg_colditz1994")).set_index("study")
+    >>> found = check_influence(model, bd.load("bcg_colditz1994")).set_index("study")
     >>> found.loc["TPT Madras 1980", ["weight", "z"]].astype(float).round(2).tolist()
     [10.21, 1.39]
     """
@@ -214,7 +214,7 @@ def vary(models: Mapping[str, Meta], table: Any, *, level: float = 0.95) -> pd.D
     Parameters
     ----------
     models
-        Meta-analyses of the table, by name; each as in :func:`leave_one_out`.
+        Meta-analyses of the table, by name; each as in :func:`leave_out_each_study`.
     table
         A dataframe as the models read it.
     level
@@ -223,14 +223,14 @@ def vary(models: Mapping[str, Meta], table: Any, *, level: float = 0.95) -> pd.D
     Returns
     -------
     pandas.DataFrame
-        For each model, one row per estimand: ``model``, the columns of :func:`leave_one_out` from ``estimand`` to
-        ``level``, ``units``, and ``log_marginal``, the log marginal likelihood of the model's effects (comparable only
-        between models that make the same effects and standard errors of the table).
+        For each model, one row per estimand: ``model``, the columns of :func:`leave_out_each_study` from ``estimand``
+        to ``level``, ``units``, and ``log_marginal``, the log marginal likelihood of the model's effects (comparable
+        only between models that make the same effects and standard errors of the table).
 
     Raises
     ------
     BadInput
-        As :func:`leave_one_out`.
+        As :func:`leave_out_each_study`.
 
     Examples
     --------

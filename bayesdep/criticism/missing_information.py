@@ -10,7 +10,7 @@ from bayesdep.inference.fit import Fit
 _NUMBERS = ["estimand", "mean", "sd", "sd_within", "sd_between", "fraction_missing", "units"]
 
 
-def missing_information(fit: Fit) -> pd.DataFrame:
+def check_missing_information(fit: Fit) -> pd.DataFrame:
     """Say how far apart the posteriors of several versions of the data lie, estimand by estimand.
 
     With the mean posterior variance W within versions and the variance B of their means, less what sampling adds to it,
@@ -43,7 +43,7 @@ def missing_information(fit: Fit) -> pd.DataFrame:
     >>> schools = bd.load("eight_schools_rubin1981")
     >>> versions = [schools.assign(effect=schools["effect"] + error) for error in (-4, 0, 4)]
     >>> fit = bd.fit(model, versions, draws=500, sampler="exact")
-    >>> missing_information(fit).set_index("estimand").loc["mu", "sd_between"].round()
+    >>> check_missing_information(fit).set_index("estimand").loc["mu", "sd_between"].round()
     np.float64(4.0)
     """
     if fit.tables < 2:

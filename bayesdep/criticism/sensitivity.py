@@ -15,7 +15,7 @@ DEPENDS, ROBUST = "depends on its prior", "robust"
 
 
 @once_per_fit
-def sensitivity(fit: Fit) -> pd.DataFrame:
+def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
     """Power-scale the prior and the likelihood and see which estimands move.
 
     The posterior is reweighted, without a refit, as if the priors (or the likelihood) had been raised to a

@@ -18,7 +18,7 @@ from bayesdep.models.patient_meta.pairs import pair_correlation
 LEVEL = 0.95
 
 
-def sequential_moderators(
+def fit_each_moderator(
     model: PatientMeta,
     table: Any,
     moderators: Sequence[str],

@@ -223,7 +223,7 @@ def _named(keys: Iterable[tuple[str, ...]]) -> Rows:
     return Rows(np.array([" / ".join(key) for key in keys], dtype=object))
 
 
-def detection_table(
+def count_detected(
     table: Any,
     *,
     value: str = "concentration",
@@ -260,7 +260,7 @@ def detection_table(
 
     Examples
     --------
-    >>> detection_table(pd.DataFrame({"analyte": ["IL-2", "IL-2"], "concentration": ["<0.64", "7"]}))
+    >>> count_detected(pd.DataFrame({"analyte": ["IL-2", "IL-2"], "concentration": ["<0.64", "7"]}))
       analyte  n  share_below  share_between  share_above  lod_lowest  lod_highest
     0    IL-2  2          0.5            0.0          0.0        0.64         0.64
     """

@@ -334,7 +334,11 @@ def make_model(family: str, settings: Mapping[str, Any]) -> Model:
     """
     if family in _FORMER_FAMILIES:
         now = _FORMER_FAMILIES[family]
-        warnings.warn(f"the family '{family}' is '{now}' now; write '{now}'", DeprecationWarning, stacklevel=2)
+        warnings.warn(
+            f"the family '{family}' is now called '{now}'; the old name is removed in version 0.2",
+            DeprecationWarning,
+            stacklevel=2,
+        )
     cls = model_class(family)
     known = [f.name for f in dataclasses.fields(cls)]
     for name in settings:

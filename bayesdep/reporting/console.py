@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesdep.criticism.compare import Comparison
-from bayesdep.data.published import datasets, load
+from bayesdep.data.published import list_datasets, load
 from bayesdep.reporting.export import write_table
 from bayesdep.reporting.report import ledger_in_words
 from bayesdep.reporting.run_directory import Outcome
@@ -139,7 +139,7 @@ def print_comparison(comparison: Comparison) -> None:
 def print_datasets() -> None:
     """Print the published tables that ship with the package."""
     table = _table()
-    listed = datasets()
+    listed = list_datasets()
     for column in listed:
         table.add_column(str(column), overflow="fold")
     for row in listed.itertuples(index=False, name=None):
@@ -153,7 +153,7 @@ def print_dataset(name: str) -> None:
     Parameters
     ----------
     name
-        Name as listed by :func:`bayesdep.datasets`.
+        Name as listed by :func:`bayesdep.list_datasets`.
     """
     frame, console = load(name), _console()
     about = frame.attrs

@@ -10,7 +10,7 @@ from bayesdep.inference.named_estimands import require_estimand
 SURE = 0.95
 
 
-def evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
+def rank_evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     """Order the units of an estimand by the evidence that they lie above or below no effect.
 
     Forty analytes that are each elevated with probability 0.95 are not all elevated with probability 0.95; ``joint``
@@ -44,7 +44,7 @@ def evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     >>> import bayesdep as bd
     >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
     >>> fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
-    >>> bd.evidence(fit, "sensitivity")[["side", "joint"]].round(2).to_numpy().tolist()
+    >>> bd.rank_evidence(fit, "sensitivity")[["side", "joint"]].round(2).to_numpy().tolist()
     [['above', 1.0]]
     """
     require_estimand(estimand, fit.estimands)

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bayesdep.criticism.checks import check
-from bayesdep.criticism.missing_information import missing_information
-from bayesdep.criticism.sensitivity import THRESHOLD, sensitivity
+from bayesdep.criticism.checks import check_predictions
+from bayesdep.criticism.missing_information import check_missing_information
+from bayesdep.criticism.sensitivity import THRESHOLD, check_prior_sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.scale import in_outcome_units, priors_of
 from bayesdep.reporting.estimands import oracle, summarise
-from bayesdep.reporting.evidence import evidence
+from bayesdep.reporting.evidence import rank_evidence
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.figures.register import FIGURES, figures_of, png
 
@@ -71,7 +71,7 @@ def report(
         undefined=StrictUndefined,
         trim_blocks=True,
     ).get_template("report.html.jinja")
-    moved = sensitivity(fit)
+    moved = check_prior_sensitivity(fit)
     shown = _first_class(fit)
     told = in_outcome_units(fit.model, fit.data)
     text = page.render(
@@ -89,7 +89,7 @@ def report(
         criteria=_criteria(fit),
         oracle=oracle_sentence(fit),
         evidence=_evidence(fit),
-        evidence_sentence=evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if _by_evidence(fit) else "",
+        evidence_sentence=rank_evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if _by_evidence(fit) else "",
         estimands=journal_table(shown),
         estimands_sentence=_rest(summarise(fit), shown),
         figures=[
@@ -203,7 +203,7 @@ def _sampling(fit: Fit) -> str:
     each, open_ = "", ""
     if fit.tables > 1:
         each = f" for each of {fit.tables} versions of the data, all draws together"
-        known = missing_information(fit)
+        known = check_missing_information(fit)
         worst = known.iloc[int(known["fraction_missing"].argmax())]
         at = ", ".join(str(worst[dim]) for dim in known.attrs["dims"] if pd.notna(worst[dim]))
         open_ = (
@@ -224,7 +224,7 @@ def _evidence(fit: Fit) -> pd.DataFrame | None:
     """The model's units by the evidence about them, in words and rounded; None where it is not asked for that."""
     if not _by_evidence(fit):
         return None
-    table = evidence(fit, fit.model.forest.rows[0])
+    table = rank_evidence(fit, fit.model.forest.rows[0])
     dims = list(table.columns[: table.columns.get_loc("median")])
     dims = [d for d in dims if table[d].nunique() > 1] or dims[:1]
     words = {d.replace("_", " ").capitalize(): table[d] for d in dims}
@@ -280,7 +280,7 @@ def _criteria(fit: Fit) -> pd.DataFrame:
 
 def _checks(fit: Fit) -> pd.DataFrame:
     rows = []
-    for _, row in check(fit).iterrows():
+    for _, row in check_predictions(fit).iterrows():
         rows.append(
             {
                 "Statistic": row["check"],

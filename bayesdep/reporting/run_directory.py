@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from bayesdep.criticism.checks import check
-from bayesdep.criticism.sensitivity import sensitivity
+from bayesdep.criticism.checks import check_predictions
+from bayesdep.criticism.sensitivity import check_prior_sensitivity
 from bayesdep.data.errors import BadInput
 from bayesdep.data.files import whole_directory
 from bayesdep.inference.diagnostics import Gate
@@ -249,8 +249,8 @@ def _diagnostics(fit: Fit) -> dict[str, Any]:
     return {
         **fit.gate.to_dict(),
         "model": fit.verdict.to_dict(),
-        "checks": check(fit).to_dict("records"),
-        "sensitivity": sensitivity(fit).to_dict("records"),
+        "checks": check_predictions(fit).to_dict("records"),
+        "sensitivity": check_prior_sensitivity(fit).to_dict("records"),
         "oracle": None if exact is None else exact.to_dict("records"),
     }
 

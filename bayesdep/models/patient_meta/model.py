@@ -123,7 +123,7 @@ class PatientMeta:
     missing_moderators
         Whether patients without a moderator are left out (``"omit"``) or have it imputed (``"impute"``).
     imputations
-        How often; :func:`~bayesdep.criticism.missing_information.missing_information` says whether that is enough.
+        How often; :func:`~bayesdep.check_missing_information` says whether that is enough.
     study_levels
         Whether studies' levels have flat priors (``"free"``) or a common normal (``"random"``).
     units

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
 from bayesdep.criticism.completion import methods_of
-from bayesdep.criticism.dropout import dropout, tipping_point
+from bayesdep.criticism.dropout import check_dropout, find_tipping_point
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.model import Trial
 from bayesdep.reporting.figures.common import BLUE, GREY, RED, house_figure, serves
@@ -28,16 +28,16 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Left: mean and 95% interval by method of :func:`~bayesdep.criticism.dropout.dropout`. Right: the same with
+        Left: mean and 95% interval by method of :func:`~bayesdep.criticism.dropout.check_dropout`. Right: the same with
         points added in the worse direction to what the arm's dropouts would have had, and the tipping point where there
         is one.
 
     Raises
     ------
     BadInput
-        As :func:`~bayesdep.criticism.dropout.tipping_point`.
+        As :func:`~bayesdep.criticism.dropout.find_tipping_point`.
     """
-    tip = tipping_point(fit, arm)
+    tip = find_tipping_point(fit, arm)
     trial = fit.model
     assert isinstance(trial, Trial)  # tipping_point refuses every other
     arm = str(fit.data["comparison"].values[0]) if arm is None else arm
@@ -80,7 +80,7 @@ def _by_method(axes: Axes, fit: Fit, trial: Trial, arm: str) -> None:
     methods = [m for m in methods_of(trial) if m != "delta"]
     at = np.arange(len(methods))[::-1]
     for y, method in zip(at, methods, strict=True):
-        found = dropout(fit, method).sel(comparison=arm).isel(visit=-1)
+        found = check_dropout(fit, method).sel(comparison=arm).isel(visit=-1)
         axes.hlines(y, float(found["lower"]), float(found["upper"]), color=BLUE, lw=1.6)
         axes.plot(float(found["mean"]), y, "o", ms=4.5, color=BLUE)
     axes.axvline(0, color=GREY, lw=0.8, zorder=0)
@@ -98,7 +98,7 @@ def _by_delta(axes: Axes, fit: Fit, trial: Trial, arm: str, tip: float | None) -
     worse = 1.0 if trial.better == "lower" else -1.0
     end = worse * float(np.nanstd(fit.data["outcome"].values)) if tip is None else 1.8 * tip
     knots, deltas = end * np.array([0, 0.5, 1]), np.linspace(0, end, _STEPS)
-    found = [dropout(fit, "delta", delta={arm: float(d)}).sel(comparison=arm).isel(visit=-1) for d in knots]
+    found = [check_dropout(fit, "delta", delta={arm: float(d)}).sel(comparison=arm).isel(visit=-1) for d in knots]
     mean = np.polyval(np.polyfit(knots, [float(f["mean"]) for f in found], 1), deltas)
     within = np.polyval(np.polyfit(knots, [float(f["within"]) for f in found], 2), deltas)
     first = found[0]

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.special import ndtri
 
-from bayesdep.criticism.influence import cumulative, leave_one_out
+from bayesdep.criticism.influence import accumulate_studies, leave_out_each_study
 from bayesdep.inference.fit import Fit
 from bayesdep.models.meta.model import Meta
 from bayesdep.models.small_studies.model import SmallStudies
@@ -81,7 +81,7 @@ def plot_leave_one_out(fit: Fit) -> Figure:
         the same of the standard deviation between units.
     """
     model = _meta(fit)
-    found = leave_one_out(model, fit.data)
+    found = leave_out_each_study(model, fit.data)
     rows = found[found["estimand"] == "mu"].reset_index(drop=True)
     spread = found[found["estimand"] == "tau"].reset_index(drop=True)
     count, shown = len(rows) - 1, np.concatenate([[0], 1 + shown_of(len(rows) - 1)])  # the first is that of all
@@ -119,7 +119,7 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
         study on top.
     """
     model = _meta(fit)
-    found = cumulative(model, fit.data if table is None else table, by)
+    found = accumulate_studies(model, fit.data if table is None else table, by)
     rows = found[found["estimand"] == "mu"].reset_index(drop=True)
     new = found[found["estimand"] == "theta_new"].reset_index(drop=True)
     count, shown = len(rows), shown_of(len(rows))

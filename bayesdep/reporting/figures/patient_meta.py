@@ -94,7 +94,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     fit
         A fit of :class:`~bayesdep.PatientMeta` with moderators.
     sequential
-        What :func:`~bayesdep.criticism.sequential.sequential_moderators` returned of the same moderators.
+        What :func:`~bayesdep.criticism.sequential.fit_each_moderator` returned of the same moderators.
 
     Returns
     -------
