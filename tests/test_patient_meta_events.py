@@ -13,7 +13,7 @@ from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
 from bayesdep.inference.sample import _label
 from bayesdep.models.model import make_model, settings_of
-from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
+from bayesdep.models.patient_meta.event_estimands import risks
 from bayesdep.models.patient_meta.model import PatientMeta
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
