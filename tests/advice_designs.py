@@ -345,7 +345,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
             scale=5,
         ),
     ),
-    ("models/response:__post_init__", "above zero is needed, on", lambda: response(scale=0), lambda: response(scale=1)),
+    (
+        "models/response/settings:__post_init__",
+        "above zero is needed, on",
+        lambda: response(scale=0),
+        lambda: response(scale=1),
+    ),
     (
         "models/parts/meta/terms:refuse_contradictions",
         "so leave it out",
@@ -365,13 +370,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         meta,
     ),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "predicts_when is missing",
         lambda: bd.Response(outcome="responder", value="value", analyte=None),
         lambda: bd.Response(outcome="responder", value="value", analyte=None, predicts_when="above"),
     ),
     (
-        "models/response:prepare",
+        "models/response/data:prepare",
         "as predicts_when = 'below'",
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none"),
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),

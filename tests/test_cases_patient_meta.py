@@ -276,10 +276,10 @@ def test_what_free_levels_leave_unknown_is_refused_by_name_and_its_remedy_helps(
         data = model.prepare(trials())
         graph = model.build(data)
         variables = [v.name for v in graph.unobserved_RVs]
-        from bayesdep.inference.sample import _label
+        from bayesdep.inference.labelled import label_draws
 
         values = from_prior([graph[n] for n in variables], 5, seed=1)
-        found = model.estimands(_label({n: v[None] for n, v in zip(variables, values, strict=True)}, graph), data)
+        found = model.estimands(label_draws({n: v[None] for n, v in zip(variables, values, strict=True)}, graph), data)
         if levels == "random":
             refuse_unknown(rows, found)
             continue

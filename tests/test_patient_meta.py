@@ -16,9 +16,9 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
-from bayesdep.inference.sample import _label
+from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.saved import read_tree, write_tree
-from bayesdep.models.model import ScoresUnits, make_model, model_class, settings_of
+from bayesdep.models.model import ScoresUnits
 from bayesdep.models.patient_meta.density import density_and_slopes
 from bayesdep.models.patient_meta.likelihood import deviations, log_density, raw_products, residuals
 from bayesdep.models.patient_meta.model import PatientMeta
@@ -26,6 +26,7 @@ from bayesdep.models.patient_meta.moderators import BETWEEN, WHOLE, WITHIN
 from bayesdep.models.patient_meta.products import columns_of, statistics_of
 from bayesdep.models.patient_meta.quadratic import as_quadratic, coefficient_maps, rough_interactions
 from bayesdep.models.patient_meta.scores import coefficients_of, log_likelihood, roots_of
+from bayesdep.models.register import make_model, model_class, settings_of
 
 PLANS = Path(__file__).parents[1] / "models"
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement"}
@@ -675,7 +676,7 @@ def posterior_of(name, seed=1):
     graph = model(name).build(data_of(name))
     names = [v.name for v in graph.unobserved_RVs]
     values = from_prior([graph[n] for n in names], 5, seed=seed)
-    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
 
 
 def test_estimands_equal_hand_computation():

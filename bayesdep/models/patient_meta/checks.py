@@ -9,29 +9,36 @@ import xarray as xr
 from bayesdep.models.model import Check
 from bayesdep.models.patient_meta.events import NAME as EVENTS
 from bayesdep.models.patient_meta.products import means_by_arm, statistics_of
+from bayesdep.models.patient_meta.settings import PatientMetaSettings
 
 OUTCOMES = "outcomes"  # the observed variable
 
 
-def checks_of_outcomes(data: xr.Dataset) -> Sequence[Check]:
-    """Name the predictive checks of outcomes.
+def checks(settings: PatientMetaSettings, data: xr.Dataset) -> Sequence[Check]:
+    """Name the predictive checks.
 
     Parameters
     ----------
+    settings
+        The model's settings.
     data
         The prepared data.
 
     Returns
     -------
     list of Check
-        See :meth:`~bayesdep.models.patient_meta.model.PatientMeta.checks`.
+        See :meth:`bayesdep.PatientMeta.checks`.
     """
-    found = []
+    return _of_events(data) if settings.is_binary else _of_outcomes(data)
+
+
+def _of_outcomes(data: xr.Dataset) -> Sequence[Check]:
+    named: list[Check] = []
     for t, time in enumerate(data["time"].values):
         for a, arm in enumerate(data["arm"].values):
-            found.append(Check(f"mean on {arm}, {time}", OUTCOMES, partial(_mean, data=data, arm=a, t=t), "sd"))
-            found.append(Check(f"sd on {arm}, {time}", OUTCOMES, partial(_sd, data=data, arm=a, t=t), "sd"))
-        found += [
+            named.append(Check(f"mean on {arm}, {time}", OUTCOMES, partial(_mean, data=data, arm=a, t=t), "sd"))
+            named.append(Check(f"sd on {arm}, {time}", OUTCOMES, partial(_sd, data=data, arm=a, t=t), "sd"))
+        named += [
             Check(f"sd of studies' effects, {time}", OUTCOMES, partial(_spread, data=data, t=t), "sd"),
             Check(f"smallest effect of a study, {time}", OUTCOMES, partial(_end, data=data, t=t, of=np.min), "sd"),
             Check(f"largest effect of a study, {time}", OUTCOMES, partial(_end, data=data, t=t, of=np.max), "sd"),
@@ -39,8 +46,8 @@ def checks_of_outcomes(data: xr.Dataset) -> Sequence[Check]:
         ]
     if data.sizes["time"] > 1:
         pearson = partial(_pearson, data=data)
-        found.append(Check("correlation of the times within arms", OUTCOMES, pearson, "correlation"))
-    return found
+        named.append(Check("correlation of the times within arms", OUTCOMES, pearson, "correlation"))
+    return named
 
 
 def _mean(y: np.ndarray, data: xr.Dataset, arm: int, t: int) -> np.ndarray:
@@ -81,25 +88,13 @@ def _pearson(y: np.ndarray, data: xr.Dataset) -> np.ndarray:
     return np.asarray(products[1, 0] / np.sqrt(products[0, 0] * products[1, 1]))
 
 
-def checks_of_events(data: xr.Dataset) -> Sequence[Check]:
-    """Name the predictive checks of events.
-
-    Parameters
-    ----------
-    data
-        The prepared data.
-
-    Returns
-    -------
-    list of Check
-        See :meth:`~bayesdep.models.patient_meta.model.PatientMeta.checks`.
-    """
-    found = [
+def _of_events(data: xr.Dataset) -> Sequence[Check]:
+    risks = [
         Check(f"risk on {arm}", EVENTS, partial(_risk, data=data, arm=a), "probability")
         for a, arm in enumerate(data["arm"].values)
     ]
     return [
-        *found,
+        *risks,
         Check("sd of studies' log odds ratios", EVENTS, partial(_ratios, data=data, of=np.std), "log odds"),
         Check("smallest log odds ratio of a study", EVENTS, partial(_ratios, data=data, of=np.min), "log odds"),
         Check("largest log odds ratio of a study", EVENTS, partial(_ratios, data=data, of=np.max), "log odds"),

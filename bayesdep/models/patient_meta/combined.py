@@ -26,11 +26,11 @@ from scipy import special
 from bayesdep.models.model import estimand
 from bayesdep.models.patient_meta.interactions import SCALES, sd_of_interactions
 from bayesdep.models.patient_meta.likelihood import residuals_of
-from bayesdep.models.patient_meta.pairs import pair_correlation_draws
 from bayesdep.models.patient_meta.quadratic import as_quadratic
 from bayesdep.models.patient_meta.scores import coefficients_of, log_sds_within, roots_of
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
 from bayesdep.numerics.draws import over_draws, stack_draws
+from bayesdep.numerics.pair_correlation import pair_correlation_draws
 
 GOOD_K = 0.7
 _FEWEST = 100  # draws for which Pareto's k is worth anything

@@ -5,7 +5,7 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.models.model import estimand
-from bayesdep.models.patient_meta.estimands import along_moderators, effects_of, of_levels, ordered
+from bayesdep.models.patient_meta.effects import along_moderators, effects_of, of_levels, ordered
 from bayesdep.models.patient_meta.scores import coefficients_of
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
 from bayesdep.numerics.draws import over_draws
@@ -53,7 +53,7 @@ def estimands(settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dat
     event, against = settings.event, f"less {settings.reference}"
     at_mean = " at the patients' mean moderators" if settings.moderators else ""
     effect, new, study_effect = effects_of(settings, posterior, data)
-    found = {
+    asked = {
         "effect": estimand(effect, f"pooled log odds ratio of {event}, {against}{at_mean}", _RATIO),
         "effect_new": estimand(new, f"log odds ratio in a new study, {against}{at_mean}", _RATIO),
         "odds_ratio": estimand(
@@ -71,25 +71,25 @@ def estimands(settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dat
             ordered(posterior["tau_effect"], "time"), "spread of log odds ratios between studies", _UNITS, null=np.nan
         ),
     }  # fmt: skip
-    found |= of_levels(settings, posterior, _UNITS)
+    asked |= of_levels(settings, posterior, _UNITS)
     if not settings.has_free_levels:
         risk = risks(settings, posterior, data)
         difference = risk.isel(arm=1, drop=True) - risk.isel(arm=0, drop=True)
         whole = f"risk of {event}, all patients of these studies treated, less all on {settings.reference}"
         of_arm = f"risk of {event}, had all patients of these studies been in an arm"
-        found["risk"] = estimand(risk, of_arm, "probability", null=np.nan)
-        found["risk_difference"] = estimand(difference, whole, "risk difference")
-        found["nnt"] = estimand(
+        asked["risk"] = estimand(risk, of_arm, "probability", null=np.nan)
+        asked["risk_difference"] = estimand(difference, whole, "risk difference")
+        asked["nnt"] = estimand(
             1 / difference, f"number needed to treat (above 0) or harm (below 0): {whole}", "people",
             reciprocal_of="risk_difference",
         )  # fmt: skip
     if settings.baseline is not None:
-        found["baseline_slope"] = estimand(
+        asked["baseline_slope"] = estimand(
             ordered(posterior["baseline_slope"], "time"), "difference per sd of the baseline", f"{_UNITS} per sd"
         )
     if settings.moderators:
-        found |= along_moderators(settings, posterior, data, _UNITS)
-    return xr.Dataset(found)
+        asked |= along_moderators(settings, posterior, data, _UNITS)
+    return xr.Dataset(asked)
 
 
 def risks(settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:

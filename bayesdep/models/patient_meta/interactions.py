@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
 from bayesdep.models.patient_meta.quadratic import least_squares, rough_interactions
 from bayesdep.models.patient_meta.settings import FREE_LEVEL_SD, PatientMetaSettings
@@ -129,4 +129,4 @@ def build_interactions(settings: PatientMetaSettings, data: xr.Dataset) -> Tenso
         return pm.Deterministic("interaction", raw * scale, dims=dims)
     # some interactions are estimated well and others poorly: each is sampled in coordinates that suit its own data
     estimate, se = rough_interactions(data, log_sds_of_studies(data)[0])
-    return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)
+    return adaptive_effects("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)

@@ -200,7 +200,7 @@ def study_normal_equations(rest: Residuals, sd: np.ndarray, rho: np.ndarray, roo
 
 
 def _residual_precision(rest: Residuals, sd: np.ndarray, rho: np.ndarray) -> tuple[Entries, np.ndarray]:
-    """``S^-1``, zero where a time was not observed, and ``log det S`` plus ``log 2 pi`` a time, by study and pattern."""
+    """``S^-1``, zero where a time was not observed, and ``log det S`` plus ``log 2 pi`` a time: (study, pattern)."""
     times, seen = range(len(rest.sums)), rest.seen
     sds = [sd[..., t, None] for t in times]
     correlation = rho[..., None] * seen[0] * seen[1] if len(sds) > 1 else np.zeros(())

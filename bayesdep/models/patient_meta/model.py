@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest
-from bayesdep.models.patient_meta import data as tables
-from bayesdep.models.patient_meta import estimands as of_outcomes
-from bayesdep.models.patient_meta import event_estimands as of_events
-from bayesdep.models.patient_meta.checks import checks_of_events, checks_of_outcomes
+from bayesdep.models.patient_meta import event_estimands
+from bayesdep.models.patient_meta.checks import checks
+from bayesdep.models.patient_meta.data import imputations_of, prepare
+from bayesdep.models.patient_meta.estimands import crude_effects, estimands
 from bayesdep.models.patient_meta.events import add_events
 from bayesdep.models.patient_meta.scores import log_likelihood, log_likelihood_of_events
-from bayesdep.models.patient_meta.settings import REMEDY, PatientMetaSettings
+from bayesdep.models.patient_meta.settings import OF_ONE_MODERATOR, PatientMetaSettings
 from bayesdep.models.patient_meta.terms import coefficients, residual_correlation, residual_sds, root_between
 from bayesdep.models.patient_meta.words import formula_of, words_of
 from bayesdep.numerics.types import Tensor
@@ -166,7 +166,7 @@ class PatientMeta(PatientMetaSettings):
     def forest(self) -> Forest:
         """What the forest plot shows: every study's effect, also as its own difference of means; the pooled one."""
         one = len(self.times) == 1 or self.time is None  # with two times there would be two diamonds of one name
-        crude = of_events.crude_effects if self.is_binary else of_outcomes.crude_effects
+        crude = event_estimands.crude_effects if self.is_binary else crude_effects
         summary, new = ("effect", "effect_new") if one else (None, None)
         return Forest(("study_effect",), summary, new, crude, is_log=self.is_binary)
 
@@ -191,7 +191,7 @@ class PatientMeta(PatientMetaSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return tables.prepare(self, table)
+        return prepare(self, table)
 
     def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
         """Give the data once for each draw of the moderators that are missing.
@@ -206,7 +206,7 @@ class PatientMeta(PatientMetaSettings):
         list of xarray.Dataset
             Like ``data``, with one imputation's ``parts`` each; ``data`` alone where nothing was drawn.
         """
-        return tables.imputations_of(self, data)
+        return imputations_of(self, data)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -271,11 +271,7 @@ class PatientMeta(PatientMetaSettings):
             ``risk`` (arm, time), had all patients of these studies been in an arm, ``risk_difference`` (time) and
             ``nnt`` (time). Where levels are free, attrs name what is ``refused`` for it, and the ``remedy``.
         """
-        derive = of_events.estimands if self.is_binary else of_outcomes.estimands
-        asked = derive(self, posterior, data)
-        if refused := of_outcomes.refused_of(self, data):
-            asked.attrs |= {"refused": "; ".join(refused), "remedy": REMEDY}
-        return asked
+        return estimands(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Score every study by the density of its patients' outcomes, with all that is its own integrated out.
@@ -295,6 +291,29 @@ class PatientMeta(PatientMetaSettings):
         score = log_likelihood_of_events if self.is_binary else log_likelihood
         return score(self, posterior, data)
 
+    def with_moderator(self, moderator: str) -> "PatientMeta":
+        """Return the same model with one moderator alone: not pooled, imputed or combined, with what priors remain.
+
+        Parameters
+        ----------
+        moderator
+            Its column.
+
+        Returns
+        -------
+        PatientMeta
+            The model.
+        """
+        return dataclasses.replace(
+            self,
+            moderators=(moderator,),
+            combined=(),
+            effects="none",
+            expected_nonzero=None,
+            priors={name: prior for name, prior in self.priors.items() if name in OF_ONE_MODERATOR},
+            missing_moderators="omit",
+        )
+
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the predictive checks.
 
@@ -310,7 +329,7 @@ class PatientMeta(PatientMetaSettings):
             much their sds differ; and the correlation of the two times. Of events: risks on each arm, and how log
             odds ratios of studies are spread.
         """
-        return checks_of_events(data) if self.is_binary else checks_of_outcomes(data)
+        return checks(self, data)
 
 
 def _add_outcomes(data: xr.Dataset, gamma: Tensor, sd: Tensor, rho: Tensor, root: Tensor) -> None:

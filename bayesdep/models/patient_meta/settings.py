@@ -14,6 +14,11 @@ from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
 from bayesdep.numerics.distributions import Prior
 
 REMEDY = "set study_levels = 'random'"  # for what free levels leave unknown
+# priors of a model with other moderators, or none, that a model with one of them has too
+OF_ONE_MODERATOR = (
+    *("intercept", "effect", "effect_change", "baseline_slope", "moderator_effect", "interaction"),
+    *("tau_intercept", "tau_effect", "residual_sd", "residual_spread"),
+)
 FREE_LEVEL_SD = 10.0  # log odds: a study without any event has no flat prior that leaves its density finite
 
 
@@ -68,6 +73,11 @@ class PatientMetaSettings:
         if self.at_least is not None:
             return f"{self.outcome} >= {self.at_least:g}"
         return f"{self.outcome} <= {self.at_most:g}"
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that its fits have beside those of any fit."""
+        return ("study_effects", *(name for name in ("moderators", "combined") if getattr(self, name)))
 
     @property
     def has_free_levels(self) -> bool:

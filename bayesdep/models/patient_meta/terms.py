@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.patient_meta.interactions import build_interactions
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
 from bayesdep.models.patient_meta.moderators import within_studies
@@ -135,7 +135,7 @@ def residual_sds(settings: PatientMetaSettings, data: xr.Dataset) -> Tensor:
     typical = settings.priors["residual_sd"].rv("residual_sd", dims="time")
     spread = settings.priors["residual_spread"].rv("residual_spread")
     estimate, se = log_sds_of_studies(data)
-    logs = informed("log_study_sd", pt.log(typical), spread, estimate=estimate, se=se, dims=("study", "time"))
+    logs = adaptive_effects("log_study_sd", pt.log(typical), spread, estimate=estimate, se=se, dims=("study", "time"))
     return pm.Deterministic("study_sd", pt.exp(logs), dims=("study", "time"))
 
 
