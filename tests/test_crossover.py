@@ -446,7 +446,7 @@ def test_checks_see_only_what_was_observed():
 
 def test_the_words_and_the_formula_follow_the_settings():
     model = Crossover(**PLAIN, carry_over=True, baseline="b", days="apart")
-    assert "left over" in model.words
+    assert "carries over" in model.words
     assert "as if each were the only one" in model.words
     assert any("carry_over[., d] t[i, p - 1, .]" in line and "baseline_slope[d] b[i]" in line for line in model.formula)
     assert {"carry_over", "baseline_slope"} <= set(model.slots)
