@@ -393,7 +393,7 @@ def test_three_arms_need_normal_priors_and_departures_are_normal_around_zero():
 
 
 def test_settings_keep_scaled_priors():
-    from bayesdep.models.model import make_model, settings_of
+    from bayesdep.models.register import make_model, settings_of
 
     model = Trial(reference="placebo", scale=7, priors={"arm_effect": bd.Prior("Normal", mu=0, sigma=3)})
     again = make_model("trial", settings_of(model))

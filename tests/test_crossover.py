@@ -19,7 +19,7 @@ from bayesdep.inference.native import constrained
 from bayesdep.inference.sample import sketch
 from bayesdep.models.crossover.estimands import crude_differences, expected
 from bayesdep.models.crossover.model import Crossover
-from bayesdep.models.model import make_model, settings_of
+from bayesdep.models.register import make_model, settings_of
 
 PLAIN = {"reference": "placebo", "subject": "id"}
 ORDERS = {

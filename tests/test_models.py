@@ -18,7 +18,8 @@ from bayesdep.data.errors import BadInput
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.meta.heterogeneity import typical_variance
 from bayesdep.models.meta.model import Meta
-from bayesdep.models.model import KnowsPosterior, ScoresUnits, make_model, model_class, settings_of
+from bayesdep.models.model import KnowsPosterior, ScoresUnits
+from bayesdep.models.register import make_model, model_class, settings_of
 from bayesdep.models.screen.model import Screen
 from bayesdep.numerics.distributions import Prior
 
@@ -554,7 +555,7 @@ BAD_SETTINGS = [
     (
         Meta,
         {"measure": "log-odds-ratio", "input": "moments"},
-        "cannot be had from input = 'moments'; that gives log-geo",
+        "is not available from input = 'moments'; that gives log-geo",
     ),
     (
         Meta,

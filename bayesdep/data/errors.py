@@ -1,4 +1,4 @@
-"""The one error a user's input can raise, and how it suggests the right word."""
+"""The error that a user's input can raise, the kinds of it worth catching, and how it suggests the right word."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,6 +11,14 @@ class BadInput(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))  # a quoted cell or label may hold anything
+
+
+class CannotCompare(BadInput):
+    """Fits that are each good, but whose scores are of different things, so that a ranking would mean nothing."""
+
+
+class NotConverged(BadInput):
+    """A fit that failed the gate, where only one that passed can be used."""
 
 
 def printable(text: str) -> str:

@@ -116,7 +116,7 @@ class Kept:
         return self.folder / f"table-{table}-chain-{number}.npz"
 
 
-def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any]) -> str:
+def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: str = "") -> str:
     """Return what two runs share that have the same draws, bit for bit, and say the same of them.
 
     Parameters
@@ -127,6 +127,9 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any]) -> str
         The prepared data.
     settings
         What was asked of the sampler, its seed among it.
+    code
+        What tells the code of a model that is not the package's own from an earlier state of it; empty for the
+        package's, whose version says it.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any]) -> str
     machine = [platform.python_version(), platform.system(), platform.machine(), get_host_cpu_name()]
     versions = {name: version(name) for name in VERSIONS}
     said = json.dumps([plan, dict(settings), versions, machine, data.attrs], sort_keys=True, default=repr)
-    found = hashlib.sha256(said.encode())
+    found = hashlib.sha256(said.encode() + code.encode())
     for name, variable in sorted(data.variables.items(), key=lambda item: str(item[0])):
         values = np.asarray(variable.values)
         content = repr(values.tolist()).encode() if values.dtype.hasobject else np.ascontiguousarray(values).tobytes()

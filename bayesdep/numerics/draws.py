@@ -32,6 +32,31 @@ def stack_draws(posterior: xr.Dataset) -> xr.Dataset:
     return posterior.transpose("sample", ...)
 
 
+def slices_of_draws(count: int, elements: int) -> Iterator[slice]:
+    """Cut a number of draws into parts, in their order.
+
+    Parameters
+    ----------
+    count
+        How many draws there are.
+    elements
+        Numbers per draw in the largest array that is computed from a part.
+
+    Yields
+    ------
+    slice
+        As many draws as keep that array at ``NUMBERS_AT_ONCE`` numbers or fewer, and at least one.
+
+    Examples
+    --------
+    >>> list(slices_of_draws(500, elements=10_000))
+    [slice(0, 400, None), slice(400, 500, None)]
+    """
+    step = max(1, NUMBERS_AT_ONCE // max(1, elements))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
 def chunks_of_draws(stacked: xr.Dataset, elements: int) -> Iterator[xr.Dataset]:
     """Cut stacked draws into parts, in their order.
 
@@ -45,11 +70,10 @@ def chunks_of_draws(stacked: xr.Dataset, elements: int) -> Iterator[xr.Dataset]:
     Yields
     ------
     xarray.Dataset
-        As many draws as keep that array at ``NUMBERS_AT_ONCE`` numbers or fewer, and at least one.
+        The draws of each part (:func:`slices_of_draws`).
     """
-    step = max(1, NUMBERS_AT_ONCE // max(1, elements))
-    for start in range(0, stacked.sizes["sample"], step):
-        yield stacked.isel(sample=slice(start, start + step))
+    for rows in slices_of_draws(stacked.sizes["sample"], elements):
+        yield stacked.isel(sample=rows)
 
 
 def over_draws[Result: (xr.DataArray, xr.Dataset)](

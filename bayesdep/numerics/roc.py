@@ -8,7 +8,7 @@ once.
 import numpy as np
 from scipy import integrate, special
 
-from bayesdep.numerics.draws import NUMBERS_AT_ONCE
+from bayesdep.numerics.draws import slices_of_draws
 from bayesdep.numerics.normal import LOG_2_PI
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(61)
@@ -121,11 +121,8 @@ def roc(intercepts: np.ndarray, steepness: np.ndarray, rates: np.ndarray) -> tup
         The probability that a person with the outcome has the lower marker, shape (draws,); the sensitivity at each
         rate, shape (draws, rates).
     """
-    step = max(1, NUMBERS_AT_ONCE // len(_GRID))
-    parts = [
-        _area_and_curve(intercepts[i : i + step], steepness[i : i + step], rates)
-        for i in range(0, len(steepness), step)
-    ]
+    slices = slices_of_draws(len(steepness), elements=len(_GRID))
+    parts = [_area_and_curve(intercepts[i], steepness[i], rates) for i in slices]
     areas, curves = zip(*parts, strict=True)
     return np.concatenate(areas), np.concatenate(curves)
 

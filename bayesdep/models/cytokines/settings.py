@@ -28,6 +28,7 @@ class CytokinesSettings:
     """The settings of :class:`~bayesdep.models.cytokines.model.Cytokines`, and what follows from them alone."""
 
     family: ClassVar[str] = "cytokines"
+    figures: ClassVar[tuple[str, ...]] = ("changes", "shares", "ecdf", "plates")
 
     reference: str | None = None
     baseline: str | None = None

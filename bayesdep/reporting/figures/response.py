@@ -10,10 +10,10 @@ from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, ser
 
 def has_roc(fit: Fit) -> bool:
     """Whether a fit derives an ROC curve."""
-    return fit.model.family == "response" and "roc" in fit.estimands
+    return "roc" in fit.estimands
 
 
-@serves(has_roc, "one biomarker as a predictor")
+@serves("roc", "one biomarker as a predictor", has_roc)
 def plot_roc(fit: Fit) -> Figure:
     """Draw the ROC curve of a marker.
 
