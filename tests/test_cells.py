@@ -10,7 +10,7 @@ from common import as_posterior
 from scipy import special, stats
 
 from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
-from bayesdep.inference.native import constrained
+from bayesdep.inference.native import to_constrained
 from bayesdep.models.cytokines import cells as cells_module
 from bayesdep.models.cytokines.cells import Cells
 from bayesdep.models.cytokines.model import Cytokines
@@ -74,7 +74,7 @@ def draws_of(name, count=3, seed=1, scale=0.6):
         {v.name: scale * rng.normal(size=np.shape(start[v.name])) for v in model.value_vars} for _ in range(count)
     ]
     raw = {rv.name: np.stack([p[model.rvs_to_values[rv].name] for p in points]) for rv in model.free_RVs}
-    values = constrained(model, raw)
+    values = to_constrained(model, raw)
     found = at_draws(model.deterministics, {model[k]: v for k, v in values.items()}) if model.deterministics else []
     values |= {v.name: x for v, x in zip(model.deterministics, found, strict=True)}
     return points, values
