@@ -41,13 +41,11 @@ _Seed = Annotated[int | None, typer.Option(help="Seed of the sampler, instead of
 _Quick = Annotated[bool, typer.Option("--quick", help="At most 500 draws and 500 tuning draws per chain.")]
 _Accept = Annotated[
     bool,
-    typer.Option("--accept-failed-gate", help="Write a fit that fails the gate as if it were good, and exit 0."),
+    typer.Option("--accept-failed-gate", help="Write a fit that fails the gate as one that passed, and exit 0."),
 ]
 _Strict = Annotated[
     bool,
-    typer.Option(
-        "--strict", help="Exit 1 also where the model has a warning, or lacks one, that its plan does not state."
-    ),
+    typer.Option("--strict", help="Exit 1 also if the warning on the model differs from the plan's expects_warning."),
 ]
 _Data = Annotated[
     Path | None, typer.Option(metavar="PATH", help='The table (.csv or .parquet) of plans whose source is "path".')
@@ -56,8 +54,8 @@ _Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Go on with what was cut off: finished plans and chains of the same plan, data, settings and versions are "
-        "taken as they are. Told to stop, leave finished chains for the next time.",
+        help="Go on after an interruption: finished plans and chains of the same plan, data, settings and versions are "
+        "used again. If stopped, keep finished chains for the next time.",
     ),
 ]
 _Safe = Annotated[
@@ -157,7 +155,7 @@ def compare(
     quick: _Quick = False,
     spreadsheet_safe: _Safe = False,
 ) -> int:
-    """Rank the plans of one study by leave-one-out; those of a folder, family by family and outcome by outcome."""
+    """Rank the plans of one study by leave-one-out; those of a folder within each family and outcome."""
     from bayesdep.criticism.rivals import Candidate, find_rivals, names_of, refuse_imputing
     from bayesdep.plan import find_plans, prepare
 
@@ -209,7 +207,7 @@ def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, sprea
         return FAILED
     try:
         result = rank(fits)
-    except BadInput as refusal:  # the plans are good; what was asked of them is not
+    except BadInput as refusal:  # the plans are valid; the comparison is not
         _complain(str(refusal))
         return FAILED
     hashes = {plan.name: plan.sha256 for plan, _ in given}
@@ -267,7 +265,7 @@ def datasets(
 def simulate(
     name: Annotated[str, typer.Argument(help="Design; see the list that an unknown one prints.")],
     seed: Annotated[int, typer.Option(help="Same seed, same table.")],
-    out: Annotated[Path, typer.Option(help="CSV file to write; the truth goes beside it as .truth.json.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write; true parameters are written beside it as .truth.json.")],
 ) -> int:
     """Draw a synthetic data set from a study's design, with its truth."""
     from bayesdep.designs.register import simulate as draw
@@ -299,13 +297,13 @@ def _share(plans: "Sequence[Plan]", data: Path | None) -> list[Path | None]:
     """Give --data to the plans that need it, refusing it when none does."""
     if data is not None and len(plans) > 1 and not any(plan.needs_data for plan in plans):
         raise BadInput(f"all {len(plans)} plans name their own data; leave --data out")
-    # One plan alone refuses for itself what it does not need.
+    # A single plan refuses --data itself.
     return [data if plan.needs_data or len(plans) == 1 else None for plan in plans]
 
 
 def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | None]) -> None:
-    """Check every plan's data and place before the first of several is run: a bad last one writes nothing."""
-    if len(todo) > 1:  # one alone is checked as it is run
+    """Check data and directory of all plans before the first of several is run."""
+    if len(todo) > 1:  # a single plan is checked when it is run
         from bayesdep.plan import places_of, prepare
 
         found = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
@@ -378,11 +376,11 @@ def _complain(text: str) -> None:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
-    raise SystemExit(128 + signum)  # unwinds, so that half-written directories vanish
+    raise SystemExit(128 + signum)  # an exception, so that incomplete directories are removed
 
 
 def _listen() -> None:
-    """Unwind when told to stop, also by a terminal that closes, unless that is to be ignored (``nohup``)."""
+    """Raise an exception when told to stop, also by a closing terminal unless that is ignored (``nohup``)."""
     signal.signal(signal.SIGTERM, _terminate)
     closed = getattr(signal, "SIGHUP", None)
     if closed is not None and signal.getsignal(closed) == signal.SIG_DFL:
@@ -404,16 +402,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         refuse_without_docstrings()
         code = app(words, standalone_mode=False) or OK
-        if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+        if code == INTERRUPTED:  # typer's form of a KeyboardInterrupt
             _complain("interrupted; the unfinished run was not written")
     except SystemExit as ending:
         if ending.code in (TERMINATED, HUNG_UP):
             _complain("terminated; the unfinished run was not written")
         raise
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+    except BrokenPipeError:  # the reader of the output has ended, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OK
-    except Exception as problem:  # the last line of defence: no traceback at the command line
+    except Exception as problem:  # any other error: no traceback at the command line
         if debug:
             traceback.print_exc()
         said, code = _sentence(problem)
@@ -422,7 +420,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _sentence(problem: Exception) -> tuple[str, int]:
-    """Say in one sentence what ended a command, and with which exit code."""
+    """Say in one sentence what ended a command, and return the exit code."""
     if isinstance(problem, BadInput):
         return str(problem), BAD_INPUT
     if isinstance(problem, MemoryError):

@@ -20,7 +20,7 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep import modelling
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.inference.kept import fingerprint
+from bayesdep.inference.finished_chains import fingerprint
 from bayesdep.models import register
 from bayesdep.plan import prepare
 from bayesdep.reporting.figures.register import FIGURES

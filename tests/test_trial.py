@@ -15,7 +15,7 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.estimands import crude_differences
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
@@ -242,7 +242,7 @@ def test_another_table_of_the_same_size_uses_the_compiled_model(covariance):
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_every_estimand_has_units_and_a_description(covariance):
     model, data, _ = case(covariance, "log-quadratic")
-    found = sketch(model, data)
+    found = estimand_template(model, data)
     for name, values in found.items():
         assert values.attrs["units"], name
         assert values.attrs["description"], name
