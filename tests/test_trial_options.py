@@ -6,15 +6,15 @@ import numpy as np
 import pytensor
 import pytest
 import xarray as xr
-from common import same_computation
+from common import draws_of, same_computation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from test_trial import COVARIANCES, PLAIN, draws_of, trial_table
+from test_trial import COVARIANCES, PLAIN, trial_table
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
 from bayesdep.models.trial.moderator import crossing_on_grid, terms_of
@@ -202,7 +202,7 @@ def test_another_table_of_the_same_size_uses_the_compiled_model(name):
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_estimand_has_units_and_a_description(name):
     model, data, _ = case(name)
-    found = sketch(model, data)
+    found = estimand_template(model, data)
     for what, values in found.items():
         assert values.attrs["units"], what
         assert values.attrs["description"], what
