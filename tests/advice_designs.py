@@ -290,7 +290,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: meta(priors={"tau": bd.Prior("HalfNormal", sigma=1)}),
     ),
     (
-        "models/parts/pooled/terms:refuse_other_priors",
+        "models/patient_meta/settings:_refuse_other_priors",
         "or leave combined out",
         lambda: bd.PatientMeta(reference="c", **COMBINED, priors={"effect": STUDENT}),
         lambda: bd.PatientMeta(reference="c", **COMBINED, priors={"effect": NORMAL}),
@@ -714,19 +714,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     # crossovers
     (
-        "models/parts/crossover/design:_refuse_unknown_before",
+        "models/crossover/design:_refuse_unknown_before",
         "and an empty outcome",
         lambda: crossover(without(THREE_PERIODS, 0), day=None, carry_over=True),
         lambda: crossover(but(THREE_PERIODS, {"outcome": (0, np.nan)}), day=None, carry_over=True),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "leave that day out",
         lambda: crossover(but(PERIODS, outcome=PERIODS["outcome"].where(~LATE))),
         lambda: crossover(PERIODS[PERIODS["day"] == 1]),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "use the trial family for one of the periods",
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(ONE_DAY["period"] == 1)), day=None),
         lambda: bd.Trial(reference="p", arm="treatment", visit="period", baseline="b").prepare(
@@ -734,7 +734,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         ),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "nobody has an outcome in period 3; leave its rows out",
         lambda: crossover(
             but(THREE_PERIODS, outcome=THREE_PERIODS["outcome"].where(THREE_PERIODS["period"] < 3)), day=None
@@ -742,13 +742,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: crossover(THREE_PERIODS[THREE_PERIODS["period"] < 3], day=None),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "nobody has an outcome in period 2 on day 2; leave that day out",
         lambda: crossover(but(TWO_DAYS, outcome=TWO_DAYS["outcome"].where(~SECOND))),
         lambda: crossover(TWO_DAYS[TWO_DAYS["day"] == 1]),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "nobody has an outcome after 'e'; leave its rows out and number each patient's periods anew",
         lambda: crossover(
             but(THREE_PERIODS, outcome=THREE_PERIODS["outcome"].where(THREE_PERIODS["treatment"] != "e")), day=None
@@ -756,56 +756,56 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: crossover(but(WITHOUT_E, period=WITHOUT_E.groupby("subject")["period"].rank().astype(int)), day=None),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_confounded",
         "check which rows are kept",
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(SAME_ORDER)), day=None),
         lambda: crossover(ONE_DAY, day=None),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_confounded",
         "leave carry_over out",
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(NO_SECOND)), day=None, carry_over=True),
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(NO_SECOND)), day=None),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_rare_pairs",
         "use days = 'apart'",
         lambda: crossover(but(PERIODS, outcome=PERIODS["outcome"].where(EITHER)), days="joint"),
         lambda: crossover(but(PERIODS, outcome=PERIODS["outcome"].where(EITHER)), days="apart"),
     ),
     # pooled patients
     (
-        "models/parts/pooled/events:count_events",
+        "models/patient_meta/events:count_events",
         "leave it out",
         lambda: count_events(without_a_study(pooled(PATIENTS, times=["24 h"], at_least=0.5))),
         lambda: count_events(pooled(PATIENTS[PATIENTS["study"] != "f"], times=["24 h"], at_least=0.5)),
     ),
     (
-        "models/parts/pooled/imputation:_refuse_unknowable",
+        "models/patient_meta/imputation:_refuse_unknowable",
         "to draw it for the others from; leave it out",
         lambda: pooled(FEW, **IMPUTED),
         lambda: pooled(FEW),
     ),
     (
-        "models/parts/pooled/imputation:_refuse_unknowable",
+        "models/patient_meta/imputation:_refuse_unknowable",
         "leave it or those studies out",
         lambda: pooled(OF_STUDIES, **IMPUTED),
         lambda: pooled(OF_STUDIES[OF_STUDIES["study"] < "e"], **IMPUTED),
     ),
     (
-        "models/parts/pooled/moderators:_those_who_have_all",
+        "models/patient_meta/moderators:_those_who_have_all",
         "are the least; leave it out",
         lambda: pooled(FEW, moderators=["marker"]),
         lambda: pooled(FEW),
     ),
     (
-        "models/parts/pooled/terms:_refuse_to_impute",
+        "models/patient_meta/settings:_refuse_to_impute",
         "leave combined out",
         lambda: bd.PatientMeta(reference="c", **(COMBINED | IMPUTED | {"combined": ["marker"]})),
         lambda: bd.PatientMeta(reference="c", **IMPUTED),
     ),
     (
-        "models/parts/pooled/terms:refuse_contradictions",
+        "models/patient_meta/settings:_refuse_events",
         "leave out at_least and at_most, or combined",
         lambda: bd.PatientMeta(reference="c", **COMBINED, at_least=0.5),
         lambda: bd.PatientMeta(reference="c", **COMBINED),
