@@ -8,7 +8,6 @@ import pytest
 
 from bayesdep.cli import main
 
-
 TIERS = ("slow", "notebooks", "sampling", "fast")
 
 
