@@ -6,7 +6,7 @@ import bayesdep as bd
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.evaluate import at_draws, from_prior
 from bayesdep.inference.labelled import label_draws
-from bayesdep.inference.native import constrained
+from bayesdep.inference.native import to_constrained
 
 BCG = {
     "study": "trial",
@@ -62,7 +62,7 @@ def same_computation(one, other):
 def posterior_at(model, points):
     """Every parameter, on its own scale, at unconstrained points of the model: the draws of one chain."""
     raw = {rv.name: np.stack([p[model.rvs_to_values[rv].name] for p in points]) for rv in model.free_RVs}
-    values = constrained(model, raw)
+    values = to_constrained(model, raw)
     found = at_draws(model.deterministics, {model[k]: v for k, v in values.items()}) if model.deterministics else []
     values |= {v.name: x for v, x in zip(model.deterministics, found, strict=True)}
     return label_draws({name: x[None] for name, x in values.items()}, model)

@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from bayesdep.inference.evaluate import uncompiled
 from bayesdep.inference.labelled import label_draws
-from bayesdep.models.cytokines import cells as cells_module
+from bayesdep.models.cytokines import scores as scores_module
 from bayesdep.models.cytokines.cells import Cells
 from bayesdep.models.cytokines.model import Cytokines
 
@@ -224,8 +224,8 @@ def test_leave_one_out_scores_every_cell_with_its_effect_integrated_out(name, mo
     _, values = points_and_values(name, count=6, seed=2)
     expected = cells_by_hand(name, values)
     np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=1e-6)
-    assert cells_module.NODES == 21
-    monkeypatch.setattr(cells_module, "NODES", 41)
+    assert scores_module.NODES == 21
+    monkeypatch.setattr(scores_module, "NODES", 41)
     np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=1e-9)
 
 
@@ -238,7 +238,7 @@ def test_with_students_residuals_21_nodes_are_good_to_a_thousandth(monkeypatch):
     _, values = points_and_values(name, count=6, seed=2, scale=0.3)
     expected = cells_by_hand(name, values)
     for nodes, error in ((21, 1e-3), (41, 1e-4), (121, 1e-6)):
-        monkeypatch.setattr(cells_module, "NODES", nodes)
+        monkeypatch.setattr(scores_module, "NODES", nodes)
         np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=error)
 
 

@@ -23,7 +23,7 @@ import bayesdep as bd
 from bayesdep.cli import _gate_code
 from bayesdep.data.published import list_datasets
 from bayesdep.inference.diagnostics import Gate
-from bayesdep.inference.verdict import Judged, ModelVerdict
+from bayesdep.inference.verdict import Judgement, ModelVerdict
 from bayesdep.reporting.export import SUFFIXES
 from bayesdep.reporting.run_directory import Outcome
 
@@ -104,7 +104,7 @@ def test_what_a_plan_states_of_its_warning_is_held_against_the_run(command, tmp_
 
 @pytest.mark.parametrize(("p", "stated"), [(1e-6, ""), (0.5, "a warning"), (1e-6, "a warning"), (0.5, "")])
 def test_only_strictness_fails_for_a_warning_and_only_for_one_that_is_not_stated(p, stated, capsys):
-    verdict = ModelVerdict((Judged("prior", "mu", p),))
+    verdict = ModelVerdict((Judgement("prior", "mu", p),))
     outcome = Outcome("demo/plan", Gate(()), verdict, stated, False, None, Path("results"))
     surprising = (p < 0.005) != bool(stated)
     assert _gate_code([outcome], False, False) == 0
@@ -551,7 +551,7 @@ def test_compare_ranks_no_plan_that_imputes(command, tmp_path):
     code, _, err = command("compare", "study")
     assert code == 2
     said = " ".join(err.split())
-    assert "left out, because what is imputed has seen the outcomes to be left out: missing_moderators" in said
+    assert "left out, because imputed values depend on the outcomes to be left out: missing_moderators" in said
     code, out, err = command("compare", "study/both_times.toml", "study/missing_moderators.toml")
     assert (code, out) == (2, "")
     assert "plan 'missing_moderators' imputes moderators knowing all outcomes" in " ".join(err.split())

@@ -15,8 +15,8 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import at_draws, uncompiled
-from bayesdep.inference.native import constrained
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.native import to_constrained
+from bayesdep.inference.sample import estimand_template
 from bayesdep.models.crossover.estimands import crude_differences, expected
 from bayesdep.models.crossover.model import Crossover
 from bayesdep.models.register import make_model, settings_of
@@ -328,7 +328,7 @@ def test_the_density_holds_when_one_spread_dwarfs_the_other(ratio):
     for name, x in (("patient_sd", np.array([4.0, 5.0]) * ratio), ("residual_sd", np.array([4.0, 5.0]))):
         point[f"{name}_softplus__"] = x + np.log(-np.expm1(-x))  # the sampler's scale is log(e^x - 1)
     raw = {rv.name: point[graph.rvs_to_values[rv].name][None] for rv in graph.free_RVs}
-    values = constrained(graph, raw)
+    values = to_constrained(graph, raw)
     found = at_draws(graph.deterministics, {graph[k]: v for k, v in values.items()})
     values |= {v.name: x for v, x in zip(graph.deterministics, found, strict=True)}
     dims = graph.named_vars_to_dims
@@ -385,7 +385,7 @@ def test_days_apart_are_as_good_as_alone():
 @pytest.mark.parametrize("settings", CASES[::3], ids=str)
 def test_every_estimand_has_units_and_a_description(settings):
     model, data, _ = case(**settings)
-    for name, values in sketch(model, data).items():
+    for name, values in estimand_template(model, data).items():
         assert values.attrs["units"], name
         assert values.attrs["description"], name
         assert values.dims[:2] == ("chain", "draw"), name
@@ -446,7 +446,7 @@ def test_checks_see_only_what_was_observed():
 
 def test_the_words_and_the_formula_follow_the_settings():
     model = Crossover(**PLAIN, carry_over=True, baseline="b", days="apart")
-    assert "left over" in model.words
+    assert "carries over" in model.words
     assert "as if each were the only one" in model.words
     assert any("carry_over[., d] t[i, p - 1, .]" in line and "baseline_slope[d] b[i]" in line for line in model.formula)
     assert {"carry_over", "baseline_slope"} <= set(model.slots)

@@ -645,17 +645,11 @@ def test_settings_round_trip_and_the_model_says_what_it_is():
     assert bd.PatientMeta is PatientMeta
 
 
-def test_the_former_name_of_the_class_is_kept_with_a_warning():
-    with pytest.warns(DeprecationWarning, match="now called bd.PatientMeta"):
-        assert bd.Pooled is PatientMeta
-    assert "Pooled" not in bd.__all__
-
-
 def test_a_plan_that_names_the_former_family_is_read_with_a_warning(tmp_path):
     plan = PLANS / "price2022" / "rapid.toml"
     former = tmp_path / "former.toml"
     former.write_text(plan.read_text(encoding="utf-8").replace('"patient-meta"', '"pooled"'), encoding="utf-8")
-    with pytest.warns(DeprecationWarning, match="write 'patient-meta'") as warned:
+    with pytest.warns(DeprecationWarning, match="now called 'patient-meta'") as warned:
         read = bd.read_plan(former)
     assert [w.category for w in warned].count(DeprecationWarning) == 1
     assert read.model == bd.read_plan(plan).model
@@ -667,7 +661,7 @@ def test_a_saved_fit_of_the_former_family_loads_with_a_warning(tmp_path):
     tree = read_tree(path)
     tree.attrs["bayesdep_family"] = "pooled"
     write_tree(tree, path)
-    with pytest.warns(DeprecationWarning, match="write 'patient-meta'"):
+    with pytest.warns(DeprecationWarning, match="now called 'patient-meta'"):
         again = bd.Fit.load(path)
     assert again.model == fit.model
     xr.testing.assert_identical(again.estimands, fit.estimands)

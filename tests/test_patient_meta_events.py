@@ -13,8 +13,9 @@ from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.labelled import label_draws
-from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
+from bayesdep.models.patient_meta.event_estimands import risks
 from bayesdep.models.patient_meta.model import PatientMeta
+from bayesdep.models.patient_meta.scores import log_likelihood_of_events
 from bayesdep.models.register import make_model, settings_of
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
@@ -139,7 +140,7 @@ def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
 @pytest.mark.parametrize("name", ["plain", "adjusted"])
 def test_a_study_is_scored_with_its_own_level_and_effect_integrated_out(name):
     data, posterior = data_of(name), posterior_of(name)
-    scored = log_likelihood(model(name), posterior, data).isel(chain=0)
+    scored = log_likelihood_of_events(model(name), posterior, data).isel(chain=0)
     y, arm, study, fixed = patients(name)
     for d in (0, 3):
         draw = posterior.isel(chain=0, draw=d)
@@ -162,7 +163,9 @@ def test_a_study_is_scored_with_its_own_level_and_effect_integrated_out(name):
 
 @pytest.mark.parametrize("name", ["plain", "remission", "free"])
 def test_more_nodes_change_nothing(name):
-    few, many = (log_likelihood(model(name), posterior_of(name), data_of(name), nodes=n).values for n in (5, 15))
+    few, many = (
+        log_likelihood_of_events(model(name), posterior_of(name), data_of(name), nodes=n).values for n in (5, 15)
+    )
     np.testing.assert_allclose(few, many, atol=5e-3)
 
 

@@ -127,7 +127,7 @@ def test_directory_that_no_run_wrote_is_refused_before_sampling_whatever_its_man
     monkeypatch.setattr("bayesdep.plan.fit_plan", lambda *_, **__: pytest.fail("sampled before looking"))
     code, said = run("--out", "out")
     assert code == 2
-    assert "--out 'out' is not empty and is no earlier run" in said
+    assert "--out 'out' is not empty and is not an earlier run" in said
     assert tree(desk) == before
 
 

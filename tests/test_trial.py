@@ -15,11 +15,11 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.estimands import crude_differences
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
-from bayesdep.models.trial.moderator import crossover
+from bayesdep.models.trial.moderator import crossing
 from bayesdep.models.trial.residuals import correlations
 
 PLAIN = {"reference": "placebo", "subject": "id", "visit": "week", "margin": 3.0}
@@ -242,7 +242,7 @@ def test_another_table_of_the_same_size_uses_the_compiled_model(covariance):
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_every_estimand_has_units_and_a_description(covariance):
     model, data, _ = case(covariance, "log-quadratic")
-    found = sketch(model, data)
+    found = estimand_template(model, data)
     for name, values in found.items():
         assert values.attrs["units"], name
         assert values.attrs["description"], name
@@ -292,7 +292,7 @@ def test_higher_may_be_better():
     st.floats(-3, -0.1), st.floats(0.1, 3),
 )  # fmt: skip
 def test_the_crossover_is_where_the_difference_rises_through_zero(constant, slope, square, low, high):
-    place, inside = (x[0] for x in crossover(np.array([constant]), np.array([slope]), np.array([square]), low, high))
+    place, inside = (x[0] for x in crossing(np.array([constant]), np.array([slope]), np.array([square]), low, high))
 
     def better(x):
         return constant + slope * x + square * x**2
