@@ -735,13 +735,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: response(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_rows_of_values",
         "add it, or leave",
         lambda: response(without(ONE, 0)),
         lambda: response(without(ONE, 0, 1)),
     ),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_refuse_nothing_measured",
         "one value throughout",
         lambda: response(ONE.assign(value=np.where(ONE["analyte"] == "TNF", 1.0, ONE["value"]))),
         lambda: response(ONE[ONE["analyte"] != "TNF"], effects="none", predicts_when="below"),
@@ -1058,7 +1058,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("models/parts/meta/terms:refuse_contradictions", "leave it out", lambda: meta(design="country"), meta),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_refuse_nothing_measured",
         "detected in nobody",
         lambda: response(ONE.assign(value=np.where(ONE["analyte"] == "TNF", "<1", ONE["value"].astype(str)))),
         lambda: response(ONE[ONE["analyte"] != "TNF"], effects="none", predicts_when="below"),

@@ -25,7 +25,7 @@ _MOST_HIDDEN = 0.1  # of an analyte's values, where changes are those of detecte
 _AT_ONCE = 1000  # replicates at once
 
 
-def predictive_checks(settings: CytokinesSettings, data: xr.Dataset) -> Sequence[Check]:
+def checks(settings: CytokinesSettings, data: xr.Dataset) -> Sequence[Check]:
     """Name the test quantities of a panel.
 
     Parameters
@@ -60,13 +60,13 @@ def value_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
         spread of people's mean residuals.
     """
     detected = data["kind"].values == 0
-    checks = [] if settings.substitute is not None else _checks_of_shares(settings, data)
-    checks.append(Check("largest detected value", _VARIABLE, lambda y: y[..., detected].max(-1), "log"))
+    named = [] if settings.substitute is not None else _checks_of_shares(settings, data)
+    named.append(Check("largest detected value", _VARIABLE, lambda y: y[..., detected].max(-1), "log"))
     if settings.plate is not None:
-        checks.append(Check("range of the plates' medians", _VARIABLE, partial(_range_of_plates, data=data), "log"))
+        named.append(Check("range of the plates' medians", _VARIABLE, partial(_range_of_plates, data=data), "log"))
     if data.sizes["analyte"] > 1 and settings.subject is not None:
-        checks.append(Check("sd of people's mean residuals", _VARIABLE, partial(_spread_of_people, data=data), "log"))
-    return checks
+        named.append(Check("sd of people's mean residuals", _VARIABLE, partial(_spread_of_people, data=data), "log"))
+    return named
 
 
 def _checks_of_shares(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
@@ -142,14 +142,14 @@ def law_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
     """
     if not settings.is_pooled or settings.effects == "horseshoe":
         return []
-    checks: list[Check] = []
+    named: list[Check] = []
     if settings.group is not None and settings.analyte_family is None:
         for name, crude in zip(data["comparison"].values, _of_groups(data), strict=True):
-            checks += _pair("group", f"log ratios, {name}", crude)
+            named += _pair("group", f"log ratios, {name}", crude)
     if settings.time is not None:
         for name, crude in zip(data["later"].values, _of_times(data), strict=True):
-            checks += _pair("time", f"log changes, {name}", crude)
-    return checks
+            named += _pair("time", f"log changes, {name}", crude)
+    return named
 
 
 def _of_groups(data: xr.Dataset) -> list[_Crude]:

@@ -56,7 +56,7 @@ def _exp(values: xr.DataArray) -> xr.DataArray:
     return values.copy(data=np.exp(values.values))
 
 
-def ratios_and_shares(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def estimands(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive every estimand of :class:`~bayesdep.models.cytokines.model.Cytokines`.
 
     The arithmetic mean of a log-normal concentration is ``exp(m + v / 2)`` with v the variance between new people:

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.models.cytokines import checks, estimands, scores
 from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, measurements
-from bayesdep.models.cytokines.checks import predictive_checks
 from bayesdep.models.cytokines.data import prepare
 from bayesdep.models.cytokines.effects import log_residual_sd, means_of, people_of_means
-from bayesdep.models.cytokines.estimands import crude_log_ratios, no_crude, ratios_and_shares
 from bayesdep.models.cytokines.expected import covariates, expected_levels, shared_factor
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
-from bayesdep.models.cytokines.scores import score_units
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
 from bayesdep.models.model import Check, Forest
@@ -118,9 +116,9 @@ class Cytokines(CytokinesSettings):
         """What the forest plot shows: the log ratio of each analyte (levels where there are no groups)."""
         if self.group is None:
             row = "log_change" if self.time is not None else "log_level"
-            return Forest((row,), None, None, no_crude(row), is_log=True)
+            return Forest((row,), None, None, estimands.no_crude(row), is_log=True)
         summary = "mean_log_ratio" if self.is_pooled else None
-        return Forest(("log_ratio",), summary, None, crude_log_ratios, is_log=True, by_evidence=True)
+        return Forest(("log_ratio",), summary, None, estimands.crude_log_ratios, is_log=True, by_evidence=True)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per measurement into a panel.
@@ -230,7 +228,7 @@ class Cytokines(CytokinesSettings):
             ``covariate_effect`` and ``covariate_ratio`` per unit. Always: ``log_level``, ``geometric_mean`` and
             ``share_below`` (analyte, group), ``residual_sd`` (analyte).
         """
-        return ratios_and_shares(self, posterior, data)
+        return estimands.estimands(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log density of each measurement, or of each person's cell where there are several in it.
@@ -247,7 +245,7 @@ class Cytokines(CytokinesSettings):
         xarray.DataArray
             Dims (chain, draw, unit).
         """
-        return score_units(self, posterior, data)
+        return scores.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.
@@ -265,7 +263,7 @@ class Cytokines(CytokinesSettings):
             correlation between analytes. Spread and kurtosis of crude estimates, beside those of new analytes from
             the law of effects (:mod:`~bayesdep.models.cytokines.checks`).
         """
-        return predictive_checks(self, data)
+        return checks.checks(self, data)
 
     def target_accept_for(self, data: xr.Dataset) -> float:
         """Return the target acceptance rate for this panel.

@@ -16,7 +16,7 @@ from bayesdep.numerics.normal import LOG_2_PI, log_standard_normal
 NODES = 21
 
 
-def score_units(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def log_likelihood(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Return the log density of each measurement, or of each cell with its own effect integrated out.
 
     Parameters

@@ -1,8 +1,8 @@
-r"""How far each unit's effect may lie from the mean of all: alike for all, or by tails that let a few lie far away.
+r"""Spreads of effects that differ between units, so that a few effects may lie far from the others.
 
-An effect is ``N(centre, spread_k)``. With one spread for all units, a few that differ are drawn to the many that do
-not. Student's t and the regularised horseshoe are normals whose spread varies by unit, so that coordinates made for
-normal effects serve all three (:func:`~bayesdep.models.parts.adaptive_effects.adaptive_effects` and
+An effect is ``N(centre, spread_k)``. With one spread for all units, a few that differ are shrunk towards the many that
+do not. Student's t and the regularised horseshoe are normals whose spread varies by unit, so that parametrisations made
+for normal effects serve all three (:func:`~bayesdep.models.parts.adaptive_effects.adaptive_effects` and
 :func:`~bayesdep.models.parts.pooling.non_centred_effects`).
 """
 
@@ -14,8 +14,9 @@ from scipy import stats
 from bayesdep.numerics.distributions import Prior, softplus
 from bayesdep.numerics.student import precisions
 
-# Of a stated number of effects that matter: a dozen or two of them say little of how many do, and a half-Cauchy prior,
-# most of whose mass is near zero, overrules the statement. 95% between 0.38 and 2.7 times the scale that belongs to it.
+# Multiple of the scale that belongs to the stated number of effects that matter: 95% between 0.38 and 2.7. A dozen or
+# two effects say little of how many matter, and a half-Cauchy prior, most of whose mass is near zero, would overrule
+# the statement.
 GLOBAL_SCALE = Prior("LogNormal", mu=0, sigma=0.5)
 LEAST_NU = 2.0  # below it Student's t has no variance, and a spread over units means nothing
 _NU = stats.gamma(2, scale=10)

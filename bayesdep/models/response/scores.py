@@ -12,7 +12,7 @@ from bayesdep.numerics.roc import mean_logistic, normal_nodes
 _NODES_OF_ONE, _NODES_OF_SEVERAL = 61, 21
 
 
-def score_subjects(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Return the log density of each person's concentrations and outcome, non-detects integrated out.
 
     Parameters
