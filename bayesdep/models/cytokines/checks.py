@@ -1,10 +1,10 @@
-"""The predictive checks of a panel: of its values, and of the law of effects over analytes.
+"""The predictive checks of a panel: of its values, and of the distribution of effects over analytes.
 
-Does the law of effects over analytes fit them? Replicates of the same analytes would not tell: their effects are
-shrunk towards the law before anything is replicated. So effects are drawn anew, ``N(mean, sd)`` or Student t, with the
-errors that crude estimates have, and what is compared depends on neither the mean of the effects nor the units: the
-spread of crude estimates over their errors, and their kurtosis. A kurtosis far above the replicates' says that a few
-analytes differ more than the law allows (``effects = "student"``, or ``"horseshoe"``).
+Whether the distribution of effects fits cannot be checked with replicates of the same analytes: their effects are
+shrunk towards it. So effects of new analytes are drawn, ``N(mean, sd)`` or Student t, with the errors that crude
+estimates have. The test quantities depend on neither the mean of the effects nor the units: the spread of crude
+estimates over their errors, and their kurtosis. A kurtosis far above the replicates' says that a few analytes differ
+more than the distribution allows; then ``effects = "student"`` or ``"horseshoe"`` may fit.
 """
 
 from collections.abc import Callable, Sequence
@@ -124,7 +124,7 @@ class _Crude:
 
 
 def law_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
-    """Name the checks on the law of group differences and of changes.
+    """Name the checks on the distributions of group differences and of changes.
 
     Parameters
     ----------

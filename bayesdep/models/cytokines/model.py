@@ -41,28 +41,29 @@ class Cytokines(CytokinesSettings):
         factor_i ~ N(0, 1), loading_a ~ N+(loading_sd);  cell_{ia} ~ N(0, cell_ratio residual_sd_a)
         log residual_sd_a ~ N(residual_mean, residual_spread)
 
-    x is the group's indicator less the share of people in the group, so that ``level`` is that of the people at
-    hand. With families of analytes, ``group_effect_a ~ N(group_family_f, group_sd)`` and
-    ``group_family_f ~ N(group_mean, group_family_sd)``. ``cell``, what lasts of a person's deviation in one analyte,
-    is there when times are (its sd is in proportion to the residual's, so every analyte has one intraclass
-    correlation); ``subject`` when there are several analytes. The loadings are above zero: the shared factor raises
-    every analyte or leaves it. Logs are centred at the mean of all logs and log limits before priors apply; with
+    x is the group's indicator less the share of people in the group, so that ``level`` is that of the people in
+    the data. With families of analytes, ``group_effect_a ~ N(group_family_f, group_sd)`` and
+    ``group_family_f ~ N(group_mean, group_family_sd)``. ``cell``, a person's lasting deviation in one analyte, is
+    in the model when times are (its sd is in proportion to the residual's, so all analytes have the same intraclass
+    correlation); ``subject`` when there are several analytes. The loadings are above zero: the shared factor moves
+    all analytes in one direction. Logs are centred at the mean of all logs and log limits before priors apply; with
     ``pooling = "none"`` each analyte's at its own, and every effect has a prior of its own.
 
     Default priors, on the log scale: levels within N(0, 2.5) of the centre and of each other; effects of groups, times,
-    and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that a ratio of 0.05 or 20 is no surprise
-    (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1), loadings'
-    scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log N+(0.5); nu ~
-    Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5) and N(0, 3).
+    and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that 95% of mean ratios are between 1/19
+    and 19 (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1),
+    loadings' scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log
+    N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5) and N(0, 3).
     With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the analytes around it,
-    so that no group is special.
+    so that no group is treated differently.
 
     Parameters
     ----------
     reference
         The group the others are compared with.
     baseline
-        The time the others are compared with; by default the first, by what the labels say: numbers, dates, "week 4".
+        The time the others are compared with; by default the first in time, as the labels say (numbers,
+        dates, "week 4").
     covariates
         Formula of the covariates, such as ``"age + sex + bmi"``.
     pooling
@@ -70,11 +71,12 @@ class Cytokines(CytokinesSettings):
     group_by_time
         Whether groups may change differently over time.
     effects
-        Law of the effects of groups and times over analytes: ``"normal"``; ``"student"``, Student t around their mean
-        with degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
-        regularised with a slab N(0, 1), for effects that are mostly alike. Pooled intervals are right on average over
-        analytes and not for those that differ, under normal effects least of all (docs/sparse_effects.md). Two
-        predictive checks, on the spread and the kurtosis of crude estimates, advise on it.
+        Distribution of the effects of groups and times over analytes: ``"normal"``; ``"student"``, Student t with
+        degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
+        regularised with a slab N(0, 1), for effects that are mostly near their mean. Pooled intervals are right on
+        average over analytes and not for those that differ, under normal effects least of all
+        (docs/sparse_effects.md). Two predictive checks, on the spread and the kurtosis of crude estimates, advise on
+        it.
     expected_nonzero
         With ``effects = "horseshoe"``, how many analytes are expected to differ in a comparison, or at a time.
     shared_factor
@@ -261,7 +263,7 @@ class Cytokines(CytokinesSettings):
             Shares below the limit, overall and by group; the analyte whose share is furthest from its
             expectation is in the figure of shares. The largest value, the spread of plates' medians, and the mean
             correlation between analytes. Spread and kurtosis of crude estimates, beside those of new analytes from
-            the law of effects (:mod:`~bayesdep.models.cytokines.checks`).
+            the distribution of effects (:mod:`~bayesdep.models.cytokines.checks`).
         """
         return checks.checks(self, data)
 

@@ -212,7 +212,7 @@ def visible_share(data: xr.Dataset) -> np.ndarray:
 
     Of a normal variable known to lie in intervals, ``Var(E[x | interval]) = sd^2 - E[Var(x | interval)]``: the part of
     a predictor's information that remains when only the interval is known. The normal has the mean and standard
-    deviation of what was recorded (``log_sd`` where it was estimated), and the average is over the people at hand.
+    deviation of what was recorded (``log_sd`` where it was estimated), and the average is over the people in the data.
 
     Parameters
     ----------

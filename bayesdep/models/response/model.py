@@ -32,7 +32,7 @@ class Response(ResponseSettings):
     the analyte's detected logs and log limits, so that ``intercept`` is the log odds at a typical concentration.
     ``scale_k`` is fixed too: the standard deviation of the analyte's logs by maximum likelihood, non-detects included.
     So slopes are per standard deviation, and neither the unit of a concentration nor how widely it spreads between
-    people changes what the priors say. z are the covariates, standardised over the people at hand.
+    people changes what the priors say. z are the covariates, standardised over the people in the data.
 
     Default priors: ``intercept ~ N(0, 1.5)`` (95% of response rates between 5% and 95%); ``slope ~ t_4(0, 2.5)`` per
     standard deviation; ``covariate_slope ~ N(0, 1)`` per sd; ``marker_mean ~ N(0, 2.5)`` and ``marker_sd ~ N+(2)``, in
@@ -57,7 +57,7 @@ class Response(ResponseSettings):
     few that differ most.
 
     The accuracy of a test is that in the population the model describes: markers are normal, covariates those of the
-    people at hand. It is not the accuracy counted in the sample the cutoff may have been chosen on.
+    people in the data. It is not the accuracy counted in the sample in which the cutoff may have been chosen.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ class Response(ResponseSettings):
         -------
         xarray.DataArray
             Dims (chain, draw, subject). One non-detect is integrated out by quadrature, several by the characteristic
-            function of their sum, which is all of them that the outcome sees.
+            function of their sum, on which alone the outcome depends.
         """
         return scores.log_likelihood(posterior, data)
 
