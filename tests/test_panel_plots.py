@@ -308,5 +308,5 @@ def test_half_limits_are_not_compared_with_a_censored_likelihood(fit):
     kind = fit.data["kind"] * 0
     order = RNG.permutation(fit.data.sizes["measurement"])
     substituted = dataclasses.replace(fit, data=fit.data.assign(kind=kind).isel(measurement=order))
-    with pytest.raises(BadInput, match="a density of the one is no match for a probability of the other"):
+    with pytest.raises(BadInput, match="a density of the one cannot be compared with a probability of the other"):
         bd.compare({"censored": fit, "half": substituted})

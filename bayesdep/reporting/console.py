@@ -1,4 +1,4 @@
-"""What the command line prints: ledgers, rankings and lists, in one screen."""
+"""Output of the command line: ledgers, rankings and lists."""
 
 import os
 import shutil
@@ -29,12 +29,12 @@ def _table() -> Table:
 
 
 def print_ledger(runs: Sequence[Outcome]) -> None:
-    """Print published values beside posteriors, with notes at the foot.
+    """Print published values beside posteriors, with footnotes.
 
     Parameters
     ----------
     runs
-        Runs, in order; those without published numbers are passed over.
+        Runs, in order; those without published numbers are skipped.
     """
     told = [run for run in runs if run.ledger is not None]
     if not told:
@@ -148,7 +148,7 @@ def print_datasets() -> None:
 
 
 def print_dataset(name: str) -> None:
-    """Print what a published table holds, where it is from and what is odd about it.
+    """Print a published table, its source and its known inconsistencies.
 
     Parameters
     ----------
