@@ -254,12 +254,8 @@ def test_a_robust_panel_without_non_detects_is_student_t(times):
     assert "precision_latent" not in graph.named_vars
     logp = graph.logp(vars=[graph["log_concentration"]])
     f = pytensor.function(graph.value_vars, logp, mode=uncompiled(), on_unused_input="ignore")
-    rng, start = np.random.default_rng(5), graph.initial_point()
-    point = {v.name: 0.5 * rng.normal(size=np.shape(start[v.name])) for v in graph.value_vars}
-    raw = {rv.name: point[graph.rvs_to_values[rv].name][None] for rv in graph.free_RVs}
-    values = constrained(graph, raw)
-    found = at_draws(graph.deterministics, {graph[k]: v for k, v in values.items()})
-    values |= {v.name: x for v, x in zip(graph.deterministics, found, strict=True)}
+    (point,), posterior = draws_of(graph, count=1, seed=5)
+    values = {parameter: draws.values[0] for parameter, draws in posterior.data_vars.items()}
     eta = etas(model, data, values, 0)
     sd = values["residual_sd"][0][data["analyte_of"].values]
     if times > 1:

@@ -53,9 +53,9 @@ class Cytokines(CytokinesSettings):
     and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that 95% of mean ratios are between 1/19
     and 19 (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1),
     loadings' scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log
-    N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5) and N(0, 3).
-    With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the analytes around it,
-    so that no group is treated differently.
+    N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5)
+    and N(0, 3). With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the
+    analytes around it, so that no group is treated differently.
 
     Parameters
     ----------
