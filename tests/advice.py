@@ -709,18 +709,18 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         correlation,
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "with event",
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16))),
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="y"),
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "is no label",
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="Y"),
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="y"),
     ),
-    ("models/parts/response/outcome:read_outcome", "in everybody", lambda: response(but(ONE, responder=0)), response),
+    ("models/response/outcome:read_outcome", "in everybody", lambda: response(but(ONE, responder=0)), response),
     (
         "models/response/settings:__post_init__",
         "is missing; say how many",
@@ -1168,7 +1168,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.heterogeneity_prior("Turner 2015", outcome="pain", comparison="pharmacological against control"),
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "two are needed",
         lambda: response(but(ONE, responder=[*["a"] * 10, *["b"] * 10, *["c"] * 12]), event="a"),
         lambda: response(but(ONE, responder=[*["a"] * 10, *["b"] * 22]), event="a"),
