@@ -7,7 +7,6 @@ groups, level. The posterior does not depend on these estimates, only how fast i
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,6 +14,7 @@ from scipy import optimize, special
 
 from bayesdep.models.parts.adaptive_effects import Wall
 from bayesdep.numerics.tobit import censored_loss
+from bayesdep.numerics.types import Tensor
 
 _NOTHING_KNOWN = 100.0  # an error on the log scale, beside which any spread is small
 _ROUNDING = 1e-6  # on the log scale: a smaller sd is none, as where all values are the same limit
@@ -43,7 +43,7 @@ class Rough:
     slope: np.ndarray
     log_sd: np.ndarray
 
-    def relative_sd(self, log_sd: Any, people_sd: Any) -> Any:
+    def relative_sd(self, log_sd: Tensor, people_sd: Tensor) -> Tensor:
         """Return an analyte's sd over that at which slopes and errors were taken, inside a PyMC model context.
 
         Levels below a limit lie a number of sds below it, and errors of levels and differences are in proportion to
@@ -68,7 +68,7 @@ class Rough:
         known = pm.Data("rough_known", (self.error[:, 0] < _NOTHING_KNOWN).astype(float), dims="analyte")
         return pt.exp(known * (total - pm.Data("rough_log_sd", self.log_sd, dims="analyte")))
 
-    def given(self, name: str, place: int, before: list[Any]) -> tuple[Any, Any]:
+    def given(self, name: str, place: int, before: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return a parameter's estimate conditional on those before it, and its error, inside a PyMC model context.
 
         Parameters
@@ -243,7 +243,7 @@ def rough_changes(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.where(is_estimated, mean, 0.0), np.where(is_estimated, error, _NOTHING_KNOWN)
 
 
-def wall_of(data: xr.Dataset, log_sd: Any, effects: list[Any], code: Any) -> Wall:
+def wall_of(data: xr.Dataset, log_sd: Tensor, effects: list[Tensor], code: Tensor) -> Wall:
     """Return where the likelihood of the levels of never detected analytes falls off, inside a PyMC model context.
 
     With n values below the limit L, all a standard deviation k below it on average, the log-likelihood
@@ -281,7 +281,7 @@ def wall_of(data: xr.Dataset, log_sd: Any, effects: list[Any], code: Any) -> Wal
     clear = special.ndtri(1 - 1 / (number + 1))
     reach = special.ndtr(clear) / (np.maximum(number, 1) * np.exp(-(clear**2) / 2) / np.sqrt(2 * np.pi))
 
-    def held(word: str, values: np.ndarray, *dims: str) -> Any:
+    def held(word: str, values: np.ndarray, *dims: str) -> Tensor:
         return pm.Data(f"wall_{word}", values, dims=(*dims, "analyte"))
 
     sides, sd = held("side", side), pt.exp(log_sd)

@@ -19,6 +19,7 @@ from bayesdep.models.cytokines.cells import Cells, recorded_logs
 from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.contrasts import STANDARDISED
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.types import Tensor
 
 _NOTHING_KNOWN = 1e-4  # precision of a person of whom nothing was detected
 
@@ -35,8 +36,8 @@ class Mean:
         The difference of people's mean levels; None where it is not split off.
     """
 
-    sampled: Any
-    shift: Any = None
+    sampled: Tensor
+    shift: Tensor = None
 
 
 def people_of_groups(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +59,7 @@ def people_of_groups(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_mean(
-    name: str, prior: Prior, root: np.ndarray, added: np.ndarray, sd: Any, *, dims: tuple[str, ...] | None
+    name: str, prior: Prior, root: np.ndarray, added: np.ndarray, sd: Tensor, *, dims: tuple[str, ...] | None
 ) -> Mean:
     """Return a mean of effects with the difference of people's mean levels, inside a PyMC model context.
 
@@ -97,7 +98,7 @@ def split_mean(
     if dims is None:
         directions, lengths = directions[0, 0], lengths[0]
 
-    def held(word: str, value: Any) -> Any:
+    def held(word: str, value: Any) -> Tensor:
         return pytensor.shared(np.array(value, dtype=float), name=f"{name}.{word}")
 
     mu, m, length = held("mu", prior["mu"]), held("directions", directions), held("lengths", lengths)
@@ -106,7 +107,7 @@ def split_mean(
     # of the sum r z, the term of people given z: a variable of its own, drawn at each draw of z
     part = pm.Normal(f"{name}_split", sd**2 * length * z / r, sd * pt.sqrt(length) / r, dims=dims)
 
-    def along_directions(x: Any) -> Any:
+    def along_directions(x: Tensor) -> Tensor:
         return m * x if dims is None else (m * x).sum(axis=-1)  # written out: numba takes long over a matrix product
 
     sampled, shift = mu + along_directions(r * z), along_directions(part)
@@ -114,7 +115,9 @@ def split_mean(
     return Mean(sampled, shift)
 
 
-def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | None, psi: Any, split: bool) -> Any:
+def people(
+    data: xr.Dataset, eta: Tensor, log_sd: Tensor, sd: Tensor, *, cells: Cells | None, psi: Tensor, split: bool
+) -> Tensor:
     """Return people's general levels, reparametrised by what their detected values say, inside a PyMC model context.
 
     Without limits a person's level would be normal given the rest. With a small residual sd, or many analytes, that
@@ -162,7 +165,7 @@ def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | N
     return around(pm.modelcontext(None)["person"])
 
 
-def _within_groups(data: xr.Dataset) -> Callable[[Any], Any]:
+def _within_groups(data: xr.Dataset) -> Callable[[Tensor], Tensor]:
     """A function that subtracts their groups' means from people's values, inside a PyMC model context."""
     import pymc as pm
     import pytensor.tensor as pt

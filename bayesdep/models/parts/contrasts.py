@@ -1,12 +1,12 @@
 """Effects against a common reference, parametrised so that it does not matter which arm is the reference."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 
 from bayesdep.data.errors import BadInput
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.types import Tensor
 
 STANDARDISED = "_standardised"
 
@@ -81,7 +81,7 @@ def shared_root(count: int, correlation: float) -> np.ndarray:
     return np.linalg.cholesky(np.full((count, count), correlation) + (1 - correlation) * np.eye(count))
 
 
-def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Sequence[np.ndarray]) -> Any:
+def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Sequence[np.ndarray]) -> Tensor:
     """Return effects that each have the given prior and are correlated along their dims, inside a model context.
 
     Parameters

@@ -13,6 +13,7 @@ from scipy import stats
 
 from bayesdep.numerics.distributions import Prior, softplus
 from bayesdep.numerics.student import precisions
+from bayesdep.numerics.types import Tensor
 
 # Multiple of the scale that belongs to the stated number of effects that matter: 95% between 0.38 and 2.7. A dozen or
 # two effects say little of how many matter, and a half-Cauchy prior, most of whose mass is near zero, would overrule
@@ -22,7 +23,7 @@ LEAST_NU = 2.0  # below it Student's t has no variance, and a spread over units 
 _NU = stats.gamma(2, scale=10)
 
 
-def tail_weight(name: str) -> Any:
+def tail_weight(name: str) -> Tensor:
     """Return degrees of freedom above 2, ``Gamma(2, 0.1)`` cut off there, inside a PyMC model context.
 
     After Juarez and Steel (2010, doi:10.1198/jbes.2009.07145).
@@ -43,7 +44,7 @@ def tail_weight(name: str) -> Any:
     kept = float(_NU.sf(LEAST_NU))
     constant = 2 * np.log(0.1) - np.log(kept)
 
-    def logp(value: Any, least: Any) -> Any:
+    def logp(value: Tensor, least: Tensor) -> Tensor:
         nu = value + least
         return pt.switch(pt.ge(value, 0), pt.log(nu) - 0.1 * nu + constant, -np.inf)
 
@@ -64,7 +65,7 @@ def tail_weight(name: str) -> Any:
     return pm.Deterministic(name, above + LEAST_NU)
 
 
-def student_spreads(name: str, spread: Any, *, dims: str | tuple[str, ...]) -> Any:
+def student_spreads(name: str, spread: Tensor, *, dims: str | tuple[str, ...]) -> Tensor:
     """Return spreads with which normal effects are Student t with scale ``spread``, inside a PyMC model context.
 
     Parameters
@@ -86,7 +87,7 @@ def student_spreads(name: str, spread: Any, *, dims: str | tuple[str, ...]) -> A
 
 def horseshoe_spreads(
     name: str, error: np.ndarray, expected: float, *, dims: str | tuple[str, ...], slab: float
-) -> Any:
+) -> Tensor:
     r"""Return spreads with which normal effects have a regularised horseshoe prior, inside a PyMC model context.
 
     With :math:`s_k` the unit's standard error by design, :math:`p_0` of p effects expected to differ and slab width c
