@@ -709,18 +709,18 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         correlation,
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "with event",
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16))),
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="y"),
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "is no label",
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="Y"),
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="y"),
     ),
-    ("models/parts/response/outcome:read_outcome", "in everybody", lambda: response(but(ONE, responder=0)), response),
+    ("models/response/outcome:read_outcome", "in everybody", lambda: response(but(ONE, responder=0)), response),
     (
         "models/response/settings:__post_init__",
         "is missing; say how many",
@@ -735,13 +735,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: response(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_rows_of_values",
         "add it, or leave",
         lambda: response(without(ONE, 0)),
         lambda: response(without(ONE, 0, 1)),
     ),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_refuse_nothing_measured",
         "one value throughout",
         lambda: response(ONE.assign(value=np.where(ONE["analyte"] == "TNF", 1.0, ONE["value"]))),
         lambda: response(ONE[ONE["analyte"] != "TNF"], effects="none", predicts_when="below"),
@@ -1063,7 +1063,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("models/parts/meta/terms:refuse_contradictions", "leave it out", lambda: meta(design="country"), meta),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_refuse_nothing_measured",
         "detected in nobody",
         lambda: response(ONE.assign(value=np.where(ONE["analyte"] == "TNF", "<1", ONE["value"].astype(str)))),
         lambda: response(ONE[ONE["analyte"] != "TNF"], effects="none", predicts_when="below"),
@@ -1173,7 +1173,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.heterogeneity_prior("Turner 2015", outcome="pain", comparison="pharmacological against control"),
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "two are needed",
         lambda: response(but(ONE, responder=[*["a"] * 10, *["b"] * 10, *["c"] * 12]), event="a"),
         lambda: response(but(ONE, responder=[*["a"] * 10, *["b"] * 22]), event="a"),
