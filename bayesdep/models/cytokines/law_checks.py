@@ -3,8 +3,9 @@
 Replicates of the same analytes would not tell: their effects are drawn towards the law before anything is replicated.
 So effects are drawn anew, ``N(mean, sd)`` or Student t, with the errors that crude estimates have, and what is
 compared depends on neither the mean of the effects nor the units: the spread of crude estimates over their errors,
-and their kurtosis. A kurtosis far above the replicates' says that a few analytes differ more than the law allows
-(``effects = "student"``, or ``"horseshoe"``).
+and their kurtosis. Crude errors contain people's general level, which moves all analytes alike and does not enter
+what is compared: replicates have the error that remains without it. A kurtosis far above the replicates' says that a
+few analytes differ more than the law allows (``effects = "student"``, or ``"horseshoe"``).
 """
 
 from collections.abc import Callable
@@ -58,10 +59,10 @@ def checks(model: "Cytokines", data: xr.Dataset) -> list[Check]:
     found = []
     if model.group is not None and model.analyte_family is None:
         for name, crude in zip(data["comparison"].values, _of_groups(data), strict=True):
-            found += _pair("group", f"log ratios, {name}", crude)
+            found += _pair("group", f"log ratios, {name}", crude, _apart_from_people)
     if model.time is not None:
         for name, crude in zip(data["later"].values, _of_times(data), strict=True):
-            found += _pair("time", f"log changes, {name}", crude)
+            found += _pair("time", f"log changes, {name}", crude, None)
     return found
 
 
@@ -80,7 +81,18 @@ def _of_times(data: xr.Dataset) -> list[_Crude]:
     return [_Crude(estimate[:, k], error[:, k], float(max(people[k + 1] - 1, 3))) for k in range(estimate.shape[1])]
 
 
-def _pair(word: str, what: str, crude: _Crude) -> list[Check]:
+def _apart_from_people(draws: xr.Dataset) -> np.ndarray:
+    """By how much each analyte's error of a difference is less without people's general level, (draws, analyte)."""
+    if "subject_sd" not in draws:
+        return np.ones((1, 1))
+    residual = draws["residual_sd"].transpose("chain", "draw", "analyte").values
+    variance = residual.reshape(-1, residual.shape[-1]) ** 2
+    if "cell_ratio" in draws:
+        variance = variance * (1 + draws["cell_ratio"].values.reshape(-1, 1) ** 2)
+    return np.asarray(np.sqrt(variance / (variance + draws["subject_sd"].values.reshape(-1, 1) ** 2)))
+
+
+def _pair(word: str, what: str, crude: _Crude, scale: Callable[[xr.Dataset], np.ndarray] | None) -> list[Check]:
     known = np.isfinite(crude.estimate) & np.isfinite(crude.error) & (crude.error > 0)
     if known.sum() < _FEWEST:
         return []
@@ -90,12 +102,15 @@ def _pair(word: str, what: str, crude: _Crude) -> list[Check]:
         def replicated(draws: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
             sd = draws[f"{word}_sd"].values.reshape(-1, 1)
             nu = draws[f"{word}_nu"].values.reshape(-1, 1) if f"{word}_nu" in draws else None
+            left = np.ones((1, 1)) if scale is None else scale(draws)
+            left = np.broadcast_to(left, (len(sd), left.shape[1]))
+            errors = np.broadcast_to((left[:, known] if left.shape[1] > 1 else left) * error, (len(sd), len(error)))
             parts = []
             for start in range(0, len(sd), _AT_ONCE):
                 of = slice(start, start + _AT_ONCE)
                 size = (len(sd[of]), len(error))
                 effect = rng.standard_normal(size) if nu is None else rng.standard_t(np.broadcast_to(nu[of], size))
-                parts.append(statistic(sd[of] * effect + error * rng.standard_t(crude.freedom, size), error))
+                parts.append(statistic(sd[of] * effect + errors[of] * rng.standard_t(crude.freedom, size), error))
             return np.concatenate(parts)
 
         return Check(
