@@ -315,7 +315,7 @@ class Cytokines:
                 group_effect = effect_of(self, "group", data, "comparison", means=means, rough=rough, before=before)
                 code = pm.Data("group_code", data["group_code"].values, dims=("group", "comparison"))
                 table = table + (code[:, :, None] * group_effect.T).sum(axis=1)[:, None, None, :]
-            wall = wall_of(data, log_sd, before[1:], code) if is_pooled(self) else None
+            wall = wall_of(data, log_sd, subject_sd, before[1:], code) if is_pooled(self) else None
             level = effect_of(self, "level", data, means=means, rough=rough, before=before, wall=wall)
             table = table + level
             if self.time is not None:
