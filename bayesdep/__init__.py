@@ -8,7 +8,9 @@ TYPE_CHECKING = False  # as in typing, which takes longer to import than all of 
 # `bayesdep --help` cost nothing.
 _PUBLIC = {
     "BadInput": "bayesdep.data.errors",
-    "datasets": "bayesdep.data.published",
+    "CannotCompare": "bayesdep.data.errors",
+    "NotConverged": "bayesdep.data.errors",
+    "list_datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
     "read_table": "bayesdep.data.sources",
     "simulate": "bayesdep.designs.register",
@@ -17,13 +19,14 @@ _PUBLIC = {
     "Crossover": "bayesdep.models.crossover.model",
     "Cytokines": "bayesdep.models.cytokines.model",
     "add_limits": "bayesdep.data.detection",
-    "detection_table": "bayesdep.data.detection",
+    "count_detected": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
-    "Pooled": "bayesdep.models.patient_meta.model",
+    "PatientMeta": "bayesdep.models.patient_meta.model",
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
     "Trial": "bayesdep.models.trial.model",
+    "register": "bayesdep.models.register",
     "Prior": "bayesdep.numerics.distributions",
     "heterogeneity_prior": "bayesdep.models.parts.published_priors",
     "HRSD_17_TO_MADRS": "bayesdep.data.scales",
@@ -31,22 +34,22 @@ _PUBLIC = {
     "fit_conversion": "bayesdep.data.scales",
     "Fit": "bayesdep.inference.fit",
     "fit": "bayesdep.inference.sample",
-    "check": "bayesdep.criticism.checks",
+    "check_predictions": "bayesdep.criticism.checks",
     "compare": "bayesdep.criticism.compare",
-    "cumulative": "bayesdep.criticism.influence",
-    "dropout": "bayesdep.criticism.dropout",
-    "influence": "bayesdep.criticism.influence",
-    "leave_one_out": "bayesdep.criticism.influence",
-    "tipping_point": "bayesdep.criticism.dropout",
-    "missing_information": "bayesdep.criticism.missing_information",
-    "sensitivity": "bayesdep.criticism.sensitivity",
-    "sequential_moderators": "bayesdep.criticism.sequential",
+    "accumulate_studies": "bayesdep.criticism.influence",
+    "check_dropout": "bayesdep.criticism.dropout",
+    "check_influence": "bayesdep.criticism.influence",
+    "leave_out_each_study": "bayesdep.criticism.influence",
+    "find_tipping_point": "bayesdep.criticism.dropout",
+    "check_missing_information": "bayesdep.criticism.missing_information",
+    "check_prior_sensitivity": "bayesdep.criticism.sensitivity",
+    "fit_each_moderator": "bayesdep.criticism.sequential",
     "vary": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
     "summarise_parameters": "bayesdep.reporting.estimands",
     "as_study": "bayesdep.reporting.study",
-    "evidence": "bayesdep.reporting.evidence",
+    "rank_evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
     "plot_cumulative": "bayesdep.reporting.figures.meta",
     "plot_forest": "bayesdep.reporting.figures.common",
@@ -64,24 +67,43 @@ _PUBLIC = {
     "run_plan": "bayesdep.plan",
 }
 
+# Old public name -> the name that takes its place. An old name works for one minor version and warns.
+_RENAMED = {
+    "check": "check_predictions",
+    "cumulative": "accumulate_studies",
+    "datasets": "list_datasets",
+    "detection_table": "count_detected",
+    "dropout": "check_dropout",
+    "evidence": "rank_evidence",
+    "Pooled": "PatientMeta",
+    "influence": "check_influence",
+    "leave_one_out": "leave_out_each_study",
+    "missing_information": "check_missing_information",
+    "sensitivity": "check_prior_sensitivity",
+    "sequential_moderators": "fit_each_moderator",
+    "tipping_point": "find_tipping_point",
+}
+
 if TYPE_CHECKING:
     from typing import Any
 
-    from bayesdep.criticism.checks import check as check
+    from bayesdep.criticism.checks import check_predictions as check_predictions
     from bayesdep.criticism.compare import compare as compare
-    from bayesdep.criticism.dropout import dropout as dropout
-    from bayesdep.criticism.dropout import tipping_point as tipping_point
-    from bayesdep.criticism.influence import cumulative as cumulative
-    from bayesdep.criticism.influence import influence as influence
-    from bayesdep.criticism.influence import leave_one_out as leave_one_out
+    from bayesdep.criticism.dropout import check_dropout as check_dropout
+    from bayesdep.criticism.dropout import find_tipping_point as find_tipping_point
+    from bayesdep.criticism.influence import accumulate_studies as accumulate_studies
+    from bayesdep.criticism.influence import check_influence as check_influence
+    from bayesdep.criticism.influence import leave_out_each_study as leave_out_each_study
     from bayesdep.criticism.influence import vary as vary
-    from bayesdep.criticism.missing_information import missing_information as missing_information
-    from bayesdep.criticism.sensitivity import sensitivity as sensitivity
-    from bayesdep.criticism.sequential import sequential_moderators as sequential_moderators
+    from bayesdep.criticism.missing_information import check_missing_information as check_missing_information
+    from bayesdep.criticism.sensitivity import check_prior_sensitivity as check_prior_sensitivity
+    from bayesdep.criticism.sequential import fit_each_moderator as fit_each_moderator
     from bayesdep.data.detection import add_limits as add_limits
-    from bayesdep.data.detection import detection_table as detection_table
+    from bayesdep.data.detection import count_detected as count_detected
     from bayesdep.data.errors import BadInput as BadInput
-    from bayesdep.data.published import datasets as datasets
+    from bayesdep.data.errors import CannotCompare as CannotCompare
+    from bayesdep.data.errors import NotConverged as NotConverged
+    from bayesdep.data.published import list_datasets as list_datasets
     from bayesdep.data.published import load as load
     from bayesdep.data.scales import HRSD_17_TO_MADRS as HRSD_17_TO_MADRS
     from bayesdep.data.scales import convert_trials as convert_trials
@@ -96,7 +118,8 @@ if TYPE_CHECKING:
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
     from bayesdep.models.meta.model import Meta as Meta
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
-    from bayesdep.models.patient_meta.model import Pooled as Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta as PatientMeta
+    from bayesdep.models.register import register as register
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
@@ -107,7 +130,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
     from bayesdep.reporting.estimands import summarise_parameters as summarise_parameters
-    from bayesdep.reporting.evidence import evidence as evidence
+    from bayesdep.reporting.evidence import rank_evidence as rank_evidence
     from bayesdep.reporting.export import export as export
     from bayesdep.reporting.figures.common import plot_checks as plot_checks
     from bayesdep.reporting.figures.common import plot_forest as plot_forest
@@ -128,6 +151,16 @@ __all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> "Any":
+    if name in _RENAMED:
+        import warnings
+
+        now = _RENAMED[name]
+        warnings.warn(
+            f"bd.{name} is now called bd.{now}; the old name is removed in version 0.2",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        name = now
     if name not in _PUBLIC:
         raise AttributeError(f"module 'bayesdep' has no attribute '{name}'")
     from importlib import import_module

@@ -15,16 +15,17 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.files import read_whole
 from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
-from bayesdep.data.toml_text import LARGEST, read_toml
+from bayesdep.data.toml_text import LARGEST, read_toml, shown
 from bayesdep.inference.numbers import LEAST, MOST
-from bayesdep.models.model import Model, make_model, model_class
+from bayesdep.models.model import Model
 from bayesdep.models.parts.settings import column_fields
+from bayesdep.models.register import code_of, make_model, model_class
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayesdep.inference.finished_chains import FinishedChains
     from bayesdep.inference.fit import Fit
-    from bayesdep.inference.kept import Kept
     from bayesdep.reporting.places import Manifest, Place
     from bayesdep.reporting.run_directory import Outcome
 
@@ -240,7 +241,7 @@ def _model(raw: _Plan) -> Model:
     if family is None:
         raise BadInput('model.family is missing; add one, for example family = "meta"')
     if not isinstance(family, str):
-        raise BadInput(f"'model.family' is {_shown(family)}, but text is needed")
+        raise BadInput(f"'model.family' is {shown(family)}, but text is needed")
     columns = column_fields(model_class(family))
     known = [*columns, *(FOR_LIMITS if raw.data.limits is not None else ())]
     for word in raw.data.columns:
@@ -288,14 +289,7 @@ def _explain(problem: ValidationError) -> str:
         return f"'{place}' is missing; add it"
     reason = error["msg"].removeprefix("Input should be ")
     needed = _NEEDED.get(error["type"], reason.replace("{", "{{").replace("}", "}}"))
-    return f"'{place}' is {_shown(error['input'])}, but {needed.format(**error.get('ctx', {}))} is needed"
-
-
-def _shown(value: Any) -> str:
-    """Show a value as the plan wrote it."""
-    if isinstance(value, (dict, list)):
-        return "a table" if isinstance(value, dict) else "an array"
-    return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
+    return f"'{place}' is {shown(error['input'])}, but {needed.format(**error.get('ctx', {}))} is needed"
 
 
 def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
@@ -368,10 +362,10 @@ def prepare(plan: Plan, data: Any = None) -> Any:
         table = read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
         prepared = plan.model.prepare(table)
         if plan.published:
-            from bayesdep.inference.sample import sketch
+            from bayesdep.inference.sample import estimand_template
             from bayesdep.reporting.ledger import refuse_unknown
 
-            refuse_unknown(_published(plan), sketch(plan.model, prepared))
+            refuse_unknown(_published(plan), estimand_template(plan.model, prepared))
     except BadInput as problem:
         raise BadInput(f"plan '{plan.path}': {problem}") from None
     return prepared
@@ -389,7 +383,7 @@ def _published(plan: Plan) -> list[Any]:
     return [Published(**row.model_dump()) for row in plan.published]
 
 
-def fit_plan(plan: Plan, *, data: Any = None, kept: "Kept | None" = None, **sampling: Any) -> "Fit":
+def fit_plan(plan: Plan, *, data: Any = None, kept: "FinishedChains | None" = None, **sampling: Any) -> "Fit":
     """Fit a plan's model to its data.
 
     Parameters
@@ -472,10 +466,10 @@ def run_plan(
 
     place, failures = places_of(plan, Path(out) if out is not None else plan.directory, data)
     prepared = prepare(plan, data)
-    from bayesdep.inference.kept import fingerprint
+    from bayesdep.inference.finished_chains import fingerprint
 
     settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
-    mark = fingerprint(plan.text, prepared, settings)
+    mark = fingerprint(plan.text, prepared, settings, code_of(plan.model))
     say = say or (lambda _: None)
     with held(place, failures) as certain:
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)

@@ -56,7 +56,7 @@ def leave_one_out(studies: int = 200) -> tuple[float, float]:
             found.append([(m.mean, m.sd, m.quantile(P)) for m in (engine.mu, engine.tau, engine.theta_new)])
         return found
 
-    return seconds(lambda: bd.leave_one_out(model, data), 3), seconds(one_by_one, 1)
+    return seconds(lambda: bd.leave_out_each_study(model, data), 3), seconds(one_by_one, 1)
 
 
 def rows() -> list[tuple[str, float, str, float]]:

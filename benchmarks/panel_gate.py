@@ -28,7 +28,7 @@ from panel_priors import real as real_panel
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.inference.sample import sample_and_judge
+from bayesdep.inference.sample import sample_and_check
 
 TABLE = Path(__file__).parent / "panel_gate.csv"
 SIZES = {"5x20": (5, 20), "18x60": (18, 60), "41x59": (41, 59), "100x300": (100, 300)}
@@ -72,7 +72,7 @@ def panel(analytes: int, people: int, law: str, seed: int) -> pd.DataFrame:
 def judged(model: bd.Cytokines, table: pd.DataFrame, seed: int) -> dict[str, Any]:
     """Fit a panel with default settings, and return its row."""
     data, start = model.prepare(table), time.perf_counter()
-    _, gate = sample_and_judge(model, data, seed=seed)
+    _, gate = sample_and_check(model, data, seed=seed)
     seconds = time.perf_counter() - start
     found = {c.name: c.value for c in gate.criteria}
     detected = np.bincount(data["analyte_of"].values, data["kind"].values == 0, data.sizes["analyte"])

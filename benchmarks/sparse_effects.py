@@ -25,7 +25,7 @@ from scipy import stats
 
 import bayesdep as bd
 from bayesdep.designs.kiraly2017 import draw_kiraly2017
-from bayesdep.inference.sample import sample_and_judge
+from bayesdep.inference.sample import sample_and_check
 
 HERE = Path(__file__).parent
 FITS, TABLE = HERE / "sparse_effects_fits.csv", HERE / "sparse_effects.csv"
@@ -102,7 +102,7 @@ def fits(truth: str, seed: int, done: set[tuple[str, str, int]]) -> Iterator[dic
             continue
         model = bd.Cytokines(**NAMES, **settings)
         data, start = model.prepare(table), time.process_time()
-        posterior, _ = sample_and_judge(model, data, draws=400, tune=400, chains=1, seed=seed)
+        posterior, _ = sample_and_check(model, data, draws=400, tune=400, chains=1, seed=seed)
         seconds = time.process_time() - start
         draws = posterior["group_effect"].isel(chain=0, comparison=0).transpose("draw", "analyte").values
         row = judged(draws.mean(0), *np.quantile(draws, [0.025, 0.975], axis=0), effect, differs)
@@ -117,7 +117,7 @@ def gates(seed: int, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]
             continue
         model = bd.Cytokines(**NAMES, **LIMITS, **settings)
         data, start = model.prepare(made.table), time.process_time()
-        _, gate = sample_and_judge(model, data, seed=seed)
+        _, gate = sample_and_check(model, data, seed=seed)
         seconds = time.process_time() - start
         failed = "; ".join(str(c) for c in gate.criteria if not c.passed)
         row = {"truth": "gate", "effects": law, "seed": seed, "seconds": seconds, "passed": gate.passed}

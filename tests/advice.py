@@ -13,9 +13,9 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
-from bayesdep.models.model import make_model, model_class
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
+from bayesdep.models.register import make_model, model_class
 
 RNG = np.random.default_rng(12)
 STUDIES = pd.DataFrame({"study": list("abcd"), "effect": [0.1, 0.5, 0.2, 0.4], "se": [0.2, 0.1, 0.3, 0.2],
@@ -105,7 +105,7 @@ def correlation(frame: pd.DataFrame = ONE[ONE["analyte"] == "TNF"], **settings: 
 
 
 def pooled(frame: pd.DataFrame = PATIENTS, **settings: Any) -> Any:
-    return bd.Pooled(**({"reference": "c", "time": "time"} | settings)).prepare(frame)
+    return bd.PatientMeta(**({"reference": "c", "time": "time"} | settings)).prepare(frame)
 
 
 def covariates(formula: str, frame: pd.DataFrame | None = None, **settings: Any) -> Any:
@@ -635,7 +635,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/parts/meta/terms:refuse_contradictions",
-        "cannot be had from",
+        "is not available from",
         lambda: arms(measure="standardised-difference"),
         lambda: arms(measure="risk-difference"),
     ),
@@ -665,40 +665,45 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: means(design="design", correlation=0.5),
     ),
     # counts, screen, correlation, response
-    ("models/counts:prepare", "is no arm", lambda: counts(control="P"), counts),
-    ("models/counts:prepare", "needs a second one", lambda: counts(EVENTS[EVENTS["arm"] == "p"]), counts),
+    ("models/counts/data:_refuse_no_comparison", "is no arm", lambda: counts(control="P"), counts),
     (
-        "models/counts:prepare",
+        "models/counts/data:_refuse_no_comparison",
+        "needs a second one",
+        lambda: counts(EVENTS[EVENTS["arm"] == "p"]),
+        counts,
+    ),
+    (
+        "models/counts/data:_refuse_no_comparison",
         "use pooling = 'none'",
         lambda: counts(EVENTS[:2]),
         lambda: counts(EVENTS[:2], pooling="none"),
     ),
     (
-        "models/counts:prepare",
+        "models/counts/data:_rows_of_cells",
         "leave the subgroup out",
         lambda: counts(pd.concat([EVENTS, but(EVENTS[:1], subgroup="x")])),
         counts,
     ),
     (
-        "models/counts:__post_init__",
+        "models/counts/settings:__post_init__",
         "needs subgroups",
         lambda: counts(subgroup=None),
         lambda: counts(subgroup="subgroup"),
     ),
     (
-        "models/screen:prepare",
+        "models/screen/data:prepare",
         "two rows, so keep two",
         lambda: bd.Screen(condition="a").prepare(pd.DataFrame({"group": list("abc"), "positives": 1, "n": 5})),
         lambda: bd.Screen(condition="a").prepare(pd.DataFrame({"group": list("ab"), "positives": 1, "n": 5})),
     ),
     (
-        "models/screen:prepare",
+        "models/screen/data:prepare",
         "is no group",
         lambda: bd.Screen(condition="A").prepare(pd.DataFrame({"group": list("ab"), "positives": 1, "n": 5})),
         lambda: bd.Screen(condition="a").prepare(pd.DataFrame({"group": list("ab"), "positives": 1, "n": 5})),
     ),
     (
-        "models/correlation:prepare",
+        "models/correlation/data:prepare",
         "check which rows",
         lambda: correlation(but(ONE[ONE["analyte"] == "TNF"], score=1.0)),
         correlation,
@@ -717,14 +722,14 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("models/parts/response/outcome:read_outcome", "in everybody", lambda: response(but(ONE, responder=0)), response),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "is missing; say how many",
         lambda: response(effects="horseshoe"),
         lambda: response(effects="horseshoe", expected_nonzero=1),
     ),
-    ("models/response:__post_init__", "leave it out", lambda: response(expected_nonzero=1), response),
+    ("models/response/settings:__post_init__", "leave it out", lambda: response(expected_nonzero=1), response),
     (
-        "models/response:prepare",
+        "models/response/data:_refuse_number_of_analytes",
         "a smaller number",
         lambda: response(effects="horseshoe", expected_nonzero=9),
         lambda: response(effects="horseshoe", expected_nonzero=1),
@@ -743,19 +748,24 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     # panels
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "group to compare with",
         lambda: panel(group=None),
         lambda: panel(group="group"),
     ),
-    ("models/cytokines:_refuse_contradictions", "or leave baseline out", lambda: panel(baseline="Day 0"), panel),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
+        "or leave baseline out",
+        lambda: panel(baseline="Day 0"),
+        panel,
+    ),
+    (
+        "models/cytokines/settings:_refuse_contradictions",
         "such as 1.1",
         lambda: panel(equivalence=0.9),
         lambda: panel(equivalence=1.1),
     ),
-    ("models/parts/panel/table:_with_first", "is not in column", lambda: panel(reference="hc"), panel),
+    ("models/cytokines/data:_with_first", "is not in column", lambda: panel(reference="hc"), panel),
     (
         "data/tables:refuse_duplicates",
         "name the column of times",
@@ -763,20 +773,20 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(WELLS, time="time"),
     ),
     (
-        "models/parts/panel/table:_refuse_wandering",
+        "models/cytokines/data:_refuse_inconsistent",
         "correct the row",
         lambda: panel(but(ONE, {"group": (0, "TRD")})),
         panel,
     ),
-    ("models/parts/panel/table:_refuse_one_level", "leave the column out", lambda: panel(plate="row"), panel),
+    ("models/cytokines/data:_refuse_one_level", "leave the column out", lambda: panel(plate="row"), panel),
     (
-        "models/parts/panel/table:_refuse_one_level",
+        "models/cytokines/data:_refuse_one_level",
         "nothing to pool over",
         lambda: panel(ONE[ONE["analyte"] == "TNF"]),
         lambda: panel(ONE[ONE["analyte"] == "TNF"], analyte=None),
     ),
     (
-        "models/parts/panel/table:_refuse_plates_of_one_group",
+        "models/cytokines/data:_refuse_plates_of_one_group",
         "leave the plate out",
         lambda: panel(but(ONE, plate=ONE["group"].to_numpy()), plate="plate"),
         panel,
@@ -947,31 +957,31 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: source("published:bcg_colditz1994"),
     ),
     (
-        "models/correlation:__post_init__",
+        "models/correlation/settings:__post_init__",
         "use a Uniform",
         lambda: correlation(priors={"rho": bd.Prior("Normal", mu=0, sigma=1)}),
         lambda: correlation(priors={"rho": bd.Prior("Uniform", lower=-1, upper=1)}),
     ),
     (
-        "models/counts:__post_init__",
+        "models/counts/settings:__post_init__",
         "use Beta",
         lambda: counts(pooling="none", priors={"risk": bd.Prior("Uniform", lower=0, upper=1)}),
         lambda: counts(pooling="none", priors={"risk": bd.Prior("Beta", alpha=1, beta=1)}),
     ),
     (
-        "models/counts:prepare",
+        "models/counts/data:_refuse_impossible_counts",
         "is 0; leave",
         lambda: counts(but(EVENTS, {"n": (0, 0), "events": (0, 0)})),
         lambda: counts(EVENTS[2:], pooling="none"),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "leave one of them out",
         lambda: panel(analyte_family="row", pooling="none"),
         lambda: panel(pooling="none"),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "name it in",
         lambda: panel(WELLS, time="time", subject=None),
         lambda: panel(WELLS, time="time"),
@@ -1164,37 +1174,37 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: response(but(ONE, responder=[*["a"] * 10, *["b"] * 22]), event="a"),
     ),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "cutoff",
         lambda: response(cutoff=-1.0),
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", cutoff=1.0, predicts_when="below"),
     ),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "needs several analytes",
         lambda: response(analyte=None, predicts_when="below"),
         lambda: response(analyte="analyte"),
     ),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "a number above zero",
         lambda: response(effects="horseshoe", expected_nonzero=0),
         lambda: response(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/response:prepare",
+        "models/response/data:_refuse_number_of_analytes",
         "leave the cutoff out",
         lambda: response(effects="none", cutoff=1.0, predicts_when="below"),
         lambda: response(effects="none"),
     ),
     (
-        "models/response:prepare",
+        "models/response/data:_refuse_number_of_analytes",
         "use effects = 'none'",
         lambda: response(ONE[ONE["analyte"] == "TNF"], predicts_when="below"),
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),
     ),
     (
-        "models/screen:__post_init__",
+        "models/screen/settings:__post_init__",
         "use Beta",
         lambda: bd.Screen(condition="a", priors={"sensitivity": bd.Prior("Uniform", lower=0, upper=1)}),
         lambda: bd.Screen(condition="a", priors={"sensitivity": bd.Prior("Beta", alpha=1, beta=1)}),
@@ -1352,49 +1362,49 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(bd.read_table(CODED, missing=["999"])),
     ),
     (
-        "models/parts/panel/table:_refuse_repeats",
+        "models/cytokines/data:_refuse_repeats",
         "leave replicates out",
         lambda: panel(replicates=True),
         lambda: panel(),
     ),
     (
-        "models/parts/panel/table:_refuse_repeats",
+        "models/cytokines/data:_refuse_repeats",
         "keep one of them",
         lambda: panel(pd.concat([WELLS, ONE[:1]]), replicates=True),
         lambda: panel(WELLS, replicates=True),
     ),
     (
-        "models/parts/panel/table:_refuse_copies",
+        "models/cytokines/data:_refuse_copies",
         "keep one row of each sample",
         lambda: panel(pd.concat([ONE, but(ONE, row="y")]), replicates=True),
         lambda: panel(ONE),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "state both, such as expected_nonzero",
         lambda: panel(effects="horseshoe"),
         lambda: panel(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "above zero is needed, such as 5",
         lambda: panel(effects="horseshoe", expected_nonzero=0),
         lambda: panel(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "use pooling = 'partial'",
         lambda: panel(effects="student", pooling="none"),
         lambda: panel(effects="student", pooling="partial"),
     ),
     (
-        "models/cytokines:prepare",
+        "models/cytokines/data:prepare",
         "or else use effects = 'normal'",
         lambda: panel(effects="horseshoe", expected_nonzero=50),
         lambda: panel(effects="normal"),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "leave time out or keep one row a time",
         lambda: panel(WELLS, time="time", replicates=True),
         lambda: panel(WELLS, time="time"),

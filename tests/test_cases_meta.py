@@ -13,9 +13,9 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.models.meta.heterogeneity import typical_variance
 from bayesdep.models.meta.shared_people import refuse_repeated_controls
-from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.parts.published_priors import heterogeneity_prior
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.register import make_model, settings_of
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the cases lie beside the repository, not in it")
@@ -321,7 +321,7 @@ def test_leaving_one_out_is_a_conditional_density_where_people_are_shared():
         joint = stats.multivariate_normal.logpdf(y, np.full(3, 0.3), covariance)
         without = stats.multivariate_normal.logpdf(y[rest], np.full(2, 0.3), covariance[np.ix_(rest, rest)])
         assert ours[k] == pytest.approx(joint - without, abs=1e-10)
-    left = bd.influence(model, table)
+    left = bd.check_influence(model, table)
     assert left["elpd"].notna().all()
     assert model.without(data, "b").sizes["study"] == 2
     assert model.without(data, "b")["covariance"].shape == (2, 2)

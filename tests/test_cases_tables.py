@@ -293,7 +293,7 @@ def test_words_for_missing_numbers_are_missing_in_columns_of_numbers_only(tmp_pa
     data = prepare(plan)
     assert data["study"].values.tolist() == ["NA", "z"]
     assert "column 'effect': 2 cells read as missing numbers (1 '.', 1 'NA')" in data.attrs["notes"]
-    assert "3 of 5 rows left out for want of effect: None, x, y" in data.attrs["left_out"]
+    assert "3 of 5 rows left out because they lack effect: None, x, y" in data.attrs["left_out"]
 
 
 @pytest.mark.parametrize("said", ['missing = ["999"]', "missing = [999]", 'missing = { effect = ["999", "-1"] }'])
@@ -306,7 +306,7 @@ def test_a_plan_declares_what_is_missing(tmp_path, said):
 def test_rows_without_a_first_cell_are_left_out_and_counted(tmp_path):
     data = prepare(plan_of(tmp_path, "study,effect,se\na,0.1,0.2\n,0.3,\nc,0.3,0.2\n", 'require = ["study", "se"]'))
     assert data["study"].values.tolist() == ["a", "c"]
-    assert "1 of 3 rows left out for want of study or se: (blank)" in data.attrs["left_out"]
+    assert "1 of 3 rows left out because they lack study or se: (blank)" in data.attrs["left_out"]
 
 
 @pytest.mark.parametrize(
@@ -486,7 +486,7 @@ def crossover_of(table, **settings_):
 
 
 def pooled_of(table, **settings_):
-    return bd.Pooled(reference="c", time="time", **settings_).prepare(table)
+    return bd.PatientMeta(reference="c", time="time", **settings_).prepare(table)
 
 
 def panel_of(table, **settings_):
@@ -611,7 +611,7 @@ def test_names_of_columns_that_are_numbers_are_text():
 
 
 def test_rows_of_what_belongs_to_patients_are_rows_of_the_table():
-    """Pooled reads the baseline of each patient's first row; a bad one is named by its row, not its patient."""
+    """`PatientMeta` reads the baseline of each patient's first row; a bad one is named by its row, not its patient."""
     table = pooled_table()
     table["base"] = table["base"].astype(object)
     table.loc[[6, 7], "base"] = "high"  # the fourth patient, from row 7

@@ -73,14 +73,14 @@ def test_p_of_a_share_is_that_of_its_beta_binomial(weak):
 
 def test_prior_that_contradicts_the_data_embarrasses_the_model(weak, strong):
     def p(fit):
-        return bd.check(fit).set_index("check").loc["share positive: non-responder", "p"]
+        return bd.check_predictions(fit).set_index("check").loc["share positive: non-responder", "p"]
 
     assert 0.2 < p(weak) < 0.8
     assert p(strong) > 0.95  # Beta(50, 50) expects a third of false positives or more; one in 12 was seen
 
 
 def test_check_tabulates_every_statistic_of_the_model(weak):
-    table = bd.check(weak)
+    table = bd.check_predictions(weak)
     assert table.columns.to_list() == ["check", "units", "observed", "median", "lower", "upper", "p", "prior_p"]
     assert table["check"].to_list() == ["share positive: responder", "share positive: non-responder"]
     assert table["observed"].to_list() == [15 / 19, 1 / 12]
@@ -93,25 +93,25 @@ def test_check_tabulates_every_statistic_of_the_model(weak):
 
 def test_strong_prior_against_the_data_is_flagged_and_a_weak_one_is_not(weak, strong):
     def prior(fit):
-        return bd.sensitivity(fit).set_index("estimand")["prior"]
+        return bd.check_prior_sensitivity(fit).set_index("estimand")["prior"]
 
     for name in ("sensitivity", "specificity", "youden"):
         assert prior(strong)[name] > 2 * THRESHOLD
     assert prior(weak)["sensitivity"] < THRESHOLD
-    found = bd.sensitivity(strong).set_index("estimand")["diagnosis"]
+    found = bd.check_prior_sensitivity(strong).set_index("estimand")["diagnosis"]
     assert (found.loc[["sensitivity", "specificity"]] == "depends on its prior").all()
-    assert bd.sensitivity(weak).set_index("estimand").loc["sensitivity", "diagnosis"] == "robust"
+    assert bd.check_prior_sensitivity(weak).set_index("estimand").loc["sensitivity", "diagnosis"] == "robust"
 
 
 def test_prior_of_one_parameter_does_not_flag_the_other():
     fit = screen(sensitivity=(50, 50), specificity=(1, 1))
-    found = bd.sensitivity(fit).set_index("estimand")["prior"]
+    found = bd.check_prior_sensitivity(fit).set_index("estimand")["prior"]
     assert found["sensitivity"] > 2 * THRESHOLD
     assert found["specificity"] < THRESHOLD
 
 
 def test_data_move_every_estimand_of_a_weak_prior(weak):
-    assert (bd.sensitivity(weak)["likelihood"] > THRESHOLD).all()
+    assert (bd.check_prior_sensitivity(weak)["likelihood"] > THRESHOLD).all()
 
 
 # Comparisons.

@@ -163,7 +163,7 @@ def test_a_fit_at_the_published_design_recovers_the_truth():
     rho = fit.estimands["correlation"].values
     assert abs(rho.mean() - -0.565) < 3 * rho.std()
     assert fit.tree["posterior_predictive"]["log_concentration"].dims == ("chain", "draw", "subject")
-    assert len(bd.check(fit)) == 4
+    assert len(bd.check_predictions(fit)) == 4
     assert bd.plot_forest(fit).axes
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bayesdep.data.detection import add_limits, detection_table, read_detection
+from bayesdep.data.detection import add_limits, count_detected, read_detection
 from bayesdep.data.errors import BadInput
 from bayesdep.data.limit_text import Reading, Refusal, read_cell
 
@@ -460,7 +460,7 @@ def test_an_analyte_has_one_unit():
 @pytest.mark.parametrize("word", ["value", "flag", "lod", "lloq", "uloq", "unit"])
 def test_a_column_that_is_not_there_is_refused(word):
     frame = pd.DataFrame({"analyte": ["IL-6"], "concentration": [1.0], "limit_": [0.5]})
-    has(refusal(detection_table, frame, **{word: "limits"}), "column 'limits'", "not in the table", word, "'limit_'")
+    has(refusal(count_detected, frame, **{word: "limits"}), "column 'limits'", "not in the table", word, "'limit_'")
 
 
 def test_forms_may_be_mixed_row_by_row():
@@ -507,7 +507,7 @@ def test_limits_are_joined_row_by_row(form):
     assert joined["lod"].tolist() == [0.1, 0.3, 0.2, 0.4]
     assert joined["uloq"].fillna(-1).tolist() == [6, 8, -1, 9]
     assert joined["concentration"].tolist() == measured()["concentration"].tolist()
-    found = detection_table(joined, plate="plate", lod="lod", uloq="uloq")
+    found = count_detected(joined, plate="plate", lod="lod", uloq="uloq")
     assert found["share_below"].tolist() == [1, 0, 0, 0]
 
 
@@ -554,14 +554,14 @@ def test_the_summary_counts_by_analyte_group_and_plate(form):
         "who": ["TRD", "TRD", "TRD", "TRD", "HC", "HC"],
         "batch": ["1", "1", "1", "1", "2", "2"],
     }))  # fmt: skip
-    found = detection_table(table, value="pg", analyte="marker")
+    found = count_detected(table, value="pg", analyte="marker")
     assert found.columns.tolist() == [
         "analyte", "n", "share_below", "share_between", "share_above", "lod_lowest", "lod_highest",
     ]  # fmt: skip
     assert found.iloc[0].tolist() == ["z", 4, 0.5, 0.25, 0.0, 0.5, 0.64]
     assert found.iloc[1, :5].tolist() == ["a", 2, 0.0, 0.0, 0.5]
     assert found.iloc[1, 5:].isna().all()
-    found = detection_table(table, value="pg", analyte="marker", group="who", plate="batch")
+    found = count_detected(table, value="pg", analyte="marker", group="who", plate="batch")
     assert found[["analyte", "group", "plate"]].to_numpy().tolist() == [
         ["z", "TRD", "1"], ["z", "HC", "2"], ["a", "TRD", "1"], ["a", "HC", "2"],
     ]  # fmt: skip

@@ -11,10 +11,10 @@ import xarray as xr
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.criticism import completion as module
 from bayesdep.criticism.completion import METHODS
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
+from bayesdep.numerics import draws as numerics_draws
 from bayesdep.reporting.figures.dropout import has_dropout
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -172,7 +172,7 @@ SETTINGS = {
 @pytest.mark.parametrize("method", METHODS)
 def test_each_draws_difference_is_that_of_conditional_normals_by_hand(method, settings):
     fit = made_fit(trial_table(("placebo", "high", "low")), **settings)
-    found = bd.dropout(fit, method)
+    found = bd.check_dropout(fit, method)
     completed = np.array([by_hand(fit, method, (c, d))[0] for c in range(2) for d in range(5)])
     for s, whole in enumerate(completed):
         expected = np.linalg.lstsq(design_of(fit), whole, rcond=None)[0][1:3]
@@ -187,7 +187,7 @@ def test_each_draws_difference_is_that_of_conditional_normals_by_hand(method, se
 def test_mean_sd_and_degrees_of_freedom_are_rubins_of_very_many_imputations(method, delta):
     fit = made_fit(draws=20)
     design, each, rng = design_of(fit), 500, np.random.default_rng(3)
-    left = fit.data["arm_of"].values[:, None] * bd.dropout(fit, method)["dropped"].values
+    left = fit.data["arm_of"].values[:, None] * bd.check_dropout(fit, method)["dropped"].values
     estimates, variances = [], []
     for draw in [(c, d) for c in range(2) for d in range(20)]:
         whole, covariance = by_hand(fit, method, draw)
@@ -198,7 +198,7 @@ def test_mean_sd_and_degrees_of_freedom_are_rubins_of_very_many_imputations(meth
         s2 = (residual**2).sum(axis=0) / (len(y) - rank)
         estimates.append(beta[1].reshape(each, 4))
         variances.append((s2 * np.linalg.inv(design.T @ design)[1, 1]).reshape(each, 4))
-    found = bd.dropout(fit, method, delta=delta).isel(comparison=0)
+    found = bd.check_dropout(fit, method, delta=delta).isel(comparison=0)
     estimates, variances = np.array(estimates), np.array(variances)
     # draws are the same on both sides, so only the noise of imputing within a draw separates them
     noise = estimates.std(axis=1).mean(axis=0)
@@ -222,11 +222,11 @@ def test_mean_sd_and_degrees_of_freedom_are_rubins_of_very_many_imputations(meth
 
 def test_between_imputations_vary_the_draws_and_what_each_draw_leaves_open():
     fit = made_fit()
-    found = bd.dropout(fit, "jump-to-reference")
+    found = bd.check_dropout(fit, "jump-to-reference")
     alone = []
     for chain, draw in [(c, d) for c in range(2) for d in range(5)]:
         same = fit.posterior.isel(chain=[chain], draw=[draw, draw]).assign_coords(draw=[0, 1])
-        alone.append(bd.dropout(with_posterior(fit, same), "jump-to-reference")["between"].values)
+        alone.append(bd.check_dropout(with_posterior(fit, same), "jump-to-reference")["between"].values)
     expected = found["estimate"].values.var(axis=0, ddof=1) + np.mean(alone, axis=0)
     np.testing.assert_allclose(found["between"], expected, rtol=1e-10)
 
@@ -234,7 +234,7 @@ def test_between_imputations_vary_the_draws_and_what_each_draw_leaves_open():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_trial_without_dropout_gives_least_squares_by_visit(method):
     fit = made_fit(trial_table(seen=["1111"] * 8))
-    found, design = bd.dropout(fit, method), design_of(fit)
+    found, design = bd.check_dropout(fit, method), design_of(fit)
     beta, squares, _, _ = np.linalg.lstsq(design, fit.data["outcome"].values, rcond=None)
     se = np.sqrt(squares / (16 - 3) * np.linalg.inv(design.T @ design)[1, 1])
     np.testing.assert_allclose(found["mean"].values[0], beta[1], rtol=1e-10)
@@ -252,15 +252,15 @@ def test_levels_of_a_random_effect_are_completed_and_compared_within(method):
     first = [list(random.data["site_of"].values).index(k) for k in range(3)]
     effect = (("chain", "draw", "site"), of_patient[..., first])
     same = fixed.posterior.drop_vars("covariate_effect").assign(site_effect=effect)
-    one, other = bd.dropout(fixed, method), bd.dropout(with_posterior(random, same), method)
+    one, other = bd.check_dropout(fixed, method), bd.check_dropout(with_posterior(random, same), method)
     xr.testing.assert_allclose(one, other, rtol=1e-9)
-    without = bd.dropout(with_posterior(random, same.assign(site_effect=0 * same["site_effect"])), method)
+    without = bd.check_dropout(with_posterior(random, same.assign(site_effect=0 * same["site_effect"])), method)
     assert np.abs(one["mean"] - without["mean"]).max() > 0.05
 
 
 def test_delta_zero_is_missing_at_random_exactly():
     fit = made_fit()
-    one, other = bd.dropout(fit, "delta", delta=0.0), bd.dropout(fit, "missing-at-random")
+    one, other = bd.check_dropout(fit, "delta", delta=0.0), bd.check_dropout(fit, "missing-at-random")
     xr.testing.assert_equal(one, other)
 
 
@@ -273,26 +273,27 @@ def test_arms_with_equal_parameters_make_every_reference_the_own_arm(method):
         posterior.assign({name: 0 * posterior[name] for name in ("arm_effect_at_visit", "arm_by_moderator_at_visit")}),
     )
     xr.testing.assert_allclose(
-        bd.dropout(fit_equal, method), bd.dropout(fit_equal, "missing-at-random"), rtol=1e-10, atol=1e-10
+        bd.check_dropout(fit_equal, method), bd.check_dropout(fit_equal, "missing-at-random"), rtol=1e-10, atol=1e-10
     )
-    assert np.abs(bd.dropout(fit, method)["mean"] - bd.dropout(fit, "missing-at-random")["mean"]).max() > 0.1
+    at_random = bd.check_dropout(fit, "missing-at-random")["mean"]
+    assert np.abs(bd.check_dropout(fit, method)["mean"] - at_random).max() > 0.1
 
 
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_only_visits_after_dropout_outside_the_reference_arm_are_assumed(method):
     fit = made_fit()
     delta = 2.0 if method == "delta" else 0.0
-    as_random = bd.dropout(fit, "missing-at-random")["outcome"].values
-    outcome = bd.dropout(fit, method, delta=delta)["outcome"].values
+    as_random = bd.check_dropout(fit, "missing-at-random")["outcome"].values
+    outcome = bd.check_dropout(fit, method, delta=delta)["outcome"].values
     y, arm = fit.data["outcome"].values, fit.data["arm_of"].values
     # the patterns of SEEN: what comes after the last 1
     after = np.array([[not set(p[j:]) & {"1"} for j in range(4)] for p in SEEN * 2])
-    np.testing.assert_array_equal(bd.dropout(fit, method)["dropped"], after)
+    np.testing.assert_array_equal(bd.check_dropout(fit, method)["dropped"], after)
     assumed = after & (arm == 1)[:, None]
     np.testing.assert_array_equal(outcome[~assumed], as_random[~assumed])
     assert (np.abs(outcome - as_random)[assumed] > 1e-3).all()
     np.testing.assert_array_equal(outcome[~np.isnan(y)], y[~np.isnan(y)])
-    counts = bd.dropout(fit, method)["dropouts"]
+    counts = bd.check_dropout(fit, method)["dropouts"]
     assert counts.sel(arm="drug").values.tolist() == [
         1,
         2,
@@ -304,29 +305,31 @@ def test_only_visits_after_dropout_outside_the_reference_arm_are_assumed(method)
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_delta_is_added_after_dropping_out_and_moves_the_difference_along_a_line(method):
     fit = made_fit(trial_table(("placebo", "high", "low")))
-    none, once, twice = (bd.dropout(fit, method, delta={"low": d}) for d in (0, 1, 2))
+    none, once, twice = (bd.check_dropout(fit, method, delta={"low": d}) for d in (0, 1, 2))
     left = none["dropped"].values & (fit.data["arm_of"].values == 2)[:, None]  # arms: placebo, high, low
     np.testing.assert_allclose(once["outcome"] - none["outcome"], left.astype(float), atol=1e-12)
     np.testing.assert_allclose(twice["mean"] - none["mean"], 2 * (once["mean"] - none["mean"]), atol=1e-12)
     assert (once["mean"] - none["mean"]).sel(comparison="low", visit="4") > 0.3  # about the share of dropouts
-    everybody = bd.dropout(fit, method, delta=1.0)
-    both = bd.dropout(fit, method, delta={"low": 1, "high": 1})
+    everybody = bd.check_dropout(fit, method, delta=1.0)
+    both = bd.check_dropout(fit, method, delta={"low": 1, "high": 1})
     xr.testing.assert_identical(everybody, both)
     assert everybody.attrs["delta"] == "high +1, low +1"
-    reference = bd.dropout(fit, method, delta={"placebo": 1.0})
+    reference = bd.check_dropout(fit, method, delta={"placebo": 1.0})
     assert (reference["mean"].sel(visit="4") < none["mean"].sel(visit="4")).all()
 
 
 def test_a_growing_delta_is_added_once_more_at_each_further_visit():
     fit = made_fit()
-    none, flat, growing = (bd.dropout(fit, "delta", delta=d, growing=g) for d, g in ((0, False), (1, False), (1, True)))
+    none, flat, growing = (
+        bd.check_dropout(fit, "delta", delta=d, growing=g) for d, g in ((0, False), (1, False), (1, True))
+    )
     added = growing["outcome"] - none["outcome"]
     np.testing.assert_allclose(added, (flat["outcome"] - none["outcome"]).cumsum("visit"), atol=1e-12)
     assert float(added.max()) > 1.5
     clear = clear_fit(-20.0)
-    point = bd.tipping_point(clear, growing=True)
-    assert 0 < point < bd.tipping_point(clear)
-    ends = bd.dropout(clear, "delta", delta=point, growing=True)["upper"].isel(visit=-1)
+    point = bd.find_tipping_point(clear, growing=True)
+    assert 0 < point < bd.find_tipping_point(clear)
+    ends = bd.check_dropout(clear, "delta", delta=point, growing=True)["upper"].isel(visit=-1)
     assert abs(float(ends.sel(comparison="drug"))) < 1e-8
 
 
@@ -340,15 +343,17 @@ def test_arms_with_covariances_of_their_own_are_completed_by_them():
         arms = posterior.drop_vars([*own]).assign(own).assign_coords(arm=fit.data["arm"].values)
         return with_posterior(dataclasses.replace(fit, model=dataclasses.replace(fit.model, by_arm=True)), arms)
 
-    plain = bd.dropout(fit, "delta", delta=1.0)
-    xr.testing.assert_allclose(bd.dropout(by_arm(), "delta", delta=1.0), plain)
-    other = bd.dropout(by_arm(rho=posterior["rho"] / 2, residual_sd=2 * posterior["residual_sd"]), "delta", delta=1.0)
+    plain = bd.check_dropout(fit, "delta", delta=1.0)
+    xr.testing.assert_allclose(bd.check_dropout(by_arm(), "delta", delta=1.0), plain)
+    other = bd.check_dropout(
+        by_arm(rho=posterior["rho"] / 2, residual_sd=2 * posterior["residual_sd"]), "delta", delta=1.0
+    )
     is_drug = fit.data["arm_of"].values == 1
     moved = np.abs(other["outcome"] - plain["outcome"]).max("visit").values
     assert (moved[~is_drug] < 1e-12).all()
     assert moved[is_drug].max() > 0.01
     with pytest.raises(BadInput, match="'copy-reference' takes the arms to share one covariance, but by_arm = true"):
-        bd.dropout(by_arm(), "copy-reference")
+        bd.check_dropout(by_arm(), "copy-reference")
     left = bd.plot_dropout(by_arm()).axes[0]
     assert [label.get_text() for label in left.get_yticklabels()] == ["missing at random"]
 
@@ -362,9 +367,9 @@ def test_a_robust_fit_imputes_with_each_patients_own_precision():
         model = dataclasses.replace(fit.model, robust=True)
         return with_posterior(dataclasses.replace(fit, model=model), fit.posterior.assign(precision=precision))
 
-    plain = bd.dropout(fit, "missing-at-random")
-    xr.testing.assert_allclose(bd.dropout(robust(1.0), "missing-at-random"), plain)
-    quarter = bd.dropout(robust(0.25), "missing-at-random")
+    plain = bd.check_dropout(fit, "missing-at-random")
+    xr.testing.assert_allclose(bd.check_dropout(robust(1.0), "missing-at-random"), plain)
+    quarter = bd.check_dropout(robust(0.25), "missing-at-random")
     np.testing.assert_allclose(quarter["outcome"], plain["outcome"])
     assert (quarter["between"] >= plain["between"] - 1e-12).all()
     draws = plain["estimate"].var("draw", ddof=1).values
@@ -373,12 +378,12 @@ def test_a_robust_fit_imputes_with_each_patients_own_precision():
 
 def test_draws_are_evenly_spaced_and_completing_them_in_parts_changes_nothing(monkeypatch):
     fit = made_fit(draws=6)
-    whole = bd.dropout(fit, "copy-increments")
-    thinned = bd.dropout(fit, "copy-increments", draws=4)
+    whole = bd.check_dropout(fit, "copy-increments")
+    thinned = bd.check_dropout(fit, "copy-increments", draws=4)
     np.testing.assert_array_equal(thinned["estimate"], whole["estimate"].isel(draw=[0, 3, 6, 9]))
-    xr.testing.assert_identical(bd.dropout(fit, "copy-increments", draws=99), whole)
-    monkeypatch.setattr(module, "_AT_ONCE", 5 * fit.data["outcome"].size)
-    xr.testing.assert_allclose(bd.dropout(fit, "copy-increments"), whole, rtol=1e-12)
+    xr.testing.assert_identical(bd.check_dropout(fit, "copy-increments", draws=99), whole)
+    monkeypatch.setattr(numerics_draws, "NUMBERS_AT_ONCE", 5 * fit.data["outcome"].size)
+    xr.testing.assert_allclose(bd.check_dropout(fit, "copy-increments"), whole, rtol=1e-12)
 
 
 # The tipping point.
@@ -399,12 +404,12 @@ def clear_fit(effect=-8.0, seen=SEEN):
 @pytest.mark.parametrize("visit", [None, 3, "3"])
 def test_at_the_tipping_point_the_interval_ends_at_zero_and_before_it_excludes_zero(method, visit):
     fit = clear_fit(-20.0)
-    point = bd.tipping_point(fit, "drug", visit, method=method)
+    point = bd.find_tipping_point(fit, "drug", visit, method=method)
     label = "4" if visit is None else "3"
     assert point > 0
 
     def upper(delta):
-        return float(bd.dropout(fit, method, delta=delta)["upper"].sel(comparison="drug", visit=label))
+        return float(bd.check_dropout(fit, method, delta=delta)["upper"].sel(comparison="drug", visit=label))
 
     assert abs(upper(point)) < 1e-8
     assert all(upper(share * point) < 0 for share in np.linspace(0, 0.99, 12))
@@ -419,14 +424,14 @@ def test_where_higher_is_better_the_tipping_point_is_the_mirror_image():
         dataclasses.replace(fit, data=data, model=dataclasses.replace(fit.model, better="higher")),
         fit.posterior.assign({name: -fit.posterior[name] for name in names}),
     )
-    assert bd.tipping_point(mirrored) == pytest.approx(-bd.tipping_point(fit), rel=1e-8)
+    assert bd.find_tipping_point(mirrored) == pytest.approx(-bd.find_tipping_point(fit), rel=1e-8)
 
 
 def test_no_advantage_has_no_tipping_point():
-    assert bd.tipping_point(clear_fit(0.5), "drug") is None  # the interval includes zero
+    assert bd.find_tipping_point(clear_fit(0.5), "drug") is None  # the interval includes zero
     worse = clear_fit(9.0)
-    assert bd.dropout(worse, "missing-at-random")["lower"].values[0, -1] > 0
-    assert bd.tipping_point(worse, "drug") is None
+    assert bd.check_dropout(worse, "missing-at-random")["lower"].values[0, -1] > 0
+    assert bd.find_tipping_point(worse, "drug") is None
 
 
 def test_the_figure_shows_each_methods_interval_and_a_band_that_ends_at_zero_at_the_tipping_point():
@@ -434,17 +439,17 @@ def test_the_figure_shows_each_methods_interval_and_a_band_that_ends_at_zero_at_
     left, right = bd.plot_dropout(fit).axes
     methods = [m for m in METHODS if m != "delta"]
     assert [t.get_text() for t in left.get_yticklabels()] == [m.replace("-", " ") for m in methods]
-    found = [bd.dropout(fit, m).isel(comparison=0, visit=-1) for m in methods]
+    found = [bd.check_dropout(fit, m).isel(comparison=0, visit=-1) for m in methods]
     segments = [c.get_segments()[0][:, 0] for c in left.collections]
     np.testing.assert_allclose(segments, [[float(f["lower"]), float(f["upper"])] for f in found])
     np.testing.assert_allclose([line.get_xdata()[0] for line in left.lines[:4]], [float(f["mean"]) for f in found])
     band = right.collections[0].get_paths()[0].vertices
-    point = bd.tipping_point(fit)
+    point = bd.find_tipping_point(fit)
     above = band[band[:, 1] > np.interp(band[:, 0], *right.lines[0].get_data())]  # the band's upper edge
     above = above[np.argsort(above[:, 0])]
     assert np.interp(point, above[:, 0], above[:, 1]) == pytest.approx(0, abs=1e-3)  # linear between 101 points
     (far,) = right.lines[0].get_xdata()[-1:]
-    at_end = bd.dropout(fit, "delta", delta=far).isel(comparison=0, visit=-1)
+    at_end = bd.check_dropout(fit, "delta", delta=far).isel(comparison=0, visit=-1)
     assert above[-1] == pytest.approx([far, float(at_end["upper"])])
     assert f"{point:+.2f} points" in " ".join(right.get_title(loc="left").split())
 
@@ -461,17 +466,20 @@ def test_the_figure_is_offered_where_the_treated_of_two_arms_dropped_out():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda f: bd.dropout(f, "jump-to-referense"), "there is no method.*did you mean 'jump-to-reference'"),
-        (lambda f: bd.tipping_point(f, method="copy"), "there is no method 'copy'"),
-        (lambda f: bd.dropout(f, "delta", delta={"drugs": 1}), "'drugs', which is not in the fit; did you mean 'drug'"),
-        (lambda f: bd.dropout(f, "delta", delta=NAN), "delta = nan for arm 'drug', but a number of points is needed"),
-        (lambda f: bd.dropout(f, "delta", delta="2"), "delta = '2' for arm 'drug', but a number of points"),
-        (lambda f: bd.dropout(f, "missing-at-random", delta=2), "delta = 2 is not missing at random; use method"),
-        (lambda f: bd.dropout(f, "delta", draws=1), "draws = 1, but a whole number of two or more"),
-        (lambda f: bd.dropout(f, "delta", draws=2.5), "draws = 2.5, but a whole number of two or more"),
-        (lambda f: bd.tipping_point(f, "placebo"), "there is no arm 'placebo' beside the reference"),
-        (lambda f: bd.tipping_point(f, visit=9), "there is no visit '9'"),
-        (lambda f: bd.tipping_point(f, method="missing-at-random"), "a delta is not missing at random; use method"),
+        (lambda f: bd.check_dropout(f, "jump-to-referense"), "there is no method.*did you mean 'jump-to-reference'"),
+        (lambda f: bd.find_tipping_point(f, method="copy"), "there is no method 'copy'"),
+        (lambda f: bd.check_dropout(f, "delta", delta={"drugs": 1}),
+         "'drugs', which is not in the fit; did you mean 'drug'"),
+        (lambda f: bd.check_dropout(f, "delta", delta=NAN),
+         "delta = nan for arm 'drug', but a number of points is needed"),
+        (lambda f: bd.check_dropout(f, "delta", delta="2"), "delta = '2' for arm 'drug', but a number of points"),
+        (lambda f: bd.check_dropout(f, "missing-at-random", delta=2), "delta = 2 is not missing at random; use method"),
+        (lambda f: bd.check_dropout(f, "delta", draws=1), "draws = 1, but a whole number of two or more"),
+        (lambda f: bd.check_dropout(f, "delta", draws=2.5), "draws = 2.5, but a whole number of two or more"),
+        (lambda f: bd.find_tipping_point(f, "placebo"), "there is no arm 'placebo' beside the reference"),
+        (lambda f: bd.find_tipping_point(f, visit=9), "there is no visit '9'"),
+        (lambda f: bd.find_tipping_point(f, method="missing-at-random"),
+         "a delta is not missing at random; use method"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_refused_in_one_sentence(call, message):
@@ -483,22 +491,22 @@ def test_what_cannot_be_answered_is_refused_in_one_sentence(call, message):
 
 def test_arms_visits_and_designs_without_an_answer_are_refused():
     with pytest.raises(BadInput, match="there are 2 arms beside the reference; name one of 'high', 'low'"):
-        bd.tipping_point(made_fit(trial_table(("placebo", "high", "low"))))
+        bd.find_tipping_point(made_fit(trial_table(("placebo", "high", "low"))))
     stayed = clear_fit(seen=["1111"] * 5 + ["1110"] * 3)
     with pytest.raises(BadInput, match="nobody in arm 'drug' had dropped out by visit 3, so no delta"):
-        bd.tipping_point(stayed, visit=3)
+        bd.find_tipping_point(stayed, visit=3)
     few = trial_table(seen=["1111", "1111"])
     with pytest.raises(BadInput, match="4 patients are too few for a regression on 4 terms"):
-        bd.dropout(made_fit(few, covariates="age"), "delta")
+        bd.check_dropout(made_fit(few, covariates="age"), "delta")
     table = trial_table()
     table["site"] = np.where(table["arm"] == "drug", "north", "south")
     with pytest.raises(BadInput, match=r"covariates = 'site': 'site\[south\]' follows from the arm, the baseline or"):
         made_fit(table, covariates="site")
     with pytest.raises(BadInput, match="arms are told apart by baseline or the levels of 'site' alone"):
-        bd.dropout(made_fit(table, covariates="(1 | site)"), "delta")
+        bd.check_dropout(made_fit(table, covariates="(1 | site)"), "delta")
 
 
-@pytest.mark.parametrize("function", [lambda f: bd.dropout(f, "delta"), bd.tipping_point])
+@pytest.mark.parametrize("function", [lambda f: bd.check_dropout(f, "delta"), bd.find_tipping_point])
 def test_a_fit_of_anything_but_a_trial_is_refused(function):
     model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
     fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
@@ -540,7 +548,7 @@ SAS = {
 @pytest.mark.parametrize("method", SAS)
 def test_the_antidepressant_trial_gives_the_answers_of_sas(method):
     mean, se = SAS[method]
-    found = bd.dropout(antidepressant(), method).sel(comparison="drug", visit="7")
+    found = bd.check_dropout(antidepressant(), method).sel(comparison="drug", visit="7")
     assert abs(float(found["mean"]) - mean) < 0.1 * se
     assert float(found["sd"]) == pytest.approx(se, rel=0.05)
 
@@ -548,7 +556,7 @@ def test_the_antidepressant_trial_gives_the_answers_of_sas(method):
 @pytest.mark.sampling
 def test_under_missing_at_random_the_completed_trial_says_what_the_mixed_model_says():
     fit = antidepressant()
-    found = bd.dropout(fit, "missing-at-random").sel(comparison="drug")
+    found = bd.check_dropout(fit, "missing-at-random").sel(comparison="drug")
     difference = fit.estimands["difference"].sel(comparison="drug")
     draws = difference.values.reshape(-1, 4)
     # the model's own mean has the Monte Carlo error of 4000 draws; at least a tenth of them are effective by the gate
@@ -560,5 +568,5 @@ def test_under_missing_at_random_the_completed_trial_says_what_the_mixed_model_s
 def test_a_saved_fit_gives_the_same_answers(tmp_path):
     fit = antidepressant()
     again = bd.Fit.load(fit.save(tmp_path / "fit.nc"))
-    xr.testing.assert_identical(bd.dropout(again, "copy-reference"), bd.dropout(fit, "copy-reference"))
-    assert bd.tipping_point(again, "drug") == bd.tipping_point(fit, "drug") > 0
+    xr.testing.assert_identical(bd.check_dropout(again, "copy-reference"), bd.check_dropout(fit, "copy-reference"))
+    assert bd.find_tipping_point(again, "drug") == bd.find_tipping_point(fit, "drug") > 0

@@ -11,7 +11,7 @@ from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.diagnostics import chains_of, judge
+from bayesdep.inference.diagnostics import chains_of, check_convergence
 from bayesdep.models.model import estimand
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
@@ -50,7 +50,7 @@ COLUMNS = (0.2 + RNG.standard_normal(N), 2.0 + COMMON, -3.0 + RNG.standard_norma
 
 
 def test_rows_are_ordered_by_the_more_probable_side(screen):
-    table = bd.evidence(of(screen, log_ratio=log_ratios(*COLUMNS)))
+    table = bd.rank_evidence(of(screen, log_ratio=log_ratios(*COLUMNS)))
     assert table["analyte"].to_list() == ["c", "d", "b", "a"]
     assert table["side"].to_list() == ["below", "above", "above", "above"]
     by = dict(zip("abcd", COLUMNS, strict=True))
@@ -65,25 +65,25 @@ def test_rows_are_ordered_by_the_more_probable_side(screen):
 
 
 def test_joint_probability_is_of_joint_draws_not_a_product(screen):
-    table = bd.evidence(of(screen, log_ratio=log_ratios(*COLUMNS[1:2], COLUMNS[3])))
+    table = bd.rank_evidence(of(screen, log_ratio=log_ratios(*COLUMNS[1:2], COLUMNS[3])))
     assert table["analyte"].to_list() == ["b", "a"]
     # whenever 2 + z is above zero, 2.2 + z is: both together are as probable as the rarer one
     assert table["joint"].to_list() == [(COLUMNS[3] > 0).mean(), (COLUMNS[1] > 0).mean()]
-    table = bd.evidence(of(screen, log_ratio=log_ratios(*COLUMNS)))
+    table = bd.rank_evidence(of(screen, log_ratio=log_ratios(*COLUMNS)))
     sides = (COLUMNS[2] < 0, COLUMNS[3] > 0, COLUMNS[1] > 0, COLUMNS[0] > 0)
     assert table["joint"].to_list() == [np.all(sides[: k + 1], axis=0).mean() for k in range(4)]
 
 
 def test_ties_are_broken_by_the_distance_from_no_effect(screen):
     noise = RNG.uniform(-1, 1, N)
-    table = bd.evidence(of(screen, log_ratio=log_ratios(2 + noise, 9 + noise, -5 + noise)))
+    table = bd.rank_evidence(of(screen, log_ratio=log_ratios(2 + noise, 9 + noise, -5 + noise)))
     assert table["analyte"].to_list() == ["b", "c", "a"]
     assert table["joint"].to_list() == [1, 1, 1]
 
 
 def test_region_of_practical_equivalence_is_counted(screen):
     made = log_ratios(*COLUMNS, rope_lower=-0.1, rope_upper=0.1)
-    table = bd.evidence(of(screen, log_ratio=made)).set_index("analyte")
+    table = bd.rank_evidence(of(screen, log_ratio=made)).set_index("analyte")
     assert table.loc["a", "prob_in_rope"] == (np.abs(COLUMNS[0]) <= 0.1).mean()
     row = bd.summarise(of(screen, log_ratio=made)).set_index("analyte").loc["a"]
     assert row["prob_in_rope"] == table.loc["a", "prob_in_rope"]
@@ -117,16 +117,16 @@ def sure(n, of):
     ],
 )
 def test_sentence_counts_one_by_one_and_together(screen, columns, sentence):
-    assert bd.evidence(of(screen, log_ratio=log_ratios(*columns))).attrs["sentence"] == sentence
+    assert bd.rank_evidence(of(screen, log_ratio=log_ratios(*columns))).attrs["sentence"] == sentence
 
 
 def test_units_without_a_posterior_are_left_out(screen):
-    table = bd.evidence(of(screen, log_ratio=log_ratios(COLUMNS[0], np.full(N, np.nan))))
+    table = bd.rank_evidence(of(screen, log_ratio=log_ratios(COLUMNS[0], np.full(N, np.nan))))
     assert table["analyte"].to_list() == ["a"]
 
 
 def test_estimand_on_its_own_scale_keeps_it(screen):
-    row = bd.evidence(screen, "sensitivity").iloc[0]  # null 0.5
+    row = bd.rank_evidence(screen, "sensitivity").iloc[0]  # null 0.5
     assert row["median"] == pytest.approx(stats.beta(15.5, 4.5).median(), abs=0.01)
     assert row["units"] == "probability"
     assert row["joint"] == row["prob_above"]
@@ -148,12 +148,12 @@ def test_estimand_without_sides_is_refused(screen, name, message):
         nnt=log_ratios(*COLUMNS, reciprocal_of="effect"),
     )
     with pytest.raises(BadInput) as refused:
-        bd.evidence(fit, name)
+        bd.rank_evidence(fit, name)
     assert str(refused.value) == message
 
 
 def test_evidence_can_be_exported_with_its_warnings(screen, tmp_path):
-    table = bd.evidence(screen, "sensitivity")
+    table = bd.rank_evidence(screen, "sensitivity")
     assert table.attrs["gate"] == screen.gate.sentence
     read = pd.read_csv(bd.export(table, tmp_path / "evidence.csv"))
     assert read["joint"].to_list() == table["joint"].to_list()
@@ -194,7 +194,7 @@ def test_undefined_draws_keep_their_row_and_are_not_judged(odd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rows = bd.summarise(odd).set_index(["estimand", "analyte"])
-        gate = judge(odd.estimands, None)
+        gate = check_convergence(odd.estimands, None)
     assert rows.loc[("share", "b"), ["mean", "median", "lower", "upper", "prob_gt_0"]].isna().all()
     assert rows.loc[("share", "b"), "units"] == "probability"
     assert [f"{name}{at}" for name, at, _ in chains_of(odd.estimands)] == ["rank[a]", "share[a]"]
@@ -206,7 +206,7 @@ def test_undefined_draws_keep_their_row_and_are_not_judged(odd):
 
 def test_partly_undefined_draws_still_fail_the_gate():
     values = draws([np.where(np.arange(N) == 7, np.nan, RNG.standard_normal(N))])
-    assert not judge(xr.Dataset({"x": values}), None).passed
+    assert not check_convergence(xr.Dataset({"x": values}), None).passed
 
 
 def test_ledger_does_not_judge_what_is_not_known(odd):

@@ -9,7 +9,7 @@ from common import BCG
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.criticism.influence import cumulative, influence, leave_one_out, vary
+from bayesdep.criticism.influence import accumulate_studies, check_influence, leave_out_each_study, vary
 from bayesdep.data.errors import BadInput
 from bayesdep.models.meta.model import Meta
 from bayesdep.numerics.distributions import Prior
@@ -43,7 +43,7 @@ MODELS = {
 def test_leaving_one_out_is_a_refit_without_it(name):
     model, table = MODELS[name]
     data = model.prepare(table)
-    found = leave_one_out(model, table)
+    found = leave_out_each_study(model, table)
     of = data["cluster_of"].values if model.cluster else np.arange(data.sizes["study"])
     names = data[model.left_out].values
     for i in (0, len(names) - 1):
@@ -65,7 +65,7 @@ def test_leaving_one_out_is_a_refit_without_it(name):
 
 
 def test_shifts_are_from_the_whole_analysis():
-    found = leave_one_out(*MODELS["covariates"])
+    found = leave_out_each_study(*MODELS["covariates"])
     whole = found[found["left_out"] == "nothing"].set_index("estimand")
     assert (whole["shift"] == 0).all()
     one = found[found["left_out"] == "TPT Madras 1980"].set_index("estimand")
@@ -88,7 +88,7 @@ def test_weights_at_remls_tau_under_flat_priors_are_metafors():
         "mu": Prior("Normal", mu=0, sigma=1e4),
         "tau": Prior("Uniform", lower=tau - 1e-7, upper=tau + 1e-7),
     }
-    found = influence(Meta(priors=priors, **RATIOS), TRIALS)
+    found = check_influence(Meta(priors=priors, **RATIOS), TRIALS)
     np.testing.assert_allclose(found["weight"], weights, rtol=0, atol=1e-5)
     # without a study, at the same tau, the others' weighted mean and its variance
     y, v = found["effect"].to_numpy(), found["se"].to_numpy() ** 2 + tau**2
@@ -106,7 +106,7 @@ def test_weights_at_remls_tau_under_flat_priors_are_metafors():
 def test_predictive_densities_are_ratios_of_marginal_likelihoods(name):
     model, table = MODELS[name]
     data = model.prepare(table)
-    found = influence(model, table)
+    found = check_influence(model, table)
     count = data.sizes["study"]
     without = model.hierarchy(data, ~np.eye(count, dtype=bool)).log_marginals
     np.testing.assert_allclose(found["elpd"], model.hierarchy(data).log_marginal - without, rtol=0, atol=1e-9)
@@ -121,7 +121,7 @@ def test_weights_are_the_slopes_of_the_posterior_mean_at_fixed_tau(name):
                  **{k: v for k, v in RATIOS.items() if k not in ("measure", "input") and name != "clusters"},
                  priors=narrow)  # fmt: skip
     data = model.prepare(table)
-    found = influence(model, data)
+    found = check_influence(model, data)
     start = model.hierarchy(data).mu.mean
     for k in (0, 3, 7):
         step = np.zeros(data.sizes["study"])
@@ -133,7 +133,7 @@ def test_weights_are_the_slopes_of_the_posterior_mean_at_fixed_tau(name):
 
 def test_influence_of_clusters_predicts_each_row_without_its_cluster():
     model, table = MODELS["clusters"]
-    found = influence(model, table)
+    found = check_influence(model, table)
     data = model.prepare(table)
     without = data.isel(study=data["cluster_of"].values != 1)
     exact = model.exact(without).marginals
@@ -154,7 +154,7 @@ def test_influence_of_clusters_predicts_each_row_without_its_cluster():
 
 def test_cumulative_ends_with_the_whole_analysis_and_starts_with_one_study():
     model, _ = MODELS["plain"]
-    found = cumulative(model, TRIALS, by="year")
+    found = accumulate_studies(model, TRIALS, by="year")
     mu = found[found["estimand"] == "mu"].reset_index(drop=True)
     assert list(mu["studies"]) == list(range(1, 14))
     assert (mu["year"].diff().dropna() >= 0).all()
@@ -173,13 +173,13 @@ def test_cumulative_ends_with_the_whole_analysis_and_starts_with_one_study():
 
 def test_cumulative_takes_the_tables_order_or_the_largest_first():
     model, _ = MODELS["plain"]
-    plain = cumulative(model, model.prepare(TRIALS))
+    plain = accumulate_studies(model, model.prepare(TRIALS))
     assert list(plain["added"].unique()) == list(TRIALS["trial"])
-    down = cumulative(model, TRIALS, by="absolute_latitude", descending=True)
+    down = accumulate_studies(model, TRIALS, by="absolute_latitude", descending=True)
     latitudes = down[down["estimand"] == "mu"]["absolute_latitude"].to_numpy()
     assert (np.diff(latitudes) <= 0).all()
     ties = TRIALS.assign(same=1)
-    assert list(cumulative(model, ties, by="same")["added"].unique()) == list(TRIALS["trial"])
+    assert list(accumulate_studies(model, ties, by="same")["added"].unique()) == list(TRIALS["trial"])
 
 
 def test_vary_sets_models_side_by_side():
@@ -198,14 +198,16 @@ def test_vary_sets_models_side_by_side():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: leave_one_out(Meta(**{**RATIOS, "measure": "log-odds-ratio", "likelihood": "binomial"}), TRIALS),
+        (lambda: leave_out_each_study(
+            Meta(**{**RATIOS, "measure": "log-odds-ratio", "likelihood": "binomial"}), TRIALS),
          "known by quadrature only for likelihood = 'gaussian'"),
-        (lambda: leave_one_out(Meta(heterogeneity="student-t", **RATIOS), TRIALS), "heterogeneity = 'normal'"),
-        (lambda: leave_one_out(bd.Screen(condition="responder"), TRIALS), "the model is a Screen"),
-        (lambda: leave_one_out(Meta(**RATIOS), TRIALS, level=95), "level = 95"),
-        (lambda: cumulative(Meta(**RATIOS), TRIALS, by="yaer"), "did you mean 'year'"),
-        (lambda: cumulative(Meta(**RATIOS), Meta(**RATIOS).prepare(TRIALS), by="year"), "give the table"),
-        (lambda: cumulative(Meta(**RATIOS), TRIALS.assign(year=TRIALS["year"].where(TRIALS.index != 2)), by="year"),
+        (lambda: leave_out_each_study(Meta(heterogeneity="student-t", **RATIOS), TRIALS), "heterogeneity = 'normal'"),
+        (lambda: leave_out_each_study(bd.Screen(condition="responder"), TRIALS), "the model is a Screen"),
+        (lambda: leave_out_each_study(Meta(**RATIOS), TRIALS, level=95), "level = 95"),
+        (lambda: accumulate_studies(Meta(**RATIOS), TRIALS, by="yaer"), "did you mean 'year'"),
+        (lambda: accumulate_studies(Meta(**RATIOS), Meta(**RATIOS).prepare(TRIALS), by="year"), "give the table"),
+        (lambda: accumulate_studies(
+            Meta(**RATIOS), TRIALS.assign(year=TRIALS["year"].where(TRIALS.index != 2)), by="year"),
          "empty in row 3"),
         (lambda: vary({}, TRIALS), "no model"),
     ],

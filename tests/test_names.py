@@ -21,6 +21,7 @@ from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import patient_meta as pooled_plots
+from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 from bayesdep.reporting.figures import trial_subgroups
@@ -33,7 +34,7 @@ ODD = [
 ]  # fmt: skip
 MODULES = (
     plots, meta_plots, pooled_plots, panel_plots, trial_plots, trial_subgroups, trial_checks_plots, crossover_plots,
-    dropout_plots,
+    dropout_plots, response_plots,
 )  # fmt: skip
 PLOTS = {
     name: function for module in MODULES for name, function in vars(module).items()
@@ -100,10 +101,10 @@ def test_characters_without_a_glyph_become_code_points():
 def test_a_study_called_nothing_is_left_out_like_any_other(fits):
     """It had the name of the row in which nothing is left out, and the table could not be made."""
     table = fits["meta"].data
-    plain = bd.leave_one_out(fits["meta"].model, table)
+    plain = bd.leave_out_each_study(fits["meta"].model, table)
     mu = plain[plain["estimand"] == "mu"].set_index("left_out")
     assert mu.index.tolist() == [f"nothing (all {len(ODD)} kept)", *ODD]
-    renamed = bd.leave_one_out(fits["meta"].model, table.assign_coords(study=[f"s{i}" for i in range(len(ODD))]))
+    renamed = bd.leave_out_each_study(fits["meta"].model, table.assign_coords(study=[f"s{i}" for i in range(len(ODD))]))
     other = renamed[renamed["estimand"] == "mu"].set_index("left_out")
     assert other.index[0] == "nothing"
     np.testing.assert_array_equal(mu["mean"], other["mean"])
@@ -164,10 +165,10 @@ def test_every_public_figure_is_among_them():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda fit: bd.dropout(fit, method="delta"), "trial"),
-        (bd.tipping_point, "trial"),
-        (bd.missing_information, "several tables"),
-        (bd.evidence, "there is no estimand"),
+        (lambda fit: bd.check_dropout(fit, method="delta"), "trial"),
+        (bd.find_tipping_point, "trial"),
+        (bd.check_missing_information, "several tables"),
+        (bd.rank_evidence, "there is no estimand"),
         (lambda fit: bd.as_study(fit, "s"), "meta-analysis, not a trial"),
         (bd.compare, "takes fits by name"),
         (lambda fit: bd.compare({"one": fit}), "two fits or more"),

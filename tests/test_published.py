@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.published import datasets, load, table_file
+from bayesdep.data.published import list_datasets, load, table_file
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SHIPPED = files("bayesdep.data") / "published"
@@ -91,7 +91,7 @@ def test_changing_a_loaded_table_does_not_change_the_next_one():
 
 
 def test_datasets_lists_every_table_with_its_rows_and_citation():
-    listed = datasets()
+    listed = list_datasets()
     assert list(listed.columns) == ["name", "rows", "title", "citation"]
     assert list(listed.name) == NAMES
     for row in listed.itertuples():

@@ -496,7 +496,7 @@ def test_a_fit_at_the_published_design_recovers_the_truth():
     assert (fit.posterior["beyond"].values <= upper).all()
     assert fit.tree["log_likelihood"]["by_subject"].dims == ("chain", "draw", "subject")
     assert fit.tree["posterior_predictive"]["outcome"].dims == ("chain", "draw", "subject")
-    assert set(bd.check(fit)["check"]) >= {"share of responders", "share below the limit, responders"}
+    assert set(bd.check_predictions(fit)["check"]) >= {"share of responders", "share below the limit, responders"}
     assert bd.plot_forest(fit).axes
 
 

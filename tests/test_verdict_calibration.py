@@ -14,7 +14,7 @@ import bayesdep as bd
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.inference.tails import Distribution
 from bayesdep.inference.verdict import LEVEL
-from bayesdep.models.cytokines.law_checks import checks as law_checks
+from bayesdep.models.cytokines.checks import law_checks
 
 SETS = 200
 SCHOOLS = {

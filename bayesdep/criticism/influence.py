@@ -10,13 +10,13 @@ from scipy.special import ndtri
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import as_frame
-from bayesdep.models.meta.model import Meta
+from bayesdep.models.model import HasHierarchy
 from bayesdep.numerics.normal_normal import NormalNormal
 
 _NOTHING = "nothing"
 
 
-def leave_one_out(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def leave_out_each_study(model: HasHierarchy, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Repeat a meta-analysis without each of its studies in turn: exactly, all at once.
 
     Parameters
@@ -47,7 +47,7 @@ def leave_one_out(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFra
     >>> import bayesdep as bd
     >>> model = bd.Meta(measure="difference", units="points", study="school",
     ...     priors={"mu": bd.Prior("Normal", mu=0, sigma=50), "tau": bd.Prior("HalfNormal", sigma=25)})
-    >>> found = leave_one_out(model, bd.load("eight_schools_rubin1981"))
+    >>> found = leave_out_each_study(model, bd.load("eight_schools_rubin1981"))
     >>> found[found.estimand == "mu"].set_index("left_out")["mean"].round(2).loc[["nothing", "A"]].tolist()
     [7.83, 6.01]
     """
@@ -68,15 +68,15 @@ def leave_one_out(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFra
     return found
 
 
-def cumulative(
-    model: Meta, table: Any, by: str | None = None, *, descending: bool = False, level: float = 0.95
+def accumulate_studies(
+    model: HasHierarchy, table: Any, by: str | None = None, *, descending: bool = False, level: float = 0.95
 ) -> pd.DataFrame:
     """Repeat a meta-analysis with the first study, the first two, and so on: exactly, all at once.
 
     Parameters
     ----------
     model
-        As in :func:`leave_one_out`.
+        As in :func:`leave_out_each_study`.
     table
         A dataframe as the model reads it.
     by
@@ -91,19 +91,19 @@ def cumulative(
     -------
     pandas.DataFrame
         For each study added, one row per estimand: ``added``, ``studies`` (how many there are by then), the column
-        ``by``, and the columns of :func:`leave_one_out` from ``estimand`` to ``level``, and ``units``.
+        ``by``, and the columns of :func:`leave_out_each_study` from ``estimand`` to ``level``, and ``units``.
 
     Raises
     ------
     BadInput
-        As :func:`leave_one_out`, and when there is no such column or it has empty cells.
+        As :func:`leave_out_each_study`, and when there is no such column or it has empty cells.
 
     Examples
     --------
     >>> import bayesdep as bd
     >>> model = bd.Meta(measure="log-risk-ratio", input="counts", study="trial", events_treated="tb_vaccinated",
     ...     n_treated="n_vaccinated", events_control="tb_control", n_control="n_control")
-    >>> found = cumulative(model, bd.load("bcg_colditz1994"), by="year")
+    >>> found = accumulate_studies(model, bd.load("bcg_colditz1994"), by="year")
     >>> found[found.estimand == "mu"]["upper"].round(2).tolist()[:4]
     [0.62, -0.23, -0.36, -0.49]
     """
@@ -133,13 +133,13 @@ def cumulative(
     return found
 
 
-def influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def check_influence(model: HasHierarchy, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Say what each study does to a meta-analysis, and how far it is from what the others predict.
 
     Parameters
     ----------
     model, table, level
-        As in :func:`leave_one_out`.
+        As in :func:`leave_out_each_study`.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     Raises
     ------
     BadInput
-        As :func:`leave_one_out`.
+        As :func:`leave_out_each_study`.
 
     Notes
     -----
@@ -177,7 +177,7 @@ def influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     >>> import bayesdep as bd
     >>> model = bd.Meta(measure="log-risk-ratio", input="counts", study="trial", events_treated="tb_vaccinated",
     ...     n_treated="n_vaccinated", events_control="tb_control", n_control="n_control")
-    >>> found = influence(model, bd.load("bcg_colditz1994")).set_index("study")
+    >>> found = check_influence(model, bd.load("bcg_colditz1994")).set_index("study")
     >>> found.loc["TPT Madras 1980", ["weight", "z"]].astype(float).round(2).tolist()
     [10.21, 1.39]
     """
@@ -208,13 +208,13 @@ def influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     )
 
 
-def vary(models: Mapping[str, Meta], table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def vary(models: Mapping[str, HasHierarchy], table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Repeat a meta-analysis under other settings: priors, correlations of crossover trials, covariates.
 
     Parameters
     ----------
     models
-        Meta-analyses of the table, by name; each as in :func:`leave_one_out`.
+        Meta-analyses of the table, by name; each as in :func:`leave_out_each_study`.
     table
         A dataframe as the models read it.
     level
@@ -223,14 +223,14 @@ def vary(models: Mapping[str, Meta], table: Any, *, level: float = 0.95) -> pd.D
     Returns
     -------
     pandas.DataFrame
-        For each model, one row per estimand: ``model``, the columns of :func:`leave_one_out` from ``estimand`` to
-        ``level``, ``units``, and ``log_marginal``, the log marginal likelihood of the model's effects (comparable only
-        between models that make the same effects and standard errors of the table).
+        For each model, one row per estimand: ``model``, the columns of :func:`leave_out_each_study` from ``estimand``
+        to ``level``, ``units``, and ``log_marginal``, the log marginal likelihood of the model's effects (comparable
+        only between models that make the same effects and standard errors of the table).
 
     Raises
     ------
     BadInput
-        As :func:`leave_one_out`.
+        As :func:`leave_out_each_study`.
 
     Examples
     --------
@@ -254,15 +254,18 @@ def vary(models: Mapping[str, Meta], table: Any, *, level: float = 0.95) -> pd.D
     return pd.concat(parts, ignore_index=True)
 
 
-def _read(model: Meta, table: Any) -> tuple[xr.Dataset, np.ndarray]:
+def _read(model: HasHierarchy, table: Any) -> tuple[xr.Dataset, np.ndarray]:
     """Prepare the table; number what is left out together."""
-    if not isinstance(model, Meta):
-        raise BadInput(f"the model is a {type(model).__name__}; only a Meta has studies to leave out at once")
+    if not isinstance(model, HasHierarchy):
+        raise BadInput(
+            f"the model is a {type(model).__name__}; only a meta-analysis such as bd.Meta has studies to leave out at "
+            "once; give one"
+        )
     data = table if isinstance(table, xr.Dataset) else model.prepare(table)
     return data, np.arange(data.sizes[model.unit]) if model.cluster is None else data["cluster_of"].values
 
 
-def _engine(model: Meta, data: xr.Dataset, kept: np.ndarray | None = None) -> NormalNormal:
+def _engine(model: HasHierarchy, data: xr.Dataset, kept: np.ndarray | None = None) -> NormalNormal:
     engine = model.hierarchy(data, kept)
     if engine is None:
         raise BadInput(
@@ -278,7 +281,7 @@ def _tail(level: float) -> float:
     return (1 - level) / 2
 
 
-def _tabulate(model: Meta, data: xr.Dataset, engine: NormalNormal, level: float) -> pd.DataFrame:
+def _tabulate(model: HasHierarchy, data: xr.Dataset, engine: NormalNormal, level: float) -> pd.DataFrame:
     """One row per subset and estimand, subsets outermost."""
     tail = _tail(level)
     distributions: dict[tuple[str, str], Any] = {

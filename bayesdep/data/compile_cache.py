@@ -1,16 +1,16 @@
-"""Where compiled code and rewritten graphs are kept: a folder that nobody else could have put anything into.
+"""The folder of compiled code and rewritten graphs, to which nobody but the user can write.
 
-PyTensor and numba keep machine code and pickles from one process to the next, and run what they find. So the folder
-must be the user's own: it is made with mode 0700, and one that belongs to somebody else, that others may write, or that
-lies in a folder where others may put another in its place, is not used. Then, and where none can be written, a
-temporary folder of the process serves, and one line on standard error says so.
+PyTensor and numba store machine code and pickles on disk and execute them in later processes. So the folder must belong
+to the user alone: it is created with mode 0700, and a folder that belongs to somebody else, that others may write to,
+or that others could replace by another, is not used. In that case, and where no such folder can be written, a temporary
+folder of the process is used, and one line on standard error says so.
 
-Importing this module settles the place, so the packages that lead to PyTensor import it first. What this package keeps
-itself is signed besides (:func:`seal`, :func:`unseal`) with a secret that lies in the folder, mode 0600: a hash in a
-file's name says what the file should hold, and anybody can compute it.
+Importing this module sets the folder, so the packages that import PyTensor import this module first. This package's own
+files are also signed (:func:`seal`, :func:`unseal`) with a secret in the same folder, mode 0600: a hash as a file's
+name would not suffice, since anybody can compute it.
 
-Windows has no such modes: there the folder is in the user's own profile (``%LOCALAPPDATA%``), which Windows keeps from
-other users; files are signed all the same.
+Windows has no such modes: there the folder is in the user's profile (``%LOCALAPPDATA%``), to which other users have no
+access; files are signed as well.
 """
 
 import atexit
@@ -29,7 +29,7 @@ from pathlib import Path
 from bayesdep.data.errors import BadInput
 
 _FLAGS, _NUMBA = "PYTENSOR_FLAGS", "NUMBA_CACHE_DIR"
-_SECRET, _LENGTH = "secret", 32  # file name; bytes, also those of a signature
+_SECRET, _LENGTH = "secret", 32  # file name; its bytes, and those of a signature
 
 
 def refusal(folder: Path) -> str | None:
@@ -47,9 +47,9 @@ def refusal(folder: Path) -> str | None:
     """
     if not hasattr(os, "getuid"):
         return None
-    # whoever owns / can do anything; in a container that may be another number than 0
+    # the owner of / has all rights; in a container its id may not be 0
     trusted = (os.getuid(), 0, Path("/").stat().st_uid)
-    absolute, real = Path(os.path.abspath(folder)), folder.resolve()  # noqa: PTH100  (links are looked at too)
+    absolute, real = Path(os.path.abspath(folder)), folder.resolve()  # noqa: PTH100  (pathlib's resolve would skip the links, which are checked too)
     for path in (absolute, *absolute.parents, real, *real.parents):
         found = path.lstat()
         if found.st_uid not in trusted:
@@ -58,7 +58,7 @@ def refusal(folder: Path) -> str | None:
         kept_apart = found.st_mode & stat.S_ISVTX and path not in (
             absolute,
             real,
-        )  # as in /tmp, nobody moves what is another's
+        )  # sticky bit, as in /tmp: nobody can move another user's files
         if shared and not stat.S_ISLNK(found.st_mode) and not kept_apart:
             return f"'{path}' can be written by other users"
     if real.stat().st_uid != os.getuid():
@@ -67,12 +67,12 @@ def refusal(folder: Path) -> str | None:
 
 
 def private_folder(wanted: Path) -> Path:
-    """Make a folder private, or give a temporary one in its place and say so.
+    """Make a folder private, or return a temporary one instead and say so.
 
     Parameters
     ----------
     wanted
-        The folder. It is made where it is not there and the one above it is.
+        The folder. It is created if its parent exists.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def private_folder(wanted: Path) -> Path:
     Raises
     ------
     BadInput
-        When there is no place for a temporary one either.
+        When no temporary folder can be created either.
     """
     why = _make_private(wanted)
     if why is None:
@@ -97,13 +97,15 @@ def private_folder(wanted: Path) -> Path:
             f"there is no private folder for compiled code: {why}, and {also}; set TMPDIR to one of your own"
         )
     atexit.register(_remove, made, os.getpid())
-    os.environ.setdefault("MPLCONFIGDIR", str(made / "matplotlib"))  # its list of fonts; it would ask for a place too
+    os.environ.setdefault(
+        "MPLCONFIGDIR", str(made / "matplotlib")
+    )  # matplotlib's list of fonts, for which it would look for a folder of its own
     print(f"note: compiled code is kept in a temporary folder, for {why}", file=sys.stderr)
     return made
 
 
 def _make_private(folder: Path) -> str | None:
-    """Make a folder private; say why it cannot be."""
+    """Make a folder private; return the reason if that is impossible."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         why = refusal(folder)
@@ -122,7 +124,7 @@ def _remove(folder: Path, pid: int) -> None:
 
 
 def settle() -> Path:
-    """Say where PyTensor and numba may keep code, before they are imported.
+    """Set the folder where PyTensor and numba store code, before they are imported.
 
     Returns
     -------
@@ -133,15 +135,15 @@ def settle() -> Path:
     imported = sys.modules.get("pytensor")
     if imported is not None:
         return _settle_late(Path(imported.config.base_compiledir))
-    if os.environ.get("HOME") == "":  # it means the working directory to some, and the root to others
+    if os.environ.get("HOME") == "":  # programs disagree whether it means the working directory or the root
         del os.environ["HOME"]
     base, compiled = _asked("base_compiledir"), _asked("compiledir")
     wanted = base or _default()
     folder = private_folder(wanted)
-    _set_flags(base_compiledir=folder)  # said, so that PyTensor cannot come to another folder than the one looked at
+    _set_flags(base_compiledir=folder)  # set explicitly: PyTensor must use the folder that was checked
     if compiled is not None and (folder != wanted or _make_private(compiled) is not None):
         _set_flags(compiledir=folder / "compiled")
-    if _home() is None:  # PyTensor and others end with an error where they find none
+    if _home() is None:  # PyTensor and other packages fail where there is no home
         os.environ["HOME"] = str(folder)
     numba = os.environ.get(_NUMBA)
     if numba is None or _make_private(Path(numba)) is not None:
@@ -150,7 +152,7 @@ def settle() -> Path:
 
 
 def _settle_late(base: Path) -> Path:
-    """Settle the place where PyTensor's folders are fixed already: numba's part of them is read only to compile."""
+    """Set the folder when PyTensor is imported already: its own folder stays, numba's is read only when compiling."""
     folder = private_folder(base)
     if folder != base:
         cache = importlib.import_module("pytensor.link.numba.cache")
@@ -160,7 +162,7 @@ def _settle_late(base: Path) -> Path:
 
 
 def _default() -> Path:
-    """PyTensor's own place."""
+    """PyTensor's default folder."""
     local = os.environ.get("LOCALAPPDATA")
     if sys.platform == "win32" and local:
         return Path(local) / "PyTensor"
@@ -186,7 +188,7 @@ def _set_flags(**folders: Path) -> None:
 
 
 def _asked(setting: str) -> Path | None:
-    """A folder that PyTensor's settings name: its flags, or else its files of settings."""
+    """The folder named in PyTensor's settings: in its flags, or else in its configuration files."""
     found = _flags().get(setting)
     if found is None:
         files = os.environ.get("PYTENSORRC", "~/.pytensorrc").split(os.pathsep)
@@ -195,23 +197,23 @@ def _asked(setting: str) -> Path | None:
         try:
             parser.read([Path(file).expanduser() for file in files])
             found = parser.get("global", setting, fallback=None)
-        except (configparser.Error, OSError, RuntimeError, UnicodeError):  # PyTensor says what is wrong with them
+        except (configparser.Error, OSError, RuntimeError, UnicodeError):  # PyTensor reports what is wrong with them
             return None
     return Path(found).expanduser() if found else None
 
 
 def own_folder() -> Path:
-    """Return where this package keeps what it makes itself; it may have to be made."""
+    """Return the folder of this package's own files; it may not exist yet."""
     return folder / "bayesdep"
 
 
 def seal(name: str, content: bytes) -> bytes | None:
-    """Sign what is to be kept, so that it is believed only if this user wrote it, and under this name.
+    """Sign content, so that it is accepted only if this user wrote it, and under this name.
 
     Parameters
     ----------
     name
-        What the content answers to.
+        The name for which it is signed.
     content
         Any bytes.
 
@@ -225,14 +227,14 @@ def seal(name: str, content: bytes) -> bytes | None:
 
 
 def unseal(name: str, file: Path) -> bytes | None:
-    """Return what :func:`seal` signed under this name and was written to a file; None for anything else.
+    """Return the content of a file that :func:`seal` signed under this name; None for anything else.
 
     Parameters
     ----------
     name
-        As it was sealed.
+        The name for which it was signed.
     file
-        Where it lies.
+        The file.
 
     Returns
     -------
@@ -251,7 +253,7 @@ def _signature(secret: bytes, name: str, content: bytes) -> bytes:
 
 
 def _secret() -> bytes | None:
-    """The user's secret, made where there is none; None where none can be kept."""
+    """The user's secret, created if there is none; None where none can be stored."""
     file = own_folder() / _SECRET
     found = _own_bytes(file, secret=True)
     if found is not None and len(found) == _LENGTH:
@@ -263,13 +265,13 @@ def _secret() -> bytes | None:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as out:
             out.write(made)
-    except OSError:  # another process makes one just now, or the disk is full: this time nothing is kept
+    except OSError:  # another process is creating it, or the disk is full: nothing is stored this time
         return None
     return made
 
 
 def _own_bytes(file: Path, *, secret: bool = False) -> bytes | None:
-    """What a file of this user holds; None where it is another's, a link, or a secret that others may read."""
+    """Content of a file of this user; None for another user's file, a link, or a secret that others may read."""
     try:
         handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as source:

@@ -1,4 +1,4 @@
-"""What stands for a missing number: empty cells, words, and codes such as 999; numbers with decimal commas."""
+"""Missing numbers, as empty cells, words, and codes such as 999; numbers with decimal commas."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def has_comma(text: str) -> bool:
 
 
 def numbers_with_commas(cells: Any) -> bool:
-    """Tell whether a column of text is one of numbers of which some have a decimal comma (or a thousands separator).
+    """Tell whether a column of text holds numbers, some with a decimal comma (or a thousands separator).
 
     Parameters
     ----------
@@ -62,10 +62,10 @@ def numbers_with_commas(cells: Any) -> bool:
 
 
 def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
-    """Find the columns of a file that have decimal commas, where there can be no doubt that these are meant.
+    """Find the columns of a file whose commas are certainly decimal commas.
 
-    There is none where a comma stands in numbers of at least one column in a way that no thousands separator can
-    (``0,52``, ``12,5``), and no number of the file has a decimal point.
+    They are if in at least one column a comma stands where no thousands separator can (``0,52``, ``12,5``), and no
+    number of the file has a decimal point.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
     Returns
     -------
     list of str
-        Names of the columns of numbers with decimal commas; empty where there are none, or there is doubt.
+        Names of the columns of numbers with decimal commas; empty if there are none, or if it is uncertain.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
 def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.Series | None, dict[str, int]]:
     """Read a column of text as numbers, or as true and false, where all of it is.
 
-    Text of digits that starts with a zero, all of one length, is no number but names something (001, 002).
+    Digits with leading zeros, all of the same length, are identifiers (001, 002), not numbers.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     column : pandas.Series or None
         Whole numbers, numbers or booleans; None where it is text.
     words : dict of int
-        How often each word for a missing number stands in it.
+        How often each word for a missing number occurs in it.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     whole = all(re.fullmatch("[+-]?[0-9]+", c) for c in known)
     longest = max(map(len, known))
     if whole and (longest > 18 or (longest > 15 and len(known) < len(plain))):
-        return None, {}  # a name of many digits, which a number would cut
+        return None, {}  # an identifier of many digits, which a float would round
     column: pd.Series
     if whole and len(known) == len(plain):
         column = pd.Series([int(c) for c in plain], dtype="int64")
@@ -145,7 +145,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
 def declare_missing(
     frame: pd.DataFrame, codes: Sequence[Any] | Mapping[str, Sequence[Any]]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Empty the cells that hold a code which a user says stands for a missing value.
+    """Set cells to missing that hold a code declared by the user.
 
     Parameters
     ----------
@@ -201,11 +201,11 @@ def _is_code(cell: Any, texts: set[str], values: set[float]) -> bool:
 def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     """Find numbers that look like codes for missing values.
 
-    Codes are made of nines with any sign (9, 99, 999, ...), or of three or more sevens or eights (777, 888). One is
-    suspected where all numbers that are no such code, at least three, leave it far outside: more than twice their range
-    (their size where all are the same) away from the nearest. 9 and -9 need to stand there three times. A negative code
-    is suspected too where it stands there three times and no other number is negative. Honest data seldom have all of
-    that: a number made of nines, repeated, and far from all the rest.
+    Codes consist of nines with any sign (9, 99, 999, ...), or of three or more sevens or eights (777, 888). A code is
+    suspected if it lies far outside all other numbers, of which there must be at least three: more than twice their
+    range (their size, if all are equal) from the nearest. 9 and -9 must occur three times. A negative code is also
+    suspected if it occurs three times and no other number is negative. In real measurements a number of nines is seldom
+    both repeated and far from all others.
 
     Parameters
     ----------
@@ -215,8 +215,8 @@ def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     Returns
     -------
     list of tuple
-        Each number, how often it stands there, and whether that is often enough to be refused: twice, or three times as
-        said above; a single 999 that far outside is worth a note.
+        Each number, how often it occurs, and whether that is often enough for a refusal: twice, or three times as
+        above; for a single 999 there is only a note.
 
     Examples
     --------

@@ -24,7 +24,7 @@ def table_file(name: str) -> Traversable:
     Parameters
     ----------
     name
-        Name as listed by :func:`datasets`.
+        Name as listed by :func:`list_datasets`.
 
     Returns
     -------
@@ -45,17 +45,17 @@ def _about(name: str) -> dict[str, Any]:
     return tomllib.loads((_TABLES / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def datasets() -> pd.DataFrame:
+def list_datasets() -> pd.DataFrame:
     """List the published tables that ship with the package.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``name``, ``rows``, ``title`` and ``citation``, one row a table.
+        Columns ``name``, ``rows``, ``title`` and ``citation``, one row per table.
 
     Examples
     --------
-    >>> "kiraly2017_table2" in set(datasets().name)
+    >>> "kiraly2017_table2" in set(list_datasets().name)
     True
     """
     rows = []
@@ -71,7 +71,7 @@ def load(name: str) -> pd.DataFrame:
     Parameters
     ----------
     name
-        Name as listed by :func:`datasets`.
+        Name as listed by :func:`list_datasets`.
 
     Returns
     -------

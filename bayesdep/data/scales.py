@@ -1,9 +1,9 @@
-"""From one rating scale to another, with what the conversion does not know: HRSD-17 to MADRS.
+"""Conversion from one rating scale to another, with its uncertainty: HRSD-17 to MADRS.
 
-A score converted by a line is taken for a measured one, though it is neither: the line itself was estimated, patients
-differ in what one scale sees of the other, and so do two occasions of one patient. Here a conversion is a measurement
-model with a posterior, and a converted table is not one table but several, each with a line and errors of its own
-(multiple imputation: Rubin 1987, doi:10.1002/9780470316696).
+A score that is converted by a regression line is not a measured score: the line is estimated, patients differ from it,
+and so do the occasions of a patient. Here a conversion is a measurement model with a posterior, and conversion makes
+several tables, each with its own draw of the line and of the errors (multiple imputation: Rubin 1987,
+doi:10.1002/9780470316696).
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ import pandas as pd
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, as_frame, read_columns
 
-_RATIOS = np.concatenate([[0.0], np.geomspace(1e-3, 20, 1500)])  # sd between over within patients, where it is gridded
-_FEWEST = 3  # subjects, at the very least
+_RATIOS = np.concatenate([[0.0], np.geomspace(1e-3, 20, 1500)])  # sd between patients over sd within
+_FEWEST = 3  # subjects
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Draws of a line from one scale to another, and of how far scores lie from it.
+    """Draws of a line from one scale to another, and of the errors' standard deviations.
 
     ``to = intercept + slope given + subject + occasion``, both errors normal.
 
@@ -31,9 +31,9 @@ class Conversion:
     intercept, slope, sd_between, sd_within
         Draws, shape (draws,), in points of the scale converted to (the slope: per point of the one converted from).
     pairs, subjects
-        What they were fitted to.
+        Numbers of pairs and subjects in the fit.
     source
-        Whose pairs they were.
+        Where the pairs are from.
     """
 
     intercept: np.ndarray
@@ -77,7 +77,7 @@ def fit_conversion(
     subject
         Column of the person.
     source
-        Whose data these are, for reports.
+        Where the data are from, for reports.
     draws, seed
         How many draws, and their seed.
 
@@ -103,7 +103,7 @@ def fit_conversion(
     frame = as_frame(table)
     for name in (given, to, subject):
         if name not in frame.columns:
-            read_columns(frame, {"score": Column(name, "number", "score")})  # says what is missing
+            read_columns(frame, {"score": Column(name, "number", "score")})  # refuses missing columns
     frame = frame.dropna(subset=[given, to])
     contracts = {"given": Column(given, "number", "score"), "to": Column(to, "number", "score converted to")}
     read = read_columns(frame, contracts | {"subject": Column(subject, "label", "person", "subject")})
@@ -148,7 +148,7 @@ def convert_trials(
     sets: int = 10,
     seed: int = 1,
 ) -> list[pd.DataFrame]:
-    """Return copies of a table in which scores of some trials are converted, each with a line and errors of its own.
+    """Return copies of a table in which scores of some trials are converted, each with its own line and errors.
 
     Parameters
     ----------
@@ -157,13 +157,13 @@ def convert_trials(
     conversion
         The conversion.
     where
-        Which rows to convert: a yes or no per row. A patient's rows are all converted or none.
+        Which rows to convert: True or False per row. Of a patient, all rows are converted or none.
     given, to
         Columns of the score at baseline and at the time of the row, as rated and as converted.
     improvement
-        Column of the improvement in per cent of baseline, computed anew where rows are converted.
+        Column of the improvement in per cent of baseline, computed again where rows are converted.
     subject
-        Columns that tell patients apart. A patient's own error is the same at all times, and the error at baseline the
+        Columns that identify patients. A patient's error is the same at all times, and the error at baseline is the
         same in all rows.
     sets, seed
         How many tables, and the seed of their lines and errors.
@@ -220,7 +220,7 @@ def convert_trials(
 def _from_moments(
     mean: Sequence[float], sd: Sequence[float], correlation: float, pairs: int, subjects: int, source: str
 ) -> Conversion:
-    """Draws of a conversion whose posterior was summed up; spreads are independent gammas."""
+    """Draws of a conversion from summaries of its posterior; the sds are independent gammas."""
     rng = np.random.default_rng(17)
     root = np.array([[sd[0], 0.0], [correlation * sd[1], np.sqrt(1 - correlation**2) * sd[1]]])
     line = np.array(mean[:2]) + rng.standard_normal((2000, 2)) @ root.T
@@ -233,8 +233,8 @@ HRSD_17_TO_MADRS = _from_moments(
 )
 """HRSD-17 to MADRS in patients with major depression or bipolar disorder, before and after ketamine or placebo.
 
-What :func:`fit_conversion` finds in 129 pairs of 35 patients of the NIMH ketamine mechanism of action study (Evans,
+The result of :func:`fit_conversion` for 129 pairs of 35 patients of the NIMH ketamine mechanism of action study (Evans,
 Nugent and Zarate 2025, doi:10.18112/openneuro.ds005917.v1.0.1, CC0). With the 78 pairs of healthy volunteers there,
 whose scores are all near zero on both scales, the line would be steeper, ``0.77 + 1.48 given`` from 207 pairs: right
-for a table that has such people, and of no use for one of patients.
+for a table with such people, and wrong for one of patients.
 """

@@ -1,7 +1,7 @@
 """The studies' designs as generators with known truth.
 
-Every table made here says that it is synthetic: in ``attrs`` and in a column ``origin`` that survives a
-round trip through CSV, so that no report of simulated data can be mistaken for a study.
+Every table made here says that it is synthetic: in ``attrs``, and in a column ``origin`` that is kept
+in CSV files, so that no report of simulated data can be mistaken for a study.
 """
 
 from collections.abc import Callable
@@ -98,7 +98,7 @@ _DESIGNS: dict[str, Callable[[np.random.Generator], Simulated]] = {
 
 
 def designs() -> dict[str, str]:
-    """List the designs that :func:`simulate` knows.
+    """List the designs of :func:`simulate`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the command line prints: ledgers, rankings and lists, in one screen."""
+"""Output of the command line: ledgers, rankings and lists."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesdep.criticism.compare import Comparison
-from bayesdep.data.published import datasets, load
+from bayesdep.data.published import list_datasets, load
 from bayesdep.reporting.export import write_table
 from bayesdep.reporting.report import ledger_in_words
 from bayesdep.reporting.run_directory import Outcome
@@ -29,12 +29,12 @@ def _table() -> Table:
 
 
 def print_ledger(runs: Sequence[Outcome]) -> None:
-    """Print published values beside posteriors, with notes at the foot.
+    """Print published values beside posteriors, with footnotes.
 
     Parameters
     ----------
     runs
-        Runs, in order; those without published numbers are passed over.
+        Runs, in order; those without published numbers are skipped.
     """
     told = [run for run in runs if run.ledger is not None]
     if not told:
@@ -139,7 +139,7 @@ def print_comparison(comparison: Comparison) -> None:
 def print_datasets() -> None:
     """Print the published tables that ship with the package."""
     table = _table()
-    listed = datasets()
+    listed = list_datasets()
     for column in listed:
         table.add_column(str(column), overflow="fold")
     for row in listed.itertuples(index=False, name=None):
@@ -148,12 +148,12 @@ def print_datasets() -> None:
 
 
 def print_dataset(name: str) -> None:
-    """Print what a published table holds, where it is from and what is odd about it.
+    """Print a published table, its source and its known inconsistencies.
 
     Parameters
     ----------
     name
-        Name as listed by :func:`bayesdep.datasets`.
+        Name as listed by :func:`bayesdep.list_datasets`.
     """
     frame, console = load(name), _console()
     about = frame.attrs

@@ -1,18 +1,18 @@
-"""Limits, bins and rows of figures, whatever the numbers are: all equal, equal but for rounding, infinite, too many."""
+"""Axis limits, bins and rows of figures for any numbers: all equal, equal up to rounding, infinite, too many."""
 
 import numpy as np
 
-_ROUNDING = 1e-9  # of the largest number: closer ones differ by rounding only
-_VALUES = 40  # distinct values up to which each may have a bin of its own
-_SMALLEST = 60  # bins of one value each, at most
-_BINS = 45  # bins of numbers that have more
-_LARGEST = 1e300  # beyond it differences overflow
+_ROUNDING = 1e-9  # relative to the largest number: closer ones differ only by rounding
+_VALUES = 40  # up to this many distinct values may have one bin each
+_SMALLEST = 60  # largest number of bins of one value each
+_BINS = 45  # bins otherwise
+_LARGEST = 1e300  # beyond this, differences overflow
 MOST_ROWS = 100  # of a figure with a row per unit: two feet high
 MOST_PANELS = 12  # of a figure with a panel per comparison
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Return the numbers that have a place on an axis.
+    """Return the finite numbers, which an axis can show.
 
     Parameters
     ----------
@@ -22,14 +22,14 @@ def finite(values: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (n,), without infinite and unknown ones.
+        Shape (n,), without infinite and missing ones.
     """
     flat = np.asarray(values, dtype=float).ravel()
     return flat[np.abs(flat) < _LARGEST]  # false where unknown
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
-    """Return the finite numbers among values, ascending, once each: those that differ by rounding are one.
+    """Return the distinct finite numbers among values, ascending; numbers that differ by rounding count as one.
 
     Parameters
     ----------
@@ -54,19 +54,19 @@ def distinct(values: np.ndarray) -> np.ndarray:
 
 
 def limits(*values: np.ndarray | float, room: float = 0.0) -> tuple[float, float]:
-    """Return ends of an axis that holds all finite numbers among some.
+    """Return limits of an axis that contains all finite numbers.
 
     Parameters
     ----------
     *values
         Numbers and arrays of any shape.
     room
-        What to add at either end, as a share of their range.
+        Margin at either end, as a share of their range.
 
     Returns
     -------
     tuple of float
-        The lower and the upper end, apart also where all numbers are equal or there are none.
+        The lower and the upper limit, which differ even if all numbers are equal or there are none.
 
     Examples
     --------
@@ -85,15 +85,15 @@ def limits(*values: np.ndarray | float, room: float = 0.0) -> tuple[float, float
 def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
     """Return the edges of a histogram's bins.
 
-    A few evenly spaced values, as counts and shares of few people are, have one bin each, with the value in its middle;
-    more have 45 bins of equal width. What lies far out (a thousandth at either end) may have none.
+    A few evenly spaced values, such as counts or shares of few people, have one bin each, with the value in its middle;
+    otherwise there are 45 bins of equal width. The most extreme thousandth at either end may lie outside.
 
     Parameters
     ----------
     values
-        What is counted, any shape.
+        The values to be counted, any shape.
     *others
-        Numbers that the bins must reach.
+        Numbers that the bins must include.
 
     Returns
     -------
@@ -121,14 +121,14 @@ def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
 
 
 def shown_of(count: int, most: int = MOST_ROWS) -> np.ndarray:
-    """Choose rows to show of a table in order: all, or as many from both ends.
+    """Choose the rows of an ordered table to show: all, or equally many from both ends.
 
     Parameters
     ----------
     count
         How many rows there are.
     most
-        How many find room.
+        How many can be shown.
 
     Returns
     -------

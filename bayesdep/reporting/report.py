@@ -1,4 +1,4 @@
-"""A report that opens with no network: everything a referee asks for, in one file."""
+"""The HTML report of a fit: one file that needs no network, with all that a referee asks for."""
 
 import base64
 import os
@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bayesdep.criticism.checks import check
-from bayesdep.criticism.missing_information import missing_information
-from bayesdep.criticism.sensitivity import THRESHOLD, sensitivity
+from bayesdep.criticism.checks import check_predictions
+from bayesdep.criticism.missing_information import check_missing_information
+from bayesdep.criticism.sensitivity import THRESHOLD, check_prior_sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
 from bayesdep.models.parts.scale import in_outcome_units, priors_of
 from bayesdep.reporting.estimands import oracle, summarise
-from bayesdep.reporting.evidence import evidence
+from bayesdep.reporting.evidence import rank_evidence
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.figures.register import FIGURES, figures_of, png
 
-_LONG = 40  # rows beyond which a table is cut
-_FEW = 20  # rows of one estimand that a cut table keeps
+_LONG = 40  # longest table; longer ones are cut
+_FEW = 20  # most rows of an estimand that a cut table shows
 _MOST_DEPENDENT = 30
 
 
@@ -46,13 +46,13 @@ def report(
     path
         The file to write.
     title, question
-        What the analysis is called and asks; by default the data's title.
+        Title and question of the analysis; by default the data's title.
     plan_text
-        The plan, shown whole.
+        The plan's text.
     ledger
         As :func:`bayesdep.reporting.ledger.ledger` returns it.
     figures
-        PNG files by name of :data:`~bayesdep.reporting.figures.register.FIGURES`, when they have been drawn already.
+        PNG files, if they exist already, by name in :data:`~bayesdep.reporting.figures.register.FIGURES`.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def report(
         undefined=StrictUndefined,
         trim_blocks=True,
     ).get_template("report.html.jinja")
-    moved = sensitivity(fit)
+    moved = check_prior_sensitivity(fit)
     shown = _first_class(fit)
     told = in_outcome_units(fit.model, fit.data)
     text = page.render(
@@ -89,7 +89,7 @@ def report(
         criteria=_criteria(fit),
         oracle=oracle_sentence(fit),
         evidence=_evidence(fit),
-        evidence_sentence=evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if _by_evidence(fit) else "",
+        evidence_sentence=rank_evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if _by_evidence(fit) else "",
         estimands=journal_table(shown),
         estimands_sentence=_rest(summarise(fit), shown),
         figures=[
@@ -111,7 +111,7 @@ def report(
 
 
 def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger as people read it: one line a number, the two values side by side.
+    """Return the ledger for readers: one line per number, with both values side by side.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def oracle_sentence(fit: Fit) -> str:
-    """Say in one sentence how far the sampled posterior is from the exact one, where that is known.
+    """Say in one sentence how far the sampled posterior is from the exact one, if that is known.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def oracle_sentence(fit: Fit) -> str:
     Returns
     -------
     str
-        Empty where there is nothing to compare.
+        Empty if there is nothing to compare.
     """
     table = oracle(fit)
     if table is None:
@@ -176,7 +176,7 @@ def _priors(fit: Fit) -> pd.DataFrame:
     rows = []
     in_units = priors_of(fit.model, fit.data)
     for name, slot in fit.model.slots.items():
-        if name not in fit.posterior:  # as what differs between visits is not, where there is one
+        if name not in fit.posterior:  # such as terms that differ between visits, in a trial with one visit
             continue
         prior = fit.model.priors[name]
         lower, upper = in_units[name].interval
@@ -203,12 +203,12 @@ def _sampling(fit: Fit) -> str:
     each, open_ = "", ""
     if fit.tables > 1:
         each = f" for each of {fit.tables} versions of the data, all draws together"
-        known = missing_information(fit)
+        known = check_missing_information(fit)
         worst = known.iloc[int(known["fraction_missing"].argmax())]
         at = ", ".join(str(worst[dim]) for dim in known.attrs["dims"] if pd.notna(worst[dim]))
         open_ = (
-            f" Versions differ in what was drawn for the data: of what there is to know of {worst['estimand']}"
-            f"{f'[{at}]' if at else ''}, {worst['fraction_missing']:.0%} is missing, more than of any other estimand."
+            f" Versions differ in imputed values. The fraction of missing information is largest for "
+            f"{worst['estimand']}{f'[{at}]' if at else ''}: {worst['fraction_missing']:.0%}."
         )
     return (
         f"No-U-turn sampler of {m['sampler']}, {m['chains']} chains of {m['draws']} draws after {m['tune']} for "
@@ -221,10 +221,10 @@ def _by_evidence(fit: Fit) -> bool:
 
 
 def _evidence(fit: Fit) -> pd.DataFrame | None:
-    """The model's units by the evidence about them, in words and rounded; None where it is not asked for that."""
+    """The model's units ranked by evidence, rounded; None for models without such a table."""
     if not _by_evidence(fit):
         return None
-    table = evidence(fit, fit.model.forest.rows[0])
+    table = rank_evidence(fit, fit.model.forest.rows[0])
     dims = list(table.columns[: table.columns.get_loc("median")])
     dims = [d for d in dims if table[d].nunique() > 1] or dims[:1]
     words = {d.replace("_", " ").capitalize(): table[d] for d in dims}
@@ -242,7 +242,7 @@ def _evidence(fit: Fit) -> pd.DataFrame | None:
 
 
 def _first_class(fit: Fit) -> pd.DataFrame:
-    """The estimands to show: all, or in a long table those of a few values each; the forest plot shows the others."""
+    """The estimands to show: all, or of a long table those with few values; the forest plot shows the others."""
     table = summarise(fit)
     if len(table) <= _LONG:
         return table
@@ -280,7 +280,7 @@ def _criteria(fit: Fit) -> pd.DataFrame:
 
 def _checks(fit: Fit) -> pd.DataFrame:
     rows = []
-    for _, row in check(fit).iterrows():
+    for _, row in check_predictions(fit).iterrows():
         rows.append(
             {
                 "Statistic": row["check"],

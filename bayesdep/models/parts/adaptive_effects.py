@@ -1,4 +1,4 @@
-"""Effects of units whose own data can be summarised: sampled as what is left to learn about each."""
+"""Effects reparametrised by their approximate conditional posterior: data-adaptive partial non-centring."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bayesdep.numerics.student import log_t_density
+from bayesdep.numerics.types import Tensor
 
 _LOG_2_PI = np.log(2 * np.pi)
 _WALL = ("side", "at", "width")
@@ -16,10 +17,10 @@ _TINY = 1e-12  # beside 1; nothing is divided by zero
 
 @dataclass(frozen=True)
 class Wall:
-    """Where the likelihood of a unit of which nothing was seen falls off, on one side of its effect.
+    """Where the likelihood of a unit with no detected value falls off, on one side of its effect.
 
-    Of a unit whose every value lies below its limits only that is known: any effect well below them does, and none
-    above. Steps that suit the wide side end far beyond the wall.
+    Of a unit whose every value lies below its limits only that is known: any effect well below them is compatible with
+    the data, and none above. A step size that suits the wide side leads far beyond the wall.
 
     Parameters
     ----------
@@ -31,31 +32,31 @@ class Wall:
         Over what distance.
     """
 
-    side: Any
-    at: Any
-    width: Any
+    side: Tensor
+    at: Tensor
+    width: Tensor
 
 
-def informed(
+def adaptive_effects(
     name: str,
-    centre: Any,
-    spread: Any,
-    estimate: Any,
-    se: Any,
+    centre: Tensor,
+    spread: Tensor,
+    estimate: Tensor,
+    se: Tensor,
     *,
     dims: str | tuple[str, ...],
-    shift: Any = None,
-    nu: Any = None,
+    shift: Tensor = None,
+    nu: Tensor = None,
     wall: Wall | None = None,
-) -> Any:
+) -> Tensor:
     r"""Return effects ``N(centre, spread)`` inside a PyMC model context, in a form their own data make easy to sample.
 
     Were unit k's data an estimate :math:`y_k` with standard error :math:`s_k`, its effect would be normal given
-    centre and spread, with mean :math:`m_k` and standard deviation :math:`v_k`; what is sampled is
-    :math:`(\theta_k - m_k) / v_k`. Its posterior is then nearly standard normal whatever the spread is, where a
-    centred effect suits only units with much data and a non-centred one only units with little (Papaspiliopoulos,
-    Roberts and Skoeld 2007, doi:10.1214/088342307000000014). The estimates only choose coordinates: the effects'
-    density is ``N(centre, spread)`` whatever they are.
+    centre and spread, with mean :math:`m_k` and standard deviation :math:`v_k`: its approximate conditional posterior.
+    What is sampled is the effect standardised by it, :math:`(\theta_k - m_k) / v_k`. Its posterior is then nearly
+    standard normal whatever the spread is, where a centred effect suits only units with much data and a non-centred one
+    only units with little (Papaspiliopoulos, Roberts and Skoeld 2007, doi:10.1214/088342307000000014). The estimates
+    only choose coordinates: the effects' density is ``N(centre, spread)`` whatever they are.
 
     With :math:`r^2 = \tau^2 + s_k^2` and x what is sampled, :math:`\theta_k = centre + \tau z`,
     :math:`z = \tau (y_k - centre) / r^2 + s_k x / r`, so that x has the density of :math:`z \sim N(0, 1)` times
@@ -82,8 +83,8 @@ def informed(
     dims
         Named dims of the effects.
     shift
-        What the effects have besides themselves (:mod:`~bayesdep.models.cytokines.split`): it is taken off what is
-        registered under their name.
+        A term that the returned effects contain and the effects registered under their name do not: it is subtracted
+        there. None where there is no such term.
     nu
         Degrees of freedom, where effects are Student t with scale ``spread``; None for normal ones.
     wall

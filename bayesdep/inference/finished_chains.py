@@ -1,0 +1,149 @@
+"""Finished chains of a fit, saved on disk while its other chains are sampled, and the fingerprint of a fit."""
+
+import hashlib
+import json
+import platform
+import shutil
+import zipfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.data.files import whole_files
+
+VERSIONS = ("bayesdep", "pymc", "pytensor", "nutpie", "arviz-stats", "numpy", "scipy", "pandas", "xarray")
+# what is kept of a sampler's statistics: nutpie's names -> ArviZ's
+STATS = {
+    "diverging": "diverging",
+    "energy": "energy",
+    "maxdepth_reached": "reached_max_treedepth",
+    "depth": "tree_depth",
+    "n_steps": "n_steps",
+    "logp": "lp",
+    "step_size": "step_size",
+    "mean_tree_accept": "acceptance_rate",
+}
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Draws and sampler statistics of one chain.
+
+    Parameters
+    ----------
+    draws
+        By parameter, on the sampler's scale, shape (draws, ...).
+    stats
+        By statistic, shape (draws,).
+    """
+
+    draws: Mapping[str, np.ndarray]
+    stats: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class FinishedChains:
+    """The folder of finished chains of one fit, each in a file that is complete or absent.
+
+    Parameters
+    ----------
+    folder
+        The folder, created with the first chain.
+    take
+        Whether to read the chains in the folder; otherwise they are sampled again.
+    """
+
+    folder: Path
+    take: bool = True
+
+    @property
+    def count(self) -> int:
+        """How many chains the folder holds."""
+        return len(list(self.folder.glob("*.npz"))) if self.folder.is_dir() else 0
+
+    def chain(self, table: int, number: int) -> Chain | None:
+        """Return a chain; None where its file is absent or incomplete.
+
+        Parameters
+        ----------
+        table, number
+            Version of the data, and chain, from 0.
+        """
+        if not self.take:
+            return None
+        try:
+            with np.load(self._file(table, number)) as stored:  # holds a checksum of every array
+                arrays = {name: stored[name] for name in stored.files}
+        except _UNREADABLE:
+            return None
+        groups: dict[str, dict[str, np.ndarray]] = {"draws": {}, "stats": {}}
+        for name, values in arrays.items():
+            group, _, key = name.partition("/")
+            groups[group][key] = values
+        return Chain(**groups)
+
+    def keep(self, table: int, number: int, chain: Chain) -> None:
+        """Write a chain. If it cannot be written, the fit goes on; only resuming from this chain is impossible.
+
+        Parameters
+        ----------
+        table, number
+            As in :meth:`chain`.
+        chain
+            The chain.
+        """
+        arrays = {f"draws/{name}": values for name, values in chain.draws.items()}
+        arrays |= {f"stats/{name}": values for name, values in chain.stats.items()}
+        with suppress(OSError, BadInput):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with whole_files(self._file(table, number)) as (partial,), partial.open("wb") as opened:
+                np.savez(opened, allow_pickle=False, **arrays)
+
+    def remove(self) -> None:
+        """Remove all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _file(self, table: int, number: int) -> Path:
+        return self.folder / f"table-{table}-chain-{number}.npz"
+
+
+def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: str = "") -> str:
+    """Return a fingerprint that two runs share exactly if they have the same draws and the same report.
+
+    Parameters
+    ----------
+    plan
+        The plan's text.
+    data
+        The prepared data.
+    settings
+        The sampler's settings, the seed included.
+    code
+        What distinguishes the code of a model that is not the package's own from an earlier state of it; empty for the
+        package's, whose version does.
+
+    Returns
+    -------
+    str
+        A SHA-256 of these, of the versions of the software and of the kind of processor.
+    """
+    from llvmlite.binding import get_host_cpu_name
+
+    machine = [platform.python_version(), platform.system(), platform.machine(), get_host_cpu_name()]
+    versions = {name: version(name) for name in VERSIONS}
+    description = json.dumps([plan, dict(settings), versions, machine, data.attrs], sort_keys=True, default=repr)
+    digest = hashlib.sha256(description.encode() + code.encode())
+    for name, variable in sorted(data.variables.items(), key=lambda item: str(item[0])):
+        values = np.asarray(variable.values)
+        content = repr(values.tolist()).encode() if values.dtype.hasobject else np.ascontiguousarray(values).tobytes()
+        digest.update(repr((name, variable.dims, values.dtype.str, values.shape, len(content))).encode() + content)
+    return digest.hexdigest()
