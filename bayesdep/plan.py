@@ -15,10 +15,11 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.files import read_whole
 from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
-from bayesdep.data.toml_text import LARGEST, read_toml
+from bayesdep.data.toml_text import LARGEST, read_toml, shown
 from bayesdep.inference.numbers import LEAST, MOST
-from bayesdep.models.model import Model, make_model, model_class
+from bayesdep.models.model import Model
 from bayesdep.models.parts.settings import column_fields
+from bayesdep.models.register import code_of, make_model, model_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,7 +241,7 @@ def _model(raw: _Plan) -> Model:
     if family is None:
         raise BadInput('model.family is missing; add one, for example family = "meta"')
     if not isinstance(family, str):
-        raise BadInput(f"'model.family' is {_shown(family)}, but text is needed")
+        raise BadInput(f"'model.family' is {shown(family)}, but text is needed")
     columns = column_fields(model_class(family))
     known = [*columns, *(FOR_LIMITS if raw.data.limits is not None else ())]
     for word in raw.data.columns:
@@ -288,14 +289,7 @@ def _explain(problem: ValidationError) -> str:
         return f"'{place}' is missing; add it"
     reason = error["msg"].removeprefix("Input should be ")
     needed = _NEEDED.get(error["type"], reason.replace("{", "{{").replace("}", "}}"))
-    return f"'{place}' is {_shown(error['input'])}, but {needed.format(**error.get('ctx', {}))} is needed"
-
-
-def _shown(value: Any) -> str:
-    """Show a value as the plan wrote it."""
-    if isinstance(value, (dict, list)):
-        return "a table" if isinstance(value, dict) else "an array"
-    return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
+    return f"'{place}' is {shown(error['input'])}, but {needed.format(**error.get('ctx', {}))} is needed"
 
 
 def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
@@ -475,7 +469,7 @@ def run_plan(
     from bayesdep.inference.finished_chains import fingerprint
 
     settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
-    mark = fingerprint(plan.text, prepared, settings)
+    mark = fingerprint(plan.text, prepared, settings, code_of(plan.model))
     say = say or (lambda _: None)
     with held(place, failures) as certain:
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)

@@ -225,7 +225,7 @@ def meta_of_effects(**settings: Any) -> Design:
     return Design(model, data, simulate, tuple(model.priors))
 
 
-def pooled(*, between: bool = True, **settings: Any) -> Design:
+def patient_meta(*, between: bool = True, **settings: Any) -> Design:
     """Eight studies of 20 to 39 patients at one or two times: x differs between patients, z between studies alone."""
     rng, rows = np.random.default_rng(7), []
     for k in range(8):
@@ -235,7 +235,7 @@ def pooled(*, between: bool = True, **settings: Any) -> Design:
             rows += [who | {"time": t, "y": rng.normal()} for t in ("week 1", "week 4") if t == "week 1" or i % 5]
     moderators = ["x", "z"] if between else ["x"]
     columns = {"reference": "control", "outcome": "y", "moderators": moderators, "split": False, "scale": 1.0}
-    model = bd.Pooled(**columns, **settings)
+    model = bd.PatientMeta(**columns, **settings)
     data = model.prepare(pd.DataFrame(rows))
     names = ("effect", "interaction", "tau_effect")
     names += ("tau_intercept", "effect_correlation") * (not model.has_free_levels)
@@ -253,7 +253,7 @@ def pooled(*, between: bool = True, **settings: Any) -> Design:
     return Design(model, data, simulate, names)
 
 
-def patients_of(model: bd.Pooled, data: xr.Dataset, truth: dict[str, np.ndarray], rng: Any) -> xr.Dataset:
+def patients_of(model: bd.PatientMeta, data: xr.Dataset, truth: dict[str, np.ndarray], rng: Any) -> xr.Dataset:
     """Draw outcomes patient by patient, which the model knows as sums of products only."""
     times, studies, arm = data.sizes["time"], data.sizes["study"], data["arm_of"].values
     r = truth.get("time_correlation", 0.0)
@@ -342,12 +342,12 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "cytokines, three times": partial(
         panel, times=(0, 4, 24), analytes=4, group_by_time=True, effects="normal"
     ),
-    "pooled, free levels, none": partial(pooled, effects="none"),
-    "pooled, free levels, student": partial(pooled, effects="student"),
-    "pooled, random levels, horseshoe": partial(
-        pooled, effects="horseshoe", expected_nonzero=1, study_levels="random"
+    "patient-meta, free levels, none": partial(patient_meta, effects="none"),
+    "patient-meta, free levels, student": partial(patient_meta, effects="student"),
+    "patient-meta, random levels, horseshoe": partial(
+        patient_meta, effects="horseshoe", expected_nonzero=1, study_levels="random"
     ),
-    "pooled, events, free levels": partial(pooled, effects="normal", times=["week 1"], at_least=0.5),
+    "patient-meta, events, free levels": partial(patient_meta, effects="normal", times=["week 1"], at_least=0.5),
     "crossover": crossover,
     "response": response,
     "correlation": correlation,

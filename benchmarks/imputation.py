@@ -23,8 +23,8 @@ SETTINGS = {
     "reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline",
     "moderators": MODERATORS, "split": False,
 }  # fmt: skip
-OMIT = bd.Pooled(**SETTINGS)
-IMPUTE = bd.Pooled(**SETTINGS, missing_moderators="impute", imputations=10)
+OMIT = bd.PatientMeta(**SETTINGS)
+IMPUTE = bd.PatientMeta(**SETTINGS, missing_moderators="impute", imputations=10)
 DATA_SETS = 40
 
 

@@ -26,7 +26,7 @@ from bayesdep.plan import read_plan
 HERE = Path(__file__).parent
 PLAN = HERE.parent / "models" / "price2022" / "moderators_joint.toml"
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement", "baseline": "madrs_baseline"}
-COMBINED = bd.Pooled(
+COMBINED = bd.PatientMeta(
     **COLUMNS, moderators=M_STAR, combined=M_STAR, split=False, effects="normal", study_levels="random"
 )
 DATA_SETS, COVERAGE_SETS = 100, 60
@@ -39,14 +39,14 @@ OTHERWISE = {
 }
 
 
-def ways() -> dict[str, bd.Pooled]:
+def ways() -> dict[str, bd.PatientMeta]:
     """Return the models compared: the shipped plan's, and those that pool interactions otherwise."""
     shipped = read_plan(PLAN).model
     other = {name: dataclasses.replace(shipped, priors={}, **how) for name, how in OTHERWISE.items()}
     return {"plan as shipped": shipped} | other
 
 
-def coverage_of(model: bd.Pooled, seed: int) -> pd.DataFrame:
+def coverage_of(model: bd.PatientMeta, seed: int) -> pd.DataFrame:
     """Analyse one synthetic data set with the plan's nine moderators.
 
     Parameters

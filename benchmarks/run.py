@@ -13,7 +13,7 @@ from pathlib import Path
 import meta
 import pandas as pd
 import panel
-import pooled
+import patient_meta
 import trial
 from timing import seconds
 
@@ -114,7 +114,7 @@ def meta_analysis() -> list[tuple[str, float, str, float]]:
 
 def main() -> None:
     """Measure everything, print it and write ``results.csv``."""
-    rows = [*imports(), *meta_analysis(), *meta.rows(), *panel.rows(), *trial.rows(), *pooled.rows()]
+    rows = [*imports(), *meta_analysis(), *meta.rows(), *panel.rows(), *trial.rows(), *patient_meta.rows()]
     table = pd.DataFrame(rows, columns=["what", "seconds", "against", "against_seconds"])
     table["ratio"] = table["against_seconds"] / table["seconds"]
     table["date"] = datetime.date.today().isoformat()

@@ -13,9 +13,9 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
-from bayesdep.models.model import make_model, model_class
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
+from bayesdep.models.register import make_model, model_class
 
 RNG = np.random.default_rng(12)
 STUDIES = pd.DataFrame({"study": list("abcd"), "effect": [0.1, 0.5, 0.2, 0.4], "se": [0.2, 0.1, 0.3, 0.2],
@@ -105,7 +105,7 @@ def correlation(frame: pd.DataFrame = ONE[ONE["analyte"] == "TNF"], **settings: 
 
 
 def pooled(frame: pd.DataFrame = PATIENTS, **settings: Any) -> Any:
-    return bd.Pooled(**({"reference": "c", "time": "time"} | settings)).prepare(frame)
+    return bd.PatientMeta(**({"reference": "c", "time": "time"} | settings)).prepare(frame)
 
 
 def covariates(formula: str, frame: pd.DataFrame | None = None, **settings: Any) -> Any:
@@ -635,7 +635,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/parts/meta/terms:refuse_contradictions",
-        "cannot be had from",
+        "is not available from",
         lambda: arms(measure="standardised-difference"),
         lambda: arms(measure="risk-difference"),
     ),
@@ -665,40 +665,40 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: means(design="design", correlation=0.5),
     ),
     # counts, screen, correlation, response
-    ("models/counts:prepare", "is no arm", lambda: counts(control="P"), counts),
-    ("models/counts:prepare", "needs a second one", lambda: counts(EVENTS[EVENTS["arm"] == "p"]), counts),
+    ("models/counts/data:prepare", "is no arm", lambda: counts(control="P"), counts),
+    ("models/counts/data:prepare", "needs a second one", lambda: counts(EVENTS[EVENTS["arm"] == "p"]), counts),
     (
-        "models/counts:prepare",
+        "models/counts/data:prepare",
         "use pooling = 'none'",
         lambda: counts(EVENTS[:2]),
         lambda: counts(EVENTS[:2], pooling="none"),
     ),
     (
-        "models/counts:prepare",
+        "models/counts/data:prepare",
         "leave the subgroup out",
         lambda: counts(pd.concat([EVENTS, but(EVENTS[:1], subgroup="x")])),
         counts,
     ),
     (
-        "models/counts:__post_init__",
+        "models/counts/settings:__post_init__",
         "needs subgroups",
         lambda: counts(subgroup=None),
         lambda: counts(subgroup="subgroup"),
     ),
     (
-        "models/screen:prepare",
+        "models/screen/data:prepare",
         "two rows, so keep two",
         lambda: bd.Screen(condition="a").prepare(pd.DataFrame({"group": list("abc"), "positives": 1, "n": 5})),
         lambda: bd.Screen(condition="a").prepare(pd.DataFrame({"group": list("ab"), "positives": 1, "n": 5})),
     ),
     (
-        "models/screen:prepare",
+        "models/screen/data:prepare",
         "is no group",
         lambda: bd.Screen(condition="A").prepare(pd.DataFrame({"group": list("ab"), "positives": 1, "n": 5})),
         lambda: bd.Screen(condition="a").prepare(pd.DataFrame({"group": list("ab"), "positives": 1, "n": 5})),
     ),
     (
-        "models/correlation:prepare",
+        "models/correlation/data:prepare",
         "check which rows",
         lambda: correlation(but(ONE[ONE["analyte"] == "TNF"], score=1.0)),
         correlation,
@@ -717,14 +717,14 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("models/parts/response/outcome:read_outcome", "in everybody", lambda: response(but(ONE, responder=0)), response),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "is missing; say how many",
         lambda: response(effects="horseshoe"),
         lambda: response(effects="horseshoe", expected_nonzero=1),
     ),
-    ("models/response:__post_init__", "leave it out", lambda: response(expected_nonzero=1), response),
+    ("models/response/settings:__post_init__", "leave it out", lambda: response(expected_nonzero=1), response),
     (
-        "models/response:prepare",
+        "models/response/data:prepare",
         "a smaller number",
         lambda: response(effects="horseshoe", expected_nonzero=9),
         lambda: response(effects="horseshoe", expected_nonzero=1),
@@ -947,19 +947,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: source("published:bcg_colditz1994"),
     ),
     (
-        "models/correlation:__post_init__",
+        "models/correlation/settings:__post_init__",
         "use a Uniform",
         lambda: correlation(priors={"rho": bd.Prior("Normal", mu=0, sigma=1)}),
         lambda: correlation(priors={"rho": bd.Prior("Uniform", lower=-1, upper=1)}),
     ),
     (
-        "models/counts:__post_init__",
+        "models/counts/settings:__post_init__",
         "use Beta",
         lambda: counts(pooling="none", priors={"risk": bd.Prior("Uniform", lower=0, upper=1)}),
         lambda: counts(pooling="none", priors={"risk": bd.Prior("Beta", alpha=1, beta=1)}),
     ),
     (
-        "models/counts:prepare",
+        "models/counts/data:prepare",
         "is 0; leave",
         lambda: counts(but(EVENTS, {"n": (0, 0), "events": (0, 0)})),
         lambda: counts(EVENTS[2:], pooling="none"),
@@ -1164,37 +1164,37 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: response(but(ONE, responder=[*["a"] * 10, *["b"] * 22]), event="a"),
     ),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "cutoff",
         lambda: response(cutoff=-1.0),
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", cutoff=1.0, predicts_when="below"),
     ),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "needs several analytes",
         lambda: response(analyte=None, predicts_when="below"),
         lambda: response(analyte="analyte"),
     ),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "a number above zero",
         lambda: response(effects="horseshoe", expected_nonzero=0),
         lambda: response(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/response:prepare",
+        "models/response/data:prepare",
         "leave the cutoff out",
         lambda: response(effects="none", cutoff=1.0, predicts_when="below"),
         lambda: response(effects="none"),
     ),
     (
-        "models/response:prepare",
+        "models/response/data:prepare",
         "use effects = 'none'",
         lambda: response(ONE[ONE["analyte"] == "TNF"], predicts_when="below"),
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),
     ),
     (
-        "models/screen:__post_init__",
+        "models/screen/settings:__post_init__",
         "use Beta",
         lambda: bd.Screen(condition="a", priors={"sensitivity": bd.Prior("Uniform", lower=0, upper=1)}),
         lambda: bd.Screen(condition="a", priors={"sensitivity": bd.Prior("Beta", alpha=1, beta=1)}),

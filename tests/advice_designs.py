@@ -292,8 +292,8 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "models/parts/pooled/terms:refuse_other_priors",
         "or leave combined out",
-        lambda: bd.Pooled(reference="c", **COMBINED, priors={"effect": STUDENT}),
-        lambda: bd.Pooled(reference="c", **COMBINED, priors={"effect": NORMAL}),
+        lambda: bd.PatientMeta(reference="c", **COMBINED, priors={"effect": STUDENT}),
+        lambda: bd.PatientMeta(reference="c", **COMBINED, priors={"effect": NORMAL}),
     ),
     (
         "models/parts/priors:parse_prior",
@@ -345,7 +345,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
             scale=5,
         ),
     ),
-    ("models/response:__post_init__", "above zero is needed, on", lambda: response(scale=0), lambda: response(scale=1)),
+    (
+        "models/response/settings:__post_init__",
+        "above zero is needed, on",
+        lambda: response(scale=0),
+        lambda: response(scale=1),
+    ),
     (
         "models/parts/meta/terms:refuse_contradictions",
         "so leave it out",
@@ -365,13 +370,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         meta,
     ),
     (
-        "models/response:__post_init__",
+        "models/response/settings:__post_init__",
         "predicts_when is missing",
         lambda: bd.Response(outcome="responder", value="value", analyte=None),
         lambda: bd.Response(outcome="responder", value="value", analyte=None, predicts_when="above"),
     ),
     (
-        "models/response:prepare",
+        "models/response/data:prepare",
         "as predicts_when = 'below'",
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none"),
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),
@@ -796,14 +801,14 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "models/parts/pooled/terms:_refuse_to_impute",
         "leave combined out",
-        lambda: bd.Pooled(reference="c", **(COMBINED | IMPUTED | {"combined": ["marker"]})),
-        lambda: bd.Pooled(reference="c", **IMPUTED),
+        lambda: bd.PatientMeta(reference="c", **(COMBINED | IMPUTED | {"combined": ["marker"]})),
+        lambda: bd.PatientMeta(reference="c", **IMPUTED),
     ),
     (
         "models/parts/pooled/terms:refuse_contradictions",
         "leave out at_least and at_most, or combined",
-        lambda: bd.Pooled(reference="c", **COMBINED, at_least=0.5),
-        lambda: bd.Pooled(reference="c", **COMBINED),
+        lambda: bd.PatientMeta(reference="c", **COMBINED, at_least=0.5),
+        lambda: bd.PatientMeta(reference="c", **COMBINED),
     ),
     # what a machine refuses
     (

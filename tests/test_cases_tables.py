@@ -486,7 +486,7 @@ def crossover_of(table, **settings_):
 
 
 def pooled_of(table, **settings_):
-    return bd.Pooled(reference="c", time="time", **settings_).prepare(table)
+    return bd.PatientMeta(reference="c", time="time", **settings_).prepare(table)
 
 
 def panel_of(table, **settings_):
@@ -611,7 +611,7 @@ def test_names_of_columns_that_are_numbers_are_text():
 
 
 def test_rows_of_what_belongs_to_patients_are_rows_of_the_table():
-    """Pooled reads the baseline of each patient's first row; a bad one is named by its row, not its patient."""
+    """`PatientMeta` reads the baseline of each patient's first row; a bad one is named by its row, not its patient."""
     table = pooled_table()
     table["base"] = table["base"].astype(object)
     table.loc[[6, 7], "base"] = "high"  # the fourth patient, from row 7

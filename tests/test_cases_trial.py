@@ -11,7 +11,7 @@ from common import posterior_at
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.evaluate import _UNCOMPILED
+from bayesdep.inference.evaluate import uncompiled
 from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
@@ -260,7 +260,7 @@ def test_an_arm_of_one_patient_is_said():
 def density(model, point, skip=()):
     """Log densities of a model at values of its variables as they are, without what sampling them adds."""
     parts = model.logp(jacobian=False, sum=False)
-    f = pytensor.function(list(model.value_vars), sum(p.sum() for p in parts), mode=_UNCOMPILED)
+    f = pytensor.function(list(model.value_vars), sum(p.sum() for p in parts), mode=uncompiled())
     return float(f(*(point[v.name] for v in model.value_vars)))
 
 
@@ -372,7 +372,7 @@ def test_the_prior_of_the_mean_difference_does_not_narrow_with_visits_and_arms_c
 
     model = Trial(reference="placebo", covariance="ar1", scale=4)
     graph = model.build(model.prepare(made(arms=arms, visits=visits)))
-    drawn = pm.draw(graph["arm_effect_at_visit"], draws=6000, random_seed=1, mode=_UNCOMPILED)
+    drawn = pm.draw(graph["arm_effect_at_visit"], draws=6000, random_seed=1, mode=uncompiled())
     mean = drawn.mean(axis=-1)
     # the sd of 6,000 draws' sd is 1 in 110, of a correlation 1 in 100: four of those
     np.testing.assert_allclose(mean.std(axis=0), 1.5 * 4, rtol=4 / 110)
@@ -393,7 +393,7 @@ def test_three_arms_need_normal_priors_and_departures_are_normal_around_zero():
 
 
 def test_settings_keep_scaled_priors():
-    from bayesdep.models.model import make_model, settings_of
+    from bayesdep.models.register import make_model, settings_of
 
     model = Trial(reference="placebo", scale=7, priors={"arm_effect": bd.Prior("Normal", mu=0, sigma=3)})
     again = make_model("trial", settings_of(model))

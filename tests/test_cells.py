@@ -9,7 +9,7 @@ import pytest
 from common import as_posterior
 from scipy import special, stats
 
-from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
+from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.native import to_constrained
 from bayesdep.models.cytokines import cells as cells_module
 from bayesdep.models.cytokines.cells import Cells
@@ -145,7 +145,7 @@ def model_log_likelihood(name):
     """The built model's log likelihood of the observed variable, as a function of a point."""
     _, _, model = case(name)
     logp = model.logp(vars=[model["log_concentration"]])
-    f = pytensor.function(model.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    f = pytensor.function(model.value_vars, logp, mode=uncompiled(), on_unused_input="ignore")
     return lambda point: float(f(*(point[v.name] for v in model.value_vars)))
 
 
@@ -257,7 +257,7 @@ def test_density_and_gradient_are_finite_where_a_sampler_may_stray(robust):
     data = model.prepare(panel())
     graph = model.build(data)
     logp = graph.logp()
-    f = pytensor.function(graph.value_vars, [logp, *pytensor.grad(logp, graph.value_vars)], mode=_UNCOMPILED)
+    f = pytensor.function(graph.value_vars, [logp, *pytensor.grad(logp, graph.value_vars)], mode=uncompiled())
     start = graph.initial_point()
     name_of = {rv.name: graph.rvs_to_values[rv].name for rv in graph.free_RVs}
     for sd in (1e-3, 1.0, 1e3):

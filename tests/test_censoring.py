@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, special, stats
 
-from bayesdep.inference.evaluate import _UNCOMPILED
+from bayesdep.inference.evaluate import uncompiled
 from bayesdep.numerics.censoring import (
     log_normal_cdf,
     log_normal_interval,
@@ -80,8 +80,8 @@ def test_the_normal_oracle_is_itself_right():
 
 def test_arrays_of_draws_are_evaluated_alike():
     z, m, h = pt.dvector(), pt.dvector(), pt.dscalar()
-    close(pytensor.function([z], log_normal_cdf(z), mode=_UNCOMPILED)(Z), special.log_ndtr(Z))
-    f = pytensor.function([m, h], log_normal_interval(m, h), mode=_UNCOMPILED)
+    close(pytensor.function([z], log_normal_cdf(z), mode=uncompiled())(Z), special.log_ndtr(Z))
+    f = pytensor.function([m, h], log_normal_interval(m, h), mode=uncompiled())
     for half, expected in NORMAL_INTERVAL.items():
         close(f(MIDDLE, half), expected)
 

@@ -7,7 +7,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
-from bayesdep.inference.evaluate import _UNCOMPILED
+from bayesdep.inference.evaluate import uncompiled
 from bayesdep.numerics import covariance
 
 VISITS = 5
@@ -43,7 +43,7 @@ def dense(trial, correlation):
 
 
 def evaluated(rv, value):
-    return pytensor.function([], pm.logp(rv, pt.as_tensor(value)), mode=_UNCOMPILED)()
+    return pytensor.function([], pm.logp(rv, pt.as_tensor(value)), mode=uncompiled())()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -96,7 +96,7 @@ def test_partial_correlations_make_a_correlation_matrix_with_an_lkj_density():
     rows, columns = np.tril_indices(d, -1)
     partial = pt.dmatrix()
     fixed = pt.specify_shape(partial, (d, d))
-    f = pytensor.function([partial], covariance.vine_root(fixed), mode=_UNCOMPILED)
+    f = pytensor.function([partial], covariance.vine_root(fixed), mode=uncompiled())
     found = []
     for _ in range(4000):
         shape = eta + (d - 2 - columns) / 2
@@ -115,12 +115,12 @@ def test_partial_correlations_make_a_correlation_matrix_with_an_lkj_density():
 def test_partial_autocorrelations_are_recovered_from_the_correlations_they_make():
     """Regressing on the k - 1 visits between, by solving, gives back the partial autocorrelation at lag k."""
     given = np.array([0.7, -0.3, 0.5, 0.2])
-    by_lag = pytensor.function([], covariance.toeplitz_correlations(pt.constant(given)), mode=_UNCOMPILED)()
+    by_lag = pytensor.function([], covariance.toeplitz_correlations(pt.constant(given)), mode=uncompiled())()
     matrix = by_lag[np.abs(np.subtract.outer(np.arange(5), np.arange(5)))]
     for k in range(1, 5):
         coefficients = np.linalg.solve(matrix[:k, :k], by_lag[1 : k + 1])
         assert coefficients[-1] == pytest.approx(given[k - 1], abs=1e-12)
-    root = pytensor.function([], covariance.cholesky(pt.constant(matrix), 5), mode=_UNCOMPILED)()
+    root = pytensor.function([], covariance.cholesky(pt.constant(matrix), 5), mode=uncompiled())()
     np.testing.assert_allclose(root, np.linalg.cholesky(matrix), atol=1e-14)
 
 
@@ -138,7 +138,7 @@ def test_draws_of_every_visit_have_the_mean_and_the_covariance():
         (covariance.RegressionOnThePast.dist(many, sd, *[np.linalg.cholesky(matrix)] * 2, seen), matrix),
     ]
     for rv, correlation in cases:
-        draws = pytensor.function([], rv, mode=_UNCOMPILED)()
+        draws = pytensor.function([], rv, mode=uncompiled())()
         np.testing.assert_allclose(draws.mean(axis=0), mean, atol=4 * 2 / np.sqrt(4000))
         expected = correlation * np.outer(sd, sd)
         np.testing.assert_allclose(np.cov(draws.T), expected, atol=6 * 4 / np.sqrt(4000))
@@ -153,7 +153,7 @@ def test_gradients_are_finite_where_a_sampler_may_stray():
     sd = scale * pt.ones(VISITS)
     total = pt.sum(pm.logp(covariance.Serial.dist(trial["mean"], sd, rho, seen, previous, trial["days"]), trial["y"]))
     total += pt.sum(pm.logp(covariance.Exchangeable.dist(trial["mean"], sd, rho, seen), trial["y"]))
-    f = pytensor.function([rho, scale], [total, *pytensor.grad(total, [rho, scale])], mode=_UNCOMPILED)
+    f = pytensor.function([rho, scale], [total, *pytensor.grad(total, [rho, scale])], mode=uncompiled())
     for r in (1e-8, 0.5, 1 - 1e-8):
         for s in (1e-3, 1.0, 1e3):
             assert all(np.isfinite(x) for x in f(r, s)), (r, s)

@@ -14,12 +14,12 @@ from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.evaluate import _UNCOMPILED, at_draws
+from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.native import to_constrained
 from bayesdep.inference.sample import estimand_template
 from bayesdep.models.crossover.estimands import crude_differences, expected
 from bayesdep.models.crossover.model import Crossover
-from bayesdep.models.model import make_model, settings_of
+from bayesdep.models.register import make_model, settings_of
 
 PLAIN = {"reference": "placebo", "subject": "id"}
 ORDERS = {
@@ -312,7 +312,7 @@ def test_patients_score_as_dense_normals(settings):
     scored = model.log_likelihood(posterior, data)
     assert scored.dims == ("chain", "draw", "subject")
     logp = graph.logp(vars=[graph["outcome_by_period"]], sum=False)[0]
-    f = pytensor.function(graph.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    f = pytensor.function(graph.value_vars, logp, mode=uncompiled(), on_unused_input="ignore")
     flat = posterior.isel(chain=0).rename(draw="sample")
     means = expected(model, flat, data)
     for s, point in enumerate(points):
@@ -356,7 +356,7 @@ def test_the_density_holds_when_one_spread_dwarfs_the_other(ratio):
     dims = graph.named_vars_to_dims
     draw = xr.Dataset({k: (dims.get(k, ()), v[0]) for k, v in values.items()}).assign_coords(pair=["2 and 10"])
     logp = graph.logp(vars=[graph["outcome_by_period"]], sum=False)[0]
-    f = pytensor.function(graph.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    f = pytensor.function(graph.value_vars, logp, mode=uncompiled(), on_unused_input="ignore")
     sampled = f(*(point[v.name] for v in graph.value_vars))
     for i in range(data.sizes["subject"]):
         y = data["outcome"].values[i].ravel()

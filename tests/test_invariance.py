@@ -24,7 +24,7 @@ from pytensor.graph.traversal import ancestors
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior
-from bayesdep.models.model import _REGISTER, model_class
+from bayesdep.models.register import SHIPPED, model_class
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run").excluding(
     "fusion"
@@ -219,7 +219,7 @@ EXAMPLES = {
                                                              "treated"))}), own),
         {"blank rows": with_blank_rows}, again(), turned=("mu", "theta_latent"), family="meta",
     ),
-    "pooled": Example(
+    "patient-meta": Example(
         {"reference": "saline", "moderators": ("age",)}, pooled_table(), multiplied("outcome"), moved("outcome"),
         swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",
         "interaction"),
@@ -296,7 +296,7 @@ def compared(model: Any, one: Mapping[str, np.ndarray], other: Mapping[str, np.n
 
 
 def test_every_model_says_what_changes_nothing():
-    assert {e.family or name for name, e in EXAMPLES.items()} == set(_REGISTER)
+    assert {e.family or name for name, e in EXAMPLES.items()} == set(SHIPPED)
     for example in EXAMPLES.values():
         assert example.nothing
         for reason in (example.units, example.origin, example.exchange, example.twice):
@@ -415,7 +415,7 @@ def test_what_things_are_called_is_no_information(name):
     np.testing.assert_allclose(densities(second, there), densities(first, draws), rtol=1e-12)
 
 
-SAMPLED = ["cytokines", "crossover", "meta", "pooled", "trial"]
+SAMPLED = ["cytokines", "crossover", "meta", "patient-meta", "trial"]
 MARKERS = ["correlation", "response"]
 FITS = [pytest.param(name, 1e6, marks=pytest.mark.sampling) for name in SAMPLED]
 FITS += [pytest.param(name, 1e3, marks=pytest.mark.sampling) for name in MARKERS]

@@ -23,7 +23,7 @@ from bayesdep.inference.evaluate import from_prior
 from bayesdep.models.meta import student_effects
 from bayesdep.models.meta.binomial_pair import log_marginal_single
 from bayesdep.models.meta.model import Meta
-from bayesdep.models.model import make_model, settings_of
+from bayesdep.models.register import make_model, settings_of
 from bayesdep.numerics.distributions import Prior
 
 UNCOMPILED = Mode(linker="py", optimizer="fast_run")
@@ -409,7 +409,7 @@ def test_bcg_on_latitude_lies_where_reml_says():
     assert 0.0072 < slope.sd < 1.4 * 0.0072
     # at REML's own tau nothing is left to differ but the priors, a ten-thousandth of the data's precision
     engine = model.hierarchy(data)
-    given = engine.given(np.array([0.276323532667]))
+    given = engine.coefficients_given(np.array([0.276323532667]))
     sd = float(data["covariate_sd"][0])
     assert given.mean[0, 0, 1] / sd == pytest.approx(-0.029101660928, rel=2e-4)
     assert math.sqrt(given.covariance[0, 0, 1, 1]) / sd == pytest.approx(0.007195554757, rel=2e-4)
@@ -495,7 +495,7 @@ def test_counts_of_crossover_trials_are_refused():
     ("settings", "says"),
     [
         ({"measure": "log-odds"}, None),
-        ({"measure": "log-odds", "input": "counts"}, "cannot be had from input = 'counts'"),
+        ({"measure": "log-odds", "input": "counts"}, "is not available from input = 'counts'"),
         ({"measure": "risk-difference", "input": "counts", "likelihood": "binomial"}, "needs input = 'counts' and"),
         ({"measure": "risk-difference", "control_risk": 0.2}, "'risk-difference' needs none"),
         ({"measure": "log-odds-ratio", "control_risk": 20.0}, "a probability between 0 and 1"),

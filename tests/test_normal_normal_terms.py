@@ -240,7 +240,7 @@ def test_given_the_spreads_it_is_gaussian_conditioning(covariates, clustered):
     for tau, between in ((0.05, 0.4), (0.5, 0.02), (1.3, 0.9)):
         between = between if clustered else 0.0
         mean, cov, log_p = jointly_gaussian(y, se, x, tau, between, CLUSTER)
-        given = ours.given(np.array([tau]), np.array([between]))
+        given = ours.coefficients_given(np.array([tau]), np.array([between]))
         p = x.shape[1]
         np.testing.assert_allclose(given.mean[0, 0], mean[:p], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(given.covariance[0, 0], cov[:p, :p], rtol=1e-9, atol=1e-12)

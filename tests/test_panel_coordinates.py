@@ -14,7 +14,7 @@ from bayesdep.inference.steps import Steps
 from bayesdep.models.cytokines.law_checks import checks as law_checks
 from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_changes
-from bayesdep.models.parts.adaptive_effects import Wall, informed
+from bayesdep.models.parts.adaptive_effects import Wall, adaptive_effects
 
 NAMES = {"analyte": "analyte", "subject": "subject", "group": "group", "reference": "HC", "censored": "below"}
 
@@ -38,7 +38,7 @@ def walled(nu):
         side, at = np.array([1.0, 0.0, -1.0, 1.0]), np.array([0.4, 0.0, 0.9, -3.0])
         wall = Wall(side, at, np.array([0.2, 1.0, 0.5, 0.05]))
         estimate, error = np.array([0.2, 2.0, -1.0, 0.0]), np.array([0.5, 1.0, 100.0, 100.0])
-        effect = informed("effect", 0.3, 0.8, estimate, error, dims="k", nu=nu, wall=wall)
+        effect = adaptive_effects("effect", 0.3, 0.8, estimate, error, dims="k", nu=nu, wall=wall)
     return model, effect
 
 

@@ -14,7 +14,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.data.sources import read_source
 from bayesdep.inference.sample import estimand_template
-from bayesdep.models.model import make_model, settings_of
+from bayesdep.models.register import make_model, settings_of
 from bayesdep.plan import find_plans, fit_plan, prepare, read_plan
 
 FOLDER = Path(__file__).resolve().parents[1] / "models"

@@ -20,7 +20,7 @@ import pytest
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.finished_chains import FinishedChains
-from bayesdep.models.model import model_class
+from bayesdep.models.register import model_class
 from bayesdep.plan import prepare, read_plan
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ PLANS = {
     "cytokines": {"reference": "HC", "group": "group"},
     "response": {"value": "pg"},
     "counts": {"control": "placebo"},
-    "pooled": {"control": "placebo"},
+    "patient-meta": {"control": "placebo"},
     "crossover": {"reference": "placebo"},
     "screen": {"condition": "ill"},
 }

@@ -18,10 +18,11 @@ from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.models.model import make_model, settings_of
-from bayesdep.models.small_studies.averaging import Mixed
+from bayesdep.models.register import make_model, settings_of
+from bayesdep.models.small_studies.averaging import MixtureWithZero
+from bayesdep.models.small_studies.kinds import Kind
 from bayesdep.models.small_studies.model import SmallStudies
-from bayesdep.models.small_studies.selection import Kind, Published
+from bayesdep.models.small_studies.selection import Published
 from bayesdep.numerics import grid_posterior
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.grid_posterior import Axis, GridPosterior, around
@@ -232,7 +233,7 @@ def test_draws_of_the_average_are_zero_as_often_as_the_models_say():
 
 def test_a_mixture_with_a_spike_has_its_quantiles():
     normal = Mixture(np.ones(1), np.ones(1), np.ones(1))
-    mixed = Mixed(np.array([0.4, 0.6]), [None, normal])
+    mixed = MixtureWithZero(np.array([0.4, 0.6]), [None, normal])
     assert mixed.mean == pytest.approx(0.6)
     assert mixed.sd == pytest.approx(math.sqrt(0.6 * 2 - 0.36))
     below = 0.6 * stats.norm.cdf(-1)
@@ -323,7 +324,7 @@ def test_settings_round_trip_and_it_says_what_it_is():
         ({"measure": "difference", "units": "points"}, "priors.mu is missing"),
         ({"control_risk": 0.2}, "control_risk belongs to"),
         ({"bias": "pets"}, "did you mean 'pet"),
-        ({"input": "counts"}, "cannot be had from input = 'counts'"),
+        ({"input": "counts"}, "is not available from input = 'counts'"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings, says):

@@ -72,7 +72,7 @@ def test_quadrature_equals_integrals_over_dense_normals():
 def test_clusters_with_correlated_errors_are_dense_normals_given_the_spreads(tau, between):
     y, se, x, v = problem(within_clusters=True)
     engine = NormalNormal(y, se, MU, TAU, x, SLOPE, CLUSTER, TAU, covariance=v)
-    given = engine.given(np.array([tau]), np.array([between]))
+    given = engine.coefficients_given(np.array([tau]), np.array([between]))
     mean, covariance, log_density = dense(y, v, x, tau, between, CLUSTER)
     np.testing.assert_allclose(given.mean[0, 0], mean[:2], rtol=0, atol=1e-10)
     np.testing.assert_allclose(given.covariance[0, 0], covariance[:2, :2], rtol=0, atol=1e-10)

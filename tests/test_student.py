@@ -7,7 +7,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import integrate, special, stats
 
-from bayesdep.inference.evaluate import _UNCOMPILED, from_prior
+from bayesdep.inference.evaluate import from_prior, uncompiled
 from bayesdep.numerics.student import log_t_density, precisions
 
 NU = [0.7, 1.0, 2.5, 4.0, 30.0, 150.0]
@@ -26,13 +26,13 @@ def density_of_v(nu):
     v = model.rvs_to_values[model["v"]]
     root = model.replace_rvs_by_values([model["root"]])[0]
     logp = model.logp()
-    return pytensor.function([v], [logp, pytensor.grad(logp, v), root], mode=_UNCOMPILED)
+    return pytensor.function([v], [logp, pytensor.grad(logp, v), root], mode=uncompiled())
 
 
 def test_the_density_is_scipys():
     z = np.concatenate([np.linspace(-40, 40, 161), [-1e-12, 1e-12, 1e3]])
     x, nu = pt.dvector(), pt.dscalar()
-    f = pytensor.function([x, nu], log_t_density(x, nu), mode=_UNCOMPILED)
+    f = pytensor.function([x, nu], log_t_density(x, nu), mode=uncompiled())
     for degrees in NU:
         np.testing.assert_allclose(f(z, degrees), stats.t.logpdf(z, degrees), rtol=1e-11)
 

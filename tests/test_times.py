@@ -186,11 +186,11 @@ def test_two_times_of_pooled_patients_are_in_order() -> None:
         for k in range(3) for i in range(8) for time in ("24 h", "week 1")
     ]  # fmt: skip
     frame = pd.DataFrame(rows)
-    model = bd.Pooled(reference="a", time="time")
+    model = bd.PatientMeta(reference="a", time="time")
     for table in (frame, frame[::-1], frame.sample(frac=1, random_state=3)):
         assert model.prepare(table)["time"].values.tolist() == ["24 h", "week 1"]
     words = frame.assign(time=frame["time"].map({"24 h": "early", "week 1": "late"}))
     with pytest.raises(bd.BadInput, match="name them in their order in times"):
         model.prepare(words)
-    named = bd.Pooled(reference="a", time="time", times=["early", "late"])
+    named = bd.PatientMeta(reference="a", time="time", times=["early", "late"])
     assert named.prepare(words[::-1])["time"].values.tolist() == ["early", "late"]

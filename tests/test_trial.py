@@ -14,7 +14,7 @@ from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.evaluate import _UNCOMPILED
+from bayesdep.inference.evaluate import uncompiled
 from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.estimands import crude_differences
 from bayesdep.models.trial.means import expected
@@ -230,7 +230,7 @@ def test_patients_score_as_dense_normals(covariance, heterogeneous):
             law = stats.multivariate_normal(means[s, i][seen], matrix[np.ix_(seen, seen)])
             assert scored[s, i] == pytest.approx(law.logpdf(y[seen]), rel=1e-9)
     logp = graph.logp(vars=[graph["outcome_by_visit"]])
-    f = pytensor.function(graph.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    f = pytensor.function(graph.value_vars, logp, mode=uncompiled(), on_unused_input="ignore")
     for s, point in enumerate(points):
         total = float(f(*(point[v.name] for v in graph.value_vars)))
         assert total == pytest.approx(scored[s].sum(), rel=1e-8)

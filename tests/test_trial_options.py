@@ -13,7 +13,7 @@ from scipy import stats
 from test_trial import COVARIANCES, PLAIN, draws_of, trial_table
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.evaluate import _UNCOMPILED
+from bayesdep.inference.evaluate import uncompiled
 from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
@@ -167,7 +167,7 @@ def test_arms_with_covariances_of_their_own_score_as_dense_normals_or_t(covarian
     means, sds, arm_of = expected(model, flat, data), residual_sds(flat, data), data["arm_of"].values
     assert (np.abs(sds[:, 0] - sds[:, 1]) > 1e-6).all()
     logp = graph.logp(vars=[graph["outcome_by_visit"]], sum=False)[0]
-    f = pytensor.function(graph.value_vars, logp, mode=_UNCOMPILED, on_unused_input="ignore")
+    f = pytensor.function(graph.value_vars, logp, mode=uncompiled(), on_unused_input="ignore")
     for s, point in enumerate(points):
         built = f(*(point[v.name] for v in graph.value_vars))
         for i, y in enumerate(data["outcome"].values):

@@ -13,7 +13,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.residuals import NAME, correlations, residual_sds
 from bayesdep.reporting.figures import trial as trial_plots
-from bayesdep.reporting.figures.register import FIGURES, png
+from bayesdep.reporting.figures.register import FIGURES, applies, png
 
 GATE = Gate((Criterion("R-hat", 1.0, 1.01, True),))
 NAMES = ("trajectories", "difference_along", "subgroups", "covariance", "residuals", "dropout_by_arm")
@@ -94,14 +94,14 @@ def texts(axes):
 
 
 def test_a_trial_has_its_figures_and_other_models_have_none_of_them(fit):
-    assert all(FIGURES[name].applies(fit) for name in NAMES)
+    assert all(applies(name, fit) for name in NAMES)
     plain, whole = made(table()), made(table().fillna(20.0))
-    assert [name for name in NAMES if not FIGURES[name].applies(plain)] == ["difference_along", "subgroups"]
-    assert [name for name in NAMES if not FIGURES[name].applies(whole)][-1] == "dropout_by_arm"
+    assert [name for name in NAMES if not applies(name, plain)] == ["difference_along", "subgroups"]
+    assert [name for name in NAMES if not applies(name, whole)][-1] == "dropout_by_arm"
     screen = bd.fit(
         bd.Screen(condition="responder", positives="below_34_pg_per_mL"), bd.load("kiraly2017_fgf2_roc"), draws=50
     )
-    assert not any(FIGURES[name].applies(screen) for name in NAMES)
+    assert not any(applies(name, screen) for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,8 +17,9 @@ from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.sample import estimand_template
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.tails import Distribution
-from bayesdep.models.model import _REGISTER, ExactPosterior, KnowsPosterior, estimand
-from bayesdep.models.small_studies.averaging import Mixed
+from bayesdep.models.model import ExactPosterior, KnowsPosterior, estimand
+from bayesdep.models.register import SHIPPED
+from bayesdep.models.small_studies.averaging import MixtureWithZero
 from bayesdep.numerics.marginals import NormalMixture
 from bayesdep.plan import find_plans, prepare, read_plan
 from bayesdep.reporting.export import journal_table
@@ -42,7 +43,7 @@ def sketched(name):
 
 
 def test_shipped_plans_cover_all_families():
-    assert {read_plan(path).model.family for path in PLANS.values()} == set(_REGISTER)
+    assert {read_plan(path).model.family for path in PLANS.values()} == set(SHIPPED)
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -155,7 +156,7 @@ def test_probability_has_no_tail_to_judge_and_no_quantiles_to_be_sensitive(with_
 def test_false_sign_rate_counts_the_probability_of_the_null_itself():
     """A mixture of zero (0.6) and N(1, 1) (0.4): above zero 0.4 x Phi(1), not above 0.6 + 0.4 x Phi(-1)."""
     normal = NormalMixture(np.ones(1), np.ones(1), np.ones(1))
-    mixed = Mixed(np.array([0.6, 0.4]), [None, normal])
+    mixed = MixtureWithZero(np.array([0.6, 0.4]), [None, normal])
     row = bd.summarise_exact(ExactPosterior({("mu", ()): mixed}, lambda n, rng: {})).iloc[0]
     assert row["prob_gt_null"] == pytest.approx(0.4 * stats.norm.cdf(1), rel=1e-9)
     assert row["false_sign_rate"] == pytest.approx(1 - 0.4 * stats.norm.cdf(1), rel=1e-9)

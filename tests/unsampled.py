@@ -162,9 +162,9 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
             censored="censored", lod="lod", unit="unit", value="value",
         )  # fmt: skip
         return unsampled(model, panel(name, **some).assign(unit=unit), **how)
-    if family == "pooled":
+    if family == "patient-meta":
         moderators = [name("moderator", k) for k in range(2)]
-        model = bd.Pooled(
+        model = bd.PatientMeta(
             reference=name("arm", 0), time="time", moderators=moderators, combined=moderators, units=unit,
             study_levels="random", times=[name("time", t) for t in range(2)],
         )  # fmt: skip
@@ -188,7 +188,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
 EXACT = {"draws": 100, "chains": 2, "seed": 1}
 FAMILIES = (
     "meta", "small-studies", "counts", "pooled-counts", "screen", "trial", "trial-arms", "crossover", "cytokines",
-    "pooled", "response", "correlation",
+    "patient-meta", "response", "correlation",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.criticism.refit import GOOD_K, score_left_out_units
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, CannotCompare
 from bayesdep.inference.fit import Fit
 
 
@@ -73,6 +73,8 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     Raises
     ------
     BadInput
+        When there are fewer than two fits, or they have no names.
+    CannotCompare
         When the fits differ in the left-out units, the rows, the scale of the outcome, free or random levels of
         studies, or the treatment of values beyond a limit: then the difference of their scores has no meaning.
     """
@@ -109,35 +111,35 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
 def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit) -> None:
     pair = f"{first} and {second} cannot be compared"
     if _differ_in_censoring(one, other):
-        raise BadInput(
+        raise CannotCompare(
             f"{pair}: one puts a number where the other says 'beyond the limit', and a density of the one cannot be "
             "compared with a probability of the other (half a limit against a censored likelihood); compare fits that "
             "treat non-detects alike, and check a substitution by predictive checks instead"
         )
     if one.model.left_out != other.model.left_out:
-        raise BadInput(
+        raise CannotCompare(
             f"{pair}: one leaves out a {one.model.left_out}, the other a {other.model.left_out}; "
             "compare fits with the same unit"
         )
     a, b = (f.tree["observed_data"].to_dataset() for f in (one, other))
     if set(a.data_vars) != set(b.data_vars):
-        raise BadInput(
+        raise CannotCompare(
             f"{pair}: their outcomes differ ({', '.join(map(str, a.data_vars))} against "
             f"{', '.join(map(str, b.data_vars))}), and a density of one cannot be compared with a probability of the "
             "other; compare fits of the same outcome"
         )
     levels = [getattr(f.model, "study_levels", None) for f in (one, other)]
     if levels[0] != levels[1]:
-        raise BadInput(
+        raise CannotCompare(
             f"{pair}: study_levels are '{levels[0]}' in the one and '{levels[1]}' in the other, so one scores "
             "comparisons within studies and the other the outcomes; set study_levels alike in both"
         )
     for name in a.data_vars:
         x, y = a[name], b[name]
         if x.shape != y.shape or any(not np.array_equal(x[d].values, y[d].values) for d in x.dims if d in y.dims):
-            raise BadInput(f"{pair}: they saw different rows of '{name}'; fit both to the same table")
+            raise CannotCompare(f"{pair}: they saw different rows of '{name}'; fit both to the same table")
         if x.dtype.kind != y.dtype.kind or not np.array_equal(x.values, y.values):
-            raise BadInput(
+            raise CannotCompare(
                 f"{pair}: '{name}' has different values in the two (another scale, or other data), so their "
                 "scores are in different units; compare fits of the same outcome"
             )

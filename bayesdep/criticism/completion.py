@@ -1,23 +1,22 @@
 """A trial with every missed visit replaced by what is expected there, draw by draw, and its analysis."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
-from bayesdep.models.trial.means import expected
-from bayesdep.models.trial.model import Trial
-from bayesdep.models.trial.residuals import correlations, pattern_key, residual_sds
+from bayesdep.models.model import CompletesVisits
 
 Method = Literal["missing-at-random", "delta", "jump-to-reference", "copy-reference", "copy-increments"]
 METHODS: tuple[Method, ...] = get_args(Method)
 _AT_ONCE = 4_000_000  # outcomes completed at a time, all draws together: 32 MB an array
 
 
-def methods_of(trial: Trial) -> tuple[Method, ...]:
+def methods_of(trial: CompletesVisits) -> tuple[Method, ...]:
     """Return the methods that a trial can be asked for.
 
     The reference-based ones take the arms to share one covariance: where each has its own, which of them a dropout then
@@ -96,7 +95,7 @@ class Completed:
         return self.estimate.mean(axis=0) + self.regression.weights @ shift, np.sqrt(total), known
 
 
-def complete(trial: Trial, fit: Fit, method: Method, draws: int | None) -> Completed:
+def complete(trial: CompletesVisits, fit: Fit, method: Method, draws: int | None) -> Completed:
     """Complete the outcomes in every draw and regress them visit by visit.
 
     Parameters
@@ -131,9 +130,9 @@ def complete(trial: Trial, fit: Fit, method: Method, draws: int | None) -> Compl
     step = max(1, _AT_ONCE // outcome.size)
     for start in range(0, count, step):
         part = posterior.isel(sample=slice(start, start + step))
-        own = expected(trial, part, data)
+        own = trial.expected(part, data)
         assumed = _assumed_means(trial, part, data, own, dropped, method)
-        completed, variance = _conditional(trial, part, data, own, assumed, dropped)
+        completed, variance = trial.completed(part, data, own, assumed, dropped)
         estimate.append(regression.weights @ completed)
         mean = mean + completed.sum(axis=0) / count
         noise = noise + regression.weights**2 @ variance.sum(axis=0) / count
@@ -150,14 +149,19 @@ def complete(trial: Trial, fit: Fit, method: Method, draws: int | None) -> Compl
 
 
 def _assumed_means(
-    trial: Trial, posterior: xr.Dataset, data: xr.Dataset, own: np.ndarray, dropped: np.ndarray, method: Method
+    trial: CompletesVisits,
+    posterior: xr.Dataset,
+    data: xr.Dataset,
+    own: np.ndarray,
+    dropped: np.ndarray,
+    method: Method,
 ) -> np.ndarray:
     """Means that the imputation after dropping out starts from, shape (draws, subjects, visits)."""
     if method in ("missing-at-random", "delta"):
         return own
     code, arm_of = data["arm_code"].values, data["arm_of"].values
     as_reference = np.broadcast_to(code[arm_of == 0][0], code.shape)
-    reference = expected(trial, posterior, data.assign(arm_code=(data["arm_code"].dims, as_reference)))
+    reference = trial.expected(posterior, data.assign(arm_code=(data["arm_code"].dims, as_reference)))
     after = reference
     if method == "copy-increments":
         stayed = (~dropped).sum(axis=1)
@@ -168,68 +172,21 @@ def _assumed_means(
     return np.where((arm_of > 0)[:, None], np.where(dropped, after, elsewhere), own)
 
 
-def _conditional(
-    trial: Trial, posterior: xr.Dataset, data: xr.Dataset, own: np.ndarray, assumed: np.ndarray, dropped: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of every outcome given the observed ones of its patient, shape (draws, subjects, visits).
-
-    Visits are analysed one by one, so covariances between imputed visits are not needed.
-    """
-    outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
-    seen = ~np.isnan(outcome)
-    completed = np.where(seen, outcome, own)
-    variance = np.zeros_like(completed)
-    sds = residual_sds(posterior, data)
-    patterns: dict[tuple[Any, ...], list[int]] = {}
-    for i in np.flatnonzero(~seen.all(axis=1)):
-        patterns.setdefault(pattern_key(trial, seen[i], days[i], arm_of[i]), []).append(int(i))
-    for rows in patterns.values():
-        known, missed = np.flatnonzero(seen[rows[0]]), np.flatnonzero(~seen[rows[0]])
-        arm = arm_of[rows[0]]
-        sd = sds[:, arm]
-        matrix = correlations(trial, posterior, days[rows[0]], arm) * sd[:, :, None] * sd[:, None, :]
-        across = matrix[:, known][:, :, missed]
-        slopes = np.linalg.solve(matrix[:, known][:, :, known], across)
-        spread = np.diagonal(matrix, axis1=1, axis2=2)[:, missed] - (slopes * across).sum(axis=1)
-        precision = posterior["precision"].values[:, rows, None] if trial.robust else 1.0
-        variance[np.ix_(range(len(own)), rows, missed)] = spread[:, None, :] / precision
-        guesses = [
-            mean[:, rows][:, :, missed] + (outcome[rows][:, known] - mean[:, rows][:, :, known]) @ slopes
-            for mean in (assumed, own)
-        ]
-        gone = dropped[rows][:, missed]  # a gap before the last visit is filled from the patient's own arm
-        completed[np.ix_(range(len(own)), rows, missed)] = np.where(gone, *guesses)
-    return completed, variance
-
-
-def _regression(trial: Trial, data: xr.Dataset) -> Regression:
-    """Design of the model's regression at one visit; the arms are compared at the moderator's mean.
-
-    Levels of a random effect have an indicator each: arms are compared within them.
-    """
+def _regression(trial: CompletesVisits, data: xr.Dataset) -> Regression:
+    """Design of the model's regression at one visit."""
     arms = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
-    others = [np.ones((len(arms), 1))]
-    if trial.baseline is not None:
-        others.append(data["baseline"].values[:, None])
-    if data.sizes["covariate"]:
-        others.append(data["covariates"].values)
-    if trial.level is not None:
-        others.append(np.eye(data.sizes["site"])[data["site_of"].values])
-    if trial.moderator is not None:
-        terms = data["moderator_terms"].values
-        terms = terms - terms.mean(axis=0)
-        others += [terms, *(arms[:, [k]] * terms for k in range(arms.shape[1]))]
-    rest = np.column_stack(others)
+    others = trial.regressors(data)
+    rest = np.column_stack([np.ones(len(arms)), *others.values()])
     whole = np.column_stack([arms, rest])
     rank = int(np.linalg.matrix_rank(whole))
     if rank < arms.shape[1] + np.linalg.matrix_rank(rest):
         raise BadInput(
-            f"arms are told apart by {_others(trial)} alone, so completed data cannot compare them; leave some of "
+            f"arms are told apart by {_listed(others)} alone, so completed data cannot compare them; leave some of "
             "these out"
         )
     if len(arms) <= rank:
         raise BadInput(
-            f"{len(arms)} patients are too few for a regression on {rank} terms at each visit, with {_others(trial)}; "
+            f"{len(arms)} patients are too few for a regression on {rank} terms at each visit, with {_listed(others)}; "
             "leave some of these out"
         )
     # the least-squares solution of least length, so that columns that repeat others change nothing
@@ -238,12 +195,10 @@ def _regression(trial: Trial, data: xr.Dataset) -> Regression:
     return Regression(weights, (weights**2).sum(axis=1), basis)
 
 
-def _others(trial: Trial) -> str:
-    """Name what the regression has beside arms."""
-    level = None if trial.level is None else f"the levels of '{trial.level}'"
-    named = {"baseline": trial.baseline, "covariates": trial.formula_of_covariates, "moderator": trial.moderator}
-    found = [word for word, setting in named.items() if setting is not None] + ([level] if level else [])
-    return " or ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+def _listed(words: Iterable[str]) -> str:
+    """Join words by commas, the last one by "or"."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _thinned(fit: Fit, draws: int | None) -> xr.Dataset:

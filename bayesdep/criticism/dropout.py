@@ -12,7 +12,7 @@ from bayesdep.criticism.completion import METHODS, Method, complete, methods_of
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.times import label_of_time
 from bayesdep.inference.fit import Fit
-from bayesdep.models.trial.model import Trial
+from bayesdep.models.model import CompletesVisits
 
 _LEVEL = 0.95
 _FARTHEST = 2.0**40  # sds of the outcome within which a tipping point is sought
@@ -103,7 +103,7 @@ def check_dropout(
     >>> METHODS[2:]
     ('jump-to-reference', 'copy-reference', 'copy-increments')
     """
-    trial = _trial_of(fit, "dropout")
+    trial = trial_of(fit, "dropout")
     by_arm = _deltas(fit, method, delta)
     _refuse_two_covariances(trial, method)
     completed = complete(trial, fit, method, draws)
@@ -179,7 +179,7 @@ def find_tipping_point(
     BadInput
         As :func:`check_dropout`, and when there is no such visit or nobody of the arm had dropped out by then.
     """
-    trial = _trial_of(fit, "tipping_point")
+    trial = trial_of(fit, "tipping_point")
     _check_method(method)
     if method == "missing-at-random":
         raise BadInput("a delta is not missing at random; use method = 'delta' for a tipping point")
@@ -216,8 +216,27 @@ def find_tipping_point(
     return float(worse * brentq(bound, 0.0, far, xtol=1e-10 * scale))
 
 
-def _trial_of(fit: Fit, asked: str) -> Trial:
-    if not isinstance(fit.model, Trial):
+def trial_of(fit: Fit, asked: str) -> CompletesVisits:
+    """Return a fit's model where it can complete missed visits, and refuse every other in one sentence.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+    asked
+        The function that was asked for, to begin the sentence with.
+
+    Returns
+    -------
+    CompletesVisits
+        The model.
+
+    Raises
+    ------
+    BadInput
+        When it is another one.
+    """
+    if not isinstance(fit.model, CompletesVisits):
         raise BadInput(
             f"{asked} is about patients who leave a trial, but this is a fit of {type(fit.model).__name__}; "
             "give a fit of bd.Trial"
@@ -230,7 +249,7 @@ def _check_method(method: str) -> None:
         raise BadInput(f"there is no method '{method}'; {did_you_mean(method, METHODS)}")
 
 
-def _refuse_two_covariances(trial: Trial, method: Method) -> None:
+def _refuse_two_covariances(trial: CompletesVisits, method: Method) -> None:
     if method not in methods_of(trial):
         raise BadInput(
             f"'{method}' takes the arms to share one covariance, but by_arm = true; fit without it, or use 'delta'"

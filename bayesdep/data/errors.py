@@ -1,4 +1,4 @@
-"""The error that a user's input can raise, and suggestions of the right word."""
+"""The errors that a user's input can raise, and suggestions of the right word."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,6 +11,14 @@ class BadInput(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))  # a quoted cell or label may hold anything
+
+
+class CannotCompare(BadInput):
+    """Fits that are valid one by one, but whose scores are of different outcomes, so that a ranking has no meaning."""
+
+
+class NotConverged(BadInput):
+    """A fit that failed its convergence check (gate), where only one that passed can be used."""
 
 
 def printable(text: str) -> str:

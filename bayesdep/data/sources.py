@@ -18,6 +18,7 @@ from bayesdep.data.missing import declare_missing
 from bayesdep.data.parquet_files import read_parquet
 from bayesdep.data.published import load, table_file
 from bayesdep.data.tables import as_frame, is_blank, note
+from bayesdep.data.toml_text import shown
 
 FROM_USER = "path"  # the source of a plan whose table is given when it is run
 FOR_LIMITS = ("analyte", "plate")  # columns by which a table of limits is joined, in every family
@@ -54,17 +55,15 @@ def refuse_unclear(source: str, expects: str | None, keep: Any) -> None:
         read_condition(keep, _KEEP)
         return
     if not isinstance(keep, Mapping):
-        what = "an array" if isinstance(keep, list) else _shown(keep)
-        raise BadInput(f"'data.keep' is {what}, but a table, or a condition in quotes, is needed")
+        raise BadInput(f"'data.keep' is {shown(keep)}, but a table, or a condition in quotes, is needed")
     for column, value in keep.items():
         values = value if isinstance(value, list) else [value]
         if not values:
             raise BadInput(f"'data.keep.{column}' is an empty array, which keeps no row; add a value or remove it")
         for one in values:
             if not isinstance(one, (str, int, float)) or one != one:
-                what = "a table" if isinstance(one, dict) else "an array" if isinstance(one, list) else one
                 raise BadInput(
-                    f"'data.keep.{column}' {'holds' if isinstance(value, list) else 'is'} {what}, "
+                    f"'data.keep.{column}' {'holds' if isinstance(value, list) else 'is'} {shown(one)}, "
                     "but a number, text, true or false, or an array of these, is needed"
                 )
 
@@ -319,7 +318,7 @@ def _keep(frame: pd.DataFrame, keep: Mapping[str, Any] | str) -> pd.DataFrame:
             )
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         kept &= _has_one_of(frame[column].infer_objects(), column, values)
-        said.append(f"{column} {_first_few([_shown(v) for v in values], ' or ', ' or ')}")
+        said.append(f"{column} {_first_few([_as_cell(v) for v in values], ' or ', ' or ')}")
     if not kept.any() and keep:
         raise BadInput(f"[data.keep] leaves no row: none has {' and '.join(said)}; leave out or correct one of these")
     if not kept.all():
@@ -341,16 +340,18 @@ def _keep_where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
 def _has_one_of(series: pd.Series, column: str, values: Sequence[Any]) -> pd.Series:
     """Return which rows have one of the values; refuse a value that is in no row."""
     numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
-    cells = series if numeric else pd.Series([None if pd.isna(c) else _shown(c) for c in series], series.index, object)
+    cells = (
+        series if numeric else pd.Series([None if pd.isna(c) else _as_cell(c) for c in series], series.index, object)
+    )
     found = pd.Series(False, index=series.index)
     for value in values:
-        sought = _number(value) if numeric else _shown(value)
+        sought = _number(value) if numeric else _as_cell(value)
         here = pd.Series(False, index=series.index) if sought is None else (cells == sought).fillna(False).astype(bool)
         if not here.any():
-            known = [_shown(v) for v in sorted(series.dropna().unique(), key=None if numeric else str)]
-            asked = repr(value) if isinstance(value, str) else _shown(value)
+            known = [_as_cell(v) for v in sorted(series.dropna().unique(), key=None if numeric else str)]
+            asked = repr(value) if isinstance(value, str) else _as_cell(value)
             raise BadInput(
-                f"[data.keep] {column} = {asked} is in no row of the table; {_nearest(_shown(value), known)}"
+                f"[data.keep] {column} = {asked} is in no row of the table; {_nearest(_as_cell(value), known)}"
             )
         found |= here
     return found
@@ -366,7 +367,7 @@ def _number(value: Any) -> float | None:
     return None if isinstance(value, bool) else value
 
 
-def _shown(value: Any) -> str:
+def _as_cell(value: Any) -> str:
     """Return a cell or a value of a plan as text that does not depend on its type: true, 3."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, bool):

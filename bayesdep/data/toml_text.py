@@ -1,4 +1,4 @@
-"""Parsing of TOML text that may be hostile: oversized and deeply nested texts are refused."""
+"""Parsing of TOML text that may be hostile (oversized and deeply nested texts are refused), and display of values."""
 
 import re
 import tomllib
@@ -64,3 +64,26 @@ def read_toml(text: str) -> dict[str, Any]:
     if level:
         raise flatter
     return values
+
+
+def shown(value: Any) -> str:
+    """Show a value in a message as it stands in a plan.
+
+    Parameters
+    ----------
+    value
+        A value that :func:`read_toml` returned.
+
+    Returns
+    -------
+    str
+        The value; of a table or an array only that it is one.
+
+    Examples
+    --------
+    >>> shown(True), shown("placebo"), shown(0.5), shown([1, 2])
+    ('true', "'placebo'", '0.5', 'an array')
+    """
+    if isinstance(value, (dict, list)):
+        return "a table" if isinstance(value, dict) else "an array"
+    return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)

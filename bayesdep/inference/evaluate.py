@@ -34,11 +34,30 @@ def _few_operands(fgraph: Any, node: Any) -> list[Any] | None:  # noqa: ARG001  
     return [node.op(*partial_results)]
 
 
-# The stabilising rewrites keep log densities finite where a probability rounds to 0 or 1.
 _UNCOMPILED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["fast_compile", "stabilize"])).register(
     (dfs_rewriter(_few_operands), 1000.0)  # after all that could join the parts again
 )
 _ELEMENTS_AT_ONCE = 20_000_000  # 160 MB per array: bounds memory for large data
+
+
+def uncompiled() -> Mode:
+    """Return PyTensor's mode in which a graph is evaluated by NumPy, without compiling anything.
+
+    Its stabilising rewrites keep log densities finite where a probability rounds to 0 or 1. For large data, or a graph
+    that is evaluated thousands of times at one point each, compiled code is faster.
+
+    Returns
+    -------
+    pytensor.compile.mode.Mode
+        For the argument ``mode`` of ``pytensor.function`` and ``pymc.draw``.
+
+    Examples
+    --------
+    >>> x = pt.dscalar()
+    >>> float(pytensor.function([x], pt.log1p(x), mode=uncompiled())(0.0))
+    0.0
+    """
+    return _UNCOMPILED
 
 
 def at_draws(
@@ -76,7 +95,7 @@ def at_draws(
         list(inputs.values()),
         vectorised,
         updates=collect_default_updates(vectorised),
-        mode=_UNCOMPILED,
+        mode=uncompiled(),
         on_unused_input="ignore",
     )
     draws = len(next(iter(given.values())))
@@ -120,7 +139,7 @@ def from_prior(outputs: Sequence[Any], draws: int, *, seed: int) -> list[np.ndar
     list of numpy.ndarray
         One array per output, draws first.
     """
-    drawn = pm.draw(list(outputs), draws=draws, random_seed=seed, mode=_UNCOMPILED)
+    drawn = pm.draw(list(outputs), draws=draws, random_seed=seed, mode=uncompiled())
     return [np.asarray(values) for values in drawn]
 
 
@@ -177,7 +196,7 @@ def values_of(variables: Sequence[Any], *, updates: Mapping[Any, Any] | None = N
     list of numpy.ndarray
         Their values.
     """
-    return [np.asarray(v) for v in pytensor.function([], list(variables), updates=updates, mode=_UNCOMPILED)()]
+    return [np.asarray(v) for v in pytensor.function([], list(variables), updates=updates, mode=uncompiled())()]
 
 
 def observed_values(model: pm.Model) -> dict[str, np.ndarray]:

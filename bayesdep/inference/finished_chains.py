@@ -116,7 +116,7 @@ class FinishedChains:
         return self.folder / f"table-{table}-chain-{number}.npz"
 
 
-def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any]) -> str:
+def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: str = "") -> str:
     """Return a fingerprint that two runs share exactly if they have the same draws and the same report.
 
     Parameters
@@ -127,6 +127,9 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any]) -> str
         The prepared data.
     settings
         The sampler's settings, the seed included.
+    code
+        For a user's own model, a text that changes with its code; empty for the package's models, which change only
+        with its version.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any]) -> str
     machine = [platform.python_version(), platform.system(), platform.machine(), get_host_cpu_name()]
     versions = {name: version(name) for name in VERSIONS}
     description = json.dumps([plan, dict(settings), versions, machine, data.attrs], sort_keys=True, default=repr)
-    digest = hashlib.sha256(description.encode())
+    digest = hashlib.sha256(description.encode() + code.encode())
     for name, variable in sorted(data.variables.items(), key=lambda item: str(item[0])):
         values = np.asarray(variable.values)
         content = repr(values.tolist()).encode() if values.dtype.hasobject else np.ascontiguousarray(values).tobytes()

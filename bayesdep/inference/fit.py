@@ -17,7 +17,8 @@ from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
 from bayesdep.inference.saved import read_tree, write_tree
-from bayesdep.models.model import ExactPosterior, Imputes, KnowsPosterior, Model, make_model, settings_of
+from bayesdep.models.model import ExactPosterior, Imputes, KnowsPosterior, Model
+from bayesdep.models.register import UnknownFamily, make_model, settings_of
 
 if TYPE_CHECKING:
     from bayesdep.inference.predictive import CheckResult
@@ -169,7 +170,7 @@ class Fit:
         Raises
         ------
         BadInput
-            When there is no such file, or it is not a saved fit.
+            When there is no such file, it is not a saved fit, or its model is somebody's own and is not known here.
         """
         try:
             tree = read_tree(path)
@@ -179,6 +180,8 @@ class Fit:
             return cls(model, tree["constant_data"].to_dataset(), tree, manifest)
         except FileNotFoundError:
             raise BadInput(f"there is no saved fit '{path}'; give the posterior.nc of a run directory") from None
+        except UnknownFamily as problem:
+            raise BadInput(f"'{path}' cannot be loaded: {problem}") from None
         except BadInput as problem:
             raise BadInput(
                 f"'{path}' is not a saved fit ({problem}); give the posterior.nc of a run directory"

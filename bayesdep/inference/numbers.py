@@ -1,4 +1,4 @@
-"""What can be asked of a fit: samplers, and how many draws, tuning draws and chains, and which seeds."""
+"""What can be asked of a fit: samplers, and how many draws, tuning draws and chains, which seeds and intervals."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ MOST = {"draws": 10**8, "tune": 10**8, "chains": 1000, "seed": 2**63 - 1}
 
 
 def check_numbers(**numbers: Any) -> None:
-    """Refuse numbers of draws, tuning draws and chains, and seeds, that cannot be meant.
+    """Refuse impossible numbers of draws, tuning draws and chains, and impossible seeds.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_numbers(**numbers: Any) -> None:
     Raises
     ------
     BadInput
-        Naming the first that is no whole number in range.
+        Naming the first that is not a whole number in range.
 
     Examples
     --------
@@ -38,3 +38,27 @@ def check_numbers(**numbers: Any) -> None:
         if value > MOST[name]:
             shown = int(value) if value < 2**64 else f"a number of {int(value).bit_length()} bits"
             raise BadInput(f"{name} = {shown}, but a whole number of at most {MOST[name]:,} is needed")
+
+
+def check_level(level: Any) -> None:
+    """Refuse an impossible probability of an interval.
+
+    Parameters
+    ----------
+    level
+        Probability of an interval.
+
+    Raises
+    ------
+    BadInput
+        When it is not a number strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> check_level(95)
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: level = 95, but a probability between 0 and 1 is needed, such as 0.95
+    """
+    if not isinstance(level, (int, float)) or not 0 < level < 1:
+        raise BadInput(f"level = {level!r}, but a probability between 0 and 1 is needed, such as 0.95")

@@ -23,13 +23,13 @@ from bayesdep.inference.diagnostics import Gate, check_convergence, check_indepe
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.finished_chains import STATS, VERSIONS, Chain, FinishedChains
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.parallel import forks_that_end
 from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
 from bayesdep.models.model import (
     HasCorrelatedParameters,
-    HasCostlyEstimands,
     Imputes,
     KnowsPosterior,
     Model,
@@ -233,7 +233,7 @@ def _sampled(model: Model, data: xr.Dataset, size: tuple[int, int, int], seed: i
     derived = [v for v in full.deterministics if v.name not in posterior]
     arrays = at_draws(derived, flat, seed=seeds[1]) if derived else []
     posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, arrays, strict=True)}
-    return _label(posterior, full), stats
+    return label_draws(posterior, full), stats
 
 
 def _seeds(seed: int) -> list[int]:
@@ -260,40 +260,7 @@ def estimand_template(model: Model, data: xr.Dataset) -> xr.Dataset:
     names = [v.name for v in built.unobserved_RVs]
     values = from_prior([built[name] for name in names], 4, seed=0)
     with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
-        return model.estimands(_label({n: v[None] for n, v in zip(names, values, strict=True)}, built), data)
-
-
-def prior_estimands(model: Model, data: xr.Dataset, prior: xr.Dataset, *, seed: int) -> xr.Dataset:
-    """Return a model's estimands at the prior draws of a fit.
-
-    Parameters
-    ----------
-    model
-        The generative model.
-    data
-        Its prepared data.
-    prior
-        Prior draws of the sampled parameters, as in the fit's group ``prior``. Variables not needed for the likelihood
-        are drawn given them. An estimand of an observed unit (a study's own effect) has no prior draws, since it is
-        drawn given the unit's outcomes.
-    seed
-        Same seed, same draws.
-
-    Returns
-    -------
-    xarray.Dataset
-        As the model's ``estimands`` returns it, one chain, without costly estimands that are not primary.
-    """
-    if isinstance(model, HasCostlyEstimands):
-        model = model.without_costly_estimands
-    full = model.build(data)
-    values_of = {str(name): values.values[0] for name, values in prior.data_vars.items()}
-    given = {rv: values_of[rv.name] for rv in full.free_RVs if rv.name in values_of}
-    missing = [v for v in full.unobserved_RVs if v.name not in values_of]
-    drawn = at_draws(missing, given, seed=seed) if missing else []
-    values_of |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
-    with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
-        return model.estimands(_label({n: v[None] for n, v in values_of.items()}, full), data)
+        return model.estimands(label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, built), data)
 
 
 class _Clock:
@@ -440,7 +407,7 @@ def _groups(
         return {of[rv.name]: posterior[rv.name].reshape(-1, *posterior[rv.name].shape[2:]) for rv in core.free_RVs}
 
     def labelled(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
-        return _label({k: v.reshape(chains, draws, *v.shape[1:]) for k, v in arrays.items()}, full)
+        return label_draws({k: v.reshape(chains, draws, *v.shape[1:]) for k, v in arrays.items()}, full)
 
     observed = [rv.name for rv in core.observed_RVs]
     parameters = [v.name for v in full.unobserved_RVs]
@@ -457,8 +424,8 @@ def _groups(
         prior_names = [v.name for v in core.unobserved_RVs]
         prior = from_prior([core[name] for name in prior_names + observed], PRIOR_DRAWS, seed=seeds[2])
         prior_of = {name: v[None] for name, v in zip(prior_names + observed, prior, strict=True)}
-        groups["prior"] = _label({name: prior_of[name] for name in prior_names}, core)
-        groups["prior_predictive"] = _label({name: prior_of[name] for name in observed}, core)
+        groups["prior"] = label_draws({name: prior_of[name] for name in prior_names}, core)
+        groups["prior_predictive"] = label_draws({name: prior_of[name] for name in observed}, core)
 
     scored = model.log_likelihood(groups["posterior"], data) if isinstance(model, ScoresUnits) else None
     if scored is not None:
@@ -469,22 +436,6 @@ def _groups(
     priors = log_density(core.free_RVs, {rv: rv for rv in core.free_RVs}, flat(core))
     groups["log_prior"] = labelled({rv.name: p for rv, p in zip(core.free_RVs, priors, strict=True)})
 
-    groups["observed_data"] = _label(observed_values(core), core, sample_dims=())
+    groups["observed_data"] = label_draws(observed_values(core), core, sample_dims=())
     groups["constant_data"] = data
     return groups
-
-
-def _label(
-    arrays: Mapping[str, np.ndarray], model: pm.Model, sample_dims: tuple[str, ...] = ("chain", "draw")
-) -> xr.Dataset:
-    """Name the dims of arrays as the model does."""
-    variables = {}
-    for name, values in arrays.items():
-        # the density of a vector (effects that sum to zero) has no last dim
-        dims = (*sample_dims, *model.named_vars_to_dims.get(name, ()))[: values.ndim]
-        coords = {
-            d: np.arange(n) if d in sample_dims else np.asarray(model.coords[d])
-            for d, n in zip(dims, values.shape, strict=True)
-        }
-        variables[name] = xr.DataArray(values, coords, dims)
-    return xr.Dataset(variables)

@@ -15,10 +15,11 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.inference.diagnostics import chains_of
+from bayesdep.inference.evaluate import at_draws
+from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.predictive import CheckResult
-from bayesdep.inference.sample import prior_estimands
 from bayesdep.inference.tails import Distribution
-from bayesdep.models.model import Model
+from bayesdep.models.model import HasCostlyEstimands, Model
 
 LEVEL = 0.005  # divided by the number of tail probabilities (Bonferroni)
 _LEAST = 0.1  # smallest share of the prior's variance that is taken to be explained
@@ -169,3 +170,36 @@ def _tail_of_estimand(prior: Distribution, before: np.ndarray, after: np.ndarray
     variance = float(prior.normal_scores(before[np.isfinite(before)]).var())
     explained = max(variance - float(scores.var()), _LEAST * variance)
     return float(2 * special.ndtr(-abs(float(scores.mean())) / np.sqrt(explained)))
+
+
+def prior_estimands(model: Model, data: xr.Dataset, prior: xr.Dataset, *, seed: int) -> xr.Dataset:
+    """Return a model's estimands at the prior draws of a fit.
+
+    Parameters
+    ----------
+    model
+        The generative model.
+    data
+        Its prepared data.
+    prior
+        Prior draws of the sampled parameters, as in the fit's group ``prior``. Variables not needed for the likelihood
+        are drawn given them. An estimand of an observed unit (a study's own effect) has no prior draws, since it is
+        drawn given the unit's outcomes.
+    seed
+        Same seed, same draws.
+
+    Returns
+    -------
+    xarray.Dataset
+        As the model's ``estimands`` returns it, one chain, without costly estimands that are not primary.
+    """
+    if isinstance(model, HasCostlyEstimands):
+        model = model.without_costly_estimands
+    full = model.build(data)
+    known = {str(name): values.values[0] for name, values in prior.data_vars.items()}
+    given = {rv: known[rv.name] for rv in full.free_RVs if rv.name in known}
+    missing = [v for v in full.unobserved_RVs if v.name not in known]
+    drawn = at_draws(missing, given, seed=seed) if missing else []
+    known |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
+    with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
+        return model.estimands(label_draws({n: v[None] for n, v in known.items()}, full), data)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bayesdep.numerics.normal import log_standard_normal
+
 _LEAST_TAIL = 1e-9  # reached at z = -4e8, where log t is less than the last digit of z^2 / 2
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
@@ -84,5 +86,5 @@ def log_normal_interval(middle: Any, half_width: Any) -> Any:
         weight * pt.exp((centre**2 - (centre + narrow * node) ** 2) / 2)
         for node, weight in zip(_NODES, _WEIGHTS, strict=True)
     )
-    at_centre = -(centre**2) / 2 - np.log(2 * np.pi) / 2
+    at_centre = log_standard_normal(centre)
     return pt.switch(is_narrow, at_centre + pt.log(narrow) + pt.log(total), difference)

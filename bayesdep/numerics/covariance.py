@@ -24,7 +24,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.random.op import RandomVariable
 
-_LOG_2_PI = np.log(2 * np.pi)
+from bayesdep.numerics.normal import LOG_2_PI
 
 
 class _RegressionRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
@@ -68,7 +68,7 @@ class RegressionOnThePast(pm.Distribution):  # type: ignore[misc]  # PyMC is not
             z = (u[..., j] - past[..., j]) / root[..., j, j]
             past = past + z[..., None] * root[..., :, j]
             scale = pt.log(sd[..., j]) + pt.log(root[..., j, j])
-            total = total - seen[..., j] * (z**2 / 2 + scale + _LOG_2_PI / 2)
+            total = total - seen[..., j] * (z**2 / 2 + scale + LOG_2_PI / 2)
         return total
 
 
@@ -116,7 +116,7 @@ class Serial(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
         link = is_later * pt.exp(pt.log(rho) * gap)
         variance = -pt.expm1(2 * gap * pt.log(rho)) * is_later + (1 - is_later)
         rest = u - link * pt.take_along_axis(u, place, axis=-1)
-        density = rest**2 / variance + pt.log(variance) + _LOG_2_PI
+        density = rest**2 / variance + pt.log(variance) + LOG_2_PI
         return -pt.sum(seen * (density / 2 + pt.log(sd)), axis=-1)
 
 
@@ -161,7 +161,7 @@ class Exchangeable(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
         spread = (pt.sum(u**2, axis=-1) - rho * pt.sum(u, axis=-1) ** 2 / whole) / (1 - rho)
         # with no visit at all there is no determinant either
         log_det = pt.switch(n > 0, (n - 1) * pt.log1p(-rho) + pt.log(whole), 0.0)
-        return -(spread + log_det + n * _LOG_2_PI) / 2 - pt.sum(seen * pt.log(sd), axis=-1)
+        return -(spread + log_det + n * LOG_2_PI) / 2 - pt.sum(seen * pt.log(sd), axis=-1)
 
 
 def _draw(rng: Any, mean: Any, sd: Any, root: Any, size: Any) -> Any:

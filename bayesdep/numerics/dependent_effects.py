@@ -1,4 +1,4 @@
-"""Effects that share people or a cluster: turned so that, given the spreads, their errors are independent."""
+"""Effects that share people or a cluster, in the directions in which their sampling errors are independent."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,18 @@ from scipy.sparse.csgraph import connected_components
 class Sums:
     """What a block of effects adds to the normal equations of the coefficients.
 
+    With the design X, the residuals r and the covariance M of the effects given the coefficients.
+
     Parameters
     ----------
-    gram, score, square, log_density
-        Shapes (nodes, coefficients, coefficients), (nodes, coefficients), (nodes,) and (nodes,).
+    gram
+        :math:`X^T M^{-1} X`, shape (nodes, coefficients, coefficients).
+    score
+        :math:`X^T M^{-1} r`, shape (nodes, coefficients).
+    square
+        :math:`r^T M^{-1} r`, shape (nodes,).
+    log_density
+        Log of the normalising constant of the effects' density, shape (nodes,).
     """
 
     gram: np.ndarray
@@ -30,7 +38,7 @@ class Block:
     With the sampling covariance :math:`V = Q \Lambda Q^\top`, the covariance of the effects given coefficients and the
     cluster's deviation is :math:`V + \tau^2 I = Q (\Lambda + \tau^2 I) Q^\top`: in the directions Q it is diagonal for
     every tau at once. A cluster's deviation of variance :math:`\tau_c^2` adds :math:`\tau_c^2\, a a^\top` with
-    :math:`a = Q^\top 1` there, which Woodbury's identity takes apart.
+    :math:`a = Q^\top 1` there; its inverse follows from Woodbury's identity.
 
     Parameters
     ----------
@@ -40,7 +48,7 @@ class Block:
         Q, shape (rows, rows), and the diagonal of Lambda, shape (rows,).
     columns, residual, shared
         Design (rows, coefficients), effects less what is expected at the reference (rows,) and ones where the rows have
-        a deviation in common, zeros where not (rows,): all turned, ``Q.T @ ...``.
+        a deviation in common, zeros where not (rows,): all in the block's directions, ``Q.T @ ...``.
     """
 
     members: np.ndarray
@@ -54,52 +62,51 @@ class Block:
         """Precisions in the directions of the block, shape (nodes, rows)."""
         return np.asarray(1 / (self.variance + tau[:, None] ** 2))
 
-    def deviation(self, w: np.ndarray, between: np.ndarray | float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Variance of the deviation given the coefficients b, and what its mean needs.
-
-        The mean is ``variance * (last - third @ (b - reference))``.
+    def deviation(self, w: np.ndarray, tau_cluster: np.ndarray | float) -> "Deviation":
+        """Return the conditional distribution of the cluster's deviation given the coefficients.
 
         Parameters
         ----------
         w
             As :meth:`weights` returns them.
-        between
+        tau_cluster
             Standard deviation between clusters, shape (nodes,).
 
         Returns
         -------
-        tuple of numpy.ndarray
-            ``variance`` (nodes,), ``third`` (nodes, coefficients), ``last`` (nodes,).
+        Deviation
+            Its variance, and how its mean depends on the coefficients.
         """
-        of = w * self.shared
-        prior = np.asarray(between) ** 2
-        return np.asarray(prior / (1 + prior * (of @ self.shared))), of @ self.columns, of @ self.residual
+        shared = w * self.shared
+        prior = np.asarray(tau_cluster) ** 2
+        variance = np.asarray(prior / (1 + prior * (shared @ self.shared)))
+        return Deviation(variance, shared @ self.residual, shared @ self.columns)
 
-    def solve(self, w: np.ndarray, between: np.ndarray | float, vectors: np.ndarray) -> np.ndarray:
-        """Multiply turned vectors by the inverse of the effects' covariance given the coefficients.
+    def solve(self, w: np.ndarray, tau_cluster: np.ndarray | float, vectors: np.ndarray) -> np.ndarray:
+        """Multiply vectors by the inverse of the effects' covariance given the coefficients.
 
         Parameters
         ----------
-        w, between
+        w, tau_cluster
             As in :meth:`deviation`.
         vectors
-            Shape (nodes, rows) or (rows,).
+            In the block's directions, shape (nodes, rows) or (rows,).
 
         Returns
         -------
         numpy.ndarray
             Shape (nodes, rows).
         """
-        variance, _, _ = self.deviation(w, between)
-        of = w * self.shared
-        return np.asarray(w * vectors - (variance * (of * vectors).sum(-1))[:, None] * of)
+        variance = self.deviation(w, tau_cluster).variance
+        shared = w * self.shared
+        return np.asarray(w * vectors - (variance * (shared * vectors).sum(-1))[:, None] * shared)
 
-    def sums(self, tau: np.ndarray, between: np.ndarray | float) -> Sums:
+    def sums(self, tau: np.ndarray, tau_cluster: np.ndarray | float) -> Sums:
         """Return what the block adds to the normal equations at every node.
 
         Parameters
         ----------
-        tau, between
+        tau, tau_cluster
             Standard deviations within and between clusters, shape (nodes,).
 
         Returns
@@ -108,13 +115,45 @@ class Block:
             Without the prior of the coefficients.
         """
         w = self.weights(tau)
-        variance, third, last = self.deviation(w, between)
+        of = self.deviation(w, tau_cluster)
         x, count = self.columns, self.columns.shape[1]
         products = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
-        gram = (w @ products).reshape(-1, count, count) - variance[:, None, None] * third[:, :, None] * third[:, None]
-        score = w @ (x * self.residual[:, None]) - (variance * last)[:, None] * third
-        log_density = (np.log(w / (2 * np.pi)).sum(1) - np.log1p(np.asarray(between) ** 2 * (w @ self.shared**2))) / 2
-        return Sums(gram, score, w @ self.residual**2 - variance * last**2, log_density)
+        gram = (w @ products).reshape(-1, count, count)
+        gram = gram - of.variance[:, None, None] * of.slope[:, :, None] * of.slope[:, None]
+        score = w @ (x * self.residual[:, None]) - (of.variance * of.pull)[:, None] * of.slope
+        square = w @ self.residual**2 - of.variance * of.pull**2
+        ratio = np.asarray(tau_cluster) ** 2 * (w @ self.shared**2)
+        log_density = (np.log(w / (2 * np.pi)).sum(1) - np.log1p(ratio)) / 2
+        return Sums(gram, score, square, log_density)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A cluster's deviation given the coefficients b: normal with mean ``variance * (pull - slope @ (b - reference))``.
+
+    Parameters
+    ----------
+    variance
+        Shape (nodes,).
+    pull
+        Weighted sum of the residuals at the reference, shape (nodes,).
+    slope
+        By how much that sum falls per unit of each coefficient, shape (nodes, coefficients).
+    """
+
+    variance: np.ndarray
+    pull: np.ndarray
+    slope: np.ndarray
+
+    @property
+    def mean_at_reference(self) -> np.ndarray:
+        """Mean where the coefficients are those of the reference, shape (nodes,)."""
+        return self.variance * self.pull
+
+    @property
+    def mean_slope(self) -> np.ndarray:
+        """By how much the mean falls per unit of each coefficient, shape (nodes, coefficients)."""
+        return self.variance[:, None] * self.slope
 
 
 def groups_of(covariance: np.ndarray | None, cluster: np.ndarray | None) -> list[np.ndarray]:
@@ -143,12 +182,14 @@ def groups_of(covariance: np.ndarray | None, cluster: np.ndarray | None) -> list
         return [np.flatnonzero(cluster == c) for c in np.unique(cluster)]
     if covariance is None:
         return []
-    _, of = connected_components(coo_array(covariance != 0), directed=False)
-    found = [np.flatnonzero(of == c) for c in np.unique(of)]
-    return [rows for rows in found if len(rows) > 1]
+    _, number = connected_components(coo_array(covariance != 0), directed=False)
+    groups = [np.flatnonzero(number == c) for c in np.unique(number)]
+    return [rows for rows in groups if len(rows) > 1]
 
 
-def turned(covariance: np.ndarray | None, se: np.ndarray, groups: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def independent_directions(
+    covariance: np.ndarray | None, se: np.ndarray, groups: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the directions in which the sampling errors of all rows are independent.
 
     Parameters

@@ -1,6 +1,6 @@
 """A posterior of up to four parameters on an even grid: marginal likelihood, marginals and independent draws."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,10 +51,10 @@ class GridPosterior:
 
     def _log_joint(self, u: list[np.ndarray]) -> np.ndarray:
         """Log density on the grids' scales at points that broadcast."""
-        values = {name: axis.scale.to_x(at) for (name, axis), at in zip(self.axes.items(), u, strict=True)}
+        values = {name: axis.scale.to_x(points) for (name, axis), points in zip(self.axes.items(), u, strict=True)}
         height = np.asarray(self.log_likelihood(values))
-        for (name, axis), at in zip(self.axes.items(), u, strict=True):
-            height = height + axis.prior.logpdf(values[name]) + axis.scale.log_jacobian(at)
+        for (name, axis), points in zip(self.axes.items(), u, strict=True):
+            height = height + axis.prior.logpdf(values[name]) + axis.scale.log_jacobian(points)
         return np.nan_to_num(height, nan=-np.inf, posinf=-np.inf)
 
     @cached_property
@@ -66,10 +66,7 @@ class GridPosterior:
             u = [np.linspace(low, high, size) for low, high in ends]
             height = self._log_joint(list(np.ix_(*u)) if u else [])
             inside = height > height.max() - _NEGLIGIBLE
-            closer = []
-            for i, at in enumerate(u):
-                seen = np.flatnonzero(inside.any(axis=tuple(j for j in range(len(u)) if j != i)))
-                closer.append((at[max(seen[0] - 1, 0)], at[min(seen[-1] + 1, size - 1)]))
+            closer = ends_of(inside, u)
             if all(new[1] - new[0] > 0.8 * (old[1] - old[0]) for new, old in zip(closer, ends, strict=True)):
                 break
             ends = closer
@@ -79,7 +76,7 @@ class GridPosterior:
     def log_marginal(self) -> float:
         """Log marginal likelihood."""
         u, height = self._grid
-        return float(special.logsumexp(height) + sum(np.log(at[1] - at[0]) for at in u))
+        return float(special.logsumexp(height) + sum(np.log(nodes[1] - nodes[0]) for nodes in u))
 
     @cached_property
     def _density(self) -> np.ndarray:
@@ -100,18 +97,45 @@ class GridPosterior:
             return {name: np.empty(n) for name in self.axes}
         flat = self._density.ravel()
         height = self._grid[1].ravel()
-        found: list[np.ndarray] = []
+        accepted: list[np.ndarray] = []
         bound = 0.0
-        while sum(map(len, found)) < n:
+        while sum(map(len, accepted)) < n:
             cell = rng.choice(len(flat), size=2 * n + 100, p=flat / flat.sum())
-            at = np.unravel_index(cell, self._density.shape)
-            points = [a[i] + (a[1] - a[0]) * rng.uniform(-0.5, 0.5, len(cell)) for a, i in zip(u, at, strict=True)]
+            node = np.unravel_index(cell, self._density.shape)
+            points = [a[i] + (a[1] - a[0]) * rng.uniform(-0.5, 0.5, len(cell)) for a, i in zip(u, node, strict=True)]
             ratio = np.exp(self._log_joint(points) - height[cell])
-            bound = bound or 1.2 * float(np.quantile(ratio, 0.999))  # beyond it lies nearly nothing, next to a node
+            bound = bound or 1.2 * float(np.quantile(ratio, 0.999))  # hardly any probability lies beyond it
             kept = rng.uniform(size=len(cell)) * bound < ratio
-            found.append(np.stack(points)[:, kept].T)
-        drawn = np.concatenate(found)[:n].T
+            accepted.append(np.stack(points)[:, kept].T)
+        drawn = np.concatenate(accepted)[:n].T
         return {name: axis.scale.to_x(x) for (name, axis), x in zip(self.axes.items(), drawn, strict=True)}
+
+
+def ends_of(inside: np.ndarray, axes: Sequence[np.ndarray]) -> list[tuple[float, float]]:
+    """Find how far a grid reaches along each axis: to one node beyond the outermost nodes that count.
+
+    Parameters
+    ----------
+    inside
+        Which nodes count, shape (nodes of the first axis, nodes of the second, ...).
+    axes
+        Nodes along each axis.
+
+    Returns
+    -------
+    list of tuple of float
+        The least and the greatest node of each axis, one further out than the last that counts where there is one.
+
+    Examples
+    --------
+    >>> ends_of(np.array([False, False, True, False, False]), [np.arange(5.0)])
+    [(1.0, 3.0)]
+    """
+    ends = []
+    for i, nodes in enumerate(axes):
+        counts = np.flatnonzero(inside.any(axis=tuple(j for j in range(len(axes)) if j != i)))
+        ends.append((float(nodes[max(counts[0] - 1, 0)]), float(nodes[min(counts[-1] + 1, len(nodes) - 1)])))
+    return ends
 
 
 def around(centre: float, width: float) -> Scale:

@@ -10,6 +10,7 @@ from scipy import special
 
 from bayesdep.data.errors import BadInput
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.grid_posterior import ends_of
 from bayesdep.numerics.marginals import Gridded
 from bayesdep.numerics.mixtures import Grids
 from bayesdep.numerics.spread_scale import Scale, scale_of
@@ -20,8 +21,8 @@ _NEGLIGIBLE = 36.0  # nats below the peak of the density: 2e-16 of it
 
 
 @dataclass(frozen=True)
-class Given:
-    """What is known of the coefficients given the spreads.
+class Coefficients:
+    """Posterior of the coefficients given the spreads: normal.
 
     Parameters
     ----------
@@ -39,9 +40,9 @@ class Given:
 
 
 class OnSpreads:
-    """A hierarchy whose density given its spreads is known: what follows of the spreads.
+    """A hierarchy whose density given its spreads is known: the posterior of the spreads, on a grid.
 
-    ``se``, ``cluster``, ``tau_prior`` and ``cluster_prior`` are the hierarchy's own.
+    Attributes ``se``, ``cluster``, ``tau_prior`` and ``cluster_prior`` are those of the hierarchy that derives from it.
     """
 
     se: np.ndarray
@@ -50,7 +51,7 @@ class OnSpreads:
     cluster_prior: Prior | None
 
     @abstractmethod
-    def given(self, tau: np.ndarray, tau_cluster: np.ndarray | float = 0.0) -> Given:
+    def coefficients_given(self, tau: np.ndarray, tau_cluster: np.ndarray | float = 0.0) -> Coefficients:
         """Return the coefficients' posterior given the spreads, for every subset."""
 
     @cached_property
@@ -59,23 +60,23 @@ class OnSpreads:
         typical = float(np.median(self.se))
         priors = [self.tau_prior, None if self.cluster is None else self.cluster_prior]
         frozen = [prior.scipy for prior in priors if prior is not None]  # once: scipy takes milliseconds to make one
-        found = []
+        scales = []
         for prior in frozen:
             lower, upper = prior.support()
-            found.append((prior, scale_of(float(lower), float(upper), typical)))
-        return found
+            scales.append((prior, scale_of(float(lower), float(upper), typical)))
+        return scales
 
     def _spreads(self, u: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Standard deviations within and between clusters at points of the grids' scales, shape (points,)."""
-        x = [scale.to_x(at) for (_, scale), at in zip(self._scales, u, strict=True)]
+        x = [scale.to_x(points) for (_, scale), points in zip(self._scales, u, strict=True)]
         zero = np.zeros_like(u[0]) if u else np.zeros(1)
         return (zero if self.tau_prior is None else x[0], zero if self.cluster is None else x[-1])
 
     def _log_joint(self, u: list[np.ndarray]) -> np.ndarray:
         """Log density of the effects and of the spreads at points of the grids' scales, shape (subsets, points)."""
-        height = self.given(*self._spreads(u)).log_density
-        for (prior, scale), at in zip(self._scales, u, strict=True):
-            height = height + prior.logpdf(scale.to_x(at)) + scale.log_jacobian(at)
+        height = self.coefficients_given(*self._spreads(u)).log_density
+        for (prior, scale), x in zip(self._scales, u, strict=True):
+            height = height + prior.logpdf(scale.to_x(x)) + scale.log_jacobian(x)
         return np.asarray(height)
 
     @cached_property
@@ -92,10 +93,7 @@ class OnSpreads:
                     "compute; correct the effect or the standard error that is out of line, or the prior of tau"
                 )
             inside = inside.reshape([size] * len(axes))
-            closer = []
-            for i, u in enumerate(axes):
-                seen = np.flatnonzero(inside.any(axis=tuple(j for j in range(len(axes)) if j != i)))
-                closer.append(np.linspace(u[max(seen[0] - 1, 0)], u[min(seen[-1] + 1, size - 1)], size))
+            closer = [np.linspace(*ends, size) for ends in ends_of(inside, axes)]
             if all(np.ptp(new) > 0.7 * np.ptp(old) for new, old in zip(closer, axes, strict=True)):
                 return axes, height
             axes = closer
@@ -150,14 +148,14 @@ class OnSpreads:
             return np.broadcast_to(tau, n), np.broadcast_to(between, n)
         axes, height = self._grid
         weights = np.exp(height[0] - height[0].max())
-        found: list[np.ndarray] = []
+        accepted: list[np.ndarray] = []
         bound = 0.0
-        while sum(map(len, found)) < n:
+        while sum(map(len, accepted)) < n:
             cell = rng.choice(len(weights), size=2 * n, p=weights / weights.sum())
-            at = np.unravel_index(cell, [len(u) for u in axes])
-            points = [u[i] + (u[1] - u[0]) * rng.uniform(-0.5, 0.5, 2 * n) for u, i in zip(axes, at, strict=True)]
+            node = np.unravel_index(cell, [len(u) for u in axes])
+            points = [u[i] + (u[1] - u[0]) * rng.uniform(-0.5, 0.5, 2 * n) for u, i in zip(axes, node, strict=True)]
             ratio = np.exp(self._log_joint(points)[0] - height[0][cell])
-            bound = bound or 1.1 * ratio.max()  # the density over the cell's: hardly above one on a grid this fine
+            bound = bound or 1.1 * ratio.max()  # the density over that of the cell: hardly above one on so fine a grid
             kept = rng.uniform(size=2 * n) * bound < ratio
-            found.append(np.stack(points)[:, kept].T)
-        return self._spreads(list(np.concatenate(found)[:n].T))
+            accepted.append(np.stack(points)[:, kept].T)
+        return self._spreads(list(np.concatenate(accepted)[:n].T))

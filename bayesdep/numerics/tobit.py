@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
+from bayesdep.numerics.normal import log_standard_normal
+
 _LEAST_INFORMATION = 1e-6  # share of what detected values would carry, along the least certain direction
 
 
@@ -60,7 +62,7 @@ def censored_loss(
         beta, log_sd = parameters[:-1], parameters[-1]
         sd, eta = np.exp(log_sd), design @ beta
         z = (middle - eta) / sd
-        value = np.where(seen, -(z**2) / 2 - np.log(2 * np.pi) / 2 - log_sd, 0.0)
+        value = np.where(seen, log_standard_normal(z) - log_sd, 0.0)
         by_eta = np.where(seen, z / sd, 0.0)  # d log-likelihood / d eta
         by_log_sd = np.where(seen, z**2 - 1, 0.0)
         for side, end in ((1.0, upper), (-1.0, lower)):

@@ -11,6 +11,7 @@ from arviz_stats.base import array_stats
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import diagnose
 from bayesdep.inference.fit import Fit, cached_on_fit
+from bayesdep.inference.numbers import check_level
 from bayesdep.models.model import ExactPosterior
 from bayesdep.numerics.betas import BetaMarginal
 from bayesdep.numerics.marginals import Marginal, interval
@@ -57,7 +58,7 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     BadInput
         When the level is not between 0 and 1.
     """
-    _check_level(level)
+    check_level(level)
     return _at_95(fit) if level == LEVEL else _summarise(fit, level)
 
 
@@ -114,7 +115,7 @@ def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL)
     >>> table.loc[["sensitivity", "specificity"], "median"].round(3).to_list()
     [0.784, 0.904]
     """
-    _check_level(level)
+    check_level(level)
     exact = fit_or_exact.exact if isinstance(fit_or_exact, Fit) else fit_or_exact
     if exact is None:
         raise BadInput("the posterior of this model is not known exactly under these settings; use summarise")
@@ -240,11 +241,6 @@ def oracle(fit: Fit) -> pd.DataFrame | None:
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _check_level(level: float) -> None:
-    if not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise BadInput(f"level = {level!r}, but a probability between 0 and 1 is needed, such as 0.95")
 
 
 def _scalars(

@@ -19,7 +19,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.export import formula_note, write_table
-from bayesdep.reporting.figures.register import FIGURES, png
+from bayesdep.reporting.figures.register import FIGURES, applies, png, unknown_figures
 from bayesdep.reporting.places import Manifest, Place, write_manifest
 from bayesdep.reporting.report import report
 
@@ -147,7 +147,8 @@ def write_run(
         parts.make("summary.csv", lambda path: tables.write(summarise_parameters(fit), path))
         parts.make("estimands.csv", lambda path: tables.write(summarise(fit), path))
         rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
-        made = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in FIGURES}
+        names = (*FIGURES, *unknown_figures(fit))
+        made = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in names}
         images = {name: image for name, image in made.items() if image is not None}
         parts.make(
             "report.html",
@@ -235,10 +236,9 @@ def _ledger(fit: Fit, ledger: Callable[[Fit], pd.DataFrame | None], tables: _Tab
 
 def _figure(fit: Fit, name: str, path: Path) -> bytes | None:
     """Draw and write one figure of the register; None if it does not apply to the fit."""
-    entry = FIGURES[name]
-    if not entry.applies(fit):
+    if not applies(name, fit):
         return None
-    image = png(entry.draw(fit))
+    image = png(FIGURES[name].draw(fit))
     path.write_bytes(image)
     return image
 

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, NotConverged, did_you_mean
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.named_estimands import require_estimand
+from bayesdep.models.model import PoolsStudies
 from bayesdep.models.parts.contrasts import is_term_of_slot
 
 _SHIFT = 0.1  # largest shift of the mean by the priors, in posterior sds
@@ -49,14 +50,16 @@ def as_study(
 
     Raises
     ------
+    NotConverged
+        When the fit failed the gate.
     BadInput
-        When the fit failed the gate, there is no such estimand or coordinate, zero is not its value of no effect, or
-        the priors contributed too much.
+        When there is no such estimand or coordinate, zero is not its value of no effect, or the priors contributed
+        too much.
     """
-    if fit.model.family in ("meta", "small-studies"):
+    if isinstance(fit.model, PoolsStudies):
         raise BadInput("this fit is a meta-analysis, not a trial; put the trials' own rows together instead")
     if not fit.gate.passed:
-        raise BadInput(
+        raise NotConverged(
             f"this fit cannot enter a meta-analysis: {fit.gate.sentence}; run it again with more tuning draws"
         )
     require_estimand(estimand, fit.estimands)

@@ -146,6 +146,6 @@ BASES = {
         Base("response", {"event": "yes", "predicts_when": "above"}, _marker()),
         Base("correlation", {"units": "points"}, _marker()),
         Base("crossover", {"reference": "placebo"}, _crossover()),
-        Base("pooled", {"reference": "control", "times": ["rapid"], "moderators": ["age"]}, _pooled()),
+        Base("patient-meta", {"reference": "control", "times": ["rapid"], "moderators": ["age"]}, _pooled()),
     )
 }

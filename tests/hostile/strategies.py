@@ -123,7 +123,7 @@ _OPERATORS = (
 @st.composite
 def formulas(draw: Any) -> Attempt:
     """A formula, or a condition, of the grammar's parts in any order; and of other things."""
-    base = BASES[draw(st.sampled_from(["cytokines", "trial", "meta", "response", "pooled"]))]
+    base = BASES[draw(st.sampled_from(["cytokines", "trial", "meta", "response", "patient-meta"]))]
     names = st.sampled_from([*_NAMES, *base.table])
     expression = st.recursive(
         names
@@ -141,7 +141,7 @@ def formulas(draw: Any) -> Attempt:
         max_leaves=10,
     )
     text = draw(expression | _TEXT)
-    key, value = {"trial": ("subgroups", [text]), "pooled": ("moderators", [text])}.get(
+    key, value = {"trial": ("subgroups", [text]), "patient-meta": ("moderators", [text])}.get(
         base.family, ("covariates", text)
     )
     if draw(st.booleans()) and base.family == "trial":

@@ -335,7 +335,7 @@ def sizes() -> Iterator[Attempt]:
         megabytes=3000,
     )
     yield _attempt(
-        BASES["pooled"],
+        BASES["patient-meta"],
         "every row a study and a time of its own",
         rows(
             {

@@ -115,6 +115,7 @@ class Crossover:
     """
 
     family: ClassVar[str] = "crossover"
+    figures: ClassVar[tuple[str, ...]] = ("pairs",)
     primary_estimands: ClassVar[tuple[str, ...]] = ("mean_difference", "difference")
     left_out: ClassVar[str] = "subject"
     target_accept: ClassVar[float] = 0.9

@@ -9,9 +9,9 @@ import xarray as xr
 from bayesdep.models.cytokines.rough_effects import Rough, rough_changes
 from bayesdep.models.cytokines.split import Mean, people_of_groups, split_mean
 from bayesdep.models.cytokines.terms import effects_of, is_pooled
-from bayesdep.models.parts.adaptive_effects import Wall, informed
+from bayesdep.models.parts.adaptive_effects import Wall, adaptive_effects
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
-from bayesdep.models.parts.pooling import pooled
+from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.unit_spreads import horseshoe_spreads, student_spreads, tail_weight
 
 HEAVY = ("group", "time", "interaction")  # effects of which a few may differ from all others
@@ -80,9 +80,9 @@ def effect_of(
     if rough is None or means is None or before is None:
         mean = contrasts(model.priors[f"{word}_mean"], f"{word}_mean", dims=dims, roots=roots)
         if word == "time":
-            return informed(name, mean, spread, *rough_changes(data), dims=all_dims, nu=nu)
+            return adaptive_effects(name, mean, spread, *rough_changes(data), dims=all_dims, nu=nu)
         correlated = "comparison" in dims and len(roots[0]) > 1  # covariates' effects and interactions: seldom large
-        return pooled(name, mean, spread, dims=all_dims, root=roots[0] if correlated else None, axis=1)
+        return non_centred_effects(name, mean, spread, dims=all_dims, root=roots[0] if correlated else None, axis=1)
     centre, shift = means[word].sampled, means[word].shift
     if word == "group" and model.analyte_family is not None:
         family_sd = model.priors["group_family_sd"].rv("group_family_sd")
@@ -92,7 +92,7 @@ def effect_of(
         centre = family[pm.Data("family_of", data["family_of"].values, dims="analyte")]
     if word == "level":
         guess = rough.given(name, len(before), before)
-        return informed(name, centre, spread, *guess, dims="analyte", shift=shift, wall=wall)
+        return adaptive_effects(name, centre, spread, *guess, dims="analyte", shift=shift, wall=wall)
     # one contrast after the other, each given those before it
     effects: list[Any] = []
     apart: Any = 0.0  # how far those before it lie from where they were expected, squared, in spreads
@@ -101,7 +101,7 @@ def effect_of(
             ((x - centre[..., j]) / (k + 1) for j, x in enumerate(effects)), start=pt.constant(0.0)
         )
         width = spread * np.sqrt((k + 2) / (2 * k + 2))
-        effect = informed(
+        effect = adaptive_effects(
             f"{name}_{k + 1}",
             last,
             width if nu is None else width * pt.sqrt((nu + apart) / (nu + k)),  # conditional of a multivariate t
@@ -177,6 +177,8 @@ def log_residual_sd(model: "Cytokines", rough: Rough | None) -> Any:
         return pt.log(model.priors["residual_sd"].rv("residual_sd", dims="analyte"))
     centre = model.priors["residual_mean"].rv("residual_mean")
     spread = model.priors["residual_spread"].rv("residual_spread")
-    log_sd = informed("log_residual_sd", centre, spread, rough.estimate[:, 0], rough.error[:, 0], dims="analyte")
+    log_sd = adaptive_effects(
+        "log_residual_sd", centre, spread, rough.estimate[:, 0], rough.error[:, 0], dims="analyte"
+    )
     pm.Deterministic("residual_sd", pt.exp(log_sd), dims="analyte")
     return log_sd

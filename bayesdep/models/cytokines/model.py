@@ -127,6 +127,7 @@ class Cytokines:
     """
 
     family: ClassVar[str] = "cytokines"
+    figures: ClassVar[tuple[str, ...]] = ("changes", "shares", "ecdf", "plates")
 
     reference: str | None = None
     baseline: str | None = None

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.cytokines.cells import Cells, recorded_logs
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.contrasts import STANDARDISED
 from bayesdep.numerics.distributions import Prior
 
@@ -118,8 +118,8 @@ def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | N
 
     Without limits a person's level would be normal given the rest. A residual sd near zero, or many analytes, fix it
     ever more closely, so what is sampled is where it lies in that normal
-    (:func:`~bayesdep.models.parts.adaptive_effects.informed`). Detected values of one cell share its effect: n of them
-    weigh as ``n / (1 + n psi^2)``.
+    (:func:`~bayesdep.models.parts.adaptive_effects.adaptive_effects`). Detected values of one cell share its effect:
+    n of them weigh as ``n / (1 + n psi^2)``.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | N
     residual = weight * (pm.Data("recorded", recorded_logs(data), dims="measurement") - eta)
     estimate = pt.inc_subtensor(nobody[of], residual) / precision
     around = _within_groups(data) if split else (lambda x: x)
-    informed("person", pt.zeros(()), sd, around(estimate), precision**-0.5, dims="subject")
+    adaptive_effects("person", pt.zeros(()), sd, around(estimate), precision**-0.5, dims="subject")
     return around(pm.modelcontext(None)["person"])
 
 

@@ -1,6 +1,7 @@
 """A table becomes what a meta-analysis takes: effects with errors and their covariance, or counts of arms."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,31 +9,72 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, as_frame, note, provenance, refuse_duplicates, rows_with_notes
-from bayesdep.models.meta import forms
-from bayesdep.models.meta import shared_people as people
+from bayesdep.models.meta import mixed_rows, shared_people
+from bayesdep.models.meta.inputs import INPUTS
+from bayesdep.models.meta.settings import MetaSettings
+from bayesdep.models.meta.stated_covariance import covariance_of_rows, refuse_impossible_covariance
 from bayesdep.models.meta.studies import (
-    INPUTS,
     check_studies,
     clusters_of,
     correlations_of,
     effects_of,
+    pooled_sd,
     read_studies,
 )
 from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
 from bayesdep.models.parts.settings import column_fields
 
-if TYPE_CHECKING:
-    from bayesdep.models.meta.model import Meta
-
 _ARMS = ["control", "treated"]
 
 
-def prepare(model: "Meta", table: Any) -> xr.Dataset:
+@dataclass(frozen=True)
+class _Studies:
+    """What was read of a table, one entry for each effect.
+
+    Parameters
+    ----------
+    read
+        Values by word, shape (effects,).
+    columns
+        The column of each word.
+    form
+        The form of input that the values are in: arms have become counts.
+    rows
+        The rows of the table that effects are of.
+    group, cluster
+        Number of each effect's control group and cluster; None where these have no column.
+    clusters
+        Labels of the clusters.
+    """
+
+    read: dict[str, np.ndarray]
+    columns: dict[str, Column]
+    form: str
+    rows: pd.DataFrame
+    group: np.ndarray | None = None
+    cluster: np.ndarray | None = None
+    clusters: np.ndarray | None = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels of the effects."""
+        return np.asarray(self.read["study"].astype(str))
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Variables and coordinates of a dataset."""
+
+    variables: dict[str, Any]
+    coords: dict[str, Any]
+
+
+def prepare(settings: MetaSettings, table: Any) -> xr.Dataset:
     """Turn a table into effects or counts; :meth:`Meta.prepare` says of what form.
 
     Parameters
     ----------
-    model
+    settings
         The settings.
     table
         A dataframe with the columns that its ``input`` needs.
@@ -48,110 +90,85 @@ def prepare(model: "Meta", table: Any) -> xr.Dataset:
         Naming the column and row.
     """
     frame = as_frame(table)
-    columns = _columns(model)
-    form, rows = model.input, frame
-    if model.input == "arms":
-        read, treated = _from_arms(model, frame, columns)
-        form, rows = "counts", rows_with_notes(frame, treated)
-        columns |= {word: columns[word.split("_", maxsplit=1)[0]] for word in INPUTS["counts"]}
-        columns["control_group"] = columns["study"]
-        check_studies(read, columns, unit=model.unit)
-    elif model.input == "mixed":
-        read = read_studies(frame, columns, unit=model.unit)
+    studies, notes = _read_studies(settings, frame)
+    correlation = correlations_of(studies.read, studies.columns, input=studies.form, correlation=settings.correlation)
+    if settings.likelihood == "binomial":
+        outcome = _counts(settings, studies)
     else:
-        forms.refuse_other_forms(model, frame)
-        read = read_studies(frame, columns, unit=model.unit)
-    found: dict[str, Any] = {}
-    coords: dict[str, Any] = {model.unit: read["study"].astype(str)}
-    notes: list[str] = []
-    group = None
-    if "control_group" in read and form != "mixed":
-        group = people.groups_of_controls(read, columns, input=form)
-    elif form != "mixed" and model.measure != "log-odds":
-        notes = people.refuse_repeated_controls(read, columns, input=form)
-    cluster = None
-    if model.cluster is not None:
-        found["cluster_of"], coords["cluster"] = clusters_of(read, columns, unit=model.unit)
-        cluster = found["cluster_of"][1]
-    correlation = correlations_of(read, columns, input=form, correlation=model.correlation)
-    if model.likelihood == "binomial":
-        counts, of_arms = _counts(model, read, group)
-        found, coords = found | counts, coords | of_arms
-    else:
-        if form == "mixed":
-            (effect, se), covariance, scale = forms.read_mixed(model, frame, columns, read)
-        else:
-            effect, se = effects_of(read, columns, input=form, measure=model.measure, correlation=correlation)
-            covariance = None
-            if group is not None and len(np.unique(group)) < len(group):
-                covariance = people.covariance_of_shared_controls(read, group, effect, measure=model.measure)
-            scale = forms.pooled_sd(read, group) if form == "means" else None
-        for word, values in (("effect", effect), ("se", se)):
-            found[word] = (model.unit, values, {"units": model.effect_units})
-        covariance, source = _all_covariances(model, covariance, coords[model.unit], se, cluster)
-        if covariance is not None:
-            covariance = np.where(np.eye(len(se), dtype=bool), se**2, covariance)
-            people.refuse_impossible(covariance, se, cluster, source)
-            found["covariance"] = ((model.unit, f"other_{model.unit}"), covariance)
-            coords[f"other_{model.unit}"] = coords[model.unit]
-        if model.measure == "difference" and (model.scale or scale):
-            found["scale"] = ((), float(model.scale or scale or 0), {"units": model.effect_units})
-            found["scale_squared"] = ((), found["scale"][1] ** 2)
-        elif any(prior.times_scale for prior in model.priors.values()):
-            raise BadInput(
-                "no row has standard deviations, of which default priors of a raw difference are multiples; give "
-                f"priors in {model.units}, or state a typical sd of the outcome as scale"
-            )
-    if model.covariates is not None:
-        what = column_fields(model)
-        played = {getattr(model, w): what[w] for w in ("study", "effect")}
-        refuse_covariates_of(model.covariates, played, list(rows.columns))
-        x = read_covariates(rows, model.covariates)
-        found["covariates"] = ((model.unit, "covariate"), x.values)
-        found |= {"covariate_mean": ("covariate", x.means), "covariate_sd": ("covariate", x.sds)}
-        coords["covariate"] = np.array(x.names, dtype=str)
+        outcome = _effects(settings, frame, studies, correlation)
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {settings.unit: studies.labels}
+    if studies.cluster is not None:
+        variables["cluster_of"] = (settings.unit, studies.cluster)
+        coords["cluster"] = studies.clusters
+    variables |= outcome.variables
+    coords |= outcome.coords
+    if settings.covariates is not None:
+        covariates = _covariates(settings, settings.covariates, studies.rows)
+        variables |= covariates.variables
+        coords |= covariates.coords
     for text in notes:
         note(frame, text)
-    return xr.Dataset(found, coords, provenance(frame))
+    return xr.Dataset(variables, coords, provenance(frame))
 
 
-def _columns(model: "Meta") -> dict[str, Column]:
+def _read_studies(settings: MetaSettings, frame: pd.DataFrame) -> tuple[_Studies, list[str]]:
+    """Read the columns, and number control groups and clusters; and notes on control groups that look alike."""
+    studies = _read_values(settings, frame)
+    read, columns, form = studies.read, studies.columns, studies.form
+    notes: list[str] = []
+    group = cluster = clusters = None
+    if "control_group" in read and form != "mixed":
+        group = shared_people.groups_of_controls(read, columns, input=form)
+    elif form != "mixed" and settings.measure != "log-odds":
+        notes = shared_people.refuse_repeated_controls(read, columns, input=form)
+    if settings.cluster is not None:
+        cluster, clusters = clusters_of(read, columns, unit=settings.unit)
+    return _Studies(read, columns, form, studies.rows, group, cluster, clusters), notes
+
+
+def _read_values(settings: MetaSettings, frame: pd.DataFrame) -> _Studies:
+    """Read the columns that the input needs; arms become counts against their study's reference."""
+    columns = _columns(settings)
+    if settings.input == "arms":
+        read, treated = _from_arms(settings, frame, columns)
+        columns |= {word: columns[word.split("_", maxsplit=1)[0]] for word in INPUTS["counts"]}
+        columns["control_group"] = columns["study"]
+        check_studies(read, columns, unit=settings.unit)
+        return _Studies(read, columns, "counts", rows_with_notes(frame, treated))
+    if settings.input != "mixed":
+        mixed_rows.refuse_other_forms(settings, frame)
+    return _Studies(read_studies(frame, columns, unit=settings.unit), columns, settings.input, frame)
+
+
+def _columns(settings: MetaSettings) -> dict[str, Column]:
     """The columns that the settings ask for; of several forms at once only the study's."""
-    what = column_fields(model)
-    found = {"study": Column(model.study, "label", f"{model.unit} label")}
-    of_form = {} if model.input == "mixed" else INPUTS[model.input]
-    found |= {w: Column(getattr(model, w), kind, what[w]) for w, kind in of_form.items()}
+    what = column_fields(settings)
+    columns = {"study": Column(settings.study, "label", f"{settings.unit} label")}
+    of_form = {} if settings.input == "mixed" else INPUTS[settings.input]
+    columns |= {word: Column(getattr(settings, word), kind, what[word]) for word, kind in of_form.items()}
     for word in ("cluster", "design", "control_group"):
-        if getattr(model, word) is not None:
-            found[word] = Column(getattr(model, word), "label", what[word])
-    return found
+        if getattr(settings, word) is not None:
+            columns[word] = Column(getattr(settings, word), "label", what[word])
+    return columns
 
 
 def _from_arms(
-    model: "Meta", frame: pd.DataFrame, columns: dict[str, Column]
+    settings: MetaSettings, frame: pd.DataFrame, columns: dict[str, Column]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """One row an arm becomes one row an effect against the study's reference arm, and the row that each is of."""
-    read = read_studies(frame, columns, unit=model.unit, unique=False)
-    studies, labels = read["study"].astype(str), read["arm"].astype(str)
-    refuse_duplicates({"study": studies, "arm": labels}, columns, "the arm")
-    if model.reference not in labels:
-        raise BadInput(
-            f"reference = '{model.reference}' is no arm in column '{columns['arm'].name}'; "
-            f"{did_you_mean(str(model.reference), dict.fromkeys(labels))}"
-        )
-    is_reference = labels == model.reference
-    for study in dict.fromkeys(studies):
-        mine = studies == study
-        if not (mine & is_reference).any() or not (mine & ~is_reference).any():
-            lacks = f"no arm '{model.reference}'" if not (mine & is_reference).any() else "that arm only"
-            raise BadInput(
-                f"column '{columns['arm'].name}': {model.unit} '{study}' has {lacks}, so nothing compares with the "
-                f"reference there; leave its rows out, or name another reference"
-            )
+    read = read_studies(frame, columns, unit=settings.unit, unique=False)
+    studies, arms = read["study"].astype(str), read["arm"].astype(str)
+    refuse_duplicates({"study": studies, "arm": arms}, columns, "the arm")
+    is_reference = arms == settings.reference
+    _refuse_no_comparison(settings, studies, arms, columns["arm"].name)
     treated = np.flatnonzero(~is_reference)
     control = np.array([np.flatnonzero((studies == studies[row]) & is_reference)[0] for row in treated])
-    many = np.array([(studies[treated] == studies[row]).sum() > 1 for row in treated])
-    names = [f"{studies[r]}, {labels[r]}" if several else studies[r] for r, several in zip(treated, many, strict=True)]
+    has_several = [(studies[treated] == studies[row]).sum() > 1 for row in treated]
+    names = [
+        f"{studies[row]}, {arms[row]}" if several else studies[row]
+        for row, several in zip(treated, has_several, strict=True)
+    ]
     wide = {word: values[treated] for word, values in read.items() if word not in ("events", "n", "arm")}
     wide |= {"study": np.array(names, dtype=object), "control_group": studies[treated]}
     for arm, rows in (("treated", treated), ("control", control)):
@@ -159,46 +176,123 @@ def _from_arms(
     return wide, treated
 
 
-def _counts(
-    model: "Meta", read: dict[str, np.ndarray], group: np.ndarray | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Events and people by unit and arm; by arm where several units share a control group; and coordinates."""
-    found: dict[str, Any] = {}
-    if model.measure == "log-odds":
-        return {w: (model.unit, read[w].astype("int64"), {"units": "people"}) for w in ("events", "n")}, {}
+def _refuse_no_comparison(settings: MetaSettings, studies: np.ndarray, arms: np.ndarray, column: str) -> None:
+    """Refuse a reference that no arm is, and a study without its reference or with that alone."""
+    if settings.reference not in arms:
+        raise BadInput(
+            f"reference = '{settings.reference}' is no arm in column '{column}'; "
+            f"{did_you_mean(str(settings.reference), dict.fromkeys(arms))}"
+        )
+    is_reference = arms == settings.reference
+    for study in dict.fromkeys(studies):
+        of_study = studies == study
+        has_reference, has_others = (of_study & is_reference).any(), (of_study & ~is_reference).any()
+        if not has_reference or not has_others:
+            lacks = "that arm only" if has_reference else f"no arm '{settings.reference}'"
+            raise BadInput(
+                f"column '{column}': {settings.unit} '{study}' has {lacks}, so nothing compares with the "
+                f"reference there; leave its rows out, or name another reference"
+            )
+
+
+def _counts(settings: MetaSettings, studies: _Studies) -> _Prepared:
+    """Events and people by unit and arm; by arm where several units share a control group."""
+    read, group = studies.read, studies.group
+    variables: dict[str, Any] = {}
+    people = {"units": "people"}
+    if settings.measure == "log-odds":
+        for word in ("events", "n"):
+            variables[word] = (settings.unit, read[word].astype("int64"), people)
+        return _Prepared(variables, {})
     if group is None:
         for word in ("events", "n"):
             values = np.stack([read[f"{word}_{arm}"] for arm in _ARMS], axis=1).astype("int64")
-            found[word] = ((model.unit, "arm"), values, {"units": "people"})
-        return found, {"arm": _ARMS}
+            variables[word] = ((settings.unit, "arm"), values, people)
+        return _Prepared(variables, {"arm": _ARMS})
     first = np.array([np.flatnonzero(group == g)[0] for g in np.unique(group)])
     for word in ("events", "n"):
         values = np.concatenate([read[f"{word}_control"][first], read[f"{word}_treated"]]).astype("int64")
-        found[word] = ("arm", values, {"units": "people"})
-    found["group_of"] = (model.unit, group)
+        variables[word] = ("arm", values, people)
+    variables["group_of"] = (settings.unit, group)
     labels = read["control_group"].astype(str)[first]
     names = [*(f"{label}: control" for label in labels), *(f"{label}: treated" for label in read["study"])]
-    return found, {"arm": np.array(names, dtype=str), "control_group": np.array(labels, dtype=str)}
+    return _Prepared(variables, {"arm": np.array(names, dtype=str), "control_group": np.array(labels, dtype=str)})
+
+
+def _effects(
+    settings: MetaSettings, frame: pd.DataFrame, studies: _Studies, correlation: np.ndarray | None
+) -> _Prepared:
+    """Effects, standard errors, their covariance where people are shared, and the scale of a raw difference."""
+    unit, read, group = settings.unit, studies.read, studies.group
+    if studies.form == "mixed":
+        mixed = mixed_rows.read_mixed(settings, frame, studies.columns, read)
+        effect, se, covariance, scale = mixed.effect, mixed.se, mixed.covariance, mixed.scale
+    else:
+        effect, se = effects_of(
+            read, studies.columns, input=studies.form, measure=settings.measure, correlation=correlation
+        )
+        covariance = None
+        if group is not None and len(np.unique(group)) < len(group):
+            covariance = shared_people.covariance_of_shared_controls(read, group, effect, measure=settings.measure)
+        scale = pooled_sd(read, group) if studies.form == "means" else None
+    units = {"units": settings.effect_units}
+    variables: dict[str, Any] = {"effect": (unit, effect, units), "se": (unit, se, units)}
+    coords: dict[str, Any] = {}
+    covariance, source = _all_covariances(settings, covariance, studies, se)
+    if covariance is not None:
+        covariance = np.where(np.eye(len(se), dtype=bool), se**2, covariance)
+        refuse_impossible_covariance(covariance, se, studies.cluster, source)
+        variables["covariance"] = ((unit, f"other_{unit}"), covariance)
+        coords[f"other_{unit}"] = studies.labels
+    return _Prepared(variables | _scale(settings, scale), coords)
 
 
 def _all_covariances(
-    model: "Meta", shared: np.ndarray | None, labels: np.ndarray, se: np.ndarray, cluster: np.ndarray | None
+    settings: MetaSettings, of_controls: np.ndarray | None, studies: _Studies, se: np.ndarray
 ) -> tuple[np.ndarray | None, str]:
-    """The sampling covariance that the settings give, and the setting it comes from."""
-    if model.within_correlation is not None:
+    """The sampling covariance that the settings give, or that of shared control groups, and the setting it is from."""
+    if settings.within_correlation is not None:
+        cluster = studies.cluster
         same = np.ones((len(se), len(se)), bool) if cluster is None else cluster[:, None] == cluster
-        return np.where(same, model.within_correlation * np.outer(se, se), 0.0), "within_correlation"
-    if model.covariance is not None:
-        return people.given_covariance(model.covariance, list(labels), se, model.unit), "covariance"
-    return shared, "control_group"
+        return np.where(same, settings.within_correlation * np.outer(se, se), 0.0), "within_correlation"
+    if settings.covariance is not None:
+        return covariance_of_rows(settings.covariance, list(studies.labels), se, settings.unit), "covariance"
+    return of_controls, "control_group"
 
 
-def without(model: "Meta", data: xr.Dataset, label: str) -> xr.Dataset:
+def _scale(settings: MetaSettings, of_arms: float | None) -> dict[str, Any]:
+    """The scale of a raw difference, and its square, where it was stated or the table's arms have one."""
+    if settings.measure == "difference" and (settings.scale or of_arms):
+        scale = float(settings.scale or of_arms or 0)
+        return {"scale": ((), scale, {"units": settings.effect_units}), "scale_squared": ((), scale**2)}
+    if any(prior.times_scale for prior in settings.priors.values()):
+        raise BadInput(
+            "no row has standard deviations, of which default priors of a raw difference are multiples; give "
+            f"priors in {settings.units}, or state a typical sd of the outcome as scale"
+        )
+    return {}
+
+
+def _covariates(settings: MetaSettings, formula: str, rows: pd.DataFrame) -> _Prepared:
+    """Covariates of the effects' rows, standardised, with their means and standard deviations."""
+    what = column_fields(settings)
+    taken = {getattr(settings, word): what[word] for word in ("study", "effect")}
+    refuse_covariates_of(formula, taken, list(rows.columns))
+    x = read_covariates(rows, formula)
+    variables = {
+        "covariates": ((settings.unit, "covariate"), x.values),
+        "covariate_mean": ("covariate", x.means),
+        "covariate_sd": ("covariate", x.sds),
+    }
+    return _Prepared(variables, {"covariate": np.array(x.names, dtype=str)})
+
+
+def without(settings: MetaSettings, data: xr.Dataset, label: str) -> xr.Dataset:
     """Leave one unit out of prepared data; :meth:`Meta.without` says which.
 
     Parameters
     ----------
-    model, data
+    settings, data
         The settings and the prepared data.
     label
         Of what leave-one-out leaves out.
@@ -208,17 +302,17 @@ def without(model: "Meta", data: xr.Dataset, label: str) -> xr.Dataset:
     xarray.Dataset
         The rest, clusters and control groups numbered anew.
     """
-    labels = data[model.left_out].values.astype(str)
+    labels = data[settings.left_out].values.astype(str)
     which = int(np.flatnonzero(labels == label)[0])
-    index = {"cluster": "cluster_of", "control_group": "group_of"}.get(model.left_out)
-    of = np.arange(len(labels)) if index is None else data[index].values
-    kept = np.flatnonzero(of != which)
-    rest = data.isel({model.unit: kept})
-    if f"other_{model.unit}" in data.dims:
-        rest = rest.isel({f"other_{model.unit}": kept})
+    index = {"cluster": "cluster_of", "control_group": "group_of"}.get(settings.left_out)
+    number = np.arange(len(labels)) if index is None else data[index].values
+    kept = np.flatnonzero(number != which)
+    rest = data.isel({settings.unit: kept})
+    if f"other_{settings.unit}" in data.dims:
+        rest = rest.isel({f"other_{settings.unit}": kept})
     if index is not None:
-        rest = rest.drop_sel({model.left_out: [data[model.left_out].values[which]]})
-        rest[index] = (model.unit, of[kept] - (of[kept] > which))
+        rest = rest.drop_sel({settings.left_out: [data[settings.left_out].values[which]]})
+        rest[index] = (settings.unit, number[kept] - (number[kept] > which))
     if index == "group_of":  # arms: control groups, then treated arms
         rest = rest.isel(arm=np.concatenate([np.flatnonzero(np.arange(len(labels)) != which), len(labels) + kept]))
     return rest

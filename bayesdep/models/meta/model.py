@@ -1,22 +1,20 @@
 """Meta: study-level random effects, from effects with known standard errors or from exact counts."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.meta import data as reading
-from bayesdep.models.meta import estimands as meta_estimands
-from bayesdep.models.meta import likelihood, scores
-from bayesdep.models.meta import terms as meta_terms
-from bayesdep.models.meta.shared_people import labelled_covariance
+from bayesdep.models.meta import checks, estimands, exact, likelihood, scores, wording
+from bayesdep.models.meta.arms import Arms
+from bayesdep.models.meta.data import prepare, without
+from bayesdep.models.meta.settings import MetaSettings
 from bayesdep.models.model import Check, ExactPosterior, Forest
-from bayesdep.models.parts.priors import Slot, fill_slots
-from bayesdep.models.parts.scale import check_scale, priors_of
-from bayesdep.models.parts.settings import check_settings, column
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
+from bayesdep.models.parts.scale import priors_of
+from bayesdep.numerics.types import Tensor
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meta:
+class Meta(MetaSettings):
     """Random-effects meta-analysis.
 
     The generative model, for study k (or analyte k: anything with an effect of its own)::
@@ -132,106 +130,24 @@ class Meta:
     Normal(mu=0, sigma=1.5)
     """
 
-    family: ClassVar[str] = "meta"
-    target_accept: ClassVar[float] = 0.95
-    exact_by_default: ClassVar[bool] = True
-
-    measure: Literal[
-        "difference",
-        "standardised-difference",
-        "log-odds-ratio",
-        "log-risk-ratio",
-        "log-geometric-mean-ratio",
-        "risk-difference",
-        "log-odds",
-    ]
-    input: Literal["estimates", "counts", "means", "moments", "p-value", "events", "arms", "mixed"] = "estimates"
-    likelihood: Literal["gaussian", "binomial"] = "gaussian"
-    heterogeneity: Literal["normal", "student-t"] = "normal"
-    nu: float | None = 4.0
-    covariates: str | None = None
-    control_risk: float | None = None
-    correlation: float | None = None
-    within_correlation: float | None = None
-    covariance: Any = None
-    midpoint_correlation: bool = False
-    reference: str | None = None
-    units: str | None = None
-    scale: float | None = None
-    unit: str = "study"
-    priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    study: str = column("study", "study label")
-    effect: str = column("effect", "estimated effect")
-    se: str = column("se", "standard error")
-    events_treated: str = column("events_treated", "events in the treated arm")
-    n_treated: str = column("n_treated", "people in the treated arm")
-    events_control: str = column("events_control", "events in the control arm")
-    n_control: str = column("n_control", "people in the control arm")
-    mean_treated: str = column("mean_treated", "arithmetic mean, treated or patients")
-    sd_treated: str = column("sd_treated", "standard deviation, treated or patients")
-    sem_treated: str = column("sem_treated", "standard error of the mean, treated or patients")
-    mean_control: str = column("mean_control", "arithmetic mean, control")
-    sd_control: str = column("sd_control", "standard deviation, control")
-    sem_control: str = column("sem_control", "standard error of the mean, control")
-    p_value: str = column("p_value", "two-sided P value")
-    direction: str = column("direction", "difference whose sign gives the direction")
-    events: str = column("events", "events")
-    n: str = column("n", "people")
-    arm: str = column("arm", "arm label")
-    control_group: str | None = column(None, "control group, which several rows may share")
-    cluster: str | None = column(None, "trial, or laboratory, that several effects share")
-    design: str | None = column(None, "parallel or crossover")
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        check_scale(self.scale)
-        object.__setattr__(self, "covariance", labelled_covariance(self.covariance))
-        meta_terms.refuse_contradictions(self)
-        meta_terms.refuse_foreign_priors(self)
-        object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
-
-    @property
-    def effect_units(self) -> str:
-        """Units of the effect."""
-        return self.units or meta_terms.UNITS[self.measure]
-
-    @property
-    def is_log(self) -> bool:
-        """Whether the effect is the logarithm of a ratio."""
-        return self.measure.startswith("log-") and self.measure != "log-odds"
-
-    @property
-    def slots(self) -> dict[str, Slot]:
-        """Places for priors: only those of the terms that the settings switch on."""
-        return meta_terms.slots_of(self)
-
-    @property
-    def left_out(self) -> str:
-        """The unit that leave-one-out leaves out."""
-        if self.likelihood == "binomial" and (self.control_group is not None or self.input == "arms"):
-            return "control_group"
-        return self.unit if self.cluster is None else "cluster"
-
-    @property
-    def primary_estimands(self) -> tuple[str, ...]:
-        """What the meta-analysis asks first: the pooled effect, and how it changes along covariates."""
-        return ("mu",) if self.covariates is None else ("mu", "slope")
-
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: each unit crude and shrunken, the pooled effect and the prediction."""
-        return Forest(("theta",), "mu", "theta_new", lambda data: meta_estimands.crude(self, data), self.is_log)
+
+        def crude(prepared: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+            return estimands.crude_effects(self, prepared)
+
+        return Forest(("theta",), "mu", "theta_new", crude, self.is_log)
 
     @property
     def words(self) -> str:
         """The model in words."""
-        return meta_terms.words_of(self)
+        return wording.words_of(self)
 
     @property
     def formula(self) -> list[str]:
         """The model as the lines of a model formula."""
-        return meta_terms.formula_of(self)
+        return wording.formula_of(self)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study (or per arm) into effects or counts.
@@ -255,7 +171,7 @@ class Meta:
         BadInput
             Naming the column and row.
         """
-        return reading.prepare(self, table)
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -269,48 +185,69 @@ class Meta:
         -------
         pymc.Model
             Free variables ``mu`` and ``tau`` (Gaussian; the study effects and the deviations of clusters are integrated
-            out, and ``deviation``, ``theta`` and ``theta_new`` hang below the data, to be drawn exactly); as the
-            settings say ``slope``, ``tau_cluster``, ``nu``; and when binomial ``theta_latent``, ``baseline_mean``,
-            ``baseline_sd`` and ``baseline_latent`` (midpoints).
+            out, and ``deviation``, ``theta`` and ``theta_new`` are not needed for the likelihood but drawn exactly from
+            their conditionals); as the settings say ``slope``, ``tau_cluster``, ``nu``; and when binomial
+            ``theta_latent``, ``baseline_mean``, ``baseline_sd`` and ``baseline_latent`` (midpoints).
         """
         import pymc as pm
 
         from bayesdep.models.parts.coordinates import in_multiples
 
-        dims, priors = self.unit, priors_of(self, data)
+        priors = priors_of(self, data)
         with pm.Model(coords={d: data[d].values for d in data.dims}) as model:
-            # effects may be in any unit: the sampler meets multiples of a typical error
+            # effects may be in any unit: the sampler works in multiples of a typical standard error
             unit = pm.Data("unit", np.median(data["se"]) if self.likelihood == "gaussian" else 1.0)
             mu = in_multiples(priors["mu"], "mu", unit)
             tau = in_multiples(priors["tau"], "tau", unit)
-            mean, new, between = mu, tau, None
+            mean, spread_of_new, tau_cluster = mu, tau, None
             if self.covariates is not None:
-                x = pm.Data("covariates", data["covariates"].values, dims=(dims, "covariate"))
+                x = pm.Data("covariates", data["covariates"].values, dims=(self.unit, "covariate"))
                 mean = mean + (x * in_multiples(priors["slope"], "slope", unit, dims="covariate")).sum(axis=1)
             if self.cluster is not None:
-                between = in_multiples(priors["tau_cluster"], "tau_cluster", unit)
-                new = pm.math.sqrt(tau**2 + between**2)
-            nu = None
-            if self.likelihood == "binomial":
-                likelihood.observe_counts(self, data, mean, tau)
-            elif self.heterogeneity == "student-t":
-                nu = self._nu()
-                likelihood.observe_effects(self, data, mean, tau, nu)
+                tau_cluster = in_multiples(priors["tau_cluster"], "tau_cluster", unit)
+                spread_of_new = pm.math.sqrt(tau**2 + tau_cluster**2)
+            nu = self._degrees_of_freedom() if self.heterogeneity == "student-t" else None
+
+            if nu is not None:
+                likelihood.observe_student_effects(data, self.unit, mean, tau, nu)
+            elif self.has_midpoints:
+                self._observe_arms(data, mean, tau)
+            elif self.likelihood == "binomial":
+                likelihood.observe_events(data, self.unit, mean, tau)
             elif self.cluster is not None or "covariance" in data:
-                likelihood.observe_dependent_effects(self, data, mean, tau, between)
+                likelihood.observe_dependent_effects(data, self.unit, mean, tau, tau_cluster)
             else:
-                likelihood.observe_effects(self, data, mean, tau, None)
-            if nu is None:
-                pm.Normal("theta_new", mu, new)
-            else:
+                likelihood.observe_effects(data, self.unit, mean, tau)
+
+            if nu is not None:
                 pm.StudentT("theta_new", nu=nu, mu=mu, sigma=tau)
+            else:
+                pm.Normal("theta_new", mu, spread_of_new)
         return model
 
-    def _nu(self) -> Any:
+    def _degrees_of_freedom(self) -> Tensor:
         """Degrees of freedom of the Student t: a parameter, or a number that no graph depends on."""
         import pytensor
 
         return self.priors["nu"].rv("nu") if self.nu is None else pytensor.shared(np.array(self.nu), name="nu.value")
+
+    def _observe_arms(self, data: xr.Dataset, mean: Tensor, tau: Tensor) -> None:
+        """Observe the counts of arms around the midpoints of the studies' log odds."""
+        import pymc as pm
+
+        arms = Arms.of(data)
+        centre, spread = (self.priors[name].rv(name) for name in ("baseline_mean", "baseline_sd"))
+        of_group = "control_group" if "control_group" in data.dims else self.unit
+        midpoint = adaptive_effects("baseline", centre, spread, *arms.rough()["baseline"], dims=of_group)
+        group = pm.Data("group_of", arms.group, dims=self.unit)
+        if self.midpoint_correlation:
+            rho = 2 * self.priors["rho_unit"].rv("rho_unit") - 1
+            mean = mean + rho * tau * ((midpoint - centre) / spread)[group]
+            tau = tau * pm.math.sqrt(1 - rho**2)
+        if arms.shared:
+            likelihood.observe_shared_controls(data, self.unit, mean, tau, midpoint, group)
+        else:
+            likelihood.observe_pairs(data, self.unit, mean, tau, midpoint)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive the quantities a meta-analysis reports.
@@ -332,7 +269,7 @@ class Meta:
             ``risk_treated``, ``risk_difference``, ``nnt`` (below zero a number needed to harm) and, from odds ratios,
             ``risk_ratio``, of the pooled effect and (``_new``) of a new unit. A risk ratio's risk ends at 1.
         """
-        return meta_estimands.estimands(self, posterior, data)
+        return estimands.estimands(self, posterior, data)
 
     def hierarchy(self, data: xr.Dataset, kept: np.ndarray | None = None) -> "NormalNormal | None":
         """Return the posterior by quadrature, of all the data or of many subsets at once.
@@ -349,7 +286,7 @@ class Meta:
         NormalNormal or None
             None where :meth:`exact` is.
         """
-        return meta_estimands.hierarchy(self, data, kept)
+        return exact.hierarchy(self, data, kept)
 
     def exact(self, data: xr.Dataset) -> ExactPosterior | None:
         """Return the posterior by quadrature: Gaussian likelihood, normal effects, Normal priors on mu and slopes.
@@ -364,7 +301,7 @@ class Meta:
         ExactPosterior or None
             None for the binomial likelihood, Student-t effects or another prior on ``mu`` or ``slope``.
         """
-        return meta_estimands.exact(self, data)
+        return exact.exact(self, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
         """Score whole units with everything that belongs to them integrated out.
@@ -399,10 +336,10 @@ class Meta:
         xarray.Dataset
             What covariates were centred at, and the scale of priors, stay as they were.
         """
-        return reading.without(self, data, label)
+        return without(self, data, label)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass a random-effects model.
+        """Name the test quantities for posterior predictive checks.
 
         Parameters
         ----------
@@ -414,4 +351,4 @@ class Meta:
         list of Check
             Smallest and largest effect, their skewness, and Cochran's Q (Gaussian) or the spread (binomial).
         """
-        return meta_estimands.checks(self, data)
+        return checks.checks(self, data)

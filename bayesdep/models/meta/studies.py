@@ -9,68 +9,13 @@ from bayesdep.data import effects
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import (
     Column,
-    Kind,
     read_columns,
     refuse_duplicates,
     refuse_more_events_than_people,
     refuse_totals,
 )
+from bayesdep.models.meta.inputs import INPUTS
 
-# The columns that each form of input reads, beside the study's label.
-INPUTS: dict[str, dict[str, Kind]] = {
-    "estimates": {"effect": "number", "se": "positive"},
-    "counts": {
-        "events_treated": "count",
-        "n_treated": "count",
-        "events_control": "count",
-        "n_control": "count",
-    },
-    "means": {
-        "mean_treated": "number",
-        "sd_treated": "positive",
-        "n_treated": "count",
-        "mean_control": "number",
-        "sd_control": "positive",
-        "n_control": "count",
-    },
-    "moments": {
-        "mean_treated": "positive",
-        "sem_treated": "positive",
-        "n_treated": "count",
-        "mean_control": "positive",
-        "sem_control": "positive",
-        "n_control": "count",
-    },
-    "p-value": {"p_value": "probability", "direction": "number", "n_treated": "count", "n_control": "count"},
-    "events": {"events": "count", "n": "count"},
-    "arms": {"arm": "label", "events": "count", "n": "count"},
-}
-# The measures each form of input can be turned into.
-MEASURES = {
-    "estimates": {
-        "difference",
-        "standardised-difference",
-        "log-odds-ratio",
-        "log-risk-ratio",
-        "log-geometric-mean-ratio",
-        "risk-difference",
-        "log-odds",
-    },
-    "counts": {"log-odds-ratio", "log-risk-ratio", "risk-difference"},
-    "means": {"difference", "standardised-difference"},
-    "moments": {"log-geometric-mean-ratio"},
-    "p-value": {"standardised-difference"},
-    "events": {"log-odds"},
-    "arms": {"log-odds-ratio", "log-risk-ratio", "risk-difference"},
-    "mixed": {
-        "difference",
-        "standardised-difference",
-        "log-odds-ratio",
-        "log-risk-ratio",
-        "log-geometric-mean-ratio",
-        "risk-difference",
-    },
-}
 _OF_COUNTS: dict[str, Callable[..., effects.Estimate]] = {
     "log-odds-ratio": effects.log_odds_ratio,
     "log-risk-ratio": effects.log_risk_ratio,
@@ -226,7 +171,7 @@ def correlations_of(
 
 def clusters_of(
     read: Mapping[str, np.ndarray], columns: Mapping[str, Column], *, unit: str
-) -> tuple[tuple[str, np.ndarray], np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Number the clusters that effects share.
 
     Parameters
@@ -238,25 +183,54 @@ def clusters_of(
 
     Returns
     -------
-    tuple
-        Dim and number of each row's cluster; the clusters' labels, in the order of the table.
+    tuple of numpy.ndarray
+        Number of each row's cluster, shape (rows,), and the clusters' labels, in the order of the table.
 
     Raises
     ------
     BadInput
         When there is one cluster only, or none with two effects: then the two spreads cannot be told apart.
     """
-    labels = list(dict.fromkeys(read["cluster"].astype(str)))
+    of_rows = read["cluster"].astype(str)
+    labels = list(dict.fromkeys(of_rows))
     name = columns["cluster"].name
     if len(labels) < 2:
         raise BadInput(f"column '{name}' has one cluster, '{labels[0]}'; leave cluster out, or give at least two")
-    if len(labels) == len(read["cluster"]):
+    if len(labels) == len(of_rows):
         raise BadInput(
             f"column '{name}' has no cluster with two rows, so the spread between clusters cannot be told from that "
             f"between {unit} and {unit}; leave cluster out"
         )
-    where = {label: i for i, label in enumerate(labels)}
-    return (unit, np.array([where[c] for c in read["cluster"].astype(str)])), np.array(labels, dtype=str)
+    number = {label: i for i, label in enumerate(labels)}
+    return np.array([number[label] for label in of_rows]), np.array(labels, dtype=str)
+
+
+def pooled_sd(read: Mapping[str, np.ndarray], group: np.ndarray | None) -> float:
+    """Pool the standard deviations of all arms, those of shared control groups once.
+
+    Parameters
+    ----------
+    read
+        ``sd_treated``, ``n_treated``, ``sd_control`` and ``n_control``, shape (rows,).
+    group
+        Number of each row's control group; None where no rows share one.
+
+    Returns
+    -------
+    float
+        Root of the variances' average by their degrees of freedom.
+
+    Examples
+    --------
+    >>> one = {"sd_treated": np.array([3.0]), "n_treated": np.array([11]), "sd_control": np.array([4.0]),
+    ...        "n_control": np.array([11])}
+    >>> round(pooled_sd(one, None) ** 2, 9)
+    12.5
+    """
+    once = slice(None) if group is None else np.unique(group, return_index=True)[1]
+    sd = np.concatenate([read["sd_treated"], read["sd_control"][once]])
+    df = np.concatenate([read["n_treated"], read["n_control"][once]]) - 1
+    return float(np.sqrt((df * sd**2).sum() / df.sum()))
 
 
 def effects_of(
@@ -274,9 +248,9 @@ def effects_of(
     read, columns
         As :func:`read_studies` returned and was given them.
     input
-        The form of input: a key of :data:`INPUTS`.
+        The form of input: a key of :data:`~bayesdep.models.meta.inputs.INPUTS`.
     measure
-        The effect measure: one of :data:`MEASURES` for that input.
+        The effect measure: one of :data:`~bayesdep.models.meta.inputs.MEASURES` for that input.
     correlation
         As :func:`correlations_of` returns it.
 
@@ -309,25 +283,23 @@ def _refuse_empty_cells(read: Mapping[str, np.ndarray], columns: Mapping[str, Co
     """Refuse counts that have no standard error on the measure's scale."""
     arms = ["events"] if measure == "log-odds" else ["events_treated", "events_control"]
     n_of = {"events": "n", "events_treated": "n_treated", "events_control": "n_control"}
-    odd = {arm: (read[arm] == 0) | ((read[arm] == read[n_of[arm]]) & (measure != "log-risk-ratio")) for arm in arms}
-    if measure == "log-risk-ratio":  # everybody in both arms: a ratio of one without an error
-        odd["events_treated"] |= (read["events_treated"] == read["n_treated"]) & (
-            read["events_control"] == read["n_control"]
-        )
-    if measure == "risk-difference":  # one arm with both events and others is enough
-        odd = dict.fromkeys(arms, np.all(list(odd.values()), axis=0))
-    remedy = {
-        "log-odds": "use likelihood = 'binomial', which needs no correction",
-        "risk-difference": "use likelihood = 'binomial' of family = 'meta', with measure = 'log-odds-ratio' and a "
-        "control_risk",
-    }.get(
-        measure,
-        "use likelihood = 'binomial' of family = 'meta', with measure = 'log-odds-ratio', which needs no correction",
+    nobody = {arm: read[arm] == 0 for arm in arms}
+    everybody = {arm: read[arm] == read[n_of[arm]] for arm in arms}
+    undefined = {arm: nobody[arm] | everybody[arm] for arm in arms}
+    remedy = (
+        "use likelihood = 'binomial' of family = 'meta', with measure = 'log-odds-ratio', which needs no correction"
     )
+    if measure == "log-odds":
+        remedy = "use likelihood = 'binomial', which needs no correction"
+    elif measure == "log-risk-ratio":  # everybody in both arms: a ratio of one without an error
+        undefined = nobody | {"events_treated": nobody["events_treated"] | np.all(list(everybody.values()), axis=0)}
+    elif measure == "risk-difference":  # one arm with both events and others is enough
+        undefined = dict.fromkeys(arms, np.all(list(undefined.values()), axis=0))
+        remedy = "use likelihood = 'binomial' of family = 'meta', with measure = 'log-odds-ratio' and a control_risk"
     for arm in arms:
-        where = read.get(arm.replace("events", "row"), np.arange(len(read[arm])))  # of arms, each has a row
-        for row in np.flatnonzero(odd[arm]):
+        rows = read.get(arm.replace("events", "row"), np.arange(len(read[arm])))  # of arms, each has a row
+        for i in np.flatnonzero(undefined[arm]):
             raise BadInput(
-                f"column '{columns[arm].name}': row {where[row] + 1} ({read['study'][row]}) has {read[arm][row]:.0f} "
-                f"of {read[n_of[arm]][row]:.0f} events, so the {measure} has no standard error; {remedy}"
+                f"column '{columns[arm].name}': row {rows[i] + 1} ({read['study'][i]}) has {read[arm][i]:.0f} "
+                f"of {read[n_of[arm]][i]:.0f} events, so the {measure} has no standard error; {remedy}"
             )

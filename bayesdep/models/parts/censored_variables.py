@@ -14,10 +14,7 @@ from pytensor.tensor.random.op import RandomVariable
 from scipy import special
 
 from bayesdep.numerics.censoring import log_normal_cdf, log_normal_interval
-
-
-def _log_normal(value: Any, mu: Any, sigma: Any) -> Any:
-    return -(((value - mu) / sigma) ** 2) / 2 - pt.log(sigma) - np.log(2 * np.pi) / 2
+from bayesdep.numerics.normal import log_normal
 
 
 class _DetectedRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
@@ -51,7 +48,7 @@ class DetectedNormal(pm.Distribution):  # type: ignore[misc]  # PyMC is not type
 
     def logp(value: Any, mu: Any, sigma: Any, counted: Any) -> Any:
         """Return the density where counted, else nothing."""
-        return counted * _log_normal(value, mu, sigma)
+        return counted * log_normal(value, mu, sigma)
 
 
 class _CensoredRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
@@ -90,7 +87,7 @@ class CensoredNormal(pm.Distribution):  # type: ignore[misc]  # PyMC is not type
         side = pt.switch(pt.eq(kind, 2), -1.0, 1.0)
         half = pt.switch(pt.eq(kind, 3), half_width, 1.0) / sigma
         mass = pt.switch(pt.eq(kind, 3), log_normal_interval(z, half), log_normal_cdf(side * z))
-        return pt.switch(pt.eq(kind, 0), _log_normal(value, mu, sigma), mass)
+        return pt.switch(pt.eq(kind, 0), log_normal(value, mu, sigma), mass)
 
 
 class _InsideRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
@@ -134,7 +131,7 @@ class NormalInside(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
 
     def logp(value: Any, mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:
         """Return the joint density of the value and of its being in the interval."""
-        return pt.switch((value >= lower) & (value <= upper), _log_normal(value, mu, sigma), -np.inf)
+        return pt.switch((value >= lower) & (value <= upper), log_normal(value, mu, sigma), -np.inf)
 
 
 class _Inside(Transform):  # type: ignore[misc]  # PyMC is not typed

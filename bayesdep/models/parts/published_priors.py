@@ -1,5 +1,8 @@
 """Published priors for the heterogeneity of a meta-analysis, by outcome and comparison."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.published import load
 from bayesdep.numerics.distributions import Prior
@@ -29,7 +32,7 @@ def heterogeneity_prior(paper: str, outcome: str = _GENERAL, comparison: str = _
     Returns
     -------
     Prior
-        LogNormal or LogStudentT.
+        ``LogNormal`` or ``LogStudentT``.
 
     Raises
     ------
@@ -43,14 +46,14 @@ def heterogeneity_prior(paper: str, outcome: str = _GENERAL, comparison: str = _
     >>> heterogeneity_prior("Rhodes 2015", "mental health outcomes", "pharmacological against control")
     LogStudentT(nu=5, mu=-1.495, sigma=1.08)
     """
-    found = load(TABLE)
+    rows = load(TABLE)
     for word, asked in (("paper", paper), ("outcome", outcome), ("comparison", comparison)):
-        known = list(dict.fromkeys(found[word]))
-        if asked not in known:
+        choices = list(dict.fromkeys(rows[word]))
+        if asked not in choices:
             among = "" if word == "paper" else f" in {paper}" + (f" for outcome '{outcome}'" * (word == "comparison"))
-            raise BadInput(f"{word} = {asked!r} has no published prior{among}; {did_you_mean(str(asked), known)}")
-        found = found[found[word] == asked]
-    row = found.iloc[0]
+            raise BadInput(f"{word} = {asked!r} has no published prior{among}; {did_you_mean(str(asked), choices)}")
+        rows = rows[rows[word] == asked]
+    row = rows.iloc[0]
     location, scale = row["location"] / 2, row["scale"] / 2
     if row["distribution"] == "log-normal":
         prior = Prior("LogNormal", mu=location, sigma=scale)
@@ -63,5 +66,34 @@ def heterogeneity_prior(paper: str, outcome: str = _GENERAL, comparison: str = _
 def measure_of(paper: str) -> str | None:
     """Return the scale of effects that a paper's priors are for; None where the paper is not known."""
     table = load(TABLE)
-    found = table.loc[table["paper"] == paper, "measure"]
-    return None if found.empty else str(found.iloc[0])
+    measures = table.loc[table["paper"] == paper, "measure"]
+    return None if measures.empty else str(measures.iloc[0])
+
+
+def refuse_priors_of_other_measures(priors: Mapping[str, Any], measure: str) -> None:
+    """Refuse published priors of effects on another scale, or of another parameter than a spread.
+
+    Parameters
+    ----------
+    priors
+        Priors by parameter, as the user wrote them.
+    measure
+        The measure of the effects.
+
+    Raises
+    ------
+    BadInput
+        Naming both scales, or the parameter.
+    """
+    for name, prior in priors.items():
+        paper = prior.get("paper") if isinstance(prior, Mapping) else getattr(prior, "paper", None)
+        published = measure_of(paper) if isinstance(paper, str) else None
+        if published is None:
+            continue
+        if name not in ("tau", "tau_cluster"):
+            raise BadInput(f"priors.{name}: {paper} has priors for tau only; give {name} one of its own")
+        if published != measure:
+            raise BadInput(
+                f"priors.{name}: {paper} is about the spread of a {published}, not of a {measure}; "
+                "take a prior in the units of these effects"
+            )

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
+import pandas as pd
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.labels import clean_label, refuse_no_text
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
+from bayesdep.data.tables import Column, Kind, as_frame, read_columns
 
 
-def column(default: str | None, what: str) -> Any:
+def column(default: str | None, what: str, kind: Kind | None = None) -> Any:
     """Declare a dataclass field that holds the name of a column.
 
     Parameters
@@ -21,13 +23,47 @@ def column(default: str | None, what: str) -> Any:
         The column's name unless the user says otherwise; None for a column that is optional.
     what
         What the column holds, in the field's words.
+    kind
+        What its cells must be (:class:`~bayesdep.data.tables.Column`), where :func:`read_fields` is to read it.
 
     Returns
     -------
     dataclasses.Field
         A field that :func:`column_fields` finds.
     """
-    return dataclasses.field(default=default, metadata={"column": what})
+    return dataclasses.field(default=default, metadata={"column": what, "kind": kind})
+
+
+def read_fields(model: Any, table: Any) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Read the columns that a model's fields name, each checked against its kind.
+
+    Parameters
+    ----------
+    model
+        A model, whose fields were declared by :func:`column` with a kind.
+    table
+        A dataframe.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table, from which rows that are blank have been left out.
+    dict of numpy.ndarray
+        One array of shape (rows,) per field; none for a column that the model leaves out (None).
+
+    Raises
+    ------
+    BadInput
+        At the first column that is missing or holds what it must not, naming the row.
+    """
+    frame = as_frame(table)
+    named = {f.name: f.metadata for f in dataclasses.fields(model) if f.metadata.get("kind") is not None}
+    contracts = {
+        word: Column(getattr(model, word), about["kind"], about["column"])
+        for word, about in named.items()
+        if getattr(model, word) is not None
+    }
+    return frame, read_columns(frame, contracts)
 
 
 def column_fields(model: Any) -> dict[str, str]:

@@ -2,8 +2,8 @@ r"""How far each unit's effect may lie from the mean of all: alike for all, or b
 
 An effect is ``N(centre, spread_k)``. With one spread for all units, a few that differ are drawn to the many that do
 not. Student's t and the regularised horseshoe are normals whose spread varies by unit, so that coordinates made for
-normal effects serve all three (:func:`~bayesdep.models.parts.adaptive_effects.informed` and
-:func:`~bayesdep.models.parts.pooling.pooled`).
+normal effects serve all three (:func:`~bayesdep.models.parts.adaptive_effects.adaptive_effects` and
+:func:`~bayesdep.models.parts.pooling.non_centred_effects`).
 """
 
 from typing import Any

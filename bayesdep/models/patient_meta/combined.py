@@ -26,12 +26,12 @@ from scipy import special
 from bayesdep.models.model import estimand
 from bayesdep.models.patient_meta.interactions import SCALES, sd_of_interactions
 from bayesdep.models.patient_meta.likelihood import raw_products, residuals
-from bayesdep.models.patient_meta.pairs import pair_correlation_draws
 from bayesdep.models.patient_meta.quadratic import as_quadratic
 from bayesdep.models.patient_meta.scores import coefficients_of, log_sds_within, roots_of
+from bayesdep.numerics.pair_correlation import pair_correlation_draws
 
 if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta
 
 GOOD_K = 0.7
 _FEWEST = 100  # draws for which Pareto's k is worth anything
@@ -56,7 +56,7 @@ class LeftOut:
     pareto_k: np.ndarray
 
 
-def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+def estimands(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
     """Derive the combined moderator's weights and effect size.
 
     Parameters
@@ -105,7 +105,7 @@ def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> dict[
     }  # fmt: skip
 
 
-def leave_one_out(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, draws: int = DRAWS) -> LeftOut:
+def leave_one_out(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset, *, draws: int = DRAWS) -> LeftOut:
     """Find the interactions' posterior means without each study.
 
     Parameters
@@ -149,7 +149,7 @@ def leave_one_out(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, d
     return LeftOut(np.moveaxis(by_time[..., -q:], 1, 2), np.asarray(k))
 
 
-def _prior(model: "Pooled", flat: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _prior(model: "PatientMeta", flat: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Means of coefficients given spreads, by time: (sample, coefficient); and their precision matrix."""
     samples, times, parts = flat.sizes["sample"], data.sizes["time"], data.sizes["part"]
     names = ["intercept", "effect", *(["baseline_slope"] if model.baseline is not None else [])]

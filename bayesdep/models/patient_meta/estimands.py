@@ -14,7 +14,7 @@ from bayesdep.models.patient_meta.products import statistics_of
 from bayesdep.models.patient_meta.scores import within_studies
 
 if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta
 
 NAME = "outcomes"
 
@@ -50,8 +50,8 @@ def _by_arm(y: np.ndarray, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np
     return mean, (y[..., squares] + n * away**2).sum(axis=-3), count
 
 
-def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-    """Derive every estimand of :class:`~bayesdep.Pooled`.
+def estimands(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+    """Derive every estimand of :class:`~bayesdep.PatientMeta`.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     return xr.Dataset(found)
 
 
-def of_levels(model: "Pooled", posterior: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
+def of_levels(model: "PatientMeta", posterior: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
     """Derive how studies' levels differ and go with effects; nothing where levels are free.
 
     Parameters
@@ -142,7 +142,7 @@ def of_levels(model: "Pooled", posterior: xr.Dataset, units: str) -> dict[str, x
 
 
 def effects_of(
-    model: "Pooled", posterior: xr.Dataset, data: xr.Dataset
+    model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset
 ) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
     """Return effects on the scale of the linear predictor: the pooled one, a new study's, and every study's.
 
@@ -183,7 +183,9 @@ def ordered(values: xr.DataArray, *dims: str) -> xr.DataArray:
     return values.transpose("chain", "draw", *dims)
 
 
-def along_moderators(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, units: str) -> dict[str, xr.DataArray]:
+def along_moderators(
+    model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset, units: str
+) -> dict[str, xr.DataArray]:
     """Derive the estimands of moderators.
 
     Parameters
@@ -254,7 +256,7 @@ def checks(data: xr.Dataset) -> Sequence[Check]:
     Returns
     -------
     list of Check
-        See :meth:`~bayesdep.models.patient_meta.model.Pooled.checks`.
+        See :meth:`~bayesdep.models.patient_meta.model.PatientMeta.checks`.
     """
     found = []
     for t, time in enumerate(data["time"].values):

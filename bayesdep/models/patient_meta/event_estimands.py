@@ -15,7 +15,7 @@ from bayesdep.models.patient_meta.events import log_likelihood as score
 from bayesdep.models.patient_meta.scores import coefficients_of, roots_of
 
 if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta
 
 _UNITS, _RATIO = "log odds", "log odds ratio"
 _AT_ONCE = 4_000_000  # numbers in an array: bounds memory
@@ -41,8 +41,8 @@ def crude_effects(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.where(there, log_odds[:, 1] - log_odds[:, 0], np.nan), np.where(there, np.sqrt(variance.sum(1)), np.nan)
 
 
-def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-    """Derive every estimand of :class:`~bayesdep.Pooled` that is of events.
+def estimands(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+    """Derive every estimand of :class:`~bayesdep.PatientMeta` that is of events.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def estimands(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.Da
     return xr.Dataset(found)
 
 
-def risks(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def risks(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Return the mean risk over all patients, each in their own study, had all been in one arm.
 
     Parameters
@@ -133,7 +133,9 @@ def risks(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataAr
     return xr.DataArray(found.reshape(shape), coords, ("chain", "draw", "arm", "time"))
 
 
-def log_likelihood(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int = NODES) -> xr.DataArray:
+def log_likelihood(
+    model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int = NODES
+) -> xr.DataArray:
     """Score every study by the probability of its events.
 
     Parameters
@@ -170,7 +172,7 @@ def checks(data: xr.Dataset) -> Sequence[Check]:
     Returns
     -------
     list of Check
-        See :meth:`~bayesdep.models.patient_meta.model.Pooled.checks`.
+        See :meth:`~bayesdep.models.patient_meta.model.PatientMeta.checks`.
     """
     found = [
         Check(f"risk on {arm}", NAME, partial(_risk, data=data, arm=a), "probability")

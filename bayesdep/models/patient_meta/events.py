@@ -21,7 +21,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.models.patient_meta.products import columns_of, names_of_columns
 
 if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta
 
 NAME = "events"
 NODES = 5  # around the mode, on either axis
@@ -30,7 +30,7 @@ FREE_LEVEL_SD = 10.0  # log odds: a study without any event has no flat prior th
 _AT_ONCE = 2_000_000  # numbers in an array: bounds memory
 
 
-def as_events(model: "Pooled", outcome: np.ndarray) -> np.ndarray:
+def as_events(model: "PatientMeta", outcome: np.ndarray) -> np.ndarray:
     """Return who had the event: 1, 0, or NaN where the outcome is missing.
 
     Parameters
@@ -49,7 +49,7 @@ def as_events(model: "Pooled", outcome: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(outcome), np.nan, had)
 
 
-def event_of(model: "Pooled") -> str:
+def event_of(model: "PatientMeta") -> str:
     """Name the event, such as ``improvement >= 50``."""
     if model.at_least is not None:
         return f"{model.outcome} >= {model.at_least:g}"

@@ -79,7 +79,7 @@ class State:
 
 
 class ImputationModel:
-    r"""Outcomes given moderators as in :class:`~bayesdep.Pooled`; moderators given one another.
+    r"""Outcomes given moderators as in :class:`~bayesdep.PatientMeta`; moderators given one another.
 
     For patient i of study k, moderators standardised (or 0 and 1), T the treatment less the share treated::
 

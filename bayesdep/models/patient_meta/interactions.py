@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
 from bayesdep.models.patient_meta.events import FREE_LEVEL_SD
@@ -24,7 +24,7 @@ from bayesdep.models.patient_meta.quadratic import least_squares, rough_interact
 from bayesdep.numerics.distributions import Prior
 
 if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta
 
 SCALES = {  # of an interaction, by how they are pooled: the parameters that it is made of
     "normal": ("interaction_sd",),
@@ -33,7 +33,7 @@ SCALES = {  # of an interaction, by how they are pooled: the parameters that it 
 }
 
 
-def slots_of_interactions(model: "Pooled", unit: str) -> dict[str, Slot]:
+def slots_of_interactions(model: "PatientMeta", unit: str) -> dict[str, Slot]:
     """Return the places for priors of interactions.
 
     Parameters
@@ -76,7 +76,7 @@ def slots_of_interactions(model: "Pooled", unit: str) -> dict[str, Slot]:
     }  # fmt: skip
 
 
-def sd_of_interactions(model: "Pooled", error: Any, values: Mapping[str, Any]) -> Any:
+def sd_of_interactions(model: "PatientMeta", error: Any, values: Mapping[str, Any]) -> Any:
     """Return the sd of an interaction, given the parameters that it is made of.
 
     Parameters
@@ -103,7 +103,7 @@ def sd_of_interactions(model: "Pooled", error: Any, values: Mapping[str, Any]) -
     return wide * (1 + values["slab_precision"] * wide**2) ** -0.5
 
 
-def design_errors(model: "Pooled", data: xr.Dataset) -> np.ndarray:
+def design_errors(model: "PatientMeta", data: xr.Dataset) -> np.ndarray:
     """Return every interaction's standard error by design: (part, time).
 
     Parameters
@@ -146,7 +146,7 @@ def _as_products(data: xr.Dataset) -> xr.Dataset:
     )
 
 
-def build_interactions(model: "Pooled", data: xr.Dataset) -> Any:
+def build_interactions(model: "PatientMeta", data: xr.Dataset) -> Any:
     """Build interactions inside a PyMC model context.
 
     Parameters
@@ -179,4 +179,4 @@ def build_interactions(model: "Pooled", data: xr.Dataset) -> Any:
         return pm.Deterministic("interaction", raw * scale, dims=dims)
     # some interactions are known well and others hardly: each is sampled in coordinates that suit what its data say
     estimate, se = rough_interactions(data, log_sds_of_studies(data)[0])
-    return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)
+    return adaptive_effects("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)

@@ -1,4 +1,4 @@
-"""Pooled: patients of several studies in one model, with effects that differ between studies and by moderators."""
+"""PatientMeta: an individual-patient meta-analysis, with effects that differ between studies and by moderators."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pooled:
+class PatientMeta:
     """One-stage meta-analysis of individual patients: an outcome at one time or two, a treatment and its control.
 
     The generative model, for patient i of study k and time t, outcomes standardised at each time::
@@ -86,7 +86,7 @@ class Pooled:
 
     for p interactions, p0 = ``expected_nonzero`` of which matter, ``se_j`` the standard error that the design gives
     (:mod:`~bayesdep.models.patient_meta.interactions`). The slab is Student's t with 4 degrees of freedom and scale
-    0.5. Pooled intervals are right on average over moderators, and too narrow for the few that differ from the rest;
+    0.5. Shrunken intervals are right on average over moderators, and too narrow for the few that differ from the rest;
     the moderators' forest has the estimate without pooling beside each.
 
     Default priors, in sds of the outcome: ``intercept ~ N(0, 1)``, ``effect ~ N(0, 1)`` (95% within two sds either
@@ -147,11 +147,11 @@ class Pooled:
 
     Examples
     --------
-    >>> Pooled(reference="control", outcome="improvement").priors["tau_effect"]
+    >>> PatientMeta(reference="control", outcome="improvement").priors["tau_effect"]
     HalfNormal(sigma=0.3)
     """
 
-    family: ClassVar[str] = "pooled"
+    family: ClassVar[str] = "patient-meta"
     left_out: ClassVar[str] = "study"
 
     reference: str
@@ -191,6 +191,11 @@ class Pooled:
     def is_binary(self) -> bool:
         """Whether the outcome is an event, which the patient had or not."""
         return self.at_least is not None or self.at_most is not None
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that its fits have beside those of any fit."""
+        return ("study_effects", *(name for name in ("moderators", "combined") if getattr(self, name)))
 
     @property
     def has_free_levels(self) -> bool:
@@ -237,7 +242,7 @@ class Pooled:
         return ("effect", "interaction") if self.moderators else ("effect",)
 
     @property
-    def without_costly_estimands(self) -> "Pooled":
+    def without_costly_estimands(self) -> "PatientMeta":
         """The same model without the combined moderator, which is cross-validated."""
         return dataclasses.replace(self, combined=())
 
@@ -438,6 +443,29 @@ class Pooled:
         if self.is_binary:
             return pooled_event_estimands.log_likelihood(self, posterior, data)
         return pooled_scores.log_likelihood(self, posterior, data)
+
+    def with_moderator(self, moderator: str) -> "PatientMeta":
+        """Return the same model with one moderator alone: not pooled, imputed or combined, with what priors remain.
+
+        Parameters
+        ----------
+        moderator
+            Its column.
+
+        Returns
+        -------
+        PatientMeta
+            The model.
+        """
+        return dataclasses.replace(
+            self,
+            moderators=(moderator,),
+            combined=(),
+            effects="none",
+            expected_nonzero=None,
+            priors={name: prior for name, prior in self.priors.items() if name in pooled_terms.OF_ONE_MODERATOR},
+            missing_moderators="omit",
+        )
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the statistics that could embarrass the model.

@@ -10,13 +10,13 @@ from bayesdep.models.patient_meta.likelihood import Residuals, log_density, raw_
 from bayesdep.models.patient_meta.moderators import BETWEEN
 
 if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta
 
 NODES, NODES_OF_MANY, MANY = 5, 3, 100  # with many patients the density of a log sd is all but normal
 _AT_ONCE = 2_000_000  # numbers in an array: bounds memory
 
 
-def coefficients_of(model: "Pooled", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+def coefficients_of(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
     """Return what columns count for in each arm, draw by draw.
 
     Parameters
@@ -94,7 +94,7 @@ def _correlation_root(rho: np.ndarray) -> np.ndarray:
 
 
 def log_likelihood(
-    model: "Pooled", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int | None = None
+    model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int | None = None
 ) -> xr.DataArray:
     """Score every study by the density of its patients' outcomes.
 

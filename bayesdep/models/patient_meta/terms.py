@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.patient_meta.events import FREE_LEVEL_SD, event_of
 from bayesdep.models.patient_meta.interactions import build_interactions, slots_of_interactions
@@ -15,15 +15,29 @@ from bayesdep.models.patient_meta.scores import within_studies
 from bayesdep.numerics.distributions import Prior
 
 if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import Pooled
+    from bayesdep.models.patient_meta.model import PatientMeta
 
 # what takes a prior on how far studies' levels lie apart
 _NEED_RANDOM_LEVELS = ("tau_intercept", "effect_correlation")
+# priors of a model with other moderators, or none, that a model with one of them has too
+OF_ONE_MODERATOR = (
+    "intercept",
+    "effect",
+    "effect_change",
+    "baseline_slope",
+    "moderator_effect",
+    "interaction",
+    "tau_intercept",
+    "tau_effect",
+    "residual_sd",
+    "residual_spread",
+)
+
 REMEDY = "set study_levels = 'random'"
 _NEED_RANDOM_LEVELS_OF_EVENTS = ("risk", "risk_difference", "nnt")
 
 
-def slots_of(model: "Pooled") -> dict[str, Slot]:
+def slots_of(model: "PatientMeta") -> dict[str, Slot]:
     """Return the places for priors: only those of the terms that the settings switch on."""
     binary = model.is_binary
     unit = "log odds" if binary else "sd"
@@ -56,7 +70,7 @@ def slots_of(model: "Pooled") -> dict[str, Slot]:
     return found
 
 
-def refuse_contradictions(model: "Pooled") -> None:
+def refuse_contradictions(model: "PatientMeta") -> None:
     """Refuse settings that contradict each other.
 
     Parameters
@@ -102,7 +116,7 @@ def refuse_contradictions(model: "Pooled") -> None:
             raise BadInput(f"{name} = {value}, but a number above zero is needed, such as {example}")
 
 
-def _refuse_to_impute(model: "Pooled") -> None:
+def _refuse_to_impute(model: "PatientMeta") -> None:
     if not model.moderators:
         raise BadInput("missing_moderators = 'impute' needs moderators; name their columns, or leave it out")
     if model.split:
@@ -121,7 +135,7 @@ def _refuse_to_impute(model: "Pooled") -> None:
         )
 
 
-def words_of(model: "Pooled") -> str:
+def words_of(model: "PatientMeta") -> str:
     """Return the model in words."""
     text = (
         "Patients of all studies in one model. Each study has a level of its own, without a distribution between "
@@ -159,7 +173,7 @@ def words_of(model: "Pooled") -> str:
     return text
 
 
-def refused_of(model: "Pooled", data: xr.Dataset) -> list[str]:
+def refused_of(model: "PatientMeta", data: xr.Dataset) -> list[str]:
     """Name the estimands that free levels leave unknown: what compares studies' levels, or needs a prior on them.
 
     Parameters
@@ -180,12 +194,12 @@ def refused_of(model: "Pooled", data: xr.Dataset) -> list[str]:
     return found + [f"slope_in of {part}" for part in data["part"].values[~within_studies(data)]]
 
 
-def _may_have_two_times(model: "Pooled") -> bool:
+def _may_have_two_times(model: "PatientMeta") -> bool:
     """Whether settings leave room for two times."""
     return model.time is not None and len(model.times) != 1
 
 
-def formula_of(model: "Pooled") -> list[str]:
+def formula_of(model: "PatientMeta") -> list[str]:
     """Return the model as the lines of a model formula."""
     free = model.has_free_levels
     mean = "level[k, t] + (effect[t] + deviation[k, t]) T[i]"
@@ -233,7 +247,7 @@ def formula_of(model: "Pooled") -> list[str]:
     return lines + [f"{name} ~ {prior}" for name, prior in model.priors.items()]
 
 
-def coefficients(model: "Pooled", data: xr.Dataset) -> Any:
+def coefficients(model: "PatientMeta", data: xr.Dataset) -> Any:
     """Build what columns count for in each arm, inside a PyMC model context.
 
     Parameters
@@ -266,7 +280,7 @@ def coefficients(model: "Pooled", data: xr.Dataset) -> Any:
     return together + code[:, None, None] * apart
 
 
-def _effects(model: "Pooled", data: xr.Dataset) -> Any:
+def _effects(model: "PatientMeta", data: xr.Dataset) -> Any:
     """Effects by time; the mean of two has the prior that one alone would have."""
     import pymc as pm
 
@@ -278,7 +292,7 @@ def _effects(model: "Pooled", data: xr.Dataset) -> Any:
     return pm.Deterministic("effect", effect, dims="time")
 
 
-def _moderator_effects(model: "Pooled", data: xr.Dataset) -> Any:
+def _moderator_effects(model: "PatientMeta", data: xr.Dataset) -> Any:
     """Main effects of moderators; with free levels, those of parts that differ between patients of a study."""
     import pymc as pm
     import pytensor.tensor as pt
@@ -294,7 +308,7 @@ def _moderator_effects(model: "Pooled", data: xr.Dataset) -> Any:
     return place @ prior.rv("moderator_effect", dims=("within_part", "time"))
 
 
-def root_between(model: "Pooled", data: xr.Dataset) -> Any:
+def root_between(model: "PatientMeta", data: xr.Dataset) -> Any:
     """Build the root of the covariance of a study's own deviations, inside a PyMC model context.
 
     Parameters
@@ -326,7 +340,7 @@ def root_between(model: "Pooled", data: xr.Dataset) -> Any:
     return sds[:, None] * (by_time[:, None, :, None] * root[None, :, None, :]).reshape((2 * times, 2 * times))
 
 
-def _correlation_root(model: "Pooled", share: str, name: str) -> Any:
+def _correlation_root(model: "PatientMeta", share: str, name: str) -> Any:
     """The root of a correlation matrix of two by two, for which LKJ is a Beta."""
     import pymc as pm
     import pytensor.tensor as pt
@@ -336,7 +350,7 @@ def _correlation_root(model: "Pooled", share: str, name: str) -> Any:
     return np.array([[1.0, 0.0], [0.0, 0.0]]) + rho * below + pt.sqrt(1 - rho**2) * last
 
 
-def residual_sds(model: "Pooled", data: xr.Dataset) -> Any:
+def residual_sds(model: "PatientMeta", data: xr.Dataset) -> Any:
     """Build the residual sd of every study at every time, inside a PyMC model context.
 
     Parameters
@@ -357,7 +371,7 @@ def residual_sds(model: "Pooled", data: xr.Dataset) -> Any:
     typical = model.priors["residual_sd"].rv("residual_sd", dims="time")
     spread = model.priors["residual_spread"].rv("residual_spread")
     estimate, se = log_sds_of_studies(data)
-    logs = informed(
+    logs = adaptive_effects(
         "log_study_sd",
         pt.log(typical),
         spread,
@@ -368,7 +382,7 @@ def residual_sds(model: "Pooled", data: xr.Dataset) -> Any:
     return pm.Deterministic("study_sd", pt.exp(logs), dims=("study", "time"))
 
 
-def refuse_other_priors(model: "Pooled") -> None:
+def refuse_other_priors(model: "PatientMeta") -> None:
     """Refuse a combined moderator with coefficients that are not normal: leaving out a study rests on it.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Several models of published effects side by side: their probabilities, and what they say together."""
+"""Averages over models of published effects: the models' probabilities, and the posterior over all of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bayesdep.models.small_studies.selection import Kind, Published
+from bayesdep.models.small_studies.kinds import Kind
+from bayesdep.models.small_studies.selection import Published
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.grid_posterior import GridPosterior
 from bayesdep.numerics.marginals import Marginal
 
 _HALVINGS = 80
-COMPONENTS = ("effect", "spread", "bias", "selection", "pet", "peese")
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixtureWithZero:
     """A mixture of known distributions and of the number zero.
 
     Parameters
@@ -32,25 +32,26 @@ class Mixed:
     weights: np.ndarray
     parts: Sequence[Marginal | None]
 
-    def _over(self, of: Callable[[Marginal], Any], zero: Any) -> Any:
+    def _weighted(self, value: Callable[[Marginal], Any], of_zero: Any) -> Any:
+        """Weighted sum of a value of each part; that of the number zero is given."""
         pairs = zip(self.weights, self.parts, strict=True)
-        return sum(w * (zero if part is None else of(part)) for w, part in pairs if w > 0)
+        return sum(w * (of_zero if part is None else value(part)) for w, part in pairs if w > 0)
 
     @property
     def mean(self) -> float:
         """Mean."""
-        return float(self._over(lambda part: part.mean, 0.0))
+        return float(self._weighted(lambda part: part.mean, 0.0))
 
     @property
     def sd(self) -> float:
         """Standard deviation."""
-        second = self._over(lambda part: part.sd**2 + part.mean**2, 0.0)
+        second = self._weighted(lambda part: part.sd**2 + part.mean**2, 0.0)
         return float(np.sqrt(max(second - self.mean**2, 0.0)))
 
     def cdf(self, x: Any) -> Any:
         """Distribution function."""
         x = np.asarray(x, float)
-        return self._over(lambda part: np.asarray(part.cdf(x)), (x >= 0).astype(float))
+        return self._weighted(lambda part: np.asarray(part.cdf(x)), (x >= 0).astype(float))
 
     def quantile(self, p: Any) -> np.ndarray:
         """Quantiles, by halving between the least and the greatest of the parts'."""
@@ -68,7 +69,7 @@ class Mixed:
 
 
 @dataclass(frozen=True)
-class Averaged:
+class ModelAverage:
     """The posterior over kinds of models, and of each one's parameters.
 
     Parameters
@@ -107,28 +108,28 @@ class Averaged:
         Parameters
         ----------
         component
-            One of :data:`COMPONENTS`.
+            One of :data:`~bayesdep.models.small_studies.kinds.COMPONENTS`.
 
         Returns
         -------
         tuple of float
             Posterior odds over prior odds come last; NaN where the component is in all models or in none.
         """
-        has = np.array([_has(kind, component) for kind in self.kinds])
+        has = np.array([kind.has(component) for kind in self.kinds])
         before, after = self.prior[has].sum(), self.probabilities[has].sum()
         if not 0 < before < 1:
             return float(before), float(after), np.nan
         height = np.log(self.prior) + self.log_marginals
-        odds = special.logsumexp(height[has]) - special.logsumexp(height[~has])
-        return float(before), float(after), float(np.exp(odds - np.log(before / (1 - before))))
+        log_odds = special.logsumexp(height[has]) - special.logsumexp(height[~has])
+        return float(before), float(after), float(np.exp(log_odds - np.log(before / (1 - before))))
 
-    def marginal(self, name: str) -> Mixed:
+    def marginal(self, name: str) -> MixtureWithZero:
         """Return the posterior of a parameter that is zero where it is absent."""
         parts = [p.marginal(name) if name in p.axes else None for p in self.posteriors]
-        return Mixed(self.probabilities, parts)
+        return MixtureWithZero(self.probabilities, parts)
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Draw kinds and, where a kind has them, parameters; NaN where it has not.
+        """Draw kinds and their parameters; NaN where a kind lacks a parameter.
 
         Parameters
         ----------
@@ -142,20 +143,14 @@ class Averaged:
         tuple
             Number of the kind of each draw, and the parameters by name, shape (n,).
         """
-        which = rng.choice(len(self.kinds), size=n, p=self.probabilities)
+        kind_of = rng.choice(len(self.kinds), size=n, p=self.probabilities)
         names = list(dict.fromkeys(name for posterior in self.posteriors for name in posterior.axes))
         drawn = {name: np.full(n, np.nan) for name in names}
         for i, posterior in enumerate(self.posteriors):
-            mine = np.flatnonzero(which == i)
-            for name, values in posterior.draw(len(mine), rng).items():
-                drawn[name][mine] = values
-        return which, drawn
-
-
-def _has(kind: Kind, component: str) -> bool:
-    if component in ("effect", "spread"):
-        return bool(getattr(kind, component))
-    return kind.bias != "absent" if component == "bias" else kind.bias == component
+            of_kind = np.flatnonzero(kind_of == i)
+            for name, values in posterior.draw(len(of_kind), rng).items():
+                drawn[name][of_kind] = values
+        return kind_of, drawn
 
 
 @lru_cache(maxsize=8)
@@ -166,7 +161,7 @@ def average(
     steps: tuple[float, ...],
     priors: tuple[tuple[str, Prior], ...],
     kinds: tuple[tuple[Kind, float], ...],
-) -> Averaged:
+) -> ModelAverage:
     """Average kinds of models; remembered, because a fit asks for it several times.
 
     Parameters
@@ -180,11 +175,11 @@ def average(
 
     Returns
     -------
-    Averaged
+    ModelAverage
         Computed as far as it is asked for.
     """
     published = Published(np.array(y), np.array(se), sign, steps, dict(priors))
-    return Averaged(
+    return ModelAverage(
         tuple(kind for kind, _ in kinds),
         np.array([probability for _, probability in kinds]),
         tuple(published.posterior(kind) for kind, _ in kinds),

@@ -1,35 +1,29 @@
 """SmallStudies: a meta-analysis of results that may have been published for what they found."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.data.errors import BadInput
-from bayesdep.models.meta import estimands as meta_estimands
-from bayesdep.models.meta.model import Meta
-from bayesdep.models.meta.terms import refuse_foreign_priors
-from bayesdep.models.model import Check, ExactPosterior, Forest, estimand
-from bayesdep.models.parts.priors import Slot, fill_slots
+from bayesdep.models.model import Check, ExactPosterior, Forest
 from bayesdep.models.parts.scale import priors_of
-from bayesdep.models.parts.settings import check_settings, column
-from bayesdep.models.small_studies import terms
-from bayesdep.models.small_studies.averaging import COMPONENTS, Averaged, average
-from bayesdep.models.small_studies.selection import Kind
+from bayesdep.models.small_studies import checks, estimands, exact, wording
+from bayesdep.models.small_studies.averaging import ModelAverage
+from bayesdep.models.small_studies.data import prepare
+from bayesdep.models.small_studies.kinds import BIASES
+from bayesdep.models.small_studies.settings import SmallStudiesSettings
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.types import Tensor
 
 if TYPE_CHECKING:
     import pymc as pm
 
-_OF_META = ("measure", "input", "units", "scale", "unit", "control_risk")
-
 
 @dataclass(frozen=True, kw_only=True)
-class SmallStudies:
+class SmallStudies(SmallStudiesSettings):
     """Random-effects meta-analysis with publication bias, alone or averaged over what may be present.
 
     The generative model, for study k, d = 1 or -1 the favoured direction::
@@ -84,124 +78,21 @@ class SmallStudies:
     -0.5
     """
 
-    family: ClassVar[str] = "small-studies"
-    primary_estimands: ClassVar[tuple[str, ...]] = ("mu",)
-    target_accept: ClassVar[float] = 0.95
-    exact_by_default: ClassVar[bool] = True
-
-    measure: Literal[
-        "difference",
-        "standardised-difference",
-        "log-odds-ratio",
-        "log-risk-ratio",
-        "log-geometric-mean-ratio",
-        "risk-difference",
-    ]
-    favours: Literal["positive", "negative"]
-    input: Literal["estimates", "counts", "means"] = "estimates"
-    pooled_effect: Literal["present", "absent", "average"] = "present"
-    spread: Literal["present", "absent", "average"] = "present"
-    bias: Literal["absent", "selection", "pet", "peese", "average"] = "selection"
-    steps: Sequence[float] = (0.025, 0.05)
-    control_risk: float | None = None
-    units: str | None = None
-    scale: float | None = None
-    unit: str = "study"
-    priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    study: str = column("study", "study label")
-    effect: str = column("effect", "estimated effect")
-    se: str = column("se", "standard error")
-    events_treated: str = column("events_treated", "events in the treated arm")
-    n_treated: str = column("n_treated", "people in the treated arm")
-    events_control: str = column("events_control", "events in the control arm")
-    n_control: str = column("n_control", "people in the control arm")
-    mean_treated: str = column("mean_treated", "arithmetic mean, treated or patients")
-    sd_treated: str = column("sd_treated", "standard deviation, treated or patients")
-    mean_control: str = column("mean_control", "arithmetic mean, control")
-    sd_control: str = column("sd_control", "standard deviation, control")
-    control_group: str | None = column(None, "control group; no two rows may share one")
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        object.__setattr__(self, "steps", tuple(float(x) for x in self.steps))
-        if not self.steps or list(self.steps) != sorted(set(self.steps)) or not 0 < self.steps[0] <= self.steps[-1] < 1:
-            raise BadInput(f"steps = {list(self.steps)}, but P values between 0 and 1 in rising order are needed")
-        if len(self.steps) > 2 and self.bias in ("selection", "average"):
-            raise BadInput(f"steps = {list(self.steps)}: more than two cannot be integrated over; name one or two")
-        if self.pooled_effect == self.spread == "absent" and self.bias == "absent":
-            raise BadInput(
-                "pooled_effect, spread and bias are all 'absent', which leaves nothing to estimate; set at least one "
-                "of them to 'average' or 'present'"
-            )
-        refuse_foreign_priors(self)
-        object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
-        _ = self.meta  # refuses what it must
-
-    @property
-    def meta(self) -> Meta:
-        """The same meta-analysis without bias."""
-        columns = [f.name for f in dataclasses.fields(self) if "column" in f.metadata]
-        given = {name: getattr(self, name) for name in (*_OF_META, *columns)}
-        # its own defaults but where it has none: then the priors here, which had to be given
-        priors = {name: prior for name, prior in dict(self.priors).items() if name in ("mu", "tau")}
-        if self.measure == "difference":
-            priors = {"mu": Prior("Normal", mu=0, sigma=1), "tau": Prior("HalfNormal", sigma=1)} | priors
-        return Meta(**given, priors=priors)
-
-    @property
-    def effect_units(self) -> str:
-        """Units of the effect."""
-        return self.meta.effect_units
-
-    @property
-    def slots(self) -> dict[str, Slot]:
-        """Places for priors: only those of the terms that the settings switch on."""
-        return terms.slots_of(self)
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """Names of the parameters that only some of the averaged models have, as far as they are present."""
-        states = {"mu": self.pooled_effect, "tau": self.spread}
-        return {name: f"{name}_if_present" for name, state in states.items() if state == "average"}
-
-    @property
-    def left_out(self) -> str:
-        """The unit that leave-one-out leaves out."""
-        return self.unit
-
-    @property
-    def sign(self) -> float:
-        """The favoured direction."""
-        return 1.0 if self.favours == "positive" else -1.0
-
-    @property
-    def kinds(self) -> tuple[tuple[Kind, float], ...]:
-        """The models averaged, and their prior probabilities."""
-        choices = {"present": {True: 1.0}, "absent": {False: 1.0}, "average": {True: 0.5, False: 0.5}}
-        biases = terms.BIASES if self.bias == "average" else {self.bias: 1.0}
-        return tuple(
-            (Kind(effect, spread, bias), p * q * r)
-            for effect, p in choices[self.pooled_effect].items()
-            for spread, q in choices[self.spread].items()
-            for bias, r in biases.items()
-        )
-
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: each unit crude and shrunken, the pooled effect and the prediction."""
         return Forest(("theta",), "mu", "theta_new", lambda data: (data["effect"].values, data["se"].values),
-                      self.meta.is_log)  # fmt: skip
+                      self.is_log)  # fmt: skip
 
     @property
     def words(self) -> str:
         """The model in words."""
-        return terms.words_of(self)
+        return wording.words_of(self)
 
     @property
     def formula(self) -> list[str]:
         """The model as the lines of a model formula."""
-        return terms.formula_of(self)
+        return wording.formula_of(self)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study into effects.
@@ -221,19 +112,9 @@ class SmallStudies:
         BadInput
             Naming the column and row.
         """
-        data = self.meta.prepare(table)
-        if "covariance" in data:
-            raise BadInput(
-                f"column '{self.control_group}': rows share a control group, and which of them is published is then "
-                "not independent; put the arms of such a study together into one row, or use family = 'meta'"
-            )
-        return data.assign_coords(step=[f"P > {p:g}" for p in self.steps], component=self._averaged_components())
+        return prepare(self, table)
 
-    def _averaged_components(self) -> list[str]:
-        states = {"effect": self.pooled_effect, "spread": self.spread}
-        return [c for c in COMPONENTS if states.get(c, self.bias) == "average"]
-
-    def averaged(self, data: xr.Dataset) -> Averaged:
+    def averaged(self, data: xr.Dataset) -> ModelAverage:
         """Return the posterior over the models, and of the parameters of each.
 
         Parameters
@@ -243,13 +124,10 @@ class SmallStudies:
 
         Returns
         -------
-        Averaged
+        ModelAverage
             Log marginal likelihoods, probabilities, inclusion Bayes factors, marginals.
         """
-        y, se = (tuple(data[w].values.astype(float).tolist()) for w in ("effect", "se"))
-        given = priors_of(self, data)
-        missing = {"mu": Prior("Normal", mu=0, sigma=1), "tau": Prior("HalfNormal", sigma=1)}
-        return average(y, se, self.sign, tuple(self.steps), tuple((missing | given).items()), self.kinds)
+        return exact.average_models(self, data)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -270,53 +148,70 @@ class SmallStudies:
         import pymc as pm
         import pytensor.tensor as pt
 
-        from bayesdep.models.parts.coordinates import in_multiples
         from bayesdep.models.small_studies.selected import Selected
 
-        dims, priors = self.unit, priors_of(self, data)
-        with pm.Model(coords={d: data[d].values for d in (dims, "step")}) as model:
-            y = pm.Data("effect_data", data["effect"].values, dims=dims)
-            se = pm.Data("se_data", data["se"].values, dims=dims)
+        unit_dim, priors = self.unit, priors_of(self, data)
+        with pm.Model(coords={d: data[d].values for d in (unit_dim, "step")}) as model:
+            y = pm.Data("effect_data", data["effect"].values, dims=unit_dim)
+            se = pm.Data("se_data", data["se"].values, dims=unit_dim)
             sign = pm.Data("sign", self.sign)
-            switch = {"present": 1.0, "absent": 0.0}
-            has = {
-                name: pm.Bernoulli(f"has_{name}", 0.5) if state == "average" else switch[state]
-                for name, state in (("effect", self.pooled_effect), ("spread", self.spread))
-            }
+            has_effect, has_spread = _is_present("effect", self.pooled_effect), _is_present("spread", self.spread)
             unit = pm.Data("unit", np.median(data["se"].values))
-            names = self.variables
-
-            def zero_or(name: str, present: Any) -> Any:
-                """The parameter where it is in all models; zero where it is in none, and in those that lack it."""
-                if name not in priors:
-                    return pm.Deterministic(name, pt.zeros(()))
-                variable = in_multiples(priors[name], names.get(name, name), unit)
-                return pm.Deterministic(name, present * variable) if name in names else variable
-
-            mu, tau = zero_or("mu", has["effect"]), zero_or("tau", has["spread"])
-            is_kind = {name: float(name == self.bias) for name in terms.BIASES}
-            if self.bias == "average":
-                kind = pm.Categorical("kind", p=np.array(list(terms.BIASES.values())))
-                is_kind = {name: pt.eq(kind, i) * 1.0 for i, name in enumerate(terms.BIASES)}
-            shift = pt.zeros_like(se)
-            for name, power in (("pet", 1), ("peese", 2)):
-                if name in priors:  # a slope's unit: none, or one over the effect's
-                    slope = in_multiples(priors[name], name, unit ** (1 - power))
-                    shift = shift + sign * is_kind[name] * slope * se**power
+            mu = self._or_zero("mu", has_effect, priors, unit)
+            tau = self._or_zero("tau", has_spread, priors, unit)
+            has_bias = self._biases()
+            bias = self._shift(priors, has_bias, se, sign, unit)
             sd = pt.sqrt(se**2 + tau**2)
             if "share" in priors:
-                share = 1 + is_kind["selection"] * (priors["share"].rv("share", dims="step") - 1)
+                share = 1 + has_bias["selection"] * (priors["share"].rv("share", dims="step") - 1)
                 cut = se[:, None] * pm.Data("cut", special.ndtri(1 - np.array(self.steps)), dims="step")
                 share = pt.specify_shape(share, (len(self.steps),))
-                Selected("effect", mu + shift, sd, cut, share, sign, observed=y, dims=dims)
+                Selected("effect", mu + bias, sd, cut, share, sign, observed=y, dims=unit_dim)
                 weight = pt.stack([share[: j + 1].prod() for j in range(len(self.steps))])
                 pm.Deterministic("weight", weight, dims="step")
             else:
-                pm.Normal("effect", mu + shift, sd, observed=y, dims=dims)
+                pm.Normal("effect", mu + bias, sd, observed=y, dims=unit_dim)
             shrink = tau**2 / (tau**2 + se**2)
-            pm.Normal("theta", mu + shrink * (y - shift - mu), pt.sqrt(shrink) * se, dims=dims)
+            pm.Normal("theta", mu + shrink * (y - bias - mu), pt.sqrt(shrink) * se, dims=unit_dim)
             pm.Normal("theta_new", mu, tau)
         return model
+
+    def _or_zero(self, name: str, present: Tensor, priors: Mapping[str, Prior], unit: Tensor) -> Tensor:
+        """A parameter where it is in all models; zero where it is in none, and in those models that lack it."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        from bayesdep.models.parts.coordinates import in_multiples
+
+        if name not in priors:
+            return pm.Deterministic(name, pt.zeros(()))
+        variable = in_multiples(priors[name], self.variables.get(name, name), unit)
+        return pm.Deterministic(name, present * variable) if name in self.variables else variable
+
+    def _biases(self) -> dict[str, Tensor]:
+        """One for the bias that is present, zero for the others; drawn where models are averaged."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        if self.bias != "average":
+            return {name: float(name == self.bias) for name in BIASES}
+        kind = pm.Categorical("kind", p=np.array(list(BIASES.values())))
+        return {name: pt.eq(kind, i) * 1.0 for i, name in enumerate(BIASES)}
+
+    def _shift(
+        self, priors: Mapping[str, Prior], has_bias: Mapping[str, Tensor], se: Tensor, sign: Tensor, unit: Tensor
+    ) -> Tensor:
+        """By how much published effects are shifted: in proportion to the standard error (PET) or its square."""
+        import pytensor.tensor as pt
+
+        from bayesdep.models.parts.coordinates import in_multiples
+
+        shift = pt.zeros_like(se)
+        for name, power in (("pet", 1), ("peese", 2)):
+            if name in priors:  # a slope's unit: none, or one over the effect's
+                slope = in_multiples(priors[name], name, unit ** (1 - power))
+                shift = shift + sign * has_bias[name] * slope * se**power
+        return shift
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive the pooled effect, the spread, what is published, and what the models' probabilities are.
@@ -335,28 +230,9 @@ class SmallStudies:
             log ratios; ``weight`` (step), the relative probability of publication; ``inclusion_probability`` and
             ``inclusion_bayes_factor`` (component), computed, not drawn.
         """
-        plain = {name: posterior[name] for name in ("mu", "tau", "theta", "theta_new")}
-        found = meta_estimands.estimands(self.meta, xr.Dataset(plain), data)
-        found = found.drop_vars("i2")
-        added = {}
-        if "weight" in posterior:
-            what = "probability of publication relative to a result below all steps"
-            added["weight"] = estimand(posterior["weight"], what, "ratio", null=1.0)
-        components = [str(c) for c in data["component"].values]
-        if components:
-            answers = self.averaged(data)
-            numbers = np.array([answers.inclusion(c) for c in components])
-            for name, column_of, what, units in (
-                ("inclusion_probability", 1, "posterior probability that it is present", "probability"),
-                ("inclusion_bayes_factor", 2, "evidence that it is present, against absent", "ratio"),
-            ):
-                like = posterior["mu"]
-                values = np.broadcast_to(numbers[:, column_of], (*like.shape, len(components)))
-                array = xr.DataArray(values, {**like.coords, "component": components}, (*like.dims, "component"))
-                added[name] = estimand(array, what, units, null=np.nan)
-        return found.assign(added)
+        return estimands.estimands(self, posterior, data)
 
-    def exact(self, data: xr.Dataset) -> ExactPosterior | None:
+    def exact(self, data: xr.Dataset) -> ExactPosterior:
         """Return the posterior by the trapezoidal rule.
 
         Parameters
@@ -369,38 +245,10 @@ class SmallStudies:
         ExactPosterior
             Marginals of ``mu`` and ``tau``; what else is reported comes from the draws.
         """
-        answers = self.averaged(data)
-        marginals: dict[Any, Any] = {
-            (name, ()): answers.marginal(name) for name in ("mu", "tau") if name in self.priors
-        }
-        priors = priors_of(self, data)
-        return ExactPosterior(marginals, lambda n, rng: self._draw(answers, priors, n, rng))
-
-    def _draw(
-        self, answers: Averaged, priors: Mapping[str, Prior], n: int, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """Draw what the PyMC model has; a parameter that is absent from a draw's model from its prior."""
-        which, drawn = answers.draw(n, rng)
-        found: dict[str, np.ndarray] = {}
-        for name, prior in priors.items():
-            if name == "share":
-                columns = [drawn[f"share_{j + 1}"] for j in range(len(self.steps))]
-                values = np.stack(columns, axis=1)
-            else:
-                values = drawn[name]
-            empty = np.isnan(values)
-            absent = prior.scipy.rvs(size=values.shape, random_state=rng)
-            found[self.variables.get(name, name)] = np.where(empty, absent, values)
-        kinds = [kind for kind, _ in self.kinds]
-        for name, state in (("effect", self.pooled_effect), ("spread", self.spread)):
-            if state == "average":
-                found[f"has_{name}"] = np.array([getattr(kind, name) for kind in kinds]).astype(int)[which]
-        if self.bias == "average":
-            found["kind"] = np.array([list(terms.BIASES).index(kind.bias) for kind in kinds])[which]
-        return found
+        return exact.exact(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass a model about publication.
+        """Name the test quantities for posterior predictive checks.
 
         Parameters
         ----------
@@ -413,17 +261,11 @@ class SmallStudies:
             Those of :meth:`Meta.checks`, the share of results below the first step, and the correlation of effects
             with standard errors.
         """
-        se, sign = data["se"].values, self.sign
-        cut, apart = special.ndtri(1 - self.steps[0]), se - se.mean()
+        return checks.checks(self, data)
 
-        def correlation(y: np.ndarray) -> np.ndarray:
-            centred = y - y.mean(axis=-1, keepdims=True)
-            return (centred @ apart) / np.sqrt((centred**2).sum(axis=-1) * (apart**2).sum())
 
-        return [
-            *self.meta.checks(data),
-            Check(
-                f"share with one-sided P < {self.steps[0]:g}", "effect", lambda y: (sign * y / se > cut).mean(-1), ""
-            ),
-            Check("correlation of effect and standard error", "effect", correlation, ""),
-        ]
+def _is_present(name: str, state: str) -> Tensor:
+    """One where it is in all models, zero where it is in none, and a variable where models are averaged."""
+    import pymc as pm
+
+    return pm.Bernoulli(f"has_{name}", 0.5) if state == "average" else {"present": 1.0, "absent": 0.0}[state]

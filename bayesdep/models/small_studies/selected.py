@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.random.op import RandomVariable
 from scipy import special
 
-_LOG_2_PI = np.log(2 * np.pi)
+from bayesdep.numerics.normal import LOG_2_PI
 
 
 class _SelectedRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
@@ -61,11 +61,11 @@ class Selected(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
 
     def logp(value: Any, mean: Any, sd: Any, cut: Any, share: Any, sign: Any) -> Any:
         """Return the density of a published effect."""
-        found = -(((value - mean) / sd) ** 2 + _LOG_2_PI) / 2 - pt.log(sd)
+        log_density = -(((value - mean) / sd) ** 2 + LOG_2_PI) / 2 - pt.log(sd)
         level, chance = 1.0, 0.0
         for j in range(share.type.shape[-1]):
             above = pt.erfc((cut[..., j] - sign * mean) / (sd * np.sqrt(2))) / 2
             chance = chance + level * (1 - share[..., j]) * above
             level = level * share[..., j]
-            found = found + pt.switch(sign * value <= cut[..., j], pt.log(share[..., j]), 0.0)
-        return found - pt.log(chance + level)
+            log_density = log_density + pt.switch(sign * value <= cut[..., j], pt.log(share[..., j]), 0.0)
+        return log_density - pt.log(chance + level)

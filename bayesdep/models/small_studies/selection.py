@@ -13,29 +13,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bayesdep.models.small_studies.kinds import Kind
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.grid_posterior import Axis, GridPosterior, around
+from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.normal_normal import NormalNormal
 from bayesdep.numerics.spread_scale import scale_of
-
-_LOG_2_PI = np.log(2 * np.pi)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One of the models that are averaged: what is present in it.
-
-    Parameters
-    ----------
-    effect, spread
-        Whether the pooled effect and the spread may differ from zero.
-    bias
-        ``"absent"``, ``"selection"``, ``"pet"`` or ``"peese"``.
-    """
-
-    effect: bool
-    spread: bool
-    bias: str
 
 
 @dataclass(frozen=True)
@@ -109,8 +92,7 @@ class Published:
             variance = se**2 + tau**2
             sd = np.sqrt(variance)
             mean = mu + self.sign * (pet * se + peese * se**2)
-            alone = -((y - mean) ** 2 / variance + np.log(variance) + _LOG_2_PI) / 2
-            total = total + alone
+            total = total - ((y - mean) ** 2 / variance + np.log(variance) + LOG_2_PI) / 2
             if not shares:
                 continue
             chance, weight = drops[-1], np.zeros(())
@@ -124,16 +106,17 @@ class Published:
 
 
 def _drops(shares: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """How much the relative probability of publication drops at each step, and what is left in the end."""
-    level: Any = np.ones(())
-    found = []
+    """By how much the relative probability of publication drops at each step, and what it is beyond the last."""
+    weight: Any = np.ones(())
+    drops = []
     for share in shares:
-        found.append(level * (1 - share))
-        level = level * share
-    return [*found, level]
+        drops.append(weight * (1 - share))
+        weight = weight * share
+    return [*drops, weight]
 
 
 def _positive(prior: Prior, typical: float) -> Axis:
+    """An axis for a parameter above zero, which ends where a parameter without an upper end is beyond all data."""
     lower, upper = prior.scipy.support()
     scale = scale_of(float(lower), float(upper), typical)
     low, high = scale.ends

@@ -15,9 +15,9 @@ from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale, scale_of
 from bayesdep.models.parts.settings import check_settings, column, column_fields
 from bayesdep.models.trial import checks as trial_checks
+from bayesdep.models.trial import completion, residuals
 from bayesdep.models.trial import estimands as trial_estimands
 from bayesdep.models.trial import means as trial_means
-from bayesdep.models.trial import residuals
 from bayesdep.models.trial.data import read_visits
 from bayesdep.models.trial.moderator import Form, is_log, parse_subgroup, read_moderator, read_subgroups
 from bayesdep.models.trial.refusals import refuse_other_outcomes, refuse_times, split_level
@@ -142,6 +142,9 @@ class Trial:
     """
 
     family: ClassVar[str] = "trial"
+    figures: ClassVar[tuple[str, ...]] = (
+        "trajectories", "difference_along", "subgroups", "covariance", "residuals", "dropout_by_arm", "dropout",
+    )  # fmt: skip
     adaptation: ClassVar[Literal["low_rank"]] = "low_rank"
     left_out: ClassVar[str] = "subject"
 
@@ -443,3 +446,59 @@ class Trial:
             with the last, and the skewness and kurtosis of residuals, all among the visits that were observed.
         """
         return trial_checks.checks(self, data)
+
+    def expected(self, posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+        """Return the mean outcome of every patient at every visit.
+
+        Parameters
+        ----------
+        posterior
+            Draws with dim ``sample``.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (samples, subjects, visits).
+        """
+        return trial_means.expected(self, posterior, data)
+
+    def completed(
+        self, posterior: xr.Dataset, data: xr.Dataset, own: np.ndarray, assumed: np.ndarray, dropped: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance of every outcome given the observed ones of its patient.
+
+        Parameters
+        ----------
+        posterior
+            Draws with dim ``sample``.
+        data
+            As :meth:`prepare` returns it.
+        own, assumed
+            Means that missed visits start from, shape (samples, subjects, visits): the patients' own, and those
+            assumed of visits that are marked in ``dropped``.
+        dropped
+            Visits missed after the last one observed, shape (subjects, visits).
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Both of shape (samples, subjects, visits).
+        """
+        return completion.completed(self, posterior, data, own, assumed, dropped)
+
+    def regressors(self, data: xr.Dataset) -> dict[str, np.ndarray]:
+        """Return what the regression at one visit has beside arms.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            Columns (subjects, terms) by what they are; arms are compared at the moderator's mean.
+        """
+        return completion.regressors(self, data)

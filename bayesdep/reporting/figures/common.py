@@ -20,7 +20,7 @@ from bayesdep.criticism.checks import run_checks
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.predictive import CheckResult
-from bayesdep.models.model import variable_of
+from bayesdep.models.model import ListsFigures, variable_of
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.reporting.estimands import summarise
@@ -120,17 +120,67 @@ def house_figure(fit: Fit, width: float, height: float) -> Iterator[HouseFigure]
         yield figure
 
 
-def serves[**P](
-    applies: Callable[[Fit], bool], what: str
-) -> Callable[[Callable[Concatenate[Fit, P], Figure]], Callable[Concatenate[Fit, P], Figure]]:
-    """Make a decorator: a function that draws fits of some kind refuses others in one sentence.
+EVERY_FIT = ("forest", "prior_posterior", "checks", "ranks")  # names of the figures of any model's fits
+
+
+def has_figure(fit: Fit, name: str) -> bool:
+    """Tell whether a figure applies to a fit's model.
 
     Parameters
     ----------
-    applies
-        Whether the function can draw a fit.
+    fit
+        Any fit.
+    name
+        A name of :data:`~bayesdep.reporting.figures.register.FIGURES`.
+
+    Returns
+    -------
+    bool
+        Whether it is a figure of any model, or one that this model lists.
+    """
+    return name in EVERY_FIT or (isinstance(fit.model, ListsFigures) and name in fit.model.figures)
+
+
+def settings_of_kind[S](fit: Fit, kind: type[S]) -> S:
+    """Return a fit's model if it is of the family that a figure is for, and refuse any other.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+    kind
+        The class of settings.
+
+    Returns
+    -------
+    object
+        The model.
+
+    Raises
+    ------
+    BadInput
+        When it is another one: a user's own model that lists a figure of another family.
+    """
+    if not isinstance(fit.model, kind):
+        raise BadInput(
+            f"{type(fit.model).__name__} lists a figure that needs {kind.__name__}; leave it out of the model's figures"
+        )
+    return fit.model
+
+
+def serves[**P](
+    name: str, what: str, condition: Callable[[Fit], bool] = lambda _: True
+) -> Callable[[Callable[Concatenate[Fit, P], Figure]], Callable[Concatenate[Fit, P], Figure]]:
+    """Make a decorator: a function that draws a figure refuses fits whose model does not list it.
+
+    Parameters
+    ----------
+    name
+        The figure's name, as models list it.
     what
         The fits that it can draw, in words: "meta-analyses of ...".
+    condition
+        A further condition on the fit, by its data and estimands.
 
     Returns
     -------
@@ -139,15 +189,15 @@ def serves[**P](
     """
 
     def decorate(draw: Callable[Concatenate[Fit, P], Figure]) -> Callable[Concatenate[Fit, P], Figure]:
-        name = getattr(draw, "__name__", "this")
+        function = getattr(draw, "__name__", "this")
 
         @functools.wraps(draw)
         def checked(fit: Fit, /, *args: P.args, **kwargs: P.kwargs) -> Figure:
             if not isinstance(fit, Fit):
-                raise BadInput(f"{name} draws a fit, and this is a {type(fit).__name__}; give what bd.fit returns")
-            if not applies(fit):
+                raise BadInput(f"{function} draws a fit, and this is a {type(fit).__name__}; give what bd.fit returns")
+            if not (has_figure(fit, name) and condition(fit)):
                 raise BadInput(
-                    f"{name} is for {what}, which this fit of a {type(fit.model).__name__} is not; bd.plot_forest "
+                    f"{function} is for {what}, which this fit of a {type(fit.model).__name__} is not; bd.plot_forest "
                     "draws any fit"
                 )
             return draw(fit, *args, **kwargs)
@@ -157,7 +207,7 @@ def serves[**P](
     return decorate
 
 
-@serves(lambda _: True, "any fit")
+@serves("forest", "any fit")
 def plot_forest(fit: Fit) -> Figure:
     """Draw the forest plot: each unit's own estimate, its modelled effect, the summary and the prediction.
 
@@ -290,7 +340,7 @@ def _keep_in_view(
     )
 
 
-@serves(lambda _: True, "any fit")
+@serves("prior_posterior", "any fit")
 def plot_prior_posterior(fit: Fit) -> Figure:
     """Draw each prior against the posterior of its parameter.
 
@@ -385,7 +435,7 @@ def _density(draws: np.ndarray, support: tuple[float, float]) -> Callable[[np.nd
     return density
 
 
-@serves(lambda _: True, "any fit")
+@serves("checks", "any fit")
 def plot_checks(fit: Fit) -> Figure:
     """Draw the predictive checks: each test quantity of the data among its replicates.
 
@@ -442,7 +492,7 @@ def _shares(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
     return np.full(len(finite(values)), 1 / (np.size(values) * (bins[1] - bins[0])))
 
 
-@serves(lambda fit: not fit.is_exact, "fits with chains, whose ranks can be compared")
+@serves("ranks", "fits with chains, whose ranks can be compared", lambda fit: not fit.is_exact)
 def plot_ranks(fit: Fit) -> Figure:
     """Draw the rank plot of every parameter that has a prior: do the chains agree?
 

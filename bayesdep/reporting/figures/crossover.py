@@ -8,7 +8,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.crossover.data import ONLY_DAY
 from bayesdep.models.crossover.design import by_treatment
 from bayesdep.models.crossover.model import Crossover
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import MOST_PANELS, limits
@@ -16,12 +16,7 @@ from bayesdep.reporting.ranges import MOST_PANELS, limits
 _COLUMNS = 3  # panels side by side, at most
 
 
-def is_crossover(fit: Fit) -> bool:
-    """Whether a fit is of a crossover trial."""
-    return fit.model.family == "crossover"
-
-
-@serves(is_crossover, "crossover trials")
+@serves("pairs", "crossover trials")
 def plot_pairs(fit: Fit) -> Figure:
     """Draw every patient's outcome after a treatment against that after the reference.
 
@@ -37,8 +32,7 @@ def plot_pairs(fit: Fit) -> Figure:
         where the reference came first. Ticks along the axes: patients with one of the two. Grey line: no difference.
         Blue line and band: outcomes that differ by the posterior mean difference, and by its 95% interval.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, Crossover)  # the register draws this of no other model
+    model, data = settings_of_kind(fit, Crossover), fit.data
     days = data["day"].values[:MOST_PANELS]
     names = data["comparison"].values[: max(1, MOST_PANELS // len(days))]
     columns = min(len(days), _COLUMNS)

@@ -25,29 +25,24 @@ _GRID = 60  # places at which distribution functions are compared
 _GROUPS = ("#6d6d6d", BLUE, "#b3701b", "#3f7d4e", "#7a4f9a", "#8a5a44")
 
 
-def is_panel(fit: Fit) -> bool:
-    """Whether a fit is of a panel of concentrations."""
-    return fit.model.family == "cytokines"
-
-
 def has_limits(fit: Fit) -> bool:
-    """Whether it is of a panel with known detection limits."""
-    return is_panel(fit) and bool(np.isfinite(fit.data["lod"].values).any())
+    """Whether a panel has known detection limits."""
+    return bool(np.isfinite(fit.data["lod"].values).any())
 
 
 def has_plates(fit: Fit) -> bool:
-    """Whether it is of a panel with plates."""
-    return is_panel(fit) and fit.data.sizes["plate"] > 1
+    """Whether a panel has several plates."""
+    return fit.data.sizes["plate"] > 1
 
 
 def has_changes(fit: Fit) -> bool:
-    """Whether it is of a panel with several times."""
-    return is_panel(fit) and "ratio_to_baseline" in fit.estimands
+    """Whether a panel has several times."""
+    return "ratio_to_baseline" in fit.estimands
 
 
 def has_roc(fit: Fit) -> bool:
     """Whether a fit derives an ROC curve."""
-    return fit.model.family == "response" and "roc" in fit.estimands
+    return "roc" in fit.estimands
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,7 @@ def _recorded(fit: Fit) -> _Recorded:
     return _Recorded(seen, report(draws), lod, uloq)
 
 
-@serves(has_limits, "panels with values beyond detection limits")
+@serves("shares", "panels with values beyond detection limits", has_limits)
 def plot_shares(fit: Fit) -> Figure:
     """Draw the share of measurements below the detection limit, by analyte and group, against replicates.
 
@@ -128,7 +123,7 @@ def plot_shares(fit: Fit) -> Figure:
     return figure
 
 
-@serves(is_panel, "panels of analytes")
+@serves("ecdf", "panels of analytes")
 def plot_ecdf(fit: Fit) -> Figure:
     """Draw the distribution of each analyte's detected values against replicates cut off at the same limits.
 
@@ -196,7 +191,7 @@ def _cumulative(values: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.asarray(np.cumsum(counts[:, :-1], axis=1) / values.shape[1])
 
 
-@serves(has_plates, "panels with plates")
+@serves("plates", "panels with plates", has_plates)
 def plot_plates(fit: Fit) -> Figure:
     """Draw each plate's median deviation from the analytes' means against replicates.
 
@@ -240,7 +235,7 @@ def plot_plates(fit: Fit) -> Figure:
     return figure
 
 
-@serves(has_changes, "panels with times")
+@serves("changes", "panels with times", has_changes)
 def plot_changes(fit: Fit) -> Figure:
     """Draw each analyte's ratio to baseline at each later time.
 
@@ -290,7 +285,7 @@ def plot_changes(fit: Fit) -> Figure:
     return figure
 
 
-@serves(has_roc, "one biomarker as a predictor")
+@serves("roc", "one biomarker as a predictor", has_roc)
 def plot_roc(fit: Fit) -> Figure:
     """Draw the ROC curve of a marker.
 

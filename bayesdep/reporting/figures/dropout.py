@@ -6,15 +6,15 @@ from matplotlib.figure import Figure
 from scipy.special import stdtrit
 
 from bayesdep.criticism.completion import methods_of
-from bayesdep.criticism.dropout import check_dropout, find_tipping_point
+from bayesdep.criticism.dropout import check_dropout, find_tipping_point, trial_of
 from bayesdep.inference.fit import Fit
-from bayesdep.models.trial.model import Trial
+from bayesdep.models.model import CompletesVisits
 from bayesdep.reporting.figures.common import BLUE, GREY, RED, house_figure, serves
 
 _STEPS = 101  # of a curve
 
 
-@serves(lambda fit: has_dropout(fit), "trials of which patients dropped out")
+@serves("dropout", "trials of which patients dropped out", lambda fit: has_dropout(fit))
 def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
     """Draw the difference at the last visit under each assumption, and against delta.
 
@@ -38,8 +38,7 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
         As :func:`~bayesdep.criticism.dropout.find_tipping_point`.
     """
     tip = find_tipping_point(fit, arm)
-    trial = fit.model
-    assert isinstance(trial, Trial)  # tipping_point refuses every other
+    trial = trial_of(fit, "plot_dropout")
     arm = str(fit.data["comparison"].values[0]) if arm is None else arm
     last = str(fit.data["visit"].values[-1])
     with house_figure(fit, 6.8, 2.9) as figure:
@@ -58,24 +57,24 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
 
 
 def has_dropout(fit: Fit) -> bool:
-    """Say whether a fit is of a trial with two arms from which somebody of the treated dropped out.
+    """Say whether a trial has two arms and somebody of the treated dropped out.
 
     Parameters
     ----------
     fit
-        Any fit.
+        A fit whose model lists this figure.
 
     Returns
     -------
     bool
         Whether :func:`plot_dropout` has something to show without an arm being named.
     """
-    if not isinstance(fit.model, Trial) or fit.data.sizes["comparison"] > 1:
+    if fit.data.sizes["comparison"] > 1:
         return False
     return bool(np.isnan(fit.data["outcome"].values[fit.data["arm_of"].values == 1, -1]).any())
 
 
-def _by_method(axes: Axes, fit: Fit, trial: Trial, arm: str) -> None:
+def _by_method(axes: Axes, fit: Fit, trial: CompletesVisits, arm: str) -> None:
     """One row a method; delta has a panel of its own."""
     methods = [m for m in methods_of(trial) if m != "delta"]
     at = np.arange(len(methods))[::-1]
@@ -89,7 +88,7 @@ def _by_method(axes: Axes, fit: Fit, trial: Trial, arm: str) -> None:
     axes.set_ylim(-0.6, len(methods) - 0.4)
 
 
-def _by_delta(axes: Axes, fit: Fit, trial: Trial, arm: str, tip: float | None) -> None:
+def _by_delta(axes: Axes, fit: Fit, trial: CompletesVisits, arm: str, tip: float | None) -> None:
     """Mean and interval against delta.
 
     Three deltas tell all: the mean is a line in delta, the variance within imputations a parabola; the variance between

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from bayesdep.inference.fit import Fit
 from bayesdep.models.patient_meta.combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.quadratic import rough_interactions
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import shown_of
 
@@ -21,28 +21,18 @@ _GROUPS = 5  # of patients by their combined moderator
 
 
 def has_two_times(fit: Fit) -> bool:
-    """Whether a fit is of patients at two times, whose studies the forest plot cannot show side by side."""
-    return isinstance(fit.model, Pooled) and fit.data.sizes["time"] > 1
+    """Whether patients were seen at two times, whose studies the forest plot cannot show side by side."""
+    return fit.data.sizes["time"] > 1
 
 
-def has_moderators(fit: Fit) -> bool:
-    """Whether a fit is of pooled patients with moderators."""
-    return isinstance(fit.model, Pooled) and bool(fit.model.moderators)
-
-
-def has_combined(fit: Fit) -> bool:
-    """Whether a fit is of pooled patients with a combined moderator."""
-    return isinstance(fit.model, Pooled) and bool(fit.model.combined)
-
-
-@serves(lambda fit: isinstance(fit.model, Pooled), "pooled patients of several studies")
+@serves("study_effects", "pooled patients of several studies")
 def plot_study_effects(fit: Fit) -> Figure:
     """Draw the effect of the treatment in every study, on its own and in the model, a panel per time.
 
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled`.
+        A fit of :class:`~bayesdep.PatientMeta`.
 
     Returns
     -------
@@ -85,14 +75,14 @@ def plot_study_effects(fit: Fit) -> Figure:
     return figure
 
 
-@serves(has_moderators, "pooled patients with moderators")
+@serves("moderators", "pooled patients with moderators")
 def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     """Draw how the effect changes along every moderator: jointly, and where they are given, one at a time.
 
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled` with moderators.
+        A fit of :class:`~bayesdep.PatientMeta` with moderators.
     sequential
         What :func:`~bayesdep.criticism.sequential.fit_each_moderator` returned of the same moderators.
 
@@ -147,14 +137,14 @@ def _alone(axes: Axes, sequential: pd.DataFrame, data: Any, time: str, y: np.nda
     axes.plot([r["estimate"] for _, r in found], at, "o", ms=3, color=GREY, label="one at a time")
 
 
-@serves(has_combined, "pooled patients with a combined moderator")
+@serves("combined", "pooled patients with a combined moderator")
 def plot_combined(fit: Fit) -> Figure:
     """Draw the effect of the treatment along the combined moderator M*, as the rule's own patients have it and others.
 
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.Pooled` with a combined moderator.
+        A fit of :class:`~bayesdep.PatientMeta` with a combined moderator.
 
     Returns
     -------
@@ -236,6 +226,5 @@ def _fifths(
     axes.errorbar(at, middle, yerr=half, fmt="o", ms=4.5, mfc=fill, mec=color, ecolor=color, elinewidth=0.8, label=word)
 
 
-def _pooled(fit: Fit) -> Pooled:
-    assert isinstance(fit.model, Pooled)  # the register draws these of no other model
-    return fit.model
+def _pooled(fit: Fit) -> PatientMeta:
+    return settings_of_kind(fit, PatientMeta)

@@ -1,4 +1,4 @@
-"""Which figures a fit has: the register that reports and run directories draw from."""
+"""The register of figures: name -> function and caption. Which of them a fit has, its model lists."""
 
 import io
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.fit import Fit
+from bayesdep.models.model import ListsFigures
 from bayesdep.reporting.figures import common as plots
 from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
@@ -16,6 +18,7 @@ from bayesdep.reporting.figures import patient_meta as pooled_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 from bayesdep.reporting.figures import trial_subgroups
+from bayesdep.reporting.figures.common import has_figure
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ class Entry:
         From a fit to the figure.
     caption
         What a reader sees in it.
-    applies
-        Whether it makes sense for a fit.
+    condition
+        What must be so of a fit whose model lists it, by its data and estimands.
     """
 
     draw: Callable[[Fit], Figure]
     caption: str
-    applies: Callable[[Fit], bool] = lambda _: True
+    condition: Callable[[Fit], bool] = lambda _: True
 
 
 FIGURES: dict[str, Entry] = {
@@ -53,7 +56,6 @@ FIGURES: dict[str, Entry] = {
         trial_plots.plot_trajectories,
         "Mean outcome by visit and arm: posterior means with 95% bands (lines), had all patients been in that arm and "
         "missed no visit; means of those observed (points), as they are, with their number below.",
-        trial_plots.is_trial,
     ),
     "difference_along": Entry(
         trial_plots.plot_difference_along,
@@ -84,7 +86,6 @@ FIGURES: dict[str, Entry] = {
         "Normal quantile-quantile plot of the residuals, each less what the patient's earlier visits foretell and over "
         "its own standard deviation (of a multivariate t: turned into normal scores), means over the posterior's "
         "draws; and the band that 95% of replicates never leave. Right: the same, less the line.",
-        trial_plots.is_trial,
     ),
     "dropout_by_arm": Entry(
         trial_checks_plots.plot_dropout_by_arm,
@@ -103,7 +104,6 @@ FIGURES: dict[str, Entry] = {
         "Each patient's outcome after a treatment against that after the reference (points; ticks along the axes where "
         "one of the two is missing). Outcomes on the grey line do not differ; those on the blue line differ by the "
         "posterior mean difference, those in the band by its 95% interval.",
-        crossover_plots.is_crossover,
     ),
     "study_effects": Entry(
         pooled_plots.plot_study_effects,
@@ -115,14 +115,12 @@ FIGURES: dict[str, Entry] = {
         pooled_plots.plot_moderators,
         "Change of the effect along each moderator, all of them in one model: medians with 95% intervals, and the band "
         "of what is too small to matter.",
-        pooled_plots.has_moderators,
     ),
     "combined": Entry(
         pooled_plots.plot_combined,
         "The effect along the combined moderator M*: posterior mean and 95% band; and differences of means between the "
         "arms, with 95% intervals, in fifths of the patients by the rule that they helped to make (filled) and by the "
         "rules that the other studies make (open): the second is what the rule would be worth elsewhere.",
-        pooled_plots.has_combined,
     ),
     "leave_one_out": Entry(
         meta_plots.plot_leave_one_out,
@@ -158,7 +156,6 @@ FIGURES: dict[str, Entry] = {
         "Cumulative shares of detected values (line), starting from the share below the limit, and the 95% band of "
         "replicates cut off at the same limits. The analytes that fit worst come first: in brackets the line's largest "
         "distance from the replicates' mean, in standard deviations.",
-        panel_plots.is_panel,
     ),
     "plates": Entry(
         panel_plots.plot_plates,
@@ -175,7 +172,7 @@ FIGURES: dict[str, Entry] = {
 
 
 def figures_of(fit: Fit) -> dict[str, Figure]:
-    """Draw every figure that makes sense for a fit.
+    """Draw every figure that a fit has.
 
     Parameters
     ----------
@@ -186,8 +183,57 @@ def figures_of(fit: Fit) -> dict[str, Figure]:
     -------
     dict of matplotlib.figure.Figure
         By name of :data:`FIGURES`.
+
+    Raises
+    ------
+    BadInput
+        When the model lists a figure that does not exist.
     """
-    return {name: entry.draw(fit) for name, entry in FIGURES.items() if entry.applies(fit)}
+    names = (*FIGURES, *unknown_figures(fit))
+    return {name: FIGURES[name].draw(fit) for name in names if applies(name, fit)}
+
+
+def applies(name: str, fit: Fit) -> bool:
+    """Say whether a fit has a figure: one of any fit or one that its model lists, with something to show.
+
+    Parameters
+    ----------
+    name
+        The figure's name.
+    fit
+        Any fit.
+
+    Returns
+    -------
+    bool
+        Whether reports of the fit have it.
+
+    Raises
+    ------
+    BadInput
+        When there is no such figure, naming the nearest one.
+    """
+    if name not in FIGURES:
+        raise BadInput(
+            f"{type(fit.model).__name__} lists the figure '{name}', which does not exist; {did_you_mean(name, FIGURES)}"
+        )
+    return has_figure(fit, name) and FIGURES[name].condition(fit)
+
+
+def unknown_figures(fit: Fit) -> list[str]:
+    """Name the figures that a fit's model lists and that do not exist.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    list of str
+        Empty for the package's own models.
+    """
+    return [name for name in (fit.model.figures if isinstance(fit.model, ListsFigures) else ()) if name not in FIGURES]
 
 
 def png(figure: Figure) -> bytes:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -16,7 +15,8 @@ from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
 from bayesdep.models.trial.moderator import is_log
 from bayesdep.models.trial.residuals import correlations
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.numerics.draws import stack_draws
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_PANELS, limits
 
@@ -33,22 +33,17 @@ REFERENCE = "#6d6d6d"  # the reference arm's: GREY is too pale for a line that i
 _CORRELATIONS = LinearSegmentedColormap.from_list("correlations", [RED, "white", BLUE])
 
 
-def is_trial(fit: Fit) -> bool:
-    """Whether a fit is of a trial over visits."""
-    return fit.model.family == "trial"
-
-
 def has_visits(fit: Fit) -> bool:
-    """Whether it is of a trial with more visits than one."""
-    return is_trial(fit) and fit.data.sizes["visit"] > 1
+    """Whether a trial has more visits than one."""
+    return fit.data.sizes["visit"] > 1
 
 
 def has_moderator(fit: Fit) -> bool:
-    """Whether it is of a trial with a moderator."""
-    return is_trial(fit) and "difference_along" in fit.estimands
+    """Whether a trial has a moderator."""
+    return "difference_along" in fit.estimands
 
 
-@serves(is_trial, "trials")
+@serves("trajectories", "trials")
 def plot_trajectories(fit: Fit) -> Figure:
     """Draw the mean outcome by visit and arm.
 
@@ -118,7 +113,7 @@ def standardised_means(fit: Fit) -> np.ndarray:
     numpy.ndarray
         Shape (arms, samples, visits), arms as in the data; a thousand samples at most.
     """
-    data, draws = fit.data, draws_of(fit)
+    data, draws = fit.data, stack_draws(fit.posterior)
     kept = draws.isel(sample=thinned(draws.sizes["sample"], _DRAWS))
     found = []
     for arm in range(data.sizes["arm"]):
@@ -129,7 +124,7 @@ def standardised_means(fit: Fit) -> np.ndarray:
     return np.stack(found)
 
 
-@serves(has_moderator, "trials with a moderator")
+@serves("difference_along", "trials with a moderator", has_moderator)
 def plot_difference_along(fit: Fit) -> Figure:
     """Draw the difference between arms at the last visit along the moderator, and where the arms change places.
 
@@ -214,7 +209,7 @@ def _with_step(x: np.ndarray, threshold: float | None) -> tuple[np.ndarray, np.n
     return np.insert(x, above, [threshold, threshold]), np.insert(which, above, [above - 1, above])
 
 
-@serves(is_trial, "trials")
+@serves("covariance", "trials")
 def plot_covariance(fit: Fit) -> Figure:
     """Draw the correlations between visits and the residual standard deviations.
 
@@ -234,7 +229,7 @@ def plot_covariance(fit: Fit) -> Figure:
     model, data = _model(fit), fit.data
     visits, arms = data["visit"].values, [str(arm) for arm in data["arm"].values]
     days = np.median(data["day"].values, axis=0)
-    draws = draws_of(fit)
+    draws = stack_draws(fit.posterior)
     means = [correlations(model, draws, days, arm).mean(axis=0) for arm in range(len(arms) if model.by_arm else 1)]
     sd = fit.estimands["residual_sd"].transpose("chain", "draw", ..., "visit").values
     ends = np.quantile(sd.reshape(*sd.shape[:2], len(means), -1), [0.025, 0.5, 0.975], axis=(0, 1))
@@ -295,13 +290,7 @@ def _spreads(axes: Axes, ends: np.ndarray, colour: str, aside: float) -> None:
 
 
 def _model(fit: Fit) -> Trial:
-    assert isinstance(fit.model, Trial)  # the register draws these of no other model
-    return fit.model
-
-
-def draws_of(fit: Fit) -> xr.Dataset:
-    """Return the posterior with all chains' draws in one dim, ``sample``."""
-    return fit.posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
+    return settings_of_kind(fit, Trial)
 
 
 def thinned(count: int, most: int) -> np.ndarray:

@@ -12,10 +12,11 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
 from bayesdep.models.trial.residuals import NAME, correlations, pattern_key, residual_sds
-from bayesdep.reporting.figures.common import BLUE, INK, house_figure, serves
+from bayesdep.numerics.draws import stack_draws
+from bayesdep.reporting.figures.common import BLUE, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
-from bayesdep.reporting.figures.trial import REFERENCE, draws_of, is_trial, positions, thinned
+from bayesdep.reporting.figures.trial import REFERENCE, positions, thinned
 
 _DRAWS = 1000  # at most, evenly from all draws: enough to know how far one in twenty replicates strays
 _NUMBERS = 4_000_000  # draws x residuals at most: an array of 32 MB; fewer draws of more residuals
@@ -55,17 +56,16 @@ def whitened_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     BadInput
         When no draw is finite.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, Trial)  # the register draws this of no other model
+    model, data = settings_of_kind(fit, Trial), fit.data
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     seen = ~np.isnan(outcome)
-    flat = draws_of(fit)
+    flat = stack_draws(fit.posterior)
     usable = np.flatnonzero(_finite_draws(flat))
     if not usable.size:
         raise BadInput("no draw of this fit is finite, so its residuals have no scale; look at its gate")
     kept = usable[thinned(usable.size, int(np.clip(_NUMBERS // max(seen.sum(), 1), _LEAST, _DRAWS)))]
     draws = flat.isel(sample=kept)
-    stacked = fit.tree["posterior_predictive"][NAME].stack(sample=("chain", "draw"), create_index=False)
+    stacked = stack_draws(fit.tree["posterior_predictive"].to_dataset()[[NAME]])[NAME]
     replicates = stacked.isel(sample=kept).transpose("sample", "subject", "visit").values
     mean, sd = expected(model, draws, data), residual_sds(draws, data)
     alike: dict[Any, list[int]] = {}
@@ -104,7 +104,7 @@ def _normal_scores(z: np.ndarray, nu: np.ndarray) -> np.ndarray:
     return scores
 
 
-@serves(is_trial, "trials")
+@serves("residuals", "trials")
 def plot_residuals(fit: Fit) -> Figure:
     """Draw the normal quantile-quantile plot of the whitened residuals.
 
@@ -169,11 +169,11 @@ def _ends_and_between(n: int) -> np.ndarray:
 
 
 def misses_visits(fit: Fit) -> bool:
-    """Whether a fit is of a trial of which somebody missed a visit."""
-    return fit.model.family == "trial" and bool(np.isnan(fit.data["outcome"].values).any())
+    """Whether somebody missed a visit of a trial."""
+    return bool(np.isnan(fit.data["outcome"].values).any())
 
 
-@serves(misses_visits, "trials with missed visits")
+@serves("dropout_by_arm", "trials with missed visits", misses_visits)
 def plot_dropout_by_arm(fit: Fit) -> Figure:
     """Draw who was still in the trial at each visit, and who was observed, by arm.
 
@@ -191,8 +191,7 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
         Line: share of an arm's patients who were observed at the visit or at a later one. Points: share observed at
         the visit itself.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, Trial)  # the register draws this of no other model
+    model, data = settings_of_kind(fit, Trial), fit.data
     seen = ~np.isnan(data["outcome"].values)
     later = np.maximum.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
     visits = data["visit"].values

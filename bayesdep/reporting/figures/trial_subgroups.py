@@ -11,7 +11,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.model import Trial
 from bayesdep.models.trial.moderator import parse_subgroup
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.trial import REFERENCE, favours, lower_and_higher, shorten
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -21,11 +21,11 @@ _SMALL = 7.5
 
 
 def has_subgroups(fit: Fit) -> bool:
-    """Whether a fit is of a trial that was asked for subgroups."""
-    return fit.model.family == "trial" and "difference_in" in fit.estimands
+    """Whether a trial was asked for subgroups."""
+    return "difference_in" in fit.estimands
 
 
-@serves(has_subgroups, "trials with subgroups of a moderator")
+@serves("subgroups", "trials with subgroups of a moderator", has_subgroups)
 def plot_subgroups(fit: Fit) -> Figure:
     """Draw the difference at the last visit in each subgroup, and the rates of response and remission.
 
@@ -45,8 +45,7 @@ def plot_subgroups(fit: Fit) -> Figure:
         :func:`~bayesdep.reporting.estimands.summarise` has it: where the risk difference's interval includes zero,
         that number's passes through infinity.
     """
-    model, found = fit.model, fit.estimands
-    assert isinstance(model, Trial)  # the register draws this of no other model
+    model, found = settings_of_kind(fit, Trial), fit.estimands
     names = [str(name) for name in fit.data["comparison"].values[: MOST_PANELS // 3]]
     rates = [name for name in ("response", "remission") if f"{name}_difference" in found]
     rows = [_label(model, str(text)) for text in fit.data["subgroup"].values] + [_ALL]

@@ -1,6 +1,7 @@
 """The pooled model: its density against dense normals, its data, estimands and checks against patients themselves."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,21 +10,25 @@ import pytest
 import xarray as xr
 from common import same_computation
 from scipy import integrate, special, stats
+from unsampled import made
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
-from bayesdep.inference.sample import _label
-from bayesdep.models.model import ScoresUnits, make_model, model_class, settings_of
+from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
+from bayesdep.inference.labelled import label_draws
+from bayesdep.inference.saved import read_tree, write_tree
+from bayesdep.models.model import ScoresUnits
 from bayesdep.models.patient_meta.density import density_and_slopes
 from bayesdep.models.patient_meta.likelihood import deviations, log_density, raw_products, residuals
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.moderators import BETWEEN, WHOLE, WITHIN
 from bayesdep.models.patient_meta.products import columns_of, statistics_of
 from bayesdep.models.patient_meta.quadratic import as_quadratic, coefficient_maps, rough_interactions
 from bayesdep.models.patient_meta.scores import coefficients_of, log_likelihood, roots_of
+from bayesdep.models.register import make_model, model_class, settings_of
 
+PLANS = Path(__file__).parents[1] / "models"
 COLUMNS = {"reference": "control", "outcome": "improvement", "units": "% improvement"}
 RANDOM = {"study_levels": "random"}
 MODELS = {
@@ -45,7 +50,7 @@ def table():
 
 @functools.cache
 def model(name):
-    return Pooled(**COLUMNS, **MODELS[name])
+    return PatientMeta(**COLUMNS, **MODELS[name])
 
 
 @functools.cache
@@ -210,7 +215,7 @@ def test_density_of_deviations_is_that_of_the_conditional_normal(name):
     u = 0.3 * np.random.default_rng(2).normal(size=(data.sizes["study"], data.sizes["time"], 2))
     rv = graph["deviation"]
     inputs = rv.owner.op.dist_params(rv.owner)[:4]
-    found = pm.logp(rv, u).eval(dict(zip(inputs, given, strict=True)), mode=_UNCOMPILED)
+    found = pm.logp(rv, u).eval(dict(zip(inputs, given, strict=True)), mode=uncompiled())
     expected = 0.0
     for k in range(data.sizes["study"]):
         expected += stats.multivariate_normal(*conditional(data, k, *given)).logpdf(u[k].ravel())
@@ -226,7 +231,7 @@ def core_of(name):
 def density_of(name):
     core = core_of(name)
     logp = core.logp()
-    f = pytensor.function(core.value_vars, [logp, *pytensor.grad(logp, core.value_vars)], mode=_UNCOMPILED)
+    f = pytensor.function(core.value_vars, [logp, *pytensor.grad(logp, core.value_vars)], mode=uncompiled())
     names = [v.name for v in core.value_vars]
     return names, lambda point: f(*(np.asarray(point[n], float) for n in names))
 
@@ -396,8 +401,8 @@ def test_density_and_gradient_are_finite_where_a_sampler_may_stray(name):
 
 def test_one_compiled_model_serves_other_data_of_the_same_shape():
     """Another moderator, other patients, other outcomes: the same computation; one more study is another."""
-    first = Pooled(**COLUMNS, moderators=["trd"])
-    second = Pooled(**COLUMNS, moderators=["us"])
+    first = PatientMeta(**COLUMNS, moderators=["trd"])
+    second = PatientMeta(**COLUMNS, moderators=["us"])
     other = draw_price2022(np.random.default_rng(8), patients=900).table
     one, two = (core(m.build(m.prepare(t))) for m, t in ((first, table()), (second, other)))
     assert same_computation(one, two)
@@ -457,7 +462,7 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
         for t in ("rapid", "post-rapid")
         if not (t == "post-rapid" and s == "c" and i == 0)
     ]
-    model = Pooled(**COLUMNS, **RANDOM, moderators=["x"], split=False, times=["rapid", "post-rapid"])
+    model = PatientMeta(**COLUMNS, **RANDOM, moderators=["x"], split=False, times=["rapid", "post-rapid"])
     data = model.prepare(pd.DataFrame(rows))
     gamma, sd, rho, root = parameters(data, 6)
     gamma[:, -1] *= 4  # the patients' own means must differ for it to matter
@@ -567,7 +572,7 @@ def test_a_study_is_scored_with_its_sd_integrated_out():
 @pytest.mark.parametrize("name", ["core", "rapid"])
 def test_more_nodes_change_nothing(name):
     data = data_of(name)
-    plain = Pooled(**COLUMNS, **RANDOM, times=MODELS[name].get("times", ()))
+    plain = PatientMeta(**COLUMNS, **RANDOM, times=MODELS[name].get("times", ()))
     posterior = one_draw(data, data.sizes["time"])
     few, many = (log_likelihood(plain, posterior, plain.prepare(table()), nodes=n).values for n in (5, 15))
     np.testing.assert_allclose(few, many, atol=2e-3)
@@ -612,7 +617,7 @@ def test_parts_of_moderators_within_and_between_studies():
 
 
 def test_the_order_of_rows_does_not_matter():
-    shuffled = Pooled(**COLUMNS, **MODELS["moderators"], times=["rapid", "post-rapid"]).prepare(
+    shuffled = PatientMeta(**COLUMNS, **MODELS["moderators"], times=["rapid", "post-rapid"]).prepare(
         table().sample(frac=1, random_state=2)
     )
     data = data_of("moderators")
@@ -633,12 +638,40 @@ def test_patients_of_two_studies_may_have_one_number():
 def test_settings_round_trip_and_the_model_says_what_it_is():
     for name in MODELS:
         graph = model(name)
-        assert make_model("pooled", settings_of(graph)) == graph
-        assert type(graph) is model_class("pooled")
+        assert make_model("patient-meta", settings_of(graph)) == graph
+        assert type(graph) is model_class("patient-meta")
         assert list(graph.priors) == list(graph.slots)
         assert graph.words.endswith(".")
         assert all(any(line.startswith(slot) for line in graph.formula) for slot in graph.priors)
-    assert bd.Pooled is Pooled
+    assert bd.PatientMeta is PatientMeta
+
+
+def test_the_former_name_of_the_class_is_kept_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="now called bd.PatientMeta"):
+        assert bd.Pooled is PatientMeta
+    assert "Pooled" not in bd.__all__
+
+
+def test_a_plan_that_names_the_former_family_is_read_with_a_warning(tmp_path):
+    plan = PLANS / "price2022" / "rapid.toml"
+    former = tmp_path / "former.toml"
+    former.write_text(plan.read_text(encoding="utf-8").replace('"patient-meta"', '"pooled"'), encoding="utf-8")
+    with pytest.warns(DeprecationWarning, match="write 'patient-meta'") as warned:
+        read = bd.read_plan(former)
+    assert [w.category for w in warned].count(DeprecationWarning) == 1
+    assert read.model == bd.read_plan(plan).model
+
+
+def test_a_saved_fit_of_the_former_family_loads_with_a_warning(tmp_path):
+    fit = made("patient-meta")
+    path = fit.save(tmp_path / "fit.nc")
+    tree = read_tree(path)
+    tree.attrs["bayesdep_family"] = "pooled"
+    write_tree(tree, path)
+    with pytest.warns(DeprecationWarning, match="write 'patient-meta'"):
+        again = bd.Fit.load(path)
+    assert again.model == fit.model
+    xr.testing.assert_identical(again.estimands, fit.estimands)
 
 
 # ---- estimands and checks
@@ -649,7 +682,7 @@ def posterior_of(name, seed=1):
     graph = model(name).build(data_of(name))
     names = [v.name for v in graph.unobserved_RVs]
     values = from_prior([graph[n] for n in names], 5, seed=seed)
-    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
 
 
 def test_estimands_equal_hand_computation():
@@ -742,7 +775,7 @@ BAD_SETTINGS = [
 @pytest.mark.parametrize(("settings", "message"), BAD_SETTINGS)
 def test_bad_settings_give_one_clear_sentence(settings, message):
     with pytest.raises(BadInput) as raised:
-        Pooled(**COLUMNS, **settings)
+        PatientMeta(**COLUMNS, **settings)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -776,7 +809,7 @@ BAD_TABLES = [
 @pytest.mark.parametrize(("settings", "change", "message"), BAD_TABLES)
 def test_bad_tables_give_one_clear_sentence(settings, change, message):
     with pytest.raises(BadInput) as raised:
-        Pooled(**(COLUMNS | settings)).prepare(change(table()))
+        PatientMeta(**(COLUMNS | settings)).prepare(change(table()))
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 

@@ -10,11 +10,11 @@ from scipy import integrate, special, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import _UNCOMPILED, at_draws, from_prior
-from bayesdep.inference.sample import _label
-from bayesdep.models.model import make_model, settings_of
+from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
+from bayesdep.inference.labelled import label_draws
 from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
+from bayesdep.models.register import make_model, settings_of
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
 MODELS = {
@@ -33,7 +33,7 @@ def table():
 
 @functools.cache
 def model(name):
-    return Pooled(**(COLUMNS | MODELS[name]))
+    return PatientMeta(**(COLUMNS | MODELS[name]))
 
 
 @functools.cache
@@ -47,7 +47,7 @@ def posterior_of(name):
     graph = model(name).build(data_of(name))
     names = [v.name for v in graph.unobserved_RVs]
     values = from_prior([graph[n] for n in names], 5, seed=1)
-    return _label({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
 
 
 def patients(name):
@@ -109,13 +109,15 @@ def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
     names += ["baseline_slope", "moderator_effect", "interaction"]
     names = [n for n in names if n in graph.named_vars]
     outputs += graph.replace_rvs_by_values([graph[n] for n in names])
-    f = pytensor.function(inputs, outputs, mode=_UNCOMPILED, on_unused_input="ignore")
+    f = pytensor.function(inputs, outputs, mode=uncompiled(), on_unused_input="ignore")
 
     def at(**moved):
         return f(*(np.asarray((point | moved)[v.name], float) for v in inputs))
 
     found, deviation, *parameters = at()
-    draw = _label({n: v[None, None] for n, v in zip(names[1:], parameters, strict=True)}, graph).isel(chain=0, draw=0)
+    draw = label_draws({n: v[None, None] for n, v in zip(names[1:], parameters, strict=True)}, graph).isel(
+        chain=0, draw=0
+    )
     y, arm, study, fixed = patients(name)
     own = deviation[:, 0]
     log_odds = fixed(draw) + own[study, 0] + (arm - 0.5) * own[study, 1]
@@ -219,7 +221,7 @@ def test_crude_log_odds_ratios_have_half_an_event_added():
 def test_settings_round_trip_and_the_model_says_what_it_is():
     for name in MODELS:
         graph = model(name)
-        assert make_model("pooled", settings_of(graph)) == graph
+        assert make_model("patient-meta", settings_of(graph)) == graph
         assert graph.words.count("log odds") == 1
         assert all(any(line.startswith(slot) for line in graph.formula) for slot in graph.priors)
 
@@ -235,11 +237,11 @@ BAD = [
 @pytest.mark.parametrize(("settings", "message"), BAD)
 def test_bad_settings_give_one_clear_sentence(settings, message):
     with pytest.raises(BadInput) as raised:
-        Pooled(**(COLUMNS | settings))
+        PatientMeta(**(COLUMNS | settings))
     assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(("limit", "word"), [(500, "nobody"), (-5000, "everybody")])
 def test_an_event_that_all_or_none_have_is_refused(limit, word):
     with pytest.raises(BadInput, match=f"{word} had the event at time 'rapid'"):
-        Pooled(**COLUMNS, at_least=limit).prepare(table())
+        PatientMeta(**COLUMNS, at_least=limit).prepare(table())

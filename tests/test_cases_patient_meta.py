@@ -1,4 +1,4 @@
-"""Pooled patients as people bring them: studies with one arm, arms exchanged, other units, levels that say nothing."""
+"""Patients of several studies as people bring them: one arm only, arms exchanged, other units, uninformative levels."""
 
 import functools
 from pathlib import Path
@@ -13,9 +13,9 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
-from bayesdep.inference.evaluate import _UNCOMPILED, from_prior
+from bayesdep.inference.evaluate import from_prior, uncompiled
 from bayesdep.models.patient_meta.density import density_and_slopes
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.quadratic import as_quadratic
 from bayesdep.reporting.ledger import Published, refuse_unknown
 
@@ -74,7 +74,7 @@ SMALL = {"reference": "placebo", "outcome": "hamd", "time": None}
 @pytest.mark.parametrize("settings", [{}, {"study_levels": "random"}, {"at_most": 12.0}])
 def test_a_trial_without_the_reference_is_left_out_with_its_name(settings):
     table = case_table()
-    model = Pooled(**SMALL, baseline="baseline", **settings)
+    model = PatientMeta(**SMALL, baseline="baseline", **settings)
     data = model.prepare(table)
     same(data, model.prepare(table[table["study"] != "T4"]))
     assert data.attrs["left_out"] == (
@@ -86,7 +86,7 @@ def test_a_trial_without_the_reference_is_left_out_with_its_name(settings):
 @pytest.mark.parametrize("settings", [{}, {"at_most": 0.0}])
 def test_two_of_five_trials_without_the_reference_or_without_the_treatment(settings):
     table = small([(8, 8), (0, 9), (7, 8), (6, 0), (8, 9)])
-    model = Pooled(**SMALL, **settings)
+    model = PatientMeta(**SMALL, **settings)
     data = model.prepare(table)
     same(data, model.prepare(table[table["study"].isin(["A", "C", "E"])]))
     assert "study 'B' has nobody on placebo to compare with, so its 9 patients are left out" in data.attrs["left_out"]
@@ -95,7 +95,7 @@ def test_two_of_five_trials_without_the_reference_or_without_the_treatment(setti
 
 @pytest.mark.parametrize("settings", [{}, {"at_most": 0.0}])
 def test_trials_with_one_arm_each_are_refused_and_so_is_one_trial_with_both(settings):
-    model = Pooled(**SMALL, **settings)
+    model = PatientMeta(**SMALL, **settings)
     with pytest.raises(BadInput, match="no study has patients of both arms, placebo and drug") as raised:
         model.prepare(small([(8, 0), (0, 8), (9, 0)]))
     assert "\n" not in str(raised.value)
@@ -109,12 +109,14 @@ def test_a_time_at_which_no_study_has_both_arms_is_refused_and_left_out_it_is_no
     table = trials().copy()
     table.loc[(table["arm"] == "control") & (table["time"] == "post-rapid"), "improvement"] = np.nan
     with pytest.raises(BadInput, match="or leave that time out of times"):
-        Pooled(**TRIALS).prepare(table)
-    same(Pooled(**TRIALS, times=["rapid"]).prepare(table), Pooled(**TRIALS, times=["rapid"]).prepare(trials()))
+        PatientMeta(**TRIALS).prepare(table)
+    same(
+        PatientMeta(**TRIALS, times=["rapid"]).prepare(table), PatientMeta(**TRIALS, times=["rapid"]).prepare(trials())
+    )
 
 
 def test_an_arm_of_one_patient_is_a_comparison():
-    data = Pooled(**SMALL).prepare(small([(1, 8), (7, 1), (8, 8)]))
+    data = PatientMeta(**SMALL).prepare(small([(1, 8), (7, 1), (8, 8)]))
     assert data.attrs["left_out"] == ""
     assert data.sizes["study"] == 3
 
@@ -124,7 +126,7 @@ def test_an_arm_that_is_empty_at_one_time_or_without_the_moderator():
     table = trials().copy()
     at = (table["study"] == "Sos") & (table["arm"] == "control") & (table["time"] == "post-rapid")
     table.loc[at, "improvement"] = np.nan
-    data = Pooled(**TRIALS).prepare(table)
+    data = PatientMeta(**TRIALS).prepare(table)
     assert data.attrs["left_out"] == (
         "study 'Sos' has nobody on control at 'post-rapid' to compare with, so its outcomes then are left out"
     )
@@ -133,10 +135,10 @@ def test_an_arm_that_is_empty_at_one_time_or_without_the_moderator():
     assert np.isnan(later).all()
     table = trials().copy()
     table.loc[(table["study"] == "Sos") & (table["arm"] == "control"), "age"] = np.nan
-    data = Pooled(**TRIALS, moderators=["age"]).prepare(table)
+    data = PatientMeta(**TRIALS, moderators=["age"]).prepare(table)
     assert "Sos" not in data["study"].values
     assert "study 'Sos' has nobody on control at 'rapid' and 'post-rapid' to compare" in data.attrs["left_out"]
-    same(data, Pooled(**TRIALS, moderators=["age"], scale=1.0).prepare(table[table["study"] != "Sos"]).assign(
+    same(data, PatientMeta(**TRIALS, moderators=["age"], scale=1.0).prepare(table[table["study"] != "Sos"]).assign(
         {v: data[v] for v in ("outcomes", "projected", "outcome_mean", "outcome_sd")}
     ))  # fmt: skip
 
@@ -144,7 +146,7 @@ def test_an_arm_that_is_empty_at_one_time_or_without_the_moderator():
 @pytest.mark.parametrize("moderators", [[], ["age"]])
 def test_free_levels_are_least_squares_with_a_dummy_for_every_study(moderators):
     """Estimates and standard errors of generalised least squares over patients, at given variances."""
-    model = Pooled(**TRIALS, times=["rapid"], moderators=moderators, split=False)
+    model = PatientMeta(**TRIALS, times=["rapid"], moderators=moderators, split=False)
     data = model.prepare(trials())
     rng, studies = np.random.default_rng(1), data.sizes["study"]
     sd, tau = np.exp(0.2 * rng.normal(size=(1, studies, 1))), 0.25
@@ -171,7 +173,7 @@ def test_a_constant_added_to_all_patients_of_a_study_says_nothing_where_levels_a
     gamma, sd = 0.3 * rng.normal(size=(2, 4, 2)), np.exp(0.2 * rng.normal(size=(17, 2)))
     root = np.diag([1.0, 0.3, 1.0, 0.2])
     for levels in ("free", "random"):
-        model = Pooled(**TRIALS, moderators=["trd", "age"], split=False, study_levels=levels, scale=30.0)
+        model = PatientMeta(**TRIALS, moderators=["trd", "age"], split=False, study_levels=levels, scale=30.0)
         one, other = (
             density_and_slopes(gamma, sd, np.asarray(0.5), root, *(model.prepare(t)[v].values for v in SUMS))
             for t in (table, moved)
@@ -185,7 +187,7 @@ def density_of(model, data):
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
     core = prune_vars_detached_from_observed(model.build(data))
-    f = pytensor.function(core.value_vars, core.logp(), mode=_UNCOMPILED)
+    f = pytensor.function(core.value_vars, core.logp(), mode=uncompiled())
     return core, lambda point: float(f(*(np.asarray(point[v.name], float) for v in core.value_vars)))
 
 
@@ -196,8 +198,8 @@ MIRRORED = ("effect", "effect_overall", "effect_change", "interaction", "interac
 @pytest.mark.parametrize("name", MODELS)
 def test_arms_exchanged_the_effect_changes_its_sign_and_nothing_else(name):
     """The joint density at mirrored points: effects and their correlation with levels turn their signs."""
-    model = Pooled(**TRIALS, **MODELS[name])
-    turned = Pooled(**(TRIALS | {"reference": "ketamine"}), **MODELS[name])
+    model = PatientMeta(**TRIALS, **MODELS[name])
+    turned = PatientMeta(**(TRIALS | {"reference": "ketamine"}), **MODELS[name])
     graph, density = density_of(model, model.prepare(trials()))
     _, other = density_of(turned, turned.prepare(trials()))
     rng = np.random.default_rng(3)
@@ -213,7 +215,7 @@ def test_arms_exchanged_the_effect_changes_its_sign_and_nothing_else(name):
 def test_in_other_units_all_but_what_is_in_units_stays(name, factor):
     settings = MODELS[name]
     other = settings | ({"at_least": 50 * factor} if "at_least" in settings else {})
-    model, scaled = Pooled(**TRIALS, **settings), Pooled(**TRIALS, **other)
+    model, scaled = PatientMeta(**TRIALS, **settings), PatientMeta(**TRIALS, **other)
     one = model.prepare(trials())
     two = scaled.prepare(trials().assign(improvement=factor * trials()["improvement"]))
     for v in (*SUMS, "interaction_error") if "events" not in name else ("events", "n", "z"):
@@ -224,14 +226,14 @@ def test_in_other_units_all_but_what_is_in_units_stays(name, factor):
 
 
 def test_scale_is_what_one_sd_is():
-    data = Pooled(**TRIALS, scale=40.0).prepare(trials())
+    data = PatientMeta(**TRIALS, scale=40.0).prepare(trials())
     assert data["outcome_sd"].values.tolist() == [40.0, 40.0]
-    usual = Pooled(**TRIALS).prepare(trials())
+    usual = PatientMeta(**TRIALS).prepare(trials())
     np.testing.assert_allclose(data["projected"] * 40, usual["projected"] * usual["outcome_sd"], atol=1e-8)
 
 
 def test_the_mean_effect_over_two_times_has_the_prior_of_one():
-    model = Pooled(**TRIALS)
+    model = PatientMeta(**TRIALS)
     (effect,) = from_prior([model.build(model.prepare(trials()))["effect"]], 4000, seed=1)
     mean, change = effect.mean(axis=1), effect[:, 1] - effect[:, 0]
     for x in (mean, change):  # 4000 draws of N(0, 1)
@@ -243,7 +245,7 @@ def test_replicates_of_a_study_with_a_free_level_have_its_mean():
     """A flat prior cannot be drawn from: replicates vary in what is compared within a study, not in its mean."""
     from bayesdep.inference.evaluate import at_draws
 
-    model = Pooled(**TRIALS)
+    model = PatientMeta(**TRIALS)
     data = model.prepare(trials())
     graph = model.build(data)
     names = [v for v in graph.free_RVs if v.name in ("effect_overall", "effect_change", "tau_effect", "residual_sd")]
@@ -270,14 +272,14 @@ def test_replicates_of_a_study_with_a_free_level_have_its_mean():
 def test_what_free_levels_leave_unknown_is_refused_by_name_and_its_remedy_helps(settings, row, name):
     rows = [Published(**row, source="here")]
     for levels in ("free", "random"):
-        model = Pooled(**TRIALS, **settings, study_levels=levels)
+        model = PatientMeta(**TRIALS, **settings, study_levels=levels)
         data = model.prepare(trials())
         graph = model.build(data)
         variables = [v.name for v in graph.unobserved_RVs]
-        from bayesdep.inference.sample import _label
+        from bayesdep.inference.labelled import label_draws
 
         values = from_prior([graph[n] for n in variables], 5, seed=1)
-        found = model.estimands(_label({n: v[None] for n, v in zip(variables, values, strict=True)}, graph), data)
+        found = model.estimands(label_draws({n: v[None] for n, v in zip(variables, values, strict=True)}, graph), data)
         if levels == "random":
             refuse_unknown(rows, found)
             continue

@@ -14,7 +14,7 @@ from bayesdep.inference.diagnostics import check_convergence, diagnose
 from bayesdep.models.patient_meta import imputation
 from bayesdep.models.patient_meta.imputation import impute
 from bayesdep.models.patient_meta.imputation_model import ImputationModel
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
 
 SETTINGS = {
     "reference": "control", "outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement",
@@ -24,7 +24,7 @@ SETTINGS = {
 
 
 def variant(**settings):
-    return Pooled(**SETTINGS | settings)
+    return PatientMeta(**SETTINGS | settings)
 
 
 MODEL = variant()
@@ -235,7 +235,7 @@ def test_a_fit_is_of_all_versions_and_says_so(tmp_path):
 
 @pytest.mark.sampling
 def test_the_fits_agree_with_the_imputation_models_own_posterior(monkeypatch):
-    """Two ways to one posterior: Pooled by NUTS given 20 imputations, and the imputation model's own coefficients.
+    """Two ways to one posterior: PatientMeta by NUTS given 20 imputations, and the imputation model's own coefficients.
 
     Half a standard error apart at most: 20 imputations leave a mean off by up to 0.2 of one (twice that is rare), and
     spreads have other priors there.

@@ -1,10 +1,10 @@
-# Restricted maximum likelihood for patients pooled over studies: the oracle of tests/test_pooled_fits.py.
+# Restricted maximum likelihood for patients pooled over studies: the oracle of tests/test_patient_meta_fits.py.
 #
-#   bayesdep simulate price2022 --seed 1 --out pooled.csv
-#   Rscript tools/pooled_reml.R pooled.csv > tests/references/pooled_reml.csv
+#   bayesdep simulate price2022 --seed 1 --out patients.csv
+#   Rscript tools/patient_meta_reml.R patients.csv > tests/references/patient_meta_reml.csv
 #
 # At each time alone: random level and effect of ketamine by study, correlated; one residual sd. The outcome is
-# standardised, the baseline too; ketamine and moderators are less their means, as in the story.
+# standardised, the baseline too; ketamine and moderators are less their means, as in the model.
 suppressMessages(library(lme4))
 
 table <- read.csv(commandArgs(trailingOnly = TRUE)[1])

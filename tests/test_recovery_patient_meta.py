@@ -1,4 +1,4 @@
-"""Pooled patients: coverage of the shipped plan, and what M* is worth.
+"""Individual-patient meta-analysis: coverage of the shipped plan, and what M* is worth.
 
 The coverage study is benchmarks/price.py; its committed numbers are benchmarks/price.csv.
 """

@@ -11,7 +11,7 @@ import bayesdep as bd
 from bayesdep.criticism.sequential import fit_each_moderator
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
-from bayesdep.models.patient_meta.model import Pooled
+from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.quadratic import as_quadratic, rough_interactions
 from bayesdep.reporting.figures.patient_meta import plot_moderators, plot_study_effects
 from bayesdep.reporting.figures.register import png
@@ -27,8 +27,8 @@ def table():
 
 
 def reml(model, time):
-    """What lme4 found: tools/pooled_reml.R on this table."""
-    stored = pd.read_csv(HERE / "references" / "pooled_reml.csv")
+    """What lme4 found: tools/patient_meta_reml.R on this table."""
+    stored = pd.read_csv(HERE / "references" / "patient_meta_reml.csv")
     return stored[(stored["model"] == model) & (stored["time"] == time)].set_index("term")
 
 
@@ -42,7 +42,7 @@ def test_at_remls_spreads_the_coefficients_are_its_generalised_least_squares(mod
     """The same likelihood as lme4's: given its variances, estimates and standard errors are the same."""
     stored = reml(model, time)
     moderators = [] if model == "core" else ["trd"]
-    data = Pooled(**COLUMNS, times=[time], moderators=moderators, study_levels="random").prepare(table())
+    data = PatientMeta(**COLUMNS, times=[time], moderators=moderators, study_levels="random").prepare(table())
     sds = [stored.loc[f"sd study {name}", "estimate"] for name in ("(Intercept)", "treated")]
     rho = stored.loc["correlation", "estimate"]
     # lme4's levels are those of the controls: midway between the arms, a study's own has half of its own effect more
@@ -64,7 +64,7 @@ def test_effects_agree_with_restricted_maximum_likelihood():
     flat |= {name: bd.Prior("HalfNormal", sigma=0.001) for name in ("residual_spread",)}
     flat |= {name: bd.Prior("Uniform", lower=0, upper=5) for name in ("tau_intercept", "tau_effect")}
     stored = reml("core", "rapid")
-    model = Pooled(**COLUMNS, times=["rapid"], lkj=1, study_levels="random", priors=flat)
+    model = PatientMeta(**COLUMNS, times=["rapid"], lkj=1, study_levels="random", priors=flat)
     fit = bd.fit(model, table(), draws=1500, seed=1, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     found = fit.estimands["effect"].values
@@ -75,13 +75,13 @@ def test_effects_agree_with_restricted_maximum_likelihood():
 
 @functools.cache
 def joint():
-    model = Pooled(**COLUMNS, moderators=["trd", "age"], split=False, effects="normal")
+    model = PatientMeta(**COLUMNS, moderators=["trd", "age"], split=False, effects="normal")
     return bd.fit(model, table(), **QUICK)
 
 
 @functools.cache
 def one_by_one():
-    return fit_each_moderator(Pooled(**COLUMNS, split=False), table(), ["trd", "age"], **QUICK)
+    return fit_each_moderator(PatientMeta(**COLUMNS, split=False), table(), ["trd", "age"], **QUICK)
 
 
 @pytest.mark.sampling
@@ -89,7 +89,7 @@ def test_one_moderator_at_a_time_is_a_fit_with_that_one_alone():
     found = one_by_one()
     assert list(found["moderator"]) == ["trd", "trd", "age", "age"]
     assert found.attrs == {"gate_passed": True, "synthetic": True}
-    alone = bd.fit(Pooled(**COLUMNS, split=False, moderators=["age"]), table(), **QUICK)
+    alone = bd.fit(PatientMeta(**COLUMNS, split=False, moderators=["age"]), table(), **QUICK)
     draws = alone.estimands["interaction"].sel(part="age", time="rapid").values
     row = found[(found["moderator"] == "age") & (found["time"] == "rapid")].iloc[0]
     assert row["estimate"] == pytest.approx(draws.mean(), abs=1e-12)
@@ -140,7 +140,7 @@ def test_what_a_conversion_does_not_know_widens_intervals():
         trials, bd.HRSD_17_TO_MADRS, where=trials["scale"] == "HRSD-17", given=("hrsd_baseline", "hrsd"),
         to=("madrs_baseline", "madrs"), improvement="improvement", sets=3,
     )  # fmt: skip
-    model = Pooled(**COLUMNS, times=["rapid"])
+    model = PatientMeta(**COLUMNS, times=["rapid"])
     found = bd.check_missing_information(bd.fit(model, tables, progress=False))
     assert found.attrs == {"gate_passed": True, "tables": 3, "synthetic": True, "dims": ["time", "study"]}
     effect = found[found["estimand"] == "effect"].iloc[0]
@@ -153,7 +153,7 @@ def test_what_a_conversion_does_not_know_widens_intervals():
 
 @pytest.mark.sampling
 def test_odds_ratio_and_number_needed_to_treat_hang_together():
-    model = Pooled(reference="control", outcome="improvement", times=["rapid"], at_least=50, study_levels="random")
+    model = PatientMeta(reference="control", outcome="improvement", times=["rapid"], at_least=50, study_levels="random")
     fit = bd.fit(model, table(), **QUICK)
     assert fit.gate.passed, fit.gate.sentence
     found = fit.estimands
@@ -170,7 +170,7 @@ def test_odds_ratio_and_number_needed_to_treat_hang_together():
 @pytest.mark.parametrize("binary", [False, True])
 def test_priors_can_be_drawn_without_data(binary):
     how = {"study_levels": "random"} | ({"times": ["rapid"], "at_least": 50} if binary else {})
-    model = Pooled(**COLUMNS, **how)
+    model = PatientMeta(**COLUMNS, **how)
     built = model.build(model.prepare(table()))
     (deviation,) = from_prior([built["new_deviation"]], 3000, seed=1)
     # tau ~ N+(s): the sd of tau z is s

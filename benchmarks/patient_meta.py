@@ -1,4 +1,4 @@
-"""Pooled patients: a fit of Price's size, and a hundred thousand patients by sums of products.
+"""Individual-patient meta-analysis: a fit of Price's size, and a hundred thousand patients by sums of products.
 
 Called by ``benchmarks/run.py``. The alternative for many patients is the same arithmetic with a row per patient.
 """
@@ -19,7 +19,7 @@ NINE = ["psychoactive", "crossover", "threshold", "trd", "us", "inpatient", "mdd
 def price() -> dict[str, float]:
     """17 studies, 720 patients, both times, nine moderators, warm: seconds to estimands, in all, and the gate."""
     table = bd.simulate("price2022", seed=1).table
-    model = bd.Pooled(**COLUMNS, moderators=NINE, split=False)
+    model = bd.PatientMeta(**COLUMNS, moderators=NINE, split=False)
     bd.fit(model, table, progress=False)  # compiles
     taken = []
     for _ in range(3):
@@ -38,7 +38,7 @@ def large(studies: int = 200, patients: int = 100_000) -> dict[str, float]:
     500 tuning and 500 kept draws per chain leave three times the effective draws that the gate asks for.
     """
     table = draw_price2022(np.random.default_rng(1), studies=studies, patients=patients).table
-    model = bd.Pooled(**COLUMNS)
+    model = bd.PatientMeta(**COLUMNS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()
     fit = bd.fit(model, table, draws=500, tune=500, progress=False)
@@ -63,7 +63,7 @@ def one_step() -> tuple[float, float]:
     from bayesdep.models.patient_meta.products import columns_of
 
     table = draw_price2022(np.random.default_rng(1), studies=200, patients=100_000).table
-    data = bd.Pooled(**COLUMNS).prepare(table)
+    data = bd.PatientMeta(**COLUMNS).prepare(table)
     gamma, sd = np.zeros((2, data.sizes["column"], 2)), np.ones((200, 2))
     given = (gamma, sd, np.asarray(0.5), 0.2 * np.eye(4))
     sums = [data[v].values for v in ("cross", "projected", "outcomes", "seen")]
@@ -82,20 +82,20 @@ def rows() -> list[tuple[str, float, str, float]]:
     ours, theirs = one_step()
     return [
         (
-            f"pooled, 720 patients, two times, nine moderators, warm: to checked estimands "
+            f"patient-meta, 720 patients, two times, nine moderators, warm: to checked estimands "
             f"({small['divergences']:g} divergences)",
             small["total"],
             "with predictions and scores",
             small["whole"],
         ),
         (
-            f"pooled, 200 studies, 100,000 patients, compiling included (ESS {many['ess']:.0f}, "
+            f"patient-meta, 200 studies, 100,000 patients, compiling included (ESS {many['ess']:.0f}, "
             f"{many['peak_mib']:.0f} MiB)",
             many["total"],
             "of which sampling",
             many["sample"],
         ),
-        ("pooled, 100,000 patients, one density with slopes", ours, "residuals of every patient alone", theirs),
+        ("patient-meta, 100,000 patients, one density with slopes", ours, "residuals of every patient alone", theirs),
     ]
 
 
