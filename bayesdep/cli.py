@@ -156,77 +156,50 @@ def compare(
     spreadsheet_safe: _Safe = False,
 ) -> int:
     """Rank the plans of one study by leave-one-out; those of a folder within each family and outcome."""
-    from bayesdep.models.model import Imputes
+    from bayesdep.criticism.rivals import Candidate, find_rivals, names_of, refuse_imputing
     from bayesdep.plan import find_plans, prepare
 
     is_folder = len(plans) == 1 and plans[0].is_dir()
     read = _read_all(find_plans(plans[0]) if is_folder else plans)
     if len(read) < 2:
         raise BadInput("a comparison needs two plans or more; give another")
-    directory = out or Path("results") / read[0].study.name / "comparison"
-    given = list(zip(read, _share(read, data), strict=True))
-    imputing = [plan.name for plan in read if isinstance(plan.model, Imputes) and plan.model.imputes]
-    given = [pair for pair in given if pair[0].name not in imputing]
-    if imputing and is_folder:
-        _say(f"left out, because imputed values depend on the outcomes to be left out: {', '.join(imputing)}")
-    elif imputing:
-        raise BadInput(
-            f"plan '{imputing[0]}' imputes moderators knowing all outcomes, so leaving one out would tell too little "
-            "against it; compare plans that omit who lacks a moderator"
-        )
-    groups = [given]
-    if is_folder:  # a folder holds all plans of a study, also those that cannot be compared
-        families = {plan.model.family for plan, _ in given}
-        groups = [[pair for pair in given if pair[0].model.family == family] for family in sorted(families)]
-        if alone := [group[0][0].name for group in groups if len(group) == 1]:
-            _say(f"left out, because no other plan is of its family: {', '.join(alone)}")
-        groups = [some for group in groups if len(group) > 1 for some in _of_one_outcome(group)]
-        if lone := [group[0][0].name for group in groups if len(group) == 1]:
-            _say(f"left out, because no other plan of its family has the same outcomes: {', '.join(lone)}")
-        groups = [group for group in groups if len(group) > 1]
+    tables = _share(read, data)
+    every = [Candidate(p.name, p.model, prepare(p, table)) for p, table in zip(read, tables, strict=True)]
+    groups = [every]
+    if is_folder:
+        groups, notes = find_rivals(every)
+        for note in notes:
+            _say(f"left out, because {note}")
         if not groups:
             raise BadInput(
                 f"no two plans in '{plans[0]}' are of one family and of the same outcomes; name the plans to compare"
             )
-    for plan, table in given:
-        prepare(plan, table)
-    names = [group[0][0].model.family for group in groups]
-    names = [n if names.count(n) == 1 else f"{n}-{group[0][0].name}" for n, group in zip(names, groups, strict=True)]
+    else:
+        refuse_imputing(every)
     from bayesdep.reporting.places import Place
 
+    directory = out or Path("results") / read[0].study.name / "comparison"
     inputs, what = [plan.path for plan in read], f"comparison of {read[0].study.name}"
-    folders = [directory / name for name in names] if len(groups) > 1 else [directory]
+    folders = [directory / name for name in names_of(groups)] if len(groups) > 1 else [directory]
     places = [Place.find(folder, what, inputs=inputs) for folder in folders]
+    plan_of = {id(one): plan for one, plan in zip(every, read, strict=True)}
     return max(
-        _rank(group, place, quick=quick, spreadsheet_safe=spreadsheet_safe)
+        _rank([(plan_of[id(one)], one.data) for one in group], place, quick=quick, spreadsheet_safe=spreadsheet_safe)
         for group, place in zip(groups, places, strict=True)
     )
 
 
-def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", Any]]]:
-    """Group plans of one family by their observed variables: only plans for the same outcomes can be compared."""
-    from bayesdep.inference.evaluate import observed_values
-    from bayesdep.plan import prepare
-
-    found: dict[Any, list[tuple[Plan, Any]]] = {}
-    for plan, table in group:
-        seen = observed_values(plan.model.build(prepare(plan, table)))
-        key = tuple((name, values.shape, values.dtype.kind, values.tobytes()) for name, values in sorted(seen.items()))
-        found.setdefault(key, []).append((plan, table))
-    return list(found.values())
-
-
 def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, spreadsheet_safe: bool) -> int:
-    """Fit plans to their tables, rank them, and write the ranking."""
+    """Fit plans to their prepared data, rank them, and write the ranking."""
     from bayesdep.criticism.compare import compare as rank
     from bayesdep.plan import fit_plan
     from bayesdep.reporting.comparison import write_comparison
 
     fits = {}
-    for plan, table in given:
+    for plan, data in given:
         _say(f"{plan.label}: fitting")
         sampling: dict[str, Any] = plan.quick if quick else {}
-        fits[plan.name] = fit_plan(plan, data=table, **sampling)
+        fits[plan.name] = fit_plan(plan, data=data, **sampling)
     for name, fit in fits.items():
         if not fit.gate.passed:
             _complain(f"{name} {fit.gate.sentence}")

@@ -376,7 +376,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.Response(outcome="responder", value="value", analyte=None, predicts_when="above"),
     ),
     (
-        "models/response/data:prepare",
+        "models/response/data:_refuse_number_of_analytes",
         "as predicts_when = 'below'",
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none"),
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),

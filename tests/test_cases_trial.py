@@ -15,7 +15,7 @@ from bayesdep.inference.evaluate import uncompiled
 from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
-from bayesdep.models.trial.refusals import split_level
+from bayesdep.models.trial.settings import split_level
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 

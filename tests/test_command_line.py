@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from common import SCHOOLS_PLAN
 
 import bayesdep as bd
-from bayesdep.cli import _gate_code, main
+from bayesdep.cli import _gate_code
 from bayesdep.data.published import list_datasets
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.verdict import Judgement, ModelVerdict
@@ -31,32 +32,6 @@ CONTRACT = {
     *["posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "diagnostics.json", "manifest.json"],
     *["report.html", "figures/forest.png", "figures/prior_posterior.png", "figures/checks.png"],
 }
-CENTRED = """\
-[study]
-name = "demo"
-title = "Eight schools, too short a run"
-
-[data]
-source = "published:eight_schools_rubin1981"
-
-[data.columns]
-study = "school"
-
-[model]
-family = "meta"
-measure = "difference"
-units = "SAT-V points"
-unit = "school"
-
-[priors]
-mu = { dist = "Normal", mu = 0, sigma = 50 }
-tau = { dist = "HalfNormal", sigma = 25 }
-
-[sampling]
-sampler = "nutpie"
-"""
-
-
 GIVEN = """\
 [study]
 name = "demo"
@@ -71,22 +46,6 @@ family = "screen"
 condition = "ill"
 """
 TABLE = "group,positives,n\nill,15,19\nwell,1,12\n"
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Run the command line in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    kept = signal.getsignal(signal.SIGTERM)
-
-    def run(*words):
-        with pytest.raises(SystemExit) as ending:
-            main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return ending.value.code, printed.out, printed.err
-
-    yield run
-    signal.signal(signal.SIGTERM, kept)  # the command line puts its own in place
 
 
 def verdicts(path):
@@ -111,7 +70,7 @@ def screen_run(tmp_path_factory):
 
 # A warning on the model.
 
-WARNED = CENTRED.replace("mu = 0, sigma = 50", "mu = -80, sigma = 5").replace('"nutpie"', '"exact"')
+WARNED = SCHOOLS_PLAN.replace("mu = 0, sigma = 50", "mu = -80, sigma = 5").replace('"nutpie"', '"exact"')
 
 
 def test_warning_on_the_model_is_told_in_everything_that_a_run_leaves(command, tmp_path):
@@ -501,7 +460,7 @@ def test_simulated_data_are_called_synthetic_from_the_table_to_the_report(comman
 
 @pytest.mark.sampling
 def test_failed_gate_exits_with_1_goes_beside_and_leaves_the_good_run_untouched(command, screen_run, tmp_path):
-    (tmp_path / "short.toml").write_text(CENTRED)
+    (tmp_path / "short.toml").write_text(SCHOOLS_PLAN)
     plan = ["run", "short.toml", "--out", "run"]
     short = ["--draws", 20, "--tune", 20]
     shutil.copytree(screen_run.directory, tmp_path / "run")
@@ -676,7 +635,7 @@ def test_run_that_is_cut_off_leaves_nothing_and_the_earlier_run_untouched(
     place, number, code, says, screen_run, tmp_path
 ):
     shutil.copytree(screen_run.directory, tmp_path / "run")
-    (tmp_path / "long.toml").write_text(CENTRED)
+    (tmp_path / "long.toml").write_text(SCHOOLS_PLAN)
     earlier = files(tmp_path)
     long = {
         "sampling": ["long.toml", "--draws", "2000000"],

@@ -9,7 +9,7 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
-from common import posterior_at, same_computation
+from common import changed, draws_of, same_computation, with_cell
 from scipy import stats
 
 import bayesdep as bd
@@ -60,14 +60,6 @@ CASES = [
         (2, 3), ((2,), (2, 10), (1, 3, 7)), ("joint", "apart"), (False, True), (False, True)
     )
 ]
-
-
-def draws_of(model, count=3, seed=1):
-    """Random unconstrained points, and every parameter there on its own scale."""
-    rng = np.random.default_rng(seed)
-    start = model.initial_point()
-    points = [{name: x + rng.normal(size=np.shape(x)) for name, x in start.items()} for _ in range(count)]
-    return points, posterior_at(model, points)
 
 
 # ---- reading
@@ -138,20 +130,6 @@ def test_the_baseline_may_be_a_column_or_rows_of_its_own():
 def test_the_prepared_data_survive_a_saved_fits_settings():
     model, _, _ = case(3, carry_over=True)
     assert make_model("crossover", settings_of(model)) == model
-
-
-def changed(**columns):
-    return lambda table: table.assign(**columns)
-
-
-def with_cell(row, name, value):
-    def change(table):
-        table = table.copy()
-        table[name] = table[name].astype(object)
-        table.loc[row, name] = value
-        return table
-
-    return change
 
 
 def lose(rows):
@@ -468,7 +446,7 @@ def test_checks_see_only_what_was_observed():
 
 def test_the_words_and_the_formula_follow_the_settings():
     model = Crossover(**PLAIN, carry_over=True, baseline="b", days="apart")
-    assert "left over" in model.words
+    assert "carries over" in model.words
     assert "as if each were the only one" in model.words
     assert any("carry_over[., d] t[i, p - 1, .]" in line and "baseline_slope[d] b[i]" in line for line in model.formula)
     assert {"carry_over", "baseline_slope"} <= set(model.slots)

@@ -12,14 +12,13 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
-from common import BCG
+from common import BCG, prior_draws
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 from pytensor.compile.mode import Mode
 from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.evaluate import from_prior
 from bayesdep.models.meta import student_effects
 from bayesdep.models.meta.binomial_pair import log_marginal_single
 from bayesdep.models.meta.model import Meta
@@ -185,12 +184,7 @@ def test_settings_round_trip_and_the_model_says_what_it_is(name):
 
 def posterior_of(name, draws=40, seed=2):
     """Parameters and what hangs below the data, from the prior: something to derive estimands from."""
-    model = MODELS[name].build(data_of(name))
-    names = [v.name for v in model.unobserved_RVs]
-    values = from_prior([model[n] for n in names], draws, seed=seed)
-    dims = {n: model.named_vars_to_dims.get(n, ()) for n in names}
-    arrays = {n: (("chain", "draw", *dims[n]), v[None]) for n, v in zip(names, values, strict=True)}
-    return xr.Dataset(arrays, {d: data_of(name)[d].values for n in names for d in dims[n]})
+    return prior_draws(MODELS[name].build(data_of(name)), draws, seed=seed)
 
 
 @pytest.mark.parametrize("name", MODELS)

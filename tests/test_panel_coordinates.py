@@ -11,7 +11,7 @@ from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density
 from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
-from bayesdep.models.cytokines.law_checks import checks as law_checks
+from bayesdep.models.cytokines.checks import law_checks
 from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_changes
 from bayesdep.models.parts.adaptive_effects import Wall, adaptive_effects

@@ -8,15 +8,14 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
-from common import same_computation
+from common import changed, prior_draws, same_computation
 from scipy import integrate, special, stats
 from unsampled import made
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
-from bayesdep.inference.labelled import label_draws
+from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models.model import ScoresUnits
 from bayesdep.models.patient_meta.density import density_and_slopes
@@ -646,17 +645,11 @@ def test_settings_round_trip_and_the_model_says_what_it_is():
     assert bd.PatientMeta is PatientMeta
 
 
-def test_the_former_name_of_the_class_is_kept_with_a_warning():
-    with pytest.warns(DeprecationWarning, match="now called bd.PatientMeta"):
-        assert bd.Pooled is PatientMeta
-    assert "Pooled" not in bd.__all__
-
-
 def test_a_plan_that_names_the_former_family_is_read_with_a_warning(tmp_path):
     plan = PLANS / "price2022" / "rapid.toml"
     former = tmp_path / "former.toml"
     former.write_text(plan.read_text(encoding="utf-8").replace('"patient-meta"', '"pooled"'), encoding="utf-8")
-    with pytest.warns(DeprecationWarning, match="write 'patient-meta'") as warned:
+    with pytest.warns(DeprecationWarning, match="now called 'patient-meta'") as warned:
         read = bd.read_plan(former)
     assert [w.category for w in warned].count(DeprecationWarning) == 1
     assert read.model == bd.read_plan(plan).model
@@ -668,7 +661,7 @@ def test_a_saved_fit_of_the_former_family_loads_with_a_warning(tmp_path):
     tree = read_tree(path)
     tree.attrs["bayesdep_family"] = "pooled"
     write_tree(tree, path)
-    with pytest.warns(DeprecationWarning, match="write 'patient-meta'"):
+    with pytest.warns(DeprecationWarning, match="now called 'patient-meta'"):
         again = bd.Fit.load(path)
     assert again.model == fit.model
     xr.testing.assert_identical(again.estimands, fit.estimands)
@@ -679,10 +672,7 @@ def test_a_saved_fit_of_the_former_family_loads_with_a_warning(tmp_path):
 
 def posterior_of(name, seed=1):
     """Draws from the prior, put where a posterior would be."""
-    graph = model(name).build(data_of(name))
-    names = [v.name for v in graph.unobserved_RVs]
-    values = from_prior([graph[n] for n in names], 5, seed=seed)
-    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return prior_draws(model(name).build(data_of(name)), seed=seed)
 
 
 def test_estimands_equal_hand_computation():
@@ -778,10 +768,6 @@ def test_bad_settings_give_one_clear_sentence(settings, message):
         PatientMeta(**COLUMNS, **settings)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def changed(**columns):
-    return lambda t: t.assign(**columns)
 
 
 BAD_TABLES = [

@@ -6,7 +6,7 @@ import arviz_stats
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import CannotCompare
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.models.model import LeavesOut, ScoresUnits
@@ -33,11 +33,11 @@ def score_left_out_units(fit: Fit) -> Any:
 
     Raises
     ------
-    BadInput
+    CannotCompare
         When the fit is of several versions of the data.
     """
     if fit.tables > 1:
-        raise BadInput(
+        raise CannotCompare(
             f"this fit is of {fit.tables} versions of the data, and values imputed for them depend on the outcomes "
             "to be left out, or are such outcomes; compare fits to one table each"
         )

@@ -403,25 +403,13 @@ def _row(*, attrs: dict[str, Any], interval: str = "", **numbers: Any) -> dict[s
     }
 
 
-_EXACT = ("exact_lower", "exact_upper")
-_ORDER = (
-    "mean",
-    "sd",
-    "median",
-    "lower",
-    "upper",
-    "level",
-    "prob_gt_0",
-    "units",
-    "hdi_lower",
-    "hdi_upper",
-    "null",
-)
+# Columns of a table of estimands, in their order; before them are the estimand's name and its coordinates.
+_FIRST = ("mean", "sd", "median", "lower", "upper", "level", "prob_gt_0", "units", "hdi_lower", "hdi_upper", "null")
+_LAST = ("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper")
+COLUMNS = (*_FIRST, *_LAST, "prior_p", "description")
 
 
 def _arrange(rows: list[dict[str, Any]], dims: list[str]) -> pd.DataFrame:
-    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", *_EXACT, "prior_p", "description"]
-    columns = ["estimand", *dims, *_ORDER, *last]
-    table = pd.DataFrame(rows).reindex(columns=columns)
+    table = pd.DataFrame(rows).reindex(columns=["estimand", *dims, *COLUMNS])
     table[dims] = table[dims].fillna("")
     return table

@@ -18,7 +18,7 @@ from bayesdep.data.files import whole_files
 from bayesdep.data.labels import shortly
 from bayesdep.designs.register import Simulated
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.estimands import in_words, is_probability, summarise
+from bayesdep.reporting.estimands import COLUMNS, in_words, is_probability, summarise
 
 
 def export(
@@ -184,7 +184,7 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     if "estimand" not in table or "prob_gt_null" not in table:
         return table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else v)
-    dims = [c for c in table.columns[1:] if c not in _NUMBERS]
+    dims = [c for c in table.columns[1:] if c not in COLUMNS]
     level = f"{100 * table['level'].iloc[0]:g}%"
     has_exact = "exact_lower" in table and bool(table["exact_lower"].notna().any())
     rows = []
@@ -239,25 +239,6 @@ def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]
         made.table.to_csv(table_file, index=False)  # its column `origin` says that it is synthetic
         truth_file.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return [path, truth]
-
-
-_NUMBERS = {
-    *(
-        "mean",
-        "sd",
-        "median",
-        "lower",
-        "upper",
-        "level",
-        "prob_gt_0",
-        "units",
-        "hdi_lower",
-        "hdi_upper",
-        "null",
-    ),
-    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper"),
-    *("prior_p", "description"),
-}
 
 
 def _has_null(row: "pd.Series[Any]") -> bool:

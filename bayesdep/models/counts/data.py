@@ -51,7 +51,7 @@ def prepare(settings: CountsSettings, table: Any) -> xr.Dataset:
     contracts |= {w: Column(getattr(settings, w), "count", meanings[w]) for w in ("events", "n")}
     read = read_columns(frame, contracts)
     subgroup = read.get("subgroup", np.full(len(frame), "all", dtype=object))
-    key = {word: values for word, values in read.items() if word in ("subgroup", "arm")}
+    key: dict[str, np.ndarray] = {word: read[word] for word in ("subgroup", "arm") if word in read}
     refuse_duplicates(key, contracts, "cell")
     _refuse_impossible_counts(frame, read, subgroup, contracts)
     arms, subgroups = list(dict.fromkeys(read["arm"])), list(dict.fromkeys(subgroup))

@@ -128,7 +128,7 @@ def rough_effects(data: xr.Dataset) -> Rough:
     mean = np.r_[usual[0], np.zeros(differences), usual[1]]
     width = np.r_[_SD_OF_LOG_SD, np.full(differences, _SD_OF_EFFECT), 0.5 + spread]
     parabolas = [_parabola(*part, mean, width) for part in parts]
-    found = [_conditionals(precision, natural, mean, width) for precision, natural, _ in parabolas]
+    found = [conditionals(precision, natural, mean, width) for precision, natural, _ in parabolas]
     log_sd = np.array([at[0] for _, _, at in parabolas])
     estimate, error, slope = (np.stack(arrays) for arrays in zip(*found, strict=True))
     return Rough(estimate, error, slope, log_sd)
@@ -169,7 +169,7 @@ def _parabola(
     return precision, precision @ at - slope(at)[1], at
 
 
-def _conditionals(
+def conditionals(
     precision: np.ndarray, natural: np.ndarray, mean: np.ndarray, width: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the parabola says of each parameter given those before it, those after it taken from their weak prior."""

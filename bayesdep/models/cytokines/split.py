@@ -114,10 +114,10 @@ def split_mean(
 
 
 def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | None, psi: Any, split: bool) -> Any:
-    """Return people's general levels, given all else, in a form their detected values make easy to sample.
+    """Return people's general levels, reparametrised by what their detected values say, inside a PyMC model context.
 
-    Without limits a person's level would be normal given the rest. A residual sd near zero, or many analytes, fix it
-    ever more closely, so what is sampled is where it lies in that normal
+    Without limits a person's level would be normal given the rest. With a small residual sd, or many analytes, that
+    normal is narrow, so what is sampled is the level standardised by it
     (:func:`~bayesdep.models.parts.adaptive_effects.adaptive_effects`). Detected values of one cell share its effect:
     n of them weigh as ``n / (1 + n psi^2)``.
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.student import log_t_density
 from bayesdep.numerics.types import Tensor
 
+_LOG_2_PI = np.log(2 * np.pi)
 _WALL = ("side", "at", "width")
 _FURTHEST = 700.0  # the largest number whose exponential is finite
 
@@ -88,73 +88,51 @@ def adaptive_effects(
         The effects, shift included; without it they are registered as a deterministic.
     """
     import pymc as pm
+    import pytensor.tensor as pt
 
-    y, s = (
-        pm.Data(f"{name}_{word}", np.asarray(value, dtype=float), dims=dims) if _is_number(value) else value
-        for word, value in (("estimate", estimate), ("se", se))
-    )
-    optional = ({} if nu is None else {"nu": nu}) | ({} if wall is None else {k: getattr(wall, k) for k in _WALL})
-    law = _Latent(tuple(optional))
-    inputs = (centre, spread, y, s)
-    latent = pm.CustomDist(f"{name}_latent", *inputs, *optional.values(), logp=law.logp, random=law.random, dims=dims)
-    z = _standardised_effects(latent, *inputs)
-    effects = centre + spread * z
-    if wall is not None:
-        effects, _ = _compressed(z, centre, spread, wall.side, wall.at, wall.width)
-    pm.Deterministic(name, effects if shift is None else effects - shift, dims=dims)
-    return effects
+    y = pm.Data(f"{name}_estimate", np.asarray(estimate, dtype=float), dims=dims) if _is_data(estimate) else estimate
+    s = pm.Data(f"{name}_se", np.asarray(se, dtype=float), dims=dims) if _is_data(se) else se
 
+    def straight(x: Any, centre: Any, spread: Any, y: Any, s: Any) -> Any:
+        r2 = spread**2 + s**2
+        return spread * (y - centre) / r2 + s / pt.sqrt(r2) * x
 
-@dataclass(frozen=True)
-class _Latent:
-    """The distribution of what is sampled; ``optional`` names its inputs after centre, spread, estimate and se."""
+    def compressed(z: Any, centre: Any, spread: Any, side: Any, at: Any, width: Any) -> tuple[Any, Any]:
+        u = pt.maximum(side * (centre + spread * z - at) / width, 0.0)
+        # written anew, not as a difference: u may be so large that nothing of a difference is left
+        return pt.switch(u > 0, at + side * width * pt.log1p(u), centre + spread * z), u
 
-    optional: tuple[str, ...]
-
-    def logp(self, x: Tensor, centre: Tensor, spread: Tensor, y: Tensor, s: Tensor, *rest: Tensor) -> Tensor:
-        import pytensor.tensor as pt
-
-        inputs = dict(zip(self.optional, rest, strict=True))
-        z = _standardised_effects(x, centre, spread, y, s)
-        log_jacobian = -pt.log1p((spread / s) ** 2) / 2
-        if "side" in inputs:
-            theta, u = _compressed(z, centre, spread, *(inputs[k] for k in _WALL))
+    def logp(x: Any, centre: Any, spread: Any, y: Any, s: Any, *rest: Any) -> Any:
+        given = dict(zip(optional, rest, strict=True))
+        z = straight(x, centre, spread, y, s)
+        jacobian = -pt.log1p((spread / s) ** 2) / 2
+        if wall is not None:
+            theta, u = compressed(z, centre, spread, *(given[k] for k in _WALL))
             z = pt.switch(u > 0, (theta - centre) / spread, z)
-            log_jacobian = log_jacobian - pt.log1p(u)
-        return log_jacobian + (-(z**2 + LOG_2_PI) / 2 if "nu" not in inputs else log_t_density(z, inputs["nu"]))
+            jacobian = jacobian - pt.log1p(u)
+        return jacobian + (-(z**2 + _LOG_2_PI) / 2 if nu is None else log_t_density(z, given["nu"]))
 
-    def random(
-        self, centre: Any, spread: Any, y: Any, s: Any, *rest: Any, rng: Any = None, size: Any = None
-    ) -> np.ndarray:
-        inputs = dict(zip(self.optional, rest, strict=True))
-        z = rng.standard_t(inputs["nu"], size) if "nu" in inputs else rng.standard_normal(size)
-        if "side" in inputs:
-            side, at, width = (inputs[k] for k in _WALL)
+    def random(centre: Any, spread: Any, y: Any, s: Any, *rest: Any, rng: Any = None, size: Any = None) -> Any:
+        given = dict(zip(optional, rest, strict=True))
+        z = rng.standard_normal(size) if nu is None else rng.standard_t(given["nu"], size)
+        if wall is not None:
+            side, at, width = (given[k] for k in _WALL)
             u = np.maximum(side * (centre + spread * z - at) / width, 0.0)
             stretched = at + side * width * np.expm1(np.minimum(u, _FURTHEST))
             z = np.where(u > 0, (stretched - centre) / spread, z)
         r = np.hypot(spread, s)
-        return np.asarray((z - spread * (y - centre) / r**2) * r / s)
+        return (z - spread * (y - centre) / r**2) * r / s
+
+    optional = ({} if nu is None else {"nu": nu}) | ({} if wall is None else {k: getattr(wall, k) for k in _WALL})
+    given = (centre, spread, y, s)
+    latent = pm.CustomDist(f"{name}_latent", *given, *optional.values(), logp=logp, random=random, dims=dims)
+    z = straight(latent, *given)
+    effects = centre + spread * z
+    if wall is not None:
+        effects, _ = compressed(z, centre, spread, wall.side, wall.at, wall.width)
+    pm.Deterministic(name, effects if shift is None else effects - shift, dims=dims)
+    return effects
 
 
-def _standardised_effects(x: Tensor, centre: Tensor, spread: Tensor, y: Tensor, s: Tensor) -> Tensor:
-    """The effects' deviations from their centre, over the spread, from what is sampled."""
-    import pytensor.tensor as pt
-
-    r2 = spread**2 + s**2
-    return spread * (y - centre) / r2 + s / pt.sqrt(r2) * x
-
-
-def _compressed(
-    z: Tensor, centre: Tensor, spread: Tensor, side: Tensor, at: Tensor, width: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Effects, compressed beyond the wall, and how many widths beyond it they would lie uncompressed."""
-    import pytensor.tensor as pt
-
-    u = pt.maximum(side * (centre + spread * z - at) / width, 0.0)
-    # computed anew, not as a difference: u may be so large that nothing of a difference is left
-    return pt.switch(u > 0, at + side * width * pt.log1p(u), centre + spread * z), u
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (np.ndarray, float, int))
+def _is_data(estimate: Any) -> bool:
+    return isinstance(estimate, (np.ndarray, float, int))

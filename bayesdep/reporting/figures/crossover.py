@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from bayesdep.inference.fit import Fit
 from bayesdep.models.crossover.data import ONLY_DAY
 from bayesdep.models.crossover.design import by_treatment
-from bayesdep.models.crossover.model import Crossover
+from bayesdep.models.crossover.settings import CrossoverSettings
 from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
@@ -23,7 +23,7 @@ def plot_pairs(fit: Fit) -> Figure:
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.models.crossover.model.Crossover`.
+        A fit of :class:`~bayesdep.Crossover`.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def plot_pairs(fit: Fit) -> Figure:
         where the reference came first. Ticks along the axes: patients with one of the two. Grey line: no difference.
         Blue line and band: outcomes that differ by the posterior mean difference, and by its 95% interval.
     """
-    model, data = settings_of_kind(fit, Crossover), fit.data
+    settings, data = settings_of_kind(fit, CrossoverSettings), fit.data
     days = data["day"].values[:MOST_PANELS]
     names = data["comparison"].values[: max(1, MOST_PANELS // len(days))]
     columns = min(len(days), _COLUMNS)
@@ -52,11 +52,11 @@ def plot_pairs(fit: Fit) -> Figure:
                 draws = fit.estimands["difference"].isel(comparison=c, day=j).values
                 _difference(axes, draws, ends)
                 before = _came_first(data["treatment_of"].values, c + 1)
-                _patients(axes, outcome[:, [0, c + 1], j], before, model.reference)
+                _patients(axes, outcome[:, [0, c + 1], j], before, settings.reference)
                 axes.set(xlim=ends, ylim=ends, box_aspect=1)
-                for name, say in ((model.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
-                    say(f"{model.outcome} after {name}, {model.units}", fontsize=8.5)
-                on = "" if days[j] == ONLY_DAY else f"{model.day} {days[j]}: "
+                for name, say in ((settings.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
+                    say(f"{settings.outcome} after {name}, {settings.units}", fontsize=8.5)
+                on = "" if days[j] == ONLY_DAY else f"{settings.day} {days[j]}: "
                 lower, upper = np.quantile(draws, [0.025, 0.975])
                 said = f"{on}difference {draws.mean():.1f} ({lower:.1f} to {upper:.1f})"
                 axes.set_title(said, fontsize=8.5)

@@ -15,6 +15,7 @@ from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import patient_meta as pooled_plots
+from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 from bayesdep.reporting.figures import trial_subgroups
@@ -48,9 +49,9 @@ FIGURES: dict[str, Entry] = {
         panel_plots.has_changes,
     ),
     "roc": Entry(
-        panel_plots.plot_roc,
+        response_plots.plot_roc,
         "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
-        panel_plots.has_roc,
+        response_plots.has_roc,
     ),
     "trajectories": Entry(
         trial_plots.plot_trajectories,
