@@ -25,9 +25,10 @@ test: install  ## Lint, types, tests (fast and sampling tiers), notebooks execut
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-lint: install  ## Style and types
+lint: install  ## Style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
 	$(BIN)/mypy
 
 coverage: install  ## Share of lines and branches that make test's tests reach (twice its time)
