@@ -90,7 +90,7 @@ def size(number: float) -> str:
         if number >= unit or name == "MB":
             value = number / unit
             return f"{value:,.0f} {name}" if value >= 10 else f"{value:.1f} {name}"
-    raise AssertionError  # pragma: no cover
+    raise AssertionError  # pragma: no cover  (the last unit is MB)
 
 
 def _of_machine() -> list[float]:

@@ -156,7 +156,7 @@ def _settle_late(base: Path) -> Path:
     folder = private_folder(base)
     if folder != base:
         cache = importlib.import_module("pytensor.link.numba.cache")
-        cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]
+        cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]  # of a module, imported by name
         (folder / "numba").mkdir(exist_ok=True)
     return folder
 
