@@ -111,7 +111,7 @@ def names_of(groups: Sequence[Sequence[Candidate]]) -> list[str]:
 
 def _split(candidates: Sequence[Candidate], by: Callable[[Candidate], Hashable]) -> list[list[Candidate]]:
     """Group by value, in order of first occurrence."""
-    found: dict[Hashable, list[Candidate]] = {}
+    groups: dict[Hashable, list[Candidate]] = {}
     for one in candidates:
-        found.setdefault(by(one), []).append(one)
-    return list(found.values())
+        groups.setdefault(by(one), []).append(one)
+    return list(groups.values())

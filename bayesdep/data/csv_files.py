@@ -65,13 +65,13 @@ def read_csv(content: bytes) -> pd.DataFrame:
     names = [name or f"Unnamed: {at}" for at, name in enumerate(header)]
     cells = {name: [row[at] if at < len(row) else "" for row in body] for at, name in enumerate(names)}
     commas = decimal_comma(cells)
-    columns, said = {}, []
+    columns, notes = {}, []
     for name, column in cells.items():
         numbers, words = as_numbers(column, comma=name in commas)
         columns[name] = _as_text(column) if numbers is None else numbers
         if words:
             listed = ", ".join(f"{count} '{word}'" for word, count in words.items())
-            said.append(f"column '{name}': {sum(words.values())} cells read as missing numbers ({listed})")
+            notes.append(f"column '{name}': {sum(words.values())} cells read as missing numbers ({listed})")
     frame = pd.DataFrame(columns, columns=names)
     if encoding != "utf-8":
         note(frame, f"the file is not UTF-8 text and was read as {encoding}")
@@ -79,7 +79,7 @@ def read_csv(content: bytes) -> pd.DataFrame:
         note(frame, f"cells were split at {_DELIMITERS[delimiter]}")
     if commas:
         note(frame, f"decimal commas were found in column{'s' if len(commas) > 1 else ''} {_listed(commas)}")
-    for line in said:
+    for line in notes:
         note(frame, line)
     return frame
 
@@ -130,8 +130,8 @@ def _delimiter(text: str) -> str:
     even = [d for d in several if counts[d][1]]
     if len(even) == 1:
         return even[0]
-    found = " and ".join(f"{counts[d][0]} columns split at {_DELIMITERS[d]}" for d in several)
-    raise ValueError(f"the header has {found}: write it with one delimiter, and text that holds another in quotes")
+    readings = " and ".join(f"{counts[d][0]} columns split at {_DELIMITERS[d]}" for d in several)
+    raise ValueError(f"the header has {readings}: write it with one delimiter, and text that holds another in quotes")
 
 
 def _listed(names: list[str]) -> str:

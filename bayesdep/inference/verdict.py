@@ -153,10 +153,14 @@ def check_model(
         prior = prior_estimands(model, data, tree["prior"].to_dataset(), seed=seed)
         before = {(name, labels): draws for name, labels, draws in chains_of(prior[primary])}
     for name, labels, draws in chains_of(posterior[primary]):
-        known = Distribution(before.get((name, labels), np.zeros(0)))
+        prior_distribution = Distribution(before.get((name, labels), np.zeros(0)))
         after = draws[np.isfinite(draws)]
-        if known.is_known and len(after) > 1:
-            judged.append(Judgement("prior", f"{name}{labels}", _tail_of_estimand(known, before[name, labels], after)))
+        if prior_distribution.is_known and len(after) > 1:
+            judged.append(
+                Judgement(
+                    "prior", f"{name}{labels}", _tail_of_estimand(prior_distribution, before[name, labels], after)
+                )
+            )
     for result in checks:
         replicates = Distribution(result.replicated)
         if replicates.is_known and np.isfinite(result.observed):
@@ -196,10 +200,10 @@ def prior_estimands(model: Model, data: xr.Dataset, prior: xr.Dataset, *, seed: 
     if isinstance(model, HasCostlyEstimands):
         model = model.without_costly_estimands
     full = model.build(data)
-    known = {str(name): values.values[0] for name, values in prior.data_vars.items()}
-    given = {rv: known[rv.name] for rv in full.free_RVs if rv.name in known}
-    missing = [v for v in full.unobserved_RVs if v.name not in known]
+    values_of = {str(name): values.values[0] for name, values in prior.data_vars.items()}
+    given = {rv: values_of[rv.name] for rv in full.free_RVs if rv.name in values_of}
+    missing = [v for v in full.unobserved_RVs if v.name not in values_of]
     drawn = at_draws(missing, given, seed=seed) if missing else []
-    known |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
+    values_of |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
     with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
-        return model.estimands(label_draws({n: v[None] for n, v in known.items()}, full), data)
+        return model.estimands(label_draws({n: v[None] for n, v in values_of.items()}, full), data)

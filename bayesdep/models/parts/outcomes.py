@@ -47,9 +47,9 @@ def refuse_without_news(
     if np.nanmax(y) - np.nanmin(y) <= 1e-12 * np.nanmax(np.abs(y)):
         raise BadInput(f"{place} is {np.nanmax(y):g} in everybody at every {word}; name the right column")
     for v, name in enumerate(names):
-        seen = ~np.isnan(y[:, v])
-        at = y[seen, v]
-        if len(at) < 2:
+        observed = ~np.isnan(y[:, v])
+        values = y[observed, v]
+        if len(values) < 2:
             continue
         others = ", ".join(repr(str(n)) for n in names if n != name)
         remedy = (
@@ -58,15 +58,15 @@ def refuse_without_news(
             if others
             else "name the right column"
         )
-        if baseline is not None and (who := _same(at, baseline[seen])):
+        if baseline is not None and (who := _same(values, baseline[observed])):
             raise BadInput(
                 f"{place} equals the baseline in {who} at {word} {name}, so that {word} is the baseline itself; "
                 f"{remedy}"
             )
-        if np.ptp(at) <= 1e-12 * np.abs(at).max():
-            zero = ", as a change from baseline is at baseline" if at[0] == 0 else ""
+        if np.ptp(values) <= 1e-12 * np.abs(values).max():
+            zero = ", as a change from baseline is at baseline" if values[0] == 0 else ""
             raise BadInput(
-                f"{place} is {at[0]:g} in everybody at {word} {name}{zero}, so it has no spread there; {remedy}"
+                f"{place} is {values[0]:g} in everybody at {word} {name}{zero}, so it has no spread there; {remedy}"
             )
 
 

@@ -161,10 +161,10 @@ def _check(name: str, value: Any, hint: Any) -> None:
         return
     if get_origin(hint) is Sequence:
         numbers = get_args(hint)[0] is float
-        said = "numbers is needed, such as [1, 3, 5]" if numbers else "texts is needed, such as ['> 5']"
+        needed_list = "numbers is needed, such as [1, 3, 5]" if numbers else "texts is needed, such as ['> 5']"
         kind = (int, float) if numbers else (str,)
         if not isinstance(value, (list, tuple)) or any(not isinstance(x, kind) or isinstance(x, bool) for x in value):
-            raise BadInput(f"{name} = {value!r}, but a list of {said}")
+            raise BadInput(f"{name} = {value!r}, but a list of {needed_list}")
         for one in value if numbers else ():
             _refuse_unworkable(name, one)
         return

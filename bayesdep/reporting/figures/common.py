@@ -252,20 +252,20 @@ def plot_forest(fit: Fit) -> Figure:
         axes.hlines(y - 0.16, rows["lower"], rows["upper"], color=BLUE, lw=1.6)
         axes.plot(rows["median"], y - 0.16, "o", ms=4, color=BLUE, label="in the model")
         for i, (row, label) in enumerate(feet):
-            at = len(feet) - 1 - i
+            height_of_row = len(feet) - 1 - i
             if label == "overall":
                 x = [row["lower"], row["median"], row["upper"], row["median"]]
-                axes.fill(x, [at, at + 0.26, at, at - 0.26], color=BLUE)
+                axes.fill(x, [height_of_row, height_of_row + 0.26, height_of_row, height_of_row - 0.26], color=BLUE)
             else:
                 axes.plot(
                     [row["lower"], row["upper"]],
-                    [at, at],
+                    [height_of_row, height_of_row],
                     color=BLUE,
                     lw=4,
                     alpha=0.35,
                     solid_capstyle="butt",
                 )
-                axes.plot(row["median"], at, "|", color=BLUE, ms=9)
+                axes.plot(row["median"], height_of_row, "|", color=BLUE, ms=9)
         axes.set_yticks([*y, *range(len(feet))[::-1]], [*labels, *(label for _, label in feet)])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.6, y[0] + 0.7)
@@ -327,8 +327,8 @@ def _keep_in_view(
     axes: Axes, rows: pd.DataFrame, crude: np.ndarray, se: np.ndarray, feet: list[tuple[pd.Series, str]]
 ) -> None:
     """Choose the axis limits by the model's intervals and the crude points; wide crude intervals may be cut."""
-    known = np.isfinite(crude)
-    crude, se = crude[known], np.nan_to_num(se[known])
+    is_finite = np.isfinite(crude)
+    crude, se = crude[is_finite], np.nan_to_num(se[is_finite])
     no_effect = [0.0] if "log" in rows["units"].iloc[0] and "ratio" in rows["units"].iloc[0] else []
     ends = [r[k] for r, _ in feet for k in ("lower", "upper")]
     shown = rows[["lower", "upper"]].to_numpy(dtype=float)
