@@ -8,6 +8,8 @@ TYPE_CHECKING = False  # as in typing, which takes longer to import than all of 
 # `bayesdep --help` cost nothing.
 _PUBLIC = {
     "BadInput": "bayesdep.data.errors",
+    "CannotCompare": "bayesdep.data.errors",
+    "NotConverged": "bayesdep.data.errors",
     "list_datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
     "read_table": "bayesdep.data.sources",
@@ -24,6 +26,7 @@ _PUBLIC = {
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
     "Trial": "bayesdep.models.trial.model",
+    "register": "bayesdep.models.register",
     "Prior": "bayesdep.numerics.distributions",
     "heterogeneity_prior": "bayesdep.models.parts.published_priors",
     "HRSD_17_TO_MADRS": "bayesdep.data.scales",
@@ -98,6 +101,8 @@ if TYPE_CHECKING:
     from bayesdep.data.detection import add_limits as add_limits
     from bayesdep.data.detection import count_detected as count_detected
     from bayesdep.data.errors import BadInput as BadInput
+    from bayesdep.data.errors import CannotCompare as CannotCompare
+    from bayesdep.data.errors import NotConverged as NotConverged
     from bayesdep.data.published import list_datasets as list_datasets
     from bayesdep.data.published import load as load
     from bayesdep.data.scales import HRSD_17_TO_MADRS as HRSD_17_TO_MADRS
@@ -114,6 +119,7 @@ if TYPE_CHECKING:
     from bayesdep.models.meta.model import Meta as Meta
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
     from bayesdep.models.patient_meta.model import PatientMeta as PatientMeta
+    from bayesdep.models.register import register as register
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies

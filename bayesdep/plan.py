@@ -17,14 +17,15 @@ from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.data.toml_text import LARGEST, read_toml, shown
 from bayesdep.inference.numbers import LEAST, MOST
-from bayesdep.models.model import Model, make_model, model_class
+from bayesdep.models.model import Model
 from bayesdep.models.parts.settings import column_fields
+from bayesdep.models.register import code_of, make_model, model_class
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayesdep.inference.finished_chains import FinishedChains
     from bayesdep.inference.fit import Fit
-    from bayesdep.inference.kept import Kept
     from bayesdep.reporting.places import Manifest, Place
     from bayesdep.reporting.run_directory import Outcome
 
@@ -361,10 +362,10 @@ def prepare(plan: Plan, data: Any = None) -> Any:
         table = read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
         prepared = plan.model.prepare(table)
         if plan.published:
-            from bayesdep.inference.sample import sketch
+            from bayesdep.inference.sample import estimand_template
             from bayesdep.reporting.ledger import refuse_unknown
 
-            refuse_unknown(_published(plan), sketch(plan.model, prepared))
+            refuse_unknown(_published(plan), estimand_template(plan.model, prepared))
     except BadInput as problem:
         raise BadInput(f"plan '{plan.path}': {problem}") from None
     return prepared
@@ -382,7 +383,7 @@ def _published(plan: Plan) -> list[Any]:
     return [Published(**row.model_dump()) for row in plan.published]
 
 
-def fit_plan(plan: Plan, *, data: Any = None, kept: "Kept | None" = None, **sampling: Any) -> "Fit":
+def fit_plan(plan: Plan, *, data: Any = None, kept: "FinishedChains | None" = None, **sampling: Any) -> "Fit":
     """Fit a plan's model to its data.
 
     Parameters
@@ -465,10 +466,10 @@ def run_plan(
 
     place, failures = places_of(plan, Path(out) if out is not None else plan.directory, data)
     prepared = prepare(plan, data)
-    from bayesdep.inference.kept import fingerprint
+    from bayesdep.inference.finished_chains import fingerprint
 
     settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
-    mark = fingerprint(plan.text, prepared, settings)
+    mark = fingerprint(plan.text, prepared, settings, code_of(plan.model))
     say = say or (lambda _: None)
     with held(place, failures) as certain:
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
@@ -538,7 +539,7 @@ def _write(
         spreadsheet_safe=spreadsheet_safe,
     )
     if good:
-        places[1].remove_failure()  # an earlier failure that this run has mended
+        places[1].remove_failure()  # an earlier failure of the same plan
     return Run(plan, fit, written.ledger, place.asked, written.missing, notes=written.notes)
 
 

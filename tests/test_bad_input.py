@@ -17,7 +17,7 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.cli import main
 from bayesdep.data.errors import BadInput
-from bayesdep.models.model import make_model
+from bayesdep.models.register import make_model
 from bayesdep.plan import find_plans, fit_plan, prepare, read_plan
 
 META = """\

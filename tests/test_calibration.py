@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import bayesdep as bd
-from bayesdep.models.model import _REGISTER
+from bayesdep.models.register import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 EXACT = {"screen", "small-studies"}
@@ -57,7 +57,7 @@ def test_a_wrong_prior_is_seen(monkeypatch):
 
 def test_every_sampled_model_has_a_design():
     families = {name.split(",")[0] for name in calibration.DESIGNS}
-    assert families | EXACT == set(_REGISTER)
+    assert families | EXACT == set(SHIPPED)
 
 
 def test_the_document_says_what_the_study_found():

@@ -13,9 +13,9 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.models.meta.heterogeneity import typical_variance
 from bayesdep.models.meta.shared_people import refuse_repeated_controls
-from bayesdep.models.model import make_model, settings_of
 from bayesdep.models.parts.published_priors import heterogeneity_prior
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.register import make_model, settings_of
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the cases lie beside the repository, not in it")

@@ -12,7 +12,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.figures.register import FIGURES, png
+from bayesdep.reporting.figures.register import FIGURES, applies, png
 
 PASSED, FAILED = (Gate((Criterion("R-hat", x, 1.01, x < 1.01),)) for x in (1.0, 1.2))
 WIDE = {name: bd.Prior("Normal", mu=0, sigma=100) for name in ("day_mean", "period_effect", "treatment_effect")}
@@ -74,11 +74,11 @@ def flat():
 
 
 def test_only_a_crossover_has_pairs(fit):
-    assert FIGURES["pairs"].applies(fit)
+    assert applies("pairs", fit)
     screen = bd.fit(
         bd.Screen(condition="responder", positives="below_34_pg_per_mL"), bd.load("kiraly2017_fgf2_roc"), draws=50
     )
-    assert not FIGURES["pairs"].applies(screen)
+    assert not applies("pairs", screen)
 
 
 def test_points_are_patients_with_both_outcomes_and_ticks_those_with_one(fit):

@@ -23,7 +23,7 @@ from bayesdep.criticism.compare import Comparison
 from bayesdep.data.errors import BadInput
 from bayesdep.reporting.console import print_comparison
 from bayesdep.reporting.figures import layout, lettering
-from bayesdep.reporting.figures.register import FIGURES
+from bayesdep.reporting.figures.register import FIGURES, applies
 from bayesdep.reporting.ranges import bins_of, distinct, limits, shown_of
 
 HIGHEST = 30  # inches
@@ -77,7 +77,7 @@ def drawn(fit):
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", RuntimeWarning)  # infinite draws are subtracted from one another
         for name, entry in FIGURES.items():
-            if not entry.applies(fit):
+            if not applies(name, fit):
                 continue
             try:
                 figure = entry.draw(fit)

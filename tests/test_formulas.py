@@ -252,7 +252,7 @@ def test_a_level_to_compare_with_is_a_literal():
     for text in ("C(s, 'y')", "C(s, Treatment('y'))", "C(s, contr.treatment('y'))", "C(s, Treatment(reference='y'))",
                  "C(s, levels=['y', 'x', 'z'])"):  # fmt: skip
         np.testing.assert_allclose(raw(text), [FRAME["s"] == "x", FRAME["s"] == "z"], atol=1e-12)
-    for text, said in (("C(s, 'q')", "'q' in .* is no value"), ("C(s, levels=['x', 'y'])", "lacks 'z'"),
+    for text, said in (("C(s, 'q')", "'q' in .* is not a value"), ("C(s, levels=['x', 'y'])", "lacks 'z'"),
                        ("C(s, levels=['x', 'y', 'z', 'z'])", "has 'z' twice"), ("poly(a, 'x')", "a number is needed"),
                        ("C(s, Sum, ['x'], 3)", "takes no more")):  # fmt: skip
         with pytest.raises(BadInput, match=said):

@@ -12,17 +12,17 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
-from common import BCG
+from common import BCG, prior_draws
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.evaluate import from_prior, uncompiled
+from bayesdep.inference.evaluate import uncompiled
 from bayesdep.models.meta import student_effects
 from bayesdep.models.meta.binomial_pair import log_marginal_single
 from bayesdep.models.meta.model import Meta
-from bayesdep.models.model import make_model, settings_of
+from bayesdep.models.register import make_model, settings_of
 from bayesdep.numerics.distributions import Prior
 
 RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}
@@ -182,13 +182,8 @@ def test_settings_round_trip_and_the_model_says_what_it_is(name):
 
 
 def posterior_of(name, draws=40, seed=2):
-    """Parameters, and effects drawn from their conditionals, from the prior: something to derive estimands from."""
-    model = MODELS[name].build(data_of(name))
-    names = [v.name for v in model.unobserved_RVs]
-    values = from_prior([model[n] for n in names], draws, seed=seed)
-    dims = {n: model.named_vars_to_dims.get(n, ()) for n in names}
-    arrays = {n: (("chain", "draw", *dims[n]), v[None]) for n, v in zip(names, values, strict=True)}
-    return xr.Dataset(arrays, {d: data_of(name)[d].values for n in names for d in dims[n]})
+    """Parameters, and variables not needed for the likelihood, from the prior, to derive estimands from."""
+    return prior_draws(MODELS[name].build(data_of(name)), draws, seed=seed)
 
 
 @pytest.mark.parametrize("name", MODELS)

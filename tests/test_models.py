@@ -18,7 +18,8 @@ from bayesdep.data.errors import BadInput
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.meta.heterogeneity import typical_variance
 from bayesdep.models.meta.model import Meta
-from bayesdep.models.model import KnowsPosterior, ScoresUnits, make_model, model_class, settings_of
+from bayesdep.models.model import KnowsPosterior, ScoresUnits
+from bayesdep.models.register import make_model, model_class, settings_of
 from bayesdep.models.screen.model import Screen
 from bayesdep.numerics.distributions import Prior
 
@@ -167,8 +168,8 @@ def test_effects_are_one_model_in_any_coordinates():
     """p(theta) = p(latent) d latent / d theta: one joint density of (mu, tau, theta), whatever rough estimates say."""
     import pymc as pm
 
-    from bayesdep.models.parts.adaptive_effects import informed
-    from bayesdep.models.parts.pooling import pooled
+    from bayesdep.models.parts.adaptive_effects import adaptive_effects
+    from bayesdep.models.parts.pooling import non_centred_effects
 
     y = np.array([0.1, -0.5, 2.0])
     rough = {"good": (y, np.full(3, 0.3)), "wrong": (y + 5, np.full(3, 0.01)), "none": (np.zeros(3), np.full(3, 100.0))}
@@ -178,7 +179,7 @@ def test_effects_are_one_model_in_any_coordinates():
         with pm.Model(coords={"study": range(3)}) as model:
             mu, tau = pm.Normal("mu", 0, 1), pm.HalfNormal("tau", 1, default_transform=None)
             given = (mu, tau) if name is None else (mu, tau, *rough[name])
-            theta = (pooled if name is None else informed)("theta", *given, dims="study")
+            theta = (non_centred_effects if name is None else adaptive_effects)("theta", *given, dims="study")
             pm.Normal("y", theta, 0.3, observed=y, dims="study")
         densities[name] = pytensor.function(model.value_vars, model.logp(), mode=UNCOMPILED)
     for _ in range(4):

@@ -5,16 +5,18 @@ import functools
 import numpy as np
 import pytensor
 import pytest
+from common import prior_draws
 from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
+from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.labelled import label_draws
-from bayesdep.models.model import make_model, settings_of
-from bayesdep.models.patient_meta.event_estimands import log_likelihood, risks
+from bayesdep.models.patient_meta.event_estimands import risks
 from bayesdep.models.patient_meta.model import PatientMeta
+from bayesdep.models.patient_meta.scores import log_likelihood_of_events
+from bayesdep.models.register import make_model, settings_of
 
 COLUMNS = {"reference": "control", "outcome": "improvement", "times": ["rapid"], "study_levels": "random"}
 MODELS = {
@@ -44,10 +46,7 @@ def data_of(name):
 @functools.cache
 def posterior_of(name):
     """Draws from the prior, put where a posterior would be."""
-    graph = model(name).build(data_of(name))
-    names = [v.name for v in graph.unobserved_RVs]
-    values = from_prior([graph[n] for n in names], 5, seed=1)
-    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return prior_draws(model(name).build(data_of(name)))
 
 
 def patients(name):
@@ -141,7 +140,7 @@ def test_density_is_that_of_bernoulli_patients_and_normal_studies(name):
 @pytest.mark.parametrize("name", ["plain", "adjusted"])
 def test_a_study_is_scored_with_its_own_level_and_effect_integrated_out(name):
     data, posterior = data_of(name), posterior_of(name)
-    scored = log_likelihood(model(name), posterior, data).isel(chain=0)
+    scored = log_likelihood_of_events(model(name), posterior, data).isel(chain=0)
     y, arm, study, fixed = patients(name)
     for d in (0, 3):
         draw = posterior.isel(chain=0, draw=d)
@@ -164,7 +163,9 @@ def test_a_study_is_scored_with_its_own_level_and_effect_integrated_out(name):
 
 @pytest.mark.parametrize("name", ["plain", "remission", "free"])
 def test_more_nodes_change_nothing(name):
-    few, many = (log_likelihood(model(name), posterior_of(name), data_of(name), nodes=n).values for n in (5, 15))
+    few, many = (
+        log_likelihood_of_events(model(name), posterior_of(name), data_of(name), nodes=n).values for n in (5, 15)
+    )
     np.testing.assert_allclose(few, many, atol=5e-3)
 
 

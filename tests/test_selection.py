@@ -18,7 +18,7 @@ from scipy import integrate, special, stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.models.model import make_model, settings_of
+from bayesdep.models.register import make_model, settings_of
 from bayesdep.models.small_studies.averaging import MixtureWithZero
 from bayesdep.models.small_studies.model import SmallStudies
 from bayesdep.models.small_studies.selection import Published

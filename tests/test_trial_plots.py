@@ -12,8 +12,9 @@ from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.residuals import NAME, correlations, residual_sds
+from bayesdep.numerics.draws import stack_draws
 from bayesdep.reporting.figures import trial as trial_plots
-from bayesdep.reporting.figures.register import FIGURES, png
+from bayesdep.reporting.figures.register import FIGURES, applies, png
 
 GATE = Gate((Criterion("R-hat", 1.0, 1.01, True),))
 NAMES = ("trajectories", "difference_along", "subgroups", "covariance", "residuals", "dropout_by_arm")
@@ -94,14 +95,14 @@ def texts(axes):
 
 
 def test_a_trial_has_its_figures_and_other_models_have_none_of_them(fit):
-    assert all(FIGURES[name].applies(fit) for name in NAMES)
+    assert all(applies(name, fit) for name in NAMES)
     plain, whole = made(table()), made(table().fillna(20.0))
-    assert [name for name in NAMES if not FIGURES[name].applies(plain)] == ["difference_along", "subgroups"]
-    assert [name for name in NAMES if not FIGURES[name].applies(whole)][-1] == "dropout_by_arm"
+    assert [name for name in NAMES if not applies(name, plain)] == ["difference_along", "subgroups"]
+    assert [name for name in NAMES if not applies(name, whole)][-1] == "dropout_by_arm"
     screen = bd.fit(
         bd.Screen(condition="responder", positives="below_34_pg_per_mL"), bd.load("kiraly2017_fgf2_roc"), draws=50
     )
-    assert not any(FIGURES[name].applies(screen) for name in NAMES)
+    assert not any(applies(name, screen) for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -284,7 +285,7 @@ def test_cells_are_posterior_mean_correlations_and_bars_residual_sds(covariance)
     fit = made(table(weeks=(0, 1, 3)), covariance=covariance, day="day")
     left, right = trial_plots.plot_covariance(fit).axes
     days = np.median(fit.data["day"], axis=0)
-    mean = correlations(fit.model, trial_plots.draws_of(fit), days).mean(axis=0)
+    mean = correlations(fit.model, stack_draws(fit.posterior), days).mean(axis=0)
     assert texts(left) == [f"{mean[j, k]:.2f}" for j, k in ((1, 0), (2, 0), (2, 1))]
     assert ("median days" in left.get_title(loc="left")) == (covariance == "spatial-power")
     sd = fit.estimands["residual_sd"].values.reshape(-1, 3)

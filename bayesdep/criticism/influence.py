@@ -10,13 +10,13 @@ from scipy.special import ndtri
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import as_frame
-from bayesdep.models.meta.model import Meta
+from bayesdep.models.model import HasHierarchy
 from bayesdep.numerics.normal_normal import NormalNormal
 
 _NOTHING = "nothing"
 
 
-def leave_out_each_study(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def leave_out_each_study(model: HasHierarchy, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Repeat a meta-analysis without each of its studies in turn: exactly, all at once.
 
     Parameters
@@ -69,7 +69,7 @@ def leave_out_each_study(model: Meta, table: Any, *, level: float = 0.95) -> pd.
 
 
 def accumulate_studies(
-    model: Meta, table: Any, by: str | None = None, *, descending: bool = False, level: float = 0.95
+    model: HasHierarchy, table: Any, by: str | None = None, *, descending: bool = False, level: float = 0.95
 ) -> pd.DataFrame:
     """Repeat a meta-analysis with the first study, the first two, and so on: exactly, all at once.
 
@@ -133,7 +133,7 @@ def accumulate_studies(
     return found
 
 
-def check_influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def check_influence(model: HasHierarchy, table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Say what each study does to a meta-analysis, and how far it is from what the others predict.
 
     Parameters
@@ -208,7 +208,7 @@ def check_influence(model: Meta, table: Any, *, level: float = 0.95) -> pd.DataF
     )
 
 
-def vary(models: Mapping[str, Meta], table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def vary(models: Mapping[str, HasHierarchy], table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Repeat a meta-analysis under other settings: priors, correlations of crossover trials, covariates.
 
     Parameters
@@ -254,15 +254,18 @@ def vary(models: Mapping[str, Meta], table: Any, *, level: float = 0.95) -> pd.D
     return pd.concat(parts, ignore_index=True)
 
 
-def _read(model: Meta, table: Any) -> tuple[xr.Dataset, np.ndarray]:
+def _read(model: HasHierarchy, table: Any) -> tuple[xr.Dataset, np.ndarray]:
     """Prepare the table; number what is left out together."""
-    if not isinstance(model, Meta):
-        raise BadInput(f"the model is a {type(model).__name__}; only a Meta has studies to leave out at once")
+    if not isinstance(model, HasHierarchy):
+        raise BadInput(
+            f"the model is a {type(model).__name__}; only a meta-analysis such as bd.Meta has studies to leave out at "
+            "once; give one"
+        )
     data = table if isinstance(table, xr.Dataset) else model.prepare(table)
     return data, np.arange(data.sizes[model.unit]) if model.cluster is None else data["cluster_of"].values
 
 
-def _engine(model: Meta, data: xr.Dataset, kept: np.ndarray | None = None) -> NormalNormal:
+def _engine(model: HasHierarchy, data: xr.Dataset, kept: np.ndarray | None = None) -> NormalNormal:
     engine = model.hierarchy(data, kept)
     if engine is None:
         raise BadInput(
@@ -278,7 +281,7 @@ def _tail(level: float) -> float:
     return (1 - level) / 2
 
 
-def _tabulate(model: Meta, data: xr.Dataset, engine: NormalNormal, level: float) -> pd.DataFrame:
+def _tabulate(model: HasHierarchy, data: xr.Dataset, engine: NormalNormal, level: float) -> pd.DataFrame:
     """One row per subset and estimand, subsets outermost."""
     tail = _tail(level)
     distributions: dict[tuple[str, str], Any] = {

@@ -1,6 +1,5 @@
 """Moderators one at a time: one fit each, and one table of what they say."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,14 +11,14 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import as_frame
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import fit
-from bayesdep.models.patient_meta.model import PatientMeta
-from bayesdep.models.patient_meta.pairs import pair_correlation
+from bayesdep.models.model import TakesModerators
+from bayesdep.numerics.pair_correlation import pair_correlation
 
 LEVEL = 0.95
 
 
 def fit_each_moderator(
-    model: PatientMeta,
+    model: TakesModerators,
     table: Any,
     moderators: Sequence[str],
     *,
@@ -56,7 +55,7 @@ def fit_each_moderator(
         ``time``, ``estimate`` (posterior mean of the interaction), ``sd``, ``lower``, ``upper`` (95%), ``prob_gt_0``,
         ``prob_in_rope`` (smaller than the model's margin), ``slope_control`` and ``slope_treated`` (the moderator's
         slope in either arm; NaN between studies where ``study_levels = "free"``), ``r`` (its effect size in these
-        patients, as :func:`~bayesdep.models.patient_meta.pairs.pair_correlation` defines it), ``patients`` and
+        patients, as :func:`~bayesdep.numerics.pair_correlation.pair_correlation` defines it), ``patients`` and
         ``studies`` (used, with an outcome at that time), ``units``, ``gate_passed`` and ``gate``.
         ``attrs["gate_passed"]`` says whether all passed and ``attrs["synthetic"]`` whether the data were simulated.
 
@@ -68,38 +67,18 @@ def fit_each_moderator(
     names = list(moderators)
     if not names:
         raise BadInput("moderators is empty; name at least one column")
-    bare = {name: prior for name, prior in model.priors.items() if name in _KEPT}
+    if not isinstance(model, TakesModerators):
+        raise BadInput(
+            f"the model is a {type(model).__name__}, which takes no moderators one at a time; give a bd.PatientMeta"
+        )
     frame, rows = as_frame(table), []
     for name in names:
-        alone = dataclasses.replace(
-            model,
-            moderators=(name,),
-            combined=(),
-            effects="none",
-            expected_nonzero=None,
-            priors=bare,
-            missing_moderators="omit",
-        )
+        alone = model.with_moderator(name)
         done = fit(alone, frame, draws=draws, tune=tune, chains=chains, seed=seed, progress=progress)
         rows += _rows(name, done)
     found = pd.DataFrame(rows)
     found.attrs = {"gate_passed": bool(found["gate_passed"].all()), "synthetic": done.synthetic}
     return found
-
-
-# priors of a model with other moderators, or none, that a fit with one of them has too
-_KEPT = (
-    "intercept",
-    "effect",
-    "effect_change",
-    "baseline_slope",
-    "moderator_effect",
-    "interaction",
-    "tau_intercept",
-    "tau_effect",
-    "residual_sd",
-    "residual_spread",
-)
 
 
 def _slopes(found: xr.Dataset, part: str, time: str) -> np.ndarray:
@@ -114,7 +93,7 @@ def _slopes(found: xr.Dataset, part: str, time: str) -> np.ndarray:
 def _rows(name: str, done: Fit) -> list[dict[str, Any]]:
     """One row for every part and time."""
     model, data = done.model, done.data
-    assert isinstance(model, PatientMeta)
+    assert isinstance(model, TakesModerators)
     found: xr.Dataset = done.estimands
     gate = done.gate
     seen = ~np.isnan(data["outcome"].values)

@@ -1,8 +1,5 @@
-"""What every generative model can do, and the small values it speaks in."""
+"""The protocol of a model: what every one can do, what some can, and the small values they speak in."""
 
-import dataclasses
-import importlib
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -10,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.models.parts.priors import Slot
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.marginals import Marginal
@@ -18,10 +14,12 @@ from bayesdep.numerics.marginals import Marginal
 if TYPE_CHECKING:
     import pymc as pm
 
+    from bayesdep.numerics.normal_normal import NormalNormal
+
 
 @dataclass(frozen=True)
 class Check:
-    """A statistic of the data that could embarrass the model.
+    """A test quantity for posterior predictive checks.
 
     Parameters
     ----------
@@ -92,7 +90,7 @@ class Model(Protocol):
     """A generative model: a frozen dataclass of settings, in the field's words.
 
     It can do four things: :meth:`prepare` a table, :meth:`build` a PyMC model, derive :meth:`estimands`
-    from draws, and name the :meth:`checks` that could embarrass it. The rest are constants about it.
+    from draws, and name its predictive :meth:`checks`. The rest are constants about it.
     """
 
     family: ClassVar[str]
@@ -100,7 +98,7 @@ class Model(Protocol):
 
     @property
     def target_accept(self) -> float:
-        """How careful a sampler must be: 0.95 where few units leave narrow necks in a hierarchy, 0.8 where not."""
+        """Target acceptance rate: 0.95 for hierarchies of few units, which have funnels; 0.8 otherwise."""
 
     @property
     def priors(self) -> Mapping[str, Prior]:
@@ -140,7 +138,7 @@ class Model(Protocol):
         """From draws (chain, draw) to the quantities the study asks for, with units and description."""
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """The predictive statistics that could embarrass this model."""
+        """The test quantities for posterior predictive checks."""
 
 
 @runtime_checkable
@@ -156,7 +154,7 @@ class KnowsPosterior(Protocol):
 
 @runtime_checkable
 class HasCorrelatedParameters(Protocol):
-    """A model whose parameters hang together, but few enough for the sampler to learn how."""
+    """A model with few, strongly correlated parameters: the sampler adapts a low-rank mass matrix."""
 
     @property
     def adaptation(self) -> Literal["low_rank", "diag"]:
@@ -216,6 +214,113 @@ class Imputes(Protocol):
         """Give the prepared data once for each draw; the data alone where nothing was drawn."""
 
 
+@runtime_checkable
+class ListsFigures(Protocol):
+    """A model whose fits have figures beside those that every fit has."""
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Their names in :data:`bayesdep.reporting.figures.register.FIGURES`."""
+
+
+@runtime_checkable
+class PoolsStudies(Protocol):
+    """A meta-analysis: its fit is no single study, so it does not enter another meta-analysis as one."""
+
+    @property
+    def effect_units(self) -> str:
+        """Units of the studies' effects."""
+
+
+@runtime_checkable
+class HasHierarchy(PoolsStudies, Protocol):
+    """A meta-analysis whose posterior is known by quadrature, also for many subsets of its units at once.
+
+    Its data have ``effect`` and ``se`` by ``unit``.
+    """
+
+    @property
+    def unit(self) -> str:
+        """What its effects are of, the dim of its data: study, analyte, ..."""
+
+    @property
+    def left_out(self) -> str:
+        """The unit that leave-one-out leaves out: that of the effects, or a cluster of them."""
+
+    @property
+    def cluster(self) -> str | None:
+        """The column of clusters, whose numbers ``cluster_of`` of the data has; None where there are none."""
+
+    @property
+    def covariates(self) -> Any:
+        """Not None where the data have a ``covariate`` dim and ``covariate_sd``."""
+
+    @property
+    def forest(self) -> Forest:
+        """What its forest plot shows."""
+
+    def prepare(self, table: Any) -> xr.Dataset:
+        """From a table to its data."""
+
+    def hierarchy(self, data: xr.Dataset, kept: np.ndarray | None = None) -> "NormalNormal | None":
+        """Return the posterior of each subset, ``kept`` (subsets, units); None where it is not known."""
+
+
+@runtime_checkable
+class CompletesVisits(Protocol):
+    """A trial over visits, whose missed outcomes are normal given its parameters and the patient's observed ones.
+
+    Its data have ``outcome`` (subject, visit), ``arm_of`` by subject and ``arm_code`` (subject, comparison); all
+    draws have ``sample`` as their only dim of draws.
+    """
+
+    @property
+    def reference(self) -> str:
+        """The reference arm."""
+
+    @property
+    def better(self) -> Literal["lower", "higher"]:
+        """Which outcomes are better."""
+
+    @property
+    def units(self) -> str:
+        """Units of the outcome."""
+
+    @property
+    def by_arm(self) -> bool:
+        """Whether each arm has a covariance of its own."""
+
+    def expected(self, posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+        """Return the mean of every patient at every visit, shape (draws, subjects, visits)."""
+
+    def completed(
+        self, posterior: xr.Dataset, data: xr.Dataset, own: np.ndarray, assumed: np.ndarray, dropped: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance of every outcome given the observed ones of its patient.
+
+        Missed visits start from ``own`` means, those marked ``dropped`` from ``assumed`` ones.
+        """
+
+    def regressors(self, data: xr.Dataset) -> dict[str, np.ndarray]:
+        """Return what the model's regression at one visit has beside arms, by name: columns (subjects, terms)."""
+
+
+@runtime_checkable
+class TakesModerators(Protocol):
+    """A model of patients whose treatment effect changes along moderators, which can be had one at a time.
+
+    Its data have ``outcome`` and ``study_of``, ``arm_of`` and ``parts`` by patient, its estimands ``interaction``
+    (part, time).
+    """
+
+    @property
+    def margin(self) -> float:
+        """The largest interaction that is too small to matter."""
+
+    def with_moderator(self, moderator: str) -> Model:
+        """Return the same model with this moderator alone."""
+
+
 def variable_of(model: Model, slot: str) -> str:
     """Return the name of the model's variable that a slot's prior is of.
 
@@ -263,100 +368,3 @@ def estimand(values: xr.DataArray, description: str, units: str, **attrs: Any) -
         attrs |= {"probability": 1, "null": np.nan}  # a number, as files hold no truth values
     values.attrs = {"description": description, "units": units, **attrs}
     return values
-
-
-# family -> module and class; imported only when asked for
-_REGISTER = {
-    "correlation": ("bayesdep.models.correlation.model", "Correlation"),
-    "counts": ("bayesdep.models.counts.model", "Counts"),
-    "crossover": ("bayesdep.models.crossover.model", "Crossover"),
-    "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
-    "meta": ("bayesdep.models.meta.model", "Meta"),
-    "patient-meta": ("bayesdep.models.patient_meta.model", "PatientMeta"),
-    "response": ("bayesdep.models.response.model", "Response"),
-    "screen": ("bayesdep.models.screen.model", "Screen"),
-    "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
-    "trial": ("bayesdep.models.trial.model", "Trial"),
-}
-# former family -> the family it is now: plans and saved fits that name the former one can still be read
-_FORMER_FAMILIES = {"pooled": "patient-meta"}
-
-
-def model_class(family: str) -> type[Any]:
-    """Return the class of a model family.
-
-    Parameters
-    ----------
-    family
-        What a plan calls it.
-
-    Returns
-    -------
-    type
-        The model's dataclass.
-
-    Raises
-    ------
-    BadInput
-        When there is no such family, naming the nearest one.
-
-    Examples
-    --------
-    >>> model_class("meta").__name__
-    'Meta'
-    """
-    family = _FORMER_FAMILIES.get(family, family)
-    if family not in _REGISTER:
-        raise BadInput(f"model.family = '{family}' is not a model family; {did_you_mean(family, _REGISTER)}")
-    module, name = _REGISTER[family]
-    return getattr(importlib.import_module(module), name)
-
-
-def make_model(family: str, settings: Mapping[str, Any]) -> Model:
-    """Build a model from its family and settings, as a plan or a saved fit states them.
-
-    Parameters
-    ----------
-    family
-        What a plan calls the family.
-    settings
-        Field values by name; ``priors`` as tables.
-
-    Returns
-    -------
-    Model
-        The checked model.
-
-    Raises
-    ------
-    BadInput
-        When a setting is unknown or impossible.
-    """
-    if family in _FORMER_FAMILIES:
-        now = _FORMER_FAMILIES[family]
-        warnings.warn(f"the family '{family}' is '{now}' now; write '{now}'", DeprecationWarning, stacklevel=2)
-    cls = model_class(family)
-    known = [f.name for f in dataclasses.fields(cls)]
-    for name in settings:
-        if name not in known:
-            raise BadInput(f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}")
-    return cls(**settings)
-
-
-def settings_of(model: Model) -> dict[str, Any]:
-    """Return the settings of a model in a form that TOML and JSON can hold.
-
-    Parameters
-    ----------
-    model
-        Any model.
-
-    Returns
-    -------
-    dict
-        Field values by name, priors as tables, such that :func:`make_model` restores the model.
-    """
-    fields = dataclasses.fields(model)  # type: ignore[arg-type]  # a protocol cannot say that models are dataclasses
-    settings = {f.name: getattr(model, f.name) for f in fields}
-    settings["priors"] = {k: v.to_dict() if isinstance(v, Prior) else v for k, v in model.priors.items()}
-    return settings

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from bayesdep.models.model import model_class
+from bayesdep.models.register import model_class
 from hostile.bases import BASES, Base
 from hostile.harness import DONE, REFUSED, Attempt
 from hostile.text import Raw, table, toml

@@ -34,11 +34,11 @@ def main() -> None:
     """Serve attempts until standard input ends."""
     import importlib
 
-    from bayesdep.models import model as register
+    from bayesdep.models import register
 
     for module in WARM:
         importlib.import_module(module)
-    for family in register._REGISTER:
+    for family in register.SHIPPED:
         register.model_class(family)
     print("ready", flush=True)
     for line in sys.stdin:

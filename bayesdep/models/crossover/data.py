@@ -1,6 +1,8 @@
 """A table with one row per patient, period and day becomes patients by periods by days, with who had what when."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from bayesdep.data.labels import as_label
 from bayesdep.data.tables import (
     Column,
     Kind,
+    as_frame,
     note,
     note_lone,
     numbers_or_empty,
@@ -20,39 +23,97 @@ from bayesdep.data.tables import (
     role_of,
 )
 from bayesdep.data.times import number_names, order_of_column, order_of_times, refuse_actual_times
+from bayesdep.models.crossover.design import code_design, refuse_unknowable, within_cells
+from bayesdep.models.crossover.settings import CrossoverSettings
+from bayesdep.models.crossover.terms import roots_of_effects
+from bayesdep.models.parts.contrasts import refuse_without_correlation
 from bayesdep.models.parts.outcomes import refuse_without_news
 from bayesdep.models.parts.people import rows_of_people
+from bayesdep.models.parts.scale import scale_of
+from bayesdep.models.parts.settings import column_fields
 
 ONLY_DAY = "all"  # the day of a table that has no column of days
 
 
-def read_periods(
-    frame: pd.DataFrame,
-    columns: Mapping[str, str | None],
-    meanings: Mapping[str, str],
-    *,
-    reference: str,
-    before: str | None,
-    units: str,
-) -> xr.Dataset:
+def prepare(settings: CrossoverSettings, table: Any) -> xr.Dataset:
+    """Turn a table into patients by periods by days, with the codes of the design and the scale of priors.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    table
+        A dataframe with one row per patient, period and day.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :meth:`bayesdep.Crossover.prepare` returns it.
+
+    Raises
+    ------
+    BadInput
+        Naming the column, row and remedy.
+    """
+    data = code_design(read_periods(settings, as_frame(table)), carry_over=settings.carry_over)
+    refuse_unknowable(data, joint=settings.days == "joint")
+    _refuse_priors(settings, data)
+    where = f"column '{settings.outcome}' ({column_fields(settings)['outcome']})"
+    scale = scale_of(*within_cells(data), stated=settings.scale, where=where)
+    return data.assign(scale=((), scale, {"units": settings.units}))
+
+
+def _refuse_priors(settings: CrossoverSettings, data: xr.Dataset) -> None:
+    for name, roots in roots_of_effects(settings, data).items():
+        count = int(np.prod([len(root) for root in roots]))
+        if any(len(root) > 1 and (root != np.eye(len(root))).any() for root in roots):
+            of = f"{count} differences between treatments, periods or days"
+            refuse_without_correlation(settings.priors[name], name, count, of)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table.
+
+    Parameters
+    ----------
+    subject, treatment
+        Labels.
+    period
+        Numbers; of no meaning before the first treatment.
+    day
+        Labels; None where there is one day only.
+    outcome
+        Numbers, NaN where missing.
+    is_before
+        Whether a row is from before the first treatment.
+    contracts
+        The columns, by what they hold.
+    """
+
+    subject: np.ndarray
+    treatment: np.ndarray
+    period: np.ndarray
+    day: np.ndarray | None
+    outcome: np.ndarray
+    is_before: np.ndarray
+    contracts: Mapping[str, Column]
+
+    @property
+    def treated(self) -> np.ndarray:
+        """The rows after a treatment, by their numbers."""
+        return np.flatnonzero(~self.is_before)
+
+
+def read_periods(settings: CrossoverSettings, frame: pd.DataFrame) -> xr.Dataset:
     """Read a crossover trial: outcomes, and the treatment of each patient in each period.
 
     Parameters
     ----------
+    settings
+        The model's settings.
     frame
         The user's table. An empty outcome, like a row that is not there, is a missing one.
-    columns
-        The column for each of ``subject``, ``treatment``, ``period`` and ``outcome``, and the column or None for
-        ``day`` and ``baseline``.
-    meanings
-        What each holds, for messages.
-    reference
-        The treatment the others are compared with.
-    before
-        What the column of treatments says in rows from before the first treatment, whose outcome is the baseline; None
-        where there are no such rows.
-    units
-        Units of the outcome.
 
     Returns
     -------
@@ -67,24 +128,59 @@ def read_periods(
     BadInput
         Naming the column, row and remedy.
     """
-    kinds: dict[str, Kind] = {"subject": "label", "treatment": "label"}
+    rows = _read_rows(settings, frame)
+    treated, contracts = rows.treated, rows.contracts
+    people = list(dict.fromkeys(rows.subject[treated]))
+    person = pd.Index(people).get_indexer(pd.Index(rows.subject[treated]))
+    treatments = _treatments(rows.treatment[treated], settings.reference, contracts["treatment"])
+    periods, period = np.unique(rows.period[treated], return_inverse=True)
+    _refuse_periods(periods, treatments, contracts["period"])
+    treatment_of = _who_had_what(treated, person, period, rows.treatment, people, periods, treatments, contracts)
+    days, day = _days(frame, rows, person)
+    y = np.full((len(people), len(periods), len(days)), np.nan)
+    y[person, period, day] = rows.outcome[treated]
+    _refuse_outcomes_without_news(settings, y, days, None)
+    had = [(treatment_of == k).any(axis=1).sum() for k in range(len(treatments))]
+    note_lone(frame, np.repeat(np.array(treatments, dtype=object), had), contracts["treatment"])
+    names = [as_label(p) for p in periods]
+    data = xr.Dataset(
+        {
+            "outcome": (("subject", "period", "day"), y, {"units": settings.units}),
+            "treatment_of": (("subject", "period"), treatment_of),
+        },
+        {
+            "subject": np.array(people, dtype=str),
+            "period": np.array(names, dtype=str),
+            "day": np.array(days, dtype=str),
+            "treatment": np.array(treatments, dtype=str),
+            "comparison": np.array(treatments[1:], dtype=str),
+            "later": np.array(names[1:], dtype=str),
+        },
+        provenance(frame),
+    )
+    baseline = _read_baseline(settings, frame, rows, people, person, data)
+    return data if baseline is None else _with_baseline(settings, data, baseline, len(set(rows.subject)))
+
+
+def _read_rows(settings: CrossoverSettings, frame: pd.DataFrame) -> _Rows:
+    """Read labels, numbers of periods and outcomes, row by row."""
+    meanings, before = column_fields(settings), settings.before
+    labels: dict[str, Kind] = {"subject": "label", "treatment": "label"}
     numbers: dict[str, Kind] = {"period": "count"}
-    if columns["day"] is not None:
+    if settings.day is not None:
         numbers["day"] = "label"
-    contracts = {
-        word: Column(str(columns[word]), kind, meanings[word], role_of(word))
-        for word, kind in (kinds | numbers).items()
-    }
-    read = read_columns(frame, {word: contracts[word] for word in kinds})
+    kinds = labels | numbers
+    contracts = {w: Column(str(getattr(settings, w)), kind, meanings[w], role_of(w)) for w, kind in kinds.items()}
+    read = read_columns(frame, {word: contracts[word] for word in labels})
     is_before = read["treatment"] == before
     if before is not None and not is_before.any():
         raise BadInput(
-            f"before = '{before}', but column '{columns['treatment']}' ({meanings['treatment']}) has only "
+            f"before = '{before}', but column '{settings.treatment}' ({meanings['treatment']}) has only "
             f"{_listed(read['treatment'])}; name one of these, or leave before out"
         )
     filled = frame.copy()
-    for word in numbers:  # what stands there in rows from before the first treatment is nobody's business
-        name = str(columns[word])
+    for word in numbers:  # rows from before the first treatment may have anything there
+        name = contracts[word].name
         if name in filled:
             filled[name] = filled[name].astype(object).mask(is_before, 0)
     read |= read_columns(filled, {word: contracts[word] for word in numbers})
@@ -94,81 +190,77 @@ def read_periods(
     if "day" in read:
         names["day"] = read["day"]
         names["day"][~is_before] = number_names(read["day"][~is_before])
-    labels = {"subject": read["subject"]} | {word: np.where(is_before, "before", names[word]) for word in numbers}
-    refuse_duplicates(labels, contracts, "outcome of")
-    outcome = numbers_or_empty(frame, Column(str(columns["outcome"]), "number", meanings["outcome"]))
+    shown = {"subject": read["subject"]} | {word: np.where(is_before, "before", names[word]) for word in numbers}
+    refuse_duplicates(shown, contracts, "outcome of")
+    outcome = numbers_or_empty(frame, Column(settings.outcome, "number", meanings["outcome"]))
+    day = names.get("day")
+    return _Rows(read["subject"], read["treatment"], read["period"], day, outcome, is_before, contracts)
 
-    rows = np.flatnonzero(~is_before)
-    people = list(dict.fromkeys(read["subject"][rows]))
-    place = {person: i for i, person in enumerate(people)}
-    person = np.array([place[p] for p in read["subject"][rows]])
-    treatments = _treatments(read["treatment"][rows], reference, contracts["treatment"])
-    periods, period = np.unique(read["period"][rows], return_inverse=True)
-    _refuse_periods(periods, treatments, contracts["period"])
-    treatment_of = _who_had_what(rows, person, period, read["treatment"], people, periods, treatments, contracts)
-    if "day" in names:
-        refuse_actual_times(names["day"][rows], person, contracts["day"].name, "day")
-    day_names = _days(frame, names["day"][rows], contracts["day"]) if "day" in names else [ONLY_DAY]
-    day = np.array([day_names.index(d) for d in names["day"][rows]]) if "day" in names else np.zeros_like(period)
-    y = np.full((len(people), len(periods), len(day_names)), np.nan)
-    y[person, period, day] = outcome[rows]
-    period_names = [as_label(p) for p in periods]
-    by_day = y.reshape(-1, len(day_names))
-    at_days = day_names, f"column '{columns['outcome']}' ({meanings['outcome']})", columns["day"], "day"
-    refuse_without_news(by_day, None, *at_days)
-    had = [(treatment_of == at).any(axis=1).sum() for at in range(len(treatments))]
-    note_lone(frame, np.repeat(np.array(treatments, dtype=object), had), contracts["treatment"])
-    data = xr.Dataset(
-        {
-            "outcome": (("subject", "period", "day"), y, {"units": units}),
-            "treatment_of": (("subject", "period"), treatment_of),
-        },
-        {
-            "subject": np.array(people, dtype=str),
-            "period": np.array(period_names, dtype=str),
-            "day": np.array(day_names, dtype=str),
-            "treatment": np.array(treatments, dtype=str),
-            "comparison": np.array(treatments[1:], dtype=str),
-            "later": np.array(period_names[1:], dtype=str),
-        },
-        provenance(frame),
-    )
-    if columns["baseline"] is not None:
-        contract = Column(columns["baseline"], "number", meanings["baseline"])
+
+def _refuse_outcomes_without_news(
+    settings: CrossoverSettings, y: np.ndarray, days: Sequence[str], baseline: np.ndarray | None
+) -> None:
+    where = f"column '{settings.outcome}' ({column_fields(settings)['outcome']})"
+    by_day = None if baseline is None else np.repeat(baseline, y.shape[1])
+    refuse_without_news(y.reshape(-1, len(days)), by_day, days, where, settings.day, "day")
+
+
+def _read_baseline(
+    settings: CrossoverSettings,
+    frame: pd.DataFrame,
+    rows: _Rows,
+    people: Sequence[str],
+    person: np.ndarray,
+    data: xr.Dataset,
+) -> np.ndarray | None:
+    """Every patient's baseline, from its column or from rows before the first treatment; None where there is none."""
+    if settings.baseline is not None:
+        contract = Column(settings.baseline, "number", column_fields(settings)["baseline"])
         everybody = read_columns(frame, {"baseline": contract})["baseline"]
-        number = {who: i for i, who in enumerate(dict.fromkeys(read["subject"]))}
-        rows_of_people(frame, {contract.name: contract.what}, np.array([number[who] for who in read["subject"]]))
-        baseline = everybody[rows][np.unique(person, return_index=True)[1]]
-        refuse_without_news(by_day, np.repeat(baseline, len(periods)), *at_days)
-    elif before is not None:
-        baseline = _baseline_of(people, read["subject"][is_before], outcome[is_before], before, str(columns["outcome"]))
-    else:
-        return data
+        number = {who: i for i, who in enumerate(dict.fromkeys(rows.subject))}
+        rows_of_people(frame, {contract.name: contract.what}, np.array([number[who] for who in rows.subject]))
+        baseline = everybody[rows.treated][np.unique(person, return_index=True)[1]]
+        _refuse_outcomes_without_news(settings, data["outcome"].values, list(data["day"].values), baseline)
+        return np.asarray(baseline)
+    if settings.before is not None:
+        is_before = rows.is_before
+        outcomes = dict(zip(rows.subject[is_before], rows.outcome[is_before], strict=True))
+        return _baseline_of(people, outcomes, settings.before, settings.outcome)
+    return None
+
+
+def _with_baseline(settings: CrossoverSettings, data: xr.Dataset, baseline: np.ndarray, subjects: int) -> xr.Dataset:
+    """Add the baseline less its mean, and say how many of the table's patients have nothing else."""
     if np.ptp(baseline) == 0:
         raise BadInput(
             f"the baseline is {baseline[0]:g} in everybody, so nothing goes with it; leave it out, or check which rows "
             "are kept"
         )
-    attrs = {"units": units, "mean": float(baseline.mean())}
-    data["baseline_sd"] = ((), float(baseline.std(ddof=1)), {"units": units})
-    left = len(set(read["subject"])) - len(people)
-    if left:
-        sentence = f"{left} patient{'s' if left > 1 else ''} with nothing but a baseline"
-        said = data.attrs["left_out"]
-        data.attrs["left_out"] = f"{said}; {sentence}" if said else sentence
+    attrs = {"units": settings.units, "mean": float(baseline.mean())}
+    data["baseline_sd"] = ((), float(baseline.std(ddof=1)), {"units": settings.units})
+    gone = subjects - data.sizes["subject"]
+    if gone:
+        sentence = f"{gone} patient{'s' if gone > 1 else ''} with nothing but a baseline"
+        others = data.attrs["left_out"]
+        data.attrs["left_out"] = f"{others}; {sentence}" if others else sentence
     return data.assign(baseline=("subject", baseline - baseline.mean(), attrs))
 
 
-def _days(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> list[str]:
-    """Days in their order."""
+def _days(frame: pd.DataFrame, rows: _Rows, person: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Days in their order, and the number of the day of each row after a treatment."""
+    if rows.day is None:
+        return [ONLY_DAY], np.zeros(len(person), dtype=int)
+    column, labels = rows.contracts["day"], rows.day[rows.treated]
+    refuse_actual_times(labels, person, column.name, "day")
     order = order_of_column(frame, column.name)
     if order is not None:
         order = [d for d in order if d in set(labels)]  # rows from before the first treatment may name others
     place = f"column '{column.name}' ({column.what})"
-    found = order_of_times(labels, order=order, place=place, remedy="")
-    if found.note:
-        note(frame, f"{place}: {found.note}")
-    return list(found.labels)
+    ordered = order_of_times(labels, order=order, place=place, remedy="")
+    if ordered.note:
+        note(frame, f"{place}: {ordered.note}")
+    days = list(ordered.labels)
+    return days, np.array([days.index(d) for d in labels])
 
 
 def _listed(labels: np.ndarray) -> str:
@@ -217,43 +309,42 @@ def _who_had_what(
 ) -> np.ndarray:
     """The treatment of each patient in each period (-1: unknown), refusing what is no crossover."""
     column, by = contracts["treatment"], contracts["period"].name
-    found = np.full((len(people), len(periods)), -1)
-    first = np.zeros(found.shape, dtype=int)
+    treatment_of = np.full((len(people), len(periods)), -1)
+    first = np.zeros(treatment_of.shape, dtype=int)
     for row, i, p in zip(rows, person, period, strict=True):
-        at = treatments.index(labels[row])
-        if found[i, p] not in (-1, at):
+        given = treatments.index(labels[row])
+        if treatment_of[i, p] not in (-1, given):
+            other = treatments[treatment_of[i, p]]
             raise BadInput(
                 f"column '{column.name}' ({column.what}): rows {first[i, p] + 1} and {row + 1} are both of "
-                f"'{people[i]}' in '{by}' {periods[p]:g}, but have '{treatments[found[i, p]]}' and '{labels[row]}'; "
-                "correct one of them"
+                f"'{people[i]}' in '{by}' {periods[p]:g}, but have '{other}' and '{labels[row]}'; correct one of them"
             )
-        if found[i, p] == -1:
-            found[i, p], first[i, p] = at, row
-    for i, had in enumerate(found):
-        for at, name in enumerate(treatments):
-            twice = periods[had == at]
+        if treatment_of[i, p] == -1:
+            treatment_of[i, p], first[i, p] = given, row
+    for i, had in enumerate(treatment_of):
+        for k, name in enumerate(treatments):
+            twice = periods[had == k]
             if len(twice) > 1:
                 raise BadInput(
                     f"column '{column.name}' ({column.what}): '{people[i]}' had '{name}' in '{by}' {twice[0]:g} and "
                     f"{twice[1]:g}, but a patient has each treatment once; correct one of the two"
                 )
-    for p, had in zip(periods, found.T, strict=True):
+    for p, had in zip(periods, treatment_of.T, strict=True):
         names = np.unique(had[had >= 0])
         if len(names) == 1:
             raise BadInput(
                 f"column '{column.name}' ({column.what}): everybody had '{treatments[names[0]]}' in '{by}' {p:g}, so "
                 "period and treatment cannot be told apart; check which rows are kept"
             )
-    return found
+    return treatment_of
 
 
-def _baseline_of(people: list[str], who: np.ndarray, values: np.ndarray, before: str, outcome: str) -> np.ndarray:
-    """The baseline of each patient, from rows before the first treatment."""
-    known = dict(zip(who, values, strict=True))
+def _baseline_of(people: Sequence[str], outcomes: Mapping[str, float], before: str, column: str) -> np.ndarray:
+    """The baseline of each patient, from the outcomes of rows before the first treatment."""
     for person in people:
-        if np.isnan(known.get(person, np.nan)):
+        if np.isnan(outcomes.get(person, np.nan)):
             raise BadInput(
-                f"'{person}' has no '{outcome}' in a row with '{before}', so no baseline; fill it in, leave the "
+                f"'{person}' has no '{column}' in a row with '{before}', so no baseline; fill it in, leave the "
                 "patient out, or leave before out"
             )
-    return np.array([known[person] for person in people])
+    return np.array([outcomes[person] for person in people])

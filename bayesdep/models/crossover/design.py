@@ -37,15 +37,15 @@ def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
     by_treatment = np.where((had >= 0)[..., None], np.eye(count)[had] - 1 / count, 0.0)[..., 1:]
     periods = data.sizes["period"]
     dims = ("subject", "period", "comparison")
-    found = data.assign(
+    coded = data.assign(
         period_code=(("period", "later"), (np.eye(periods) - 1 / periods)[:, 1:]),
         treatment_code=(dims, by_treatment),
         centre=((), float(np.nanmean(data["outcome"].values))),
     )
     if not carry_over:
-        return found
+        return coded
     _refuse_unknown_before(data)
-    return found.assign(carry_code=(dims, np.concatenate([0 * by_treatment[:, :1], by_treatment[:, :-1]], axis=1)))
+    return coded.assign(carry_code=(dims, np.concatenate([0 * by_treatment[:, :1], by_treatment[:, :-1]], axis=1)))
 
 
 def _refuse_unknown_before(data: xr.Dataset) -> None:
@@ -75,43 +75,65 @@ def refuse_unknowable(data: xr.Dataset, *, joint: bool) -> None:
     BadInput
         Naming the day, and what cannot be told.
     """
-    seen = ~np.isnan(data["outcome"].values)
-    days, periods, treatments = (data[d].values for d in ("day", "period", "treatment"))
-    had = data["treatment_of"].values
-    for j, day in enumerate(days):
-        on, out = (f" on day {day}", "leave that day out") if len(days) > 1 else ("", "leave its rows out")
-        here = seen[..., j]
-        if not (here.sum(axis=1) > 1).any():
-            raise BadInput(
-                f"nobody has an outcome in two periods{on}, so no patient is compared with themself; "
-                f"{'' if len(days) == 1 else 'leave that day out, or '}use the trial family for one of the periods"
-            )
-        for k, period in enumerate(periods):
-            if not here[:, k].any():
-                raise BadInput(f"nobody has an outcome in period {period}{on}; {out}")
-        for at, treatment in enumerate(treatments):
-            if not (here & (had == at)).any():
-                anew = "" if len(days) > 1 else " and number each patient's periods anew"
-                raise BadInput(f"nobody has an outcome after '{treatment}'{on}; {out}{anew}")
-        i, p = np.nonzero(here)
-        columns = [np.ones((len(i), 1)), data["period_code"].values[p], data["treatment_code"].values[i, p]]
+    for j in range(data.sizes["day"]):
+        _refuse_empty(data, j)
+        _refuse_confounded(data, j)
+    if joint:
+        _refuse_rare_pairs(data)
+
+
+def _on_day(data: xr.Dataset, j: int) -> tuple[str, str]:
+    """What a message says of the day, and what helps."""
+    if data.sizes["day"] == 1:
+        return "", "leave its rows out"
+    return f" on day {data['day'].values[j]}", "leave that day out"
+
+
+def _refuse_empty(data: xr.Dataset, j: int) -> None:
+    """Refuse a day on which nobody has two periods, or nobody has a period or a treatment."""
+    seen, had = ~np.isnan(data["outcome"].values[..., j]), data["treatment_of"].values
+    several, (on, out) = data.sizes["day"] > 1, _on_day(data, j)
+    if not (seen.sum(axis=1) > 1).any():
+        raise BadInput(
+            f"nobody has an outcome in two periods{on}, so no patient is compared with themself; "
+            f"{'leave that day out, or ' if several else ''}use the trial family for one of the periods"
+        )
+    for k, period in enumerate(data["period"].values):
+        if not seen[:, k].any():
+            raise BadInput(f"nobody has an outcome in period {period}{on}; {out}")
+    for k, treatment in enumerate(data["treatment"].values):
+        if not (seen & (had == k)).any():
+            anew = "" if several else " and number each patient's periods anew"
+            raise BadInput(f"nobody has an outcome after '{treatment}'{on}; {out}{anew}")
+
+
+def _refuse_confounded(data: xr.Dataset, j: int) -> None:
+    """Refuse a day on which period, treatment and carry-over are not told apart by who has an outcome."""
+    on, _ = _on_day(data, j)
+    i, p = np.nonzero(~np.isnan(data["outcome"].values[..., j]))
+    columns = [np.ones((len(i), 1)), data["period_code"].values[p], data["treatment_code"].values[i, p]]
+    if np.linalg.matrix_rank(np.hstack(columns)) < sum(c.shape[1] for c in columns):
+        raise BadInput(
+            f"period and treatment cannot be told apart by the outcomes{on}: the same treatments were seen in the "
+            "same periods; check which rows are kept"
+        )
+    if "carry_code" in data:
+        columns.append(data["carry_code"].values[i, p])
         if np.linalg.matrix_rank(np.hstack(columns)) < sum(c.shape[1] for c in columns):
             raise BadInput(
-                f"period and treatment cannot be told apart by the outcomes{on}: the same treatments were seen in the "
-                "same periods; check which rows are kept"
+                f"carry_over = true, but what carries over cannot be told from period and treatment by the outcomes"
+                f"{on}; leave carry_over out"
             )
-        if "carry_code" in data:
-            columns.append(data["carry_code"].values[i, p])
-            if np.linalg.matrix_rank(np.hstack(columns)) < sum(c.shape[1] for c in columns):
-                raise BadInput(
-                    f"carry_over = true, but what carries over cannot be told from period and treatment by the outcomes"
-                    f"{on}; leave carry_over out"
-                )
+
+
+def _refuse_rare_pairs(data: xr.Dataset) -> None:
+    """Refuse two days that were hardly ever observed in the same period."""
+    seen, days = ~np.isnan(data["outcome"].values), data["day"].values
     for one, other in itertools.combinations(range(len(days)), 2):
-        together = int((seen[..., one] & seen[..., other]).sum())
-        if joint and together < 3:
+        pairs = int((seen[..., one] & seen[..., other]).sum())
+        if pairs < 3:
             raise BadInput(
-                f"days {days[one]} and {days[other]} were both observed in the same period {together} times, too few "
+                f"days {days[one]} and {days[other]} were both observed in the same period {pairs} times, too few "
                 "for a correlation of their own; use days = 'apart', or leave out one of the days"
             )
 

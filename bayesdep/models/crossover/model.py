@@ -1,34 +1,28 @@
 """Crossover: patients who have every treatment in turn, one a period, each patient their own control."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import as_frame
-from bayesdep.models.crossover import estimands as crossover_estimands
-from bayesdep.models.crossover.data import read_periods
-from bayesdep.models.crossover.design import code_design, pairs_of, refuse_unknowable, within_cells
+from bayesdep.models.crossover.checks import OUTCOME, checks
+from bayesdep.models.crossover.data import prepare
+from bayesdep.models.crossover.design import pairs_of
+from bayesdep.models.crossover.estimands import crude_differences, estimands
+from bayesdep.models.crossover.scores import log_likelihood
+from bayesdep.models.crossover.settings import CrossoverSettings
+from bayesdep.models.crossover.terms import covariance_root, days_correlate, effects_by_day, sum_of_products
 from bayesdep.models.model import Check, Forest
-from bayesdep.models.parts.contrasts import contrast_root, contrasts, refuse_without_correlation, shared_root
-from bayesdep.models.parts.priors import Slot, fill_slots
-from bayesdep.models.parts.scale import check_scale, priors_of, scale_of
-from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.numerics.distributions import Prior
+from bayesdep.models.parts.scale import priors_of
 
 if TYPE_CHECKING:
     import pymc as pm
 
 
-BETWEEN_DAYS = 0.75  # prior correlation of an effect on two days
-
-
 @dataclass(frozen=True, kw_only=True)
-class Crossover:
+class Crossover(CrossoverSettings):
     """A randomised crossover trial: each patient has each treatment in a period of its own, seen on one day or more.
 
     The generative model, for patient i, period p and day d after the treatment was given, outcomes less their overall
@@ -114,119 +108,10 @@ class Crossover:
     Normal(mu=0, sigma=1.5) times scale
     """
 
-    family: ClassVar[str] = "crossover"
-    primary_estimands: ClassVar[tuple[str, ...]] = ("mean_difference", "difference")
-    left_out: ClassVar[str] = "subject"
-    target_accept: ClassVar[float] = 0.9
-
-    reference: str
-    days: Literal["joint", "apart"] = "joint"
-    carry_over: bool = False
-    before: str | None = None
-    better: Literal["lower", "higher"] = "lower"
-    margin: float | None = None
-    scale: float | None = None
-    units: str = "points"
-    lkj: float = 2.0
-    priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    outcome: str = column("outcome", "outcome")
-    subject: str = column("subject", "patient")
-    treatment: str = column("treatment", "treatment")
-    period: str = column("period", "period, as a number")
-    day: str | None = column("day", "days since the treatment was given")
-    baseline: str | None = column(None, "outcome before the first treatment")
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        if self.before is not None and self.baseline is not None:
-            raise BadInput(
-                f"before = '{self.before}' and baseline = '{self.baseline}' both say where the baseline is; leave out "
-                "one of them"
-            )
-        if self.before is not None and self.before == self.reference:
-            raise BadInput(f"before = '{self.before}' is the reference too; before names rows without a treatment")
-        check_scale(self.scale)
-        if self.margin is not None and not self.margin > 0:
-            raise BadInput(f"margin = {self.margin}, but a number of points above zero is needed")
-        if not self.lkj > 0:
-            raise BadInput(f"lkj = {self.lkj}, but a number above zero is needed")
-        object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
-
-    @property
-    def has_baseline(self) -> bool:
-        """Whether outcomes are adjusted for the baseline."""
-        return self.baseline is not None or self.before is not None
-
-    @property
-    def slots(self) -> dict[str, Slot]:
-        """Places for priors: only those of the terms that the settings switch on."""
-        points = self.units
-        found = {
-            "day_mean": Slot(
-                _width("Normal", mu=0, sigma=1.5), "real", "the mean on a day less the overall mean", points
-            ),
-            "period_effect": Slot(
-                _width("Normal", mu=0, sigma=0.75), "real", "the difference of a later period from the first", points
-            ),
-            "treatment_effect": Slot(
-                _width("Normal", mu=0, sigma=1.5), "real", "the difference between treatments", points
-            ),
-        }
-        if self.carry_over:
-            found["carry_over"] = Slot(
-                _width("Normal", mu=0, sigma=0.3), "real", "what is left over in the next period", points
-            )
-        if self.has_baseline:
-            found["baseline_slope"] = Slot(
-                _width("Normal", mu=0, sigma=1),
-                "real",
-                "the difference per unit of the baseline",
-                f"{points} per unit of the baseline",
-                per="baseline_sd",
-            )
-        spread = _width("HalfNormal", sigma=1)
-        found["patient_sd"] = Slot(spread, "positive", "the sd between patients", points)
-        found["residual_sd"] = Slot(spread, "positive", "the sd within patients", points)
-        return found
-
-    @property
-    def words(self) -> str:
-        """The model in words."""
-        parts = ["period and treatment", *(["baseline"] if self.has_baseline else [])]
-        parts += ["what the treatment before left over"] if self.carry_over else []
-        days = (
-            "Outcomes on several days go together, as a patient's own level and as one period's deviations from it"
-            if self.days == "joint"
-            else "Days are analysed as if each were the only one"
-        )
-        return (
-            f"Each patient has the treatments in turn. Outcomes are normal around means by {', '.join(parts)} plus the "
-            f"patient's own level, so that treatments are compared within patients. {days}. Missed periods and days "
-            "are integrated out, as missing at random."
-        )
-
-    @property
-    def formula(self) -> list[str]:
-        """The model as the lines of a model formula."""
-        mean = "day_mean[d] + period_effect[., d] q[p, .] + treatment_effect[., d] t[i, p, .]"
-        mean += " + carry_over[., d] t[i, p - 1, .]" if self.carry_over else ""
-        mean += " + baseline_slope[d] b[i]" if self.has_baseline else ""
-        joint = self.days == "joint"
-        spread = "MVN(0, D R D), D {0}_sd, R ~ LKJ({1:g})" if joint else "Normal(0, {0}_sd[d])"
-        at = "." if joint else "d"
-        return [
-            "y[i, p, d] = mean[i, p, d] + patient[i, d] + residual[i, p, d], where an outcome was observed",
-            f"mean[i, p, d] = {mean}",
-            f"patient[i, {at}] ~ {spread.format('patient', self.lkj)}, integrated out",
-            f"residual[i, p, {at}] ~ {spread.format('residual', self.lkj)}",
-            *(f"{name} ~ {prior}" for name, prior in self.priors.items()),
-        ]
-
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: the difference on every day, also as the mean of patients' own differences."""
-        return Forest(("difference",), None, None, crossover_estimands.crude_differences)
+        return Forest(("difference",), None, None, crude_differences)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per patient, period and day into patients by periods by days.
@@ -247,31 +132,7 @@ class Crossover:
         BadInput
             Naming column, row and remedy.
         """
-        frame = as_frame(table)
-        meanings = column_fields(self)
-        columns = {word: getattr(self, word) for word in meanings}
-        read = read_periods(frame, columns, meanings, reference=self.reference, before=self.before, units=self.units)
-        data = code_design(read, carry_over=self.carry_over)
-        refuse_unknowable(data, joint=self.days == "joint")
-        self._refuse_priors(data)
-        where = f"column '{self.outcome}' ({meanings['outcome']})"
-        scale = scale_of(*within_cells(data), stated=self.scale, where=where)
-        return data.assign(scale=((), scale, {"units": self.units}))
-
-    def _refuse_priors(self, data: xr.Dataset) -> None:
-        for name, roots in self._roots(data).items():
-            count = int(np.prod([len(root) for root in roots]))
-            if any(len(root) > 1 and (root != np.eye(len(root))).any() for root in roots):
-                of = f"{count} differences between treatments, periods or days"
-                refuse_without_correlation(self.priors[name], name, count, of)
-
-    def _roots(self, data: xr.Dataset) -> dict[str, list[np.ndarray]]:
-        """How effects go together: roots of their correlations along their dims."""
-        days = data.sizes["day"]
-        by_day = shared_root(days, BETWEEN_DAYS) if self._correlated(data) else np.eye(days)
-        of = {"treatment_effect": "comparison", "period_effect": "later"}
-        of |= {"carry_over": "comparison"} if self.carry_over else {}
-        return {name: [contrast_root(data.sizes[dim]), by_day] for name, dim in of.items()}
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -291,70 +152,37 @@ class Crossover:
 
         from bayesdep.models.crossover.nested import Nested
 
-        prior, sizes, roots_of = priors_of(self, data), data.sizes, self._roots(data)
-        coords = {str(d): data[d].values for d in ("subject", "period", "later", "day", "comparison")}
-        with pm.Model(coords=coords) as model:
+        prior, sizes = priors_of(self, data), data.sizes
+        with pm.Model(coords=self._coords(data)) as model:
             day_mean = prior["day_mean"].rv("day_mean", dims="day")
-            drawn = {
-                name: contrasts(
-                    prior[name], name, dims=("later" if name == "period_effect" else "comparison", "day"), roots=roots
-                )
-                for name, roots in roots_of.items()
-            }
-            period_effect, treatment_effect = drawn["period_effect"], drawn["treatment_effect"]
+            effects = effects_by_day(self, data, prior)
+            codes = ("subject", "period", "comparison")
             by_period = pm.Data("period_code", data["period_code"].values, dims=("period", "later"))
-            dims = ("subject", "period", "comparison")
-            by_treatment = pm.Data("treatment_code", data["treatment_code"].values, dims=dims)
+            by_treatment = pm.Data("treatment_code", data["treatment_code"].values, dims=codes)
             mean = (
                 pm.Data("centre", float(data["centre"]))
                 + day_mean
-                + _sum_of_products(by_period, period_effect, sizes["later"])
-                + _sum_of_products(by_treatment, treatment_effect, sizes["comparison"])
+                + sum_of_products(by_period, effects["period_effect"], sizes["later"])
+                + sum_of_products(by_treatment, effects["treatment_effect"], sizes["comparison"])
             )
             if self.carry_over:
-                left = drawn["carry_over"]
-                by_last = pm.Data("carry_code", data["carry_code"].values, dims=dims)
-                mean = mean + _sum_of_products(by_last, left, sizes["comparison"])
+                by_last = pm.Data("carry_code", data["carry_code"].values, dims=codes)
+                mean = mean + sum_of_products(by_last, effects["carry_over"], sizes["comparison"])
             if self.has_baseline:
                 slope = prior["baseline_slope"].rv("baseline_slope", dims="day")
                 baseline = pm.Data("baseline", data["baseline"].values, dims="subject")
                 mean = mean + baseline[:, None, None] * slope
-            if self._correlated(data):
-                model.add_coord("pair", pairs_of(data))
-            roots = [self._root(name, data, prior) for name in ("patient", "residual")]
-            outcome = data["outcome"].values
-            seen, dims = ~np.isnan(outcome), ("subject", "period", "day")
-            Nested(
-                "outcome_by_period",
-                mean,
-                *roots,
-                pm.Data("seen", seen.astype(float), dims=dims),
-                observed=pm.Data("outcome", np.where(seen, outcome, 0.0), dims=dims),
-                dims=dims,
-            )
+            patient, residual = (covariance_root(name, self, data, prior) for name in ("patient", "residual"))
+            outcome, dims = data["outcome"].values, ("subject", "period", "day")
+            is_observed = ~np.isnan(outcome)
+            seen = pm.Data("seen", is_observed.astype(float), dims=dims)
+            observed = pm.Data("outcome", np.where(is_observed, outcome, 0.0), dims=dims)
+            Nested(OUTCOME, mean, patient, residual, seen, observed=observed, dims=dims)
         return model
 
-    def _correlated(self, data: xr.Dataset) -> bool:
-        return self.days == "joint" and data.sizes["day"] > 1
-
-    def _root(self, name: str, data: xr.Dataset, prior: Mapping[str, Prior]) -> Any:
-        """The lower-triangular root of a covariance over days, from its sds and correlations."""
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        from bayesdep.numerics.covariance import vine_root
-
-        days = data.sizes["day"]
-        sd = prior[f"{name}_sd"].rv(f"{name}_sd", dims="day", in_widths=True)
-        if not self._correlated(data):
-            return np.eye(days) * sd[:, None]
-        rows, columns = np.tril_indices(days, -1)
-        # partial correlations given the days before, each a scaled Beta: LKJ by its vine, as in Trial
-        shape = self.lkj + (days - 2 - columns) / 2
-        share = pm.Beta(f"{name}_partial_share", shape, shape, dims="pair")
-        root = vine_root(pt.set_subtensor(pt.eye(days)[rows, columns], 2 * share - 1))
-        pm.Deterministic(f"{name}_correlation", (root[rows] * root[columns]).sum(axis=1), dims="pair")
-        return sd[:, None] * root
+    def _coords(self, data: xr.Dataset) -> dict[str, Any]:
+        coords = {name: data[name].values for name in ("subject", "period", "later", "day", "comparison")}
+        return coords | ({"pair": pairs_of(data)} if days_correlate(self, data) else {})
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
         """Derive what the trial asks.
@@ -376,7 +204,7 @@ class Crossover:
             (day); with carry-over ``carry_over`` (comparison, day); with joint days ``patient_correlation`` and
             ``residual_correlation`` (pair).
         """
-        return crossover_estimands.estimands(self, posterior)
+        return estimands(self, posterior)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Score every patient by the multivariate normal density of the outcomes that were observed.
@@ -393,10 +221,10 @@ class Crossover:
         xarray.DataArray
             Dims (chain, draw, subject); a patient's own level is integrated out.
         """
-        return crossover_estimands.log_likelihood(self, posterior, data)
+        return log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that the model could get wrong.
+        """Name the predictive checks.
 
         Parameters
         ----------
@@ -409,13 +237,4 @@ class Crossover:
             On the first and the last day: mean and sd by treatment and period, the correlation of a patient's periods,
             and the difference of a later period's mean from the first's, all among the outcomes that were observed.
         """
-        return crossover_estimands.checks(self, data)
-
-
-def _width(dist: str, **parameters: float) -> Prior:
-    return Prior(dist, times_scale=True, **parameters)
-
-
-def _sum_of_products(codes: Any, effects: Any, count: int) -> Any:
-    """``codes @ effects`` for a few codes, written out: numba takes half a minute to compile a matrix product."""
-    return sum(codes[..., k, None] * effects[k] for k in range(count))
+        return checks(self, data)

@@ -8,7 +8,7 @@ import xarray as xr
 from bayesdep.data import effects
 from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.directions import Directions
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.numerics.types import Tensor
 
 
@@ -99,7 +99,7 @@ def observe_events(data: xr.Dataset, unit: str, mean: Tensor, tau: Tensor) -> No
 
     events, n = _counts(data)
     rough = effects.log_odds(data["events"].values + 0.5, data["n"].values + 1.0)
-    theta = informed("theta", mean, tau, *rough, dims=unit)
+    theta = adaptive_effects("theta", mean, tau, *rough, dims=unit)
     pm.Binomial("events", n=n, logit_p=theta, observed=events, dims=data["events"].dims)
 
 
@@ -117,7 +117,7 @@ def observe_pairs(data: xr.Dataset, unit: str, mean: Tensor, tau: Tensor, midpoi
 
     dims = data["events"].dims
     events, n = _counts(data)
-    theta = informed("theta", mean, tau, *Arms.of(data).rough()["theta"], dims=unit)
+    theta = adaptive_effects("theta", mean, tau, *Arms.of(data).rough()["theta"], dims=unit)
     sides = pm.Data("sides", np.array([-0.5, 0.5]))
     logit = midpoint[:, None] + theta[:, None] * sides
     if len(dims) == 1:
@@ -149,7 +149,7 @@ def observe_shared_controls(
     y_free = np.linalg.solve(factor, y)
     se_free = np.sqrt(np.linalg.inv(factor) ** 2 @ se**2)
     mean = mean + pm.math.zeros_like(se)
-    free = informed("theta_free", (inverse * mean).sum(axis=1), tau, y_free, se_free, dims=unit)
+    free = adaptive_effects("theta_free", (inverse * mean).sum(axis=1), tau, y_free, se_free, dims=unit)
     theta = pm.Deterministic("theta", (root * free).sum(axis=1), dims=unit)
     count = arms.member.sum(axis=1, keepdims=True)
     average, share = pm.Data("average", arms.member / count), pm.Data("share", arms.member / (count + 1))

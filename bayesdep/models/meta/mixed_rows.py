@@ -140,7 +140,7 @@ def _choose_forms(
     }
     complete = {form: np.all([filled[c.name] for c in of_form.values()], axis=0) for form, of_form in of_forms.items()}
     chosen = np.full(len(frame), "", dtype=object)
-    for form in reversed(of_forms):
+    for form in reversed(list(of_forms)):
         chosen[complete[form]] = form
     for row in np.flatnonzero(chosen == ""):
         nearest = max(of_forms, key=lambda form: sum(filled[c.name][row] for c in of_forms[form].values()))

@@ -12,7 +12,7 @@ from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.data import prepare, without
 from bayesdep.models.meta.settings import MetaSettings
 from bayesdep.models.model import Check, ExactPosterior, Forest
-from bayesdep.models.parts.adaptive_effects import informed
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.numerics.types import Tensor
 
@@ -238,7 +238,7 @@ class Meta(MetaSettings):
         arms = Arms.of(data)
         centre, spread = (self.priors[name].rv(name) for name in ("baseline_mean", "baseline_sd"))
         of_group = "control_group" if "control_group" in data.dims else self.unit
-        midpoint = informed("baseline", centre, spread, *arms.rough()["baseline"], dims=of_group)
+        midpoint = adaptive_effects("baseline", centre, spread, *arms.rough()["baseline"], dims=of_group)
         group = pm.Data("group_of", arms.group, dims=self.unit)
         if self.midpoint_correlation:
             rho = 2 * self.priors["rho_unit"].rv("rho_unit") - 1

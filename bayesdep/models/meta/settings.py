@@ -163,6 +163,12 @@ class MetaSettings:
         return ("mu",) if self.covariates is None else ("mu", "slope")
 
     @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that its fits have beside those of any fit."""
+        stated = ("within_correlation",) if self.within_correlation is not None else ()
+        return ("leave_one_out", *stated, "funnel")
+
+    @property
     def slots(self) -> dict[str, Slot]:
         """Places for priors: only those of the terms that the settings switch on."""
         units, rows = self.effect_units, self.units_in_plural

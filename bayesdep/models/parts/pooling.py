@@ -1,16 +1,24 @@
-"""Partial pooling of effects that their own data tell little of."""
+"""Non-centred effects, for partial pooling where effects are small beside their own errors."""
 
-from typing import Any
+import numpy as np
+
+from bayesdep.numerics.types import Tensor
 
 
-def pooled(
-    name: str, centre: Any, spread: Any, *, dims: str | tuple[str, ...], root: Any = None, axis: int = -1
-) -> Any:
+def non_centred_effects(
+    name: str,
+    centre: Tensor,
+    spread: Tensor,
+    *,
+    dims: str | tuple[str, ...],
+    root: np.ndarray | None = None,
+    axis: int = -1,
+) -> Tensor:
     """Return effects ``N(centre, spread)``, sampled as standardised deviations, inside a PyMC model context.
 
     Non-centred, as effects that are small beside their errors sample well (Papaspiliopoulos, Roberts and Skoeld 2007,
     doi:10.1214/088342307000000014). Where units' own data can be summarised,
-    :func:`~bayesdep.models.parts.adaptive_effects.informed` serves any.
+    :func:`~bayesdep.models.parts.adaptive_effects.adaptive_effects` serves large and small effects alike.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ rather than wrong.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -25,18 +25,16 @@ from scipy import special
 
 from bayesdep.models.model import estimand
 from bayesdep.models.patient_meta.interactions import SCALES, sd_of_interactions
-from bayesdep.models.patient_meta.likelihood import raw_products, residuals
-from bayesdep.models.patient_meta.pairs import pair_correlation_draws
+from bayesdep.models.patient_meta.likelihood import residuals_of
 from bayesdep.models.patient_meta.quadratic import as_quadratic
 from bayesdep.models.patient_meta.scores import coefficients_of, log_sds_within, roots_of
-
-if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import PatientMeta
+from bayesdep.models.patient_meta.settings import PatientMetaSettings
+from bayesdep.numerics.draws import over_draws, stack_draws
+from bayesdep.numerics.pair_correlation import pair_correlation_draws
 
 GOOD_K = 0.7
 _FEWEST = 100  # draws for which Pareto's k is worth anything
-DRAWS = 400  # of the spreads: what is wanted of them are means
-_AT_ONCE = 4_000_000  # numbers in an array: bounds memory
+DRAWS = 400  # of the spreads: means over them are needed
 IN_SAMPLE, CROSS_VALIDATED = "in-sample", "cross-validated"
 
 
@@ -56,13 +54,13 @@ class LeftOut:
     pareto_k: np.ndarray
 
 
-def estimands(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+def estimands(settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
     """Derive the combined moderator's weights and effect size.
 
     Parameters
     ----------
-    model
-        The model; its ``combined`` names the moderators.
+    settings
+        The model's settings; its ``combined`` names the moderators.
     posterior
         Draws of its parameters.
     data
@@ -73,26 +71,28 @@ def estimands(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> 
     dict of xarray.DataArray
         ``m_star_weight`` (part, time) and ``m_star_r`` (evaluation, time).
     """
-    here = np.isin(data["moderator_of"].values, model.combined)
-    x = data["parts"].values[:, here]
-    weight = posterior["interaction"].isel(part=here) * xr.DataArray(
-        x.std(axis=0), {"part": data["part"].values[here]}, ("part",)
+    in_rule = np.isin(data["moderator_of"].values, settings.combined)
+    x = data["parts"].values[:, in_rule]
+    weight = posterior["interaction"].isel(part=in_rule) * xr.DataArray(
+        x.std(axis=0), {"part": data["part"].values[in_rule]}, ("part",)
     )
     sizes = {d: posterior.sizes[d] for d in ("chain", "draw")}
     draws = sizes["chain"] * sizes["draw"]
-    whole = posterior["interaction"].mean(("chain", "draw")).transpose("part", "time").values
-    left_out = leave_one_out(model, posterior, data)
+    of_all = posterior["interaction"].mean(("chain", "draw")).transpose("part", "time").values
+    of_patients = data["study_of"].values
+    left_out = leave_one_out(settings, posterior, data)
     trusted = bool((left_out.pareto_k < GOOD_K).all())
     treated, y = data["arm_of"].values.astype(bool), data["outcome"].values
-    found = np.full((draws, 2, data.sizes["time"]), np.nan)
+    correlation = np.full((draws, 2, data.sizes["time"]), np.nan)
     for t in range(data.sizes["time"]):
         seen = ~np.isnan(y[:, t])
-        scores = [x @ whole[here, t], (x * left_out.interaction[data["study_of"].values][:, here, t]).sum(axis=1)]
+        scores = [x @ of_all[in_rule, t], (x * left_out.interaction[of_patients][:, in_rule, t]).sum(axis=1)]
         for e, score in enumerate(scores if trusted else scores[:1]):
-            found[:, e, t] = pair_correlation_draws(score[seen], y[seen, t], treated[seen], draws)
+            correlation[:, e, t] = pair_correlation_draws(score[seen], y[seen, t], treated[seen], draws)
     coords: dict[str, Any] = {d: posterior[d] for d in ("chain", "draw")}
     coords |= {"evaluation": [IN_SAMPLE, CROSS_VALIDATED], "time": data["time"].values}
-    r = xr.DataArray(found.reshape(*sizes.values(), *found.shape[1:]), coords, ("chain", "draw", "evaluation", "time"))
+    by_chain = correlation.reshape(*sizes.values(), *correlation.shape[1:])
+    r = xr.DataArray(by_chain, coords, ("chain", "draw", "evaluation", "time"))
     return {
         "m_star_weight": estimand(
             weight.transpose("chain", "draw", "part", "time"),
@@ -105,13 +105,15 @@ def estimands(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> 
     }  # fmt: skip
 
 
-def leave_one_out(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset, *, draws: int = DRAWS) -> LeftOut:
+def leave_one_out(
+    settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dataset, *, draws: int = DRAWS
+) -> LeftOut:
     """Find the interactions' posterior means without each study.
 
     Parameters
     ----------
-    model
-        The model.
+    settings
+        The model's settings.
     posterior
         Draws of its parameters.
     data
@@ -124,53 +126,50 @@ def leave_one_out(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset,
     LeftOut
         Means and Pareto k by study.
     """
-    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-    some = np.unique(np.linspace(0, flat.sizes["sample"] - 1, draws).astype(int))
-    flat = flat.isel(sample=some)
-    mean, precision = _prior(model, flat, data)
-    size = mean.shape[-1]
-    step = max(1, _AT_ONCE // (data.sizes["study"] * size**2))
-    own = np.log(flat["study_sd"].transpose("sample", "study", "time").values).mean(axis=0)
-    typical = coefficients_of(model, flat, data).mean(axis=0, keepdims=True)
-    parts = [
-        _without_each(
-            flat.isel(sample=slice(i, i + step)), data, mean[i : i + step], precision[i : i + step], typical, own
-        )
-        for i in range(0, len(some), step)
-    ]
-    means, scores = (np.concatenate(x) for x in zip(*parts, strict=True))
-    if len(some) < _FEWEST:  # a tail of a few draws has no shape
-        log_weight, k = -scores.T, np.full(data.sizes["study"], np.inf)
-    else:
-        log_weight, k = array_stats.psislw(-scores.T, axis=-1)
-    average = np.einsum("ks,ski->ki", special.softmax(log_weight, axis=-1), means)
-    by_time = average.reshape(data.sizes["study"], data.sizes["time"], -1)
-    q = data.sizes["part"]
-    return LeftOut(np.moveaxis(by_time[..., -q:], 1, 2), np.asarray(k))
+    flat = stack_draws(posterior)
+    used = np.unique(np.linspace(0, flat.sizes["sample"] - 1, draws).astype(int))
+    flat = flat.isel(sample=used)
+    log_sd = np.log(flat["study_sd"].transpose("sample", "study", "time").values).mean(axis=0)
+    typical = coefficients_of(settings, flat, data).mean(axis=0, keepdims=True)
+
+    def without_each(part: xr.Dataset) -> xr.Dataset:
+        means, scores = _without_each(part, data, *_prior(settings, part, data), typical, log_sd)
+        return xr.Dataset({"mean": (("sample", "study", "coefficient"), means), "score": (("sample", "study"), scores)})
+
+    studies, parts = data.sizes["study"], data.sizes["part"]
+    size = data.sizes["time"] * (data.sizes["column"] + 1 + parts)
+    left_out = over_draws(flat, without_each, studies * size**2)
+    log_weight, k = -left_out["score"].values.T, np.full(studies, np.inf)
+    if len(used) >= _FEWEST:  # a tail of a few draws has no shape
+        log_weight, k = array_stats.psislw(log_weight, axis=-1)
+    average = np.einsum("ks,ski->ki", special.softmax(log_weight, axis=-1), left_out["mean"].values)
+    by_time = average.reshape(studies, data.sizes["time"], -1)
+    return LeftOut(np.moveaxis(by_time[..., -parts:], 1, 2), np.asarray(k))
 
 
-def _prior(model: "PatientMeta", flat: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _prior(settings: PatientMetaSettings, flat: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Means of coefficients given spreads, by time: (sample, coefficient); and their precision matrix."""
     samples, times, parts = flat.sizes["sample"], data.sizes["time"], data.sizes["part"]
-    names = ["intercept", "effect", *(["baseline_slope"] if model.baseline is not None else [])]
-    rows = [(model.priors[n]["mu"], model.priors[n]["sigma"]) for n in [*names, *["moderator_effect"] * parts]]
+    names = ["intercept", "effect", *(["baseline_slope"] if settings.baseline is not None else [])]
+    rows = [(settings.priors[n]["mu"], settings.priors[n]["sigma"]) for n in [*names, *["moderator_effect"] * parts]]
     mean = np.tile(np.array([m for m, _ in rows] + [0.0] * parts), (times, 1))
     sds = np.ones((samples, times, mean.shape[1]))
     sds[:, :, :-parts] = [s for _, s in rows]
-    if model.effects == "none":
-        mean[:, -parts:], sds[:, :, -parts:] = model.priors["interaction"]["mu"], model.priors["interaction"]["sigma"]
+    if settings.effects == "none":
+        prior = settings.priors["interaction"]
+        mean[:, -parts:], sds[:, :, -parts:] = prior["mu"], prior["sigma"]
     else:
         values = {}
-        for name in SCALES[model.effects]:
+        for name in SCALES[settings.effects]:
             each = flat[name]
             values[name] = (
                 each.transpose("sample", "part", "time").values if each.ndim > 1 else each.values[:, None, None]
             )
-        spread = sd_of_interactions(model, data["interaction_error"].values, values)
+        spread = sd_of_interactions(settings, data["interaction_error"].values, values)
         sds[:, :, -parts:] = np.swapaxes(np.broadcast_to(spread, (samples, parts, times)), 1, 2)
     precision = (1 / np.maximum(sds, 1e-6) ** 2).reshape(samples, -1, 1) * np.eye(mean.size)
     if times > 1:  # effects at two times are correlated
-        both, change = model.priors["effect"], model.priors["effect_change"]
+        both, change = settings.priors["effect"], settings.priors["effect_change"]
         place = np.array([1, 1 + mean.shape[1]])
         mean[:, 1] = both["mu"] + np.array([-0.5, 0.5]) * change["mu"]
         of_effects = both["sigma"] ** 2 * np.ones((2, 2)) + change["sigma"] ** 2 / 4 * np.array([[1, -1], [-1, 1]])
@@ -179,32 +178,35 @@ def _prior(model: "PatientMeta", flat: xr.Dataset, data: xr.Dataset) -> tuple[np
 
 
 def _without_each(
-    flat: xr.Dataset, data: xr.Dataset, mean: np.ndarray, precision: np.ndarray, gamma: np.ndarray, log_own: np.ndarray
+    flat: xr.Dataset, data: xr.Dataset, mean: np.ndarray, precision: np.ndarray, gamma: np.ndarray, log_sd: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients' means without each study, (sample, study, coefficient), and the log density of that study."""
     sd = flat["study_sd"].transpose("sample", "study", "time").values
-    own = np.broadcast_to(np.exp(log_own), sd.shape)
     rho = flat["residual_correlation"].values if data.sizes["time"] > 1 else np.zeros(len(sd))
     root = roots_of(flat)
     a, b, _ = as_quadratic(root, rho, sd, data)
-    a_own, b_own, c_own = as_quadratic(root, rho, own, data)
-    whole = a.sum(axis=1) + precision
-    others = whole[:, None] - a
-    told = (b.sum(axis=1) + (precision @ mean[..., None])[..., 0])[:, None] - b
-    before = np.linalg.solve(others, told[..., None])[..., 0]
-    after = np.linalg.solve(others + a_own, (told + b_own)[..., None])[..., 0]
-    fit = ((told + b_own) * after).sum(axis=-1) - (told * before).sum(axis=-1)
-    size = np.linalg.slogdet(others + a_own)[1] - np.linalg.slogdet(others)[1]
-    # the study's log sd: its density given the spreads, less that given the data too
-    cross, projected, outcomes, seen = (data[v].values for v in ("cross", "projected", "outcomes", "seen"))
-    raw = raw_products(outcomes, cross[..., 0, 0], data.sizes["time"])
-    rest = residuals(gamma, cross, projected, raw, seen, data["proper"].values)
+    # the study itself, with the residual sd at which its density is evaluated
+    a_study, b_study, c_study = as_quadratic(root, rho, np.broadcast_to(np.exp(log_sd), sd.shape), data)
+    a_others = (a.sum(axis=1) + precision)[:, None] - a
+    b_others = (b.sum(axis=1) + (precision @ mean[..., None])[..., 0])[:, None] - b
+    before = np.linalg.solve(a_others, b_others[..., None])[..., 0]
+    after = np.linalg.solve(a_others + a_study, (b_others + b_study)[..., None])[..., 0]
+    fit = ((b_others + b_study) * after).sum(axis=-1) - (b_others * before).sum(axis=-1)
+    size = np.linalg.slogdet(a_others + a_study)[1] - np.linalg.slogdet(a_others)[1]
+    given_spread, given_data = _densities_of_log_sds(flat, data, rho, gamma, log_sd)
+    return before, (fit - size - c_study + given_spread - given_data) / 2
+
+
+def _densities_of_log_sds(
+    flat: xr.Dataset, data: xr.Dataset, rho: np.ndarray, gamma: np.ndarray, log_sd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Twice the log density of every study's log sds given the spreads alone, and given its data too."""
     typical = np.log(flat["residual_sd"].transpose("sample", "time").values)[:, None]
-    tau = 1 / flat["residual_spread"].values[:, None, None] ** 2
-    estimate, information = log_sds_within(rest, rho[:, None])
-    posterior = information + np.eye(data.sizes["time"]) * tau[..., None]
-    told_of_sd = (information @ estimate[..., None])[..., 0] + typical * tau
-    away = log_own - np.linalg.solve(posterior, told_of_sd[..., None])[..., 0]
-    given = (np.log(tau) - (log_own - typical) ** 2 * tau).sum(axis=-1)
+    prior = 1 / flat["residual_spread"].values[:, None, None] ** 2
+    estimate, information = log_sds_within(residuals_of(gamma, data), rho[:, None])
+    posterior = information + np.eye(data.sizes["time"]) * prior[..., None]
+    weighted = (information @ estimate[..., None])[..., 0] + typical * prior
+    away = log_sd - np.linalg.solve(posterior, weighted[..., None])[..., 0]
+    given_spread = (np.log(prior) - (log_sd - typical) ** 2 * prior).sum(axis=-1)
     given_data = np.linalg.slogdet(posterior)[1] - np.einsum("zkt,zkts,zks->zk", away, posterior, away)
-    return before, (fit - size - c_own + given - given_data) / 2
+    return given_spread, given_data

@@ -3,28 +3,22 @@ r"""Interactions of moderators with the treatment: how they are pooled, and the 
 With ``effects = "horseshoe"`` an interaction is small or not small beside its own standard error, so that error sets
 the scale (Piironen and Vehtari 2017, doi:10.1214/17-EJS1337SI, eq. 3.12: of p coefficients with standard errors
 ``s_j``, the scale :math:`\tau_0 = s_j p_0 / (p - p_0)` leaves p0 unshrunk in expectation). The paper writes ``sigma /
-sqrt(n)`` for ``s_j``, which is right of a moderator that varies between n patients. One that varies between 17 studies
-is known as well as 17 studies' effects tell, and n patients do not count. So ``s_j`` is taken from the inverse of the
+sqrt(n)`` for ``s_j``, which is right of a moderator that varies between n patients. The standard error of one that
+varies between 17 studies depends on 17 effects, not on n patients. So ``s_j`` is taken from the inverse of the
 information matrix of the design: residual sds at the outcome's scale, spreads between studies at the median of their
-priors, correlations at zero; no outcome has a part in it.
+priors, correlations at zero; it does not depend on outcomes.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.adaptive_effects import informed
-from bayesdep.models.parts.priors import Slot
-from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
-from bayesdep.models.patient_meta.events import FREE_LEVEL_SD
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
 from bayesdep.models.patient_meta.quadratic import least_squares, rough_interactions
-from bayesdep.numerics.distributions import Prior
-
-if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import PatientMeta
+from bayesdep.models.patient_meta.settings import FREE_LEVEL_SD, PatientMetaSettings
+from bayesdep.numerics.types import Tensor
 
 SCALES = {  # of an interaction, by how they are pooled: the parameters that it is made of
     "normal": ("interaction_sd",),
@@ -33,56 +27,13 @@ SCALES = {  # of an interaction, by how they are pooled: the parameters that it 
 }
 
 
-def slots_of_interactions(model: "PatientMeta", unit: str) -> dict[str, Slot]:
-    """Return the places for priors of interactions.
-
-    Parameters
-    ----------
-    model
-        The model, with moderators.
-    unit
-        Units of the effect.
-
-    Returns
-    -------
-    dict of Slot
-        By parameter.
-    """
-    if model.effects == "none":
-        wide = Prior("Normal", mu=0, sigma=1)
-        return {"interaction": Slot(wide, "real", "the change of the effect by moderator", f"{unit} per unit")}
-    if model.effects in ("normal", "student"):
-        spread = Prior("HalfNormal", sigma=0.3)
-        found = {"interaction_sd": Slot(spread, "positive", "the spread of interactions", f"{unit} per unit")}
-        if model.effects == "student":
-            found["local_precision"] = Slot(
-                Prior("Gamma", alpha=2, beta=2), "positive",
-                "one over the squared scale of an interaction (nu/2, nu/2: Student's t with nu degrees of freedom)",
-                "per squared spread",
-            )  # fmt: skip
-        return found
-    cauchy = Prior("HalfCauchy", beta=1)
-    # Student's t with 4 degrees of freedom and scale 0.5 sd; a logistic outcome's residual sd is about 2
-    slab = Prior("Gamma", alpha=2, beta=2 if model.is_binary else 0.5)
-    return {
-        "global_scale": Slot(
-            GLOBAL_SCALE, "positive", "the scale of all interactions", "times that expected of the non-zero ones"
-        ),
-        "local_scale": Slot(cauchy, "positive", "the scale of an interaction", "times the global scale"),
-        "slab_precision": Slot(
-            slab, "positive", "one over the squared scale of the interactions that are not shrunk",
-            f"per squared {unit}",
-        ),
-    }  # fmt: skip
-
-
-def sd_of_interactions(model: "PatientMeta", error: Any, values: Mapping[str, Any]) -> Any:
+def sd_of_interactions(settings: PatientMetaSettings, error: Tensor, values: Mapping[str, Tensor]) -> Tensor:
     """Return the sd of an interaction, given the parameters that it is made of.
 
     Parameters
     ----------
-    model
-        The model, its ``effects`` not ``"none"``.
+    settings
+        The model's settings, its ``effects`` not ``"none"``.
     error
         Standard errors by design, as the last axes of the values have them.
     values
@@ -90,26 +41,26 @@ def sd_of_interactions(model: "PatientMeta", error: Any, values: Mapping[str, An
 
     Returns
     -------
-    Any
+    numpy.ndarray or pytensor.tensor.TensorVariable
         As they are broadcast.
     """
-    if model.effects == "normal":
+    if settings.effects == "normal":
         return values["interaction_sd"]
-    if model.effects == "student":
+    if settings.effects == "student":
         return values["interaction_sd"] * values["local_precision"] ** -0.5
-    assert model.expected_nonzero is not None  # checked with the settings
-    p0, p = model.expected_nonzero, error.size
+    assert settings.expected_nonzero is not None  # checked with the settings
+    p0, p = settings.expected_nonzero, error.size
     wide = values["global_scale"] * values["local_scale"] * (p0 / (p - p0) * error)
     return wide * (1 + values["slab_precision"] * wide**2) ** -0.5
 
 
-def design_errors(model: "PatientMeta", data: xr.Dataset) -> np.ndarray:
+def design_errors(settings: PatientMetaSettings, data: xr.Dataset) -> np.ndarray:
     """Return every interaction's standard error by design: (part, time).
 
     Parameters
     ----------
-    model
-        The model, with moderators.
+    settings
+        The model's settings, with moderators.
     data
         The prepared data.
 
@@ -119,12 +70,11 @@ def design_errors(model: "PatientMeta", data: xr.Dataset) -> np.ndarray:
         In units of the effect per unit of the moderator.
     """
     times = data.sizes["time"]
-    median = {
-        name: model.priors[name].scipy.median() for name in ("tau_intercept", "tau_effect") if name in model.priors
-    }
-    level = median.get("tau_intercept", FREE_LEVEL_SD if model.is_binary else 1.0)
+    priors = settings.priors
+    median = {name: priors[name].scipy.median() for name in ("tau_intercept", "tau_effect") if name in priors}
+    level = median.get("tau_intercept", FREE_LEVEL_SD if settings.is_binary else 1.0)
     root, none = np.diag([level, median["tau_effect"]] * times), np.zeros(1)
-    if not model.is_binary:
+    if not settings.is_binary:
         return least_squares(data, root, none, np.ones((data.sizes["study"], times)))[1]
     share = data["events"].values.sum() / data["n"].values.sum()  # of all patients: it says nothing of their arms
     sd = np.full((data.sizes["study"], 1), (share * (1 - share)) ** -0.5)
@@ -146,13 +96,13 @@ def _as_products(data: xr.Dataset) -> xr.Dataset:
     )
 
 
-def build_interactions(model: "PatientMeta", data: xr.Dataset) -> Any:
+def build_interactions(settings: PatientMetaSettings, data: xr.Dataset) -> Tensor:
     """Build interactions inside a PyMC model context.
 
     Parameters
     ----------
-    model
-        The model, with moderators.
+    settings
+        The model's settings, with moderators.
     data
         The prepared data.
 
@@ -164,19 +114,19 @@ def build_interactions(model: "PatientMeta", data: xr.Dataset) -> Any:
     import pymc as pm
     import pytensor.tensor as pt
 
-    prior, dims = model.priors, ("part", "time")
-    if model.effects == "none":
+    prior, dims = settings.priors, ("part", "time")
+    if settings.effects == "none":
         return prior["interaction"].rv("interaction", dims=dims)
     values = {}
-    for name in SCALES[model.effects]:
+    for name in SCALES[settings.effects]:
         each = dims if name.startswith("local") else None
         is_scale = name in ("global_scale", "local_scale")
         values[name] = prior[name].rv(name, dims=each, logarithmic=is_scale)
     error = pm.Data("interaction_error", data["interaction_error"].values, dims=dims)
-    scale = sd_of_interactions(model, error, values)
-    if model.is_binary:
+    scale = sd_of_interactions(settings, error, values)
+    if settings.is_binary:
         raw = pm.Normal("interaction_raw", 0.0, 1.0, dims=dims)
         return pm.Deterministic("interaction", raw * scale, dims=dims)
-    # some interactions are known well and others hardly: each is sampled in coordinates that suit what its data say
+    # some interactions are estimated well and others poorly: each is sampled in coordinates that suit its own data
     estimate, se = rough_interactions(data, log_sds_of_studies(data)[0])
-    return informed("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)
+    return adaptive_effects("interaction", pt.zeros(()), scale, estimate=estimate, se=se, dims=dims)

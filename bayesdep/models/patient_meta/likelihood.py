@@ -13,9 +13,9 @@ M^-1 L'``.
 
 A study's level may be free: it then has a flat prior in place of its normal, one on the line, independent of all else.
 With L one in its row and column and zero elsewhere in both, J has a zero at its place, and the integral over it adds
-half of ``log 2 pi``. That is the restricted likelihood of the study, the density of its contrasts: what it says of
-coefficients and variances is what patients within it say, compared with each other. A study with nobody at a time keeps
-a one there, as there is nothing to integrate.
+half of ``log 2 pi``. That is the restricted likelihood of the study, the density of its contrasts: coefficients and
+variances are estimated from patients compared with others of the same study. A study with nobody at a time keeps a one
+there, as there is nothing to integrate.
 
 Q, g and W need no more of the patients than :mod:`~bayesdep.models.patient_meta.products` keeps. M has two
 rows a time, so it is written out entry by entry, each an array over draws and studies. What the sampler evaluates is
@@ -24,17 +24,19 @@ rows a time, so it is written out entry by entry, each an array over draws and s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-_LOG_2_PI = float(np.log(2 * np.pi))
+from bayesdep.numerics.normal import LOG_2_PI
+
+type Entries = list[list[np.ndarray]]
+"""A small matrix by its entries, each an array over draws and studies; of a symmetric one the lower half."""
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """What is left of outcomes once coefficients are known, in sums over the patients of a cell.
+    """Residuals of outcomes given the coefficients, in sums over the patients of a cell.
 
     Parameters
     ----------
@@ -45,20 +47,64 @@ class Residuals:
     count
         Patients: (..., pattern, arm).
     seen
-        By time, 1 for the patterns in which it was seen: (..., 1, pattern), the one being for studies.
+        By time, 1 for the patterns in which it was observed: (..., 1, pattern), the one being for studies.
     proper
         J's diagonal, 0 for a level that is free: (study, 2 time).
     """
 
-    sums: Sequence[Any]
-    products: Sequence[Sequence[Any]]
-    count: Any
-    seen: Sequence[Any]
-    proper: Any
+    sums: Sequence[np.ndarray]
+    products: Entries
+    count: np.ndarray
+    seen: Sequence[np.ndarray]
+    proper: np.ndarray
+
+
+@dataclass(frozen=True)
+class NormalEquations:
+    """What the data of a study say of its own deviations, and all else that its density needs.
+
+    Parameters
+    ----------
+    matrix
+        Lower half of M.
+    right
+        L' g.
+    constant
+        ``Q + sum log det S + n log 2 pi``.
+    """
+
+    matrix: Entries
+    right: list[np.ndarray]
+    constant: np.ndarray
+
+
+def residuals_of(coefficients: np.ndarray, data: xr.Dataset) -> Residuals:
+    """Sum the residuals of prepared outcomes, and their products.
+
+    Parameters
+    ----------
+    coefficients
+        gamma, (sample, arm, column, time).
+    data
+        The prepared data.
+
+    Returns
+    -------
+    Residuals
+        As :func:`residuals` returns them.
+    """
+    cross, projected, outcomes = (data[v].values for v in ("cross", "projected", "outcomes"))
+    raw = raw_products(outcomes, cross[..., 0, 0], data.sizes["time"])
+    return residuals(coefficients, cross, projected, raw, data["seen"].values, data["proper"].values)
 
 
 def residuals(
-    coefficients: Any, cross: Any, projected: Any, raw: Sequence[Sequence[Any]], seen: Any, proper: Any
+    coefficients: np.ndarray,
+    cross: np.ndarray,
+    projected: np.ndarray,
+    raw: Entries,
+    seen: np.ndarray,
+    proper: np.ndarray,
 ) -> Residuals:
     """Sum residuals and their products, from sums of products of what they are residuals of.
 
@@ -81,16 +127,19 @@ def residuals(
         For outcomes less ``gamma' z``; what is by cell has the leading axes of the coefficients before those of cells.
     """
     times = range(len(raw))
-    seen = [seen[..., None, :, t] for t in times]
+    observed = [seen[..., None, :, t] for t in times]
     by_cell = coefficients[..., None, None, :, :, :]
-    left = projected - cross @ by_cell
-    both = np.swapaxes(projected, -1, -2) @ by_cell + np.swapaxes(by_cell, -1, -2) @ left
-    products = [[(raw[t][s] - both[..., t, s]).sum(axis=-1) * seen[t] * seen[s] for s in range(t + 1)] for t in times]
-    sums = [left[..., 0, t] * seen[t][..., None] for t in times]
-    return Residuals(sums, products, cross[..., 0, 0], seen, proper)
+    unexplained = projected - cross @ by_cell
+    explained = np.swapaxes(projected, -1, -2) @ by_cell + np.swapaxes(by_cell, -1, -2) @ unexplained
+    products = [
+        [(raw[t][s] - explained[..., t, s]).sum(axis=-1) * observed[t] * observed[s] for s in range(t + 1)]
+        for t in times
+    ]
+    sums = [unexplained[..., 0, t] * observed[t][..., None] for t in times]
+    return Residuals(sums, products, cross[..., 0, 0], observed, proper)
 
 
-def raw_products(outcomes: Any, count: Any, times: int) -> list[list[Any]]:
+def raw_products(outcomes: np.ndarray, count: np.ndarray, times: int) -> Entries:
     """Return sums of products of outcomes, from means and products of deviations from them.
 
     Parameters
@@ -114,8 +163,8 @@ def raw_products(outcomes: Any, count: Any, times: int) -> list[list[Any]]:
     ]
 
 
-def about_study(rest: Residuals, sd: Any, rho: Any, root: Any) -> tuple[list[list[Any]], list[Any], Any]:
-    """Return what the data of a study say of its own deviations, and all else its density needs.
+def study_normal_equations(rest: Residuals, sd: np.ndarray, rho: np.ndarray, root: np.ndarray) -> NormalEquations:
+    """Return the normal equations of every study's own deviations.
 
     Parameters
     ----------
@@ -130,113 +179,135 @@ def about_study(rest: Residuals, sd: Any, rho: Any, root: Any) -> tuple[list[lis
 
     Returns
     -------
-    list of list
-        Lower half of M.
-    list
-        L' g.
-    Any
-        ``Q + sum log det S + n log 2 pi``.
+    NormalEquations
+        By study.
     """
-    times = range(len(rest.sums))
-    seen, count = rest.seen, rest.count
-    everybody = count.sum(axis=-1)
-    own = [sd[..., t, None] for t in times]
-    tied: Any = rho[..., None] * seen[0] * seen[1] if len(own) > 1 else 0.0
-    free = 1 - tied**2
-    weight = [
-        [seen[t] / (own[t] ** 2 * free) if t == s else -tied / (own[t] * own[s] * free) for s in range(t + 1)]
-        for t in times
-    ]
-    log_det = sum(seen[t] * (2 * np.log(own[t]) + _LOG_2_PI) for t in times)
-    if len(own) > 1:
-        log_det = log_det + np.log(free)
-    constant = everybody * log_det
-    for t in times:
+    precision, log_det = _residual_precision(rest, sd, rho)
+    constant = rest.count.sum(axis=-1) * log_det
+    for t, row in enumerate(precision):
         for s in range(t + 1):
-            constant = constant + (1 if t == s else 2) * weight[t][s] * rest.products[t][s]
-
-    def between(t: int, s: int) -> Any:
-        return weight[max(t, s)][min(t, s)]
-
-    apart = (count[..., 1] - count[..., 0]) / 2
-    sums = [(e.sum(axis=-1), (e[..., 1] - e[..., 0]) / 2) for e in rest.sums]
-    g = [sum(between(t, s) * sums[s][i] for s in times).sum(axis=-1) for t in times for i in (0, 1)]
-    crowd = [[(w * everybody).sum(axis=-1) for w in row] for row in weight]
-    crowd_apart = [[(w * apart).sum(axis=-1) for w in row] for row in weight]
-    size = 2 * len(own)
-
-    def known(i: int, j: int) -> Any:
-        t, s = max(i // 2, j // 2), min(i // 2, j // 2)
-        if i % 2 != j % 2:
-            return crowd_apart[t][s]
-        return crowd[t][s] / 4 if i % 2 else crowd[t][s]
-
-    whole = [[known(i, j) for j in range(size)] for i in range(size)]
-    down = [[root[..., k, j] for j in range(size)] for k in range(size)]
-    half = [[sum(whole[i][k] * down[k][j] for k in range(j, size)) for j in range(size)] for i in range(size)]
+            constant = constant + (1 if t == s else 2) * row[s] * rest.products[t][s]
+    g, w = _score(rest, precision), _information(rest, precision)
+    size = len(g)
+    low = [[root[..., i, j] for j in range(size)] for i in range(size)]
+    half = [[sum(w[i][k] * low[k][j] for k in range(j, size)) for j in range(size)] for i in range(size)]
     matrix = [
-        [sum(down[k][i] * half[k][j] for k in range(i, size)) + rest.proper[..., i] * (i == j) for j in range(i + 1)]
+        [sum(low[k][i] * half[k][j] for k in range(i, size)) + rest.proper[..., i] * (i == j) for j in range(i + 1)]
         for i in range(size)
     ]
-    turned = [sum(down[k][i] * g[k] for k in range(i, size)) for i in range(size)]
-    return matrix, turned, constant.sum(axis=-1)
+    right = [sum(low[k][i] * g[k] for k in range(i, size)) for i in range(size)]
+    return NormalEquations(matrix, right, constant.sum(axis=-1))
 
 
-def log_density(rest: Residuals, sd: Any, rho: Any, root: Any) -> Any:
+def _residual_precision(rest: Residuals, sd: np.ndarray, rho: np.ndarray) -> tuple[Entries, np.ndarray]:
+    """``S^-1``, zero where a time was not observed, and ``log det S`` plus ``log 2 pi`` a time: (study, pattern)."""
+    times, seen = range(len(rest.sums)), rest.seen
+    sds = [sd[..., t, None] for t in times]
+    correlation = rho[..., None] * seen[0] * seen[1] if len(sds) > 1 else np.zeros(())
+    unshared = 1 - correlation**2  # share of a residual's variance that the other does not predict
+    precision = [
+        [
+            seen[t] / (sds[t] ** 2 * unshared) if t == s else -correlation / (sds[t] * sds[s] * unshared)
+            for s in range(t + 1)
+        ]
+        for t in times
+    ]
+    log_det = sum(seen[t] * (2 * np.log(sds[t]) + LOG_2_PI) for t in times)
+    return precision, np.asarray(log_det + np.log(unshared) if len(sds) > 1 else log_det)
+
+
+def _score(rest: Residuals, precision: Entries) -> list[np.ndarray]:
+    """g, by time of the level and of the effect: weighted sums of residuals, and half their differences of arms."""
+    times = range(len(rest.sums))
+    sums = [(e.sum(axis=-1), (e[..., 1] - e[..., 0]) / 2) for e in rest.sums]
+    return [
+        np.asarray(sum(precision[max(t, s)][min(t, s)] * sums[s][which] for s in times)).sum(axis=-1)
+        for t in times
+        for which in (0, 1)
+    ]
+
+
+def _information(rest: Residuals, precision: Entries) -> Entries:
+    """W, all of it: what a unit of level or effect at one time has to do with one at another."""
+    patients = rest.count.sum(axis=-1)
+    difference = (rest.count[..., 1] - rest.count[..., 0]) / 2
+    of_level = [[(p * patients).sum(axis=-1) for p in row] for row in precision]
+    across = [[(p * difference).sum(axis=-1) for p in row] for row in precision]
+
+    def entry(i: int, j: int) -> np.ndarray:
+        t, s = max(i // 2, j // 2), min(i // 2, j // 2)
+        if i % 2 != j % 2:
+            return across[t][s]
+        return of_level[t][s] / 4 if i % 2 else of_level[t][s]
+
+    size = 2 * len(rest.sums)
+    return [[entry(i, j) for j in range(size)] for i in range(size)]
+
+
+def log_density(rest: Residuals, sd: np.ndarray, rho: np.ndarray, root: np.ndarray) -> np.ndarray:
     """Return the log density of every study's outcomes, its own deviations integrated out.
 
     Parameters
     ----------
     rest, sd, rho, root
-        As in :func:`about_study`.
+        As in :func:`study_normal_equations`.
 
     Returns
     -------
-    Any
+    numpy.ndarray
         By study.
     """
-    matrix, turned, constant = about_study(rest, sd, rho, root)
-    rows, log_det = [[*row] for row in [*matrix, [*turned, constant]]], 0.0
-    for j in range(len(turned)):  # with M's rows eliminated, the last entry is what is left of the last row's
+    study = study_normal_equations(rest, sd, rho, root)
+    rows: Entries = [[*row] for row in [*study.matrix, [*study.right, study.constant]]]
+    log_det: np.ndarray = np.zeros(())
+    for j in range(len(study.right)):  # once M's rows are eliminated, the last entry is the quadratic form
         pivot = rows[j][j]
         log_det = log_det + np.log(pivot)
         for i in range(j + 1, len(rows)):
-            link = rows[i][j] / pivot
+            factor = rows[i][j] / pivot
             for k in range(j + 1, i + 1):
-                rows[i][k] = rows[i][k] - link * rows[k][j]
-    return (_LOG_2_PI * (1 - rest.proper).sum(axis=-1) - rows[-1][-1] - log_det) / 2
+                rows[i][k] = rows[i][k] - factor * rows[k][j]
+    return np.asarray((LOG_2_PI * (1 - rest.proper).sum(axis=-1) - rows[-1][-1] - log_det) / 2)
 
 
-def deviations(rest: Residuals, sd: Any, rho: Any, root: Any, noise: Sequence[Any]) -> list[Any]:
+def deviations(
+    rest: Residuals, sd: np.ndarray, rho: np.ndarray, root: np.ndarray, noise: Sequence[np.ndarray]
+) -> list[np.ndarray]:
     """Return every study's own deviations given its data, as standard normals make them.
 
     Parameters
     ----------
     rest, sd, rho, root
-        As in :func:`about_study`.
+        As in :func:`study_normal_equations`.
     noise
         Standard normals by study, one for each deviation.
 
     Returns
     -------
-    list
+    list of numpy.ndarray
         u, by time the level midway between the arms and the effect of the treatment.
     """
-    matrix, turned, _ = about_study(rest, sd, rho, root)
-    size = len(turned)
-    low = [[matrix[i][j] for j in range(i + 1)] for i in range(size)]
-    for j in range(size):  # M = C C'
-        low[j][j] = np.sqrt(low[j][j] - sum(low[j][k] ** 2 for k in range(j)))
-        for i in range(j + 1, size):
-            low[i][j] = (low[i][j] - sum(low[i][k] * low[j][k] for k in range(j))) / low[j][j]
-    half: list[Any] = []
+    study = study_normal_equations(rest, sd, rho, root)
+    size = len(study.right)
+    low = _cholesky(study.matrix)
+    half: list[np.ndarray] = []
     for i in range(size):  # C^-1 L' g
-        half.append((turned[i] - sum(low[i][k] * half[k] for k in range(i))) / low[i][i])
-    found: list[Any] = [None] * size
+        half.append((study.right[i] - sum(low[i][k] * half[k] for k in range(i))) / low[i][i])
+    scaled: dict[int, np.ndarray] = {}
     for i in reversed(range(size)):  # C'^-1 (C^-1 L' g + noise)
-        above = sum(low[k][i] * found[k] for k in range(i + 1, size))
-        found[i] = (half[i] + noise[i] - above) / low[i][i]
-    return [sum(root[..., i, k] * found[k] for k in range(i + 1)) for i in range(size)]
+        above = sum(low[k][i] * scaled[k] for k in range(i + 1, size))
+        scaled[i] = (half[i] + noise[i] - above) / low[i][i]
+    return [np.asarray(sum(root[..., i, k] * scaled[k] for k in range(i + 1))) for i in range(size)]
+
+
+def _cholesky(matrix: Entries) -> Entries:
+    """C with ``M = C C'``, lower triangular."""
+    low = [[*row] for row in matrix]
+    for j in range(len(low)):
+        low[j][j] = np.sqrt(low[j][j] - sum(low[j][k] ** 2 for k in range(j)))
+        for i in range(j + 1, len(low)):
+            low[i][j] = (low[i][j] - sum(low[i][k] * low[j][k] for k in range(j))) / low[j][j]
+    return low
 
 
 def log_sds_of_studies(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -257,6 +328,6 @@ def log_sds_of_studies(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     squares = data["outcomes"].values[..., place].sum(axis=(1, 2))
     count = data["cross"].values[..., 0, 0][..., None] * data["seen"].values[:, None, :]
     free = np.maximum(count - 1, 0).sum(axis=(1, 2))
-    known = (free > 0) & (squares > 0)
-    estimate = np.where(known, np.log(np.where(known, squares, 1) / np.maximum(free, 1)) / 2, 0.0)
-    return estimate, np.where(known, 1 / np.sqrt(2 * np.maximum(free, 1)), 1.0)
+    estimable = (free > 0) & (squares > 0)
+    estimate = np.where(estimable, np.log(np.where(estimable, squares, 1) / np.maximum(free, 1)) / 2, 0.0)
+    return estimate, np.where(estimable, 1 / np.sqrt(2 * np.maximum(free, 1)), 1.0)

@@ -1,35 +1,31 @@
 """PatientMeta: an individual-patient meta-analysis, with effects that differ between studies and by moderators."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import as_frame
 from bayesdep.models.model import Check, Forest
-from bayesdep.models.parts.priors import Slot, fill_slots
-from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.models.patient_meta import estimands as pooled_estimands
-from bayesdep.models.patient_meta import event_estimands as pooled_event_estimands
-from bayesdep.models.patient_meta import scores as pooled_scores
-from bayesdep.models.patient_meta import terms as pooled_terms
-from bayesdep.models.patient_meta.data import read_patients
-from bayesdep.models.patient_meta.events import as_events, build_events, count_events
-from bayesdep.models.patient_meta.interactions import design_errors
-from bayesdep.models.patient_meta.moderators import refuse_collinear
-from bayesdep.models.patient_meta.products import sum_products
+from bayesdep.models.patient_meta import event_estimands
+from bayesdep.models.patient_meta.checks import checks
+from bayesdep.models.patient_meta.data import imputations_of, prepare
+from bayesdep.models.patient_meta.estimands import crude_effects, estimands
+from bayesdep.models.patient_meta.events import add_events
+from bayesdep.models.patient_meta.scores import log_likelihood, log_likelihood_of_events
+from bayesdep.models.patient_meta.settings import OF_ONE_MODERATOR, PatientMetaSettings
+from bayesdep.models.patient_meta.terms import coefficients, residual_correlation, residual_sds, root_between
+from bayesdep.models.patient_meta.words import formula_of, words_of
+from bayesdep.numerics.types import Tensor
 
 if TYPE_CHECKING:
     import pymc as pm
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatientMeta:
+class PatientMeta(PatientMetaSettings):
     """One-stage meta-analysis of individual patients: an outcome at one time or two, a treatment and its control.
 
     The generative model, for patient i of study k and time t, outcomes standardised at each time::
@@ -151,90 +147,15 @@ class PatientMeta:
     HalfNormal(sigma=0.3)
     """
 
-    family: ClassVar[str] = "patient-meta"
-    left_out: ClassVar[str] = "study"
-
-    reference: str
-    times: Sequence[str] = ()
-    moderators: Sequence[str] = ()
-    combined: Sequence[str] = ()
-    split: bool = True
-    effects: Literal["none", "normal", "student", "horseshoe"] = "none"
-    expected_nonzero: float | None = None
-    margin: float = 0.2
-    missing_moderators: Literal["omit", "impute"] = "omit"
-    imputations: int = 20
-    study_levels: Literal["free", "random"] = "free"
-    units: str = "points"
-    scale: float | None = None
-    lkj: float = 2.0
-    at_least: float | None = None
-    at_most: float | None = None
-    priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    outcome: str = column("outcome", "outcome")
-    study: str = column("study", "study")
-    subject: str = column("subject", "patient")
-    arm: str = column("arm", "arm")
-    time: str | None = column("time", "time of the outcome")
-    baseline: str | None = column(None, "severity at baseline")
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        for name in ("times", "moderators", "combined"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        pooled_terms.refuse_contradictions(self)
-        object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
-        pooled_terms.refuse_other_priors(self)
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether the outcome is an event, which the patient had or not."""
-        return self.at_least is not None or self.at_most is not None
-
-    @property
-    def has_free_levels(self) -> bool:
-        """Whether nothing is assumed of how studies' levels differ."""
-        return self.study_levels == "free"
-
-    @property
-    def imputes(self) -> bool:
-        """Whether missing moderators are imputed."""
-        return self.missing_moderators == "impute"
-
-    @property
-    def target_accept(self) -> float:
-        """How careful the sampler must be: spreads between a dozen or two of studies may end at zero.
-
-        At 0.8 the tails of spreads are explored half as well, which only fits of several moderators, the slow ones, can
-        spare.
-        """
-        return 0.8 if len(self.moderators) > 1 and self.effects == "none" and not self.is_binary else 0.9
-
-    @property
-    def adaptation(self) -> Literal["low_rank", "diag"]:
-        """Moderators hang together, so their directions are learned; hundreds of studies' own parameters do not."""
-        return "low_rank" if self.moderators else "diag"
-
-    @property
-    def slots(self) -> dict[str, Slot]:
-        """Places for priors: only those of the terms that the settings switch on."""
-        return pooled_terms.slots_of(self)
-
     @property
     def words(self) -> str:
         """The model in words."""
-        return pooled_terms.words_of(self)
+        return words_of(self)
 
     @property
     def formula(self) -> list[str]:
         """The model as the lines of a model formula."""
-        return pooled_terms.formula_of(self)
-
-    @property
-    def primary_estimands(self) -> tuple[str, ...]:
-        """What the pooled analysis asks first: the effect, and how it changes along moderators."""
-        return ("effect", "interaction") if self.moderators else ("effect",)
+        return formula_of(self)
 
     @property
     def without_costly_estimands(self) -> "PatientMeta":
@@ -245,7 +166,7 @@ class PatientMeta:
     def forest(self) -> Forest:
         """What the forest plot shows: every study's effect, also as its own difference of means; the pooled one."""
         one = len(self.times) == 1 or self.time is None  # with two times there would be two diamonds of one name
-        crude = pooled_event_estimands.crude_effects if self.is_binary else pooled_estimands.crude_effects
+        crude = event_estimands.crude_effects if self.is_binary else crude_effects
         summary, new = ("effect", "effect_new") if one else (None, None)
         return Forest(("study_effect",), summary, new, crude, is_log=self.is_binary)
 
@@ -270,35 +191,7 @@ class PatientMeta:
         BadInput
             Naming column, row and remedy.
         """
-        frame = as_frame(table)
-        meanings = column_fields(self)
-        columns = {word: getattr(self, word) for word in meanings}
-        data = read_patients(
-            frame, columns, meanings, reference=self.reference, times=self.times, moderators=self.moderators,
-            split=self.split, units=self.units, scale=self.scale,
-            event=partial(as_events, self) if self.is_binary else None, draw=self._impute if self.imputes else None,
-        )  # fmt: skip
-        if self.effects == "none":
-            refuse_collinear(data)
-        count = data.sizes["part"] * data.sizes["time"]
-        if self.expected_nonzero is not None and self.expected_nonzero >= count:
-            raise BadInput(
-                f"expected_nonzero = {self.expected_nonzero:g}, but there are {count} interactions; a smaller "
-                "number is needed, or effects = 'normal'"
-            )
-        data["share_treated"] = ((), float(data["arm_of"].mean()))
-        data = data.merge(self._summed_up(data), combine_attrs="override")
-        if self.moderators:  # part of the prior, so it stays as it is in versions of the data and without a study
-            data["interaction_error"] = (("part", "time"), design_errors(self, data))
-        return data
-
-    def _impute(self, values: np.ndarray, **patients: Any) -> tuple[np.ndarray, float, str]:
-        from bayesdep.models.patient_meta.imputation import impute
-
-        return impute(values, shrunken=self.effects != "none", imputations=self.imputations, **patients)
-
-    def _summed_up(self, data: xr.Dataset) -> xr.Dataset:
-        return count_events(data) if self.is_binary else sum_products(data, free=self.has_free_levels)
+        return prepare(self, table)
 
     def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
         """Give the data once for each draw of the moderators that are missing.
@@ -313,15 +206,7 @@ class PatientMeta:
         list of xarray.Dataset
             Like ``data``, with one imputation's ``parts`` each; ``data`` alone where nothing was drawn.
         """
-        if "imputed" not in data:
-            return [data]
-        found = []
-        for parts in data["imputed"].values:
-            one = data.drop_vars("imputed").assign(parts=(("subject", "part"), parts))
-            summed = self._summed_up(one)
-            one = one.drop_vars([name for name in summed.variables if name in one.variables])
-            found.append(one.merge(summed, combine_attrs="override"))
-        return found
+        return imputations_of(self, data)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -335,58 +220,30 @@ class PatientMeta:
         -------
         pymc.Model
             With the observed ``outcomes`` (study, pattern, arm, statistic: means and sums of products), or ``events``
-            (cell: patients alike); ``deviation`` (study, time, which: the study's own level and effect) and
-            ``new_deviation`` (time, new_which; of the effect alone where levels are free) hang below the data, to be
-            drawn exactly; of events, the first is sampled.
+            (cell: patients alike). ``deviation`` (study, time, which: the study's own level and effect) and
+            ``new_deviation`` (time, new_which; of the effect alone where levels are free) are not needed for the
+            likelihood, and are drawn from their conditional; of events, the first is sampled.
         """
         import pymc as pm
 
-        names = ("study", "arm", "time", "column", "part")
-        which = ["level", "effect"]
-        coords = {d: data[d].values for d in names} | {"which": which}
-        coords["new_which"] = which[1:] if self.has_free_levels else which
-        with pm.Model(coords=coords) as model:
-            gamma = pooled_terms.coefficients(self, data)
-            root = pooled_terms.root_between(self, data)
+        with pm.Model(coords=self._coords(data)) as model:
+            gamma = coefficients(self, data)  # of one, baseline and moderators, in each arm
+            root = root_between(self, data)  # (level, deviation) ~ MVN(0, root root')
             if self.is_binary:
-                model.add_coord("cell", data["cell"].values)
-                build_events(data, gamma, root)
+                add_events(data, gamma, root)
             else:
-                self._build_outcomes(model, data, gamma, root)
-            shape = (data.sizes["time"], 2)
-            # what does not depend on the draws would be drawn once for them all
-            nothing = 0 * root[:, 0].reshape(shape)
-            noise = pm.Normal("new_noise", nothing, dims=("time", "which"))
-            new = (root * noise.ravel()).sum(axis=1).reshape(shape)
-            pm.Deterministic("new_deviation", new[:, 1:] if self.has_free_levels else new, dims=("time", "new_which"))
+                sd = residual_sds(self, data)
+                rho = residual_correlation(self, data)
+                _add_outcomes(data, gamma, sd, rho, root)
+            _add_new_study(root, data.sizes["time"], has_free_levels=self.has_free_levels)
         return model
 
-    def _build_outcomes(self, model: "pm.Model", data: xr.Dataset, gamma: Any, root: Any) -> None:
-        """Add the outcomes of patients, summed up, and what hangs below them."""
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        from bayesdep.models.patient_meta.summaries import Deviations, Summaries
-
-        for d in ("pattern", "other", "statistic"):
-            model.add_coord(d, data[d].values)
-        cells = ("study", "pattern", "arm")
-        sd = pooled_terms.residual_sds(self, data)
-        rho = pt.zeros(())
-        if data.sizes["time"] > 1:
-            share = pm.Beta("residual_share", self.lkj, self.lkj)
-            rho = pm.Deterministic("residual_correlation", 2 * share - 1)
-        cross = pm.Data("cross", data["cross"].values, dims=(*cells, "column", "other"))
-        projected = pm.Data("projected", data["projected"].values, dims=(*cells, "column", "time"))
-        seen = pm.Data("seen", data["seen"].values, dims=("pattern", "time"))
-        model.add_coord("deviation_of", np.arange(data.sizes["deviation"]))
-        proper = pm.Data("proper", data["proper"].values, dims=("study", "deviation_of"))
-        observed = pm.Data("outcomes_data", data["outcomes"].values, dims=(*cells, "statistic"))
-        given = (gamma, sd, rho, root, cross, projected)
-        statistics = pm.Data("statistics", np.zeros(data.sizes["statistic"]), dims="statistic")
-        Summaries("outcomes", *given, seen, proper, statistics, observed=observed, dims=(*cells, "statistic"))
-        which = pm.Data("which_data", np.zeros(2), dims="which")
-        Deviations("deviation", *given, observed, seen, proper, which, dims=("study", "time", "which"))
+    def _coords(self, data: xr.Dataset) -> dict[str, Any]:
+        names = ["study", "arm", "time", "column", "part"]
+        names += ["cell"] if self.is_binary else ["pattern", "other", "statistic"]
+        coords: dict[str, Any] = {name: data[name].values for name in names} | {"which": ["level", "effect"]}
+        coords["new_which"] = ["effect"] if self.has_free_levels else ["level", "effect"]
+        return coords if self.is_binary else coords | {"deviation_of": np.arange(data.sizes["deviation"])}
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the analysis asks.
@@ -414,11 +271,7 @@ class PatientMeta:
             ``risk`` (arm, time), had all patients of these studies been in an arm, ``risk_difference`` (time) and
             ``nnt`` (time). Where levels are free, attrs name what is ``refused`` for it, and the ``remedy``.
         """
-        of = pooled_event_estimands if self.is_binary else pooled_estimands
-        found = of.estimands(self, posterior, data)
-        if refused := pooled_terms.refused_of(self, data):
-            found.attrs |= {"refused": "; ".join(refused), "remedy": pooled_terms.REMEDY}
-        return found
+        return estimands(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Score every study by the density of its patients' outcomes, with all that is its own integrated out.
@@ -435,12 +288,34 @@ class PatientMeta:
         xarray.DataArray
             Dims (chain, draw, study).
         """
-        if self.is_binary:
-            return pooled_event_estimands.log_likelihood(self, posterior, data)
-        return pooled_scores.log_likelihood(self, posterior, data)
+        score = log_likelihood_of_events if self.is_binary else log_likelihood
+        return score(self, posterior, data)
+
+    def with_moderator(self, moderator: str) -> "PatientMeta":
+        """Return the same model with one moderator alone: not pooled, imputed or combined, with what priors remain.
+
+        Parameters
+        ----------
+        moderator
+            Its column.
+
+        Returns
+        -------
+        PatientMeta
+            The model.
+        """
+        return dataclasses.replace(
+            self,
+            moderators=(moderator,),
+            combined=(),
+            effects="none",
+            expected_nonzero=None,
+            priors={name: prior for name, prior in self.priors.items() if name in OF_ONE_MODERATOR},
+            missing_moderators="omit",
+        )
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass the model.
+        """Name the predictive checks.
 
         Parameters
         ----------
@@ -451,9 +326,36 @@ class PatientMeta:
         -------
         list of Check
             By time: mean and sd on each arm; how studies' effects are spread, the smallest and the largest of them; how
-            far their sds lie apart; and the correlation of the two times. Of events: risks on each arm, and how log
+            much their sds differ; and the correlation of the two times. Of events: risks on each arm, and how log
             odds ratios of studies are spread.
         """
-        if self.is_binary:
-            return pooled_event_estimands.checks(data)
-        return pooled_estimands.checks(data)
+        return checks(self, data)
+
+
+def _add_outcomes(data: xr.Dataset, gamma: Tensor, sd: Tensor, rho: Tensor, root: Tensor) -> None:
+    """Add the outcomes of patients, summed up, and the studies' own deviations given them."""
+    import pymc as pm
+
+    from bayesdep.models.patient_meta.summaries import Deviations, Summaries
+
+    cells = ("study", "pattern", "arm")
+    cross = pm.Data("cross", data["cross"].values, dims=(*cells, "column", "other"))
+    projected = pm.Data("projected", data["projected"].values, dims=(*cells, "column", "time"))
+    seen = pm.Data("seen", data["seen"].values, dims=("pattern", "time"))
+    proper = pm.Data("proper", data["proper"].values, dims=("study", "deviation_of"))
+    observed = pm.Data("outcomes_data", data["outcomes"].values, dims=(*cells, "statistic"))
+    shared = (gamma, sd, rho, root, cross, projected)
+    statistics = pm.Data("statistics", np.zeros(data.sizes["statistic"]), dims="statistic")
+    Summaries("outcomes", *shared, seen, proper, statistics, observed=observed, dims=(*cells, "statistic"))
+    which = pm.Data("which_data", np.zeros(2), dims="which")
+    Deviations("deviation", *shared, observed, seen, proper, which, dims=("study", "time", "which"))
+
+
+def _add_new_study(root: Tensor, times: int, *, has_free_levels: bool) -> None:
+    """Add the deviations of a study like these: of the effect alone where levels are free."""
+    import pymc as pm
+
+    centre = 0 * root[:, 0].reshape((times, 2))  # what does not depend on the draws would be drawn once for them all
+    noise = pm.Normal("new_noise", centre, dims=("time", "which"))
+    new = (root * noise.ravel()).sum(axis=1).reshape((times, 2))
+    pm.Deterministic("new_deviation", new[:, 1:] if has_free_levels else new, dims=("time", "new_which"))

@@ -127,6 +127,11 @@ def read_moderators(
     return found, kept
 
 
+def within_studies(data: xr.Dataset) -> np.ndarray:
+    """Return which parts of moderators differ within studies: these are estimated also where levels are free."""
+    return np.asarray(data["level"].values != BETWEEN)
+
+
 def _study_means(z: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Return the mean of each patient's study: shape (imputations, patients) like ``z``."""
     member = np.equal.outer(np.arange(of.max() + 1), of)

@@ -93,6 +93,31 @@ def sum_products(data: xr.Dataset, *, free: bool) -> xr.Dataset:
     )
 
 
+def means_by_arm(statistics: np.ndarray, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means and sums of squares about them by study, arm and time, all patterns of missing outcomes together.
+
+    Parameters
+    ----------
+    statistics
+        Shape (..., study, pattern, arm, statistic), as :func:`statistics_of` lists them.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Means, sums of squares, (..., study, arm, time), and numbers of patients, (study, arm, time).
+    """
+    times = data.sizes["time"]
+    kept = statistics_of(times)
+    squares = [kept.index((t, t)) for t in range(times)]
+    n = data["cross"].values[..., 0, 0][..., None] * data["seen"].values[:, None, :]
+    count = n.sum(axis=1)
+    mean = (n * statistics[..., :times]).sum(axis=-3) / np.maximum(count, 1)
+    away = statistics[..., :times] - mean[..., :, None, :, :]
+    return mean, (statistics[..., squares] + n * away**2).sum(axis=-3), count
+
+
 def columns_of(data: xr.Dataset) -> np.ndarray:
     """Return the columns of patients that coefficients multiply: one, the baseline where there is one, moderators.
 

@@ -1,28 +1,26 @@
 """How well every study was predicted, with all that is its own integrated out: deviations, and residual sds."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.patient_meta.likelihood import Residuals, log_density, raw_products, residuals
-from bayesdep.models.patient_meta.moderators import BETWEEN
+from bayesdep.models.patient_meta.events import NODES, log_probability_of_studies
+from bayesdep.models.patient_meta.likelihood import Residuals, log_density, residuals_of
+from bayesdep.models.patient_meta.moderators import within_studies
+from bayesdep.models.patient_meta.settings import FREE_LEVEL_SD, PatientMetaSettings
+from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.normal import log_normal
 
-if TYPE_CHECKING:
-    from bayesdep.models.patient_meta.model import PatientMeta
-
-NODES, NODES_OF_MANY, MANY = 5, 3, 100  # with many patients the density of a log sd is all but normal
-_AT_ONCE = 2_000_000  # numbers in an array: bounds memory
+NODES_OF_MANY, MANY = 3, 100  # with many patients the density of a log sd is all but normal
 
 
-def coefficients_of(model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
-    """Return what columns count for in each arm, draw by draw.
+def coefficients_of(settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+    """Return the coefficient of every column in each arm, draw by draw.
 
     Parameters
     ----------
-    model
-        The model.
+    settings
+        The model's settings.
     posterior
         Draws with dim ``sample``.
     data
@@ -37,24 +35,19 @@ def coefficients_of(model: "PatientMeta", posterior: xr.Dataset, data: xr.Datase
     def draws(name: str, *dims: str) -> np.ndarray:
         return np.asarray(posterior[name].transpose("sample", *dims, "time").values)
 
-    apart = [draws("effect")[:, None]]
-    common = [0 * apart[0] if model.has_free_levels else draws("intercept")[:, None]]
-    if model.baseline is not None:
-        common.append(draws("baseline_slope")[:, None])
-        apart.append(0 * common[-1])
-    if model.moderators:
-        apart.append(draws("interaction", "part"))
-        common.append(draws("moderator_effect", "part") if not model.has_free_levels else 0 * apart[-1])
-        if "moderator_effect" in posterior and model.has_free_levels:
-            common[-1][:, within_studies(data)] = draws("moderator_effect", "within_part")
-    code = np.array([0.0, 1.0]) - float(data["share_treated"])
-    together, treated = (np.concatenate(x, axis=1)[:, None] for x in (common, apart))
-    return together + code[:, None, None] * treated
-
-
-def within_studies(data: xr.Dataset) -> np.ndarray:
-    """Return which parts of moderators differ between patients of a study, so that studies' levels do not hold them."""
-    return np.asarray(data["level"].values != BETWEEN)
+    by_treatment = [draws("effect")[:, None]]
+    in_both = [0 * by_treatment[0] if settings.has_free_levels else draws("intercept")[:, None]]
+    if settings.baseline is not None:
+        in_both.append(draws("baseline_slope")[:, None])
+        by_treatment.append(0 * in_both[-1])
+    if settings.moderators:
+        by_treatment.append(draws("interaction", "part"))
+        in_both.append(0 * by_treatment[-1] if settings.has_free_levels else draws("moderator_effect", "part"))
+        if "moderator_effect" in posterior and settings.has_free_levels:
+            in_both[-1][:, within_studies(data)] = draws("moderator_effect", "within_part")
+    treated = np.array([0.0, 1.0]) - float(data["share_treated"])
+    columns, contrasts = (np.concatenate(x, axis=1)[:, None] for x in (in_both, by_treatment))
+    return columns + treated[:, None, None] * contrasts
 
 
 def roots_of(posterior: xr.Dataset, *, free_sd: float = 1.0) -> np.ndarray:
@@ -94,7 +87,7 @@ def _correlation_root(rho: np.ndarray) -> np.ndarray:
 
 
 def log_likelihood(
-    model: "PatientMeta", posterior: xr.Dataset, data: xr.Dataset, *, nodes: int | None = None
+    settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dataset, *, nodes: int | None = None
 ) -> xr.DataArray:
     """Score every study by the density of its patients' outcomes.
 
@@ -103,8 +96,8 @@ def log_likelihood(
 
     Parameters
     ----------
-    model
-        The model.
+    settings
+        The model's settings.
     posterior
         Draws of its parameters.
     data
@@ -117,45 +110,69 @@ def log_likelihood(
     xarray.DataArray
         Dims (chain, draw, study).
     """
-    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-    times, studies = data.sizes["time"], data.sizes["study"]
-    scored = np.empty((flat.sizes["sample"], studies))
     if nodes is None:
         nodes = NODES_OF_MANY if np.bincount(data["study_of"].values).min() >= MANY else NODES
-    step = max(1, _AT_ONCE // (data["cross"][0].size // data.sizes["column"] * studies * times))
-    gamma, root = coefficients_of(model, flat, data), roots_of(flat)
-    for start in range(0, len(scored), step):
-        part = slice(start, start + step)
-        scored[part] = _score(gamma[part], root[part], flat.isel(sample=part), data, nodes)
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], studies)
-    coords = {d: posterior[d] for d in ("chain", "draw")} | {"study": data["study"]}
-    return xr.DataArray(scored.reshape(shape), coords, ("chain", "draw", "study"))
+
+    def score(part: xr.Dataset) -> xr.DataArray:
+        scored = _score(coefficients_of(settings, part, data), roots_of(part), part, data, nodes)
+        return xr.DataArray(scored, {"study": data["study"]}, ("sample", "study"))
+
+    largest = data["cross"][0].size // data.sizes["column"] * data.sizes["study"] * data.sizes["time"]
+    return over_draws(posterior, score, 2 * largest)
 
 
-def _score(gamma: np.ndarray, root: np.ndarray, flat: xr.Dataset, data: xr.Dataset, nodes: int) -> np.ndarray:
-    cross, projected, outcomes, seen = (data[v].values for v in ("cross", "projected", "outcomes", "seen"))
+def log_likelihood_of_events(
+    settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dataset, *, nodes: int = NODES
+) -> xr.DataArray:
+    """Score every study by the probability of its events, its own level and effect integrated out by quadrature.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    posterior
+        Draws of its parameters.
+    data
+        The prepared data.
+    nodes
+        Nodes of the quadrature, on either axis.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (chain, draw, study).
+    """
+
+    def score(part: xr.Dataset) -> xr.DataArray:
+        gamma, root = coefficients_of(settings, part, data), roots_of(part, free_sd=FREE_LEVEL_SD)
+        scored = log_probability_of_studies(gamma, root, data, nodes=nodes)
+        return xr.DataArray(scored, {"study": data["study"]}, ("sample", "study"))
+
+    return over_draws(posterior, score, 2 * data.sizes["cell"])
+
+
+def _score(gamma: np.ndarray, root: np.ndarray, drawn: xr.Dataset, data: xr.Dataset, nodes: int) -> np.ndarray:
+    """The same of stacked draws, (sample, study): residual sds integrated out around their conditional mode."""
+    rest = residuals_of(gamma, data)
     times = data.sizes["time"]
-    rest = residuals(
-        gamma, cross, projected, raw_products(outcomes, cross[..., 0, 0], times), seen, data["proper"].values
-    )
-    rho = flat["residual_correlation"].values if times > 1 else np.zeros(len(gamma))
+    rho = drawn["residual_correlation"].values if times > 1 else np.zeros(len(gamma))
     estimate, information = log_sds_within(rest, rho[:, None])
-    typical = np.log(flat["residual_sd"].transpose("sample", "time").values)[:, None]
-    spread = flat["residual_spread"].values[:, None, None]
+    typical = np.log(drawn["residual_sd"].transpose("sample", "time").values)[:, None]
+    spread = drawn["residual_spread"].values[:, None, None]
     # the normal that prior and estimate make together: its mean, and the root of its covariance
     precision = information + np.eye(times) / spread[..., None] ** 2
-    told = (information @ estimate[..., None])[..., 0] + typical / spread**2
+    weighted = (information @ estimate[..., None])[..., 0] + typical / spread**2
     covariance = np.linalg.inv(precision)
-    centre, width = (covariance @ told[..., None])[..., 0], np.linalg.cholesky(covariance)
+    centre, width = (covariance @ weighted[..., None])[..., 0], np.linalg.cholesky(covariance)
     log_width = np.log(np.diagonal(width, axis1=-2, axis2=-1)).sum(axis=-1)
     points, weights = np.polynomial.hermite_e.hermegauss(nodes)
     terms = []
-    for at in np.ndindex(*(nodes,) * times):
-        x = points[list(at)]
+    for node in np.ndindex(*(nodes,) * times):
+        x = points[list(node)]
         logs = centre + width @ x
-        prior = (-(((logs - typical) / spread) ** 2) / 2 - np.log(spread) - np.log(2 * np.pi) / 2).sum(axis=-1)
+        prior = log_normal(logs, typical, spread).sum(axis=-1)
         density = log_density(rest, np.exp(logs), rho[:, None], root[:, None])
-        terms.append(density + prior + log_width + (x @ x) / 2 + np.log(weights[list(at)]).sum())
+        terms.append(density + prior + log_width + (x @ x) / 2 + np.log(weights[list(node)]).sum())
     return np.asarray(special.logsumexp(np.stack(terms), axis=0))
 
 

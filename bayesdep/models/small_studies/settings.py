@@ -51,6 +51,7 @@ class SmallStudiesSettings:
     """
 
     family: ClassVar[str] = "small-studies"
+    figures: ClassVar[tuple[str, ...]] = ("funnel",)
     primary_estimands: ClassVar[tuple[str, ...]] = ("mu",)
     target_accept: ClassVar[float] = 0.95
     exact_by_default: ClassVar[bool] = True

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from bayesdep.inference.fit import Fit
 from bayesdep.models.crossover.data import ONLY_DAY
 from bayesdep.models.crossover.design import by_treatment
-from bayesdep.models.crossover.model import Crossover
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves
+from bayesdep.models.crossover.settings import CrossoverSettings
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import MOST_PANELS, limits
@@ -16,19 +16,14 @@ from bayesdep.reporting.ranges import MOST_PANELS, limits
 _COLUMNS = 3  # panels side by side, at most
 
 
-def is_crossover(fit: Fit) -> bool:
-    """Whether a fit is of a crossover trial."""
-    return fit.model.family == "crossover"
-
-
-@serves(is_crossover, "crossover trials")
+@serves("pairs", "crossover trials")
 def plot_pairs(fit: Fit) -> Figure:
     """Draw every patient's outcome after a treatment against that after the reference.
 
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.models.crossover.model.Crossover`.
+        A fit of :class:`~bayesdep.Crossover`.
 
     Returns
     -------
@@ -37,8 +32,7 @@ def plot_pairs(fit: Fit) -> Figure:
         where the reference came first. Ticks along the axes: patients with one of the two. Grey line: no difference.
         Blue line and band: outcomes that differ by the posterior mean difference, and by its 95% interval.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, Crossover)  # the register draws this of no other model
+    settings, data = settings_of_kind(fit, CrossoverSettings), fit.data
     days = data["day"].values[:MOST_PANELS]
     names = data["comparison"].values[: max(1, MOST_PANELS // len(days))]
     columns = min(len(days), _COLUMNS)
@@ -58,11 +52,11 @@ def plot_pairs(fit: Fit) -> Figure:
                 draws = fit.estimands["difference"].isel(comparison=c, day=j).values
                 _difference(axes, draws, ends)
                 before = _came_first(data["treatment_of"].values, c + 1)
-                _patients(axes, outcome[:, [0, c + 1], j], before, model.reference)
+                _patients(axes, outcome[:, [0, c + 1], j], before, settings.reference)
                 axes.set(xlim=ends, ylim=ends, box_aspect=1)
-                for name, say in ((model.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
-                    say(f"{model.outcome} after {name}, {model.units}", fontsize=8.5)
-                on = "" if days[j] == ONLY_DAY else f"{model.day} {days[j]}: "
+                for name, say in ((settings.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
+                    say(f"{settings.outcome} after {name}, {settings.units}", fontsize=8.5)
+                on = "" if days[j] == ONLY_DAY else f"{settings.day} {days[j]}: "
                 lower, upper = np.quantile(draws, [0.025, 0.975])
                 said = f"{on}difference {draws.mean():.1f} ({lower:.1f} to {upper:.1f})"
                 axes.set_title(said, fontsize=8.5)

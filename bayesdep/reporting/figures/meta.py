@@ -11,9 +11,9 @@ from matplotlib.patches import Patch
 from scipy.special import ndtri
 
 from bayesdep.criticism.influence import accumulate_studies, leave_out_each_study
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
-from bayesdep.models.meta.model import Meta
-from bayesdep.models.small_studies.model import SmallStudies
+from bayesdep.models.model import HasHierarchy
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
 from bayesdep.reporting.figures.layout import legend_below
@@ -27,45 +27,45 @@ _MANY = 60  # units beyond which a leave-one-out figure is unreadable
 
 
 def has_leave_one_out(fit: Fit) -> bool:
-    """Say whether a fit is of a meta-analysis whose posterior is known by quadrature, and not of too many units.
+    """Say whether the posterior of a meta-analysis is known by quadrature, and its units are not too many.
 
     Parameters
     ----------
     fit
-        Any fit.
+        A fit whose model lists this figure.
 
     Returns
     -------
     bool
-        Whether :func:`plot_leave_one_out` applies.
+        Whether :func:`plot_leave_one_out` is to be in a report.
     """
     return _is_known(fit) and fit.data.sizes[fit.model.left_out] <= _MANY
 
 
 def _is_known(fit: Fit) -> bool:
     """Whether it is of a meta-analysis of some units whose posterior is known by quadrature."""
-    if not isinstance(fit.model, Meta) or fit.data.sizes[fit.model.left_out] < 3:
+    if not isinstance(fit.model, HasHierarchy) or fit.data.sizes[fit.model.left_out] < 3:
         return False
     return fit.model.hierarchy(fit.data) is not None
 
 
 def has_funnel(fit: Fit) -> bool:
-    """Say whether a fit is of a meta-analysis of effects with standard errors.
+    """Say whether a meta-analysis has three or more effects with standard errors.
 
     Parameters
     ----------
     fit
-        Any fit.
+        A fit whose model lists this figure.
 
     Returns
     -------
     bool
         Whether :func:`plot_funnel` applies.
     """
-    return isinstance(fit.model, (Meta, SmallStudies)) and "se" in fit.data and fit.data.sizes[fit.model.unit] > 2
+    return "se" in fit.data and fit.data["se"].size > 2
 
 
-@serves(_is_known, "meta-analyses of three or more effects with normal errors")
+@serves("leave_one_out", "meta-analyses of three or more effects with normal errors", _is_known)
 def plot_leave_one_out(fit: Fit) -> Figure:
     """Draw the pooled effect and the spread without each unit in turn.
 
@@ -101,7 +101,7 @@ def plot_leave_one_out(fit: Fit) -> Figure:
     return figure
 
 
-@serves(_is_known, "meta-analyses of three or more effects with normal errors")
+@serves("leave_one_out", "meta-analyses of three or more effects with normal errors", _is_known)
 def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figure:
     """Draw the pooled effect as studies came in, one after another.
 
@@ -140,7 +140,7 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
     return figure
 
 
-@serves(has_funnel, "meta-analyses of three or more effects with standard errors")
+@serves("funnel", "meta-analyses of three or more effects with standard errors", has_funnel)
 def plot_funnel(fit: Fit) -> Figure:
     """Draw a contour-enhanced funnel plot (Peters et al. 2008, doi:10.1016/j.jclinepi.2007.11.010).
 
@@ -152,17 +152,15 @@ def plot_funnel(fit: Fit) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Each study by effect and standard error, precise ones on top, over shades of two-sided P values: if studies were
-        published for their P, those missing lie in the dark. Lines: the pooled effect and where 95% of
+        Each study by effect and standard error, precise ones on top, over shades of two-sided P values: if publication
+        depended on P, missing studies would lie in the shaded region. Lines: the pooled effect and where 95% of
         studies would be expected around it.
     """
-    model, data = fit.model, fit.data
-    assert isinstance(model, (Meta, SmallStudies))  # has_funnel refuses every other
+    data = fit.data
     effect, se = data["effect"].values, data["se"].values
     table = summarise(fit)
     median = dict(zip(table["estimand"], table["median"], strict=True))
     mu, tau = median["mu"], median["tau"]
-    is_log = model.is_log
     top = 1.08 * se.max()
     beyond = 1.96 * np.hypot(top, tau)
     ends = limits(effect, mu, 0.0, mu - beyond, mu + beyond, room=0.05)
@@ -181,8 +179,8 @@ def plot_funnel(fit: Fit) -> Figure:
         axes.plot(effect, se, "o", ms=5, mfc=RED, mec="white", mew=0.8)
         axes.set_ylim(top, 0)
         axes.set_xlim(*ends)
-        units = model.effect_units
-        if is_log:
+        units = str(data["effect"].attrs["units"])
+        if fit.model.forest.is_log:
             ratio_axis(axes)
             units = units.removeprefix("log ")
         axes.set_xlabel(units)
@@ -196,24 +194,22 @@ def plot_funnel(fit: Fit) -> Figure:
 
 
 def has_within_correlation(fit: Fit) -> bool:
-    """Say whether a fit states how the sampling errors of effects of the same people correlate.
+    """Say whether the posterior is known by quadrature, whatever the correlation of sampling errors is.
 
     Parameters
     ----------
     fit
-        Any fit.
+        A fit whose model lists this figure.
 
     Returns
     -------
     bool
         Whether :func:`plot_within_correlation` applies.
     """
-    if not isinstance(fit.model, Meta) or fit.model.within_correlation is None:
-        return False
-    return fit.model.hierarchy(fit.data) is not None
+    return isinstance(fit.model, HasHierarchy) and fit.model.hierarchy(fit.data) is not None
 
 
-@serves(has_within_correlation, "meta-analyses with within_correlation whose posterior is known")
+@serves("within_correlation", "meta-analyses with within_correlation whose posterior is known", has_within_correlation)
 def plot_within_correlation(fit: Fit) -> Figure:
     """Draw the pooled effect and the spread against the correlation of sampling errors that was stated.
 
@@ -228,7 +224,7 @@ def plot_within_correlation(fit: Fit) -> Figure:
         Posterior medians and 95% intervals by quadrature at correlations from 0 to 0.8; the line marks the one stated.
     """
     model = _meta(fit)
-    stated = float(model.within_correlation or 0.0)
+    stated = float(getattr(model, "within_correlation", None) or 0.0)
     values = np.unique(np.append(_CORRELATIONS, stated))
     se = fit.data["se"].values
     shared = (fit.data["covariance"].values != 0) & ~np.eye(len(se), dtype=bool)
@@ -254,8 +250,11 @@ def plot_within_correlation(fit: Fit) -> Figure:
     return figure
 
 
-def _meta(fit: Fit) -> Meta:
-    assert isinstance(fit.model, Meta)  # the register and leave_one_out refuse every other
+def _meta(fit: Fit) -> HasHierarchy:
+    if not isinstance(fit.model, HasHierarchy):
+        raise BadInput(
+            f"this figure is drawn by quadrature, which {type(fit.model).__name__} has none of; give a bd.Meta"
+        )
     return fit.model
 
 
@@ -271,13 +270,13 @@ def _intervals(axes: Axes, rows: pd.DataFrame, whole: pd.DataFrame | None = None
     axes.set_ylim(-0.7, len(rows) - 0.3)
 
 
-def _label(axes: Axes, model: Meta, names: list[str]) -> None:
+def _label(axes: Axes, model: HasHierarchy, names: list[str]) -> None:
     """Name the rows and the axis; mark no effect."""
     axes.axvline(0, color=INK, lw=0.7, zorder=0)
     axes.set_yticks(np.arange(len(names))[::-1], names)
     axes.tick_params(axis="y", length=0)
     units = model.effect_units
-    if model.is_log:
+    if model.forest.is_log:
         ratio_axis(axes)
         units = units.removeprefix("log ")
     axes.set_xlabel(f"{units} (95% intervals)", fontsize=8)

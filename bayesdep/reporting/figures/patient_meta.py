@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from bayesdep.inference.fit import Fit
 from bayesdep.models.patient_meta.combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
-from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.quadratic import rough_interactions
+from bayesdep.models.patient_meta.settings import PatientMetaSettings
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves, settings_of_kind
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import shown_of
 
@@ -21,21 +21,11 @@ _GROUPS = 5  # of patients by their combined moderator
 
 
 def has_two_times(fit: Fit) -> bool:
-    """Whether a fit is of patients at two times, whose studies the forest plot cannot show side by side."""
-    return isinstance(fit.model, PatientMeta) and fit.data.sizes["time"] > 1
+    """Whether patients were seen at two times, whose studies the forest plot cannot show side by side."""
+    return fit.data.sizes["time"] > 1
 
 
-def has_moderators(fit: Fit) -> bool:
-    """Whether a fit is of pooled patients with moderators."""
-    return isinstance(fit.model, PatientMeta) and bool(fit.model.moderators)
-
-
-def has_combined(fit: Fit) -> bool:
-    """Whether a fit is of pooled patients with a combined moderator."""
-    return isinstance(fit.model, PatientMeta) and bool(fit.model.combined)
-
-
-@serves(lambda fit: isinstance(fit.model, PatientMeta), "pooled patients of several studies")
+@serves("study_effects", "pooled patients of several studies")
 def plot_study_effects(fit: Fit) -> Figure:
     """Draw the effect of the treatment in every study, on its own and in the model, a panel per time.
 
@@ -50,9 +40,9 @@ def plot_study_effects(fit: Fit) -> Figure:
         Grey: the study's own difference of means with Welch's 95% interval. Blue: posterior median and 95% interval.
         Diamond: the pooled effect; bar: 95% prediction interval for a new study.
     """
-    model, table = _pooled(fit), summarise(fit)
+    settings, table = settings_of_kind(fit, PatientMetaSettings), summarise(fit)
     times, studies = fit.data["time"].values, fit.data["study"].values
-    crude, se = (x.reshape(len(times), -1) for x in model.forest.crude(fit.data))
+    crude, se = (x.reshape(len(times), -1) for x in fit.model.forest.crude(fit.data))
     shown = shown_of(len(studies))
     y = np.arange(len(shown))[::-1] + 2.6
     with house_figure(fit, 3.0 * len(times) + 1.2, 1.5 + 0.24 * len(shown)) as figure:
@@ -72,20 +62,20 @@ def plot_study_effects(fit: Fit) -> Figure:
             axes.plot([new["lower"], new["upper"]], [0, 0], color=BLUE, lw=4, alpha=0.35, solid_capstyle="butt")
             axes.plot(new["median"], 0, "|", color=BLUE, ms=9)
             axes.set_title(str(times[t]), fontsize=9)
-            if model.is_binary:
+            if settings.is_binary:
                 ratio_axis(axes)
         panels[0].set_yticks([*y, 1, 0], [*studies[shown], "overall", "new study"])
         panels[0].set_ylim(-0.7, y[0] + 0.8)
         for axes in panels:
             axes.tick_params(axis="y", length=0)
-        units = "odds ratio" if model.is_binary else "sd"
+        units = "odds ratio" if settings.is_binary else "sd"
         arm = fit.data["arm"].values[1]
-        _say_below(panels, f"effect of {arm}, less {model.reference}, {units} (95% intervals)")
+        _say_below(panels, f"effect of {arm}, less {settings.reference}, {units} (95% intervals)")
         legend_below(figure, panels[0].get_legend_handles_labels(), 2)
     return figure
 
 
-@serves(has_moderators, "pooled patients with moderators")
+@serves("moderators", "pooled patients with moderators")
 def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     """Draw how the effect changes along every moderator: jointly, and where they are given, one at a time.
 
@@ -103,18 +93,18 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
         alone; or, where interactions are pooled and no such fits are given, all moderators jointly without pooling (of
         outcomes, by generalised least squares). Band: what is too small to matter.
     """
-    model, data = _pooled(fit), fit.data
+    settings, data = settings_of_kind(fit, PatientMetaSettings), fit.data
     table = summarise(fit)
     rows = table[table["estimand"] == "interaction"]
     times, parts = data["time"].values, data["part"].values
     y = np.arange(len(parts))[::-1].astype(float)
-    unpooled = sequential is None and model.effects != "none" and not model.is_binary
+    unpooled = sequential is None and settings.effects != "none" and not settings.is_binary
     shift = 0.16 if sequential is not None or unpooled else 0.0
     with house_figure(fit, 2.6 * len(times) + 2.0, 1.5 + 0.3 * len(parts)) as figure:
         panels = figure.subplots(1, len(times), sharey=True, sharex=True, squeeze=False)[0]
         for t, (time, axes) in enumerate(zip(times, panels, strict=True)):
             axes.axvspan(
-                -model.margin, model.margin, color=GREY, alpha=0.18, lw=0, zorder=0, label="too small to matter"
+                -settings.margin, settings.margin, color=GREY, alpha=0.18, lw=0, zorder=0, label="too small to matter"
             )
             axes.axvline(0, color=INK, lw=0.7, zorder=0)
             if sequential is not None:
@@ -125,13 +115,13 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
                 axes.plot(estimate, y + shift, "o", ms=3, color=GREY, label="jointly, not pooled")
             here = rows[rows["time"] == time]
             axes.hlines(y - shift, here["lower"], here["upper"], color=BLUE, lw=1.6)
-            pooled = "" if model.effects == "none" else f", pooled ({model.effects})"
+            pooled = "" if settings.effects == "none" else f", pooled ({settings.effects})"
             axes.plot(here["median"], y - shift, "o", ms=4, color=BLUE, label=f"jointly{pooled}")
             axes.set_title(str(time), fontsize=9)
             axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(y, [str(p) for p in parts])
         panels[0].set_ylim(-0.7, len(parts) - 0.3)
-        units = "log odds ratio" if model.is_binary else "effect, sd"
+        units = "log odds ratio" if settings.is_binary else "effect, sd"
         _say_below(panels, f"change of the {units} per sd of the moderator, or yes against no (95% intervals)")
         legend_below(figure, panels[0].get_legend_handles_labels(), 3)
     return figure
@@ -147,7 +137,7 @@ def _alone(axes: Axes, sequential: pd.DataFrame, data: Any, time: str, y: np.nda
     axes.plot([r["estimate"] for _, r in found], at, "o", ms=3, color=GREY, label="one at a time")
 
 
-@serves(has_combined, "pooled patients with a combined moderator")
+@serves("combined", "pooled patients with a combined moderator")
 def plot_combined(fit: Fit) -> Figure:
     """Draw the effect of the treatment along the combined moderator M*, as the rule's own patients have it and others.
 
@@ -163,14 +153,14 @@ def plot_combined(fit: Fit) -> Figure:
         Points: differences of means between the arms in fifths of the patients by M*; filled by the rule that they
         helped to make, open by the rules that the other studies make, which is how well it does elsewhere.
     """
-    model, data = _pooled(fit), fit.data
-    here = np.isin(data["moderator_of"].values, model.combined)
+    settings, data = settings_of_kind(fit, PatientMetaSettings), fit.data
+    here = np.isin(data["moderator_of"].values, settings.combined)
     x = data["parts"].values[:, here]
     posterior = fit.tree["posterior"].to_dataset()
     w = posterior["interaction"].transpose("chain", "draw", "part", "time").values[:, :, here]
     w = w.reshape(-1, *w.shape[2:])
     effect = posterior["effect"].transpose("chain", "draw", "time").values.reshape(-1, w.shape[-1])
-    others = leave_one_out(model, posterior, data).interaction[data["study_of"].values][:, here]
+    others = leave_one_out(settings, posterior, data).interaction[data["study_of"].values][:, here]
     treated = data["arm_of"].values.astype(bool)
     y = (data["outcome"].values - data["outcome_mean"].values) / data["outcome_sd"].values
     r = fit.estimands["m_star_r"]
@@ -200,7 +190,7 @@ def plot_combined(fit: Fit) -> Figure:
             title = f"{times[t]}: r = {said[0]} in-sample, {said[1]} cross-validated"
             axes.set_title(title, fontsize=8.5)
             axes.set_xlabel("M*, sd of the effect", fontsize=8.5)
-        panels[0].set_ylabel(f"effect of {data['arm'].values[1]}, less {model.reference}, sd", fontsize=8.5)
+        panels[0].set_ylabel(f"effect of {data['arm'].values[1]}, less {settings.reference}, sd", fontsize=8.5)
         legend_below(figure, panels[0].get_legend_handles_labels(), 3)
     return figure
 
@@ -234,8 +224,3 @@ def _fifths(
         middle.append(one.mean() - other.mean())
         half.append(1.96 * np.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other)))
     axes.errorbar(at, middle, yerr=half, fmt="o", ms=4.5, mfc=fill, mec=color, ecolor=color, elinewidth=0.8, label=word)
-
-
-def _pooled(fit: Fit) -> PatientMeta:
-    assert isinstance(fit.model, PatientMeta)  # the register draws these of no other model
-    return fit.model

@@ -1,4 +1,4 @@
-"""Which figures a fit has: the register that reports and run directories draw from."""
+"""The register of figures: name -> function and caption. A fit has the figures that its model lists."""
 
 import io
 from collections.abc import Callable
@@ -6,16 +6,20 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.fit import Fit
+from bayesdep.models.model import ListsFigures
 from bayesdep.reporting.figures import common as plots
 from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import patient_meta as pooled_plots
+from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 from bayesdep.reporting.figures import trial_subgroups
+from bayesdep.reporting.figures.common import has_figure
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,16 @@ class Entry:
     Parameters
     ----------
     draw
-        From a fit to the figure.
+        Makes the figure from a fit.
     caption
-        What a reader sees in it.
-    applies
-        Whether it makes sense for a fit.
+        The caption.
+    condition
+        A further condition on a fit whose model lists it, by its data and estimands.
     """
 
     draw: Callable[[Fit], Figure]
     caption: str
-    applies: Callable[[Fit], bool] = lambda _: True
+    condition: Callable[[Fit], bool] = lambda _: True
 
 
 FIGURES: dict[str, Entry] = {
@@ -45,15 +49,14 @@ FIGURES: dict[str, Entry] = {
         panel_plots.has_changes,
     ),
     "roc": Entry(
-        panel_plots.plot_roc,
+        response_plots.plot_roc,
         "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
-        panel_plots.has_roc,
+        response_plots.has_roc,
     ),
     "trajectories": Entry(
         trial_plots.plot_trajectories,
         "Mean outcome by visit and arm: posterior means with 95% bands (lines), had all patients been in that arm and "
         "missed no visit; means of those observed (points), as they are, with their number below.",
-        trial_plots.is_trial,
     ),
     "difference_along": Entry(
         trial_plots.plot_difference_along,
@@ -81,10 +84,9 @@ FIGURES: dict[str, Entry] = {
     ),
     "residuals": Entry(
         trial_checks_plots.plot_residuals,
-        "Normal quantile-quantile plot of the residuals, each less what the patient's earlier visits foretell and over "
-        "its own standard deviation (of a multivariate t: turned into normal scores), means over the posterior's "
-        "draws; and the band that 95% of replicates never leave. Right: the same, less the line.",
-        trial_plots.is_trial,
+        "Normal quantile-quantile plot of the residuals, each less its prediction from the patient's earlier visits "
+        "and divided by its own standard deviation (of a multivariate t: transformed to normal scores), means over the "
+        "posterior's draws; with a simultaneous 95% band of replicates. Right: the same, less the line.",
     ),
     "dropout_by_arm": Entry(
         trial_checks_plots.plot_dropout_by_arm,
@@ -103,7 +105,6 @@ FIGURES: dict[str, Entry] = {
         "Each patient's outcome after a treatment against that after the reference (points; ticks along the axes where "
         "one of the two is missing). Outcomes on the grey line do not differ; those on the blue line differ by the "
         "posterior mean difference, those in the band by its 95% interval.",
-        crossover_plots.is_crossover,
     ),
     "study_effects": Entry(
         pooled_plots.plot_study_effects,
@@ -115,14 +116,12 @@ FIGURES: dict[str, Entry] = {
         pooled_plots.plot_moderators,
         "Change of the effect along each moderator, all of them in one model: medians with 95% intervals, and the band "
         "of what is too small to matter.",
-        pooled_plots.has_moderators,
     ),
     "combined": Entry(
         pooled_plots.plot_combined,
         "The effect along the combined moderator M*: posterior mean and 95% band; and differences of means between the "
         "arms, with 95% intervals, in fifths of the patients by the rule that they helped to make (filled) and by the "
         "rules that the other studies make (open): the second is what the rule would be worth elsewhere.",
-        pooled_plots.has_combined,
     ),
     "leave_one_out": Entry(
         meta_plots.plot_leave_one_out,
@@ -139,8 +138,8 @@ FIGURES: dict[str, Entry] = {
     "funnel": Entry(
         meta_plots.plot_funnel,
         "Each study by its effect and standard error, over shades of the two-sided P value it would have; the pooled "
-        "effect (line) and where 95% of studies are expected around it (dashed). Were results published for their P, "
-        "those missing would lie in the dark.",
+        "effect (line) and where 95% of studies are expected around it (dashed). If publication depended on P, "
+        "missing studies would lie in the shaded region.",
         meta_plots.has_funnel,
     ),
     "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
@@ -158,7 +157,6 @@ FIGURES: dict[str, Entry] = {
         "Cumulative shares of detected values (line), starting from the share below the limit, and the 95% band of "
         "replicates cut off at the same limits. The analytes that fit worst come first: in brackets the line's largest "
         "distance from the replicates' mean, in standard deviations.",
-        panel_plots.is_panel,
     ),
     "plates": Entry(
         panel_plots.plot_plates,
@@ -175,7 +173,7 @@ FIGURES: dict[str, Entry] = {
 
 
 def figures_of(fit: Fit) -> dict[str, Figure]:
-    """Draw every figure that makes sense for a fit.
+    """Draw every figure that a fit has.
 
     Parameters
     ----------
@@ -186,8 +184,57 @@ def figures_of(fit: Fit) -> dict[str, Figure]:
     -------
     dict of matplotlib.figure.Figure
         By name of :data:`FIGURES`.
+
+    Raises
+    ------
+    BadInput
+        When the model lists a figure that does not exist.
     """
-    return {name: entry.draw(fit) for name, entry in FIGURES.items() if entry.applies(fit)}
+    names = (*FIGURES, *unknown_figures(fit))
+    return {name: FIGURES[name].draw(fit) for name in names if applies(name, fit)}
+
+
+def applies(name: str, fit: Fit) -> bool:
+    """Tell whether a fit has a figure: one of any fit or one that its model lists, with data to show.
+
+    Parameters
+    ----------
+    name
+        The figure's name.
+    fit
+        Any fit.
+
+    Returns
+    -------
+    bool
+        Whether reports of the fit have it.
+
+    Raises
+    ------
+    BadInput
+        When there is no such figure, naming the nearest one.
+    """
+    if name not in FIGURES:
+        raise BadInput(
+            f"{type(fit.model).__name__} lists the figure '{name}', which does not exist; {did_you_mean(name, FIGURES)}"
+        )
+    return has_figure(fit, name) and FIGURES[name].condition(fit)
+
+
+def unknown_figures(fit: Fit) -> list[str]:
+    """Name the figures that a fit's model lists and that do not exist.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    list of str
+        Empty for the package's own models.
+    """
+    return [name for name in (fit.model.figures if isinstance(fit.model, ListsFigures) else ()) if name not in FIGURES]
 
 
 def png(figure: Figure) -> bytes:

@@ -1,0 +1,92 @@
+"""A trial's missed visits given those observed, draw by draw, and the terms of the regression on completed visits."""
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.trial.residuals import covariances, patterns_of_visits, residual_sds
+from bayesdep.models.trial.settings import TrialSettings
+from bayesdep.numerics.types import Draws
+
+
+def completed(
+    settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset, means: Draws, assumed: Draws, dropped: np.ndarray
+) -> tuple[Draws, Draws]:
+    """Return mean and variance of every outcome given the observed ones of its patient.
+
+    Visits are analysed one by one, so covariances between imputed visits are not needed.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    posterior
+        Draws with dim ``sample``.
+    data
+        The prepared trial.
+    means, assumed
+        Means from which missed visits start, shape (samples, subjects, visits): those of the patients' own arms, and
+        those assumed of visits that are marked in ``dropped``.
+    dropped
+        Visits missed after the last one observed, shape (subjects, visits).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Both of shape (samples, subjects, visits).
+    """
+    outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
+    is_observed = ~np.isnan(outcome)
+    mean = np.where(is_observed, outcome, means)
+    variance = np.zeros_like(mean)
+    sds = residual_sds(posterior, data)
+    incomplete = np.flatnonzero(~is_observed.all(axis=1))
+    for patients, visits in patterns_of_visits(settings, data, incomplete):
+        observed, missed = np.flatnonzero(visits), np.flatnonzero(~visits)
+        matrix = covariances(settings, posterior, sds, days[patients[0]], arm_of[patients[0]])
+        across = matrix[:, observed][:, :, missed]
+        slopes = np.linalg.solve(matrix[:, observed][:, :, observed], across)
+        conditional = np.diagonal(matrix, axis1=1, axis2=2)[:, missed] - (slopes * across).sum(axis=1)
+        precision = posterior["precision"].values[:, patients, None] if settings.robust else 1.0
+        cells = np.ix_(range(len(means)), patients, missed)
+        variance[cells] = conditional[:, None, :] / precision
+        imputed = [
+            start[:, patients][:, :, missed]
+            + (outcome[patients][:, observed] - start[:, patients][:, :, observed]) @ slopes
+            for start in (assumed, means)
+        ]
+        is_dropped = dropped[patients][:, missed]  # a gap before the last visit is filled from the patient's own arm
+        mean[cells] = np.where(is_dropped, *imputed)
+    return mean, variance
+
+
+def regressors(settings: TrialSettings, data: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return what the regression at one visit has beside arms, by name.
+
+    Arms are compared at the moderator's mean. Levels of a random effect have an indicator each: arms are compared
+    within them.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    data
+        The prepared trial.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        Columns (subjects, terms) by what they are.
+    """
+    columns = {}
+    if settings.baseline is not None:
+        columns["baseline"] = data["baseline"].values[:, None]
+    if data.sizes["covariate"]:
+        columns["covariates"] = data["covariates"].values
+    if settings.level is not None:
+        columns[f"the levels of '{settings.level}'"] = np.eye(data.sizes["site"])[data["site_of"].values]
+    if settings.moderator is not None:
+        arms = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
+        terms = data["moderator_terms"].values
+        terms = terms - terms.mean(axis=0)
+        columns["moderator"] = np.column_stack([terms, *(arms[:, [k]] * terms for k in range(arms.shape[1]))])
+    return columns
