@@ -13,7 +13,7 @@ def log_odds_ratio(events_1: np.ndarray, n_1: np.ndarray, events_0: np.ndarray, 
     """Log odds ratio of arm 1 against arm 0, with Woolf's standard error.
 
     ``log(a d / (b c))`` with variance ``1/a + 1/b + 1/c + 1/d`` (Woolf 1955). Cells must be above zero:
-    no continuity correction is made, because the exact binomial likelihood needs none.
+    there is no continuity correction; counts with empty cells need the exact binomial likelihood.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def lognormal_log_mean(mean: np.ndarray, sem: np.ndarray, n: np.ndarray) -> Esti
     mean is :math:`\log\bar x - \hat s^2/2` (Higgins, White and Anzures-Cabrera 2008,
     doi:10.1002/sim.3427, the log-normal approach). Its standard error is the delta method's, with the
     sampling variances of :math:`\bar x` and :math:`\hat v` and their covariance from the third and fourth
-    moments of the log-normal at :math:`\hat s^2`. The simpler :math:`\hat s/\sqrt n` forgets that the
+    moments of the log-normal at :math:`\hat s^2`. The simpler :math:`\hat s/\sqrt n` ignores that the
     variance was estimated from skewed data: at n = 26 and s2 = 1.6 its 95% intervals cover 75%, these 97%
     (``tests/test_effects.py``).
 
