@@ -15,7 +15,6 @@ from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
-from bayesdep.models.register import make_model, model_class
 
 RNG = np.random.default_rng(12)
 STUDIES = pd.DataFrame({"study": list("abcd"), "effect": [0.1, 0.5, 0.2, 0.4], "se": [0.2, 0.1, 0.3, 0.2],
@@ -365,13 +364,6 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.simulate("raison2013", seed=1),
     ),
     # settings and priors
-    ("models/__init__:model_class", "did you mean", lambda: model_class("metta"), lambda: model_class("meta")),
-    (
-        "models/__init__:make_model",
-        "no such setting",
-        lambda: make_model("counts", {"contrl": "p"}),
-        lambda: make_model("counts", {"control": "p"}),
-    ),
     (
         "models/parts/settings:check_settings",
         "units is an empty text",
