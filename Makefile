@@ -23,9 +23,10 @@ run: install  ## Run every plan, print the ledger and where the reports are
 
 test: install lint types tests  ## Style, types, tests (fast and sampling tiers), notebooks executed: what CI runs
 
-lint: install  ## Style
+lint: install  ## Style and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
 
 types: install  ## Types
 	$(BIN)/mypy
