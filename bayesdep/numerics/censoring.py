@@ -4,17 +4,16 @@ Standardised values of 40 and more happen while a sampler looks for its way, and
 rounding of a plate reader, so every function here is finite, with a finite gradient, at any argument.
 """
 
-from typing import Any
-
 import numpy as np
 
 from bayesdep.numerics.normal import log_standard_normal
+from bayesdep.numerics.types import Tensor
 
 _LEAST_TAIL = 1e-9  # reached at z = -4e8, where log t is less than the last digit of z^2 / 2
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
-def log_normal_cdf(z: Any) -> Any:
+def log_normal_cdf(z: Tensor) -> Tensor:
     """Return the log of the standard normal distribution function.
 
     With t = erfcx(abs(z) / sqrt 2) / 2, the scaled lower tail, it is ``log(1 + (t - 1)) - z^2 / 2`` below zero and
@@ -46,7 +45,7 @@ def log_normal_cdf(z: Any) -> Any:
     return pt.log1p(pt.switch(z < 0, below, -tail * pt.exp(exponent))) + pt.switch(z < 0, exponent, 0.0)
 
 
-def log_normal_interval(middle: Any, half_width: Any) -> Any:
+def log_normal_interval(middle: Tensor, half_width: Tensor) -> Tensor:
     """Return the log of the standard normal mass within a half-width of a middle.
 
     A wide interval is a difference of tails, taken on the side where both are small. For a narrow one that
