@@ -1,7 +1,7 @@
-"""Log probabilities of values known only to lie below, above or between limits, right in both tails.
+"""Log probabilities of values known only to lie below, above or between limits, accurate in both tails.
 
-Standardised values of 40 and more happen while a sampler looks for its way, and a limit can be as narrow as the
-rounding of a plate reader, so every function here is finite, with a finite gradient, at any argument.
+Standardised values of 40 and more happen while a sampler adapts, and an interval can be as narrow as the rounding of a
+plate reader, so every function here is finite, with a finite gradient, at any argument.
 """
 
 import numpy as np
@@ -71,15 +71,15 @@ def log_normal_interval(middle: Tensor, half_width: Tensor) -> Tensor:
     """
     import pytensor.tensor as pt
 
-    away = pt.abs(middle)  # the distribution is symmetric: the interval is taken on the left
-    is_narrow = (half_width * pt.maximum(away, 1.0)) < 0.5
+    distance = pt.abs(middle)  # the distribution is symmetric: the interval is taken on the left
+    is_narrow = (half_width * pt.maximum(distance, 1.0)) < 0.5
     # each branch sees harmless numbers where the other one is chosen, so that gradients stay finite
     wide = pt.switch(is_narrow, 1.0, half_width)
-    left = pt.switch(is_narrow, 1.0, away)
+    left = pt.switch(is_narrow, 1.0, distance)
     upper = log_normal_cdf(wide - left)
     difference = upper + pt.log1mexp(log_normal_cdf(-wide - left) - upper)
     narrow = pt.switch(is_narrow, half_width, 0.1)
-    centre = pt.switch(is_narrow, away, 0.0)
+    centre = pt.switch(is_narrow, distance, 0.0)
     # relative to the density at the middle: between exp(-1) and exp(1), so the sum can neither over- nor underflow
     total = sum(
         weight * pt.exp((centre**2 - (centre + narrow * node) ** 2) / 2)

@@ -1,8 +1,8 @@
-"""Student-t residuals: a density where the value was seen, a normal of unknown precision where it was not.
+"""Student-t residuals: a density where the value was detected, a normal of unknown precision where it was not.
 
 A Student-t residual is a normal one with variance 1 / w, w ~ Gamma(nu / 2, rate nu / 2). Where a value lies beyond a
 limit, keeping w as a parameter leaves a normal probability: the incomplete beta function, whose slope in nu costs more
-than all the rest of a panel's density, is never needed. Values that were seen keep the closed form.
+than all the rest of a panel's density, is never needed. Detected values keep the closed form.
 """
 
 from typing import Any
