@@ -217,19 +217,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(but(WELLS, time=["Day 7", "Day 8"] * 32), time="time"),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "is not in",
         lambda: times.order_of_times(["a", "b"], order=["a", "c"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "twice; name each",
         lambda: times.order_of_times(["a", "b"], order=["a", "b", "b"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "name all times",
         lambda: times.order_of_times(["a", "b"], order=["a"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
@@ -1266,7 +1266,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "data/labels:refuse_lookalikes",
-        "write both alike",
+        "write them alike",
         lambda: trial(but(VISITS, arm=np.where(VISITS["subject"] == "s1", "P", VISITS["arm"]))),
         trial,
     ),
@@ -1345,7 +1345,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "data/labels:refuse_lookalikes",
-        "write both alike",
+        "write them alike",
         lambda: trial(but(VISITS, {"arm": (0, "D")})),
         lambda: trial(VISITS),
     ),
