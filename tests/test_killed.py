@@ -117,9 +117,7 @@ def chain_files(folder):
 
 
 @pytest.mark.parametrize(("how", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143), (SystemExit(129), 129)])
-def test_run_that_is_told_to_stop_leaves_finished_chains_only_where_it_is_to_be_resumed(
-    how, code, desk, tmp_path, capsys
-):
+def test_run_that_is_told_to_stop_leaves_finished_chains_only_where_it_is_to_be_resumed(how, code, desk, tmp_path, run):
     ends, asked = desk
     ends(how)
     ended, said = run()

@@ -1,10 +1,10 @@
-"""The predictive checks of a panel: of its values, and of the law of effects over analytes.
+"""The predictive checks of a panel: of its values, and of the distribution of effects over analytes.
 
-Does the law of effects over analytes fit them? Replicates of the same analytes would not tell: their effects are
-shrunk towards the law before anything is replicated. So effects are drawn anew, ``N(mean, sd)`` or Student t, with the
-errors that crude estimates have, and what is compared depends on neither the mean of the effects nor the units: the
-spread of crude estimates over their errors, and their kurtosis. A kurtosis far above the replicates' says that a few
-analytes differ more than the law allows (``effects = "student"``, or ``"horseshoe"``).
+Whether the distribution of effects fits cannot be checked with replicates of the same analytes: their effects are
+shrunk towards it. So effects of new analytes are drawn, ``N(mean, sd)`` or Student t, with the errors that crude
+estimates have. The test quantities depend on neither the mean of the effects nor the units: the spread of crude
+estimates over their errors, and their kurtosis. A kurtosis far above the replicates' says that a few analytes differ
+more than the distribution allows; then ``effects = "student"`` or ``"horseshoe"`` may fit.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _MOST_HIDDEN = 0.1  # of an analyte's values, where changes are those of detecte
 _AT_ONCE = 1000  # replicates at once
 
 
-def predictive_checks(settings: CytokinesSettings, data: xr.Dataset) -> Sequence[Check]:
+def checks(settings: CytokinesSettings, data: xr.Dataset) -> Sequence[Check]:
     """Name the test quantities of a panel.
 
     Parameters
@@ -60,13 +60,13 @@ def value_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
         spread of people's mean residuals.
     """
     detected = data["kind"].values == 0
-    checks = [] if settings.substitute is not None else _checks_of_shares(settings, data)
-    checks.append(Check("largest detected value", _VARIABLE, lambda y: y[..., detected].max(-1), "log"))
+    named = [] if settings.substitute is not None else _checks_of_shares(settings, data)
+    named.append(Check("largest detected value", _VARIABLE, lambda y: y[..., detected].max(-1), "log"))
     if settings.plate is not None:
-        checks.append(Check("range of the plates' medians", _VARIABLE, partial(_range_of_plates, data=data), "log"))
+        named.append(Check("range of the plates' medians", _VARIABLE, partial(_range_of_plates, data=data), "log"))
     if data.sizes["analyte"] > 1 and settings.subject is not None:
-        checks.append(Check("sd of people's mean residuals", _VARIABLE, partial(_spread_of_people, data=data), "log"))
-    return checks
+        named.append(Check("sd of people's mean residuals", _VARIABLE, partial(_spread_of_people, data=data), "log"))
+    return named
 
 
 def _checks_of_shares(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
@@ -124,7 +124,7 @@ class _Crude:
 
 
 def law_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
-    """Name the checks on the law of group differences and of changes.
+    """Name the checks on the distributions of group differences and of changes.
 
     Parameters
     ----------
@@ -142,14 +142,14 @@ def law_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
     """
     if not settings.is_pooled or settings.effects == "horseshoe":
         return []
-    checks: list[Check] = []
+    named: list[Check] = []
     if settings.group is not None and settings.analyte_family is None:
         for name, crude in zip(data["comparison"].values, _of_groups(data), strict=True):
-            checks += _pair("group", f"log ratios, {name}", crude)
+            named += _pair("group", f"log ratios, {name}", crude, _apart_from_people)
     if settings.time is not None:
         for name, crude in zip(data["later"].values, _of_times(data), strict=True):
-            checks += _pair("time", f"log changes, {name}", crude)
-    return checks
+            named += _pair("time", f"log changes, {name}", crude, None)
+    return named
 
 
 def _of_groups(data: xr.Dataset) -> list[_Crude]:
@@ -167,8 +167,23 @@ def _of_times(data: xr.Dataset) -> list[_Crude]:
     return [_Crude(estimate[:, k], error[:, k], float(max(people[k + 1] - 1, 3))) for k in range(estimate.shape[1])]
 
 
-def _pair(word: str, what: str, crude: _Crude) -> list[Check]:
-    """The checks of spread and kurtosis of one effect, of crude estimates beside those of new analytes."""
+def _apart_from_people(draws: xr.Dataset) -> np.ndarray:
+    """By how much each analyte's error of a difference is less without people's general level, (draws, analyte)."""
+    if "subject_sd" not in draws:
+        return np.ones((1, 1))
+    residual = draws["residual_sd"].transpose("chain", "draw", "analyte").values
+    variance = residual.reshape(-1, residual.shape[-1]) ** 2
+    if "cell_ratio" in draws:
+        variance = variance * (1 + draws["cell_ratio"].values.reshape(-1, 1) ** 2)
+    return np.asarray(np.sqrt(variance / (variance + draws["subject_sd"].values.reshape(-1, 1) ** 2)))
+
+
+def _pair(word: str, what: str, crude: _Crude, scale: Callable[[xr.Dataset], np.ndarray] | None) -> list[Check]:
+    """The checks of spread and kurtosis of one effect, of crude estimates beside those of new analytes.
+
+    Crude errors contain people's general level, which moves all analytes alike and does not enter what is compared:
+    replicates have the error that remains without it, ``scale`` of the crude one.
+    """
     has_estimate = np.isfinite(crude.estimate) & np.isfinite(crude.error) & (crude.error > 0)
     if has_estimate.sum() < _FEWEST:
         return []
@@ -178,12 +193,15 @@ def _pair(word: str, what: str, crude: _Crude) -> list[Check]:
         def replicated(draws: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
             sd = draws[f"{word}_sd"].values.reshape(-1, 1)
             nu = draws[f"{word}_nu"].values.reshape(-1, 1) if f"{word}_nu" in draws else None
+            remaining = np.ones((1, 1)) if scale is None else scale(draws)
+            remaining = remaining[:, has_estimate] if remaining.shape[1] > 1 else remaining
+            errors = np.broadcast_to(remaining * error, (len(sd), len(error)))
             parts = []
             for start in range(0, len(sd), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
                 size = (len(sd[part]), len(error))
                 effect = rng.standard_normal(size) if nu is None else rng.standard_t(np.broadcast_to(nu[part], size))
-                parts.append(statistic(sd[part] * effect + error * rng.standard_t(crude.freedom, size), error))
+                parts.append(statistic(sd[part] * effect + errors[part] * rng.standard_t(crude.freedom, size), error))
             return np.concatenate(parts)
 
         return Check(
