@@ -539,7 +539,7 @@ def _write(
         spreadsheet_safe=spreadsheet_safe,
     )
     if good:
-        places[1].remove_failure()  # an earlier failure that this run has mended
+        places[1].remove_failure()  # an earlier failure of the same plan
     return Run(plan, fit, written.ledger, place.asked, written.missing, notes=written.notes)
 
 

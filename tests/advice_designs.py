@@ -241,13 +241,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: draw_price2022(np.random.default_rng(1), studies=4, patients=80),
     ),
     (
-        "data/simulate_raison2013:_coefficients",
+        "designs/raison2013:_coefficients",
         "three finite numbers",
         lambda: draw_raison2013(np.random.default_rng(1), moderation=[1.0, 2.0]),
         lambda: draw_raison2013(np.random.default_rng(1), moderation=[1.0, 2.0, 0.0]),
     ),
     (
-        "data/simulate_raison2013:draw_raison2013",
+        "designs/raison2013:draw_raison2013",
         "at least one patient",
         lambda: draw_raison2013(np.random.default_rng(1), people=(0, 5)),
         lambda: draw_raison2013(np.random.default_rng(1), people=(1, 1)),
@@ -290,7 +290,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: meta(priors={"tau": bd.Prior("HalfNormal", sigma=1)}),
     ),
     (
-        "models/parts/pooled/terms:refuse_other_priors",
+        "models/patient_meta/settings:_refuse_other_priors",
         "or leave combined out",
         lambda: bd.PatientMeta(reference="c", **COMBINED, priors={"effect": STUDENT}),
         lambda: bd.PatientMeta(reference="c", **COMBINED, priors={"effect": NORMAL}),
@@ -316,13 +316,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: parse_prior("mu", {"dist": "Normal", "mu": 0, "sigma": 1}),
     ),
     (
-        "models/parts/trial/means:refuse_arms",
+        "models/trial/refusals:refuse_priors_by_reference",
         "use Normal",
         lambda: trial(THREE_ARMS, reference="a", priors={"arm_effect": STUDENT}),
         lambda: trial(THREE_ARMS, reference="a", priors={"arm_effect": NORMAL}),
     ),
     (
-        "models/parts/trial/means:refuse_departures",
+        "models/trial/settings:_check_departures",
         'write { dist = "Normal", mu = 0, sigma = NUMBER }',
         lambda: trial(priors={"arm_effect_departure": STUDENT}),
         lambda: trial(priors={"arm_effect_departure": {"dist": "Normal", "mu": 0, "sigma": 2}}),
@@ -382,13 +382,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),
     ),
     (
-        "models/trial:__post_init__",
+        "models/trial/settings:_check_moderator",
         "such as threshold = 5",
         lambda: trial(moderator="crp", moderator_form="threshold"),
         lambda: trial(moderator="crp", moderator_form="threshold", threshold=5),
     ),
     (
-        "models/trial:__post_init__",
+        "models/trial/settings:_check_moderator",
         "belongs to moderator_form = 'threshold'; leave it out",
         lambda: trial(moderator="crp", threshold=5),
         lambda: trial(moderator="crp"),
@@ -641,31 +641,31 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     # trials
     (
-        "models/trial:__post_init__",
+        "models/trial/settings:__post_init__",
         "or false where there is none",
         lambda: trial(baseline=True),
         lambda: trial(baseline=False),
     ),
     (
-        "models/trial:__post_init__",
+        "models/trial/settings:_check_moderator",
         "a value above zero is needed where",
         lambda: trial(moderator="crp", at=[0.0]),
         lambda: trial(moderator="crp", at=[1.0]),
     ),
     (
-        "models/trial:__post_init__",
+        "models/trial/settings:_check_rates",
         "or leave response and remission out",
         lambda: trial(baseline=None, response=0.5),
         lambda: trial(response=0.5),
     ),
     (
-        "models/parts/trial/moderator:_spline",
+        "models/trial/moderator:_spline",
         "or moderator_form = 'log'",
         lambda: trial(but(VISITS, crp=1.0 + (VISITS["subject"] == "s1")), moderator="crp", moderator_form="log-spline"),
         lambda: trial(but(VISITS, crp=1.0 + (VISITS["subject"] == "s1")), moderator="crp", moderator_form="log"),
     ),
     (
-        "models/parts/trial/refusals:levels_that_tell_nothing",
+        "models/trial/refusals:refuse_uninformative_levels",
         "one level, which a random effect cannot tell apart; leave it out",
         lambda: trial(WIDE_VISITS, covariates="own + (1 | one)"),
         lambda: trial(WIDE_VISITS, covariates="own"),
@@ -677,56 +677,56 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(WIDE_VISITS, covariates="own + (1 | site)"),
     ),
     (
-        "models/parts/trial/refusals:refuse_times",
+        "models/trial/refusals:refuse_visits_without_time",
         "name a column of days as day",
         lambda: trial(but(VISITS, visit=[f"V{v}" for v in VISITS["visit"]]), covariance="spatial-power"),
         lambda: trial(but(VISITS, visit=[f"V{v}" for v in VISITS["visit"]]), covariance="spatial-power", day="day"),
     ),
     (
-        "models/parts/trial/refusals:refuse_times",
+        "models/trial/refusals:refuse_visits_without_time",
         "use covariance = 'ar1'",
         lambda: trial(but(VISITS, visit=[f"V{v}" for v in VISITS["visit"]]), covariance="spatial-power"),
         lambda: trial(but(VISITS, visit=[f"V{v}" for v in VISITS["visit"]]), covariance="ar1"),
     ),
     (
-        "models/parts/trial/residuals:refuse_unknown_correlations",
+        "models/trial/refusals:refuse_unknown_correlations",
         "use covariance = 'ar1'",
         lambda: trial(APART),
         lambda: trial(APART, covariance="ar1"),
     ),
     (
-        "models/parts/trial/residuals:refuse_unknown_correlations",
+        "models/trial/refusals:refuse_unknown_correlations",
         "or leave out one of the visits",
         lambda: trial(APART),
         lambda: trial(APART[APART["visit"] < 3]),
     ),
     (
-        "models/parts/trial/residuals:refuse_unknown_correlations",
+        "models/trial/refusals:refuse_unknown_correlations",
         "visits 2 apart",
         lambda: trial(APART, covariance="toeplitz"),
         lambda: trial(APART, covariance="ar1"),
     ),
     (
-        "models/parts/trial/response:visit_of",
+        "models/trial/response:visit_of",
         "did you mean 'last'",
         lambda: trial(response=0.5, response_when="lst"),
         lambda: trial(response=0.5, response_when="last"),
     ),
     # crossovers
     (
-        "models/parts/crossover/design:_refuse_unknown_before",
+        "models/crossover/design:_refuse_unknown_before",
         "and an empty outcome",
         lambda: crossover(without(THREE_PERIODS, 0), day=None, carry_over=True),
         lambda: crossover(but(THREE_PERIODS, {"outcome": (0, np.nan)}), day=None, carry_over=True),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "leave that day out",
         lambda: crossover(but(PERIODS, outcome=PERIODS["outcome"].where(~LATE))),
         lambda: crossover(PERIODS[PERIODS["day"] == 1]),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "use the trial family for one of the periods",
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(ONE_DAY["period"] == 1)), day=None),
         lambda: bd.Trial(reference="p", arm="treatment", visit="period", baseline="b").prepare(
@@ -734,7 +734,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         ),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "nobody has an outcome in period 3; leave its rows out",
         lambda: crossover(
             but(THREE_PERIODS, outcome=THREE_PERIODS["outcome"].where(THREE_PERIODS["period"] < 3)), day=None
@@ -742,13 +742,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: crossover(THREE_PERIODS[THREE_PERIODS["period"] < 3], day=None),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "nobody has an outcome in period 2 on day 2; leave that day out",
         lambda: crossover(but(TWO_DAYS, outcome=TWO_DAYS["outcome"].where(~SECOND))),
         lambda: crossover(TWO_DAYS[TWO_DAYS["day"] == 1]),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_empty",
         "nobody has an outcome after 'e'; leave its rows out and number each patient's periods anew",
         lambda: crossover(
             but(THREE_PERIODS, outcome=THREE_PERIODS["outcome"].where(THREE_PERIODS["treatment"] != "e")), day=None
@@ -756,56 +756,56 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: crossover(but(WITHOUT_E, period=WITHOUT_E.groupby("subject")["period"].rank().astype(int)), day=None),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_confounded",
         "check which rows are kept",
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(SAME_ORDER)), day=None),
         lambda: crossover(ONE_DAY, day=None),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_confounded",
         "leave carry_over out",
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(NO_SECOND)), day=None, carry_over=True),
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(NO_SECOND)), day=None),
     ),
     (
-        "models/parts/crossover/design:refuse_unknowable",
+        "models/crossover/design:_refuse_rare_pairs",
         "use days = 'apart'",
         lambda: crossover(but(PERIODS, outcome=PERIODS["outcome"].where(EITHER)), days="joint"),
         lambda: crossover(but(PERIODS, outcome=PERIODS["outcome"].where(EITHER)), days="apart"),
     ),
     # pooled patients
     (
-        "models/parts/pooled/events:count_events",
+        "models/patient_meta/events:count_events",
         "leave it out",
         lambda: count_events(without_a_study(pooled(PATIENTS, times=["24 h"], at_least=0.5))),
         lambda: count_events(pooled(PATIENTS[PATIENTS["study"] != "f"], times=["24 h"], at_least=0.5)),
     ),
     (
-        "models/parts/pooled/imputation:_refuse_unknowable",
+        "models/patient_meta/imputation:_refuse_unknowable",
         "to draw it for the others from; leave it out",
         lambda: pooled(FEW, **IMPUTED),
         lambda: pooled(FEW),
     ),
     (
-        "models/parts/pooled/imputation:_refuse_unknowable",
+        "models/patient_meta/imputation:_refuse_unknowable",
         "leave it or those studies out",
         lambda: pooled(OF_STUDIES, **IMPUTED),
         lambda: pooled(OF_STUDIES[OF_STUDIES["study"] < "e"], **IMPUTED),
     ),
     (
-        "models/parts/pooled/moderators:_those_who_have_all",
+        "models/patient_meta/moderators:_those_who_have_all",
         "are the least; leave it out",
         lambda: pooled(FEW, moderators=["marker"]),
         lambda: pooled(FEW),
     ),
     (
-        "models/parts/pooled/terms:_refuse_to_impute",
+        "models/patient_meta/settings:_refuse_to_impute",
         "leave combined out",
         lambda: bd.PatientMeta(reference="c", **(COMBINED | IMPUTED | {"combined": ["marker"]})),
         lambda: bd.PatientMeta(reference="c", **IMPUTED),
     ),
     (
-        "models/parts/pooled/terms:refuse_contradictions",
+        "models/patient_meta/settings:_refuse_events",
         "leave out at_least and at_most, or combined",
         lambda: bd.PatientMeta(reference="c", **COMBINED, at_least=0.5),
         lambda: bd.PatientMeta(reference="c", **COMBINED),
@@ -894,13 +894,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: counts(WITH_TOTAL[WITH_TOTAL["subgroup"] != "ITT"]),
     ),
     (
-        "models/parts/trial/refusals:refuse_other_outcomes",
+        "models/trial/refusals:refuse_scores_for_changes",
         "say so with change = true",
         lambda: trial(but(VISITS, outcome=VISITS["outcome"] - VISITS["baseline"] - 5), response=0.5),
         lambda: trial(but(VISITS, outcome=VISITS["outcome"] - VISITS["baseline"] - 5), response=0.5, change=True),
     ),
     (
-        "models/parts/trial/refusals:refuse_other_outcomes",
+        "models/trial/refusals:refuse_scores_for_changes",
         "leave change out",
         lambda: trial(response=0.5, change=True),
         lambda: trial(response=0.5),

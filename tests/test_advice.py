@@ -65,7 +65,7 @@ def statically(node, constants):
 def messages():
     """Every message of the data and the models: (module:function, pattern)."""
     found = []
-    for folder in ("data", "models"):
+    for folder in ("data", "designs", "models", "numerics"):
         for path in sorted((PACKAGE / folder).rglob("*.py")):
             module = path.relative_to(PACKAGE).with_suffix("").as_posix()
             tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -183,7 +183,7 @@ def test_settings_round_trip_and_the_model_says_what_it_is(name):
 
 
 def posterior_of(name, draws=40, seed=2):
-    """Parameters and what hangs below the data, from the prior: something to derive estimands from."""
+    """Parameters, and variables not needed for the likelihood, from the prior, to derive estimands from."""
     return prior_draws(MODELS[name].build(data_of(name)), draws, seed=seed)
 
 

@@ -267,7 +267,7 @@ def test_pymc_density_is_the_engines(bias, favours):
     observed = built.rvs_to_values[built["effect"]]
     assert observed is not None
     logp = built.logp(vars=[built["effect"]])
-    f = pytensor.function(built.value_vars, logp, mode=UNCOMPILED, on_unused_input="ignore")  # theta hangs below
+    f = pytensor.function(built.value_vars, logp, mode=UNCOMPILED, on_unused_input="ignore")  # theta is not needed
     rng = np.random.default_rng(2)
     for _ in range(3):
         point = {k: 0.5 * rng.normal(size=np.shape(x)) for k, x in built.initial_point().items()}

@@ -49,7 +49,7 @@ def uncompiled() -> Mode:
     Returns
     -------
     pytensor.compile.mode.Mode
-        What ``pytensor.function`` and ``pymc.draw`` take as ``mode``.
+        For the argument ``mode`` of ``pytensor.function`` and ``pymc.draw``.
 
     Examples
     --------

@@ -257,7 +257,7 @@ def code_of(model: Model) -> str:
         return ""
     for source in (inspect.getmodule(cls), cls):
         try:
-            return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()  # type: ignore[arg-type]
+            return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()  # type: ignore[arg-type]  # None: TypeError
         except (OSError, TypeError):
             continue
     return secrets.token_hex()

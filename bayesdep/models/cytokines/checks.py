@@ -145,10 +145,10 @@ def law_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
     named: list[Check] = []
     if settings.group is not None and settings.analyte_family is None:
         for name, crude in zip(data["comparison"].values, _of_groups(data), strict=True):
-            named += _pair("group", f"log ratios, {name}", crude)
+            named += _pair("group", f"log ratios, {name}", crude, _apart_from_people)
     if settings.time is not None:
         for name, crude in zip(data["later"].values, _of_times(data), strict=True):
-            named += _pair("time", f"log changes, {name}", crude)
+            named += _pair("time", f"log changes, {name}", crude, None)
     return named
 
 
@@ -167,8 +167,23 @@ def _of_times(data: xr.Dataset) -> list[_Crude]:
     return [_Crude(estimate[:, k], error[:, k], float(max(people[k + 1] - 1, 3))) for k in range(estimate.shape[1])]
 
 
-def _pair(word: str, what: str, crude: _Crude) -> list[Check]:
-    """The checks of spread and kurtosis of one effect, of crude estimates beside those of new analytes."""
+def _apart_from_people(draws: xr.Dataset) -> np.ndarray:
+    """By how much each analyte's error of a difference is less without people's general level, (draws, analyte)."""
+    if "subject_sd" not in draws:
+        return np.ones((1, 1))
+    residual = draws["residual_sd"].transpose("chain", "draw", "analyte").values
+    variance = residual.reshape(-1, residual.shape[-1]) ** 2
+    if "cell_ratio" in draws:
+        variance = variance * (1 + draws["cell_ratio"].values.reshape(-1, 1) ** 2)
+    return np.asarray(np.sqrt(variance / (variance + draws["subject_sd"].values.reshape(-1, 1) ** 2)))
+
+
+def _pair(word: str, what: str, crude: _Crude, scale: Callable[[xr.Dataset], np.ndarray] | None) -> list[Check]:
+    """The checks of spread and kurtosis of one effect, of crude estimates beside those of new analytes.
+
+    Crude errors contain people's general level, which moves all analytes alike and does not enter what is compared:
+    replicates have the error that remains without it, ``scale`` of the crude one.
+    """
     has_estimate = np.isfinite(crude.estimate) & np.isfinite(crude.error) & (crude.error > 0)
     if has_estimate.sum() < _FEWEST:
         return []
@@ -178,12 +193,15 @@ def _pair(word: str, what: str, crude: _Crude) -> list[Check]:
         def replicated(draws: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
             sd = draws[f"{word}_sd"].values.reshape(-1, 1)
             nu = draws[f"{word}_nu"].values.reshape(-1, 1) if f"{word}_nu" in draws else None
+            remaining = np.ones((1, 1)) if scale is None else scale(draws)
+            remaining = remaining[:, has_estimate] if remaining.shape[1] > 1 else remaining
+            errors = np.broadcast_to(remaining * error, (len(sd), len(error)))
             parts = []
             for start in range(0, len(sd), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
                 size = (len(sd[part]), len(error))
                 effect = rng.standard_normal(size) if nu is None else rng.standard_t(np.broadcast_to(nu[part], size))
-                parts.append(statistic(sd[part] * effect + error * rng.standard_t(crude.freedom, size), error))
+                parts.append(statistic(sd[part] * effect + errors[part] * rng.standard_t(crude.freedom, size), error))
             return np.concatenate(parts)
 
         return Check(

@@ -17,6 +17,7 @@ def expected_levels(
     settings: CytokinesSettings,
     data: xr.Dataset,
     log_sd: Tensor,
+    people_sd: Tensor | None,
     *,
     means: Mapping[str, Mean],
     rough: Rough | None,
@@ -32,6 +33,8 @@ def expected_levels(
         The prepared data.
     log_sd
         Log residual sds by analyte.
+    people_sd
+        Standard deviation between people, a scalar tensor; None without people.
     means, rough, before
         As :func:`~bayesdep.models.cytokines.effects.effect_of` takes them.
 
@@ -49,7 +52,7 @@ def expected_levels(
         group_effect = effect_of(settings, "group", data, "comparison", means=means, rough=rough, before=before)
         code = pm.Data("group_code", data["group_code"].values, dims=("group", "comparison"))
         table = table + (code[:, :, None] * group_effect.T).sum(axis=1)[:, None, None, :]
-    wall = wall_of(data, log_sd, before[1:], code) if settings.is_pooled else None
+    wall = wall_of(data, log_sd, people_sd, before[1:], code) if settings.is_pooled else None
     table = table + effect_of(settings, "level", data, means=means, rough=rough, before=before, wall=wall)
     if settings.time is not None:
         time_effect = effect_of(settings, "time", data, "later")

@@ -169,7 +169,7 @@ class Cytokines(CytokinesSettings):
             before = [] if rough is None else [rough.relative_sd(log_sd, subject_sd)]  # what rough estimates depend on
             means = means_of(self, data, subject_sd)
             # eta = level + group_effect x + time_effect + interaction x + plate
-            eta = expected_levels(self, data, log_sd, means=means, rough=rough, before=before)
+            eta = expected_levels(self, data, log_sd, subject_sd, means=means, rough=rough, before=before)
             if self.subject is not None:
                 subject_of = pm.Data("subject_of", data["subject_of"].values, dims="measurement")
             # + loading factor + z' covariate_effect

@@ -64,7 +64,7 @@ class Rough:
         import pymc as pm
         import pytensor.tensor as pt
 
-        total = log_sd if people_sd is None else pt.log(pt.exp(2 * log_sd) + people_sd**2) / 2
+        total = _log_total_sd(log_sd, people_sd)
         known = pm.Data("rough_known", (self.error[:, 0] < _NOTHING_KNOWN).astype(float), dims="analyte")
         return pt.exp(known * (total - pm.Data("rough_log_sd", self.log_sd, dims="analyte")))
 
@@ -243,8 +243,15 @@ def rough_changes(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.where(is_estimated, mean, 0.0), np.where(is_estimated, error, _NOTHING_KNOWN)
 
 
-def wall_of(data: xr.Dataset, log_sd: Tensor, effects: list[Tensor], code: Tensor) -> Wall:
-    """Return where the likelihood of the levels of never detected analytes falls off, inside a PyMC model context.
+def _log_total_sd(log_sd: Tensor, people_sd: Tensor | None) -> Tensor:
+    """Log sd of an analyte's values over people: its residual's, and that of people's general level where it is."""
+    import pytensor.tensor as pt
+
+    return log_sd if people_sd is None else pt.log(pt.exp(2 * log_sd) + people_sd**2) / 2
+
+
+def wall_of(data: xr.Dataset, log_sd: Tensor, people_sd: Tensor | None, effects: list[Tensor], code: Tensor) -> Wall:
+    """Return where the levels of analytes that were never detected come too near to their limits, in a model context.
 
     With n values below the limit L, all a standard deviation k below it on average, the log-likelihood
     ``n log Phi(k)`` is -1 near ``k = Phi^-1(1 - 1 / (n + 1))``, and falls by one more over ``Phi(k) / (n phi(k))``.
@@ -255,6 +262,9 @@ def wall_of(data: xr.Dataset, log_sd: Tensor, effects: list[Tensor], code: Tenso
         A completed panel.
     log_sd
         Log residual sds by analyte.
+    people_sd
+        Standard deviation of people's general level, None without: of a person at random the value lies below the
+        limit or does not, whatever the person's level.
     effects
         The groups' differences, one tensor of shape (analyte,) for each comparison.
     code
@@ -284,7 +294,7 @@ def wall_of(data: xr.Dataset, log_sd: Tensor, effects: list[Tensor], code: Tenso
     def held(word: str, values: np.ndarray, *dims: str) -> Tensor:
         return pm.Data(f"wall_{word}", values, dims=(*dims, "analyte"))
 
-    sides, sd = held("side", side), pt.exp(log_sd)
+    sides, sd = held("side", side), pt.exp(_log_total_sd(log_sd, people_sd))
     width = held("reach", reach) * sd
     room = held("limit", limits, "group")
     for k, effect in enumerate(effects):

@@ -112,7 +112,7 @@ class NormalInside(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """The value of a measurement known to lie between ``lower`` and ``upper``, either of which may be infinite.
 
     Its density is that of Normal(mu, sigma) and is not divided by the interval's probability: it is the joint density
-    of the value and of its being there. Dividing, as a truncated normal does, would ignore that these values are
+    of the value and of its lying there. Dividing, as a truncated normal does, would ignore that these values are
     censored: mu and sigma would be estimated from the detected values alone, biased away from the limit, and their
     intervals would not cover.
     """
