@@ -173,7 +173,7 @@ def design_errors(settings: CytokinesSettings, word: str, data: xr.Dataset) -> n
     word
         ``"group"``, ``"time"`` or ``"interaction"``.
     data
-        A completed panel.
+        The prepared data.
 
     Returns
     -------
