@@ -1,5 +1,8 @@
 """What a trial over visits is asked for: differences between arms, along a moderator, in subgroups; responses."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -246,7 +249,7 @@ def _crossings(
     }
 
 
-def _crossing_of_curve(better: Draws, grid: np.ndarray, attrs: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+def _crossing_of_curve(better: Draws, grid: np.ndarray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Where a difference on a grid, shape (..., grid), rises through zero; at a threshold, there alone."""
     place, is_inside = crossing_on_grid(better.reshape(-1, len(grid)), grid)
     if attrs["form"] == "threshold":
@@ -255,7 +258,7 @@ def _crossing_of_curve(better: Draws, grid: np.ndarray, attrs: dict[str, float])
 
 
 def _crossing_of_polynomial(
-    sign: float, posterior: xr.Dataset, dims: tuple[str, ...], grid: np.ndarray, data: xr.Dataset
+    sign: float, posterior: xr.Dataset, dims: tuple[Hashable, ...], grid: np.ndarray, data: xr.Dataset
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where ``sign`` times a difference that is a line or a parabola on the grid's scale rises through zero."""
     attrs = data["moderator_terms"].attrs

@@ -82,7 +82,7 @@ def _rates_of_patients(
     if settings.robust:
         nu = posterior["nu"].values[:, None, None]
         scale = 1 / np.sqrt(rng.gamma(np.broadcast_to(nu / 2, scale.shape)) / (nu / 2))
-    highest = {"remission": settings.remission}  # score
+    highest: dict[str, float | Draws | None] = {"remission": settings.remission}  # score
     if settings.response is not None:
         highest["response"] = (1 - settings.response) * np.asarray(at_baseline)
     rates_by_name: dict[str, Draws] = {}
