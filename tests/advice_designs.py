@@ -211,31 +211,31 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     # generators of synthetic data, and scales
     (
-        "data/simulate_kiraly2017:draw_kiraly2017",
+        "designs/kiraly2017:draw_kiraly2017",
         "at least one control",
         lambda: draw_kiraly2017(np.random.default_rng(1), people=(0, 3)),
         lambda: draw_kiraly2017(np.random.default_rng(1), people=(1, 1)),
     ),
     (
-        "data/simulate_kiraly2017:draw_kiraly2017",
+        "designs/kiraly2017:draw_kiraly2017",
         "with 0, the baseline",
         lambda: draw_kiraly2017(np.random.default_rng(1), times=(4, 24)),
         lambda: draw_kiraly2017(np.random.default_rng(1), times=(0, 4)),
     ),
     (
-        "data/simulate_kiraly2017:draw_kiraly2017",
+        "designs/kiraly2017:draw_kiraly2017",
         "for each of the 41 analytes",
         lambda: draw_kiraly2017(np.random.default_rng(1), log_ratio=np.zeros(3)),
         lambda: draw_kiraly2017(np.random.default_rng(1), log_ratio=np.zeros(41)),
     ),
     (
-        "data/simulate_price2022:draw_price2022",
+        "designs/price2022:_sample",
         "at least one",
         lambda: draw_price2022(np.random.default_rng(1), studies=0),
         lambda: draw_price2022(np.random.default_rng(1), studies=1, patients=20),
     ),
     (
-        "data/simulate_price2022:draw_price2022",
+        "designs/price2022:_sample",
         "give more patients",
         lambda: draw_price2022(np.random.default_rng(1), studies=4, patients=5),
         lambda: draw_price2022(np.random.default_rng(1), studies=4, patients=80),
@@ -854,7 +854,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         panel,
     ),
     (
-        "models/parts/spread_grid:_grid",
+        "numerics/spread_grid:_grid",
         "the standard error that is out of line",
         lambda: exactly(but(STUDIES, {"effect": (1, 1e9)}, se=1e-50)),
         lambda: exactly(STUDIES),
@@ -883,7 +883,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     # people who would count twice, and outcomes that are something else
     (
         "data/tables:refuse_totals",
-        "leave it out, or give it another name",
+        "leave it out, or rename it",
         lambda: meta(but(STUDIES, {"study": (3, "Total")})),
         lambda: meta(STUDIES[:3]),
     ),
@@ -907,7 +907,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     # numbers that no computer word holds well
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "or 0, is needed; change it",
         lambda: bd.Prior("Normal", mu=0, sigma=1e300),
         lambda: bd.Prior("Normal", mu=0, sigma=1e9),
