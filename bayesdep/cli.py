@@ -41,13 +41,11 @@ _Seed = Annotated[int | None, typer.Option(help="Seed of the sampler, instead of
 _Quick = Annotated[bool, typer.Option("--quick", help="At most 500 draws and 500 tuning draws per chain.")]
 _Accept = Annotated[
     bool,
-    typer.Option("--accept-failed-gate", help="Write a fit that fails the gate as if it were good, and exit 0."),
+    typer.Option("--accept-failed-gate", help="Write a fit that fails the gate as one that passed, and exit 0."),
 ]
 _Strict = Annotated[
     bool,
-    typer.Option(
-        "--strict", help="Exit 1 also where the model has a warning, or lacks one, that its plan does not state."
-    ),
+    typer.Option("--strict", help="Exit 1 also if the warning on the model differs from the plan's expects_warning."),
 ]
 _Data = Annotated[
     Path | None, typer.Option(metavar="PATH", help='The table (.csv or .parquet) of plans whose source is "path".')
@@ -56,8 +54,8 @@ _Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Go on with what was cut off: finished plans and chains of the same plan, data, settings and versions are "
-        "taken as they are. Told to stop, leave finished chains for the next time.",
+        help="Go on after an interruption: finished plans and chains of the same plan, data, settings and versions are "
+        "used again. If stopped, keep finished chains for the next time.",
     ),
 ]
 _Safe = Annotated[
@@ -157,78 +155,51 @@ def compare(
     quick: _Quick = False,
     spreadsheet_safe: _Safe = False,
 ) -> int:
-    """Rank the plans of one study by leave-one-out; those of a folder, family by family and outcome by outcome."""
-    from bayesdep.models.model import Imputes
+    """Rank the plans of one study by leave-one-out; those of a folder within each family and outcome."""
+    from bayesdep.criticism.rivals import Candidate, find_rivals, names_of, refuse_imputing
     from bayesdep.plan import find_plans, prepare
 
     is_folder = len(plans) == 1 and plans[0].is_dir()
     read = _read_all(find_plans(plans[0]) if is_folder else plans)
     if len(read) < 2:
         raise BadInput("a comparison needs two plans or more; give another")
-    directory = out or Path("results") / read[0].study.name / "comparison"
-    given = list(zip(read, _share(read, data), strict=True))
-    imputing = [plan.name for plan in read if isinstance(plan.model, Imputes) and plan.model.imputes]
-    given = [pair for pair in given if pair[0].name not in imputing]
-    if imputing and is_folder:
-        _say(f"left out, because what is imputed has seen the outcomes to be left out: {', '.join(imputing)}")
-    elif imputing:
-        raise BadInput(
-            f"plan '{imputing[0]}' imputes moderators knowing all outcomes, so leaving one out would tell too little "
-            "against it; compare plans that omit who lacks a moderator"
-        )
-    groups = [given]
-    if is_folder:  # a folder holds all of a study, also what was never meant to be set side by side
-        families = {plan.model.family for plan, _ in given}
-        groups = [[pair for pair in given if pair[0].model.family == family] for family in sorted(families)]
-        if alone := [group[0][0].name for group in groups if len(group) == 1]:
-            _say(f"left out, because no other plan is of its family: {', '.join(alone)}")
-        groups = [some for group in groups if len(group) > 1 for some in _of_one_outcome(group)]
-        if lone := [group[0][0].name for group in groups if len(group) == 1]:
-            _say(f"left out, because no other plan of its family has the same outcomes: {', '.join(lone)}")
-        groups = [group for group in groups if len(group) > 1]
+    tables = _share(read, data)
+    every = [Candidate(p.name, p.model, prepare(p, table)) for p, table in zip(read, tables, strict=True)]
+    groups = [every]
+    if is_folder:
+        groups, notes = find_rivals(every)
+        for note in notes:
+            _say(f"left out, because {note}")
         if not groups:
             raise BadInput(
                 f"no two plans in '{plans[0]}' are of one family and of the same outcomes; name the plans to compare"
             )
-    for plan, table in given:
-        prepare(plan, table)
-    names = [group[0][0].model.family for group in groups]
-    names = [n if names.count(n) == 1 else f"{n}-{group[0][0].name}" for n, group in zip(names, groups, strict=True)]
+    else:
+        refuse_imputing(every)
     from bayesdep.reporting.places import Place
 
+    directory = out or Path("results") / read[0].study.name / "comparison"
     inputs, what = [plan.path for plan in read], f"comparison of {read[0].study.name}"
-    folders = [directory / name for name in names] if len(groups) > 1 else [directory]
+    folders = [directory / name for name in names_of(groups)] if len(groups) > 1 else [directory]
     places = [Place.find(folder, what, inputs=inputs) for folder in folders]
+    plan_of = {id(one): plan for one, plan in zip(every, read, strict=True)}
     return max(
-        _rank(group, place, quick=quick, spreadsheet_safe=spreadsheet_safe)
+        _rank([(plan_of[id(one)], one.data) for one in group], place, quick=quick, spreadsheet_safe=spreadsheet_safe)
         for group, place in zip(groups, places, strict=True)
     )
 
 
-def _of_one_outcome(group: list[tuple["Plan", Any]]) -> list[list[tuple["Plan", Any]]]:
-    """Split plans of one family by what their likelihood is of: other patients, times or events make no rivals."""
-    from bayesdep.inference.evaluate import observed_values
-    from bayesdep.plan import prepare
-
-    found: dict[Any, list[tuple[Plan, Any]]] = {}
-    for plan, table in group:
-        seen = observed_values(plan.model.build(prepare(plan, table)))
-        key = tuple((name, values.shape, values.dtype.kind, values.tobytes()) for name, values in sorted(seen.items()))
-        found.setdefault(key, []).append((plan, table))
-    return list(found.values())
-
-
 def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, spreadsheet_safe: bool) -> int:
-    """Fit plans to their tables, rank them, and write the ranking."""
+    """Fit plans to their prepared data, rank them, and write the ranking."""
     from bayesdep.criticism.compare import compare as rank
     from bayesdep.plan import fit_plan
     from bayesdep.reporting.comparison import write_comparison
 
     fits = {}
-    for plan, table in given:
+    for plan, data in given:
         _say(f"{plan.label}: fitting")
         sampling: dict[str, Any] = plan.quick if quick else {}
-        fits[plan.name] = fit_plan(plan, data=table, **sampling)
+        fits[plan.name] = fit_plan(plan, data=data, **sampling)
     for name, fit in fits.items():
         if not fit.gate.passed:
             _complain(f"{name} {fit.gate.sentence}")
@@ -236,7 +207,7 @@ def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, sprea
         return FAILED
     try:
         result = rank(fits)
-    except BadInput as refusal:  # the plans are good; what was asked of them is not
+    except BadInput as refusal:  # the plans are valid; the comparison is not
         _complain(str(refusal))
         return FAILED
     hashes = {plan.name: plan.sha256 for plan, _ in given}
@@ -294,7 +265,7 @@ def datasets(
 def simulate(
     name: Annotated[str, typer.Argument(help="Design; see the list that an unknown one prints.")],
     seed: Annotated[int, typer.Option(help="Same seed, same table.")],
-    out: Annotated[Path, typer.Option(help="CSV file to write; the truth goes beside it as .truth.json.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write; true parameters are written beside it as .truth.json.")],
 ) -> int:
     """Draw a synthetic data set from a study's design, with its truth."""
     from bayesdep.designs.register import simulate as draw
@@ -311,14 +282,14 @@ def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     from bayesdep.plan import read_plan
 
     read = [read_plan(path) for path in paths]
-    seen: dict[tuple[str, str], Path] = {}
+    first_of: dict[tuple[str, str], Path] = {}
     for plan in read:
         key = plan.study.name, plan.name
-        if key in seen:
+        if key in first_of:
             raise BadInput(
-                f"plans '{seen[key]}' and '{plan.path}' would both be {'/'.join(key)}; rename a file or its study"
+                f"plans '{first_of[key]}' and '{plan.path}' would both be {'/'.join(key)}; rename a file or its study"
             )
-        seen[key] = plan.path
+        first_of[key] = plan.path
     return read
 
 
@@ -326,18 +297,18 @@ def _share(plans: "Sequence[Plan]", data: Path | None) -> list[Path | None]:
     """Give --data to the plans that need it, refusing it when none does."""
     if data is not None and len(plans) > 1 and not any(plan.needs_data for plan in plans):
         raise BadInput(f"all {len(plans)} plans name their own data; leave --data out")
-    # One plan alone refuses for itself what it does not need.
+    # A single plan refuses --data itself.
     return [data if plan.needs_data or len(plans) == 1 else None for plan in plans]
 
 
 def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | None]) -> None:
-    """Check every plan's data and place before the first of several is run: a bad last one writes nothing."""
-    if len(todo) > 1:  # one alone is checked as it is run
+    """Check data and directory of all plans before the first of several is run."""
+    if len(todo) > 1:  # a single plan is checked when it is run
         from bayesdep.plan import places_of, prepare
 
-        found = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
-        goes = {place.path: plan for (plan, _), (place, _) in zip(todo, found, strict=True)}
-        for (plan, _), (_, failures) in zip(todo, found, strict=True):
+        places = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
+        goes = {place.path: plan for (plan, _), (place, _) in zip(todo, places, strict=True)}
+        for (plan, _), (_, failures) in zip(todo, places, strict=True):
             if other := goes.get(failures.path):
                 raise BadInput(
                     f"plan '{other.path}' goes to '{failures.asked}', where plan '{plan.path}' goes if it fails its "
@@ -405,11 +376,11 @@ def _complain(text: str) -> None:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
-    raise SystemExit(128 + signum)  # unwinds, so that half-written directories vanish
+    raise SystemExit(128 + signum)  # an exception, so that incomplete directories are removed
 
 
 def _listen() -> None:
-    """Unwind when told to stop, also by a terminal that closes, unless that is to be ignored (``nohup``)."""
+    """Raise an exception when told to stop, also by a closing terminal unless that is ignored (``nohup``)."""
     signal.signal(signal.SIGTERM, _terminate)
     closed = getattr(signal, "SIGHUP", None)
     if closed is not None and signal.getsignal(closed) == signal.SIG_DFL:
@@ -431,25 +402,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         refuse_without_docstrings()
         code = app(words, standalone_mode=False) or OK
-        if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+        if code == INTERRUPTED:  # typer's form of a KeyboardInterrupt
             _complain("interrupted; the unfinished run was not written")
     except SystemExit as ending:
         if ending.code in (TERMINATED, HUNG_UP):
             _complain("terminated; the unfinished run was not written")
         raise
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+    except BrokenPipeError:  # the reader of the output has ended, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OK
-    except Exception as problem:  # the last line of defence: no traceback at the command line
+    except Exception as problem:  # any other error: no traceback at the command line
         if debug:
             traceback.print_exc()
-        said, code = _sentence(problem)
-        _complain("; ".join([said, *getattr(problem, "__notes__", ())]))
+        message, code = _sentence(problem)
+        _complain("; ".join([message, *getattr(problem, "__notes__", ())]))
     sys.exit(code)
 
 
 def _sentence(problem: Exception) -> tuple[str, int]:
-    """Say in one sentence what ended a command, and with which exit code."""
+    """Say in one sentence what ended a command, and return the exit code."""
     if isinstance(problem, BadInput):
         return str(problem), BAD_INPUT
     if isinstance(problem, MemoryError):
@@ -460,8 +431,8 @@ def _sentence(problem: Exception) -> tuple[str, int]:
         return f"{place} cannot be used ({problem.strerror or first}); give another path, or make room", BAD_INPUT
     usage = getattr(problem, "format_message", None)
     if usage is not None:
-        said = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
-        return f"{said}{'' if said.endswith('?') else '; see bayesdep --help'}", BAD_INPUT
+        message = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
+        return f"{message}{'' if message.endswith('?') else '; see bayesdep --help'}", BAD_INPUT
     kind = f"{type(problem).__name__}: {first}"
     return f"an error in bayesdep itself ({kind}); run again with --debug and report it", FAILED
 

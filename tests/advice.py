@@ -4,6 +4,7 @@ Each entry: the function that refuses (module:function), a piece of its message,
 applied. The tables are synthetic and small; nothing is sampled.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
+from bayesdep.models import register
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
-from bayesdep.models.register import make_model, model_class
 
 RNG = np.random.default_rng(12)
 STUDIES = pd.DataFrame({"study": list("abcd"), "effect": [0.1, 0.5, 0.2, 0.4], "se": [0.2, 0.1, 0.3, 0.2],
@@ -115,6 +116,38 @@ def covariates(formula: str, frame: pd.DataFrame | None = None, **settings: Any)
         else frame
     )
     return read_covariates(frame, formula, **settings)
+
+
+def own_model(name: str = "OwnModel", without: str = "", **parts: Any) -> Any:
+    """A class that has every part of a model but the one left out, some of them changed."""
+    has: dict[str, Any] = {part: (lambda self: None) if part in register._METHODS else None for part in register._PARTS}
+    has |= {"family": "of-advice"} | parts
+    namespace = {part: value for part, value in has.items() if part not in ("priors", without)}
+    return dataclasses.make_dataclass(name, [PRIORS], frozen=True, namespace=namespace)
+
+
+PRIORS = ("priors", dict, dataclasses.field(default_factory=dict))
+
+
+def without_field() -> Any:
+    """A class of a model whose priors are no field."""
+    parts = {f: getattr(own_model(), f, None) for f in register._PARTS}
+    return dataclasses.make_dataclass("OwnModel", [], frozen=True, namespace=parts | {"priors": {}})
+
+
+def registered(*models: Any) -> None:
+    """Register models, and forget them again."""
+    before = dict(register._REGISTERED)
+    try:
+        for model in models:
+            register.register(model)
+    finally:
+        register._REGISTERED.clear()
+        register._REGISTERED.update(before)
+
+
+def synthetic_table(design: str, seed: int) -> pd.DataFrame:
+    return bd.simulate(design, seed=seed).table
 
 
 def source(text: str = "table.csv", folder: Path = Path(), **settings: Any) -> Any:
@@ -217,19 +250,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(but(WELLS, time=["Day 7", "Day 8"] * 32), time="time"),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "is not in",
         lambda: times.order_of_times(["a", "b"], order=["a", "c"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "twice; name each",
         lambda: times.order_of_times(["a", "b"], order=["a", "b", "b"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "name all times",
         lambda: times.order_of_times(["a", "b"], order=["a"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
@@ -294,8 +327,8 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "data/sources:read_source",
         "add one, for example seed = 1",
-        lambda: source("simulate:raison2013"),
-        lambda: source("simulate:raison2013", seed=1),
+        lambda: source("simulate:raison2013", simulate=synthetic_table),
+        lambda: source("simulate:raison2013", simulate=synthetic_table, seed=1),
     ),
     (
         "data/sources:read_source",
@@ -359,19 +392,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("data/published:table_file", "did you mean", lambda: bd.load("bcg_colditz"), lambda: bd.load("bcg_colditz1994")),
     (
-        "data/simulate:simulate",
+        "designs/register:simulate",
         "did you mean",
         lambda: bd.simulate("raison2031", seed=1),
         lambda: bd.simulate("raison2013", seed=1),
     ),
     # settings and priors
-    ("models/__init__:model_class", "did you mean", lambda: model_class("metta"), lambda: model_class("meta")),
-    (
-        "models/__init__:make_model",
-        "no such setting",
-        lambda: make_model("counts", {"contrl": "p"}),
-        lambda: make_model("counts", {"control": "p"}),
-    ),
     (
         "models/parts/settings:check_settings",
         "units is an empty text",
@@ -383,37 +409,37 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ("models/parts/settings:_check", "a list of", lambda: pooled(moderators="age"), lambda: pooled(moderators=["age"])),
     ("models/parts/settings:_check", "is needed", lambda: crossover(margin="3"), lambda: crossover(margin=3)),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "there is no distribution",
         lambda: bd.Prior("Norml", mu=0, sigma=1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "no parameter",
         lambda: bd.Prior("Normal", mu=0, sigm=1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "is missing; give",
         lambda: bd.Prior("Normal", mu=0),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "must be a finite number",
         lambda: bd.Prior("Normal", mu=np.inf, sigma=1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "must be above zero",
         lambda: bd.Prior("Normal", mu=0, sigma=-1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "swap them",
         lambda: bd.Prior("Uniform", lower=1, upper=0),
         lambda: bd.Prior("Uniform", lower=0, upper=1),
@@ -449,25 +475,25 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ("models/parts/scale:check_scale", "or leave it out", lambda: crossover(scale=0), lambda: crossover(scale=7)),
     # covariates
     (
-        "models/parts/covariates:read_covariates",
+        "models/parts/covariates:_refuse_infinite_or_constant",
         "correct that row",
         lambda: covariates("log(age)"),
         lambda: covariates("log(age + 1)"),
     ),
     (
-        "models/parts/covariates:read_covariates",
+        "models/parts/covariates:_refuse_infinite_or_constant",
         "leave it out",
         lambda: covariates("age + I(0 * age)"),
         lambda: covariates("age"),
     ),
     (
-        "models/parts/covariates:_refuse_what_follows",
+        "models/parts/covariates:_refuse_combinations",
         "leave one of them out",
         lambda: covariates("age + I(2 * age)"),
         lambda: covariates("age"),
     ),
     (
-        "models/parts/covariates:_refuse_what_follows",
+        "models/parts/covariates:_refuse_combinations",
         "leave it out of covariates",
         lambda: covariates("age + sex", beside={"the arm": np.array(list("xy") * 10)}),
         lambda: covariates("age", beside={"the arm": np.array(list("xy") * 10)}),
@@ -584,19 +610,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/parts/covariates:_evaluate",
-        "cannot be worked out",
+        "cannot be evaluated",
         lambda: covariates("bs(age, df=2)"),
         lambda: covariates("bs(age, df=4)"),
     ),
     # meta-analyses
     (
-        "models/parts/meta/studies:read_studies",
+        "models/meta/studies:check_studies",
         "give at least two",
         lambda: meta(STUDIES[:1]),
         lambda: meta(STUDIES[:2]),
     ),
     (
-        "models/parts/meta/studies:read_studies",
+        "models/meta/studies:refuse_impossible_counts",
         "leave the row out",
         lambda: means(but(MEANS[:2], {"n_treated": (0, 1)})),
         lambda: means(
@@ -604,77 +630,82 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         ),
     ),
     (
-        "models/parts/meta/studies:correlations_of",
+        "models/meta/studies:correlations_of",
         "correct it",
         lambda: means(but(MEANS, {"design": (0, "open")}), design="design", correlation=0.5),
         lambda: means(design="design", correlation=0.5),
     ),
     (
-        "models/parts/meta/studies:correlations_of",
+        "models/meta/studies:correlations_of",
         "state one",
         lambda: means(design="design"),
         lambda: means(design="design", correlation=0.5),
     ),
     (
-        "models/parts/meta/studies:correlations_of",
+        "models/meta/studies:correlations_of",
         "those who were in both",
         lambda: means(but(MEANS, {"n_treated": (2, 24)}), design="design", correlation=0.5),
         lambda: means(design="design", correlation=0.5),
     ),
     (
-        "models/parts/meta/studies:clusters_of",
+        "models/meta/studies:clusters_of",
         "has one cluster",
         lambda: meta(but(STUDIES, country="x"), cluster="country"),
         meta,
     ),
     (
-        "models/parts/meta/studies:clusters_of",
+        "models/meta/studies:clusters_of",
         "has no cluster with two",
         lambda: meta(but(STUDIES, country=list("wxyz")), cluster="country"),
         meta,
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_contradictions",
         "is not available from",
         lambda: arms(measure="standardised-difference"),
         lambda: arms(measure="risk-difference"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_more_than_binomial",
         "likelihood = 'binomial' needs",
         lambda: meta(likelihood="binomial"),
         lambda: arms(likelihood="binomial", measure="log-odds-ratio"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_wrong_units",
         "cannot name a dimension",
         lambda: meta(unit="my unit"),
         lambda: meta(unit="trial"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_contradictions",
         "such as 4",
         lambda: meta(nu=0, heterogeneity="student-t"),
         lambda: meta(nu=4, heterogeneity="student-t"),
     ),
-    ("models/parts/meta/terms:refuse_contradictions", "needs none", lambda: meta(control_risk=0.2), meta),
+    ("models/meta/settings:_refuse_useless_control_risk", "needs none", lambda: meta(control_risk=0.2), meta),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_useless_design",
         "between -1 and 1",
         lambda: means(design="design", correlation=2.0),
         lambda: means(design="design", correlation=0.5),
     ),
     # counts, screen, correlation, response
-    ("models/counts/data:prepare", "is no arm", lambda: counts(control="P"), counts),
-    ("models/counts/data:prepare", "needs a second one", lambda: counts(EVENTS[EVENTS["arm"] == "p"]), counts),
+    ("models/counts/data:_refuse_no_comparison", "is no arm", lambda: counts(control="P"), counts),
     (
-        "models/counts/data:prepare",
+        "models/counts/data:_refuse_no_comparison",
+        "needs a second one",
+        lambda: counts(EVENTS[EVENTS["arm"] == "p"]),
+        counts,
+    ),
+    (
+        "models/counts/data:_refuse_no_comparison",
         "use pooling = 'none'",
         lambda: counts(EVENTS[:2]),
         lambda: counts(EVENTS[:2], pooling="none"),
     ),
     (
-        "models/counts/data:prepare",
+        "models/counts/data:_rows_of_cells",
         "leave the subgroup out",
         lambda: counts(pd.concat([EVENTS, but(EVENTS[:1], subgroup="x")])),
         counts,
@@ -704,18 +735,18 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         correlation,
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "with event",
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16))),
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="y"),
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "is no label",
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="Y"),
         lambda: response(but(ONE, responder=np.repeat(["y", "n"], 16)), event="y"),
     ),
-    ("models/parts/response/outcome:read_outcome", "in everybody", lambda: response(but(ONE, responder=0)), response),
+    ("models/response/outcome:read_outcome", "in everybody", lambda: response(but(ONE, responder=0)), response),
     (
         "models/response/settings:__post_init__",
         "is missing; say how many",
@@ -724,38 +755,43 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("models/response/settings:__post_init__", "leave it out", lambda: response(expected_nonzero=1), response),
     (
-        "models/response/data:prepare",
+        "models/response/data:_refuse_number_of_analytes",
         "a smaller number",
         lambda: response(effects="horseshoe", expected_nonzero=9),
         lambda: response(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_rows_of_values",
         "add it, or leave",
         lambda: response(without(ONE, 0)),
         lambda: response(without(ONE, 0, 1)),
     ),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_refuse_nothing_measured",
         "one value throughout",
         lambda: response(ONE.assign(value=np.where(ONE["analyte"] == "TNF", 1.0, ONE["value"]))),
         lambda: response(ONE[ONE["analyte"] != "TNF"], effects="none", predicts_when="below"),
     ),
     # panels
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "group to compare with",
         lambda: panel(group=None),
         lambda: panel(group="group"),
     ),
-    ("models/cytokines:_refuse_contradictions", "or leave baseline out", lambda: panel(baseline="Day 0"), panel),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
+        "or leave baseline out",
+        lambda: panel(baseline="Day 0"),
+        panel,
+    ),
+    (
+        "models/cytokines/settings:_refuse_contradictions",
         "such as 1.1",
         lambda: panel(equivalence=0.9),
         lambda: panel(equivalence=1.1),
     ),
-    ("models/parts/panel/table:_with_first", "is not in column", lambda: panel(reference="hc"), panel),
+    ("models/cytokines/data:_with_first", "is not in column", lambda: panel(reference="hc"), panel),
     (
         "data/tables:refuse_duplicates",
         "name the column of times",
@@ -763,27 +799,27 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(WELLS, time="time"),
     ),
     (
-        "models/parts/panel/table:_refuse_wandering",
+        "models/cytokines/data:_refuse_inconsistent",
         "correct the row",
         lambda: panel(but(ONE, {"group": (0, "TRD")})),
         panel,
     ),
-    ("models/parts/panel/table:_refuse_one_level", "leave the column out", lambda: panel(plate="row"), panel),
+    ("models/cytokines/data:_refuse_one_level", "leave the column out", lambda: panel(plate="row"), panel),
     (
-        "models/parts/panel/table:_refuse_one_level",
+        "models/cytokines/data:_refuse_one_level",
         "nothing to pool over",
         lambda: panel(ONE[ONE["analyte"] == "TNF"]),
         lambda: panel(ONE[ONE["analyte"] == "TNF"], analyte=None),
     ),
     (
-        "models/parts/panel/table:_refuse_plates_of_one_group",
+        "models/cytokines/data:_refuse_plates_of_one_group",
         "leave the plate out",
         lambda: panel(but(ONE, plate=ONE["group"].to_numpy()), plate="plate"),
         panel,
     ),
     # trials
-    ("models/parts/trial/visits:_arms", "name one of these", lambda: trial(reference="P"), trial),
-    ("models/parts/trial/visits:_arms", "check which rows", lambda: trial(VISITS[VISITS["arm"] == "p"]), trial),
+    ("models/trial/data:_arms", "name one of these", lambda: trial(reference="P"), trial),
+    ("models/trial/data:_arms", "check which rows", lambda: trial(VISITS[VISITS["arm"] == "p"]), trial),
     (
         "data/tables:numbers_or_empty",
         "name the right column",
@@ -791,20 +827,20 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         trial,
     ),
     (
-        "models/parts/trial/refusals:visits_without_an_arm",
+        "models/trial/refusals:refuse_visits_without_an_arm",
         "leave that visit out",
         lambda: trial(VISITS[(VISITS["visit"] < 3) | (VISITS["arm"] == "d")]),
         lambda: trial(VISITS[VISITS["visit"] < 3]),
     ),
     (
-        "models/parts/trial/visits:_refuse_unordered",
+        "models/trial/data:_refuse_unordered",
         "correct one of them",
         lambda: trial(but(VISITS, {"day": (1, 0.5)}), day="day"),
         lambda: trial(day="day"),
     ),
     ("models/parts/people:rows_of_people", "correct one of them", lambda: trial(but(VISITS, {"arm": (0, "p")})), trial),
     (
-        "models/parts/trial/moderator:read_moderator",
+        "models/trial/moderator:read_moderator",
         "leave the moderator out",
         lambda: trial(but(VISITS, crp=1.0), moderator="crp"),
         trial,
@@ -964,19 +1000,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: counts(pooling="none", priors={"risk": bd.Prior("Beta", alpha=1, beta=1)}),
     ),
     (
-        "models/counts/data:prepare",
+        "models/counts/data:_refuse_impossible_counts",
         "is 0; leave",
         lambda: counts(but(EVENTS, {"n": (0, 0), "events": (0, 0)})),
         lambda: counts(EVENTS[2:], pooling="none"),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "leave one of them out",
         lambda: panel(analyte_family="row", pooling="none"),
         lambda: panel(pooling="none"),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "name it in",
         lambda: panel(WELLS, time="time", subject=None),
         lambda: panel(WELLS, time="time"),
@@ -1022,38 +1058,38 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         crossover,
     ),
     (
-        "models/parts/meta/studies:correlations_of",
+        "models/meta/studies:correlations_of",
         "the counts of its arms",
         lambda: arms(but(ARMS, design=["parallel", "parallel", "crossover"]), design="design"),
         lambda: arms(but(ARMS, design=["parallel", "parallel", "crossover"])[:2], design="design"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_more_than_binomial",
         "leave one of the two out",
         lambda: arms(likelihood="binomial", measure="log-odds-ratio", heterogeneity="student-t"),
         lambda: arms(likelihood="binomial", measure="log-odds-ratio"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_contradictions",
         "leave one of them out",
         lambda: meta(cluster="country", heterogeneity="student-t"),
         lambda: meta(cluster="country"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_useless_control_risk",
         "a probability between",
         lambda: arms(control_risk=2.0),
         lambda: arms(control_risk=0.2),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_useless_design",
         "correlation needs input",
         lambda: meta(correlation=0.5),
         lambda: means(design="design", correlation=0.5),
     ),
-    ("models/parts/meta/terms:refuse_contradictions", "leave it out", lambda: meta(design="country"), meta),
+    ("models/meta/settings:_refuse_useless_design", "leave it out", lambda: meta(design="country"), meta),
     (
-        "models/parts/people:read_people",
+        "models/parts/people:_refuse_nothing_measured",
         "detected in nobody",
         lambda: response(ONE.assign(value=np.where(ONE["analyte"] == "TNF", "<1", ONE["value"].astype(str)))),
         lambda: response(ONE[ONE["analyte"] != "TNF"], effects="none", predicts_when="below"),
@@ -1139,13 +1175,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: pooled(moderators=["age"], effects="horseshoe", expected_nonzero=1, split=False),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "true or false",
         lambda: bd.Prior("Normal", mu=0, sigma=1, times_scale="yes"),
         lambda: bd.Prior("Normal", mu=0, sigma=1, times_scale=True),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "leave times_scale out",
         lambda: bd.Prior("Beta", alpha=1, beta=1, times_scale=True),
         lambda: bd.Prior("Beta", alpha=1, beta=1),
@@ -1163,7 +1199,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.heterogeneity_prior("Turner 2015", outcome="pain", comparison="pharmacological against control"),
     ),
     (
-        "models/parts/response/outcome:read_outcome",
+        "models/response/outcome:read_outcome",
         "two are needed",
         lambda: response(but(ONE, responder=[*["a"] * 10, *["b"] * 10, *["c"] * 12]), event="a"),
         lambda: response(but(ONE, responder=[*["a"] * 10, *["b"] * 22]), event="a"),
@@ -1187,13 +1223,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: response(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/response/data:prepare",
+        "models/response/data:_refuse_number_of_analytes",
         "leave the cutoff out",
         lambda: response(effects="none", cutoff=1.0, predicts_when="below"),
         lambda: response(effects="none"),
     ),
     (
-        "models/response/data:prepare",
+        "models/response/data:_refuse_number_of_analytes",
         "use effects = 'none'",
         lambda: response(ONE[ONE["analyte"] == "TNF"], predicts_when="below"),
         lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),
@@ -1205,63 +1241,63 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.Screen(condition="a", priors={"sensitivity": bd.Prior("Beta", alpha=1, beta=1)}),
     ),
     (
-        "models/small_studies:__post_init__",
+        "models/small_studies/settings:__post_init__",
         "rising order",
         lambda: bd.SmallStudies(measure="difference", favours="positive", units="u", steps=[0.5, 0.1]),
         lambda: bd.SmallStudies(measure="standardised-difference", favours="positive", steps=[0.1, 0.5]),
     ),
     (
-        "models/small_studies:__post_init__",
+        "models/small_studies/settings:__post_init__",
         "name one or two",
         lambda: bd.SmallStudies(measure="standardised-difference", favours="positive", steps=[0.1, 0.2, 0.5]),
         lambda: bd.SmallStudies(measure="standardised-difference", favours="positive", steps=[0.1, 0.5]),
     ),
     (
-        "models/trial:__post_init__",
+        "models/trial/settings:_check_moderator",
         "needs a moderator",
         lambda: trial(subgroups=["> 5"]),
         lambda: trial(moderator="crp", subgroups=["> 5"]),
     ),
     (
-        "models/trial:__post_init__",
+        "models/trial/settings:__post_init__",
         "use 'toeplitz'",
         lambda: trial(heterogeneous=False, covariance="unstructured"),
         lambda: trial(heterogeneous=False, covariance="toeplitz"),
     ),
     (
-        "models/trial:__post_init__",
+        "models/trial/settings:_check_rates",
         "leave them out",
         lambda: trial(better="higher", response=0.5),
         lambda: trial(better="higher"),
     ),
-    ("models/trial:__post_init__", "such as", lambda: trial(margin=0), lambda: trial(margin=1)),
+    ("models/trial/settings:_check_numbers", "such as", lambda: trial(margin=0), lambda: trial(margin=1)),
     (
-        "models/parts/trial/moderator:read_moderator",
+        "models/trial/moderator:_threshold",
         "choose one inside",
         lambda: trial(moderator="crp", threshold=99.0, moderator_form="threshold"),
         lambda: trial(moderator="crp", threshold=5.0, moderator_form="threshold"),
     ),
     (
-        "models/parts/trial/moderator:parse_subgroup",
+        "models/trial/settings:parse_subgroup",
         "a sign and a value",
         lambda: trial(moderator="crp", subgroups=["5"]),
         lambda: trial(moderator="crp", subgroups=["> 5"]),
     ),
     (
-        "models/parts/trial/moderator:read_subgroups",
+        "models/trial/moderator:read_subgroups",
         "leave it out",
         lambda: trial(moderator="crp", subgroups=["> 99"]),
         lambda: trial(moderator="crp", subgroups=["> 5"]),
     ),
     (
-        "models/parts/trial/refusals:refuse_times",
+        "models/trial/refusals:refuse_visits_without_time",
         "use time = 'visits'",
         lambda: trial(but(VISITS, visit=VISITS["visit"] - 1), time="weeks"),
         lambda: trial(but(VISITS, visit=VISITS["visit"] - 1)),
     ),
     (
         "data/labels:refuse_lookalikes",
-        "write both alike",
+        "write them alike",
         lambda: trial(but(VISITS, arm=np.where(VISITS["subject"] == "s1", "P", VISITS["arm"]))),
         trial,
     ),
@@ -1284,13 +1320,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(day="day"),
     ),
     (
-        "models/parts/trial/refusals:subject_as_covariate",
+        "models/trial/refusals:refuse_subject_as_covariate",
         "leave it out",
         lambda: trial(covariates="subject"),
         trial,
     ),
     (
-        "models/parts/trial/refusals:constant_baseline",
+        "models/trial/refusals:refuse_constant_baseline",
         "baseline = None",
         lambda: trial(but(VISITS, baseline=20.0)),
         lambda: trial(but(VISITS, baseline=20.0), baseline=None),
@@ -1314,13 +1350,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(VISITS[VISITS["visit"] > 1]),
     ),
     (
-        "models/parts/trial/refusals:aliased_covariates",
+        "models/trial/refusals:refuse_aliased_covariates",
         "leave it out",
         lambda: trial(but(VISITS, copy=VISITS["arm"]), covariates="copy"),
         trial,
     ),
     (
-        "models/parts/trial/refusals:refuse_times",
+        "models/trial/refusals:refuse_visits_without_time",
         "name them by weeks",
         lambda: trial(but(VISITS, visit=[f"V{v}" for v in VISITS["visit"]]), time="weeks"),
         lambda: trial(but(VISITS, visit=[f"week {v}" for v in VISITS["visit"]]), time="weeks"),
@@ -1340,7 +1376,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "data/labels:refuse_lookalikes",
-        "write both alike",
+        "write them alike",
         lambda: trial(but(VISITS, {"arm": (0, "D")})),
         lambda: trial(VISITS),
     ),
@@ -1357,57 +1393,100 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(bd.read_table(CODED, missing=["999"])),
     ),
     (
-        "models/parts/panel/table:_refuse_repeats",
+        "models/cytokines/data:_refuse_repeats",
         "leave replicates out",
         lambda: panel(replicates=True),
         lambda: panel(),
     ),
     (
-        "models/parts/panel/table:_refuse_repeats",
+        "models/cytokines/data:_refuse_repeats",
         "keep one of them",
         lambda: panel(pd.concat([WELLS, ONE[:1]]), replicates=True),
         lambda: panel(WELLS, replicates=True),
     ),
     (
-        "models/parts/panel/table:_refuse_copies",
+        "models/cytokines/data:_refuse_copies",
         "keep one row of each sample",
         lambda: panel(pd.concat([ONE, but(ONE, row="y")]), replicates=True),
         lambda: panel(ONE),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "state both, such as expected_nonzero",
         lambda: panel(effects="horseshoe"),
         lambda: panel(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "above zero is needed, such as 5",
         lambda: panel(effects="horseshoe", expected_nonzero=0),
         lambda: panel(effects="horseshoe", expected_nonzero=1),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "use pooling = 'partial'",
         lambda: panel(effects="student", pooling="none"),
         lambda: panel(effects="student", pooling="partial"),
     ),
     (
-        "models/cytokines:prepare",
+        "models/cytokines/data:prepare",
         "or else use effects = 'normal'",
         lambda: panel(effects="horseshoe", expected_nonzero=50),
         lambda: panel(effects="normal"),
     ),
     (
-        "models/cytokines:_refuse_contradictions",
+        "models/cytokines/settings:_refuse_contradictions",
         "leave time out or keep one row a time",
         lambda: panel(WELLS, time="time", replicates=True),
         lambda: panel(WELLS, time="time"),
     ),
     (
-        "models/parts/meta/studies:read_studies",
+        "models/meta/studies:read_studies",
         "write -1 or 1",
         lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES),
         lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES.assign(direction=[-1, 1])),
+    ),
+    # models of a user's own
+    (
+        "models/register:register",
+        "choose another",
+        lambda: registered(own_model(family="trial")),
+        lambda: registered(own_model()),
+    ),
+    (
+        "models/register:register",
+        "choose another family",
+        lambda: registered(own_model("One"), own_model("Other")),
+        lambda: registered(own_model("One"), own_model("Other", family="of-more-advice")),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "put @bd.register above @dataclass(frozen=True)",
+        lambda: registered(dict),
+        lambda: registered(own_model()),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "it has no 'formula'; add it",
+        lambda: registered(own_model(without="formula")),
+        lambda: registered(own_model(formula="")),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "its 'build' is no method; make it one",
+        lambda: registered(own_model(build=3)),
+        lambda: registered(own_model(build=lambda self: None)),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "its 'priors' is no field, so no plan can replace a prior; make it one",
+        lambda: registered(without_field()),
+        lambda: registered(own_model()),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "such as 'adverse-events'",
+        lambda: registered(own_model(family="Adverse Events")),
+        lambda: registered(own_model(family="adverse-events")),
     ),
 ]

@@ -1,12 +1,12 @@
-"""What the tests of several rooms share, none itself a test: trials to read, and parameters at points of a model."""
+"""What several test files share: trials to read, changes of a table, and draws of a model's parameters."""
 
 import numpy as np
-import xarray as xr
 
 import bayesdep as bd
 from bayesdep.inference.computation import Computation
-from bayesdep.inference.evaluate import at_draws
-from bayesdep.inference.native import constrained
+from bayesdep.inference.evaluate import at_draws, from_prior
+from bayesdep.inference.labelled import label_draws
+from bayesdep.inference.native import to_constrained
 
 BCG = {
     "study": "trial",
@@ -15,6 +15,30 @@ BCG = {
     "events_control": "tb_control",
     "n_control": "n_control",
 }
+SCHOOLS_PLAN = """\
+[study]
+name = "demo"
+title = "Eight schools, sampled"
+
+[data]
+source = "published:eight_schools_rubin1981"
+
+[data.columns]
+study = "school"
+
+[model]
+family = "meta"
+measure = "difference"
+units = "SAT-V points"
+unit = "school"
+
+[priors]
+mu = { dist = "Normal", mu = 0, sigma = 50 }
+tau = { dist = "HalfNormal", sigma = 25 }
+
+[sampling]
+sampler = "nutpie"
+"""
 
 
 def bcg_log_risk_ratios():
@@ -35,17 +59,44 @@ def same_computation(one, other):
     return Computation.of(one).same_as(Computation.of(other))
 
 
-def as_posterior(model, values):
-    """Named values with a leading axis of draws as the posterior of one chain, with the model's dims and coords."""
-    dims = model.named_vars_to_dims
-    posterior = xr.Dataset({k: (("chain", "draw", *dims.get(k, ())), v[None]) for k, v in values.items()})
-    coords = {d: list(model.coords[d]) for ds in dims.values() for d in ds if d in posterior.dims}
-    return posterior.assign_coords(coords)
-
-
 def posterior_at(model, points):
-    """Every parameter, on its own scale, at unconstrained points of the model."""
+    """Every parameter, on its own scale, at unconstrained points of the model: the draws of one chain."""
     raw = {rv.name: np.stack([p[model.rvs_to_values[rv].name] for p in points]) for rv in model.free_RVs}
-    values = constrained(model, raw)
+    values = to_constrained(model, raw)
     found = at_draws(model.deterministics, {model[k]: v for k, v in values.items()}) if model.deterministics else []
-    return as_posterior(model, values | {v.name: x for v, x in zip(model.deterministics, found, strict=True)})
+    values |= {v.name: x for v, x in zip(model.deterministics, found, strict=True)}
+    return label_draws({name: x[None] for name, x in values.items()}, model)
+
+
+def draws_of(model, count=3, seed=1, scale=0.5):
+    """Random unconstrained points, and every parameter there on its own scale."""
+    rng = np.random.default_rng(seed)
+    start = model.initial_point()
+    points = [
+        {v.name: scale * rng.normal(size=np.shape(start[v.name])) for v in model.value_vars} for _ in range(count)
+    ]
+    return points, posterior_at(model, points)
+
+
+def prior_draws(model, count=5, seed=1):
+    """Every parameter, and what is drawn given it, from the prior: something to derive estimands from."""
+    names = [v.name for v in model.unobserved_RVs]
+    values = from_prior([model[name] for name in names], count, seed=seed)
+    return label_draws({name: x[None] for name, x in zip(names, values, strict=True)}, model)
+
+
+def changed(**columns):
+    """A change of a table: columns put in, as `DataFrame.assign` takes them."""
+    return lambda table: table.assign(**columns)
+
+
+def with_cell(row, name, value):
+    """A change of a table: one cell, whatever the type of its column."""
+
+    def change(table):
+        table = table.copy()
+        table[name] = table[name].astype(object)
+        table.loc[row, name] = value
+        return table
+
+    return change

@@ -293,7 +293,7 @@ def test_words_for_missing_numbers_are_missing_in_columns_of_numbers_only(tmp_pa
     data = prepare(plan)
     assert data["study"].values.tolist() == ["NA", "z"]
     assert "column 'effect': 2 cells read as missing numbers (1 '.', 1 'NA')" in data.attrs["notes"]
-    assert "3 of 5 rows left out for want of effect: None, x, y" in data.attrs["left_out"]
+    assert "3 of 5 rows left out because they lack effect: None, x, y" in data.attrs["left_out"]
 
 
 @pytest.mark.parametrize("said", ['missing = ["999"]', "missing = [999]", 'missing = { effect = ["999", "-1"] }'])
@@ -306,7 +306,7 @@ def test_a_plan_declares_what_is_missing(tmp_path, said):
 def test_rows_without_a_first_cell_are_left_out_and_counted(tmp_path):
     data = prepare(plan_of(tmp_path, "study,effect,se\na,0.1,0.2\n,0.3,\nc,0.3,0.2\n", 'require = ["study", "se"]'))
     assert data["study"].values.tolist() == ["a", "c"]
-    assert "1 of 3 rows left out for want of study or se: (blank)" in data.attrs["left_out"]
+    assert "1 of 3 rows left out because they lack study or se: (blank)" in data.attrs["left_out"]
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from common import posterior_at
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
-from bayesdep.models.trial.refusals import split_level
+from bayesdep.models.trial.settings import split_level
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 
@@ -431,7 +431,7 @@ def test_levels_have_a_normal_effect_with_the_stated_sd():
     site = table.drop_duplicates("subject")["site"].to_numpy()
     by_label = dict(zip(data["site"].values, posterior["site_effect"].values[0, 0], strict=True))
     np.testing.assert_allclose(moved, np.repeat([[by_label[s]] for s in site], 3, axis=1))
-    assert {"site_sd", "covariate_effect"} <= set(sketch(model, data))
+    assert {"site_sd", "covariate_effect"} <= set(estimand_template(model, data))
 
 
 def test_covariates_effects_are_per_unit_of_their_column():

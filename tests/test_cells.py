@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytensor
 import pytest
-from common import as_posterior
+from common import draws_of
 from scipy import special, stats
 
-from bayesdep.inference.evaluate import at_draws, uncompiled
-from bayesdep.inference.native import constrained
-from bayesdep.models.cytokines import cells as cells_module
+from bayesdep.inference.evaluate import uncompiled
+from bayesdep.inference.labelled import label_draws
+from bayesdep.models.cytokines import scores as scores_module
 from bayesdep.models.cytokines.cells import Cells
 from bayesdep.models.cytokines.model import Cytokines
 
@@ -65,19 +65,10 @@ def case(name):
     return model, data, model.build(data)
 
 
-def draws_of(name, count=3, seed=1, scale=0.6):
-    """Random unconstrained points, and every parameter there on its own scale."""
-    _, _, model = case(name)
-    rng = np.random.default_rng(seed)
-    start = model.initial_point()
-    points = [
-        {v.name: scale * rng.normal(size=np.shape(start[v.name])) for v in model.value_vars} for _ in range(count)
-    ]
-    raw = {rv.name: np.stack([p[model.rvs_to_values[rv].name] for p in points]) for rv in model.free_RVs}
-    values = constrained(model, raw)
-    found = at_draws(model.deterministics, {model[k]: v for k, v in values.items()}) if model.deterministics else []
-    values |= {v.name: x for v, x in zip(model.deterministics, found, strict=True)}
-    return points, values
+def points_and_values(name, **options):
+    """Random unconstrained points, and every parameter there on its own scale, by name."""
+    points, posterior = draws_of(case(name)[2], **{"scale": 0.6, **options})
+    return points, {parameter: values.values[0] for parameter, values in posterior.data_vars.items()}
 
 
 def etas(model, data, values, d):
@@ -179,7 +170,7 @@ def conditional(data, values, d, m, eta, sd):
 @pytest.mark.parametrize("name", [n for n, s in MODELS.items() if s.time is None])
 def test_without_repeats_the_log_likelihood_is_the_sum_of_scipys_densities(name):
     model, data, _ = case(name)
-    points, values = draws_of(name)
+    points, values = points_and_values(name)
     scored = scored_by_model(name, values)
     for d, point in enumerate(points):
         eta, nu = etas(model, data, values, d), values["nu"][d] if model.robust else None
@@ -194,7 +185,7 @@ def test_without_repeats_the_log_likelihood_is_the_sum_of_scipys_densities(name)
 def test_with_repeats_cells_are_integrated_or_conditional_on_their_effects(name):
     """A cell's effect is integrated out up to one censored value, else a parameter (all of Student t's are)."""
     model, data, _ = case(name)
-    points, values = draws_of(name)
+    points, values = points_and_values(name)
     latent = {}
     for key, rows in rows_by_cell(data).items():  # keys in the order of subject, then analyte
         if model.robust or (data["kind"].values[rows] != 0).sum() > 1:
@@ -215,7 +206,7 @@ def test_with_repeats_cells_are_integrated_or_conditional_on_their_effects(name)
 
 def scored_by_model(name, values):
     model, data, graph = case(name)
-    return model.log_likelihood(as_posterior(graph, values), data).values[0]
+    return model.log_likelihood(label_draws({k: v[None] for k, v in values.items()}, graph), data).values[0]
 
 
 def cells_by_hand(name, values):
@@ -230,11 +221,11 @@ def cells_by_hand(name, values):
 
 @pytest.mark.parametrize("name", [n for n, s in MODELS.items() if s.time is not None and not s.robust])
 def test_leave_one_out_scores_every_cell_with_its_effect_integrated_out(name, monkeypatch):
-    _, values = draws_of(name, count=6, seed=2)
+    _, values = points_and_values(name, count=6, seed=2)
     expected = cells_by_hand(name, values)
     np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=1e-6)
-    assert cells_module.NODES == 21
-    monkeypatch.setattr(cells_module, "NODES", 41)
+    assert scores_module.NODES == 21
+    monkeypatch.setattr(scores_module, "NODES", 41)
     np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=1e-9)
 
 
@@ -244,11 +235,35 @@ def test_with_students_residuals_21_nodes_are_good_to_a_thousandth(monkeypatch):
     A thousandth of a unit of log likelihood is far below what a comparison can tell, whose errors are above 0.1.
     """
     name = "repeated, Student t"
-    _, values = draws_of(name, count=6, seed=2, scale=0.3)
+    _, values = points_and_values(name, count=6, seed=2, scale=0.3)
     expected = cells_by_hand(name, values)
     for nodes, error in ((21, 1e-3), (41, 1e-4), (121, 1e-6)):
-        monkeypatch.setattr(cells_module, "NODES", nodes)
+        monkeypatch.setattr(scores_module, "NODES", nodes)
         np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=error)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_robust_panel_without_non_detects_is_student_t(times):
+    """Nothing is hidden, so there are no precisions to sample: the density is scipy's t in every row."""
+    table = panel(times=times)
+    table["concentration"] = pd.to_numeric(table["concentration"], errors="coerce")
+    table = table.dropna().reset_index(drop=True)
+    model = Cytokines(**NAMES, robust=True, time="time" if times > 1 else None)
+    data = model.prepare(table)
+    graph = model.build(data)
+    assert "precision_latent" not in graph.named_vars
+    logp = graph.logp(vars=[graph["log_concentration"]])
+    f = pytensor.function(graph.value_vars, logp, mode=uncompiled(), on_unused_input="ignore")
+    (point,), posterior = draws_of(graph, count=1, seed=5)
+    values = {parameter: draws.values[0] for parameter, draws in posterior.data_vars.items()}
+    eta = etas(model, data, values, 0)
+    sd = values["residual_sd"][0][data["analyte_of"].values]
+    if times > 1:
+        key = data["subject_of"].values * data.sizes["analyte"] + data["analyte_of"].values
+        effect = values["cell_latent"][0][np.unique(key, return_inverse=True)[1]]
+        eta = eta + sd * values["cell_ratio"][0] * effect
+    expected = stats.t.logpdf(data["upper"].values, values["nu"][0], eta, sd).sum()
+    assert float(f(*(point[v.name] for v in graph.value_vars))) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("robust", [False, True])

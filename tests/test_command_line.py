@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from common import SCHOOLS_PLAN
 
 import bayesdep as bd
-from bayesdep.cli import _gate_code, main
+from bayesdep.cli import _gate_code
 from bayesdep.data.published import list_datasets
 from bayesdep.inference.diagnostics import Gate
-from bayesdep.inference.verdict import Judged, ModelVerdict
+from bayesdep.inference.verdict import Judgement, ModelVerdict
 from bayesdep.reporting.export import SUFFIXES
 from bayesdep.reporting.run_directory import Outcome
 
@@ -31,32 +32,6 @@ CONTRACT = {
     *["posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "diagnostics.json", "manifest.json"],
     *["report.html", "figures/forest.png", "figures/prior_posterior.png", "figures/checks.png"],
 }
-CENTRED = """\
-[study]
-name = "demo"
-title = "Eight schools, too short a run"
-
-[data]
-source = "published:eight_schools_rubin1981"
-
-[data.columns]
-study = "school"
-
-[model]
-family = "meta"
-measure = "difference"
-units = "SAT-V points"
-unit = "school"
-
-[priors]
-mu = { dist = "Normal", mu = 0, sigma = 50 }
-tau = { dist = "HalfNormal", sigma = 25 }
-
-[sampling]
-sampler = "nutpie"
-"""
-
-
 GIVEN = """\
 [study]
 name = "demo"
@@ -71,22 +46,6 @@ family = "screen"
 condition = "ill"
 """
 TABLE = "group,positives,n\nill,15,19\nwell,1,12\n"
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Run the command line in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    kept = signal.getsignal(signal.SIGTERM)
-
-    def run(*words):
-        with pytest.raises(SystemExit) as ending:
-            main([str(word) for word in words])
-        printed = capsys.readouterr()
-        return ending.value.code, printed.out, printed.err
-
-    yield run
-    signal.signal(signal.SIGTERM, kept)  # the command line puts its own in place
 
 
 def verdicts(path):
@@ -111,7 +70,7 @@ def screen_run(tmp_path_factory):
 
 # A warning on the model.
 
-WARNED = CENTRED.replace("mu = 0, sigma = 50", "mu = -80, sigma = 5").replace('"nutpie"', '"exact"')
+WARNED = SCHOOLS_PLAN.replace("mu = 0, sigma = 50", "mu = -80, sigma = 5").replace('"nutpie"', '"exact"')
 
 
 def test_warning_on_the_model_is_told_in_everything_that_a_run_leaves(command, tmp_path):
@@ -145,7 +104,7 @@ def test_what_a_plan_states_of_its_warning_is_held_against_the_run(command, tmp_
 
 @pytest.mark.parametrize(("p", "stated"), [(1e-6, ""), (0.5, "a warning"), (1e-6, "a warning"), (0.5, "")])
 def test_only_strictness_fails_for_a_warning_and_only_for_one_that_is_not_stated(p, stated, capsys):
-    verdict = ModelVerdict((Judged("prior", "mu", p),))
+    verdict = ModelVerdict((Judgement("prior", "mu", p),))
     outcome = Outcome("demo/plan", Gate(()), verdict, stated, False, None, Path("results"))
     surprising = (p < 0.005) != bool(stated)
     assert _gate_code([outcome], False, False) == 0
@@ -501,7 +460,7 @@ def test_simulated_data_are_called_synthetic_from_the_table_to_the_report(comman
 
 @pytest.mark.sampling
 def test_failed_gate_exits_with_1_goes_beside_and_leaves_the_good_run_untouched(command, screen_run, tmp_path):
-    (tmp_path / "short.toml").write_text(CENTRED)
+    (tmp_path / "short.toml").write_text(SCHOOLS_PLAN)
     plan = ["run", "short.toml", "--out", "run"]
     short = ["--draws", 20, "--tune", 20]
     shutil.copytree(screen_run.directory, tmp_path / "run")
@@ -592,7 +551,7 @@ def test_compare_ranks_no_plan_that_imputes(command, tmp_path):
     code, _, err = command("compare", "study")
     assert code == 2
     said = " ".join(err.split())
-    assert "left out, because what is imputed has seen the outcomes to be left out: missing_moderators" in said
+    assert "left out, because imputed values depend on the outcomes to be left out: missing_moderators" in said
     code, out, err = command("compare", "study/both_times.toml", "study/missing_moderators.toml")
     assert (code, out) == (2, "")
     assert "plan 'missing_moderators' imputes moderators knowing all outcomes" in " ".join(err.split())
@@ -676,7 +635,7 @@ def test_run_that_is_cut_off_leaves_nothing_and_the_earlier_run_untouched(
     place, number, code, says, screen_run, tmp_path
 ):
     shutil.copytree(screen_run.directory, tmp_path / "run")
-    (tmp_path / "long.toml").write_text(CENTRED)
+    (tmp_path / "long.toml").write_text(SCHOOLS_PLAN)
     earlier = files(tmp_path)
     long = {
         "sampling": ["long.toml", "--draws", "2000000"],

@@ -13,8 +13,8 @@ from pytensor.graph.fg import FunctionGraph
 from bayesdep.data import compile_cache
 from bayesdep.data.compile_cache import private_folder, refusal, seal, unseal
 from bayesdep.data.errors import BadInput
-from bayesdep.inference import rewritten as module
-from bayesdep.inference.rewritten import rewritten
+from bayesdep.inference import cached_rewrite as module
+from bayesdep.inference.cached_rewrite import cached_rewrite
 
 posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="modes and owners are of POSIX")
 
@@ -37,7 +37,7 @@ def kept(power):
         made.append(power)
         return FunctionGraph([x], [2 * x**power], clone=True)
 
-    rewritten([x], [x**power], power, rewrite)
+    cached_rewrite([x], [x**power], power, rewrite)
     return bool(made)
 
 
@@ -199,10 +199,10 @@ print(folder)
 """
 COMPILES = f"""{PLACES}
 import pymc as pm
-from bayesdep.inference.compiled import compiled
+from bayesdep.inference.compile_once import compile_once
 with pm.Model() as model:
     pm.Normal("x")
-compiled(model)
+compile_once(model)
 assert list(folder.glob("bayesdep/*/*.pickle")) and list(NUMBA_CACHE_PATH.iterdir())
 """
 

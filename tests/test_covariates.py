@@ -123,7 +123,7 @@ def test_numbers_are_numbers_in_any_table(kind):
         ("age + I(2 * age + 1)", r"'I\(2 \* age \+ 1\)' follows from the columns before it \(age\)"),
         ("age + bmi + zero + smoker + `body mass`", r"'body mass' follows from the columns before it"),
         ("log(zero)", r"'log\(zero\)' is not a finite number in row 1; correct that row or the formula"),
-        ("log(sex)", "cannot be worked out"),
+        ("log(sex)", "cannot be evaluated"),
     ],
 )
 def test_bad_formulas_are_refused_in_one_sentence(formula, message):
@@ -221,7 +221,7 @@ def people(**columns):
             "decimal comma .'20,0' in row 1.; write them with a",
         ),
         ([f"{20 + i / 7:.1f}" for i in range(40)], "numbers that are stored as text"),
-        ([*map(str, range(39)), "n/a"], "'n/a' in row 40 is none; correct that cell"),
+        ([*map(str, range(39)), "n/a"], "'n/a' in row 40 is not a number; correct that cell"),
         ([f"person {i // 1.4}" for i in range(40)], "text with 28 different values in 40 units"),
     ],
 )

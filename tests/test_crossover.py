@@ -9,16 +9,17 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
-from common import posterior_at, same_computation
+from common import changed, draws_of, same_computation, with_cell
 from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import at_draws, uncompiled
-from bayesdep.inference.native import constrained
-from bayesdep.inference.sample import sketch
-from bayesdep.models.crossover.estimands import crude_differences, expected
+from bayesdep.inference.native import to_constrained
+from bayesdep.inference.sample import estimand_template
+from bayesdep.models.crossover.estimands import crude_differences
 from bayesdep.models.crossover.model import Crossover
+from bayesdep.models.crossover.scores import expected
 from bayesdep.models.register import make_model, settings_of
 
 PLAIN = {"reference": "placebo", "subject": "id"}
@@ -60,14 +61,6 @@ CASES = [
         (2, 3), ((2,), (2, 10), (1, 3, 7)), ("joint", "apart"), (False, True), (False, True)
     )
 ]
-
-
-def draws_of(model, count=3, seed=1):
-    """Random unconstrained points, and every parameter there on its own scale."""
-    rng = np.random.default_rng(seed)
-    start = model.initial_point()
-    points = [{name: x + rng.normal(size=np.shape(x)) for name, x in start.items()} for _ in range(count)]
-    return points, posterior_at(model, points)
 
 
 # ---- reading
@@ -138,20 +131,6 @@ def test_the_baseline_may_be_a_column_or_rows_of_its_own():
 def test_the_prepared_data_survive_a_saved_fits_settings():
     model, _, _ = case(3, carry_over=True)
     assert make_model("crossover", settings_of(model)) == model
-
-
-def changed(**columns):
-    return lambda table: table.assign(**columns)
-
-
-def with_cell(row, name, value):
-    def change(table):
-        table = table.copy()
-        table[name] = table[name].astype(object)
-        table.loc[row, name] = value
-        return table
-
-    return change
 
 
 def lose(rows):
@@ -350,7 +329,7 @@ def test_the_density_holds_when_one_spread_dwarfs_the_other(ratio):
     for name, x in (("patient_sd", np.array([4.0, 5.0]) * ratio), ("residual_sd", np.array([4.0, 5.0]))):
         point[f"{name}_softplus__"] = x + np.log(-np.expm1(-x))  # the sampler's scale is log(e^x - 1)
     raw = {rv.name: point[graph.rvs_to_values[rv].name][None] for rv in graph.free_RVs}
-    values = constrained(graph, raw)
+    values = to_constrained(graph, raw)
     found = at_draws(graph.deterministics, {graph[k]: v for k, v in values.items()})
     values |= {v.name: x for v, x in zip(graph.deterministics, found, strict=True)}
     dims = graph.named_vars_to_dims
@@ -407,7 +386,7 @@ def test_days_apart_are_as_good_as_alone():
 @pytest.mark.parametrize("settings", CASES[::3], ids=str)
 def test_every_estimand_has_units_and_a_description(settings):
     model, data, _ = case(**settings)
-    for name, values in sketch(model, data).items():
+    for name, values in estimand_template(model, data).items():
         assert values.attrs["units"], name
         assert values.attrs["description"], name
         assert values.dims[:2] == ("chain", "draw"), name

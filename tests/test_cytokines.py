@@ -14,7 +14,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density
 from bayesdep.models.cytokines.model import Cytokines
-from bayesdep.models.cytokines.rough_effects import _conditionals, rough_effects
+from bayesdep.models.cytokines.rough_effects import conditionals, rough_effects
 
 DATA = Path(__file__).parent / "data"
 NAMES = {"analyte": "analyte", "subject": "subject"}
@@ -285,7 +285,7 @@ def test_of_rough_effects_the_ones_given_before_are_conditional_means():
     rng = np.random.default_rng(2)
     root = rng.normal(size=(4, 4))
     precision, at, mean, width = root @ root.T + np.eye(4), rng.normal(size=4), rng.normal(size=4), np.full(4, 0.7)
-    estimate, error, slope = _conditionals(precision, precision @ at, mean, width)
+    estimate, error, slope = conditionals(precision, precision @ at, mean, width)
     for j in range(4):
         later = np.arange(4) > j
         joint = precision + np.diag(later / width**2)

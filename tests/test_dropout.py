@@ -11,10 +11,10 @@ import xarray as xr
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.criticism import completion as module
 from bayesdep.criticism.completion import METHODS
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
+from bayesdep.numerics import draws as numerics_draws
 from bayesdep.reporting.figures.dropout import has_dropout
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -382,7 +382,7 @@ def test_draws_are_evenly_spaced_and_completing_them_in_parts_changes_nothing(mo
     thinned = bd.check_dropout(fit, "copy-increments", draws=4)
     np.testing.assert_array_equal(thinned["estimate"], whole["estimate"].isel(draw=[0, 3, 6, 9]))
     xr.testing.assert_identical(bd.check_dropout(fit, "copy-increments", draws=99), whole)
-    monkeypatch.setattr(module, "_AT_ONCE", 5 * fit.data["outcome"].size)
+    monkeypatch.setattr(numerics_draws, "NUMBERS_AT_ONCE", 5 * fit.data["outcome"].size)
     xr.testing.assert_allclose(bd.check_dropout(fit, "copy-increments"), whole, rtol=1e-12)
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.diagnostics import chains_of, judge
+from bayesdep.inference.diagnostics import chains_of, check_convergence
 from bayesdep.models.model import estimand
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
@@ -194,7 +194,7 @@ def test_undefined_draws_keep_their_row_and_are_not_judged(odd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rows = bd.summarise(odd).set_index(["estimand", "analyte"])
-        gate = judge(odd.estimands, None)
+        gate = check_convergence(odd.estimands, None)
     assert rows.loc[("share", "b"), ["mean", "median", "lower", "upper", "prob_gt_0"]].isna().all()
     assert rows.loc[("share", "b"), "units"] == "probability"
     assert [f"{name}{at}" for name, at, _ in chains_of(odd.estimands)] == ["rank[a]", "share[a]"]
@@ -206,7 +206,7 @@ def test_undefined_draws_keep_their_row_and_are_not_judged(odd):
 
 def test_partly_undefined_draws_still_fail_the_gate():
     values = draws([np.where(np.arange(N) == 7, np.nan, RNG.standard_normal(N))])
-    assert not judge(xr.Dataset({"x": values}), None).passed
+    assert not check_convergence(xr.Dataset({"x": values}), None).passed
 
 
 def test_ledger_does_not_judge_what_is_not_known(odd):

@@ -117,7 +117,7 @@ def test_xlsx_refuses_what_a_cell_does_not_hold(tmp_path):
 @pytest.mark.parametrize("ending", ["csv", "html", "tex"])
 def test_half_a_character_is_one_sentence(ending, tmp_path):
     frame = pd.DataFrame({"study": pd.Series(["\ud800"], dtype=object)})
-    with pytest.raises(BadInput, match="half a character"):
+    with pytest.raises(BadInput, match="an incomplete character"):
         bd.export(frame, tmp_path / f"t.{ending}")
 
 

@@ -252,7 +252,7 @@ def test_a_level_to_compare_with_is_a_literal():
     for text in ("C(s, 'y')", "C(s, Treatment('y'))", "C(s, contr.treatment('y'))", "C(s, Treatment(reference='y'))",
                  "C(s, levels=['y', 'x', 'z'])"):  # fmt: skip
         np.testing.assert_allclose(raw(text), [FRAME["s"] == "x", FRAME["s"] == "z"], atol=1e-12)
-    for text, said in (("C(s, 'q')", "'q' in .* is no value"), ("C(s, levels=['x', 'y'])", "lacks 'z'"),
+    for text, said in (("C(s, 'q')", "'q' in .* is not a value"), ("C(s, levels=['x', 'y'])", "lacks 'z'"),
                        ("C(s, levels=['x', 'y', 'z', 'z'])", "has 'z' twice"), ("poly(a, 'x')", "a number is needed"),
                        ("C(s, Sum, ['x'], 3)", "takes no more")):  # fmt: skip
         with pytest.raises(BadInput, match=said):
@@ -335,7 +335,7 @@ def test_any_condition_is_numpys(data):
         ("sex != 'X'", r"'X' .* is in no row"),
         ("sex < 'M'", "column 'sex' holds text, which < cannot order"),
         ("age > 'x'", "column 'age' holds numbers, which 'x' is not"),
-        ("sex == age", "column 'sex' holds text, but column 'age' numbers"),
+        ("sex == age", "column 'sex' holds text, but column 'age' holds numbers"),
         ("1 == 1", "two values are compared, none of them a column"),
         ("age > 1 and", "character 12: the end"),
         ("age > 100", "leaves no row"),

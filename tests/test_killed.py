@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from common import SCHOOLS_PLAN
 from killing import Process, attempts, result, run_once
 
 import bayesdep as bd
 from bayesdep import plan as plans
-from bayesdep.cli import main
 from bayesdep.inference import chains as chains_module
-from bayesdep.inference.kept import Chain, Kept, fingerprint
+from bayesdep.inference.finished_chains import Chain, FinishedChains, fingerprint
 from bayesdep.inference.native import Bound
 from bayesdep.plan import prepare, read_plan
 from bayesdep.reporting import run_directory
@@ -24,30 +24,6 @@ from bayesdep.reporting.figures.register import FIGURES
 MODELS = Path(__file__).resolve().parents[1] / "models"
 SAMPLED = (MODELS / "raison2013" / "responders.toml").read_text(encoding="utf-8")
 CORRELATED = (MODELS / "raison2013" / "crp_none.toml").read_text(encoding="utf-8")
-SCHOOLS = """\
-[study]
-name = "demo"
-title = "Eight schools, sampled"
-
-[data]
-source = "published:eight_schools_rubin1981"
-
-[data.columns]
-study = "school"
-
-[model]
-family = "meta"
-measure = "difference"
-units = "SAT-V points"
-unit = "school"
-
-[priors]
-mu = { dist = "Normal", mu = 0, sigma = 50 }
-tau = { dist = "HalfNormal", sigma = 25 }
-
-[sampling]
-sampler = "nutpie"
-"""
 killing = pytest.mark.skipif(sys.platform != "linux", reason="finds what is left in /proc")
 
 
@@ -60,13 +36,13 @@ def chain(seed):
 
 
 def test_kept_chain_is_read_bit_for_bit_and_a_damaged_one_is_not(tmp_path):
-    kept = Kept(tmp_path / "chains")
+    kept = FinishedChains(tmp_path / "chains")
     assert kept.count == 0
     assert not kept.folder.exists()
     kept.keep(1, 2, chain(1))
     assert kept.count == 1
     assert kept.chain(1, 1) is None
-    assert Kept(kept.folder, take=False).chain(1, 2) is None
+    assert FinishedChains(kept.folder, take=False).chain(1, 2) is None
     found = kept.chain(1, 2)
     for mine, theirs in ((found.draws, chain(1).draws), (found.stats, chain(1).stats)):
         assert {k: (v.dtype, v.tobytes()) for k, v in mine.items()} == {
@@ -85,7 +61,7 @@ def test_kept_chain_is_read_bit_for_bit_and_a_damaged_one_is_not(tmp_path):
 
 def test_chain_that_cannot_be_kept_costs_nothing(tmp_path):
     (tmp_path / "chains").write_text("a file")
-    kept = Kept(tmp_path / "chains")
+    kept = FinishedChains(tmp_path / "chains")
     kept.keep(0, 0, chain(1))
     assert kept.chain(0, 0) is None
 
@@ -103,7 +79,7 @@ def test_fingerprint_differs_with_plan_data_settings_and_versions(monkeypatch):
         ("plan", data.rename(y="z"), {"seed": 1}),
     ]
     found = {first, *(fingerprint(*given) for given in changed)}
-    monkeypatch.setattr("bayesdep.inference.kept.version", lambda _: "0")
+    monkeypatch.setattr("bayesdep.inference.finished_chains.version", lambda _: "0")
     found.add(fingerprint("plan", data, {"seed": 1}))
     assert len(found) == len(changed) + 2
 
@@ -115,7 +91,7 @@ def test_fingerprint_differs_with_plan_data_settings_and_versions(monkeypatch):
 def desk(tmp_path, monkeypatch):
     """A folder with a plan, a fake fit that ends as told after two chains, and the command line."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "schools.toml").write_text(SCHOOLS)
+    (tmp_path / "schools.toml").write_text(SCHOOLS_PLAN)
     asked = []
 
     def ends(how):
@@ -130,10 +106,10 @@ def desk(tmp_path, monkeypatch):
     return ends, asked
 
 
-def run(*words, capsys):
-    with pytest.raises(SystemExit) as ending:
-        main(["run", "schools.toml", "--out", "out", *words])
-    return ending.value.code, capsys.readouterr().err
+@pytest.fixture
+def run(command):
+    """Run that plan: exit code and stderr."""
+    return lambda *words: command("run", "schools.toml", "--out", "out", *words)[::2]
 
 
 def chain_files(folder):
@@ -141,33 +117,31 @@ def chain_files(folder):
 
 
 @pytest.mark.parametrize(("how", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143), (SystemExit(129), 129)])
-def test_run_that_is_told_to_stop_leaves_finished_chains_only_where_it_is_to_be_resumed(
-    how, code, desk, tmp_path, capsys
-):
+def test_run_that_is_told_to_stop_leaves_finished_chains_only_where_it_is_to_be_resumed(how, code, desk, tmp_path, run):
     ends, asked = desk
     ends(how)
-    ended, said = run(capsys=capsys)
+    ended, said = run()
     assert ended == code
     assert [p.name for p in tmp_path.iterdir()] == ["schools.toml"]
-    ended, said = run("--resume", capsys=capsys)
+    ended, said = run("--resume")
     assert ended == code
     assert "demo/schools: finished chains are kept (2); go on with --resume" in said
     assert len(chain_files(tmp_path)) == 2
-    ended, said = run("--resume", capsys=capsys)
-    assert "demo/schools: goes on with the finished chains of a run that was cut off (2)" in said
-    ended, said = run(capsys=capsys)
+    ended, said = run("--resume")
+    assert "demo/schools: goes on with the finished chains of a run that was interrupted (2)" in said
+    ended, said = run()
     assert "left some finished (2); --resume takes them" in said
     assert len(chain_files(tmp_path)) == 2
-    ended, said = run("--resume", "--seed", "3", capsys=capsys)
+    ended, said = run("--resume", "--seed", "3")
     assert "had another plan, data, settings or versions; this one starts afresh" in said
     assert asked == [[False] * 4, [False] * 4, [True, True, False, False], [False] * 4, [False] * 4]
 
 
 @pytest.mark.parametrize("how", [ValueError("a fault"), MemoryError(), bd.BadInput("a refusal"), OSError(28, "full")])
-def test_fault_after_finished_chains_keeps_them_and_says_so(how, desk, tmp_path, capsys):
+def test_fault_after_finished_chains_keeps_them_and_says_so(how, desk, tmp_path, run):
     ends, _ = desk
     ends(how)
-    code, said = run(capsys=capsys)
+    code, said = run()
     assert code in (1, 2)
     assert said.splitlines()[-1].endswith("2 finished chains are kept; go on with --resume")
     assert "Traceback" not in said
@@ -177,17 +151,17 @@ def test_fault_after_finished_chains_keeps_them_and_says_so(how, desk, tmp_path,
 FIT_PLAN = plans.fit_plan
 
 
-def test_written_run_leaves_no_chains_of_any_fingerprint(desk, tmp_path, capsys, monkeypatch):
+def test_written_run_leaves_no_chains_of_any_fingerprint(desk, tmp_path, run, monkeypatch):
     ends, _ = desk
     for seed in ("1", "2"):
         ends(ValueError())
-        run("--seed", seed, capsys=capsys)
+        run("--seed", seed)
     (tmp_path / ".out.more.0123456789abcdef.chains").mkdir()  # of a place called out.more
     assert len(list(tmp_path.glob(".out.*.chains"))) == 3
     exact = (MODELS / "raison2013" / "responders_unpooled.toml").read_text(encoding="utf-8")
     (tmp_path / "schools.toml").write_text(exact)
     monkeypatch.setattr(plans, "fit_plan", FIT_PLAN)
-    code, said = run("--draws", "250", "--chains", "2", capsys=capsys)
+    code, said = run("--draws", "250", "--chains", "2")
     assert code == 0, said
     assert [p.name for p in tmp_path.glob(".*")] == [".out.more.0123456789abcdef.chains"]
 
@@ -216,7 +190,7 @@ def test_chains_apart_and_chains_taken_from_disk_are_bit_for_bit_those_of_all_at
     model, data = prepared(text, tmp_path)
     size = {"draws": 60, "tune": 100, "chains": 4, "seed": 5, "progress": False}
     together = bd.fit(model, data, **size)
-    kept = Kept(tmp_path / "chains")
+    kept = FinishedChains(tmp_path / "chains")
     same(bd.fit(model, data, kept=kept, **size | {"progress": True}), together)
     assert kept.count == 4
     for number in (0, 2):
@@ -235,9 +209,9 @@ def test_chains_apart_and_chains_taken_from_disk_are_bit_for_bit_those_of_all_at
 
 @pytest.mark.sampling
 def test_chains_of_pymc_s_sampler_are_kept_together(tmp_path, monkeypatch):
-    model, data = prepared(SCHOOLS, tmp_path)
+    model, data = prepared(SCHOOLS_PLAN, tmp_path)
     size = {"draws": 20, "tune": 20, "chains": 2, "seed": 5, "progress": False, "sampler": "pymc"}
-    kept = Kept(tmp_path / "chains")
+    kept = FinishedChains(tmp_path / "chains")
     first = bd.fit(model, data, kept=kept, **size)
     assert kept.count == 2
     monkeypatch.setattr("pymc.sample", lambda *_, **__: pytest.fail("sampled again"))
@@ -246,10 +220,10 @@ def test_chains_of_pymc_s_sampler_are_kept_together(tmp_path, monkeypatch):
 
 @pytest.mark.sampling
 def test_start_that_is_never_found_is_an_error_and_no_wait(tmp_path, monkeypatch):
-    model, data = prepared(SCHOOLS, tmp_path)
+    model, data = prepared(SCHOOLS_PLAN, tmp_path)
     monkeypatch.setattr(Bound, "_start", lambda self, _=None: np.full(self.n_dim, np.nan))
     settings = {"draws": 10, "tune": 10, "chains": 2, "progress": False, "sampler": "nutpie"}
-    for kept in (None, Kept(tmp_path / "chains")):
+    for kept in (None, FinishedChains(tmp_path / "chains")):
         with pytest.raises(RuntimeError, match="nitialization points failed"):
             bd.fit(model, data, kept=kept, **settings)
 
@@ -267,7 +241,7 @@ def test_run_killed_at_random_moments_loses_nothing_and_is_resumed_bit_for_bit(n
     run = ["run", "responders.toml", "--out", "out", "--draws", "1000"]
     tally = attempts(run, [*run, "--seed", "7"], ["out"], tmp_path, number, seed=number)
     assert not tally.faults
-    assert tally.killed > number / 2
+    assert tally.killed == number
 
 
 @killing
@@ -275,7 +249,7 @@ def test_run_killed_at_random_moments_loses_nothing_and_is_resumed_bit_for_bit(n
 def test_reproduce_killed_at_random_moments_loses_nothing_and_is_resumed_bit_for_bit(tmp_path):
     names = {"screen": "kiraly2017/fgf2_screen", "unpooled": "raison2013/responders_unpooled", "bcg": "benchmarks/bcg"}
     texts = {name: (MODELS / f"{path}.toml").read_text(encoding="utf-8") for name, path in names.items()}
-    texts |= {"schools": SCHOOLS, "exact": SCHOOLS.replace('"nutpie"', '"exact"'), "responders": SAMPLED}
+    texts |= {"schools": SCHOOLS_PLAN, "exact": SCHOOLS_PLAN.replace('"nutpie"', '"exact"'), "responders": SAMPLED}
     (tmp_path / "plans").mkdir()
     for name, text in texts.items():
         (tmp_path / "plans" / f"{name}.toml").write_text(text)
@@ -283,13 +257,14 @@ def test_reproduce_killed_at_random_moments_loses_nothing_and_is_resumed_bit_for
     run = ["reproduce", "--models", "plans"]
     tally = attempts([*run, "--quick"], run, places, tmp_path, 20, seed=20)
     assert not tally.faults
+    assert tally.killed == 20
 
 
 @killing
 @pytest.mark.sampling
 def test_reproduce_killed_leaves_no_process_and_resume_keeps_what_is_finished(tmp_path):
     (tmp_path / "plans").mkdir()
-    (tmp_path / "plans" / "schools.toml").write_text(SCHOOLS)
+    (tmp_path / "plans" / "schools.toml").write_text(SCHOOLS_PLAN)
     shutil.copy(MODELS / "raison2013" / "responders_unpooled.toml", tmp_path / "plans" / "exact.toml")
     words = ["reproduce", "--models", "plans", "--out", "out"]
     process = Process(words, tmp_path)

@@ -10,10 +10,10 @@ from common import BCG
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 import bayesdep as bd
-from bayesdep.inference import compiled as compiled_module
-from bayesdep.inference.compiled import compiled
+from bayesdep.inference import compile_once as compiled_module
+from bayesdep.inference.compile_once import compile_once
 from bayesdep.inference.computation import Computation
-from bayesdep.inference.native import NOT_FINITE, OK, WRONG_LENGTH, bind, centre, compile_density, constrained
+from bayesdep.inference.native import NOT_FINITE, OK, WRONG_LENGTH, bind, centre, compile_density, to_constrained
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.meta.model import Meta
@@ -82,7 +82,7 @@ def as_dict(bound, model, vector):
 @pytest.mark.parametrize("name", ["cytokines", "counts", "meta"])
 def test_density_and_gradient_are_pymcs(name):
     model = model_of(name)
-    bound = compiled(model)
+    bound = compile_once(model)
     call = Caller(bound)
     logp, dlogp = model.compile_logp(), model.compile_dlogp()
     rng = np.random.default_rng(1)
@@ -123,7 +123,7 @@ def test_constrained_draws_are_the_transforms_backwards(name):
     start = model.initial_point()
     draws = {rv.name: rng.normal(size=(5, *np.shape(start[model.rvs_to_values[rv].name]))) for rv in model.free_RVs}
     kept = {k: v.copy() for k, v in draws.items()}
-    found = constrained(model, draws)
+    found = to_constrained(model, draws)
     assert list(found) == list(draws)
     for rv in model.free_RVs:
         raw, transform = kept[rv.name], model.rvs_to_transforms[rv]
@@ -147,14 +147,14 @@ def test_constrained_turns_sums_to_zero_and_risks_back():
     start = graph.initial_point()
     rng = np.random.default_rng(3)
     draws = {rv.name: rng.normal(size=(4, *np.shape(start[graph.rvs_to_values[rv].name]))) for rv in graph.free_RVs}
-    found = constrained(graph, draws)
+    found = to_constrained(graph, draws)
     assert found["plate_latent"].shape == (4, 2, 2)
     np.testing.assert_allclose(found["plate_latent"].sum(axis=-1), 0, atol=1e-12)
     np.testing.assert_allclose((found["plate_latent"] ** 2).sum(-1), (draws["plate_latent"] ** 2).sum(-1), rtol=1e-12)
     counts = Counts(control="placebo", events="responders", pooling="none")
     graph = counts.build(counts.prepare(bd.load("raison2013_responders")))
     risk = rng.normal(size=(4, 2, 2))
-    np.testing.assert_allclose(constrained(graph, {"risk": risk})["risk"], 1 / (1 + np.exp(-risk)), rtol=1e-12)
+    np.testing.assert_allclose(to_constrained(graph, {"risk": risk})["risk"], 1 / (1 + np.exp(-risk)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("groups", [2, 3])

@@ -9,9 +9,9 @@ from scipy import stats
 
 from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density
-from bayesdep.inference.remedies import advised
+from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
-from bayesdep.models.cytokines.law_checks import checks as law_checks
+from bayesdep.models.cytokines.checks import law_checks
 from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_changes
 from bayesdep.models.parts.adaptive_effects import Wall, adaptive_effects
@@ -101,13 +101,13 @@ def test_analytes_that_were_hardly_detected_are_to_blame_by_name():
     assert Steps.of(model, None, None, data) == Steps(0.97, 10)
     assert Steps.of(model, 0.9, None, data) == Steps(0.9, 10)
     gate = Gate((Criterion("divergences", 3, 0, passed=False),))
-    assert advised(gate, model, data, 1000, Steps(0.97, 10)).remedy == (
+    assert add_remedy(gate, model, data, 1000, Steps(0.97, 10)).remedy == (
         "leaving out analytes that were hardly detected: a2 (0 detected), a1 (4 detected); "
         "shorter steps, target_accept = 0.99"
     )
     seen = model.prepare(panel(hidden=(0, 3)))
     assert Steps.of(model, None, None, seen) == Steps(0.9, 10)
-    assert advised(gate, model, seen, 1000, Steps(0.9, 10)).remedy == "shorter steps, target_accept = 0.97"
+    assert add_remedy(gate, model, seen, 1000, Steps(0.9, 10)).remedy == "shorter steps, target_accept = 0.97"
 
 
 def law_p(effects, law="normal", seed=1):

@@ -15,6 +15,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.model import estimand
 from bayesdep.reporting.figures import common as plots
 from bayesdep.reporting.figures import cytokines as panel_plots
+from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures.register import FIGURES, applies, figures_of, png
 from bayesdep.reporting.report import report
 
@@ -78,7 +79,7 @@ def test_every_figure_is_drawn_at_report_width_and_says_synthetic(fit):
 
 
 def test_recorded_replicates_know_the_limits_of_their_own_measurement(fit):
-    recorded = panel_plots._recorded(fit)
+    recorded = panel_plots.recorded(fit)
     lod = fit.data["lod"].values
     np.testing.assert_array_equal(np.isneginf(recorded.data), fit.data["kind"].values == 1)
     draws = fit.tree["posterior_predictive"]["log_concentration"].values.reshape(-1, len(lod))
@@ -143,7 +144,7 @@ def test_cumulative_shares_are_means_of_comparisons():
     x = np.linspace(-1, 1, 11)
     values[1, 0] = x[4]
     np.testing.assert_allclose(
-        panel_plots._cumulative(values, x), (values[:, :, None] <= x).mean(axis=1), rtol=0, atol=1e-15
+        panel_plots.cumulative_shares(values, x), (values[:, :, None] <= x).mean(axis=1), rtol=0, atol=1e-15
     )
 
 
@@ -153,7 +154,7 @@ def test_values_between_two_limits_count_from_the_upper_one_in_data_and_replicat
     kind, upper = data["kind"].values.copy(), data["upper"].values.copy()
     kind[row], upper[row] = 3, upper[row] + 0.5
     changed = dataclasses.replace(fit, data=data.assign(kind=("measurement", kind), upper=("measurement", upper)))
-    recorded = panel_plots._recorded(changed)
+    recorded = panel_plots.recorded(changed)
     assert recorded.data[row] == upper[row]
     here = (data["analyte_of"] == 1).values & (data["plate_of"].values == data["plate_of"].values[row])
     seen = recorded.replicates[:, here]
@@ -212,12 +213,12 @@ def response(**more):
 
 
 def test_roc_has_its_area_its_band_and_the_cutoff():
-    figure = panel_plots.plot_roc(response(sensitivity=0.7, specificity=0.9))
+    figure = response_plots.plot_roc(response(sensitivity=0.7, specificity=0.9))
     axes = figure.axes[0]
     assert figure.get_suptitle() == "SYNTHETIC DATA"
     assert re.fullmatch(r"AUC 0\.\d\d \(95% interval 0\.\d\d to 0\.\d\d\)", axes.get_title(loc="left"))
     assert any(np.allclose([line.get_xdata()[0], line.get_ydata()[0]], [0.1, 0.7]) for line in axes.lines)
-    without = panel_plots.plot_roc(response()).axes[0]
+    without = response_plots.plot_roc(response()).axes[0]
     assert [t.get_text() for t in without.get_legend().get_texts()] == ["95% band", "ROC curve"]
     assert applies("roc", response())
     assert not applies("shares", response())
@@ -307,5 +308,5 @@ def test_half_limits_are_not_compared_with_a_censored_likelihood(fit):
     kind = fit.data["kind"] * 0
     order = RNG.permutation(fit.data.sizes["measurement"])
     substituted = dataclasses.replace(fit, data=fit.data.assign(kind=kind).isel(measurement=order))
-    with pytest.raises(BadInput, match="a density of the one is no match for a probability of the other"):
+    with pytest.raises(BadInput, match="a density of the one cannot be compared with a probability of the other"):
         bd.compare({"censored": fit, "half": substituted})

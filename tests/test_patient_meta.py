@@ -8,15 +8,14 @@ import pandas as pd
 import pytensor
 import pytest
 import xarray as xr
-from common import same_computation
+from common import changed, prior_draws, same_computation
 from scipy import integrate, special, stats
 from unsampled import made
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
-from bayesdep.inference.labelled import label_draws
+from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models.model import ScoresUnits
 from bayesdep.models.patient_meta.density import density_and_slopes
@@ -128,7 +127,7 @@ def by_formula(data, gamma, sd, rho, root):
 
 
 def core(model):
-    """What is sampled: without what hangs below the data."""
+    """The sampled model, without variables not needed for the likelihood."""
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
     return prune_vars_detached_from_observed(model)
@@ -256,7 +255,7 @@ def logarithm(point, name, law):
 
 
 def learned_about(data, latent, scale):
-    """Interactions N(0, scale) from latents in units of what is left to learn, and the log density of the latents."""
+    """Interactions N(0, scale) from latents in conditional posterior sds, and the log density of the latents."""
     y, s = rough_interactions(data, rough(data)[0])
     v = 1 / np.sqrt(1 / scale**2 + 1 / s**2)
     interaction = v**2 * y / s**2 + v * latent
@@ -330,7 +329,7 @@ def by_hand(name, point):
     root = np.linalg.cholesky(sds[:, None] * between * sds)
     typical, a = softplus(point, "residual_sd", stats.halfnorm(scale=1))
     omega, b = softplus(point, "residual_spread", spread)
-    # the latent of a log sd: in units of what is left to learn, were the study's data its sd within arms
+    # the latent of a log sd: in conditional posterior sds, were the study's data its sd within arms
     y, s = rough(data)
     v = 1 / np.sqrt(1 / omega**2 + 1 / s**2)
     logs = v**2 * (np.log(typical) / omega**2 + y / s**2) + v * point["log_study_sd_latent"]
@@ -501,7 +500,7 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
             assert stats.ks_2samp(mine, direct).pvalue > 1e-4, (k, p, a, kept)
             compared += 1
     assert compared > 25
-    # products hang together with means and with each other in a cell of many patients
+    # products are correlated with means and with each other in a cell of many patients
     cell = drawn[:, 2, 0, 1]
     who = (of == 2) & (treated == 1) & there.all(axis=1)
     mean = y[:, who].mean(axis=1)
@@ -673,10 +672,7 @@ def test_a_saved_fit_of_the_former_family_loads_with_a_warning(tmp_path):
 
 def posterior_of(name, seed=1):
     """Draws from the prior, put where a posterior would be."""
-    graph = model(name).build(data_of(name))
-    names = [v.name for v in graph.unobserved_RVs]
-    values = from_prior([graph[n] for n in names], 5, seed=seed)
-    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return prior_draws(model(name).build(data_of(name)), seed=seed)
 
 
 def test_estimands_equal_hand_computation():
@@ -772,10 +768,6 @@ def test_bad_settings_give_one_clear_sentence(settings, message):
         PatientMeta(**COLUMNS, **settings)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def changed(**columns):
-    return lambda t: t.assign(**columns)
 
 
 BAD_TABLES = [

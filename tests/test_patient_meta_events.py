@@ -5,12 +5,13 @@ import functools
 import numpy as np
 import pytensor
 import pytest
+from common import prior_draws
 from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
-from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
+from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.labelled import label_draws
 from bayesdep.models.patient_meta.event_estimands import risks
 from bayesdep.models.patient_meta.model import PatientMeta
@@ -45,10 +46,7 @@ def data_of(name):
 @functools.cache
 def posterior_of(name):
     """Draws from the prior, put where a posterior would be."""
-    graph = model(name).build(data_of(name))
-    names = [v.name for v in graph.unobserved_RVs]
-    values = from_prior([graph[n] for n in names], 5, seed=1)
-    return label_draws({n: v[None] for n, v in zip(names, values, strict=True)}, graph)
+    return prior_draws(model(name).build(data_of(name)))
 
 
 def patients(name):

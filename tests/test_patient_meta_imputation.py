@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 
 import bayesdep as bd
-from bayesdep.criticism.refit import leave_one_out
+from bayesdep.criticism.refit import score_left_out_units
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.diagnostics import diagnose, judge
+from bayesdep.inference.diagnostics import check_convergence, diagnose
 from bayesdep.models.patient_meta import imputation
 from bayesdep.models.patient_meta.imputation import impute
 from bayesdep.models.patient_meta.imputation_model import ImputationModel
@@ -163,11 +163,11 @@ def test_versions_are_diagnosed_apart():
     assert (bulk, tail) == (pytest.approx(each[:, 1].sum()), pytest.approx(each[:, 2].sum()))
     apart[5] += 3  # one chain of the second
     draws = xr.Dataset({"mu": (("chain", "draw"), apart)})
-    gate = judge(draws, None, 3)
+    gate = check_convergence(draws, None, 3)
     worst = next(c for c in gate.criteria if c.name == "R-hat of one table")
     assert not worst.passed
     assert worst.where == "mu, table 2"
-    assert [c.name for c in judge(draws, None).criteria] == ["R-hat", "ESS bulk", "ESS tail"]
+    assert [c.name for c in check_convergence(draws, None).criteria] == ["R-hat", "ESS bulk", "ESS tail"]
 
 
 @pytest.mark.sampling
@@ -230,7 +230,7 @@ def test_a_fit_is_of_all_versions_and_says_so(tmp_path):
     assert bd.check_predictions(fit)["p"].between(0, 1).all()
     assert np.isfinite(bd.check_prior_sensitivity(fit)[["prior", "likelihood"]].to_numpy()).all()
     with pytest.raises(BadInput, match="this fit is of 3 versions of the data"):
-        leave_one_out(fit)
+        score_left_out_units(fit)
 
 
 @pytest.mark.sampling

@@ -13,7 +13,7 @@ import pytest
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.data.sources import read_source
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.sample import estimand_template
 from bayesdep.models.register import make_model, settings_of
 from bayesdep.plan import find_plans, fit_plan, prepare, read_plan
 
@@ -89,7 +89,7 @@ def test_every_plan_s_data_and_published_rows_are_good(plan):
     rivals = [read_plan(path) for path in sorted(plan.path.parent.glob("*.toml"))]
     stands_beside = any(rival.published and rival.model.family == plan.model.family for rival in rivals)
     assert stands_beside or for_contrast, "a plan that ships stands beside published numbers, or rivals one that does"
-    known = sketch(plan.model, data)
+    known = estimand_template(plan.model, data)
     for row in plan.published:
         dims = set(known[row.estimand].dims) - {"chain", "draw"}
         assert {d for d in dims if known.sizes[d] > 1} <= set(row.at) <= dims

@@ -6,7 +6,7 @@ from test_trial import PLAIN, trial_table
 
 import bayesdep as bd
 from bayesdep.criticism import refit
-from bayesdep.criticism.refit import leave_one_out
+from bayesdep.criticism.refit import score_left_out_units
 from bayesdep.models.trial.model import Trial
 
 pytestmark = pytest.mark.sampling
@@ -23,13 +23,13 @@ def test_only_what_importance_sampling_cannot_do_is_sampled_again(fit, monkeypat
     plain = refit.arviz_stats.loo(fit.tree, pointwise=True, var_name="by_subject")
     bad = plain.pareto_k.values >= 0.7
     assert 0 < bad.sum() < 4
-    found = leave_one_out(fit)
+    found = score_left_out_units(fit)
     assert (found.pareto_k.values[bad] == 0).all()
     np.testing.assert_array_equal(found.elpd_i.values[~bad], plain.elpd_i.values[~bad])
     assert (found.elpd_i.values[bad] != plain.elpd_i.values[bad]).all()
     assert found.elpd == pytest.approx(found.elpd_i.values.sum())
     monkeypatch.setattr(refit, "_MOST", 0)
-    np.testing.assert_array_equal(leave_one_out(fit).elpd_i.values, plain.elpd_i.values)
+    np.testing.assert_array_equal(score_left_out_units(fit).elpd_i.values, plain.elpd_i.values)
 
 
 def test_both_ways_agree_where_pareto_k_is_small(fit, monkeypatch):
@@ -49,4 +49,4 @@ def test_a_refit_that_does_not_converge_leaves_its_unit_unreliable(fit, monkeypa
     plain = refit.arviz_stats.loo(fit.tree, pointwise=True, var_name="by_subject")
     bad = plain.pareto_k.values >= 0.7
     monkeypatch.setattr(refit, "_R_HAT", 0.0)
-    np.testing.assert_array_equal(leave_one_out(fit).pareto_k.values[bad], plain.pareto_k.values[bad])
+    np.testing.assert_array_equal(score_left_out_units(fit).pareto_k.values[bad], plain.pareto_k.values[bad])

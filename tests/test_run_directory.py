@@ -70,10 +70,10 @@ def earlier(tmp_path_factory):
     return bd.run_plan(folder / "screen.toml", out=folder / "run", draws=250, chains=2).directory
 
 
-def run(*words, capsys):
-    with pytest.raises(SystemExit) as ending:
-        main(["run", "plans/screen.toml", "--draws", "250", "--chains", "2", *map(str, words)])
-    return ending.value.code, capsys.readouterr().err
+@pytest.fixture
+def run(command):
+    """Run that plan: exit code and stderr."""
+    return lambda *words: command("run", "plans/screen.toml", "--draws", 250, "--chains", 2, *words)[::2]
 
 
 def tree(folder):
@@ -121,20 +121,18 @@ def linked(folder):
 
 
 @pytest.mark.parametrize("make", [webapp, forged, of_an_earlier_version, nested, linked])
-def test_directory_that_no_run_wrote_is_refused_before_sampling_whatever_its_manifest_is(
-    make, desk, capsys, monkeypatch
-):
+def test_directory_that_no_run_wrote_is_refused_before_sampling_whatever_its_manifest_is(make, desk, run, monkeypatch):
     make(desk / "out")
     before = tree(desk)
     monkeypatch.setattr("bayesdep.plan.fit_plan", lambda *_, **__: pytest.fail("sampled before looking"))
-    code, said = run("--out", "out", capsys=capsys)
+    code, said = run("--out", "out")
     assert code == 2
-    assert "--out 'out' is not empty and is no earlier run" in said
+    assert "--out 'out' is not empty and is not an earlier run" in said
     assert tree(desk) == before
 
 
 @posix
-def test_run_replaces_the_files_its_manifest_lists_and_no_other(earlier, desk, capsys):
+def test_run_replaces_the_files_its_manifest_lists_and_no_other(earlier, desk, run):
     out = desk / "out"
     shutil.copytree(earlier, out)
     kept = {
@@ -152,7 +150,7 @@ def test_run_replaces_the_files_its_manifest_lists_and_no_other(earlier, desk, c
     os.mkfifo(out / "pipe")
     same = {name: (out / name).stat().st_ino for name in kept}
     (out / "report.html").write_text("of the earlier run, and changed")
-    code, said = run("--out", "out", "--seed", 2, capsys=capsys)
+    code, said = run("--out", "out", "--seed", 2)
     assert code == 0, said
     assert {name: (out / name).stat().st_ino for name in kept} == same  # the very same files
     assert {name: (out / name).read_text() for name in kept} == kept
@@ -169,7 +167,7 @@ def test_run_replaces_the_files_its_manifest_lists_and_no_other(earlier, desk, c
 
 
 @pytest.mark.parametrize("name", ["ledger.csv", "posterior.nc/mine.txt"])
-def test_file_of_a_name_that_a_run_writes_is_refused_before_sampling(name, earlier, desk, capsys):
+def test_file_of_a_name_that_a_run_writes_is_refused_before_sampling(name, earlier, desk, run):
     shutil.copytree(earlier, desk / "out")
     manifest = json.loads((desk / "out" / MANIFEST).read_text())
     top = name.split("/")[0]
@@ -179,19 +177,19 @@ def test_file_of_a_name_that_a_run_writes_is_refused_before_sampling(name, earli
     (desk / "out" / name).parent.mkdir(exist_ok=True)
     (desk / "out" / name).write_text("mine")
     before = tree(desk)
-    code, said = run("--out", "out", capsys=capsys)
+    code, said = run("--out", "out")
     assert code == 2
     assert f"holds '{name}', which no run wrote but this one would" in said
     assert tree(desk) == before
 
 
-def test_figure_of_someone_s_own_stays_and_the_run_says_that_it_lacks_its_own(earlier, desk, capsys):
+def test_figure_of_someone_s_own_stays_and_the_run_says_that_it_lacks_its_own(earlier, desk, run):
     shutil.copytree(earlier, desk / "out")
     manifest = json.loads((desk / "out" / MANIFEST).read_text())
     del manifest["files"]["figures/forest.png"]
     (desk / "out" / MANIFEST).write_text(json.dumps(manifest))
     (desk / "out" / "figures" / "forest.png").write_text("mine")
-    code, said = run("--out", "out", capsys=capsys)
+    code, said = run("--out", "out")
     assert code == 1
     assert "lacks figures/forest.png (a file of this name that no run wrote stands there)" in said
     assert (desk / "out" / "figures" / "forest.png").read_text() == "mine"
@@ -239,10 +237,10 @@ def stands(folder, what, *, failed):
         ("comparison of demo", False, "holds a comparison of demo"),
     ],
 )
-def test_what_is_no_failure_of_this_plan_is_never_removed(what, failed, says, desk, capsys):
+def test_what_is_no_failure_of_this_plan_is_never_removed(what, failed, says, desk, run):
     stands(desk / "screen-failed", what, failed=failed)
     before = tree(desk)
-    code, said = run("--out", "screen", capsys=capsys)
+    code, said = run("--out", "screen")
     assert code == 2
     assert says in said
     assert tree(desk) == before
@@ -258,20 +256,20 @@ def test_plan_named_as_the_place_of_another_s_failures_is_refused_beside_it(desk
     assert tree(desk) == before
 
 
-def test_run_of_another_plan_is_replaced_only_where_it_is_named_and_the_user_is_told(earlier, desk, capsys):
+def test_run_of_another_plan_is_replaced_only_where_it_is_named_and_the_user_is_told(earlier, desk, run):
     (desk / "plans" / "other.toml").write_text(PLAN)
     with pytest.raises(SystemExit) as ending:
         main(["run", "plans/other.toml", "--out", "out"])
     assert ending.value.code == 0
-    code, said = run("--out", "out", capsys=capsys)
+    code, said = run("--out", "out")
     assert code == 0
     assert "demo/screen: will replace the run of demo/other in 'out'" in said
 
 
-def test_earlier_failure_of_this_plan_goes_but_not_what_lies_in_it(desk, capsys):
+def test_earlier_failure_of_this_plan_goes_but_not_what_lies_in_it(desk, run):
     stands(desk / "screen-failed", "run of demo/screen", failed=True)
     (desk / "screen-failed" / "why.txt").write_text("my notes")
-    code, said = run("--out", "screen", capsys=capsys)
+    code, said = run("--out", "screen")
     assert code == 0, said
     assert tree(desk / "screen-failed") == {"why.txt": b"my notes"}
 
@@ -280,14 +278,14 @@ def test_earlier_failure_of_this_plan_goes_but_not_what_lies_in_it(desk, capsys)
 
 
 @posix
-def test_links_are_followed_and_stay_links(earlier, desk, capsys):
+def test_links_are_followed_and_stay_links(earlier, desk, run):
     (desk / "disk").mkdir()
     shutil.copytree(earlier, desk / "disk" / "run")
     (desk / "disk" / "run" / "notes.txt").write_text("mine")
     (desk / "full").symlink_to(desk / "disk" / "run")
     (desk / "dangling").symlink_to(desk / "disk" / "new")
     for name, target in (("full", "run"), ("dangling", "new")):
-        code, said = run("--out", name, capsys=capsys)
+        code, said = run("--out", name)
         assert code == 0, said
         assert (desk / name).is_symlink()
         assert (desk / "disk" / target / "report.html").is_file()
@@ -297,12 +295,12 @@ def test_links_are_followed_and_stay_links(earlier, desk, capsys):
 
 @posix
 @pytest.mark.parametrize("out", ["gone", "loop", "gone/run", "volume/run"])
-def test_link_that_leads_nowhere_is_refused_before_sampling(out, desk, capsys):
+def test_link_that_leads_nowhere_is_refused_before_sampling(out, desk, run):
     (desk / "gone").symlink_to(desk / "unmounted" / "disk")
     (desk / "volume").symlink_to(desk / "unmounted")
     (desk / "loop").symlink_to(desk / "loop")
     before = tree(desk)
-    code, said = run("--out", out, capsys=capsys)
+    code, said = run("--out", out)
     assert code == 2
     assert "give another with --out" in said
     assert "Traceback" not in said
@@ -310,24 +308,24 @@ def test_link_that_leads_nowhere_is_refused_before_sampling(out, desk, capsys):
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="a second disk")
-def test_link_to_another_disk_holds_the_run_there(desk, capsys):
+def test_link_to_another_disk_holds_the_run_there(desk, run):
     other = Path("/dev/shm") / f"bayesdep-{os.getpid()}"
     other.mkdir()
     try:
         (desk / "out").symlink_to(other / "run")
         for _ in range(2):
-            assert run("--out", "out", capsys=capsys)[0] == 0
+            assert run("--out", "out")[0] == 0
         assert (other / "run" / "report.html").is_file()
         assert [p.name for p in other.iterdir()] == ["run"]
-        code, said = run("--out", Path("/dev/shm"), capsys=capsys)
+        code, said = run("--out", Path("/dev/shm"))
         assert (code, "is a disk of its own" in said) == (2, True)
     finally:
         shutil.rmtree(other)
 
 
-def test_name_as_long_as_names_can_be_is_written(desk, capsys):
+def test_name_as_long_as_names_can_be_is_written(desk, run):
     name = "x" * 248  # with -failed it has 255
-    assert run("--out", name, capsys=capsys)[0] == 0
+    assert run("--out", name)[0] == 0
     assert sorted(p.name for p in desk.iterdir()) == ["plans", name]
 
 
@@ -349,7 +347,7 @@ def test_temporary_names_differ_between_processes_of_one_id(tmp_path, monkeypatc
 
 
 @posix
-def test_second_run_of_one_place_is_refused_before_sampling_and_the_first_stands(desk, capsys):
+def test_second_run_of_one_place_is_refused_before_sampling_and_the_first_stands(desk, run):
     code = (
         "import sys\nfrom pathlib import Path\nfrom bayesdep.data.files import sole_writer\n"
         "with sole_writer(Path('out').resolve()):\n    print('held', flush=True)\n    sys.stdin.readline()"
@@ -359,13 +357,13 @@ def test_second_run_of_one_place_is_refused_before_sampling_and_the_first_stands
     )
     try:
         assert holder.stdout.readline() == "held\n"
-        ended, said = run("--out", "out", capsys=capsys)
+        ended, said = run("--out", "out")
         assert ended == 2
         assert "another run is writing" in said
         assert not (desk / "out").exists()
         holder.kill()  # the right goes with the process, whatever ends it
         holder.wait()
-        assert run("--out", "out", capsys=capsys)[0] == 0
+        assert run("--out", "out")[0] == 0
     finally:
         holder.kill()
         holder.communicate()
@@ -415,7 +413,7 @@ def test_directory_that_is_exported_into_or_removed_while_a_run_samples_costs_it
 
 
 @posix
-def test_what_a_killed_run_left_is_put_right_by_the_next(earlier, desk, capsys):
+def test_what_a_killed_run_left_is_put_right_by_the_next(earlier, desk, run):
     """Half-written, and killed after or between the steps of a replacement: nothing of anyone else's is lost."""
     half = desk / ".out.00000000-1-0.partial"
     (half / "figures").mkdir(parents=True)
@@ -430,7 +428,7 @@ def test_what_a_killed_run_left_is_put_right_by_the_next(earlier, desk, capsys):
     of_another.mkdir()
     (desk / ".out.lock").touch()
     assert len(leftovers(desk / "out")) == 3
-    code, said = run("--out", "out", capsys=capsys)
+    code, said = run("--out", "out")
     assert code == 0, said
     assert (desk / "out" / "late.txt").read_text() == "mine"
     assert (desk / "out" / "notes.txt").read_text() == "mine too"
@@ -470,10 +468,10 @@ def test_interrupt_at_any_step_of_a_replacement_leaves_one_run_whole(step, in_on
 # Files that fail.
 
 
-def test_figure_that_fails_costs_the_run_that_figure_and_resume_makes_it_without_sampling(desk, capsys, monkeypatch):
+def test_figure_that_fails_costs_the_run_that_figure_and_resume_makes_it_without_sampling(desk, run, monkeypatch):
     monkeypatch.setattr(run_directory, "png", lambda figure: 1 / 0)
-    monkeypatch.setattr(run_directory, "sensitivity", lambda fit: 1 / 0)
-    code, said = run("--out", "out", capsys=capsys)
+    monkeypatch.setattr(run_directory, "check_prior_sensitivity", lambda fit: 1 / 0)
+    code, said = run("--out", "out")
     assert code == 1
     (line,) = [line for line in said.splitlines() if line.startswith("bayesdep: ")]
     for words in ("lacks figures/forest.png (ZeroDivisionError: division by zero)", "diagnostics.json", "--resume"):
@@ -481,14 +479,14 @@ def test_figure_that_fails_costs_the_run_that_figure_and_resume_makes_it_without
     assert not (desk / "out" / "figures" / "forest.png").exists()
     assert (desk / "out" / "report.html").read_text() == "figures: "
     monkeypatch.setattr(run_directory, "png", lambda _: b"png")
-    monkeypatch.setattr(run_directory, "sensitivity", lambda _: pd.DataFrame())
+    monkeypatch.setattr(run_directory, "check_prior_sensitivity", lambda _: pd.DataFrame())
     draws = bd.Fit.load(desk / "out" / "posterior.nc").posterior
     monkeypatch.setattr("bayesdep.plan.fit_plan", lambda *_, **__: pytest.fail("fitted again"))
-    code, said = run("--out", "out", "--resume", capsys=capsys)
+    code, said = run("--out", "out", "--resume")
     assert code == 0, said
     assert (desk / "out" / "figures" / "forest.png").exists()
     assert bd.Fit.load(desk / "out" / "posterior.nc").posterior.equals(draws)
-    assert "finished before" in run("--out", "out", "--resume", capsys=capsys)[1]
+    assert "finished before" in run("--out", "out", "--resume")[1]
 
 
 def test_places_are_of_one_kind(earlier, tmp_path):

@@ -19,7 +19,7 @@ import pytest
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.kept import Kept
+from bayesdep.inference.finished_chains import FinishedChains
 from bayesdep.models.register import model_class
 from bayesdep.plan import prepare, read_plan
 
@@ -158,8 +158,8 @@ def test_nothing_that_kept_chains_hold_runs(tmp_path):
     planted = np.array([Canary(tmp_path / "sang")], dtype=object)
     np.savez(tmp_path / "table-0-chain-0.npz", allow_pickle=True, **{"draws/mu": planted, "stats/lp": planted})
     (tmp_path / "table-0-chain-1.npz").write_bytes(pickle.dumps(Canary(tmp_path / "sang")))
-    assert Kept(tmp_path).chain(0, 0) is None
-    assert Kept(tmp_path).chain(0, 1) is None
+    assert FinishedChains(tmp_path).chain(0, 0) is None
+    assert FinishedChains(tmp_path).chain(0, 1) is None
     assert not (tmp_path / "sang").exists()
 
 

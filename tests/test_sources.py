@@ -118,7 +118,7 @@ def test_rows_without_a_required_value_are_left_out_and_named():
     table = read_source("published:ketamine_trials", require=["se"])
     assert list(table.trial) == ["Murrough 2013", "Lapidus 2014", "NIMH MOA", "Lii 2023"]
     assert list(table.index) == [0, 1, 2, 3]
-    assert table.attrs["left_out"] == "1 of 5 rows left out for want of se: Diazgranados 2010"
+    assert table.attrs["left_out"] == "1 of 5 rows left out because they lack se: Diazgranados 2010"
     assert provenance(as_frame(table))["left_out"] == table.attrs["left_out"]
     assert table.attrs["sha256"] == read_source("published:ketamine_trials").attrs["sha256"]  # the file's, whole
 
@@ -127,7 +127,7 @@ def test_rows_are_left_out_for_want_of_any_required_column(written):
     table = written("x.csv", b"trial,effect,se\na,1,\nb,,2\nc,3,4\n", require=["effect", "se"])
     assert table.to_dict("list") == {"trial": ["c"], "effect": [3.0], "se": [4.0]}
     assert list(table.index) == [0]
-    assert table.attrs["left_out"] == "2 of 3 rows left out for want of effect or se: a, b"
+    assert table.attrs["left_out"] == "2 of 3 rows left out because they lack effect or se: a, b"
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-9, 9)), min_size=1, max_size=20))
@@ -141,7 +141,7 @@ def test_as_many_rows_are_left_out_as_lack_the_value(tmp_path_factory, values):
     assert len(table) == len(values) - len(lacking)
     if lacking:
         more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
-        said = f"{len(lacking)} of {len(values)} rows left out for want of se: {', '.join(lacking[:10])}{more}"
+        said = f"{len(lacking)} of {len(values)} rows left out because they lack se: {', '.join(lacking[:10])}{more}"
         assert table.attrs["left_out"] == said
     else:
         assert "left_out" not in table.attrs
@@ -217,14 +217,14 @@ def test_rows_are_kept_before_rows_without_a_required_value_are_left_out(written
     table = written("blood.csv", BLOOD, keep={"time": 0, "group": "TRD"}, require=["level"])
     assert list(table.analyte) == ["FGF-2", "IFN-g"]
     assert table.attrs["left_out"] == (
-        "kept the 3 of 6 rows with time 0 and group TRD; 1 of 3 rows left out for want of level: 1"
+        "kept the 3 of 6 rows with time 0 and group TRD; 1 of 3 rows left out because they lack level: 1"
     )
 
 
 def test_long_lists_of_rows_left_out_are_cut_after_the_tenth(written):
     rows = "".join(f"t{i},\n" for i in range(13))
     said = written("x.csv", f"trial,se\n{rows}z,1\n".encode(), require=["se"]).attrs["left_out"]
-    assert said == "13 of 14 rows left out for want of se: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 3 more"
+    assert said == "13 of 14 rows left out because they lack se: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 3 more"
 
 
 UNKEPT = {
@@ -492,7 +492,7 @@ def test_text_of_spreadsheets_is_read_and_its_encoding_noted(written, encoding, 
     table = written("x.csv", "trial,n\nM\u00fcller,3\n".encode(encoding))
     assert (table["trial"].tolist(), table["n"].tolist()) == (["M\u00fcller"], [3])
     said = table.attrs["notes"]
-    assert said == ([f"the file is no UTF-8 text and was read as {name}"] if name else [])
+    assert said == ([f"the file is not UTF-8 text and was read as {name}"] if name else [])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

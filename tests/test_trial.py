@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytensor
 import pytest
-from common import posterior_at, same_computation
+from common import changed, draws_of, same_computation, with_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -15,11 +15,11 @@ from scipy import stats
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.estimands import crude_differences
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
-from bayesdep.models.trial.moderator import crossover
+from bayesdep.models.trial.moderator import crossing
 from bayesdep.models.trial.residuals import correlations
 
 PLAIN = {"reference": "placebo", "subject": "id", "visit": "week", "margin": 3.0}
@@ -51,14 +51,6 @@ def case(covariance, moderator_form=None, covariates=None, heterogeneous=True):
     )  # fmt: skip
     data = model.prepare(trial_table())
     return model, data, model.build(data)
-
-
-def draws_of(model, count=3, seed=1):
-    """Random unconstrained points, and every parameter there on its own scale."""
-    rng = np.random.default_rng(seed)
-    start = model.initial_point()
-    points = [{v.name: 0.5 * rng.normal(size=np.shape(start[v.name])) for v in model.value_vars} for _ in range(count)]
-    return points, posterior_at(model, points)
 
 
 # ---- reading
@@ -99,23 +91,6 @@ def test_a_missed_visit_has_a_day_between_its_neighbours():
     share = (usual[1] - usual[0]) / (usual[2] - usual[0])
     assert row[1] == pytest.approx(days[0] + share * (days[2] - days[0]), abs=0.5)
     np.testing.assert_allclose(row[[0, 2, 3]], days[[0, 2, 3]])
-
-
-def changed(**columns):
-    def change(table):
-        return table.assign(**columns)
-
-    return change
-
-
-def with_cell(row, name, value):
-    def change(table):
-        table = table.copy()
-        table[name] = table[name].astype(object)
-        table.loc[row, name] = value
-        return table
-
-    return change
 
 
 BAD = {
@@ -182,7 +157,7 @@ def test_settings_that_contradict_each_other_are_refused(extra, message):
 
 @pytest.mark.parametrize("covariates", [None, "sex"])
 @pytest.mark.parametrize("form", [None, "linear", "log", "log-quadratic"])
-def test_the_mean_is_the_docstrings(form, covariates):
+def test_the_mean_is_that_of_the_docstring(form, covariates):
     model, data, graph = case("ar1", form, covariates)
     _, posterior = draws_of(graph)
     flat = posterior.isel(chain=0).rename(draw="sample")
@@ -267,7 +242,7 @@ def test_another_table_of_the_same_size_uses_the_compiled_model(covariance):
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_every_estimand_has_units_and_a_description(covariance):
     model, data, _ = case(covariance, "log-quadratic")
-    found = sketch(model, data)
+    found = estimand_template(model, data)
     for name, values in found.items():
         assert values.attrs["units"], name
         assert values.attrs["description"], name
@@ -303,7 +278,7 @@ def test_estimands_are_what_they_say():
         )
 
 
-def test_higher_may_be_better():
+def test_where_higher_outcomes_are_better_the_margin_is_above_zero():
     model, data, graph = case("ar1")
     _, posterior = draws_of(graph)
     other = dataclasses.replace(model, better="higher", margin=0.5)
@@ -317,7 +292,7 @@ def test_higher_may_be_better():
     st.floats(-3, -0.1), st.floats(0.1, 3),
 )  # fmt: skip
 def test_the_crossover_is_where_the_difference_rises_through_zero(constant, slope, square, low, high):
-    place, inside = (x[0] for x in crossover(np.array([constant]), np.array([slope]), np.array([square]), low, high))
+    place, inside = (x[0] for x in crossing(np.array([constant]), np.array([slope]), np.array([square]), low, high))
 
     def better(x):
         return constant + slope * x + square * x**2

@@ -1,4 +1,4 @@
-"""Figures of what a trial takes for granted: whitened residuals are exact, bands honest, dropouts no mere absences."""
+"""Figures of what a trial's likelihood assumes: whitened residuals, their band, and who dropped out."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from test_trial_plots import made, replicates, table
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.residuals import NAME, correlations, residual_sds
-from bayesdep.reporting.figures import trial as trial_plots
+from bayesdep.numerics.draws import stack_draws
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 
 
@@ -46,7 +46,7 @@ def test_whitened_residuals_have_each_patient_s_distance_and_its_visits_in_order
     seen = ~np.isnan(fit.data["outcome"].values)
     assert of_data.shape == of_replicates.shape == (240, seen.sum())
     np.testing.assert_allclose(of_data, of_data[:1].repeat(240, axis=0))  # every draw is the same
-    draws = trial_plots.draws_of(fit).isel(sample=[0])
+    draws = stack_draws(fit.posterior).isel(sample=[0])
     rest = fit.data["outcome"].values - expected(fit.model, draws, fit.data)[0]
     distances, firsts = [], []
     for i, arm in enumerate(fit.data["arm_of"].values):
@@ -61,7 +61,7 @@ def test_whitened_residuals_have_each_patient_s_distance_and_its_visits_in_order
 
 def test_scores_of_a_multivariate_t_are_its_conditional_probabilities():
     nu, z = 4.0, np.array([1.7, -2.5])
-    scores = trial_checks_plots._normal_scores(z[None, :, None, None], np.array([[[nu]]]))[0, :, 0, 0]
+    scores = trial_checks_plots.normal_scores_of_t(z[None, :, None, None], np.array([[[nu]]]))[0, :, 0, 0]
     density = stats.multivariate_t(np.zeros(2), np.eye(2), df=nu)
     assert scores[0] == pytest.approx(stats.norm.ppf(stats.t.cdf(z[0], nu)))
     below, _ = integrate.quad(lambda x: density.pdf([z[0], x]), -np.inf, z[1])
@@ -75,13 +75,13 @@ def test_residuals_of_the_right_model_leave_the_band_one_time_in_twenty_and_thos
     assert stats.kstest(of_replicates.ravel(), "norm").pvalue > 0.001  # independent, as the draws are the same
     right = [outside(of(fit, truth)) == 0 for truth in truths[:40]]
     assert np.mean(right) > 0.95 - 3 * np.sqrt(0.95 * 0.05 * (1 / 40 + 1 / 240))  # of 40, and of a band's 240
-    mean = expected(fit.model, trial_plots.draws_of(fit).isel(sample=[0]), fit.data)[0]
+    mean = expected(fit.model, stack_draws(fit.posterior).isel(sample=[0]), fit.data)[0]
     assert all(outside(of(fit, mean + np.abs(truth - mean))) > 0 for truth in truths[:5])  # folded at their means
 
 
 def outside(fit):
     """How many points lie outside their band."""
-    _, points, lower, upper = trial_checks_plots._quantiles(fit)
+    _, points, lower, upper = trial_checks_plots.quantiles_of_residuals(fit)
     return int(((points < lower) | (points > upper)).sum())
 
 
@@ -106,21 +106,21 @@ def test_quantiles_are_sorted_residuals_against_blom_s_and_the_band_that_of_repl
 def test_the_band_is_left_by_one_in_twenty_of_other_samples_too():
     rng = np.random.default_rng(6)
     k = np.arange(1, 81)
-    lower, upper = trial_checks_plots._band(np.sort(rng.normal(size=(1000, 80))), k, 80)
+    lower, upper = trial_checks_plots.simultaneous_band(np.sort(rng.normal(size=(1000, 80))), k, 80)
     others = np.sort(rng.normal(size=(4000, 80)))
     inside = ((others >= lower) & (others <= upper)).all(axis=1).mean()
     assert abs(inside - 0.95) < 3 * np.sqrt(0.95 * 0.05 * (1 / 1000 + 1 / 4000))
     np.testing.assert_allclose(lower, -upper[::-1], atol=1e-9)
     wide = np.sort(rng.standard_t(3, size=(1000, 80)))
-    assert (trial_checks_plots._band(wide, k, 80)[1] > upper).all()  # it is the replicates that say how wide
+    assert (trial_checks_plots.simultaneous_band(wide, k, 80)[1] > upper).all()  # replicates determine the width
 
 
 def test_of_many_residuals_the_ends_are_all_shown():
-    shown = trial_checks_plots._ends_and_between(5000)
+    shown = trial_checks_plots.shown_order_statistics(5000)
     assert {*range(100), *range(4900, 5000)} <= {*shown}
     assert len(shown) < 700
     assert np.diff(shown).max() < 20
-    assert trial_checks_plots._ends_and_between(30).tolist() == list(range(30))
+    assert trial_checks_plots.shown_order_statistics(30).tolist() == list(range(30))
 
 
 # Dropout by arm.

@@ -6,20 +6,21 @@ import numpy as np
 import pytensor
 import pytest
 import xarray as xr
-from common import same_computation
+from common import draws_of, same_computation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from test_trial import COVARIANCES, PLAIN, draws_of, trial_table
+from test_trial import COVARIANCES, PLAIN, trial_table
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.sample import estimand_template
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.model import Trial
-from bayesdep.models.trial.moderator import crossover_on_grid, parse_subgroup, terms_of
+from bayesdep.models.trial.moderator import crossing_on_grid, terms_of
 from bayesdep.models.trial.residuals import correlations, residual_sds
 from bayesdep.models.trial.response import rates
+from bayesdep.models.trial.settings import parse_subgroup
 
 OPTIONS = {
     "weeks": {"time": "weeks", "moderator": "crp", "moderator_form": "log-quadratic"},
@@ -201,7 +202,7 @@ def test_another_table_of_the_same_size_uses_the_compiled_model(name):
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_estimand_has_units_and_a_description(name):
     model, data, _ = case(name)
-    found = sketch(model, data)
+    found = estimand_template(model, data)
     for what, values in found.items():
         assert values.attrs["units"], what
         assert values.attrs["description"], what
@@ -281,7 +282,7 @@ def test_crossovers_are_sign_changes_of_the_curve_on_either_side(form):
 
 def test_on_a_grid_the_first_rise_counts():
     better = np.array([[-1.0, 1.0, -1.0, 3.0], [1.0, 1.0, 1.0, 1.0], [1.0, -1.0, -1.0, -1.0]])
-    place, inside = crossover_on_grid(better, np.array([0.0, 1.0, 2.0, 3.0]))
+    place, inside = crossing_on_grid(better, np.array([0.0, 1.0, 2.0, 3.0]))
     np.testing.assert_allclose(place, [0.5, 0.0, 3.0])
     np.testing.assert_array_equal(inside, [True, False, False])
 

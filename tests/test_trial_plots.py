@@ -12,6 +12,7 @@ from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.residuals import NAME, correlations, residual_sds
+from bayesdep.numerics.draws import stack_draws
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures.register import FIGURES, applies, png
 
@@ -284,7 +285,7 @@ def test_cells_are_posterior_mean_correlations_and_bars_residual_sds(covariance)
     fit = made(table(weeks=(0, 1, 3)), covariance=covariance, day="day")
     left, right = trial_plots.plot_covariance(fit).axes
     days = np.median(fit.data["day"], axis=0)
-    mean = correlations(fit.model, trial_plots.draws_of(fit), days).mean(axis=0)
+    mean = correlations(fit.model, stack_draws(fit.posterior), days).mean(axis=0)
     assert texts(left) == [f"{mean[j, k]:.2f}" for j, k in ((1, 0), (2, 0), (2, 1))]
     assert ("median days" in left.get_title(loc="left")) == (covariance == "spatial-power")
     sd = fit.estimands["residual_sd"].values.reshape(-1, 3)

@@ -12,9 +12,9 @@ import xarray as xr
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.inference.diagnostics import Criterion, Gate, judge
-from bayesdep.inference.remedies import advised
-from bayesdep.inference.sample import sketch
+from bayesdep.inference.diagnostics import Criterion, Gate, check_convergence
+from bayesdep.inference.remedies import add_remedy
+from bayesdep.inference.sample import estimand_template
 from bayesdep.inference.steps import Steps
 from bayesdep.inference.tails import Distribution
 from bayesdep.models.model import ExactPosterior, KnowsPosterior, estimand
@@ -36,7 +36,7 @@ def sketched(name):
     if plan.needs_data:
         pytest.skip("its table is the user's")
     data = prepare(plan)
-    return plan.model, data, sketch(plan.model, data)
+    return plan.model, data, estimand_template(plan.model, data)
 
 
 # What is primary, and what is a probability.
@@ -145,7 +145,7 @@ def test_probability_has_no_tail_to_judge_and_no_quantiles_to_be_sensitive(with_
     rare = np.zeros((4, 1000))
     rare[:, 500] = 1.0  # four in 4,000: nothing is wrong with such chains, but their 95% quantile is a constant
     values = xr.DataArray(rare, dims=("chain", "draw"))
-    marked = judge(xr.Dataset({"rare": estimand(values, "", "", probability=True)}), None)
+    marked = check_convergence(xr.Dataset({"rare": estimand(values, "", "", probability=True)}), None)
     assert marked.passed
     assert next(c.value for c in marked.criteria if c.name == "ESS bulk") > 400
 
@@ -306,9 +306,15 @@ def test_verdict_survives_saving(tmp_path):
 
 
 def failed(**values):
-    thresholds = {"R-hat": 1.01, "ESS bulk": 400.0, "ESS tail": 400.0, "divergences": 0, "saturated trees": 0}
+    thresholds = {
+        "R-hat": 1.01,
+        "ESS bulk": 400.0,
+        "ESS tail": 400.0,
+        "divergences": 0,
+        "maximum tree depth reached": 0,
+    }
     bad = {"ESS bulk": lambda v, t: v < t, "ESS tail": lambda v, t: v < t}
-    good = {"R-hat": 1.0, "ESS bulk": 2000.0, "ESS tail": 2000.0, "divergences": 0, "saturated trees": 0}
+    good = {"R-hat": 1.0, "ESS bulk": 2000.0, "ESS tail": 2000.0, "divergences": 0, "maximum tree depth reached": 0}
     rows = good | {name.replace("_", " "): value for name, value in values.items()}
     return Gate(
         tuple(
@@ -325,19 +331,21 @@ def test_failed_gate_says_what_is_known_to_help():
     steps = Steps(0.9, 10)
 
     def told(gate, draws=1000, steps=steps):
-        return advised(gate, counts, data, draws, steps).remedy
+        return add_remedy(gate, counts, data, draws, steps).remedy
 
     assert told(failed()) == ""
     assert told(failed(ESS_bulk=300.0)) == "more draws, draws = 1700"  # 1.25 x 400 / 300 x 1000
     assert told(failed(divergences=5, ESS_bulk=300.0)) == "shorter steps, target_accept = 0.97"
-    assert told(failed(saturated_trees=2)) == "longer trajectories, max_tree_depth = 12"
+    assert told(failed(maximum_tree_depth_reached=2)) == "longer trajectories, max_tree_depth = 12"
     # never what was tried already
     assert told(failed(divergences=5), steps=Steps(0.97, 10)) == "shorter steps, target_accept = 0.99"
-    assert told(failed(divergences=5, saturated_trees=1), steps=Steps(0.99, 12)) == ""
+    assert told(failed(divergences=5, maximum_tree_depth_reached=1), steps=Steps(0.99, 12)) == ""
     assert "tune = 2000" in told(failed(**{"R-hat": 1.05}))
     exact = bd.Counts(control="placebo", events="responders", pooling="none")
-    assert advised(failed(divergences=5), exact, data, 1000, steps).remedy == ("the exact posterior, sampler = 'exact'")
-    advice = advised(failed(ESS_bulk=300.0), counts, data, 1000, steps)
+    assert add_remedy(failed(divergences=5), exact, data, 1000, steps).remedy == (
+        "the exact posterior, sampler = 'exact'"
+    )
+    advice = add_remedy(failed(ESS_bulk=300.0), counts, data, 1000, steps)
     assert advice.sentence.endswith("; what helps: more draws, draws = 1700")
     assert Gate.from_dict(advice.to_dict()) == advice
 
@@ -349,6 +357,6 @@ def test_failed_gate_names_the_units_that_are_worst():
     values[2, :, 1] += 0.5
     coords = {"analyte": ["IL-6", "TNF, free", "IL-4", "MCP-1", "IL-8"], "comparison": ["TRD"]}
     draws = xr.DataArray(values, coords, ("chain", "draw", "analyte", "comparison"))
-    gate = judge(xr.Dataset({"log_ratio": draws}), None)
+    gate = check_convergence(xr.Dataset({"log_ratio": draws}), None)
     assert gate.units == ("MCP-1", "TNF, free")
     assert "worst in MCP-1, TNF, free" in gate.sentence

@@ -1,3 +1,3 @@
-"""Can the posterior be believed?"""
+"""Criticism of a fit: predictive checks, sensitivity, influence, comparison, missing data."""
 
-import bayesdep.data.compile_cache  # noqa: F401  (settles where compiled code is kept before PyTensor is imported)
+import bayesdep.data.compile_cache  # noqa: F401  (sets the folder of compiled code before PyTensor is imported)

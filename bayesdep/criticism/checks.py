@@ -1,4 +1,4 @@
-"""Predictive checks: where the data fall among replicates from the posterior and from the prior."""
+"""Posterior and prior predictive checks: test quantities of the data, compared with those of replicates."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from bayesdep.inference.predictive import CheckResult
 
 
 def run_checks(fit: Fit) -> list[CheckResult]:
-    """Run the model's own predictive checks.
+    """Run the model's predictive checks.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def check_predictions(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a statistic: ``check``, ``units``, ``observed``, the replicates' ``median``, ``lower`` and
-        ``upper`` (95%), ``p`` (share of replicates above the data, ties half) and ``prior_p``.
+        One row per test quantity: ``check``, ``units``, ``observed``, the replicates' ``median``, ``lower`` and
+        ``upper`` (95%), ``p`` (share of replicates above the data, ties counted half) and ``prior_p``.
     """
     rows = []
     for result in run_checks(fit):

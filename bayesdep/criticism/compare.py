@@ -1,4 +1,4 @@
-"""Rank fits by leave-one-out, and refuse comparisons that mean nothing."""
+"""Rank fits by leave-one-out cross-validation, and refuse comparisons that have no meaning."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 
-from bayesdep.criticism.refit import GOOD_K, leave_one_out
+from bayesdep.criticism.refit import GOOD_K, score_left_out_units
 from bayesdep.data.errors import BadInput, CannotCompare
 from bayesdep.inference.fit import Fit
 
@@ -20,13 +20,13 @@ class Comparison:
     Parameters
     ----------
     table
-        One row a fit, best first: ``model``, ``elpd``, ``se``, ``p_loo`` (effective parameters),
+        One row per fit, best first: ``model``, ``elpd``, ``se``, ``p_loo`` (effective parameters),
         ``elpd_diff``, ``diff_se``, ``weight`` (stacking), ``worst_pareto_k``, ``refits`` (units left out by sampling
         again).
     left_out
-        The unit left out.
+        What a left-out unit is (a patient, a study).
     units
-        How many there are.
+        The number of units.
     """
 
     table: pd.DataFrame
@@ -45,8 +45,8 @@ class Comparison:
             bad = self.table.loc[self.table["worst_pareto_k"] >= GOOD_K, "model"]
             return (
                 f"UNRELIABLE: Pareto k reaches {self.table['worst_pareto_k'].max():.2f} "
-                f"in {', '.join(bad)}, so leaving out one {self.left_out} changes the posterior too much to be "
-                "had by reweighting"
+                f"in {', '.join(bad)}, so leaving out one {self.left_out} changes the posterior too much for "
+                "importance sampling"
             )
         best, second = self.table["model"].iloc[0], self.table.iloc[1]
         clear = abs(second["elpd_diff"]) > 2 * second["diff_se"]
@@ -57,8 +57,8 @@ class Comparison:
 def compare(fits: Mapping[str, Fit]) -> Comparison:
     """Compare fits of the same data by leave-one-out (PSIS: Vehtari and others 2017, doi:10.1007/s11222-016-9696-4).
 
-    A unit whose Pareto k is 0.7 or more is left out by sampling again without it, where the model can score a unit
-    that it has not seen and such units are few.
+    A unit whose Pareto k is 0.7 or more is left out by sampling again without it, if such units are few and the model
+    can score a unit outside the fit.
 
     Parameters
     ----------
@@ -75,9 +75,8 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     BadInput
         When there are fewer than two fits, or they have no names.
     CannotCompare
-        When the fits leave out different units, see different rows, put their outcome on different scales, take
-        studies' levels as free and as random, or put numbers for values that another takes as beyond a limit: then the
-        difference of their scores has no meaning.
+        When the fits differ in the left-out units, the rows, the scale of the outcome, free or random levels of
+        studies, or the treatment of values beyond a limit: then the difference of their scores has no meaning.
     """
     if not isinstance(fits, Mapping):
         raise BadInput(f"a comparison takes fits by name, and this is a {type(fits).__name__}; give a dict of fits")
@@ -85,12 +84,12 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
         raise BadInput("a comparison needs two fits or more; give another fit (at the command line: another plan)")
     (first, reference), *others = fits.items()
     for name, other in others:
-        _refuse_nonsense(first, reference, name, other)
+        _refuse_incomparable(first, reference, name, other)
     scores, worst = {}, {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Pareto.*")  # k is in the table and decides `reliable`
         for name, fit in fits.items():
-            scores[name] = leave_one_out(fit)
+            scores[name] = score_left_out_units(fit)
             worst[name] = float(np.max(scores[name].pareto_k))
         ranked = arviz_stats.compare(scores, round_to="none")
     table = pd.DataFrame(
@@ -109,13 +108,13 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     return Comparison(table, reference.model.left_out, scores[first].n_data_points)
 
 
-def _refuse_nonsense(first: str, one: Fit, second: str, other: Fit) -> None:
+def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit) -> None:
     pair = f"{first} and {second} cannot be compared"
     if _differ_in_censoring(one, other):
         raise CannotCompare(
-            f"{pair}: one puts a number where the other says 'beyond the limit', and a density of the one is no match "
-            "for a probability of the other (half a limit against a censored likelihood); compare fits that treat "
-            "non-detects alike, and judge a substitution by its predictive checks instead"
+            f"{pair}: one puts a number where the other says 'beyond the limit', and a density of the one cannot be "
+            "compared with a probability of the other (half a limit against a censored likelihood); compare fits that "
+            "treat non-detects alike, and check a substitution by predictive checks instead"
         )
     if one.model.left_out != other.model.left_out:
         raise CannotCompare(
@@ -126,14 +125,14 @@ def _refuse_nonsense(first: str, one: Fit, second: str, other: Fit) -> None:
     if set(a.data_vars) != set(b.data_vars):
         raise CannotCompare(
             f"{pair}: their outcomes differ ({', '.join(map(str, a.data_vars))} against "
-            f"{', '.join(map(str, b.data_vars))}), and a density of one is no match for a probability of the other; "
-            "compare fits of the same outcome"
+            f"{', '.join(map(str, b.data_vars))}), and a density of one cannot be compared with a probability of the "
+            "other; compare fits of the same outcome"
         )
     levels = [getattr(f.model, "study_levels", None) for f in (one, other)]
     if levels[0] != levels[1]:
         raise CannotCompare(
-            f"{pair}: study_levels are '{levels[0]}' in the one and '{levels[1]}' in the other, and a density of what "
-            "is compared within studies is no match for one of their outcomes; set study_levels alike in both"
+            f"{pair}: study_levels are '{levels[0]}' in the one and '{levels[1]}' in the other, so one scores "
+            "comparisons within studies and the other the outcomes; set study_levels alike in both"
         )
     for name in a.data_vars:
         x, y = a[name], b[name]
@@ -147,7 +146,7 @@ def _refuse_nonsense(first: str, one: Fit, second: str, other: Fit) -> None:
 
 
 def _differ_in_censoring(one: Fit, other: Fit) -> bool:
-    """Whether both saw the same measurements, but not the same of them as beyond a limit."""
+    """Whether both are of the same measurements, but differ in which of them are beyond a limit."""
     if "kind" not in one.data or "kind" not in other.data:
         return False
     a, b = (fit.data["kind"].sortby("measurement") for fit in (one, other))

@@ -1,4 +1,4 @@
-"""A trial with every missed visit replaced by what is expected there, draw by draw, and its analysis."""
+"""A trial whose missed visits are filled with what is expected there, draw by draw, and its analysis."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,17 +10,18 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import CompletesVisits
+from bayesdep.numerics.draws import chunks_of_draws, stack_draws
+from bayesdep.numerics.types import Draws
 
 Method = Literal["missing-at-random", "delta", "jump-to-reference", "copy-reference", "copy-increments"]
 METHODS: tuple[Method, ...] = get_args(Method)
-_AT_ONCE = 4_000_000  # outcomes completed at a time, all draws together: 32 MB an array
 
 
 def methods_of(trial: CompletesVisits) -> tuple[Method, ...]:
     """Return the methods that a trial can be asked for.
 
-    The reference-based ones take the arms to share one covariance: where each has its own, which of them a dropout then
-    has is unsettled.
+    The reference-based methods need one covariance for all arms: where each arm has its own, it is not settled which
+    of them a patient has after dropping out.
 
     Parameters
     ----------
@@ -39,8 +40,9 @@ def methods_of(trial: CompletesVisits) -> tuple[Method, ...]:
 class Regression:
     """Analysis of covariance of the completed outcome at a visit: the same patients, so one design for all visits.
 
-    ``weights @ y`` (comparison, subject) is the difference between an arm and the reference, ``unscaled``
-    (comparison,) its variance over the residual variance, ``basis`` (subject, term) spans the design orthonormally.
+    ``weights @ y`` is the difference between an arm and the reference, ``weights`` of shape (comparison, subject);
+    ``unscaled`` (comparison,) is its variance over the residual variance; ``basis`` (subject, term) is an orthonormal
+    basis of the design.
     """
 
     weights: np.ndarray
@@ -53,13 +55,13 @@ class Regression:
         return self.basis.shape[0] - self.basis.shape[1]
 
     def residuals(self, y: np.ndarray) -> np.ndarray:
-        """What the design leaves of ``y``, shape (..., subject, visit)."""
+        """The regression's residuals of ``y``, shape (..., subject, visit)."""
         return np.asarray(y - self.basis @ (self.basis.T @ y))
 
 
 @dataclass(frozen=True)
 class Completed:
-    """The trial with every missed visit replaced by its conditional mean, and what that leaves uncertain.
+    """The trial with every missed visit filled with its conditional mean, and the uncertainty of filling it.
 
     Arrays by subject and visit: ``mean``, the completed outcome averaged over draws, and ``dropped``, whether a visit
     was missed after the last one observed. By visit: ``squares``, the expected sum of squared residuals of the
@@ -69,30 +71,30 @@ class Completed:
 
     mean: np.ndarray
     dropped: np.ndarray
-    estimate: np.ndarray
+    estimate: Draws
     noise: np.ndarray
     squares: np.ndarray
     regression: Regression
 
     @property
     def between(self) -> np.ndarray:
-        """Variance of the difference between imputations; that of the draws and that of imputing given a draw."""
+        """Variance of the difference between imputations: that of the draws, and that of imputing given a draw."""
         return np.asarray(self.estimate.var(axis=0, ddof=1) + self.noise)
 
     def within(self, shift: np.ndarray) -> np.ndarray:
         """Expected sampling variance of the difference with ``shift`` (subject, visit) added to what was imputed."""
-        model = self.regression
-        left, moved = model.residuals(self.mean), model.residuals(shift)
-        squares = self.squares + (2 * left * moved + moved**2).sum(axis=0)
-        return np.asarray(model.unscaled[:, None] * squares / model.df)
+        regression = self.regression
+        residual, shifted = regression.residuals(self.mean), regression.residuals(shift)
+        squares = self.squares + (2 * residual * shifted + shifted**2).sum(axis=0)
+        return np.asarray(regression.unscaled[:, None] * squares / regression.df)
 
-    def pooled(self, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pool by Rubin's rules: mean, sd and degrees of freedom, each of shape (comparison, visit)."""
+    def by_rubins_rules(self, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Combine the imputations: mean, sd and degrees of freedom, each of shape (comparison, visit)."""
         total = self.within(shift) + self.between
         df = self.regression.df
         # Barnard and Rubin 1999, equation 3, for infinitely many imputations
-        known = (df + 1) / (df + 3) * df * (1 - self.between / total)
-        return self.estimate.mean(axis=0) + self.regression.weights @ shift, np.sqrt(total), known
+        df_of_total = (df + 1) / (df + 3) * df * (1 - self.between / total)
+        return self.estimate.mean(axis=0) + self.regression.weights @ shift, np.sqrt(total), df_of_total
 
 
 def complete(trial: CompletesVisits, fit: Fit, method: Method, draws: int | None) -> Completed:
@@ -120,26 +122,24 @@ def complete(trial: CompletesVisits, fit: Fit, method: Method, draws: int | None
     data, outcome = fit.data, fit.data["outcome"].values
     posterior = _thinned(fit, draws)
     regression = _regression(trial, data)
-    seen = ~np.isnan(outcome)
-    dropped = ~np.maximum.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
+    is_observed = ~np.isnan(outcome)
+    dropped = ~np.maximum.accumulate(is_observed[:, ::-1], axis=1)[:, ::-1]
     # 1 - h, the share of a patient's own variance that reaches the sum of squared residuals
-    kept = 1 - (regression.basis**2).sum(axis=1)
+    share_in_squares = 1 - (regression.basis**2).sum(axis=1)
     count = posterior.sizes["sample"]
-    estimate: list[np.ndarray] = []
+    estimate: list[Draws] = []
     mean, noise, squares = np.zeros(1), np.zeros(1), np.zeros(1)
-    step = max(1, _AT_ONCE // outcome.size)
-    for start in range(0, count, step):
-        part = posterior.isel(sample=slice(start, start + step))
-        own = trial.expected(part, data)
-        assumed = _assumed_means(trial, part, data, own, dropped, method)
-        completed, variance = trial.completed(part, data, own, assumed, dropped)
+    for part in chunks_of_draws(posterior, outcome.size):
+        means = trial.expected(part, data)
+        assumed = _assumed_means(trial, part, data, means, dropped, method)
+        completed, variance = trial.completed(part, data, means, assumed, dropped)
         estimate.append(regression.weights @ completed)
         mean = mean + completed.sum(axis=0) / count
         noise = noise + regression.weights**2 @ variance.sum(axis=0) / count
-        left = (regression.residuals(completed) ** 2).sum(axis=(0, 1)) + kept @ variance.sum(axis=0)
-        squares = squares + left / count
+        of_means = (regression.residuals(completed) ** 2).sum(axis=(0, 1))
+        squares = squares + (of_means + share_in_squares @ variance.sum(axis=0)) / count
     return Completed(
-        mean=np.where(seen, outcome, mean),  # an average over draws would round what was observed
+        mean=np.where(is_observed, outcome, mean),  # an average over draws would round what was observed
         dropped=dropped,
         estimate=np.concatenate(estimate),
         noise=noise,
@@ -149,37 +149,36 @@ def complete(trial: CompletesVisits, fit: Fit, method: Method, draws: int | None
 
 
 def _assumed_means(
-    trial: CompletesVisits,
-    posterior: xr.Dataset,
-    data: xr.Dataset,
-    own: np.ndarray,
-    dropped: np.ndarray,
-    method: Method,
-) -> np.ndarray:
-    """Means that the imputation after dropping out starts from, shape (draws, subjects, visits)."""
+    trial: CompletesVisits, posterior: xr.Dataset, data: xr.Dataset, means: Draws, dropped: np.ndarray, method: Method
+) -> Draws:
+    """Means from which imputation after dropping out starts, shape (draws, subjects, visits).
+
+    ``means`` are those of every patient in the arm the patient was in.
+    """
     if method in ("missing-at-random", "delta"):
-        return own
+        return means
     code, arm_of = data["arm_code"].values, data["arm_of"].values
-    as_reference = np.broadcast_to(code[arm_of == 0][0], code.shape)
-    reference = trial.expected(posterior, data.assign(arm_code=(data["arm_code"].dims, as_reference)))
-    after = reference
+    code_of_reference = np.broadcast_to(code[arm_of == 0][0], code.shape)
+    in_reference = trial.expected(posterior, data.assign(arm_code=(data["arm_code"].dims, code_of_reference)))
+    after = in_reference
     if method == "copy-increments":
         stayed = (~dropped).sum(axis=1)
         last = np.where(stayed > 0, stayed - 1, 0)[None, :, None]
-        gained = np.take_along_axis(own - reference, last, axis=2)
-        after = reference + np.where(stayed > 0, 1.0, 0.0)[:, None] * gained
-    elsewhere = reference if method == "copy-reference" else own
-    return np.where((arm_of > 0)[:, None], np.where(dropped, after, elsewhere), own)
+        gained = np.take_along_axis(means - in_reference, last, axis=2)
+        after = in_reference + np.where(stayed > 0, 1.0, 0.0)[:, None] * gained
+    before = in_reference if method == "copy-reference" else means
+    is_treated = (arm_of > 0)[:, None]
+    return np.where(is_treated, np.where(dropped, after, before), means)
 
 
 def _regression(trial: CompletesVisits, data: xr.Dataset) -> Regression:
     """Design of the model's regression at one visit."""
     arms = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
     others = trial.regressors(data)
-    rest = np.column_stack([np.ones(len(arms)), *others.values()])
-    whole = np.column_stack([arms, rest])
-    rank = int(np.linalg.matrix_rank(whole))
-    if rank < arms.shape[1] + np.linalg.matrix_rank(rest):
+    adjusted_for = np.column_stack([np.ones(len(arms)), *others.values()])
+    design = np.column_stack([arms, adjusted_for])
+    rank = int(np.linalg.matrix_rank(design))
+    if rank < arms.shape[1] + np.linalg.matrix_rank(adjusted_for):
         raise BadInput(
             f"arms are told apart by {_listed(others)} alone, so completed data cannot compare them; leave some of "
             "these out"
@@ -190,24 +189,24 @@ def _regression(trial: CompletesVisits, data: xr.Dataset) -> Regression:
             "leave some of these out"
         )
     # the least-squares solution of least length, so that columns that repeat others change nothing
-    weights = np.linalg.pinv(whole)[: arms.shape[1]]
-    basis = np.linalg.svd(whole, full_matrices=False)[0][:, :rank]
+    weights = np.linalg.pinv(design)[: arms.shape[1]]
+    basis = np.linalg.svd(design, full_matrices=False)[0][:, :rank]
     return Regression(weights, (weights**2).sum(axis=1), basis)
 
 
-def _listed(words: Iterable[str]) -> str:
-    """Join words by commas, the last one by "or"."""
-    *most, last = words
+def _listed(names: Iterable[str]) -> str:
+    """Join names by commas, the last one by "or"."""
+    *most, last = names
     return f"{', '.join(most)} or {last}" if most else last
 
 
 def _thinned(fit: Fit, draws: int | None) -> xr.Dataset:
     """Evenly spaced draws of all chains, with ``sample`` as their first dim."""
-    flat = fit.posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
+    stacked = stack_draws(fit.posterior)
     if draws is None:
-        return flat
+        return stacked
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 2:
         raise BadInput(f"draws = {draws!r}, but a whole number of two or more is needed")
-    count = flat.sizes["sample"]
+    count = stacked.sizes["sample"]
     used = min(int(draws), count)
-    return flat.isel(sample=np.arange(used) * count // used)
+    return stacked.isel(sample=np.arange(used) * count // used)

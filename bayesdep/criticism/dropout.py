@@ -1,4 +1,4 @@
-"""What if patients who dropped out did otherwise than those who stayed? Answers from the draws of a trial's fit."""
+"""A trial's answer under assumptions about patients who dropped out, from the draws of its fit."""
 
 import math
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ def check_dropout(
     """Compare a trial's arms under an assumption about the patients who dropped out, without a refit.
 
     A mixed model takes missed visits as missing at random: after dropping out, patients do as those of their arm with
-    the same past who stayed. The data cannot tell; the other methods say what else may have happened. What a patient
-    would have had at missed visits is normal given the visits observed, with the residual covariance S of the draw and
-    means m; o are the visits observed, u those missed::
+    the same past who stayed. The data cannot show whether that holds; the other methods assume something else. What a
+    patient would have had at missed visits is normal given the visits observed, with the residual covariance S of the
+    draw and means m; o are the visits observed, u those missed::
 
         y[u] | y[o] ~ MVN(m[u] + K (y[o] - m[o]), S[u, u] - K S[o, u])        K = S[u, o] S[o, o]^-1
 
@@ -48,10 +48,10 @@ def check_dropout(
     ``"copy-increments"``   own                                own[l] + ref - ref[l]
     ======================= ================================== =========================================
 
-    (Carpenter, Roger and Kenward 2013, doi:10.1080/10543406.2013.834911; the arms share one covariance here, so what
-    they say of combining two does not arise). Patients of the reference arm, and visits missed before a later one was
-    observed, stay missing at random. Whoever was never observed has no l: ref throughout, except where missing at
-    random (and with ``"delta"``).
+    (Carpenter, Roger and Kenward 2013, doi:10.1080/10543406.2013.834911; here the arms share one covariance, so no two
+    need combining). Patients of the reference arm, and visits missed before a later one was observed, stay missing at
+    random. A patient who was never observed has no l: ref throughout, except where missing at random (and with
+    ``"delta"``).
 
     The completed data are analysed visit by visit by the model's own regression: arms, baseline, covariates, and the
     moderator with its interactions at its mean; levels of a random effect, ``(1 | site)``, have an indicator each. The
@@ -103,14 +103,14 @@ def check_dropout(
     >>> METHODS[2:]
     ('jump-to-reference', 'copy-reference', 'copy-increments')
     """
-    trial = trial_of(fit, "dropout")
+    trial = trial_of(fit, "check_dropout")
     by_arm = _deltas(fit, method, delta)
     _refuse_two_covariances(trial, method)
     completed = complete(trial, fit, method, draws)
     data = fit.data
     shift = np.array([by_arm[str(a)] for a in data["arm"].values])[data["arm_of"].values, None]
-    shift = shift * _times(completed.dropped, growing)
-    mean, sd, df = completed.pooled(shift)
+    shift = shift * _times_added(completed.dropped, growing)
+    mean, sd, df = completed.by_rubins_rules(shift)
     half = stdtrit(df, (1 + _LEVEL) / 2) * sd
     cells, units = ("comparison", "visit"), {"units": trial.units}
     squared = {"units": f"{trial.units} squared"}
@@ -179,30 +179,31 @@ def find_tipping_point(
     BadInput
         As :func:`check_dropout`, and when there is no such visit or nobody of the arm had dropped out by then.
     """
-    trial = trial_of(fit, "tipping_point")
+    trial = trial_of(fit, "find_tipping_point")
     _check_method(method)
     if method == "missing-at-random":
         raise BadInput("a delta is not missing at random; use method = 'delta' for a tipping point")
     _refuse_two_covariances(trial, method)
     k, j = _comparison(fit, arm), _visit(fit, visit)
     completed = complete(trial, fit, method, draws)
-    left = np.where((fit.data["arm_of"].values == k + 1)[:, None], _times(completed.dropped, growing), 0.0)
-    if not left[:, j].any():
+    is_in_arm = (fit.data["arm_of"].values == k + 1)[:, None]
+    times_added = np.where(is_in_arm, _times_added(completed.dropped, growing), 0.0)
+    if not times_added[:, j].any():
         raise BadInput(
             f"nobody in arm '{fit.data['comparison'].values[k]}' had dropped out by visit "
-            f"{fit.data['visit'].values[j]}, so no delta moves the difference there; name a later visit"
+            f"{fit.data['visit'].values[j]}, so no delta changes the difference there; name a later visit"
         )
     worse = 1.0 if trial.better == "lower" else -1.0
 
     def bound(distance: float) -> float:
         """The end of the interval nearest to zero, below zero as long as the arm is better."""
-        mean, sd, df = (x[k, j] for x in completed.pooled(worse * distance * left))
+        mean, sd, df = (x[k, j] for x in completed.by_rubins_rules(worse * distance * times_added))
         return float(worse * mean + stdtrit(df, (1 + _LEVEL) / 2) * sd)
 
-    nearest = bound(0.0)
-    if not np.isfinite(nearest):
+    without_delta = bound(0.0)
+    if not np.isfinite(without_delta):
         raise BadInput("the completed trial has no finite interval, as draws of the fit are infinite; look at its gate")
-    if nearest >= 0:
+    if without_delta >= 0:
         return None
     scale = float(np.nanstd(fit.data["outcome"].values))
     far = scale
@@ -210,8 +211,8 @@ def find_tipping_point(
         far *= 2
         if far > _FARTHEST * scale:  # only where the regression gives the dropouts no weight
             raise BadInput(
-                f"no delta moves the difference at visit {fit.data['visit'].values[j]}: those who dropped out are told "
-                "from the others by baseline, covariates or moderator alone; leave some of these out"
+                f"no delta changes the difference at visit {fit.data['visit'].values[j]}: baseline, covariates or "
+                "moderator alone separate those who dropped out from the others; leave some of these out"
             )
     return float(worse * brentq(bound, 0.0, far, xtol=1e-10 * scale))
 
@@ -245,28 +246,30 @@ def trial_of(fit: Fit, asked: str) -> CompletesVisits:
 
 
 def _check_method(method: str) -> None:
+    """Refuse an unknown method."""
     if method not in METHODS:
         raise BadInput(f"there is no method '{method}'; {did_you_mean(method, METHODS)}")
 
 
 def _refuse_two_covariances(trial: CompletesVisits, method: Method) -> None:
+    """Refuse a reference-based method where each arm has a covariance of its own."""
     if method not in methods_of(trial):
         raise BadInput(
             f"'{method}' takes the arms to share one covariance, but by_arm = true; fit without it, or use 'delta'"
         )
 
 
-def _times(dropped: np.ndarray, growing: bool) -> np.ndarray:
+def _times_added(dropped: np.ndarray, growing: bool) -> np.ndarray:
     """How many times delta is added, by subject and visit."""
     return np.asarray(dropped.cumsum(axis=1) if growing else dropped, dtype=float)
 
 
 def _deltas(fit: Fit, method: Method, delta: float | Mapping[str, float]) -> dict[str, float]:
-    """Points by arm, the reference first."""
+    """The points that are added by arm, the reference first; refuse what is not a number of points."""
     _check_method(method)
     reference, *others = (str(a) for a in fit.data["arm"].values)
-    given = dict(delta) if isinstance(delta, Mapping) else dict.fromkeys(others, delta)
-    for arm, points in given.items():
+    by_arm = dict(delta) if isinstance(delta, Mapping) else dict.fromkeys(others, delta)
+    for arm, points in by_arm.items():
         if arm not in (reference, *others):
             near = did_you_mean(arm, [reference, *others])
             raise BadInput(f"delta names arm '{arm}', which is not in the fit; {near}")
@@ -274,11 +277,11 @@ def _deltas(fit: Fit, method: Method, delta: float | Mapping[str, float]) -> dic
             raise BadInput(f"delta = {points!r} for arm '{arm}', but a number of points is needed")
         if points and method == "missing-at-random":
             raise BadInput(f"delta = {points:g} is not missing at random; use method = 'delta', or leave delta out")
-    return {reference: 0.0, **dict.fromkeys(others, 0.0), **{arm: float(x) for arm, x in given.items()}}
+    return {reference: 0.0, **dict.fromkeys(others, 0.0), **{arm: float(points) for arm, points in by_arm.items()}}
 
 
 def _comparison(fit: Fit, arm: str | None) -> int:
-    """Which comparison an arm is."""
+    """Which comparison with the reference is that of an arm."""
     names = [str(a) for a in fit.data["comparison"].values]
     if arm is None and len(names) > 1:
         raise BadInput(f"there are {len(names)} arms beside the reference; name one of {', '.join(map(repr, names))}")
@@ -288,7 +291,7 @@ def _comparison(fit: Fit, arm: str | None) -> int:
 
 
 def _visit(fit: Fit, visit: str | float | None) -> int:
-    """Which visit a label or number is."""
+    """The place of a visit that is named by its label or number; of the last where none is named."""
     names = [str(v) for v in fit.data["visit"].values]
     if visit is None:
         return len(names) - 1

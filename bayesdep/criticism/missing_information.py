@@ -1,4 +1,4 @@
-"""What is not known because data were drawn: missing values, or conversions of a scale."""
+"""Missing information: the uncertainty that comes from imputed values or from conversions of a scale."""
 
 import numpy as np
 import pandas as pd
@@ -11,17 +11,17 @@ _NUMBERS = ["estimand", "mean", "sd", "sd_within", "sd_between", "fraction_missi
 
 
 def check_missing_information(fit: Fit) -> pd.DataFrame:
-    """Say how far apart the posteriors of several versions of the data lie, estimand by estimand.
+    """Tabulate each estimand's variance within and between versions of the data, and its missing information.
 
-    With the mean posterior variance W within versions and the variance B of their means, less what sampling adds to it,
-    the fraction of missing information is about ``(1 + 1/m) B / (W + (1 + 1/m) B)`` for m versions (Rubin 1987,
-    doi:10.1002/9780470316696). A hundred times that fraction is a number of versions that serves any purpose (White,
-    Royston and Wood 2011, doi:10.1002/sim.4067).
+    With the mean posterior variance W within versions and the variance B of their means, less its Monte Carlo part, the
+    fraction of missing information is about ``(1 + 1/m) B / (W + (1 + 1/m) B)`` for m versions (Rubin 1987,
+    doi:10.1002/9780470316696). A hundred times that fraction is a sufficient number of versions (White, Royston and
+    Wood 2011, doi:10.1002/sim.4067).
 
     Parameters
     ----------
     fit
-        A fit to several tables, or of a model that drew what was missing.
+        A fit to several tables, or of a model that imputed missing values.
 
     Returns
     -------
@@ -47,11 +47,11 @@ def check_missing_information(fit: Fit) -> pd.DataFrame:
     np.float64(4.0)
     """
     if fit.tables < 2:
-        raise BadInput("this fit is of one table, in which nothing was drawn; give bd.fit several tables")
+        raise BadInput("this fit is of one table, in which nothing was imputed; give bd.fit several tables")
     rows = []
     for name, values in fit.estimands.data_vars.items():
         if "reciprocal_of" in values.attrs:
-            continue  # no variance to speak of: its own estimand's stands for it
+            continue  # it has no finite variance; see the estimand that it is one over
         dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
         array = values.transpose("chain", "draw", *dims).values.astype(float)
         for index in np.ndindex(array.shape[2:]):
@@ -73,8 +73,8 @@ def check_missing_information(fit: Fit) -> pd.DataFrame:
                     "units": str(values.attrs["units"]),
                 }
             )
-    found = pd.DataFrame(rows)
-    dims = [c for c in found.columns if c not in _NUMBERS]
-    found = found[["estimand", *dims, *_NUMBERS[1:]]]
-    found.attrs = {"gate_passed": fit.gate.passed, "tables": fit.tables, "synthetic": fit.synthetic, "dims": dims}
-    return found
+    result = pd.DataFrame(rows)
+    dims = [c for c in result.columns if c not in _NUMBERS]
+    result = result[["estimand", *dims, *_NUMBERS[1:]]]
+    result.attrs = {"gate_passed": fit.gate.passed, "tables": fit.tables, "synthetic": fit.synthetic, "dims": dims}
+    return result

@@ -1,4 +1,4 @@
-"""Leave-one-out where importance sampling fails: the posterior without a unit, sampled again."""
+"""Leave-one-out cross-validation; where importance sampling fails, by sampling again without the unit."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import arviz_stats
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import CannotCompare
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.models.model import LeavesOut, ScoresUnits
 
 GOOD_K = 0.7
-_MOST = 12  # units of one fit that are worth sampling again: more say that the model, not a unit, is off
+_MOST = 12  # units of one fit for which sampling is repeated; more indicate a problem of the model, not of units
 _R_HAT = 1.01
 
 
-def leave_one_out(fit: Fit) -> Any:
+def score_left_out_units(fit: Fit) -> Any:
     """Estimate the expected log predictive density of left-out units: by PSIS, and by refits where its Pareto k is bad.
 
     Parameters
@@ -27,43 +27,42 @@ def leave_one_out(fit: Fit) -> Any:
     Returns
     -------
     arviz_stats.ELPDData
-        Pointwise. A unit that was left out by sampling again has a Pareto k of zero; where that is impossible (the
-        model cannot score a unit it has not seen), too many units ask for it, or a refit does not converge, k stays.
+        Pointwise. A unit that was left out by sampling again has a Pareto k of zero. Its k stays where that is
+        impossible (the model cannot score a unit outside the fit), where too many units would need it, or where the
+        refit does not converge.
 
     Raises
     ------
-    BadInput
+    CannotCompare
         When the fit is of several versions of the data.
     """
     if fit.tables > 1:
-        raise BadInput(
-            f"this fit is of {fit.tables} versions of the data, and what was drawn for them has seen the outcomes to "
-            "be left out, or is itself among these; compare fits to one table each"
+        raise CannotCompare(
+            f"this fit is of {fit.tables} versions of the data, and values imputed for them depend on the outcomes "
+            "to be left out, or are such outcomes; compare fits to one table each"
         )
     name = str(next(iter(fit.tree["log_likelihood"].data_vars)))
-    found = arviz_stats.loo(fit.tree, pointwise=True, var_name=name)
-    bad = np.asarray(found.pareto_k.values >= GOOD_K)
+    loo = arviz_stats.loo(fit.tree, pointwise=True, var_name=name)
+    bad = np.asarray(loo.pareto_k.values >= GOOD_K)
     model = fit.model
-    can = (
-        isinstance(model, ScoresUnits) and model.left_out in fit.data.dims and found.pareto_k.dims == (model.left_out,)
-    )
+    can = isinstance(model, ScoresUnits) and model.left_out in fit.data.dims and loo.pareto_k.dims == (model.left_out,)
     if not can or not 0 < bad.sum() <= _MOST:
-        return found
+        return loo
     assert isinstance(model, ScoresUnits)
     if model.log_likelihood(fit.posterior, fit.data) is None:  # its scores are elements of the observed variable
-        return found
+        return loo
     wrapper = _WithoutOne(fit)
-    before = found.pareto_k.copy(deep=True)
-    exact = arviz_stats.reloo(wrapper, loo_orig=found, var_name=name, k_threshold=GOOD_K, pointwise=True)
+    before = loo.pareto_k.copy(deep=True)
+    exact = arviz_stats.reloo(wrapper, loo_orig=loo, var_name=name, k_threshold=GOOD_K, pointwise=True)
     for unit in wrapper.failed:
         exact.pareto_k.values[unit] = before.values[unit]
     return exact
 
 
 class _WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz is not typed
-    """What ``arviz_stats.reloo`` asks of a model: to leave a unit out, sample, and score it.
+    """The methods that ``arviz_stats.reloo`` needs: to leave a unit out, sample, and score it.
 
-    The unit leaves the prepared data, so what was centred at the whole table stays where it was.
+    The unit is removed from the prepared data, so variables centred at means of the complete table stay unchanged.
     """
 
     def __init__(self, fit: Fit) -> None:
@@ -73,7 +72,7 @@ class _WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz i
         self.labels = next(iter(fit.tree["log_likelihood"].data_vars.values()))[fit.model.left_out].values
 
     def sel_observations(self, idx: int) -> tuple[xr.Dataset, int]:
-        """Return the data without a unit, and which it is."""
+        """Return the data without a unit, and the unit's index."""
         label = self.labels[idx]
         if isinstance(self.fit.model, LeavesOut):
             return self.fit.model.without(self.fit.data, str(label)), int(idx)
@@ -81,12 +80,12 @@ class _WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz i
 
     def sample(self, data: xr.Dataset) -> xr.Dataset:
         """Sample as the fit was sampled."""
-        made = self.fit.manifest
-        how = {name: made[name] for name in ("draws", "tune", "chains", "seed")}
+        manifest = self.fit.manifest
+        how = {name: manifest[name] for name in ("draws", "tune", "chains", "seed")}
         return sample_posterior(self.fit.model, data, **how)
 
     def get_inference_data(self, posterior: xr.Dataset) -> xr.DataTree:
-        """Put the draws where arviz looks for them."""
+        """Return the draws as the tree that ArviZ expects."""
         return xr.DataTree.from_dict({"posterior": posterior})
 
     def log_likelihood__i(self, unit: int, tree: xr.DataTree) -> xr.DataArray:
@@ -94,10 +93,10 @@ class _WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz i
         model = self.fit.model
         assert isinstance(model, ScoresUnits)
         asked = {model.left_out: [self.labels[unit]]}
-        # what is left out may be scored given the rest, with which it shares people
+        # the unit may be scored given the other units, with which it can share people
         data = self.fit.data if isinstance(model, LeavesOut) else self.fit.data.sel(asked)
         scored = model.log_likelihood(tree["posterior"].to_dataset(), data)
-        assert scored is not None  # its log likelihood was scored so in the first place
+        assert scored is not None  # checked in leave-one-out of the full fit
         scored = scored.sel(asked)
         if not float(arviz_stats.rhat(scored.to_dataset(name="score"))["score"].max()) <= _R_HAT:
             self.failed.append(unit)

@@ -1,1 +1,1 @@
-"""A table becomes trustworthy data."""
+"""Reading and checking of tables: detection limits, rating scales, effect sizes, published tables."""

@@ -1,4 +1,4 @@
-"""What a computation would need of this machine, estimated before it is spent."""
+"""The memory that a computation would need and the memory that is free, compared before anything is allocated."""
 
 import os
 import sys
@@ -20,14 +20,14 @@ NUMBER = 8  # bytes of a float64
 
 
 def refuse_beyond_memory(needed: float, what: str, remedy: str) -> None:
-    """Refuse what would need more memory than is free.
+    """Refuse a computation that would need more memory than is free.
 
     Parameters
     ----------
     needed
         Bytes.
     what
-        What needs them, as the subject of a sentence.
+        What needs the memory, as the subject of a sentence.
     remedy
         What to do instead.
 
@@ -49,12 +49,12 @@ def refuse_beyond_memory(needed: float, what: str, remedy: str) -> None:
 
 
 def refuse_large_array(sizes: Iterable[tuple[int, str]], copies: float, remedy: str) -> None:
-    """Refuse an array of numbers that would need more memory than is free, by what it runs over.
+    """Refuse an array of numbers that would need more memory than is free, naming its dims.
 
     Parameters
     ----------
     sizes
-        Length of each dim and what it counts, in the field's words, such as ``(60, "patients")``.
+        Length of each dim and what it counts, such as ``(60, "patients")``.
     copies
         How many such arrays are held at once.
     remedy
@@ -73,7 +73,7 @@ def refuse_large_array(sizes: Iterable[tuple[int, str]], copies: float, remedy: 
 
 
 def available_memory() -> float:
-    """Return how many bytes this process could still take: of the machine, its container and its own limit."""
+    """Return how many bytes this process can still allocate: the least of machine, container and its own limit."""
     limits = [*_of_machine(), *_of_container(), *_of_process()]
     return float(min(limits)) if limits else float("inf")
 
@@ -90,7 +90,7 @@ def size(number: float) -> str:
         if number >= unit or name == "MB":
             value = number / unit
             return f"{value:,.0f} {name}" if value >= 10 else f"{value:.1f} {name}"
-    raise AssertionError  # pragma: no cover
+    raise AssertionError  # pragma: no cover  (the last unit is MB)
 
 
 def _of_machine() -> list[float]:
@@ -104,18 +104,18 @@ def _of_machine() -> list[float]:
 
 
 def _of_container() -> list[float]:
-    found = []
+    limits = []
     for limit, use, statistics in _CGROUPS:
         try:
             most = Path(limit).read_text().strip()
             if most == "max":
                 continue
             files = dict(line.split() for line in Path(statistics).read_text().splitlines())
-            idle = float(files.get("inactive_file", 0))  # pages of files, which are given back when memory is short
-            found.append(float(most) - float(Path(use).read_text()) + idle)
+            idle = float(files.get("inactive_file", 0))  # cached file pages, freed when memory is short
+            limits.append(float(most) - float(Path(use).read_text()) + idle)
         except (OSError, ValueError):
             continue
-    return found
+    return limits
 
 
 def _of_process() -> list[float]:

@@ -1,16 +1,16 @@
-"""Where compiled code and rewritten graphs are kept: a folder that nobody else could have put anything into.
+"""The folder of compiled code and rewritten graphs, to which nobody but the user can write.
 
-PyTensor and numba keep machine code and pickles from one process to the next, and run what they find. So the folder
-must be the user's own: it is made with mode 0700, and one that belongs to somebody else, that others may write, or that
-lies in a folder where others may put another in its place, is not used. Then, and where none can be written, a
-temporary folder of the process serves, and one line on standard error says so.
+PyTensor and numba store machine code and pickles on disk and execute them in later processes. So the folder must belong
+to the user alone: it is created with mode 0700, and a folder that belongs to somebody else, that others may write to,
+or that others could replace by another, is not used. In that case, and where no such folder can be written, a temporary
+folder of the process is used, and one line on standard error says so.
 
-Importing this module settles the place, so the packages that lead to PyTensor import it first. What this package keeps
-itself is signed besides (:func:`seal`, :func:`unseal`) with a secret that lies in the folder, mode 0600: a hash in a
-file's name says what the file should hold, and anybody can compute it.
+Importing this module sets the folder, so the packages that import PyTensor import this module first. This package's own
+files are also signed (:func:`seal`, :func:`unseal`) with a secret in the same folder, mode 0600: a hash as a file's
+name would not suffice, since anybody can compute it.
 
-Windows has no such modes: there the folder is in the user's own profile (``%LOCALAPPDATA%``), which Windows keeps from
-other users; files are signed all the same.
+Windows has no such modes: there the folder is in the user's profile (``%LOCALAPPDATA%``), to which other users have no
+access; files are signed as well.
 """
 
 import atexit
@@ -29,7 +29,7 @@ from pathlib import Path
 from bayesdep.data.errors import BadInput
 
 _FLAGS, _NUMBA = "PYTENSOR_FLAGS", "NUMBA_CACHE_DIR"
-_SECRET, _LENGTH = "secret", 32  # file name; bytes, also those of a signature
+_SECRET, _LENGTH = "secret", 32  # file name; its bytes, and those of a signature
 
 
 def refusal(folder: Path) -> str | None:
@@ -47,19 +47,19 @@ def refusal(folder: Path) -> str | None:
     """
     if not hasattr(os, "getuid"):
         return None
-    # whoever owns / can do anything; in a container that may be another number than 0
+    # the owner of / has all rights; in a container its id may not be 0
     trusted = (os.getuid(), 0, Path("/").stat().st_uid)
-    absolute, real = Path(os.path.abspath(folder)), folder.resolve()  # noqa: PTH100  (links are looked at too)
+    absolute, real = Path(os.path.abspath(folder)), folder.resolve()  # noqa: PTH100  (pathlib's resolve would skip the links, which are checked too)
     for path in (absolute, *absolute.parents, real, *real.parents):
-        found = path.lstat()
-        if found.st_uid not in trusted:
+        status = path.lstat()
+        if status.st_uid not in trusted:
             return f"'{path}' belongs to another user"
-        shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        kept_apart = found.st_mode & stat.S_ISVTX and path not in (
+        shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        kept_apart = status.st_mode & stat.S_ISVTX and path not in (
             absolute,
             real,
-        )  # as in /tmp, nobody moves what is another's
-        if shared and not stat.S_ISLNK(found.st_mode) and not kept_apart:
+        )  # sticky bit, as in /tmp: nobody can move another user's files
+        if shared and not stat.S_ISLNK(status.st_mode) and not kept_apart:
             return f"'{path}' can be written by other users"
     if real.stat().st_uid != os.getuid():
         return f"'{real}' belongs to another user"
@@ -67,12 +67,12 @@ def refusal(folder: Path) -> str | None:
 
 
 def private_folder(wanted: Path) -> Path:
-    """Make a folder private, or give a temporary one in its place and say so.
+    """Make a folder private, or return a temporary one instead and say so.
 
     Parameters
     ----------
     wanted
-        The folder. It is made where it is not there and the one above it is.
+        The folder. It is created if its parent exists.
 
     Returns
     -------
@@ -82,28 +82,30 @@ def private_folder(wanted: Path) -> Path:
     Raises
     ------
     BadInput
-        When there is no place for a temporary one either.
+        When no temporary folder can be created either.
     """
     why = _make_private(wanted)
     if why is None:
         return wanted
     try:
-        made = Path(tempfile.mkdtemp(prefix="bayesdep-"))
-        also = refusal(made)
+        temporary = Path(tempfile.mkdtemp(prefix="bayesdep-"))
+        also = refusal(temporary)
     except OSError as problem:
         also = str(problem.strerror or problem)
     if also is not None:
         raise BadInput(
             f"there is no private folder for compiled code: {why}, and {also}; set TMPDIR to one of your own"
         )
-    atexit.register(_remove, made, os.getpid())
-    os.environ.setdefault("MPLCONFIGDIR", str(made / "matplotlib"))  # its list of fonts; it would ask for a place too
+    atexit.register(_remove, temporary, os.getpid())
+    os.environ.setdefault(
+        "MPLCONFIGDIR", str(temporary / "matplotlib")
+    )  # matplotlib's list of fonts, for which it would look for a folder of its own
     print(f"note: compiled code is kept in a temporary folder, for {why}", file=sys.stderr)
-    return made
+    return temporary
 
 
 def _make_private(folder: Path) -> str | None:
-    """Make a folder private; say why it cannot be."""
+    """Make a folder private; return the reason if that is impossible."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         why = refusal(folder)
@@ -122,7 +124,7 @@ def _remove(folder: Path, pid: int) -> None:
 
 
 def settle() -> Path:
-    """Say where PyTensor and numba may keep code, before they are imported.
+    """Set the folder where PyTensor and numba store code, before they are imported.
 
     Returns
     -------
@@ -133,15 +135,15 @@ def settle() -> Path:
     imported = sys.modules.get("pytensor")
     if imported is not None:
         return _settle_late(Path(imported.config.base_compiledir))
-    if os.environ.get("HOME") == "":  # it means the working directory to some, and the root to others
+    if os.environ.get("HOME") == "":  # programs disagree whether it means the working directory or the root
         del os.environ["HOME"]
     base, compiled = _asked("base_compiledir"), _asked("compiledir")
     wanted = base or _default()
     folder = private_folder(wanted)
-    _set_flags(base_compiledir=folder)  # said, so that PyTensor cannot come to another folder than the one looked at
+    _set_flags(base_compiledir=folder)  # set explicitly: PyTensor must use the folder that was checked
     if compiled is not None and (folder != wanted or _make_private(compiled) is not None):
         _set_flags(compiledir=folder / "compiled")
-    if _home() is None:  # PyTensor and others end with an error where they find none
+    if _home() is None:  # PyTensor and other packages fail where there is no home
         os.environ["HOME"] = str(folder)
     numba = os.environ.get(_NUMBA)
     if numba is None or _make_private(Path(numba)) is not None:
@@ -150,17 +152,17 @@ def settle() -> Path:
 
 
 def _settle_late(base: Path) -> Path:
-    """Settle the place where PyTensor's folders are fixed already: numba's part of them is read only to compile."""
+    """Set the folder when PyTensor is imported already: its own folder stays, numba's is read only when compiling."""
     folder = private_folder(base)
     if folder != base:
         cache = importlib.import_module("pytensor.link.numba.cache")
-        cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]
+        cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]  # of a module, imported by name
         (folder / "numba").mkdir(exist_ok=True)
     return folder
 
 
 def _default() -> Path:
-    """PyTensor's own place."""
+    """PyTensor's default folder."""
     local = os.environ.get("LOCALAPPDATA")
     if sys.platform == "win32" and local:
         return Path(local) / "PyTensor"
@@ -176,8 +178,8 @@ def _home() -> Path | None:
 
 
 def _flags() -> dict[str, str]:
-    given = (flag.partition("=") for flag in os.environ.get(_FLAGS, "").split(",") if flag.strip())
-    return {name.strip(): value.strip() for name, _, value in given}
+    pairs = (flag.partition("=") for flag in os.environ.get(_FLAGS, "").split(",") if flag.strip())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _set_flags(**folders: Path) -> None:
@@ -186,32 +188,32 @@ def _set_flags(**folders: Path) -> None:
 
 
 def _asked(setting: str) -> Path | None:
-    """A folder that PyTensor's settings name: its flags, or else its files of settings."""
-    found = _flags().get(setting)
-    if found is None:
+    """The folder named in PyTensor's settings: in its flags, or else in its configuration files."""
+    folder = _flags().get(setting)
+    if folder is None:
         files = os.environ.get("PYTENSORRC", "~/.pytensorrc").split(os.pathsep)
         known = {name: os.environ.get(name, "") for name in ("USER", "LSCRATCH", "TMPDIR", "TEMP", "TMP")}
         parser = configparser.ConfigParser(known | {"PID": str(os.getpid())})  # as PyTensor reads them
         try:
             parser.read([Path(file).expanduser() for file in files])
-            found = parser.get("global", setting, fallback=None)
-        except (configparser.Error, OSError, RuntimeError, UnicodeError):  # PyTensor says what is wrong with them
+            folder = parser.get("global", setting, fallback=None)
+        except (configparser.Error, OSError, RuntimeError, UnicodeError):  # PyTensor reports what is wrong with them
             return None
-    return Path(found).expanduser() if found else None
+    return Path(folder).expanduser() if folder else None
 
 
 def own_folder() -> Path:
-    """Return where this package keeps what it makes itself; it may have to be made."""
+    """Return the folder of this package's own files; it may not exist yet."""
     return folder / "bayesdep"
 
 
 def seal(name: str, content: bytes) -> bytes | None:
-    """Sign what is to be kept, so that it is believed only if this user wrote it, and under this name.
+    """Sign content, so that it is accepted only if this user wrote it, and under this name.
 
     Parameters
     ----------
     name
-        What the content answers to.
+        The name for which it is signed.
     content
         Any bytes.
 
@@ -225,14 +227,14 @@ def seal(name: str, content: bytes) -> bytes | None:
 
 
 def unseal(name: str, file: Path) -> bytes | None:
-    """Return what :func:`seal` signed under this name and was written to a file; None for anything else.
+    """Return the content of a file that :func:`seal` signed under this name; None for anything else.
 
     Parameters
     ----------
     name
-        As it was sealed.
+        The name for which it was signed.
     file
-        Where it lies.
+        The file.
 
     Returns
     -------
@@ -251,32 +253,32 @@ def _signature(secret: bytes, name: str, content: bytes) -> bytes:
 
 
 def _secret() -> bytes | None:
-    """The user's secret, made where there is none; None where none can be kept."""
+    """The user's secret, created if there is none; None where none can be stored."""
     file = own_folder() / _SECRET
-    found = _own_bytes(file, secret=True)
-    if found is not None and len(found) == _LENGTH:
-        return found
+    secret = _own_bytes(file, secret=True)
+    if secret is not None and len(secret) == _LENGTH:
+        return secret
     try:
         file.parent.mkdir(mode=0o700, exist_ok=True)
         file.unlink(missing_ok=True)
-        made = secrets.token_bytes(_LENGTH)
+        new_secret = secrets.token_bytes(_LENGTH)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as out:
-            out.write(made)
-    except OSError:  # another process makes one just now, or the disk is full: this time nothing is kept
+            out.write(new_secret)
+    except OSError:  # another process is creating it, or the disk is full: nothing is stored this time
         return None
-    return made
+    return new_secret
 
 
 def _own_bytes(file: Path, *, secret: bool = False) -> bytes | None:
-    """What a file of this user holds; None where it is another's, a link, or a secret that others may read."""
+    """Content of a file of this user; None for another user's file, a link, or a secret that others may read."""
     try:
         handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as source:
-            found = os.fstat(handle)
-            another = hasattr(os, "getuid") and found.st_uid != os.getuid()
-            is_open = secret and hasattr(os, "getuid") and found.st_mode & 0o077
-            if another or is_open or not stat.S_ISREG(found.st_mode):
+            status = os.fstat(handle)
+            another = hasattr(os, "getuid") and status.st_uid != os.getuid()
+            is_open = secret and hasattr(os, "getuid") and status.st_mode & 0o077
+            if another or is_open or not stat.S_ISREG(status.st_mode):
                 return None
             return source.read()
     except OSError:

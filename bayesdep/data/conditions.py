@@ -13,9 +13,9 @@ The whole language::
 Names, numbers and texts are as in :mod:`bayesdep.data.grammar`; a column called ``and``, ``in`` or ``true`` stands in
 backticks. Nothing else is read: no call, no attribute, no arithmetic. ``a < b < c`` is ``a < b and b < c``.
 
-What is not known is neither true nor false (Kleene): a comparison with an empty cell is unknown, so are ``not`` of it,
-``and`` with what is true and ``or`` with what is false. Rows for which a condition is unknown are not among those for
-which it holds.
+Logic is three-valued (Kleene): a comparison with an empty cell is unknown, and so are ``not`` unknown, ``true and``
+unknown, and ``false or`` unknown. Rows for which a condition is unknown are left out, like those for which it is
+false.
 """
 
 import operator
@@ -41,14 +41,14 @@ _MOST = 500  # comparisons
 
 @dataclass(frozen=True)
 class _Side:
-    """A column, or a literal; and where it stands."""
+    """A column or a literal, with its position in the text."""
 
     value: float | str | bool
     is_column: bool
     token: Token
 
 
-type _Meaning = Callable[[pd.DataFrame], Any]  # a table to pandas' booleans with unknowns
+type _Meaning = Callable[[pd.DataFrame], Any]  # from a table to pandas' nullable booleans
 
 
 def read_condition(text: str, place: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -59,7 +59,7 @@ def read_condition(text: str, place: str) -> Callable[[pd.DataFrame], pd.Series]
     text
         In the language of this module.
     place
-        Where it stands, in words that begin a message.
+        Where it stands, as the first words of a message.
 
     Returns
     -------
@@ -83,19 +83,19 @@ def read_condition(text: str, place: str) -> Callable[[pd.DataFrame], pd.Series]
 
 
 class _ConditionReader(Reader):
-    """Recursive descent: one method a rule of the grammar, each returning what it means for a table."""
+    """Recursive descent: one method for each rule of the grammar; each returns a function of a table."""
 
     def __init__(self, text: str, place: str) -> None:
         super().__init__(text, place, EXAMPLE)
         self._comparisons = 0
 
     def condition_alone(self) -> _Meaning:
-        found = self._condition()
+        condition = self._condition()
         if self.sees("="):
             raise self.refuse("'=' does not compare; write ==", self.next)
         if self.next.kind != "end":
             self.fail("'and' or 'or'")
-        return found
+        return condition
 
     def _condition(self) -> _Meaning:
         return self._joined("or", lambda: self._joined("and", self._negated, operator.and_), operator.or_)
@@ -106,10 +106,10 @@ class _ConditionReader(Reader):
             parts.append(part())
 
         def meaning(frame: pd.DataFrame) -> Any:
-            found = parts[0](frame)
+            holds = parts[0](frame)
             for one in parts[1:]:
-                found = join(found, one(frame))
-            return found
+                holds = join(holds, one(frame))
+            return holds
 
         return meaning
 
@@ -119,11 +119,11 @@ class _ConditionReader(Reader):
             negative = not negative
         if self.take("("):
             with self.deeper():
-                found = self._condition()
+                condition = self._condition()
                 self.need(")")
         else:
-            found = self._comparison()
-        return (lambda frame: ~found(frame)) if negative else found
+            condition = self._comparison()
+        return (lambda frame: ~condition(frame)) if negative else condition
 
     def _comparison(self) -> _Meaning:
         left, parts = self._side(), list[_Meaning]()
@@ -144,7 +144,7 @@ class _ConditionReader(Reader):
         return lambda frame: _all(part(frame) for part in parts)
 
     def _membership(self, left: _Side, negative: bool) -> _Meaning:
-        at = self.next
+        token = self.next
         if not self.take("in"):
             self.fail("'in'")
         self.need("[")
@@ -152,16 +152,16 @@ class _ConditionReader(Reader):
         while self.take(","):
             values.append(self._literal())
             if len(values) > _MOST:
-                raise self.refuse(f"more than {_MOST} values; write fewer", at)
+                raise self.refuse(f"more than {_MOST} values; write fewer", token)
         self.need("]")
-        equal = Token("sign", "==", at.at)
+        equal = Token("sign", "==", token.at)
         parts = [self._compared(left, equal, value) for value in values]
 
         def meaning(frame: pd.DataFrame) -> Any:
-            found = parts[0](frame)
+            holds = parts[0](frame)
             for part in parts[1:]:
-                found = found | part(frame)
-            return ~found if negative else found
+                holds = holds | part(frame)
+            return ~holds if negative else holds
 
         return meaning
 
@@ -195,14 +195,16 @@ class _ConditionReader(Reader):
                 self._refuse_order(left, sign, right, cells)
                 cells = [_as_text(c) for c in cells]
             if not (left.is_column and right.is_column):
-                at = 0 if left.is_column else 1
-                self._refuse_unlike((left, right)[1 - at], (left, right)[at], sign, cells[at], cells[1 - at])
-            found = _SIGNS[sign.value](*cells)
+                index = 0 if left.is_column else 1
+                self._refuse_unlike(
+                    (left, right)[1 - index], (left, right)[index], sign, cells[index], cells[1 - index]
+                )
+            holds = _SIGNS[sign.value](*cells)
             unknown = np.zeros(len(frame), dtype=bool)
             for one in cells:
                 if isinstance(one, pd.Series):
                     unknown |= one.isna().to_numpy()
-            return pd.arrays.BooleanArray(np.asarray(found, dtype=bool), unknown)
+            return pd.arrays.BooleanArray(np.asarray(holds, dtype=bool), unknown)
 
         return meaning
 
@@ -229,10 +231,13 @@ class _ConditionReader(Reader):
             raise self.refuse(f"column '{name}' holds text, which {sign.value} cannot order; use == or in", sign)
         other = right if texts[0] is left else left
         if other.is_column and len(texts) == 1:
-            raise self.refuse(f"column '{name}' holds text, but column '{other.value}' numbers; compare alike", sign)
+            raise self.refuse(
+                f"column '{name}' holds text, but column '{other.value}' holds numbers; compare like with like",
+                sign,
+            )
 
     def _refuse_unlike(self, value: _Side, column: _Side, sign: Token, cells: pd.Series, sought: Any) -> None:
-        """Refuse a value of another kind than its column's, and one that no row has: it is misspelt, or of no use."""
+        """Refuse a value of another type than its column's, and one that is in no row, which may be misspelt."""
         if isinstance(value.value, str | bool) and not _is_text(cells):
             raise self.refuse(
                 f"column '{column.value}' holds numbers, which {value.token.shown} is not; compare with a number",
@@ -251,7 +256,7 @@ def _is_text(cells: Any) -> bool:
 
 
 def _as_text(cells: Any) -> Any:
-    """Text of every cell as a message shows it, so that true and 3 are equal to themselves however they are stored."""
+    """Text of every cell as messages show it, so that equal values compare equal however they are stored."""
     if isinstance(cells, pd.Series):
         return pd.Series([None if c is None else _label(c) for c in cells], cells.index, object)
     return _label(cells)
@@ -263,7 +268,7 @@ def _label(value: Any) -> str:
 
 
 def _all(parts: Any) -> Any:
-    found = next(parts)
+    holds = next(parts)
     for part in parts:
-        found = found & part
-    return found
+        holds = holds & part
+    return holds

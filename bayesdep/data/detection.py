@@ -1,4 +1,4 @@
-"""Measurements beyond detection limits: every form in which laboratories report them becomes an interval."""
+"""Measurements beyond detection limits, in every form in which laboratories report them, as intervals."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def read_detection(
     flag_codes: Mapping[str, str] | None = None,
     beyond_limit: Literal["refuse", "censor"] = "refuse",
 ) -> Detection:
-    """Read concentrations of which some lie beyond a detection limit, in whatever form that is written.
+    """Read concentrations, some of them beyond a detection limit, in any of the usual notations.
 
     The forms may be mixed: numbers; text such as ``"<0.64"``, ``"OOR <"`` or ``"0.13-0.64"``; a flag beside a
     number; a number beside the limits of its row.
@@ -89,18 +89,18 @@ def read_detection(
     flag_codes
         What codes in ``flag`` mean: ``"detected"``, ``"left"``, ``"right"`` or ``"interval"``.
     beyond_limit
-        What a number that lies beyond the limits of its row is: a mistake, or a measurement to be censored there. Only
-        there is a zero a value below its limit.
+        What to do with a number beyond the limits of its row: refuse it as a mistake, or treat it as censored at the
+        limit. Only with ``"censor"`` is a zero read as a value below its limit.
 
     Returns
     -------
     Detection
-        An interval per row. A row that states no limit has its analyte's (on its plate), where there is only one.
+        An interval per row. For a row without a limit, its analyte's limit (on its plate) is used if there is only one.
 
     Raises
     ------
     BadInput
-        At the first thing that is missing, contradictory or could be read in two ways.
+        At the first cell that is missing, contradictory or ambiguous.
 
     Examples
     --------
@@ -116,44 +116,46 @@ def read_detection(
     rows = Rows(analyte)
     refuse_mixed_units(frame, unit, rows)
     columns = {"lod": lod, "lloq": lloq, "uloq": uloq}
-    own = {word: read_limits(frame, name, word, rows) for word, name in columns.items()}
+    in_columns = {word: read_limits(frame, name, word, rows) for word, name in columns.items()}
     cells = Cells(rows, value, column_of(frame, value, "concentration", "value"))
     readings = read_values(cells.cells, value, rows)
     flags, marks = read_flags(frame, flag, flag_codes, rows)
-    kind, flagged = _kinds(readings, flags, marks, cells)
+    kind, flagged = _kind_of_each_row(readings, flags, marks, cells)
     by = list(analyte if plate is None else zip(analyte, plate, strict=True))
     if flag is not None:
         refuse_reversed_codes(readings, flags, marks, flag, by, flag_codes or {})
     if beyond_limit == "censor":
         zero = (kind == "detected") & (np.array([r.low for r in readings]) == 0)
-        for word in ("lod", "lloq"):  # its row's limit, or its analyte's where there is only one
-            own[word] = np.where(zero & np.isnan(own[word]), _only(own[word], by), own[word])
-        zero &= ~np.isnan(_either(own["lod"], own["lloq"]))
+        for word in ("lod", "lloq"):  # the limit of its row, or of its analyte if there is only one
+            in_columns[word] = np.where(
+                zero & np.isnan(in_columns[word]), _limit_of_key(in_columns[word], by), in_columns[word]
+            )
+        zero &= ~np.isnan(_first_known(in_columns["lod"], in_columns["lloq"]))
         kind[zero], flagged = "left", flagged | zero
     numbers = np.where((kind == "detected") & ~flagged, [r.low for r in readings], np.nan)
     refuse_code(frame, numbers, Column(value, "positive", "concentration"))
-    low, high = _ends(readings, kind, flagged, own, cells)
+    low, high = _ends(readings, kind, flagged, in_columns, cells)
 
-    stated = _stated(kind, low, high, own, by)
+    stated = _limits_in_row(kind, low, high, in_columns, by)
     if plate is not None:
         for word in LIMITS:
             refuse_two_limits(stated[word], columns[word] or value, LIMITS[word], by)
-    known = {word: np.where(np.isnan(stated[word]), _only(stated[word], by), stated[word]) for word in LIMITS}
-    held = stated if plate is None else known  # another plate's limits say nothing against this row's number
+    limits = {word: np.where(np.isnan(stated[word]), _limit_of_key(stated[word], by), stated[word]) for word in LIMITS}
+    held = stated if plate is None else limits  # limits of another plate do not contradict this row's number
     _refuse_disorder(held, {word: name or value for word, name in columns.items()}, rows)
-    floor = _either(held["lod"], held["lloq"])
+    floor = _first_known(held["lod"], held["lloq"])
     below, above = (kind == "detected") & less(low, floor), (kind == "detected") & less(held["uloq"], low)
     if beyond_limit == "refuse":
-        _refuse_beyond(below, above, held, own, cells)
+        _refuse_beyond(below, above, held, in_columns, cells)
     else:
         between = (kind == "detected") & ~below & less(low, held["lloq"])
         kind[below], kind[between], kind[above] = "left", "interval", "right"
         low = np.select([below, between, above], [0.0, held["lod"], held["uloq"]], low)
         high = np.select([below, between, above], [floor, held["lloq"], np.inf], high)
 
-    lowest = np.where(kind == "left", high, _either(known["lod"], known["lloq"]))
-    highest = np.where(kind == "right", low, known["uloq"])
-    number = kind == "detected"  # a number beyond a limit that only other rows state was measured with another one
+    lowest = np.where(kind == "left", high, _first_known(limits["lod"], limits["lloq"]))
+    highest = np.where(kind == "right", low, limits["uloq"])
+    number = kind == "detected"  # a number beyond a limit that only other rows have was measured with another limit
     lowest[number & less(low, lowest)] = np.nan
     highest[number & less(highest, low)] = np.nan
     with np.errstate(divide="ignore"):  # an open lower end is zero, and its log minus infinity
@@ -178,12 +180,13 @@ def add_limits(
     Returns
     -------
     pandas.DataFrame
-        The table with the limits' columns, its rows in their order and its ``attrs`` kept.
+        The table with the columns of limits added, in the same order and with the same ``attrs``.
 
     Raises
     ------
     BadInput
-        When a key is missing or repeated, or a limit is missing for a row, is no positive number or already there.
+        When a key is missing or repeated, when a row has no limit, when a limit is not a positive number, or when the
+        table has such a column already.
 
     Examples
     --------
@@ -192,29 +195,31 @@ def add_limits(
     [0.64, 0.2]
     """
     table, limits = as_frame(table), as_frame(limits)
-    given = [word for word in LIMITS if word in limits]
+    words = [word for word in LIMITS if word in limits]
     both = (("analyte", analyte), ("plate", plate))
     keys = {name: name if name in limits else word for word, name in both if name in limits or word in limits}
     if not keys:
         raise BadInput(f"the limits have no column '{analyte}' or '{plate}' to say whose they are; add one or both")
-    if not given:
+    if not words:
         raise BadInput("the limits have none of the columns 'lod', 'lloq' and 'uloq'; name at least one of them so")
-    for word in given:
+    for word in words:
         if word in table:
             raise BadInput(f"column '{word}' is in the table and in its limits; leave it out of one of them")
     mine = read_columns(table, {name: Column(name, "label", "key of the limits") for name in keys})
     theirs = read_columns(limits, {name: Column(key, "label", "key of the limits") for name, key in keys.items()})
-    at: dict[tuple[str, ...], int] = {}
+    row_of: dict[tuple[str, ...], int] = {}
     for row, key in enumerate(zip(*theirs.values(), strict=True)):
-        if key in at:
-            raise BadInput(f"the limits have {' / '.join(key)!r} in rows {at[key] + 1} and {row + 1}; keep one of them")
-        at[key] = row
+        if key in row_of:
+            raise BadInput(
+                f"the limits have {' / '.join(key)!r} in rows {row_of[key] + 1} and {row + 1}; keep one of them"
+            )
+        row_of[key] = row
     sought = list(zip(*mine.values(), strict=True))
-    found = np.array([at.get(key, -1) for key in sought])
+    matches = np.array([row_of.get(key, -1) for key in sought])
     _named(sought).refuse(
-        found < 0, next(iter(keys)), lambda _: "has no row in the limits", "add one, with blanks where unknown"
+        matches < 0, next(iter(keys)), lambda _: "has no row in the limits", "add one, with blanks where unknown"
     )
-    joined = table.assign(**{word: read_limits(limits, word, word, _named(at))[found] for word in given})
+    joined = table.assign(**{word: read_limits(limits, word, word, _named(row_of))[matches] for word in words})
     joined.attrs = table.attrs
     return joined
 
@@ -294,34 +299,36 @@ def count_detected(
     return counted.astype(dict.fromkeys(labels, object))
 
 
-def _kinds(readings: list[Reading], flags: np.ndarray, marks: list[Any], cells: Cells) -> tuple[np.ndarray, np.ndarray]:
-    """Return every row's kind, and whether it has it from its flag: text may speak for itself."""
-    said = np.array([r.says for r in readings], dtype=object)
-    spoken = (said != "detected") & (said != "blank")
+def _kind_of_each_row(
+    readings: list[Reading], flags: np.ndarray, marks: list[Any], cells: Cells
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kind of every row, and whether its flag decided it (text such as '<0.64' decides first)."""
+    by_text = np.array([r.says for r in readings], dtype=object)
+    text_decides = (by_text != "detected") & (by_text != "blank")
     cells.refuse(
-        (flags != "") & spoken & (flags != said),
+        (flags != "") & text_decides & (flags != by_text),
         lambda row: f"which contradicts its flag {shown(marks[row])}",
-        "correct one of the two, or leave the flag blank where the text says it all",
+        "correct one of the two, or leave the flag blank",
     )
-    flagged = (flags != "") & (flags != "detected") & ~spoken
+    flagged = (flags != "") & (flags != "detected") & ~text_decides
     cells.refuse(
-        (said == "blank") & ~flagged,
+        (by_text == "blank") & ~flagged,
         "and missing is not the same as not detected",
         f"write 'OOR <' where nothing was detected, or {leave_rows_out(cells.name)}",
     )
-    return np.where(flagged, flags, said).astype(object), flagged
+    return np.where(flagged, flags, by_text).astype(object), flagged
 
 
 def _ends(
     readings: list[Reading], kind: np.ndarray, flagged: np.ndarray, own: Mapping[str, np.ndarray], cells: Cells
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both ends of every row's interval, not logged: 0 or inf where it is open, NaN nowhere."""
+    """Return both ends of every row's interval, not logged: 0 or inf where it is open, never NaN."""
     a, b = np.array([r.low for r in readings]), np.array([r.high for r in readings])
     word = np.array([r.limit for r in readings], dtype=object)
     lod, lloq, uloq = own["lod"], own["lloq"], own["uloq"]
     left, right, interval = (kind == k for k in KINDS[1:])
-    by_columns = np.select([left & (word == "lloq"), left, right], [lloq, _either(lod, lloq), uloq], np.nan)
-    number = np.where(flagged | (word != ""), _either(by_columns, a), a)  # the limit, or what was measured
+    by_columns = np.select([left & (word == "lloq"), left, right], [lloq, _first_known(lod, lloq), uloq], np.nan)
+    number = np.where(flagged | (word != ""), _first_known(by_columns, a), a)  # the limit, or the measured value
     low = np.select([left, interval & flagged], [0.0, lod], number)
     high = np.select([right, interval & flagged, interval], [np.inf, lloq, b], number)
     lacking = np.isnan(low) | np.isnan(high)
@@ -332,7 +339,7 @@ def _ends(
             f"name the column of its limit as {name} and fill it in, or write the limit itself, as in {BOUNDS}",
         )
 
-    fill = flagged & (interval | ~np.isnan(by_columns))  # the number stands for the limit, so its size is no matter
+    fill = flagged & (interval | ~np.isnan(by_columns))  # the number stands for the limit and is not used
     a, b = np.where(fill, np.nan, a), np.where(fill, np.nan, b)
     cells.refuse(interval & (a <= 0), "a range from zero or below", "write a range from 0 to 0.64 as '<0.64'")
     cells.refuse(
@@ -362,15 +369,16 @@ def _ends(
     return low, high
 
 
-def _either(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _first_known(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a, or b where a is NaN."""
     return np.where(np.isnan(a), b, a)
 
 
-def _stated(
+def _limits_in_row(
     kind: np.ndarray, low: np.ndarray, high: np.ndarray, own: Mapping[str, np.ndarray], by: list[Any]
 ) -> dict[str, np.ndarray]:
-    """Return the limits that each row states, in its columns or as the end of its interval."""
-    lloq = np.where(np.isnan(own["lloq"]), _only(own["lloq"], by), own["lloq"])
+    """Return the limits given in each row, in its columns or as the end of its interval."""
+    lloq = np.where(np.isnan(own["lloq"]), _limit_of_key(own["lloq"], by), own["lloq"])
     at_lod = (kind == "left") & np.isnan(own["lod"]) & ~same(high, lloq)
     at_uloq = (kind == "right") & np.isnan(own["uloq"])
     return {
@@ -380,8 +388,8 @@ def _stated(
     }
 
 
-def _only(limits: np.ndarray, by: list[Any]) -> np.ndarray:
-    """Return for every row the one limit that the rows of its key state, or NaN."""
+def _limit_of_key(limits: np.ndarray, by: list[Any]) -> np.ndarray:
+    """Return for every row the limit given in the rows of its key if that is the same in all, or NaN."""
     frame = pd.DataFrame({"limit": limits, "key": pd.factorize(pd.Series(by, dtype=object))[0]})
     groups = frame.groupby("key")["limit"]
     lowest, highest = groups.transform("min").to_numpy(float), groups.transform("max").to_numpy(float)
@@ -395,7 +403,7 @@ def _refuse_disorder(limits: Mapping[str, np.ndarray], columns: Mapping[str, str
         rows.refuse(
             less(b, a) | (same(a, b) & (other == "uloq")),
             columns[word],
-            lambda row: say.format(a[row], b[row]),  # noqa: B023  (called at once, so the loop's variables are this turn's)
+            lambda row: say.format(a[row], b[row]),  # noqa: B023  (called within this iteration of the loop)
             "correct one of the two",
         )
 
@@ -403,7 +411,7 @@ def _refuse_disorder(limits: Mapping[str, np.ndarray], columns: Mapping[str, str
 def _refuse_beyond(
     below: np.ndarray, above: np.ndarray, limits: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray], cells: Cells
 ) -> None:
-    """Refuse numbers beyond their limits: they may be fills, extrapolations or mistakes."""
+    """Refuse numbers beyond their limits, which may be substituted values, extrapolations or mistakes."""
 
     def problem(row: int) -> str:
         word = "uloq" if above[row] else "lloq" if np.isnan(limits["lod"][row]) else "lod"

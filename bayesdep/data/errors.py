@@ -1,4 +1,4 @@
-"""The error that a user's input can raise, the kinds of it worth catching, and how it suggests the right word."""
+"""The errors that a user's input can raise, and suggestions of the right word."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -14,15 +14,15 @@ class BadInput(ValueError):
 
 
 class CannotCompare(BadInput):
-    """Fits that are each good, but whose scores are of different things, so that a ranking would mean nothing."""
+    """Fits that are valid one by one, but whose scores are of different outcomes, so that a ranking has no meaning."""
 
 
 class NotConverged(BadInput):
-    """A fit that failed the gate, where only one that passed can be used."""
+    """A fit that failed its convergence check (gate), where only one that passed can be used."""
 
 
 def printable(text: str) -> str:
-    r"""Return text as one line that a terminal can show, whatever was quoted in it.
+    r"""Return text as one line that a terminal can show safely, whatever is quoted in it.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def printable(text: str) -> str:
     Returns
     -------
     str
-        The sentence: line breaks as spaces, characters that steer a terminal or the direction of writing as their
-        escapes, and its middle left out where it is long, since it begins with what is wrong and ends with the remedy.
+        The sentence: line breaks as spaces, control characters and marks of writing direction as escapes, and,
+        if it is long, without its middle: the problem stands at the beginning and the remedy at the end.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Files and directories that are written whole or not at all, by one process at a time."""
+"""Files and directories that are written completely or not at all, by one process at a time."""
 
 import ctypes
 import errno
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from bayesdep.data.errors import BadInput
 
-_LONGEST = 180  # bytes of a name that fit into a file's name (255) with what is added to it
-_session = secrets.token_hex(4)  # two containers have processes of one id; a shared folder must keep them apart
+_LONGEST = 180  # longest name, in bytes: with prefix and ending it fits into a file name (255)
+_session = secrets.token_hex(4)  # processes in two containers can have the same id and write to a shared folder
 _numbers = itertools.count()
 
 
 def session() -> str:
-    """Return the word that this process, and those working for it, write into their temporary names."""
+    """Return the identifier that this process and its workers put into names of temporary files."""
     return _session
 
 
 def join_session(word: str) -> None:
-    """Take the word of the process that this one works for, which can then clean up after it.
+    """Use the identifier of the parent process, which can then remove this worker's temporary files.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def join_session(word: str) -> None:
 
 
 def read_whole(path: str | os.PathLike[str], at_most: float = float("inf")) -> bytes:
-    """Return the content of a file, and of nothing else that may lie at its place.
+    """Return the content of a regular file.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def read_whole(path: str | os.PathLike[str], at_most: float = float("inf")) -> b
     Raises
     ------
     OSError
-        When it is not there, cannot be read, is no file (a folder, a pipe, a device, which may never end) or is larger;
+        When it does not exist, cannot be read, is not a regular file (a folder, a pipe, a device) or is larger;
         ``strerror`` says which.
     """
     try:
@@ -74,7 +74,7 @@ def read_whole(path: str | os.PathLike[str], at_most: float = float("inf")) -> b
 
 @contextmanager
 def whole_files(*paths: str | os.PathLike[str]) -> Iterator[list[Path]]:
-    """Give a place beside each file to write to, and put them all in place only when the block ends well.
+    """Give a temporary path beside each file, and move all into place only if the block ends without an error.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def whole_files(*paths: str | os.PathLike[str]) -> Iterator[list[Path]]:
     Yields
     ------
     list of pathlib.Path
-        Where to write each. They vanish when the block raises, whatever it raises.
+        Where to write each. They are removed when the block raises any exception.
 
     Raises
     ------
@@ -102,53 +102,54 @@ def whole_files(*paths: str | os.PathLike[str]) -> Iterator[list[Path]]:
         raise BadInput(f"'{Path(paths[0])}' cannot be written ({reason}); choose another place") from None
     finally:
         for partial in partials:
-            with suppress(OSError):  # nor can a file be removed where none can be written
+            with suppress(OSError):  # where no file can be written, none can be removed
                 partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_directory(directory: Path, replaceable: Collection[str] = ()) -> Iterator[Path]:
-    """Give a fresh directory to write to, and put it in place only when the block ends well.
+    """Give a new directory to write to, and move it into place only if the block ends without an error.
 
     Parameters
     ----------
     directory
         Where the result is to stand; a link to a directory is followed.
     replaceable
-        Files of the directory that stands there, relative to it with ``/``, that go when the new one comes. All others
-        stay where they are, the same files.
+        Files of the existing directory, relative to it with ``/``, that are removed when the new one is moved into
+        place. All others stay where they are, the same files.
 
     Yields
     ------
     pathlib.Path
-        The directory to write to. It vanishes when the block raises, whatever it raises.
+        The directory to write to. It is removed when the block raises any exception.
 
     Raises
     ------
     BadInput
-        When it cannot be written, for want of room, say, or a file that is to stay has the name of a new one.
+        When it cannot be written (the disk is full, for example), or when a file that stays has the name of a new
+        one.
     """
     final = Path(os.path.realpath(directory))
     partial = _partial(final)
-    own = None
+    inode = None
     try:
         partial.mkdir(parents=True)
-        own = partial.stat().st_ino
+        inode = partial.stat().st_ino
         yield partial
         _put_in_place(partial, final, replaceable)
     except OSError as problem:
         reason = problem.strerror or problem
         raise BadInput(f"'{directory}' cannot be written ({reason}); choose another place") from None
     finally:
-        if own is not None and partial.exists():
-            if partial.stat().st_ino == own:
+        if inode is not None and partial.exists():
+            if partial.stat().st_ino == inode:
                 shutil.rmtree(partial, ignore_errors=True)
-            else:  # they have changed places: this is what stood there before
+            else:  # exchanged: this is the earlier directory
                 retire(partial, final, replaceable)
 
 
 def _put_in_place(new: Path, final: Path, replaceable: Collection[str]) -> None:
-    """Put a complete directory where another may stand, whose other files it takes over as they are."""
+    """Move a complete directory into place; it takes over the other files of an existing one."""
     if not final.exists():
         new.rename(final)
         return
@@ -160,7 +161,7 @@ def _put_in_place(new: Path, final: Path, replaceable: Collection[str]) -> None:
         final.rename(old)
         try:
             new.rename(final)
-        except BaseException:  # an interrupt in between, too, must not cost what stood there
+        except BaseException:  # an interrupt in between must not lose the earlier directory
             if not final.exists():
                 old.rename(final)
             raise
@@ -168,7 +169,7 @@ def _put_in_place(new: Path, final: Path, replaceable: Collection[str]) -> None:
 
 
 def others(folder: Path, listed: Collection[str]) -> list[str]:
-    """List what lies in a folder beside some files.
+    """List everything in a folder except some files.
 
     Parameters
     ----------
@@ -185,17 +186,17 @@ def others(folder: Path, listed: Collection[str]) -> list[str]:
     Raises
     ------
     OSError
-        When the folder holds another disk, whose files cannot be taken over.
+        When a folder in it is the mount point of another disk, whose files cannot be taken over.
     """
-    found = []
+    paths = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
         if os.path.ismount(place):
             raise OSError(errno.EXDEV, "it holds a folder of another disk")
         linked = [name for name in folders if (Path(place) / name).is_symlink()]
-        found += [Path(place) / name for name in (*files, *linked)]
+        paths += [Path(place) / name for name in (*files, *linked)]
         if not folders and not files and Path(place) != folder:
-            found.append(Path(place))
-    relative = sorted(path.relative_to(folder).as_posix() for path in found)
+            paths.append(Path(place))
+    relative = sorted(path.relative_to(folder).as_posix() for path in paths)
     return [path for path in relative if path not in listed]
 
 
@@ -204,7 +205,7 @@ def _refuse(problem: OSError) -> None:
 
 
 def _share(old: Path, new: Path) -> None:
-    """Give a file a second name, so that it stays the same file; copy it where a disk knows one name a file."""
+    """Give a file a second name (a hard link); copy it where the file system has no hard links."""
     if old.is_dir() and not old.is_symlink():
         new.mkdir(parents=True, exist_ok=True)
         return
@@ -218,14 +219,14 @@ def _share(old: Path, new: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two directories change places in one step; say whether the system can."""
+    """Exchange two directories in one step; return whether the system can."""
     if sys.platform != "linux":
         return False
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    current_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     if rename is None:
         return False
-    if rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+    if rename(current_folder, os.fsencode(one), current_folder, os.fsencode(other), exchange) == 0:
         return True
     number = ctypes.get_errno()
     if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV):
@@ -234,16 +235,16 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def retire(old: Path, final: Path, listed: Collection[str]) -> None:
-    """Remove a directory that another has replaced; what is not its own and came late moves to the new one.
+    """Remove a directory that another has replaced; files of others that were added meanwhile move to the new one.
 
     Parameters
     ----------
     old
         The directory.
     final
-        The one that stands in its place.
+        The directory that replaced it.
     listed
-        Its own files, relative with ``/``.
+        The old directory's own files, relative with ``/``.
     """
     with suppress(OSError):
         for path in others(old, listed):
@@ -254,7 +255,7 @@ def retire(old: Path, final: Path, listed: Collection[str]) -> None:
 
 
 def leftovers(directory: Path) -> list[Path]:
-    """List what processes that were killed left beside a directory while they wrote it.
+    """List temporary directories that killed processes left beside a directory.
 
     Parameters
     ----------
@@ -273,7 +274,7 @@ def leftovers(directory: Path) -> list[Path]:
 
 
 def remove_partials(folder: Path, pid: int) -> None:
-    """Remove what a process that worked for this one and was killed left half-written.
+    """Remove incomplete files of a worker process that was killed.
 
     Parameters
     ----------
@@ -291,12 +292,12 @@ def remove_partials(folder: Path, pid: int) -> None:
 
 @contextmanager
 def sole_writer(directory: Path) -> Iterator[bool]:
-    """Hold the right to write a directory, which one process can have at a time.
+    """Lock a directory for writing, so that one process at a time writes it.
 
     Parameters
     ----------
     directory
-        The directory, links resolved. Folders above it are made, and removed again where nothing came into them.
+        The directory, links resolved. Folders above it are created, and removed again if they stay empty.
 
     Yields
     ------
@@ -306,10 +307,10 @@ def sole_writer(directory: Path) -> Iterator[bool]:
     Raises
     ------
     BadInput
-        When another process has the right, or a file cannot be made beside the directory.
+        When another process has the lock, or no file can be created beside the directory.
     """
     lock = beside(directory, "lock")
-    made = [folder for folder in lock.parents if not folder.exists()]
+    new_folders = [folder for folder in lock.parents if not folder.exists()]
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle, certain = _locked(lock)
@@ -328,13 +329,13 @@ def sole_writer(directory: Path) -> Iterator[bool]:
             lock.unlink()
         if os.name != "nt":
             os.close(handle)
-        for folder in made:
-            with suppress(OSError):  # it holds what was written
+        for folder in new_folders:
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
 def _locked(lock: Path) -> tuple[int, bool]:
-    """Open a file and lock it; the lock goes with the process, whatever ends it."""
+    """Open a file and lock it; the lock ends with the process, for whatever reason."""
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
@@ -342,7 +343,7 @@ def _locked(lock: Path) -> tuple[int, bool]:
             if os.path.samestat(os.fstat(handle), lock.stat()):
                 return handle, True
         except FileNotFoundError:
-            pass  # whoever had it has just removed it
+            pass  # its owner has just removed it
         except OSError as problem:
             if problem.errno not in (errno.EAGAIN, errno.EACCES):
                 return handle, False
@@ -370,12 +371,12 @@ def beside(final: Path, ending: str) -> Path:
     final
         The file or directory.
     ending
-        What the place is.
+        What the path is for.
 
     Returns
     -------
     pathlib.Path
-        On the same disk and named after it, also where its own name is nearly as long as a name can be.
+        On the same disk and with its name, shortened if that is nearly as long as a file name can be.
     """
     encoded = os.fsencode(final.name)
     name = final.name if len(encoded) <= _LONGEST else hashlib.sha256(encoded).hexdigest()[:32]

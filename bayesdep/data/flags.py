@@ -1,4 +1,4 @@
-"""Flags beside measurements: what codes and words for non-detects mean."""
+"""Flags of measurements: the meaning of codes and words for non-detects."""
 
 import math
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def read_flags(
     column
         Its name; None where there is none.
     codes
-        What its codes mean, before what they usually mean.
+        The meaning of its codes; these override their usual meaning.
     rows
         Its rows.
 
@@ -49,7 +49,7 @@ def read_flags(
     Raises
     ------
     BadInput
-        At a flag that is not understood, or that programs understand differently.
+        At a flag that is not understood, or whose meaning differs between programs.
     """
     if column is None:
         if codes:
@@ -82,18 +82,18 @@ def refuse_reversed_codes(
     by: list[Any],
     codes: Mapping[str, str],
 ) -> None:
-    """Refuse codes that say only yes or no where the values say that yes does not mean below a limit.
+    """Refuse yes/no codes that cannot mean "below a limit", judging by the values.
 
-    A value below a limit lies below what was detected. Where at least nine in ten pairs of a value with the code and
-    one without it, of one analyte on one plate, are the other way round, the code means something else: above a limit,
-    or that the value was detected.
+    Values below a limit are smaller than detected values. Consider all pairs of a value with the code and one without
+    it, of one analyte on one plate. Where in at least nine in ten pairs the value with the code is the larger, the code
+    means something else: above a limit, or that the value was detected.
 
     Parameters
     ----------
     readings
-        What the cells of concentrations say, by row.
+        The concentrations as read, by row.
     flags
-        Shape (rows,), what their flags were taken to mean.
+        Shape (rows,), the meaning assumed for their flags.
     marks
         The flags as they are written.
     column
@@ -101,25 +101,25 @@ def refuse_reversed_codes(
     by
         Each row's analyte (and plate).
     codes
-        What the user said the codes mean, which is believed.
+        The meaning of codes as given by the user; these are not questioned.
 
     Raises
     ------
     BadInput
         Naming the code and how to say what it means.
     """
-    said = {_code(code) for code in codes}
+    declared = {_code(code) for code in codes}
     plain = [_code(mark) for mark in marks]
-    unclear = np.array([code in _YES_OR_NO and code not in said for code in plain])
+    unclear = np.array([code in _YES_OR_NO and code not in declared for code in plain])
     value = np.array([r.low if r.says == "detected" else np.nan for r in readings])
-    known = ~np.isnan(value)
-    with_code = unclear & known & (flags == "left")
-    without = known & ~with_code & (flags != "right") & (flags != "interval")
+    is_number = ~np.isnan(value)
+    with_code = unclear & is_number & (flags == "left")
+    without = is_number & ~with_code & (flags != "right") & (flags != "interval")
     frame = pd.DataFrame({"by": pd.factorize(pd.Series(by, dtype=object))[0], "value": value})
     pairs = wrong = 0
     for _, rows in frame.groupby("by").groups.items():
-        here = np.asarray(rows)
-        a, b = value[here[with_code[here]]], value[here[without[here]]]
+        in_group = np.asarray(rows)
+        a, b = value[in_group[with_code[in_group]]], value[in_group[without[in_group]]]
         pairs += a.size * b.size
         wrong += int((b[:, None] < a[None, :]).sum())
     if pairs < _FEWEST_PAIRS or wrong < 0.9 * pairs:
@@ -138,18 +138,18 @@ def refuse_reversed_codes(
 
 
 def _meanings(codes: Mapping[str, str]) -> dict[str, str]:
-    given = {_code(code): str(kind).strip().lower() for code, kind in codes.items()}
-    for code, kind in given.items():
+    declared = {_code(code): str(kind).strip().lower() for code, kind in codes.items()}
+    for code, kind in declared.items():
         if kind not in KINDS:
             raise BadInput(f"flag_codes says that {code!r} means {kind!r}; write detected, left, right or interval")
     usual = dict(_FLAGS)
-    if any(_is_number(code) and code not in ("0", "1") for code in given):
-        del usual["1"]  # among -1, 0, 1 and 2 it has several meanings: above in brms, below elsewhere
-    return {**usual, **given}
+    if any(_is_number(code) and code not in ("0", "1") for code in declared):
+        del usual["1"]  # ambiguous among -1, 0, 1 and 2: above in brms, below elsewhere
+    return {**usual, **declared}
 
 
 def _code(cell: Any) -> str:
-    """Return a flag as the text that codes are compared as: 2, "2.0" and 2.0 are one."""
+    """Return a flag as text for comparison with codes: 2, "2.0" and 2.0 are the same."""
     if not pd.api.types.is_scalar(cell):
         return str(cell)
     if pd.isna(cell):

@@ -1,7 +1,7 @@
-"""Texts in a small language: cut into words, numbers and signs, each with its place, and read by a grammar.
+"""The tokens of the small languages of plans: words, numbers and signs, each with its position in the text.
 
-A plan is data. What it writes in such a language (formulas of covariates, conditions on rows) is read here and by the
-grammars built on this module, and by nothing else: no text of a plan reaches an evaluator of Python.
+A plan contains data, not code. Its formulas of covariates and its conditions on rows are read only by this module and
+the grammars built on it; no text of a plan is ever evaluated as Python.
 
 ::
 
@@ -20,8 +20,8 @@ from typing import Literal, NoReturn
 from bayesdep.data.errors import BadInput
 
 LONGEST = 10_000  # characters of a text in a small language
-DEEPEST = 40  # parentheses within parentheses
-_SHOWN = 80  # characters of it that a message repeats
+DEEPEST = 40  # nested parentheses
+_SHOWN = 80  # characters of it that a message quotes
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -38,7 +38,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of a text.
+    """A token of a text.
 
     Parameters
     ----------
@@ -61,26 +61,26 @@ class Token:
 
     @property
     def shown(self) -> str:
-        """How a message calls it."""
+        """How messages show it."""
         return "the end" if self.kind == "end" else f"'{shorten(self.value, 30)}'"
 
 
 class Reader:
-    """Reads a text piece by piece.
+    """Reads a text token by token.
 
     Parameters
     ----------
     text
         What the user wrote.
     place
-        Where, in words that begin a message: ``"covariates = 'age +'"``.
+        Where it stands, as the first words of a message: ``"covariates = 'age +'"``.
     remedy
         A clause that ends the message.
 
     Raises
     ------
     BadInput
-        When the text is too long, or holds a character that no piece begins with.
+        When the text is too long, or has a character with which no token begins.
 
     Examples
     --------
@@ -98,45 +98,45 @@ class Reader:
         self.tokens: list[Token] = []
         end = 0
         while not self.tokens or self.tokens[-1].kind != "end":
-            found = _TOKEN.match(text, end)
-            if found is None:
-                at = end + len(text[end:]) - len(text[end:].lstrip())
-                raise self._refusal(f"{text[at]!r}", at + 1, self._quoting(text, at))
-            kind, end = str(found.lastgroup), found.end()
-            value = found[kind][1:-1] if kind in ("quoted", "text") else found[kind]
-            self.tokens.append(Token(kind, value, found.start(kind) + 1))  # type: ignore[arg-type]  # a group's name
+            token = _TOKEN.match(text, end)
+            if token is None:
+                start = end + len(text[end:]) - len(text[end:].lstrip())
+                raise self._refusal(f"{text[start]!r}", start + 1, self._quoting(text, start))
+            kind, end = str(token.lastgroup), token.end()
+            value = token[kind][1:-1] if kind in ("quoted", "text") else token[kind]
+            self.tokens.append(Token(kind, value, token.start(kind) + 1))  # type: ignore[arg-type]  # a group's name
         self._at = self._depth = 0
 
     @property
     def next(self) -> Token:
-        """The piece that is read next."""
+        """The next token."""
         return self.tokens[self._at]
 
     @property
     def after(self) -> Token:
-        """The piece after the next one."""
+        """The token after the next one."""
         return self.tokens[min(self._at + 1, len(self.tokens) - 1)]
 
     def sees(self, *values: str) -> bool:
-        """Whether the next piece is one of these signs or words."""
+        """Whether the next token is one of these signs or words."""
         return self.next.kind in ("sign", "word") and self.next.value in values
 
     def take(self, *values: str) -> Token | None:
-        """Read the next piece where it is one of these signs or words; else None, and nothing is read."""
+        """Read the next token if it is one of these signs or words; otherwise return None and read nothing."""
         return self.step() if self.sees(*values) else None
 
     def step(self) -> Token:
-        """Read the next piece whatever it is."""
+        """Read the next token, whatever it is."""
         token = self.next
         self._at = min(self._at + 1, len(self.tokens) - 1)
         return token
 
     def need(self, sign: str) -> Token:
-        """Read the next piece, which must be this sign."""
+        """Read the next token, which must be this sign."""
         return self.take(sign) or self.fail(f"'{sign}'")
 
     def fail(self, wanted: str) -> NoReturn:
-        """Refuse the next piece, saying what should stand in its place."""
+        """Refuse the next token, saying what is needed instead."""
         before = self.tokens[self._at - 1] if self._at else None
         hint = ""
         if before is not None and before.kind in ("word", "number") and self.next.kind in ("word", "number"):
@@ -146,20 +146,20 @@ class Reader:
         raise self._refusal(f"{self.next.shown} where {wanted} is needed", self.next.at, hint)
 
     def refuse(self, what: str, at: Token) -> BadInput:
-        """Return the refusal of a piece, said in full: what is wrong and what to do."""
+        """Return the complete refusal of a token: what is wrong and what to do."""
         return BadInput(f"{self.place} is not understood at character {at.at}: {what}")
 
     @contextmanager
     def deeper(self) -> Iterator[None]:
-        """Count a pair of parentheses, and refuse too many of them within each other."""
+        """Count a pair of parentheses, and refuse too many nested ones."""
         self._depth += 1
         if self._depth > DEEPEST:
-            raise self.refuse(f"more than {DEEPEST} parentheses within each other; write it with fewer", self.next)
+            raise self.refuse(f"more than {DEEPEST} nested parentheses; write it with fewer", self.next)
         yield
         self._depth -= 1
 
     def number(self) -> float:
-        """Read a number, which must be the next piece."""
+        """Read a number, which must be the next token."""
         token = self.step() if self.next.kind == "number" else self.fail("a number")
         value = float(token.value)
         if value > 1e300:
@@ -171,7 +171,7 @@ class Reader:
 
     @staticmethod
     def _quoting(text: str, at: int) -> str:
-        """Suggest backticks where a character stands in or beside a word, as in ``hs-CRP %`` or ``x$y``."""
+        """Suggest backticks where a sign stands in or beside a word, as in ``hs-CRP %`` or ``x$y``."""
         start = at
         while start and not text[start - 1].isspace() and text[start - 1] not in "+*:(`":
             start -= 1

@@ -1,4 +1,4 @@
-"""Labels: how they are cleaned, when two of them are one, and which of them are refused as looking alike."""
+"""Labels: how they are cleaned, when two of them are the same, and which are refused as too similar."""
 
 import re
 import unicodedata
@@ -10,10 +10,10 @@ import pandas as pd
 
 from bayesdep.data.errors import BadInput
 
-# byte order mark, no width, soft hyphen; marks that turn the direction of writing
+# byte order mark, zero-width characters, soft hyphen; marks of writing direction
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad\u180e\u200e\u200f\u061c"))
 _INVISIBLE |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2061, 0x206A)])
-# control characters but for white space, halves of a character, and what is none
+# control characters other than white space, lone surrogates, and non-characters
 _NONE = "".join(map(chr, (plane + end for plane in range(0, 0x110000, 0x10000) for end in (0xFFFE, 0xFFFF))))
 _NO_TEXT = re.compile(f"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONE}]")
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
@@ -24,9 +24,8 @@ _SHOWN = 60  # characters of a text in a message
 def clean_label(text: str) -> str:
     r"""Return a label as it is compared and shown.
 
-    Spaces around it are removed, as are invisible characters; every kind of space inside it becomes a plain one;
-    full-width letters become plain ones; letters and their accents are one character (NFC). Spaces inside stay, and
-    so does the case.
+    Surrounding spaces and invisible characters are removed; every kind of space becomes a plain one; full-width letters
+    become plain ones; letters with accents become one character (NFC). Inner spaces and the case stay.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def clean_label(text: str) -> str:
     >>> clean_label("week\u00a02")
     'week 2'
     """
-    if text.isascii() and text.isprintable():  # most are, and thousands of rows are read
+    if text.isascii() and text.isprintable():  # most are, and tables have thousands of rows
         return text.strip()
     plain = text.translate(_INVISIBLE).translate(_FULL_WIDTH)
     plain = "".join(" " if c.isspace() and not _NO_TEXT.match(c) else c for c in plain)
@@ -53,9 +52,9 @@ def clean_label(text: str) -> str:
 
 
 def refuse_no_text(text: str, where: str) -> None:
-    """Refuse text with control characters, which no file format and no screen shows as they are.
+    """Refuse text with control characters, which cannot be shown or exported.
 
-    White space (a tab, a line break) is none of them.
+    White space (a tab, a line break) is allowed.
 
     Parameters
     ----------
@@ -73,10 +72,10 @@ def refuse_no_text(text: str, where: str) -> None:
     --------
     >>> refuse_no_text("IL-6", "units")
     """
-    found = _NO_TEXT.search(text)
-    if found:
+    odd = _NO_TEXT.search(text)
+    if odd:
         raise BadInput(
-            f"{where} is {shortly(text)}, which holds a control character (U+{ord(found[0]):04X}) where text is meant; "
+            f"{where} is {shortly(text)}, which holds a control character (U+{ord(odd[0]):04X}) where text is meant; "
             "take it out, and check that the file is not damaged"
         )
 
@@ -87,7 +86,7 @@ def shortly(text: str) -> str:
 
 
 def alike(label: str) -> str:
-    """Return what two labels have in common that differ only in case, inner spaces or the form of their letters.
+    """Return a key that is the same for labels that differ only in case, inner spaces or the form of their letters.
 
     Examples
     --------
@@ -120,7 +119,7 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
     Parameters
     ----------
     frame
-        A table of one's own.
+        A table, which is changed.
 
     Returns
     -------
@@ -132,7 +131,7 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
     BadInput
         When a label or a column's name holds a control character.
     """
-    said = {}
+    notes = {}
     for at, name in enumerate(frame.columns):
         refuse_no_text(str(name), f"the name of column {at + 1}")
         series = frame.iloc[:, at]
@@ -151,7 +150,7 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
         cells = series.astype(object).tolist()
         cleaned = [clean_label(cell) if isinstance(cell, str) else cell for cell in cells]
         odd = [row for row, (a, b) in enumerate(zip(cells, cleaned, strict=True)) if isinstance(a, str) and a != b]
-        odd = [row for row in odd if cleaned[row]]  # a blank cell is a matter of its own
+        odd = [row for row in odd if cleaned[row]]  # blank cells are handled elsewhere
         changed = pd.Series(cleaned, index=series.index, dtype=object)
         if order is not None:
             changed = pd.Series(pd.Categorical(cleaned, categories=order, ordered=ordered), index=series.index)
@@ -160,16 +159,16 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
         frame.isetitem(at, changed.array)
         if odd:
             first = cells[odd[0]]
-            said[str(name)] = (
+            notes[str(name)] = (
                 f"column '{name}': spaces or invisible characters around or inside {len(odd)} "
                 f"label{'s' if len(odd) > 1 else ''} were removed, first {first!r} in row {odd[0] + 1}, read as "
                 f"{cleaned[odd[0]]!r}"
             )
-    return said
+    return notes
 
 
 def _refuse_no_labels(cells: pd.Series, name: str) -> None:
-    """Refuse a column with a label that is no text, naming its row."""
+    """Refuse a column with a label that is not valid text, naming its row."""
     if pd.api.types.is_numeric_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
         return
     for label in pd.unique(cells.astype(object)):
@@ -188,19 +187,19 @@ def refuse_lookalikes(labels: Sequence[str], where: str, rows: Sequence[int] | N
     where
         The column and what it holds, for messages.
     rows
-        Which row of the table each is in, counted from 0; in order where None.
+        The row of the table of each, counted from 0; None if in order.
 
     Raises
     ------
     BadInput
         Naming two labels, and their first rows.
     """
-    at = range(len(labels)) if rows is None else rows
+    row_of = range(len(labels)) if rows is None else rows
     for pair in _pairs(labels):
-        one, other = (f"'{label}' in row {at[list(labels).index(label)] + 1}" for label in pair)
+        one, other = (f"'{label}' in row {row_of[list(labels).index(label)] + 1}" for label in pair)
         raise BadInput(
-            f"{where}: {one} and {other} differ only in case, in spaces or in the form of their letters; write both "
-            "alike where they are one, and give them names that differ in more where they are two"
+            f"{where}: {one} and {other} differ only in case, in spaces or in the form of their letters; if they are "
+            "the same, write them alike, and if not, give them names that differ more"
         )
 
 
@@ -235,11 +234,11 @@ def _pairs(labels: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def lone_labels(labels: Iterable[str], where: str, what: str = "person", *, meant: Sequence[str] = ()) -> list[str]:
-    """Say which arms or groups have one person; refuse one whose label looks like a misspelling of another's.
+    """List arms or groups of one person; refuse one whose label looks like a misspelling of another.
 
-    A misspelling is at most two edits (letters put in, left out or exchanged for others) away from another label, which
-    is at most half of the longer one, and has the same digits: 'placebo' and 'placebp', not 'A' and 'B', nor '10 mg'
-    and '20 mg'.
+    A misspelling has the same digits as another label and differs from it by at most two edits (a letter inserted,
+    deleted or replaced), and by no more than half the length of the longer: 'placebo' and 'placebp', but neither 'A'
+    and 'B' nor '10 mg' and '20 mg'.
 
     Parameters
     ----------
@@ -250,7 +249,7 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person", *, mean
     what
         What is counted.
     meant
-        Labels that the user says are right, however few people have them.
+        Labels that the user has confirmed, however few people have them.
 
     Returns
     -------
@@ -260,7 +259,7 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person", *, mean
     Raises
     ------
     BadInput
-        Naming the label, and the one that it may have meant.
+        Naming the label, and the one probably meant.
 
     Examples
     --------
@@ -276,9 +275,9 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person", *, mean
             if other != label and counts[other] > 1 and _misspelt(label, other):
                 listed = f'["{label}"]'
                 raise BadInput(
-                    f"{where}: '{label}' has one {what}; did you mean '{other}'? correct it, or, where the label is "
-                    f"right, say so with [data] labels_meant = {listed} (bd.read_table(table, labels_meant={listed}) "
-                    "in Python)"
+                    f"{where}: '{label}' has one {what}; did you mean '{other}'? correct it, or, if the label is "
+                    f"right, confirm it with [data] labels_meant = {listed} "
+                    f"(bd.read_table(table, labels_meant={listed}) in Python)"
                 )
     return [f"{where}: '{label}' has one {what}" for label in alone]
 

@@ -1,4 +1,4 @@
-"""What cells say about measurements: a number, a bound, a range, a word or a flag; and how they are refused."""
+"""Cells of measurements read as a number, a bound, a range or a word; and their refusal."""
 
 import math
 import re
@@ -18,7 +18,7 @@ KINDS = ("detected", "left", "right", "interval")
 LIMITS = {"lod": "limit of detection", "lloq": "lower limit of quantification", "uloq": "upper limit"}
 BOUNDS = "'<0.64', '>10000' or '0.13-0.64'"
 ACCEPTED = "a number, '<0.64', '>10000', '0.13-0.64', 'OOR <', 'OOR >', '<LOD', '<LLOQ', '>ULOQ', 'ND', 'BDL' or 'BLQ'"
-_SAME = 1e-9  # the relative difference below which two limits are one
+_SAME = 1e-9  # relative difference below which two limits are the same
 _MISSING = {"", ".", "na", "n/a", "nan", "none", "null", "<na>"}
 _WORDS: dict[str, tuple[Says, str]] = {
     **dict.fromkeys(["oor<", "<lod", "<llod", "nd", "n.d.", "notdetected", "bdl", "blod"], ("left", "lod")),
@@ -34,7 +34,7 @@ _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-") | {"≤": "<", 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a cell says.
+    """The content of a cell.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ _AMBIGUOUS = Refusal(
 
 
 def read_cell(cell: Any) -> Reading | Refusal:
-    """Read what one cell of a column of concentrations, or of limits, says.
+    """Read one cell of a column of concentrations or limits.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def read_cell(cell: Any) -> Reading | Refusal:
     Returns
     -------
     Reading or Refusal
-        What it says, in the cell's own units; signs and sizes are not checked.
+        Its content, in the cell's units; signs and sizes are not checked.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def read_cell(cell: Any) -> Reading | Refusal:
     """
     if isinstance(cell, str):
         return _read_text(cell)
-    if not pd.api.types.is_scalar(cell):  # a list, say, as parquet files may hold
+    if not pd.api.types.is_scalar(cell):  # parquet files can hold lists, for example
         return _UNKNOWN
     if pd.isna(cell):
         return BLANK
@@ -140,7 +140,7 @@ _SIDES: dict[str, Says] = {"": "detected", "<": "left", ">": "right"}
 
 
 def _number(text: str) -> float | Refusal:
-    """Return an unpadded number, deciding what its dots and commas are."""
+    """Return a number without padding, deciding whether dots and commas are decimal marks or separators."""
     if text.lstrip("+-").startswith("inf"):
         return float(text)
     size, e, power = text.lstrip("+-").partition("e")
@@ -175,7 +175,7 @@ class Rows:
         bad
             Shape (rows,), true where there is a problem.
         column
-            Where it is.
+            The column.
         problem
             From a row, counted from 0, to the words that follow "row 7 (IL-6)".
         remedy
@@ -186,17 +186,17 @@ class Rows:
         BadInput
             When there is any such row.
         """
-        at = np.flatnonzero(bad)
-        if len(at):
-            row = int(at[0])
+        bad_at = np.flatnonzero(bad)
+        if len(bad_at):
+            row = int(bad_at[0])
             raise BadInput(
-                f"column '{column}': row {row + 1} ({self.names[row]}) {problem(row)}{and_more(len(at))}; {remedy}"
+                f"column '{column}': row {row + 1} ({self.names[row]}) {problem(row)}{and_more(len(bad_at))}; {remedy}"
             )
 
 
 @dataclass(frozen=True)
 class Cells:
-    """A column of measurements, which are refused as they are written.
+    """A column of measurements, whose refusals quote the cell as it is written.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class Cells:
     name
         The column's name.
     cells
-        What is in it.
+        Its cells.
     """
 
     rows: Rows
@@ -224,7 +224,7 @@ class Cells:
 
 
 def and_more(rows: int) -> str:
-    """Return how many rows beside the first have a problem, in words."""
+    """Return how many further rows have a problem, in words."""
     return f" (and {rows - 1} more row{'s' if rows > 2 else ''})" if rows > 1 else ""
 
 
@@ -235,7 +235,7 @@ def shown(cell: Any) -> str:
 
 
 def column_of(frame: pd.DataFrame, name: str, what: str, word: str) -> list[Any]:
-    """Return the cells of a column, refusing one that is not there: ``what`` it holds, and the ``word`` for it."""
+    """Return the cells of a column; refuse a missing one, with ``what`` it holds and the setting ``word`` for it."""
     if name not in frame.columns:
         raise BadInput(
             f"column '{name}' ({what}) is not in the table; name the right one as {word}, in [data.columns] of a plan "
@@ -282,7 +282,7 @@ def read_limits(frame: pd.DataFrame, column: str | None, word: str, rows: Rows) 
     Raises
     ------
     BadInput
-        At a limit that is no number above zero.
+        At a limit that is not a number above zero.
     """
     if column is None:
         return np.full(len(frame), np.nan)
@@ -296,13 +296,13 @@ def read_limits(frame: pd.DataFrame, column: str | None, word: str, rows: Rows) 
         lambda row: f"is {shown(cells[row])}, where a {LIMITS[word]} above zero is needed",
         "write a number with a decimal point, or leave the cell blank",
     )
-    if word != "uloq":  # which may well be 9999
+    if word != "uloq":  # which may be 9999, a suspected code elsewhere
         refuse_code(frame, limits, Column(column, "positive", LIMITS[word]), may_be_empty=True)
     return limits
 
 
 def refuse_mixed_units(frame: pd.DataFrame, column: str | None, rows: Rows) -> None:
-    """Refuse a column of units, if there is one, that has two for one analyte, which is what ``rows`` are named by."""
+    """Refuse a column of units with two units for one analyte (the analytes are the names of ``rows``)."""
     if column is None:
         return
     units = read_columns(frame, {"unit": Column(column, "label", "unit", "free")})["unit"]
@@ -326,7 +326,7 @@ def first_rows(keys: Any) -> dict[Any, int]:
 
 
 def refuse_two_limits(limits: np.ndarray, column: str, what: str, by: list[Any]) -> None:
-    """Refuse two limits, NaN where not stated, of one analyte on one plate, which are each row's ``by``."""
+    """Refuse two different limits of one analyte on one plate (each row's ``by``); NaN where none is stated."""
     rows = np.flatnonzero(~np.isnan(limits))
     at = first_rows(by[row] for row in rows)
     first = {row: rows[at[by[row]]] for row in rows}
@@ -340,16 +340,16 @@ def refuse_two_limits(limits: np.ndarray, column: str, what: str, by: list[Any])
 
 
 def same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Say where two limits are one, written with more or fewer digits; nowhere where one is NaN."""
-    with np.errstate(invalid="ignore"):  # infinity less infinity is no number, and so not the same
+    """Where two limits are the same up to rounding; False where one is NaN."""
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which is not the same
         return np.abs(a - b) <= _SAME * np.abs(b)
 
 
 def differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Say where two limits are not one; nowhere where one is NaN."""
+    """Where two limits differ; False where one is NaN."""
     return ~np.isnan(a) & ~np.isnan(b) & ~same(a, b)
 
 
 def less(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Say where a number is below another by more than digits can make; nowhere where one is NaN."""
+    """Where a number is below another by more than rounding; False where one is NaN."""
     return (a < b) & ~same(a, b)

@@ -1,4 +1,4 @@
-"""How large and how small a number may be: squares and ratios of squares must be numbers that float64 holds."""
+"""How large and how small a number may be, so that squares and ratios of squares stay within float64."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ SIZES = f"{SMALLEST:g} to {LARGEST:g}"
 def is_workable(values: Any) -> np.ndarray:
     """Tell which numbers can be computed with: zero, or from 1e-50 to 1e50 in size.
 
-    No quantity of medicine, in any unit, lies beyond; a number that does is a slip, or stands for something else.
+    No quantity of medicine, in any unit, lies outside; a number that does is a mistake or a code.
 
     Parameters
     ----------
     values
-        Numbers of any shape; NaN counts as workable, for what is missing is refused elsewhere.
+        Numbers of any shape; NaN counts as workable, since missing values are refused elsewhere.
 
     Returns
     -------

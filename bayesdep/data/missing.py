@@ -1,4 +1,4 @@
-"""What stands for a missing number: empty cells, words, and codes such as 999; numbers with decimal commas."""
+"""Missing numbers, as empty cells, words, and codes such as 999; numbers with decimal commas."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def has_comma(text: str) -> bool:
 
 
 def numbers_with_commas(cells: Any) -> bool:
-    """Tell whether a column of text is one of numbers of which some have a decimal comma (or a thousands separator).
+    """Tell whether a column of text holds numbers, some with a decimal comma (or a thousands separator).
 
     Parameters
     ----------
@@ -62,10 +62,10 @@ def numbers_with_commas(cells: Any) -> bool:
 
 
 def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
-    """Find the columns of a file that have decimal commas, where there can be no doubt that these are meant.
+    """Find the columns of a file whose commas are certainly decimal commas.
 
-    There is none where a comma stands in numbers of at least one column in a way that no thousands separator can
-    (``0,52``, ``12,5``), and no number of the file has a decimal point.
+    They are if in at least one column a comma stands where no thousands separator can (``0,52``, ``12,5``), and no
+    number of the file has a decimal point.
 
     Parameters
     ----------
@@ -75,24 +75,24 @@ def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
     Returns
     -------
     list of str
-        Names of the columns of numbers with decimal commas; empty where there are none, or there is doubt.
+        Names of the columns of numbers with decimal commas; empty if there are none, or if it is uncertain.
 
     Examples
     --------
     >>> decimal_comma({"effect": ["-0,52", "0,1"], "n": ["12", "15"]}), decimal_comma({"n": ["1,234", "1,500"]})
     (['effect'], [])
     """
-    found = [name for name, cells in columns.items() if numbers_with_commas(cells)]
-    text = [str(c).strip() for name in found for c in columns[name] if c]
+    names = [name for name, cells in columns.items() if numbers_with_commas(cells)]
+    text = [str(c).strip() for name in names for c in columns[name] if c]
     sure = any(has_comma(c) and not _THOUSANDS.fullmatch(c) for c in text)
     points = any(c and "." in str(c) and is_number(str(c).strip()) for cells in columns.values() for c in cells)
-    return found if sure and not points else []
+    return names if sure and not points else []
 
 
 def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.Series | None, dict[str, int]]:
     """Read a column of text as numbers, or as true and false, where all of it is.
 
-    Text of digits that starts with a zero, all of one length, is no number but names something (001, 002).
+    Digits with leading zeros, all of the same length, are identifiers (001, 002), not numbers.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     column : pandas.Series or None
         Whole numbers, numbers or booleans; None where it is text.
     words : dict of int
-        How often each word for a missing number stands in it.
+        How often each word for a missing number occurs in it.
 
     Examples
     --------
@@ -122,20 +122,22 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     if comma:
         plain = [c.replace(",", ".") if has_comma(c) else c for c in plain]
     words = [c for c in plain if c in WORDS]
-    known = [c for c in plain if c and c not in WORDS]
-    if not known or not all(map(is_number, known)):
+    filled = [c for c in plain if c and c not in WORDS]
+    if not filled or not all(map(is_number, filled)):
         truth = {"true": True, "false": False}
-        if known and all(c.lower() in truth for c in plain):
+        if filled and all(c.lower() in truth for c in plain):
             return pd.Series([truth[c.lower()] for c in plain]), {}
         return None, {}
-    if any(c[0] == "0" and len(c) > 1 for c in known) and all(c.isdigit() and len(c) == len(known[0]) for c in known):
+    if any(c[0] == "0" and len(c) > 1 for c in filled) and all(
+        c.isdigit() and len(c) == len(filled[0]) for c in filled
+    ):
         return None, {}
-    whole = all(re.fullmatch("[+-]?[0-9]+", c) for c in known)
-    longest = max(map(len, known))
-    if whole and (longest > 18 or (longest > 15 and len(known) < len(plain))):
-        return None, {}  # a name of many digits, which a number would cut
+    all_whole = all(re.fullmatch("[+-]?[0-9]+", c) for c in filled)
+    longest = max(map(len, filled))
+    if all_whole and (longest > 18 or (longest > 15 and len(filled) < len(plain))):
+        return None, {}  # an identifier of many digits, which a float would round
     column: pd.Series
-    if whole and len(known) == len(plain):
+    if all_whole and len(filled) == len(plain):
         column = pd.Series([int(c) for c in plain], dtype="int64")
     else:
         column = pd.Series([float(c) if c and c not in WORDS else np.nan for c in plain], dtype=float)
@@ -145,7 +147,7 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
 def declare_missing(
     frame: pd.DataFrame, codes: Sequence[Any] | Mapping[str, Sequence[Any]]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Empty the cells that hold a code which a user says stands for a missing value.
+    """Set cells to missing that hold a code declared by the user.
 
     Parameters
     ----------
@@ -167,7 +169,7 @@ def declare_missing(
         When codes are given for a column that is not in the table.
     """
     by = codes if isinstance(codes, Mapping) else dict.fromkeys(map(str, frame.columns), codes)
-    frame, said = frame.copy(), []
+    frame, notes = frame.copy(), []
     for name, some in by.items():
         if name not in frame.columns:
             raise BadInput(
@@ -183,10 +185,10 @@ def declare_missing(
             emptied = frame[name].mask(hit)
             frame[name] = emptied
             listed = ", ".join(repr(str(c)) for c in some)
-            said.append(
+            notes.append(
                 f"column '{name}': {hit.sum()} cell{'s' if hit.sum() > 1 else ''} read as missing (missing = {listed})"
             )
-    return frame, said
+    return frame, notes
 
 
 def _is_code(cell: Any, texts: set[str], values: set[float]) -> bool:
@@ -201,11 +203,11 @@ def _is_code(cell: Any, texts: set[str], values: set[float]) -> bool:
 def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     """Find numbers that look like codes for missing values.
 
-    Codes are made of nines with any sign (9, 99, 999, ...), or of three or more sevens or eights (777, 888). One is
-    suspected where all numbers that are no such code, at least three, leave it far outside: more than twice their range
-    (their size where all are the same) away from the nearest. 9 and -9 need to stand there three times. A negative code
-    is suspected too where it stands there three times and no other number is negative. Honest data seldom have all of
-    that: a number made of nines, repeated, and far from all the rest.
+    Codes consist of nines with any sign (9, 99, 999, ...), or of three or more sevens or eights (777, 888). A code is
+    suspected if it lies far outside all other numbers, of which there must be at least three: more than twice their
+    range (their size, if all are equal) from the nearest. 9 and -9 must occur three times. A negative code is also
+    suspected if it occurs three times and no other number is negative. In real measurements a number of nines is seldom
+    both repeated and far from all others.
 
     Parameters
     ----------
@@ -215,8 +217,8 @@ def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     Returns
     -------
     list of tuple
-        Each number, how often it stands there, and whether that is often enough to be refused: twice, or three times as
-        said above; a single 999 that far outside is worth a note.
+        Each number, how often it occurs, and whether that is often enough for a refusal: twice, or three times as
+        above; for a single 999 there is only a note.
 
     Examples
     --------
@@ -225,18 +227,18 @@ def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     >>> suspected_codes(np.array([990.0, 999, 1003, 999, 999, 1020]))
     []
     """
-    known = values[np.isfinite(values)]
-    codes = [code for code in dict.fromkeys(known.tolist()) if _CODE.fullmatch(f"{abs(code):.17g}")]
-    others = known[~np.isin(known, codes)]
+    finite = values[np.isfinite(values)]
+    codes = [code for code in dict.fromkeys(finite.tolist()) if _CODE.fullmatch(f"{abs(code):.17g}")]
+    others = finite[~np.isin(finite, codes)]
     if len(others) < _FEWEST_OTHERS:
         return []
     spread = np.ptp(others) or np.abs(others).max()
-    found = []
+    suspected = []
     for code in codes:
-        count, small = int((known == code).sum()), abs(code) < 10
+        count, small = int((finite == code).sum()), abs(code) < 10
         outside = np.abs(others - code).min() > 2 * spread
         only_negative = code < 0 and bool((others >= 0).all()) and count >= 3
         often = (outside and count >= (3 if small else 2)) or only_negative
         if often or (outside and not small):
-            found.append((code, count, often))
-    return found
+            suspected.append((code, count, often))
+    return suspected

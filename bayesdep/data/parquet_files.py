@@ -1,4 +1,4 @@
-"""A .parquet file becomes a table, after its own account of itself was read: rows, columns and their types."""
+"""Reading of .parquet files; their numbers of rows and columns, and types, are checked first."""
 
 import io
 import re
@@ -7,15 +7,13 @@ import pandas as pd
 
 from bayesdep.data.budget import refuse_beyond_memory
 
-_PER_CELL = 60  # bytes at most while a file is read: a cell of text is an object, of some letters
-_NO_NAME = re.compile(
-    "__index_level_[0-9]+__"
-)  # what pandas calls the row labels of a table that has no names for them
+_PER_CELL = 60  # bytes per cell, at most, while a file is read: a cell of text is an object
+_NO_NAME = re.compile("__index_level_[0-9]+__")  # pandas' name for row labels without a name
 _LESS = "leave out the rows and columns that are not needed"
 
 
 def read_parquet(content: bytes) -> pd.DataFrame:
-    """Read what a .parquet file holds.
+    """Read a .parquet file.
 
     Parameters
     ----------
@@ -47,7 +45,7 @@ def read_parquet(content: bytes) -> pd.DataFrame:
         refuse_beyond_memory(_PER_CELL * about.num_rows * about.num_columns, cells, _LESS)
         table = file.read()
         table.validate(full=True)
-        # what pandas kept beside the table (an index, types of its own) is text in the file, which may be anything
+        # pandas' own metadata (an index, types) is ignored: it is text in the file that could say anything
         named = [name for name in table.column_names if not _NO_NAME.fullmatch(name)]
         return table.select(named).replace_schema_metadata(None).to_pandas()
     except ValueError:

@@ -51,7 +51,7 @@ def list_datasets() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``name``, ``rows``, ``title`` and ``citation``, one row a table.
+        Columns ``name``, ``rows``, ``title`` and ``citation``, one row per table.
 
     Examples
     --------

@@ -1,9 +1,9 @@
-"""From one rating scale to another, with what the conversion does not know: HRSD-17 to MADRS.
+"""Conversion from one rating scale to another, with its uncertainty: HRSD-17 to MADRS.
 
-A score converted by a line is taken for a measured one, though it is neither: the line itself was estimated, patients
-differ in what one scale sees of the other, and so do two occasions of one patient. Here a conversion is a measurement
-model with a posterior, and a converted table is not one table but several, each with a line and errors of its own
-(multiple imputation: Rubin 1987, doi:10.1002/9780470316696).
+A score that is converted by a regression line is not a measured score: the line is estimated, patients differ from it,
+and so do the occasions of a patient. Here a conversion is a measurement model with a posterior, and conversion makes
+several tables, each with its own draw of the line and of the errors (multiple imputation: Rubin 1987,
+doi:10.1002/9780470316696).
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ import pandas as pd
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, as_frame, read_columns
 
-_RATIOS = np.concatenate([[0.0], np.geomspace(1e-3, 20, 1500)])  # sd between over within patients, where it is gridded
-_FEWEST = 3  # subjects, at the very least
+_RATIOS = np.concatenate([[0.0], np.geomspace(1e-3, 20, 1500)])  # sd between patients over sd within
+_FEWEST = 3  # subjects
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Draws of a line from one scale to another, and of how far scores lie from it.
+    """Draws of a line from one scale to another, and of the errors' standard deviations.
 
     ``to = intercept + slope given + subject + occasion``, both errors normal.
 
@@ -31,9 +31,9 @@ class Conversion:
     intercept, slope, sd_between, sd_within
         Draws, shape (draws,), in points of the scale converted to (the slope: per point of the one converted from).
     pairs, subjects
-        What they were fitted to.
+        Numbers of pairs and subjects in the fit.
     source
-        Whose pairs they were.
+        Where the pairs are from.
     """
 
     intercept: np.ndarray
@@ -47,10 +47,10 @@ class Conversion:
     @property
     def sentence(self) -> str:
         """The conversion in one sentence."""
-        said = [f"{x.mean():.2f} ({x.std(ddof=1):.2f})" for x in (self.intercept, self.slope)]
+        line = [f"{x.mean():.2f} ({x.std(ddof=1):.2f})" for x in (self.intercept, self.slope)]
         spread = [f"{np.median(x):.1f}" for x in (self.sd_between, self.sd_within)]
         return (
-            f"score = {said[0]} + {said[1]} x given; off by {spread[0]} points between patients and {spread[1]} within "
+            f"score = {line[0]} + {line[1]} x given; off by {spread[0]} points between patients and {spread[1]} within "
             f"(standard deviations), from {self.pairs} pairs of {self.subjects} people ({self.source})"
         )
 
@@ -77,7 +77,7 @@ def fit_conversion(
     subject
         Column of the person.
     source
-        Whose data these are, for reports.
+        Where the data are from, for reports.
     draws, seed
         How many draws, and their seed.
 
@@ -103,7 +103,7 @@ def fit_conversion(
     frame = as_frame(table)
     for name in (given, to, subject):
         if name not in frame.columns:
-            read_columns(frame, {"score": Column(name, "number", "score")})  # says what is missing
+            read_columns(frame, {"score": Column(name, "number", "score")})  # refuses missing columns
     frame = frame.dropna(subset=[given, to])
     contracts = {"given": Column(given, "number", "score"), "to": Column(to, "number", "score converted to")}
     read = read_columns(frame, contracts | {"subject": Column(subject, "label", "person", "subject")})
@@ -117,23 +117,25 @@ def fit_conversion(
     design = np.column_stack([np.ones(len(x)), x])
     n = np.bincount(person).astype(float)
     sums = np.stack([np.bincount(person, c) for c in (*design.T, y)], axis=-1)
-    whole = np.column_stack([design, y])
+    augmented = np.column_stack([design, y])
     shrink = _RATIOS[:, None] ** 2 / (1 + n * _RATIOS[:, None] ** 2)
-    products = whole.T @ whole - np.einsum("ri,ia,ib->rab", shrink, sums, sums)
+    products = augmented.T @ augmented - np.einsum("ri,ia,ib->rab", shrink, sums, sums)
     a, b = products[:, :2, :2], products[:, :2, 2]
     line = np.linalg.solve(a, b[..., None])[..., 0]
-    left = products[:, 2, 2] - (b * line).sum(axis=-1)
+    residual_squares = products[:, 2, 2] - (b * line).sum(axis=-1)
     free = len(x) - 2
     log_p = -np.log1p(n * _RATIOS[:, None] ** 2).sum(axis=1) / 2 - np.linalg.slogdet(a)[1] / 2
-    log_p += -free * np.log(left) / 2 - np.log1p(_RATIOS**2)
+    log_p += -free * np.log(residual_squares) / 2 - np.log1p(_RATIOS**2)
     width = np.gradient(_RATIOS)
     p = np.exp(log_p - log_p.max()) * width
     rng = np.random.default_rng(seed)
-    at = rng.choice(len(p), draws, p=p / p.sum())
-    within = np.sqrt(left[at] / rng.chisquare(free, draws))
-    root = np.linalg.cholesky(np.linalg.inv(a[at]))
-    coefficients = line[at] + within[:, None] * (root @ rng.standard_normal((draws, 2, 1)))[..., 0]
-    return Conversion(coefficients[:, 0], coefficients[:, 1], _RATIOS[at] * within, within, len(x), len(people), source)
+    cells = rng.choice(len(p), draws, p=p / p.sum())
+    within = np.sqrt(residual_squares[cells] / rng.chisquare(free, draws))
+    root = np.linalg.cholesky(np.linalg.inv(a[cells]))
+    coefficients = line[cells] + within[:, None] * (root @ rng.standard_normal((draws, 2, 1)))[..., 0]
+    return Conversion(
+        coefficients[:, 0], coefficients[:, 1], _RATIOS[cells] * within, within, len(x), len(people), source
+    )
 
 
 def convert_trials(
@@ -148,7 +150,7 @@ def convert_trials(
     sets: int = 10,
     seed: int = 1,
 ) -> list[pd.DataFrame]:
-    """Return copies of a table in which scores of some trials are converted, each with a line and errors of its own.
+    """Return copies of a table in which scores of some trials are converted, each with its own line and errors.
 
     Parameters
     ----------
@@ -157,13 +159,13 @@ def convert_trials(
     conversion
         The conversion.
     where
-        Which rows to convert: a yes or no per row. A patient's rows are all converted or none.
+        Which rows to convert: True or False per row. Of a patient, all rows are converted or none.
     given, to
         Columns of the score at baseline and at the time of the row, as rated and as converted.
     improvement
-        Column of the improvement in per cent of baseline, computed anew where rows are converted.
+        Column of the improvement in per cent of baseline, computed again where rows are converted.
     subject
-        Columns that tell patients apart. A patient's own error is the same at all times, and the error at baseline the
+        Columns that identify patients. A patient's error is the same at all times, and the error at baseline is the
         same in all rows.
     sets, seed
         How many tables, and the seed of their lines and errors.
@@ -190,37 +192,39 @@ def convert_trials(
     (3, True)
     """
     frame = as_frame(table)
-    here = np.asarray(where, dtype=bool)
-    if not here.any():
+    converted_rows = np.asarray(where, dtype=bool)
+    if not converted_rows.any():
         raise BadInput("where is false in every row, so nothing would be converted; correct the condition")
     for name in given:
-        if frame.loc[here, name].isna().any():
-            row = int(np.flatnonzero(here & frame[name].isna().to_numpy())[0]) + 1
+        if frame.loc[converted_rows, name].isna().any():
+            row = int(np.flatnonzero(converted_rows & frame[name].isna().to_numpy())[0]) + 1
             raise BadInput(f"column '{name}', row {row}: empty, but this row is to be converted; leave the row out")
-    person = pd.MultiIndex.from_frame(frame.loc[here, list(subject)]).factorize()[0]
+    person = pd.MultiIndex.from_frame(frame.loc[converted_rows, list(subject)]).factorize()[0]
     people, rows = person.max() + 1, len(person)
     rng = np.random.default_rng(seed)
-    found = []
+    copies = []
     for d in rng.choice(len(conversion.slope), sets, replace=sets > len(conversion.slope)):
-        own = conversion.sd_between[d] * rng.standard_normal(people)
+        patient_error = conversion.sd_between[d] * rng.standard_normal(people)
         before = conversion.sd_within[d] * rng.standard_normal(people)
         after = conversion.sd_within[d] * rng.standard_normal(rows)
-        made = frame.copy()
+        copy = frame.copy()
         for name, target, error in zip(given, to, (before[person], after), strict=True):
-            score = conversion.intercept[d] + conversion.slope[d] * frame.loc[here, name].to_numpy(dtype=float)
-            made.loc[here, target] = score + own[person] + error
+            score = conversion.intercept[d] + conversion.slope[d] * frame.loc[converted_rows, name].to_numpy(
+                dtype=float
+            )
+            copy.loc[converted_rows, target] = score + patient_error[person] + error
         if improvement is not None:
-            base, score = (made.loc[here, name].to_numpy() for name in to)
-            made.loc[here, improvement] = 100 * (1 - score / base)
-        made.attrs = dict(frame.attrs)
-        found.append(made)
-    return found
+            base, score = (copy.loc[converted_rows, name].to_numpy() for name in to)
+            copy.loc[converted_rows, improvement] = 100 * (1 - score / base)
+        copy.attrs = dict(frame.attrs)
+        copies.append(copy)
+    return copies
 
 
 def _from_moments(
     mean: Sequence[float], sd: Sequence[float], correlation: float, pairs: int, subjects: int, source: str
 ) -> Conversion:
-    """Draws of a conversion whose posterior was summed up; spreads are independent gammas."""
+    """Draws of a conversion from summaries of its posterior; the sds are independent gammas."""
     rng = np.random.default_rng(17)
     root = np.array([[sd[0], 0.0], [correlation * sd[1], np.sqrt(1 - correlation**2) * sd[1]]])
     line = np.array(mean[:2]) + rng.standard_normal((2000, 2)) @ root.T
@@ -233,8 +237,8 @@ HRSD_17_TO_MADRS = _from_moments(
 )
 """HRSD-17 to MADRS in patients with major depression or bipolar disorder, before and after ketamine or placebo.
 
-What :func:`fit_conversion` finds in 129 pairs of 35 patients of the NIMH ketamine mechanism of action study (Evans,
+The result of :func:`fit_conversion` for 129 pairs of 35 patients of the NIMH ketamine mechanism of action study (Evans,
 Nugent and Zarate 2025, doi:10.18112/openneuro.ds005917.v1.0.1, CC0). With the 78 pairs of healthy volunteers there,
 whose scores are all near zero on both scales, the line would be steeper, ``0.77 + 1.48 given`` from 207 pairs: right
-for a table that has such people, and of no use for one of patients.
+for a table with such people, and wrong for one of patients.
 """

@@ -1,4 +1,4 @@
-"""From the word a plan uses for its data to a table whose origin is known."""
+"""The data source that a plan names, read as a table with its provenance."""
 
 import hashlib
 import os
@@ -20,8 +20,8 @@ from bayesdep.data.published import load, table_file
 from bayesdep.data.tables import as_frame, is_blank, note
 from bayesdep.data.toml_text import shown
 
-FROM_USER = "path"  # the source of a plan whose table is named when it is run
-FOR_LIMITS = ("analyte", "plate")  # columns that a table of limits is joined by, whatever the family reads
+FROM_USER = "path"  # the source of a plan whose table is given when it is run
+FOR_LIMITS = ("analyte", "plate")  # columns by which a table of limits is joined, in every family
 _KEEP = "data.keep"  # how messages call a condition on rows
 _SHOWN = 10  # labels or values that a sentence lists
 
@@ -30,7 +30,7 @@ _READERS: dict[str, Callable[[bytes], pd.DataFrame]] = {".csv": read_csv, ".parq
 
 
 def refuse_unclear(source: str, expects: str | None, keep: Any) -> None:
-    """Refuse what a plan's [data] cannot mean, whatever the table turns out to hold.
+    """Refuse a plan's [data] that is wrong whatever the table contains.
 
     Parameters
     ----------
@@ -97,25 +97,25 @@ def read_source(
         The value, or the values, that a column must have; other rows are left out. Numbers are compared as
         numbers in columns of numbers, everything else as text. Or a condition in the language of
         :mod:`bayesdep.data.conditions`, such as ``"age >= 18 and arm in ['drug', 'placebo']"``; rows for which it is
-        not known, for want of a value, are left out.
+        unknown, because a value is missing, are left out.
     require
         Columns that must have a value; rows without one are left out, and ``attrs["left_out"]`` says how many.
     missing
-        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated,
-        numbers that look like other codes are noted, and not refused; with ``[]`` none is suspected.
+        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. If given,
+        numbers that look like other codes are noted but not refused; with ``[]`` no code is suspected.
     labels_meant
-        Labels of an arm or group of one person that are right, though they look like a misspelling of another.
+        Labels of an arm or group of one person that are right, although they look like misspellings of another.
     limits
         A path to a .csv or .parquet file of detection limits, to be joined onto the rows that are kept.
     columns
-        The table's columns that play ``analyte`` and ``plate``, for joining the limits, where they are called
-        something else.
+        The table's names of the columns ``analyte`` and ``plate``, for joining the limits, where they differ from
+        these.
     data
         For ``"path"``: a file, relative to the working directory, or a dataframe.
     expects
-        For ``"path"``: what table is to be given, in words.
+        For ``"path"``: a description of the table to be given.
     simulate
-        For ``"simulate:NAME"``: from the design's name and the seed to the table.
+        For ``"simulate:NAME"``: a function from the design's name and the seed to the table.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def read_source(
     Raises
     ------
     BadInput
-        When the source is unknown or cannot be read as a table, a column is missing or no row is to be kept.
+        When the source is unknown or cannot be read as a table, a column is missing, or no row remains.
     """
     scheme, _, name = source.partition(":")
     if source == FROM_USER:
@@ -162,19 +162,19 @@ def _choose(
     keep: Mapping[str, Any] | str,
     require: Sequence[str],
 ) -> pd.DataFrame:
-    """Empty the cells that hold a code, and leave out rows."""
+    """Set cells with a declared code to missing, and leave out rows."""
     if len(frame):  # who reads an empty one says so
         frame = as_frame(frame)
     if missing is not None:
-        frame, said = declare_missing(frame, missing)
-        for sentence in said:
+        frame, notes = declare_missing(frame, missing)
+        for sentence in notes:
             note(frame, sentence)
         frame.attrs["missing"] = missing
     if labels_meant:
-        known = {as_label(cell) for name in frame.columns for cell in frame[name].dropna().unique()}
+        labels = {as_label(cell) for name in frame.columns for cell in frame[name].dropna().unique()}
         for label in labels_meant:
-            if label not in known:
-                raise BadInput(f"labels_meant names '{label}', which is in no column; {did_you_mean(label, known)}")
+            if label not in labels:
+                raise BadInput(f"labels_meant names '{label}', which is in no column; {did_you_mean(label, labels)}")
         frame.attrs["labels_meant"] = tuple(labels_meant)
     return _leave_out(_keep(frame, keep), require)
 
@@ -190,17 +190,17 @@ def read_table(
     """Read a table as a plan does.
 
     In a .csv file, an empty cell, ``NA``, ``NaN`` and ``.`` are missing in columns of numbers, while ``NA`` and
-    ``None`` are labels in columns of text; in a dataframe, what pandas calls missing is.
+    ``None`` are labels in columns of text. In a dataframe, cells that pandas calls missing are missing.
 
     Parameters
     ----------
     table
         A .csv or .parquet file, or a dataframe.
     missing
-        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. Where it is stated,
-        numbers that look like other codes are noted, and not refused; with ``[]`` none is suspected.
+        Codes that stand for a missing value, such as ``["999"]``: in all columns, or by column. If given,
+        numbers that look like other codes are noted but not refused; with ``[]`` no code is suspected.
     labels_meant
-        Labels of an arm or group of one person that are right, though they look like a misspelling of another.
+        Labels of an arm or group of one person that are right, although they look like misspellings of another.
     keep
         The value, or the values, that a column must have, or a condition, as in a plan; other rows are left out.
     require
@@ -209,13 +209,13 @@ def read_table(
     Returns
     -------
     pandas.DataFrame
-        The table; ``attrs`` say where it is from, what was left out, and in ``notes`` what was read differently than it
-        is written.
+        The table; ``attrs`` hold its source, the rows left out, and in ``notes`` what was read differently than it is
+        written.
 
     Raises
     ------
     BadInput
-        When it cannot be read as a table, a column is missing or no row is to be kept.
+        When it cannot be read as a table, a column is missing, or no row remains.
 
     Examples
     --------
@@ -235,7 +235,7 @@ _AT_THE_COMMAND_LINE = "check the path given with --data, which is relative to t
 
 
 def _read_given(data: Any, expects: str | None) -> tuple[pd.DataFrame, bytes]:
-    """Read the file or dataframe that a user names when running a plan."""
+    """Read the file or dataframe that a user gives when running a plan."""
     if data is None:
         raise BadInput(
             f"[data] source = '{FROM_USER}' expects {' '.join((expects or 'a table').split()).rstrip('.')}; "
@@ -250,7 +250,7 @@ def _read_given(data: Any, expects: str | None) -> tuple[pd.DataFrame, bytes]:
     if path.suffix.lower() not in _READERS:
         raise BadInput(f"--data '{data}' is not a .csv or .parquet file; save the table as one of these")
     frame, content = _read_file(path, "data", _AT_THE_COMMAND_LINE)
-    _say_origin(frame, path.name)  # the folder is the user's own business
+    _say_origin(frame, path.name)  # without its folder, which is private to the user
     return frame, content
 
 
@@ -273,7 +273,7 @@ def _read_file(path: Path, what: str, remedy: str) -> tuple[pd.DataFrame, bytes]
 
 def _say_origin(frame: pd.DataFrame, source: str) -> None:
     notes = frame.attrs.get("notes", [])
-    frame.attrs = {  # and nothing that a parquet file may have kept
+    frame.attrs = {  # and nothing from the metadata of a parquet file
         "title": Path(source).name,
         "citation": "not stated",
         "source": source,
@@ -305,11 +305,11 @@ def _add_limits(
 
 
 def _keep(frame: pd.DataFrame, keep: Mapping[str, Any] | str) -> pd.DataFrame:
-    """Leave out the rows in which a column has none of the values that it is to have, or a condition does not hold."""
+    """Leave out rows in which a column has none of the required values, or a condition does not hold."""
     if isinstance(keep, str):
         return _keep_where(frame, keep)
     kept = pd.Series(True, index=frame.index)
-    said = []
+    conditions = []
     for column, value in keep.items():
         if column not in frame:
             raise BadInput(
@@ -318,11 +318,13 @@ def _keep(frame: pd.DataFrame, keep: Mapping[str, Any] | str) -> pd.DataFrame:
             )
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         kept &= _has_one_of(frame[column].infer_objects(), column, values)
-        said.append(f"{column} {_first_few([_as_cell(v) for v in values], ' or ', ' or ')}")
+        conditions.append(f"{column} {_first_few([_as_cell(v) for v in values], ' or ', ' or ')}")
     if not kept.any() and keep:
-        raise BadInput(f"[data.keep] leaves no row: none has {' and '.join(said)}; leave out or correct one of these")
+        raise BadInput(
+            f"[data.keep] leaves no row: none has {' and '.join(conditions)}; leave out or correct one of these"
+        )
     if not kept.all():
-        _say_left_out(frame, f"kept the {kept.sum()} of {len(frame)} rows with {' and '.join(said)}")
+        _say_left_out(frame, f"kept the {kept.sum()} of {len(frame)} rows with {' and '.join(conditions)}")
     return _rows(frame, kept)
 
 
@@ -338,27 +340,27 @@ def _keep_where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
 
 
 def _has_one_of(series: pd.Series, column: str, values: Sequence[Any]) -> pd.Series:
-    """Say which rows have one of the values, refusing a value that no row has."""
+    """Return which rows have one of the values; refuse a value that is in no row."""
     numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
     cells = (
         series if numeric else pd.Series([None if pd.isna(c) else _as_cell(c) for c in series], series.index, object)
     )
-    found = pd.Series(False, index=series.index)
+    matches = pd.Series(False, index=series.index)
     for value in values:
         sought = _number(value) if numeric else _as_cell(value)
-        here = pd.Series(False, index=series.index) if sought is None else (cells == sought).fillna(False).astype(bool)
-        if not here.any():
-            known = [_as_cell(v) for v in sorted(series.dropna().unique(), key=None if numeric else str)]
+        equal = pd.Series(False, index=series.index) if sought is None else (cells == sought).fillna(False).astype(bool)
+        if not equal.any():
+            values_there = [_as_cell(v) for v in sorted(series.dropna().unique(), key=None if numeric else str)]
             asked = repr(value) if isinstance(value, str) else _as_cell(value)
             raise BadInput(
-                f"[data.keep] {column} = {asked} is in no row of the table; {_nearest(_as_cell(value), known)}"
+                f"[data.keep] {column} = {asked} is in no row of the table; {_nearest(_as_cell(value), values_there)}"
             )
-        found |= here
-    return found
+        matches |= equal
+    return matches
 
 
 def _number(value: Any) -> float | None:
-    """Return a number, also one written as text; None for anything else."""
+    """Return a number, or text read as a number; None for anything else."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -368,7 +370,7 @@ def _number(value: Any) -> float | None:
 
 
 def _as_cell(value: Any) -> str:
-    """Return a cell or a value of a plan as text: true and 3 however they are stored."""
+    """Return a cell or a value of a plan as text that does not depend on its type: true, 3."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, bool):
         return str(value).lower()
@@ -404,7 +406,7 @@ def _leave_out(frame: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
         labels = [label for label, whole in zip(labels, complete, strict=True) if not whole]
         _say_left_out(
             frame,
-            f"{(~complete).sum()} of {len(frame)} rows left out for want of {' or '.join(require)}: "
+            f"{(~complete).sum()} of {len(frame)} rows left out because they lack {' or '.join(require)}: "
             f"{_first_few(labels)}",
         )
     return _rows(frame, complete)
@@ -417,5 +419,5 @@ def _rows(frame: pd.DataFrame, kept: pd.Series) -> pd.DataFrame:
 
 
 def _say_left_out(frame: pd.DataFrame, sentence: str) -> None:
-    said = frame.attrs.get("left_out")
-    frame.attrs["left_out"] = f"{said}; {sentence}" if said else sentence
+    earlier = frame.attrs.get("left_out")
+    frame.attrs["left_out"] = f"{earlier}; {sentence}" if earlier else sentence

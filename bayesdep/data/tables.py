@@ -1,7 +1,7 @@
-"""Column contracts: what a table must hold before a model may see it.
+"""Column contracts: the requirements on a table's columns, checked before a model reads them.
 
-Every model names its columns with :func:`read_columns`; every message about a bad column or row is
-raised here, so that they all read alike: the column, the row, what is wrong with it and the remedy.
+Every model reads its columns with :func:`read_columns`, and messages about a bad column or row are raised here, so that
+all have the same form: the column, the row, what is wrong with it, and the remedy.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ _MUST_BE = {
 _TOTAL = re.compile("(grand |sub-?)?total|overall|pooled|summary|all( studies| trials| patients)?|combined")
 _SHOWN_ROWS = 5
 MOST_COLUMNS = 5000
-# Different values that a column may have, by the model's word: units that are crossed with one another, or have a
-# parameter each. A column with more is another column. People may be as many as memory holds.
+# The largest number of different values of a column, by the model's word for it: of units that are crossed with one
+# another, or that have a parameter each. A column with more is probably the wrong one. People are not limited.
 MOST_DIFFERENT = {
     "visit": 200,
     "time": 100,
@@ -50,7 +50,7 @@ MOST_DIFFERENT = {
 
 @dataclass(frozen=True)
 class Column:
-    """What one column of a table must hold.
+    """The requirements on one column of a table.
 
     Parameters
     ----------
@@ -60,10 +60,10 @@ class Column:
         ``"label"`` (text or numbers used as names), ``"number"`` (finite), ``"positive"`` (finite, above
         zero), ``"count"`` (whole, at least zero) or ``"probability"`` (above 0, at most 1).
     what
-        What the column is, in the field's words, for messages.
+        What the column contains, for messages.
     role
-        What labels name: ``"name"`` (arms, groups, studies, analytes, visits: labels that differ only in case or inner
-        spaces are refused), ``"subject"`` (people: these are read as one, which is noted) or ``"free"``.
+        What the labels stand for: ``"name"`` (arms, groups, studies, analytes, visits: labels that differ only in case
+        or inner spaces are refused), ``"subject"`` (people: such labels are read as one, and noted) or ``"free"``.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Column:
 
 
 def role_of(word: str) -> Role:
-    """Return the role of the labels that a model's word stands for: people are subjects, all else has names."""
+    """Return the role of labels by the model's word for their column: subjects if people, names otherwise."""
     return "subject" if word == "subject" else "name"
 
 
@@ -88,14 +88,14 @@ def as_frame(table: Any) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The same columns, with the original ``attrs`` where there are any, and the same rows but those with nothing in
-        them, which are noted. Labels are cleaned (:func:`~bayesdep.data.labels.clean_label`); ``attrs["spaces"]`` says
-        of each column where that changed one.
+        The same columns, with the original ``attrs`` where there are any, and the same rows except empty ones, which
+        are noted. Labels are cleaned (:func:`~bayesdep.data.labels.clean_label`); ``attrs["spaces"]`` says
+        for each column where this changed a label.
 
     Raises
     ------
     BadInput
-        When it is no dataframe, has no rows, or has two columns of one name.
+        When it is not a dataframe, has no rows, or has two columns with the same name.
     """
     try:
         frame = nw.from_native(table, eager_only=True).to_pandas()
@@ -108,15 +108,15 @@ def as_frame(table: Any) -> pd.DataFrame:
         names = ", ".join(line.removeprefix("- ") for line in str(problem).splitlines()[1:])
         raise BadInput(f"two columns of the table have one name ({names}); rename all but one") from None
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
-    frame = frame.reset_index(named).reset_index(drop=True)  # an index with a name is a column
-    written = frame.columns.map(str)  # settings name columns by text, also those that are numbers
+    frame = frame.reset_index(named).reset_index(drop=True)  # a named index becomes a column
+    written = frame.columns.map(str)  # settings name columns by text, even if the names are numbers
     frame.columns = written.map(clean_label)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise BadInput(f"two columns of the table have one name ('{twice}'); rename all but one")
     frame.attrs = dict(getattr(table, "attrs", {}))
     if "notes" in frame.attrs:
-        frame.attrs["notes"] = list(frame.attrs["notes"])  # those of the user's own table stay as they are
+        frame.attrs["notes"] = list(frame.attrs["notes"])  # the attrs of the user's own table stay unchanged
     odd = [(a, b) for a, b in zip(written, frame.columns, strict=True) if a != b]
     if odd:
         note(frame, f"spaces around names of columns were removed, first {odd[0][0]!r}, read as '{odd[0][1]}'")
@@ -137,8 +137,8 @@ def is_blank(cells: pd.Series) -> np.ndarray:
 
 
 def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rows in which no cell holds anything, as spreadsheets write them, and note it."""
-    blank = np.full(len(frame), len(frame.columns) > 1)  # of one column, an empty cell is one of its cells
+    """Leave out rows whose cells are all empty, which spreadsheets write, and note it."""
+    blank = np.full(len(frame), len(frame.columns) > 1)  # in a table of one column, an empty cell is a missing value
     for at in range(len(frame.columns)):
         if not blank.any():
             return frame
@@ -161,7 +161,7 @@ def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str
     frame
         The user's table.
     columns
-        For each of the model's words, the column that plays it.
+        The column for each of the model's words.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str
     Raises
     ------
     BadInput
-        At the first column that is missing or holds what it must not.
+        At the first column that is missing or does not meet its requirements.
 
     Examples
     --------
@@ -216,13 +216,13 @@ def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
     }[column.kind]
     refuse_code(frame, values, column)
     _refuse(bad, column, series, must, "correct it or leave the row out")
-    if column.kind != "probability":  # no square of one is taken: the smallest are far out on the normal curve
+    if column.kind != "probability":  # probabilities are never squared, and very small ones are valid
         refuse_unworkable(values, column)
     return values
 
 
 def refuse_unworkable(values: np.ndarray, column: Column) -> None:
-    """Refuse numbers so large or so small that their squares are none.
+    """Refuse numbers so large or so small that their squares over- or underflow.
 
     Parameters
     ----------
@@ -254,13 +254,13 @@ def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarra
 
 
 def note_spaces(frame: pd.DataFrame, column: str) -> None:
-    """Note where spaces were removed from the labels of a column, if they were."""
+    """Note where spaces were removed from labels of a column."""
     if sentence := frame.attrs.get("spaces", {}).get(column):
         note(frame, sentence)
 
 
 def note_lone(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> None:
-    """Note arms or groups that have one person; refuse what looks like a misspelling, as :func:`lone_labels` says.
+    """Note arms or groups of one person; refuse likely misspellings (see :func:`lone_labels`).
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def note_lone(frame: pd.DataFrame, labels: np.ndarray, column: Column) -> None:
 
 
 def refuse_totals(labels: np.ndarray, column: Column, counts: np.ndarray | None = None) -> None:
-    """Refuse a row that holds all the others together, by its name or by its counts: its people would count twice.
+    """Refuse a row that is the total of the others, by its name or its counts: its people would count twice.
 
     Parameters
     ----------
@@ -294,65 +294,65 @@ def refuse_totals(labels: np.ndarray, column: Column, counts: np.ndarray | None 
         Naming the row.
     """
     sums = np.zeros(len(labels), dtype=bool)
-    if counts is not None and len(labels) > 3 and counts.all():  # of three small ones one may be the sum by chance
+    if counts is not None and len(labels) > 3 and counts.all():  # of three small ones, one may be the sum by chance
         sums = (counts == counts.sum(axis=0) - counts).all(axis=1)
     for row, label in enumerate(labels):
         if sums[row] or (len(labels) > 2 and _TOTAL.fullmatch(label.casefold())):
-            why = "is the sum of the others" if sums[row] else "is called as a total is"
-            remedy = "leave it out" if sums[row] else "leave it out, or give it another name where it is no total"
+            why = "is the sum of the others" if sums[row] else "is named like a total"
+            remedy = "leave it out" if sums[row] else "leave it out, or rename it if it is not a total"
             raise BadInput(
                 f"column '{column.name}' ({column.what}): '{label}' {why}, whose people would count twice; {remedy}"
             )
 
 
 def leave_rows_out(column: str) -> str:
-    """Return how rows without a value in a column are left out, in a plan and in Python."""
+    """Return a clause on how to leave out rows without a value in a column, in a plan and in Python."""
     listed = f'["{column}"]'
     return f"leave such rows out with [data] require = {listed} (bd.read_table(table, require={listed}) in Python)"
 
 
 def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column, *, may_be_empty: bool = False) -> None:
-    """Refuse numbers among which one looks like a code for a missing value, unless the user said which codes are.
+    """Refuse a number that looks like a code for a missing value, unless the user declared the codes.
 
     Parameters
     ----------
     frame
-        The user's table. Where it was stated when it was read that nothing stands for a missing value, nothing is
-        suspected; where some codes were stated, others are noted.
+        The user's table. If it was read with ``missing = []``, no code is suspected; if it was read with some codes,
+        other suspected codes are noted.
     values
         Shape (rows,), NaN where missing.
     column
         The column.
     may_be_empty
-        Whether the model takes rows without a value, so that none is to be left out.
+        Whether the model uses rows without a value, so that none need to be left out.
 
     Raises
     ------
     BadInput
-        As :func:`~bayesdep.data.missing.suspected_codes` finds one.
+        When :func:`~bayesdep.data.missing.suspected_codes` finds one.
     """
     stated = frame.attrs.get("missing")
-    found = [] if stated is not None and not stated else suspected_codes(values)
-    if not found:
+    suspected = [] if stated is not None and not stated else suspected_codes(values)
+    if not suspected:
         return
-    listed = ", ".join(f"{code:.17g} in {_rows(frame.index[values == code])}" for code, _, _ in found)
-    said = f"column '{column.name}' ({column.what}): {listed}"
-    codes = f"[{', '.join(f'"{code:.17g}"' for code, _, _ in found)}]"
+    listed = ", ".join(f"{code:.17g} in {_rows(frame.index[values == code])}" for code, _, _ in suspected)
+    claim = f"column '{column.name}' ({column.what}): {listed}"
+    codes = f"[{', '.join(f'"{code:.17g}"' for code, _, _ in suspected)}]"
     require = "" if may_be_empty else f'["{column.name}"]'
     in_plan = f"missing = {codes}" + (f" and require = {require}" if require else "")
-    if stated or not any(often for _, _, often in found):
-        note(frame, f"{said}, far from all other numbers; if that means missing, state {in_plan}")
+    if stated or not any(often for _, _, often in suspected):
+        note(frame, f"{claim}, far from all other numbers; if that means missing, state {in_plan}")
         return
     in_python = f"missing={codes}" + (f", require={require}" if require else "")
-    like = "looks like a code for a missing value" if len(found) == 1 else "look like codes for missing values"
+    like = "looks like a code for a missing value" if len(suspected) == 1 else "look like codes for missing values"
     raise BadInput(
-        f"{said}, which {like}; say so with [data] {in_plan} "
+        f"{claim}, which {like}; say so with [data] {in_plan} "
         f"(bd.read_table(table, {in_python}) in Python), or state missing = [] if these were measured"
     )
 
 
 def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
-    """Read a column of numbers in which cells may be empty, and note how many are; true and false count as 1 and 0.
+    """Read a column of numbers with possibly empty cells, and note how many are empty; true and false are 1 and 0.
 
     Parameters
     ----------
@@ -369,10 +369,10 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
     Raises
     ------
     BadInput
-        When it is not there, empty throughout, or holds what is no number.
+        When it is missing, entirely empty, or has a cell that is not a number.
     """
     if column.name not in frame.columns:
-        _read(frame, "outcome", column)  # says what is missing
+        _read(frame, "outcome", column)  # refuses a missing column
     cells = frame[column.name]
     if cells.dtype == bool:
         cells = cells.astype(float)
@@ -381,7 +381,7 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
         raise BadInput(f"column '{column.name}' ({column.what}) is empty throughout; name the right column")
     cells = cells.astype(object)
     filled = pd.DataFrame({column.name: cells.where(~empty, cells[~empty].iloc[0])})
-    filled.attrs = {"missing": ()}  # the first number, repeated, is no code
+    filled.attrs = {"missing": ()}  # filled with the first number, so that gaps are not suspected
     values = np.where(empty, np.nan, _read(filled, "outcome", column))
     refuse_code(frame, values, column, may_be_empty=True)
     if empty.any():
@@ -390,7 +390,7 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
 
 
 def _refuse(bad: np.ndarray, column: Column, series: pd.Series, problem: str, remedy: str) -> None:
-    """Raise one sentence about the rows where ``bad`` is true, if any."""
+    """Raise an error about the rows where ``bad`` is true, if any."""
     if not bad.any():
         return
     rows = series.index[bad]
@@ -411,7 +411,7 @@ def refuse_duplicates(
     what: str,
     remedy: str = "keep one row, or correct the label of one",
 ) -> None:
-    """Refuse a table in which the same combination of labels stands in two rows.
+    """Refuse a table with the same combination of labels in two rows.
 
     Parameters
     ----------
@@ -420,7 +420,7 @@ def refuse_duplicates(
     columns
         The columns they came from.
     what
-        What must be unique, in the field's words.
+        What must be unique, for messages.
     remedy
         What to do.
 
@@ -429,14 +429,14 @@ def refuse_duplicates(
     BadInput
         Naming the first repeated combination and both of its rows.
     """
-    seen: dict[tuple[str, ...], int] = {}
+    row_of: dict[tuple[str, ...], int] = {}
     for row, key in enumerate(zip(*labels.values(), strict=True)):
-        if key in seen:
+        if key in row_of:
             names = " and ".join(f"'{columns[word].name}'" for word in labels)
             raise BadInput(
-                f"column {names}: {what} {' / '.join(key)!r} stands in rows {seen[key] + 1} and {row + 1}; {remedy}"
+                f"column {names}: {what} {' / '.join(key)!r} stands in rows {row_of[key] + 1} and {row + 1}; {remedy}"
             )
-        seen[key] = row
+        row_of[key] = row
 
 
 def refuse_more_events_than_people(
@@ -471,14 +471,14 @@ def refuse_more_events_than_people(
 
 
 def note(frame: pd.DataFrame, text: str) -> None:
-    """Note that something in a table was read differently than it is written, or should be known of how it was read.
+    """Note how something in a table was read, where that differs from what is written or matters.
 
     Parameters
     ----------
     frame
-        The table; its ``attrs["notes"]``, a list of sentences, gets one more, unless it is there already.
+        The table; the sentence is added to its ``attrs["notes"]``, a list, unless it is there already.
     text
-        One sentence, without the full stop: what was found, where and how often.
+        One sentence without full stop: what was read differently, where and how often.
 
     Examples
     --------
@@ -487,26 +487,26 @@ def note(frame: pd.DataFrame, text: str) -> None:
     >>> frame.attrs["notes"]
     ["column 'arm': spaces around 1 label were removed"]
     """
-    said = frame.attrs.setdefault("notes", [])
+    notes = frame.attrs.setdefault("notes", [])
     text = " ".join(text.split())
-    if text not in said:
-        said.append(text)
+    if text not in notes:
+        notes.append(text)
 
 
 def rows_with_notes(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
-    """Return some rows of a table, with their index; what is noted of them is noted of the table.
+    """Return some rows of a table, with their index; notes on them are notes on the table.
 
     Parameters
     ----------
     frame
         The table.
     rows
-        Places of the rows, counted from 0.
+        Positions of the rows, counted from 0.
 
     Returns
     -------
     pandas.DataFrame
-        The rows; their ``attrs`` are the table's, and hold the same list of notes.
+        The rows; their ``attrs`` are the table's, with the same list of notes.
 
     Examples
     --------
@@ -522,7 +522,7 @@ def rows_with_notes(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
 
 
 def provenance(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return where a table came from, as attrs that a NetCDF file can hold.
+    """Return the provenance of a table, as attrs that a NetCDF file can hold.
 
     Parameters
     ----------
@@ -533,12 +533,12 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         ``title``, ``citation``, ``place``, ``source``, ``sha256``, ``left_out``, ``inconsistencies`` and ``notes``
-        (what :func:`note` said; both one a line), all text, and ``synthetic`` (0 or 1).
+        (of :func:`note`; both one per line), all text, and ``synthetic`` (0 or 1).
     """
     attrs = frame.attrs
-    known = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
-    known["source"] = str(attrs.get("source", "a dataframe in memory"))
-    known["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
-    known["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
-    known["notes"] = "\n".join(attrs.get("notes", []))
-    return {**known, "synthetic": int(bool(attrs.get("synthetic", False)))}
+    texts = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
+    texts["source"] = str(attrs.get("source", "a dataframe in memory"))
+    texts["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
+    texts["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
+    texts["notes"] = "\n".join(attrs.get("notes", []))
+    return {**texts, "synthetic": int(bool(attrs.get("synthetic", False)))}

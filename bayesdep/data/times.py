@@ -1,4 +1,4 @@
-"""The order of times: labels of visits, days and dates, sorted by what they say and not by where they stand."""
+"""The order of times: labels of visits, days and dates, sorted by their meaning, not by their order in the table."""
 
 import itertools
 import re
@@ -35,13 +35,14 @@ _UNITS = {
     }.items()
     for word in words.split()
 }
-_ZERO = {"baseline", "bl", "base", "pre", "predose", "pretreatment", "preinfusion"}  # times that are zero by their name
+_ZERO = {"baseline", "bl", "base", "pre", "predose", "pretreatment", "preinfusion"}  # names of time zero
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?")
 _WORDED = re.compile(r"(?P<before>[^\d]*?)(?P<sign>[+-]?)(?P<number>\d+(\.\d+)?)(?P<after>[^\d]*)")
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _LENGTH = re.compile(r"-?\d+ days?( [+-]?\d\d:\d\d:\d\d(\.\d+)?)?")
-_MANY_PER_PERSON = 2  # times as many times in the table as any person has: each person has times of their own
-_NEAR = 0.1  # times of unlike units that are closer than this share of each other may be one planned time
+# times of the table over the most of any person; above this, times are actual ones, which differ between people
+_MANY_PER_PERSON = 2
+_NEAR = 0.1  # times in different units that differ by less than this share may be the same planned time
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,18 @@ class Times:
     Parameters
     ----------
     labels
-        The different labels, as written in the table, the first time first.
+        The different labels, as written in the table, in order of time.
     values
-        Shape (times,): the number each label says, in ``unit``; dates in days since the first. None where the order
-        was stated and the labels say none.
+        Shape (times,): the number in each label, in ``unit``; dates in days since the first. None if the order was
+        stated and the labels have no numbers.
     unit
         ``"day"``, ``"week"``, ... where the labels name one; ``"day"`` for dates; empty for plain numbers and for
         labels that are only numbered (``"VIS1"``).
     note
-        What was taken for granted, in one sentence; empty where nothing was.
+        An assumption that was made, in one sentence; empty if there was none.
     kind
-        What the labels are: ``"date"``, ``"time"`` (a number, or one with a unit), or ``"place"``, which has an order
-        and says nothing of when it was (``"VIS1"``, or stated).
+        What the labels are: ``"date"``, ``"time"`` (a number, or one with a unit), or ``"place"``: the labels have
+        an order but no times (``"VIS1"``, or a stated order).
     """
 
     labels: tuple[str, ...]
@@ -90,24 +91,24 @@ def order_of_times(
     units (``"4 weeks"``, ``"1 month"``), are refused. Beside such labels 0 needs no unit, and one of ``baseline``,
     ``BL``, ``pre``, ``pre-dose`` or ``pre-treatment`` is time zero, which :attr:`Times.note` says; it is refused if
     another label is zero too. A hyphen before the number is a minus sign if some labels have none (``"day-1"``,
-    ``"day0"``), and joins the words if all have one (``"visit-1"``, ``"visit-2"``). Anything else has no order of its
-    own: it must be stated.
+    ``"day0"``), and a hyphen between words if all have one (``"visit-1"``, ``"visit-2"``). Other labels have no order
+    of their own: it must be stated.
 
     Parameters
     ----------
     labels
-        Shape (rows,): text, in any order, each as often as it comes.
+        Shape (rows,): text, in any order, with repetitions.
     baseline
-        The first time, if stated; the others follow in their order. Labels without an order of their own follow as
-        they come, so where more than the first matters, ask for ``order``.
+        The first time, if stated; the others follow in their order. Labels without an order of their own follow in
+        the order of the table, so use ``order`` if more than the first matters.
     order
         All the labels in their order, if stated.
     place
-        Where the labels stand, to begin a message with.
+        Where the labels stand, as the first words of a message.
     setting
-        What the caller calls ``order``, for messages.
+        The caller's name for ``order``, for messages.
     remedy
-        What the user can do where there is no order, beside writing other labels; may be empty.
+        What the user can do if there is no order, apart from writing other labels; may be empty.
 
     Returns
     -------
@@ -117,7 +118,7 @@ def order_of_times(
     Raises
     ------
     BadInput
-        When there is no order and none is stated, two labels are one time, or what is stated names no label.
+        When there is no order and none is stated, two labels are the same time, or a stated label does not occur.
 
     Examples
     --------
@@ -134,7 +135,7 @@ def order_of_times(
     """
     levels = list(dict.fromkeys(map(str, labels)))
     if order is not None:
-        return _stated(levels, [str(x) for x in order], place, setting)
+        return _in_stated_order(levels, [str(x) for x in order], place, setting)
     if baseline is not None and baseline not in levels:
         raise BadInput(f"baseline = '{baseline}' is not in {place}; {did_you_mean(baseline, levels)}")
     read = _read(levels)
@@ -148,15 +149,15 @@ def order_of_times(
         first = levels[0] if baseline is None else baseline
         return Times((first, *(x for x in levels if x != first)), None)
     values, unit, note, kind = read
-    at = np.argsort(values, kind="stable")
-    _refuse_same([levels[i] for i in at], values[at], place)
+    order_of = np.argsort(values, kind="stable")
+    _refuse_same([levels[i] for i in order_of], values[order_of], place)
     if baseline is not None:
-        at = np.array([levels.index(baseline), *(i for i in at if levels[i] != baseline)])
-    return Times(tuple(levels[i] for i in at), tuple(float(values[i]) for i in at), unit, note, kind)
+        order_of = np.array([levels.index(baseline), *(i for i in order_of if levels[i] != baseline)])
+    return Times(tuple(levels[i] for i in order_of), tuple(float(values[i]) for i in order_of), unit, note, kind)
 
 
 def order_of_column(frame: pd.DataFrame, name: str) -> list[str] | None:
-    """Return the order that a table itself states of a column's labels.
+    """Return the order of a column's labels that the table itself states.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ def order_of_column(frame: pd.DataFrame, name: str) -> list[str] | None:
     Returns
     -------
     list of str or None
-        The labels that the column has, in order; None where no order, or not one of all labels, is stated.
+        The column's labels in order; None if no order of all labels is stated.
 
     Examples
     --------
@@ -178,13 +179,13 @@ def order_of_column(frame: pd.DataFrame, name: str) -> list[str] | None:
     column = frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
         return [as_label(x) for x in column.cat.remove_unused_categories().cat.categories]
-    known = {as_label(x) for x in column.dropna()}
-    order = [x for x in map(as_label, frame.attrs.get("order", {}).get(name, ())) if x in known]
-    return order if known and set(order) == known else None
+    labels = {as_label(x) for x in column.dropna()}
+    order = [x for x in map(as_label, frame.attrs.get("order", {}).get(name, ())) if x in labels]
+    return order if labels and set(order) == labels else None
 
 
 def number_names(labels: np.ndarray) -> np.ndarray:
-    """Write numbers alike, so that 2, 2.0 and 02 are one time, and midnights as dates; other labels stay as they are.
+    """Write equal numbers alike, so that 2, 2.0 and 02 are one time, and midnights as dates; keep other labels.
 
     Parameters
     ----------
@@ -194,8 +195,8 @@ def number_names(labels: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (rows,): where every label is a number, each in its shortest form that loses nothing; where every one is
-        a date's midnight, the date.
+        Shape (rows,): if every label is a number, each in its shortest exact form; if every one is midnight of a date,
+        the date.
 
     Examples
     --------
@@ -211,7 +212,7 @@ def number_names(labels: np.ndarray) -> np.ndarray:
 
 
 def refuse_actual_times(labels: np.ndarray, person: np.ndarray, column: str, word: str, day: str = "") -> None:
-    """Refuse a column in which people have times of their own instead of planned ones.
+    """Refuse a column of actual times, which differ between people, where planned times are needed.
 
     Parameters
     ----------
@@ -222,9 +223,9 @@ def refuse_actual_times(labels: np.ndarray, person: np.ndarray, column: str, wor
     column
         The column's name.
     word
-        What the caller calls the column of planned times, such as ``"visit"``.
+        The caller's word for the column of planned times, such as ``"visit"``.
     day
-        What the caller calls the column of actual times, if it has one.
+        The caller's word for the column of actual times, if it has one.
 
     Raises
     ------
@@ -252,7 +253,7 @@ def label_of_time(when: Any) -> str:
     return str(number_names(np.array([as_label(when)], dtype=object))[0])
 
 
-def _stated(levels: list[str], order: list[str], place: str, setting: str) -> Times:
+def _in_stated_order(levels: list[str], order: list[str], place: str, setting: str) -> Times:
     for label in order:
         if label not in levels:
             raise BadInput(f"'{label}' is not in {place}; {did_you_mean(label, levels)}")
@@ -273,25 +274,25 @@ _Read = tuple[np.ndarray, str, str, Literal["date", "time", "place"]]
 
 
 def _read(levels: list[str]) -> _Read | None:
-    """What the labels say: values, their unit, a note, and the kind of labels; None where they say no time."""
+    """Read labels: values, their unit, a note, and the kind of labels; None if they are not times."""
     plain = [x.strip().replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-").lower() for x in levels]
     for read in (_dates, _numbers, _lengths, _worded):
-        found = read(plain, levels)
-        if found is not None:
-            return found
+        reading = read(plain, levels)
+        if reading is not None:
+            return reading
     return None
 
 
 def _dates(plain: list[str], _: list[str]) -> _Read | None:
-    found = []
+    dates = []
     for text in plain:
         try:
-            found.append(datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text))
+            dates.append(datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text))
         except ValueError:
             return None
-    if not all(1800 <= x.year < 2200 for x in found) or len({x.tzinfo is None for x in found}) > 1:
+    if not all(1800 <= x.year < 2200 for x in dates) or len({x.tzinfo is None for x in dates}) > 1:
         return None
-    since = [(x - min(found)).total_seconds() / 86400 for x in found]
+    since = [(x - min(dates)).total_seconds() / 86400 for x in dates]
     return np.array(since), "day", "", "date"
 
 
@@ -307,7 +308,7 @@ def _lengths(plain: list[str], _: list[str]) -> _Read | None:
 
 
 def _worded(plain: list[str], levels: list[str]) -> _Read | None:
-    """Numbered labels that share their words, or name units that can be converted."""
+    """Numbered labels with the same words, or with units that can be converted."""
     zero = [i for i, x in enumerate(plain) if _word(x) in _ZERO]
     bare = [i for i, x in enumerate(plain) if _NUMBER.fullmatch(x)]
     matches = {i: _WORDED.fullmatch(x) for i, x in enumerate(plain) if i not in zero and i not in bare}
@@ -334,7 +335,7 @@ def _worded(plain: list[str], levels: list[str]) -> _Read | None:
         for i, j in itertools.combinations(words, 2):
             apart = abs(values[i] - values[j])
             if _UNITS[words[i]] != _UNITS[words[j]] and apart < _NEAR * max(abs(values[i]), abs(values[j])):
-                values[i] = values[j]  # the caller refuses both as one time
+                values[i] = values[j]  # the caller refuses two labels of the same time
     note = f"'{levels[zero[0]]}' is taken as time zero" if zero else ""
     return values, unit, note, "time" if unit else "place"
 

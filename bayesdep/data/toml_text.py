@@ -1,4 +1,4 @@
-"""TOML text becomes values, whatever the text (bombs and deep nesting are refused), and values are shown again."""
+"""Parsing of TOML text that may be hostile (oversized and deeply nested texts are refused), and display of values."""
 
 import re
 import tomllib
@@ -6,10 +6,10 @@ from typing import Any
 
 from bayesdep.data.errors import BadInput
 
-LARGEST = 2**20  # bytes of a file; the plans of a large study have some thousand
+LARGEST = 2**20  # bytes of a file; plans of a large study have a few thousand
 _DEEPEST = 20
-_INTEGERS = range(-(2**63), 2**63)  # what TOML promises
-# A key of more parts than that, quoted or not. Possessive, so that no text makes it go back and forth.
+_INTEGERS = range(-(2**63), 2**63)  # range of whole numbers in TOML
+# A dotted key of more parts than that, quoted or not. Possessive quantifiers prevent catastrophic backtracking.
 _PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _DEEP_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_DEEPEST}}}")
 
@@ -30,7 +30,7 @@ def read_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        When it is not TOML, is nested more than 20 deep, or holds a number that no computer word holds.
+        When it is not TOML, is nested more than 20 deep, or holds a number of more than 64 bits.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def read_toml(text: str) -> dict[str, Any]:
         raise BadInput(f"it is not TOML: {problem}; correct that line") from None
     except RecursionError:
         raise flatter from None
-    except ValueError as problem:  # a date that is none, a number of thousands of digits
+    except ValueError as problem:  # an impossible date, or a number of thousands of digits
         raise BadInput(f"it is not TOML: a value is impossible ({str(problem).split(';')[0]}); correct it") from None
     level: list[Any] = [values]
     for _ in range(_DEEPEST):

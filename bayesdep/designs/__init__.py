@@ -1,1 +1,1 @@
-"""The studies' designs as generators with known truth, one file a study."""
+"""The studies' designs as generators with known truth, one file per study."""

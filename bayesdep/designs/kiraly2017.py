@@ -1,10 +1,11 @@
 """The patient-level design of Kiraly 2017: people on a multiplex panel with detection limits, and their response.
 
-Means and spreads are those of Table 2. The paper prints no limits, no plate differences and no split of the spread
-between and within people: those are ours. It prints no sizes of the changes after ketamine either, but their paired t
-statistics or P: the sizes reproduce those, in expectation for the analysis of the values without limits.
+Means and spreads are those of Table 2. The paper prints no limits, no plate differences and no split of the variance
+between and within people: those are chosen here. It prints no sizes of the changes after ketamine either, but their
+paired t statistics or P: the sizes reproduce those, in expectation for the analysis of the values without limits.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -154,7 +155,7 @@ def draw_kiraly2017(
     so that, beyond u and the plates, half of the variance between samples is lasting differences between
     people. ``alpha``, ``beta`` and ``sigma`` make the arithmetic means of both groups those of Table 2 and the
     variance of y between people the pooled one of Table 2. ``delta`` is zero at 0 h and N(0, 0.03) later, plus
-    the changes that were reported: their directions are published, their sizes ours.
+    the changes that were reported: their directions are published, their sizes chosen here.
 
     A limit of detection has a true share of the baseline samples of Table 2's two groups below it: 0.60 to 0.85
     for the 13 analytes reported as more than half below, less than 0.4 for the others (0.12 for FGF-2). These
@@ -194,95 +195,173 @@ def draw_kiraly2017(
         When a group is empty, `times` lacks 0 or repeats itself, or `log_ratio` has another length.
     """
     panel = _panel()
-    n_analytes, n_plates = len(panel.analyte), len(PLATE_FACTOR)
-    beta = panel.log_ratio if log_ratio is None else np.asarray(log_ratio, dtype=float)
+    true_log_ratio = panel.log_ratio if log_ratio is None else np.asarray(log_ratio, dtype=float)
     if min(people) < 1:
         raise BadInput(f"people = {people} leaves a group empty; give at least one control and one patient")
     if 0 not in times or len(set(times)) < len(times):
         raise BadInput(f"times = {times} must be different hours with 0, the baseline, among them")
-    if beta.shape != (n_analytes,):
-        raise BadInput(f"log_ratio has shape {beta.shape}; give one number for each of the {n_analytes} analytes")
-
-    # People: their plate, covariates and lasting differences.
-    n_people, n_patients = sum(people), people[1]
-    patient = np.repeat([False, True], people)
-    subject = [f"{g}{i + 1:0{max(2, len(str(n)))}d}" for g, n in zip(GROUPS, people, strict=True) for i in range(n)]
-    plate_of = np.concatenate([rng.permutation(np.arange(n) % n_plates) for n in people])
-    age = np.round(_truncated(rng, 41, 12, 18, 75, n_people)).astype(int)
-    sex = np.where(rng.random(n_people) < 0.5, "F", "M")
-    bmi = np.round(_truncated(rng, 27.5, 5.5, 17, 50, n_people), 1)
-    u = rng.normal(0, TAU_U, n_people)
-    v = rng.normal(0, PSI * panel.sigma, (n_people, n_analytes))
-
-    # The assay and the changes after ketamine.
-    plate = rng.normal(0, TAU_PLATE, (n_plates, n_analytes))
-    plate -= plate.mean(axis=0)
-    delta = np.zeros((len(times), n_analytes))
-    for row, time in zip(delta, times, strict=True):
-        if time != 0:
-            row += rng.normal(0, TAU_DELTA, n_analytes) + _changes(time)
-
-    # Samples: one of a control, one per time of a patient.
-    who = np.repeat(np.arange(n_people), np.where(patient, len(times), 1))
-    when = np.r_[np.full(people[0], times.index(0)), np.tile(np.arange(len(times)), n_patients)]
-    on = plate_of[who]
-    expected = panel.alpha + beta * patient[who, None] + delta[when] + plate[on] + u[who, None] + v[who]
-    y = expected + rng.normal(0, panel.sigma, expected.shape)
-    lod, uloq, exact = panel.lod[on], panel.uloq[on], np.exp(y)
-    left, right = exact < lod, exact > uloq
-    concentration = np.where(left, lod, np.where(right, uloq, _six_digits(exact)))
-
-    # Outcomes of patients, from their true baseline.
-    j = panel.analyte.index(PREDICTOR)
-    centre, sd = float(panel.alpha[j] + beta[j]), float(panel.sd[j])
-    x = y[patient[who] & (when == times.index(0)), j] - centre
-    intercept = _intercept(sd)
-    outcome = np.full((2, n_people), np.nan)
-    outcome[0, patient] = rng.random(n_patients) < special.expit(intercept + SLOPE * x)
-    noise = np.sqrt(1 - CORRELATION**2) * rng.normal(size=n_patients)
-    outcome[1, patient] = np.round(MADRS_MEAN + MADRS_SD * (CORRELATION * x / sd + noise), 2)
-    outcome[:, n_people - round(n_patients * OUTCOME_UNKNOWN) :] = np.nan
-
-    def per_sample(values: Any) -> np.ndarray:
-        return np.repeat(np.asarray(values), n_analytes)
-
-    table = pd.DataFrame(
-        {
-            "subject": per_sample(np.array(subject)[who]),
-            "group": per_sample(np.array(GROUPS)[patient[who].astype(int)]),
-            "time": per_sample(np.array(times, dtype=int)[when]),
-            "plate": per_sample(np.array([f"plate {p + 1}" for p in range(n_plates)])[on]),
-            "analyte": np.tile(panel.analyte, len(who)),
-            "analyte_family": np.tile([ANALYTE_FAMILY[name] for name in panel.analyte], len(who)),
-            "concentration": concentration.ravel(),
-            "unit": "pg/mL",
-            "censored": np.where(left, "left", np.where(right, "right", "none")).ravel(),
-            "lod": lod.ravel(),
-            "uloq": uloq.ravel(),
-            "age": per_sample(age[who]),
-            "sex": per_sample(sex[who]),
-            "bmi": per_sample(bmi[who]),
-            "responder": per_sample(outcome[0, who]),
-            "madrs_change": per_sample(outcome[1, who]),
-        }
-    )
+    if true_log_ratio.shape != panel.alpha.shape:
+        raise BadInput(
+            f"log_ratio has shape {true_log_ratio.shape}; give one number for each of the {len(panel.analyte)} analytes"
+        )
+    # the order of the draws is part of the design: same seed, same table
+    persons = _draw_people(rng, panel, people)
+    plate = _draw_plates(rng, panel)
+    delta = _draw_changes(rng, panel, times)
+    samples = _draw_samples(rng, panel, persons, plate, true_log_ratio, delta, times)
+    outcome, response = _draw_outcomes(rng, panel, persons, samples, true_log_ratio)
     truth = {
-        "subject": subject,
+        "subject": persons.subject,
         "analyte": list(panel.analyte),
         "alpha": panel.alpha.tolist(),
-        "log_ratio": beta.tolist(),
+        "log_ratio": true_log_ratio.tolist(),
         "delta": {str(time): row.tolist() for time, row in zip(times, delta, strict=True)},
         "plate": plate.tolist(),
-        "u": u.tolist(),
-        "v": v.tolist(),
+        "u": persons.u.tolist(),
+        "v": persons.v.tolist(),
         "sigma": panel.sigma.tolist(),
         "psi": PSI,
         "tau_u": TAU_U,
         "tau_plate": TAU_PLATE,
         "lod": panel.lod.tolist(),
         "uloq": panel.uloq.tolist(),
-        "response": {"intercept": intercept, "slope": SLOPE, "centre": centre, "rate": RATE},
+        "response": response,
         "correlation": CORRELATION,
-        "log_concentration": y.ravel().tolist(),
+        "log_concentration": samples.y.ravel().tolist(),
     }
-    return Simulated(table, truth)
+    return Simulated(_table_of(panel, persons, samples, outcome), truth)
+
+
+@dataclass(frozen=True)
+class _People:
+    """Controls first, then patients; one entry per person, and v also by analyte."""
+
+    subject: list[str]
+    is_patient: np.ndarray
+    plate_of: np.ndarray
+    age: np.ndarray
+    sex: np.ndarray
+    bmi: np.ndarray
+    u: np.ndarray  # general level
+    v: np.ndarray  # lasting deviation in each analyte
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """One sample of a control, one per time of a patient; shapes (sample,), and of y (sample, analyte)."""
+
+    person: np.ndarray
+    hours: np.ndarray
+    plate: np.ndarray
+    y: np.ndarray  # log concentrations, limits or not
+
+
+def _draw_people(rng: np.random.Generator, panel: _Panel, people: tuple[int, int]) -> _People:
+    """Their plate, covariates and lasting differences."""
+    n = sum(people)
+    return _People(
+        subject=[
+            f"{group}{i + 1:0{max(2, len(str(size)))}d}"
+            for group, size in zip(GROUPS, people, strict=True)
+            for i in range(size)
+        ],
+        is_patient=np.repeat([False, True], people),
+        plate_of=np.concatenate([rng.permutation(np.arange(size) % len(PLATE_FACTOR)) for size in people]),
+        age=np.round(_truncated(rng, 41, 12, 18, 75, n)).astype(int),
+        sex=np.where(rng.random(n) < 0.5, "F", "M"),
+        bmi=np.round(_truncated(rng, 27.5, 5.5, 17, 50, n), 1),
+        u=rng.normal(0, TAU_U, n),
+        v=rng.normal(0, PSI * panel.sigma, (n, len(panel.analyte))),
+    )
+
+
+def _draw_plates(rng: np.random.Generator, panel: _Panel) -> np.ndarray:
+    """Differences of plates, summing to zero, shape (plate, analyte)."""
+    plate = rng.normal(0, TAU_PLATE, (len(PLATE_FACTOR), len(panel.analyte)))
+    return np.asarray(plate - plate.mean(axis=0))
+
+
+def _draw_changes(rng: np.random.Generator, panel: _Panel, times: Sequence[int]) -> np.ndarray:
+    """Changes from baseline, shape (time, analyte); zero at baseline."""
+    delta = np.zeros((len(times), len(panel.analyte)))
+    for row, time in zip(delta, times, strict=True):
+        if time != 0:
+            row += rng.normal(0, TAU_DELTA, len(panel.analyte)) + _changes(time)
+    return delta
+
+
+def _draw_samples(
+    rng: np.random.Generator,
+    panel: _Panel,
+    persons: _People,
+    plate: np.ndarray,
+    log_ratio: np.ndarray,
+    delta: np.ndarray,
+    times: Sequence[int],
+) -> _Samples:
+    """The assay of every sample."""
+    controls, patients = (int((persons.is_patient == is_patient).sum()) for is_patient in (False, True))
+    person = np.repeat(np.arange(controls + patients), np.where(persons.is_patient, len(times), 1))
+    when = np.r_[np.full(controls, times.index(0)), np.tile(np.arange(len(times)), patients)]
+    plate_of = persons.plate_of[person]
+    expected = (
+        panel.alpha
+        + log_ratio * persons.is_patient[person, None]
+        + delta[when]
+        + plate[plate_of]
+        + persons.u[person, None]
+        + persons.v[person]
+    )
+    y = expected + rng.normal(0, panel.sigma, expected.shape)
+    return _Samples(person, np.array(times, dtype=int)[when], plate_of, y)
+
+
+def _draw_outcomes(
+    rng: np.random.Generator, panel: _Panel, persons: _People, samples: _Samples, log_ratio: np.ndarray
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Response and change of the MADRS, from patients' true baseline; and the truth of the response.
+
+    Shape (2, people); NaN for controls and for the last patients, whose outcome is unknown.
+    """
+    j = panel.analyte.index(PREDICTOR)
+    centre, sd = float(panel.alpha[j] + log_ratio[j]), float(panel.sd[j])
+    baseline = samples.y[persons.is_patient[samples.person] & (samples.hours == 0), j] - centre
+    intercept, patients = _intercept(sd), len(baseline)
+    outcome = np.full((2, len(persons.subject)), np.nan)
+    outcome[0, persons.is_patient] = rng.random(patients) < special.expit(intercept + SLOPE * baseline)
+    noise = np.sqrt(1 - CORRELATION**2) * rng.normal(size=patients)
+    change = MADRS_MEAN + MADRS_SD * (CORRELATION * baseline / sd + noise)
+    outcome[1, persons.is_patient] = np.round(change, 2)
+    outcome[:, len(persons.subject) - round(patients * OUTCOME_UNKNOWN) :] = np.nan
+    return outcome, {"intercept": intercept, "slope": SLOPE, "centre": centre, "rate": RATE}
+
+
+def _table_of(panel: _Panel, persons: _People, samples: _Samples, outcome: np.ndarray) -> pd.DataFrame:
+    """One row per measurement; values beyond a limit stand at it, with a flag."""
+    lod, uloq, exact = panel.lod[samples.plate], panel.uloq[samples.plate], np.exp(samples.y)
+    left, right = exact < lod, exact > uloq
+    person = samples.person
+
+    def per_sample(values: Any) -> np.ndarray:
+        return np.repeat(np.asarray(values), len(panel.analyte))
+
+    return pd.DataFrame(
+        {
+            "subject": per_sample(np.array(persons.subject)[person]),
+            "group": per_sample(np.array(GROUPS)[persons.is_patient[person].astype(int)]),
+            "time": per_sample(samples.hours),
+            "plate": per_sample(np.array([f"plate {p + 1}" for p in range(len(PLATE_FACTOR))])[samples.plate]),
+            "analyte": np.tile(panel.analyte, len(person)),
+            "analyte_family": np.tile([ANALYTE_FAMILY[name] for name in panel.analyte], len(person)),
+            "concentration": np.where(left, lod, np.where(right, uloq, _six_digits(exact))).ravel(),
+            "unit": "pg/mL",
+            "censored": np.where(left, "left", np.where(right, "right", "none")).ravel(),
+            "lod": lod.ravel(),
+            "uloq": uloq.ravel(),
+            "age": per_sample(persons.age[person]),
+            "sex": per_sample(persons.sex[person]),
+            "bmi": per_sample(persons.bmi[person]),
+            "responder": per_sample(outcome[0, person]),
+            "madrs_change": per_sample(outcome[1, person]),
+        }
+    )

@@ -45,6 +45,7 @@ PARTLY_HELD = ((3, 11), (10, 32))  # week, patients of 60 who had it (Methods, S
 # level off, slope of change on baseline, and points of change by week 12 per log unit and squared log unit of CRP.
 RHO, CHANGE, LEVELS_OFF, BASE, H1, H2 = 0.9, -7.5, 2.0, -0.5, 2.0, -0.5
 
+_BASELINE_CENTRE = float(np.mean([m for m, _ in HAMD]))
 _BANDS = {"all": (0, 4), "crp > 1": (1, 4), "crp > 3": (2, 4), "crp > 5": (3, 4), "crp <= 5": (0, 3)}
 
 
@@ -77,6 +78,7 @@ def _log_normal_moments(mean: float, sd: float, low: float, high: float) -> np.n
 
 @cache
 def _crp() -> _Crp:
+    """Return the distribution that meets the published counts and, in both arms together, Table 1."""
     edges = np.r_[-np.inf, np.log(LIMITS), np.inf]
     low, high = edges[:-1], edges[1:]
     weight = -np.diff([60, *ABOVE, 0])
@@ -85,16 +87,17 @@ def _crp() -> _Crp:
     sd = (edges[2] - edges[1]) / (z[1] - z[0])
     mean = edges[1] - z[0] * sd
     # Its tail would put the mean above 5 mg/L at 17; Table 1 leaves 13.2 (10.3), for which another is found.
-    rest = [_log_normal_moments(mean, sd, *band) for band in zip(low[:3], high[:3], strict=True)]
+    up_to_5 = [_log_normal_moments(mean, sd, *band) for band in zip(low[:3], high[:3], strict=True)]
     total = sum(np.array([30 * m, 29 * s**2 + 30 * m**2]) for m, s in CRP)
-    wanted = (total - weight[:3] @ rest) / weight[3]
-    found = optimize.root(
-        lambda p: np.log(_log_normal_moments(p[0], np.exp(p[1]), low[3], high[3]) / wanted), [2.0, 0.0]
+    above_5 = (total - weight[:3] @ up_to_5) / weight[3]
+    mean_above_5, log_of_sd_above_5 = optimize.root(
+        lambda p: np.log(_log_normal_moments(p[0], np.exp(p[1]), low[3], high[3]) / above_5), [2.0, 0.0]
     ).x
-    log_mean, log_sd = np.r_[np.full(3, mean), found[0]], np.r_[np.full(3, sd), np.exp(found[1])]
-    first, variance = stats.truncnorm.stats((low - log_mean) / log_sd, (high - log_mean) / log_sd, log_mean, log_sd)
-    centre = float(np.average(first, weights=weight))
-    moments = np.column_stack([np.ones(4), first - centre, variance + (first - centre) ** 2])
+    log_mean = np.r_[np.full(3, mean), mean_above_5]
+    log_sd = np.r_[np.full(3, sd), np.exp(log_of_sd_above_5)]
+    means, variance = stats.truncnorm.stats((low - log_mean) / log_sd, (high - log_mean) / log_sd, log_mean, log_sd)
+    centre = float(np.average(means, weights=weight))
+    moments = np.column_stack([np.ones(4), means - centre, variance + (means - centre) ** 2])
     return _Crp(low, high, log_mean, log_sd, weight, moments, centre)
 
 
@@ -103,18 +106,18 @@ def _published_moderation() -> tuple[float, ...]:
     """Return d, g1 and g2 at week 12: three unknowns that meet three published numbers exactly."""
     crp = _crp()
     log_crossover = np.log(CROSSOVER) - crp.centre
-    left = [
+    equations = [
         [1, log_crossover, log_crossover**2],
         [crp.average(unit, _BANDS["crp > 5"]) for unit in np.eye(3)],
         [crp.average(unit, _BANDS["crp <= 5"]) for unit in np.eye(3)],
     ]
-    return tuple(np.linalg.solve(left, [0, -POINTS_ABOVE_5, -EFFECT_UP_TO_5 * SD]).tolist())
+    return tuple(np.linalg.solve(equations, [0, -POINTS_ABOVE_5, -EFFECT_UP_TO_5 * SD]).tolist())
 
 
-def _crossover(coefficients: np.ndarray, centre: float) -> float | None:
-    """Return the hs-CRP (mg/L) above which infliximab starts to win, if one lies between 0.01 and 1000 mg/L."""
+def _crossing(coefficients: np.ndarray, centre: float) -> float | None:
+    """Return the hs-CRP (mg/L) above which infliximab does better, if one lies between 0.01 and 1000 mg/L."""
     d, g1, g2 = coefficients
-    for root in np.roots([g2, g1, d]):  # at most one of two roots has the difference falling
+    for root in np.roots([g2, g1, d]):  # the difference falls at one of two roots at most
         if root.imag == 0 and g1 + 2 * g2 * root.real < 0 and np.log(0.01) < root.real + centre < np.log(1000):
             return float(np.exp(root.real + centre))
     return None
@@ -125,24 +128,89 @@ def _coefficients(moderation: bool | Sequence[float]) -> np.ndarray:
     published = np.array(_published_moderation())
     if isinstance(moderation, bool):
         return published if moderation else np.array([_crp().average(published, _BANDS["all"]), 0.0, 0.0])
-    given = np.asarray(moderation, dtype=float)
-    if given.shape != (3,) or not np.isfinite(given).all():
+    coefficients = np.asarray(moderation, dtype=float)
+    if coefficients.shape != (3,) or not np.isfinite(coefficients).all():
         raise BadInput(f"moderation = {moderation} must be True, False or three finite numbers, d, g1 and g2")
-    return given
+    return coefficients
 
 
-def _bands(rng: np.random.Generator, people: tuple[int, int]) -> np.ndarray:
+@dataclass(frozen=True)
+class _Patients:
+    """Patients at baseline, one value each; ``arm`` is a place in ``ARMS``, ``band`` one of hs-CRP's four."""
+
+    arm: np.ndarray
+    band: np.ndarray
+    log_crp: np.ndarray
+    baseline: np.ndarray
+    age: np.ndarray
+    bmi: np.ndarray
+    female: np.ndarray
+
+    @property
+    def crp_powers(self) -> np.ndarray:
+        """1, l and l^2, with l the log of hs-CRP less its expectation, shape (patients, 3)."""
+        centred = self.log_crp - _crp().centre
+        return np.column_stack([np.ones(len(centred)), centred, centred**2])
+
+
+def _draw_patients(rng: np.random.Generator, people: tuple[int, int]) -> _Patients:
+    """Draw what patients are like at baseline."""
+    crp, arm = _crp(), np.repeat([0, 1], people)
+    band = _draw_bands(rng, people)
+    log_crp = np.empty(sum(people))
+    for b in range(4):
+        cut = (crp.log_mean[b], crp.log_sd[b], crp.low[b], crp.high[b])
+        log_crp[band == b] = _normal_within(rng, *cut, (band == b).sum())
+    mean, sd = np.array(HAMD)[arm].T
+    baseline = rng.normal(mean, sd)
+    age = np.round(np.concatenate([_normal_within(rng, *AGE[a], 25, 60, people[a]) for a in (0, 1)])).astype(int)
+    bmi = np.round(np.concatenate([_normal_within(rng, *BMI[a], 17, 60, people[a]) for a in (0, 1)]), 1)
+    female = np.concatenate([rng.permutation(np.arange(n) < round(n * WOMEN)) for n in people])
+    return _Patients(arm, band, log_crp, baseline, age, bmi, female)
+
+
+def _draw_bands(rng: np.random.Generator, people: tuple[int, int]) -> np.ndarray:
     """Return the band of hs-CRP of every patient: exactly the published counts, at random where none is published."""
     printed = load("raison2013_responders").set_index(["subgroup", "arm"]).n
     above = [round(size * printed["hs-CRP > 5 mg/L", arm] / 30) for arm, size in zip(ARMS, people, strict=True)]
-    n_rest = sum(people) - sum(above)
+    n_below = sum(people) - sum(above)
     shares = np.cumsum(_crp().weight[:3])
-    rest = rng.permutation(np.repeat([0, 1, 2], np.diff(np.round(n_rest * np.r_[0, shares] / shares[-1]).astype(int))))
-    by_arm = np.split(rest, [people[0] - above[0]])
+    counts = np.diff(np.round(n_below * np.r_[0, shares] / shares[-1]).astype(int))
+    below = rng.permutation(np.repeat([0, 1, 2], counts))
+    by_arm = np.split(below, [people[0] - above[0]])
     return np.concatenate([rng.permutation(np.r_[low, np.full(n, 3)]) for low, n in zip(by_arm, above, strict=True)])
 
 
-def _visits(rng: np.random.Generator, people: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _by_week(at_week_12: np.ndarray) -> dict[str, np.ndarray]:
+    """Return every coefficient of the expected change, week by week."""
+    week = np.array(WEEKS)
+    growth = week / week[-1]
+    levelling = np.expm1(-week / LEVELS_OFF) / np.expm1(-week[-1] / LEVELS_OFF)
+    names, values = ("d", "g1", "g2", "h1", "h2"), (*at_week_12, H1, H2)
+    common = {"visit": CHANGE * levelling, "base": BASE * (week > 0)}
+    return common | {name: value * growth for name, value in zip(names, values, strict=True)}
+
+
+def _expected(patients: _Patients, by_week: dict[str, np.ndarray]) -> np.ndarray:
+    """Return HAM-D without residual, given baseline, shape (patients, weeks)."""
+    baseline, powers = patients.baseline, patients.crp_powers
+    expected = baseline[:, None] + by_week["visit"] + np.outer(baseline - _BASELINE_CENTRE, by_week["base"])
+    expected += powers[:, 1:] @ [by_week["h1"], by_week["h2"]]
+    expected += (patients.arm == 0)[:, None] * (powers @ [by_week["d"], by_week["g1"], by_week["g2"]])
+    return expected
+
+
+def _draw_residuals(rng: np.random.Generator, n_people: int) -> np.ndarray:
+    """Draw residuals that are correlated by the weeks between, none at baseline, shape (patients, weeks)."""
+    residual = np.zeros((n_people, len(WEEKS)))
+    residual[:, 1] = rng.normal(0, SD, n_people)
+    for j in range(2, len(WEEKS)):
+        kept = RHO ** (WEEKS[j] - WEEKS[j - 1])
+        residual[:, j] = kept * residual[:, j - 1] + rng.normal(0, SD * np.sqrt(1 - kept**2), n_people)
+    return residual
+
+
+def _draw_visits(rng: np.random.Generator, people: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Return the week of each patient's last visit, and who was seen when (patients, weeks)."""
     n_people, arm = sum(people), np.repeat(ARMS, people)
     last = np.full(n_people, WEEKS[-1])
@@ -158,7 +226,8 @@ def _visits(rng: np.random.Generator, people: tuple[int, int]) -> tuple[np.ndarr
     return last, seen
 
 
-def _normal_within(rng: np.random.Generator, mean: Any, sd: Any, low: Any, high: Any, size: int) -> np.ndarray:
+def _normal_within(rng: np.random.Generator, mean: float, sd: float, low: float, high: float, size: int) -> np.ndarray:
+    """Draw from a normal distribution cut to a range."""
     return stats.truncnorm.rvs((low - mean) / sd, (high - mean) / sd, mean, sd, size, random_state=rng)
 
 
@@ -226,7 +295,7 @@ def draw_raison2013(
         ``crp`` and ``last_week`` (of the last visit before dropping out, 12 for others) per subject; ``hamd``
         (complete trajectories), ``expected`` (given baseline, without residual) and ``seen`` per subject and week;
         ``coefficients`` by name and week; ``centre`` (log mg/L), ``baseline_centre``, ``sd``, ``rho`` (per week);
-        ``baseline`` (mean and standard deviation by arm); ``crossover`` (mg/L above which infliximab starts to win;
+        ``baseline`` (mean and standard deviation by arm); ``crossover`` (mg/L above which infliximab does better;
         None where there is none from 0.01 to 1000). For week 12 and subgroups of hs-CRP it has ``difference`` (points,
         infliximab less placebo: negative favours infliximab) in the long run, ``difference_here`` over this table's
         patients (None without any), and ``effect_size`` (signed as printed: positive favours infliximab).
@@ -245,82 +314,60 @@ def draw_raison2013(
     if min(people) < 1:
         raise BadInput(f"people = {people} leaves an arm empty; give at least one patient in each")
     at_week_12 = _coefficients(moderation)
-    crp, week, n_people = _crp(), np.array(WEEKS), sum(people)
-    arm = np.repeat([0, 1], people)
-
-    # Patients.
-    band = _bands(rng, people)
-    log_crp = np.empty(n_people)
-    for b in range(4):
-        cut = (crp.log_mean[b], crp.log_sd[b], crp.low[b], crp.high[b])
-        log_crp[band == b] = _normal_within(rng, *cut, (band == b).sum())
-    mean, sd = np.array(HAMD)[arm].T
-    baseline = rng.normal(mean, sd)
-    age = np.round(np.concatenate([_normal_within(rng, *AGE[a], 25, 60, people[a]) for a in (0, 1)])).astype(int)
-    bmi = np.round(np.concatenate([_normal_within(rng, *BMI[a], 17, 60, people[a]) for a in (0, 1)]), 1)
-    female = np.concatenate([rng.permutation(np.arange(n) < round(n * WOMEN)) for n in people])
-
-    # What is expected at each visit, by the formula above; a coefficient has one value per week.
-    growth = week / week[-1]
-    levelling = np.expm1(-week / LEVELS_OFF) / np.expm1(-week[-1] / LEVELS_OFF)
-    names, values = ("d", "g1", "g2", "h1", "h2"), (*at_week_12, H1, H2)
-    by_week = {"visit": CHANGE * levelling, "base": BASE * (week > 0)}
-    by_week |= {name: value * growth for name, value in zip(names, values, strict=True)}
-    baseline_centre = float(np.mean([m for m, _ in HAMD]))
-    centred = log_crp - crp.centre
-    powers = np.column_stack([np.ones(n_people), centred, centred**2])
-    expected = baseline[:, None] + by_week["visit"] + np.outer(baseline - baseline_centre, by_week["base"])
-    expected += powers[:, 1:] @ [by_week["h1"], by_week["h2"]]
-    expected += (arm == 0)[:, None] * (powers @ [by_week["d"], by_week["g1"], by_week["g2"]])
-
-    residual = np.zeros((n_people, len(WEEKS)))
-    residual[:, 1] = rng.normal(0, SD, n_people)
-    for j in range(2, len(WEEKS)):
-        kept = RHO ** (WEEKS[j] - WEEKS[j - 1])
-        residual[:, j] = kept * residual[:, j - 1] + rng.normal(0, SD * np.sqrt(1 - kept**2), n_people)
-    hamd = expected + residual
-    last, seen = _visits(rng, people)
-
+    patients = _draw_patients(rng, people)
+    by_week = _by_week(at_week_12)
+    expected = _expected(patients, by_week)
+    hamd = expected + _draw_residuals(rng, sum(people))
+    last_week, seen = _draw_visits(rng, people)
     subject = [
         f"{a[0].upper()}{i + 1:0{max(2, len(str(n)))}d}" for a, n in zip(ARMS, people, strict=True) for i in range(n)
     ]
+    crp = np.exp(patients.log_crp)
     who, when = np.nonzero(seen)
-    concentration = np.exp(log_crp)
+    week = np.array(WEEKS)[when]
     table = pd.DataFrame(
         {
             "subject": np.array(subject)[who],
-            "arm": np.array(ARMS)[arm[who]],
-            "week": week[when],
-            "day": 7 * week[when],
+            "arm": np.array(ARMS)[patients.arm[who]],
+            "week": week,
+            "day": 7 * week,
             "hamd": hamd[who, when],
-            "hamd_baseline": baseline[who],
-            "crp": concentration[who],
-            "age": age[who],
-            "sex": np.where(female[who], "F", "M"),
-            "bmi": bmi[who],
+            "hamd_baseline": patients.baseline[who],
+            "crp": crp[who],
+            "age": patients.age[who],
+            "sex": np.where(patients.female[who], "F", "M"),
+            "bmi": patients.bmi[who],
         }
     )
-    difference = {name: crp.average(at_week_12, bands) for name, bands in _BANDS.items()}
-    member = {name: (band >= low) & (band < high) for name, (low, high) in _BANDS.items()}
     truth = {
         "subject": subject,
         "week": list(WEEKS),
-        "crp": concentration.tolist(),
-        "last_week": last.tolist(),
+        "crp": crp.tolist(),
+        "last_week": last_week.tolist(),
         "hamd": hamd.tolist(),
         "expected": expected.tolist(),
         "seen": seen.tolist(),
         "coefficients": {name: value.tolist() for name, value in by_week.items()},
-        "centre": crp.centre,
-        "baseline_centre": baseline_centre,
+        "centre": _crp().centre,
+        "baseline_centre": _BASELINE_CENTRE,
         "sd": SD,
         "rho": RHO,
         "baseline": {name: list(moments) for name, moments in zip(ARMS, HAMD, strict=True)},
-        "crossover": _crossover(at_week_12, crp.centre),
+    }
+    return Simulated(table, truth | _true_differences(at_week_12, patients))
+
+
+def _true_differences(at_week_12: np.ndarray, patients: _Patients) -> dict[str, Any]:
+    """Return the arms' difference at week 12: where it is zero, and its averages over subgroups of hs-CRP."""
+    crp = _crp()
+    difference = {name: crp.average(at_week_12, bands) for name, bands in _BANDS.items()}
+    member = {name: (patients.band >= low) & (patients.band < high) for name, (low, high) in _BANDS.items()}
+    powers = patients.crp_powers
+    return {
+        "crossover": _crossing(at_week_12, crp.centre),
         "difference": difference,
         "difference_here": {
             name: float(np.mean(powers[rows] @ at_week_12)) if rows.any() else None for name, rows in member.items()
         },
         "effect_size": {name: -value / SD for name, value in difference.items()},
     }
-    return Simulated(table, truth)

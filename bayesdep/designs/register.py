@@ -1,7 +1,7 @@
 """The studies' designs as generators with known truth.
 
-Every table made here says that it is synthetic: in ``attrs`` and in a column ``origin`` that survives a
-round trip through CSV, so that no report of simulated data can be mistaken for a study.
+Every table made here says that it is synthetic: in ``attrs``, and in a column ``origin`` that is kept
+in CSV files, so that no report of simulated data can be mistaken for a study.
 """
 
 from collections.abc import Callable
@@ -98,7 +98,7 @@ _DESIGNS: dict[str, Callable[[np.random.Generator], Simulated]] = {
 
 
 def designs() -> dict[str, str]:
-    """List the designs that :func:`simulate` knows.
+    """List the designs of :func:`simulate`.
 
     Returns
     -------
@@ -136,12 +136,12 @@ def simulate(name: str, *, seed: int) -> Simulated:
     """
     if name not in _DESIGNS:
         raise BadInput(f"there is no simulator '{name}'; {did_you_mean(name, _DESIGNS)}")
-    made = _DESIGNS[name](np.random.default_rng(seed))
-    table = made.table.assign(origin=f"synthetic: {name}, seed {seed}")
-    table.attrs = made.table.attrs | {
+    simulated = _DESIGNS[name](np.random.default_rng(seed))
+    table = simulated.table.assign(origin=f"synthetic: {name}, seed {seed}")
+    table.attrs = simulated.table.attrs | {
         "title": f"Synthetic data on the design of {name}: {designs()[name].rstrip('.')}",
         "citation": "",
         "source": f"simulate:{name}",
         "synthetic": True,
     }
-    return Simulated(table, made.truth)
+    return Simulated(table, simulated.truth)

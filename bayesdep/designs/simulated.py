@@ -1,4 +1,4 @@
-"""What every generator returns: a synthetic table and the truth behind it."""
+"""The result of every generator: a synthetic table, and the true values of its parameters."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Simulated:
-    """A synthetic table and the truth it was drawn from.
+    """A synthetic table and the true parameters that it was drawn with.
 
     Parameters
     ----------

@@ -1,3 +1,3 @@
-"""A model and its data become a posterior."""
+"""From a model and its data to a posterior: sampling, convergence, saved fits."""
 
-import bayesdep.data.compile_cache  # noqa: F401  (settles where compiled code is kept before PyTensor is imported)
+import bayesdep.data.compile_cache  # noqa: F401  (sets the folder of compiled code before PyTensor is imported)

@@ -1,4 +1,4 @@
-"""Chains of the Hamiltonian sampler: all at once, or each apart so that it can be kept when it ends.
+"""Chains of the Hamiltonian sampler: all at once, or each on its own, so that a finished chain can be saved.
 
 A chain's random numbers follow from the seed and the chain's number alone, so both ways give the same draws bit for
 bit.
@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bayesdep.inference.kept import STATS, Chain, Kept
+from bayesdep.inference.finished_chains import STATS, Chain, FinishedChains
 from bayesdep.inference.native import Bound
 
 STARTS = 500  # points from which nutpie tries to start a chain
-_EVERY = 10  # milliseconds between two looks at how far a chain is
+_EVERY = 10  # milliseconds between two looks at a chain's progress
 
 
-def sample_chains(ready: Bound, *, chains: int, kept: Kept | None, table: int, **settings: Any) -> list[Chain]:
+def sample_chains(
+    ready: Bound, *, chains: int, kept: FinishedChains | None, table: int, **settings: Any
+) -> list[Chain]:
     """Sample chains of a density.
 
     Parameters
@@ -32,7 +34,7 @@ def sample_chains(ready: Bound, *, chains: int, kept: Kept | None, table: int, *
     chains
         How many.
     kept
-        Where finished chains are kept, and taken from; None for nowhere.
+        Where finished chains are saved, and read from; None for nowhere.
     table
         Which version of the data this is, for ``kept``.
     **settings
@@ -49,16 +51,16 @@ def sample_chains(ready: Bound, *, chains: int, kept: Kept | None, table: int, *
         When sampling is interrupted.
     """
     if kept is None:
-        return _together(ready, chains, settings)
-    found = {number: kept.chain(table, number) for number in range(chains)}
-    missing = [number for number, chain in found.items() if chain is None]
-    for number, chain in _apart(ready, missing, settings):
+        return _sample_all(ready, chains, settings)
+    by_number = {number: kept.chain(table, number) for number in range(chains)}
+    missing = [number for number, chain in by_number.items() if chain is None]
+    for number, chain in _sample_each(ready, missing, settings):
         kept.keep(table, number, chain)
-        found[number] = chain
-    return [chain for chain in found.values() if chain is not None]
+        by_number[number] = chain
+    return [chain for chain in by_number.values() if chain is not None]
 
 
-def _together(ready: Bound, chains: int, settings: dict[str, Any]) -> list[Chain]:
+def _sample_all(ready: Bound, chains: int, settings: dict[str, Any]) -> list[Chain]:
     import nutpie
 
     tree = nutpie.sample(ready, chains=chains, save_warmup=False, **settings)
@@ -76,10 +78,10 @@ def _together(ready: Bound, chains: int, settings: dict[str, Any]) -> list[Chain
 
 @dataclass(frozen=True)
 class _Alone(Bound):
-    """A density of which one chain alone is sampled.
+    """A density from which one chain is sampled, with the random numbers that it has among several.
 
-    nutpie numbers chains from 0, and the number chooses the stream of random numbers. Those with smaller numbers end
-    where they ask for a start; one thread asks for them in order.
+    nutpie numbers chains from 0, and the number determines the stream of random numbers. One thread asks for the
+    starting points of the chains in order; chains with smaller numbers are stopped when it asks for theirs.
     """
 
     number: int = 0
@@ -92,7 +94,7 @@ class _Alone(Bound):
             raise StopIteration
         point = super()._start(seed)
         if attempt == STARTS - 1 and not np.isfinite(self.evaluator()(point)[0]):
-            self.ended.put((self.number, False))  # nutpie gives up now, and nobody is told
+            self.ended.put((self.number, False))  # nutpie gives up here without raising an error
         return point
 
     def watch(self, progress: Sequence[Any]) -> None:
@@ -101,8 +103,8 @@ class _Alone(Bound):
             self.ended.put((self.number, True))
 
 
-def _apart(ready: Bound, missing: Sequence[int], settings: dict[str, Any]) -> Iterator[tuple[int, Chain]]:
-    """Sample chains side by side, as many as there are processors, and give each when it ends."""
+def _sample_each(ready: Bound, missing: Sequence[int], settings: dict[str, Any]) -> Iterator[tuple[int, Chain]]:
+    """Sample chains in parallel, as many as there are processors, and yield each when it ends."""
     import nutpie
 
     settings = dict(settings)
@@ -127,9 +129,9 @@ def _apart(ready: Bound, missing: Sequence[int], settings: dict[str, Any]) -> It
                     )  # fmt: skip
                 try:
                     number, is_good = ended.get(timeout=0.5)
-                except queue.Empty:  # a signal is heard between two waits
+                except queue.Empty:  # signals are handled between two waits
                     continue
-                if number not in running:  # it had said so already
+                if number not in running:  # reported before
                     continue
                 if not is_good:
                     raise RuntimeError("All initialization points failed")
@@ -159,7 +161,7 @@ def _column(batch: Any, name: str, draws: int) -> np.ndarray:
 
 @contextmanager
 def _bars(show: bool, total: int) -> Iterator[Any]:
-    """Give a bar to each chain, or nothing."""
+    """Yield a function that makes a chain's progress bar, or one that shows nothing."""
     if not show:
         yield lambda _: lambda _: None
         return

@@ -1,8 +1,8 @@
-"""What a model computes, up to its data: when one compiled sampler serves two models.
+"""What a model computes, apart from the values of its data: decides when two models can share one compiled sampler.
 
 Two models are the same computation when their graphs are equal up to the shared variables that hold data and
-prior hyperparameters; then the compiled sampler of the first serves the second with the new values put in. The
-graphs themselves are compared, not names or settings, so a constant that crept into a graph can never be reused
+prior hyperparameters; then the compiled sampler of the first is used for the second with the second's values. The
+graphs themselves are compared, not names or settings, so a constant in a graph can never be reused for another model
 by mistake.
 """
 
@@ -26,9 +26,9 @@ class Computation:
     values
         The free variables' values, its inputs.
     signature
-        Names, transforms and shapes of the free variables: what fixes the sampler's vector of parameters.
+        Names, transforms and shapes of the free variables, which determine the sampler's parameter vector.
     shared
-        The shared variables of the graph (data and prior hyperparameters), in the order in which a walk meets them.
+        The shared variables of the graph (data and prior hyperparameters), in the order of a graph traversal.
     """
 
     logp: Any

@@ -4,30 +4,30 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pymc as pm
 
 from bayesdep.data.budget import NUMBER, refuse_beyond_memory
 from bayesdep.data.errors import BadInput
+from bayesdep.numerics.types import Tensor
 
-# Arrays of the size of the posterior, or of the data, that a fit holds at once: as sampled, on the scale of the model,
-# by group of the tree, and as the bytes of its file.
+# Copies of the posterior, or of the replicated data, that a fit holds at once: as sampled, on the scale of the model,
+# in the groups of the tree, and as the bytes of its file.
 _COPIES = 4
-_OTHERS = 20  # numbers of a draw that are neither: statistics of the sampler, and estimands
+_OTHERS = 20  # further numbers per draw: statistics of the sampler, and estimands
 _LONGEST = 30 * 24 * 3600.0  # seconds
-_TIMED_FROM = 500_000  # transitions of all chains: what is below takes minutes, seldom hours
+_TIMED_FROM = 500_000  # transitions of all chains; fewer take minutes, seldom hours
 _EVALUATIONS = 20
-_STEPS = 7  # of a transition of NUTS, at least where a posterior is as even as a normal one
+_STEPS = 7  # leapfrog steps per transition of NUTS; more where the posterior is less regular than a normal one
 
 
-def refuse_beyond_room(full: pm.Model, core: pm.Model, *, draws: int, chains: int) -> None:
+def refuse_beyond_free_memory(full: pm.Model, core: pm.Model, *, draws: int, chains: int) -> None:
     """Refuse a fit whose draws would need more memory than is free.
 
     Parameters
     ----------
     full
-        The model's model.
+        The PyMC model.
     core
         The part of it that is sampled.
     draws, chains
@@ -40,19 +40,19 @@ def refuse_beyond_room(full: pm.Model, core: pm.Model, *, draws: int, chains: in
     """
     parameters = sum(_elements(full, v) for v in full.unobserved_RVs)
     units = sum(_elements(full, v) for v in core.observed_RVs)
-    # of the data: replicates, and log likelihoods; of the parameters: draws and densities of their priors
+    # for each outcome a replicate and a log likelihood; for each parameter a draw and a prior density
     needed = NUMBER * _COPIES * draws * chains * (2 * parameters + 2 * units + _OTHERS)
     size = f"{parameters:,} parameters and replicates of {units:,} outcomes"
     what = f"{chains:,} chain{'s' if chains > 1 else ''} of {draws:,} draws of {size}"
     refuse_beyond_memory(needed, what, "ask for fewer draws or chains")
 
 
-def _elements(model: pm.Model, variable: Any) -> int:
+def _elements(model: pm.Model, variable: Tensor) -> int:
     return math.prod(len(model.coords[dim]) for dim in model.named_vars_to_dims.get(variable.name, ()))
 
 
 def refuse_endless(density: Callable[[], object], *, draws: int, tune: int, chains: int) -> None:
-    """Refuse sampling that would take more than a month, judged by the time that its density takes.
+    """Refuse sampling that would take more than a month, estimated from the time that one density evaluation takes.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The gate: did the sampler do its work?
+"""The convergence check of a fit, called its gate: did the sampler converge, with enough effective draws?
 
-It lives beside the sampler, not with the criticism of the model, because every fit carries its verdict.
+It stands beside the sampler, not with the criticism of the model, because every fit contains its verdict.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,10 @@ from arviz_stats.base import array_stats
 from scipy import special
 
 R_HAT, ESS, E_BFMI = 1.01, 400.0, 0.3
-INDEPENDENT = "independent draws"  # the one criterion of draws from a posterior that is known exactly
-_SHOWN = 3  # units to blame
-R_HAT_OF_ONE = 1.05  # of one of several versions of the data
+INDEPENDENT = "independent draws"  # the only criterion for draws from a posterior that is known exactly
+_SHOWN = 3  # units named in a failed verdict
+R_HAT_OF_ONE = 1.05  # for each of several versions of the data
+MAX_TREE_DEPTH_REACHED = "maximum tree depth reached"  # transitions
 _AXES = {"chain_axis": 0, "draw_axis": 1}
 
 
@@ -30,9 +31,9 @@ class Criterion:
     value
         The worst value found.
     threshold
-        The bound it must keep.
+        The largest, or smallest, value allowed.
     passed
-        Whether it does.
+        Whether it is met.
     where
         The estimand (with its coordinates) or chain with the worst value.
     """
@@ -45,13 +46,13 @@ class Criterion:
 
     def __str__(self) -> str:
         bound = ">=" if self.name.startswith(("ESS", "E-BFMI", INDEPENDENT)) else "<="
-        at = f" ({self.where})" if self.where else ""
-        return f"{self.name} {self.value:.4g}{at}, needs {bound} {self.threshold:g}"
+        place = f" ({self.where})" if self.where else ""
+        return f"{self.name} {self.value:.4g}{place}, needs {bound} {self.threshold:g}"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """The verdict on a fit.
+    """The result of the convergence check of a fit.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ class Gate:
     units
         Where it failed most: up to three analytes, studies, visits or the like.
     remedy
-        What is known to help.
+        A setting that is known to help.
     """
 
     criteria: tuple[Criterion, ...]
@@ -74,7 +75,7 @@ class Gate:
 
     @property
     def sentence(self) -> str:
-        """The verdict in one sentence: the first line of everything that leaves a fit."""
+        """The verdict in one sentence: the first line of every table, figure and report made from the fit."""
         if self.passed:
             return "passed the gate: " + "; ".join(_short(c) for c in self.criteria)
         failed = "; ".join(str(c) for c in self.criteria if not c.passed)
@@ -103,18 +104,17 @@ def _short(criterion: Criterion) -> str:
     return f"{criterion.name} {criterion.value:.4g}"
 
 
-def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 1) -> Gate:
-    """Judge a fit by its estimands' chains and by the sampler's own statistics.
+def check_convergence(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 1) -> Gate:
+    """Check convergence by the estimands' chains and by the sampler's own statistics.
 
     R-hat is the rank-normalised split R-hat and ESS the bulk and tail effective sample sizes of Vehtari et
     al. (2021, doi:10.1214/20-BA1221); E-BFMI is Betancourt's (2016). An estimand that is one over another is
-    judged on the other's scale, where it is continuous. Constant estimands are left out: they carry no error; so
-    are those that the data leave undefined (a share below a limit that nobody knows). Draws that are zeros and ones
-    have no tail to be known well, and no tail ESS.
+    checked on the other's scale, where it is continuous. Constant estimands are left out, since they have no Monte
+    Carlo error; so are those that the data leave undefined (a share below an unknown limit). Draws that are zeros and
+    ones have no tails, so tail ESS is not computed for them.
 
-    Chains of several versions of the data explore a posterior each. A version counts for one in so many, and so does
-    what its chains are off by: R-hat is then the mean over versions, ESS the sum, and no version may have an R-hat
-    above 1.05.
+    Chains of M versions of the data (imputations, say) have M different posteriors, so R-hat is computed within each
+    version and averaged over versions, ESS is summed, and no version may have an R-hat above 1.05.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
             r_hat, bulk, tail = np.inf, 0.0, 0.0
         if "probability" in estimands[name].attrs:
             tail = np.inf
-        # how many times worse than it may be: the distance of R-hat from one, the shortfall of draws
+        # ratio to the threshold, the worst of three: above 1 fails
         excess = max((r_hat - 1) / (R_HAT - 1), ESS / max(bulk, 1e-9), ESS / max(tail, 1e-9))
         unit = _unit(estimands[name], label) if excess > 1 else ""
         if unit:
@@ -155,7 +155,7 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
         criteria.append(_worst_table(estimands, tables))
     if sample_stats is not None:
         divergences = int(sample_stats["diverging"].sum())
-        saturated = int(sample_stats["reached_max_treedepth"].sum())
+        at_maximum = int(sample_stats["reached_max_treedepth"].sum())
         energy = sample_stats["energy"].transpose("chain", "draw").values
         e_bfmi = np.array([np.square(np.diff(e)).mean() / e.var() for e in energy])
         criteria += [
@@ -167,30 +167,30 @@ def judge(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 
                 bool(e_bfmi.min() >= E_BFMI),
                 f"chain {e_bfmi.argmin()}",
             ),
-            Criterion("saturated trees", saturated, 0, saturated == 0),
+            Criterion(MAX_TREE_DEPTH_REACHED, at_maximum, 0, at_maximum == 0),
         ]
     return Gate(tuple(criteria), tuple(sorted(failing, key=failing.__getitem__, reverse=True)[:_SHOWN]))
 
 
 def _unit(values: xr.DataArray, label: str) -> str:
-    """The label, of several in an estimand's coordinates, that tells its units apart: an analyte, a study, a visit."""
+    """The label of an estimand's unit (an analyte, a study, a visit): that of its longest dim."""
     dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
     if not dims:
         return ""
-    of = int(np.argmax([values.sizes[d] for d in dims]))
+    longest = int(np.argmax([values.sizes[d] for d in dims]))
     for index in np.ndindex(*(values.sizes[d] for d in dims)):
-        at = [str(values[d].values[i]) for d, i in zip(dims, index, strict=True)]
-        if f"[{', '.join(at)}]" == label:
-            return at[of] if values.sizes[dims[of]] > 1 else ""
+        labels = [str(values[d].values[i]) for d, i in zip(dims, index, strict=True)]
+        if f"[{', '.join(labels)}]" == label:
+            return labels[longest] if values.sizes[dims[longest]] > 1 else ""
     return ""
 
 
-def judge_independent(estimands: xr.Dataset) -> Gate:
-    """Judge independent draws of a posterior that is known exactly: by their number alone.
+def check_independent_draws(estimands: xr.Dataset) -> Gate:
+    """Check independent draws of a posterior that is known exactly: only their number matters.
 
-    Independent draws have no chains that could differ, so R-hat measures nothing in them; and where a ratio has heavy
-    tails or a cell no events, its draws may be infinite without fault. What has no marginal of its own is summarised
-    from these draws, whose effective number is their number.
+    Independent draws have no autocorrelation and no chains that could differ, so R-hat says nothing about them. Where a
+    ratio has heavy tails or a cell has no events, draws may correctly be infinite. Estimands whose marginal is not
+    known exactly are summarised from these draws; their effective sample size is their number.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def judge_independent(estimands: xr.Dataset) -> Gate:
 
 
 def _worst_table(estimands: xr.Dataset, tables: int) -> Criterion:
-    """Judge the version of the data whose chains agree least."""
+    """The criterion on the version of the data with the largest R-hat."""
     r_hats = [
         (diagnose(x)[0], f"{name}{label}, table {k + 1}")
         for name, label, draws in chains_of(estimands)
@@ -233,7 +233,7 @@ def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
         reciprocal scale where ``attrs["reciprocal_of"]`` says so; constants, what the data leave undefined (every
         draw NaN), and increasing functions of others (``attrs["monotone_of"]``), left out.
     """
-    found = []
+    quantities = []
     for name, values in draws.data_vars.items():
         if "monotone_of" in values.attrs:
             continue
@@ -241,11 +241,13 @@ def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
         dims = [d for d in flat.dims if d not in ("chain", "draw")]
         stacked = flat.transpose("chain", "draw", *dims).values
         for index in np.ndindex(*stacked.shape[2:]):
-            at = ", ".join(str(flat[d].values[i]) for d, i in zip(dims, index, strict=True))
+            labels = ", ".join(str(flat[d].values[i]) for d, i in zip(dims, index, strict=True))
             chain = stacked[(slice(None), slice(None), *index)]
             if not (chain == chain.flat[0]).all() and not np.isnan(chain).all():
-                found.append((str(name), f"[{at}]" if at else "", np.ascontiguousarray(chain, dtype=float)))
-    return found
+                quantities.append(
+                    (str(name), f"[{labels}]" if labels else "", np.ascontiguousarray(chain, dtype=float))
+                )
+    return quantities
 
 
 def diagnose(chain: np.ndarray, tables: int = 1) -> tuple[float, float, float]:
@@ -256,8 +258,8 @@ def diagnose(chain: np.ndarray, tables: int = 1) -> tuple[float, float, float]:
     chain
         Draws of shape (chain, draw).
     tables
-        How many versions of the data the chains are of, those of one beside each other. Each is diagnosed on its own:
-        R-hat is the mean of theirs, ESS the sum.
+        How many versions of the data the chains are of; chains of the same version are adjacent. Each version is
+        diagnosed on its own; the mean of their R-hats and the sums of their ESS are returned.
 
     Returns
     -------
@@ -280,15 +282,15 @@ def diagnose(chain: np.ndarray, tables: int = 1) -> tuple[float, float, float]:
 
 
 def _normal_scores(values: np.ndarray) -> np.ndarray:
-    """Normal scores of the ranks (Blom 1958), row by row; ArviZ takes them anew for each diagnostic.
+    """Normal scores of the ranks (Blom 1958), row by row; ArviZ would compute them again for each diagnostic.
 
-    Equal draws, as a chain that stays where it was leaves them, share the mean of their ranks.
+    Equal draws, which arise where a proposal is rejected, share the mean of their ranks.
     """
-    found = np.empty((len(values), values[0].size))
-    for row, scores in zip(values.reshape(found.shape), found, strict=True):
+    ranks = np.empty((len(values), values[0].size))
+    for row, rank in zip(values.reshape(ranks.shape), ranks, strict=True):
         order = row.argsort()
         ordered = row[order]
         first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        alike = np.diff(first, append=row.size)
-        scores[order] = np.repeat(first + (alike + 1) / 2, alike)
-    return np.asarray(special.ndtri((found - 0.375) / (found.shape[-1] + 0.25))).reshape(values.shape)
+        ties = np.diff(first, append=row.size)
+        rank[order] = np.repeat(first + (ties + 1) / 2, ties)
+    return np.asarray(special.ndtri((ranks - 0.375) / (ranks.shape[-1] + 0.25))).reshape(values.shape)

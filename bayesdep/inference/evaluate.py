@@ -1,7 +1,7 @@
 """Evaluate a PyMC graph at every draw at once, without compiling anything.
 
-Compilation is the bill for data of this field's size: a compiled forward sampler costs seconds, while the same
-graph, vectorised over draws and run by PyTensor's Python linker, is numpy on whole arrays and costs milliseconds.
+For data sets of this field's size, compilation takes most of the time: a compiled forward sampler costs seconds, while
+the same graph, vectorised over draws and run by PyTensor's Python linker, is numpy on whole arrays: milliseconds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,19 @@ from pytensor.scalar.basic import Add, Mul
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.op import RandomVariable
 
-_OPERANDS = 30  # numpy's functions of arrays take 32, the result among them
+from bayesdep.numerics.types import Tensor
+
+_OPERANDS = 30  # numpy's functions of arrays take 32, the result included
 
 
 @node_rewriter([Elemwise])  # type: ignore[untyped-decorator, unused-ignore]  # PyTensor is not typed
 def _few_operands(fgraph: Any, node: Any) -> list[Any] | None:  # noqa: ARG001  (PyTensor's signature)
-    """Write a long sum or product, which rewriting makes of many short ones, as one of parts: numpy takes no longer."""
+    """Split a long sum or product (rewriting joins many short ones) into parts: numpy's functions accept 32 arrays."""
     if not isinstance(node.op.scalar_op, Add | Mul) or len(node.inputs) <= _OPERANDS:
         return None
     parts = [node.inputs[i : i + _OPERANDS] for i in range(0, len(node.inputs), _OPERANDS)]
-    together = [node.op(*part) if len(part) > 1 else part[0] for part in parts]
-    return [node.op(*together)]
+    partial_results = [node.op(*part) if len(part) > 1 else part[0] for part in parts]
+    return [node.op(*partial_results)]
 
 
 _UNCOMPILED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["fast_compile", "stabilize"])).register(
@@ -49,7 +51,7 @@ def uncompiled() -> Mode:
     Returns
     -------
     pytensor.compile.mode.Mode
-        What ``pytensor.function`` and ``pymc.draw`` take as ``mode``.
+        For the argument ``mode`` of ``pytensor.function`` and ``pymc.draw``.
 
     Examples
     --------
@@ -61,7 +63,7 @@ def uncompiled() -> Mode:
 
 
 def at_draws(
-    outputs: Sequence[Any], given: Mapping[Any, np.ndarray], *, seed: int | None = None, elements: int = 1
+    outputs: Sequence[Tensor], given: Mapping[Tensor, np.ndarray], *, seed: int | None = None, elements: int = 1
 ) -> list[np.ndarray]:
     """Evaluate variables of a model at many values of some of its variables.
 
@@ -81,8 +83,8 @@ def at_draws(
     list of numpy.ndarray
         One array per output, draws first.
     """
-    # Plain inputs stand for what is given: a random variable that depends on another given one would be copied along
-    # with what depends on it, be a variable of its own from then on, and be drawn anew.
+    # Given variables become plain inputs. Otherwise, where one given random variable depends on another, cloning would
+    # copy it together with its descendants, and the copy would be drawn again instead of taking the given values.
     plain = {variable: variable.type() for variable in given}
     copies = list(clone_replace(list(outputs), plain))
     given = {plain[variable]: values for variable, values in given.items()}
@@ -104,8 +106,8 @@ def at_draws(
     return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
 
-def _with_broadcast_parameters(outputs: list[Any], given: list[Any]) -> list[Any]:
-    """Let the first parameter of every random variable have the shape of them all.
+def _with_broadcast_parameters(outputs: list[Tensor], given: list[Tensor]) -> list[Tensor]:
+    """Broadcast the first parameter of every random variable to the shape of all its parameters.
 
     PyTensor (3.3) reads the number of new dimensions off a random variable's first parameter only, so a
     binomial with fixed n and drawn p would not be vectorised.
@@ -118,11 +120,11 @@ def _with_broadcast_parameters(outputs: list[Any], given: list[Any]) -> list[Any
                 first = pt.second(other, first)
             if others:
                 replacements[node.outputs[1]] = node.op.make_node(rng, size, first, *others).outputs[1]
-    given_away = [v for v in replacements if v not in given]
-    return graph_replace(outputs, {v: replacements[v] for v in given_away}) if given_away else outputs
+    not_given = {v: new for v, new in replacements.items() if v not in given}
+    return graph_replace(outputs, not_given) if not_given else outputs
 
 
-def from_prior(outputs: Sequence[Any], draws: int, *, seed: int) -> list[np.ndarray]:
+def from_prior(outputs: Sequence[Tensor], draws: int, *, seed: int) -> list[np.ndarray]:
     """Draw variables of a model from their prior (or prior predictive) distribution.
 
     Parameters
@@ -144,7 +146,7 @@ def from_prior(outputs: Sequence[Any], draws: int, *, seed: int) -> list[np.ndar
 
 
 def log_density(
-    variables: Sequence[Any], values: Mapping[Any, Any], given: Mapping[Any, np.ndarray]
+    variables: Sequence[Tensor], values: Mapping[Tensor, Tensor], given: Mapping[Tensor, np.ndarray]
 ) -> list[np.ndarray]:
     """Evaluate elementwise log densities of random variables at many draws.
 
@@ -165,7 +167,7 @@ def log_density(
     return at_draws([pm.logp(variable, values[variable]) for variable in variables], given)
 
 
-def value_of(variable: Any) -> np.ndarray:
+def value_of(variable: Tensor) -> np.ndarray:
     """Return the value of a variable that depends on data only.
 
     Parameters
@@ -181,7 +183,7 @@ def value_of(variable: Any) -> np.ndarray:
     return values_of([variable])[0]
 
 
-def values_of(variables: Sequence[Any], *, updates: Mapping[Any, Any] | None = None) -> list[np.ndarray]:
+def values_of(variables: Sequence[Tensor], *, updates: Mapping[Tensor, Tensor] | None = None) -> list[np.ndarray]:
     """Return the values of several variables that depend on data only.
 
     Parameters
@@ -200,7 +202,7 @@ def values_of(variables: Sequence[Any], *, updates: Mapping[Any, Any] | None = N
 
 
 def observed_values(model: pm.Model) -> dict[str, np.ndarray]:
-    """Return what a model's likelihood is of.
+    """Return the values of a model's observed variables.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A fit is a value: the model, its data, every draw, and how they came about."""
+"""A fit: the model, its data, every draw, and a manifest of how the draws were made."""
 
 import copy
 import functools
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A posterior with everything it rests on.
+    """A posterior with the model, the data and the sampler settings that it comes from.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ class Fit:
 
     @property
     def gate(self) -> Gate:
-        """The verdict on the sampling."""
+        """The convergence check (gate): the verdict on the sampling."""
         return Gate.from_dict(self.manifest["gate"])
 
     @property
     def attrs(self) -> dict[Any, Any]:
-        """What every table made of the fit must carry: both parts of the verdict, and whether the data are real."""
+        """Attributes of every table made from the fit: both parts of the verdict; whether the data are simulated."""
         return {
             "gate": self.gate.sentence,
             "gate_passed": self.gate.passed,
@@ -68,9 +68,9 @@ class Fit:
     @functools.cached_property
     def verdict(self) -> "ModelVerdict":
         """The verdict on the model: primary estimands against their priors, data against replicates."""
-        from bayesdep.inference.verdict import judge_model
+        from bayesdep.inference.verdict import check_model
 
-        return judge_model(self.model, self.data, self.tree, self.check_results, seed=int(self.manifest["seed"]))
+        return check_model(self.model, self.data, self.tree, self.check_results, seed=int(self.manifest["seed"]))
 
     @functools.cached_property
     def check_results(self) -> "list[CheckResult]":
@@ -88,10 +88,10 @@ class Fit:
     def estimands(self) -> xr.Dataset:
         """Draws of the estimands, dims (chain, draw, ...), with units and descriptions.
 
-        A name that is not among them is refused in one sentence, with the setting that would make it known if any does.
+        For an unknown name the error says in one sentence which setting, if any, would make it available.
         """
-        found = self.tree["estimands"].to_dataset()
-        return Estimands(found.data_vars, found.coords, found.attrs)
+        draws = self.tree["estimands"].to_dataset()
+        return Estimands(draws.data_vars, draws.coords, draws.attrs)
 
     @property
     def exact(self) -> ExactPosterior | None:
@@ -100,7 +100,7 @@ class Fit:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the draws are independent draws of an exact posterior, not a sampler's."""
+        """Whether the draws are independent draws of an exact posterior, not those of a Markov chain."""
         return bool(self.manifest["sampler"] == "exact")
 
     @property
@@ -170,13 +170,13 @@ class Fit:
         Raises
         ------
         BadInput
-            When there is no such file, it is not a saved fit, or its model is somebody's own and is not known here.
+            When there is no such file, it is not a saved fit, or its model is a user's own and is not registered here.
         """
         try:
             tree = read_tree(path)
             attrs, tree.attrs = {str(key): value for key, value in tree.attrs.items()}, {}
             model, manifest = _described(attrs)
-            _refuse_strangers(model, manifest, tree)
+            _refuse_mismatch(model, manifest, tree)
             return cls(model, tree["constant_data"].to_dataset(), tree, manifest)
         except FileNotFoundError:
             raise BadInput(f"there is no saved fit '{path}'; give the posterior.nc of a run directory") from None
@@ -190,20 +190,20 @@ class Fit:
 
 def _described(attrs: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
     """Return the model and the manifest that a file's attributes describe, or refuse them in a clause."""
-    found = {}
+    texts = {}
     for key in ("bayesdep_family", "bayesdep_settings", "bayesdep_manifest"):
         if not isinstance(attrs.get(key), str):
-            raise BadInput(f"it has no attribute '{key}'" if key not in attrs else f"'{key}' is no text")
-        found[key] = attrs[key]
+            raise BadInput(f"it has no attribute '{key}'" if key not in attrs else f"'{key}' is not text")
+        texts[key] = attrs[key]
     try:
-        settings, manifest = json.loads(found["bayesdep_settings"]), json.loads(found["bayesdep_manifest"])
+        settings, manifest = json.loads(texts["bayesdep_settings"]), json.loads(texts["bayesdep_manifest"])
         if not isinstance(settings, dict) or not isinstance(manifest, dict):
-            raise BadInput("its settings or its manifest are no table")
+            raise BadInput("its settings or its manifest are not a table")
         check_numbers(**{key: manifest[key] for key in ("draws", "chains", "seed")})
         if manifest["sampler"] not in SAMPLERS:
             raise BadInput(f"no sampler is called {manifest['sampler']!r}")
         Gate.from_dict(manifest["gate"])
-        return make_model(found["bayesdep_family"], settings), manifest
+        return make_model(texts["bayesdep_family"], settings), manifest
     except BadInput:
         raise
     except KeyError as problem:
@@ -212,8 +212,8 @@ def _described(attrs: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
         raise BadInput(f"its settings or its manifest cannot be read: {problem}") from None
 
 
-def _refuse_strangers(model: Model, manifest: Mapping[str, Any], tree: xr.DataTree) -> None:
-    """Refuse draws and data that are not those of the model and the manifest beside them."""
+def _refuse_mismatch(model: Model, manifest: Mapping[str, Any], tree: xr.DataTree) -> None:
+    """Refuse draws and data that do not belong to the model and the manifest in the same file."""
     for group in ("posterior", "estimands"):
         for name, values in tree[group].data_vars.items():
             if values.dims[:2] != ("chain", "draw") or values.dtype.kind not in "fiub":
@@ -222,20 +222,20 @@ def _refuse_strangers(model: Model, manifest: Mapping[str, Any], tree: xr.DataTr
     if chains * draws != manifest["chains"] * manifest["draws"] * manifest.get("tables", 1):
         raise BadInput("it has another number of draws than its manifest says")
     if isinstance(model, Imputes) and model.imputes:
-        return  # its data as they were read make no model
+        return  # its stored data are the table before imputation, from which no model is built
     try:
         built = model.build(tree["constant_data"].to_dataset())
         parameters = {str(v.name) for v in built.unobserved_RVs}
-    except Exception as problem:  # data of another model fail in as many ways as there are models
+    except Exception as problem:  # data of another model can fail with any error
         raise BadInput(f"its data do not fit its settings: {type(problem).__name__} {problem}") from None
     if parameters != set(map(str, tree["posterior"].data_vars)):
-        raise BadInput("its draws are not of the parameters that its settings have")
+        raise BadInput("its draws are of other parameters than its settings imply")
 
 
-def once_per_fit[T](function: Callable[[Fit], T]) -> Callable[[Fit], T]:
-    """Remember what a function made of a fit for as long as the fit lives.
+def cached_on_fit[T](function: Callable[[Fit], T]) -> Callable[[Fit], T]:
+    """Cache a function's result for each fit, as long as the fit exists.
 
-    A fit is a value, so its tables are too: figures, exports and reports share them without computing them anew.
+    A fit does not change, so neither do its tables: figures, exports and reports share them, computed once.
 
     Parameters
     ----------
@@ -245,14 +245,14 @@ def once_per_fit[T](function: Callable[[Fit], T]) -> Callable[[Fit], T]:
     Returns
     -------
     callable
-        The same function; each call returns a copy of its own.
+        The same function; each call returns a new copy of the cached result.
     """
-    made: WeakKeyDictionary[Fit, T] = WeakKeyDictionary()
+    results: WeakKeyDictionary[Fit, T] = WeakKeyDictionary()
 
     @functools.wraps(function)
     def remembered(fit: Fit) -> T:
-        if fit not in made:
-            made[fit] = function(fit)
-        return copy.copy(made[fit])
+        if fit not in results:
+            results[fit] = function(fit)
+        return copy.copy(results[fit])
 
     return remembered

@@ -1,4 +1,4 @@
-"""Estimands by name: what there is, and why another is not there."""
+"""Estimands by name, with an error that says why one is not available."""
 
 import xarray as xr
 
@@ -6,35 +6,35 @@ from bayesdep.data.errors import BadInput, did_you_mean
 
 
 class NoSuchEstimand(BadInput, KeyError):
-    """There is no estimand of that name; a KeyError too, as xarray has for any name that it does not know."""
+    """There is no estimand of that name; also a KeyError, which xarray raises for any unknown name."""
 
     __str__ = Exception.__str__  # KeyError's own would put the sentence in quotes
 
 
-class Estimands(xr.Dataset):  # type: ignore[no-untyped-call]
-    """A dataset that says of a name it does not have why it is not there, and what to do."""
+class Estimands(xr.Dataset):  # type: ignore[no-untyped-call]  # xarray's hook for subclasses is not typed
+    """A dataset whose error for an unknown name says why it is not available, and what to do."""
 
     __slots__ = ()
 
-    def __getitem__(self, key):  # type: ignore[no-untyped-def, override, unused-ignore]
+    def __getitem__(self, key):  # type: ignore[no-untyped-def, override, unused-ignore]  # xarray's is overloaded
         if isinstance(key, str) and key not in self:
             require_estimand(key, self)
         return super().__getitem__(key)
 
 
 def require_estimand(name: str, estimands: xr.Dataset, *labels: str, place: str = "") -> None:
-    """Refuse an estimand that is not there, by what its model says of it where it does.
+    """Refuse an estimand that is not available, with the model's reason where it gives one.
 
     Parameters
     ----------
     name
-        What is asked for.
+        Name of the estimand.
     estimands
-        Those there are; attrs may name what is ``refused`` (``"risk; slope_in of us"``) and the ``remedy``.
+        The available ones; attrs may name what is ``refused`` (``"risk; slope_in of us"``) and the ``remedy``.
     labels
-        Labels of one of its values, which alone may be refused.
+        Labels of one of its values, which may be refused although others are available.
     place
-        Where it is asked for, to begin the sentence with.
+        Where the name stands; the sentence begins with it.
 
     Raises
     ------
@@ -49,9 +49,11 @@ def require_estimand(name: str, estimands: xr.Dataset, *labels: str, place: str 
     bayesdep.inference.named_estimands.NoSuchEstimand: there is no estimand 'risks'; did you mean 'risk'?
     """
     refused = str(estimands.attrs.get("refused", "")).split("; ")
-    for asked in (name, *(f"{name} of {label}" for label in labels)):
-        if asked in refused:
-            raise NoSuchEstimand(f"{place}'{asked}' is not estimated as things are set; {estimands.attrs['remedy']}")
+    for requested in (name, *(f"{name} of {label}" for label in labels)):
+        if requested in refused:
+            raise NoSuchEstimand(
+                f"{place}'{requested}' is not estimated under these settings; {estimands.attrs['remedy']}"
+            )
     if name not in estimands:
-        known = did_you_mean(name, map(str, estimands.data_vars))
-        raise NoSuchEstimand(f"{place}there is no estimand '{name}'; {known}")
+        nearest = did_you_mean(name, map(str, estimands.data_vars))
+        raise NoSuchEstimand(f"{place}there is no estimand '{name}'; {nearest}")

@@ -1,9 +1,10 @@
 """A PyMC model's log density and gradient as a C function that nutpie's sampler calls.
 
-nutpie can compile a PyMC model itself. Its wrapper, though, pulls the whole density in and has it optimised anew in
-every process, while PyTensor keeps the density compiled on disk. The wrapper made here calls that by its address: a
-panel of 41 analytes took 17 s nutpie's way and takes 2 s this way, warm. Draws come back on the
-unconstrained scale and are turned back afterwards for all of them at once, so nothing is compiled for that.
+nutpie can compile a PyMC model itself, but its wrapper includes the density's code, which is then optimised again in
+every process, although PyTensor keeps the compiled density on disk. The wrapper made here calls that density by its
+address: compiling a panel of 41 analytes took 17 s in nutpie's way and takes 2 s in this way, with the density on
+disk. The sampler returns draws on the unconstrained scale; they are transformed afterwards, all at once, so nothing is
+compiled for that.
 """
 
 import ctypes
@@ -30,14 +31,14 @@ from pytensor.graph import clone_replace
 from pytensor.graph.rewriting.basic import SequentialGraphRewriter
 from pytensor.link.numba.linker import NumbaLinker
 
+from bayesdep.inference.cached_rewrite import cached_rewrite
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.evaluate import at_draws, values_of
-from bayesdep.inference.rewritten import rewritten
 
 types: Any = numba.types  # numba is not typed
-# A rewritten graph is compiled as it is; the handler only puts what works in place in its order.
+# A rewritten graph is compiled without further rewriting; the handler only orders the operations that work in place.
 _AS_IT_IS = Mode(linker=NumbaLinker(), optimizer=SequentialGraphRewriter(AddDestroyHandler()))
-OK, NOT_FINITE, WRONG_LENGTH = 0, 3, -1  # what nutpie takes for fine, a divergence (positive), an error
+OK, NOT_FINITE, WRONG_LENGTH = 0, 3, -1  # as nutpie reads a status: fine, a divergence (positive), an error (negative)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Density:
     logp
         C function: (length, point, gradient out, log density out, shared data) to a status.
     copy
-        C function that hands a point back as it is.
+        C function that returns a point unchanged.
     """
 
     names: tuple[str, ...]
@@ -64,7 +65,7 @@ class Density:
 
 @dataclass(frozen=True)
 class Bound(CompiledModel):  # type: ignore[misc]  # nutpie is not typed
-    """A density with one model's data in it: what ``nutpie.sample`` takes.
+    """A density with one model's data, in the form that ``nutpie.sample`` takes.
 
     Parameters
     ----------
@@ -92,27 +93,27 @@ class Bound(CompiledModel):  # type: ignore[misc]  # nutpie is not typed
 
     @property
     def coords(self) -> dict[str, Any]:
-        """Coordinates of the dims: those that nutpie adds itself."""
+        """Coordinates of the dims that nutpie adds itself."""
         return {"unconstrained_parameter": pd.Index(range(self.n_dim))}
 
     def evaluator(self) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-        """Return a function from an unconstrained point to log density and gradient, as the sampler sees them."""
+        """Return a function from an unconstrained point to the log density and gradient that the sampler uses."""
         table = self._table()
-        at, gradient, logp = np.empty(self.n_dim), np.empty(self.n_dim), np.empty(1)
+        position, gradient, logp = np.empty(self.n_dim), np.empty(self.n_dim), np.empty(1)
         double = ctypes.POINTER(ctypes.c_double)
         function = self.density.logp.ctypes
         # ctypes takes as long to make a pointer as the density of a small model takes, so they are made once
-        given = (self.n_dim, *(x.ctypes.data_as(double) for x in (at, gradient, logp)), table.ctypes.data)
+        arguments = (self.n_dim, *(x.ctypes.data_as(double) for x in (position, gradient, logp)), table.ctypes.data)
 
         def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
-            at[:] = point
-            status = function(*given)
+            position[:] = point
+            status = function(*arguments)
             return (float(logp[0]) if status == OK else np.nan), gradient.copy()
 
         return evaluate
 
     def _table(self) -> np.ndarray:
-        """Where the data lie: for each array its address and its shape."""
+        """Address and shape of every array of data."""
         return np.array([n for value in self.values for n in (value.ctypes.data, *value.shape)], dtype=np.int64)
 
     def _make_sampler(
@@ -132,7 +133,7 @@ class Bound(CompiledModel):  # type: ignore[misc]  # nutpie is not typed
 
     def _make_model(self, init_mean: Any) -> Any:  # noqa: ARG002  (nutpie's signature)
         table = self._table()
-        alive = (self, table)  # the C function reads these; whoever holds the model holds them
+        alive = (self, table)  # the C function reads their memory, so they must live as long as the model
         n = self.n_dim
         lengths = {"unconstrained_parameter": n}
         variables = _lib.PyVariable.new_variables(
@@ -150,7 +151,7 @@ class Bound(CompiledModel):  # type: ignore[misc]  # nutpie is not typed
         )
 
     def _start(self, seed: int | None = None) -> np.ndarray:
-        """Start within one unit of the centre, as PyMC does."""
+        """A starting point, uniform within one unit of the centre, as in PyMC."""
         return self.start + np.random.default_rng(seed).uniform(-1, 1, self.n_dim)
 
 
@@ -195,10 +196,10 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
     Returns
     -------
     Density
-        To be given data by :func:`bind`.
+        Without data; :func:`bind` adds them.
     """
     shapes = tuple(value.shape for value in start)
-    # inputs in place of the shared variables: what is kept on disk and compiled then holds no data
+    # inputs replace the shared variables, so that the graph stored on disk and the compiled code contain no data
     inputs = {v: v.type() for v in computation.shared}
     (logp,) = clone_replace([computation.logp], inputs)
 
@@ -213,15 +214,15 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
         gradient = pt.concatenate([g.ravel() for g in pt.grad(logp, list(computation.values))])
         outputs = clone_replace([logp, gradient], pieces)
         with model:  # PyMC's own compilation settings are the model's
-            made = compile((point, *inputs.values()), outputs, mode="NUMBA", on_unused_input="ignore")
-        return made.maker.fgraph
+            compiled = compile((point, *inputs.values()), outputs, mode="NUMBA", on_unused_input="ignore")
+        return compiled.maker.fgraph
 
     names = tuple(rv.name for rv in model.free_RVs)
     values = [v.get_value(borrow=True) for v in computation.shared]
-    # Fast mathematics let code that was just compiled and the same code read from disk differ in the last digit, and
-    # with it every draw; it gained no speed (4,000 patients and 16 panels of people, step for step).
+    # With fast mathematics, newly compiled code and the same code read from disk can differ in the last digit, and then
+    # in every draw; it was no faster (measured with 4,000 patients and with panels of 16 people).
     with pytensor.config.change_flags(numba__fastmath=False):
-        graph = rewritten([*computation.values, *inputs.values()], [logp], shapes, rewrite)
+        graph = cached_rewrite([*computation.values, *inputs.values()], [logp], shapes, rewrite)
         function = pytensor.function(*graph, mode=_AS_IT_IS, accept_inplace=True, on_unused_input="ignore")
         return Density(names, shapes, *_as_c(function.vm.jit_fn, sum(prod(shape) for shape in shapes), values))
 
@@ -236,19 +237,19 @@ def bind(density: Density, values: Sequence[np.ndarray], start: Sequence[np.ndar
     values
         One array per shared variable of the computation, in its order.
     start
-        Where chains start around, as :func:`centre` returns it.
+        The centre of the starting points, as :func:`centre` returns it.
 
     Returns
     -------
     Bound
         Ready for ``nutpie.sample``.
     """
-    own = tuple(np.array(value, order="C", copy=True) for value in values)
-    return Bound({}, density, own, np.concatenate([value.ravel() for value in start]).astype(float))
+    copies = tuple(np.array(value, order="C", copy=True) for value in values)
+    return Bound({}, density, copies, np.concatenate([value.ravel() for value in start]).astype(float))
 
 
-def constrained(model: pm.Model, draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Turn unconstrained draws back to the variables' own scales.
+def to_constrained(model: pm.Model, draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Transform unconstrained draws to the variables' own scales.
 
     Parameters
     ----------
@@ -263,12 +264,12 @@ def constrained(model: pm.Model, draws: dict[str, np.ndarray]) -> dict[str, np.n
         The same on the variables' own scales.
     """
     transformed = {rv: t for rv in model.free_RVs if (t := model.rvs_to_transforms[rv]) is not None}
-    given = {model.rvs_to_values[rv]: draws[rv.name] for rv in model.free_RVs}
+    unconstrained = {model.rvs_to_values[rv]: draws[rv.name] for rv in model.free_RVs}
     back = model.replace_rvs_by_values(
         [t.backward(model.rvs_to_values[rv], *rv.owner.inputs) for rv, t in transformed.items()]
     )
-    turned = at_draws(back, given) if back else []
-    return draws | {rv.name: values for rv, values in zip(transformed, turned, strict=True)}
+    constrained = at_draws(back, unconstrained) if back else []
+    return draws | {rv.name: values for rv, values in zip(transformed, constrained, strict=True)}
 
 
 _compiling = threading.Lock()
@@ -286,8 +287,8 @@ def _as_c(density: Any, n: int, shared: Sequence[np.ndarray]) -> tuple[Any, Any]
     density.compile((kinds,))
     call, arrays = _by_address(density.overloads[(kinds,)]), _arrays(kinds)
 
-    # No exception is caught here: that alone took numba 4 s. One would leave the NaN in place, which the sampler
-    # takes for a divergence.
+    # No exception is caught here: compiling that alone took numba 4 s. If one is raised, logp stays NaN, which the
+    # sampler treats as a divergence.
     def logp(length: int, point: Any, gradient: Any, logp: Any, table: Any) -> int:
         if length != n:
             return WRONG_LENGTH
@@ -300,10 +301,10 @@ def _as_c(density: Any, n: int, shared: Sequence[np.ndarray]) -> tuple[Any, Any]
         logp[0] = value[()]
         return OK if np.isfinite(logp[0]) else NOT_FINITE
 
-    pointer, whole = types.CPointer(types.double), types.uint64
+    pointer, integer = types.CPointer(types.double), types.uint64
     with _compiling:
-        logp_c = numba.cfunc(types.int64(whole, pointer, pointer, pointer, types.voidptr))(logp)
-        copy_c = numba.cfunc(types.int64(whole, whole, pointer, pointer, types.voidptr))(_copy)
+        logp_c = numba.cfunc(types.int64(integer, pointer, pointer, pointer, types.voidptr))(logp)
+        copy_c = numba.cfunc(types.int64(integer, integer, pointer, pointer, types.voidptr))(_copy)
     return logp_c, copy_c
 
 
@@ -318,7 +319,7 @@ def _number(value: np.ndarray) -> Any:
 
 
 def _by_address(compiled: Any) -> Any:
-    """A compiled numba function, to be called where it is instead of being built into its caller."""
+    """A compiled numba function that is called at its address instead of being linked into its caller."""
     address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
     result, arguments = compiled.signature.return_type, compiled.signature.args
 
@@ -341,14 +342,15 @@ def _by_address(compiled: Any) -> Any:
 def _arrays(kinds: Any) -> Any:
     """The sampler's point and the arrays behind a table of addresses and shapes, as one tuple.
 
-    One intrinsic for all of them: written out in Python, numba spends half a second on the types of forty arrays.
+    One intrinsic serves all of them: if this were Python code, numba would spend half a second on the types of forty
+    arrays.
     """
 
     @intrinsic
     def arrays(context: Any, point: Any, length: Any, table: Any) -> Any:  # noqa: ARG001  (numba's signature)
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:  # noqa: ARG001  (numba's)
-            whole = context.get_value_type(types.intp)
-            words = builder.bitcast(given[2], whole.as_pointer())
+            integer = context.get_value_type(types.intp)
+            words = builder.bitcast(given[2], integer.as_pointer())
             made, at = [], 0
             for k, kind in enumerate(kinds):
                 if k == 0:

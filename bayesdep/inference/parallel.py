@@ -1,4 +1,4 @@
-"""Many fits in a few processes, none of which leaves anything half-done behind."""
+"""Many fits in a few processes, none of which leaves incomplete files behind."""
 
 import ctypes
 import importlib
@@ -23,7 +23,7 @@ from bayesdep.data.files import join_session, remove_partials, session
 
 WORKERS = 2  # a fit already samples its chains on several cores; this overlaps compiling and writing
 _STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-GRACE = 20.0  # seconds a process told to stop may take; a compiler at work hears nothing until it is done
+GRACE = 20.0  # seconds that a process may take to stop; a running compiler does not react to signals
 
 
 @contextmanager
@@ -32,30 +32,30 @@ def processes(
 ) -> Iterator[Callable[..., Iterable[Any]]]:
     """Give a ``map`` that calls a function in a few fresh processes.
 
-    The processes are spawned, not forked: a fork of a process whose samplers have threads can wait forever.
+    The processes are spawned, not forked: a fork of a process with threads, as samplers have, can wait forever.
 
     Parameters
     ----------
     at_most
-        Jobs there will be at most; there are never more processes than that, than processors, or than two.
+        The largest number of jobs; there are never more processes than jobs, than processors, or than two.
     importing
-        Modules that every process imports at once, while the caller is still preparing its jobs.
+        Modules that every process imports when it starts, while the caller is still preparing its jobs.
     writing
-        The folder under which the jobs write: a process that had to be ended cannot take away what it had half-written
-        there, so that is done for it.
+        The folder under which the jobs write: the incomplete files of a process that had to be killed are removed
+        there.
 
     Yields
     ------
     callable
-        ``map(function, jobs)``: the results in the jobs' order. What a job raises is raised there. When the block
-        ends the processes are waited for; when it is left by an exception, those at work are told to stop and clean
-        up first, and are ended if they do not within 20 seconds. Where this process is killed they end with it, as they
-        are. With one process everything happens in this one.
+        ``map(function, jobs)``: the results in the jobs' order. A job's exception is raised in the caller. At the end
+        of the block the processes are waited for; if an exception ends it, running processes are told to stop and clean
+        up, and are killed if they have not after 20 seconds. If this process is killed, they end at once. With a limit
+        of one process, all jobs run in this one.
 
     Raises
     ------
     BadInput
-        When the system ends a process, for want of memory, say.
+        When the system ends a process, for example because memory is short.
     """
     workers = min(WORKERS, at_most, os.cpu_count() or 1)
     if workers <= 1:
@@ -66,13 +66,13 @@ def processes(
     about = (tuple(importing), session(), os.getpid())
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=about)
     try:
-        for _ in range(workers):  # a process starts with the first thing to do
+        for _ in range(workers):  # a pool starts a process only when there is a job for it
             pool.submit(os.getpid)
         yield lambda function, jobs: pool.map(partial(_unwound, function), jobs)
         pool.shutdown()
     except BrokenProcessPool:
         raise BadInput(
-            "the system ended one of two processes, probably for want of memory; run the plans one by one"
+            "the system ended one of two processes, probably because memory was short; run the plans one by one"
         ) from None
     finally:
         _stop_all([process for process in multiprocessing.active_children() if process not in others], writing)
@@ -80,7 +80,7 @@ def processes(
 
 
 def _stop_all(workers: Sequence[multiprocessing.process.BaseProcess], writing: Path | None) -> None:
-    """Tell processes to stop, and end those that do not."""
+    """Tell processes to stop, and kill those that do not."""
     for worker in workers:
         worker.terminate()
     for worker in workers:
@@ -93,7 +93,7 @@ def _stop_all(workers: Sequence[multiprocessing.process.BaseProcess], writing: P
 
 
 def _start(modules: Sequence[str], word: str, parent: int) -> None:
-    """Let an interrupt unwind a worker, so that half-written files vanish, without a traceback; then import."""
+    """Let signals end a worker by an exception, so that it removes incomplete files, without traceback; then import."""
     end_with_parent(parent)
     join_session(word)
     for number in _STOPS:
@@ -105,14 +105,14 @@ def _start(modules: Sequence[str], word: str, parent: int) -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process when the one that started it has ended, whatever ended that: nobody waits for its results.
+    """End this process when the process that started it ends, for whatever reason: nobody waits for its results.
 
     Parameters
     ----------
     parent
         The id of the process that started this one.
     """
-    if sys.platform == "linux":  # the system sees to it, also while compiled code runs that lets no thread run
+    if sys.platform == "linux":  # the system does it, even while compiled code blocks all Python threads
         set_death_signal = 1  # PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(set_death_signal, int(signal.SIGKILL))
         if os.getppid() != parent:  # it had ended before that
@@ -123,20 +123,21 @@ def end_with_parent(parent: int) -> None:
 
 
 def forks_that_end() -> Any:
-    """Return what makes processes for PyMC's own sampler, which end with this one; None where they do so anyway.
+    """Return a context that forks processes for PyMC's own sampler which end with this one; None where not needed.
 
-    A forked process holds both ends of the pipes that earlier ones wait at; were this one killed, all would wait.
+    A forked process holds both ends of the pipes on which earlier ones wait; if this process were killed, all of them
+    would wait forever.
     """
     if multiprocessing.get_context().get_start_method() != "fork":
         return None
     fork: Any = multiprocessing.context
 
-    class Ending(fork.ForkProcess):  # type: ignore[misc]
+    class Ending(fork.ForkProcess):  # type: ignore[misc]  # the class does not exist on Windows, so it is Any
         def run(self) -> None:
             end_with_parent(os.getppid())
             super().run()
 
-    class Forks(fork.ForkContext):  # type: ignore[misc]
+    class Forks(fork.ForkContext):  # type: ignore[misc]  # as above
         Process = Ending
 
     return Forks()
@@ -148,13 +149,13 @@ def _watch(parent: int) -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signal module's signature)
-    for number in _STOPS:  # another must not cut short the cleaning up
+    for number in _STOPS:  # a second signal must not interrupt the cleaning up
         signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + signum)
 
 
 def _stop_again(ignored: "sys.UnraisableHookArgs") -> None:
-    """Stop a moment later, when the stop came where Python ignores what is raised, in a destructor, say."""
+    """Stop a moment later if the signal came where Python ignores exceptions, as in a destructor."""
     if ignored.exc_type is SystemExit:
         signal.signal(signal.SIGTERM, _stop)
         threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM)).start()
@@ -163,7 +164,7 @@ def _stop_again(ignored: "sys.UnraisableHookArgs") -> None:
 
 
 def _unwound(function: Callable[[Any], Any], job: Any) -> Any:
-    """Call the function; when told to stop, end here, for the pool would take that for a result and go on."""
+    """Call the function; when told to stop, end the process here: the pool would take the exception for a result."""
     try:
         return function(job)
     except SystemExit as stop:

@@ -1,4 +1,4 @@
-"""Where the data fall among replicates, from the posterior and from the prior, by the model's own statistics."""
+"""Posterior and prior predictive checks: test quantities of the data, compared with those of replicated data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class CheckResult:
     Parameters
     ----------
     name, units
-        What the statistic is, and its units.
+        Name of the test quantity, and its units.
     observed
         Its value in the data.
     replicated
@@ -35,12 +35,12 @@ class CheckResult:
 
     @property
     def p(self) -> float:
-        """Share of replicates at or above the data, ties counted half: near 0 or 1 the model is embarrassed."""
+        """Share of replicates at or above the data, ties counted half; near 0 or 1, the model does not fit."""
         return _share_above(self.observed, self.replicated)
 
     @property
     def prior_p(self) -> float:
-        """The same among prior replicates: near 0 or 1 the prior all but excluded the data."""
+        """The same among prior replicates: near 0 or 1, the data were very improbable under the prior."""
         return _share_above(self.observed, self.prior)
 
 
@@ -50,7 +50,7 @@ def _share_above(observed: float, replicated: np.ndarray) -> float:
 
 
 def check_results(model: Model, data: xr.Dataset, tree: xr.DataTree) -> list[CheckResult]:
-    """Compute a model's statistics of its data and of the replicates of a fit.
+    """Compute a model's test quantities for its data and for the replicates of a fit.
 
     Parameters
     ----------

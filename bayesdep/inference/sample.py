@@ -16,18 +16,18 @@ import xarray as xr
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.compiled import compiled
-from bayesdep.inference.cost import refuse_beyond_room, refuse_endless
-from bayesdep.inference.diagnostics import Gate, judge, judge_independent
+from bayesdep.inference.combined_fits import combine_fits
+from bayesdep.inference.compile_once import compile_once
+from bayesdep.inference.cost import refuse_beyond_free_memory, refuse_endless
+from bayesdep.inference.diagnostics import Gate, check_convergence, check_independent_draws
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
+from bayesdep.inference.finished_chains import STATS, VERSIONS, Chain, FinishedChains
 from bayesdep.inference.fit import Fit
-from bayesdep.inference.kept import STATS, VERSIONS, Chain, Kept
 from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.parallel import forks_that_end
-from bayesdep.inference.remedies import advised
+from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
-from bayesdep.inference.together import together
 from bayesdep.models.model import (
     HasCorrelatedParameters,
     Imputes,
@@ -52,7 +52,7 @@ def fit(
     target_accept: float | None = None,
     max_tree_depth: int | None = None,
     progress: bool | None = None,
-    kept: Kept | None = None,
+    kept: FinishedChains | None = None,
 ) -> Fit:
     """Fit a model to a table, or to several versions of one.
 
@@ -61,9 +61,9 @@ def fit(
     model
         The generative model.
     data
-        A table (any dataframe narwhals reads), or what the model's ``prepare`` made of one; or a list of tables that
-        differ in what was drawn for them (conversions of a scale, missing values), whose posteriors are put together.
-        Where the model itself draws what is missing, one table becomes several versions.
+        A table (any dataframe that narwhals reads), or the dataset that the model's ``prepare`` made of one; or a list
+        of tables that differ in drawn values (conversions of a scale, imputations), whose posteriors are combined.
+        Where the model itself imputes missing values, one table becomes several versions.
     draws, tune
         Kept and tuning draws per chain.
     chains
@@ -71,18 +71,18 @@ def fit(
     seed
         Same seed, machine and versions: same draws.
     sampler
-        ``"nutpie"``, ``"pymc"`` (PyMC's own NUTS) or ``"exact"`` (independent draws from a posterior that the
-        model knows). By default exact where that is the model's own choice, otherwise nutpie.
+        ``"nutpie"``, ``"pymc"`` (PyMC's own NUTS) or ``"exact"`` (independent draws from a posterior that is known
+        exactly). By default exact where the model's default is so, otherwise nutpie.
     target_accept
-        Share of proposals that NUTS accepts, above 0.5 and below 1; the larger, the shorter its steps. By default the
-        model's own.
+        Target acceptance rate of NUTS, above 0.5 and below 1; the larger, the smaller its steps. By default the
+        model's.
     max_tree_depth
-        Doublings of a trajectory of NUTS at most, 5 to 15; by default 10, which are 1,023 steps.
+        Maximum tree depth of NUTS (doublings of a trajectory), 5 to 15; by default 10, which allows 1,023 steps.
     progress
         Whether to show a progress bar; by default only on a terminal, and never under ``CI=true``.
     kept
-        Where finished chains are kept while others are sampled, and taken from; by default nowhere. Whoever gives it
-        sees to it that the chains there are of this very fit.
+        Where finished chains are saved while others are sampled, and read from; by default nowhere. The caller makes
+        sure that the chains there belong to this fit.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def fit(
         When the table or a setting is not usable.
     """
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
-    Steps.of(model, target_accept, max_tree_depth)  # refuses what is no choice before anything is read
+    Steps.of(model, target_accept, max_tree_depth)  # refuses impossible settings before any table is read
     clock = _Clock()
     with clock("prepare"):
         tables = data if isinstance(data, (list, tuple)) else [data]
@@ -109,7 +109,7 @@ def fit(
     fits = [
         _fit_one(model, x, size, seed + k, sampler, steps[k], progress, kept, table=k) for k, x in enumerate(versions)
     ]
-    done = fits[0] if len(fits) == 1 else together(fits, read[0])
+    done = fits[0] if len(fits) == 1 else combine_fits(fits, read[0])
     done.manifest["timings_s"] = clock.seconds | done.manifest["timings_s"]
     return done
 
@@ -122,11 +122,11 @@ def _fit_one(
     sampler: Sampler | None,
     steps: Steps,
     progress: bool | None,
-    kept: Kept | None,
+    kept: FinishedChains | None,
     *,
     table: int,
 ) -> Fit:
-    """Fit a model to a version of prepared data; with predictions for the first alone."""
+    """Fit a model to one version of prepared data; predictions are drawn for the first version only."""
     draws, tune, chains = size
     clock, seeds = _Clock(), _seeds(seed)
     sampler = _choose(model, prepared, sampler)
@@ -135,10 +135,10 @@ def _fit_one(
 
     with clock("build"):
         full = model.build(prepared)
-        # What hangs below the data (a new study's effect, effects that were integrated out) is drawn exactly
-        # afterwards; only its ancestors need a sampler.
+        # Variables not needed for the likelihood (a new study's effect, effects that were integrated out) are drawn
+        # afterwards from their conditional distribution, exactly; only ancestors of the data need a sampler.
         core = prune_vars_detached_from_observed(full)
-        refuse_beyond_room(full, core, draws=draws, chains=chains)
+        refuse_beyond_free_memory(full, core, draws=draws, chains=chains)
     if sampler == "exact":
         with clock("sample"):
             posterior = _exact_draws(model, prepared, draws, chains, seeds[0])
@@ -153,8 +153,8 @@ def _fit_one(
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
         estimands = groups["estimands"]
-        judged = judge_independent(estimands) if sampler == "exact" else judge(estimands, stats)
-        gate = advised(judged, model, prepared, draws, steps if stats is not None else None)
+        checked = check_independent_draws(estimands) if sampler == "exact" else check_convergence(estimands, stats)
+        gate = add_remedy(checked, model, prepared, draws, steps if stats is not None else None)
     if stats is not None:
         groups["sample_stats"] = stats
     manifest = {
@@ -178,7 +178,7 @@ def _fit_one(
 def sample_posterior(
     model: Model, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
 ) -> xr.Dataset:
-    """Sample a model's parameters and nothing else: what a simulation study of many fits needs of each.
+    """Sample a model's parameters and nothing else, for simulation studies of many fits.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def sample_posterior(
     data
         Its prepared data.
     draws, tune, chains, seed
-        As in :func:`fit`, whose draws these are.
+        As in :func:`fit`, which makes the same draws.
 
     Returns
     -------
@@ -197,10 +197,10 @@ def sample_posterior(
     return _sampled(model, data, (draws, tune, chains), seed)[0]
 
 
-def sample_and_judge(
+def sample_and_check(
     model: Model, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
 ) -> tuple[xr.Dataset, Gate]:
-    """Sample a model's parameters as :func:`sample_posterior` does, and judge them by its estimands.
+    """Sample a model's parameters as :func:`sample_posterior` does, and check convergence of its estimands.
 
     Parameters
     ----------
@@ -214,10 +214,10 @@ def sample_and_judge(
     Returns
     -------
     tuple of xarray.Dataset and Gate
-        The draws, and the verdict that :func:`fit` would give, without what helps.
+        The draws, and the verdict that :func:`fit` would give, without its remedy.
     """
     posterior, stats = _sampled(model, data, (draws, tune, chains), seed)
-    return posterior, judge(model.estimands(posterior, data), stats)
+    return posterior, check_convergence(model.estimands(posterior, data), stats)
 
 
 def _sampled(model: Model, data: xr.Dataset, size: tuple[int, int, int], seed: int) -> tuple[xr.Dataset, xr.Dataset]:
@@ -229,20 +229,20 @@ def _sampled(model: Model, data: xr.Dataset, size: tuple[int, int, int], seed: i
     core = prune_vars_detached_from_observed(full)
     steps = Steps.of(model, None, None, data)
     posterior, stats = _nutpie(model, core, _Clock(), size, seeds[0], False, steps, None, 0)
-    given = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
+    flat = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
     derived = [v for v in full.deterministics if v.name not in posterior]
-    found = at_draws(derived, given, seed=seeds[1]) if derived else []
-    posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, found, strict=True)}
+    arrays = at_draws(derived, flat, seed=seeds[1]) if derived else []
+    posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, arrays, strict=True)}
     return label_draws(posterior, full), stats
 
 
 def _seeds(seed: int) -> list[int]:
-    """Seeds of the sampler, of what is drawn below the data, of the prior, and one to spare."""
+    """Seeds of the sampler, of variables drawn after sampling, of the prior, and an unused one."""
     return [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
 
 
-def sketch(model: Model, data: xr.Dataset) -> xr.Dataset:
-    """Return a model's estimands from a handful of prior draws: their names, dims and coordinates, not their values.
+def estimand_template(model: Model, data: xr.Dataset) -> xr.Dataset:
+    """Return a model's estimands at a few prior draws, for their names, dims and coordinates, not their values.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def sketch(model: Model, data: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As the model's ``estimands`` makes it, with a few meaningless draws.
+        As the model's ``estimands`` returns it, with four meaningless draws.
     """
     built = model.build(data)
     names = [v.name for v in built.unobserved_RVs]
@@ -306,15 +306,15 @@ def _nutpie(
     seed: int,
     progress: bool,
     steps: Steps,
-    kept: Kept | None,
+    kept: FinishedChains | None,
     table: int,
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
     from bayesdep.inference.chains import sample_chains
-    from bayesdep.inference.native import constrained
+    from bayesdep.inference.native import to_constrained
 
     draws, tune, chains = size
     with clock("compile"):
-        ready = compiled(core)
+        ready = compile_once(core)
     refuse_endless(partial(ready.evaluator(), ready.start), draws=draws, tune=tune, chains=chains)
     with clock("sample"):
         sampled = sample_chains(
@@ -331,22 +331,28 @@ def _nutpie(
             maxdepth=steps.max_tree_depth,
         )
     flat = {rv.name: np.concatenate([chain.draws[rv.name] for chain in sampled]) for rv in core.free_RVs}
-    turned = constrained(core, flat)
-    return {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in turned.items()}, _stats(sampled)
+    constrained = to_constrained(core, flat)
+    return {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in constrained.items()}, _stats(sampled)
 
 
 def _pymc(
-    core: pm.Model, size: tuple[int, int, int], seed: int, progress: bool, steps: Steps, kept: Kept | None, table: int
+    core: pm.Model,
+    size: tuple[int, int, int],
+    seed: int,
+    progress: bool,
+    steps: Steps,
+    kept: FinishedChains | None,
+    table: int,
 ) -> tuple[dict[str, np.ndarray], xr.Dataset]:
-    """Sample with PyMC's own NUTS, whose chains start from what all of them share: they are kept together or not."""
+    """Sample with PyMC's own NUTS, whose chains share their initialisation: all of them are read from disk, or none."""
     draws, tune, chains = size
-    found = [] if kept is None else [x for k in range(chains) if (x := kept.chain(table, k)) is not None]
-    if len(found) < chains:
-        found = _pymc_chains(core, draws, tune, chains, seed, progress, steps)
-        for k, chain in enumerate(found):
+    sampled = [] if kept is None else [x for k in range(chains) if (x := kept.chain(table, k)) is not None]
+    if len(sampled) < chains:
+        sampled = _pymc_chains(core, draws, tune, chains, seed, progress, steps)
+        for k, chain in enumerate(sampled):
             if kept is not None:
                 kept.keep(table, k, chain)
-    return {rv.name: np.stack([chain.draws[rv.name] for chain in found]) for rv in core.free_RVs}, _stats(found)
+    return {rv.name: np.stack([chain.draws[rv.name] for chain in sampled]) for rv in core.free_RVs}, _stats(sampled)
 
 
 def _pymc_chains(
@@ -377,7 +383,7 @@ def _pymc_chains(
 
 
 def _stats(chains: Sequence[Chain]) -> xr.Dataset:
-    """Return the statistics with nothing but chain and draw as coordinates."""
+    """Return the statistics with chain and draw as their only coordinates."""
     arrays = {name: (("chain", "draw"), np.stack([chain.stats[name] for chain in chains])) for name in chains[0].stats}
     sizes = {"chain": len(chains), "draw": len(next(iter(chains[0].stats.values())))}
     return xr.Dataset(arrays, {d: np.arange(n) for d, n in sizes.items()})
@@ -393,7 +399,7 @@ def _groups(
     *,
     predict: bool,
 ) -> dict[str, xr.Dataset]:
-    """Fill every group of the tree that follows from the draws of the sampled parameters."""
+    """Make every group of the tree that follows from the draws of the sampled parameters."""
     chains, draws = next(iter(posterior.values())).shape[:2]
     elements = max(data[v].size for v in data.data_vars)
 
@@ -408,13 +414,13 @@ def _groups(
     drawn = [name for name in parameters if name not in posterior]
     wanted = drawn + observed if predict else drawn
     values = at_draws([full[name] for name in wanted], flat(full), seed=seeds[1], elements=elements)
-    found = dict(zip(wanted, values, strict=True))
-    everything = {name: found[name] for name in drawn} | {
+    arrays = dict(zip(wanted, values, strict=True))
+    everything = {name: arrays[name] for name in drawn} | {
         name: v.reshape(-1, *v.shape[2:]) for name, v in posterior.items()
     }
     groups = {"posterior": labelled({name: everything[name] for name in parameters})}
     if predict:
-        groups["posterior_predictive"] = labelled({name: found[name] for name in observed})
+        groups["posterior_predictive"] = labelled({name: arrays[name] for name in observed})
         prior_names = [v.name for v in core.unobserved_RVs]
         prior = from_prior([core[name] for name in prior_names + observed], PRIOR_DRAWS, seed=seeds[2])
         prior_of = {name: v[None] for name, v in zip(prior_names + observed, prior, strict=True)}

@@ -1,4 +1,4 @@
-"""The file of a fit: NetCDF, made in memory and with its hash at its end; read back without trusting what it holds."""
+"""The file of a fit: NetCDF, made in memory, with a hash at its end; its content is checked when it is read."""
 
 import hashlib
 import io
@@ -18,15 +18,15 @@ GROUPS = (
     *("sample_stats", "observed_data", "constant_data", "estimands"),
 )
 _NEEDED = ("posterior", "constant_data", "estimands")
-_MARK = b"\nbayesdep sha256 "  # stands after the end of the NetCDF file, where its readers do not look
+_MARK = b"\nbayesdep sha256 "  # after the end of the NetCDF file, which NetCDF readers ignore
 _TRAILER = len(_MARK) + 64
 _TEXT = 100  # bytes of a label in memory
 
 
 def write_tree(tree: xr.DataTree, path: Path) -> None:
-    """Write a tree to a file that is whole or not there.
+    """Write a tree to a file that is complete or absent.
 
-    NetCDF's library never holds a file on disk open: it crashes at the end of a process that ran out of room.
+    NetCDF's library is not given a file on disk: if the disk is full, it crashes when the process ends.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     BadInput
         When it cannot be written.
     """
-    content = bytes(tree.to_netcdf(engine="h5netcdf"))  # a view of it would outlive what it is of
+    content = bytes(tree.to_netcdf(engine="h5netcdf"))  # a copy, since a view would outlive its memory
     with whole_files(path) as (partial,), partial.open("wb") as file:
         file.write(content)
         file.write(_MARK + hashlib.sha256(content).hexdigest().encode())
@@ -64,8 +64,9 @@ def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
     FileNotFoundError
         When there is no such file.
     BadInput
-        In a clause that says what is wrong with the file: it is none, was changed or cut, holds what no fit has (links
-        to other files, types that are neither numbers nor text), or would need more memory than is free.
+        In a clause that says what is wrong with the file: it is not NetCDF, was changed or cut off, contains something
+        that no fit has (links to other files, types that are neither numbers nor text), or needs more memory than is
+        free.
     """
     try:
         content = read_whole(path, available_memory() / 2)
@@ -84,12 +85,12 @@ def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
             return stored.load()
     except BadInput:
         raise
-    except Exception as problem:  # whatever the libraries make of bytes that may be anything
+    except Exception as problem:  # arbitrary bytes can raise any error in the libraries
         raise BadInput(next(iter(str(problem).splitlines()), type(problem).__name__)) from None
 
 
 def _refuse_foreign(content: bytes) -> None:
-    """Refuse a file that reaches beyond itself, holds what no fit has, or claims to be larger than memory."""
+    """Refuse a file that refers to other files, contains something that no fit has, or is larger than memory."""
     import h5py
 
     with h5py.File(io.BytesIO(content), "r") as file:
@@ -102,7 +103,7 @@ def _refuse_foreign(content: bytes) -> None:
         for group in groups:
             for name, array in _members(file[group]):
                 if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
-                    raise BadInput(f"'{group}/{name}' is no array of its own")
+                    raise BadInput(f"'{group}/{name}' is not an array stored in the file")
                 if array.dtype.kind not in "fiub" and h5py.check_string_dtype(array.dtype) is None:
                     raise BadInput(f"'{group}/{name}' holds neither numbers nor text")
                 needed += float(array.size or 0) * (_TEXT if array.dtype.kind == "O" else array.dtype.itemsize)
@@ -110,7 +111,7 @@ def _refuse_foreign(content: bytes) -> None:
 
 
 def _members(group: Any) -> Iterator[tuple[str, Any]]:
-    """What a group holds, refusing links, which may lead into other files or in circles."""
+    """Members of a group; links are refused, since they may lead to other files or in circles."""
     import h5py
 
     for name in group:

@@ -1,4 +1,4 @@
-"""How NUTS walks: how careful its steps are and how long its trajectories may be."""
+"""Settings of NUTS: target acceptance rate and maximum tree depth."""
 
 import numbers
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ TREE_DEPTHS = (5, 15)
 
 @dataclass(frozen=True)
 class Steps:
-    """How NUTS walks.
+    """Settings of NUTS.
 
     Parameters
     ----------
     target_accept
-        Share of proposals it accepts.
+        Target acceptance rate.
     max_tree_depth
-        Doublings of a trajectory at most.
+        Maximum number of doublings of a trajectory.
     """
 
     target_accept: float
@@ -33,11 +33,11 @@ class Steps:
     def of(
         cls, model: Model, target_accept: float | None, max_tree_depth: int | None, data: xr.Dataset | None = None
     ) -> "Steps":
-        """Return what is asked for, and the model's own (for its data) where nothing is; refuse what is no choice."""
-        own = (
+        """Return the settings given, or the model's defaults (for its data); refuse impossible ones."""
+        default = (
             model.target_accept_for(data) if data is not None and isinstance(model, KnowsCare) else model.target_accept
         )
-        accept: Any = own if target_accept is None else target_accept
+        accept: Any = default if target_accept is None else target_accept
         depth: Any = MAX_TREE_DEPTH if max_tree_depth is None else max_tree_depth
         if isinstance(accept, bool) or not isinstance(accept, numbers.Real) or not 0.5 < float(accept) < 1:
             raise BadInput(f"target_accept = {accept!r}, but a number above 0.5 and below 1 is needed, such as 0.97")
@@ -47,10 +47,10 @@ class Steps:
         return cls(float(accept), int(depth))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as a manifest has them."""
+        """Return the settings as a manifest has them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, manifest: Mapping[str, Any]) -> "Steps":
-        """Restore them from a manifest that has them."""
+        """Restore the settings from a manifest."""
         return cls(manifest["target_accept"], manifest["max_tree_depth"])

@@ -1,29 +1,29 @@
-"""How far out a number lies among draws of a distribution, also beyond the last of them."""
+"""Tail probabilities of a distribution that is known by draws, also beyond the most extreme draw."""
 
 import numpy as np
 from scipy import special
 
-FEWEST = 200  # draws below which nothing is said of a tail
-_TAIL = 0.1  # share of the draws, on either side, that a tail's shape is taken from
-_ENOUGH = 20  # draws beyond a number that make their share good enough by itself
-_SHAPES = (-0.2, 0.7)  # from the normal's shape at its 90% quantile to heavier ones than a t with two degrees has
-_NORMAL = -0.1  # the shape of a normal tail beyond its 90% quantile, as moments tell it
-_WORTH = 10  # draws that this is worth beforehand
+FEWEST = 200  # draws; with fewer, no tail probability is given
+_TAIL = 0.1  # share of the draws, on either side, from which a tail's shape is estimated
+_ENOUGH = 20  # with this many draws beyond a number, their share is precise enough
+_SHAPES = (-0.2, 0.7)  # from shorter than the normal's at its 90% quantile to heavier than that of a t with two df
+_NORMAL = -0.1  # the shape of a normal tail beyond its 90% quantile, by moments
+_WORTH = 10  # prior weight of that shape, in draws
 
 
 class Distribution:
-    """A distribution known by draws: its distribution function, continued beyond them.
+    """A distribution known by draws, with a model of its tails.
 
     Between the draws it is the empirical distribution. Where fewer than 20 draws lie beyond a number, the excess over
     the 90% quantile (below: over the 10% quantile) is generalised Pareto, its shape and scale by probability-weighted
-    moments (Hosking and Wallis 1987, doi:10.1080/00401706.1987.10488243), the shape drawn to a normal tail's, by 10
-    draws' worth, and held between that and those of tails without a variance. So a shorter tail than the normal's
-    counts as one as long, which makes what lies beyond it less surprising than it is.
+    moments (Hosking and Wallis 1987, doi:10.1080/00401706.1987.10488243). The shape is shrunk towards that of a normal
+    tail with the weight of 10 draws, and bounded. So a tail that is shorter than the normal's is treated as about as
+    long, and probabilities beyond it are overestimated rather than underestimated.
 
     Parameters
     ----------
     draws
-        Shape (draws,); what is not finite is left out.
+        Shape (draws,); values that are not finite are left out.
     """
 
     def __init__(self, draws: np.ndarray) -> None:
@@ -45,12 +45,12 @@ class Distribution:
         return self._lower.log_beyond(-np.asarray(x, float))
 
     def two_sided(self, x: float) -> float:
-        """Twice the probability of lying as far out as x or further, on its side; 1 at most."""
+        """Twice the smaller tail probability of x; at most 1."""
         log_p = min(float(self.log_sf(np.array(x))), float(self.log_cdf(np.array(x))))
         return float(min(2 * np.exp(log_p), 1.0))
 
     def normal_scores(self, x: np.ndarray) -> np.ndarray:
-        """Return x on the scale on which the distribution is standard normal, equal draws at the middle of their ranks.
+        """Return x on the scale on which the distribution is standard normal, with mean ranks for ties.
 
         Parameters
         ----------
@@ -60,13 +60,13 @@ class Distribution:
         Returns
         -------
         numpy.ndarray
-            The same shape; what lies beyond the end of a short tail stands at 38 standard deviations.
+            The same shape; values beyond the end of a short tail are 38.
         """
         x = np.asarray(x, float)
         ends = [np.searchsorted(self._sorted, x, side=side) for side in ("left", "right")]
         half = (ends[1] - ends[0]) / (2 * len(self._sorted))
         above, below = (np.exp(p) - half for p in (self.log_sf(x), self.log_cdf(x)))
-        with np.errstate(divide="ignore"):  # nothing is left beyond the end of a short tail
+        with np.errstate(divide="ignore"):  # the probability is 0 beyond the end of a short tail
             upper, lower = (np.log(np.maximum(p, 0.0)) for p in (above, below))
         scores = np.where(upper < lower, -special.ndtri_exp(upper), special.ndtri_exp(lower))
         return np.asarray(np.clip(scores, -38.0, 38.0))
@@ -86,9 +86,9 @@ class _Tail:
         mean = excess.mean()
         weighted = ((len(excess) - ranks) * excess).sum() / (len(excess) * max(len(excess) - 1, 1))
         shape = 2 - mean / (mean - 2 * weighted) if mean > 2 * weighted else -np.inf
-        drawn = (shape * len(excess) + _NORMAL * _WORTH) / (len(excess) + _WORTH)
-        self._shape = float(np.clip(drawn, *_SHAPES))
-        self._scale = mean * (1 - self._shape)  # so that a shape held at an end keeps the mean excess
+        shrunk = (shape * len(excess) + _NORMAL * _WORTH) / (len(excess) + _WORTH)
+        self._shape = float(np.clip(shrunk, *_SHAPES))
+        self._scale = mean * (1 - self._shape)  # so that a bounded shape keeps the mean excess
 
     def log_beyond(self, x: np.ndarray) -> np.ndarray:
         """Log probability at or above x."""

@@ -1,8 +1,9 @@
-"""The second part of a fit's verdict: do the data lie where the prior and the model allow?
+"""The second part of a fit's verdict: do the data agree with the prior and the model?
 
-Two statements about priors are apart. That a conclusion *depends* on its prior (power-scaling) is a note: with three
-studies a spread between them always does. That it *conflicts* with its prior is a warning: the prior all but excluded
-where the data put it. The third kind of statement is a predictive check that the fitted model cannot reproduce.
+Two statements about priors are distinguished. That a conclusion *depends* on its prior (power-scaling) is a note: with
+three studies, the heterogeneity between them always does. That it *conflicts* with its prior is a warning: the data put
+it where the prior had almost no probability. The third kind of statement is about predictive checks: a warning that the
+fitted model does not reproduce a test quantity of the data.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from bayesdep.inference.predictive import CheckResult
 from bayesdep.inference.tails import Distribution
 from bayesdep.models.model import HasCostlyEstimands, Model
 
-LEVEL = 0.005  # over the number of what is judged
-_LEAST = 0.1  # share of the prior's variance that is taken to be explained, at least
+LEVEL = 0.005  # divided by the number of tail probabilities (Bonferroni)
+_LEAST = 0.1  # smallest share of the prior's variance that is taken to be explained
 _SHOWN = 3
 
 Kind = Literal["prior", "check"]
@@ -32,8 +33,8 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One thing that is judged.
+class Judgement:
+    """The tail probability of one estimand or predictive check.
 
     Parameters
     ----------
@@ -52,50 +53,50 @@ class Judged:
 
 @dataclass(frozen=True)
 class ModelVerdict:
-    """Whether primary estimands agree with their priors and checks with their replicates.
+    """Whether primary estimands agree with their priors, and test quantities with their replicates.
 
     Parameters
     ----------
     judged
-        Everything that was judged.
+        Every tail probability.
     """
 
-    judged: tuple[Judged, ...]
+    judged: tuple[Judgement, ...]
 
     @property
     def threshold(self) -> float:
-        """The tail probability below which one of them is a warning: 0.005 over their number."""
+        """The tail probability below which there is a warning: 0.005 divided by the number of tail probabilities."""
         return LEVEL / max(len(self.judged), 1)
 
     @property
-    def warnings(self) -> tuple[Judged, ...]:
-        """What lies beyond the threshold, the most extreme first."""
+    def warnings(self) -> tuple[Judgement, ...]:
+        """Those below the threshold, the most extreme first."""
         return tuple(sorted((x for x in self.judged if x.p < self.threshold), key=lambda x: x.p))
 
     @property
     def passed(self) -> bool:
-        """Whether nothing does."""
+        """Whether there is no warning."""
         return not self.warnings
 
     @property
     def sentence(self) -> str:
-        """The verdict in one sentence, with what to do."""
+        """The verdict in one sentence, with a remedy."""
         if self.passed:
             return f"no warning on the model: {len(self.judged)} estimands and checks agree with prior and data"
-        found = {kind: [x for x in self.warnings if x.kind == kind] for kind in _REMEDIES}
+        by_kind = {kind: [x for x in self.warnings if x.kind == kind] for kind in _REMEDIES}
         parts = []
-        for kind, said in (("prior", "conflicts with its prior"), ("check", "is out of line with the model")):
-            some = found[kind]
+        for kind, claim in (("prior", "conflicts with its prior"), ("check", "is out of line with the model")):
+            some = by_kind[kind]
             if some:
                 names = ", ".join(x.name for x in some[:_SHOWN])
                 more = f" and {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
                 verb = (
-                    said
+                    claim
                     if len(some) == 1
-                    else said.replace("conflicts with its", "conflict with their").replace("is ", "are ")
+                    else claim.replace("conflicts with its", "conflict with their").replace("is ", "are ")
                 )
                 parts.append(f"{names}{more} {verb}")
-        remedy = "; ".join(text for kind, text in _REMEDIES.items() if found[kind])
+        remedy = "; ".join(text for kind, text in _REMEDIES.items() if by_kind[kind])
         return f"WARNING ON THE MODEL: {'; '.join(parts)} (tail probability below {self.threshold:.1g}); {remedy}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,10 +109,10 @@ class ModelVerdict:
         }
 
 
-def judge_model(
+def check_model(
     model: Model, data: xr.Dataset, tree: xr.DataTree, checks: Sequence[CheckResult], *, seed: int
 ) -> ModelVerdict:
-    """Judge primary estimands against their priors, and the data's statistics against their replicates.
+    """Compare primary estimands with their priors, and test quantities of the data with their replicates.
 
     *Estimands.* The statistic is the prior-predictive standing of the estimand's posterior mean (Box 1980,
     doi:10.2307/2982063; Evans and Moshonov 2006, doi:10.1214/06-BA129), with no refit. On the scale g on which the
@@ -120,10 +121,11 @@ def judge_model(
     expectation and variance). The tail probability is that of ``z = m / sqrt(var(g) - s^2)`` under a standard normal;
     where prior and likelihood are normal, that is the tail of the likelihood's estimate under its own prior predictive
     distribution, exactly. It does not change with the estimand's units or under monotone functions of it, and heavy
-    tails, hierarchies and learned scales enter by simulation. At least a tenth of the prior's variance counts as
-    explained, so that what data hardly tell is not judged.
+    tails, hierarchies and estimated scales are allowed for by simulation. At least a tenth of the prior's variance
+    counts as explained, so that there is no warning on an estimand about which the data say almost nothing.
 
-    *Checks.* The two-sided posterior predictive tail probability, with replicates that equal the data on both sides.
+    *Checks.* The two-sided posterior predictive tail probability, in which replicates equal to the data count on both
+    sides.
 
     Parameters
     ----------
@@ -141,29 +143,33 @@ def judge_model(
     Returns
     -------
     ModelVerdict
-        What has too few draws for a tail (200), or is constant, is not judged.
+        Without quantities that are constant or have fewer than 200 draws.
     """
-    found: list[Judged] = []
+    judged: list[Judgement] = []
     posterior = tree["estimands"].to_dataset()
     primary = [name for name in model.primary_estimands if name in posterior]
     before = {}
     if "prior" in tree.children:
         prior = prior_estimands(model, data, tree["prior"].to_dataset(), seed=seed)
-        before = {(name, at): draws for name, at, draws in chains_of(prior[primary])}
-    for name, at, draws in chains_of(posterior[primary]):
-        known = Distribution(before.get((name, at), np.zeros(0)))
+        before = {(name, labels): draws for name, labels, draws in chains_of(prior[primary])}
+    for name, labels, draws in chains_of(posterior[primary]):
+        prior_distribution = Distribution(before.get((name, labels), np.zeros(0)))
         after = draws[np.isfinite(draws)]
-        if known.is_known and len(after) > 1:
-            found.append(Judged("prior", f"{name}{at}", _of_estimand(known, before[name, at], after)))
+        if prior_distribution.is_known and len(after) > 1:
+            judged.append(
+                Judgement(
+                    "prior", f"{name}{labels}", _tail_of_estimand(prior_distribution, before[name, labels], after)
+                )
+            )
     for result in checks:
         replicates = Distribution(result.replicated)
         if replicates.is_known and np.isfinite(result.observed):
-            found.append(Judged("check", result.name, replicates.two_sided(result.observed)))
-    return ModelVerdict(tuple(found))
+            judged.append(Judgement("check", result.name, replicates.two_sided(result.observed)))
+    return ModelVerdict(tuple(judged))
 
 
-def _of_estimand(prior: Distribution, before: np.ndarray, after: np.ndarray) -> float:
-    """Two-sided tail probability of an estimand's posterior mean, over data from the prior."""
+def _tail_of_estimand(prior: Distribution, before: np.ndarray, after: np.ndarray) -> float:
+    """Two-sided tail probability of an estimand's posterior mean, over data from the prior predictive."""
     scores = prior.normal_scores(after)
     variance = float(prior.normal_scores(before[np.isfinite(before)]).var())
     explained = max(variance - float(scores.var()), _LEAST * variance)
@@ -180,23 +186,24 @@ def prior_estimands(model: Model, data: xr.Dataset, prior: xr.Dataset, *, seed: 
     data
         Its prepared data.
     prior
-        Draws of what the sampler samples, as in the fit's group ``prior``. What hangs below the data is drawn given
-        them; an estimand of the units at hand (a study's own effect) has none, since it is drawn given their outcomes.
+        Prior draws of the sampled parameters, as in the fit's group ``prior``. Variables not needed for the likelihood
+        are drawn given them. An estimand of an observed unit (a study's own effect) has no prior draws, since it is
+        drawn given the unit's outcomes.
     seed
         Same seed, same draws.
 
     Returns
     -------
     xarray.Dataset
-        As the model's ``estimands`` makes it, one chain; without what a model leaves out as costly and not primary.
+        As the model's ``estimands`` returns it, one chain, without costly estimands that are not primary.
     """
     if isinstance(model, HasCostlyEstimands):
         model = model.without_costly_estimands
     full = model.build(data)
-    known = {str(name): values.values[0] for name, values in prior.data_vars.items()}
-    given = {rv: known[rv.name] for rv in full.free_RVs if rv.name in known}
-    missing = [v for v in full.unobserved_RVs if v.name not in known]
+    values_of = {str(name): values.values[0] for name, values in prior.data_vars.items()}
+    given = {rv: values_of[rv.name] for rv in full.free_RVs if rv.name in values_of}
+    missing = [v for v in full.unobserved_RVs if v.name not in values_of]
     drawn = at_draws(missing, given, seed=seed) if missing else []
-    known |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
+    values_of |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
     with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
-        return model.estimands(label_draws({n: v[None] for n, v in known.items()}, full), data)
+        return model.estimands(label_draws({n: v[None] for n, v in values_of.items()}, full), data)

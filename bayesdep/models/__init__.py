@@ -1,3 +1,3 @@
 """One folder, one model: its settings, data, PyMC model, estimands and checks."""
 
-import bayesdep.data.compile_cache  # noqa: F401  (settles where compiled code is kept before PyTensor is imported)
+import bayesdep.data.compile_cache  # noqa: F401  (sets the folder of compiled code before PyTensor is imported)

@@ -1,3 +1,3 @@
 """Mathematics in which no model is imported: censored normals, covariances, quadrature, marginals, mixtures."""
 
-import bayesdep.data.compile_cache  # noqa: F401  (settles where compiled code is kept before PyTensor is imported)
+import bayesdep.data.compile_cache  # noqa: F401  (sets the folder of compiled code before PyTensor is imported)

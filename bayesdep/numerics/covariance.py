@@ -1,4 +1,4 @@
-"""Outcomes of the same patient at several visits, some of them missing: correlated normals, no matrix per patient.
+"""Correlated normal outcomes of a patient at several visits, some of them missing, without a matrix per patient.
 
 A patient's residuals u_j = (y_j - mean_j) / sd_j have correlation matrix R = L L'. Three ways to their density:
 
@@ -25,6 +25,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.random.op import RandomVariable
 
 from bayesdep.numerics.normal import LOG_2_PI
+from bayesdep.numerics.types import Tensor
 
 
 class _RegressionRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
@@ -34,41 +35,51 @@ class _RegressionRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     _print_name = ("RegressionOnThePast", "\\operatorname{RegressionOnThePast}")
 
     @classmethod
-    def rng_fn(cls, rng: Any, mean: Any, sd: Any, whole: Any, *rest: Any) -> Any:
-        *_, size = rest  # root, seen, and how many
-        return _draw(rng, mean, sd, whole, size)
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, root_of_all: Any, *others: Any) -> Any:
+        *_, size = others  # root, is_observed, and how many
+        return _draw(rng, mean, sd, root_of_all, size)
 
 
 class RegressionOnThePast(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """Visits of a patient, any correlation matrix.
 
-    Parameters are ``mean``, ``sd`` (visit), ``whole`` and ``root`` (visit, visit: Cholesky factors of the correlation
-    matrix, and of the same with the rows and columns of missed visits replaced by the identity's) and ``seen`` (1
-    where observed). Draws are of every visit.
+    Parameters are ``mean``, ``sd`` (visit), ``root_of_all`` and ``root`` (visit, visit: Cholesky factors of the
+    correlation matrix, and of the same with the rows and columns of missed visits replaced by the identity's) and
+    ``is_observed`` (visit; 1 or 0). Draws are of every visit.
     """
 
     rv_type = _RegressionRV
     rv_op = _RegressionRV()
 
     @classmethod
-    def dist(cls, mean: Any, sd: Any, whole: Any, root: Any, seen: Any, **kwargs: Any) -> Any:
+    def dist(
+        cls, mean: Tensor, sd: Tensor, root_of_all: Tensor, root: Tensor, is_observed: Tensor, **kwargs: Any
+    ) -> Tensor:
         """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, whole, root, seen)], **kwargs)
+        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, root_of_all, root, is_observed)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mean: Any, sd: Any, whole: Any, root: Any, seen: Any) -> Any:  # noqa: ARG002  (PyMC's)
+    def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
-        return mean + 0 * seen
+        *_, is_observed = others  # sd, root_of_all, root
+        return mean + 0 * is_observed
 
-    def logp(value: Any, mean: Any, sd: Any, whole: Any, root: Any, seen: Any) -> Any:  # noqa: ARG002  (PyMC's)
+    def logp(
+        value: Tensor,
+        mean: Tensor,
+        sd: Tensor,
+        root_of_all: Tensor,  # noqa: ARG002  (for draws)
+        root: Tensor,
+        is_observed: Tensor,
+    ) -> Tensor:
         """Return the density of a patient's observed visits."""
-        u = seen * (value - mean) / sd
-        total: Any = 0.0
-        past: Any = pt.zeros_like(u)
+        u = is_observed * (value - mean) / sd
+        total: Tensor = 0.0
+        past: Tensor = pt.zeros_like(u)
         for j in range(root.type.shape[-1]):  # known when the model is built, unlike the data's
             z = (u[..., j] - past[..., j]) / root[..., j, j]
             past = past + z[..., None] * root[..., :, j]
             scale = pt.log(sd[..., j]) + pt.log(root[..., j, j])
-            total = total - seen[..., j] * (z**2 / 2 + scale + LOG_2_PI / 2)
+            total = total - is_observed[..., j] * (z**2 / 2 + scale + LOG_2_PI / 2)
         return total
 
 
@@ -79,45 +90,50 @@ class _SerialRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     _print_name = ("Serial", "\\operatorname{Serial}")
 
     @classmethod
-    def rng_fn(cls, rng: Any, mean: Any, sd: Any, rho: Any, *rest: Any) -> Any:
-        _, _, day, size = rest  # seen, previous, day, and how many
-        away = np.abs(day[..., :, None] - day[..., None, :])
-        root = np.linalg.cholesky(np.asarray(rho)[..., None, None] ** away)
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, rho: Any, *others: Any) -> Any:
+        _, _, day, size = others  # is_observed, previous, day, and how many
+        gaps = np.abs(day[..., :, None] - day[..., None, :])
+        root = np.linalg.cholesky(np.asarray(rho)[..., None, None] ** gaps)
         return _draw(rng, mean, sd, root, size)
 
 
 class Serial(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """Visits of a patient, correlated ``rho ** gap``.
 
-    Parameters are ``mean``, ``sd`` (visit), ``rho`` (between 0 and 1), ``seen`` (1 where observed), ``previous`` (place
-    of the previous observed visit, -1 where there is none) and ``day`` (visit: the time that gaps are counted in).
-    Draws are of every visit.
+    Parameters are ``mean``, ``sd`` (visit), ``rho`` (between 0 and 1), and by visit ``is_observed`` (1 or 0),
+    ``previous`` (place of the previous observed visit, -1 where there is none) and ``day`` (the time that gaps are
+    counted in). Draws are of every visit.
     """
 
     rv_type = _SerialRV
     rv_op = _SerialRV()
 
     @classmethod
-    def dist(cls, mean: Any, sd: Any, rho: Any, seen: Any, previous: Any, day: Any, **kwargs: Any) -> Any:
+    def dist(
+        cls, mean: Tensor, sd: Tensor, rho: Tensor, is_observed: Tensor, previous: Tensor, day: Tensor, **kwargs: Any
+    ) -> Tensor:
         """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, rho, seen, previous, day)], **kwargs)
+        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, rho, is_observed, previous, day)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mean: Any, sd: Any, rho: Any, seen: Any, previous: Any, day: Any) -> Any:  # noqa: ARG002  (PyMC's)
+    def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
-        return mean + 0 * seen
+        _, _, is_observed, *_ = others  # sd, rho, and previous, day
+        return mean + 0 * is_observed
 
-    def logp(value: Any, mean: Any, sd: Any, rho: Any, seen: Any, previous: Any, day: Any) -> Any:
+    def logp(
+        value: Tensor, mean: Tensor, sd: Tensor, rho: Tensor, is_observed: Tensor, previous: Tensor, day: Tensor
+    ) -> Tensor:
         """Return the density of a patient's observed visits."""
         u = (value - mean) / sd
         rho = rho[..., None]
         is_later = (previous >= 0) * 1.0
         place = pt.cast(pt.maximum(previous, 0), "int64")
         gap = pt.switch(is_later > 0, day - pt.take_along_axis(day, place, axis=-1), 1.0)
-        link = is_later * pt.exp(pt.log(rho) * gap)
+        correlation = is_later * pt.exp(pt.log(rho) * gap)
         variance = -pt.expm1(2 * gap * pt.log(rho)) * is_later + (1 - is_later)
-        rest = u - link * pt.take_along_axis(u, place, axis=-1)
-        density = rest**2 / variance + pt.log(variance) + LOG_2_PI
-        return -pt.sum(seen * (density / 2 + pt.log(sd)), axis=-1)
+        innovation = u - correlation * pt.take_along_axis(u, place, axis=-1)
+        density = innovation**2 / variance + pt.log(variance) + LOG_2_PI
+        return -pt.sum(is_observed * (density / 2 + pt.log(sd)), axis=-1)
 
 
 class _ExchangeableRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
@@ -127,17 +143,16 @@ class _ExchangeableRV(RandomVariable):  # type: ignore[misc]  # PyMC is not type
     _print_name = ("Exchangeable", "\\operatorname{Exchangeable}")
 
     @classmethod
-    def rng_fn(cls, rng: Any, mean: Any, sd: Any, rho: Any, seen: Any, size: Any = None) -> Any:  # noqa: ARG003  (PyMC's signature)
-        visits = np.shape(mean)[-1]
-        own = np.eye(visits)
-        root = np.linalg.cholesky(own + np.asarray(rho)[..., None, None] * (1 - own))
+    def rng_fn(cls, rng: Any, mean: Any, sd: Any, rho: Any, is_observed: Any, size: Any = None) -> Any:  # noqa: ARG003  (PyMC's signature)
+        eye = np.eye(np.shape(mean)[-1])
+        root = np.linalg.cholesky(eye + np.asarray(rho)[..., None, None] * (1 - eye))
         return _draw(rng, mean, sd, root, size)
 
 
 class Exchangeable(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """Visits of a patient, all equally correlated.
 
-    Parameters are ``mean``, ``sd`` (visit), ``rho`` (between 0 and 1) and ``seen`` (1 where observed). Draws are of
+    Parameters are ``mean``, ``sd`` (visit), ``rho`` (between 0 and 1) and ``is_observed`` (visit; 1 or 0). Draws are of
     every visit.
     """
 
@@ -145,23 +160,24 @@ class Exchangeable(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     rv_op = _ExchangeableRV()
 
     @classmethod
-    def dist(cls, mean: Any, sd: Any, rho: Any, seen: Any, **kwargs: Any) -> Any:
+    def dist(cls, mean: Tensor, sd: Tensor, rho: Tensor, is_observed: Tensor, **kwargs: Any) -> Tensor:
         """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, rho, seen)], **kwargs)
+        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, rho, is_observed)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mean: Any, sd: Any, rho: Any, seen: Any) -> Any:  # noqa: ARG002  (PyMC's)
+    def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
-        return mean + 0 * seen
+        *_, is_observed = others  # sd, rho
+        return mean + 0 * is_observed
 
-    def logp(value: Any, mean: Any, sd: Any, rho: Any, seen: Any) -> Any:
+    def logp(value: Tensor, mean: Tensor, sd: Tensor, rho: Tensor, is_observed: Tensor) -> Tensor:
         """Return the density of a patient's observed visits."""
-        u = seen * (value - mean) / sd
-        n = pt.sum(seen, axis=-1)
-        whole = 1 + (n - 1) * rho
-        spread = (pt.sum(u**2, axis=-1) - rho * pt.sum(u, axis=-1) ** 2 / whole) / (1 - rho)
-        # with no visit at all there is no determinant either
-        log_det = pt.switch(n > 0, (n - 1) * pt.log1p(-rho) + pt.log(whole), 0.0)
-        return -(spread + log_det + n * LOG_2_PI) / 2 - pt.sum(seen * pt.log(sd), axis=-1)
+        u = is_observed * (value - mean) / sd
+        n = pt.sum(is_observed, axis=-1)
+        largest_eigenvalue = 1 + (n - 1) * rho
+        square = (pt.sum(u**2, axis=-1) - rho * pt.sum(u, axis=-1) ** 2 / largest_eigenvalue) / (1 - rho)
+        # a patient without any visit has no determinant
+        log_det = pt.switch(n > 0, (n - 1) * pt.log1p(-rho) + pt.log(largest_eigenvalue), 0.0)
+        return -(square + log_det + n * LOG_2_PI) / 2 - pt.sum(is_observed * pt.log(sd), axis=-1)
 
 
 def _draw(rng: Any, mean: Any, sd: Any, root: Any, size: Any) -> Any:
@@ -171,8 +187,8 @@ def _draw(rng: Any, mean: Any, sd: Any, root: Any, size: Any) -> Any:
     return mean + sd * np.squeeze(root @ noise[..., None], -1)
 
 
-def vine_root(partial: Any) -> Any:
-    """Return the Cholesky factor of the correlation matrix with given partial correlations.
+def vine_root(partial: Tensor) -> Tensor:
+    """Return the Cholesky factor of the correlation matrix that has the given partial correlations.
 
     Parameters
     ----------
@@ -186,17 +202,17 @@ def vine_root(partial: Any) -> Any:
         L, shape (..., visits, visits): ``L[j, k] = partial[j, k] prod_{m < k} sqrt(1 - partial[j, m]^2)`` (Lewandowski,
         Kurowicka and Joe 2009, doi:10.1016/j.jmva.2009.04.008, section 3).
     """
-    columns, left = [], pt.ones_like(partial[..., 0])
+    columns, remaining_sd = [], pt.ones_like(partial[..., 0])
     for k in range(partial.type.shape[-1]):
-        columns.append(partial[..., k] * left)
-        left = left * pt.sqrt(pt.maximum(1 - partial[..., k] ** 2, 0.0))
+        columns.append(partial[..., k] * remaining_sd)
+        remaining_sd = remaining_sd * pt.sqrt(pt.maximum(1 - partial[..., k] ** 2, 0.0))
     return pt.stack(columns, axis=-1)
 
 
-def cholesky(matrix: Any, size: int) -> Any:
+def cholesky(matrix: Tensor, size: int) -> Tensor:
     """Return the Cholesky factor of a small matrix, written out column by column.
 
-    LAPACK's takes numba a quarter of a minute to compile; a few visits need no LAPACK.
+    Numba takes a quarter of a minute to compile LAPACK's; for a few visits this is as fast.
 
     Parameters
     ----------
@@ -218,7 +234,7 @@ def cholesky(matrix: Any, size: int) -> Any:
     return pt.stack(columns, axis=-1)
 
 
-def toeplitz_correlations(partial: Any) -> Any:
+def toeplitz_correlations(partial: Tensor) -> Tensor:
     """Return the correlations by lag that have given partial autocorrelations, by the Durbin-Levinson recursion.
 
     Parameters
@@ -232,12 +248,12 @@ def toeplitz_correlations(partial: Any) -> Any:
         Correlations at lags 0, 1, ..., shape (..., lags + 1) (Barndorff-Nielsen and Schou 1973,
         doi:10.1016/0047-259X(73)90030-4).
     """
-    found: list[Any] = [pt.ones_like(partial[..., 0])]
-    before: list[Any] = []  # coefficients of the regression on the k - 1 previous visits
-    variance: Any = pt.ones_like(partial[..., 0])
+    by_lag: list[Tensor] = [pt.ones_like(partial[..., 0])]
+    slopes: list[Tensor] = []  # of the regression on the k previous visits
+    variance: Tensor = pt.ones_like(partial[..., 0])
     for k in range(partial.type.shape[-1]):
         reflection = partial[..., k]
-        found.append(reflection * variance + sum(b * found[k - m] for m, b in enumerate(before)))
-        before = [b - reflection * before[k - 1 - m] for m, b in enumerate(before)] + [reflection]
+        by_lag.append(reflection * variance + sum(slope * by_lag[k - m] for m, slope in enumerate(slopes)))
+        slopes = [slope - reflection * slopes[k - 1 - m] for m, slope in enumerate(slopes)] + [reflection]
         variance = variance * (1 - reflection**2)
-    return pt.stack(found, axis=-1)
+    return pt.stack(by_lag, axis=-1)

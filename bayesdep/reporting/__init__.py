@@ -1,3 +1,3 @@
-"""The posterior leaves the house."""
+"""Tables, figures, reports and exports."""
 
-import bayesdep.data.compile_cache  # noqa: F401  (settles where compiled code is kept before PyTensor is imported)
+import bayesdep.data.compile_cache  # noqa: F401  (sets the folder of compiled code before PyTensor is imported)

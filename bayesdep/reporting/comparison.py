@@ -1,4 +1,4 @@
-"""A ranking leaves the house: its table and its plot."""
+"""Write a model comparison: its table and its figure."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from bayesdep.reporting.ranges import MOST_ROWS
 
 
 def plot_comparison(comparison: Comparison) -> Figure:
-    """Draw each fit's distance to the best, with two standard errors of that difference.
+    """Draw each fit's difference from the best, with two standard errors of that difference.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def write_comparison(
     plans
         Hash of each plan's text, by name.
     place
-        Where they are to stand; an earlier comparison is replaced once these are whole.
+        The directory; an earlier comparison is replaced once these files are complete.
     spreadsheet_safe
         As in :func:`bayesdep.export`.
     """

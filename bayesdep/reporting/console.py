@@ -1,4 +1,4 @@
-"""What the command line prints: ledgers, rankings and lists, in one screen."""
+"""Output of the command line: ledgers, rankings and lists."""
 
 import os
 import shutil
@@ -29,18 +29,18 @@ def _table() -> Table:
 
 
 def print_ledger(runs: Sequence[Outcome]) -> None:
-    """Print published values beside posteriors, with notes at the foot.
+    """Print published values beside posteriors, with footnotes.
 
     Parameters
     ----------
     runs
-        Runs, in order; those without published numbers are passed over.
+        Runs, in order; those without published numbers are skipped.
     """
-    told = [run for run in runs if run.ledger is not None]
-    if not told:
+    with_ledger = [run for run in runs if run.ledger is not None]
+    if not with_ledger:
         return
     notes: dict[str, int] = {}
-    blocks = [(run, _lines(run, notes)) for run in told]
+    blocks = [(run, _lines(run, notes)) for run in with_ledger]
     headings = ("  Estimand", "Published", "Posterior (95% interval)", "Agrees", "Published in")
     every = [headings, *(line for _, lines in blocks for line in lines)]
     widths = [max(len(line[i]) for line in every) for i in range(4)]
@@ -148,7 +148,7 @@ def print_datasets() -> None:
 
 
 def print_dataset(name: str) -> None:
-    """Print what a published table holds, where it is from and what is odd about it.
+    """Print a published table, its source and its known inconsistencies.
 
     Parameters
     ----------

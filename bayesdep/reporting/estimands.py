@@ -1,4 +1,4 @@
-"""Tidy tables of estimands and parameters: one row a number, with its uncertainty and units."""
+"""Tidy tables of estimands and parameters: one row per number, with its uncertainty and units."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,14 +10,14 @@ from arviz_stats.base import array_stats
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import diagnose
-from bayesdep.inference.fit import Fit, once_per_fit
+from bayesdep.inference.fit import Fit, cached_on_fit
 from bayesdep.inference.numbers import check_level
 from bayesdep.models.model import ExactPosterior
 from bayesdep.numerics.betas import BetaMarginal
 from bayesdep.numerics.marginals import Marginal, interval
 
 LEVEL = 0.95
-_SAME = 1e-12  # relative to a number, or to its spread
+_SAME = 1e-12  # tolerance, relative to a number or to its sd
 
 
 def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
@@ -31,28 +31,27 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     Parameters
     ----------
     fit
-        Any fit. Where the draws are of an exact posterior, numbers that are known exactly replace theirs.
+        Any fit. Numbers that are known exactly replace those computed from draws.
     level
         Probability of the intervals.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``estimand``, one per dim, ``mean``, ``sd``, ``median``, ``lower``, ``upper`` (equal-tailed),
-        ``level``, ``prob_gt_0``, ``units``, ``hdi_lower``, ``hdi_upper``, ``null`` (value of no effect),
-        ``prob_gt_null``, ``interval`` (in words where it passes through infinity), ``false_sign_rate``,
-        ``prob_in_rope``, ``mcse`` (Monte Carlo standard error of the mean; 0 where that is known exactly),
-        ``exact_lower`` and ``exact_upper`` (of a probability that has its own counts: the interval of Clopper and
-        Pearson, whose coverage is never below the level), ``prior_p`` (of a primary estimand: how far out in its prior
-        the data put it, a two-sided tail probability; :func:`~bayesdep.inference.verdict.judge_model`) and
-        ``description``. ``attrs["gate"]`` and ``attrs["model"]`` are the verdict on the sampling and on the model,
-        ``attrs["gate_passed"]`` and ``attrs["model_passed"]`` whether they are good.
-        ``false_sign_rate`` is the probability that the more probable side of the null is the wrong one (the local
-        false-sign rate, Stephens 2017, doi:10.1093/biostatistics/kxw041): where the null itself has a probability, as
-        in averaged models, that counts as wrong. ``prob_in_rope`` is the probability of lying within the estimand's
-        region of practical equivalence; NaN where it has none. An estimand without a value of no effect (a rank, a
-        spread) has NaN for ``null``, ``prob_gt_null`` and ``false_sign_rate``. One that the data leave undefined (a
-        share below a limit that nobody knows) keeps its row, all NaN.
+        Columns ``estimand``, one per dim, ``mean``, ``sd``, ``median``, ``lower``, ``upper`` (equal-tailed), ``level``,
+        ``prob_gt_0``, ``units``, ``hdi_lower``, ``hdi_upper``, ``null`` (value of no effect), ``prob_gt_null``,
+        ``interval`` (in words where it passes through infinity), ``false_sign_rate``, ``prob_in_rope``, ``mcse`` (Monte
+        Carlo standard error of the mean; 0 where that is known exactly), ``exact_lower`` and ``exact_upper`` (of a
+        probability that has its own counts: the interval of Clopper and Pearson, whose coverage is never below the
+        level), ``prior_p`` (of a primary estimand: the two-sided tail probability of its posterior mean, over data from
+        the prior predictive; :func:`~bayesdep.inference.verdict.check_model`) and ``description``. ``attrs["gate"]``
+        and ``attrs["model"]`` are the verdicts on sampling and model, ``attrs["gate_passed"]`` and
+        ``attrs["model_passed"]`` whether they passed. ``false_sign_rate`` is the probability that the more probable
+        side of the null is the wrong one (the local false-sign rate, Stephens 2017, doi:10.1093/biostatistics/kxw041);
+        the probability of the null itself, which averaged models have, counts as wrong. ``prob_in_rope`` is the
+        probability of lying within the estimand's region of practical equivalence; NaN where it has none. An estimand
+        without a value of no effect (a rank, a spread) has NaN for ``null``, ``prob_gt_null`` and ``false_sign_rate``.
+        An estimand that the data leave undefined (a share below an unknown limit) keeps its row, all NaN.
 
     Raises
     ------
@@ -63,21 +62,21 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     return _at_95(fit) if level == LEVEL else _summarise(fit, level)
 
 
-@once_per_fit
+@cached_on_fit
 def _at_95(fit: Fit) -> pd.DataFrame:
     return _summarise(fit, LEVEL)
 
 
 def _summarise(fit: Fit, level: float) -> pd.DataFrame:
     exact = fit.exact if fit.is_exact else None
-    known = dict(exact.marginals) if exact else {}
+    marginals = dict(exact.marginals) if exact else {}
     rows = []
     standing = {x.name: x.p for x in fit.verdict.judged if x.kind == "prior"}
     for name, at, draws, attrs in _scalars(fit.estimands):
         source = str(attrs.get("reciprocal_of", name))
         summary = (
-            _of_marginal(known[source, at], level, attrs)
-            if (source, at) in known
+            _of_marginal(marginals[source, at], level, attrs)
+            if (source, at) in marginals
             else _of_draws(draws, level, attrs, fit.tables)
         )
         label = f"{name}[{', '.join(x for _, x in at)}]" if at else name
@@ -88,12 +87,12 @@ def _summarise(fit: Fit, level: float) -> pd.DataFrame:
 
 
 def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL) -> pd.DataFrame:
-    """Summarise the exact posterior of a model that knows it, with no draws at all.
+    """Summarise a posterior that is known exactly, without draws.
 
     Parameters
     ----------
     fit_or_exact
-        A fit of such a model, or what its ``exact(data)`` returned.
+        A fit whose posterior is known exactly, or the result of a model's ``exact(data)``.
     level
         Probability of the intervals.
 
@@ -134,7 +133,7 @@ def is_probability(row: "pd.Series[Any]") -> bool:
 
 
 def in_words(row: "pd.Series[Any]") -> str:
-    """Return a probability of :func:`summarise` with its Monte Carlo error, rounded to what that can carry."""
+    """Return a probability of :func:`summarise` with its Monte Carlo error, rounded accordingly."""
     if row["mcse"] > 0:
         digits = int(np.clip(1 - np.floor(np.log10(row["mcse"])), 2, 6))
         return f"P = {row['mean']:.{digits}f}, Monte Carlo error {row['mcse']:.{digits}f}"
@@ -192,14 +191,14 @@ def summarise_parameters(fit: Fit) -> pd.DataFrame:
 
 
 def _mcse(draws: np.ndarray, tables: int) -> float:
-    """Monte Carlo standard error of the mean over versions of the data, of these versions."""
+    """Monte Carlo standard error of the mean, for draws given these versions of the data."""
     each = [float(array_stats.mcse(x, chain_axis=0, draw_axis=1, method="mean")) for x in np.split(draws, tables)]
     return float(np.linalg.norm(each)) / tables
 
 
-@once_per_fit
+@cached_on_fit
 def oracle(fit: Fit) -> pd.DataFrame | None:
-    """Set a sampled posterior beside the exact one, in Monte Carlo standard errors.
+    """Compare a sampled posterior with the exact one, in Monte Carlo standard errors.
 
     Parameters
     ----------
@@ -252,10 +251,10 @@ def _scalars(
         dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
         array = values.transpose("chain", "draw", *dims).values
         for index in np.ndindex(*array.shape[2:]):
-            at = tuple((d, str(values[d].values[i])) for d, i in zip(dims, index, strict=True))
+            coordinates = tuple((d, str(values[d].values[i])) for d, i in zip(dims, index, strict=True))
             yield (
                 str(name),
-                at,
+                coordinates,
                 np.ascontiguousarray(array[(slice(None), slice(None), *index)], dtype=float),
                 values.attrs,
             )
@@ -272,15 +271,15 @@ def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any], tables: in
         return _row(attrs=attrs, level=level, null=null)
     if "probability" in attrs:
         return _row(mean=draws.mean(), level=level, mcse=_mcse(draws, tables), attrs=attrs)
-    own = 1 / draws if "reciprocal_of" in attrs else draws
-    sd = own.std(ddof=1)
+    on_own_scale = 1 / draws if "reciprocal_of" in attrs else draws
+    sd = on_own_scale.std(ddof=1)
 
     def sides(of: float) -> tuple[float, float]:
         margin = _rounding(of, sd)
-        return float((own > of + margin).mean()), float((own < of - margin).mean())
+        return float((on_own_scale > of + margin).mean()), float((on_own_scale < of - margin).mean())
 
     if "reciprocal_of" in attrs:
-        lower, median, upper = np.quantile(own, [tail, 0.5, 1 - tail])
+        lower, median, upper = np.quantile(on_own_scale, [tail, 0.5, 1 - tail])
         return _through_infinity(lower, median, upper, sides(0.0), level, attrs)
     above, wrong = _against(null, sides)
     rope = [float(attrs.get(f"rope_{end}", np.nan)) for end in ("lower", "upper")]
@@ -315,7 +314,7 @@ def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dic
 
     def sides(of: float) -> tuple[float, float]:
         margin = _rounding(of, marginal.sd)
-        with np.errstate(invalid="ignore"):  # below the end of a scale its conversion has no value
+        with np.errstate(invalid="ignore"):  # beyond the end of a scale its transformation is undefined
             below = float(marginal.cdf(of - margin))
         return 1 - float(marginal.cdf(of + margin)), 0.0 if np.isnan(below) else below
 
@@ -346,19 +345,19 @@ def _of_marginal(marginal: Marginal, level: float, attrs: dict[str, Any]) -> dic
 
 
 def _rounding(null: float, sd: float) -> float:
-    """How far from a number a computed one may lie that is the same: a risk's logit and back, say."""
+    """Tolerance within which two computed numbers are the same, after a logit and its inverse for example."""
     return _SAME * max(abs(null), sd if np.isfinite(sd) else 0.0)
 
 
 def _against(null: float, sides: Callable[[float], tuple[float, float]]) -> tuple[float, float]:
-    """The probability above a null, and that of not lying on the more probable side of it."""
+    """The probability above a null value, and that of not lying on its more probable side."""
     above, below = (np.nan, np.nan) if np.isnan(null) else sides(null)
     return above, 1 - max(above, below)
 
 
 def _shortest(marginal: Marginal, level: float) -> tuple[float, float]:
     """The shortest interval of a unimodal distribution, by a grid of lower tails refined around its best."""
-    tails = (1 - level) * (1 - np.cos(np.linspace(0, np.pi, 17)[1:-1])) / 2  # crowding towards both ends
+    tails = (1 - level) * (1 - np.cos(np.linspace(0, np.pi, 17)[1:-1])) / 2  # denser towards both ends
     for _ in range(4):
         lower, upper = marginal.quantile(np.stack([tails, tails + level]))
         best = int(np.argmin(upper - lower))
@@ -373,7 +372,7 @@ def _through_infinity(
     if lower < 0 < upper:
         bounds = 1 / lower, 1 / upper
         words = f"harm {-bounds[0]:.1f} to ∞ to benefit {bounds[1]:.1f}"
-    else:  # zero itself, which averaged models may give a probability, is endless
+    else:  # zero itself, which has a probability in averaged models, becomes infinite
         bounds = 1 / upper if upper != 0 else -np.inf, 1 / lower if lower != 0 else np.inf
         side, ends = ("benefit", bounds) if lower >= 0 else ("harm", (-bounds[1], -bounds[0]))
         words = f"{side} {ends[0]:.1f} to {ends[1]:.1f}".replace("inf", "∞")
@@ -404,25 +403,13 @@ def _row(*, attrs: dict[str, Any], interval: str = "", **numbers: Any) -> dict[s
     }
 
 
-_EXACT = ("exact_lower", "exact_upper")
-_ORDER = (
-    "mean",
-    "sd",
-    "median",
-    "lower",
-    "upper",
-    "level",
-    "prob_gt_0",
-    "units",
-    "hdi_lower",
-    "hdi_upper",
-    "null",
-)
+# Columns of a table of estimands, in their order; before them are the estimand's name and its coordinates.
+_FIRST = ("mean", "sd", "median", "lower", "upper", "level", "prob_gt_0", "units", "hdi_lower", "hdi_upper", "null")
+_LAST = ("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper")
+COLUMNS = (*_FIRST, *_LAST, "prior_p", "description")
 
 
 def _arrange(rows: list[dict[str, Any]], dims: list[str]) -> pd.DataFrame:
-    last = ["prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", *_EXACT, "prior_p", "description"]
-    columns = ["estimand", *dims, *_ORDER, *last]
-    table = pd.DataFrame(rows).reindex(columns=columns)
+    table = pd.DataFrame(rows).reindex(columns=["estimand", *dims, *COLUMNS])
     table[dims] = table[dims].fillna("")
     return table

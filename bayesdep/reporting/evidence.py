@@ -1,4 +1,4 @@
-"""Which units lie on which side of no effect, and how many of them together: one table, strongest evidence first."""
+"""Units of an estimand ranked by the evidence that they lie above or below no effect, one by one and jointly."""
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,10 @@ SURE = 0.95
 def rank_evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     """Order the units of an estimand by the evidence that they lie above or below no effect.
 
-    Forty analytes that are each elevated with probability 0.95 are not all elevated with probability 0.95; ``joint``
-    says of how many it can be claimed at once. It comes from the joint draws, so that what the units share (a
-    person's general level, the mean over analytes) is accounted for: no correction for multiplicity is needed.
+    If forty analytes are each elevated with probability 0.95, the probability that all are elevated is smaller;
+    ``joint`` says for how many the claim can be made at once. It is computed from the joint draws, so dependence
+    between units (a person's general level, the mean over analytes) is accounted for, and no correction for
+    multiplicity is needed.
 
     Parameters
     ----------
@@ -27,12 +28,12 @@ def rank_evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a unit, the most certain side first (ties: the distance from no effect in posterior sds first): one
+        One row per unit, the most certain side first (ties: by distance from no effect in posterior sds): one
         column per dim, ``median``, ``lower``, ``upper`` (95%, equal-tailed; exponentiated to ratios when the estimand
         is a logarithm) and their ``units``, ``side`` (``"above"`` or ``"below"`` no effect), ``prob_above``,
         ``false_sign_rate``, ``prob_in_rope`` (of practical equivalence; NaN where none is set) and ``joint``, the
         probability that this unit and all before it lie on their sides. Units that the data leave undefined are left
-        out. ``attrs["sentence"]`` says it in words.
+        out. ``attrs["sentence"]`` is a summary in words.
 
     Raises
     ------
@@ -54,14 +55,16 @@ def rank_evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     if np.isnan(null):
         raise BadInput(f"'{estimand}' has no value of no effect, so there are no sides; choose another estimand")
     if "reciprocal_of" in attrs:
-        raise BadInput(f"'{estimand}' is one over '{attrs['reciprocal_of']}'; ask for the evidence of that")
+        raise BadInput(f"'{estimand}' is one over '{attrs['reciprocal_of']}'; rank the evidence of that instead")
     dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
     draws = values.transpose("chain", "draw", *dims).values
     flat = draws.reshape(draws.shape[0] * draws.shape[1], -1).astype(float)
     labels = [[str(v) for v in values[d].values] for d in dims]
-    at = pd.MultiIndex.from_product(labels, names=dims).to_frame(index=False) if dims else pd.DataFrame(index=[0])
-    known = ~np.isnan(flat).all(axis=0)
-    flat, at = flat[:, known], at[known]
+    units_table = (
+        pd.MultiIndex.from_product(labels, names=dims).to_frame(index=False) if dims else pd.DataFrame(index=[0])
+    )
+    is_defined = ~np.isnan(flat).all(axis=0)
+    flat, units_table = flat[:, is_defined], units_table[is_defined]
     above, below = (flat > null).mean(axis=0), (flat < null).mean(axis=0)
     spread = flat.std(axis=0)
     distance = np.abs(flat.mean(axis=0) - null) / np.where(spread > 0, spread, np.inf)
@@ -74,7 +77,7 @@ def rank_evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     lower, median, upper = np.quantile(np.exp(flat) if is_log else flat, [0.025, 0.5, 0.975], axis=0)
     rope = [float(attrs.get(f"rope_{end}", np.nan)) for end in ("lower", "upper")]
     inside = ((flat >= rope[0]) & (flat <= rope[1])).mean(axis=0)
-    table = at.iloc[order].reset_index(drop=True)
+    table = units_table.iloc[order].reset_index(drop=True)
     table = table.assign(
         median=median,
         lower=lower,
@@ -94,16 +97,16 @@ def rank_evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
 
 
 def _sentence(table: pd.DataFrame, dims: list[str], *, is_log: bool) -> str:
-    """Say how many are on which side, one by one and together."""
+    """Say how many units are on which side, one by one and jointly."""
     what = f"{dims[0]}s" if len(dims) == 1 else "estimates"
     words = {"above": "elevated" if is_log else "above no effect", "below": "lowered" if is_log else "below no effect"}
     sure = table[table["false_sign_rate"] < 1 - SURE]
     counts = {side: int((sure["side"] == side).sum()) for side in words}
     if sure.empty:
         return f"None of {len(table)} {what} lies on one side of no effect with P > {SURE:g}."
-    told = [side for side in words if counts[side]]
-    verb = "is" if counts[told[0]] == 1 else "are"
-    each = " and ".join(f"{counts[side]} {words[side]}" for side in told)
+    claimed = [side for side in words if counts[side]]
+    verb = "is" if counts[claimed[0]] == 1 else "are"
+    each = " and ".join(f"{counts[side]} {words[side]}" for side in claimed)
     first, _, rest = each.partition(" ")
     text = f"Of {len(table)} {what}, {first} {verb} {rest} with P > {SURE:g}" + (" each" if len(sure) > 1 else "")
     together = int((table["joint"] >= SURE).sum())

@@ -1,4 +1,4 @@
-"""Tables in the formats that journals, R and spreadsheets read."""
+"""Export of tables in the formats that journals, R and spreadsheets read."""
 
 import csv
 import html
@@ -18,7 +18,7 @@ from bayesdep.data.files import whole_files
 from bayesdep.data.labels import shortly
 from bayesdep.designs.register import Simulated
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.estimands import in_words, is_probability, summarise
+from bayesdep.reporting.estimands import COLUMNS, in_words, is_probability, summarise
 
 
 def export(
@@ -30,10 +30,10 @@ def export(
 ) -> Path:
     """Write the estimands of a fit, or any table that this package made, to one file.
 
-    A table from a fit says whether it passed the gate, whether its model agrees with the data, and whether these are
-    synthetic: csv and parquet, which programs read as they are, in their first two columns, ``verdict`` (``"passed"``,
-    or what is wrong) and ``synthetic``; the others, where there is something to warn of, in the first thing that their
-    format lets a reader see, a first line (latex, html), a first key (json) or a first row (xlsx).
+    A table from a fit says whether the fit passed its convergence check (gate), whether the model agrees with the data,
+    and whether the data are synthetic. In csv and parquet files, which programs read, the first two columns say so:
+    ``verdict`` (``"passed"``, or the problem) and ``synthetic``. In the other formats, if there is a problem, it stands
+    first: in the first line (latex, html), the first key (json) or the first row (xlsx).
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def export(
     format
         ``"csv"``, ``"parquet"``, ``"json"``, ``"latex"``, ``"html"`` or ``"xlsx"``; by default the path's suffix.
     spreadsheet_safe
-        Whether texts of a .csv file that a spreadsheet would take for formulas get an apostrophe before them (as do
-        those that begin with one, so that taking it off gives the text back). By default every text is as it is, in
-        quotation marks, and a warning says so. The other formats tell text from formulas.
+        Whether texts of a .csv file that a spreadsheet would take for formulas get an apostrophe in front (as do texts
+        that begin with one, so that removing it restores the text). By default all texts are written unchanged, in
+        quotation marks, and a warning says so. The other formats distinguish text from formulas.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def export(
 def write_table(
     table: pd.DataFrame, path: str | os.PathLike[str], *, format: str | None = None, spreadsheet_safe: bool = False
 ) -> Path:
-    """Write a table as :func:`export` does, for those who say themselves what :func:`formula_note` has to say.
+    """Write a table as :func:`export` does, without the warning of :func:`formula_note`, which the caller gives.
 
     Parameters
     ----------
@@ -95,19 +95,19 @@ def write_table(
         with whole_files(path) as (partial,):
             _WRITERS[name](table, partial)
     except UnicodeEncodeError as problem:
-        raise BadInput(f"a text of the table holds half a character ({problem.reason}); correct it") from None
+        raise BadInput(f"a text of the table holds an incomplete character ({problem.reason}); correct it") from None
     except ModuleNotFoundError as problem:
         raise BadInput(f"format '{name}' needs the package {problem.name}; install bayesdep[excel]") from None
     return path
 
 
 def formula_note(*tables: pd.DataFrame) -> str:
-    """Say of which texts a spreadsheet would make formulas, were they in a .csv file.
+    """Return a warning of texts that a spreadsheet would take for formulas in a .csv file.
 
     Parameters
     ----------
     *tables
-        What is written.
+        The tables written.
 
     Returns
     -------
@@ -119,19 +119,19 @@ def formula_note(*tables: pd.DataFrame) -> str:
     >>> formula_note(pd.DataFrame({"study": ["Smith", "-1.5"]}))
     ''
     """
-    found = list(dict.fromkeys(text for table in tables for text in _texts(table) if _like_formula(text)))
-    if not found:
+    texts = list(dict.fromkeys(text for table in tables for text in _texts(table) if _like_formula(text)))
+    if not texts:
         return ""
-    several = len(found) > 1
+    several = len(texts) > 1
     return (
-        f"{len(found)} text{'s begin' if several else ' begins'} with a sign by which a spreadsheet knows formulas in "
-        f"a .csv file (the first is {shortly(found[0])}); they are written as they are, in quotation marks: ask for "
+        f"{len(texts)} text{'s begin' if several else ' begins'} with a sign by which a spreadsheet knows formulas in "
+        f"a .csv file (the first is {shortly(texts[0])}); they are written as they are, in quotation marks: ask for "
         "--spreadsheet-safe (spreadsheet_safe=True in Python) to have them escaped, or for .xlsx"
     )
 
 
 def _texts(table: pd.DataFrame) -> Iterator[str]:
-    """Every text of a table, its columns' names first."""
+    """Every text of a table, names of columns first."""
     yield from map(str, table.columns)
     for at in range(table.shape[1]):
         cells = table.iloc[:, at]
@@ -140,7 +140,7 @@ def _texts(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _like_formula(text: str) -> bool:
-    """Whether a spreadsheet would work out a text: not so a number, whatever its sign, and its interval."""
+    """Whether a spreadsheet would evaluate a text; a number with or without its interval is not evaluated."""
     if not text.startswith(_FORMULA) or _WITH_INTERVAL.fullmatch(text):
         return False
     try:
@@ -152,11 +152,11 @@ def _like_formula(text: str) -> bool:
 
 _WITH_INTERVAL = re.compile(
     r"-[0-9.]+ \(-?[0-9.]+, -?[0-9.]+\)"
-)  # as the ledger writes it: no spreadsheet can work it out
+)  # as the ledger writes it; no spreadsheet evaluates it
 
 
 def _escaped(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with an apostrophe before every text that is like a formula or begins with one."""
+    """The table with an apostrophe before every text that is like a formula or begins with an apostrophe."""
 
     def escape(cell: Any) -> Any:
         return f"'{cell}" if isinstance(cell, str) and (_like_formula(cell) or cell.startswith("'")) else cell
@@ -168,7 +168,7 @@ def _escaped(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def journal_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return estimands as a manuscript shows them: one line each, rounded to what the interval can carry.
+    """Return estimands as a manuscript shows them: one line each, rounded according to the interval's width.
 
     Parameters
     ----------
@@ -179,12 +179,12 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns ``Estimand``, ``Median``, ``95% interval``, ``P(> null)`` and ``Units``, all text; before the last two
-        ``Exact 95% interval`` where there are probabilities with counts of their own. A probability of zeros and ones
-        stands in the interval's place, with its Monte Carlo error.
+        ``Exact 95% interval`` if there are probabilities with their own counts. For an estimand whose draws are zeros
+        and ones, the interval's column has its probability with Monte Carlo error.
     """
     if "estimand" not in table or "prob_gt_null" not in table:
         return table.map(lambda v: f"{v:.4g}" if isinstance(v, float) else v)
-    dims = [c for c in table.columns[1:] if c not in _NUMBERS]
+    dims = [c for c in table.columns[1:] if c not in COLUMNS]
     level = f"{100 * table['level'].iloc[0]:g}%"
     has_exact = "exact_lower" in table and bool(table["exact_lower"].notna().any())
     rows = []
@@ -211,14 +211,14 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]:
-    """Write a synthetic table as CSV and its truth beside it as JSON.
+    """Write a synthetic table as CSV, and its true parameters beside it as JSON.
 
     Parameters
     ----------
     made
         As :func:`bayesdep.simulate` returns it.
     path
-        The CSV file; the truth goes to the same name with ``.truth.json``.
+        The CSV file; the parameters are written to the same name with ``.truth.json``.
 
     Returns
     -------
@@ -241,27 +241,8 @@ def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]
     return [path, truth]
 
 
-_NUMBERS = {
-    *(
-        "mean",
-        "sd",
-        "median",
-        "lower",
-        "upper",
-        "level",
-        "prob_gt_0",
-        "units",
-        "hdi_lower",
-        "hdi_upper",
-        "null",
-    ),
-    *("prob_gt_null", "interval", "false_sign_rate", "prob_in_rope", "mcse", "exact_lower", "exact_upper"),
-    *("prior_p", "description"),
-}
-
-
 def _has_null(row: "pd.Series[Any]") -> bool:
-    """Whether the posterior has any business on both sides of the null: a risk or a spread has none."""
+    """Whether the estimand can lie on both sides of its null value; a risk or an sd cannot."""
     return bool(0 < row["prob_gt_null"] < 1 or (row["null"] != 0 and not np.isnan(row["prob_gt_null"])))
 
 
@@ -289,26 +270,26 @@ def _probability(p: float) -> str:
 
 
 def _verdict(table: pd.DataFrame) -> str:
-    """What is wrong with the fit that a table is of; empty where nothing is."""
+    """The problems of the fit that a table is from; empty if there are none."""
     attrs = table.attrs
     wrong = (not attrs.get(f"{part}_passed", True) for part in ("gate", "model"))
     return "; ".join(attrs[part] for part, is_wrong in zip(("gate", "model"), wrong, strict=True) if is_wrong)
 
 
 def _warning(table: pd.DataFrame) -> str:
-    """What a reader must know of a fit, in one line."""
+    """The warnings about a fit that a reader must see, in one line."""
     parts = [_verdict(table), "SYNTHETIC DATA" if table.attrs.get("synthetic", False) else ""]
     return " ".join("; ".join(part for part in parts if part).split())
 
 
 def _with_verdict(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with what must be known of its fit in two columns; a table of no fit as it is."""
+    """The table with the verdict on its fit in two columns; a table that is not from a fit is returned unchanged."""
     if "gate" not in table.attrs:
         return table
-    found = table.copy()
-    found.insert(0, "verdict", _verdict(table) or "passed")
-    found.insert(1, "synthetic", bool(table.attrs.get("synthetic", False)))
-    return found
+    result = table.copy()
+    result.insert(0, "verdict", _verdict(table) or "passed")
+    result.insert(1, "synthetic", bool(table.attrs.get("synthetic", False)))
+    return result
 
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
@@ -318,7 +299,7 @@ def _csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _parquet(table: pd.DataFrame, path: Path) -> None:
-    _with_verdict(table).to_parquet(path, index=False)  # the attrs, gate included, travel in the file's metadata
+    _with_verdict(table).to_parquet(path, index=False)  # the attrs, gate included, are stored in the file's metadata
 
 
 def _json(table: pd.DataFrame, path: Path) -> None:
@@ -338,7 +319,7 @@ def _plain(value: Any) -> Any:
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")  # plain and full width
 
-# Characters that LaTeX takes for commands, or prints as others in its default font encoding.
+# Characters that LaTeX reads as commands, or prints as other characters in its default font encoding.
 _TEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {c: f"${c}$" for c in "<>"}
@@ -363,7 +344,7 @@ def _latex(table: pd.DataFrame, path: Path) -> None:
 
 
 def _tex(value: Any) -> str:
-    """A value as LaTeX prints it: after a row's end ``[`` and ``*`` would be read as arguments, and dashes as one."""
+    """A value as LaTeX text; ``[`` and ``*`` at the beginning of a row and double dashes are escaped as well."""
     text = (
         " ".join(str(value).split()).translate(_TEX).replace("--", "-{}-").replace("``", "`{}`").replace("''", "'{}'")
     )
@@ -372,7 +353,7 @@ def _tex(value: Any) -> str:
 
 def _html(table: pd.DataFrame, path: Path) -> None:
     warning = _warning(table)
-    with pd.option_context("display.html.use_mathjax", False):  # a page that has MathJax is told to leave names alone
+    with pd.option_context("display.html.use_mathjax", False):  # MathJax must not change names
         body = journal_table(table).to_html(index=False, border=0, classes="bayesdep")
     notice = f'<p class="warning"><strong>{html.escape(warning)}</strong></p>\n' if warning else ""
     path.write_text(notice + body + "\n", encoding="utf-8")
@@ -393,7 +374,7 @@ def _xlsx(table: pd.DataFrame, path: Path) -> None:
             sheet.cell(1, 1, _as_xlsx(warning))
         for row in sheet.iter_rows():
             for cell in row:
-                if isinstance(cell.value, str):  # a name that begins with "=" is a name, also once it is edited
+                if isinstance(cell.value, str):  # a name that begins with "=" stays text, even after editing
                     cell.data_type = "s"
                     cell.quotePrefix = _like_formula(cell.value) or cell.value.startswith("_x00")
 
@@ -403,7 +384,7 @@ _NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)
 
 
 def _as_xlsx(value: Any) -> Any:
-    """A text as .xlsx files write it: what XML has no place for, and what would be read as such, as ``_x0001_``.
+    """A text as .xlsx files write it: characters that XML cannot hold, and texts that look like their codes, escaped.
 
     ISO/IEC 29500-1, 22.9.2.19 (``ST_Xstring``); spreadsheets show the character itself.
     """

@@ -1,4 +1,4 @@
-"""The ledger: published numbers beside the posterior."""
+"""The ledger: published numbers compared with the posterior."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _SURE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A published number that an estimand is set beside.
+    """A published number that an estimand is compared with.
 
     Parameters
     ----------
@@ -34,15 +34,15 @@ class Published:
     p
         The published P value of that claim.
     statistic
-        Which number of the posterior stands beside it: ``"median"`` or ``"mean"``. Beside a probability of zeros and
-        ones it is their mean.
+        The posterior summary that it is compared with: ``"median"`` or ``"mean"``. For an estimand whose draws are
+        zeros and ones it is the mean.
     units
         Units of the published number.
     scale
-        The published number's own scale, when it is another than the estimand's: then the two are shown
-        together but not judged.
+        The scale of the published number, if it differs from the estimand's: then the two are shown together but not
+        compared.
     note
-        What a reader must know about the published number.
+        A remark on the published number for the reader.
     """
 
     estimand: str
@@ -65,14 +65,14 @@ class Published:
 
 
 def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
-    """Refuse published rows that name no estimand, or no coordinate of one.
+    """Refuse published rows that name an unknown estimand or coordinate.
 
     Parameters
     ----------
     rows
         The plan's published numbers.
     estimands
-        The model's estimands, from any draws.
+        The model's estimands, at any draws.
 
     Raises
     ------
@@ -92,9 +92,9 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
                 raise BadInput(
                     f"{place}: '{row.estimand}' has no dim '{dim}'; {did_you_mean(dim, dims) if dims else 'remove it'}"
                 )
-            known = [str(v) for v in values[dim].values]
-            if label not in known:
-                raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, known)}")
+            labels = [str(v) for v in values[dim].values]
+            if label not in labels:
+                raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, labels)}")
         if row.direction is not None and np.isnan(float(values.attrs.get("null", 0.0))):
             raise BadInput(
                 f"{place}: '{row.estimand}' has no value of no effect to be above or below; give value, or lower and "
@@ -107,7 +107,7 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
 
 
 def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
-    """Set published numbers beside the posterior.
+    """Compare published numbers with the posterior.
 
     Parameters
     ----------
@@ -121,23 +121,23 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row per published number: ``estimand``, ``published``, ``published_lower``, ``published_upper``,
         ``published_as`` (in words), ``posterior``, ``lower``, ``upper``, ``prob`` (of the published direction),
-        ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``source`` and ``note``.
-        Beside a probability of zeros and ones ``lower`` and ``upper`` are missing and ``interval`` tells its Monte
+        ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``source`` and ``note``. For an
+        estimand whose draws are zeros and ones, ``lower`` and ``upper`` are missing and ``interval`` has its Monte
         Carlo error. ``agrees`` is "yes" when the published number is inside the posterior interval (an interval: when
-        it holds the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
-        probability is above one half; "other scale" when not comparable; "not known" where the data leave the
-        estimand undefined; "not judged" for a number beside a probability, which has no interval; otherwise "no".
+        it contains the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
+        probability is above one half; "other scale" when not comparable; "not known" where the data leave the estimand
+        undefined; "not judged" for a number compared with such a probability, which has no interval; otherwise "no".
     """
-    found = []
+    rows_out = []
     for row in rows:
-        here = summary[summary["estimand"] == row.estimand]
+        matching = summary[summary["estimand"] == row.estimand]
         for dim, label in row.at.items():
-            here = here[here[dim] == label]
-        mine = here.iloc[0]
+            matching = matching[matching[dim] == label]
+        mine = matching.iloc[0]
         statistic = "mean" if is_probability(mine) else row.statistic
         above = float(mine["prob_gt_null"])
         prob = {"above": above, "below": 1 - above, None: None}[row.direction]
-        found.append(
+        rows_out.append(
             {
                 "estimand": row.label,
                 "published": row.value,
@@ -155,7 +155,7 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
                 "note": row.note,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows_out)
 
 
 def _in_words(row: Published, null: float) -> str:

@@ -1,4 +1,4 @@
-"""Places on disk that the package writes: whose they are, and what in them may be replaced."""
+"""Directories that the package writes: which of them are its own, and which files may be replaced."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.files import beside, leftovers, others, retire, sole_writer, whole_files
 
 MANIFEST = "manifest.json"
-FAILED = "-failed"  # what the name of a place ends with where a fit goes that failed its gate
+FAILED = "-failed"  # suffix of the directory of a fit that failed its gate
 _WRITER = "bayesdep"
 _LARGEST = 64 * 2**20  # bytes; a manifest has a few kilobytes
 _FIGURES = "figures"
@@ -24,20 +24,20 @@ _RUN_FILES = ("posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "dia
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a directory says of itself, if it is one that the package wrote.
+    """The manifest of a directory that the package wrote.
 
     Parameters
     ----------
     what
-        What it holds: ``run demo/plan`` or ``comparison of demo``.
+        Its content: ``run demo/plan`` or ``comparison of demo``.
     failed
         Whether it is a fit that failed its gate.
     fingerprint
         Of plan, data, settings and versions; empty for a comparison.
     files
-        SHA-256 of each file that the package wrote there, by path relative with ``/``; not its own.
+        SHA-256 of each file that the package wrote there, by relative path with ``/``, except the manifest itself.
     missing
-        Why a file could not be made, by file.
+        The reason why a file could not be made, by file.
     """
 
     what: str
@@ -53,28 +53,28 @@ class Manifest:
         try:
             if file.is_symlink() or file.stat().st_size > _LARGEST:
                 return None
-            found = json.loads(file.read_text(encoding="utf-8"))
-            if found["written_by"] != _WRITER:
+            entries = json.loads(file.read_text(encoding="utf-8"))
+            if entries["written_by"] != _WRITER:
                 return None
-            files, missing = dict(found["files"]), dict(found.get("missing", {}))
+            files, missing = dict(entries["files"]), dict(entries.get("missing", {}))
             if not all(_is_inside(path) and isinstance(digest, str) for path, digest in files.items()):
                 return None
-            return cls(str(found["what"]), bool(found["failed"]), str(found["fingerprint"]), files, missing)
+            return cls(str(entries["what"]), bool(entries["failed"]), str(entries["fingerprint"]), files, missing)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     @property
     def replaceable(self) -> frozenset[str]:
-        """The files that may go when another is written in this one's place."""
+        """The files that may be removed when the directory is replaced."""
         return frozenset(self.files) | {MANIFEST}
 
     def follows(self, earlier: "Manifest | None") -> bool:
-        """Say whether another run has come since an earlier look; an export into the same run is no other."""
+        """Whether another run was written since an earlier look; an export into the same run does not count."""
         own = "posterior.nc"
         return earlier is None or self.files.get(own) != earlier.files.get(own)
 
     def is_whole(self, directory: Path, *files: str) -> bool:
-        """Say whether files, by default all that are listed, are there as they were written."""
+        """Whether files, by default all that are listed, exist unchanged."""
         try:
             return all(digest(directory / path) == self.files[path] for path in files or self.files)
         except (OSError, KeyError):
@@ -110,10 +110,10 @@ def write_manifest(
     what, failed, fingerprint, missing
         As :class:`Manifest` has them.
     about
-        What else it is to say.
+        Further entries.
     """
     written = sorted(path for path in partial.rglob("*") if path.is_file())
-    said = {
+    entries = {
         "written_by": _WRITER,
         "what": what,
         "failed": failed,
@@ -122,11 +122,11 @@ def write_manifest(
         "files": {path.relative_to(partial).as_posix(): digest(path) for path in written},
         "missing": dict(missing or {}),
     }
-    (partial / MANIFEST).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    (partial / MANIFEST).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
 def add_to_manifest(directory: Path, file: Path) -> None:
-    """List a file that an export wrote into a run's directory, so that the next run does not leave it behind.
+    """List a file that an export wrote into a run's directory, so that the next run replaces it.
 
     Parameters
     ----------
@@ -135,13 +135,13 @@ def add_to_manifest(directory: Path, file: Path) -> None:
     file
         The file; one elsewhere is not listed.
     """
-    place, known = file.resolve(), Manifest.of(directory)
-    if known is None or place.parent != directory.resolve():
+    place, manifest = file.resolve(), Manifest.of(directory)
+    if manifest is None or place.parent != directory.resolve():
         return
-    said = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    said["files"][place.name] = digest(place)
+    entries = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    entries["files"][place.name] = digest(place)
     with whole_files(directory / MANIFEST) as (partial,):
-        partial.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,11 @@ class Place:
     Parameters
     ----------
     asked
-        As it was asked for, for messages.
+        The path given by the user, for messages.
     path
-        The same with every link followed.
+        The same with all links followed.
     what
-        What is to be written there, as manifests say it.
+        The content to be written, as in manifests.
     """
 
     asked: Path
@@ -164,16 +164,16 @@ class Place:
 
     @classmethod
     def find(cls, directory: Path, what: str, *, inputs: Sequence[Path] = (), failures: bool = False) -> "Place":
-        """Follow links, and refuse a directory that cannot be written, or holds what nobody may replace.
+        """Follow links, and refuse a directory that cannot be written, or contains files that must not be replaced.
 
         Parameters
         ----------
         directory
             Where to write.
         what
-            What is to be written.
+            The content to be written.
         inputs
-            Files that are read for it, which must not lie in it.
+            Files that are read for it, which must not be in it.
         failures
             Whether only an earlier failure of the same may be replaced.
 
@@ -185,7 +185,7 @@ class Place:
         Raises
         ------
         BadInput
-            Saying what is there.
+            Saying what is in the directory.
         """
         try:
             place = cls(directory, _followed(directory), what)
@@ -198,18 +198,18 @@ class Place:
 
     @property
     def manifest(self) -> Manifest | None:
-        """What stands there now."""
+        """The manifest of the existing directory."""
         return Manifest.of(self.path)
 
     @property
     def others(self) -> list[str]:
-        """Files that stand there and no run wrote, relative with ``/``."""
-        found = self.manifest
-        return others(self.path, found.replaceable if found else ()) if self.path.is_dir() else []
+        """Existing files that no run wrote, relative with ``/``."""
+        manifest = self.manifest
+        return others(self.path, manifest.replaceable if manifest else ()) if self.path.is_dir() else []
 
     @property
     def failures(self) -> Path:
-        """Where a fit goes that fails its gate: beside it."""
+        """The directory beside this one for a fit that fails its gate."""
         base = self.path if self.asked.is_symlink() else self.asked
         return base.with_name(f"{base.name}{FAILED}")
 
@@ -235,21 +235,21 @@ class Place:
     def _refuse_contents(self, failures: bool) -> None:
         if not self.path.is_dir() or not any(self.path.iterdir()):
             return
-        asked, found = self.asked, self.manifest
-        if found is None:
+        asked, manifest = self.asked, self.manifest
+        if manifest is None:
             raise BadInput(
-                f"--out '{asked}' is not empty and is no earlier run; give an empty or new directory (a run of an "
+                f"--out '{asked}' is not empty and is not an earlier run; give an empty or new directory (a run of an "
                 "earlier version does not say which files are its own: move it away)"
             )
-        if self.what.split()[0] != found.what.split()[0]:
-            raise BadInput(f"--out '{asked}' holds a {found.what}; give another with --out")
-        if failures and not (found.failed and found.what == self.what):
-            holds = f"{'a failed' if found.failed else 'the'} {found.what}"
+        if self.what.split()[0] != manifest.what.split()[0]:
+            raise BadInput(f"--out '{asked}' holds a {manifest.what}; give another with --out")
+        if failures and not (manifest.failed and manifest.what == self.what):
+            holds = f"{'a failed' if manifest.failed else 'the'} {manifest.what}"
             raise BadInput(
                 f"'{asked}', where this run goes if it fails its gate, holds {holds}; move that away, or give another "
                 "place with --out"
             )
-        for path in others(self.path, found.replaceable):
+        for path in others(self.path, manifest.replaceable):
             is_figures = path == _FIGURES and ((self.path / path).is_symlink() or not (self.path / path).is_dir())
             if path.split("/")[0] in _RUN_FILES or is_figures:
                 raise BadInput(
@@ -259,7 +259,7 @@ class Place:
 
     @contextmanager
     def held(self) -> Iterator[bool]:
-        """Keep every other process from writing here, and clear away what killed ones left.
+        """Lock the directory against other processes, and remove incomplete files of killed ones.
 
         Yields
         ------
@@ -276,66 +276,66 @@ class Place:
             if left.suffix == ".old" and not self.path.exists():
                 left.rename(self.path)  # killed between the two steps of a replacement
                 continue
-            known = Manifest.of(left)
-            if known is None:  # half-written: nothing of anyone else's has come into it yet
+            manifest = Manifest.of(left)
+            if manifest is None:  # incomplete: it contains no files of others yet
                 shutil.rmtree(left, ignore_errors=True)
             else:
-                retire(left, self.path, known.replaceable)
+                retire(left, self.path, manifest.replaceable)
 
     def kept_chains(self, fingerprint: str) -> Path:
         """Return the folder of a fit's finished chains."""
         return beside(self.path, f"{fingerprint[:16]}.chains")
 
     def other_chains(self, fingerprint: str) -> list[Path]:
-        """List the folders of finished chains of other fits that were to go here."""
+        """List the folders of finished chains of other fits for this directory."""
         mine = self.kept_chains(fingerprint)
         named = re.compile(re.escape(beside(self.path, "").name) + r"[0-9a-f]{16}\.chains")
         siblings = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
         return [path for path in siblings if named.fullmatch(path.name) and path != mine and path.is_dir()]
 
     def remove_failure(self) -> None:
-        """Remove what an earlier failed run of the same plan wrote here, and the directory if that is all."""
-        found = self.manifest
-        if found is None or not found.failed or found.what != self.what:
+        """Remove the files of an earlier failed run of the same plan, and the directory if it is then empty."""
+        manifest = self.manifest
+        if manifest is None or not manifest.failed or manifest.what != self.what:
             return
         with suppress(OSError):
-            for path in (*found.files, MANIFEST):  # the manifest last: until then it says what is still to go
+            for path in (*manifest.files, MANIFEST):  # the manifest last: until then it lists the files to remove
                 if (self.path / path).parent.resolve().is_relative_to(self.path):  # not through a link
                     (self.path / path).unlink(missing_ok=True)
-            for folder in sorted({(self.path / path).parent for path in found.files}, reverse=True):
+            for folder in sorted({(self.path / path).parent for path in manifest.files}, reverse=True):
                 with suppress(OSError):
                     folder.rmdir()
             self.path.rmdir()
 
 
 def _followed(directory: Path) -> Path:
-    """Follow every link; refuse one that leads nowhere."""
-    directory.exists()  # a name that is too long, say
-    given = directory.absolute()
-    for link in (given, *given.parents):
+    """Follow all links; refuse a broken one."""
+    directory.exists()  # for example a name that is too long
+    absolute = directory.absolute()
+    for link in (absolute, *absolute.parents):
         if link.is_symlink() and not link.exists():
             target = Path(os.path.realpath(link))
-            if link != given or target.is_symlink() or not target.parent.is_dir():
+            if link != absolute or target.is_symlink() or not target.parent.is_dir():
                 raise BadInput(
                     f"'{link}' is a link to '{link.readlink()}', which is not there; give another with --out"
                 )
-    return Path(os.path.realpath(given))
+    return Path(os.path.realpath(absolute))
 
 
 def _is_mounted(path: Path) -> bool:
-    """Say whether a directory is where a disk begins, also one that is a folder of this disk elsewhere."""
+    """Whether a directory is a mount point, bind mounts of the same disk included."""
     if os.path.ismount(path):
         return True
     try:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return False
     return any(line.split()[4] == str(path).replace(" ", "\\040") for line in lines)
 
 
 @contextmanager
 def held(*places: Place) -> Iterator[bool]:
-    """Hold several places at once; whether that is certain for all."""
+    """Lock several directories at once; yield whether the locks are certain for all."""
     with ExitStack() as stack:
         certain = [stack.enter_context(place.held()) for place in places]
         yield all(certain)

@@ -1,18 +1,18 @@
-"""Limits, bins and rows of figures, whatever the numbers are: all equal, equal but for rounding, infinite, too many."""
+"""Axis limits, bins and rows of figures for any numbers: all equal, equal up to rounding, infinite, too many."""
 
 import numpy as np
 
-_ROUNDING = 1e-9  # of the largest number: closer ones differ by rounding only
-_VALUES = 40  # distinct values up to which each may have a bin of its own
-_SMALLEST = 60  # bins of one value each, at most
-_BINS = 45  # bins of numbers that have more
-_LARGEST = 1e300  # beyond it differences overflow
+_ROUNDING = 1e-9  # relative to the largest number: closer ones differ only by rounding
+_VALUES = 40  # up to this many distinct values may have one bin each
+_SMALLEST = 60  # largest number of bins of one value each
+_BINS = 45  # bins otherwise
+_LARGEST = 1e300  # beyond this, differences overflow
 MOST_ROWS = 100  # of a figure with a row per unit: two feet high
 MOST_PANELS = 12  # of a figure with a panel per comparison
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Return the numbers that have a place on an axis.
+    """Return the finite numbers, which an axis can show.
 
     Parameters
     ----------
@@ -22,14 +22,14 @@ def finite(values: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (n,), without infinite and unknown ones.
+        Shape (n,), without infinite and missing ones.
     """
     flat = np.asarray(values, dtype=float).ravel()
     return flat[np.abs(flat) < _LARGEST]  # false where unknown
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
-    """Return the finite numbers among values, ascending, once each: those that differ by rounding are one.
+    """Return the distinct finite numbers among values, ascending; numbers that differ by rounding count as one.
 
     Parameters
     ----------
@@ -46,54 +46,54 @@ def distinct(values: np.ndarray) -> np.ndarray:
     >>> distinct(np.array([0.1 + 0.2, 0.3, 0.5, np.inf]))
     array([0.3, 0.5])
     """
-    found = np.unique(finite(values))
-    if len(found) < 2:
-        return found
-    apart = np.diff(found) > _ROUNDING * np.abs(found[[0, -1]]).max()
-    return found[np.concatenate([[True], apart])]
+    ascending = np.unique(finite(values))
+    if len(ascending) < 2:
+        return ascending
+    apart = np.diff(ascending) > _ROUNDING * np.abs(ascending[[0, -1]]).max()
+    return ascending[np.concatenate([[True], apart])]
 
 
 def limits(*values: np.ndarray | float, room: float = 0.0) -> tuple[float, float]:
-    """Return ends of an axis that holds all finite numbers among some.
+    """Return limits of an axis that contains all finite numbers.
 
     Parameters
     ----------
     *values
         Numbers and arrays of any shape.
     room
-        What to add at either end, as a share of their range.
+        Margin at either end, as a share of their range.
 
     Returns
     -------
     tuple of float
-        The lower and the upper end, apart also where all numbers are equal or there are none.
+        The lower and the upper limit, which differ even if all numbers are equal or there are none.
 
     Examples
     --------
     >>> limits(3.0, np.array([np.inf])), limits(0.0, 1.0, room=0.5)
     ((2.5, 3.5), (-0.5, 1.5))
     """
-    found = distinct(np.concatenate([np.ravel(v) for v in values]))
-    if len(found) < 2:
-        middle = found[0] if len(found) else 0.0
+    numbers = distinct(np.concatenate([np.ravel(v) for v in values]))
+    if len(numbers) < 2:
+        middle = numbers[0] if len(numbers) else 0.0
         half = max(0.5, 0.01 * abs(middle))
         return float(middle - half), float(middle + half)
-    more = room * (found[-1] - found[0])
-    return float(found[0] - more), float(found[-1] + more)
+    more = room * (numbers[-1] - numbers[0])
+    return float(numbers[0] - more), float(numbers[-1] + more)
 
 
 def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
     """Return the edges of a histogram's bins.
 
-    A few evenly spaced values, as counts and shares of few people are, have one bin each, with the value in its middle;
-    more have 45 bins of equal width. What lies far out (a thousandth at either end) may have none.
+    A few evenly spaced values, such as counts or shares of few people, have one bin each, with the value in its middle;
+    otherwise there are 45 bins of equal width. The most extreme thousandth at either end may lie outside.
 
     Parameters
     ----------
     values
-        What is counted, any shape.
+        The values to be counted, any shape.
     *others
-        Numbers that the bins must reach.
+        Numbers that the bins must include.
 
     Returns
     -------
@@ -105,30 +105,30 @@ def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
     >>> bins_of(np.array([1 / 6, 4 / 6, 1 / 6 + 1e-17]))[:2].round(3).tolist()
     [-0.083, 0.417]
     """
-    known = finite(values)
-    inner = np.quantile(known, [0.002, 0.998]) if len(known) else known
+    numbers = finite(values)
+    inner = np.quantile(numbers, [0.002, 0.998]) if len(numbers) else numbers
     low, high = limits(*inner, *others)
-    found = distinct(known)
-    step = float(np.diff(found).min()) if len(found) > 1 else 1.0
-    if 0 < len(found) <= _VALUES and step > _ROUNDING * np.abs(found).max():
-        reached = distinct(np.concatenate([found, finite(np.array(others))]))
-        before, after = (np.rint(np.abs(reached[k] - found[k]) / step) for k in (0, -1))  # the data may lie outside
-        count = np.rint((found[-1] - found[0]) / step) + before + after + 1
+    levels = distinct(numbers)
+    step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
+    if 0 < len(levels) <= _VALUES and step > _ROUNDING * np.abs(levels).max():
+        reached = distinct(np.concatenate([levels, finite(np.array(others))]))
+        before, after = (np.rint(np.abs(reached[k] - levels[k]) / step) for k in (0, -1))  # the data may lie outside
+        count = np.rint((levels[-1] - levels[0]) / step) + before + after + 1
         if count <= _SMALLEST:
-            return np.asarray(found[0] - (before + 0.5) * step + step * np.arange(int(count) + 1))
+            return np.asarray(levels[0] - (before + 0.5) * step + step * np.arange(int(count) + 1))
     more = 0.02 * (high - low)
     return np.linspace(low - more, high + more, _BINS)
 
 
 def shown_of(count: int, most: int = MOST_ROWS) -> np.ndarray:
-    """Choose rows to show of a table in order: all, or as many from both ends.
+    """Choose the rows of an ordered table to show: all, or equally many from both ends.
 
     Parameters
     ----------
     count
         How many rows there are.
     most
-        How many find room.
+        How many can be shown.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A report that opens with no network: everything a referee asks for, in one file."""
+"""The HTML report of a fit: one file that needs no network, with all that a referee asks for."""
 
 import base64
 import os
@@ -22,8 +22,8 @@ from bayesdep.reporting.evidence import rank_evidence
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.figures.register import FIGURES, figures_of, png
 
-_LONG = 40  # rows beyond which a table is cut
-_FEW = 20  # rows of one estimand that a cut table keeps
+_LONG = 40  # longest table; longer ones are cut
+_FEW = 20  # most rows of an estimand that a cut table shows
 _MOST_DEPENDENT = 30
 
 
@@ -46,13 +46,13 @@ def report(
     path
         The file to write.
     title, question
-        What the analysis is called and asks; by default the data's title.
+        Title and question of the analysis; by default the data's title.
     plan_text
-        The plan, shown whole.
+        The plan's text.
     ledger
         As :func:`bayesdep.reporting.ledger.ledger` returns it.
     figures
-        PNG files by name of :data:`~bayesdep.reporting.figures.register.FIGURES`, when they have been drawn already.
+        PNG files, if they exist already, by name in :data:`~bayesdep.reporting.figures.register.FIGURES`.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def report(
     ).get_template("report.html.jinja")
     moved = check_prior_sensitivity(fit)
     shown = _first_class(fit)
-    told = in_outcome_units(fit.model, fit.data)
+    in_units = in_outcome_units(fit.model, fit.data)
     text = page.render(
         title=title or fit.data.attrs["title"] or "Analysis",
         question=question,
@@ -82,8 +82,8 @@ def report(
         synthetic=fit.synthetic,
         data=fit.data.attrs,
         sizes=", ".join(f"{d} {n}" for d, n in fit.data.sizes.items()),
-        words=told.words,
-        formula="\n".join(told.formula),
+        words=in_units.words,
+        formula="\n".join(in_units.formula),
         priors=_priors(fit),
         sampling=_sampling(fit),
         criteria=_criteria(fit),
@@ -111,7 +111,7 @@ def report(
 
 
 def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger as people read it: one line a number, the two values side by side.
+    """Return the ledger for readers: one line per number, with both values side by side.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def oracle_sentence(fit: Fit) -> str:
-    """Say in one sentence how far the sampled posterior is from the exact one, where that is known.
+    """Say in one sentence how far the sampled posterior is from the exact one, if that is known.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def oracle_sentence(fit: Fit) -> str:
     Returns
     -------
     str
-        Empty where there is nothing to compare.
+        Empty if there is nothing to compare.
     """
     table = oracle(fit)
     if table is None:
@@ -176,7 +176,7 @@ def _priors(fit: Fit) -> pd.DataFrame:
     rows = []
     in_units = priors_of(fit.model, fit.data)
     for name, slot in fit.model.slots.items():
-        if name not in fit.posterior:  # as what differs between visits is not, where there is one
+        if name not in fit.posterior:  # such as terms that differ between visits, in a trial with one visit
             continue
         prior = fit.model.priors[name]
         lower, upper = in_units[name].interval
@@ -203,12 +203,12 @@ def _sampling(fit: Fit) -> str:
     each, open_ = "", ""
     if fit.tables > 1:
         each = f" for each of {fit.tables} versions of the data, all draws together"
-        known = check_missing_information(fit)
-        worst = known.iloc[int(known["fraction_missing"].argmax())]
-        at = ", ".join(str(worst[dim]) for dim in known.attrs["dims"] if pd.notna(worst[dim]))
+        missing = check_missing_information(fit)
+        worst = missing.iloc[int(missing["fraction_missing"].argmax())]
+        coordinates = ", ".join(str(worst[dim]) for dim in missing.attrs["dims"] if pd.notna(worst[dim]))
         open_ = (
-            f" Versions differ in what was drawn for the data: of what there is to know of {worst['estimand']}"
-            f"{f'[{at}]' if at else ''}, {worst['fraction_missing']:.0%} is missing, more than of any other estimand."
+            f" Versions differ in imputed values. The fraction of missing information is largest for "
+            f"{worst['estimand']}{f'[{coordinates}]' if coordinates else ''}: {worst['fraction_missing']:.0%}."
         )
     return (
         f"No-U-turn sampler of {m['sampler']}, {m['chains']} chains of {m['draws']} draws after {m['tune']} for "
@@ -221,7 +221,7 @@ def _by_evidence(fit: Fit) -> bool:
 
 
 def _evidence(fit: Fit) -> pd.DataFrame | None:
-    """The model's units by the evidence about them, in words and rounded; None where it is not asked for that."""
+    """The model's units ranked by evidence, rounded; None for models without such a table."""
     if not _by_evidence(fit):
         return None
     table = rank_evidence(fit, fit.model.forest.rows[0])
@@ -242,7 +242,7 @@ def _evidence(fit: Fit) -> pd.DataFrame | None:
 
 
 def _first_class(fit: Fit) -> pd.DataFrame:
-    """The estimands to show: all, or in a long table those of a few values each; the forest plot shows the others."""
+    """The estimands to show: all, or of a long table those with few values; the forest plot shows the others."""
     table = summarise(fit)
     if len(table) <= _LONG:
         return table

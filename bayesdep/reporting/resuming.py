@@ -1,39 +1,39 @@
-"""Runs that were cut off: what of them is finished, and where finished chains are kept meanwhile."""
+"""Resuming runs that were interrupted: finished runs, and the folder of finished chains."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bayesdep.inference.finished_chains import FinishedChains
 from bayesdep.inference.fit import Fit
-from bayesdep.inference.kept import Kept
 from bayesdep.reporting.places import Place
 
 
 def finished(places: Sequence[Place], fingerprint: str, accept: bool) -> tuple[Fit | None, Place | None]:
-    """Find a run that was finished before.
+    """Find an earlier run that is finished.
 
     Parameters
     ----------
     places
-        Where it may stand: where good ones go, and where those go that failed their gate.
+        The directories for a fit that passed its gate and for one that failed.
     fingerprint
         Of the run.
     accept
-        Whether one that failed its gate is to stand with the good ones.
+        Whether a fit that failed its gate is written to the first directory.
 
     Returns
     -------
     tuple
-        Its fit, and its place. The place is None where other files are missing or damaged, or it is to stand elsewhere;
-        both are None where there is no such fit.
+        Its fit and its directory. The directory is None if other files are missing or damaged, or if it is to be
+        written to the other one; both are None if there is no such fit.
     """
     for place in places:
-        found = place.manifest
-        if found is None or (found.what, found.fingerprint) != (place.what, fingerprint):
+        manifest = place.manifest
+        if manifest is None or (manifest.what, manifest.fingerprint) != (place.what, fingerprint):
             continue
-        if not found.is_whole(place.path, "posterior.nc"):
+        if not manifest.is_whole(place.path, "posterior.nc"):
             continue
-        is_whole = not found.missing and found.is_whole(place.path)
+        is_whole = not manifest.missing and manifest.is_whole(place.path)
         stands_right = place is places[0] or not accept
         return Fit.load(place.path / "posterior.nc"), place if is_whole and stands_right else None
     return None, None
@@ -42,35 +42,35 @@ def finished(places: Sequence[Place], fingerprint: str, accept: bool) -> tuple[F
 @contextmanager
 def kept_chains(
     place: Place, fingerprint: str, resume: bool, certain: bool, say: Callable[[str], Any]
-) -> Iterator[Kept]:
-    """Give a place for finished chains, which are gone when the run is written, and stay when it fails.
+) -> Iterator[FinishedChains]:
+    """Give a folder for finished chains, which is removed when the run is written, and stays when it fails.
 
     Parameters
     ----------
     place
-        Where the run goes.
+        The directory of the run.
     fingerprint
         Of the run.
     resume
-        Whether to take the chains that a run of the same fingerprint left, and to leave them when told to stop.
+        Whether to use the chains that a run of the same fingerprint left, and to leave them if the run is stopped.
     certain
-        Whether no other process writes there: then what other runs left is removed in the end.
+        Whether certainly no other process writes there: then chains of other runs are removed at the end.
     say
-        Called with what there is to say of it.
+        Called with messages about it.
 
     Yields
     ------
-    Kept
+    FinishedChains
         For the sampler.
     """
-    kept = Kept(place.kept_chains(fingerprint), take=resume)
+    kept = FinishedChains(place.kept_chains(fingerprint), take=resume)
     there, others = kept.count, place.other_chains(fingerprint)
     if resume and there:
-        say(f"goes on with the finished chains of a run that was cut off ({there})")
+        say(f"goes on with the finished chains of a run that was interrupted ({there})")
     elif resume and others:
-        say("a run that was cut off had another plan, data, settings or versions; this one starts afresh")
+        say("an interrupted run had another plan, data, settings or versions; this one starts afresh")
     elif there:
-        say(f"samples every chain, though a run that was cut off left some finished ({there}); --resume takes them")
+        say(f"samples every chain, though an interrupted run left some finished ({there}); --resume takes them")
     try:
         yield kept
     except Exception as problem:
@@ -85,4 +85,4 @@ def kept_chains(
         raise
     kept.remove()
     for folder in others if certain else ():
-        Kept(folder).remove()
+        FinishedChains(folder).remove()

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: complete, or not at all."""
+"""The directory of a run, written completely or not at all."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -26,7 +26,7 @@ from bayesdep.reporting.report import report
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has to say for itself, without its draws.
+    """A summary of a run, without its draws.
 
     Parameters
     ----------
@@ -37,17 +37,17 @@ class Outcome:
     verdict
         The verdict on the model.
     expects_warning
-        The warning on the model that the plan states; empty where it states none.
+        The warning on the model that the plan expects; empty if none.
     synthetic
         Whether the data were simulated.
     ledger
-        Published numbers beside the posterior; None when the plan has none.
+        Published numbers compared with the posterior; None if the plan has none.
     directory
-        Where the files are.
+        The run's directory.
     notes
-        What of the table was read differently than it is written.
+        Notes on how the table was read.
     missing
-        Why a file could not be made, by file.
+        The reason why a file could not be made, by file.
     """
 
     label: str
@@ -62,15 +62,15 @@ class Outcome:
 
     @property
     def incomplete(self) -> str:
-        """What the run lacks, in one sentence; empty where it lacks nothing."""
+        """The files that the run lacks, in one sentence; empty if none."""
         files = ", ".join(f"{name} ({why})" for name, why in self.missing.items())
         return files and f"was fitted, but lacks {files}; the same command with --resume makes it without sampling"
 
     @property
     def surprise(self) -> str:
-        """What the plan does not say of its model's verdict, in one sentence; empty where it says what there is."""
+        """How the verdict on the model differs from the plan's expectation, in one sentence; empty if not."""
         if not self.verdict.passed and not self.expects_warning:
-            return f"{self.verdict.sentence}; if that is as it should be, say so in the plan: [study] expects_warning"
+            return f"{self.verdict.sentence}; if it is expected, state it in the plan: [study] expects_warning"
         if self.verdict.passed and self.expects_warning:
             return f"the plan expects a warning on the model ({self.expects_warning}), and there is none; take it out"
         return ""
@@ -78,16 +78,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written of a run beside its posterior.
+    """The results of writing a run.
 
     Parameters
     ----------
     ledger
-        Published numbers beside the posterior; None when there are none, or they could not be compared.
+        Published numbers compared with the posterior; None if there are none, or if the comparison failed.
     missing
-        Why a file could not be made, by file.
+        The reason why a file could not be made, by file.
     notes
-        What of the tables should be known before a spreadsheet opens them.
+        Warnings for those who open the tables in a spreadsheet.
     """
 
     ledger: pd.DataFrame | None
@@ -107,38 +107,37 @@ def write_run(
     fingerprint: str = "",
     spreadsheet_safe: bool = False,
 ) -> Written:
-    """Write every file of a run, the posterior first; another that fails costs the run nothing but that file.
+    """Write every file of a run, the posterior first; if another file cannot be made, the others are still written.
 
     Parameters
     ----------
     fit
         The fit.
     place
-        Where the run is to stand.
+        The directory of the run.
     earlier
-        What stood there before sampling: its files are replaced once this run is whole, and all others stay. A run
-        that has come since is not replaced.
+        The manifest of the directory before sampling: its files are replaced when this run is complete, and all
+        others stay. A run written since then is not replaced.
     title, question
         For the report.
     plan
         ``text`` and ``sha256`` of the plan, for the manifest.
     ledger
-        Sets published numbers beside the posterior, if the plan has any.
+        Compares published numbers with the posterior, if the plan has any.
     fingerprint
         Of the run, for the manifest.
     spreadsheet_safe
-        Whether texts that begin like formulas are escaped in the tables, as :func:`~bayesdep.reporting.export.export`
-        does it.
+        As in :func:`~bayesdep.reporting.export.export`.
 
     Returns
     -------
     Written
-        The ledger, and what is missing.
+        The ledger, missing files and notes.
 
     Raises
     ------
     BadInput
-        When the posterior or the manifest cannot be written, or something else stands there by now.
+        When the posterior or the manifest cannot be written, or another run has been written there meanwhile.
     """
     stands = place.manifest
     with whole_directory(place.path, stands.replaceable if stands else ()) as partial:
@@ -149,8 +148,8 @@ def write_run(
         parts.make("estimands.csv", lambda path: tables.write(summarise(fit), path))
         rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
         names = (*FIGURES, *unknown_figures(fit))
-        made = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in names}
-        images = {name: image for name, image in made.items() if image is not None}
+        drawn = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in names}
+        images = {name: image for name, image in drawn.items() if image is not None}
         parts.make(
             "report.html",
             lambda path: report(
@@ -167,16 +166,16 @@ def write_run(
             missing=parts.missing,
         )
         now = place.manifest
-        if now is not None and now.follows(earlier):  # no lock kept it away: a disk that knows none
+        if now is not None and now.follows(earlier):  # possible on a disk without locks
             raise BadInput(
-                f"another run was written to '{place.asked}' while this one sampled, and stands; run this one again or "
-                "give another place with --out"
+                f"another run was written to '{place.asked}' while this one sampled, and was kept; run this one again "
+                "or give another place with --out"
             )
     return Written(rows, parts.missing, tables.notes)
 
 
 class _Tables:
-    """Tables of a run as .csv files, and what is to be said of all of them together."""
+    """Writes tables of a run as .csv files, and collects warnings on them."""
 
     def __init__(self, spreadsheet_safe: bool) -> None:
         self._safe = spreadsheet_safe
@@ -190,12 +189,12 @@ class _Tables:
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence, or none."""
-        said = "" if self._safe else formula_note(*self._written)
-        return (said,) if said else ()
+        sentence = "" if self._safe else formula_note(*self._written)
+        return (sentence,) if sentence else ()
 
 
 def _save(fit: Fit, path: Path) -> None:
-    """Save a fit, and leave it to the directory to say why it cannot be written."""
+    """Save a fit; an error of the file system is raised as such, and reported by the caller."""
     try:
         fit.save(path)
     except BadInput as problem:
@@ -203,27 +202,27 @@ def _save(fit: Fit, path: Path) -> None:
 
 
 class _Parts:
-    """Files of a run that is being written: those that cannot be made are named and left out."""
+    """Files of a run that is being written; those that cannot be made are listed as missing."""
 
     def __init__(self, folder: Path, taken: Collection[str]) -> None:
         self._folder, self._taken = folder, taken
         self.missing: dict[str, str] = {}
 
     def make[T](self, name: str, how: Callable[[Path], T]) -> T | None:
-        """Make a file; None where that fails."""
+        """Make a file; None if that fails."""
         path = self._folder / name
         try:
             if name in self._taken:
-                raise BadInput("a file of this name that no run wrote stands there")
+                raise BadInput("there is a file of this name that no run wrote")
             path.parent.mkdir(exist_ok=True)
             return how(path)
         except Exception as problem:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             cause = problem.__context__ if isinstance(problem, BadInput) else problem
-            said = cause.strerror if isinstance(cause, OSError) else str(problem).split("\n")[0]
-            known = isinstance(problem, (BadInput, OSError))
-            self.missing[name] = str(said) if known and said else f"{type(problem).__name__}: {said}"
+            reason = cause.strerror if isinstance(cause, OSError) else str(problem).split("\n")[0]
+            is_expected = isinstance(problem, (BadInput, OSError))
+            self.missing[name] = str(reason) if is_expected and reason else f"{type(problem).__name__}: {reason}"
             return None
 
 
@@ -236,7 +235,7 @@ def _ledger(fit: Fit, ledger: Callable[[Fit], pd.DataFrame | None], tables: _Tab
 
 
 def _figure(fit: Fit, name: str, path: Path) -> bytes | None:
-    """Draw one figure of the register and write it; None where it makes no sense for the fit."""
+    """Draw and write one figure of the register; None if it does not apply to the fit."""
     if not applies(name, fit):
         return None
     image = png(FIGURES[name].draw(fit))

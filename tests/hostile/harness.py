@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,18 @@ def faults(attempt: Attempt, result: Result) -> list[str]:
     if stray:
         found.append(f"files changed: {', '.join(stray[:5])}")
     return found
+
+
+def all_faults(attempts: Iterable[Attempt], folder: Path, warm: Warm | None = None) -> dict[str, list[str]]:
+    """Run attempts one after the other and say what must not be of each that has faults, with the end of its stderr."""
+    wrong = {}
+    for number, attempt in enumerate(attempts):
+        place = folder / str(number)
+        result = run(attempt, place, warm)
+        shutil.rmtree(place, ignore_errors=True)
+        if found := faults(attempt, result):
+            wrong[attempt.name] = [*found, result.err[-2000:]]
+    return wrong
 
 
 def _below(path: str, folders: tuple[str, ...]) -> bool:

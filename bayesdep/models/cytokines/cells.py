@@ -9,20 +9,20 @@ n detected values and g = psi^2 / (1 + n psi^2), the detected ones contribute
 
 and the other, given them, is normal around g sum z_j with variance 1 + g (both in units of sigma_a). In the remaining
 cells v_c is a parameter. Residuals that are Student t leave nothing in closed form, so there all v_c are parameters,
-and so are the precisions of values that were not seen (:mod:`~bayesdep.numerics.student`).
+and so are the precisions of values that were not detected (:mod:`~bayesdep.numerics.student`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import special, stats
 
 from bayesdep.numerics.censoring import log_normal_cdf, log_normal_interval
+from bayesdep.numerics.normal import log_standard_normal
 from bayesdep.numerics.student import log_t_density
-
-NODES = 21
+from bayesdep.numerics.types import Tensor
 
 
 @dataclass(frozen=True)
@@ -60,18 +60,51 @@ class Cells:
         return cls(of, labels, detected, beyond, (beyond > 1) if integrate else np.full(len(unique), True))
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """People's lasting deviations in an analyte, inside a model.
+
+    Parameters
+    ----------
+    cells
+        The cells.
+    psi
+        Sd of the cells' effects in units of the residual sd.
+    latent
+        Standard-normal effects of the latent cells, in the cells' order; None where there are none.
+    """
+
+    cells: Cells
+    psi: Tensor
+    latent: Tensor = None
+
+
+@dataclass(frozen=True)
+class StudentResiduals:
+    """Student-t residuals, inside a model.
+
+    Parameters
+    ----------
+    nu
+        Degrees of freedom.
+    root_precision
+        Square roots of the precisions of the values that were not detected, in the measurements' order; None where
+        all were.
+    """
+
+    nu: Tensor
+    root_precision: Tensor = None
+
+
 def measurements(
     name: str,
-    eta: Any,
-    log_sd: Any,
+    eta: Tensor,
+    log_sd: Tensor,
     data: xr.Dataset,
     *,
-    psi: Any = None,
-    cells: Cells | None = None,
-    effects: Any = None,
-    nu: Any = None,
-    root_precision: Any = None,
-) -> Any:
+    repeated: Repeated | None = None,
+    student: StudentResiduals | None = None,
+) -> Tensor:
     """Observe log concentrations, detected or known to lie beyond or between limits, inside a PyMC model context.
 
     Parameters
@@ -83,17 +116,11 @@ def measurements(
     log_sd
         Log residual standard deviation by analyte.
     data
-        As :func:`~bayesdep.models.cytokines.data.read_panel` returns it.
-    psi
-        Sd of the cells' own effects in units of the residual sd; None where nothing is repeated.
-    cells
-        The cells, where ``psi`` is given.
-    effects
-        Standard-normal effects of the latent cells, in the cells' order; None where there are none.
-    nu
-        Degrees of freedom of Student-t residuals; None for normal ones.
-    root_precision
-        With ``nu``, square roots of the precisions of the values that were not seen, in the measurements' order.
+        A panel.
+    repeated
+        People's lasting deviations; None where nothing is repeated.
+    student
+        Student-t residuals; None for normal ones.
 
     Returns
     -------
@@ -102,84 +129,143 @@ def measurements(
         with an effect of its own.
     """
     import pymc as pm
-    import pytensor.tensor as pt
 
-    kind = data["kind"].values
-    detected, one_sided = int((kind == 0).sum()), int(((kind == 1) | (kind == 2)).sum())
-    analyte_of = pm.Data("analyte_of", data["analyte_of"].values, dims="measurement")
-    counts = np.bincount(data["analyte_of"].values[:detected], minlength=data.sizes["analyte"])
-    # where the detected end and the one-sided end; data, so that another table can use the compiled model
-    ends = pt.cast(pm.Data("ends", np.array([detected, detected + one_sided])), "int64")
-    counts = pm.Data("detected_by_analyte", counts.astype(float), dims="analyte")
-    has_intervals = bool((kind == 3).any())
-    side = pm.Data("side", np.where(kind[detected : detected + one_sided] == 1, 1.0, -1.0))
-    width = data["upper"].values - data["lower"].values
-    half_width = pm.Data("half_width", width[detected + one_sided :] / 2) if has_intervals else None
-    shift: Any = None
-    integrated: _Integrated | None = None
-    if cells is not None:
-        cell_of = pm.Data("cell_of", cells.of, dims="measurement")
-        shift = _latent_shift(cells) if effects is not None else None
-        integrated = _Integrated(cells) if not cells.latent.all() else None
-
-    def logp(value: Any, eta: Any, log_sd: Any, *rest: Any) -> Any:
-        given = dict(zip(extra, rest, strict=True))
-        z = (value - eta) * pt.exp(-log_sd)[analyte_of]
-        if "effects" in given:
-            z = z - given["psi"] * shift(given["effects"])
-        seen, beyond = z[: ends[0]], side * z[ends[0] : ends[1]]
-        t = given.get("nu")
-        total = pt.sum(_log_density(seen, t)) - pt.sum(counts * log_sd)
-        scale_beyond: Any = 1.0
-        scale_between: Any = 1.0
-        between: Any = z[ends[1] :] if has_intervals else None
-        if "psi" in given and integrated is not None:
-            gain, sums, extra_term = integrated(given["psi"], seen, cell_of[: ends[0]])
-            total = total + extra_term
-            here = cell_of[ends[0] : ends[1]]
-            scale_beyond = pt.sqrt(1 + gain[here])
-            beyond = beyond - side * (gain * sums)[here]
-            if has_intervals:
-                here = cell_of[ends[1] :]
-                scale_between = pt.sqrt(1 + gain[here])
-                between = between - (gain * sums)[here]
-        if t is not None:
-            one_sided = ends[1] - ends[0]
-            scale_beyond = 1 / given["root_precision"][:one_sided]
-            scale_between = 1 / given["root_precision"][one_sided:]
-        total = total + pt.sum(log_normal_cdf(beyond / scale_beyond))
-        if has_intervals:
-            half = half_width * pt.exp(-log_sd)[analyte_of[ends[1] :]]
-            total = total + pt.sum(log_normal_interval(between / scale_between, half / scale_between))
-        return total
-
-    def random(eta: Any, log_sd: Any, *rest: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001  (PyMC's signature)
-        given = dict(zip(extra, rest, strict=True))
-        if "nu" in given:
-            noise = rng.standard_t(np.broadcast_to(np.asarray(given["nu"])[..., None], eta.shape))
-        else:
-            noise = rng.standard_normal(eta.shape)
-        if "psi" in given:
-            assert cells is not None
-            own = rng.standard_normal((*eta.shape[:-1], len(cells.labels)))
-            noise += np.asarray(given["psi"])[..., None] * own[..., cells.of]
-        return eta + np.exp(log_sd)[..., data["analyte_of"].values] * noise
-
-    optional = {"psi": psi, "effects": effects, "nu": nu, "root_precision": root_precision}
-    extra = {key: variable for key, variable in optional.items() if variable is not None}
+    optional = {
+        "psi": None if repeated is None else repeated.psi,
+        "effects": None if repeated is None else repeated.latent,
+        "nu": None if student is None else student.nu,
+        "root_precision": None if student is None else student.root_precision,
+    }
+    inputs = {word: variable for word, variable in optional.items() if variable is not None}
     sizes = {"effects": "(l)", "root_precision": "(b)"}
-    shapes = ["(m)", "(a)", *(sizes.get(key, "()") for key in extra)]
+    shapes = ["(m)", "(a)", *(sizes.get(word, "()") for word in inputs)]
+    likelihood = _Likelihood.of(data, tuple(inputs), None if repeated is None else repeated.cells)
     return pm.CustomDist(
         name,
         eta,
         log_sd,
-        *extra.values(),
-        logp=logp,
-        random=random,
+        *inputs.values(),
+        logp=likelihood.logp,
+        random=likelihood.random,
         signature=f"{','.join(shapes)}->(m)",
         observed=pm.Data(f"{name}_data", recorded_logs(data), dims="measurement"),
         dims="measurement",
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Likelihood:
+    """The log density of all measurements and their predictive draws.
+
+    Numbers that differ between tables are data of the model, so that another table can use the compiled one.
+
+    Parameters
+    ----------
+    inputs
+        Names of the inputs after eta and log_sd: those of psi, effects, nu and root_precision that there are.
+    ends
+        Where in the measurements the detected ones end, and where those beyond one limit end.
+    analyte_of, analytes
+        Analyte of each measurement, as data of the model and as an array.
+    detected_by_analyte
+        Number of detected values of each analyte.
+    side
+        Of values beyond one limit: 1 below, -1 above.
+    half_width
+        Of values between limits, half the distance between these; None where there are none.
+    cells
+        The cells; None where nothing is repeated.
+    cell_of
+        Cell of each measurement, as data of the model.
+    shift
+        From the latent cells' effects to each measurement's; None where no cell is latent.
+    integrated
+        The cells whose effect is integrated out; None where there are none.
+    """
+
+    inputs: tuple[str, ...]
+    ends: Tensor
+    analyte_of: Tensor
+    analytes: np.ndarray
+    detected_by_analyte: Tensor
+    side: Tensor
+    half_width: Tensor
+    cells: Cells | None
+    cell_of: Tensor
+    shift: Callable[[Tensor], Tensor] | None
+    integrated: "_Integrated | None"
+
+    @classmethod
+    def of(cls, data: xr.Dataset, inputs: tuple[str, ...], cells: Cells | None) -> "_Likelihood":
+        """Put a panel's numbers into the model as its data."""
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        kind, analytes = data["kind"].values, data["analyte_of"].values
+        detected, one_sided = int((kind == 0).sum()), int(((kind == 1) | (kind == 2)).sum())
+        half_width = (data["upper"].values - data["lower"].values)[detected + one_sided :] / 2
+        counts = np.bincount(analytes[:detected], minlength=data.sizes["analyte"]).astype(float)
+        analyte_of = pm.Data("analyte_of", analytes, dims="measurement")
+        return cls(
+            inputs=inputs,
+            analyte_of=analyte_of,
+            analytes=analytes,
+            ends=pt.cast(pm.Data("ends", np.array([detected, detected + one_sided])), "int64"),
+            detected_by_analyte=pm.Data("detected_by_analyte", counts, dims="analyte"),
+            side=pm.Data("side", np.where(kind[detected : detected + one_sided] == 1, 1.0, -1.0)),
+            half_width=pm.Data("half_width", half_width) if len(half_width) else None,
+            cells=cells,
+            cell_of=None if cells is None else pm.Data("cell_of", cells.of, dims="measurement"),
+            shift=_latent_shift(cells) if cells is not None and "effects" in inputs else None,
+            integrated=_Integrated(cells) if cells is not None and not cells.latent.all() else None,
+        )
+
+    def logp(self, value: Tensor, eta: Tensor, log_sd: Tensor, *rest: Tensor) -> Tensor:
+        """The log density of all measurements together."""
+        import pytensor.tensor as pt
+
+        inputs = dict(zip(self.inputs, rest, strict=True))
+        z = (value - eta) * pt.exp(-log_sd)[self.analyte_of]
+        if self.shift is not None:
+            z = z - inputs["psi"] * self.shift(inputs["effects"])
+        detected, beyond, between = z[: self.ends[0]], z[self.ends[0] : self.ends[1]], z[self.ends[1] :]
+        nu = inputs.get("nu")
+        density = log_standard_normal(detected) if nu is None else log_t_density(detected, nu)
+        total = pt.sum(density) - pt.sum(self.detected_by_analyte * log_sd)
+        beyond = self.side * beyond
+        sd_beyond, sd_between = 1.0, 1.0
+        if "psi" in inputs and self.integrated is not None:
+            gain, sums, term = self.integrated(inputs["psi"], detected, self.cell_of[: self.ends[0]])
+            total = total + term
+            cell = self.cell_of[self.ends[0] : self.ends[1]]
+            sd_beyond = pt.sqrt(1 + gain[cell])
+            beyond = beyond - self.side * (gain * sums)[cell]
+            if self.half_width is not None:
+                cell = self.cell_of[self.ends[1] :]
+                sd_between = pt.sqrt(1 + gain[cell])
+                between = between - (gain * sums)[cell]
+        if "root_precision" in inputs:
+            one_sided = self.ends[1] - self.ends[0]
+            sd_beyond = 1 / inputs["root_precision"][:one_sided]
+            sd_between = 1 / inputs["root_precision"][one_sided:]
+        total = total + pt.sum(log_normal_cdf(beyond / sd_beyond))
+        if self.half_width is not None:
+            half = self.half_width * pt.exp(-log_sd)[self.analyte_of[self.ends[1] :]]
+            total = total + pt.sum(log_normal_interval(between / sd_between, half / sd_between))
+        return total
+
+    def random(self, eta: Any, log_sd: Any, *rest: Any, rng: Any = None, size: Any = None) -> np.ndarray:  # noqa: ARG002  (PyMC's signature)
+        """New measurements of the same people, uncensored."""
+        inputs = dict(zip(self.inputs, rest, strict=True))
+        if "nu" in inputs:
+            noise = rng.standard_t(np.broadcast_to(np.asarray(inputs["nu"])[..., None], eta.shape))
+        else:
+            noise = rng.standard_normal(eta.shape)
+        if "psi" in inputs:
+            assert self.cells is not None
+            effects = rng.standard_normal((*eta.shape[:-1], len(self.cells.labels)))
+            noise += np.asarray(inputs["psi"])[..., None] * effects[..., self.cells.of]
+        return np.asarray(eta + np.exp(log_sd)[..., self.analytes] * noise)
 
 
 def recorded_logs(data: xr.Dataset) -> np.ndarray:
@@ -199,18 +285,14 @@ def recorded_logs(data: xr.Dataset) -> np.ndarray:
     return np.select([kind <= 1, kind == 2], [upper, lower], (lower + upper) / 2)
 
 
-def _log_density(z: Any, nu: Any) -> Any:
-    return -(z**2) / 2 - np.log(2 * np.pi) / 2 if nu is None else log_t_density(z, nu)
-
-
-def _latent_shift(cells: Cells) -> Any:
+def _latent_shift(cells: Cells) -> Callable[[Tensor], Tensor]:
     """From the latent cells' effects to each measurement's: zero where the cell's effect is integrated out."""
     import pymc as pm
 
-    place = np.cumsum(cells.latent) - 1
-    where = pm.Data("latent_of", np.where(cells.latent, place, 0)[cells.of], dims="measurement")
+    position = np.cumsum(cells.latent) - 1
+    latent_of = pm.Data("latent_of", np.where(cells.latent, position, 0)[cells.of], dims="measurement")
     is_latent = pm.Data("is_latent", cells.latent[cells.of].astype(float), dims="measurement")
-    return lambda effects: effects[where] * is_latent
+    return lambda effects: effects[latent_of] * is_latent
 
 
 class _Integrated:
@@ -228,101 +310,12 @@ class _Integrated:
         self.tally = pm.Data("cells_by_detected", np.append(tally[:-1], 0.0))
         self.group = pm.Data("class_of_cell", group)
 
-    def __call__(self, psi: Any, seen: Any, cell: Any) -> tuple[Any, Any, Any]:
+    def __call__(self, psi: Tensor, z: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Each cell's gain g, the sum of its detected z, and the closed-form term of all cells."""
         import pytensor.tensor as pt
 
         gains = self.open * psi**2 / (1 + self.number * psi**2)
         gain = gains[self.group]
-        sums = pt.inc_subtensor(pt.zeros_like(gain)[cell], seen)
+        sums = pt.inc_subtensor(pt.zeros_like(gain)[cell], z)
         term = pt.sum(gain * sums**2) / 2 - pt.sum(self.tally * pt.log1p(self.number * psi**2)) / 2
         return gain, sums, term
-
-
-def log_likelihood(
-    z: np.ndarray, sd: np.ndarray, data: xr.Dataset, *, psi: np.ndarray | None, nu: np.ndarray | None
-) -> np.ndarray:
-    """Score every cell directly, draw by draw: its own effect integrated out whatever is censored.
-
-    Parameters
-    ----------
-    z
-        Standardised residuals (value or limit less expectation without the cell's effect, over the residual sd),
-        shape (draws, measurements).
-    sd
-        Residual standard deviation by measurement, shape (draws, measurements).
-    data
-        The panel.
-    psi
-        Sd of the cells' effects in units of the residual sd, shape (draws,); None where nothing is repeated.
-    nu
-        Degrees of freedom, shape (draws,); None for normal residuals.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (draws, measurements) where nothing is repeated, else (draws, cells). Cells with at most one value
-        beyond a limit and normal residuals are exact; in the others the cell's effect is integrated by
-        Gauss-Hermite quadrature with 21 nodes, first around what the detected values say of it, then around what
-        that finds (Naylor and Smith 1982, Applied Statistics 31).
-    """
-    if psi is None:
-        return _score(z, sd, data, nu)
-    cells = Cells.read(data, integrate=nu is None)
-    seen = data["kind"].values == 0
-    sums, squares = (_by_cell(np.where(seen, values, 0.0), cells.of) for values in (z, z**2))
-    logs_sd = _by_cell(np.where(seen, np.log(sd), 0.0), cells.of)
-    n, psi = cells.detected, psi[:, None]
-    gain = psi**2 / (1 + n * psi**2)
-    out = (gain * sums**2 - squares - np.log1p(n * psi**2) - n * np.log(2 * np.pi)) / 2 - logs_sd
-    # One value beyond a limit, given the detected ones: normal around gain x sum, with variance 1 + gain.
-    one = np.flatnonzero(~seen & ~cells.latent[cells.of])
-    at = cells.of[one]
-    wider = np.sqrt(1 + gain[:, at])
-    out[:, at] += _score((z[:, one] - (gain * sums)[:, at]) / wider, sd[:, one] * wider, data.isel(measurement=one), nu)
-    # Latent cells: nodes around what the detected values alone say of the cell's effect.
-    rows = np.flatnonzero(cells.latent[cells.of])
-    if len(rows):
-        of = (np.cumsum(cells.latent) - 1)[cells.of[rows]]
-        part, z_part, sd_part = data.isel(measurement=rows), z[:, rows], sd[:, rows]
-        centre, spread = ((x / psi)[:, cells.latent] for x in (gain * sums, np.sqrt(gain)))
-        nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-        for _ in range(2):  # a second time around the mean and sd that the first finds: 1e-3 becomes 1e-10
-            terms = []
-            for node, weight in zip(nodes, weights, strict=True):
-                v = centre + spread * node
-                scored = _by_cell(_score(z_part - psi * v[:, of], sd_part, part, nu), of)
-                terms.append(scored + stats.norm.logpdf(v) + np.log(spread) + node**2 / 2 + np.log(weight))
-            share = special.softmax(np.stack(terms), axis=0)
-            mean = np.tensordot(nodes, share, 1)
-            variance = np.maximum(np.tensordot(nodes**2, share, 1) - mean**2, 1e-12)
-            centre, spread = centre + spread * mean, spread * np.sqrt(variance)
-        out[:, cells.latent] = special.logsumexp(np.stack(terms), axis=0)
-    return out
-
-
-def _by_cell(values: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Sum over the measurements of each cell; every cell has one."""
-    order = np.argsort(of, kind="stable")
-    starts = np.searchsorted(of[order], np.arange(of.max() + 1))
-    return np.asarray(np.add.reduceat(values[:, order], starts, axis=1))
-
-
-def _score(z: np.ndarray, sd: np.ndarray, data: xr.Dataset, nu: np.ndarray | None) -> np.ndarray:
-    """Log density or log probability of each measurement, given everything."""
-    kind = data["kind"].values
-    out = np.empty_like(z)
-    seen, between = kind == 0, kind == 3
-    for is_kind, sign in ((kind == 1, 1), (kind == 2, -1)):
-        at = sign * z[:, is_kind]
-        out[:, is_kind] = special.log_ndtr(at) if nu is None else np.log(special.stdtr(nu[:, None], at))
-    at = z[:, seen]
-    density = -(at**2) / 2 - np.log(2 * np.pi) / 2 if nu is None else stats.t.logpdf(at, nu[:, None])
-    out[:, seen] = density - np.log(sd[:, seen])
-    if between.any():
-        half = (data["upper"] - data["lower"]).values[between] / 2 / sd[:, between]
-        law = stats.norm() if nu is None else stats.t(nu[:, None])
-        at = -np.abs(z[:, between])
-        with np.errstate(divide="ignore"):  # a mass that rounds to zero
-            mass = np.log(law.cdf(at + half) - law.cdf(at - half))
-        out[:, between] = np.where(half < 1e-4, law.logpdf(at) + np.log(2 * half), mass)
-    return out

@@ -1,7 +1,7 @@
 """A table of measurements becomes a panel: intervals on the log scale, and who, what, when and where of each."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -9,50 +9,76 @@ import xarray as xr
 
 from bayesdep.data.detection import Detection, read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, note, note_lone, provenance, read_columns, refuse_duplicates, role_of
+from bayesdep.data.tables import (
+    Column,
+    as_frame,
+    note,
+    note_lone,
+    provenance,
+    read_columns,
+    refuse_duplicates,
+    role_of,
+)
 from bayesdep.data.times import order_of_column, order_of_times, refuse_actual_times
-from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
+from bayesdep.models.cytokines.settings import CytokinesSettings
+from bayesdep.models.parts.contrasts import refuse_without_correlation
+from bayesdep.models.parts.covariates import Covariates, read_covariates, refuse_covariates_of
+from bayesdep.models.parts.settings import column_fields
 
 KINDS = ("detected", "left", "right", "interval")
 FLOOR_SHARE = 0.1  # of an analyte's rows with the smallest value, above which it is a suspected floor
 _FEW_SAMPLES = 3  # with fewer, wells that agree may do so by chance and by rounding
 _FACTORS = ("analyte", "subject", "group", "time", "plate", "analyte_family")
+_SECTION = np.array([0, 1, 1, 2])  # of each kind: the likelihood cuts measurements into detected, one-sided, interval
+
+type _Labels = Mapping[str, np.ndarray]
+type _Contracts = Mapping[str, Column]
 
 
-def read_panel(
-    frame: pd.DataFrame,
-    columns: Mapping[str, str | None],
-    meanings: Mapping[str, str],
-    *,
-    reference: str | None,
-    baseline: str | None,
-    formula: str | None,
-    replicates: bool = False,
-    flag_codes: Mapping[str, str] | None,
-    beyond_limit: Literal["refuse", "censor"],
-) -> xr.Dataset:
+def prepare(settings: CytokinesSettings, table: Any) -> xr.Dataset:
+    """Turn a table with one row per measurement into a panel.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    table
+        A dataframe.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :meth:`bayesdep.models.cytokines.model.Cytokines.prepare` returns it.
+
+    Raises
+    ------
+    BadInput
+        Naming column, row and remedy.
+    """
+    data = read_panel(settings, as_frame(table))
+    groups, analytes = data.sizes["group"], data.sizes["analyte"]
+    for name in ("group_mean", "group_effect", "interaction_mean", "interaction"):
+        if name in settings.priors:
+            refuse_without_correlation(settings.priors[name], name, groups - 1, f"{groups} groups")
+    if settings.expected_nonzero is not None and settings.expected_nonzero >= analytes:
+        raise BadInput(
+            f"expected_nonzero = {settings.expected_nonzero:g}, of {analytes} analytes; fewer than all can be expected "
+            "to differ, or else use effects = 'normal'"
+        )
+    if settings.substitute is not None:
+        data = substituted(data, settings.substitute)
+    return with_contrasts(data, own_centres=not settings.is_pooled)
+
+
+def read_panel(settings: CytokinesSettings, frame: pd.DataFrame) -> xr.Dataset:
     """Read a table with one row per measurement.
 
     Parameters
     ----------
+    settings
+        The model's settings.
     frame
         The user's table.
-    columns
-        The column, or None, for each of ``value``, ``analyte``, ``subject``, ``group``, ``time``, ``plate``,
-        ``analyte_family``, ``unit``, ``censored``, ``lod``, ``lloq``, ``uloq``.
-    meanings
-        What each holds, for messages.
-    reference
-        The group the others are compared with; needed where there is a group column.
-    baseline
-        The time the others are compared with; by default the first, by what the labels say
-        (:func:`~bayesdep.data.times.order_of_times`).
-    formula
-        Covariates, as :func:`~bayesdep.models.parts.covariates.read_covariates` reads them.
-    replicates
-        Whether a person may have several rows of an analyte.
-    flag_codes, beyond_limit
-        As :func:`~bayesdep.data.detection.read_detection` takes them.
 
     Returns
     -------
@@ -68,74 +94,83 @@ def read_panel(
     BadInput
         Naming column, row and remedy.
     """
-    named = {w: name for w in _FACTORS if (name := columns[w]) is not None}
-    contracts = {w: Column(name, "label", meanings[w], role_of(w)) for w, name in named.items()}
-    value = columns["value"]
-    assert value is not None
+    meanings = column_fields(settings)
+    names = {w: getattr(settings, w) for w in _FACTORS if getattr(settings, w) is not None}
+    contracts = {w: Column(name, "label", meanings[w], role_of(w)) for w, name in names.items()}
     labels = read_columns(frame, contracts)
-    rows = len(frame)
-    analyte = labels.get("analyte", np.full(rows, value, dtype=object))
-    subject = labels.get("subject", np.array([f"row {i + 1}" for i in range(rows)], dtype=object))
-    found = read_detection(
+    # without a column of analytes all values are one analyte's; without one of subjects every row is a person's
+    analyte = labels.get("analyte", np.full(len(frame), settings.value, dtype=object))
+    subject = labels.get("subject", np.array([f"row {i + 1}" for i in range(len(frame))], dtype=object))
+    detection = read_detection(
         frame,
-        value=value,
+        value=settings.value,
         analyte=analyte,
         plate=labels.get("plate"),
-        flag=columns["censored"],
-        flag_codes=flag_codes,
-        beyond_limit=beyond_limit,
-        **{w: columns[w] for w in ("lod", "lloq", "uloq", "unit")},
+        flag=settings.censored,
+        flag_codes=settings.flag_codes,
+        beyond_limit=settings.beyond_limit,
+        **{w: getattr(settings, w) for w in ("lod", "lloq", "uloq", "unit")},
     )
     if "time" in labels and "subject" in labels:
         refuse_actual_times(labels["time"], subject, contracts["time"].name, "time")
-    _note_floors(frame, found, analyte, value)
-    _refuse_repeats(frame, labels, contracts, replicates)
-    if replicates:
-        _refuse_copies(found, analyte, subject, f"column '{value}' ({meanings['value']})")
-    _refuse_wandering(labels, contracts, "group", within="subject")
-    _refuse_wandering(labels, contracts, "analyte_family", within="analyte")
-    levels = {
-        "analyte": _levels(analyte),
-        "subject": _levels(subject),
-        "group": _with_first(_levels(labels["group"]), reference, "reference", contracts["group"])
-        if "group" in labels
-        else ["all"],
-        "time": _times(frame, labels["time"], baseline, contracts["time"]) if "time" in labels else ["baseline"],
-        "plate": _levels(labels["plate"]) if "plate" in labels else ["all"],
-        "analyte_family": _levels(labels["analyte_family"]) if "analyte_family" in labels else ["all"],
-    }
+    _note_floors(frame, detection, analyte, settings.value)
+    _refuse_repeats(frame, labels, contracts, settings.replicates)
+    if settings.replicates:
+        _refuse_copies(detection, analyte, subject, f"column '{settings.value}' ({meanings['value']})")
+    _refuse_inconsistent(labels, contracts, "group", within="subject")
+    _refuse_inconsistent(labels, contracts, "analyte_family", within="analyte")
+    levels = _levels_of_factors(settings, frame, labels | {"analyte": analyte, "subject": subject}, contracts)
     _refuse_one_level(levels, labels, contracts)
     if "group" in labels:
         people = np.unique(_positions(subject, levels["subject"]), return_index=True)[1]
         note_lone(frame, labels["group"][people], contracts["group"])
     _refuse_plates_of_one_group(labels, contracts)
-    played = {columns[w]: meanings[w] for w in (*_FACTORS, "value")}
-    refuse_covariates_of(formula, played, list(frame.columns))
+    roles = {getattr(settings, w): meanings[w] for w in (*_FACTORS, "value")}
+    refuse_covariates_of(settings.covariates, roles, list(frame.columns))
     beside = {
         f"column '{contracts[w].name}' ({contracts[w].what})": labels[w] for w in ("group", "time") if w in labels
     }
-    covariates = read_covariates(frame, formula, beside=beside, units=len(levels["subject"]))
-
-    kind = np.array([KINDS.index(k) for k in found.kind])
+    covariates = read_covariates(frame, settings.covariates, beside=beside, units=len(levels["subject"]))
     position = {
-        "analyte": _positions(analyte, levels["analyte"]),
-        "subject": _positions(subject, levels["subject"]),
-        **{
-            w: _positions(labels[w], levels[w]) if w in labels else np.zeros(rows, int)
-            for w in ("group", "time", "plate", "analyte_family")
-        },
+        w: _positions(values, levels[w]) for w, values in (labels | {"analyte": analyte, "subject": subject}).items()
     }
-    # The likelihood cuts the measurements into detected, one-sided and interval ones; analyte by analyte within.
-    order = np.lexsort((position["subject"], position["analyte"], np.array([0, 1, 1, 2])[kind]))
+    return _panel_of(settings, frame, detection, covariates, levels, position)
+
+
+def _levels_of_factors(
+    settings: CytokinesSettings, frame: pd.DataFrame, labels: _Labels, contracts: _Contracts
+) -> dict[str, list[str]]:
+    """The labels of each factor in their order: the reference group first, times in time's order."""
+    levels = {"group": ["all"], "time": ["baseline"], "plate": ["all"], "analyte_family": ["all"]}
+    levels |= {w: _levels(values) for w, values in labels.items() if w != "time"}
+    if "group" in labels:
+        levels["group"] = _with_first(levels["group"], settings.reference, "reference", contracts["group"])
+    if "time" in labels:
+        levels["time"] = _times(frame, labels["time"], settings.baseline, contracts["time"])
+    return {w: levels[w] for w in _FACTORS}
+
+
+def _panel_of(
+    settings: CytokinesSettings,
+    frame: pd.DataFrame,
+    detection: Detection,
+    covariates: Covariates,
+    levels: Mapping[str, list[str]],
+    position: Mapping[str, np.ndarray],
+) -> xr.Dataset:
+    """The panel, measurements sorted by how they were detected and analyte by analyte within."""
+    kind = np.array([KINDS.index(k) for k in detection.kind])
+    nowhere = np.zeros(len(frame), int)
+    order = np.lexsort((position["subject"], position["analyte"], _SECTION[kind]))
     first = np.array([np.flatnonzero(position["analyte"] == a)[0] for a in range(len(levels["analyte"]))])
-    units = frame[columns["unit"]].astype(str).to_numpy() if columns["unit"] else np.full(rows, "concentration units")
+    units = frame[settings.unit].astype(str).to_numpy() if settings.unit else np.full(len(frame), "concentration units")
     by_row = {
-        "lower": found.lower,
-        "upper": found.upper,
-        "lod": found.lod,
-        "uloq": found.uloq,
+        "lower": detection.lower,
+        "upper": detection.upper,
+        "lod": detection.lod,
+        "uloq": detection.uloq,
         "kind": kind,
-        **{f"{w}_of": position[w] for w in ("analyte", "subject", "group", "time", "plate")},
+        **{f"{w}_of": position.get(w, nowhere) for w in ("analyte", "subject", "group", "time", "plate")},
     }
     return xr.Dataset(
         {name: ("measurement", np.asarray(values)[order]) for name, values in by_row.items()}
@@ -143,7 +178,7 @@ def read_panel(
             "covariates": (("measurement", "covariate"), covariates.values[order]),
             "covariate_mean": ("covariate", covariates.means),
             "covariate_sd": ("covariate", covariates.sds),
-            "family_of": ("analyte", position["analyte_family"][first]),
+            "family_of": ("analyte", position.get("analyte_family", nowhere)[first]),
             "unit": ("analyte", units[first].astype(str)),
         },
         {
@@ -155,12 +190,62 @@ def read_panel(
     )
 
 
-def _note_floors(frame: pd.DataFrame, found: Detection, analyte: np.ndarray, value: str) -> None:
+def substituted(data: xr.Dataset, substitute: Literal["half", "root2"]) -> xr.Dataset:
+    """Put a number for each non-detect: its limit divided by 2 or by the square root of 2.
+
+    Parameters
+    ----------
+    data
+        As :func:`read_panel` returns it.
+    substitute
+        ``"half"`` or ``"root2"``.
+
+    Returns
+    -------
+    xarray.Dataset
+        With those values as detected ones, sorted anew.
+    """
+    is_low = data["kind"] == 1
+    fill = data["upper"] - np.log({"half": 2.0, "root2": np.sqrt(2.0)}[substitute])
+    data = data.assign({end: data[end].where(~is_low, fill) for end in ("lower", "upper")})
+    data = data.assign(kind=data["kind"] * ~is_low)  # 0 is detected
+    return data.isel(measurement=np.argsort(_SECTION[data["kind"].values], kind="stable"))
+
+
+def with_contrasts(data: xr.Dataset, *, own_centres: bool) -> xr.Dataset:
+    """Add to a panel what the model's build needs: centres, group codes, and dims for contrasts.
+
+    Parameters
+    ----------
+    data
+        As :func:`read_panel` returns it.
+    own_centres
+        Whether each analyte has a centre of its own, or all have one.
+
+    Returns
+    -------
+    xarray.Dataset
+        With ``centre``, ``group_code`` and dims ``comparison`` and ``later``.
+    """
+    logs = np.where(np.isfinite(data["upper"]), data["upper"], data["lower"])
+    centre_of = data["analyte_of"].values if own_centres else np.zeros(len(logs), int)
+    centres = np.bincount(centre_of, logs) / np.bincount(centre_of)
+    people = np.zeros(data.sizes["group"])
+    subject, first = np.unique(data["subject_of"].values, return_index=True)
+    np.add.at(people, data["group_of"].values[first], 1 / len(subject))
+    code = np.eye(data.sizes["group"])[:, 1:] - people[1:]
+    return data.assign_coords(comparison=data["group"].values[1:], later=data["time"].values[1:]).assign(
+        centre=("analyte", centres if own_centres else np.full(data.sizes["analyte"], centres[0])),
+        group_code=(("group", "comparison"), code),
+    )
+
+
+def _note_floors(frame: pd.DataFrame, detection: Detection, analyte: np.ndarray, value: str) -> None:
     """Note the analytes whose smallest measured value repeats so often that it may stand for values below a limit."""
-    seen = found.kind == "detected"
+    is_detected = detection.kind == "detected"
     for name in dict.fromkeys(analyte):
         rows = analyte == name
-        measured = found.lower[rows & seen]
+        measured = detection.lower[rows & is_detected]
         if not len(measured):
             continue
         at_floor, number = int((measured == measured.min()).sum()), int(rows.sum())
@@ -178,8 +263,8 @@ def _levels(labels: np.ndarray) -> list[str]:
 
 
 def _positions(labels: np.ndarray, levels: list[str]) -> np.ndarray:
-    where = {level: i for i, level in enumerate(levels)}
-    return np.array([where[label] for label in labels])
+    position = {level: i for i, level in enumerate(levels)}
+    return np.array([position[label] for label in labels])
 
 
 def _with_first(levels: list[str], first: str | None, setting: str, column: Column) -> list[str]:
@@ -203,9 +288,7 @@ def _times(frame: pd.DataFrame, labels: np.ndarray, baseline: str | None, column
     return list(times.labels)
 
 
-def _refuse_repeats(
-    frame: pd.DataFrame, labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column], replicates: bool
-) -> None:
+def _refuse_repeats(frame: pd.DataFrame, labels: _Labels, contracts: _Contracts, replicates: bool) -> None:
     """Refuse a person's second row of an analyte (at a time), unless it is another well of the same sample."""
     key = [w for w in ("subject", "analyte", "time") if w in labels]
     if "subject" not in key:
@@ -218,8 +301,8 @@ def _refuse_repeats(
         )
         refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of", f"keep one row, or {remedy}")
         return
-    of = pd.MultiIndex.from_arrays([labels[w] for w in key]).factorize()[0]
-    counts = np.bincount(of)
+    sample_of = pd.MultiIndex.from_arrays([labels[w] for w in key]).factorize()[0]
+    counts = np.bincount(sample_of)
     if (counts == 1).all():
         raise BadInput("replicates = true, but nobody has two rows of an analyte; leave replicates out")
     text = pd.DataFrame({str(i): frame.iloc[:, i].map(str) for i in range(len(frame.columns))})
@@ -236,9 +319,11 @@ def _refuse_repeats(
     )
 
 
-def _refuse_copies(found: Detection, analyte: np.ndarray, subject: np.ndarray, place: str) -> None:
-    """Refuse an analyte of which every sample has one value in all its wells: a well written twice is no second."""
-    table = pd.DataFrame({"analyte": analyte, "subject": subject, "value": found.lower})[found.kind == "detected"]
+def _refuse_copies(detection: Detection, analyte: np.ndarray, subject: np.ndarray, place: str) -> None:
+    """Refuse an analyte whose samples all have equal values in their wells: one measurement entered several times."""
+    table = pd.DataFrame({"analyte": analyte, "subject": subject, "value": detection.lower})[
+        detection.kind == "detected"
+    ]
     samples = table.groupby(["analyte", "subject"], sort=False)["value"].agg(["size", "min", "max"])
     samples = samples[samples["size"] > 1]
     for name, group in samples.groupby(level="analyte", sort=False):
@@ -250,15 +335,13 @@ def _refuse_copies(found: Detection, analyte: np.ndarray, subject: np.ndarray, p
             )
 
 
-def _refuse_wandering(
-    labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column], what: str, *, within: str
-) -> None:
+def _refuse_inconsistent(labels: _Labels, contracts: _Contracts, what: str, *, within: str) -> None:
     """Refuse a label that belongs to a unit but differs between its rows."""
     if what not in labels or within not in labels:
         return
-    seen: dict[str, int] = {}
+    first_row: dict[str, int] = {}
     for row, (unit, label) in enumerate(zip(labels[within], labels[what], strict=True)):
-        before = seen.setdefault(unit, row)
+        before = first_row.setdefault(unit, row)
         if labels[what][before] != label:
             raise BadInput(
                 f"column '{contracts[what].name}' ({contracts[what].what}): {within} '{unit}' is "
@@ -267,9 +350,7 @@ def _refuse_wandering(
             )
 
 
-def _refuse_one_level(
-    levels: Mapping[str, list[str]], labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column]
-) -> None:
+def _refuse_one_level(levels: Mapping[str, list[str]], labels: _Labels, contracts: _Contracts) -> None:
     for what in ("group", "time", "plate"):
         if what in labels and len(levels[what]) < 2:
             raise BadInput(
@@ -283,7 +364,7 @@ def _refuse_one_level(
         )
 
 
-def _refuse_plates_of_one_group(labels: Mapping[str, np.ndarray], contracts: Mapping[str, Column]) -> None:
+def _refuse_plates_of_one_group(labels: _Labels, contracts: _Contracts) -> None:
     """Refuse plates that each hold one group: then no data can tell a plate from a group."""
     if "plate" not in labels or "group" not in labels:
         return

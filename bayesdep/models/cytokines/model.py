@@ -1,47 +1,32 @@
 """Cytokines: a panel of censored concentrations, group effects partially pooled over analytes."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
-from bayesdep.data.tables import as_frame
-from bayesdep.models.cytokines import estimands as panel_estimands
-from bayesdep.models.cytokines import law_checks
-from bayesdep.models.cytokines.cells import Cells, log_likelihood, measurements, recorded_logs
-from bayesdep.models.cytokines.data import read_panel
-from bayesdep.models.cytokines.effects import effect_of, log_residual_sd, means_of, people_of_means
-from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects, wall_of
+from bayesdep.models.cytokines import checks, estimands, scores
+from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, measurements
+from bayesdep.models.cytokines.data import prepare
+from bayesdep.models.cytokines.effects import log_residual_sd, means_of, people_of_means
+from bayesdep.models.cytokines.expected import covariates, expected_levels, shared_factor
+from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
+from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
-from bayesdep.models.cytokines.terms import (
-    formula_of,
-    has_cells,
-    has_subjects,
-    is_pooled,
-    slots_of,
-    words_of,
-)
 from bayesdep.models.model import Check, Forest
-from bayesdep.models.parts.contrasts import refuse_without_correlation
-from bayesdep.models.parts.priors import Slot, fill_slots
-from bayesdep.models.parts.settings import check_settings, column, column_fields
-from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.student import precisions
+from bayesdep.numerics.types import Tensor
 
 if TYPE_CHECKING:
     import pymc as pm
 
 _CAREFUL = 0.97
 _NAMED = 3
-_AT_ONCE = 4_000_000  # draws x measurements scored at once: 32 MB an array
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cytokines:
+class Cytokines(CytokinesSettings):
     """Concentrations of one or many analytes, detected or known to lie beyond a limit, in people, groups and times.
 
     The generative model, for measurement m of subject i, analyte a, plate p and time t, on natural logs::
@@ -56,28 +41,29 @@ class Cytokines:
         factor_i ~ N(0, 1), loading_a ~ N+(loading_sd);  cell_{ia} ~ N(0, cell_ratio residual_sd_a)
         log residual_sd_a ~ N(residual_mean, residual_spread)
 
-    x is the group's indicator less the share of people in the group, so that ``level`` is that of the people at
-    hand. With families of analytes, ``group_effect_a ~ N(group_family_f, group_sd)`` and
-    ``group_family_f ~ N(group_mean, group_family_sd)``. ``cell``, what lasts of a person's deviation in one analyte,
-    is there when times are (its sd is in proportion to the residual's, so every analyte has one intraclass
-    correlation); ``subject`` when there are several analytes. The loadings are above zero: the shared factor raises
-    every analyte or leaves it. Logs are centred at the mean of all logs and log limits before priors apply; with
+    x is the group's indicator less the share of people in the group, so that ``level`` is that of the people in
+    the data. With families of analytes, ``group_effect_a ~ N(group_family_f, group_sd)`` and
+    ``group_family_f ~ N(group_mean, group_family_sd)``. ``cell``, a person's lasting deviation in one analyte, is
+    in the model when times are (its sd is in proportion to the residual's, so all analytes have the same intraclass
+    correlation); ``subject`` when there are several analytes. The loadings are above zero: the shared factor moves
+    all analytes in one direction. Logs are centred at the mean of all logs and log limits before priors apply; with
     ``pooling = "none"`` each analyte's at its own, and every effect has a prior of its own.
 
     Default priors, on the log scale: levels within N(0, 2.5) of the centre and of each other; effects of groups, times,
-    and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that a ratio of 0.05 or 20 is no surprise
-    (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1), loadings'
-    scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log N+(0.5); nu ~
-    Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5) and N(0, 3).
-    With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the analytes around it,
-    so that no group is special.
+    and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that 95% of mean ratios are between 1/19
+    and 19 (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1),
+    loadings' scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log
+    N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5)
+    and N(0, 3). With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the
+    analytes around it, so that no group is treated differently.
 
     Parameters
     ----------
     reference
         The group the others are compared with.
     baseline
-        The time the others are compared with; by default the first, by what the labels say: numbers, dates, "week 4".
+        The time the others are compared with; by default the first in time, as the labels say (numbers,
+        dates, "week 4").
     covariates
         Formula of the covariates, such as ``"age + sex + bmi"``.
     pooling
@@ -85,11 +71,12 @@ class Cytokines:
     group_by_time
         Whether groups may change differently over time.
     effects
-        Law of the effects of groups and times over analytes: ``"normal"``; ``"student"``, Student t around their mean
-        with degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
-        regularised with a slab N(0, 1), for effects that are mostly alike. Pooled intervals are right on average over
-        analytes and not for those that differ, under normal effects least of all (docs/sparse_effects.md). Two
-        predictive checks, on the spread and the kurtosis of crude estimates, advise on it.
+        Distribution of the effects of groups and times over analytes: ``"normal"``; ``"student"``, Student t with
+        degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
+        regularised with a slab N(0, 1), for effects that are mostly near their mean. Pooled intervals are right on
+        average over analytes and not for those that differ, under normal effects least of all
+        (docs/sparse_effects.md). Two predictive checks, on the spread and the kurtosis of crude estimates, advise on
+        it.
     expected_nonzero
         With ``effects = "horseshoe"``, how many analytes are expected to differ in a comparison, or at a time.
     shared_factor
@@ -126,116 +113,14 @@ class Cytokines:
     Normal(mu=0, sigma=1.5)
     """
 
-    family: ClassVar[str] = "cytokines"
-    figures: ClassVar[tuple[str, ...]] = ("changes", "shares", "ecdf", "plates")
-
-    reference: str | None = None
-    baseline: str | None = None
-    covariates: str | None = None
-    pooling: Literal["partial", "none"] = "partial"
-    group_by_time: bool = False
-    effects: Literal["normal", "student", "horseshoe"] = "normal"
-    expected_nonzero: float | None = None
-    shared_factor: bool = False
-    robust: bool = False
-    replicates: bool = False
-    equivalence: float | None = None
-    beyond_limit: Literal["refuse", "censor"] = "refuse"
-    substitute: Literal["half", "root2"] | None = None
-    flag_codes: Mapping[str, str] | None = None
-    priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    value: str = column("concentration", "concentration")
-    analyte: str | None = column(None, "analyte")
-    subject: str | None = column(None, "subject")
-    group: str | None = column(None, "group")
-    time: str | None = column(None, "time")
-    plate: str | None = column(None, "assay plate")
-    analyte_family: str | None = column(None, "family of the analyte")
-    unit: str | None = column(None, "unit of the concentration")
-    censored: str | None = column(None, "flag of values beyond a limit")
-    lod: str | None = column(None, "limit of detection")
-    lloq: str | None = column(None, "lower limit of quantification")
-    uloq: str | None = column(None, "upper limit of quantification")
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        self._refuse_contradictions()
-        object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
-
-    def _refuse_contradictions(self) -> None:
-        if (self.group is None) != (self.reference is None):
-            have, lack = ("reference", "group") if self.group is None else ("group", "reference")
-            raise BadInput(f"{have} is given without {lack}; name the column of groups and the group to compare with")
-        if self.baseline is not None and self.time is None:
-            raise BadInput("baseline is given without time; name the column of times, or leave baseline out")
-        for setting, needs in (
-            ("group_by_time", ("group", "time")),
-            ("shared_factor", ("analyte", "subject")),
-            ("analyte_family", ("analyte", "group")),
-            ("time", ("subject",)),
-        ):
-            missing = [n for n in needs if getattr(self, n) is None]
-            if getattr(self, setting) and missing:
-                raise BadInput(f"{setting} needs a column of {missing[0]}s; name it in {missing[0]}")
-        if self.replicates and (self.subject is None or self.time is not None):
-            raise BadInput("replicates needs a column of subjects; leave time out or keep one row a time")
-        if self.pooling == "none" and self.analyte_family is not None:
-            raise BadInput("analyte_family pools analytes, but pooling = 'none'; leave one of them out")
-        if (self.effects == "horseshoe") != (self.expected_nonzero is not None):
-            raise BadInput(
-                "effects = 'horseshoe' and expected_nonzero go together; state both, such as expected_nonzero = 5 for "
-                "about five analytes that differ, or neither"
-            )
-        if self.expected_nonzero is not None and not self.expected_nonzero > 0:
-            raise BadInput(f"expected_nonzero = {self.expected_nonzero}, but a number above zero is needed, such as 5")
-        if self.effects != "normal" and not is_pooled(self):
-            raise BadInput(
-                f"effects = '{self.effects}' is a law over analytes; use pooling = 'partial' with a column of analytes"
-            )
-        if self.equivalence is not None and self.equivalence <= 1:
-            raise BadInput(f"equivalence = {self.equivalence}, but a ratio above 1 is needed, such as 1.1")
-
-    @property
-    def slots(self) -> dict[str, Slot]:
-        """Places for priors: only those of the terms that the settings switch on."""
-        return slots_of(self)
-
-    @property
-    def words(self) -> str:
-        """The model in words."""
-        return words_of(self)
-
-    @property
-    def formula(self) -> list[str]:
-        """The model as the lines of a model formula."""
-        return formula_of(self)
-
-    @property
-    def target_accept(self) -> float:
-        """How careful the sampler must be: an analyte of which most is hidden leaves skewed posteriors."""
-        return 0.9
-
-    @property
-    def left_out(self) -> str:
-        """The unit that leave-one-out leaves out: a measurement, or all those of a person in one analyte."""
-        return "cell" if has_cells(self) else "measurement"
-
-    @property
-    def primary_estimands(self) -> tuple[str, ...]:
-        """What the panel asks first: ratios between groups and to baseline; with neither, of covariates, or levels."""
-        asked = {"log_ratio": self.group is not None, "log_change": self.time is not None}
-        found = tuple(name for name, is_asked in asked.items() if is_asked)
-        return found or (("log_level",) if self.covariates is None else ("covariate_effect",))
-
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: the log ratio of each analyte (levels where there are no groups)."""
         if self.group is None:
-            word = "log_change" if self.time is not None else "log_level"
-            return Forest((word,), None, None, panel_estimands.no_crude(word), is_log=True)
-        summary = "mean_log_ratio" if is_pooled(self) else None
-        return Forest(("log_ratio",), summary, None, panel_estimands.crude_log_ratios, is_log=True, by_evidence=True)
+            row = "log_change" if self.time is not None else "log_level"
+            return Forest((row,), None, None, estimands.no_crude(row), is_log=True)
+        summary = "mean_log_ratio" if self.is_pooled else None
+        return Forest(("log_ratio",), summary, None, estimands.crude_log_ratios, is_log=True, by_evidence=True)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per measurement into a panel.
@@ -248,39 +133,16 @@ class Cytokines:
         Returns
         -------
         xarray.Dataset
-            As :func:`~bayesdep.models.cytokines.data.read_panel` returns it, with ``centre`` (analyte; what logs are
-            taken from before priors apply), ``group_code`` (group, comparison) and dims ``comparison`` (the groups
-            but the reference) and ``later`` (the times but the baseline).
+            As :func:`~bayesdep.models.cytokines.data.read_panel` returns it, with ``centre`` (analyte; what is
+            subtracted from logs before priors apply), ``group_code`` (group, comparison) and dims ``comparison`` (the
+            groups but the reference) and ``later`` (the times but the baseline).
 
         Raises
         ------
         BadInput
             Naming column, row and remedy.
         """
-        frame = as_frame(table)
-        columns = {word: getattr(self, word) for word in column_fields(self)}
-        data = read_panel(
-            frame,
-            columns,
-            column_fields(self),
-            reference=self.reference,
-            baseline=self.baseline,
-            formula=self.covariates,
-            replicates=self.replicates,
-            flag_codes=self.flag_codes,
-            beyond_limit=self.beyond_limit,
-        )
-        for name in ("group_mean", "group_effect", "interaction_mean", "interaction"):
-            if name in self.priors:
-                groups = data.sizes["group"]
-                refuse_without_correlation(self.priors[name], name, groups - 1, f"{groups} groups")
-        analytes = data.sizes["analyte"]
-        if self.expected_nonzero is not None and self.expected_nonzero >= analytes:
-            raise BadInput(
-                f"expected_nonzero = {self.expected_nonzero:g}, of {analytes} analytes; fewer than all can be expected "
-                "to differ, or else use effects = 'normal'"
-            )
-        return panel_estimands.complete(data, own_centres=not is_pooled(self), substitute=self.substitute)
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -297,101 +159,57 @@ class Cytokines:
             (measurement).
         """
         import pymc as pm
-        import pytensor.tensor as pt
 
         prior = self.priors
         coords = {str(d): data[d].values for d in data.dims if d != "analyte_family" or self.analyte_family}
         with pm.Model(coords=coords) as model:
-            subject_sd = prior["subject_sd"].rv("subject_sd") if has_subjects(self) else None
-            rough = rough_effects(data) if is_pooled(self) else None
+            subject_sd = prior["subject_sd"].rv("subject_sd") if self.has_subjects else None
+            rough = rough_effects(data) if self.is_pooled else None
             log_sd = log_residual_sd(self, rough)
-            before = (
-                [rough.relative_sd(log_sd, subject_sd)] if rough is not None else []
-            )  # what rough estimates are given
+            before = [] if rough is None else [rough.relative_sd(log_sd, subject_sd)]  # what rough estimates depend on
             means = means_of(self, data, subject_sd)
-            # expected level by group, time, plate and analyte: a small table that measurements look up
-            table = pm.Data("centre", data["centre"].values, dims="analyte")[None, None, None, :]
-            code: Any = None  # of groups, where there are any
-            if self.group is not None:
-                group_effect = effect_of(self, "group", data, "comparison", means=means, rough=rough, before=before)
-                code = pm.Data("group_code", data["group_code"].values, dims=("group", "comparison"))
-                table = table + (code[:, :, None] * group_effect.T).sum(axis=1)[:, None, None, :]
-            wall = wall_of(data, log_sd, before[1:], code) if is_pooled(self) else None
-            level = effect_of(self, "level", data, means=means, rough=rough, before=before, wall=wall)
-            table = table + level
-            if self.time is not None:
-                time_effect = effect_of(self, "time", data, "later")
-                is_time = pm.Data("is_time", np.eye(data.sizes["time"])[:, 1:], dims=("time", "later"))
-                table = table + (is_time[:, :, None] * time_effect.T).sum(axis=1)[None, :, None, :]
-            if self.group_by_time:
-                change = effect_of(self, "interaction", data, "comparison", "later")
-                both = code[:, None, :, None, None] * is_time[None, :, None, :, None]
-                table = table + (both * change.transpose(1, 2, 0)).sum(axis=(2, 3))[:, :, None, :]
-            if self.plate is not None:
-                plate_sd = prior["plate_sd"].rv("plate_sd")
-                plate = plate_sd * pm.ZeroSumNormal("plate_latent", dims=("analyte", "plate"))
-                table = table + plate.T
-            sizes = [
-                data.sizes[d] if on is not None else 1
-                for d, on in (("group", self.group), ("time", self.time), ("plate", self.plate))
-            ]
-            table = pt.broadcast_to(table, (*sizes, data.sizes["analyte"]))
-            eta = table.reshape((-1,))[self._place("place", data, sizes)]
+            # eta = level + group_effect x + time_effect + interaction x + plate
+            eta = expected_levels(self, data, log_sd, subject_sd, means=means, rough=rough, before=before)
             if self.subject is not None:
                 subject_of = pm.Data("subject_of", data["subject_of"].values, dims="measurement")
+            # + loading factor + z' covariate_effect
             if self.shared_factor:
-                loading_sd = prior["loading_sd"].rv("loading_sd")
-                loading = loading_sd * Prior("HalfNormal", sigma=1.0).rv("loading_latent", dims="analyte")
-                pm.Deterministic("loading", loading, dims="analyte")
-                factor = pm.Normal("factor", dims="subject")
-                analyte_of = pm.Data("loading_of", data["analyte_of"].values, dims="measurement")
-                eta = eta + loading[analyte_of] * factor[subject_of]
+                eta = eta + shared_factor(self, data, subject_of)
             if self.covariates is not None:
-                slope = effect_of(self, "covariate", data, "covariate")
-                x = pm.Data("covariates", data["covariates"].values, dims=("measurement", "covariate"))
-                analyte_of = pm.Data("slope_of", data["analyte_of"].values, dims="measurement")
-                eta = eta + (x * slope[analyte_of]).sum(axis=1)
-            cells = Cells.read(data, integrate=not self.robust) if has_cells(self) else None
+                eta = eta + covariates(self, data)
+            # + subject
+            cells = Cells.read(data, integrate=not self.robust) if self.has_cells else None
             psi = prior["cell_ratio"].rv("cell_ratio") if cells is not None else None
-            if has_subjects(self):
-                own = people(
-                    data, eta, log_sd, subject_sd, cells=cells, psi=psi, split=means["level"].shift is not None
-                )
-                eta = eta + own[subject_of]
-                pm.Deterministic("subject_effect", own + people_of_means(self, means, data), dims="subject")
-            effects = None
-            if cells is not None and cells.latent.any():
-                model.add_coord("latent_cell", cells.labels[cells.latent])
-                effects = pm.Normal("cell_latent", dims="latent_cell")
-            nu = root_precision = None
-            if self.robust:
-                nu = prior["nu"].rv("nu")
-                unseen = data["kind"].values != 0
-                if unseen.any():
-                    model.add_coord("unseen", data["measurement"].values[unseen])
-                    root_precision = precisions("precision_latent", nu, dims="unseen")
-            measurements(
-                "log_concentration",
-                eta,
-                log_sd,
-                data,
-                psi=psi,
-                cells=cells,
-                effects=effects,
-                nu=nu,
-                root_precision=root_precision,
-            )
+            if self.has_subjects:
+                is_split = means["level"].shift is not None
+                person = people(data, eta, log_sd, subject_sd, cells=cells, psi=psi, split=is_split)
+                eta = eta + person[subject_of]
+                pm.Deterministic("subject_effect", person + people_of_means(self, means, data), dims="subject")
+            # + cell, and the residuals
+            repeated = None if cells is None else Repeated(cells, psi, self._latent_effects(cells))
+            student = self._student_residuals(data) if self.robust else None
+            measurements("log_concentration", eta, log_sd, data, repeated=repeated, student=student)
         return model
 
-    def _place(self, name: str, data: xr.Dataset, sizes: Sequence[int]) -> Any:
-        """Where each measurement looks up its expected level."""
+    def _latent_effects(self, cells: Cells) -> Tensor:
+        """Effects of the cells that cannot be integrated out, inside the model's context; None where all can."""
         import pymc as pm
 
-        place = np.zeros(data.sizes["measurement"], dtype=int)
-        for word, size in zip(("group", "time", "plate"), sizes, strict=True):
-            place = place * size + (data[f"{word}_of"].values if size > 1 else 0)
-        place = place * data.sizes["analyte"] + data["analyte_of"].values
-        return pm.Data(name, place, dims="measurement")
+        if not cells.latent.any():
+            return None
+        pm.modelcontext(None).add_coord("latent_cell", cells.labels[cells.latent])
+        return pm.Normal("cell_latent", dims="latent_cell")
+
+    def _student_residuals(self, data: xr.Dataset) -> StudentResiduals:
+        """Degrees of freedom and precisions of the values that were not detected, inside the model's context."""
+        import pymc as pm
+
+        nu = self.priors["nu"].rv("nu")
+        unseen = data["kind"].values != 0
+        if not unseen.any():
+            return StudentResiduals(nu)
+        pm.modelcontext(None).add_coord("unseen", data["measurement"].values[unseen])
+        return StudentResiduals(nu, precisions("precision_latent", nu, dims="unseen"))
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the study asks for; see :mod:`bayesdep.models.cytokines.estimands` for each.
@@ -412,10 +230,10 @@ class Cytokines:
             ``covariate_effect`` and ``covariate_ratio`` per unit. Always: ``log_level``, ``geometric_mean`` and
             ``share_below`` (analyte, group), ``residual_sd`` (analyte).
         """
-        return panel_estimands.estimands(self, posterior, data)
+        return estimands.estimands(self, posterior, data)
 
-    def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
-        """Score every measurement, or where times are repeated every person's cell, its own effect integrated out.
+    def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+        """Return the log density of each measurement, or of each person's cell where there are several in it.
 
         Parameters
         ----------
@@ -429,24 +247,10 @@ class Cytokines:
         xarray.DataArray
             Dims (chain, draw, unit).
         """
-        flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-        step = max(1, _AT_ONCE // data.sizes["measurement"])
-        analyte_of, value = data["analyte_of"].values, recorded_logs(data)
-        scored = []
-        for start in range(0, flat.sizes["sample"], step):
-            part = flat.isel(sample=slice(start, start + step))
-            sd = part["residual_sd"].transpose("sample", "analyte").values[:, analyte_of]
-            z = (value - panel_estimands.expected(self, part, data)) / sd
-            psi = part["cell_ratio"].values if has_cells(self) else None
-            nu = part["nu"].values if self.robust else None
-            scored.append(log_likelihood(z, sd, data, psi=psi, nu=nu))
-        labels = Cells.read(data, integrate=True).labels if has_cells(self) else data["measurement"].values
-        values = np.concatenate(scored).reshape(posterior.sizes["chain"], posterior.sizes["draw"], -1)
-        sample = {d: posterior[d] for d in ("chain", "draw")}
-        return xr.DataArray(values, {**sample, self.left_out: labels}, ("chain", "draw", self.left_out))
+        return scores.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """Name the statistics that could embarrass the model.
+        """Name the test quantities for predictive checks.
 
         Parameters
         ----------
@@ -459,15 +263,15 @@ class Cytokines:
             Shares below the limit, overall and by group; the analyte whose share is furthest from its
             expectation is in the figure of shares. The largest value, the spread of plates' medians, and the mean
             correlation between analytes. Spread and kurtosis of crude estimates, beside those of new analytes from
-            the law of effects (:mod:`~bayesdep.models.cytokines.law_checks`).
+            the distribution of effects (:mod:`~bayesdep.models.cytokines.checks`).
         """
-        return [*panel_estimands.checks(self, data), *law_checks.checks(self, data)]
+        return checks.checks(self, data)
 
     def target_accept_for(self, data: xr.Dataset) -> float:
-        """Return how careful the sampler must be with this panel.
+        """Return the target acceptance rate for this panel.
 
-        An analyte of which hardly anything is detected may have any residual sd, down to one beside which a limit is a
-        sharp edge for all people at once.
+        An analyte of which hardly anything is detected may have any residual sd, down to one so small that the
+        likelihood falls off sharply at a limit.
 
         Parameters
         ----------
@@ -482,7 +286,7 @@ class Cytokines:
         return _CAREFUL if hardly_detected(data) else self.target_accept
 
     def remedies(self, data: xr.Dataset, units: Sequence[str]) -> str:
-        """Name the analytes to blame where the panel samples badly, and what helps.
+        """Name the analytes that make the panel sample badly, and what helps.
 
         Parameters
         ----------
@@ -496,10 +300,10 @@ class Cytokines:
         str
             Empty where every analyte has enough detected values.
         """
-        blamed = hardly_detected(data)
-        blamed = {name: n for name, n in blamed.items() if name in units} or blamed
-        if not blamed:
+        few = hardly_detected(data)
+        few = {name: n for name, n in few.items() if name in units} or few
+        if not few:
             return ""
-        named = ", ".join(f"{name} ({count} detected)" for name, count in list(blamed.items())[:_NAMED])
-        more = f" and {len(blamed) - _NAMED} more" if len(blamed) > _NAMED else ""
+        named = ", ".join(f"{name} ({count} detected)" for name, count in list(few.items())[:_NAMED])
+        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
         return f"leaving out analytes that were hardly detected: {named}{more}"

@@ -1,11 +1,11 @@
 """Covariates by formula: columns of a table -> standardised columns of numbers.
 
-A formula is read by the grammar of :mod:`bayesdep.models.parts.formulas`, and its tree is worked out here with numpy;
-formulaic makes polynomials, splines and the columns of levels and interactions of what it is given. So no text of a
-formula is ever evaluated as Python, by formulaic or here.
+A formula is read by the grammar of :mod:`bayesdep.models.parts.formulas`, and its tree is evaluated here with numpy;
+formulaic makes polynomials, splines and the columns of levels and interactions from the values. So no text of a formula
+is ever evaluated as Python, by formulaic or here.
 
-Columns come first: a word of the formula that is not called is a column, also one that is named like a function
-(``center``, ``C``, ``log``); ``log(log)`` takes the logarithm of the column ``log``.
+A word of the formula that is not called is a column, also one that is named like a function (``center``, ``C``,
+``log``); ``log(log)`` takes the logarithm of the column ``log``.
 """
 
 import re
@@ -42,7 +42,7 @@ from bayesdep.models.parts.formulas import (
 )
 
 _INTERCEPT = "(1)"  # formulaic tells factors apart by their text, and a column may be called 1
-_FEW = 6  # so many levels of text are never too many
+_FEW = 6  # levels of text that are allowed in any number of units
 _COLOUR = re.compile("\x1b\\[[0-9;]*m|[⧛⧚]")
 
 
@@ -86,16 +86,16 @@ def read_covariates(
         Terms in the language of :mod:`bayesdep.models.parts.formulas`: ``"age + sex + bmi"``,
         ``"I(phq9 / 5) + female"``, ``"age * sex"``. Categorical columns are coded against their first level (of
         text, the first in the alphabet). A word that is not called is a column, whatever it is named like; names with
-        spaces or signs stand in backticks. An intercept is the model's own affair: ``1 +`` says what is so, ``0 +`` or
-        ``- 1`` is refused. None for no covariates.
+        spaces or signs stand in backticks. Every model has an intercept: ``1 +`` changes nothing, ``0 +`` and ``- 1``
+        are refused. None for no covariates.
     beside
-        What else the model has an effect of, each of shape (rows,), by what it is in words: labels (an arm) or
-        numbers (a baseline). A covariate that follows from these is refused.
+        What else the model has an effect of, each of shape (rows,), by its description: labels (an arm) or numbers (a
+        baseline). A covariate that is a linear combination of these is refused.
     units
         How many different units (people) the rows are of; the rows' number where None. A column of text needs fewer
         levels than half of it.
     levels
-        Whether a random effect ``(1 | column)`` may stand in the formula; it is no covariate, and is passed over.
+        Whether a random effect ``(1 | column)`` may stand in the formula; it is not a covariate, and is skipped.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def read_covariates(
     ------
     BadInput
         When the formula is not understood, or names a column that is not there, has empty cells, is text where
-        numbers are meant or with nearly as many values as units, does not vary, or follows from the others.
+        numbers are meant or with nearly as many values as units, does not vary, or is a linear combination of others.
 
     Examples
     --------
@@ -122,22 +122,27 @@ def read_covariates(
         return Covariates((), np.empty((len(frame), 0)), np.empty(0), np.empty(0))
     used = _used(frame, read.columns, place, len(frame) if units is None else units)
     columns, raw = _evaluate(used, read, place)
+    _refuse_infinite_or_constant(columns, raw, frame, place)
+    means, sds = raw.mean(axis=0), raw.std(axis=0)
+    values = (raw - means) / sds
+    _refuse_combinations(columns, values, beside, place)
+    return Covariates(columns, values, means, sds)
+
+
+def _refuse_infinite_or_constant(columns: Sequence[str], raw: np.ndarray, frame: pd.DataFrame, place: str) -> None:
+    """Refuse a column that is not finite in a row, or the same in all."""
     for j, name in enumerate(columns):
-        odd = np.flatnonzero(~np.isfinite(raw[:, j]))
-        if len(odd):
+        infinite = np.flatnonzero(~np.isfinite(raw[:, j]))
+        if len(infinite):
             raise BadInput(
-                f"{place}: '{name}' is not a finite number in row {frame.index[odd[0]] + 1}; "
+                f"{place}: '{name}' is not a finite number in row {frame.index[infinite[0]] + 1}; "
                 "correct that row or the formula"
             )
         if np.ptp(raw[:, j]) <= 1e-12 * np.abs(raw[:, j]).max():
             raise BadInput(
-                f"{place}: '{name}' does not vary between the {len(frame)} rows used, so nothing can be learned "
-                "about it; leave it out"
+                f"{place}: '{name}' does not vary between the {len(frame)} rows used, so it has no effect to "
+                "estimate; leave it out"
             )
-    means, sds = raw.mean(axis=0), raw.std(axis=0)
-    values = (raw - means) / sds
-    _refuse_what_follows(columns, values, beside, place)
-    return Covariates(columns, values, means, sds)
 
 
 def columns_of(formula: str | None, known: Sequence[str] = ()) -> tuple[str, ...]:
@@ -173,14 +178,14 @@ def columns_of(formula: str | None, known: Sequence[str] = ()) -> tuple[str, ...
 
 
 def refuse_covariates_of(formula: str | None, columns: Mapping[str | None, str], known: Sequence[str] = ()) -> None:
-    """Refuse a formula that names a column which has another part in the model.
+    """Refuse a formula that names a column which the model uses for something else.
 
     Parameters
     ----------
     formula
         As :func:`read_covariates` reads it.
     columns
-        What each column is, in words, by its name; None for a column that is not there.
+        What each column is, by its name; None for a column that is not there.
     known
         The table's columns.
 
@@ -205,24 +210,25 @@ def refuse_covariates_of(formula: str | None, columns: Mapping[str | None, str],
 
 
 def _place(formula: str | None) -> str:
+    """A formula as messages quote it."""
     return f"covariates = '{shorten(str(formula))}'"
 
 
 def _read(formula: str, known: Sequence[str], *, levels: bool) -> tuple[str, Formula]:
-    """Where a formula stands, in words, and what it says."""
+    """A formula as messages quote it, and as the grammar reads it."""
     place = _place(formula)
     try:
         return place, read_formula(formula, place, levels=levels)
     except BadInput:
-        odd = [name for name in known if name in formula and not name.isidentifier() and f"`{name}`" not in formula]
-        if not odd:
+        bare = [name for name in known if name in formula and not name.isidentifier() and f"`{name}`" not in formula]
+        if not bare:
             raise
-        name = max(odd, key=len)
+        name = max(bare, key=len)
         raise BadInput(f"{place} is not understood; write the column '{name}' in backticks, as `{name}`") from None
 
 
 def _refuse_no_terms(read: Formula, place: str) -> bool:
-    """Say whether there is a covariate, where there must be none; refuse a formula that says nothing."""
+    """Tell whether there is a covariate; refuse a formula without any term, or without the intercept."""
     if any(read.terms):
         if () not in read.terms:
             raise BadInput(
@@ -270,11 +276,12 @@ def _used(frame: pd.DataFrame, names: Sequence[str], place: str, units: int) -> 
 
 
 def _no_column(name: str, place: str, known: Sequence[str]) -> str:
+    """Say that a column is not there, and which one may be meant."""
     formula = place.removeprefix("covariates = '").removesuffix("'")
-    odd = [k for k in known if name in k and k in formula and not k.isidentifier()]
-    if odd:
-        k = max(odd, key=len)
-        return f"there is no column '{name}' in the table; write the column '{k}' in backticks, as `{k}`"
+    bare = [column for column in known if name in column and column in formula and not column.isidentifier()]
+    if bare:
+        column = max(bare, key=len)
+        return f"there is no column '{name}' in the table; write the column '{column}' in backticks, as `{column}`"
     return f"there is no column '{shorten(name)}' in the table; {did_you_mean(name, known)}"
 
 
@@ -295,7 +302,7 @@ def _refuse_text(series: pd.Series, name: str, place: str, units: int) -> None:
         if len(other):
             raise BadInput(
                 f"{place}: column '{name}' has numbers, but {cells.iloc[other[0]]!r} in row {row[other[0]] + 1} is "
-                "none; correct that cell, or empty it and leave the row out"
+                "not a number; correct that cell, or empty it and leave the row out"
             )
         raise BadInput(
             f"{place}: column '{name}' has numbers that are stored as text, {levels} of them; turn the column into "
@@ -310,21 +317,21 @@ def _refuse_text(series: pd.Series, name: str, place: str, units: int) -> None:
 
 def _columns_beside(beside: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     """What else the model has effects of, as columns; the first is the intercept."""
-    found = [np.ones((rows, 1))]
+    columns = [np.ones((rows, 1))]
     for values in map(np.asarray, beside.values()):
         if values.dtype.kind in "fi":
             sd = values.std()
-            found.append(((values - values.mean()) / (sd if sd > 0 else 1.0))[:, None])
+            columns.append(((values - values.mean()) / (sd if sd > 0 else 1.0))[:, None])
         else:
             labels = values.astype(str)
-            found.append((labels[:, None] == np.unique(labels)[None, 1:]).astype(float))
-    return np.hstack(found)
+            columns.append((labels[:, None] == np.unique(labels)[None, 1:]).astype(float))
+    return np.hstack(columns)
 
 
-def _refuse_what_follows(
+def _refuse_combinations(
     columns: Sequence[str], values: np.ndarray, beside: Mapping[str, np.ndarray], place: str
 ) -> None:
-    """Refuse the first column that follows from those before it, or from them and what the model has beside them."""
+    """Refuse the first column that is a linear combination of those before it, and of what the model has beside."""
     rows = len(values)
 
     def follows(j: int) -> bool:
@@ -336,10 +343,10 @@ def _refuse_what_follows(
             f"the {rows} rows used, so their effects cannot be told apart; leave one of them out"
         )
     others = _columns_beside(beside, rows)
-    own = np.linalg.matrix_rank(others)
+    rank_of_others = np.linalg.matrix_rank(others)
 
     def follows_from_others(j: int) -> bool:
-        return bool(np.linalg.matrix_rank(np.hstack([others, values[:, : j + 1]])) < own + j + 1)
+        return bool(np.linalg.matrix_rank(np.hstack([others, values[:, : j + 1]])) < rank_of_others + j + 1)
 
     if beside and (j := _first(follows_from_others, len(columns))) is not None:
         raise BadInput(
@@ -349,7 +356,7 @@ def _refuse_what_follows(
 
 
 def _first(holds: Callable[[int], bool], count: int) -> int | None:
-    """The first of so many indices for which something holds that holds for all later ones, or None."""
+    """The first index at which a condition holds, by bisection: it must hold at all later ones. None if at no index."""
     if count == 0 or not holds(count - 1):
         return None
     low, high = 0, count - 1
@@ -378,14 +385,14 @@ _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def _evaluate(used: Mapping[str, pd.Series], read: Formula, place: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Work a formula out: the names of its columns, and their numbers."""
+    """Evaluate a formula: the names of its columns, and their numbers."""
     index = next(iter(used.values())).index
     factors = list(dict.fromkeys(factor for term in read.terms for factor in term))
-    names = _own_names(factors)
+    names = _distinct_names(factors)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):  # as numpy warns too
             warnings.simplefilter("ignore")  # the logarithm of zero, say: refused by its name and row
-            values = {names[factor]: _worked_out(factor, used, place) for factor in factors}
+            values = {names[factor]: _values_of(factor, used, place) for factor in factors}
             _refuse_too_many(read, names, values, len(index), place)
             terms = [Term([Factor(names[f], eval_method="lookup") for f in term]) for term in read.terms if term]
             # With an intercept among the terms every categorical column loses its first level.
@@ -396,12 +403,12 @@ def _evaluate(used: Mapping[str, pd.Series], read: Formula, place: str) -> tuple
         raise
     except Exception as problem:  # formulaic, of a spline with too few degrees of freedom, say
         reason = shorten(_COLOUR.sub("", " ".join(str(problem).split())).rstrip(". "), 200)
-        raise BadInput(f"{place} cannot be worked out ({reason}); {EXAMPLE}") from None
+        raise BadInput(f"{place} cannot be evaluated ({reason}); {EXAMPLE}") from None
     return tuple(str(column).replace("[T.", "[") for column in matrix.columns[1:]), raw
 
 
-def _own_names(factors: Sequence[Expression]) -> dict[Expression, str]:
-    """What each factor's columns are called: as it is written, and never like another's."""
+def _distinct_names(factors: Sequence[Expression]) -> dict[Expression, str]:
+    """The name of each factor's columns: as the factor is written, unless another has that name."""
     names: dict[Expression, str] = {}
     for factor in sorted(factors, key=lambda factor: isinstance(factor, Name)):  # a column called 'log(age)' gives way
         name = str(factor)
@@ -411,7 +418,7 @@ def _own_names(factors: Sequence[Expression]) -> dict[Expression, str]:
     return names
 
 
-def _worked_out(factor: Expression, used: Mapping[str, pd.Series], place: str) -> Any:
+def _values_of(factor: Expression, used: Mapping[str, pd.Series], place: str) -> Any:
     """A factor's values: numbers, several columns of them, or levels."""
     if isinstance(factor, Name):
         column = used[factor.column]
@@ -426,34 +433,35 @@ def _worked_out(factor: Expression, used: Mapping[str, pd.Series], place: str) -
 
 def _refuse_other_levels(values: pd.Series, options: Mapping[str, Any], factor: str, place: str) -> None:
     """Refuse levels that ``C()`` states and the column lacks, and the other way round."""
-    there, stated = list(values.unique()), options.get("levels")
+    present, stated = list(values.unique()), options.get("levels")
     base = getattr(options.get("contrasts"), "base", None)
     if stated is not None:
-        for level in there:
+        for level in present:
             if level not in stated:
-                raise BadInput(f"{place}: levels in '{factor}' lacks {_quoted(level)}, which the column holds; add it")
+                raise BadInput(f"{place}: levels in '{factor}' lacks {_quoted(level)}, which the column has; add it")
             if stated.count(level) > 1:
                 raise BadInput(f"{place}: levels in '{factor}' has {_quoted(level)} twice; leave one out")
     for level in [*(stated or []), *([base] if isinstance(base, (str, int, float)) else [])]:
-        if level not in there:
+        if level not in present:
             raise BadInput(
-                f"{place}: {_quoted(level)} in '{factor}' is no value of the column; "
-                f"{did_you_mean(str(level), map(str, there[:20]))}"
+                f"{place}: {_quoted(level)} in '{factor}' is not a value of the column; "
+                f"{did_you_mean(str(level), map(str, present[:20]))}"
             )
 
 
 def _quoted(level: Any) -> str:
+    """A level as messages quote it."""
     return repr(level) if isinstance(level, str) else str(level)
 
 
 def _numbers(expression: Expression, used: Mapping[str, pd.Series], place: str) -> Any:
-    """Work an expression out with numpy; its columns must be numbers."""
+    """Evaluate an expression with numpy; its columns must be numbers."""
     if isinstance(expression, Number):
         return expression.value
     if isinstance(expression, Name):
         if not pd.api.types.is_numeric_dtype(used[expression.column]):
             raise BadInput(
-                f"{place} cannot be worked out: column '{expression.column}' holds text where numbers are needed; "
+                f"{place} cannot be evaluated: column '{expression.column}' has text where numbers are needed; "
                 "write it by itself for an effect of each of its values"
             )
         return used[expression.column].astype(float)
@@ -473,6 +481,7 @@ def _numbers(expression: Expression, used: Mapping[str, pd.Series], place: str) 
 
 
 def _labels(expression: Expression, used: Mapping[str, pd.Series]) -> np.ndarray:
+    """A column's values as text."""
     assert isinstance(expression, Name)  # the grammar compares texts with columns only
     return used[expression.column].astype(str).to_numpy(dtype=object)
 
@@ -489,6 +498,7 @@ def _coding(value: Any) -> Any:
 
 
 def _as_level(value: float | str) -> float | str:
+    """A level as the column has it: whole numbers are integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -168,7 +168,7 @@ FUNCTIONS: Mapping[str, Mapping[str, str]] = {
     "cr": {**_SPLINE, **_ENDS},
     "C": {"contrasts": _CODING, "levels": _LEVELS},
 }
-ALONE = ("poly", "bs", "cr", "C")  # several columns, or levels: no numbers to go on with
+ALONE = ("poly", "bs", "cr", "C")  # give several columns, or levels, so they stand in no other expression
 CONTRASTS = ("Treatment", "Sum", "Helmert", "Diff", "Poly")
 
 
@@ -206,11 +206,13 @@ type _Terms = dict[frozenset[Expression], Term]
 _INTERCEPT: _Terms = {frozenset(): ()}
 
 
-def _and(terms: _Terms, more: _Terms) -> _Terms:
-    return terms | _but(more, terms)
+def _union(terms: _Terms, more: _Terms) -> _Terms:
+    """All terms of both, those of the first before the others."""
+    return terms | _without(more, terms)
 
 
-def _but(terms: _Terms, fewer: _Terms) -> _Terms:
+def _without(terms: _Terms, fewer: _Terms) -> _Terms:
+    """The terms that are not among some others."""
     return {factors: term for factors, term in terms.items() if factors not in fewer}
 
 
@@ -251,10 +253,10 @@ class _FormulaReader(Reader):
             at = self.next
             if at.kind == "number" and at.value == "0" and self.after.value in ("+", "-", ")", ""):
                 self.step()
-                found, minus = _INTERCEPT, not minus
+                terms_read, minus = _INTERCEPT, not minus
             else:
-                found = self._product()
-            terms = _but(terms, found) if minus else self._bounded(_and(terms, found), at)
+                terms_read = self._product()
+            terms = _without(terms, terms_read) if minus else self._bounded(_union(terms, terms_read), at)
             first = False
         return terms
 
@@ -263,10 +265,10 @@ class _FormulaReader(Reader):
         while sign := self.take("*", "/"):
             right = self._crossing()
             if sign.value == "*":
-                terms = self._bounded(_and(_and(terms, right), self._times(terms, right, at)), at)
+                terms = self._bounded(_union(_union(terms, right), self._times(terms, right, at)), at)
             else:
-                whole = tuple(dict.fromkeys(factor for term in terms.values() for factor in term))
-                terms = self._bounded(_and(terms, self._times({frozenset(whole): whole}, right, at)), at)
+                product = tuple(dict.fromkeys(factor for term in terms.values() for factor in term))
+                terms = self._bounded(_union(terms, self._times({frozenset(product): product}, right, at)), at)
         return terms
 
     def _crossing(self) -> _Terms:
@@ -306,7 +308,7 @@ class _FormulaReader(Reader):
             if self.after.kind in ("word", "number"):  # a name such as 2nd
                 self.step()
                 self.fail("a sign such as '+'")
-            raise self.refuse("a number is no covariate; write I(2 * age) to calculate", token)
+            raise self.refuse("a number is not a covariate; write I(2 * age) to calculate", token)
         if not token.is_name:
             self.fail("a column")
         factor = self._factor()
@@ -327,21 +329,21 @@ class _FormulaReader(Reader):
     def _factor(self) -> Expression:
         """A column, or a function of columns."""
         at = self.next
-        found = self._atom()
-        if isinstance(found, Call) and not list(_columns(found)):
-            raise self.refuse(f"'{shorten(str(found), 30)}' holds no column; leave it out", at)
-        return found
+        factor = self._atom()
+        if isinstance(factor, Call) and not list(_columns(factor)):
+            raise self.refuse(f"'{shorten(str(factor), 30)}' has no column; leave it out", at)
+        return factor
 
     def _times(self, left: _Terms, right: _Terms, at: Token) -> _Terms:
         if len(left) * len(right) > MOST_TERMS * MOST_TERMS:
             raise self._too_many(at)
-        found: _Terms = {}
+        products: _Terms = {}
         for a in left.values():
             for b in right.values():
-                found.setdefault(frozenset([*a, *b]), tuple(dict.fromkeys([*a, *b])))
-        if any(len(product) > MOST_FACTORS for product in found):
+                products.setdefault(frozenset([*a, *b]), tuple(dict.fromkeys([*a, *b])))
+        if any(len(product) > MOST_FACTORS for product in products):
             raise self.refuse(f"a product of more than {MOST_FACTORS} columns; write fewer", at)
-        return self._bounded(found, at)
+        return self._bounded(products, at)
 
     def _bounded(self, terms: _Terms, at: Token) -> _Terms:
         if len(terms) > MOST_TERMS:
@@ -357,20 +359,20 @@ class _FormulaReader(Reader):
         return self._chain(("+", "-"), lambda: self._chain(("*", "/"), self._signed))
 
     def _chain(self, signs: tuple[str, str], part: Callable[[], Expression]) -> Expression:
-        found = part()
+        expression = part()
         while sign := self.take(*signs):
             self._signs += 1
             if self._signs > MOST_SIGNS:
                 raise self.refuse(f"more than {MOST_SIGNS} sums and products within functions; write fewer", sign)
-            found = Pair(sign.value, found, part())
-        return found
+            expression = Pair(sign.value, expression, part())
+        return expression
 
     def _signed(self) -> Expression:
         minus = False
         while sign := self.take("+", "-"):
             minus ^= sign.value == "-"
-        at, found = self.next, self._atom()
-        self._refuse_alone(found, at)
+        at, expression = self.next, self._atom()
+        self._refuse_alone(expression, at)
         if self.take("**", "^"):
             token, sign = self.next, self.take("+", "-")
             if self.next.kind != "number":
@@ -378,10 +380,10 @@ class _FormulaReader(Reader):
             power = self.number() * (-1 if sign is not None and sign.value == "-" else 1)
             if abs(power) > LARGEST_POWER:
                 raise self.refuse(f"the exponent of a power is a number of at most {LARGEST_POWER}", token)
-            found = Pair("**", found, Number(power))
+            expression = Pair("**", expression, Number(power))
             if self.sees("**", "^"):
                 raise self.refuse("a power of a power; write one of them in parentheses", self.next)
-        return Minus(found) if minus else found
+        return Minus(expression) if minus else expression
 
     def _atom(self) -> Expression:
         token = self.next
@@ -389,9 +391,9 @@ class _FormulaReader(Reader):
             return Number(self.number())
         if self.take("("):
             with self.deeper():
-                found = self._arithmetic()
+                expression = self._arithmetic()
                 self.need(")")
-            return found
+            return expression
         if token.kind == "word" and self.after.kind == "sign" and self.after.value == "(":
             return self._call()
         return Name(self._name("a column or a number"))
@@ -404,9 +406,9 @@ class _FormulaReader(Reader):
         self.need("(")
         name = token.value.removeprefix("np.")
         if token.value == "Q" and self.next.kind == "text":  # patsy's backticks
-            found: Expression = Name(self.step().value)
+            column: Expression = Name(self.step().value)
             self.need(")")
-            return found
+            return column
         if name not in FUNCTIONS or (name != token.value and name in (*ALONE, "I", "center", "scale")):
             self._unknown(token)
         with self.deeper():
@@ -425,11 +427,11 @@ class _FormulaReader(Reader):
             f"{did_you_mean(token.value, FUNCTIONS)}"
         )
 
-    def _refuse_alone(self, found: Expression, at: Token) -> None:
-        if isinstance(found, Call) and found.function in ALONE:
+    def _refuse_alone(self, expression: Expression, at: Token) -> None:
+        if isinstance(expression, Call) and expression.function in ALONE:
             raise self.refuse(
-                f"{found.function}() makes columns of its own, so it cannot stand within another expression; take it "
-                "out",
+                f"{expression.function}() makes columns of its own, so it cannot stand within another expression; take "
+                "it out",
                 at,
             )
 
@@ -444,7 +446,7 @@ class _FormulaReader(Reader):
     # Other arguments of functions
 
     def _options(self, function: str) -> list[tuple[str, tuple[Literal, bool]]]:
-        known, found = FUNCTIONS[function], {}
+        known, options = FUNCTIONS[function], {}
         while self.take(","):
             at = self.next
             by_name = at.kind == "word" and self.after.kind == "sign" and self.after.value == "="
@@ -452,12 +454,12 @@ class _FormulaReader(Reader):
                 word = self.step().value
                 self.step()
             else:
-                word = next((w for w in known if w not in found), "")
-            if word not in known or word in found:
-                what = f"takes no {word}" if word and word not in found else "takes no more"
+                word = next((w for w in known if w not in options), "")
+            if word not in known or word in options:
+                what = f"takes no {word}" if word and word not in options else "takes no more"
                 raise self.refuse(f"{function}() {what}; {_takes(function)}", at)
-            found[word] = (self._literal(known[word], function, word), by_name)
-        return list(found.items())
+            options[word] = (self._literal(known[word], function, word), by_name)
+        return list(options.items())
 
     def _literal(self, kind: str, function: str, word: str) -> Literal:
         at = self.next
@@ -484,13 +486,13 @@ class _FormulaReader(Reader):
 
     def _list[T: (float, float | str)](self, entry: Callable[[], T]) -> tuple[T, ...]:
         at = self.need("[")
-        found = [entry()]
+        entries = [entry()]
         while self.take(","):
-            found.append(entry())
-            if len(found) > LARGEST_SIZE:
+            entries.append(entry())
+            if len(entries) > LARGEST_SIZE:
                 raise self.refuse(f"more than {LARGEST_SIZE} entries; write fewer", at)
         self.need("]")
-        return tuple(found)
+        return tuple(entries)
 
     def _contrast(self) -> Literal:
         if self.next.kind != "word":
@@ -513,6 +515,7 @@ class _FormulaReader(Reader):
 
 
 def _takes(function: str) -> str:
+    """The arguments that a function takes, for messages."""
     known = FUNCTIONS[function]
     return f"it takes {', '.join(known)} beside the column" if known else "it takes one expression of columns"
 
@@ -527,12 +530,14 @@ def _columns(expression: Expression) -> list[str]:
 
 
 def _inside(expression: Expression, strength: int) -> str:
-    own = 3 if isinstance(expression, Minus) else _STRENGTH[expression.sign] if isinstance(expression, Pair) else 5
+    """An expression within another, in parentheses where it binds less strongly."""
+    binding = 3 if isinstance(expression, Minus) else _STRENGTH[expression.sign] if isinstance(expression, Pair) else 5
     negative = isinstance(expression, Number) and expression.value < 0 and strength == 5
-    return f"({expression})" if own < strength or negative else str(expression)
+    return f"({expression})" if binding < strength or negative else str(expression)
 
 
 def _shown(value: Literal) -> str:
+    """A literal as a formula writes it."""
     if isinstance(value, bool | Contrast):
         return str(value)
     if isinstance(value, tuple):

@@ -1,24 +1,16 @@
-"""A trial's missed visits given those observed, draw by draw, and the regression that completed visits are put to."""
-
-from typing import TYPE_CHECKING, Any
+"""A trial's missed visits given those observed, draw by draw, and the terms of the regression on completed visits."""
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.trial.residuals import correlations, pattern_key, residual_sds
-
-if TYPE_CHECKING:
-    from bayesdep.models.trial.model import Trial
+from bayesdep.models.trial.residuals import covariances, patterns_of_visits, residual_sds
+from bayesdep.models.trial.settings import TrialSettings
+from bayesdep.numerics.types import Draws
 
 
 def completed(
-    settings: "Trial",
-    posterior: xr.Dataset,
-    data: xr.Dataset,
-    own: np.ndarray,
-    assumed: np.ndarray,
-    dropped: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+    settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset, means: Draws, assumed: Draws, dropped: np.ndarray
+) -> tuple[Draws, Draws]:
     """Return mean and variance of every outcome given the observed ones of its patient.
 
     Visits are analysed one by one, so covariances between imputed visits are not needed.
@@ -26,14 +18,14 @@ def completed(
     Parameters
     ----------
     settings
-        The trial's.
+        The model's settings.
     posterior
         Draws with dim ``sample``.
     data
         The prepared trial.
-    own, assumed
-        Means that missed visits start from, shape (samples, subjects, visits): the patients' own, and those assumed of
-        visits that are marked in ``dropped``.
+    means, assumed
+        Means from which missed visits start, shape (samples, subjects, visits): those of the patients' own arms, and
+        those assumed of visits that are marked in ``dropped``.
     dropped
         Visits missed after the last one observed, shape (subjects, visits).
 
@@ -43,33 +35,31 @@ def completed(
         Both of shape (samples, subjects, visits).
     """
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
-    seen = ~np.isnan(outcome)
-    mean = np.where(seen, outcome, own)
+    is_observed = ~np.isnan(outcome)
+    mean = np.where(is_observed, outcome, means)
     variance = np.zeros_like(mean)
     sds = residual_sds(posterior, data)
-    patterns: dict[tuple[Any, ...], list[int]] = {}
-    for i in np.flatnonzero(~seen.all(axis=1)):
-        patterns.setdefault(pattern_key(settings, seen[i], days[i], arm_of[i]), []).append(int(i))
-    for rows in patterns.values():
-        known, missed = np.flatnonzero(seen[rows[0]]), np.flatnonzero(~seen[rows[0]])
-        arm = arm_of[rows[0]]
-        sd = sds[:, arm]
-        matrix = correlations(settings, posterior, days[rows[0]], arm) * sd[:, :, None] * sd[:, None, :]
-        across = matrix[:, known][:, :, missed]
-        slopes = np.linalg.solve(matrix[:, known][:, :, known], across)
-        spread = np.diagonal(matrix, axis1=1, axis2=2)[:, missed] - (slopes * across).sum(axis=1)
-        precision = posterior["precision"].values[:, rows, None] if settings.robust else 1.0
-        variance[np.ix_(range(len(own)), rows, missed)] = spread[:, None, :] / precision
-        guesses = [
-            start[:, rows][:, :, missed] + (outcome[rows][:, known] - start[:, rows][:, :, known]) @ slopes
-            for start in (assumed, own)
+    incomplete = np.flatnonzero(~is_observed.all(axis=1))
+    for patients, visits in patterns_of_visits(settings, data, incomplete):
+        observed, missed = np.flatnonzero(visits), np.flatnonzero(~visits)
+        matrix = covariances(settings, posterior, sds, days[patients[0]], arm_of[patients[0]])
+        across = matrix[:, observed][:, :, missed]
+        slopes = np.linalg.solve(matrix[:, observed][:, :, observed], across)
+        conditional = np.diagonal(matrix, axis1=1, axis2=2)[:, missed] - (slopes * across).sum(axis=1)
+        precision = posterior["precision"].values[:, patients, None] if settings.robust else 1.0
+        cells = np.ix_(range(len(means)), patients, missed)
+        variance[cells] = conditional[:, None, :] / precision
+        imputed = [
+            start[:, patients][:, :, missed]
+            + (outcome[patients][:, observed] - start[:, patients][:, :, observed]) @ slopes
+            for start in (assumed, means)
         ]
-        gone = dropped[rows][:, missed]  # a gap before the last visit is filled from the patient's own arm
-        mean[np.ix_(range(len(own)), rows, missed)] = np.where(gone, *guesses)
+        is_dropped = dropped[patients][:, missed]  # a gap before the last visit is filled from the patient's own arm
+        mean[cells] = np.where(is_dropped, *imputed)
     return mean, variance
 
 
-def regressors(settings: "Trial", data: xr.Dataset) -> dict[str, np.ndarray]:
+def regressors(settings: TrialSettings, data: xr.Dataset) -> dict[str, np.ndarray]:
     """Return what the regression at one visit has beside arms, by name.
 
     Arms are compared at the moderator's mean. Levels of a random effect have an indicator each: arms are compared
@@ -78,25 +68,25 @@ def regressors(settings: "Trial", data: xr.Dataset) -> dict[str, np.ndarray]:
     Parameters
     ----------
     settings
-        The trial's.
+        The model's settings.
     data
         The prepared trial.
 
     Returns
     -------
     dict of numpy.ndarray
-        Columns (subjects, terms) by what they are, in words.
+        Columns (subjects, terms) by what they are.
     """
-    found = {}
+    columns = {}
     if settings.baseline is not None:
-        found["baseline"] = data["baseline"].values[:, None]
+        columns["baseline"] = data["baseline"].values[:, None]
     if data.sizes["covariate"]:
-        found["covariates"] = data["covariates"].values
+        columns["covariates"] = data["covariates"].values
     if settings.level is not None:
-        found[f"the levels of '{settings.level}'"] = np.eye(data.sizes["site"])[data["site_of"].values]
+        columns[f"the levels of '{settings.level}'"] = np.eye(data.sizes["site"])[data["site_of"].values]
     if settings.moderator is not None:
         arms = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
         terms = data["moderator_terms"].values
         terms = terms - terms.mean(axis=0)
-        found["moderator"] = np.column_stack([terms, *(arms[:, [k]] * terms for k in range(arms.shape[1]))])
-    return found
+        columns["moderator"] = np.column_stack([terms, *(arms[:, [k]] * terms for k in range(arms.shape[1]))])
+    return columns

@@ -1,21 +1,22 @@
 """What a trial over visits is asked for: differences between arms, along a moderator, in subgroups; responses."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import estimand
 from bayesdep.models.trial.means import AT_VISIT
-from bayesdep.models.trial.moderator import crossover, crossover_on_grid, is_log, terms_of
+from bayesdep.models.trial.moderator import crossing, crossing_on_grid, terms_of
 from bayesdep.models.trial.residuals import residual_sds
 from bayesdep.models.trial.response import rates, time_in_words
+from bayesdep.models.trial.settings import TrialSettings, is_log
+from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.types import Draws
 
-if TYPE_CHECKING:
-    from bayesdep.models.trial.model import Trial
-
-_SIDES = ("above", "below")
+_SIDES = {"above": 1.0, "below": -1.0}  # above a value of the moderator the treated do better; or the reference does
+_LAST = {"visit": -1}
 
 
 def crude_differences(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -32,17 +33,24 @@ def crude_differences(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         Shape (comparison x visit,).
     """
     outcome, arm = data["outcome"].values, data["arm_of"].values
-    found = []
+    differences, errors = [], []
     for k in range(1, data.sizes["arm"]):
-        one, other = outcome[arm == k], outcome[arm == 0]
-        counts = [(~np.isnan(x)).sum(axis=0) for x in (one, other)]
-        variance = [np.nanvar(x, axis=0, ddof=1) / n if n.min() > 1 else np.full(len(n), np.nan)
-                    for x, n in zip((one, other), counts, strict=True)]  # fmt: skip
-        found.append((np.nanmean(one, axis=0) - np.nanmean(other, axis=0), np.sqrt(sum(variance))))
-    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+        treated, reference = outcome[arm == k], outcome[arm == 0]
+        squared_errors = [_squared_error_of_mean(values) for values in (treated, reference)]
+        differences.append(np.nanmean(treated, axis=0) - np.nanmean(reference, axis=0))
+        errors.append(np.sqrt(sum(squared_errors)))
+    return np.concatenate(differences), np.concatenate(errors)
 
 
-def estimands(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def _squared_error_of_mean(values: np.ndarray) -> np.ndarray:
+    """The squared standard error of an arm's mean, visit by visit; NaN where one patient was observed."""
+    counts = (~np.isnan(values)).sum(axis=0)
+    if counts.min() < 2:
+        return np.full(len(counts), np.nan)
+    return np.asarray(np.nanvar(values, axis=0, ddof=1) / counts)
+
+
+def estimands(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive every estimand of :class:`~bayesdep.models.trial.model.Trial`.
 
     With a moderator, ``difference`` is the mean over the patients at hand of the difference at their own values, and
@@ -52,8 +60,8 @@ def estimands(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
 
     Parameters
     ----------
-    model
-        The model.
+    settings
+        The model's settings.
     posterior
         Draws of its parameters.
     data
@@ -64,60 +72,60 @@ def estimands(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dat
     xarray.Dataset
         Estimands by name.
     """
-    against = f"less {model.reference}"
-    dims = ("chain", "draw", "comparison", "visit")
-    difference = posterior[f"arm_effect{AT_VISIT}"]
-    if model.moderator is not None:
-        difference = difference + _moderation(posterior, data["moderator_terms"].mean("subject"))
-    difference = difference.transpose(*dims)
-    sd = _sd_by_visit(posterior, data)
-    sign = -1.0 if model.better == "lower" else 1.0
-    own_sd = posterior["residual_sd"]
-    if "visit" not in own_sd.dims:
-        own_sd = own_sd.expand_dims(visit=data["visit"].values, axis=-1)
-    what = "residual scale, of a t distribution" if model.robust else "residual sd"
-    found = {
-        "difference": estimand(difference, f"difference in means, {against}", model.units),
-        "mean_difference": estimand(
-            difference.mean("visit"), f"difference in means, {against}, mean over visits", model.units
-        ),
-        "standardised_difference": estimand(
-            (difference / sd).transpose(*dims), f"difference in residual standard deviations, {against}", "sd"
-        ),
-        "residual_sd": estimand(own_sd.transpose("chain", "draw", ..., "visit"), what, model.units, null=np.nan),
-    }
-    if model.margin is not None:
-        found["beyond_margin"] = estimand(
-            (sign * difference >= model.margin).astype(float),
-            f"better than {model.reference} by {model.margin:g} {model.units} or more",
-            "probability",
-            probability=True,
-        )
-    name, where = {
-        "unstructured": ("correlation_by_pair", ""),
-        "toeplitz": ("correlation_by_lag", " as many visits apart"),
-        "ar1": ("rho", " a visit apart"),
-        "spatial-power": ("rho", " a day apart"),
-    }.get(model.covariance, ("rho", ""))
+    by_name = _differences(settings, posterior, data)
+    by_name["residual_sd"] = _residual_sd(settings, posterior, data)
+    if settings.margin is not None:
+        by_name["beyond_margin"] = _beyond_margin(settings, by_name["difference"], settings.margin)
     if data.sizes["visit"] > 1:
-        found["correlation"] = estimand(posterior[name], f"correlation of two visits{where}", "correlation")
+        by_name["correlation"] = _correlation(settings, posterior)
     if data.sizes["covariate"]:
-        found["covariate_effect"] = estimand(
+        by_name["covariate_effect"] = estimand(
             posterior["covariate_effect"] / data["covariate_sd"],
             "difference in means per unit of a covariate's column",
-            f"{model.units} per unit",
+            f"{settings.units} per unit",
         )
-    if model.level is not None:
-        found["site_sd"] = estimand(
-            posterior["site_sd"], f"sd of the levels of {model.level}", model.units, null=np.nan
+    if settings.level is not None:
+        by_name["site_sd"] = estimand(
+            posterior["site_sd"], f"sd of the levels of {settings.level}", settings.units, null=np.nan
         )
-    if model.moderator is not None:
-        found |= _along_moderator(model, posterior, data, sign, against)
-    if model.subgroups:
-        found |= _in_subgroups(model, posterior, data, sd, against)
-    if model.response is not None or model.remission is not None:
-        found |= _rates(model, posterior, data, against)
-    return xr.Dataset(found)
+    if settings.moderator is not None:
+        by_name |= _along_moderator(settings, posterior, data)
+    if settings.subgroups:
+        by_name |= _in_subgroups(settings, posterior, data)
+    if settings.response is not None or settings.remission is not None:
+        by_name |= _rates(settings, posterior, data)
+    return xr.Dataset(by_name)
+
+
+def _against(settings: TrialSettings) -> str:
+    """Which arm a difference is to, in words."""
+    return f"less {settings.reference}"
+
+
+def _favourable(settings: TrialSettings) -> float:
+    """The sign of a difference that favours the treated."""
+    return -1.0 if settings.better == "lower" else 1.0
+
+
+# Differences between arms, and residuals
+
+
+def _differences(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Differences in means by visit, their mean over visits, and over the residual sds."""
+    dims, against = ("chain", "draw", "comparison", "visit"), _against(settings)
+    difference = posterior[f"arm_effect{AT_VISIT}"]
+    if settings.moderator is not None:
+        difference = difference + _moderation(posterior, data["moderator_terms"].mean("subject"))
+    difference = difference.transpose(*dims)
+    standardised = (difference / _sd_by_visit(posterior, data)).transpose(*dims)
+    over_visits = f"difference in means, {against}, mean over visits"
+    return {
+        "difference": estimand(difference, f"difference in means, {against}", settings.units),
+        "mean_difference": estimand(difference.mean("visit"), over_visits, settings.units),
+        "standardised_difference": estimand(
+            standardised, f"difference in residual standard deviations, {against}", "sd"
+        ),
+    }  # fmt: skip
 
 
 def _moderation(posterior: xr.Dataset, terms: xr.DataArray) -> xr.DataArray:
@@ -127,121 +135,183 @@ def _moderation(posterior: xr.Dataset, terms: xr.DataArray) -> xr.DataArray:
 
 def _sd_by_visit(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """The residual sd that differences are measured in, dims (chain, draw, visit)."""
-    flat = posterior.stack(sample=("chain", "draw"), create_index=False)
-    root_mean_square = np.sqrt((residual_sds(flat, data) ** 2).mean(axis=1))
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], data.sizes["visit"])
-    coords = {d: posterior[d] for d in ("chain", "draw")} | {"visit": data["visit"].values}
-    return xr.DataArray(root_mean_square.reshape(shape), coords, ("chain", "draw", "visit"))
+
+    def root_mean_square(draws: xr.Dataset) -> xr.DataArray:
+        values = np.sqrt((residual_sds(draws, data) ** 2).mean(axis=1))
+        return xr.DataArray(values, {"visit": data["visit"].values}, ("sample", "visit"))
+
+    return over_draws(posterior, root_mean_square, data.sizes["arm"] * data.sizes["visit"])
 
 
-def _along_moderator(
-    model: "Trial", posterior: xr.Dataset, data: xr.Dataset, sign: float, against: str
-) -> dict[str, xr.DataArray]:
-    attrs, form = data["moderator_terms"].attrs, model.moderator_form
-    effect, both = posterior[f"arm_effect{AT_VISIT}"], posterior[f"arm_by_moderator{AT_VISIT}"]
+def _residual_sd(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+    """The residual sd by visit, also where the model has one for all visits."""
+    sd = posterior["residual_sd"]
+    if "visit" not in sd.dims:
+        sd = sd.expand_dims(visit=data["visit"].values, axis=-1)
+    what = "residual scale, of a t distribution" if settings.robust else "residual sd"
+    return estimand(sd.transpose("chain", "draw", ..., "visit"), what, settings.units, null=np.nan)
 
-    def at(values: np.ndarray, dim: str, labels: Sequence[str]) -> xr.DataArray:
-        terms = xr.DataArray(terms_of(values, attrs), {dim: list(labels), "term": data["term"].values}, (dim, "term"))
-        return effect + _moderation(posterior, terms)
 
-    found = {}
-    if model.at:
-        labels = [f"{x:g}" for x in model.at]
-        order = ("chain", "draw", "comparison", "moderator_value", "visit")
-        values = at(np.array(model.at), "moderator_value", labels).transpose(*order)
-        found["difference_at"] = estimand(values, f"difference at a value of the moderator, {against}", model.units)
-    last = {"visit": -1}
-    grid = data["grid_value"].values
-    along = at(grid, "grid", list(data["grid"].values)).isel(last, drop=True)
-    along = along.transpose("chain", "draw", "comparison", "grid")
-    found["difference_along"] = estimand(
-        along, f"difference along the moderator at the last visit, {against}", model.units
+def _beyond_margin(settings: TrialSettings, difference: xr.DataArray, margin: float) -> xr.DataArray:
+    """Whether a difference matters to patients."""
+    return estimand(
+        (_favourable(settings) * difference >= margin).astype(float),
+        f"better than {settings.reference} by {margin:g} {settings.units} or more",
+        "probability",
+        probability=True,
     )
-    scale = np.log(grid) if is_log(form) else grid
-    low, high = scale[[0, -1]]
-    better = sign * along.values
-    places, insides = [], []
-    for side in _SIDES:
-        # below a place the treated do better where above it the reference does
-        turned = 1.0 if side == "above" else -1.0
-        if form in ("log-spline", "threshold"):
-            place, inside = crossover_on_grid(turned * better.reshape(-1, len(grid)), scale)
-            if form == "threshold":
-                place = np.where(inside, attrs["threshold"], place)
-            place, inside = (x.reshape(better.shape[:-1]) for x in (place, inside))
+
+
+def _correlation(settings: TrialSettings, posterior: xr.Dataset) -> xr.DataArray:
+    """The parameters of the correlation, under one name."""
+    name, where = {
+        "unstructured": ("correlation_by_pair", ""),
+        "toeplitz": ("correlation_by_lag", " as many visits apart"),
+        "compound-symmetry": ("rho", ""),
+        "ar1": ("rho", " a visit apart"),
+        "spatial-power": ("rho", " a day apart"),
+    }[settings.covariance]
+    return estimand(posterior[name], f"correlation of two visits{where}", "correlation")
+
+
+# Along a moderator, and in its subgroups
+
+
+def _along_moderator(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Differences at values of the moderator and along it, and where the arms' curves cross at the last visit."""
+    by_name, against = {}, _against(settings)
+    if settings.at:
+        labels = [f"{x:g}" for x in settings.at]
+        dims = ("chain", "draw", "comparison", "moderator_value", "visit")
+        at_values = _difference_at(np.array(settings.at), "moderator_value", labels, posterior, data)
+        by_name["difference_at"] = estimand(
+            at_values.transpose(*dims), f"difference at a value of the moderator, {against}", settings.units
+        )
+    grid = data["grid_value"].values
+    along = _difference_at(grid, "grid", list(data["grid"].values), posterior, data).isel(_LAST, drop=True)
+    along = along.transpose("chain", "draw", "comparison", "grid")
+    by_name["difference_along"] = estimand(
+        along, f"difference along the moderator at the last visit, {against}", settings.units
+    )
+    return by_name | _crossings(settings, posterior, data, along)
+
+
+def _difference_at(
+    values: np.ndarray, dim: str, labels: list[str], posterior: xr.Dataset, data: xr.Dataset
+) -> xr.DataArray:
+    """The arms' difference at values of the moderator, with a dim of these; all visits."""
+    coords = {dim: labels, "term": data["term"].values}
+    terms = xr.DataArray(terms_of(values, data["moderator_terms"].attrs), coords, (dim, "term"))
+    return posterior[f"arm_effect{AT_VISIT}"] + _moderation(posterior, terms)
+
+
+def _crossings(
+    settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset, along: xr.DataArray
+) -> dict[str, xr.DataArray]:
+    """Where along the moderator the arms' curves cross at the last visit, on either side, and whether they do."""
+    log = is_log(settings.moderator_form)
+    grid = np.log(data["grid_value"].values) if log else data["grid_value"].values
+    better = _favourable(settings) * along.values  # how much better the treated do
+    places, are_inside = [], []
+    for side, direction in _SIDES.items():
+        if settings.moderator_form in ("log-spline", "threshold"):
+            place, is_inside = _crossing_of_curve(direction * better, grid, data["moderator_terms"].attrs)
         else:
-            slopes = (turned * sign * both.isel(last, drop=True)).transpose(*along.dims[:-1], "term").values
-            constant = (turned * sign * effect.isel(last, drop=True)).transpose(*along.dims[:-1]).values
-            square = slopes[..., 1] if slopes.shape[-1] > 1 else np.zeros(constant.shape)
-            ends = (scale[[0, -1]] - attrs["centre"]) / attrs["scale"]
-            place, inside = crossover(constant, slopes[..., 0], square, *ends)
-            place = np.where(inside, place * attrs["scale"] + attrs["centre"], np.where(place == ends[0], low, high))
+            sign = direction * _favourable(settings)
+            place, is_inside = _crossing_of_polynomial(sign, posterior, along.dims[:-1], grid, data)
         if side == "below":
-            place = np.where(inside, place, np.where((better > 0).all(axis=-1), high, low))
-        places.append(np.exp(place) if is_log(form) else place)
-        insides.append(inside)
+            place = np.where(is_inside, place, np.where((better > 0).all(axis=-1), grid[-1], grid[0]))
+        places.append(np.exp(place) if log else place)
+        are_inside.append(is_inside)
     coords = {d: along[d] for d in along.dims[:-1]} | {"side": list(_SIDES)}
     dims = (*along.dims[:-1], "side")
-    found["crossover"] = estimand(
-        xr.DataArray(np.stack(places, axis=-1), coords, dims),
-        f"value of the moderator above or below which it is better at the last visit, {against}; an end of the "
-        "observed range where the arms do not change places inside it",
-        "the moderator's unit",
-        null=np.nan,
-    )
-    found["crosses"] = estimand(
-        xr.DataArray(np.stack(insides, axis=-1).astype(float), coords, dims),
-        "the arms change places inside the observed range at the last visit, and it is better on that side",
-        "probability",
-        probability=True,
-    )
-    found["no_crossover"] = estimand(
-        1 - found["crosses"].max("side"),
-        "the arms do not change places inside the observed range at the last visit",
-        "probability",
-        probability=True,
-    )
-    return found
-
-
-def _in_subgroups(
-    model: "Trial", posterior: xr.Dataset, data: xr.Dataset, sd: xr.DataArray, against: str
-) -> dict[str, xr.DataArray]:
-    member = data["subgroup_member"].astype(float)
-    terms = xr.dot(member, data["moderator_terms"], dim="subject") / member.sum("subject")
-    difference = (posterior[f"arm_effect{AT_VISIT}"] + _moderation(posterior, terms)).transpose(
-        "chain", "draw", "comparison", "subgroup", "visit"
-    )
-    last = difference.isel(visit=-1, drop=True)
+    crosses = xr.DataArray(np.stack(are_inside, axis=-1).astype(float), coords, dims)
     return {
-        "difference_in": estimand(difference, f"difference in a subgroup of the moderator, {against}", model.units),
+        "crossover": estimand(
+            xr.DataArray(np.stack(places, axis=-1), coords, dims),
+            "value of the moderator above or below which it is better at the last visit, "
+            f"{_against(settings)}; an end of the observed range where the arms do not change places inside it",
+            "the moderator's unit",
+            null=np.nan,
+        ),
+        "crosses": estimand(
+            crosses,
+            "the arms change places inside the observed range at the last visit, and it is better on that side",
+            "probability",
+            probability=True,
+        ),
+        "no_crossover": estimand(
+            1 - crosses.max("side"),
+            "the arms do not change places inside the observed range at the last visit",
+            "probability",
+            probability=True,
+        ),
+    }
+
+
+def _crossing_of_curve(better: Draws, grid: np.ndarray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Where a difference on a grid, shape (..., grid), rises through zero; at a threshold, there alone."""
+    place, is_inside = crossing_on_grid(better.reshape(-1, len(grid)), grid)
+    if attrs["form"] == "threshold":
+        place = np.where(is_inside, attrs["threshold"], place)
+    return place.reshape(better.shape[:-1]), is_inside.reshape(better.shape[:-1])
+
+
+def _crossing_of_polynomial(
+    sign: float, posterior: xr.Dataset, dims: tuple[Hashable, ...], grid: np.ndarray, data: xr.Dataset
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where ``sign`` times a difference that is a line or a parabola on the grid's scale rises through zero."""
+    attrs = data["moderator_terms"].attrs
+    slopes = (sign * posterior[f"arm_by_moderator{AT_VISIT}"].isel(_LAST, drop=True)).transpose(*dims, "term").values
+    constant = (sign * posterior[f"arm_effect{AT_VISIT}"].isel(_LAST, drop=True)).transpose(*dims).values
+    square = slopes[..., 1] if slopes.shape[-1] > 1 else np.zeros(constant.shape)
+    low, high = (grid[[0, -1]] - attrs["centre"]) / attrs["scale"]
+    place, is_inside = crossing(constant, slopes[..., 0], square, low, high)
+    at_end = np.where(place == low, grid[0], grid[-1])
+    return np.where(is_inside, place * attrs["scale"] + attrs["centre"], at_end), is_inside
+
+
+def _in_subgroups(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Differences in subgroups: means over their patients."""
+    member, against = data["subgroup_member"].astype(float), _against(settings)
+    terms = xr.dot(member, data["moderator_terms"], dim="subject") / member.sum("subject")
+    difference = posterior[f"arm_effect{AT_VISIT}"] + _moderation(posterior, terms)
+    difference = difference.transpose("chain", "draw", "comparison", "subgroup", "visit")
+    standardised = difference.isel(_LAST, drop=True) / _sd_by_visit(posterior, data).isel(_LAST, drop=True)
+    return {
+        "difference_in": estimand(difference, f"difference in a subgroup of the moderator, {against}", settings.units),
         "standardised_difference_in": estimand(
-            last / sd.isel(visit=-1, drop=True),
+            standardised,
             f"difference in a subgroup at the last visit, in residual standard deviations, {against}",
             "sd",
         ),
     }
 
 
-def _rates(model: "Trial", posterior: xr.Dataset, data: xr.Dataset, against: str) -> dict[str, xr.DataArray]:
-    when = {name: time_in_words(getattr(model, f"{name}_when"), data) for name in ("response", "remission")}
-    said = {
-        "response": f"response (a drop by {model.response or 0:.0%} or more {when['response']})",
-        "remission": f"remission ({model.remission or 0:g} {model.units} or less {when['remission']})",
+# Response and remission
+
+
+def _rates(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Rates by arm, their differences to the reference, and numbers needed to treat."""
+    against = _against(settings)
+    when = {name: time_in_words(getattr(settings, f"{name}_when"), data) for name in ("response", "remission")}
+    meanings = {
+        "response": f"response (a drop by {settings.response or 0:.0%} or more {when['response']})",
+        "remission": f"remission ({settings.remission or 0:g} {settings.units} or less {when['remission']})",
     }
-    found: dict[str, xr.DataArray] = {}
-    for name, rate in rates(model, posterior, data).items():
-        what = said[str(name)]
+    by_name: dict[str, xr.DataArray] = {}
+    for name, rate in rates(settings, posterior, data).items():
+        what = meanings[str(name)]
         treated = rate.isel(arm=slice(1, None)).rename(arm="comparison")
         difference = treated - rate.isel(arm=0, drop=True)
-        found |= {
+        by_name |= {
             f"{name}_rate": estimand(rate, f"{what} had all been in the arm", "probability", null=np.nan),
             f"{name}_difference": estimand(difference, f"risk difference of {what}, {against}", "risk difference"),
             f"{name}_nnt": estimand(
                 1 / difference,
-                f"number needed to treat (above 0) or harm (below 0) for {what}, against {model.reference}",
+                f"number needed to treat (above 0) or harm (below 0) for {what}, against {settings.reference}",
                 "patients",
                 reciprocal_of=f"{name}_difference",
             ),
         }
-    return found
+    return by_name

@@ -1,8 +1,7 @@
-"""A moderator measured at baseline: how it enters the model, and where along it two arms change places."""
+"""A moderator measured at baseline: its terms in the model, its subgroups, and where the arms' curves cross."""
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,17 +9,11 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, Kind, read_columns
+from bayesdep.models.trial.settings import Form, is_log, parse_subgroup
 
-Form = Literal["linear", "log", "log-quadratic", "log-spline", "threshold"]
-GRID = 41
+GRID = 41  # points along the observed range
 # where the knots of a restricted cubic spline stand, as shares of the patients below (Harrell 2015, table 2.3)
 _KNOTS = {3: (0.1, 0.5, 0.9), 4: (0.05, 0.35, 0.65, 0.95), 5: (0.05, 0.275, 0.5, 0.725, 0.95)}
-_SUBGROUP = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*$")
-
-
-def is_log(form: str) -> bool:
-    """Tell whether a moderator enters as a logarithm."""
-    return form.startswith("log")
 
 
 def read_moderator(
@@ -58,44 +51,49 @@ def read_moderator(
     values = read_columns(patients, {"moderator": Column(name, kind, what)})["moderator"]
     if np.ptp(values) == 0:
         raise BadInput(f"column '{name}' ({what}) is {values[0]:g} in everybody; leave the moderator out")
-    raw = np.log(values) if is_log(form) else values
-    attrs: dict[str, Any] = {"form": form, "centre": float(raw.mean()), "scale": float(raw.std())}
+    entered = np.log(values) if is_log(form) else values
+    attrs: dict[str, Any] = {"form": form, "centre": float(entered.mean()), "scale": float(entered.std())}
     if form == "threshold":
-        assert threshold is not None  # the model asks for it
-        above = values > threshold
-        if above.all() or not above.any():
-            raise BadInput(
-                f"column '{name}' ({what}): everybody lies {'above' if above.all() else 'at or below'} threshold = "
-                f"{threshold:g}; choose one inside the observed {values.min():g} to {values.max():g}"
-            )
-        attrs |= {"threshold": float(threshold), "centre": float(above.mean()), "scale": float(above.std())}
+        assert threshold is not None  # the settings ask for it
+        attrs |= _threshold(values, threshold, f"column '{name}' ({what})")
     if form == "log-spline":
-        attrs |= _spline(raw, attrs, knots, f"column '{name}' ({what})")
+        attrs |= _spline(entered, attrs, knots, f"column '{name}' ({what})")
     terms = terms_of(values, attrs)
     names = {
         "linear": ["moderator"],
         "threshold": [f"moderator > {threshold:g}" if threshold is not None else ""],
         "log-quadratic": ["log moderator", "log moderator squared"],
     }.get(form, ["log moderator", *(f"spline {k}" for k in range(2, terms.shape[-1] + 1))])
-    ends = np.linspace(raw.min(), raw.max(), GRID)
-    grid = np.exp(ends) if is_log(form) else ends
+    evenly = np.linspace(entered.min(), entered.max(), GRID)
+    grid = np.exp(evenly) if is_log(form) else evenly
     data = xr.Dataset(
         {"moderator": ("subject", values), "moderator_terms": (("subject", "term"), terms, attrs)}, {"term": names}
     )
     return data.assign_coords(grid=[f"{x:.4g}" for x in grid]).assign(grid_value=("grid", grid))
 
 
-def _spline(raw: np.ndarray, attrs: Mapping[str, Any], knots: int, where: str) -> dict[str, Any]:
-    """Place the knots, and find what makes the terms uncorrelated and of one sd among the patients."""
-    at = (np.quantile(raw, _KNOTS[knots]) - attrs["centre"]) / attrs["scale"]
-    if (np.diff(at) <= 0).any():
+def _threshold(values: np.ndarray, threshold: float, where: str) -> dict[str, Any]:
+    """The share of patients above a threshold, and its sd; both sides must have patients."""
+    above = values > threshold
+    if above.all() or not above.any():
+        raise BadInput(
+            f"{where}: everybody lies {'above' if above.all() else 'at or below'} threshold = {threshold:g}; choose "
+            f"one inside the observed {values.min():g} to {values.max():g}"
+        )
+    return {"threshold": float(threshold), "centre": float(above.mean()), "scale": float(above.std())}
+
+
+def _spline(logs: np.ndarray, attrs: Mapping[str, Any], knots: int, where: str) -> dict[str, Any]:
+    """Place the knots, and find the matrix that makes the terms uncorrelated and of sd 1 among the patients."""
+    places = (np.quantile(logs, _KNOTS[knots]) - attrs["centre"]) / attrs["scale"]
+    if (np.diff(places) <= 0).any():
         raise BadInput(
             f"{where} has too many equal values for {knots} knots; use fewer knots, or moderator_form = 'log'"
         )
-    basis = _restricted_cubic((raw - attrs["centre"]) / attrs["scale"], at)
+    basis = _restricted_cubic((logs - attrs["centre"]) / attrs["scale"], places)
     root = np.linalg.qr(basis, mode="r")
-    root = root * np.sign(np.diagonal(root))[:, None] / np.sqrt(len(raw))
-    return {"knots": at, "mix": np.linalg.inv(root).ravel()}  # flat, as files hold no attribute of two dimensions
+    root = root * np.sign(np.diagonal(root))[:, None] / np.sqrt(len(logs))
+    return {"knots": places, "mix": np.linalg.inv(root).ravel()}  # flat, as files hold no attribute of two dimensions
 
 
 def _restricted_cubic(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
@@ -107,8 +105,8 @@ def _restricted_cubic(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     last, before = knots[-1], knots[-2]
     terms = [np.ones_like(x), x]
     for t in knots[:-2]:
-        bent = cube(t) - cube(before) * (last - t) / (last - before) + cube(last) * (before - t) / (last - before)
-        terms.append(bent / (last - knots[0]) ** 2)
+        term = cube(t) - cube(before) * (last - t) / (last - before) + cube(last) * (before - t) / (last - before)
+        terms.append(term / (last - knots[0]) ** 2)
     return np.stack(terms, axis=-1)
 
 
@@ -137,38 +135,6 @@ def terms_of(values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
         basis = _restricted_cubic(standard, np.asarray(attrs["knots"]))
         return np.asarray((basis @ np.reshape(attrs["mix"], (basis.shape[-1],) * 2))[..., 1:])
     return np.stack([standard, standard**2] if form == "log-quadratic" else [standard], axis=-1)
-
-
-def parse_subgroup(text: str) -> tuple[str, float]:
-    """Read a subgroup of the moderator, such as ``"> 5"``.
-
-    Parameters
-    ----------
-    text
-        A comparison sign and a number.
-
-    Returns
-    -------
-    tuple
-        The sign and the number.
-
-    Raises
-    ------
-    BadInput
-        When it is nothing of the kind.
-
-    Examples
-    --------
-    >>> parse_subgroup("<=5")
-    ('<=', 5.0)
-    """
-    found = _SUBGROUP.match(text) if isinstance(text, str) else None
-    try:
-        return found.group(1), float(found.group(2))  # type: ignore[union-attr]  # None is caught below
-    except (AttributeError, ValueError):
-        raise BadInput(
-            f"subgroups has {text!r}, but a sign and a value of the moderator are needed, such as '> 5' or '<= 5'"
-        ) from None
 
 
 def read_subgroups(data: xr.Dataset, subgroups: Sequence[str]) -> xr.Dataset:
@@ -206,7 +172,7 @@ def read_subgroups(data: xr.Dataset, subgroups: Sequence[str]) -> xr.Dataset:
     return xr.Dataset({"subgroup_member": (("subgroup", "subject"), np.array(member))}, {"subgroup": list(subgroups)})
 
 
-def crossover(
+def crossing(
     constant: np.ndarray, slope: np.ndarray, square: np.ndarray, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find where a difference that is a line or a parabola in l rises through zero.
@@ -228,52 +194,52 @@ def crossover(
 
     Examples
     --------
-    >>> crossover(np.array([-1.0, 3.0]), np.array([1.0, 1.0]), np.zeros(2), -2.0, 2.0)
+    >>> crossing(np.array([-1.0, 3.0]), np.array([1.0, 1.0]), np.zeros(2), -2.0, 2.0)
     (array([ 1., -2.]), array([ True, False]))
     """
     # the root at which the parabola rises, written so that it does not cancel when the square is small
-    disc = np.maximum(slope**2 - 4 * square * constant, 0.0)
-    real = slope**2 - 4 * square * constant > 0
-    root = np.sqrt(disc)
+    discriminant = slope**2 - 4 * square * constant
+    root = np.sqrt(np.maximum(discriminant, 0.0))
     with np.errstate(all="ignore"):  # a line has no second root, a constant none: not finite, so not inside
         place = np.where(slope >= 0, -2 * constant / (slope + root), (root - slope) / (2 * square))
-    inside = real & np.isfinite(place) & (place > low) & (place < high)
+    is_inside = (discriminant > 0) & np.isfinite(place) & (place > low) & (place < high)
     # better throughout: at both ends, and at the parabola's lowest point where that lies between them
-    ends = np.minimum(constant + slope * low + square * low**2, constant + slope * high + square * high**2)
-    curved = np.where(square > 0, square, np.inf)
-    bottom = np.clip(-slope / (2 * curved), low, high)
-    always = np.minimum(ends, constant + slope * bottom + square * bottom**2) > 0
-    return np.where(inside, place, np.where(always, low, high)), inside
+    at_ends = np.minimum(constant + slope * low + square * low**2, constant + slope * high + square * high**2)
+    upward = np.where(square > 0, square, np.inf)
+    bottom = np.clip(-slope / (2 * upward), low, high)
+    is_better_throughout = np.minimum(at_ends, constant + slope * bottom + square * bottom**2) > 0
+    return np.where(is_inside, place, np.where(is_better_throughout, low, high)), is_inside
 
 
-def crossover_on_grid(better: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def crossing_on_grid(better: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find where a difference known on a grid rises through zero, between two points by a straight line.
 
     Parameters
     ----------
     better
         How much better the treated are, shape (draws, grid).
-    at
-        The grid, rising, shape (grid,).
+    grid
+        Rising, shape (grid,).
 
     Returns
     -------
     numpy.ndarray
-        The first place above which the treated do better, with the ends of the grid as :func:`crossover` has those of
+        The first place above which the treated do better, with the ends of the grid as :func:`crossing` has those of
         the range. Shape (draws,).
     numpy.ndarray
         Whether it is inside, shape (draws,).
 
     Examples
     --------
-    >>> crossover_on_grid(np.array([[-1.0, 1.0, 2.0], [3.0, 2.0, 1.0]]), np.array([0.0, 1.0, 2.0]))
+    >>> crossing_on_grid(np.array([[-1.0, 1.0, 2.0], [3.0, 2.0, 1.0]]), np.array([0.0, 1.0, 2.0]))
     (array([0.5, 0. ]), array([ True, False]))
     """
     rises = (better[:, :-1] <= 0) & (better[:, 1:] > 0)
     first = rises.argmax(axis=1)
-    inside = rises.any(axis=1)
+    is_inside = rises.any(axis=1)
     rows = np.arange(len(better))
     below, above = better[rows, first], better[rows, first + 1]
-    share = np.divide(-below, above - below, out=np.zeros_like(below), where=inside)
-    place = at[first] + share * (at[first + 1] - at[first])
-    return np.where(inside, place, np.where((better > 0).all(axis=1), at[0], at[-1])), inside
+    share = np.divide(-below, above - below, out=np.zeros_like(below), where=is_inside)
+    place = grid[first] + share * (grid[first + 1] - grid[first])
+    is_better_throughout = (better > 0).all(axis=1)
+    return np.where(is_inside, place, np.where(is_better_throughout, grid[0], grid[-1])), is_inside

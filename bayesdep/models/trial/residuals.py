@@ -1,199 +1,226 @@
-"""How the visits of a patient scatter and correlate: what a trial's settings say of it, in all its forms.
+"""Residual covariance structures of a trial, in the model and from draws.
 
-The covariance is D R D, D the residual sds and R their correlation; both may belong to the arm. With Student-t
-residuals a patient's covariance is divided by a precision w of the patient's own, ``w ~ Gamma(nu / 2, rate nu / 2)``,
-which together make a multivariate t (Lange, Little and Taylor 1989, doi:10.1080/01621459.1989.10478852).
+The covariance of a patient's visits is D R D, D the residual sds and R their correlation; both may belong to the arm.
+With Student-t residuals a patient's covariance is divided by a precision w of the patient's own,
+``w ~ Gamma(nu / 2, rate nu / 2)``, which together make a multivariate t (Lange, Little and Taylor 1989,
+doi:10.1080/01621459.1989.10478852).
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.data.errors import BadInput
-from bayesdep.models.parts.priors import Slot
-from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.distributions import Prior
-
-if TYPE_CHECKING:
-    import pymc as pm
-
-    from bayesdep.models.trial.model import Trial
+from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.types import Draws, Tensor
 
 NAME = "outcome_by_visit"
 
 
-def slots_of(model: "Trial") -> dict[str, Slot]:
-    """Return the places for priors on residuals."""
-    wide = Prior("HalfNormal", sigma=1.5, times_scale=True)
-    found = {"residual_sd": Slot(wide, "positive", "the residual sd", model.units)}
-    even = Prior("Beta", alpha=2, beta=2)
-    if model.covariance in ("ar1", "spatial-power", "compound-symmetry"):
-        found["rho"] = Slot(even, "unit", "the correlation", "correlation")
-    if model.covariance == "toeplitz":
-        found["partial_share"] = Slot(even, "unit", "a partial autocorrelation plus one, halved", "share")
-    if model.robust:
-        found["nu"] = Slot(Prior("Gamma", alpha=2, beta=0.1), "positive", "the degrees of freedom", "number")
-    return found
+# In the model
 
 
-def refuse_unknown_correlations(data: xr.Dataset, covariance: str, by_arm: bool) -> None:
-    """Refuse more visits than the data can correlate.
+def residual_sds_of_patients(prior: Prior, data: xr.Dataset, arm_of: Tensor | None, *, heterogeneous: bool) -> Tensor:
+    """Add the residual sds to a PyMC model, inside its context.
 
     Parameters
     ----------
-    data
-        As :func:`~bayesdep.models.trial.data.read_visits` returns it.
-    covariance
-        The correlation asked for.
-    by_arm
-        Whether each arm has one of its own.
-
-    Raises
-    ------
-    BadInput
-        Naming two visits, or for Toeplitz a number of visits between, that fewer than three patients have both.
-    """
-    seen = (~np.isnan(data["outcome"].values)).astype(int)
-    names = data["visit"].values
-    groups = [(data["arm_of"].values == a, f" of arm '{arm}'") for a, arm in enumerate(data["arm"].values)]
-    for rows, who in groups if by_arm else [(slice(None), "")]:
-        together = seen[rows].T @ seen[rows]
-        for j, k in zip(*np.tril_indices(len(names), -1), strict=True):
-            if covariance == "unstructured" and together[j, k] < 3:
-                raise BadInput(
-                    f"visits {names[k]} and {names[j]} were both observed in {together[j, k]} patients{who}, too few "
-                    "for a correlation of their own; use covariance = 'ar1', or leave out one of the visits"
-                )
-        for lag in range(1, len(names)) if covariance == "toeplitz" else ():
-            both = int(np.diagonal(together, lag).sum())
-            if both < 3:
-                raise BadInput(
-                    f"visits {lag} apart (such as {names[0]} and {names[lag]}) were both observed in {both} "
-                    f"patients{who}, too few for a correlation of their own; use covariance = 'ar1', or leave out one "
-                    "of the visits"
-                )
-
-
-def observe(model: "Trial", data: xr.Dataset, mean: Any) -> None:
-    """Let the outcomes scatter around their means as the settings say, inside a PyMC model context.
-
-    Parameters
-    ----------
-    model
-        The model.
+    prior
+        Of a residual sd, in the outcome's units.
     data
         The prepared trial.
-    mean
-        Tensor of shape (subject, visit).
+    arm_of
+        The arm of every patient, where arms have residual sds of their own; else None.
+    heterogeneous
+        Whether each visit has a residual sd of its own.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (visit,), or (subject, visit) where arms have their own.
+    """
+    import pytensor.tensor as pt
+
+    dims = (*(() if arm_of is None else ("arm",)), *(("visit",) if heterogeneous else ()))
+    sd = prior.rv("residual_sd", dims=dims or None)
+    if arm_of is not None:
+        sd = sd[arm_of]
+    of_subjects = sd.shape[:1] if arm_of is not None else ()
+    return pt.broadcast_to(sd if heterogeneous else sd[..., None], (*of_subjects, data.sizes["visit"]))
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The outcomes in a PyMC model: what is observed, and the tensors that their distribution needs.
+
+    Parameters
+    ----------
+    is_observed
+        Whether a patient was observed at a visit, shape (subject, visit).
+    mean, sd
+        Shape (subject, visit); ``sd`` may lack the subject where it is the same for all.
+    observed
+        ``is_observed`` as a tensor of ones and zeros.
+    values
+        The outcomes, zero where missing.
+    """
+
+    is_observed: np.ndarray
+    mean: Tensor
+    sd: Tensor
+    observed: Tensor
+    values: Tensor
+
+    @classmethod
+    def of(cls, data: xr.Dataset, mean: Tensor, sd: Tensor) -> "Outcomes":
+        """Put the outcomes into a PyMC model, inside its context."""
+        import pymc as pm
+
+        is_observed = ~np.isnan(data["outcome"].values)
+        dims = ("subject", "visit")
+        observed = pm.Data("seen", is_observed.astype(float), dims=dims)
+        values = pm.Data("outcome", np.where(is_observed, data["outcome"].values, 0.0), dims=dims)
+        return cls(is_observed, mean, sd, observed, values)
+
+    @property
+    def likelihood(self) -> dict[str, Any]:
+        """Arguments that every distribution of the outcomes has."""
+        return {"observed": self.values, "dims": ("subject", "visit")}
+
+
+def observe_exchangeable(outcomes: Outcomes, rho: Tensor) -> None:
+    """Let all visits of a patient correlate ``rho`` (compound symmetry)."""
+    from bayesdep.numerics.covariance import Exchangeable
+
+    Exchangeable(NAME, outcomes.mean, outcomes.sd, rho, outcomes.observed, **outcomes.likelihood)
+
+
+def observe_serial(outcomes: Outcomes, rho: Tensor, times: np.ndarray) -> None:
+    """Let two visits of a patient correlate ``rho ** gap``, gaps counted in ``times``, shape (subject, visit)."""
+    import pymc as pm
+
+    from bayesdep.numerics.covariance import Serial
+
+    dims, visits = ("subject", "visit"), outcomes.is_observed.shape[1]
+    place = np.where(outcomes.is_observed, np.arange(visits), -1)
+    previous = np.hstack([np.full((len(place), 1), -1), np.maximum.accumulate(place, axis=1)[:, :-1]])
+    gaps = (pm.Data("previous", previous.astype(float), dims=dims), pm.Data("day", times.astype(float), dims=dims))
+    Serial(NAME, outcomes.mean, outcomes.sd, rho, outcomes.observed, *gaps, **outcomes.likelihood)
+
+
+def observe_correlated(outcomes: Outcomes, correlation: Tensor, data: xr.Dataset, arm_of: Tensor | None) -> None:
+    """Let the visits of a patient have any correlation matrix, shape (visit, visit), or (arm, visit, visit)."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    from bayesdep.numerics.covariance import RegressionOnThePast, cholesky
+
+    if arm_of is None:
+        correlation = correlation[None]
+    # Patients who miss the same visits share a root. The row of a missed visit is replaced by the identity's, unless
+    # no observed visit follows: then the regression on the past never uses it.
+    is_observed = outcomes.is_observed
+    is_followed = np.maximum.accumulate(is_observed[:, ::-1], axis=1)[:, ::-1]
+    arm = np.zeros(len(is_observed), dtype=int) if arm_of is None else data["arm_of"].values
+    patterns, pattern_of = np.unique(np.column_stack([arm, is_observed | ~is_followed]), axis=0, return_inverse=True)
+    kept, visits = patterns[:, 1:].astype(float), is_observed.shape[1]
+    of_pattern = correlation[pm.Data("arm_of_pattern", patterns[:, 0])]
+    kept_pairs = pm.Data("kept", kept[:, :, None] * kept[:, None, :])
+    left_out = pm.Data("left_out", np.eye(visits) * (1 - kept)[:, :, None])
+    roots = pt.specify_shape(cholesky(of_pattern * kept_pairs + left_out, visits), (None, visits, visits))
+    root = roots[pm.Data("pattern_of", pattern_of.ravel(), dims="subject")]
+    root_of_all = cholesky(correlation, visits)[0 if arm_of is None else arm_of]
+    RegressionOnThePast(NAME, outcomes.mean, outcomes.sd, root_of_all, root, outcomes.observed, **outcomes.likelihood)
+
+
+def toeplitz_correlation(prior: Prior, data: xr.Dataset, *, by_arm: bool) -> Tensor:
+    """Add a correlation by the number of visits between, from its partial autocorrelations.
+
+    Parameters
+    ----------
+    prior
+        Of a partial autocorrelation plus one, halved.
+    data
+        The prepared trial.
+    by_arm
+        Whether each arm has its own.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape ([arm,] visit, visit).
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesdep.numerics import covariance
-    from bayesdep.numerics.student import precisions
+    from bayesdep.numerics.covariance import toeplitz_correlations
 
-    graph = pm.modelcontext(None)
-    visits, observed = data.sizes["visit"], ~np.isnan(data["outcome"].values)
-    arm_dim = ("arm",) if model.by_arm else ()
-    arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject") if model.by_arm else None
-
-    def of_patients(by_arm: Any) -> Any:
-        return by_arm if arm_of is None else by_arm[arm_of]
-
-    sd_dims = (*arm_dim, *(("visit",) if model.heterogeneous else ()))
-    prior = priors_of(model, data)
-    sd = of_patients(prior["residual_sd"].rv("residual_sd", dims=sd_dims or None))
-    sds = pt.broadcast_to(sd if model.heterogeneous else sd[..., None], (*sd.shape[: len(arm_dim)], visits))
-    if model.robust:
-        nu = prior["nu"].rv("nu")
-        root_precision = precisions("precision_latent", nu, dims="subject")
-        pm.Deterministic("precision", root_precision**2, dims="subject")
-        sds = sds / root_precision[:, None]
-    dims = ("subject", "visit")
-    seen = pm.Data("seen", observed.astype(float), dims=dims)
-    how = {
-        "observed": pm.Data("outcome", np.where(observed, data["outcome"].values, 0.0), dims=dims),
-        "dims": dims,
-    }
-    if visits == 1:
-        covariance.Exchangeable(NAME, mean, sds, pt.zeros(()), seen, **how)  # one visit has nothing to correlate with
-        return
-    if model.covariance == "compound-symmetry":
-        rho = of_patients(prior["rho"].rv("rho", dims=arm_dim or None))
-        covariance.Exchangeable(NAME, mean, sds, rho, seen, **how)
-        return
-    if model.covariance in ("ar1", "spatial-power"):
-        rho = of_patients(prior["rho"].rv("rho", dims=arm_dim or None))
-        is_ar1 = model.covariance == "ar1"
-        day = np.broadcast_to(np.arange(visits), observed.shape) if is_ar1 else data["day"].values
-        place = np.where(observed, np.arange(visits), -1)
-        previous = np.hstack([np.full((len(place), 1), -1), np.maximum.accumulate(place, axis=1)[:, :-1]])
-        given = (pm.Data("previous", previous.astype(float), dims=dims), pm.Data("day", day.astype(float), dims=dims))
-        covariance.Serial(NAME, mean, sds, rho, seen, *given, **how)
-        return
-    matrix = _correlation_matrix(model, graph, data, arm_dim)
-    if not model.by_arm:
-        matrix = matrix[None]
-    # Patients who miss the same visits share a root. A missed visit that no observed one follows needs no leaving out.
-    followed = np.maximum.accumulate(observed[:, ::-1], axis=1)[:, ::-1]
-    arm = data["arm_of"].values if model.by_arm else np.zeros(len(observed), dtype=int)
-    patterns, which = np.unique(np.column_stack([arm, observed | ~followed]), axis=0, return_inverse=True)
-    kept = patterns[:, 1:].astype(float)
-    own = matrix[pm.Data("arm_of_pattern", patterns[:, 0])]
-    both, alone = (
-        pm.Data("kept", kept[:, :, None] * kept[:, None, :]),
-        pm.Data("left_out", np.eye(visits) * (1 - kept)[:, :, None]),
-    )
-    roots = pt.specify_shape(covariance.cholesky(own * both + alone, visits), (None, visits, visits))
-    root = roots[pm.Data("pattern_of", which.ravel(), dims="subject")]
-    whole = covariance.cholesky(matrix, visits)
-    covariance.RegressionOnThePast(NAME, mean, sds, whole[arm_of if model.by_arm else 0], root, seen, **how)
+    visits, arm_dim = data.sizes["visit"], ("arm",) if by_arm else ()
+    pm.modelcontext(None).add_coord("lag", [str(k) for k in range(1, visits)])
+    share = prior.rv("partial_share", dims=(*arm_dim, "lag"))
+    partial = pt.specify_shape(2 * share - 1, (*(None for _ in arm_dim), visits - 1))
+    by_lag = toeplitz_correlations(partial)
+    pm.Deterministic("correlation_by_lag", by_lag[..., 1:], dims=(*arm_dim, "lag"))
+    return by_lag[..., visit_lags(visits)]
 
 
-def _correlation_matrix(model: "Trial", graph: "pm.Model", data: xr.Dataset, arm_dim: tuple[str, ...]) -> Any:
-    """The correlation matrix, shape ([arm,] visit, visit)."""
+def unstructured_correlation(lkj: float, data: xr.Dataset, *, by_arm: bool) -> Tensor:
+    """Add an unstructured correlation, ``LKJ(lkj)``, from its partial correlations on a vine.
+
+    Parameters
+    ----------
+    lkj
+        The distribution's shape; 1 is uniform.
+    data
+        The prepared trial.
+    by_arm
+        Whether each arm has its own.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape ([arm,] visit, visit).
+    """
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesdep.numerics import covariance
+    from bayesdep.numerics.covariance import vine_root
 
-    visits = data.sizes["visit"]
-    if model.covariance == "toeplitz":
-        graph.add_coord("lag", [str(k) for k in range(1, visits)])
-        share = model.priors["partial_share"].rv("partial_share", dims=(*arm_dim, "lag"))
-        fixed = pt.specify_shape(2 * share - 1, (*(None for _ in arm_dim), visits - 1))
-        by_lag = covariance.toeplitz_correlations(fixed)
-        pm.Deterministic("correlation_by_lag", by_lag[..., 1:], dims=(*arm_dim, "lag"))
-        return by_lag[..., apart(visits)]
+    visits, arm_dim = data.sizes["visit"], ("arm",) if by_arm else ()
+    arms = [data.sizes[dim] for dim in arm_dim]
     rows, columns = np.tril_indices(visits, -1)
-    graph.add_coord("pair", pairs_of(data))
-    shape = model.lkj + (visits - 2 - columns) / 2
-    if arm_dim:
-        shape = np.broadcast_to(shape, (data.sizes["arm"], len(shape)))
+    pm.modelcontext(None).add_coord("pair", _pairs(data["visit"].values))
+    shape = lkj + (visits - 2 - columns) / 2
+    if by_arm:
+        shape = np.broadcast_to(shape, (*arms, len(shape)))
     share = pm.Beta("partial_share", shape, shape, dims=(*arm_dim, "pair"))
-    blank = pt.zeros((*(data.sizes["arm"] for _ in arm_dim), visits, visits)) + pt.eye(visits)
-    partial = pt.set_subtensor(blank[..., rows, columns], 2 * share - 1)
-    root = covariance.vine_root(partial)
-    matrix = (root[..., :, None, :] * root[..., None, :, :]).sum(axis=-1)
-    pm.Deterministic("correlation_by_pair", matrix[..., rows, columns], dims=(*arm_dim, "pair"))
-    return matrix
+    blank = pt.zeros((*arms, visits, visits)) + pt.eye(visits)
+    root = vine_root(pt.set_subtensor(blank[..., rows, columns], 2 * share - 1))
+    correlation = (root[..., :, None, :] * root[..., None, :, :]).sum(axis=-1)
+    pm.Deterministic("correlation_by_pair", correlation[..., rows, columns], dims=(*arm_dim, "pair"))
+    return correlation
 
 
-def pairs_of(data: xr.Dataset) -> list[str]:
-    """Return the names of every two visits, in the order of a matrix's lower triangle."""
-    names = data["visit"].values
-    return [f"{names[k]} and {names[j]}" for j, k in zip(*np.tril_indices(len(names), -1), strict=True)]
+def _pairs(visits: np.ndarray) -> list[str]:
+    """Names of every two visits, in the order of a matrix's lower triangle."""
+    return [f"{visits[k]} and {visits[j]}" for j, k in zip(*np.tril_indices(len(visits), -1), strict=True)]
 
 
-def apart(visits: int) -> np.ndarray:
-    """Return how many visits lie between every two, shape (visits, visits)."""
+def visit_lags(visits: int) -> np.ndarray:
+    """Return how many visits apart every two are, shape (visits, visits)."""
     return np.asarray(np.abs(np.subtract.outer(np.arange(visits), np.arange(visits))))
 
 
-def residual_sds(posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
+# From draws
+
+
+def residual_sds(posterior: xr.Dataset, data: xr.Dataset) -> Draws:
     """Return the residual sds by arm and visit, also where the model has one for all; of a t, its scales.
 
     Parameters
@@ -208,20 +235,20 @@ def residual_sds(posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
     numpy.ndarray
         Shape (samples, arms, visits).
     """
-    found = posterior["residual_sd"]
-    for dim, at in (("arm", 0), ("visit", 1)):
-        if dim not in found.dims:
-            found = found.expand_dims({dim: data[dim].values}, axis=at)
-    return np.asarray(found.transpose("sample", "arm", "visit").values)
+    sd = posterior["residual_sd"]
+    for dim, axis in (("arm", 0), ("visit", 1)):
+        if dim not in sd.dims:
+            sd = sd.expand_dims({dim: data[dim].values}, axis=axis)
+    return np.asarray(sd.transpose("sample", "arm", "visit").values)
 
 
-def correlations(model: "Trial", posterior: xr.Dataset, days: np.ndarray, arm: int = 0) -> np.ndarray:
+def correlations(settings: TrialSettings, posterior: xr.Dataset, days: np.ndarray, arm: int = 0) -> Draws:
     """Return the correlation matrix of a patient's visits, draw by draw.
 
     Parameters
     ----------
-    model
-        The model.
+    settings
+        The model's settings.
     posterior
         Draws with dim ``sample``.
     days
@@ -235,33 +262,89 @@ def correlations(model: "Trial", posterior: xr.Dataset, days: np.ndarray, arm: i
         Shape (samples, visits, visits).
     """
     visits = len(days)
-    own = posterior.isel(arm=arm) if model.by_arm else posterior
+    of_arm = posterior.isel(arm=arm) if settings.by_arm else posterior
     if visits == 1:
         return np.ones((posterior.sizes["sample"], 1, 1))
-    if model.covariance == "unstructured":
-        by_pair = own["correlation_by_pair"].transpose("sample", "pair").values
-        found = np.tile(np.eye(visits), (len(by_pair), 1, 1))
+    if settings.covariance == "unstructured":
+        by_pair = of_arm["correlation_by_pair"].transpose("sample", "pair").values
+        matrix = np.tile(np.eye(visits), (len(by_pair), 1, 1))
         rows, columns = np.tril_indices(visits, -1)
-        found[:, rows, columns] = found[:, columns, rows] = by_pair
-        return found
-    if model.covariance == "toeplitz":
-        by_lag = own["correlation_by_lag"].transpose("sample", "lag").values
-        return np.hstack([np.ones((len(by_lag), 1)), by_lag])[:, apart(visits)]
-    rho = own["rho"].values[:, None, None]
-    if model.covariance == "compound-symmetry":
+        matrix[:, rows, columns] = matrix[:, columns, rows] = by_pair
+        return matrix
+    if settings.covariance == "toeplitz":
+        by_lag = of_arm["correlation_by_lag"].transpose("sample", "lag").values
+        return np.hstack([np.ones((len(by_lag), 1)), by_lag])[:, visit_lags(visits)]
+    rho = of_arm["rho"].values[:, None, None]
+    if settings.covariance == "compound-symmetry":
         eye = np.eye(visits)
         return np.asarray(eye + rho * (1 - eye))
-    when = np.arange(visits) if model.covariance == "ar1" else days
-    return np.asarray(rho ** np.abs(np.subtract.outer(when, when)))
+    times = np.arange(visits) if settings.covariance == "ar1" else days
+    return np.asarray(rho ** np.abs(np.subtract.outer(times, times)))
 
 
-def log_likelihood(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def covariances(settings: TrialSettings, posterior: xr.Dataset, sds: Draws, days: np.ndarray, arm: int) -> Draws:
+    """Return the covariance matrix of a patient's visits, draw by draw; of a multivariate t, its scale matrix.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    posterior
+        Draws with dim ``sample``.
+    sds
+        As :func:`residual_sds` returns them.
+    days
+        When the patient's visits were, shape (visits,).
+    arm
+        The patient's arm.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, visits, visits).
+    """
+    sd = sds[:, arm]
+    return correlations(settings, posterior, days, arm) * sd[:, :, None] * sd[:, None, :]
+
+
+def patterns_of_visits(
+    settings: TrialSettings, data: xr.Dataset, patients: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Put patients together who have one covariance matrix and observed the same visits.
+
+    Parameters
+    ----------
+    settings
+        The model's settings, which say whether days and arms matter.
+    data
+        The prepared trial.
+    patients
+        Places of the patients, rising.
+
+    Yields
+    ------
+    patients : numpy.ndarray
+        Places of those of one pattern, rising.
+    is_observed : numpy.ndarray
+        Which visits they have, shape (visits,).
+    """
+    is_observed, days, arm_of = ~np.isnan(data["outcome"].values), data["day"].values, data["arm_of"].values
+    patterns: dict[tuple[Any, ...], list[int]] = {}
+    for i in patients:
+        by_day = days[i].tobytes() if settings.covariance == "spatial-power" else None
+        key = (is_observed[i].tobytes(), by_day, int(arm_of[i]) if settings.by_arm else None)
+        patterns.setdefault(key, []).append(int(i))
+    for members in patterns.values():
+        yield np.array(members), is_observed[members[0]]
+
+
+def log_likelihood(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Score every patient ever observed, directly: dense multivariate normal (or t) densities of those visits.
 
     Parameters
     ----------
-    model
-        The model.
+    settings
+        The model's settings.
     posterior
         Draws of its parameters.
     data
@@ -272,36 +355,34 @@ def log_likelihood(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> x
     xarray.DataArray
         Dims (chain, draw, subject).
     """
-    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
-    rest = outcome - expected(model, flat, data)
-    sd = residual_sds(flat, data)
-    known: dict[Any, np.ndarray] = {}
-    scored = np.zeros(rest.shape[:2])
-    ever = (~np.isnan(outcome)).any(axis=1)  # of the others nothing can be predicted
-    for i in np.flatnonzero(ever):
-        seen = ~np.isnan(outcome[i])
-        key = pattern_key(model, seen, days[i], arm_of[i])
-        if key not in known:
-            scale = sd[:, arm_of[i]]
-            matrix = correlations(model, flat, days[i], arm_of[i]) * scale[:, :, None] * scale[:, None, :]
-            known[key] = np.linalg.cholesky(matrix[:, seen][:, :, seen])
-        root, n = known[key], seen.sum()
-        squares = (np.linalg.solve(root, rest[:, i, seen][..., None])[..., 0] ** 2).sum(axis=1)
-        log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-        if model.robust:
-            nu = flat["nu"].values
-            constant = special.gammaln((nu + n) / 2) - special.gammaln(nu / 2) - n / 2 * np.log(nu * np.pi)
-            scored[:, i] = constant - log_det - (nu + n) / 2 * np.log1p(squares / nu)
-        else:
-            scored[:, i] = -squares / 2 - log_det - n * np.log(2 * np.pi) / 2
-    sample = {d: posterior[d] for d in ("chain", "draw")}
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
-    coords = {**sample, "subject": data["subject"].values[ever]}
-    return xr.DataArray(scored[:, ever].reshape(shape), coords, ("chain", "draw", "subject"))
+    is_scored = (~np.isnan(outcome)).any(axis=1)  # nothing can be predicted of the others
+
+    def score(draws: xr.Dataset) -> xr.DataArray:
+        residual, sds = outcome - expected(settings, draws, data), residual_sds(draws, data)
+        nu = draws["nu"].values[:, None] if settings.robust else None
+        scores = np.zeros(residual.shape[:2])
+        for patients, visits in patterns_of_visits(settings, data, np.flatnonzero(is_scored)):
+            first = patients[0]
+            matrix = covariances(settings, draws, sds, days[first], arm_of[first])
+            root = np.linalg.cholesky(matrix[:, visits][:, :, visits])
+            scores[:, patients] = _log_density(residual[:, patients][:, :, visits], root, nu)
+        coords = {"subject": data["subject"].values[is_scored]}
+        return xr.DataArray(scores[:, is_scored], coords, ("sample", "subject"))
+
+    return over_draws(posterior, score, outcome.size)
 
 
-def pattern_key(model: "Trial", seen: np.ndarray, days: np.ndarray, arm: int) -> tuple[Any, ...]:
-    """Return what patients of one covariance matrix have in common: visits missed, and days and arm if they matter."""
-    by_day = days.tobytes() if model.covariance == "spatial-power" else None
-    return seen.tobytes(), by_day, int(arm) if model.by_arm else None
+def _log_density(residual: Draws, root: Draws, nu: Draws | None) -> Draws:
+    """Multivariate normal, or t, log densities.
+
+    Shapes: ``residual`` (samples, patients, visits), ``root`` (samples, visits, visits), the Cholesky factor of their
+    covariance or scale matrix, ``nu`` (samples, 1) or None.
+    """
+    n = residual.shape[-1]
+    squares = (np.linalg.solve(root[:, None], residual[..., None])[..., 0] ** 2).sum(axis=-1)
+    log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)[:, None]
+    if nu is None:
+        return np.asarray(-squares / 2 - log_det - n * np.log(2 * np.pi) / 2)
+    constant = special.gammaln((nu + n) / 2) - special.gammaln(nu / 2) - n / 2 * np.log(nu * np.pi)
+    return np.asarray(constant - log_det - (nu + n) / 2 * np.log1p(squares / nu))

@@ -1,24 +1,21 @@
 """Response and remission in a trial over visits: probabilities of whole trajectories, arm by arm."""
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import xarray as xr
 from scipy import special
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.times import label_of_time
-from bayesdep.models.trial.means import expected
+from bayesdep.models.trial.means import everybody_in, expected
 from bayesdep.models.trial.residuals import correlations, residual_sds
-
-if TYPE_CHECKING:
-    from bayesdep.models.trial.model import Trial
+from bayesdep.models.trial.settings import TrialSettings
+from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.types import Draws
 
 _PATHS = 2000  # paths per draw and arm, over all patients together; at least two a patient
-_AT_ONCE = 2_000_000  # paths x draws followed at a time: a few arrays of 16 MB
 
 
-def rates(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def rates(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive how many patients would respond and remit, had all been in one arm and missed no visit.
 
     A patient does not respond when the score stays above ``(1 - response)`` times the baseline's at every visit. That
@@ -31,8 +28,8 @@ def rates(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset
 
     Parameters
     ----------
-    model
-        The model, with ``response`` or ``remission``.
+    settings
+        The model's settings, with ``response`` or ``remission``.
     posterior
         Draws of its parameters, dims (chain, draw, ...).
     data
@@ -44,67 +41,65 @@ def rates(model: "Trial", posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset
         ``response`` and ``remission``, whichever are asked for, by (chain, draw, arm, group): mean probabilities over
         the patients of each group, ``"all"`` and the subgroups.
     """
-    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
-    count, patients = flat.sizes["sample"], data.sizes["subject"]
-    each = 2 * max(1, _PATHS // (2 * patients))
-    member = np.ones((1, patients), bool)
-    groups = ["all"]
-    if model.subgroups:
-        member = np.vstack([member, data["subgroup_member"].values])
-        groups += [str(g) for g in data["subgroup"].values]
-    weights = member / member.sum(axis=1, keepdims=True)
-    asked = [name for name in ("response", "remission") if getattr(model, name) is not None]
-    found = {name: np.zeros((count, data.sizes["arm"], len(groups))) for name in asked}
+    patients, arms = data.sizes["subject"], data.sizes["arm"]
+    paths = 2 * max(1, _PATHS // (2 * patients))  # of a patient in a draw
+    groups, weights = _groups(settings, data)
+    asked = [name for name in ("response", "remission") if getattr(settings, name) is not None]
     rng = np.random.default_rng(0)  # the same posterior has the same rates
-    step = max(1, _AT_ONCE // (patients * each))
-    for start in range(0, count, step):
-        rows = slice(start, start + step)
-        part = flat.isel(sample=rows)
-        for arm in range(data.sizes["arm"]):
-            by_patient = _of_patients(model, part, data, arm, each, rng)
-            for name in asked:
-                found[name][rows, arm] = by_patient[name] @ weights.T
-    sample = {d: posterior[d] for d in ("chain", "draw")}
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"], data.sizes["arm"], len(groups))
-    coords = {**sample, "arm": data["arm"].values, "group": groups}
-    dims = ("chain", "draw", "arm", "group")
-    return xr.Dataset({name: (dims, values.reshape(shape)) for name, values in found.items()}, coords)
+    coords = {"arm": data["arm"].values, "group": groups}
+
+    def rates_of(draws: xr.Dataset) -> xr.Dataset:
+        by_arm = [_rates_of_patients(settings, draws, data, arm, paths, rng) for arm in range(arms)]
+        mean = {name: np.stack([of_arm[name] @ weights.T for of_arm in by_arm], axis=1) for name in asked}
+        return xr.Dataset({name: (("sample", "arm", "group"), values) for name, values in mean.items()}, coords)
+
+    return over_draws(posterior, rates_of, 2 * patients * paths)
 
 
-def _of_patients(
-    model: "Trial", posterior: xr.Dataset, data: xr.Dataset, arm: int, each: int, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
+def _groups(settings: TrialSettings, data: xr.Dataset) -> tuple[list[str], np.ndarray]:
+    """All patients and the subgroups: names, and weights of a mean over each, shape (groups, subjects)."""
+    member = np.ones((1, data.sizes["subject"]), bool)
+    groups = ["all"]
+    if settings.subgroups:
+        member = np.vstack([member, data["subgroup_member"].values])
+        groups += [str(group) for group in data["subgroup"].values]
+    return groups, member / member.sum(axis=1, keepdims=True)
+
+
+def _rates_of_patients(
+    settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset, arm: int, paths: int, rng: np.random.Generator
+) -> dict[str, Draws]:
     """Each patient's probabilities in one arm, shape (samples, patients)."""
-    code = data["arm_code"].values[np.flatnonzero(data["arm_of"].values == arm)[0]]
-    everybody = data.assign(arm_code=data["arm_code"].copy(data=np.broadcast_to(code, data["arm_code"].shape)))
+    mean = expected(settings, posterior, everybody_in(arm, data))
     at_baseline = None
-    if model.baseline is not None:
+    if settings.baseline is not None:
         at_baseline = (data["baseline"].values + data["baseline"].attrs["mean"])[:, None]
-    mean = expected(model, posterior, everybody)
-    if model.change:
-        assert at_baseline is not None  # a trial without baseline asks no rates of its changes
+    if settings.change:
+        assert at_baseline is not None  # the settings refuse rates of changes without a baseline
         mean = mean + at_baseline
     sd = residual_sds(posterior, data)[:, arm]
-    scale = np.ones((*mean.shape[:2], each))  # of a path's residuals
-    if model.robust:
+    scale = np.ones((*mean.shape[:2], paths))  # of a path's residuals
+    if settings.robust:
         nu = posterior["nu"].values[:, None, None]
         scale = 1 / np.sqrt(rng.gamma(np.broadcast_to(nu / 2, scale.shape)) / (nu / 2))
-    found, root = {}, None
-    for name in ("remission", "response"):
-        if getattr(model, name) is None:
+    highest: dict[str, float | Draws | None] = {"remission": settings.remission}  # score
+    if settings.response is not None:
+        highest["response"] = (1 - settings.response) * np.asarray(at_baseline)
+    rates_by_name: dict[str, Draws] = {}
+    root = None
+    for name, score in highest.items():
+        if score is None:
             continue
-        score: Any = model.remission
-        if name == "response":
-            score = (1 - (model.response or 0.0)) * np.asarray(at_baseline)
         limit = (score - mean) / sd[:, None, :]
-        when = visit_of(getattr(model, f"{name}_when"), data, f"{name}_when")
-        if when is not None:
-            found[name] = special.ndtr(limit[:, :, when, None] / scale).mean(axis=-1)
+        visit = visit_of(getattr(settings, f"{name}_when"), data, f"{name}_when")
+        if visit is not None:
+            rates_by_name[name] = special.ndtr(limit[:, :, visit, None] / scale).mean(axis=-1)
             continue
         if root is None:
-            root = np.linalg.cholesky(correlations(model, posterior, np.median(data["day"].values, axis=0), arm))
-        found[name] = 1 - _all_above(limit, scale, root, rng)
-    return found
+            days = np.median(data["day"].values, axis=0)
+            root = np.linalg.cholesky(correlations(settings, posterior, days, arm))
+        rates_by_name[name] = 1 - _stays_above(limit, scale, root, rng)
+    return rates_by_name
 
 
 def visit_of(when: str | float, data: xr.Dataset, setting: str) -> int | None:
@@ -142,26 +137,30 @@ def visit_of(when: str | float, data: xr.Dataset, setting: str) -> int | None:
 
 def time_in_words(when: str | float, data: xr.Dataset) -> str:
     """Say when it is asked: ``"at any visit"``, ``"at the last visit"``, ``"at visit 8"``."""
-    place = visit_of(when, data, "response_when")
-    if place is None:
+    visit = visit_of(when, data, "response_when")
+    if visit is None:
         return "at any visit"
-    return "at the last visit" if when == "last" else f"at visit {data['visit'].values[place]}"
+    return "at the last visit" if when == "last" else f"at visit {data['visit'].values[visit]}"
 
 
-def _all_above(limit: np.ndarray, scale: np.ndarray, root: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Probability that every visit's residual lies above its limit: (samples, patients) from (..., visits)."""
+def _stays_above(limit: Draws, scale: Draws, root: Draws, rng: np.random.Generator) -> Draws:
+    """Probability that the residuals of all visits lie above their limits.
+
+    Shapes: ``limit`` (samples, patients, visits), ``scale`` (samples, patients, paths), ``root`` (samples, visits,
+    visits), the result (samples, patients).
+    """
     samples, patients, visits = limit.shape
-    each = scale.shape[-1]
-    path = np.empty((visits, samples, patients, each))
-    stays = np.ones((samples, patients, each))
+    paths = scale.shape[-1]
+    path = np.empty((visits, samples, patients, paths))
+    probability = np.ones((samples, patients, paths))
     for j in range(visits):
         past = np.einsum("sk,kspe->spe", root[:, j, :j], path[:j])
-        above = (limit[:, :, j, None] / scale - past) / root[:, j, j, None, None]
-        tail = special.ndtr(-above)
-        stays = stays * tail
+        lowest = (limit[:, :, j, None] / scale - past) / root[:, j, j, None, None]
+        tail = special.ndtr(-lowest)
+        probability = probability * tail
         if j + 1 < visits:
-            half = rng.random((samples, patients, each // 2))
+            half = rng.random((samples, patients, paths // 2))
             share = np.concatenate([half, 1 - half], axis=-1)
-            # a tail of no mass has nowhere to go, and its path no weight
+            # where a tail's probability rounds to zero the path has no weight, but it must stay finite
             path[j] = -special.ndtri(np.maximum(share * tail, 1e-300))
-    return np.asarray(stays.mean(axis=-1))
+    return np.asarray(probability.mean(axis=-1))

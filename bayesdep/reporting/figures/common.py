@@ -1,4 +1,4 @@
-"""Figures a paper could print: matplotlib figures made without touching the global state."""
+"""Figures for publication: matplotlib figures, made without changing matplotlib's global state."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +28,9 @@ from bayesdep.reporting.figures.layout import fit_texts, legend_below, wrapped
 from bayesdep.reporting.figures.lettering import make_readable, readable, style
 from bayesdep.reporting.ranges import bins_of, distinct, finite, limits, shown_of
 
-_MANY = 20  # rows beyond which a forest plot is sorted
+_MANY = 20  # longest forest plot that is not sorted
 _TICKS = 8  # of an axis of ratios, at most
-_FEW = 6  # elements of a vector whose densities can be told apart
+_FEW = 6  # most elements of a vector whose densities are drawn one by one
 _CODE_POINTS = (
     "No font on this machine has the characters whose code points stand in \N{MATHEMATICAL LEFT ANGLE BRACKET} "
     "\N{MATHEMATICAL RIGHT ANGLE BRACKET}."
@@ -50,21 +50,21 @@ STYLE: Any = {  # matplotlib's own type lists every key by name
 
 
 class HouseFigure(Figure):
-    """A figure with a head: what a reader must know of it before reading it."""
+    """A figure with a header of warnings."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.head: list[str] = []
 
     def says_shown(self, shown: int, of: int, what: str) -> None:
-        """Say in the head that not all is shown, where that is so.
+        """Say in the header that not everything is shown, if so.
 
         Parameters
         ----------
         shown, of
-            How many are, and how many there are.
+            How many are shown, of how many.
         what
-            What they are, and which are shown.
+            What they are, and which of them are shown.
         """
         if shown < of:
             self.head.append(f"{shown} of {of} {what}")
@@ -72,19 +72,19 @@ class HouseFigure(Figure):
 
 @contextmanager
 def plain_figure(width: float, height: float, marks: Sequence[str] = ()) -> Iterator[HouseFigure]:
-    """Make a figure in the house style whose texts stay inside it.
+    """Make a figure in the package's style, with all texts inside it.
 
     Parameters
     ----------
     width, height
         In inches; a report shows 6.4 inches at full size.
     marks
-        Warnings for its head.
+        Warnings for its header.
 
     Yields
     ------
     HouseFigure
-        Empty; what is drawn while the context is open has the style.
+        Empty; the style applies while the context is open.
     """
     with mpl.rc_context(STYLE | style()):
         figure = HouseFigure(figsize=(width, height), layout="constrained")
@@ -100,12 +100,12 @@ def plain_figure(width: float, height: float, marks: Sequence[str] = ()) -> Iter
 
 @contextmanager
 def house_figure(fit: Fit, width: float, height: float) -> Iterator[HouseFigure]:
-    """Make a figure in the house style that says so when the data are synthetic or the gate failed.
+    """Make a figure in the package's style, marked if the data are synthetic or the gate failed.
 
     Parameters
     ----------
     fit
-        The fit it is of.
+        The fit that it shows.
     width, height
         In inches.
 
@@ -124,7 +124,7 @@ EVERY_FIT = ("forest", "prior_posterior", "checks", "ranks")  # names of the fig
 
 
 def has_figure(fit: Fit, name: str) -> bool:
-    """Say whether a figure is one of those of a fit's model.
+    """Tell whether a figure applies to a fit's model.
 
     Parameters
     ----------
@@ -136,13 +136,13 @@ def has_figure(fit: Fit, name: str) -> bool:
     Returns
     -------
     bool
-        Whether it is a figure of any fit, or one that the model lists.
+        Whether it is a figure of any model, or one that this model lists.
     """
     return name in EVERY_FIT or (isinstance(fit.model, ListsFigures) and name in fit.model.figures)
 
 
 def settings_of_kind[S](fit: Fit, kind: type[S]) -> S:
-    """Return a fit's model as the settings that a figure of one family draws from, and refuse any other.
+    """Return a fit's model if it is of the family that a figure is for, and refuse any other.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def settings_of_kind[S](fit: Fit, kind: type[S]) -> S:
     Raises
     ------
     BadInput
-        When it is another one: a model of somebody's own that lists a figure which it cannot have.
+        When it is another one: a user's own model that lists a figure of another family.
     """
     if not isinstance(fit.model, kind):
         raise BadInput(
@@ -171,16 +171,16 @@ def settings_of_kind[S](fit: Fit, kind: type[S]) -> S:
 def serves[**P](
     name: str, what: str, condition: Callable[[Fit], bool] = lambda _: True
 ) -> Callable[[Callable[Concatenate[Fit, P], Figure]], Callable[Concatenate[Fit, P], Figure]]:
-    """Make a function that draws a figure refuse fits whose model does not list it, in one sentence.
+    """Make a decorator: a function that draws a figure refuses fits whose model does not list it.
 
     Parameters
     ----------
     name
         The figure's name, as models list it.
     what
-        What fits it serves, in words: "meta-analyses of ...".
+        The fits that it can draw, in words: "meta-analyses of ...".
     condition
-        What else must be so of a fit, by its data and estimands.
+        A further condition on the fit, by its data and estimands.
 
     Returns
     -------
@@ -227,7 +227,7 @@ def plot_forest(fit: Fit) -> Figure:
     forest, table = fit.model.forest, summarise(fit)
     rows = pd.concat([table[table["estimand"] == name] for name in forest.rows])
     crude, se = forest.crude(fit.data)
-    if forest.by_evidence or len(rows) > _MANY:  # a long panel is read by its order
+    if forest.by_evidence or len(rows) > _MANY:  # sorted, a long panel is easier to read
         above = rows["prob_gt_null"].to_numpy() if forest.by_evidence else np.zeros(len(rows))
         order = np.lexsort((-rows["median"].to_numpy(), -above))
         rows, crude, se = rows.iloc[order], crude[order], se[order]
@@ -252,20 +252,20 @@ def plot_forest(fit: Fit) -> Figure:
         axes.hlines(y - 0.16, rows["lower"], rows["upper"], color=BLUE, lw=1.6)
         axes.plot(rows["median"], y - 0.16, "o", ms=4, color=BLUE, label="in the model")
         for i, (row, label) in enumerate(feet):
-            at = len(feet) - 1 - i
+            height_of_row = len(feet) - 1 - i
             if label == "overall":
                 x = [row["lower"], row["median"], row["upper"], row["median"]]
-                axes.fill(x, [at, at + 0.26, at, at - 0.26], color=BLUE)
+                axes.fill(x, [height_of_row, height_of_row + 0.26, height_of_row, height_of_row - 0.26], color=BLUE)
             else:
                 axes.plot(
                     [row["lower"], row["upper"]],
-                    [at, at],
+                    [height_of_row, height_of_row],
                     color=BLUE,
                     lw=4,
                     alpha=0.35,
                     solid_capstyle="butt",
                 )
-                axes.plot(row["median"], at, "|", color=BLUE, ms=9)
+                axes.plot(row["median"], height_of_row, "|", color=BLUE, ms=9)
         axes.set_yticks([*y, *range(len(feet))[::-1]], [*labels, *(label for _, label in feet)])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.6, y[0] + 0.7)
@@ -290,7 +290,7 @@ def _labels(rows: pd.DataFrame, *, several: bool) -> list[str]:
 
 
 def ratio_axis(axes: Axes) -> None:
-    """Label a natural-log x axis with ratios, spaced so that a handful is in view.
+    """Label a natural-log x axis with ratios, a few of them in view.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def ratio_axis(axes: Axes) -> None:
 
 
 class _Ratios(Locator):
-    """Ticks of a natural-log axis at round ratios: the finest spacing of which no more than eight are in view."""
+    """Ticks of a natural-log axis at round ratios, at most eight in view."""
 
     def __call__(self) -> list[float]:
         return self.tick_values(*self.axis.get_view_interval()) if self.axis is not None else []
@@ -317,7 +317,7 @@ class _Ratios(Locator):
             ticks = ticks[(ticks >= vmin) & (ticks <= vmax)]
             if len(ticks) <= _TICKS:
                 break
-        if len(ticks) < _TICKS / 2 and vmax - vmin < 1:  # a narrow range has round ratios of its own
+        if len(ticks) < _TICKS / 2 and vmax - vmin < 1:  # a narrow range needs finer round ratios
             round_ones = MaxNLocator(_TICKS - 2, steps=[1, 2, 5, 10]).tick_values(np.exp(vmin), np.exp(vmax))
             ticks = np.log([tick for tick in round_ones if tick > 0])
         return ticks[:: -(-len(ticks) // _TICKS)].tolist()
@@ -326,9 +326,9 @@ class _Ratios(Locator):
 def _keep_in_view(
     axes: Axes, rows: pd.DataFrame, crude: np.ndarray, se: np.ndarray, feet: list[tuple[pd.Series, str]]
 ) -> None:
-    """Choose the axis from the model's intervals and the crude points; a huge crude interval may run off."""
-    known = np.isfinite(crude)
-    crude, se = crude[known], np.nan_to_num(se[known])
+    """Choose the axis limits by the model's intervals and the crude points; wide crude intervals may be cut."""
+    is_finite = np.isfinite(crude)
+    crude, se = crude[is_finite], np.nan_to_num(se[is_finite])
     no_effect = [0.0] if "log" in rows["units"].iloc[0] and "ratio" in rows["units"].iloc[0] else []
     ends = [r[k] for r, _ in feet for k in ("lower", "upper")]
     shown = rows[["lower", "upper"]].to_numpy(dtype=float)
@@ -352,8 +352,8 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel per prior: grey the prior density, blue the posterior (one line per element of a vector). A long
-        vector's elements are told, in order, by medians and 95% intervals over the prior.
+        One panel per prior: grey the prior density, blue the posterior (one line per element of a vector). For a
+        long vector, medians and 95% intervals of its elements, sorted, over the prior.
     """
     slots, priors = _slots(fit), priors_of(fit.model, fit.data)
     columns = min(len(slots), 3)
@@ -387,7 +387,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
 
 
 def _slots(fit: Fit) -> dict[str, Slot]:
-    """The places for priors that this table's model has: with one visit, say, none of what differs between visits."""
+    """The slots for priors that the model has for this table: with one visit, none for differences between visits."""
     return {name: slot for name, slot in fit.model.slots.items() if variable_of(fit.model, name) in fit.posterior}
 
 
@@ -401,7 +401,7 @@ def _elements(axes: Axes, draws: np.ndarray, height: float) -> None:
 
 
 def _reach(draws: np.ndarray, prior: Sequence[float] | np.ndarray, support: tuple[float, float]) -> tuple[float, float]:
-    """How far to draw: to the ends of the prior, but no further from the posterior than a few times its width."""
+    """The range to draw: that of the prior, but within a few posterior widths of the posterior."""
     inside = distinct(draws)
     if len(inside) < 2:
         low, high = limits(draws, np.asarray(prior))
@@ -437,7 +437,7 @@ def _density(draws: np.ndarray, support: tuple[float, float]) -> Callable[[np.nd
 
 @serves("checks", "any fit")
 def plot_checks(fit: Fit) -> Figure:
-    """Draw the predictive checks: each statistic of the data among its replicates.
+    """Draw the predictive checks: each test quantity of the data among its replicates.
 
     Parameters
     ----------
@@ -465,13 +465,13 @@ def plot_checks(fit: Fit) -> Figure:
 
 
 def _among_replicates(axes: Axes, result: CheckResult) -> None:
-    """Draw one statistic: replicates, prior and data."""
+    """Draw one test quantity: replicates, prior and data."""
     bins = bins_of(result.replicated, result.observed)
     tops, _, _ = axes.hist(
         finite(result.replicated), bins=bins.tolist(), weights=_shares(result.replicated, bins), color=BLUE, alpha=0.55,
         label="replicated",
     )  # fmt: skip
-    # most of a wide prior may lie outside, and is then not drawn as if inside
+    # most of a wide prior may lie outside; shares refer to all draws
     axes.hist(
         finite(result.prior), bins=bins.tolist(), weights=_shares(result.prior, bins), histtype="step", color=GREY,
         lw=1.2, label="prior",
@@ -479,16 +479,16 @@ def _among_replicates(axes: Axes, result: CheckResult) -> None:
     at = result.observed if len(finite(np.array([result.observed]))) else np.nan
     axes.axvline(at, color=INK, lw=1.6, label="data")
     axes.set_xlim(*limits(bins, at, room=0.02))
-    axes.set_ylim(0, 1.3 * np.max(tops) or 1.0)  # a prior that piles up elsewhere may run off
+    axes.set_ylim(0, 1.3 * np.max(tops) or 1.0)  # a prior concentrated elsewhere may be cut
     axes.set_title(f"{result.name}  (p = {result.p:.2f})")
     lost = result.replicated.size - finite(result.replicated).size
-    beyond = [f"{lost} of {result.replicated.size} replicates have no place here"] if lost else []
+    beyond = [f"{lost} of {result.replicated.size} replicates cannot be shown here"] if lost else []
     beyond += [] if np.isfinite(at) else [f"the data's is {result.observed:g}"]
     axes.set_xlabel("\n".join([result.units, *beyond]))
 
 
 def _shares(values: np.ndarray, bins: np.ndarray) -> np.ndarray:
-    """The density that each finite value stands for."""
+    """The weights that make a histogram of the finite values a density of all values."""
     return np.full(len(finite(values)), 1 / (np.size(values) * (bins[1] - bins[0])))
 
 
@@ -506,8 +506,8 @@ def plot_ranks(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         For each parameter and chain, the difference between the empirical distribution of its fractional ranks
         among all chains and the uniform one, with the pointwise 99% band of that difference for independent
-        draws, widened by the chain's effective sample size (Vehtari et al. 2021; Saeilynoja et al. 2022). Of a fit to
-        several versions of the data, the first's chains: others have another posterior.
+        draws, widened by the chain's effective sample size (Vehtari et al. 2021; Saeilynoja et al. 2022). For a fit
+        to several versions of the data, the chains of the first version, since others have another posterior.
     """
     panels = []
     for name in _slots(fit):
@@ -525,7 +525,7 @@ def plot_ranks(fit: Fit) -> Figure:
             chains, length = draws.shape
             ranks = (stats.rankdata(draws).reshape(draws.shape) - 0.5) / draws.size
             ess = _effective(draws) / chains
-            # A chain's share below x: variance x (1 - x) / ess, less what the chain itself adds to the whole.
+            # A chain's share below x has variance x (1 - x) / ess, less the chain's own part in all chains.
             band = stats.norm.ppf(0.995) * np.sqrt(x * (1 - x) / min(ess, length) * (1 - 1 / chains))
             axes.fill_between(x, -band, band, color=GREY, alpha=0.3, lw=0)
             for c in range(chains):
@@ -542,7 +542,7 @@ def plot_ranks(fit: Fit) -> Figure:
 
 
 def _effective(draws: np.ndarray) -> float:
-    """The effective sample size; the number of draws where it has none, as when they are all equal."""
+    """The effective sample size; the number of draws if it is undefined, as for equal draws."""
     with np.errstate(invalid="ignore", divide="ignore"):
         ess = float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="bulk"))
     return ess if np.isfinite(ess) and ess > 0 else float(draws.size)

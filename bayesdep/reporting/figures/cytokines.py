@@ -1,13 +1,12 @@
-"""Figures of panels of censored concentrations, and of how well a marker tells responders from others.
+"""Figures of panels of censored concentrations.
 
-ArviZ's ``plot_ppc_censored`` draws a Kaplan-Meier curve, which knows no intervals and no limits that differ between
-plates; these put every replicate to the limits of its own measurement.
+ArviZ's ``plot_ppc_censored`` draws a Kaplan-Meier curve, which allows for no intervals and for no limits that differ
+between plates; here every replicate is censored at the limits of its own measurement.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -40,26 +39,43 @@ def has_changes(fit: Fit) -> bool:
     return "ratio_to_baseline" in fit.estimands
 
 
-def has_roc(fit: Fit) -> bool:
-    """Whether a fit derives an ROC curve."""
-    return "roc" in fit.estimands
-
-
 @dataclass(frozen=True)
-class _Recorded:
-    """Measurements and replicates as the assay reports them: -inf below and inf above its limits."""
+class Recorded:
+    """Measurements and replicates as the assay reports them: -inf below and inf above its limits.
+
+    Parameters
+    ----------
+    data
+        Shape (measurement,).
+    replicates
+        Shape (draws, measurement).
+    lod, uloq
+        Log limits, shape (measurement,); -inf and inf where unknown.
+    """
 
     data: np.ndarray
     replicates: np.ndarray
-    lod: np.ndarray  # log; -inf where unknown
-    uloq: np.ndarray  # log; inf where unknown
+    lod: np.ndarray
+    uloq: np.ndarray
 
 
-def _recorded(fit: Fit) -> _Recorded:
+def recorded(fit: Fit) -> Recorded:
+    """Return a panel's measurements and replicates as the assay reports them.
+
+    Parameters
+    ----------
+    fit
+        A fit of :class:`~bayesdep.models.cytokines.model.Cytokines`.
+
+    Returns
+    -------
+    Recorded
+        A value between the limits of detection and quantification is known to lie below the latter: in the data and in
+        the replicates it counts as the limit of quantification.
+    """
     panel = fit.data
     kind = panel["kind"].values
     lod, uloq = (np.where(np.isnan(panel[w]), end, panel[w]) for w, end in (("lod", -np.inf), ("uloq", np.inf)))
-    # between detection and quantification a value is known to lie below the latter: it counts from there on
     where = panel["analyte_of"].values * panel.sizes["plate"] + panel["plate_of"].values
     quantified = np.full(where.max() + 1, -np.inf)
     np.maximum.at(quantified, where, np.where(kind == 3, panel["upper"], -np.inf))
@@ -72,9 +88,9 @@ def _recorded(fit: Fit) -> _Recorded:
     draws = fit.tree["posterior_predictive"]["log_concentration"].transpose("chain", "draw", ...).values
     draws = draws.reshape(-1, draws.shape[-1])
     draws = draws[np.unique(np.linspace(0, len(draws) - 1, _REPLICATES).astype(int))]
-    seen = np.where(kind == 3, panel["upper"].values, report(panel["upper"].values))
-    seen = np.where(kind == 1, -np.inf, np.where(kind == 2, np.inf, seen))
-    return _Recorded(seen, report(draws), lod, uloq)
+    data = np.where(kind == 3, panel["upper"].values, report(panel["upper"].values))
+    data = np.where(kind == 1, -np.inf, np.where(kind == 2, np.inf, data))
+    return Recorded(data, report(draws), lod, uloq)
 
 
 @serves("shares", "panels with values beyond detection limits", has_limits)
@@ -92,15 +108,15 @@ def plot_shares(fit: Fit) -> Figure:
         Points: the data, red where outside. Bars: the posterior predictive 95% interval, each replicate put against
         the limit of its own measurement. Analytes with the largest shares come first.
     """
-    panel, recorded = fit.data, _recorded(fit)
+    panel, assay = fit.data, recorded(fit)
     groups = panel["group"].values
-    known = np.isfinite(recorded.lod)
+    has_limit = np.isfinite(assay.lod)
     cell = panel["analyte_of"].values * len(groups) + panel["group_of"].values
-    n = np.bincount(cell[known], minlength=panel.sizes["analyte"] * len(groups)).astype(float)
-    member = (cell[known][:, None] == np.arange(len(n))).astype(np.float32)
+    n = np.bincount(cell[has_limit], minlength=panel.sizes["analyte"] * len(groups)).astype(float)
+    member = (cell[has_limit][:, None] == np.arange(len(n))).astype(np.float32)
     n[n == 0] = np.nan
-    observed = (np.isneginf(recorded.data[known]).astype(np.float32) @ member) / n
-    replicated = (np.isneginf(recorded.replicates[:, known]).astype(np.float32) @ member) / n
+    observed = (np.isneginf(assay.data[has_limit]).astype(np.float32) @ member) / n
+    replicated = (np.isneginf(assay.replicates[:, has_limit]).astype(np.float32) @ member) / n
     lower, upper = np.quantile(replicated, [0.025, 0.975], axis=0).reshape(2, -1, len(groups))
     observed = observed.reshape(-1, len(groups))
     has = np.flatnonzero(~np.isnan(observed).all(axis=1))
@@ -142,22 +158,24 @@ def plot_ecdf(fit: Fit) -> Figure:
         replicates' mean in standard deviations (given in each title); analytes with fewer than two detected values
         have no line.
     """
-    panel, recorded = fit.data, _recorded(fit)
-    found = []
+    panel, assay = fit.data, recorded(fit)
+    lines_of_analytes = []
     for a, name in enumerate(panel["analyte"].values):
         rows = panel["analyte_of"].values == a
-        values = recorded.data[rows]
+        values = assay.data[rows]
         detected = values[np.isfinite(values)]
         if len(distinct(detected)) < 2:
             continue
         x = np.linspace(detected.min(), detected.max(), _GRID)
         observed = (values[:, None] <= x).mean(axis=0)
-        shares = _cumulative(recorded.replicates[:, rows], x)
+        shares = cumulative_shares(assay.replicates[:, rows], x)
         # where replicates hardly vary, one measurement more or less is no discrepancy
         away = np.abs(observed - shares.mean(axis=0)) / np.maximum(shares.std(axis=0), 0.5 / rows.sum())
-        found.append((float(away.max()), str(name), x, observed, *np.quantile(shares, [0.025, 0.975], axis=0)))
-    found.sort(key=lambda panel: -panel[0])
-    shown = found[:_PANELS]
+        lines_of_analytes.append(
+            (float(away.max()), str(name), x, observed, *np.quantile(shares, [0.025, 0.975], axis=0))
+        )
+    lines_of_analytes.sort(key=lambda line: -line[0])
+    shown = lines_of_analytes[:_PANELS]
     columns = min(4, max(len(shown), 1))
     lines = max(1, -(-len(shown) // columns))
     with house_figure(fit, 1.65 * columns + 0.2 if columns > 2 else 2.6 * columns, 1.3 * lines + 0.7) as figure:
@@ -179,13 +197,27 @@ def plot_ecdf(fit: Fit) -> Figure:
             axes.remove()
         units = set(map(str, panel["unit"].values))
         unit = units.pop() if len(units) == 1 else "concentration"
-        left = f"; the other {len(found) - len(shown)} analytes fit better" if len(found) > len(shown) else ""
-        figure.supxlabel(f"{unit} (band: 95% of replicates{left})", fontsize=9)
+        others = len(lines_of_analytes) - len(shown)
+        rest = f"; the other {others} analytes fit better" if others else ""
+        figure.supxlabel(f"{unit} (band: 95% of replicates{rest})", fontsize=9)
     return figure
 
 
-def _cumulative(values: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Shares of each row of values that are no larger than each x, shape (rows, x)."""
+def cumulative_shares(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the share of each row's values that are no larger than each x.
+
+    Parameters
+    ----------
+    values
+        Shape (rows, values), possibly infinite.
+    x
+        In ascending order.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (rows, x).
+    """
     place = np.searchsorted(x, values) + (len(x) + 1) * np.arange(len(values))[:, None]
     counts = np.bincount(place.ravel(), minlength=len(values) * (len(x) + 1)).reshape(len(values), -1)
     return np.asarray(np.cumsum(counts[:, :-1], axis=1) / values.shape[1])
@@ -206,10 +238,10 @@ def plot_plates(fit: Fit) -> Figure:
         Points: the data. Bars: posterior predictive 50% and 95% intervals. Values beyond a limit stand at it, in the
         data and in the replicates.
     """
-    panel, recorded = fit.data, _recorded(fit)
+    panel, assay = fit.data, recorded(fit)
     analyte, plate = panel["analyte_of"].values, panel["plate_of"].values
-    both = np.clip(np.vstack([recorded.data, recorded.replicates]), recorded.lod, recorded.uloq)
-    known = np.isfinite(both).all(axis=0)  # a limit that nobody knows is no place to stand at
+    both = np.clip(np.vstack([assay.data, assay.replicates]), assay.lod, assay.uloq)
+    known = np.isfinite(both).all(axis=0)  # where a limit is not known, values beyond it have no number
     both, analyte, plate = both[:, known], analyte[known], plate[known]
     member = (analyte[:, None] == np.arange(panel.sizes["analyte"])).astype(float)
     away = both - (both @ member / np.maximum(member.sum(axis=0), 1))[:, analyte]
@@ -282,51 +314,6 @@ def plot_changes(fit: Fit) -> Figure:
         figure.supxlabel("ratio to baseline (95% intervals)", fontsize=9)
         if len(groups) > 1:
             _legend(figure, groups)
-    return figure
-
-
-@serves("roc", "one biomarker as a predictor", has_roc)
-def plot_roc(fit: Fit) -> Figure:
-    """Draw the ROC curve of a marker.
-
-    Parameters
-    ----------
-    fit
-        A fit that derives ``roc`` along ``false_positive_rate``.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Line and band: posterior median and pointwise 95% interval of the sensitivity. Point: sensitivity and
-        specificity of the cutoff, with 95% intervals, where one was set.
-    """
-    found = fit.estimands
-    rate = found["roc"]["false_positive_rate"].values.astype(float)
-
-    def ends(values: xr.DataArray) -> np.ndarray:
-        return np.quantile(values.transpose("chain", "draw", ...).values, [0.025, 0.5, 0.975], axis=(0, 1))
-
-    lower, median, upper = ends(found["roc"])
-    closed = np.concatenate([[0.0], rate, [1.0]])
-    with house_figure(fit, 4.4, 4.4) as figure:
-        axes = figure.add_subplot(aspect="equal")
-        axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
-        axes.fill_between(rate, lower, upper, color=BLUE, alpha=0.25, lw=0, label="95% band")
-        axes.plot(closed, [0.0, *median, 1.0], color=BLUE, lw=1.8, label="ROC curve")
-        if {"sensitivity", "specificity"} <= set(found.data_vars):
-            y, x = ends(found["sensitivity"]), 1 - ends(found["specificity"])[::-1]
-            error = [[[v[1] - v[0]], [v[2] - v[1]]] for v in (x, y)]
-            axes.errorbar(
-                [x[1]], [y[1]], xerr=error[0], yerr=error[1], fmt="o", ms=5, color=INK, lw=1.1, label="cutoff"
-            )
-        if "auc" in found:
-            area = ends(found["auc"])
-            axes.set_title(f"AUC {area[1]:.2f} (95% interval {area[0]:.2f} to {area[2]:.2f})")
-        axes.set_xlim(-0.01, 1.01)
-        axes.set_ylim(-0.01, 1.01)
-        axes.set_xlabel("false-positive rate (1 - specificity)")
-        axes.set_ylabel("sensitivity")
-        axes.legend(loc="lower right")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""A trial's difference under every assumption about those who dropped out, and how far it is from tipping over."""
+"""Figure of a trial's difference under each assumption about those who dropped out, with the tipping point."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
 
 
 def has_dropout(fit: Fit) -> bool:
-    """Say whether a trial has two arms and somebody of the treated dropped out.
+    """Tell whether a trial has two arms and a patient of the treated dropped out.
 
     Parameters
     ----------
@@ -77,13 +77,13 @@ def has_dropout(fit: Fit) -> bool:
 def _by_method(axes: Axes, fit: Fit, trial: CompletesVisits, arm: str) -> None:
     """One row a method; delta has a panel of its own."""
     methods = [m for m in methods_of(trial) if m != "delta"]
-    at = np.arange(len(methods))[::-1]
-    for y, method in zip(at, methods, strict=True):
-        found = check_dropout(fit, method).sel(comparison=arm).isel(visit=-1)
-        axes.hlines(y, float(found["lower"]), float(found["upper"]), color=BLUE, lw=1.6)
-        axes.plot(float(found["mean"]), y, "o", ms=4.5, color=BLUE)
+    rows = np.arange(len(methods))[::-1]
+    for y, method in zip(rows, methods, strict=True):
+        difference = check_dropout(fit, method).sel(comparison=arm).isel(visit=-1)
+        axes.hlines(y, float(difference["lower"]), float(difference["upper"]), color=BLUE, lw=1.6)
+        axes.plot(float(difference["mean"]), y, "o", ms=4.5, color=BLUE)
     axes.axvline(0, color=GREY, lw=0.8, zorder=0)
-    axes.set_yticks(at, [m.replace("-", " ") for m in methods])
+    axes.set_yticks(rows, [m.replace("-", " ") for m in methods])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(methods) - 0.4)
 
@@ -91,18 +91,19 @@ def _by_method(axes: Axes, fit: Fit, trial: CompletesVisits, arm: str) -> None:
 def _by_delta(axes: Axes, fit: Fit, trial: CompletesVisits, arm: str, tip: float | None) -> None:
     """Mean and interval against delta.
 
-    Three deltas tell all: the mean is a line in delta, the variance within imputations a parabola; the variance between
-    them, and the degrees of freedom over the share within, are constant (see :func:`dropout`).
+    Three deltas determine the curves: the mean is linear in delta, the variance within imputations quadratic; the
+    variance between them, and the degrees of freedom over the share within, are constant (see
+    :func:`~bayesdep.criticism.dropout.check_dropout`).
     """
     worse = 1.0 if trial.better == "lower" else -1.0
     end = worse * float(np.nanstd(fit.data["outcome"].values)) if tip is None else 1.8 * tip
     knots, deltas = end * np.array([0, 0.5, 1]), np.linspace(0, end, _STEPS)
-    found = [check_dropout(fit, "delta", delta={arm: float(d)}).sel(comparison=arm).isel(visit=-1) for d in knots]
-    mean = np.polyval(np.polyfit(knots, [float(f["mean"]) for f in found], 1), deltas)
-    within = np.polyval(np.polyfit(knots, [float(f["within"]) for f in found], 2), deltas)
-    first = found[0]
-    total = within + float(first["between"])
-    df = float(first["df"] * first["sd"] ** 2 / first["within"]) * within / total
+    at_knots = [check_dropout(fit, "delta", delta={arm: float(d)}).sel(comparison=arm).isel(visit=-1) for d in knots]
+    mean = np.polyval(np.polyfit(knots, [float(one["mean"]) for one in at_knots], 1), deltas)
+    within = np.polyval(np.polyfit(knots, [float(one["within"]) for one in at_knots], 2), deltas)
+    without = at_knots[0]
+    total = within + float(without["between"])
+    df = float(without["df"] * without["sd"] ** 2 / without["within"]) * within / total
     half = stdtrit(df, 0.975) * np.sqrt(total)
     axes.fill_between(deltas, mean - half, mean + half, color=BLUE, alpha=0.18, lw=0)
     axes.plot(deltas, mean, color=BLUE, lw=1.6)

@@ -1,7 +1,7 @@
-"""Texts of a figure stay inside it, however long the names are: shortened, wrapped, or set below one another.
+"""Fitting texts into a figure, however long the names are: they are shortened, wrapped, or moved below one another.
 
 Widths are measured, not guessed from the number of letters: a CJK character is twice as wide as a Latin one. A
-shortened name keeps its beginning and its end, and two names never come out alike.
+shortened name keeps its beginning and its end, and different names stay different.
 """
 
 import math
@@ -25,20 +25,20 @@ _RESOLUTIONS = (
     100.0,
     150.0,
 )  # of a figure on a screen and in a file: letters are set to whole pixels, so widths differ
-_ROWS = 0.36  # of a figure's width, at most, for the names of rows
-_COLUMN = 0.3  # of its height for names that stand upright under an axis
-_LEAST = 34.0  # points: a name that has less room beside others stands upright
-_LONG = 0.7  # of the room in a figure's grid: beyond it, texts are measured against what the layout leaves
-_BEYOND = 1.1  # of a panel's side for the label along it
-_LINES = 3  # of a title or an axis' label
-_HANDLE = 40.0  # points that a legend's line and the gaps around it take
+_ROWS = 0.36  # largest share of a figure's width for the names of rows
+_COLUMN = 0.3  # share of its height for vertical names under an axis
+_LEAST = 34.0  # points: with less room per name, names are vertical
+_LONG = 0.7  # share of the room in a figure's grid; longer texts are measured against the final layout
+_BEYOND = 1.1  # share of a panel's side for the label along it
+_LINES = 3  # lines of a title or an axis label
+_HANDLE = 40.0  # points for a legend's line and its gaps
 _GAP = 8.0  # points between neighbours
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 @lru_cache(maxsize=1)
 def _renderers() -> tuple[tuple[float, Any], ...]:
-    return tuple((_POINTS / dpi, RendererAgg(16, 16, dpi)) for dpi in _RESOLUTIONS)  # type: ignore[no-untyped-call]
+    return tuple((_POINTS / dpi, RendererAgg(16, 16, dpi)) for dpi in _RESOLUTIONS)  # type: ignore[no-untyped-call]  # matplotlib's is not typed
 
 
 @lru_cache(maxsize=20_000)
@@ -48,11 +48,11 @@ def width_of(line: str, size: float, weight: str = "normal") -> float:
     Parameters
     ----------
     line
-        A line; of several the widest counts.
+        A line; of several lines the widest counts.
     size
         Of the font, in points.
     weight
-        As matplotlib has it.
+        As in matplotlib.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def _without_middle(name: str, kept: int) -> str:
 
 
 def shortened_apart(names: Sequence[str], room: float, size: float) -> list[str]:
-    """Shorten names to a width, and number those that would look alike.
+    """Shorten names to a width, and number those that would become equal.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def shortened_apart(names: Sequence[str], room: float, size: float) -> list[str]
     Returns
     -------
     list of str
-        As many; equal where the names are equal, and nowhere else.
+        As many; two are equal only if the names are.
 
     Examples
     --------
@@ -135,33 +135,33 @@ def shortened_apart(names: Sequence[str], room: float, size: float) -> list[str]
     >>> [name[-3:] for name in names]
     ['(1)', '(2)', 'c']
     """
-    whole = list(dict.fromkeys(names))
-    short = [shortened(name, room, size) for name in whole]
+    distinct = list(dict.fromkeys(names))
+    short = [shortened(name, room, size) for name in distinct]
     alike = {s for s in short if short.count(s) > 1} if len(set(short)) < len(short) else set()
     count: dict[str, int] = {}
-    found = {}
-    for name, s in zip(whole, short, strict=True):
+    short_of = {}
+    for name, s in zip(distinct, short, strict=True):
         if s in alike:
             count[s] = count.get(s, 0) + 1
             number = f" ({count[s]})"
             s = shortened(name, room - width_of(number, size), size) + number
-        found[name] = s
-    return [found[name] for name in names]
+        short_of[name] = s
+    return [short_of[name] for name in names]
 
 
 def wrapped(text: str, room: float, size: float, lines: int = _LINES, weight: str = "normal") -> str:
-    r"""Break a text into lines of a width, and shorten what has too many.
+    r"""Break a text into lines of a width, and shorten it if there are too many.
 
     Parameters
     ----------
     text
-        Its own line breaks stay.
+        Its line breaks are kept.
     room
         In points.
     size, weight
         Of the font.
     lines
-        How many lines there may be, but at least one for each of its own.
+        The largest number of lines; at least one for each line of the text.
 
     Returns
     -------
@@ -175,48 +175,48 @@ def wrapped(text: str, room: float, size: float, lines: int = _LINES, weight: st
     """
     every = [_wrapped_line(own, room, size, weight) for own in text.split("\n")]
     each = max(1, lines // len(every)) if sum(map(len, every)) > lines else lines
-    kept = [
+    shown = [
         parts if len(parts) <= each else [*parts[: each - 1], shortened(" ".join(parts[each - 1 :]), room, size)]
         for parts in every
     ]
-    return "\n".join(line for parts in kept for line in parts)
+    return "\n".join(line for parts in shown for line in parts)
 
 
 def _wrapped_line(text: str, room: float, size: float, weight: str) -> list[str]:
     if width_of(text, size, weight) <= room:
         return [text]
-    found = [""]
+    lines = [""]
     for word in text.split(" "):
-        longer = f"{found[-1]} {word}".strip() if found[-1] else word
+        longer = f"{lines[-1]} {word}".strip() if lines[-1] else word
         if width_of(longer, size, weight) <= room:
-            found[-1] = longer
+            lines[-1] = longer
             continue
-        if found[-1]:
-            found.append("")
+        if lines[-1]:
+            lines.append("")
         while width_of(word, size, weight) > room and len(word) > 1:  # a word that is longer than a line
             fits = max(1, int(len(word) * room / width_of(word, size, weight)))
             while fits > 1 and width_of(word[:fits], size, weight) > room:
                 fits -= 1
-            found[-1] = word[:fits]
+            lines[-1] = word[:fits]
             word = word[fits:]
-            found.append("")
-        found[-1] = word
-    return found
+            lines.append("")
+        lines[-1] = word
+    return lines
 
 
 def legend_below(figure: Figure, named: tuple[Sequence[Any], Sequence[str]], columns: int, **how: Any) -> None:
-    """Set a legend below all panels, in as many columns as its words leave room for.
+    """Put a legend below all panels, in as many columns as fit.
 
     Parameters
     ----------
     figure
         The figure.
     named
-        Handles and labels, as ``figure.legend`` takes them; labels are shown whatever signs they have.
+        Handles and labels, as for ``figure.legend``; labels are shown unchanged.
     columns
-        How many columns there may be.
+        The largest number of columns.
     **how
-        More of what ``figure.legend`` takes.
+        Further arguments of ``figure.legend``.
     """
     size = 9.0
     handles, labels = named
@@ -231,12 +231,12 @@ def legend_below(figure: Figure, named: tuple[Sequence[Any], Sequence[str]], col
 
 
 def fit_texts(figure: Figure) -> None:
-    """Shorten and wrap every text of a figure that would leave it or run into its neighbour.
+    """Shorten and wrap every text of a figure that would cross its edge or overlap its neighbour.
 
     Parameters
     ----------
     figure
-        A finished figure; numbers of its axes are left alone.
+        A finished figure; numbers on its axes stay unchanged.
     """
     rows = {axes: _named(axes.yaxis) for axes in figure.axes if axes.yaxis.get_tick_params().get("labelleft", True)}
     columns = len({axes.get_position().x0 for axes, labels in rows.items() if labels and labels[0].get_text()})
@@ -251,7 +251,7 @@ def fit_texts(figure: Figure) -> None:
     if not any(long):
         return
     wide = [text for axes in figure.axes for text in _around(axes)[:2]]
-    for text in wide:  # what is to fit into a panel must not make room for itself
+    for text in wide:  # texts that must fit into a panel must not enlarge it
         text.set_in_layout(False)
     figure.draw_without_rendering()
     for text in wide:
@@ -263,7 +263,7 @@ def fit_texts(figure: Figure) -> None:
         x, y = (place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2
         high = _slot(axes)[1]
         _wrap(_title(axes), title, (right - place.x0) * across - _GAP, high)
-        # little wider than its panel, which the layout may yet move
+        # only a little wider than its panel, which the layout may still change
         room = min(2 * min(x - left, right - x) * across - 2 * _GAP, _BEYOND * place.width * across)
         _wrap(axes.xaxis.label, below, room, high)
         room = min(2 * min(y - down, above - y) * up - _GAP, _BEYOND * place.height * up)
@@ -271,7 +271,7 @@ def fit_texts(figure: Figure) -> None:
 
 
 def _beside_rows(axes: Axes) -> tuple[float, float]:
-    """The width and height that an axes has in a figure's grid beside the names of its rows, in points."""
+    """The width and height of an axes in a figure's grid, without the names of its rows, in points."""
     width, height = _slot(axes)
     named = [width_of(label.get_text(), float(label.get_fontsize())) for label in _named(axes.yaxis)]
     return max(width - max(named, default=0.0), width / 3), height
@@ -282,18 +282,18 @@ def _around(axes: Axes) -> tuple[Text, Text, Text]:
 
 
 def _fit_around(axes: Axes, words: Sequence[str], width: float, height: float) -> bool:
-    """Wrap the texts around an axes to its place in the grid; say whether one may be too long for what is left."""
+    """Wrap the texts around an axes to its cell of the grid; return whether one may still be too long."""
     rooms = ((width, height), (width, height), (height, width))
-    found = False
+    is_too_long = False
     for text, written, (room, high) in zip(_around(axes), words, rooms, strict=True):
         _wrap(text, written, room, high)
         size = float(text.get_fontsize())
-        found |= any(width_of(line, size) > _LONG * room for line in text.get_text().split("\n"))
-    return found
+        is_too_long |= any(width_of(line, size) > _LONG * room for line in text.get_text().split("\n"))
+    return is_too_long
 
 
 def _title(axes: Axes) -> Text:
-    title: Text = axes._left_title  # type: ignore[attr-defined]  # the house style's place; there is no public name
+    title: Text = axes._left_title  # type: ignore[attr-defined]  # set by this package's style; matplotlib has no public name for it
     return title
 
 
@@ -317,7 +317,7 @@ def _slot(axes: Axes) -> tuple[float, float]:
 
 
 def _named(axis: Axis) -> list[Text]:
-    """The tick labels of an axis that were set; none of an axis that finds its own."""
+    """Tick labels that were set explicitly; none of an axis with automatic ones."""
     return list(axis.get_majorticklabels()) if isinstance(axis.get_major_locator(), FixedLocator) else []
 
 
@@ -326,9 +326,9 @@ def _relabel(axis: Axis, labels: Sequence[Text], short: Callable[[list[str], flo
         return
     size = float(labels[0].get_fontsize())
     words = [label.get_text() for label in labels]
-    found = short(words, size)
-    if found != words:
-        axis.set_ticks(axis.get_majorticklocs(), found)
+    labels_shown = short(words, size)
+    if labels_shown != words:
+        axis.set_ticks(axis.get_majorticklocs(), labels_shown)
 
 
 def _fit_rows(axis: Axis, room: float, height: float) -> None:
@@ -348,27 +348,27 @@ def _fit_columns(axis: Axis, width: float, room: float) -> None:
         _relabel(axis, labels, lambda words, size: shortened_apart(words, each, size))
         return
     _relabel(axis, labels, lambda words, size: _thinned(shortened_apart(words, room, size), width, 1.3 * size))
-    if widest > 3 * size:  # numbers of a few digits stay level
+    if widest > 3 * size:  # short numbers stay horizontal
         axis.set_tick_params(rotation=90)
 
 
 def _thinned(words: list[str], room: float, each: float) -> list[str]:
-    """Leave out labels that have no room, evenly."""
+    """Leave out labels evenly, so that the others have room."""
     every = math.ceil(len(words) * each / max(room, each))
     return [word if i % every == 0 else "" for i, word in enumerate(words)]
 
 
 def _wrap(text: Text, written: str, room: float, high: float = math.inf) -> None:
-    """Break a text into lines of some room: two or three, as many as take a quarter of the height."""
+    """Break a text into two or three lines, at most a quarter of the height."""
     size = float(text.get_fontsize())
     lines = max(2, int(min(_LINES, high / 4 / (1.2 * size))))
-    found = wrapped(written, max(room, 4 * size), size, lines)
-    if found != text.get_text():
-        text.set_text(found)
+    shown = wrapped(written, max(room, 4 * size), size, lines)
+    if shown != text.get_text():
+        text.set_text(shown)
 
 
 def _neighbours(axes: Axes, figure: Figure) -> tuple[float, float, float, float]:
-    """How far an axes' texts may go left, right, down and up, as shares of the figure: halfway to others' panels."""
+    """Limits of an axes' texts (left, right, down, up) as shares of the figure: halfway to the next panels."""
     place = axes.get_position()
     others = [other.get_position() for other in figure.axes if other is not axes]
     left = max([(at.x1 + place.x0) / 2 for at in others if at.x1 <= place.x0], default=0.0)

@@ -1,8 +1,8 @@
-"""Names of people's own making in figures: shown as they are written, whatever signs they have.
+"""User-defined names in figures, shown exactly as they are written, whatever characters they have.
 
 Matplotlib reads ``$`` as the beginning of a formula, leaves labels that begin with ``_`` out of legends, and draws an
 empty box, with a warning each, for a character that its font lacks. Here no text is read as a formula, and characters
-that no font at hand has are written as their code points in angle brackets, so that two names never look alike.
+that no installed font has are written as their code points in angle brackets, so that different names stay different.
 """
 
 import re
@@ -24,16 +24,16 @@ _WIDER = (  # fonts with more characters, in this order, where they are installe
     "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "SimHei",
     "Arial Unicode MS",
 )  # fmt: skip
-_LAST_RESORTS = ("Last Resort", "LastResort", ".LastResort", "Adobe Blank")  # fonts of boxes
+_LAST_RESORTS = ("Last Resort", "LastResort", ".LastResort", "Adobe Blank")  # fonts that show a box for every character
 _LEFT, _RIGHT = "\N{MATHEMATICAL LEFT ANGLE BRACKET}", "\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
-_UNSEEN = "\u200b"  # a space of no width
+_UNSEEN = "\u200b"  # zero-width space
 
 
-_found: list[str] = []  # further installed fonts, each with a character that was asked for and no other had
+_found: list[str] = []  # further installed fonts, each with a needed character that the others lack
 
 
 def families() -> tuple[str, ...]:
-    """Return the fonts to write with, the first first.
+    """Return the fonts to use, in order of preference.
 
     Returns
     -------
@@ -64,14 +64,16 @@ def _charmap(file: str) -> frozenset[int]:
 
 @cache
 def _has_glyph(character: str) -> bool:
-    """Whether an installed font has a character; one beyond the usual ones is added to the families."""
+    """Whether an installed font has a character; if not a usual one, the font is added to the families."""
     if ord(character) in _characters():
         return True
-    if unicodedata.category(character) == "Co":  # of private use: what it stands for is a font's own business
+    if unicodedata.category(character) == "Co":  # of private use: it differs from font to font
         return False
-    own = get_data_path()  # matplotlib's other fonts are parts of formulas, some with letters in others' places
+    matplotlib_fonts = (
+        get_data_path()
+    )  # matplotlib's other fonts are for formulas; some have other letters at a code point
     for font in sorted(fontManager.ttflist, key=lambda font: font.name not in _found):
-        if font.style != "normal" or font.name in _LAST_RESORTS or font.fname.startswith(own):
+        if font.style != "normal" or font.name in _LAST_RESORTS or font.fname.startswith(matplotlib_fonts):
             continue
         if ord(character) in _charmap(font.fname):
             if font.name not in _found:
@@ -81,7 +83,7 @@ def _has_glyph(character: str) -> bool:
 
 
 def style() -> dict[str, Any]:
-    """Return matplotlib's settings under which text is text.
+    """Return matplotlib settings under which no text is read as a formula.
 
     Returns
     -------
@@ -102,7 +104,7 @@ def readable(text: str) -> str:
     Returns
     -------
     str
-        The same where every character can be drawn.
+        Unchanged if every character can be drawn.
 
     Examples
     --------
@@ -118,7 +120,7 @@ def readable(text: str) -> str:
 
 
 def legend_word(text: str) -> str:
-    """Return a label for a legend, also where it begins with an underscore.
+    """Return a label for a legend, which may begin with an underscore.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def legend_word(text: str) -> str:
     Returns
     -------
     str
-        It looks the same.
+        With the same appearance.
 
     Examples
     --------
@@ -139,7 +141,7 @@ def legend_word(text: str) -> str:
 
 
 def make_readable(figure: Figure) -> bool:
-    """Rewrite every text of a figure that cannot be drawn as it stands.
+    """Rewrite every text of a figure with characters that cannot be drawn.
 
     Parameters
     ----------
@@ -149,7 +151,7 @@ def make_readable(figure: Figure) -> bool:
     Returns
     -------
     bool
-        Whether characters had to be written as their code points.
+        Whether characters were written as their code points.
     """
     rewritten = [_rewrite_ticks(axis) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
     for text in figure.findobj(Text):

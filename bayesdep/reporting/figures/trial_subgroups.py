@@ -1,4 +1,4 @@
-"""Figure of a trial's subgroups: what the arms differ by in each, how many respond, and how many need treatment."""
+"""Figure of a trial's subgroups: differences between arms in each, rates of response, and numbers needed to treat."""
 
 import textwrap
 
@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bayesdep.inference.fit import Fit
-from bayesdep.models.trial.model import Trial
-from bayesdep.models.trial.moderator import parse_subgroup
+from bayesdep.models.trial.settings import TrialSettings, parse_subgroup
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
 from bayesdep.reporting.figures.trial import REFERENCE, favours, lower_and_higher, shorten
@@ -45,76 +44,78 @@ def plot_subgroups(fit: Fit) -> Figure:
         :func:`~bayesdep.reporting.estimands.summarise` has it: where the risk difference's interval includes zero,
         that number's passes through infinity.
     """
-    model, found = settings_of_kind(fit, Trial), fit.estimands
-    names = [str(name) for name in fit.data["comparison"].values[: MOST_PANELS // 3]]
-    rates = [name for name in ("response", "remission") if f"{name}_difference" in found]
+    model = settings_of_kind(fit, TrialSettings)
+    arms = [str(name) for name in fit.data["comparison"].values[: MOST_PANELS // 3]]
+    rates = [name for name in ("response", "remission") if f"{name}_difference" in fit.estimands]
     rows = [_label(model, str(text)) for text in fit.data["subgroup"].values] + [_ALL]
-    heights = [0.27 * len(rows), *(0.36 * len(rows) for _ in rates)] * len(names)
+    heights = [0.27 * len(rows), *(0.36 * len(rows) for _ in rates)] * len(arms)
     with house_figure(fit, 6.9, sum(heights) + 1.1 * len(heights)) as figure:
-        figure.says_shown(len(names), fit.data.sizes["comparison"], "comparisons are shown, the first of the table")
+        figure.says_shown(len(arms), fit.data.sizes["comparison"], "comparisons are shown, the first of the table")
         figure.set_layout_engine("constrained", hspace=0.06)
         shape = {"height_ratios": heights, "width_ratios": (0.78, 1.85, 1.1)}
         grid = figure.subplots(len(heights), 3, sharey="row", squeeze=False, gridspec_kw=shape)
-        of_kind: dict[str, list[Axes]] = {}
-        for k, name in enumerate(names):
+        panels_of: dict[str, list[Axes]] = {}
+        for k, arm in enumerate(arms):
             lines = grid[k * (1 + len(rates)) : (k + 1) * (1 + len(rates))]
             _differences(fit, model, k, lines[0])
             for rate, line in zip(rates, lines[1:], strict=True):
                 _rates(fit, model, k, rate, line)
-            for kind, line in zip(["difference", *rates], lines, strict=True):
-                of_kind.setdefault(kind, []).append(line[1])
-                _as_table(line[0], rows, [_name_of(arm) for arm in (name, model.reference)])
+            for what, line in zip(["difference", *rates], lines, strict=True):
+                panels_of.setdefault(what, []).append(line[1])
+                _as_table(line[0], rows, [_name_of(name) for name in (arm, model.reference)])
                 _bare(line[2])
-        for panels in of_kind.values():
+        for panels in panels_of.values():
             _same_width(panels)
     return figure
 
 
-def _differences(fit: Fit, model: Trial, k: int, line: np.ndarray) -> None:
+def _differences(fit: Fit, model: TrialSettings, k: int, line: np.ndarray) -> None:
+    """Draw a line of panels: patients of both arms, their difference, and the difference in residual sds."""
     left, middle, right = line
-    data, found = fit.data, fit.estimands.isel(comparison=k)
-    name, visit = str(data["comparison"].values[k]), str(data["visit"].values[-1])
+    data, estimands = fit.data, fit.estimands.isel(comparison=k)
+    arm, visit = str(data["comparison"].values[k]), str(data["visit"].values[-1])
     member = np.vstack([data["subgroup_member"].values, np.ones((1, data.sizes["subject"]), bool)])
-    for x, arm in enumerate((k + 1, 0)):
-        _column(left, x, [f"{n}" for n in (member & (data["arm_of"].values == arm)).sum(axis=1)])
+    for x, place in enumerate((k + 1, 0)):
+        _column(left, x, [f"{n}" for n in (member & (data["arm_of"].values == place)).sum(axis=1)])
     left.set_title("patients", fontsize=_SMALL)
-    at_last = [found[n].isel(visit=-1).values.ravel() for n in ("difference_in", "difference")]
-    _intervals(middle, np.vstack([at_last[0].reshape(-1, data.sizes["subgroup"]).T, at_last[1]]))
-    middle.set_title(f"{name} less {model.reference} at {model.visit} {visit}", fontsize=8.5)
-    middle.set_xlabel(f"{model.units}\n{favours(*lower_and_higher(model, name))}", fontsize=8)
-    inside = found["standardised_difference_in"].values.reshape(-1, data.sizes["subgroup"]).T
-    ends = np.quantile(
-        np.vstack([inside, found["standardised_difference"].isel(visit=-1).values.ravel()]), [0.025, 0.5, 0.975], axis=1
-    )
-    _texts(right, [f"{median:z.2f} ({low:z.2f} to {high:z.2f})" for low, median, high in ends.T])
+    subgroups = data.sizes["subgroup"]
+    at_last, of_all = (estimands[name].isel(visit=-1).values for name in ("difference_in", "difference"))
+    _intervals(middle, np.vstack([at_last.reshape(-1, subgroups).T, of_all.ravel()]))
+    middle.set_title(f"{arm} less {model.reference} at {model.visit} {visit}", fontsize=8.5)
+    middle.set_xlabel(f"{model.units}\n{favours(*lower_and_higher(model, arm))}", fontsize=8)
+    in_subgroups = estimands["standardised_difference_in"].values.reshape(-1, subgroups).T
+    in_all = estimands["standardised_difference"].isel(visit=-1).values.ravel()
+    quantiles = np.quantile(np.vstack([in_subgroups, in_all]), [0.025, 0.5, 0.975], axis=1)
+    _texts(right, [f"{median:z.2f} ({low:z.2f} to {high:z.2f})" for low, median, high in quantiles.T])
     right.set_title(f"in residual {'scales' if model.robust else 'sds'} (95%)", fontsize=_SMALL)
 
 
-def _rates(fit: Fit, model: Trial, k: int, rate: str, line: np.ndarray) -> None:
+def _rates(fit: Fit, model: TrialSettings, k: int, rate: str, line: np.ndarray) -> None:
+    """Draw a line of panels: rates of both arms, the risk difference, and the number needed to treat."""
     left, middle, right = line
-    data, found = fit.data, fit.estimands
-    name = str(data["comparison"].values[k])
+    data, estimands = fit.data, fit.estimands
+    arm = str(data["comparison"].values[k])
     groups = [*(str(text) for text in data["subgroup"].values), "all"]
-    for x, arm in enumerate((name, model.reference)):
-        at = found[f"{rate}_rate"].sel(arm=arm, group=groups).median(("chain", "draw")).values
-        _column(left, x, [f"{p:.2f}" for p in at])
+    for x, name in enumerate((arm, model.reference)):
+        medians = estimands[f"{rate}_rate"].sel(arm=name, group=groups).median(("chain", "draw")).values
+        _column(left, x, [f"{p:.2f}" for p in medians])
     left.set_title(f"{rate} rate", fontsize=_SMALL)
-    draws = found[f"{rate}_difference"].isel(comparison=k).sel(group=groups)
+    draws = estimands[f"{rate}_difference"].isel(comparison=k).sel(group=groups)
     _intervals(middle, draws.transpose("group", "chain", "draw").values.reshape(len(groups), -1))
     what = {
         "response": f"response: {model.response or 0:.0%} lower at any visit",
         "remission": f"remission: {model.remission or 0:g} or less at {model.visit} {data['visit'].values[-1]}",
     }[rate]
     middle.set_title(what, fontsize=8.5)
-    middle.set_xlabel(f"risk difference\n{favours(model.reference, name)}", fontsize=8)
+    middle.set_xlabel(f"risk difference\n{favours(model.reference, arm)}", fontsize=8)
     table = summarise(fit)
-    here = table[(table["estimand"] == f"{rate}_nnt") & (table["comparison"] == name)].set_index("group").loc[groups]
-    _texts(right, [_needed(*row) for row in zip(here["median"], here["interval"], strict=True)])
+    numbers = table[(table["estimand"] == f"{rate}_nnt") & (table["comparison"] == arm)].set_index("group").loc[groups]
+    _texts(right, [_needed(*row) for row in zip(numbers["median"], numbers["interval"], strict=True)])
     right.set_title("number needed to treat (95%)", fontsize=_SMALL)
 
 
 def _needed(median: float, interval: str) -> str:
-    """Say a number needed to treat in two lines: benefit or harm, then the interval, maybe through infinity."""
+    """A number needed to treat in two lines: benefit or harm, then the interval, which may pass through infinity."""
     number = f"{abs(median):.1f}" if abs(median) < 1000 else "over 1000"
     return f"{'benefit' if median > 0 else 'harm'} {number}\n({interval})"
 
@@ -148,23 +149,26 @@ def _as_table(axes: Axes, rows: list[str], arms: list[str]) -> None:
 
 
 def _column(axes: Axes, x: int, cells: list[str]) -> None:
+    """Write an arm's column of a table."""
     for y, cell in enumerate(cells):
         axes.text(x, y, cell, ha="center", va="center", fontsize=_SMALL, color=(BLUE, REFERENCE)[x])
 
 
 def _texts(axes: Axes, cells: list[str]) -> None:
+    """Write a text in every row."""
     for y, cell in enumerate(cells):
         axes.text(0, y, cell, ha="left", va="center", fontsize=_SMALL, color=INK)
 
 
 def _bare(axes: Axes) -> None:
-    """Leave an axes nothing but its texts and its title."""
+    """Remove everything of an axes but its texts and its title."""
     axes.set_xticks([])
     axes.tick_params(length=0, labelleft=False)
     axes.spines[:].set_visible(False)
 
 
-def _label(model: Trial, subgroup: str) -> str:
+def _label(model: TrialSettings, subgroup: str) -> str:
+    """A subgroup as the label of its row."""
     sign, limit = parse_subgroup(subgroup)
     printed = sign.replace("<=", "\N{LESS-THAN OR EQUAL TO}").replace(">=", "\N{GREATER-THAN OR EQUAL TO}")
     return f"{shorten(str(model.moderator), _LABEL)} {printed} {limit:g}"
@@ -176,6 +180,7 @@ def _name_of(arm: str) -> str:
 
 
 def _same_width(panels: list[Axes]) -> None:
+    """Give panels that are compared one scale."""
     ends = np.array([axes.get_xlim() for axes in panels])
     for axes in panels:
         axes.set_xlim(ends[:, 0].min(), ends[:, 1].max())

@@ -13,9 +13,9 @@ import pytest
 from pytensor.graph.basic import equal_computations
 from pytensor.graph.fg import FunctionGraph
 
-from bayesdep.inference import rewritten as module
-from bayesdep.inference.compiled import compiled
-from bayesdep.inference.rewritten import FlatGraph, rewritten
+from bayesdep.inference import cached_rewrite as module
+from bayesdep.inference.cached_rewrite import FlatGraph, cached_rewrite
+from bayesdep.inference.compile_once import compile_once
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +65,10 @@ def test_a_graph_of_any_depth_is_stored(own_folder):
 def test_an_equal_graph_is_rewritten_once(own_folder):
     first = square()
     rewrite, calls = twice(*first)
-    assert value(*rewritten(*first, None, rewrite)) == 2 * value(*first)
+    assert value(*cached_rewrite(*first, None, rewrite)) == 2 * value(*first)
     second = square()
     again, other_calls = twice(*second)
-    assert value(*rewritten(*second, None, again)) == 2 * value(*second)
+    assert value(*cached_rewrite(*second, None, again)) == 2 * value(*second)
     assert (len(calls), len(other_calls)) == (1, 0)
 
 
@@ -81,9 +81,9 @@ def test_another_graph_is_rewritten_itself_even_under_the_same_file_name(own_fol
     monkeypatch.setattr(FlatGraph, "outline", "the same for all")
     monkeypatch.setattr(module, "repr", lambda given: "", raising=False)
     first, second = square(), other()
-    rewritten(*first, None, twice(*first)[0])
+    cached_rewrite(*first, None, twice(*first)[0])
     rewrite, calls = twice(*second)
-    assert value(*rewritten(*second, given, rewrite)) == 2 * value(*second)
+    assert value(*cached_rewrite(*second, given, rewrite)) == 2 * value(*second)
     assert len(calls) == 1
     assert len(list(own_folder.iterdir())) == 1
 
@@ -91,13 +91,13 @@ def test_another_graph_is_rewritten_itself_even_under_the_same_file_name(own_fol
 @pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps({"another": "thing"})])
 def test_a_spoilt_file_is_made_anew(own_folder, content):
     first = square()
-    rewritten(*first, None, twice(*first)[0])
+    cached_rewrite(*first, None, twice(*first)[0])
     (file,) = own_folder.iterdir()
     file.write_bytes(content)
     rewrite, calls = twice(*first)
-    assert value(*rewritten(*first, None, rewrite)) == 2 * value(*first)
+    assert value(*cached_rewrite(*first, None, rewrite)) == 2 * value(*first)
     assert len(calls) == 1
-    rewritten(*first, None, rewrite)
+    cached_rewrite(*first, None, rewrite)
     assert len(calls) == 1  # put in its place
 
 
@@ -106,7 +106,7 @@ def test_where_nothing_can_be_written_nothing_is_kept(own_folder):
     first = square()
     rewrite, calls = twice(*first)
     for _ in range(2):
-        assert value(*rewritten(*first, None, rewrite)) == 2 * value(*first)
+        assert value(*cached_rewrite(*first, None, rewrite)) == 2 * value(*first)
     assert len(calls) == 2
 
 
@@ -115,16 +115,16 @@ def test_a_long_array_in_a_graph_may_be_data_and_is_not_kept(own_folder):
     graph = [x], [(x[0] - np.arange(500.0)).sum()]
     rewrite, calls = twice(*graph)
     for _ in range(2):
-        rewritten(*graph, None, rewrite)
+        cached_rewrite(*graph, None, rewrite)
     assert len(calls) == 2
     assert not own_folder.exists()
 
 
 def test_only_the_newest_files_stay(own_folder, monkeypatch):
-    monkeypatch.setattr(module, "_KEPT", 2)
+    monkeypatch.setattr(module, "_MOST_STORED", 2)
     for constant in (1.0, 2.0, 3.0):
         graph = square(constant, power=int(constant) + 1)
-        rewritten(*graph, constant, twice(*graph)[0])
+        cached_rewrite(*graph, constant, twice(*graph)[0])
     assert len(list(own_folder.iterdir())) == 2
 
 
@@ -134,7 +134,7 @@ def test_what_is_kept_holds_no_data(own_folder):
     with pm.Model(coords={"k": range(3)}) as model:
         y = pm.Data("y_data", np.full(3, secret), dims="k")
         pm.Normal("y", pm.Normal("x", 0, 10), 1, observed=y, dims="k")
-    compiled(model)
+    compile_once(model)
     (file,) = own_folder.iterdir()
     assert np.float64(secret).tobytes() not in file.read_bytes()
 

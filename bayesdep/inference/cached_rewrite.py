@@ -1,13 +1,13 @@
-"""Rewritten graphs kept on disk: what PyTensor makes of a density before it is machine code.
+"""A cache on disk of rewritten graphs: a log density and its gradient as PyTensor optimises them before compilation.
 
-PyTensor keeps machine code from one process to the next, but not what comes before it: the gradient is derived and the
-graph rewritten anew each time, which is half of the time to compile once the code is there. Here the rewritten graph
-is kept beside PyTensor's own cache. It is a pickle, because a graph is made of PyTensor's and PyMC's own objects, and
-reading a pickle runs what it says; so it is read only where it carries the signature of this user's secret for its own
-place (:mod:`bayesdep.data.compile_cache`). It serves again only where the graph that it was made from equals the one
-asked for; as within a process, the graphs themselves are compared, so nothing can be mistaken. Data are no part of it:
-models hand them in as shared variables, which are inputs here, and a graph with a long array of its own, as someone's
-own model may have, is not kept.
+PyTensor caches machine code between processes, but not the step before it: in each process the gradient is derived and
+the graph rewritten again, which is half of the compilation time once the machine code is cached. Here the rewritten
+graph is stored beside PyTensor's own cache. It is a pickle, because a graph consists of PyTensor's and PyMC's objects,
+and reading a pickle can execute code; so a file is read only if it is signed with this user's secret, for its own file
+name (:mod:`bayesdep.data.compile_cache`). A stored graph is used only if the graph that it was made from equals the one
+requested; the graphs themselves are compared, as within a process, so no other graph can be used by mistake. Data are
+not stored: models hold them in shared variables, which are inputs here, and a graph with a long constant array, which a
+user's own model may have, is not stored.
 """
 
 import contextlib
@@ -30,16 +30,16 @@ from bayesdep.data import compile_cache
 from bayesdep.data.errors import BadInput
 from bayesdep.data.files import whole_files
 
-_KEPT = 200  # files, of 50 to 200 kB each
-_STRUCTURE = 400  # elements of a constant: an identity of 20 visits
+_MOST_STORED = 200  # files, of 50 to 200 kB each
+_STRUCTURE = 400  # elements of a constant, such as an identity matrix of 20 visits
 _UNREADABLE = (OSError, EOFError, pickle.PickleError, AttributeError, ImportError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class FlatGraph:
-    """A graph as a list of its operations, so that it can be stored whatever its depth.
+    """A graph as a list of its operations, which can be stored whatever the graph's depth.
 
-    Every variable has a number: first the inputs, then the constants, then each operation's outputs in turn.
+    Variables are numbered: first the inputs, then the constants, then the outputs of each operation in turn.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ class FlatGraph:
     def variables(self) -> tuple[list[Any], list[Any]]:
         """Return new inputs and outputs that are joined by this graph."""
         inputs = [kind() for kind in self.inputs]
-        known = inputs + [kind.make_constant(value) for kind, value in self.constants]
+        variables = inputs + [kind.make_constant(value) for kind, value in self.constants]
         for op, taken, kinds in self.nodes:
-            known += Apply(op, [known[i] for i in taken], [kind() for kind in kinds]).outputs
-        return inputs, [known[i] for i in self.outputs]
+            variables += Apply(op, [variables[i] for i in taken], [kind() for kind in kinds]).outputs
+        return inputs, [variables[i] for i in self.outputs]
 
     @property
     def outline(self) -> str:
-        """A text that equal graphs share, in any process."""
+        """A text that is the same for equal graphs, in any process."""
         nodes = [(type(op).__name__, taken, [str(k) for k in kinds]) for op, taken, kinds in self.nodes]
         return repr(([str(kind) for kind in self.inputs], nodes, self.outputs))
 
@@ -97,84 +97,84 @@ class FlatGraph:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """A graph, what else its rewriting depended on, and what it was rewritten to."""
+class _Stored:
+    """A graph, whatever else its rewriting depended on, and the rewritten graph."""
 
-    asked: FlatGraph
+    original: FlatGraph
     given: Any
-    made: FlatGraph
+    result: FlatGraph
 
     def answers(self, inputs: Sequence[Any], outputs: Sequence[Any], given: Any) -> bool:
-        if self.given != given or self.asked.inputs != tuple(v.type for v in inputs):
+        if self.given != given or self.original.inputs != tuple(v.type for v in inputs):
             return False
-        own_inputs, own_outputs = self.asked.variables()
-        return bool(equal_computations(own_outputs, list(outputs), own_inputs, list(inputs)))
+        stored_inputs, stored_outputs = self.original.variables()
+        return bool(equal_computations(stored_outputs, list(outputs), stored_inputs, list(inputs)))
 
 
-def rewritten(
+def cached_rewrite(
     inputs: Sequence[Any], outputs: Sequence[Any], given: Any, rewrite: Callable[[], FunctionGraph]
 ) -> tuple[list[Any], list[Any]]:
-    """Return a graph's rewriting, from disk where an equal graph was rewritten before.
+    """Return a graph after rewriting, from disk where an equal graph was rewritten before.
 
     Parameters
     ----------
     inputs, outputs
         The graph; shared variables in it must be among the inputs.
     given
-        What else the rewriting depends on.
+        Whatever else the rewriting depends on.
     rewrite
-        Makes the rewritten graph.
+        Makes the rewritten graph; called only if it is not on disk.
 
     Returns
     -------
     tuple
-        Inputs and outputs of the rewritten graph, the same whether it was just made or read.
+        Inputs and outputs of the rewritten graph, the same whether it was read or newly made.
     """
-    asked = FlatGraph.of(inputs, outputs)
-    file = folder() / f"{hashlib.sha256((asked.outline + repr(given)).encode()).hexdigest()[:32]}.pickle"
-    kept = _read(file)
-    if kept is not None and kept.answers(inputs, outputs, given):
-        return kept.made.variables()
+    original = FlatGraph.of(inputs, outputs)
+    file = folder() / f"{hashlib.sha256((original.outline + repr(given)).encode()).hexdigest()[:32]}.pickle"
+    stored = _read(file)
+    if stored is not None and stored.answers(inputs, outputs, given):
+        return stored.result.variables()
     graph = rewrite()
-    made = FlatGraph.of(graph.inputs, graph.outputs, graph.toposort())
-    if not asked.may_hold_data:
-        _write(file, _Kept(asked, given, made))
-    return made.variables()
+    result = FlatGraph.of(graph.inputs, graph.outputs, graph.toposort())
+    if not original.may_hold_data:
+        _write(file, _Stored(original, given, result))
+    return result.variables()
 
 
 def folder() -> Path:
-    """Where rewritten graphs lie: beside PyTensor's own cache, apart for every version that could rewrite otherwise."""
+    """The folder of rewritten graphs, beside PyTensor's own cache: one for each set of versions and settings."""
     versions = f"pytensor-{pytensor.__version__}-pymc-{pm.__version__}-python-{platform.python_version()}"
     settings = pytensor.config.get_config_hash()[:8]
     return compile_cache.own_folder() / f"{versions}-{settings}"
 
 
 def _name(file: Path) -> str:
-    """What a file's signature is for: its place among the versions."""
+    """The name for which a file is signed: its folder and its own name."""
     return f"{file.parent.name}/{file.name}"
 
 
-def _read(file: Path) -> _Kept | None:
+def _read(file: Path) -> _Stored | None:
     content = compile_cache.unseal(_name(file), file)
     if content is None:
         return None
     try:
-        kept = pickle.loads(content)
-    except _UNREADABLE:  # of no use to these versions: it is made anew and put in its place
+        stored = pickle.loads(content)
+    except _UNREADABLE:  # of no use to these versions: a new file will replace it
         return None
-    return kept if isinstance(kept, _Kept) else None
+    return stored if isinstance(stored, _Stored) else None
 
 
-def _write(file: Path, kept: _Kept) -> None:
-    """Put a file in its place whole, and drop those not written for longest; where that cannot be, nothing is kept."""
-    # no room or no right to write, or an operation of someone's own that cannot be stored: the next process rewrites
+def _write(file: Path, stored: _Stored) -> None:
+    """Write a file completely or not at all, and remove the oldest files."""
+    # a full disk, a missing permission, or a user's own operation that cannot be pickled: nothing is stored
     with contextlib.suppress(OSError, BadInput, pickle.PickleError, AttributeError, TypeError):
-        content = compile_cache.seal(_name(file), pickle.dumps(kept))
+        content = compile_cache.seal(_name(file), pickle.dumps(stored))
         if content is None:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_files(file) as (partial,):
             partial.write_bytes(content)
         files = sorted(file.parent.parent.glob("*/*.pickle"), key=lambda f: f.stat().st_mtime)
-        for old in files[:-_KEPT]:
+        for old in files[:-_MOST_STORED]:
             old.unlink(missing_ok=True)

@@ -5,39 +5,40 @@ from collections.abc import Sequence
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.diagnostics import Criterion, Gate, judge, judge_independent
+from bayesdep.inference.diagnostics import Criterion, Gate, check_convergence, check_independent_draws
 from bayesdep.inference.fit import Fit
-from bayesdep.inference.remedies import advised
+from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
 
 BY_DRAW = ("posterior", "estimands", "log_likelihood", "log_prior", "sample_stats")
-GOOD_R_HAT = 1.1  # of what was drawn for missing values: it need not be known as well as a posterior's quantiles
+GOOD_R_HAT = 1.1  # for imputations, a looser threshold than for a posterior, whose quantiles are reported
 
 
-def together(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
-    """Put the draws of fits to several versions of the data together.
+def combine_fits(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
+    """Combine fits to several versions of the data into one posterior.
 
-    Where data were drawn (missing values, conversions of a scale), the posterior given what was recorded is the mean of
-    those given each version; its draws are all of theirs (Zhou and Reiter 2010, doi:10.1198/tast.2010.09109). Chains of
-    different versions explore different posteriors, so versions are judged apart
-    (:func:`~bayesdep.inference.diagnostics.judge`).
+    Where data were imputed (missing values, conversions of a scale), the posterior given the recorded data is the
+    mixture of the posteriors given each version; its draws are all of theirs (Zhou and Reiter 2010,
+    doi:10.1198/tast.2010.09109). Chains of different versions have different posteriors, so convergence is checked
+    within each version
+    (:func:`~bayesdep.inference.diagnostics.check_convergence`).
 
     Parameters
     ----------
     fits
         Two or more.
     data
-        What stands for the data of all.
+        The reference data set of the combined fit.
 
     Returns
     -------
     Fit
-        Chains of the first fit first. What is predicted, before or after the data, is of the first version.
+        With the chains of the first fit first. Prior and posterior predictions are those of the first version.
 
     Raises
     ------
     BadInput
-        When the versions are not of the same people, studies or parts.
+        When the versions differ in people, studies or other coordinates.
     """
     first = fits[0]
     for k, other in enumerate(fits[1:], start=2):
@@ -52,19 +53,22 @@ def together(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
             )
     groups = {name: group.to_dataset() for name, group in first.tree.children.items()}
     for name in set(BY_DRAW) & set(groups):
-        every = [x.tree[name].to_dataset() for x in fits]
-        joined = xr.concat(every, "chain", data_vars="all", combine_attrs="override", join="override")
+        parts = [x.tree[name].to_dataset() for x in fits]
+        joined = xr.concat(parts, "chain", data_vars="all", combine_attrs="override", join="override")
         groups[name] = joined.assign_coords(chain=range(joined.sizes["chain"]))
     groups["constant_data"] = data
     seconds = {step: round(sum(x.manifest["timings_s"][step] for x in fits), 4) for step in first.manifest["timings_s"]}
     estimands = groups["estimands"]
-    judged = judge_independent(estimands) if first.is_exact else judge(estimands, groups.get("sample_stats"), len(fits))
-    criteria = [*judged.criteria]
+    if first.is_exact:
+        checked = check_independent_draws(estimands)
+    else:
+        checked = check_convergence(estimands, groups.get("sample_stats"), len(fits))
+    criteria = [*checked.criteria]
     if "imputation_r_hat" in data.attrs:
         r_hat, where = float(data.attrs["imputation_r_hat"]), str(data.attrs["imputation_worst"])
         criteria.append(Criterion("R-hat of imputations", r_hat, GOOD_R_HAT, r_hat <= GOOD_R_HAT, where))
-    gate = Gate(tuple(criteria), judged.units)
+    gate = Gate(tuple(criteria), checked.units)
     steps = Steps.from_dict(first.manifest) if "sample_stats" in groups else None
-    gate = advised(gate, first.model, first.data, first.manifest["draws"], steps)
+    gate = add_remedy(gate, first.model, first.data, first.manifest["draws"], steps)
     manifest = first.manifest | {"gate": gate.to_dict(), "timings_s": seconds, "tables": len(fits)}
     return Fit(first.model, data, xr.DataTree.from_dict(groups), manifest)

@@ -1,4 +1,4 @@
-"""Finished chains of a fit, on disk while its others are sampled, and what makes two fits the same."""
+"""Finished chains of a fit, saved on disk while its other chains are sampled, and the fingerprint of a fit."""
 
 import hashlib
 import json
@@ -36,12 +36,12 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib
 
 @dataclass(frozen=True)
 class Chain:
-    """What a sampler has to say of one chain.
+    """Draws and sampler statistics of one chain.
 
     Parameters
     ----------
     draws
-        By parameter, as the sampler has them, shape (draws, ...).
+        By parameter, on the sampler's scale, shape (draws, ...).
     stats
         By statistic, shape (draws,).
     """
@@ -51,15 +51,15 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Where the finished chains of one fit are kept, each in a file that is there whole or not at all.
+class FinishedChains:
+    """The folder of finished chains of one fit, each in a file that is complete or absent.
 
     Parameters
     ----------
     folder
-        The folder, made with the first chain.
+        The folder, created with the first chain.
     take
-        Whether to take the chains that are there; otherwise they are sampled again.
+        Whether to read the chains in the folder; otherwise they are sampled again.
     """
 
     folder: Path
@@ -67,11 +67,11 @@ class Kept:
 
     @property
     def count(self) -> int:
-        """How many chains are there."""
+        """How many chains the folder holds."""
         return len(list(self.folder.glob("*.npz"))) if self.folder.is_dir() else 0
 
     def chain(self, table: int, number: int) -> Chain | None:
-        """Return a chain; None where it is not there whole.
+        """Return a chain; None where its file is absent or incomplete.
 
         Parameters
         ----------
@@ -87,12 +87,12 @@ class Kept:
             return None
         groups: dict[str, dict[str, np.ndarray]] = {"draws": {}, "stats": {}}
         for name, values in arrays.items():
-            group, _, own = name.partition("/")
-            groups[group][own] = values
+            group, _, key = name.partition("/")
+            groups[group][key] = values
         return Chain(**groups)
 
     def keep(self, table: int, number: int, chain: Chain) -> None:
-        """Write a chain. One that cannot be written costs nothing but the chance to go on with it.
+        """Write a chain. If it cannot be written, the fit goes on; only resuming from this chain is impossible.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class Kept:
 
 
 def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: str = "") -> str:
-    """Return what two runs share that have the same draws, bit for bit, and say the same of them.
+    """Return a fingerprint that two runs share exactly if they have the same draws and the same report.
 
     Parameters
     ----------
@@ -126,10 +126,10 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: 
     data
         The prepared data.
     settings
-        What was asked of the sampler, its seed among it.
+        The sampler's settings, the seed included.
     code
-        What tells the code of a model that is not the package's own from an earlier state of it; empty for the
-        package's, whose version says it.
+        For a user's own model, a text that changes with its code; empty for the package's models, which change only
+        with its version.
 
     Returns
     -------
@@ -140,10 +140,10 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: 
 
     machine = [platform.python_version(), platform.system(), platform.machine(), get_host_cpu_name()]
     versions = {name: version(name) for name in VERSIONS}
-    said = json.dumps([plan, dict(settings), versions, machine, data.attrs], sort_keys=True, default=repr)
-    found = hashlib.sha256(said.encode() + code.encode())
+    description = json.dumps([plan, dict(settings), versions, machine, data.attrs], sort_keys=True, default=repr)
+    digest = hashlib.sha256(description.encode() + code.encode())
     for name, variable in sorted(data.variables.items(), key=lambda item: str(item[0])):
         values = np.asarray(variable.values)
         content = repr(values.tolist()).encode() if values.dtype.hasobject else np.ascontiguousarray(values).tobytes()
-        found.update(repr((name, variable.dims, values.dtype.str, values.shape, len(content))).encode() + content)
-    return found.hexdigest()
+        digest.update(repr((name, variable.dims, values.dtype.str, values.shape, len(content))).encode() + content)
+    return digest.hexdigest()

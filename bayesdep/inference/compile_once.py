@@ -1,4 +1,4 @@
-"""Compile a model once per process: what was compiled serves every later model that is the same computation."""
+"""Compile a model once per process, and use the compiled code again for every later model with the same computation."""
 
 import gc
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from bayesdep.inference.computation import Computation
 if TYPE_CHECKING:
     from bayesdep.inference.native import Bound, Density
 
-_KEPT = 8
+_MOST_CACHED = 8
 _cache: list[tuple[Computation, "Density"]] = []
 
 
-def compiled(model: pm.Model) -> "Bound":
+def compile_once(model: pm.Model) -> "Bound":
     """Return a compiled model with its data, from an earlier fit of the same computation where there is one.
 
     Parameters
@@ -35,18 +35,18 @@ def compiled(model: pm.Model) -> "Bound":
     values = [variable.get_value(borrow=True) for variable in computation.shared]
     for i, (earlier, density) in enumerate(_cache):
         if earlier.same_as(computation):
-            _cache.append(_cache.pop(i))  # the one used last is dropped last
+            _cache.append(_cache.pop(i))  # the least recently used is dropped first
             return bind(density, values, start)
     with _without_collection():
         density = compile_density(model, computation, start)
     _cache.append((computation, density))
-    del _cache[:-_KEPT]
+    del _cache[:-_MOST_CACHED]
     return bind(density, values, start)
 
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Hold Python's cyclic garbage collector: among a graph's many objects it takes a fifth of the time to compile."""
+    """Switch off Python's cyclic garbage collector, which takes a fifth of the compilation time of a large graph."""
     was_on = gc.isenabled()
     gc.disable()
     try:
