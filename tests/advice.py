@@ -913,7 +913,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         pooled,
     ),
     ("models/patient_meta/data:_scale_of_outcomes", "name the right column", lambda: pooled(outcome="same"), pooled),
-    ("models/patient_meta/moderators:read_moderators", "leave it out", lambda: pooled(moderators=["same"]), pooled),
+    ("models/patient_meta/moderators:_scales_of", "leave it out", lambda: pooled(moderators=["same"]), pooled),
     (
         "models/patient_meta/moderators:refuse_collinear",
         "leave one out",
