@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from bayesdep.cli import main
 TIERS = ("slow", "notebooks", "sampling", "fast")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say how long the tests of each tier took, all processes together."""
     seconds = dict.fromkeys(TIERS, 0.0)
     for reports in terminalreporter.stats.values():

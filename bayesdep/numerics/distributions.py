@@ -16,6 +16,7 @@ from scipy import stats
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
+from bayesdep.numerics.types import Tensor
 
 Support = Literal["real", "positive", "unit"]
 
@@ -269,7 +270,7 @@ class Prior:
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
 
-    def sum_to_zero(self, name: str, *, dims: tuple[str, ...]) -> Any:
+    def sum_to_zero(self, name: str, *, dims: tuple[str, ...]) -> Tensor:
         """Return normal variables that sum to zero over their last dim, inside the model context.
 
         Parameters
@@ -314,7 +315,7 @@ def _is_finite(value: Any) -> bool:
 JEFFREYS = Prior("Beta", alpha=0.5, beta=0.5)  # of a probability: worth one person
 
 
-def _log_t(value: Any, nu: Any, mu: Any, sigma: Any) -> Any:
+def _log_t(value: Tensor, nu: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
     """Log density of a variable whose logarithm is Student t, as a PyTensor graph."""
     import pymc as pm
     import pytensor.tensor as pt
@@ -352,14 +353,14 @@ def _softplus_in_widths() -> Any:
 
         name = "softplus"
 
-        def backward(self, value: Any, *inputs: Any) -> Any:
+        def backward(self, value: Tensor, *inputs: Tensor) -> Tensor:
             return inputs[-1] * pt.softplus(value)
 
-        def forward(self, value: Any, *inputs: Any) -> Any:
+        def forward(self, value: Tensor, *inputs: Tensor) -> Tensor:
             multiple = value / inputs[-1]
             return pt.log(-pt.expm1(-multiple)) + multiple
 
-        def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        def log_jac_det(self, value: Tensor, *inputs: Tensor) -> Tensor:
             return pt.log(inputs[-1]) - pt.softplus(-value)
 
     return SoftplusInWidths()

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.student import log_t_density
 from bayesdep.numerics.types import Tensor
 
-_LOG_2_PI = np.log(2 * np.pi)
 _WALL = ("side", "at", "width")
 _FURTHEST = 700.0  # whose hyperbolic sine is finite
 _HALVINGS = 80  # of an interval, to the last digit
@@ -113,7 +113,7 @@ def adaptive_effects(
             theta, slope = walled(x, centre, spread, *(given[k] for k in _WALL))
             z = pt.switch(pt.eq(given["side"], 0), z, (theta - centre) / spread)
             jacobian = pt.switch(pt.eq(given["side"], 0), jacobian, pt.log(slope))
-        return jacobian + (-(z**2 + _LOG_2_PI) / 2 if nu is None else log_t_density(z, given["nu"]))
+        return jacobian + (-(z**2 + LOG_2_PI) / 2 if nu is None else log_t_density(z, given["nu"]))
 
     def random(centre: Any, spread: Any, y: Any, s: Any, *rest: Any, rng: Any = None, size: Any = None) -> Any:
         given = dict(zip(optional, rest, strict=True))
@@ -153,7 +153,7 @@ def walled(x: Any, centre: Any, spread: Any, side: Any, at: Any, width: Any) -> 
     Returns
     -------
     tuple of pytensor.tensor.TensorVariable
-        As :func:`informed` states them.
+        As :func:`adaptive_effects` states them.
     """
     import pytensor.tensor as pt
 
