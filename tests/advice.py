@@ -4,6 +4,7 @@ Each entry: the function that refuses (module:function), a piece of its message,
 applied. The tables are synthetic and small; nothing is sampled.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
+from bayesdep.models import register
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
-from bayesdep.models.register import make_model, model_class
 
 RNG = np.random.default_rng(12)
 STUDIES = pd.DataFrame({"study": list("abcd"), "effect": [0.1, 0.5, 0.2, 0.4], "se": [0.2, 0.1, 0.3, 0.2],
@@ -115,6 +116,38 @@ def covariates(formula: str, frame: pd.DataFrame | None = None, **settings: Any)
         else frame
     )
     return read_covariates(frame, formula, **settings)
+
+
+def own_model(name: str = "OwnModel", without: str = "", **parts: Any) -> Any:
+    """A class that has every part of a model but the one left out, some of them changed."""
+    has: dict[str, Any] = {part: (lambda self: None) if part in register._METHODS else None for part in register._PARTS}
+    has |= {"family": "of-advice"} | parts
+    namespace = {part: value for part, value in has.items() if part not in ("priors", without)}
+    return dataclasses.make_dataclass(name, [PRIORS], frozen=True, namespace=namespace)
+
+
+PRIORS = ("priors", dict, dataclasses.field(default_factory=dict))
+
+
+def without_field() -> Any:
+    """A class of a model whose priors are no field."""
+    parts = {f: getattr(own_model(), f, None) for f in register._PARTS}
+    return dataclasses.make_dataclass("OwnModel", [], frozen=True, namespace=parts | {"priors": {}})
+
+
+def registered(*models: Any) -> None:
+    """Register models, and forget them again."""
+    before = dict(register._REGISTERED)
+    try:
+        for model in models:
+            register.register(model)
+    finally:
+        register._REGISTERED.clear()
+        register._REGISTERED.update(before)
+
+
+def synthetic_table(design: str, seed: int) -> pd.DataFrame:
+    return bd.simulate(design, seed=seed).table
 
 
 def source(text: str = "table.csv", folder: Path = Path(), **settings: Any) -> Any:
@@ -217,19 +250,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(but(WELLS, time=["Day 7", "Day 8"] * 32), time="time"),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "is not in",
         lambda: times.order_of_times(["a", "b"], order=["a", "c"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "twice; name each",
         lambda: times.order_of_times(["a", "b"], order=["a", "b", "b"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
     ),
     (
-        "data/times:_stated",
+        "data/times:_in_stated_order",
         "name all times",
         lambda: times.order_of_times(["a", "b"], order=["a"]),
         lambda: times.order_of_times(["a", "b"], order=["a", "b"]),
@@ -294,8 +327,8 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "data/sources:read_source",
         "add one, for example seed = 1",
-        lambda: source("simulate:raison2013"),
-        lambda: source("simulate:raison2013", seed=1),
+        lambda: source("simulate:raison2013", simulate=synthetic_table),
+        lambda: source("simulate:raison2013", simulate=synthetic_table, seed=1),
     ),
     (
         "data/sources:read_source",
@@ -359,19 +392,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     ("data/published:table_file", "did you mean", lambda: bd.load("bcg_colditz"), lambda: bd.load("bcg_colditz1994")),
     (
-        "data/simulate:simulate",
+        "designs/register:simulate",
         "did you mean",
         lambda: bd.simulate("raison2031", seed=1),
         lambda: bd.simulate("raison2013", seed=1),
     ),
     # settings and priors
-    ("models/__init__:model_class", "did you mean", lambda: model_class("metta"), lambda: model_class("meta")),
-    (
-        "models/__init__:make_model",
-        "no such setting",
-        lambda: make_model("counts", {"contrl": "p"}),
-        lambda: make_model("counts", {"control": "p"}),
-    ),
     (
         "models/parts/settings:check_settings",
         "units is an empty text",
@@ -383,37 +409,37 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ("models/parts/settings:_check", "a list of", lambda: pooled(moderators="age"), lambda: pooled(moderators=["age"])),
     ("models/parts/settings:_check", "is needed", lambda: crossover(margin="3"), lambda: crossover(margin=3)),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "there is no distribution",
         lambda: bd.Prior("Norml", mu=0, sigma=1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "no parameter",
         lambda: bd.Prior("Normal", mu=0, sigm=1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "is missing; give",
         lambda: bd.Prior("Normal", mu=0),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "must be a finite number",
         lambda: bd.Prior("Normal", mu=np.inf, sigma=1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "must be above zero",
         lambda: bd.Prior("Normal", mu=0, sigma=-1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "swap them",
         lambda: bd.Prior("Uniform", lower=1, upper=0),
         lambda: bd.Prior("Uniform", lower=0, upper=1),
@@ -590,13 +616,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     # meta-analyses
     (
-        "models/parts/meta/studies:read_studies",
+        "models/meta/studies:check_studies",
         "give at least two",
         lambda: meta(STUDIES[:1]),
         lambda: meta(STUDIES[:2]),
     ),
     (
-        "models/parts/meta/studies:read_studies",
+        "models/meta/studies:refuse_impossible_counts",
         "leave the row out",
         lambda: means(but(MEANS[:2], {"n_treated": (0, 1)})),
         lambda: means(
@@ -604,62 +630,62 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         ),
     ),
     (
-        "models/parts/meta/studies:correlations_of",
+        "models/meta/studies:correlations_of",
         "correct it",
         lambda: means(but(MEANS, {"design": (0, "open")}), design="design", correlation=0.5),
         lambda: means(design="design", correlation=0.5),
     ),
     (
-        "models/parts/meta/studies:correlations_of",
+        "models/meta/studies:correlations_of",
         "state one",
         lambda: means(design="design"),
         lambda: means(design="design", correlation=0.5),
     ),
     (
-        "models/parts/meta/studies:correlations_of",
+        "models/meta/studies:correlations_of",
         "those who were in both",
         lambda: means(but(MEANS, {"n_treated": (2, 24)}), design="design", correlation=0.5),
         lambda: means(design="design", correlation=0.5),
     ),
     (
-        "models/parts/meta/studies:clusters_of",
+        "models/meta/studies:clusters_of",
         "has one cluster",
         lambda: meta(but(STUDIES, country="x"), cluster="country"),
         meta,
     ),
     (
-        "models/parts/meta/studies:clusters_of",
+        "models/meta/studies:clusters_of",
         "has no cluster with two",
         lambda: meta(but(STUDIES, country=list("wxyz")), cluster="country"),
         meta,
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_contradictions",
         "is not available from",
         lambda: arms(measure="standardised-difference"),
         lambda: arms(measure="risk-difference"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_more_than_binomial",
         "likelihood = 'binomial' needs",
         lambda: meta(likelihood="binomial"),
         lambda: arms(likelihood="binomial", measure="log-odds-ratio"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_wrong_units",
         "cannot name a dimension",
         lambda: meta(unit="my unit"),
         lambda: meta(unit="trial"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_contradictions",
         "such as 4",
         lambda: meta(nu=0, heterogeneity="student-t"),
         lambda: meta(nu=4, heterogeneity="student-t"),
     ),
-    ("models/parts/meta/terms:refuse_contradictions", "needs none", lambda: meta(control_risk=0.2), meta),
+    ("models/meta/settings:_refuse_useless_control_risk", "needs none", lambda: meta(control_risk=0.2), meta),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_useless_design",
         "between -1 and 1",
         lambda: means(design="design", correlation=2.0),
         lambda: means(design="design", correlation=0.5),
@@ -1032,36 +1058,36 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         crossover,
     ),
     (
-        "models/parts/meta/studies:correlations_of",
+        "models/meta/studies:correlations_of",
         "the counts of its arms",
         lambda: arms(but(ARMS, design=["parallel", "parallel", "crossover"]), design="design"),
         lambda: arms(but(ARMS, design=["parallel", "parallel", "crossover"])[:2], design="design"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_more_than_binomial",
         "leave one of the two out",
         lambda: arms(likelihood="binomial", measure="log-odds-ratio", heterogeneity="student-t"),
         lambda: arms(likelihood="binomial", measure="log-odds-ratio"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_contradictions",
         "leave one of them out",
         lambda: meta(cluster="country", heterogeneity="student-t"),
         lambda: meta(cluster="country"),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_useless_control_risk",
         "a probability between",
         lambda: arms(control_risk=2.0),
         lambda: arms(control_risk=0.2),
     ),
     (
-        "models/parts/meta/terms:refuse_contradictions",
+        "models/meta/settings:_refuse_useless_design",
         "correlation needs input",
         lambda: meta(correlation=0.5),
         lambda: means(design="design", correlation=0.5),
     ),
-    ("models/parts/meta/terms:refuse_contradictions", "leave it out", lambda: meta(design="country"), meta),
+    ("models/meta/settings:_refuse_useless_design", "leave it out", lambda: meta(design="country"), meta),
     (
         "models/parts/people:_refuse_nothing_measured",
         "detected in nobody",
@@ -1149,13 +1175,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: pooled(moderators=["age"], effects="horseshoe", expected_nonzero=1, split=False),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "true or false",
         lambda: bd.Prior("Normal", mu=0, sigma=1, times_scale="yes"),
         lambda: bd.Prior("Normal", mu=0, sigma=1, times_scale=True),
     ),
     (
-        "models/parts/priors:__init__",
+        "numerics/distributions:__init__",
         "leave times_scale out",
         lambda: bd.Prior("Beta", alpha=1, beta=1, times_scale=True),
         lambda: bd.Prior("Beta", alpha=1, beta=1),
@@ -1215,13 +1241,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.Screen(condition="a", priors={"sensitivity": bd.Prior("Beta", alpha=1, beta=1)}),
     ),
     (
-        "models/small_studies:__post_init__",
+        "models/small_studies/settings:__post_init__",
         "rising order",
         lambda: bd.SmallStudies(measure="difference", favours="positive", units="u", steps=[0.5, 0.1]),
         lambda: bd.SmallStudies(measure="standardised-difference", favours="positive", steps=[0.1, 0.5]),
     ),
     (
-        "models/small_studies:__post_init__",
+        "models/small_studies/settings:__post_init__",
         "name one or two",
         lambda: bd.SmallStudies(measure="standardised-difference", favours="positive", steps=[0.1, 0.2, 0.5]),
         lambda: bd.SmallStudies(measure="standardised-difference", favours="positive", steps=[0.1, 0.5]),
@@ -1271,7 +1297,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "data/labels:refuse_lookalikes",
-        "write both alike",
+        "write them alike",
         lambda: trial(but(VISITS, arm=np.where(VISITS["subject"] == "s1", "P", VISITS["arm"]))),
         trial,
     ),
@@ -1350,7 +1376,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "data/labels:refuse_lookalikes",
-        "write both alike",
+        "write them alike",
         lambda: trial(but(VISITS, {"arm": (0, "D")})),
         lambda: trial(VISITS),
     ),
@@ -1415,9 +1441,52 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: panel(WELLS, time="time"),
     ),
     (
-        "models/parts/meta/studies:read_studies",
+        "models/meta/studies:read_studies",
         "write -1 or 1",
         lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES),
         lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES.assign(direction=[-1, 1])),
+    ),
+    # models of a user's own
+    (
+        "models/register:register",
+        "choose another",
+        lambda: registered(own_model(family="trial")),
+        lambda: registered(own_model()),
+    ),
+    (
+        "models/register:register",
+        "choose another family",
+        lambda: registered(own_model("One"), own_model("Other")),
+        lambda: registered(own_model("One"), own_model("Other", family="of-more-advice")),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "put @bd.register above @dataclass(frozen=True)",
+        lambda: registered(dict),
+        lambda: registered(own_model()),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "it has no 'formula'; add it",
+        lambda: registered(own_model(without="formula")),
+        lambda: registered(own_model(formula="")),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "its 'build' is no method; make it one",
+        lambda: registered(own_model(build=3)),
+        lambda: registered(own_model(build=lambda self: None)),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "its 'priors' is no field, so no plan can replace a prior; make it one",
+        lambda: registered(without_field()),
+        lambda: registered(own_model()),
+    ),
+    (
+        "models/register:_refuse_incomplete",
+        "such as 'adverse-events'",
+        lambda: registered(own_model(family="Adverse Events")),
+        lambda: registered(own_model(family="adverse-events")),
     ),
 ]

@@ -106,7 +106,7 @@ def test_errors_by_design_hold_no_outcome():
         ({"expected_nonzero": 3}, "expected_nonzero go together"),
         ({"effects": "student", "expected_nonzero": 3}, "expected_nonzero go together"),
         ({"effects": "horseshoe", "expected_nonzero": 0}, "above zero"),
-        ({"effects": "student", "pooling": "none"}, "law over analytes"),
+        ({"effects": "student", "pooling": "none"}, "distribution over analytes"),
     ],
 )
 def test_laws_of_effects_that_are_no_choice_are_refused(settings, message):

@@ -170,7 +170,7 @@ class Fit:
         Raises
         ------
         BadInput
-            When there is no such file, it is not a saved fit, or its model is somebody's own and is not known here.
+            When there is no such file, it is not a saved fit, or its model is a user's own and is not registered here.
         """
         try:
             tree = read_tree(path)

@@ -62,9 +62,31 @@ def effect_of(
     """Return an effect by analyte, and by further dims: pooled over analytes or each with its own prior.
 
     Contrasts to the reference group correlate 1/2: groups are exchangeable, whichever is the reference.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    word
+        The effect, as its priors begin: ``"level"``, ``"group"``, ``"time"``, ``"interaction"``, ``"covariate"``.
+    data
+        The prepared data.
+    *dims
+        Dims of the effect beside the analyte.
+    means
+        Means of levels and of groups' effects (:func:`means_of`); None for other effects.
+    rough, before
+        Rough estimates of levels and groups' effects, and the parameters that they are conditional on, to which this
+        effect is added; None for other effects.
+    wall
+        Where the likelihood of a level falls off; None for other effects.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (analyte, *dims), inside a PyMC model context.
     """
     import pymc as pm
-    import pytensor.tensor as pt
 
     name, all_dims = settings.effect_names[word], ("analyte", *dims)
     roots = [contrast_root(data.sizes[d]) if d == "comparison" else np.eye(data.sizes[d]) for d in dims]
@@ -88,10 +110,20 @@ def effect_of(
     if word == "level":
         estimate, se = rough.given(name, len(before), before)
         return adaptive_effects(name, centre, spread, estimate, se, dims="analyte", shift=shift, wall=wall)
-    # one contrast after the other, each given those before it
+    contrast = _one_after_the_other(name, centre, spread, nu, rough=rough, before=before)
+    pm.Deterministic(name, contrast if shift is None else contrast - shift, dims=all_dims)
+    return contrast
+
+
+def _one_after_the_other(
+    name: str, centre: Tensor, spread: Tensor, nu: Tensor, *, rough: Rough, before: list[Tensor]
+) -> Tensor:
+    """Contrasts to the reference group, which correlate 1/2, each given those before it; added to ``before`` too."""
+    import pytensor.tensor as pt
+
     effects: list[Tensor] = []
     distance: Tensor = 0.0  # of those before it from their expectations, squared, in spreads
-    for k in range(data.sizes["comparison"]):
+    for k in range(rough.estimate.shape[1] - 2):  # all parameters but the residual sd and the level
         expected = centre[..., k] + sum(
             ((x - centre[..., j]) / (k + 1) for j, x in enumerate(effects)), start=pt.constant(0.0)
         )
@@ -107,9 +139,7 @@ def effect_of(
         distance = distance + ((effect - expected) / width) ** 2
         effects.append(effect)
         before.append(effect)
-    contrast = pt.stack(effects, axis=-1)
-    pm.Deterministic(name, contrast if shift is None else contrast - shift, dims=all_dims)
-    return contrast
+    return pt.stack(effects, axis=-1)
 
 
 def law_of(settings: CytokinesSettings, word: str, data: xr.Dataset) -> tuple[Tensor, Tensor]:
@@ -143,7 +173,7 @@ def design_errors(settings: CytokinesSettings, word: str, data: xr.Dataset) -> n
     word
         ``"group"``, ``"time"`` or ``"interaction"``.
     data
-        A completed panel.
+        The prepared data.
 
     Returns
     -------

@@ -101,7 +101,7 @@ def rough_effects(data: xr.Dataset) -> Rough:
     Parameters
     ----------
     data
-        A completed panel.
+        The prepared data.
 
     Returns
     -------
@@ -223,7 +223,7 @@ def rough_changes(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     data
-        A completed panel.
+        The prepared data.
 
     Returns
     -------
@@ -251,7 +251,7 @@ def _log_total_sd(log_sd: Tensor, people_sd: Tensor | None) -> Tensor:
 
 
 def wall_of(data: xr.Dataset, log_sd: Tensor, people_sd: Tensor | None, effects: list[Tensor], code: Tensor) -> Wall:
-    """Return where the levels of analytes that were never detected come too near to their limits, in a model context.
+    """Return where the likelihood of never detected analytes' levels falls off, inside a PyMC model context.
 
     With n values below the limit L, all a standard deviation k below it on average, the log-likelihood
     ``n log Phi(k)`` is -1 near ``k = Phi^-1(1 - 1 / (n + 1))``, and falls by one more over ``Phi(k) / (n phi(k))``.
@@ -259,7 +259,7 @@ def wall_of(data: xr.Dataset, log_sd: Tensor, people_sd: Tensor | None, effects:
     Parameters
     ----------
     data
-        A completed panel.
+        The prepared data.
     log_sd
         Log residual sds by analyte.
     people_sd

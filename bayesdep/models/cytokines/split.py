@@ -128,7 +128,7 @@ def people(
     Parameters
     ----------
     data
-        A completed panel.
+        The prepared data.
     eta
         Expected log concentrations without people, a tensor of shape (measurement,).
     log_sd

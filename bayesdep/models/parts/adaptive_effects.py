@@ -153,7 +153,7 @@ def walled(x: Any, centre: Any, spread: Any, side: Any, at: Any, width: Any) -> 
     Returns
     -------
     tuple of pytensor.tensor.TensorVariable
-        As :func:`informed` states them.
+        As :func:`adaptive_effects` states them.
     """
     import pytensor.tensor as pt
 

@@ -118,7 +118,7 @@ def _refuse_nothing_measured(data: xr.Dataset, value: str) -> None:
     for j, name in enumerate(data["analyte"].values):
         if not detected[:, j].any():
             raise BadInput(
-                f"column '{value}': analyte '{name}' was detected in nobody, so nothing can be learned of it; "
+                f"column '{value}': analyte '{name}' was detected in nobody, so nothing can be estimated from it; "
                 "leave it out"
             )
         if np.ptp(logs[:, j]) < 1e-9:
