@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint bench evidence crossover price imputation nhanes calibrate coverage oldest lock clean
+.PHONY: help install run test lint types tests bench evidence crossover price imputation nhanes calibrate coverage oldest lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,14 +21,18 @@ $(VENV)/.installed: $(LOCK) pyproject.toml tools/find_python.sh
 run: install  ## Run every plan, print the ledger and where the reports are
 	@$(BIN)/bayesdep reproduce
 
-test: install  ## Lint, types, tests (fast and sampling tiers), notebooks executed
-	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+test: install lint types tests  ## Style, types, tests (fast and sampling tiers), notebooks executed: what CI runs
 
-lint: install  ## Style and types
+lint: install  ## Style and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
+
+types: install  ## Types
 	$(BIN)/mypy
+
+tests: install  ## Tests of the fast and sampling tiers, notebooks executed
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 coverage: install  ## Share of lines and branches that make test's tests reach (twice its time)
 	$(BIN)/python -m coverage erase
@@ -57,8 +61,11 @@ imputation: install  ## What leaving out patients without a moderator costs, bes
 nhanes: install  ## The same on real data, the NHANES table at DATA=...
 	$(BIN)/python benchmarks/nhanes.py "$(DATA)"
 
-calibrate: install  ## Simulation-based calibration and coverage (hours)
+calibrate: install  ## Simulation-based calibration and coverage, and the oldest allowed versions (hours)
 	$(BIN)/python -m pytest -m slow
+
+oldest:  ## The fast tests with the oldest versions that pyproject.toml allows, in an environment of their own (needs uv)
+	sh tools/test_versions.sh lowest-direct 3.12
 
 lock:  ## Renew the lock from the ranges in pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.12 \

@@ -1,4 +1,4 @@
-"""Where the command starts: an interrupt is answered in one sentence from here on, before anything is imported."""
+"""Start of the command: from here on an interrupt is reported in one sentence, even before anything is imported."""
 
 import os
 import signal
@@ -18,12 +18,12 @@ def main() -> None:
     try:
         from bayesdep.cli import main as command
 
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # which unwinds, so that half-written files vanish
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # an exception, so that incomplete files are removed
         command()
     except KeyboardInterrupt:
         _end()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to unwind
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to clean up
 
 
 if __name__ == "__main__":

@@ -282,14 +282,14 @@ def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     from bayesdep.plan import read_plan
 
     read = [read_plan(path) for path in paths]
-    seen: dict[tuple[str, str], Path] = {}
+    first_of: dict[tuple[str, str], Path] = {}
     for plan in read:
         key = plan.study.name, plan.name
-        if key in seen:
+        if key in first_of:
             raise BadInput(
-                f"plans '{seen[key]}' and '{plan.path}' would both be {'/'.join(key)}; rename a file or its study"
+                f"plans '{first_of[key]}' and '{plan.path}' would both be {'/'.join(key)}; rename a file or its study"
             )
-        seen[key] = plan.path
+        first_of[key] = plan.path
     return read
 
 
@@ -306,9 +306,9 @@ def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | No
     if len(todo) > 1:  # a single plan is checked when it is run
         from bayesdep.plan import places_of, prepare
 
-        found = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
-        goes = {place.path: plan for (plan, _), (place, _) in zip(todo, found, strict=True)}
-        for (plan, _), (_, failures) in zip(todo, found, strict=True):
+        places = [places_of(plan, out, table) for (plan, out), table in zip(todo, given, strict=True)]
+        goes = {place.path: plan for (plan, _), (place, _) in zip(todo, places, strict=True)}
+        for (plan, _), (_, failures) in zip(todo, places, strict=True):
             if other := goes.get(failures.path):
                 raise BadInput(
                     f"plan '{other.path}' goes to '{failures.asked}', where plan '{plan.path}' goes if it fails its "
@@ -414,8 +414,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as problem:  # any other error: no traceback at the command line
         if debug:
             traceback.print_exc()
-        said, code = _sentence(problem)
-        _complain("; ".join([said, *getattr(problem, "__notes__", ())]))
+        message, code = _sentence(problem)
+        _complain("; ".join([message, *getattr(problem, "__notes__", ())]))
     sys.exit(code)
 
 
@@ -431,8 +431,8 @@ def _sentence(problem: Exception) -> tuple[str, int]:
         return f"{place} cannot be used ({problem.strerror or first}); give another path, or make room", BAD_INPUT
     usage = getattr(problem, "format_message", None)
     if usage is not None:
-        said = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
-        return f"{said}{'' if said.endswith('?') else '; see bayesdep --help'}", BAD_INPUT
+        message = usage().rstrip(".").replace(". Did you mean", "; did you mean") or "no command is given"
+        return f"{message}{'' if message.endswith('?') else '; see bayesdep --help'}", BAD_INPUT
     kind = f"{type(problem).__name__}: {first}"
     return f"an error in bayesdep itself ({kind}); run again with --debug and report it", FAILED
 

@@ -1,4 +1,4 @@
-"""What a model of your own is written with; ``docs/your_own_model.md`` has one in forty lines."""
+"""The names with which a user's own model is written; ``docs/your_own_model.md`` has one in forty lines."""
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, as_frame, note, provenance, read_columns, refuse_duplicates

@@ -49,7 +49,7 @@ class _Data(_Table):
     source: _Text
     expects: _Text | None = None
     seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] | None = None
-    keep: Any = {}  # a table or a condition; refuse_unclear says what is wrong with it
+    keep: Any = {}  # a table or a condition, checked by refuse_unclear
     require: tuple[_Text, ...] = ()
     missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
     labels_meant: tuple[_Text, ...] = ()
@@ -104,7 +104,7 @@ class Plan:
     study, data, sampling, published
         Its tables.
     model
-        The generative model it asks for, with its priors.
+        The generative model, with its priors.
     """
 
     path: Path
@@ -122,12 +122,12 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """The study's name and the plan's, by which a run is known."""
+        """The names of study and plan, which identify a run."""
         return f"{self.study.name}/{self.name}"
 
     @property
     def needs_data(self) -> bool:
-        """Whether its table is one that the user names when running it."""
+        """Whether its table is given by the user when it is run."""
         return self.data.source == FROM_USER
 
     @property
@@ -142,13 +142,13 @@ class Plan:
 
     @property
     def directory(self) -> Path:
-        """Where its run goes unless told otherwise."""
+        """The default directory of its run."""
         return Path("results") / self.study.name / self.name
 
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a plan.
+    """The result of running a plan.
 
     Parameters
     ----------
@@ -157,15 +157,15 @@ class Run:
     fit
         The fit.
     ledger
-        Published numbers beside the posterior; None when the plan has none.
+        Published numbers compared with the posterior; None if the plan has none.
     directory
-        Where the files are.
+        The run's directory.
     missing
-        Why a file could not be made, by file.
+        The reason why a file could not be made, by file.
     is_kept
-        Whether it had been finished before, and was found so.
+        Whether it is an earlier run that was finished already.
     notes
-        What of its tables should be known before a spreadsheet opens them.
+        Warnings for those who open its tables in a spreadsheet.
     """
 
     plan: Plan
@@ -206,7 +206,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     Returns
     -------
     Plan
-        Everything checked that can be checked without the data.
+        Checked as far as possible without the data.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def _model(raw: _Plan) -> Model:
         raise BadInput(f"model.{missing.strip(chr(39))} is missing; the {family} family needs it") from None
 
 
-# What pydantic finds wrong -> what a plan needs, in a plan's words
+# pydantic's error -> what a plan needs
 _NEEDED = {
     "string_type": "text",
     "string_too_short": "some text",
@@ -278,8 +278,8 @@ _NEEDED = {
 
 
 def _explain(problem: ValidationError) -> str:
-    """Say the first thing wrong in one clause, with the key and the remedy."""
-    # A key that is misspelt is missing too: the misspelling is what to say.
+    """Describe the first error in one clause, with the key and the remedy."""
+    # A misspelt key is also reported as missing: name the misspelling.
     error = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
     *parents, key = error["loc"]
     place = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
@@ -391,7 +391,7 @@ def fit_plan(plan: Plan, *, data: Any = None, kept: "FinishedChains | None" = No
     plan
         A validated plan.
     data
-        As in :func:`prepare`, or what it returned.
+        As in :func:`prepare`, or its result.
     kept
         As in :func:`bayesdep.fit`.
     **sampling
@@ -427,8 +427,8 @@ def run_plan(
 ) -> Run:
     """Run a plan and write its run directory.
 
-    A fit that fails the gate is written beside the place of a good one, to ``NAME-failed``, so that it can be
-    looked into and never replaces a good run. While it samples, finished chains are kept on disk beside that place.
+    A fit that fails the gate is written to ``NAME-failed``, so that it can be inspected and never replaces a good run.
+    During sampling, finished chains are saved on disk beside the run's directory.
 
     Parameters
     ----------
@@ -437,16 +437,16 @@ def run_plan(
     out
         Directory to write; by default ``results/<study>/<plan>``.
     accept_failed_gate
-        Write a fit that fails the gate to ``out`` all the same.
+        Write a fit that fails the gate to ``out`` as well.
     data
         As in :func:`prepare`.
     resume
-        Go on with a run that was cut off: what is finished of the same plan, data, settings and versions is taken as it
-        is, and the result is bit for bit that of a run that was not cut off.
+        Go on with an interrupted run: finished chains of the same plan, data, settings and versions are used again, and
+        the result is the same to the last bit as without the interruption.
     spreadsheet_safe
         Whether texts that begin like formulas are escaped in the run's tables, as :func:`bayesdep.export` does it.
     say
-        Called with what there is to say of that before sampling.
+        Called with messages before sampling.
     **sampling
         As in :func:`fit_plan`.
 
@@ -484,14 +484,14 @@ def run_plan(
 
 
 def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Place]":
-    """Find where a plan's run goes, and where if it fails its gate, with nothing written yet.
+    """Find the directories of a plan's run and of a run that fails its gate; nothing is written yet.
 
     Parameters
     ----------
     plan
         A validated plan.
     directory
-        Where the run is to go.
+        The directory of the run.
     data
         As in :func:`prepare`.
 
@@ -503,7 +503,7 @@ def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Pl
     Raises
     ------
     BadInput
-        When one of them cannot be written, or holds what is not to be replaced.
+        When one of them cannot be written, or contains files that must not be replaced.
     """
     from bayesdep.reporting.places import Place
 
@@ -539,7 +539,7 @@ def _write(
         spreadsheet_safe=spreadsheet_safe,
     )
     if good:
-        places[1].remove_failure()  # an earlier failure that this run has mended
+        places[1].remove_failure()  # an earlier failure of the same plan
     return Run(plan, fit, written.ledger, place.asked, written.missing, notes=written.notes)
 
 

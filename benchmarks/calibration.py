@@ -83,7 +83,7 @@ def by_the_graph(
 
     def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
         graph = model.build(data)
-        names = [v.name for v in graph.unobserved_RVs]  # with what hangs below the data, which nobody looks at
+        names = [v.name for v in graph.unobserved_RVs]  # also those not needed for the likelihood
         *values, outcomes = from_prior([graph[name] for name in [*names, observed]], fits, seed=seed)
         return [({n: v[k] for n, v in zip(names, values, strict=True)}, put(data, outcomes[k])) for k in range(fits)]
 

@@ -73,10 +73,10 @@ def one_gradient(people: int) -> dict[str, float]:
     import nutpie
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
-    from bayesdep.inference.compiled import compiled
+    from bayesdep.inference.compile_once import compile_once
 
     made = draw_kiraly2017(np.random.default_rng(1), people=(26 * people, 33 * people), times=(0,))
-    ready = compiled(prune_vars_detached_from_observed(MODEL.build(MODEL.prepare(made.table))))
+    ready = compile_once(prune_vars_detached_from_observed(MODEL.build(MODEL.prepare(made.table))))
     point = ready.start + np.random.default_rng(2).normal(0, 0.1, ready.n_dim)
     call = ready.evaluator()
     call(point)

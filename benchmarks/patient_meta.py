@@ -65,15 +65,15 @@ def one_step() -> tuple[float, float]:
     table = draw_price2022(np.random.default_rng(1), studies=200, patients=100_000).table
     data = bd.PatientMeta(**COLUMNS).prepare(table)
     gamma, sd = np.zeros((2, data.sizes["column"], 2)), np.ones((200, 2))
-    given = (gamma, sd, np.asarray(0.5), 0.2 * np.eye(4))
-    sums = [data[v].values for v in ("cross", "projected", "outcomes", "seen")]
+    parameters = (gamma, sd, np.asarray(0.5), 0.2 * np.eye(4))
+    sums = [data[v].values for v in ("cross", "projected", "outcomes", "seen", "proper")]
     compiled = numba_njit(density_and_slopes, final_function=True)  # to be called from Python
     z, arm, y = columns_of(data), data["arm_of"].values, np.nan_to_num(data["outcome"].values)
 
     def by_patient() -> object:  # the residuals alone, which every other way needs at least
         return ((y - np.einsum("ic,ict->it", z, gamma[arm])) ** 2).sum()
 
-    return seconds(lambda: compiled(*given, *sums)), seconds(by_patient)
+    return seconds(lambda: compiled(*parameters, *sums)), seconds(by_patient)
 
 
 def rows() -> list[tuple[str, float, str, float]]:

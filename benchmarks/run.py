@@ -42,7 +42,7 @@ def meta_analysis() -> list[tuple[str, float, str, float]]:
     import pymc as pm
 
     import bayesdep as bd
-    from bayesdep.inference import compiled
+    from bayesdep.inference import compile_once
 
     model = bd.Meta(
         measure="log-risk-ratio",
@@ -95,7 +95,7 @@ def meta_analysis() -> list[tuple[str, float, str, float]]:
             pm.Normal("y", theta, se, observed=y)
             return pm.sample(progressbar=False, random_seed=1, nuts_sampler="nutpie")
 
-    compiled._cache.clear()
+    compile_once._cache.clear()
     start = time.perf_counter()
     bd.fit(model, data, sampler="nutpie")
     whole = time.perf_counter() - start

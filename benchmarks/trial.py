@@ -81,12 +81,12 @@ def one_step(patients: int) -> dict[str, float]:
     import nutpie
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
-    from bayesdep.inference.compiled import compiled
+    from bayesdep.inference.compile_once import compile_once
 
     made = draw_raison2013(np.random.default_rng(1), people=(patients // 2, patients // 2))
     graph = model(**AR1)
     data = graph.prepare(made.table.query("week > 0").reset_index(drop=True))
-    ready = compiled(prune_vars_detached_from_observed(graph.build(data)))
+    ready = compile_once(prune_vars_detached_from_observed(graph.build(data)))
     start = time.perf_counter()
     tree = nutpie.sample(
         ready, draws=20, tune=40, chains=2, cores=2, seed=1, progress_bar=False, save_warmup=True, target_accept=0.8,

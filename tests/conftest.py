@@ -3,10 +3,26 @@
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bayesdep.cli import main
+
+TIERS = ("slow", "notebooks", "sampling", "fast")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how long the tests of each tier took, all processes together."""
+    seconds = dict.fromkeys(TIERS, 0.0)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                marked = {"notebooks"} if "notebook" in report.nodeid else set(report.keywords)
+                seconds[next((tier for tier in TIERS if tier in marked), "fast")] += report.duration
+    told = [f"{tier} {spent:.0f} s" for tier, spent in seconds.items() if spent >= 0.5]
+    if told:
+        terminalreporter.write_line(f"time in tests, all processes together: {', '.join(told)}")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from bayesdep.models.register import FORMER, SHIPPED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bayesdep"
-ROOMS = (
+SUBPACKAGES = (
     "data", "numerics", "designs", "models", "modelling", "inference", "criticism", "reporting", "plan", "cli",
     "__main__",
 )  # fmt: skip
@@ -27,20 +27,20 @@ def family_of(module: str) -> str | None:
     return parts[2] if parts[1:2] == ["models"] and len(parts) > 2 and parts[2] in FAMILIES else None
 
 
-# Rooms and cycles.
+# Subpackages and cycles.
 
 
-def room_of(module: str) -> str | None:
+def subpackage_of(module: str) -> str | None:
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else None
 
 
-def room_of_path(path: Path) -> str:
+def subpackage_of_path(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(source: str) -> set[str]:
-    """Rooms that a module imports from, wherever in it the import stands."""
+def imported_subpackages(source: str) -> set[str]:
+    """Subpackages that a module imports from, wherever in it the import stands."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         names = []
@@ -48,19 +48,21 @@ def imported_rooms(source: str) -> set[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        found |= {room_of(name) for name in names if name.startswith("bayesdep.")}
-    return {room for room in found if room in ROOMS}
+        found |= {subpackage_of(name) for name in names if name.startswith("bayesdep.")}
+    return {subpackage for subpackage in found if subpackage in SUBPACKAGES}
 
 
-def rightward(room: str, source: str) -> set[str]:
-    return {other for other in imported_rooms(source) if ROOMS.index(other) > ROOMS.index(room)}
+def rightward(subpackage: str, source: str) -> set[str]:
+    return {other for other in imported_subpackages(source) if SUBPACKAGES.index(other) > SUBPACKAGES.index(subpackage)}
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p != PACKAGE / "__init__.py"], ids=str)
 def test_imports_go_leftward(path: Path) -> None:
-    room = room_of_path(path)
-    assert room in ROOMS, f"{path.name} stands in no known room"
-    assert not rightward(room, path.read_text()), f"{path.relative_to(ROOT)} imports from a room to its right"
+    subpackage = subpackage_of_path(path)
+    assert subpackage in SUBPACKAGES, f"{path.name} stands in no known subpackage"
+    assert not rightward(subpackage, path.read_text()), (
+        f"{path.relative_to(ROOT)} imports from a subpackage to its right"
+    )
 
 
 def test_a_rightward_import_is_seen() -> None:
@@ -132,7 +134,7 @@ def test_the_same_file_holds_the_same_thing_in_every_folder(family: str) -> None
 
 
 def models_read_by(module: str) -> set[str]:
-    """Modules of models' folders that a module of another room imports, save what it may.
+    """Modules of models' folders that a module of another subpackage imports, save what it may.
 
     ``reporting/figures/<family>.py``, and ``<family>_<what>.py`` beside it, draw from what their own family has:
     settings, and functions that take these. The model's class itself nobody imports.
@@ -143,7 +145,9 @@ def models_read_by(module: str) -> set[str]:
     return found - {other for other in own if not other.endswith(".model")}
 
 
-@pytest.mark.parametrize("module", [m for m in GRAPH if room_of(m) in ("inference", "criticism", "reporting", "plan")])
+@pytest.mark.parametrize(
+    "module", [m for m in GRAPH if subpackage_of(m) in ("inference", "criticism", "reporting", "plan")]
+)
 def test_nothing_beyond_models_knows_a_model(module: str) -> None:
     assert models_read_by(module) == set()
 
@@ -179,7 +183,7 @@ def decides_by_family(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in MODULES if room_of_path(p) in ("inference", "criticism", "reporting")], ids=str
+    "path", [p for p in MODULES if subpackage_of_path(p) in ("inference", "criticism", "reporting")], ids=str
 )
 def test_nothing_asks_which_model_a_fit_is_of(path: Path) -> None:
     assert decides_by_family(path.read_text()) == []

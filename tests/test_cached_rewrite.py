@@ -15,7 +15,7 @@ from pytensor.graph.fg import FunctionGraph
 
 from bayesdep.inference import cached_rewrite as module
 from bayesdep.inference.cached_rewrite import FlatGraph, cached_rewrite
-from bayesdep.inference.compiled import compiled
+from bayesdep.inference.compile_once import compile_once
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_what_is_kept_holds_no_data(own_folder):
     with pm.Model(coords={"k": range(3)}) as model:
         y = pm.Data("y_data", np.full(3, secret), dims="k")
         pm.Normal("y", pm.Normal("x", 0, 10), 1, observed=y, dims="k")
-    compiled(model)
+    compile_once(model)
     (file,) = own_folder.iterdir()
     assert np.float64(secret).tobytes() not in file.read_bytes()
 

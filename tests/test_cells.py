@@ -242,6 +242,30 @@ def test_with_students_residuals_21_nodes_are_good_to_a_thousandth(monkeypatch):
         np.testing.assert_allclose(scored_by_model(name, values), expected, rtol=0, atol=error)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_robust_panel_without_non_detects_is_student_t(times):
+    """Nothing is hidden, so there are no precisions to sample: the density is scipy's t in every row."""
+    table = panel(times=times)
+    table["concentration"] = pd.to_numeric(table["concentration"], errors="coerce")
+    table = table.dropna().reset_index(drop=True)
+    model = Cytokines(**NAMES, robust=True, time="time" if times > 1 else None)
+    data = model.prepare(table)
+    graph = model.build(data)
+    assert "precision_latent" not in graph.named_vars
+    logp = graph.logp(vars=[graph["log_concentration"]])
+    f = pytensor.function(graph.value_vars, logp, mode=uncompiled(), on_unused_input="ignore")
+    (point,), posterior = draws_of(graph, count=1, seed=5)
+    values = {parameter: draws.values[0] for parameter, draws in posterior.data_vars.items()}
+    eta = etas(model, data, values, 0)
+    sd = values["residual_sd"][0][data["analyte_of"].values]
+    if times > 1:
+        key = data["subject_of"].values * data.sizes["analyte"] + data["analyte_of"].values
+        effect = values["cell_latent"][0][np.unique(key, return_inverse=True)[1]]
+        eta = eta + sd * values["cell_ratio"][0] * effect
+    expected = stats.t.logpdf(data["upper"].values, values["nu"][0], eta, sd).sum()
+    assert float(f(*(point[v.name] for v in graph.value_vars))) == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("robust", [False, True])
 def test_density_and_gradient_are_finite_where_a_sampler_may_stray(robust):
     model = Cytokines(**NAMES, time="time", pooling="none", robust=robust)

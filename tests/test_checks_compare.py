@@ -71,7 +71,7 @@ def test_p_of_a_share_is_that_of_its_beta_binomial(weak):
     assert found.prior_p == pytest.approx(exact, abs=4 * np.sqrt(0.25 / found.prior.size))
 
 
-def test_prior_that_contradicts_the_data_embarrasses_the_model(weak, strong):
+def test_prior_that_contradicts_the_data_gives_extreme_checks(weak, strong):
     def p(fit):
         return bd.check_predictions(fit).set_index("check").loc["share positive: non-responder", "p"]
 

@@ -199,10 +199,10 @@ print(folder)
 """
 COMPILES = f"""{PLACES}
 import pymc as pm
-from bayesdep.inference.compiled import compiled
+from bayesdep.inference.compile_once import compile_once
 with pm.Model() as model:
     pm.Normal("x")
-compiled(model)
+compile_once(model)
 assert list(folder.glob("bayesdep/*/*.pickle")) and list(NUMBA_CACHE_PATH.iterdir())
 """
 

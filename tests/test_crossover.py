@@ -17,8 +17,9 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.native import to_constrained
 from bayesdep.inference.sample import estimand_template
-from bayesdep.models.crossover.estimands import crude_differences, expected
+from bayesdep.models.crossover.estimands import crude_differences
 from bayesdep.models.crossover.model import Crossover
+from bayesdep.models.crossover.scores import expected
 from bayesdep.models.register import make_model, settings_of
 
 PLAIN = {"reference": "placebo", "subject": "id"}

@@ -122,7 +122,7 @@ def on_a_grid(model, data):
 
 @pytest.mark.parametrize("outcome", ["madrs", "hamd17"])
 @pytest.mark.parametrize("day", REML)
-def test_restricted_maximum_likelihood_is_this_storys_mode(day, outcome):
+def test_restricted_maximum_likelihood_is_this_models_mode(day, outcome):
     """No sampling: lme4's four numbers, each to its last digit."""
     model = flat_model(outcome=outcome)
     data = model.prepare(real(day=day))

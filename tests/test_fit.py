@@ -13,7 +13,7 @@ from common import BCG
 from scipy import special, stats
 
 import bayesdep as bd
-from bayesdep.inference import compiled as compiled_module
+from bayesdep.inference import compile_once as compiled_module
 from bayesdep.models.meta.model import Meta
 from bayesdep.models.model import estimand
 from bayesdep.models.parts.priors import Slot, fill_slots

@@ -335,7 +335,7 @@ def test_any_condition_is_numpys(data):
         ("sex != 'X'", r"'X' .* is in no row"),
         ("sex < 'M'", "column 'sex' holds text, which < cannot order"),
         ("age > 'x'", "column 'age' holds numbers, which 'x' is not"),
-        ("sex == age", "column 'sex' holds text, but column 'age' numbers"),
+        ("sex == age", "column 'sex' holds text, but column 'age' holds numbers"),
         ("1 == 1", "two values are compared, none of them a column"),
         ("age > 1 and", "character 12: the end"),
         ("age > 100", "leaves no row"),

@@ -141,9 +141,9 @@ def test_influence_of_clusters_predicts_each_row_without_its_cluster():
     engine = model.hierarchy(without)
     x = float(data["covariates"][2, 0])
     centre = engine.contrasts(np.array([1.0, x]))[0]
-    weights, tau, between, _ = engine._nodes
-    sds = np.sqrt(centre.sds**2 + tau**2 + between**2 + data["se"].values[2] ** 2)
-    expected = Mixture(weights[0], centre.means, sds).quantile(P)
+    nodes = engine.nodes
+    sds = np.sqrt(centre.sds**2 + nodes.tau**2 + nodes.tau_cluster**2 + data["se"].values[2] ** 2)
+    expected = Mixture(nodes.weights[0], centre.means, sds).quantile(P)
     columns = ["predicted_lower", "predicted", "predicted_upper"]
     np.testing.assert_allclose(found.loc[2, columns].astype(float), expected, rtol=0, atol=1e-8)
     assert found["tau_without"][2] == pytest.approx(exact["tau", ()].mean, rel=1e-6)

@@ -14,18 +14,17 @@ import pytest
 import xarray as xr
 from common import BCG, prior_draws
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
-from pytensor.compile.mode import Mode
 from scipy import integrate, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
+from bayesdep.inference.evaluate import uncompiled
 from bayesdep.models.meta import student_effects
 from bayesdep.models.meta.binomial_pair import log_marginal_single
 from bayesdep.models.meta.model import Meta
 from bayesdep.models.register import make_model, settings_of
 from bayesdep.numerics.distributions import Prior
 
-UNCOMPILED = Mode(linker="py", optimizer="fast_run")
 RATIOS = {"measure": "log-risk-ratio", "input": "counts", **BCG}
 SMD = {"measure": "standardised-difference", "cluster": "trial", "study": "outcome"}
 MODELS = {
@@ -78,7 +77,7 @@ def core_of(name):
 @functools.cache
 def density_of(name):
     core = core_of(name)
-    f = pytensor.function(core.value_vars, core.logp(), mode=UNCOMPILED)
+    f = pytensor.function(core.value_vars, core.logp(), mode=uncompiled())
     names = [v.name for v in core.value_vars]
     return lambda point: float(f(*(np.asarray(point[n], float) for n in names)))
 
@@ -183,7 +182,7 @@ def test_settings_round_trip_and_the_model_says_what_it_is(name):
 
 
 def posterior_of(name, draws=40, seed=2):
-    """Parameters and what hangs below the data, from the prior: something to derive estimands from."""
+    """Parameters, and variables not needed for the likelihood, from the prior, to derive estimands from."""
     return prior_draws(MODELS[name].build(data_of(name)), draws, seed=seed)
 
 
@@ -200,16 +199,12 @@ def test_estimands_have_units_and_say_how_to_read_them(name):
 
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_marginals_are_those_of_the_exact_draws(name):
-    """Every estimand that has a marginal, joint draws of the parameters below the data included."""
-    from bayesdep.inference.sample import _exact_draws, _groups, _seeds
-
+    """Every estimand that has a marginal, also those of effects that are drawn from their conditionals."""
     model, data = MODELS[name], data_of(name)
-    full = model.build(data)
-    core = prune_vars_detached_from_observed(full)
-    posterior = _exact_draws(model, data, 1000, 1, 5)
-    assert set(posterior) == {v.name for v in core.free_RVs}
-    groups = _groups(model, data, full, core, posterior, _seeds(6), predict=True)
-    found = model.estimands(groups["posterior"], data)
+    fit = bd.fit(model, data, draws=1000, chains=1, seed=1, progress=False)
+    assert fit.is_exact
+    assert {v.name for v in core_of(name).free_RVs} <= set(fit.posterior)
+    found = fit.estimands
     marginals = model.exact(data).marginals
     for (estimand, at), marginal in marginals.items():
         values = found[estimand].sel(dict(at)).values.ravel()

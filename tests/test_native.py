@@ -10,8 +10,8 @@ from common import BCG
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 import bayesdep as bd
-from bayesdep.inference import compiled as compiled_module
-from bayesdep.inference.compiled import compiled
+from bayesdep.inference import compile_once as compiled_module
+from bayesdep.inference.compile_once import compile_once
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.native import NOT_FINITE, OK, WRONG_LENGTH, bind, centre, compile_density, to_constrained
 from bayesdep.models.counts.model import Counts
@@ -82,7 +82,7 @@ def as_dict(bound, model, vector):
 @pytest.mark.parametrize("name", ["cytokines", "counts", "meta"])
 def test_density_and_gradient_are_pymcs(name):
     model = model_of(name)
-    bound = compiled(model)
+    bound = compile_once(model)
     call = Caller(bound)
     logp, dlogp = model.compile_logp(), model.compile_dlogp()
     rng = np.random.default_rng(1)

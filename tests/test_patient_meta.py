@@ -127,7 +127,7 @@ def by_formula(data, gamma, sd, rho, root):
 
 
 def core(model):
-    """What is sampled: without what hangs below the data."""
+    """The sampled model, without variables not needed for the likelihood."""
     from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
     return prune_vars_detached_from_observed(model)
@@ -255,7 +255,7 @@ def logarithm(point, name, law):
 
 
 def learned_about(data, latent, scale):
-    """Interactions N(0, scale) from latents in units of what is left to learn, and the log density of the latents."""
+    """Interactions N(0, scale) from latents in conditional posterior sds, and the log density of the latents."""
     y, s = rough_interactions(data, rough(data)[0])
     v = 1 / np.sqrt(1 / scale**2 + 1 / s**2)
     interaction = v**2 * y / s**2 + v * latent
@@ -329,7 +329,7 @@ def by_hand(name, point):
     root = np.linalg.cholesky(sds[:, None] * between * sds)
     typical, a = softplus(point, "residual_sd", stats.halfnorm(scale=1))
     omega, b = softplus(point, "residual_spread", spread)
-    # the latent of a log sd: in units of what is left to learn, were the study's data its sd within arms
+    # the latent of a log sd: in conditional posterior sds, were the study's data its sd within arms
     y, s = rough(data)
     v = 1 / np.sqrt(1 / omega**2 + 1 / s**2)
     logs = v**2 * (np.log(typical) / omega**2 + y / s**2) + v * point["log_study_sd_latent"]
@@ -500,7 +500,7 @@ def test_replicates_are_summaries_of_patients_drawn_one_by_one():
             assert stats.ks_2samp(mine, direct).pvalue > 1e-4, (k, p, a, kept)
             compared += 1
     assert compared > 25
-    # products hang together with means and with each other in a cell of many patients
+    # products are correlated with means and with each other in a cell of many patients
     cell = drawn[:, 2, 0, 1]
     who = (of == 2) & (treated == 1) & there.all(axis=1)
     mean = y[:, who].mean(axis=1)

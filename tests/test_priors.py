@@ -98,7 +98,7 @@ def test_a_prior_round_trips_through_its_plan_form(prior):
     assert parse_prior("x", prior) is prior
 
 
-def test_parameters_are_kept_in_the_familys_order_so_that_equal_priors_are_equal():
+def test_parameters_are_kept_in_the_order_of_the_family_so_that_equal_priors_are_equal():
     assert Prior("Normal", sigma=2, mu=1) == Prior("Normal", mu=1, sigma=2)
     assert hash(Prior("Normal", sigma=2, mu=1)) == hash(Prior("Normal", mu=1, sigma=2))
     assert repr(Prior("Normal", sigma=2, mu=1)) == "Normal(mu=1, sigma=2)"

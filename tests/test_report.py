@@ -117,7 +117,7 @@ def test_sections_stand_in_a_referee_s_order(page):
     sections = re.findall(r"<h2>(.*?)</h2>", page)
     assert sections == [
         *["Data", "Model", "Priors", "Sampling", "Estimands", "Predictive checks"],
-        *["Sensitivity to the prior", "Ledger", "How to repeat this"],
+        *["Sensitivity to the prior", "Ledger", "How to reproduce this"],
     ]
 
 
@@ -185,7 +185,7 @@ def test_ledger_shows_verdicts(page):
 
 
 def test_versions_machine_and_timings_are_there(page, fit):
-    text = section(page, "How to repeat this")
+    text = section(page, "How to reproduce this")
     for package, version in fit.manifest["versions"].items():
         assert f"{package} {version}" in text
     assert fit.manifest["machine"] in text

@@ -42,7 +42,7 @@ def test_groups_are_of_one_family_and_one_outcome_and_the_others_are_named():
     groups, notes = find_rivals([meta("m"), one, alone, two, imputing("i")])
     assert groups == [[one, two]]
     assert notes == [
-        "what is imputed has seen the outcomes to be left out: i",
+        "imputed values depend on the outcomes to be left out: i",
         "no other plan is of its family: m",
         "no other plan of its family has the same outcomes: c",
     ]

@@ -121,9 +121,7 @@ def linked(folder):
 
 
 @pytest.mark.parametrize("make", [webapp, forged, of_an_earlier_version, nested, linked])
-def test_directory_that_no_run_wrote_is_refused_before_sampling_whatever_its_manifest_is(
-    make, desk, capsys, monkeypatch
-):
+def test_directory_that_no_run_wrote_is_refused_before_sampling_whatever_its_manifest_is(make, desk, run, monkeypatch):
     make(desk / "out")
     before = tree(desk)
     monkeypatch.setattr("bayesdep.plan.fit_plan", lambda *_, **__: pytest.fail("sampled before looking"))
@@ -472,7 +470,7 @@ def test_interrupt_at_any_step_of_a_replacement_leaves_one_run_whole(step, in_on
 
 def test_figure_that_fails_costs_the_run_that_figure_and_resume_makes_it_without_sampling(desk, run, monkeypatch):
     monkeypatch.setattr(run_directory, "png", lambda figure: 1 / 0)
-    monkeypatch.setattr(run_directory, "sensitivity", lambda fit: 1 / 0)
+    monkeypatch.setattr(run_directory, "check_prior_sensitivity", lambda fit: 1 / 0)
     code, said = run("--out", "out")
     assert code == 1
     (line,) = [line for line in said.splitlines() if line.startswith("bayesdep: ")]
@@ -481,7 +479,7 @@ def test_figure_that_fails_costs_the_run_that_figure_and_resume_makes_it_without
     assert not (desk / "out" / "figures" / "forest.png").exists()
     assert (desk / "out" / "report.html").read_text() == "figures: "
     monkeypatch.setattr(run_directory, "png", lambda _: b"png")
-    monkeypatch.setattr(run_directory, "sensitivity", lambda _: pd.DataFrame())
+    monkeypatch.setattr(run_directory, "check_prior_sensitivity", lambda _: pd.DataFrame())
     draws = bd.Fit.load(desk / "out" / "posterior.nc").posterior
     monkeypatch.setattr("bayesdep.plan.fit_plan", lambda *_, **__: pytest.fail("fitted again"))
     code, said = run("--out", "out", "--resume")

@@ -84,7 +84,7 @@ def test_own_effects_with_clusters_are_dense_normals_over_the_same_nodes():
     y, se, x, v = problem(within_clusters=True)
     for kept in (np.ones(6, bool), np.array([1, 0, 1, 1, 1, 0], bool), CLUSTER != 2):
         engine = NormalNormal(y, se, MU, TAU, x, SLOPE, CLUSTER, TAU, kept[None], v)
-        weights, tau, between, _ = engine._nodes
+        weights, tau, between = engine.nodes.weights, engine.nodes.tau, engine.nodes.tau_cluster
         nodes = np.argsort(weights[0])[-40:]
         far = np.where(kept, 0.0, 1e9)  # an effect measured with no precision is left out
         for k in range(6):

@@ -29,7 +29,7 @@ def trials(seeds=40):
 
 
 @cache
-def crowd():
+def large_trial():
     """Return one table of 30,000 patients an arm, its patients, and its truth."""
     made = draw_raison2013(np.random.default_rng(1), people=(30_000, 30_000))
     return made.table, people_of(made.table), made.truth
@@ -129,7 +129,7 @@ def test_rows_are_patients_and_visits_in_the_units_stated():
 
 
 def test_hscrp_is_table_1_in_both_arms_together_and_near_it_by_arm():
-    _, person, _ = crowd()
+    _, person, _ = large_trial()
     log_crp = np.log(person.crp)
     tails = 4 * person.crp.std() / np.sqrt(len(person))
     assert abs(person.crp.mean() - (6.3 + 5.4) / 2) < tails
@@ -139,11 +139,11 @@ def test_hscrp_is_table_1_in_both_arms_together_and_near_it_by_arm():
         mine = person.crp[person.arm == arm]
         assert abs(mine.mean() / mean - 1) < 0.09
         assert abs(mine.std() / sd - 1) < 0.09
-    assert abs(log_crp.mean() - crowd()[2]["centre"]) < 4 * log_crp.std() / np.sqrt(len(person))
+    assert abs(log_crp.mean() - large_trial()[2]["centre"]) < 4 * log_crp.std() / np.sqrt(len(person))
 
 
 def test_hscrp_within_a_band_is_the_same_in_both_arms():
-    _, person, _ = crowd()
+    _, person, _ = large_trial()
     band = np.digitize(person.crp, [1, 3, 5])
     for b in range(4):
         one, other = (np.log(person.crp[(band == b) & (person.arm == arm)]) for arm in TABLE_1_CRP)
@@ -151,7 +151,7 @@ def test_hscrp_within_a_band_is_the_same_in_both_arms():
 
 
 def test_baseline_hamd_is_table_1_and_has_no_part_in_hscrp():
-    _, person, truth = crowd()
+    _, person, truth = large_trial()
     assert truth["baseline"] == {arm: list(moments) for arm, moments in TABLE_1_HAMD.items()}
     for arm, (mean, sd) in TABLE_1_HAMD.items():
         mine = person[person.arm == arm]
@@ -183,9 +183,9 @@ def test_true_subgroup_effects_are_the_published_ones():
 
 
 @pytest.mark.parametrize("week", [4, 8, 12])
-def test_regression_on_a_crowd_finds_the_true_coefficients(week):
+def test_regression_on_a_large_trial_finds_the_true_coefficients(week):
     """Ordinary least squares on the table's own rows, which knows nothing of how they were drawn."""
-    table, _, truth = crowd()
+    table, _, truth = large_trial()
     rows = table[table.week == week]
     x = np.log(rows.crp) - truth["centre"]
     treated = (rows.arm == "infliximab").to_numpy(float)
@@ -204,8 +204,8 @@ def test_regression_on_a_crowd_finds_the_true_coefficients(week):
 
 
 @pytest.mark.parametrize(("above", "points"), [(True, -3.1), (False, 0.82 * SD)])
-def test_arms_of_a_crowd_differ_by_the_published_points_above_and_up_to_5(above, points):
-    table, *_ = crowd()
+def test_arms_of_a_large_trial_differ_by_the_published_points_above_and_up_to_5(above, points):
+    table, *_ = large_trial()
     rows = table[(table.week == 12) & ((table.crp > 5) == above)]
     adjusted = rows.hamd - rows.hamd_baseline + 0.5 * (rows.hamd_baseline - 23.85)
     by_arm = adjusted.groupby(rows.arm).agg(["mean", "var", "size"])
@@ -213,8 +213,8 @@ def test_arms_of_a_crowd_differ_by_the_published_points_above_and_up_to_5(above,
     assert abs(found - points) < 4 * np.sqrt((by_arm["var"] / by_arm["size"]).sum())
 
 
-def test_differences_in_the_long_run_are_those_over_a_crowds_patients():
-    _, person, truth = crowd()
+def test_differences_in_the_long_run_are_those_over_a_large_trials_patients():
+    _, person, truth = large_trial()
     own = quadratic(truth, 12, person.crp)
     subgroups = {"all": 0, "crp > 1": 1, "crp > 3": 3, "crp > 5": 5}
     rows = {name: person.crp > limit for name, limit in subgroups.items()} | {"crp <= 5": person.crp <= 5}
@@ -250,7 +250,7 @@ def test_residuals_are_autoregressive_in_weeks_with_one_standard_deviation():
 
 def test_about_half_respond_and_the_subgroups_go_opposite_ways():
     """Response is a drop by half at any visit held: 50% in both arms; 8/13, 3/9, 7/17 and 12/21 by hs-CRP."""
-    table, person, _ = crowd()
+    table, person, _ = large_trial()
     response = (table.hamd <= table.hamd_baseline / 2).groupby(table.subject).any()[person.index]
     by_arm = response.groupby(person.arm).mean()
     np.testing.assert_allclose(by_arm[["infliximab", "placebo"]], [0.43, 0.56], atol=0.005 + 4 * 0.5 / np.sqrt(30_000))
@@ -267,7 +267,7 @@ def test_about_half_respond_and_the_subgroups_go_opposite_ways():
 
 
 def test_covariates_stay_in_range_and_have_no_part_in_anything():
-    _, person, truth = crowd()
+    _, person, truth = large_trial()
     assert person.age.between(25, 60).all()
     assert person.bmi.between(17, 60).all()
     week_12 = WEEKS.index(12)
@@ -390,6 +390,6 @@ def test_the_smallest_trial_has_one_patient_an_arm():
         ({"moderation": None}, "must be True, False or three finite numbers"),
     ],
 )
-def test_refuses_designs_that_are_none(wrong, says):
+def test_impossible_designs_are_refused(wrong, says):
     with pytest.raises(BadInput, match=says):
         draw_raison2013(np.random.default_rng(1), **wrong)

@@ -492,7 +492,7 @@ def test_text_of_spreadsheets_is_read_and_its_encoding_noted(written, encoding, 
     table = written("x.csv", "trial,n\nM\u00fcller,3\n".encode(encoding))
     assert (table["trial"].tolist(), table["n"].tolist()) == (["M\u00fcller"], [3])
     said = table.attrs["notes"]
-    assert said == ([f"the file is no UTF-8 text and was read as {name}"] if name else [])
+    assert said == ([f"the file is not UTF-8 text and was read as {name}"] if name else [])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -157,7 +157,7 @@ def test_settings_that_contradict_each_other_are_refused(extra, message):
 
 @pytest.mark.parametrize("covariates", [None, "sex"])
 @pytest.mark.parametrize("form", [None, "linear", "log", "log-quadratic"])
-def test_the_mean_is_the_docstrings(form, covariates):
+def test_the_mean_is_that_of_the_docstring(form, covariates):
     model, data, graph = case("ar1", form, covariates)
     _, posterior = draws_of(graph)
     flat = posterior.isel(chain=0).rename(draw="sample")
@@ -278,7 +278,7 @@ def test_estimands_are_what_they_say():
         )
 
 
-def test_higher_may_be_better():
+def test_where_higher_outcomes_are_better_the_margin_is_above_zero():
     model, data, graph = case("ar1")
     _, posterior = draws_of(graph)
     other = dataclasses.replace(model, better="higher", margin=0.5)

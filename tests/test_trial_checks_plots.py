@@ -1,4 +1,4 @@
-"""Figures of what a trial takes for granted: whitened residuals are exact, bands honest, dropouts no mere absences."""
+"""Figures of what a trial's likelihood assumes: whitened residuals, their band, and who dropped out."""
 
 import numpy as np
 import pytest

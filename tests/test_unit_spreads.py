@@ -106,7 +106,7 @@ def test_errors_by_design_hold_no_outcome():
         ({"expected_nonzero": 3}, "expected_nonzero go together"),
         ({"effects": "student", "expected_nonzero": 3}, "expected_nonzero go together"),
         ({"effects": "horseshoe", "expected_nonzero": 0}, "above zero"),
-        ({"effects": "student", "pooling": "none"}, "law over analytes"),
+        ({"effects": "student", "pooling": "none"}, "distribution over analytes"),
     ],
 )
 def test_laws_of_effects_that_are_no_choice_are_refused(settings, message):
@@ -140,7 +140,7 @@ def test_chains_of_degrees_of_freedom_start_where_their_logarithm_is_finite():
     assert np.isfinite(list(model.initial_point().values())).all()
 
 
-def test_steps_are_the_storys_own_or_what_is_asked_for():
+def test_steps_are_the_models_own_or_those_given():
     model = Cytokines(**NAMES)
     assert Steps.of(model, None, None) == Steps(0.9, 10)
     assert Steps.of(model, 0.97, 12) == Steps(0.97, 12)

@@ -1,4 +1,4 @@
-"""Which models can be set side by side: those of one family whose likelihoods are of the same outcomes."""
+"""Which models can be compared: those of one family whose likelihoods are of the same outcomes."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Candidate:
     Parameters
     ----------
     name
-        What a ranking calls it.
+        Its name in rankings.
     model
         The model.
     data
@@ -30,18 +30,18 @@ class Candidate:
 
     @property
     def imputes(self) -> bool:
-        """Whether its data are completed by outcomes that leave-one-out would have to leave out."""
+        """Whether imputed values in its data depend on outcomes that leave-one-out would leave out."""
         return isinstance(self.model, Imputes) and self.model.imputes
 
     @property
     def outcomes(self) -> Hashable:
-        """What its likelihood is of; equal for models that can be compared."""
+        """Its observed outcomes; equal for models that can be compared."""
         observed = sorted(observed_values(self.model.build(self.data)).items())
         return tuple((name, values.shape, values.dtype.kind, values.tobytes()) for name, values in observed)
 
 
 def refuse_imputing(candidates: Sequence[Candidate]) -> None:
-    """Refuse a comparison of models of which one imputes what is missing.
+    """Refuse a comparison if one of the models imputes missing values.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def refuse_imputing(candidates: Sequence[Candidate]) -> None:
     Raises
     ------
     BadInput
-        Naming the first one that does.
+        Naming the first such model.
     """
     for one in candidates:
         if one.imputes:
@@ -67,18 +67,18 @@ def find_rivals(candidates: Sequence[Candidate]) -> tuple[list[list[Candidate]],
     Parameters
     ----------
     candidates
-        All of a study, also what was never meant to be set side by side.
+        All models of a study, also those that cannot be compared.
 
     Returns
     -------
     list of list of Candidate
         Groups of two or more of one family and of the same outcomes, families in alphabetical order.
     list of str
-        Who is left out and why, a clause for each reason.
+        Which models are left out and why, a clause for each reason.
     """
     notes = []
     if imputing := [one.name for one in candidates if one.imputes]:
-        notes.append(f"what is imputed has seen the outcomes to be left out: {', '.join(imputing)}")
+        notes.append(f"imputed values depend on the outcomes to be left out: {', '.join(imputing)}")
     families = _split([one for one in candidates if not one.imputes], lambda one: one.model.family)
     if alone := [group[0].name for group in families if len(group) == 1]:
         notes.append(f"no other plan is of its family: {', '.join(alone)}")
@@ -110,8 +110,8 @@ def names_of(groups: Sequence[Sequence[Candidate]]) -> list[str]:
 
 
 def _split(candidates: Sequence[Candidate], by: Callable[[Candidate], Hashable]) -> list[list[Candidate]]:
-    """Split into groups of one value each, in the order in which values come."""
-    found: dict[Hashable, list[Candidate]] = {}
+    """Group by value, in order of first occurrence."""
+    groups: dict[Hashable, list[Candidate]] = {}
     for one in candidates:
-        found.setdefault(by(one), []).append(one)
-    return list(found.values())
+        groups.setdefault(by(one), []).append(one)
+    return list(groups.values())

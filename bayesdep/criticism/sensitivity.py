@@ -75,6 +75,6 @@ def _total(terms: xr.Dataset) -> xr.DataArray:
 
 def _centred_by_version(total: xr.DataArray, tables: int) -> xr.DataArray:
     """Subtract each version's mean: likelihoods compare draws within a version of the data, not versions."""
-    of = np.repeat(np.arange(tables), total.sizes["chain"] // tables)
-    means = np.array([float(total.isel(chain=of == k).mean()) for k in range(tables)])
-    return total - xr.DataArray(means[of], dims="chain") if tables > 1 else total
+    version_of = np.repeat(np.arange(tables), total.sizes["chain"] // tables)
+    means = np.array([float(total.isel(chain=version_of == k).mean()) for k in range(tables)])
+    return total - xr.DataArray(means[version_of], dims="chain") if tables > 1 else total

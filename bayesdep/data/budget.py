@@ -90,7 +90,7 @@ def size(number: float) -> str:
         if number >= unit or name == "MB":
             value = number / unit
             return f"{value:,.0f} {name}" if value >= 10 else f"{value:.1f} {name}"
-    raise AssertionError  # pragma: no cover
+    raise AssertionError  # pragma: no cover  (the last unit is MB)
 
 
 def _of_machine() -> list[float]:
@@ -104,7 +104,7 @@ def _of_machine() -> list[float]:
 
 
 def _of_container() -> list[float]:
-    found = []
+    limits = []
     for limit, use, statistics in _CGROUPS:
         try:
             most = Path(limit).read_text().strip()
@@ -112,10 +112,10 @@ def _of_container() -> list[float]:
                 continue
             files = dict(line.split() for line in Path(statistics).read_text().splitlines())
             idle = float(files.get("inactive_file", 0))  # cached file pages, freed when memory is short
-            found.append(float(most) - float(Path(use).read_text()) + idle)
+            limits.append(float(most) - float(Path(use).read_text()) + idle)
         except (OSError, ValueError):
             continue
-    return found
+    return limits
 
 
 def _of_process() -> list[float]:

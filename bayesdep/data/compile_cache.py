@@ -51,15 +51,15 @@ def refusal(folder: Path) -> str | None:
     trusted = (os.getuid(), 0, Path("/").stat().st_uid)
     absolute, real = Path(os.path.abspath(folder)), folder.resolve()  # noqa: PTH100  (pathlib's resolve would skip the links, which are checked too)
     for path in (absolute, *absolute.parents, real, *real.parents):
-        found = path.lstat()
-        if found.st_uid not in trusted:
+        status = path.lstat()
+        if status.st_uid not in trusted:
             return f"'{path}' belongs to another user"
-        shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        kept_apart = found.st_mode & stat.S_ISVTX and path not in (
+        shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        kept_apart = status.st_mode & stat.S_ISVTX and path not in (
             absolute,
             real,
         )  # sticky bit, as in /tmp: nobody can move another user's files
-        if shared and not stat.S_ISLNK(found.st_mode) and not kept_apart:
+        if shared and not stat.S_ISLNK(status.st_mode) and not kept_apart:
             return f"'{path}' can be written by other users"
     if real.stat().st_uid != os.getuid():
         return f"'{real}' belongs to another user"
@@ -88,20 +88,20 @@ def private_folder(wanted: Path) -> Path:
     if why is None:
         return wanted
     try:
-        made = Path(tempfile.mkdtemp(prefix="bayesdep-"))
-        also = refusal(made)
+        temporary = Path(tempfile.mkdtemp(prefix="bayesdep-"))
+        also = refusal(temporary)
     except OSError as problem:
         also = str(problem.strerror or problem)
     if also is not None:
         raise BadInput(
             f"there is no private folder for compiled code: {why}, and {also}; set TMPDIR to one of your own"
         )
-    atexit.register(_remove, made, os.getpid())
+    atexit.register(_remove, temporary, os.getpid())
     os.environ.setdefault(
-        "MPLCONFIGDIR", str(made / "matplotlib")
+        "MPLCONFIGDIR", str(temporary / "matplotlib")
     )  # matplotlib's list of fonts, for which it would look for a folder of its own
     print(f"note: compiled code is kept in a temporary folder, for {why}", file=sys.stderr)
-    return made
+    return temporary
 
 
 def _make_private(folder: Path) -> str | None:
@@ -156,7 +156,7 @@ def _settle_late(base: Path) -> Path:
     folder = private_folder(base)
     if folder != base:
         cache = importlib.import_module("pytensor.link.numba.cache")
-        cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]
+        cache.NUMBA_CACHE_PATH = folder / "numba"  # type: ignore[attr-defined]  # of a module, imported by name
         (folder / "numba").mkdir(exist_ok=True)
     return folder
 
@@ -178,8 +178,8 @@ def _home() -> Path | None:
 
 
 def _flags() -> dict[str, str]:
-    given = (flag.partition("=") for flag in os.environ.get(_FLAGS, "").split(",") if flag.strip())
-    return {name.strip(): value.strip() for name, _, value in given}
+    pairs = (flag.partition("=") for flag in os.environ.get(_FLAGS, "").split(",") if flag.strip())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _set_flags(**folders: Path) -> None:
@@ -189,17 +189,17 @@ def _set_flags(**folders: Path) -> None:
 
 def _asked(setting: str) -> Path | None:
     """The folder named in PyTensor's settings: in its flags, or else in its configuration files."""
-    found = _flags().get(setting)
-    if found is None:
+    folder = _flags().get(setting)
+    if folder is None:
         files = os.environ.get("PYTENSORRC", "~/.pytensorrc").split(os.pathsep)
         known = {name: os.environ.get(name, "") for name in ("USER", "LSCRATCH", "TMPDIR", "TEMP", "TMP")}
         parser = configparser.ConfigParser(known | {"PID": str(os.getpid())})  # as PyTensor reads them
         try:
             parser.read([Path(file).expanduser() for file in files])
-            found = parser.get("global", setting, fallback=None)
+            folder = parser.get("global", setting, fallback=None)
         except (configparser.Error, OSError, RuntimeError, UnicodeError):  # PyTensor reports what is wrong with them
             return None
-    return Path(found).expanduser() if found else None
+    return Path(folder).expanduser() if folder else None
 
 
 def own_folder() -> Path:
@@ -255,19 +255,19 @@ def _signature(secret: bytes, name: str, content: bytes) -> bytes:
 def _secret() -> bytes | None:
     """The user's secret, created if there is none; None where none can be stored."""
     file = own_folder() / _SECRET
-    found = _own_bytes(file, secret=True)
-    if found is not None and len(found) == _LENGTH:
-        return found
+    secret = _own_bytes(file, secret=True)
+    if secret is not None and len(secret) == _LENGTH:
+        return secret
     try:
         file.parent.mkdir(mode=0o700, exist_ok=True)
         file.unlink(missing_ok=True)
-        made = secrets.token_bytes(_LENGTH)
+        new_secret = secrets.token_bytes(_LENGTH)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as out:
-            out.write(made)
+            out.write(new_secret)
     except OSError:  # another process is creating it, or the disk is full: nothing is stored this time
         return None
-    return made
+    return new_secret
 
 
 def _own_bytes(file: Path, *, secret: bool = False) -> bytes | None:
@@ -275,10 +275,10 @@ def _own_bytes(file: Path, *, secret: bool = False) -> bytes | None:
     try:
         handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as source:
-            found = os.fstat(handle)
-            another = hasattr(os, "getuid") and found.st_uid != os.getuid()
-            is_open = secret and hasattr(os, "getuid") and found.st_mode & 0o077
-            if another or is_open or not stat.S_ISREG(found.st_mode):
+            status = os.fstat(handle)
+            another = hasattr(os, "getuid") and status.st_uid != os.getuid()
+            is_open = secret and hasattr(os, "getuid") and status.st_mode & 0o077
+            if another or is_open or not stat.S_ISREG(status.st_mode):
                 return None
             return source.read()
     except OSError:

@@ -90,12 +90,12 @@ class _ConditionReader(Reader):
         self._comparisons = 0
 
     def condition_alone(self) -> _Meaning:
-        found = self._condition()
+        condition = self._condition()
         if self.sees("="):
             raise self.refuse("'=' does not compare; write ==", self.next)
         if self.next.kind != "end":
             self.fail("'and' or 'or'")
-        return found
+        return condition
 
     def _condition(self) -> _Meaning:
         return self._joined("or", lambda: self._joined("and", self._negated, operator.and_), operator.or_)
@@ -106,10 +106,10 @@ class _ConditionReader(Reader):
             parts.append(part())
 
         def meaning(frame: pd.DataFrame) -> Any:
-            found = parts[0](frame)
+            holds = parts[0](frame)
             for one in parts[1:]:
-                found = join(found, one(frame))
-            return found
+                holds = join(holds, one(frame))
+            return holds
 
         return meaning
 
@@ -119,11 +119,11 @@ class _ConditionReader(Reader):
             negative = not negative
         if self.take("("):
             with self.deeper():
-                found = self._condition()
+                condition = self._condition()
                 self.need(")")
         else:
-            found = self._comparison()
-        return (lambda frame: ~found(frame)) if negative else found
+            condition = self._comparison()
+        return (lambda frame: ~condition(frame)) if negative else condition
 
     def _comparison(self) -> _Meaning:
         left, parts = self._side(), list[_Meaning]()
@@ -144,7 +144,7 @@ class _ConditionReader(Reader):
         return lambda frame: _all(part(frame) for part in parts)
 
     def _membership(self, left: _Side, negative: bool) -> _Meaning:
-        at = self.next
+        token = self.next
         if not self.take("in"):
             self.fail("'in'")
         self.need("[")
@@ -152,16 +152,16 @@ class _ConditionReader(Reader):
         while self.take(","):
             values.append(self._literal())
             if len(values) > _MOST:
-                raise self.refuse(f"more than {_MOST} values; write fewer", at)
+                raise self.refuse(f"more than {_MOST} values; write fewer", token)
         self.need("]")
-        equal = Token("sign", "==", at.at)
+        equal = Token("sign", "==", token.at)
         parts = [self._compared(left, equal, value) for value in values]
 
         def meaning(frame: pd.DataFrame) -> Any:
-            found = parts[0](frame)
+            holds = parts[0](frame)
             for part in parts[1:]:
-                found = found | part(frame)
-            return ~found if negative else found
+                holds = holds | part(frame)
+            return ~holds if negative else holds
 
         return meaning
 
@@ -195,14 +195,16 @@ class _ConditionReader(Reader):
                 self._refuse_order(left, sign, right, cells)
                 cells = [_as_text(c) for c in cells]
             if not (left.is_column and right.is_column):
-                at = 0 if left.is_column else 1
-                self._refuse_unlike((left, right)[1 - at], (left, right)[at], sign, cells[at], cells[1 - at])
-            found = _SIGNS[sign.value](*cells)
+                index = 0 if left.is_column else 1
+                self._refuse_unlike(
+                    (left, right)[1 - index], (left, right)[index], sign, cells[index], cells[1 - index]
+                )
+            holds = _SIGNS[sign.value](*cells)
             unknown = np.zeros(len(frame), dtype=bool)
             for one in cells:
                 if isinstance(one, pd.Series):
                     unknown |= one.isna().to_numpy()
-            return pd.arrays.BooleanArray(np.asarray(found, dtype=bool), unknown)
+            return pd.arrays.BooleanArray(np.asarray(holds, dtype=bool), unknown)
 
         return meaning
 
@@ -266,7 +268,7 @@ def _label(value: Any) -> str:
 
 
 def _all(parts: Any) -> Any:
-    found = next(parts)
+    holds = next(parts)
     for part in parts:
-        found = found & part
-    return found
+        holds = holds & part
+    return holds

@@ -1,4 +1,4 @@
-"""A .csv file becomes a table: its encoding, delimiter and decimal mark, and which of its columns are numbers."""
+"""Reading of .csv files: encoding, delimiter and decimal mark, and which columns are numbers."""
 
 import csv
 import io
@@ -18,12 +18,12 @@ _SPLIT = "leave out the rows and columns that are not needed, or save it as .par
 
 
 def read_csv(content: bytes) -> pd.DataFrame:
-    """Read what a .csv file holds.
+    """Read a .csv file.
 
-    Text is UTF-8, or else Windows-1252; the delimiter is a comma, a semicolon, a tab or a vertical bar, whichever every
-    row has as often as the header; the decimal mark is a point, or a comma where there can be no doubt. All but the
-    usual is noted. A column in which every cell is a number, or a word for a missing one (NA, NaN, .), is one of
-    numbers; in any other, NA and None are text like any other.
+    Text is UTF-8, or else Windows-1252; the delimiter is the comma, semicolon, tab or vertical bar that every row
+    has as often as the header; the decimal mark is a point, or a comma if that is certain. Anything unusual is noted. A
+    column is numeric if every cell is a number or a word for a missing one (NA, NaN, .); in other columns NA and None
+    are text.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def read_csv(content: bytes) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        When it cannot be read without a guess.
+        When it is ambiguous or cannot be read.
     BadInput
         When its cells would need more memory than is free.
     """
@@ -65,21 +65,21 @@ def read_csv(content: bytes) -> pd.DataFrame:
     names = [name or f"Unnamed: {at}" for at, name in enumerate(header)]
     cells = {name: [row[at] if at < len(row) else "" for row in body] for at, name in enumerate(names)}
     commas = decimal_comma(cells)
-    columns, said = {}, []
+    columns, notes = {}, []
     for name, column in cells.items():
         numbers, words = as_numbers(column, comma=name in commas)
         columns[name] = _as_text(column) if numbers is None else numbers
         if words:
             listed = ", ".join(f"{count} '{word}'" for word, count in words.items())
-            said.append(f"column '{name}': {sum(words.values())} cells read as missing numbers ({listed})")
+            notes.append(f"column '{name}': {sum(words.values())} cells read as missing numbers ({listed})")
     frame = pd.DataFrame(columns, columns=names)
     if encoding != "utf-8":
-        note(frame, f"the file is no UTF-8 text and was read as {encoding}")
+        note(frame, f"the file is not UTF-8 text and was read as {encoding}")
     if delimiter != ",":
         note(frame, f"cells were split at {_DELIMITERS[delimiter]}")
     if commas:
         note(frame, f"decimal commas were found in column{'s' if len(commas) > 1 else ''} {_listed(commas)}")
-    for line in said:
+    for line in notes:
         note(frame, line)
     return frame
 
@@ -113,7 +113,7 @@ def _split(text: str, delimiter: str) -> list[list[str]]:
 
 
 def _delimiter(text: str) -> str:
-    """Find what cells are split at, refusing a file in which that could be two things."""
+    """Find the delimiter; refuse a file with two possible ones."""
     counts, problems = {}, []
     for delimiter in _DELIMITERS:
         try:
@@ -130,8 +130,8 @@ def _delimiter(text: str) -> str:
     even = [d for d in several if counts[d][1]]
     if len(even) == 1:
         return even[0]
-    found = " and ".join(f"{counts[d][0]} columns split at {_DELIMITERS[d]}" for d in several)
-    raise ValueError(f"the header has {found}: write it with one delimiter, and text that holds another in quotes")
+    readings = " and ".join(f"{counts[d][0]} columns split at {_DELIMITERS[d]}" for d in several)
+    raise ValueError(f"the header has {readings}: write it with one delimiter, and text that holds another in quotes")
 
 
 def _listed(names: list[str]) -> str:

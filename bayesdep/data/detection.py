@@ -116,7 +116,7 @@ def read_detection(
     rows = Rows(analyte)
     refuse_mixed_units(frame, unit, rows)
     columns = {"lod": lod, "lloq": lloq, "uloq": uloq}
-    own = {word: read_limits(frame, name, word, rows) for word, name in columns.items()}
+    in_columns = {word: read_limits(frame, name, word, rows) for word, name in columns.items()}
     cells = Cells(rows, value, column_of(frame, value, "concentration", "value"))
     readings = read_values(cells.cells, value, rows)
     flags, marks = read_flags(frame, flag, flag_codes, rows)
@@ -127,32 +127,34 @@ def read_detection(
     if beyond_limit == "censor":
         zero = (kind == "detected") & (np.array([r.low for r in readings]) == 0)
         for word in ("lod", "lloq"):  # the limit of its row, or of its analyte if there is only one
-            own[word] = np.where(zero & np.isnan(own[word]), _limit_of_key(own[word], by), own[word])
-        zero &= ~np.isnan(_first_known(own["lod"], own["lloq"]))
+            in_columns[word] = np.where(
+                zero & np.isnan(in_columns[word]), _limit_of_key(in_columns[word], by), in_columns[word]
+            )
+        zero &= ~np.isnan(_first_known(in_columns["lod"], in_columns["lloq"]))
         kind[zero], flagged = "left", flagged | zero
     numbers = np.where((kind == "detected") & ~flagged, [r.low for r in readings], np.nan)
     refuse_code(frame, numbers, Column(value, "positive", "concentration"))
-    low, high = _ends(readings, kind, flagged, own, cells)
+    low, high = _ends(readings, kind, flagged, in_columns, cells)
 
-    stated = _limits_in_row(kind, low, high, own, by)
+    stated = _limits_in_row(kind, low, high, in_columns, by)
     if plate is not None:
         for word in LIMITS:
             refuse_two_limits(stated[word], columns[word] or value, LIMITS[word], by)
-    known = {word: np.where(np.isnan(stated[word]), _limit_of_key(stated[word], by), stated[word]) for word in LIMITS}
-    held = stated if plate is None else known  # limits of another plate do not contradict this row's number
+    limits = {word: np.where(np.isnan(stated[word]), _limit_of_key(stated[word], by), stated[word]) for word in LIMITS}
+    held = stated if plate is None else limits  # limits of another plate do not contradict this row's number
     _refuse_disorder(held, {word: name or value for word, name in columns.items()}, rows)
     floor = _first_known(held["lod"], held["lloq"])
     below, above = (kind == "detected") & less(low, floor), (kind == "detected") & less(held["uloq"], low)
     if beyond_limit == "refuse":
-        _refuse_beyond(below, above, held, own, cells)
+        _refuse_beyond(below, above, held, in_columns, cells)
     else:
         between = (kind == "detected") & ~below & less(low, held["lloq"])
         kind[below], kind[between], kind[above] = "left", "interval", "right"
         low = np.select([below, between, above], [0.0, held["lod"], held["uloq"]], low)
         high = np.select([below, between, above], [floor, held["lloq"], np.inf], high)
 
-    lowest = np.where(kind == "left", high, _first_known(known["lod"], known["lloq"]))
-    highest = np.where(kind == "right", low, known["uloq"])
+    lowest = np.where(kind == "left", high, _first_known(limits["lod"], limits["lloq"]))
+    highest = np.where(kind == "right", low, limits["uloq"])
     number = kind == "detected"  # a number beyond a limit that only other rows have was measured with another limit
     lowest[number & less(low, lowest)] = np.nan
     highest[number & less(highest, low)] = np.nan
@@ -193,29 +195,31 @@ def add_limits(
     [0.64, 0.2]
     """
     table, limits = as_frame(table), as_frame(limits)
-    given = [word for word in LIMITS if word in limits]
+    words = [word for word in LIMITS if word in limits]
     both = (("analyte", analyte), ("plate", plate))
     keys = {name: name if name in limits else word for word, name in both if name in limits or word in limits}
     if not keys:
         raise BadInput(f"the limits have no column '{analyte}' or '{plate}' to say whose they are; add one or both")
-    if not given:
+    if not words:
         raise BadInput("the limits have none of the columns 'lod', 'lloq' and 'uloq'; name at least one of them so")
-    for word in given:
+    for word in words:
         if word in table:
             raise BadInput(f"column '{word}' is in the table and in its limits; leave it out of one of them")
     mine = read_columns(table, {name: Column(name, "label", "key of the limits") for name in keys})
     theirs = read_columns(limits, {name: Column(key, "label", "key of the limits") for name, key in keys.items()})
-    at: dict[tuple[str, ...], int] = {}
+    row_of: dict[tuple[str, ...], int] = {}
     for row, key in enumerate(zip(*theirs.values(), strict=True)):
-        if key in at:
-            raise BadInput(f"the limits have {' / '.join(key)!r} in rows {at[key] + 1} and {row + 1}; keep one of them")
-        at[key] = row
+        if key in row_of:
+            raise BadInput(
+                f"the limits have {' / '.join(key)!r} in rows {row_of[key] + 1} and {row + 1}; keep one of them"
+            )
+        row_of[key] = row
     sought = list(zip(*mine.values(), strict=True))
-    found = np.array([at.get(key, -1) for key in sought])
+    matches = np.array([row_of.get(key, -1) for key in sought])
     _named(sought).refuse(
-        found < 0, next(iter(keys)), lambda _: "has no row in the limits", "add one, with blanks where unknown"
+        matches < 0, next(iter(keys)), lambda _: "has no row in the limits", "add one, with blanks where unknown"
     )
-    joined = table.assign(**{word: read_limits(limits, word, word, _named(at))[found] for word in given})
+    joined = table.assign(**{word: read_limits(limits, word, word, _named(row_of))[matches] for word in words})
     joined.attrs = table.attrs
     return joined
 

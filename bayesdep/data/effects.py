@@ -1,4 +1,4 @@
-"""Effect sizes and their standard errors from the summaries that papers print.
+"""Effect sizes and their standard errors from published summaries.
 
 Pure functions on arrays; every one returns ``(effect, standard error)`` with the shape of its inputs.
 """
@@ -67,7 +67,7 @@ def lognormal_log_mean(mean: np.ndarray, sem: np.ndarray, n: np.ndarray) -> Esti
     mean is :math:`\log\bar x - \hat s^2/2` (Higgins, White and Anzures-Cabrera 2008,
     doi:10.1002/sim.3427, the log-normal approach). Its standard error is the delta method's, with the
     sampling variances of :math:`\bar x` and :math:`\hat v` and their covariance from the third and fourth
-    moments of the log-normal at :math:`\hat s^2`. The simpler :math:`\hat s/\sqrt n` forgets that the
+    moments of the log-normal at :math:`\hat s^2`. The simpler :math:`\hat s/\sqrt n` ignores that the
     variance was estimated from skewed data: at n = 26 and s2 = 1.6 its 95% intervals cover 75%, these 97%
     (``tests/test_effects.py``).
 
@@ -139,14 +139,14 @@ def standardised_difference_from_p(p: np.ndarray, sign: np.ndarray, n_1: np.ndar
     The P value is that of a t with ``n1 + n0 - 2`` degrees of freedom (a regression on group alone, or a
     t-test), so ``t = sign * isf(p / 2)``, ``d = t sqrt(1/n1 + 1/n0)``, ``g = J d`` with
     ``J = 1 - 3/(4 df - 1)`` and variance ``J^2 (1/n1 + 1/n0 + d^2 / (2 (n1 + n0)))`` (Hedges 1981).
-    A P value has no direction: it comes from ``sign``.
+    A P value has no direction, so ``sign`` is needed.
 
     Parameters
     ----------
     p
         Two-sided P values in (0, 1].
     sign
-        Anything with the direction's sign, such as the difference of the raw means.
+        Numbers with the direction's sign, such as the difference of the raw means.
     n_1, n_0
         People per group.
 
@@ -170,8 +170,8 @@ def standardised_difference_from_p(p: np.ndarray, sign: np.ndarray, n_1: np.ndar
 def risk_difference(events_1: np.ndarray, n_1: np.ndarray, events_0: np.ndarray, n_0: np.ndarray) -> Estimate:
     """Risk difference of arm 1 less arm 0, with the standard error of two independent shares.
 
-    ``p1 - p0`` with variance ``p1 (1 - p1) / n1 + p0 (1 - p0) / n0``: zero where both arms have no events, or
-    nothing but events, which no weighted average can use.
+    ``p1 - p0`` with variance ``p1 (1 - p1) / n1 + p0 (1 - p0) / n0``: zero if both arms have no events, or
+    only events; then no inverse-variance weight exists.
 
     Parameters
     ----------
@@ -220,8 +220,8 @@ def log_odds(events: np.ndarray, n: np.ndarray) -> Estimate:
 def change_sd(sd_before: np.ndarray, sd_after: np.ndarray, correlation: float | np.ndarray) -> np.ndarray:
     """Standard deviation of a change, or of a paired difference, from those of its two values.
 
-    ``sqrt(s0^2 + s1^2 - 2 r s0 s1)``. Means and standard deviations of changes can then stand in a table wherever
-    those of final values can.
+    ``sqrt(s0^2 + s1^2 - 2 r s0 s1)``. Means and standard deviations of changes can then be used in a table in place of
+    those of final values.
 
     Parameters
     ----------

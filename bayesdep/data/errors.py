@@ -14,11 +14,11 @@ class BadInput(ValueError):
 
 
 class CannotCompare(BadInput):
-    """Fits that are each good, but whose scores are of different things, so that a ranking would mean nothing."""
+    """Fits that are valid one by one, but whose scores are of different outcomes, so that a ranking has no meaning."""
 
 
 class NotConverged(BadInput):
-    """A fit that failed the gate, where only one that passed can be used."""
+    """A fit that failed its convergence check (gate), where only one that passed can be used."""
 
 
 def printable(text: str) -> str:

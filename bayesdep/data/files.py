@@ -131,18 +131,18 @@ def whole_directory(directory: Path, replaceable: Collection[str] = ()) -> Itera
     """
     final = Path(os.path.realpath(directory))
     partial = _partial(final)
-    own = None
+    inode = None
     try:
         partial.mkdir(parents=True)
-        own = partial.stat().st_ino
+        inode = partial.stat().st_ino
         yield partial
         _put_in_place(partial, final, replaceable)
     except OSError as problem:
         reason = problem.strerror or problem
         raise BadInput(f"'{directory}' cannot be written ({reason}); choose another place") from None
     finally:
-        if own is not None and partial.exists():
-            if partial.stat().st_ino == own:
+        if inode is not None and partial.exists():
+            if partial.stat().st_ino == inode:
                 shutil.rmtree(partial, ignore_errors=True)
             else:  # exchanged: this is the earlier directory
                 retire(partial, final, replaceable)
@@ -188,15 +188,15 @@ def others(folder: Path, listed: Collection[str]) -> list[str]:
     OSError
         When a folder in it is the mount point of another disk, whose files cannot be taken over.
     """
-    found = []
+    paths = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
         if os.path.ismount(place):
             raise OSError(errno.EXDEV, "it holds a folder of another disk")
         linked = [name for name in folders if (Path(place) / name).is_symlink()]
-        found += [Path(place) / name for name in (*files, *linked)]
+        paths += [Path(place) / name for name in (*files, *linked)]
         if not folders and not files and Path(place) != folder:
-            found.append(Path(place))
-    relative = sorted(path.relative_to(folder).as_posix() for path in found)
+            paths.append(Path(place))
+    relative = sorted(path.relative_to(folder).as_posix() for path in paths)
     return [path for path in relative if path not in listed]
 
 
@@ -223,10 +223,10 @@ def _exchange(one: Path, other: Path) -> bool:
     if sys.platform != "linux":
         return False
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    current_folder, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     if rename is None:
         return False
-    if rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+    if rename(current_folder, os.fsencode(one), current_folder, os.fsencode(other), exchange) == 0:
         return True
     number = ctypes.get_errno()
     if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV):
@@ -310,7 +310,7 @@ def sole_writer(directory: Path) -> Iterator[bool]:
         When another process has the lock, or no file can be created beside the directory.
     """
     lock = beside(directory, "lock")
-    made = [folder for folder in lock.parents if not folder.exists()]
+    new_folders = [folder for folder in lock.parents if not folder.exists()]
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle, certain = _locked(lock)
@@ -329,7 +329,7 @@ def sole_writer(directory: Path) -> Iterator[bool]:
             lock.unlink()
         if os.name != "nt":
             os.close(handle)
-        for folder in made:
+        for folder in new_folders:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
 

@@ -108,18 +108,18 @@ def refuse_reversed_codes(
     BadInput
         Naming the code and how to say what it means.
     """
-    said = {_code(code) for code in codes}
+    declared = {_code(code) for code in codes}
     plain = [_code(mark) for mark in marks]
-    unclear = np.array([code in _YES_OR_NO and code not in said for code in plain])
+    unclear = np.array([code in _YES_OR_NO and code not in declared for code in plain])
     value = np.array([r.low if r.says == "detected" else np.nan for r in readings])
-    known = ~np.isnan(value)
-    with_code = unclear & known & (flags == "left")
-    without = known & ~with_code & (flags != "right") & (flags != "interval")
+    is_number = ~np.isnan(value)
+    with_code = unclear & is_number & (flags == "left")
+    without = is_number & ~with_code & (flags != "right") & (flags != "interval")
     frame = pd.DataFrame({"by": pd.factorize(pd.Series(by, dtype=object))[0], "value": value})
     pairs = wrong = 0
     for _, rows in frame.groupby("by").groups.items():
-        here = np.asarray(rows)
-        a, b = value[here[with_code[here]]], value[here[without[here]]]
+        in_group = np.asarray(rows)
+        a, b = value[in_group[with_code[in_group]]], value[in_group[without[in_group]]]
         pairs += a.size * b.size
         wrong += int((b[:, None] < a[None, :]).sum())
     if pairs < _FEWEST_PAIRS or wrong < 0.9 * pairs:
@@ -138,14 +138,14 @@ def refuse_reversed_codes(
 
 
 def _meanings(codes: Mapping[str, str]) -> dict[str, str]:
-    given = {_code(code): str(kind).strip().lower() for code, kind in codes.items()}
-    for code, kind in given.items():
+    declared = {_code(code): str(kind).strip().lower() for code, kind in codes.items()}
+    for code, kind in declared.items():
         if kind not in KINDS:
             raise BadInput(f"flag_codes says that {code!r} means {kind!r}; write detected, left, right or interval")
     usual = dict(_FLAGS)
-    if any(_is_number(code) and code not in ("0", "1") for code in given):
+    if any(_is_number(code) and code not in ("0", "1") for code in declared):
         del usual["1"]  # ambiguous among -1, 0, 1 and 2: above in brms, below elsewhere
-    return {**usual, **given}
+    return {**usual, **declared}
 
 
 def _code(cell: Any) -> str:

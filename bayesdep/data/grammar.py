@@ -98,13 +98,13 @@ class Reader:
         self.tokens: list[Token] = []
         end = 0
         while not self.tokens or self.tokens[-1].kind != "end":
-            found = _TOKEN.match(text, end)
-            if found is None:
-                at = end + len(text[end:]) - len(text[end:].lstrip())
-                raise self._refusal(f"{text[at]!r}", at + 1, self._quoting(text, at))
-            kind, end = str(found.lastgroup), found.end()
-            value = found[kind][1:-1] if kind in ("quoted", "text") else found[kind]
-            self.tokens.append(Token(kind, value, found.start(kind) + 1))  # type: ignore[arg-type]  # a group's name
+            token = _TOKEN.match(text, end)
+            if token is None:
+                start = end + len(text[end:]) - len(text[end:].lstrip())
+                raise self._refusal(f"{text[start]!r}", start + 1, self._quoting(text, start))
+            kind, end = str(token.lastgroup), token.end()
+            value = token[kind][1:-1] if kind in ("quoted", "text") else token[kind]
+            self.tokens.append(Token(kind, value, token.start(kind) + 1))  # type: ignore[arg-type]  # a group's name
         self._at = self._depth = 0
 
     @property

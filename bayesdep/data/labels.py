@@ -72,10 +72,10 @@ def refuse_no_text(text: str, where: str) -> None:
     --------
     >>> refuse_no_text("IL-6", "units")
     """
-    found = _NO_TEXT.search(text)
-    if found:
+    odd = _NO_TEXT.search(text)
+    if odd:
         raise BadInput(
-            f"{where} is {shortly(text)}, which holds a control character (U+{ord(found[0]):04X}) where text is meant; "
+            f"{where} is {shortly(text)}, which holds a control character (U+{ord(odd[0]):04X}) where text is meant; "
             "take it out, and check that the file is not damaged"
         )
 
@@ -131,7 +131,7 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
     BadInput
         When a label or a column's name holds a control character.
     """
-    said = {}
+    notes = {}
     for at, name in enumerate(frame.columns):
         refuse_no_text(str(name), f"the name of column {at + 1}")
         series = frame.iloc[:, at]
@@ -159,12 +159,12 @@ def clean_text(frame: pd.DataFrame) -> dict[str, str]:
         frame.isetitem(at, changed.array)
         if odd:
             first = cells[odd[0]]
-            said[str(name)] = (
+            notes[str(name)] = (
                 f"column '{name}': spaces or invisible characters around or inside {len(odd)} "
                 f"label{'s' if len(odd) > 1 else ''} were removed, first {first!r} in row {odd[0] + 1}, read as "
                 f"{cleaned[odd[0]]!r}"
             )
-    return said
+    return notes
 
 
 def _refuse_no_labels(cells: pd.Series, name: str) -> None:
@@ -194,9 +194,9 @@ def refuse_lookalikes(labels: Sequence[str], where: str, rows: Sequence[int] | N
     BadInput
         Naming two labels, and their first rows.
     """
-    at = range(len(labels)) if rows is None else rows
+    row_of = range(len(labels)) if rows is None else rows
     for pair in _pairs(labels):
-        one, other = (f"'{label}' in row {at[list(labels).index(label)] + 1}" for label in pair)
+        one, other = (f"'{label}' in row {row_of[list(labels).index(label)] + 1}" for label in pair)
         raise BadInput(
             f"{where}: {one} and {other} differ only in case, in spaces or in the form of their letters; if they are "
             "the same, write them alike, and if not, give them names that differ more"

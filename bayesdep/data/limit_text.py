@@ -186,11 +186,11 @@ class Rows:
         BadInput
             When there is any such row.
         """
-        at = np.flatnonzero(bad)
-        if len(at):
-            row = int(at[0])
+        bad_at = np.flatnonzero(bad)
+        if len(bad_at):
+            row = int(bad_at[0])
             raise BadInput(
-                f"column '{column}': row {row + 1} ({self.names[row]}) {problem(row)}{and_more(len(at))}; {remedy}"
+                f"column '{column}': row {row + 1} ({self.names[row]}) {problem(row)}{and_more(len(bad_at))}; {remedy}"
             )
 
 

@@ -82,11 +82,11 @@ def decimal_comma(columns: Mapping[str, Sequence[str | None]]) -> list[str]:
     >>> decimal_comma({"effect": ["-0,52", "0,1"], "n": ["12", "15"]}), decimal_comma({"n": ["1,234", "1,500"]})
     (['effect'], [])
     """
-    found = [name for name, cells in columns.items() if numbers_with_commas(cells)]
-    text = [str(c).strip() for name in found for c in columns[name] if c]
+    names = [name for name, cells in columns.items() if numbers_with_commas(cells)]
+    text = [str(c).strip() for name in names for c in columns[name] if c]
     sure = any(has_comma(c) and not _THOUSANDS.fullmatch(c) for c in text)
     points = any(c and "." in str(c) and is_number(str(c).strip()) for cells in columns.values() for c in cells)
-    return found if sure and not points else []
+    return names if sure and not points else []
 
 
 def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.Series | None, dict[str, int]]:
@@ -122,20 +122,22 @@ def as_numbers(cells: Sequence[str | None], *, comma: bool = False) -> tuple[pd.
     if comma:
         plain = [c.replace(",", ".") if has_comma(c) else c for c in plain]
     words = [c for c in plain if c in WORDS]
-    known = [c for c in plain if c and c not in WORDS]
-    if not known or not all(map(is_number, known)):
+    filled = [c for c in plain if c and c not in WORDS]
+    if not filled or not all(map(is_number, filled)):
         truth = {"true": True, "false": False}
-        if known and all(c.lower() in truth for c in plain):
+        if filled and all(c.lower() in truth for c in plain):
             return pd.Series([truth[c.lower()] for c in plain]), {}
         return None, {}
-    if any(c[0] == "0" and len(c) > 1 for c in known) and all(c.isdigit() and len(c) == len(known[0]) for c in known):
+    if any(c[0] == "0" and len(c) > 1 for c in filled) and all(
+        c.isdigit() and len(c) == len(filled[0]) for c in filled
+    ):
         return None, {}
-    whole = all(re.fullmatch("[+-]?[0-9]+", c) for c in known)
-    longest = max(map(len, known))
-    if whole and (longest > 18 or (longest > 15 and len(known) < len(plain))):
+    all_whole = all(re.fullmatch("[+-]?[0-9]+", c) for c in filled)
+    longest = max(map(len, filled))
+    if all_whole and (longest > 18 or (longest > 15 and len(filled) < len(plain))):
         return None, {}  # an identifier of many digits, which a float would round
     column: pd.Series
-    if whole and len(known) == len(plain):
+    if all_whole and len(filled) == len(plain):
         column = pd.Series([int(c) for c in plain], dtype="int64")
     else:
         column = pd.Series([float(c) if c and c not in WORDS else np.nan for c in plain], dtype=float)
@@ -167,7 +169,7 @@ def declare_missing(
         When codes are given for a column that is not in the table.
     """
     by = codes if isinstance(codes, Mapping) else dict.fromkeys(map(str, frame.columns), codes)
-    frame, said = frame.copy(), []
+    frame, notes = frame.copy(), []
     for name, some in by.items():
         if name not in frame.columns:
             raise BadInput(
@@ -183,10 +185,10 @@ def declare_missing(
             emptied = frame[name].mask(hit)
             frame[name] = emptied
             listed = ", ".join(repr(str(c)) for c in some)
-            said.append(
+            notes.append(
                 f"column '{name}': {hit.sum()} cell{'s' if hit.sum() > 1 else ''} read as missing (missing = {listed})"
             )
-    return frame, said
+    return frame, notes
 
 
 def _is_code(cell: Any, texts: set[str], values: set[float]) -> bool:
@@ -225,18 +227,18 @@ def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     >>> suspected_codes(np.array([990.0, 999, 1003, 999, 999, 1020]))
     []
     """
-    known = values[np.isfinite(values)]
-    codes = [code for code in dict.fromkeys(known.tolist()) if _CODE.fullmatch(f"{abs(code):.17g}")]
-    others = known[~np.isin(known, codes)]
+    finite = values[np.isfinite(values)]
+    codes = [code for code in dict.fromkeys(finite.tolist()) if _CODE.fullmatch(f"{abs(code):.17g}")]
+    others = finite[~np.isin(finite, codes)]
     if len(others) < _FEWEST_OTHERS:
         return []
     spread = np.ptp(others) or np.abs(others).max()
-    found = []
+    suspected = []
     for code in codes:
-        count, small = int((known == code).sum()), abs(code) < 10
+        count, small = int((finite == code).sum()), abs(code) < 10
         outside = np.abs(others - code).min() > 2 * spread
         only_negative = code < 0 and bool((others >= 0).all()) and count >= 3
         often = (outside and count >= (3 if small else 2)) or only_negative
         if often or (outside and not small):
-            found.append((code, count, often))
-    return found
+            suspected.append((code, count, often))
+    return suspected

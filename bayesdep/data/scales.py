@@ -47,10 +47,10 @@ class Conversion:
     @property
     def sentence(self) -> str:
         """The conversion in one sentence."""
-        said = [f"{x.mean():.2f} ({x.std(ddof=1):.2f})" for x in (self.intercept, self.slope)]
+        line = [f"{x.mean():.2f} ({x.std(ddof=1):.2f})" for x in (self.intercept, self.slope)]
         spread = [f"{np.median(x):.1f}" for x in (self.sd_between, self.sd_within)]
         return (
-            f"score = {said[0]} + {said[1]} x given; off by {spread[0]} points between patients and {spread[1]} within "
+            f"score = {line[0]} + {line[1]} x given; off by {spread[0]} points between patients and {spread[1]} within "
             f"(standard deviations), from {self.pairs} pairs of {self.subjects} people ({self.source})"
         )
 
@@ -117,23 +117,25 @@ def fit_conversion(
     design = np.column_stack([np.ones(len(x)), x])
     n = np.bincount(person).astype(float)
     sums = np.stack([np.bincount(person, c) for c in (*design.T, y)], axis=-1)
-    whole = np.column_stack([design, y])
+    augmented = np.column_stack([design, y])
     shrink = _RATIOS[:, None] ** 2 / (1 + n * _RATIOS[:, None] ** 2)
-    products = whole.T @ whole - np.einsum("ri,ia,ib->rab", shrink, sums, sums)
+    products = augmented.T @ augmented - np.einsum("ri,ia,ib->rab", shrink, sums, sums)
     a, b = products[:, :2, :2], products[:, :2, 2]
     line = np.linalg.solve(a, b[..., None])[..., 0]
-    left = products[:, 2, 2] - (b * line).sum(axis=-1)
+    residual_squares = products[:, 2, 2] - (b * line).sum(axis=-1)
     free = len(x) - 2
     log_p = -np.log1p(n * _RATIOS[:, None] ** 2).sum(axis=1) / 2 - np.linalg.slogdet(a)[1] / 2
-    log_p += -free * np.log(left) / 2 - np.log1p(_RATIOS**2)
+    log_p += -free * np.log(residual_squares) / 2 - np.log1p(_RATIOS**2)
     width = np.gradient(_RATIOS)
     p = np.exp(log_p - log_p.max()) * width
     rng = np.random.default_rng(seed)
-    at = rng.choice(len(p), draws, p=p / p.sum())
-    within = np.sqrt(left[at] / rng.chisquare(free, draws))
-    root = np.linalg.cholesky(np.linalg.inv(a[at]))
-    coefficients = line[at] + within[:, None] * (root @ rng.standard_normal((draws, 2, 1)))[..., 0]
-    return Conversion(coefficients[:, 0], coefficients[:, 1], _RATIOS[at] * within, within, len(x), len(people), source)
+    cells = rng.choice(len(p), draws, p=p / p.sum())
+    within = np.sqrt(residual_squares[cells] / rng.chisquare(free, draws))
+    root = np.linalg.cholesky(np.linalg.inv(a[cells]))
+    coefficients = line[cells] + within[:, None] * (root @ rng.standard_normal((draws, 2, 1)))[..., 0]
+    return Conversion(
+        coefficients[:, 0], coefficients[:, 1], _RATIOS[cells] * within, within, len(x), len(people), source
+    )
 
 
 def convert_trials(
@@ -190,31 +192,33 @@ def convert_trials(
     (3, True)
     """
     frame = as_frame(table)
-    here = np.asarray(where, dtype=bool)
-    if not here.any():
+    converted_rows = np.asarray(where, dtype=bool)
+    if not converted_rows.any():
         raise BadInput("where is false in every row, so nothing would be converted; correct the condition")
     for name in given:
-        if frame.loc[here, name].isna().any():
-            row = int(np.flatnonzero(here & frame[name].isna().to_numpy())[0]) + 1
+        if frame.loc[converted_rows, name].isna().any():
+            row = int(np.flatnonzero(converted_rows & frame[name].isna().to_numpy())[0]) + 1
             raise BadInput(f"column '{name}', row {row}: empty, but this row is to be converted; leave the row out")
-    person = pd.MultiIndex.from_frame(frame.loc[here, list(subject)]).factorize()[0]
+    person = pd.MultiIndex.from_frame(frame.loc[converted_rows, list(subject)]).factorize()[0]
     people, rows = person.max() + 1, len(person)
     rng = np.random.default_rng(seed)
-    found = []
+    copies = []
     for d in rng.choice(len(conversion.slope), sets, replace=sets > len(conversion.slope)):
-        own = conversion.sd_between[d] * rng.standard_normal(people)
+        patient_error = conversion.sd_between[d] * rng.standard_normal(people)
         before = conversion.sd_within[d] * rng.standard_normal(people)
         after = conversion.sd_within[d] * rng.standard_normal(rows)
-        made = frame.copy()
+        copy = frame.copy()
         for name, target, error in zip(given, to, (before[person], after), strict=True):
-            score = conversion.intercept[d] + conversion.slope[d] * frame.loc[here, name].to_numpy(dtype=float)
-            made.loc[here, target] = score + own[person] + error
+            score = conversion.intercept[d] + conversion.slope[d] * frame.loc[converted_rows, name].to_numpy(
+                dtype=float
+            )
+            copy.loc[converted_rows, target] = score + patient_error[person] + error
         if improvement is not None:
-            base, score = (made.loc[here, name].to_numpy() for name in to)
-            made.loc[here, improvement] = 100 * (1 - score / base)
-        made.attrs = dict(frame.attrs)
-        found.append(made)
-    return found
+            base, score = (copy.loc[converted_rows, name].to_numpy() for name in to)
+            copy.loc[converted_rows, improvement] = 100 * (1 - score / base)
+        copy.attrs = dict(frame.attrs)
+        copies.append(copy)
+    return copies
 
 
 def _from_moments(

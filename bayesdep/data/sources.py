@@ -166,15 +166,15 @@ def _choose(
     if len(frame):  # who reads an empty one says so
         frame = as_frame(frame)
     if missing is not None:
-        frame, said = declare_missing(frame, missing)
-        for sentence in said:
+        frame, notes = declare_missing(frame, missing)
+        for sentence in notes:
             note(frame, sentence)
         frame.attrs["missing"] = missing
     if labels_meant:
-        known = {as_label(cell) for name in frame.columns for cell in frame[name].dropna().unique()}
+        labels = {as_label(cell) for name in frame.columns for cell in frame[name].dropna().unique()}
         for label in labels_meant:
-            if label not in known:
-                raise BadInput(f"labels_meant names '{label}', which is in no column; {did_you_mean(label, known)}")
+            if label not in labels:
+                raise BadInput(f"labels_meant names '{label}', which is in no column; {did_you_mean(label, labels)}")
         frame.attrs["labels_meant"] = tuple(labels_meant)
     return _leave_out(_keep(frame, keep), require)
 
@@ -309,7 +309,7 @@ def _keep(frame: pd.DataFrame, keep: Mapping[str, Any] | str) -> pd.DataFrame:
     if isinstance(keep, str):
         return _keep_where(frame, keep)
     kept = pd.Series(True, index=frame.index)
-    said = []
+    conditions = []
     for column, value in keep.items():
         if column not in frame:
             raise BadInput(
@@ -318,11 +318,13 @@ def _keep(frame: pd.DataFrame, keep: Mapping[str, Any] | str) -> pd.DataFrame:
             )
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         kept &= _has_one_of(frame[column].infer_objects(), column, values)
-        said.append(f"{column} {_first_few([_as_cell(v) for v in values], ' or ', ' or ')}")
+        conditions.append(f"{column} {_first_few([_as_cell(v) for v in values], ' or ', ' or ')}")
     if not kept.any() and keep:
-        raise BadInput(f"[data.keep] leaves no row: none has {' and '.join(said)}; leave out or correct one of these")
+        raise BadInput(
+            f"[data.keep] leaves no row: none has {' and '.join(conditions)}; leave out or correct one of these"
+        )
     if not kept.all():
-        _say_left_out(frame, f"kept the {kept.sum()} of {len(frame)} rows with {' and '.join(said)}")
+        _say_left_out(frame, f"kept the {kept.sum()} of {len(frame)} rows with {' and '.join(conditions)}")
     return _rows(frame, kept)
 
 
@@ -343,18 +345,18 @@ def _has_one_of(series: pd.Series, column: str, values: Sequence[Any]) -> pd.Ser
     cells = (
         series if numeric else pd.Series([None if pd.isna(c) else _as_cell(c) for c in series], series.index, object)
     )
-    found = pd.Series(False, index=series.index)
+    matches = pd.Series(False, index=series.index)
     for value in values:
         sought = _number(value) if numeric else _as_cell(value)
-        here = pd.Series(False, index=series.index) if sought is None else (cells == sought).fillna(False).astype(bool)
-        if not here.any():
-            known = [_as_cell(v) for v in sorted(series.dropna().unique(), key=None if numeric else str)]
+        equal = pd.Series(False, index=series.index) if sought is None else (cells == sought).fillna(False).astype(bool)
+        if not equal.any():
+            values_there = [_as_cell(v) for v in sorted(series.dropna().unique(), key=None if numeric else str)]
             asked = repr(value) if isinstance(value, str) else _as_cell(value)
             raise BadInput(
-                f"[data.keep] {column} = {asked} is in no row of the table; {_nearest(_as_cell(value), known)}"
+                f"[data.keep] {column} = {asked} is in no row of the table; {_nearest(_as_cell(value), values_there)}"
             )
-        found |= here
-    return found
+        matches |= equal
+    return matches
 
 
 def _number(value: Any) -> float | None:
@@ -417,5 +419,5 @@ def _rows(frame: pd.DataFrame, kept: pd.Series) -> pd.DataFrame:
 
 
 def _say_left_out(frame: pd.DataFrame, sentence: str) -> None:
-    said = frame.attrs.get("left_out")
-    frame.attrs["left_out"] = f"{said}; {sentence}" if said else sentence
+    earlier = frame.attrs.get("left_out")
+    frame.attrs["left_out"] = f"{earlier}; {sentence}" if earlier else sentence

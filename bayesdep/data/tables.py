@@ -332,21 +332,21 @@ def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column, *, may_
         When :func:`~bayesdep.data.missing.suspected_codes` finds one.
     """
     stated = frame.attrs.get("missing")
-    found = [] if stated is not None and not stated else suspected_codes(values)
-    if not found:
+    suspected = [] if stated is not None and not stated else suspected_codes(values)
+    if not suspected:
         return
-    listed = ", ".join(f"{code:.17g} in {_rows(frame.index[values == code])}" for code, _, _ in found)
-    said = f"column '{column.name}' ({column.what}): {listed}"
-    codes = f"[{', '.join(f'"{code:.17g}"' for code, _, _ in found)}]"
+    listed = ", ".join(f"{code:.17g} in {_rows(frame.index[values == code])}" for code, _, _ in suspected)
+    claim = f"column '{column.name}' ({column.what}): {listed}"
+    codes = f"[{', '.join(f'"{code:.17g}"' for code, _, _ in suspected)}]"
     require = "" if may_be_empty else f'["{column.name}"]'
     in_plan = f"missing = {codes}" + (f" and require = {require}" if require else "")
-    if stated or not any(often for _, _, often in found):
-        note(frame, f"{said}, far from all other numbers; if that means missing, state {in_plan}")
+    if stated or not any(often for _, _, often in suspected):
+        note(frame, f"{claim}, far from all other numbers; if that means missing, state {in_plan}")
         return
     in_python = f"missing={codes}" + (f", require={require}" if require else "")
-    like = "looks like a code for a missing value" if len(found) == 1 else "look like codes for missing values"
+    like = "looks like a code for a missing value" if len(suspected) == 1 else "look like codes for missing values"
     raise BadInput(
-        f"{said}, which {like}; say so with [data] {in_plan} "
+        f"{claim}, which {like}; say so with [data] {in_plan} "
         f"(bd.read_table(table, {in_python}) in Python), or state missing = [] if these were measured"
     )
 
@@ -429,14 +429,14 @@ def refuse_duplicates(
     BadInput
         Naming the first repeated combination and both of its rows.
     """
-    seen: dict[tuple[str, ...], int] = {}
+    row_of: dict[tuple[str, ...], int] = {}
     for row, key in enumerate(zip(*labels.values(), strict=True)):
-        if key in seen:
+        if key in row_of:
             names = " and ".join(f"'{columns[word].name}'" for word in labels)
             raise BadInput(
-                f"column {names}: {what} {' / '.join(key)!r} stands in rows {seen[key] + 1} and {row + 1}; {remedy}"
+                f"column {names}: {what} {' / '.join(key)!r} stands in rows {row_of[key] + 1} and {row + 1}; {remedy}"
             )
-        seen[key] = row
+        row_of[key] = row
 
 
 def refuse_more_events_than_people(
@@ -487,10 +487,10 @@ def note(frame: pd.DataFrame, text: str) -> None:
     >>> frame.attrs["notes"]
     ["column 'arm': spaces around 1 label were removed"]
     """
-    said = frame.attrs.setdefault("notes", [])
+    notes = frame.attrs.setdefault("notes", [])
     text = " ".join(text.split())
-    if text not in said:
-        said.append(text)
+    if text not in notes:
+        notes.append(text)
 
 
 def rows_with_notes(frame: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
@@ -536,9 +536,9 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
         (of :func:`note`; both one per line), all text, and ``synthetic`` (0 or 1).
     """
     attrs = frame.attrs
-    known = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
-    known["source"] = str(attrs.get("source", "a dataframe in memory"))
-    known["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
-    known["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
-    known["notes"] = "\n".join(attrs.get("notes", []))
-    return {**known, "synthetic": int(bool(attrs.get("synthetic", False)))}
+    texts = {key: str(attrs.get(key, "")) for key in ("title", "citation", "place", "left_out")}
+    texts["source"] = str(attrs.get("source", "a dataframe in memory"))
+    texts["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
+    texts["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
+    texts["notes"] = "\n".join(attrs.get("notes", []))
+    return {**texts, "synthetic": int(bool(attrs.get("synthetic", False)))}

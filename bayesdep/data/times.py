@@ -149,11 +149,11 @@ def order_of_times(
         first = levels[0] if baseline is None else baseline
         return Times((first, *(x for x in levels if x != first)), None)
     values, unit, note, kind = read
-    at = np.argsort(values, kind="stable")
-    _refuse_same([levels[i] for i in at], values[at], place)
+    order_of = np.argsort(values, kind="stable")
+    _refuse_same([levels[i] for i in order_of], values[order_of], place)
     if baseline is not None:
-        at = np.array([levels.index(baseline), *(i for i in at if levels[i] != baseline)])
-    return Times(tuple(levels[i] for i in at), tuple(float(values[i]) for i in at), unit, note, kind)
+        order_of = np.array([levels.index(baseline), *(i for i in order_of if levels[i] != baseline)])
+    return Times(tuple(levels[i] for i in order_of), tuple(float(values[i]) for i in order_of), unit, note, kind)
 
 
 def order_of_column(frame: pd.DataFrame, name: str) -> list[str] | None:
@@ -179,9 +179,9 @@ def order_of_column(frame: pd.DataFrame, name: str) -> list[str] | None:
     column = frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
         return [as_label(x) for x in column.cat.remove_unused_categories().cat.categories]
-    known = {as_label(x) for x in column.dropna()}
-    order = [x for x in map(as_label, frame.attrs.get("order", {}).get(name, ())) if x in known]
-    return order if known and set(order) == known else None
+    labels = {as_label(x) for x in column.dropna()}
+    order = [x for x in map(as_label, frame.attrs.get("order", {}).get(name, ())) if x in labels]
+    return order if labels and set(order) == labels else None
 
 
 def number_names(labels: np.ndarray) -> np.ndarray:
@@ -277,22 +277,22 @@ def _read(levels: list[str]) -> _Read | None:
     """Read labels: values, their unit, a note, and the kind of labels; None if they are not times."""
     plain = [x.strip().replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-").lower() for x in levels]
     for read in (_dates, _numbers, _lengths, _worded):
-        found = read(plain, levels)
-        if found is not None:
-            return found
+        reading = read(plain, levels)
+        if reading is not None:
+            return reading
     return None
 
 
 def _dates(plain: list[str], _: list[str]) -> _Read | None:
-    found = []
+    dates = []
     for text in plain:
         try:
-            found.append(datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text))
+            dates.append(datetime.fromisoformat(f"{text}-01" if _MONTH.fullmatch(text) else text))
         except ValueError:
             return None
-    if not all(1800 <= x.year < 2200 for x in found) or len({x.tzinfo is None for x in found}) > 1:
+    if not all(1800 <= x.year < 2200 for x in dates) or len({x.tzinfo is None for x in dates}) > 1:
         return None
-    since = [(x - min(found)).total_seconds() / 86400 for x in found]
+    since = [(x - min(dates)).total_seconds() / 86400 for x in dates]
     return np.array(since), "day", "", "date"
 
 

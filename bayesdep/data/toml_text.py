@@ -1,4 +1,4 @@
-"""Parsing of TOML text that may be hostile (oversized and deeply nested texts are refused); values as text."""
+"""Parsing of TOML text that may be hostile (oversized and deeply nested texts are refused), and display of values."""
 
 import re
 import tomllib

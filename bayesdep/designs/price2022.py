@@ -1,11 +1,10 @@
-"""The patient-level generator of Price 2022: ketamine trials pooled, two times, moderators by tier.
+"""The patient-level generator of Price 2022: patients of ketamine trials, two times, moderators by tier.
 
 Effects, counts and availability are the paper's or solved from them (in the design's own file). Correlations, spreads
 between studies, the relation between the scales and all that has no effect are ours.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,7 @@ from bayesdep.designs.price2022_coefficients import (
     STUDIES,
     TAU_A,
     TAU_B,
+    Design,
     cut_moments,
     cut_values,
     design,
@@ -162,209 +162,200 @@ def draw_price2022(
     >>> made.table.study.nunique(), made.table.subject.nunique(), made.truth["effect"]
     (17, 720, {'rapid': 0.58, 'post-rapid': 0.38})
     """
+    d = design()
+    sample = _sample(rng, d, studies, patients)
+    random = sample.study_effects
+    measured, baseline = _measure(rng, sample)
+    moderators = _moderators(d, measured, baseline)
+    interaction = d.interaction if moderation else 0 * d.interaction
+    study, arm, x = sample.study, sample.arm, moderators.x
+
+    # Improvement, by the formula above: patients by times.
+    effect = d.effect + random[study, :, 1] + x @ interaction.T
+    y = d.intercept + random[study, :, 0] + arm[:, None] * effect + BASELINE * moderators.madrs[:, None] + x @ d.main.T
+    noise = rng.normal(size=(len(study), 2))
+    noise[:, 1] = RHO_RESIDUAL * noise[:, 0] + np.sqrt(1 - RHO_RESIDUAL**2) * noise[:, 1]
+    expected = d.mean + d.sd * y
+    improvement = expected + d.sd * sample.sigma[study] * noise
+
+    scores = _scores(rng, sample, baseline, improvement)
+    who, when = np.nonzero(np.column_stack([np.ones(len(study), dtype=bool), sample.is_seen_later]))
+    m_star = x @ (interaction * np.isin(MODERATORS, M_STAR)).T
+    by_row = {
+        "improvement": improvement[who, when].tolist(),
+        "madrs_baseline": baseline[who].tolist(),
+        "expected": expected[who, when].tolist(),
+        "m_star_score": m_star[who, when].tolist(),
+    }
+    by_study = {
+        "study": sample.names,
+        "random_intercept": random[:, :, 0].tolist(),
+        "random_effect": random[:, :, 1].tolist(),
+        "ketamine_effect": (np.add.reduceat(effect, sample.first) / sample.size[:, None]).tolist(),
+        "sigma": sample.sigma.tolist(),
+    }
+    truth = by_row | by_study | _truth_of_design(d, interaction, moderators, moderation=moderation)
+    return Simulated(_table(sample, measured, scores, who, when), truth)
+
+
+class _Sample(NamedTuple):
+    """Studies and their patients: who is in which, on what, and seen when."""
+
+    kind: np.ndarray  # by study: which of the paper's trials it is like
+    size: np.ndarray  # by study
+    first: np.ndarray  # by study: its first patient
+    study_effects: np.ndarray  # study, time, which
+    sigma: np.ndarray  # study, time
+    study: np.ndarray  # by patient, as all below
+    arm: np.ndarray
+    group: np.ndarray  # of diagnoses
+    is_seen_later: np.ndarray
+
+    @property
+    def names(self) -> list[str]:
+        """The studies' names; those that repeat a design have a number."""
+        turn = np.arange(len(self.kind)) // len(STUDIES)
+        pairs = zip(self.kind.tolist(), turn.tolist(), strict=True)
+        return [NAMES[k] if t == 0 else f"{NAMES[k]} ({t + 1})" for k, t in pairs]
+
+    @property
+    def subjects(self) -> list[str]:
+        """Every patient's label: the number of the study and that of the patient in it."""
+        wide = len(str(len(self.size))), len(str(self.size.max()))
+        number = np.arange(len(self.study)) - self.first[self.study]
+        pairs = zip(self.study.tolist(), number.tolist(), strict=True)
+        return [f"{k + 1:0{wide[0]}d}-{i + 1:0{wide[1]}d}" for k, i in pairs]
+
+    def of_study(self, field: str) -> np.ndarray:
+        """What a patient's study has in a field of its design."""
+        return np.array([getattr(s, field) for s in STUDIES])[self.kind[self.study]]
+
+
+def _sample(rng: np.random.Generator, d: Design, studies: int, patients: int) -> _Sample:
+    """Draw what differs between studies. Arms, diagnoses and who is seen later are counts by study, shuffled."""
     if studies < 1:
         raise BadInput(f"studies = {studies} leaves nothing to draw; give at least one")
-    d = design()
     kind = np.arange(studies) % len(STUDIES)
     size = np.diff(whole(np.r_[0, np.cumsum(d.size[kind])] * patients / d.size[kind].sum()))
     if size.min() < 2:
         raise BadInput(f"patients = {patients} leaves one of {studies} studies fewer than two; give more patients")
-    interaction = d.interaction if moderation else 0 * d.interaction
-    trials = _trials(rng, kind, size)
-    people = _patients(rng, trials)
-    drawn = _improvement(rng, trials, people, interaction)
-    scores = _scores(rng, people, drawn.improvement)
-    rows = np.nonzero(np.column_stack([np.ones(len(people.study), dtype=bool), people.later]))
-    m_star = drawn.x @ (interaction * np.isin(MODERATORS, M_STAR)).T
-    truth = {
-        "improvement": drawn.improvement[rows].tolist(),
-        "madrs_baseline": people.baseline[rows[0]].tolist(),
-        "expected": drawn.expected[rows].tolist(),
-        "m_star_score": m_star[rows].tolist(),
-        "study": trials.name,
-        "random_intercept": trials.random[:, :, 0].tolist(),
-        "random_effect": trials.random[:, :, 1].tolist(),
-        "ketamine_effect": (np.add.reduceat(drawn.effect, trials.first) / size[:, None]).tolist(),
-        "sigma": trials.sigma.tolist(),
-        **_fixed_truth(interaction, d.m_star_r if moderation else 0 * d.m_star_r),
-    }
-    return Simulated(_table(trials, people, scores, rows), truth)
-
-
-@dataclass(frozen=True)
-class _Trials:
-    """The trials: the design of each, its patients, and what is its own."""
-
-    kind: np.ndarray  # place in STUDIES
-    name: list[str]
-    size: np.ndarray
-    first: np.ndarray  # place of its first patient
-    random: np.ndarray  # intercept and effect: study, time, which
-    sigma: np.ndarray  # by study and time
-
-
-@dataclass(frozen=True)
-class _Patients:
-    """The patients, in the order of the studies."""
-
-    study: np.ndarray
-    kind: np.ndarray  # of their study
-    arm: np.ndarray
-    later: np.ndarray  # whether seen at the post-rapid time
-    scale: np.ndarray
-    tier_1: dict[str, np.ndarray]
-    tier_2: dict[str, np.ndarray]
-    baseline: np.ndarray  # MADRS
-
-
-@dataclass(frozen=True)
-class _Improvement:
-    """The outcome, by patient and time, and what it is made of."""
-
-    x: np.ndarray  # moderators, standardised
-    effect: np.ndarray  # of ketamine
-    expected: np.ndarray  # without residual
-    improvement: np.ndarray
-
-
-def _trials(rng: np.random.Generator, kind: np.ndarray, size: np.ndarray) -> _Trials:
-    random = _study_effects(rng, len(kind))
-    # The mean square of the spread is one, so that the variance of y stays one.
-    sigma = np.exp(rng.normal(-(SPREAD_OF_SIGMA**2), SPREAD_OF_SIGMA, len(kind)))[:, None] * design().sigma
-    turn = np.arange(len(kind)) // len(STUDIES)
-    name = [NAMES[k] if t == 0 else f"{NAMES[k]} ({t + 1})" for k, t in zip(kind.tolist(), turn.tolist(), strict=True)]
-    return _Trials(kind, name, size, np.cumsum(size) - size, random, sigma)
-
-
-def _patients(rng: np.random.Generator, trials: _Trials) -> _Patients:
-    """Draw patients; arms, diagnoses and who is seen later are counts by study, shuffled."""
-    d, kind, size, first = design(), trials.kind, trials.size, trials.first
-    study = np.repeat(np.arange(len(kind)), size)
-    of, count = kind[study], len(study)
     on_ketamine = np.clip(whole(size * d.ketamine[kind] / d.size[kind]), 1, size - 1)
+    study_effects = _study_effects(rng, studies)
+    # The mean square of the spread is one, so that the variance of y stays one.
+    sigma = np.exp(rng.normal(-(SPREAD_OF_SIGMA**2), SPREAD_OF_SIGMA, studies))[:, None] * d.sigma
+    study, first = np.repeat(np.arange(studies), size), np.cumsum(size) - size
     arm = (_ranks(rng, study, first) < on_ketamine[study]).astype(int)
     up_to = whole(np.cumsum(d.groups, axis=1)[kind] * (size / d.size[kind])[:, None])
     group = (_ranks(rng, study, first)[:, None] >= up_to[study]).sum(axis=1)
     in_m_star = np.isin(NAMES, M_STAR_STUDIES)[kind]
     later = _ranks(rng, study, first) < _seen_later(size, in_m_star)[study]
-    threshold, country = _of_study("threshold", of), _of_study("country", of)
-    tier_1 = {
-        "psychoactive": _of_study("psychoactive", of),
-        "crossover": _of_study("crossover", of),
+    return _Sample(kind, size, first, study_effects, sigma, study, arm, group, later)
+
+
+def _measure(rng: np.random.Generator, sample: _Sample) -> tuple[dict[str, Any], np.ndarray]:
+    """Draw what is measured of patients before treatment: the columns of both tiers, and MADRS at baseline."""
+    n, studies = len(sample.study), len(sample.size)
+
+    def cut_normal(name: str) -> np.ndarray:
+        shared, own = rng.normal(size=studies)[sample.study], rng.normal(size=n)
+        return cut_values(name, np.sqrt(CLUSTERING) * shared + np.sqrt(1 - CLUSTERING) * own)
+
+    threshold, country = sample.of_study("threshold"), sample.of_study("country")
+    columns = {
+        "psychoactive": sample.of_study("psychoactive"),
+        "crossover": sample.of_study("crossover"),
         "threshold": threshold,
         "trd": (threshold >= 2).astype(int),
         "country": country,
         "us": (country == "US").astype(int),
-        "inpatient": (rng.random(count) < _of_study("inpatients", of)).astype(int),
-        "diagnosis": np.array(DIAGNOSES)[np.array([0, 1, 2, 2, 3])[group]],
-        "mdd": np.isin(group, (0, 2)).astype(int),
-        "age": whole(_clustered(rng, "age", study)),
-        "female": (rng.random(count) < 0.55).astype(int),
+        "inpatient": (rng.random(n) < sample.of_study("inpatients")).astype(int),
+        "diagnosis": np.array(DIAGNOSES)[np.array([0, 1, 2, 2, 3])[sample.group]],
+        "mdd": np.isin(sample.group, (0, 2)).astype(int),
+        "age": whole(cut_normal("age")),
+        "female": (rng.random(n) < 0.55).astype(int),
+        "anxiety": rng.random(n) < WITH_ANXIETY,
+        "systolic": cut_normal("systolic"),
+        "bmi": cut_normal("bmi"),
+        "smoker": rng.random(n) < 0.25,
+        "married": rng.random(n) < 0.4,
+        "black": rng.random(n) < 0.08,
+        "failed_trials": threshold + rng.poisson(1.5, n),
+        "episodes": 1 + rng.poisson(3, n),
     }
-    tier_2 = {
-        "anxiety": rng.random(count) < WITH_ANXIETY,
-        "systolic": _clustered(rng, "systolic", study),
-        "bmi": _clustered(rng, "bmi", study),
-        "smoker": rng.random(count) < 0.25,
-        "married": rng.random(count) < 0.4,
-        "black": rng.random(count) < 0.08,
-        "failed_trials": threshold + rng.poisson(1.5, count),
-        "episodes": 1 + rng.poisson(3, count),
-    }
-    baseline = _clustered(rng, "madrs", study)
-    return _Patients(study, of, arm, later, _of_study("scale", of), tier_1, tier_2, baseline)
+    return columns, cut_normal("madrs")
 
 
-def _of_study(field: str, kind: np.ndarray) -> np.ndarray:
-    """What the patients' studies have of something."""
-    return np.array([getattr(study, field) for study in STUDIES])[kind]
+class _Moderators(NamedTuple):
+    """Columns that have an effect, less their centre and in units of their scale."""
+
+    x: np.ndarray  # patient, moderator
+    madrs: np.ndarray  # by patient: the baseline
+    centres: dict[str, float]
+    scales: dict[str, float]
 
 
-def _clustered(rng: np.random.Generator, name: str, study: np.ndarray) -> np.ndarray:
-    """Draw a continuous variable, of which patients of a study have more in common than others."""
-    shared, own = rng.normal(size=study[-1] + 1)[study], rng.normal(size=len(study))
-    return cut_values(name, np.sqrt(CLUSTERING) * shared + np.sqrt(1 - CLUSTERING) * own)
-
-
-def _centres_and_scales() -> tuple[dict[str, float], dict[str, float]]:
-    """What moderators and baseline are less, and in units of what, when they act."""
+def _moderators(d: Design, measured: dict[str, Any], baseline: np.ndarray) -> _Moderators:
     moments = {name: cut_moments(name) for name in ("bmi", "systolic", "madrs")}
-    centres = dict(zip(MODERATORS, design().centre.tolist(), strict=True))
-    centres |= {name: mean for name, (mean, _) in moments.items()}
-    scales = dict.fromkeys(MODERATORS, 1.0) | {name: scale for name, (_, scale) in moments.items()}
-    return centres, scales
-
-
-def _improvement(rng: np.random.Generator, trials: _Trials, people: _Patients, interaction: np.ndarray) -> _Improvement:
-    """Draw improvement by the formula, patients by times."""
-    d, study = design(), people.study
-    centres, scales = _centres_and_scales()
-    columns: dict[str, Any] = {**people.tier_1, **people.tier_2, "madrs": people.baseline}
+    centres = dict(zip(MODERATORS, d.centre.tolist(), strict=True)) | {name: m for name, (m, _) in moments.items()}
+    scales = dict.fromkeys(MODERATORS, 1.0) | {name: s for name, (_, s) in moments.items()}
+    columns = measured | {"madrs": baseline}
     z = {name: (columns[name] - centres[name]) / scales[name] for name in scales}
-    x = np.column_stack([z[name] for name in MODERATORS])
-    effect = d.effect + trials.random[study, :, 1] + x @ interaction.T
-    of_arm = people.arm[:, None] * effect
-    y = d.intercept + trials.random[study, :, 0] + of_arm + BASELINE * z["madrs"][:, None] + x @ d.main.T
-    noise = rng.normal(size=(len(study), 2))
-    noise[:, 1] = RHO_RESIDUAL * noise[:, 0] + np.sqrt(1 - RHO_RESIDUAL**2) * noise[:, 1]
-    expected = d.mean + d.sd * y
-    return _Improvement(x, effect, expected, expected + d.sd * trials.sigma[study] * noise)
+    return _Moderators(np.column_stack([z[name] for name in MODERATORS]), z["madrs"], centres, scales)
 
 
-def _scores(
-    rng: np.random.Generator, people: _Patients, improvement: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return scores at baseline and the two times, HRSD-17 likewise where it was rated, and improvement.
+class _Scores(NamedTuple):
+    """Scores at baseline and the two times, and the improvement that a table has of them."""
 
-    Where HRSD-17 was all there is, the score is converted from it.
-    """
-    count, scale = len(people.study), people.scale
-    madrs = people.baseline[:, None] * np.column_stack([np.ones(count), 1 - improvement / 100])
-    error = HRSD_BETWEEN * rng.normal(size=(count, 1)) + HRSD_WITHIN * rng.normal(size=(count, 3))
+    madrs: np.ndarray  # patient, baseline or time; converted where HRSD-17 was all there is
+    hrsd: np.ndarray  # the same; NaN where it was not rated
+    improvement: np.ndarray  # patient, time
+
+
+def _scores(rng: np.random.Generator, sample: _Sample, baseline: np.ndarray, improvement: np.ndarray) -> _Scores:
+    """Draw HRSD-17 where it was rated, and convert it where it was all there is."""
+    n, scale = len(sample.study), sample.of_study("scale")
+    madrs = baseline[:, None] * np.column_stack([np.ones(n), 1 - improvement / 100])
+    error = HRSD_BETWEEN * rng.normal(size=(n, 1)) + HRSD_WITHIN * rng.normal(size=(n, 3))
     hrsd = np.where((scale != MADRS)[:, None], HRSD + HRSD_SLOPE * madrs + error, np.nan)
-    converted = (scale == HRSD_17)[:, None]
-    score = np.where(converted, (hrsd - HRSD) / HRSD_SLOPE, madrs)
-    return score, hrsd, np.where(converted, 100 * (1 - score[:, 1:] / score[:, :1]), improvement)
+    is_converted = (scale == HRSD_17)[:, None]
+    score = np.where(is_converted, (hrsd - HRSD) / HRSD_SLOPE, madrs)
+    return _Scores(score, hrsd, np.where(is_converted, 100 * (1 - score[:, 1:] / score[:, :1]), improvement))
 
 
 def _table(
-    trials: _Trials,
-    people: _Patients,
-    scores: tuple[np.ndarray, np.ndarray, np.ndarray],
-    rows: tuple[np.ndarray, ...],
+    sample: _Sample, measured: dict[str, Any], scores: _Scores, who: np.ndarray, when: np.ndarray
 ) -> pd.DataFrame:
-    """Return a row per patient and time seen."""
-    (score, hrsd, improvement), (who, when) = scores, rows
-    wide = len(str(len(trials.kind))), len(str(trials.size.max()))
-    number = np.arange(len(people.study)) - trials.first[people.study]
-    places = zip(people.study.tolist(), number.tolist(), strict=True)
-    subject = [f"{k + 1:0{wide[0]}d}-{i + 1:0{wide[1]}d}" for k, i in places]
-    known = {column: np.isin(NAMES, names)[people.kind] for column, names in KNOWN_IN.items()}
+    """One row per patient and time; Tier 2 is missing in the studies that did not record it."""
+    recorded = {column: np.isin(NAMES, trials)[sample.kind[sample.study]] for column, trials in KNOWN_IN.items()}
     table = pd.DataFrame(
         {
-            "study": np.array(trials.name)[people.study[who]],
-            "subject": np.array(subject)[who],
-            "arm": np.array(ARMS)[people.arm[who]],
+            "study": np.array(sample.names)[sample.study[who]],
+            "subject": np.array(sample.subjects)[who],
+            "arm": np.array(ARMS)[sample.arm[who]],
             "time": np.array(TIMES)[when],
             "day": np.array(DAYS)[when],
-            "improvement": improvement[who, when],
-            "madrs_baseline": score[who, 0],
-            "madrs": score[who, 1 + when],
-            "scale": people.scale[who],
-            "hrsd_baseline": hrsd[who, 0],
-            "hrsd": hrsd[who, 1 + when],
+            "improvement": scores.improvement[who, when],
+            "madrs_baseline": scores.madrs[who, 0],
+            "madrs": scores.madrs[who, 1 + when],
+            "scale": sample.of_study("scale")[who],
+            "hrsd_baseline": scores.hrsd[who, 0],
+            "hrsd": scores.hrsd[who, 1 + when],
         }
-        | {column: values[who] for column, values in people.tier_1.items()}
-        | {column: np.where(known[column], values, np.nan)[who] for column, values in people.tier_2.items()}
+        | {
+            column: (np.where(recorded[column], values, np.nan) if column in recorded else values)[who]
+            for column, values in measured.items()
+        }
     )
     table.attrs["order"] = {"time": list(TIMES)}
     return table
 
 
-def _fixed_truth(interaction: np.ndarray, m_star_r: np.ndarray) -> dict[str, Any]:
-    """Return the truth that is the same in every table."""
-    d, joint, r = design(), _by_moderator(interaction), _by_time(m_star_r)
-    centres, scales = _centres_and_scales()
+def _truth_of_design(
+    d: Design, interaction: np.ndarray, moderators: _Moderators, *, moderation: bool
+) -> dict[str, Any]:
+    """What is true of every table of the design."""
+    joint = _by_moderator(interaction)
+    m_star_r = _by_time(d.m_star_r if moderation else 0 * d.m_star_r)
     return {
         "effect": _by_time(d.effect),
         "intercept": _by_time(d.intercept),
@@ -372,9 +363,9 @@ def _fixed_truth(interaction: np.ndarray, m_star_r: np.ndarray) -> dict[str, Any
         "sd": d.sd,
         "main": {time: row | {"madrs": BASELINE} for time, row in _by_moderator(d.main).items()},
         "interaction": joint,
-        "m_star": {t: {"weights": {c: joint[t].get(c, 0.0) for c in M_STAR}, "r": r[t]} for t in TIMES},
-        "centre": centres,
-        "scale": scales,
+        "m_star": {t: {"weights": {c: joint[t].get(c, 0.0) for c in M_STAR}, "r": m_star_r[t]} for t in TIMES},
+        "centre": moderators.centres,
+        "scale": moderators.scales,
         "tau_a": TAU_A,
         "tau_b": TAU_B,
         "rho": RHO,

@@ -136,12 +136,12 @@ def simulate(name: str, *, seed: int) -> Simulated:
     """
     if name not in _DESIGNS:
         raise BadInput(f"there is no simulator '{name}'; {did_you_mean(name, _DESIGNS)}")
-    made = _DESIGNS[name](np.random.default_rng(seed))
-    table = made.table.assign(origin=f"synthetic: {name}, seed {seed}")
-    table.attrs = made.table.attrs | {
+    simulated = _DESIGNS[name](np.random.default_rng(seed))
+    table = simulated.table.assign(origin=f"synthetic: {name}, seed {seed}")
+    table.attrs = simulated.table.attrs | {
         "title": f"Synthetic data on the design of {name}: {designs()[name].rstrip('.')}",
         "citation": "",
         "source": f"simulate:{name}",
         "synthetic": True,
     }
-    return Simulated(table, made.truth)
+    return Simulated(table, simulated.truth)

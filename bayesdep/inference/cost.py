@@ -4,12 +4,12 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pymc as pm
 
 from bayesdep.data.budget import NUMBER, refuse_beyond_memory
 from bayesdep.data.errors import BadInput
+from bayesdep.numerics.types import Tensor
 
 # Copies of the posterior, or of the replicated data, that a fit holds at once: as sampled, on the scale of the model,
 # in the groups of the tree, and as the bytes of its file.
@@ -47,7 +47,7 @@ def refuse_beyond_free_memory(full: pm.Model, core: pm.Model, *, draws: int, cha
     refuse_beyond_memory(needed, what, "ask for fewer draws or chains")
 
 
-def _elements(model: pm.Model, variable: Any) -> int:
+def _elements(model: pm.Model, variable: Tensor) -> int:
     return math.prod(len(model.coords[dim]) for dim in model.named_vars_to_dims.get(variable.name, ()))
 
 

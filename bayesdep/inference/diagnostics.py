@@ -46,8 +46,8 @@ class Criterion:
 
     def __str__(self) -> str:
         bound = ">=" if self.name.startswith(("ESS", "E-BFMI", INDEPENDENT)) else "<="
-        at = f" ({self.where})" if self.where else ""
-        return f"{self.name} {self.value:.4g}{at}, needs {bound} {self.threshold:g}"
+        place = f" ({self.where})" if self.where else ""
+        return f"{self.name} {self.value:.4g}{place}, needs {bound} {self.threshold:g}"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from pytensor.scalar.basic import Add, Mul
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.op import RandomVariable
 
+from bayesdep.numerics.types import Tensor
+
 _OPERANDS = 30  # numpy's functions of arrays take 32, the result included
 
 
@@ -49,7 +51,7 @@ def uncompiled() -> Mode:
     Returns
     -------
     pytensor.compile.mode.Mode
-        What ``pytensor.function`` and ``pymc.draw`` take as ``mode``.
+        For the argument ``mode`` of ``pytensor.function`` and ``pymc.draw``.
 
     Examples
     --------
@@ -61,7 +63,7 @@ def uncompiled() -> Mode:
 
 
 def at_draws(
-    outputs: Sequence[Any], given: Mapping[Any, np.ndarray], *, seed: int | None = None, elements: int = 1
+    outputs: Sequence[Tensor], given: Mapping[Tensor, np.ndarray], *, seed: int | None = None, elements: int = 1
 ) -> list[np.ndarray]:
     """Evaluate variables of a model at many values of some of its variables.
 
@@ -104,7 +106,7 @@ def at_draws(
     return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
 
-def _with_broadcast_parameters(outputs: list[Any], given: list[Any]) -> list[Any]:
+def _with_broadcast_parameters(outputs: list[Tensor], given: list[Tensor]) -> list[Tensor]:
     """Broadcast the first parameter of every random variable to the shape of all its parameters.
 
     PyTensor (3.3) reads the number of new dimensions off a random variable's first parameter only, so a
@@ -122,7 +124,7 @@ def _with_broadcast_parameters(outputs: list[Any], given: list[Any]) -> list[Any
     return graph_replace(outputs, not_given) if not_given else outputs
 
 
-def from_prior(outputs: Sequence[Any], draws: int, *, seed: int) -> list[np.ndarray]:
+def from_prior(outputs: Sequence[Tensor], draws: int, *, seed: int) -> list[np.ndarray]:
     """Draw variables of a model from their prior (or prior predictive) distribution.
 
     Parameters
@@ -144,7 +146,7 @@ def from_prior(outputs: Sequence[Any], draws: int, *, seed: int) -> list[np.ndar
 
 
 def log_density(
-    variables: Sequence[Any], values: Mapping[Any, Any], given: Mapping[Any, np.ndarray]
+    variables: Sequence[Tensor], values: Mapping[Tensor, Tensor], given: Mapping[Tensor, np.ndarray]
 ) -> list[np.ndarray]:
     """Evaluate elementwise log densities of random variables at many draws.
 
@@ -165,7 +167,7 @@ def log_density(
     return at_draws([pm.logp(variable, values[variable]) for variable in variables], given)
 
 
-def value_of(variable: Any) -> np.ndarray:
+def value_of(variable: Tensor) -> np.ndarray:
     """Return the value of a variable that depends on data only.
 
     Parameters
@@ -181,7 +183,7 @@ def value_of(variable: Any) -> np.ndarray:
     return values_of([variable])[0]
 
 
-def values_of(variables: Sequence[Any], *, updates: Mapping[Any, Any] | None = None) -> list[np.ndarray]:
+def values_of(variables: Sequence[Tensor], *, updates: Mapping[Tensor, Tensor] | None = None) -> list[np.ndarray]:
     """Return the values of several variables that depend on data only.
 
     Parameters

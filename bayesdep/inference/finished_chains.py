@@ -128,8 +128,8 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: 
     settings
         The sampler's settings, the seed included.
     code
-        What distinguishes the code of a model that is not the package's own from an earlier state of it; empty for the
-        package's, whose version does.
+        For a user's own model, a text that changes with its code; empty for the package's models, which change only
+        with its version.
 
     Returns
     -------

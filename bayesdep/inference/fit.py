@@ -170,7 +170,7 @@ class Fit:
         Raises
         ------
         BadInput
-            When there is no such file, it is not a saved fit, or its model is somebody's own and is not known here.
+            When there is no such file, it is not a saved fit, or its model is a user's own and is not registered here.
         """
         try:
             tree = read_tree(path)
@@ -247,12 +247,12 @@ def cached_on_fit[T](function: Callable[[Fit], T]) -> Callable[[Fit], T]:
     callable
         The same function; each call returns a new copy of the cached result.
     """
-    made: WeakKeyDictionary[Fit, T] = WeakKeyDictionary()
+    results: WeakKeyDictionary[Fit, T] = WeakKeyDictionary()
 
     @functools.wraps(function)
     def remembered(fit: Fit) -> T:
-        if fit not in made:
-            made[fit] = function(fit)
-        return copy.copy(made[fit])
+        if fit not in results:
+            results[fit] = function(fit)
+        return copy.copy(results[fit])
 
     return remembered

@@ -1,4 +1,4 @@
-"""Arrays of draws become labelled ones, with the dims and coordinates of the model that they are of."""
+"""Labels of arrays of draws: the dims and coordinates of the model's variables."""
 
 from collections.abc import Mapping
 
@@ -15,16 +15,16 @@ def label_draws(
     Parameters
     ----------
     arrays
-        Values by the name of a variable of the model, of shape ``sample_dims`` and then the variable's own.
+        Values by variable, with ``sample_dims`` first and then the variable's own dims.
     model
         A PyMC model.
     sample_dims
-        Dims that come first: of draws, which are counted from 0.
+        The first dims, those of draws; their coordinates count from 0.
 
     Returns
     -------
     xarray.Dataset
-        The same numbers.
+        The same numbers, labelled.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def label_draws(
     """
     labelled = {}
     for name, values in arrays.items():
-        # the density of a vector (effects that sum to zero) has lost its last dim
+        # the density of a vector (effects that sum to zero) has no last dim
         dims = (*sample_dims, *model.named_vars_to_dims.get(name, ()))[: values.ndim]
         coords = {
             d: np.arange(n) if d in sample_dims else np.asarray(model.coords[d])

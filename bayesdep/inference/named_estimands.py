@@ -16,8 +16,7 @@ class Estimands(xr.Dataset):  # type: ignore[no-untyped-call]  # xarray's hook f
 
     __slots__ = ()
 
-    # xarray's own signature is overloaded, and differs between its versions
-    def __getitem__(self, key):  # type: ignore[no-untyped-def, override, unused-ignore]
+    def __getitem__(self, key):  # type: ignore[no-untyped-def, override, unused-ignore]  # xarray's is overloaded
         if isinstance(key, str) and key not in self:
             require_estimand(key, self)
         return super().__getitem__(key)

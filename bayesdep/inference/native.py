@@ -214,8 +214,8 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
         gradient = pt.concatenate([g.ravel() for g in pt.grad(logp, list(computation.values))])
         outputs = clone_replace([logp, gradient], pieces)
         with model:  # PyMC's own compilation settings are the model's
-            made = compile((point, *inputs.values()), outputs, mode="NUMBA", on_unused_input="ignore")
-        return made.maker.fgraph
+            compiled = compile((point, *inputs.values()), outputs, mode="NUMBA", on_unused_input="ignore")
+        return compiled.maker.fgraph
 
     names = tuple(rv.name for rv in model.free_RVs)
     values = [v.get_value(borrow=True) for v in computation.shared]

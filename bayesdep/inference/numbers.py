@@ -13,7 +13,7 @@ MOST = {"draws": 10**8, "tune": 10**8, "chains": 1000, "seed": 2**63 - 1}
 
 
 def check_numbers(**numbers: Any) -> None:
-    """Refuse numbers of draws, tuning draws and chains, and seeds, that cannot be meant.
+    """Refuse impossible numbers of draws, tuning draws and chains, and impossible seeds.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def check_numbers(**numbers: Any) -> None:
     Raises
     ------
     BadInput
-        Naming the first that is no whole number in range.
+        Naming the first that is not a whole number in range.
 
     Examples
     --------
@@ -41,17 +41,17 @@ def check_numbers(**numbers: Any) -> None:
 
 
 def check_level(level: Any) -> None:
-    """Refuse what cannot be the probability of an interval.
+    """Refuse an impossible probability of an interval.
 
     Parameters
     ----------
     level
-        Probability that an interval is to hold.
+        Probability of an interval.
 
     Raises
     ------
     BadInput
-        When it is no number strictly between 0 and 1.
+        When it is not a number strictly between 0 and 1.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.combined_fits import combine_fits
-from bayesdep.inference.compiled import compiled
+from bayesdep.inference.compile_once import compile_once
 from bayesdep.inference.cost import refuse_beyond_free_memory, refuse_endless
 from bayesdep.inference.diagnostics import Gate, check_convergence, check_independent_draws
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
@@ -314,7 +314,7 @@ def _nutpie(
 
     draws, tune, chains = size
     with clock("compile"):
-        ready = compiled(core)
+        ready = compile_once(core)
     refuse_endless(partial(ready.evaluator(), ready.start), draws=draws, tune=tune, chains=chains)
     with clock("sample"):
         sampled = sample_chains(

@@ -153,10 +153,14 @@ def check_model(
         prior = prior_estimands(model, data, tree["prior"].to_dataset(), seed=seed)
         before = {(name, labels): draws for name, labels, draws in chains_of(prior[primary])}
     for name, labels, draws in chains_of(posterior[primary]):
-        known = Distribution(before.get((name, labels), np.zeros(0)))
+        prior_distribution = Distribution(before.get((name, labels), np.zeros(0)))
         after = draws[np.isfinite(draws)]
-        if known.is_known and len(after) > 1:
-            judged.append(Judgement("prior", f"{name}{labels}", _tail_of_estimand(known, before[name, labels], after)))
+        if prior_distribution.is_known and len(after) > 1:
+            judged.append(
+                Judgement(
+                    "prior", f"{name}{labels}", _tail_of_estimand(prior_distribution, before[name, labels], after)
+                )
+            )
     for result in checks:
         replicates = Distribution(result.replicated)
         if replicates.is_known and np.isfinite(result.observed):
@@ -182,23 +186,24 @@ def prior_estimands(model: Model, data: xr.Dataset, prior: xr.Dataset, *, seed: 
     data
         Its prepared data.
     prior
-        Draws of what the sampler samples, as in the fit's group ``prior``. What hangs below the data is drawn given
-        them; an estimand of the units at hand (a study's own effect) has none, since it is drawn given their outcomes.
+        Prior draws of the sampled parameters, as in the fit's group ``prior``. Variables not needed for the likelihood
+        are drawn given them. An estimand of an observed unit (a study's own effect) has no prior draws, since it is
+        drawn given the unit's outcomes.
     seed
         Same seed, same draws.
 
     Returns
     -------
     xarray.Dataset
-        As the model's ``estimands`` makes it, one chain; without what a model leaves out as costly and not primary.
+        As the model's ``estimands`` returns it, one chain, without costly estimands that are not primary.
     """
     if isinstance(model, HasCostlyEstimands):
         model = model.without_costly_estimands
     full = model.build(data)
-    known = {str(name): values.values[0] for name, values in prior.data_vars.items()}
-    given = {rv: known[rv.name] for rv in full.free_RVs if rv.name in known}
-    missing = [v for v in full.unobserved_RVs if v.name not in known]
+    values_of = {str(name): values.values[0] for name, values in prior.data_vars.items()}
+    given = {rv: values_of[rv.name] for rv in full.free_RVs if rv.name in values_of}
+    missing = [v for v in full.unobserved_RVs if v.name not in values_of]
     drawn = at_draws(missing, given, seed=seed) if missing else []
-    known |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
+    values_of |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
     with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
-        return model.estimands(label_draws({n: v[None] for n, v in known.items()}, full), data)
+        return model.estimands(label_draws({n: v[None] for n, v in values_of.items()}, full), data)

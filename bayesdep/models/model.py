@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """A statistic of the data that could embarrass the model.
+    """A test quantity for posterior predictive checks.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Model(Protocol):
     """A generative model: a frozen dataclass of settings, in the field's words.
 
     It can do four things: :meth:`prepare` a table, :meth:`build` a PyMC model, derive :meth:`estimands`
-    from draws, and name the :meth:`checks` that could embarrass it. The rest are constants about it.
+    from draws, and name its predictive :meth:`checks`. The rest are constants about it.
     """
 
     family: ClassVar[str]
@@ -98,7 +98,7 @@ class Model(Protocol):
 
     @property
     def target_accept(self) -> float:
-        """How careful a sampler must be: 0.95 where few units leave narrow necks in a hierarchy, 0.8 where not."""
+        """Target acceptance rate: 0.95 for hierarchies of few units, which have funnels; 0.8 otherwise."""
 
     @property
     def priors(self) -> Mapping[str, Prior]:
@@ -138,7 +138,7 @@ class Model(Protocol):
         """From draws (chain, draw) to the quantities the study asks for, with units and description."""
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
-        """The predictive statistics that could embarrass this model."""
+        """The test quantities for posterior predictive checks."""
 
 
 @runtime_checkable
@@ -154,7 +154,7 @@ class KnowsPosterior(Protocol):
 
 @runtime_checkable
 class HasCorrelatedParameters(Protocol):
-    """A model whose parameters hang together, but few enough for the sampler to learn how."""
+    """A model with few, strongly correlated parameters: the sampler adapts a low-rank mass matrix."""
 
     @property
     def adaptation(self) -> Literal["low_rank", "diag"]:

@@ -210,7 +210,7 @@ def make_model(family: str, settings: Mapping[str, Any]) -> Model:
     """
     if family in FORMER:
         now = FORMER[family]
-        warnings.warn(f"the family '{family}' is '{now}' now; write '{now}'", DeprecationWarning, stacklevel=2)
+        warnings.warn(f"the family '{family}' is now called '{now}'; write '{now}'", DeprecationWarning, stacklevel=2)
     cls = model_class(family)
     known = [f.name for f in dataclasses.fields(cls)]
     for name in settings:
@@ -257,7 +257,7 @@ def code_of(model: Model) -> str:
         return ""
     for source in (inspect.getmodule(cls), cls):
         try:
-            return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()  # type: ignore[arg-type]
+            return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()  # type: ignore[arg-type]  # None: TypeError
         except (OSError, TypeError):
             continue
     return secrets.token_hex()

@@ -168,11 +168,12 @@ class BetaCombination:
 
     def cdf(self, x: Any) -> Any:
         t = np.asarray(x, float)[..., None]
-        own = self.v.logit_edges
+        quantiles = self.v.logit_edges
         nodes, w = _LEGENDRE
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what leaves the support is clipped
-            steps = np.clip(self.v_at(t, self.u.logit_edges), own[0], own[-1])
-            edges = np.sort(np.concatenate([np.broadcast_to(own, (*t.shape[:-1], own.size)), steps], axis=-1), axis=-1)
+            steps = np.clip(self.v_at(t, self.u.logit_edges), quantiles[0], quantiles[-1])
+            quantiles = np.broadcast_to(quantiles, (*t.shape[:-1], quantiles.size))
+            edges = np.sort(np.concatenate([quantiles, steps], axis=-1), axis=-1)
             half = np.diff(edges)[..., None] / 2
             v = edges[..., :-1, None] + half * (1 + nodes)
             below = self.u.cdf_of_logit(self.u_at(t[..., None], v))
@@ -193,7 +194,7 @@ _WIDE = (1e-300, 1e300)
 
 
 def _logit_of_log(log_x: np.ndarray) -> np.ndarray:
-    """Log odds from the log of a probability; infinite at and above one."""
+    """Log odds from the log of a probability; infinite at and above probability one."""
     return np.where(log_x < 0, log_x - np.log(-np.expm1(np.minimum(log_x, 0.0))), np.inf)
 
 

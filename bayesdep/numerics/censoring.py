@@ -1,20 +1,19 @@
-"""Log probabilities of values known only to lie below, above or between limits, right in both tails.
+"""Log probabilities of values known only to lie below, above or between limits, accurate in both tails.
 
-Standardised values of 40 and more happen while a sampler looks for its way, and a limit can be as narrow as the
-rounding of a plate reader, so every function here is finite, with a finite gradient, at any argument.
+Standardised values of 40 and more happen while a sampler adapts, and an interval can be as narrow as the rounding of a
+plate reader, so every function here is finite, with a finite gradient, at any argument.
 """
-
-from typing import Any
 
 import numpy as np
 
 from bayesdep.numerics.normal import log_standard_normal
+from bayesdep.numerics.types import Tensor
 
 _LEAST_TAIL = 1e-9  # reached at z = -4e8, where log t is less than the last digit of z^2 / 2
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
-def log_normal_cdf(z: Any) -> Any:
+def log_normal_cdf(z: Tensor) -> Tensor:
     """Return the log of the standard normal distribution function.
 
     With t = erfcx(abs(z) / sqrt 2) / 2, the scaled lower tail, it is ``log(1 + (t - 1)) - z^2 / 2`` below zero and
@@ -46,7 +45,7 @@ def log_normal_cdf(z: Any) -> Any:
     return pt.log1p(pt.switch(z < 0, below, -tail * pt.exp(exponent))) + pt.switch(z < 0, exponent, 0.0)
 
 
-def log_normal_interval(middle: Any, half_width: Any) -> Any:
+def log_normal_interval(middle: Tensor, half_width: Tensor) -> Tensor:
     """Return the log of the standard normal mass within a half-width of a middle.
 
     A wide interval is a difference of tails, taken on the side where both are small. For a narrow one that
@@ -72,15 +71,15 @@ def log_normal_interval(middle: Any, half_width: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    away = pt.abs(middle)  # the distribution is symmetric: the interval is taken on the left
-    is_narrow = (half_width * pt.maximum(away, 1.0)) < 0.5
+    distance = pt.abs(middle)  # the distribution is symmetric: the interval is taken on the left
+    is_narrow = (half_width * pt.maximum(distance, 1.0)) < 0.5
     # each branch sees harmless numbers where the other one is chosen, so that gradients stay finite
     wide = pt.switch(is_narrow, 1.0, half_width)
-    left = pt.switch(is_narrow, 1.0, away)
+    left = pt.switch(is_narrow, 1.0, distance)
     upper = log_normal_cdf(wide - left)
     difference = upper + pt.log1mexp(log_normal_cdf(-wide - left) - upper)
     narrow = pt.switch(is_narrow, half_width, 0.1)
-    centre = pt.switch(is_narrow, away, 0.0)
+    centre = pt.switch(is_narrow, distance, 0.0)
     # relative to the density at the middle: between exp(-1) and exp(1), so the sum can neither over- nor underflow
     total = sum(
         weight * pt.exp((centre**2 - (centre + narrow * node) ** 2) / 2)

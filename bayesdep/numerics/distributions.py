@@ -1,7 +1,7 @@
-"""Distributions as data: named, checked, replaceable, and random variables where a model asks for them.
+"""Prior distributions as data: named, checked and replaceable, with their PyMC random variables.
 
-A prior's numbers enter the PyMC graph as shared variables, not constants, so two analyses that differ in
-prior width share one compiled model.
+A prior's numbers enter the PyMC graph as shared variables, not as constants, so two analyses that differ in prior width
+share one compiled model.
 """
 
 import math
@@ -16,16 +16,17 @@ from scipy import stats
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
+from bayesdep.numerics.types import Tensor
 
 Support = Literal["real", "positive", "unit"]
 
 
 @dataclass(frozen=True)
 class _Family:
-    """One distribution: its parameters (True where it must be above zero), its scipy twin, and what units do to it.
+    """One distribution: its parameters (True if it must be above zero), its scipy equivalent, and effects of units.
 
-    ``units`` says how each parameter that has a unit follows it: ``"times"`` (a location or a width), ``"over"`` (a
-    rate) or ``"log"`` (a location of the logarithm); None where values have no unit, as shares have none.
+    ``units`` says how each parameter changes with the unit of the variable: ``"times"`` (a location or a width),
+    ``"over"`` (a rate) or ``"log"`` (a location of the logarithm); None if values have no unit, like shares.
     """
 
     parameters: dict[str, bool]
@@ -100,7 +101,7 @@ _FAMILIES: dict[str, _Family] = {
 
 @dataclass(frozen=True, init=False)
 class Prior:
-    """A prior distribution, under the name and parameters PyMC gives it.
+    """A prior distribution, with PyMC's name and parameters.
 
     Parameters
     ----------
@@ -109,10 +110,10 @@ class Prior:
         Beta. LogStudentT is PyMC's StudentT of the logarithm.
     times_scale
         Whether the numbers are multiples of the data's ``scale`` (:mod:`bayesdep.models.parts.scale`) rather than in
-        the outcome's units. Default priors on what has the outcome's units are such; a prior that you give is in the
-        outcome's units unless it says otherwise.
+        the outcome's units. Default priors of parameters in the outcome's units are such multiples; a prior that you
+        give is in the outcome's units unless ``times_scale = True``.
     **parameters
-        The distribution's parameters, as PyMC names them.
+        The distribution's parameters, with PyMC's names.
 
     Raises
     ------
@@ -180,12 +181,12 @@ class Prior:
         Parameters
         ----------
         scale
-            What one of the prior's own units is in the outcome's.
+            One unit of the prior in units of the outcome.
 
         Returns
         -------
         Prior
-            Of ``scale`` times the variable, when the numbers are multiples of a scale; itself when they are not.
+            The prior of ``scale`` times the variable if the numbers are multiples of a scale; otherwise unchanged.
 
         Examples
         --------
@@ -197,14 +198,14 @@ class Prior:
         if not self.times_scale:
             return self
         units = _FAMILIES[self.dist].units
-        assert units is not None  # refused when it was made
+        assert units is not None  # refused by __init__
         follow = {"times": lambda v: v * scale, "over": lambda v: v / scale, "log": lambda v: v + math.log(scale)}
         numbers_: dict[str, Any] = {k: follow[units[k]](v) if k in units else v for k, v in self.parameters}
         return Prior(self.dist, **numbers_)
 
     @property
     def scipy(self) -> Any:
-        """The same distribution as a frozen scipy distribution, of multiples of the scale where it is of those."""
+        """The same distribution as a frozen scipy distribution; in multiples of the scale if times_scale."""
         return _FAMILIES[self.dist].scipy(**dict(self.parameters))
 
     @property
@@ -232,11 +233,11 @@ class Prior:
         dims
             Named dims for independent copies.
         logarithmic
-            Whether a positive variable is sampled on its logarithm: for those that data hardly bound from above and
-            whose prior has Cauchy's tail, which no sampler leaves soon where it is not made exponential.
+            Whether a positive variable is sampled on a log scale: for parameters that data hardly bound from above,
+            whose priors have Cauchy tails; on a log scale these become exponential, which samplers explore well.
         in_widths
-            Whether a HalfNormal or HalfCauchy variable is sampled in multiples of its prior's width, so that the
-            sampler's way is the same in any unit of the data.
+            Whether a HalfNormal or HalfCauchy variable is sampled in multiples of its prior's width, so that sampling
+            does not depend on the data's units.
 
         Returns
         -------
@@ -246,8 +247,8 @@ class Prior:
         Raises
         ------
         ValueError
-            When the numbers are multiples of a scale that has not been put in: a model builds from
-            :func:`~bayesdep.models.parts.scale.priors_of`, which does that.
+            When the numbers are multiples of a scale: a model must use the priors of
+            :func:`~bayesdep.models.parts.scale.priors_of`, which are in the outcome's units.
         """
         if self.times_scale:
             raise ValueError(f"the prior of '{name}' is {self}: a model builds from priors_of(model, data)")
@@ -257,8 +258,8 @@ class Prior:
         shared = {k: pytensor.shared(np.array(v, dtype=float), name=f"{name}.{k}") for k, v in self.parameters}
         how = {}
         if _FAMILIES[self.dist].support == "positive":
-            # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a plain logarithm the
-            # far side of a scale parameter is a wall that grows like exp(2u), into which trajectories crash.
+            # Sampled as log(exp(x) - 1): logarithmic near zero and linear far from it. On a log scale u the
+            # log density of a scale parameter falls like -exp(2u) at large u, where trajectories diverge.
             if logarithmic:
                 how["default_transform"] = pm.distributions.transforms.log
             elif in_widths and self.dist in ("HalfNormal", "HalfCauchy"):
@@ -269,7 +270,7 @@ class Prior:
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
 
-    def sum_to_zero(self, name: str, *, dims: tuple[str, ...]) -> Any:
+    def sum_to_zero(self, name: str, *, dims: tuple[str, ...]) -> Tensor:
         """Return normal variables that sum to zero over their last dim, inside the model context.
 
         Parameters
@@ -282,7 +283,7 @@ class Prior:
         Returns
         -------
         pytensor.tensor.TensorVariable
-            Independent normals of this prior's sd, given that they sum to zero.
+            Independent normals with this prior's sd, conditional on a sum of zero.
 
         Raises
         ------
@@ -307,15 +308,15 @@ class Prior:
 def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond float64
+    except OverflowError:  # an integer beyond float64
         return False
 
 
 JEFFREYS = Prior("Beta", alpha=0.5, beta=0.5)  # of a probability: worth one person
 
 
-def _log_t(value: Any, nu: Any, mu: Any, sigma: Any) -> Any:
-    """Log density of a variable whose logarithm is Student t, for PyTensor."""
+def _log_t(value: Tensor, nu: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
+    """Log density of a variable whose logarithm is Student t, as a PyTensor graph."""
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -328,10 +329,11 @@ def _draw_log_t(nu: Any, mu: Any, sigma: Any, rng: Any = None, size: Any = None)
 
 @cache
 def softplus() -> Any:
-    """Return PyMC's log(exp(x) - 1) transform, under a name that its own functions can take apart.
+    """Return PyMC's log(exp(x) - 1) transform, under a name without underscores.
 
-    PyMC 6.4 reads a variable's name off its transformed twin by cutting at underscores, so the transform's own name,
-    ``log_exp_m1``, makes ``pm.compute_log_likelihood`` look for a variable that is not there.
+    PyMC 6.4 derives a variable's name from that of its transformed value by splitting at underscores, so the
+    transform's original name, ``log_exp_m1``, makes ``pm.compute_log_likelihood`` look for a variable that does not
+    exist.
     """
     from pymc.distributions.transforms import LogExpM1
 
@@ -342,7 +344,7 @@ def softplus() -> Any:
 
 @cache
 def _softplus_in_widths() -> Any:
-    """The same transform of the variable's multiples of its prior's width, the last of the distribution's inputs."""
+    """The same transform in multiples of the prior's width, which is the last input of the distribution."""
     import pytensor.tensor as pt
     from pymc.distributions.transforms import LogExpM1
 
@@ -351,14 +353,14 @@ def _softplus_in_widths() -> Any:
 
         name = "softplus"
 
-        def backward(self, value: Any, *inputs: Any) -> Any:
+        def backward(self, value: Tensor, *inputs: Tensor) -> Tensor:
             return inputs[-1] * pt.softplus(value)
 
-        def forward(self, value: Any, *inputs: Any) -> Any:
+        def forward(self, value: Tensor, *inputs: Tensor) -> Tensor:
             multiple = value / inputs[-1]
             return pt.log(-pt.expm1(-multiple)) + multiple
 
-        def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        def log_jac_det(self, value: Tensor, *inputs: Tensor) -> Tensor:
             return pt.log(inputs[-1]) - pt.softplus(-value)
 
     return SoftplusInWidths()

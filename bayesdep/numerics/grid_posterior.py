@@ -44,10 +44,13 @@ class GridPosterior:
         The parameters by name; may be none.
     log_likelihood
         From values by name, arrays that broadcast, to the log likelihood of that shape.
+    nodes
+        Nodes along each axis; by the number of axes unless given.
     """
 
     axes: Mapping[str, Axis]
     log_likelihood: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+    nodes: int | None = None
 
     def _log_joint(self, u: list[np.ndarray]) -> np.ndarray:
         """Log density on the grids' scales at points that broadcast."""
@@ -60,7 +63,7 @@ class GridPosterior:
     @cached_property
     def _grid(self) -> tuple[list[np.ndarray], np.ndarray]:
         """Even grid along each axis, as wide as the density is; and the log density on it."""
-        size = _NODES.get(len(self.axes), 0)
+        size = self.nodes or _NODES.get(len(self.axes), 0)
         ends = [axis.scale.ends for axis in self.axes.values()]
         for _ in range(_ROUNDS):
             u = [np.linspace(low, high, size) for low, high in ends]

@@ -1,16 +1,18 @@
-"""Student-t residuals: a density where the value was seen, a normal of unknown precision where it was not.
+"""Student-t residuals: a density where the value was detected, a normal of unknown precision where it was not.
 
 A Student-t residual is a normal one with variance 1 / w, w ~ Gamma(nu / 2, rate nu / 2). Where a value lies beyond a
 limit, keeping w as a parameter leaves a normal probability: the incomplete beta function, whose slope in nu costs more
-than all the rest of a panel's density, is never needed. Values that were seen keep the closed form.
+than all the rest of a panel's density, is never needed. Detected values keep the closed form.
 """
 
 from typing import Any
 
 import numpy as np
 
+from bayesdep.numerics.types import Tensor
 
-def log_t_density(z: Any, nu: Any) -> Any:
+
+def log_t_density(z: Tensor, nu: Tensor) -> Tensor:
     """Return the log of Student's t density.
 
     Parameters
@@ -37,7 +39,7 @@ def log_t_density(z: Any, nu: Any) -> Any:
     return scale - (nu + 1) / 2 * pt.log1p(z**2 / nu)
 
 
-def precisions(name: str, nu: Any, dims: str | tuple[str, ...]) -> Any:
+def precisions(name: str, nu: Tensor, dims: str | tuple[str, ...]) -> Tensor:
     """Add to a PyMC model the precisions of normals that together are Student t.
 
     What is sampled is ``v = sqrt(nu / 2) log w``, whose spread hardly depends on nu: a standard normal as nu grows.
@@ -60,7 +62,7 @@ def precisions(name: str, nu: Any, dims: str | tuple[str, ...]) -> Any:
     import pymc as pm
     import pytensor.tensor as pt
 
-    def logp(value: Any, nu: Any) -> Any:
+    def logp(value: Tensor, nu: Tensor) -> Tensor:
         a = nu / 2
         constant = (a - 0.5) * pt.log(a) - pt.gammaln(a)
         return constant + pt.sqrt(a) * value - a * pt.exp(value / pt.sqrt(a))

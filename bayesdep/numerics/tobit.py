@@ -40,7 +40,7 @@ class Tobit:
 def censored_loss(
     lower: np.ndarray, upper: np.ndarray, design: np.ndarray
 ) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[float, np.ndarray]]]:
-    """Return what stands for each interval, and minus the log-likelihood of a censored linear regression.
+    """Return a number for each interval, and minus the log-likelihood of a censored linear regression.
 
     Parameters
     ----------
@@ -50,23 +50,23 @@ def censored_loss(
     Returns
     -------
     tuple of numpy.ndarray and callable
-        The value seen, the limit, or the middle of two, shape (rows,); and the function, with its gradient, of the
+        The detected value, the limit, or the middle of two, shape (rows,); and the function, with its gradient, of the
         coefficients and the log residual sd.
     """
-    seen = lower == upper
-    middle = np.where(seen, upper, np.where(np.isfinite(lower), lower, upper))
-    both = np.isfinite(lower) & np.isfinite(upper) & ~seen
+    detected = lower == upper
+    middle = np.where(detected, upper, np.where(np.isfinite(lower), lower, upper))
+    both = np.isfinite(lower) & np.isfinite(upper) & ~detected
     middle = np.where(both, (lower + upper) / 2, middle)
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         beta, log_sd = parameters[:-1], parameters[-1]
         sd, eta = np.exp(log_sd), design @ beta
         z = (middle - eta) / sd
-        value = np.where(seen, log_standard_normal(z) - log_sd, 0.0)
-        by_eta = np.where(seen, z / sd, 0.0)  # d log-likelihood / d eta
-        by_log_sd = np.where(seen, z**2 - 1, 0.0)
+        value = np.where(detected, log_standard_normal(z) - log_sd, 0.0)
+        by_eta = np.where(detected, z / sd, 0.0)  # d log-likelihood / d eta
+        by_log_sd = np.where(detected, z**2 - 1, 0.0)
         for side, end in ((1.0, upper), (-1.0, lower)):
-            open_ended = np.isfinite(end) & ~seen & ~both & (np.isfinite(upper) if side > 0 else np.isfinite(lower))
+            open_ended = np.isfinite(end) & ~detected & ~both & (np.isfinite(upper) if side > 0 else np.isfinite(lower))
             q = side * z[open_ended]
             value[open_ended] = special.log_ndtr(q)
             hazard = np.sqrt(2 / np.pi) / special.erfcx(-q / np.sqrt(2))  # density over probability, however far away
@@ -92,7 +92,7 @@ def tobit(lower: np.ndarray, upper: np.ndarray, design: np.ndarray) -> Tobit:
     Parameters
     ----------
     lower, upper
-        Ends of each interval, equal where the value was seen, infinite where it is open; shape (rows,).
+        Ends of each interval, equal where the value was detected, infinite where it is open; shape (rows,).
     design
         Regressors, shape (rows, columns), full rank.
 
@@ -110,8 +110,8 @@ def tobit(lower: np.ndarray, upper: np.ndarray, design: np.ndarray) -> Tobit:
     middle, loss = censored_loss(lower, upper, design)
     start = np.linalg.lstsq(design, middle, rcond=None)[0]
     spread = max(float(np.std(middle - design @ start)), 0.1)
-    found = optimize.minimize(loss, np.append(start, np.log(spread)), jac=True, method="BFGS", options={"gtol": 1e-7})
-    at, step = found.x, 1e-5
+    optimum = optimize.minimize(loss, np.append(start, np.log(spread)), jac=True, method="BFGS", options={"gtol": 1e-7})
+    at, step = optimum.x, 1e-5
     size = len(at)
     hessian = np.empty((size, size))
     for i in range(size):
@@ -119,13 +119,13 @@ def tobit(lower: np.ndarray, upper: np.ndarray, design: np.ndarray) -> Tobit:
         shift[i] = step
         hessian[i] = (loss(at + shift)[1] - loss(at - shift)[1]) / (2 * step)
     hessian = (hessian + hessian.T) / 2
-    # Where a group is never detected the likelihood rises for ever, by less and less: next to nothing is left of the
-    # information that as many detected values would carry.
-    whole = np.zeros((size, size))
-    whole[:-1, :-1], whole[-1, -1] = design.T @ design / np.exp(2 * at[-1]), 2 * len(design)
-    scale = np.sqrt(np.diag(whole))
+    # Where a group is never detected the likelihood has no maximum but rises ever more slowly: its information is next
+    # to nothing beside that of as many detected values.
+    full = np.zeros((size, size))
+    full[:-1, :-1], full[-1, -1] = design.T @ design / np.exp(2 * at[-1]), 2 * len(design)
+    scale = np.sqrt(np.diag(full))
     scaled = hessian / np.outer(scale, scale)
     is_maximum = bool(np.isfinite(scaled).all() and np.linalg.eigvalsh(scaled)[0] > _LEAST_INFORMATION)
     errors = np.sqrt(np.diag(np.linalg.inv(hessian))) if is_maximum else np.full(size, np.nan)
     settled = bool(is_maximum and np.abs(loss(at)[1]).max() < 1e-3)
-    return Tobit(at[:-1], errors[:-1], float(np.exp(at[-1])), float(errors[-1]), -float(found.fun), settled)
+    return Tobit(at[:-1], errors[:-1], float(np.exp(at[-1])), float(errors[-1]), -float(optimum.fun), settled)

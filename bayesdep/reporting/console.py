@@ -36,11 +36,11 @@ def print_ledger(runs: Sequence[Outcome]) -> None:
     runs
         Runs, in order; those without published numbers are skipped.
     """
-    told = [run for run in runs if run.ledger is not None]
-    if not told:
+    with_ledger = [run for run in runs if run.ledger is not None]
+    if not with_ledger:
         return
     notes: dict[str, int] = {}
-    blocks = [(run, _lines(run, notes)) for run in told]
+    blocks = [(run, _lines(run, notes)) for run in with_ledger]
     headings = ("  Estimand", "Published", "Posterior (95% interval)", "Agrees", "Published in")
     every = [headings, *(line for _, lines in blocks for line in lines)]
     widths = [max(len(line[i]) for line in every) for i in range(4)]

@@ -69,14 +69,14 @@ def _at_95(fit: Fit) -> pd.DataFrame:
 
 def _summarise(fit: Fit, level: float) -> pd.DataFrame:
     exact = fit.exact if fit.is_exact else None
-    known = dict(exact.marginals) if exact else {}
+    marginals = dict(exact.marginals) if exact else {}
     rows = []
     standing = {x.name: x.p for x in fit.verdict.judged if x.kind == "prior"}
     for name, at, draws, attrs in _scalars(fit.estimands):
         source = str(attrs.get("reciprocal_of", name))
         summary = (
-            _of_marginal(known[source, at], level, attrs)
-            if (source, at) in known
+            _of_marginal(marginals[source, at], level, attrs)
+            if (source, at) in marginals
             else _of_draws(draws, level, attrs, fit.tables)
         )
         label = f"{name}[{', '.join(x for _, x in at)}]" if at else name
@@ -251,10 +251,10 @@ def _scalars(
         dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
         array = values.transpose("chain", "draw", *dims).values
         for index in np.ndindex(*array.shape[2:]):
-            at = tuple((d, str(values[d].values[i])) for d, i in zip(dims, index, strict=True))
+            coordinates = tuple((d, str(values[d].values[i])) for d, i in zip(dims, index, strict=True))
             yield (
                 str(name),
-                at,
+                coordinates,
                 np.ascontiguousarray(array[(slice(None), slice(None), *index)], dtype=float),
                 values.attrs,
             )
@@ -271,15 +271,15 @@ def _of_draws(draws: np.ndarray, level: float, attrs: dict[str, Any], tables: in
         return _row(attrs=attrs, level=level, null=null)
     if "probability" in attrs:
         return _row(mean=draws.mean(), level=level, mcse=_mcse(draws, tables), attrs=attrs)
-    own = 1 / draws if "reciprocal_of" in attrs else draws
-    sd = own.std(ddof=1)
+    on_own_scale = 1 / draws if "reciprocal_of" in attrs else draws
+    sd = on_own_scale.std(ddof=1)
 
     def sides(of: float) -> tuple[float, float]:
         margin = _rounding(of, sd)
-        return float((own > of + margin).mean()), float((own < of - margin).mean())
+        return float((on_own_scale > of + margin).mean()), float((on_own_scale < of - margin).mean())
 
     if "reciprocal_of" in attrs:
-        lower, median, upper = np.quantile(own, [tail, 0.5, 1 - tail])
+        lower, median, upper = np.quantile(on_own_scale, [tail, 0.5, 1 - tail])
         return _through_infinity(lower, median, upper, sides(0.0), level, attrs)
     above, wrong = _against(null, sides)
     rope = [float(attrs.get(f"rope_{end}", np.nan)) for end in ("lower", "upper")]

@@ -60,9 +60,11 @@ def rank_evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     draws = values.transpose("chain", "draw", *dims).values
     flat = draws.reshape(draws.shape[0] * draws.shape[1], -1).astype(float)
     labels = [[str(v) for v in values[d].values] for d in dims]
-    at = pd.MultiIndex.from_product(labels, names=dims).to_frame(index=False) if dims else pd.DataFrame(index=[0])
-    known = ~np.isnan(flat).all(axis=0)
-    flat, at = flat[:, known], at[known]
+    units_table = (
+        pd.MultiIndex.from_product(labels, names=dims).to_frame(index=False) if dims else pd.DataFrame(index=[0])
+    )
+    is_defined = ~np.isnan(flat).all(axis=0)
+    flat, units_table = flat[:, is_defined], units_table[is_defined]
     above, below = (flat > null).mean(axis=0), (flat < null).mean(axis=0)
     spread = flat.std(axis=0)
     distance = np.abs(flat.mean(axis=0) - null) / np.where(spread > 0, spread, np.inf)
@@ -75,7 +77,7 @@ def rank_evidence(fit: Fit, estimand: str = "log_ratio") -> pd.DataFrame:
     lower, median, upper = np.quantile(np.exp(flat) if is_log else flat, [0.025, 0.5, 0.975], axis=0)
     rope = [float(attrs.get(f"rope_{end}", np.nan)) for end in ("lower", "upper")]
     inside = ((flat >= rope[0]) & (flat <= rope[1])).mean(axis=0)
-    table = at.iloc[order].reset_index(drop=True)
+    table = units_table.iloc[order].reset_index(drop=True)
     table = table.assign(
         median=median,
         lower=lower,
@@ -102,9 +104,9 @@ def _sentence(table: pd.DataFrame, dims: list[str], *, is_log: bool) -> str:
     counts = {side: int((sure["side"] == side).sum()) for side in words}
     if sure.empty:
         return f"None of {len(table)} {what} lies on one side of no effect with P > {SURE:g}."
-    told = [side for side in words if counts[side]]
-    verb = "is" if counts[told[0]] == 1 else "are"
-    each = " and ".join(f"{counts[side]} {words[side]}" for side in told)
+    claimed = [side for side in words if counts[side]]
+    verb = "is" if counts[claimed[0]] == 1 else "are"
+    each = " and ".join(f"{counts[side]} {words[side]}" for side in claimed)
     first, _, rest = each.partition(" ")
     text = f"Of {len(table)} {what}, {first} {verb} {rest} with P > {SURE:g}" + (" each" if len(sure) > 1 else "")
     together = int((table["joint"] >= SURE).sum())

@@ -119,13 +119,13 @@ def formula_note(*tables: pd.DataFrame) -> str:
     >>> formula_note(pd.DataFrame({"study": ["Smith", "-1.5"]}))
     ''
     """
-    found = list(dict.fromkeys(text for table in tables for text in _texts(table) if _like_formula(text)))
-    if not found:
+    texts = list(dict.fromkeys(text for table in tables for text in _texts(table) if _like_formula(text)))
+    if not texts:
         return ""
-    several = len(found) > 1
+    several = len(texts) > 1
     return (
-        f"{len(found)} text{'s begin' if several else ' begins'} with a sign by which a spreadsheet knows formulas in "
-        f"a .csv file (the first is {shortly(found[0])}); they are written as they are, in quotation marks: ask for "
+        f"{len(texts)} text{'s begin' if several else ' begins'} with a sign by which a spreadsheet knows formulas in "
+        f"a .csv file (the first is {shortly(texts[0])}); they are written as they are, in quotation marks: ask for "
         "--spreadsheet-safe (spreadsheet_safe=True in Python) to have them escaped, or for .xlsx"
     )
 
@@ -286,10 +286,10 @@ def _with_verdict(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the verdict on its fit in two columns; a table that is not from a fit is returned unchanged."""
     if "gate" not in table.attrs:
         return table
-    found = table.copy()
-    found.insert(0, "verdict", _verdict(table) or "passed")
-    found.insert(1, "synthetic", bool(table.attrs.get("synthetic", False)))
-    return found
+    result = table.copy()
+    result.insert(0, "verdict", _verdict(table) or "passed")
+    result.insert(1, "synthetic", bool(table.attrs.get("synthetic", False)))
+    return result
 
 
 def _csv(table: pd.DataFrame, path: Path) -> None:

@@ -92,9 +92,9 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
                 raise BadInput(
                     f"{place}: '{row.estimand}' has no dim '{dim}'; {did_you_mean(dim, dims) if dims else 'remove it'}"
                 )
-            known = [str(v) for v in values[dim].values]
-            if label not in known:
-                raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, known)}")
+            labels = [str(v) for v in values[dim].values]
+            if label not in labels:
+                raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, labels)}")
         if row.direction is not None and np.isnan(float(values.attrs.get("null", 0.0))):
             raise BadInput(
                 f"{place}: '{row.estimand}' has no value of no effect to be above or below; give value, or lower and "
@@ -128,16 +128,16 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
         probability is above one half; "other scale" when not comparable; "not known" where the data leave the estimand
         undefined; "not judged" for a number compared with such a probability, which has no interval; otherwise "no".
     """
-    found = []
+    rows_out = []
     for row in rows:
-        here = summary[summary["estimand"] == row.estimand]
+        matching = summary[summary["estimand"] == row.estimand]
         for dim, label in row.at.items():
-            here = here[here[dim] == label]
-        mine = here.iloc[0]
+            matching = matching[matching[dim] == label]
+        mine = matching.iloc[0]
         statistic = "mean" if is_probability(mine) else row.statistic
         above = float(mine["prob_gt_null"])
         prob = {"above": above, "below": 1 - above, None: None}[row.direction]
-        found.append(
+        rows_out.append(
             {
                 "estimand": row.label,
                 "published": row.value,
@@ -155,7 +155,7 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
                 "note": row.note,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows_out)
 
 
 def _in_words(row: Published, null: float) -> str:

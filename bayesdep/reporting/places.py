@@ -53,13 +53,13 @@ class Manifest:
         try:
             if file.is_symlink() or file.stat().st_size > _LARGEST:
                 return None
-            found = json.loads(file.read_text(encoding="utf-8"))
-            if found["written_by"] != _WRITER:
+            entries = json.loads(file.read_text(encoding="utf-8"))
+            if entries["written_by"] != _WRITER:
                 return None
-            files, missing = dict(found["files"]), dict(found.get("missing", {}))
+            files, missing = dict(entries["files"]), dict(entries.get("missing", {}))
             if not all(_is_inside(path) and isinstance(digest, str) for path, digest in files.items()):
                 return None
-            return cls(str(found["what"]), bool(found["failed"]), str(found["fingerprint"]), files, missing)
+            return cls(str(entries["what"]), bool(entries["failed"]), str(entries["fingerprint"]), files, missing)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
@@ -113,7 +113,7 @@ def write_manifest(
         Further entries.
     """
     written = sorted(path for path in partial.rglob("*") if path.is_file())
-    said = {
+    entries = {
         "written_by": _WRITER,
         "what": what,
         "failed": failed,
@@ -122,7 +122,7 @@ def write_manifest(
         "files": {path.relative_to(partial).as_posix(): digest(path) for path in written},
         "missing": dict(missing or {}),
     }
-    (partial / MANIFEST).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    (partial / MANIFEST).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
 def add_to_manifest(directory: Path, file: Path) -> None:
@@ -135,13 +135,13 @@ def add_to_manifest(directory: Path, file: Path) -> None:
     file
         The file; one elsewhere is not listed.
     """
-    place, known = file.resolve(), Manifest.of(directory)
-    if known is None or place.parent != directory.resolve():
+    place, manifest = file.resolve(), Manifest.of(directory)
+    if manifest is None or place.parent != directory.resolve():
         return
-    said = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    said["files"][place.name] = digest(place)
+    entries = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    entries["files"][place.name] = digest(place)
     with whole_files(directory / MANIFEST) as (partial,):
-        partial.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,8 @@ class Place:
     @property
     def others(self) -> list[str]:
         """Existing files that no run wrote, relative with ``/``."""
-        found = self.manifest
-        return others(self.path, found.replaceable if found else ()) if self.path.is_dir() else []
+        manifest = self.manifest
+        return others(self.path, manifest.replaceable if manifest else ()) if self.path.is_dir() else []
 
     @property
     def failures(self) -> Path:
@@ -235,21 +235,21 @@ class Place:
     def _refuse_contents(self, failures: bool) -> None:
         if not self.path.is_dir() or not any(self.path.iterdir()):
             return
-        asked, found = self.asked, self.manifest
-        if found is None:
+        asked, manifest = self.asked, self.manifest
+        if manifest is None:
             raise BadInput(
                 f"--out '{asked}' is not empty and is not an earlier run; give an empty or new directory (a run of an "
                 "earlier version does not say which files are its own: move it away)"
             )
-        if self.what.split()[0] != found.what.split()[0]:
-            raise BadInput(f"--out '{asked}' holds a {found.what}; give another with --out")
-        if failures and not (found.failed and found.what == self.what):
-            holds = f"{'a failed' if found.failed else 'the'} {found.what}"
+        if self.what.split()[0] != manifest.what.split()[0]:
+            raise BadInput(f"--out '{asked}' holds a {manifest.what}; give another with --out")
+        if failures and not (manifest.failed and manifest.what == self.what):
+            holds = f"{'a failed' if manifest.failed else 'the'} {manifest.what}"
             raise BadInput(
                 f"'{asked}', where this run goes if it fails its gate, holds {holds}; move that away, or give another "
                 "place with --out"
             )
-        for path in others(self.path, found.replaceable):
+        for path in others(self.path, manifest.replaceable):
             is_figures = path == _FIGURES and ((self.path / path).is_symlink() or not (self.path / path).is_dir())
             if path.split("/")[0] in _RUN_FILES or is_figures:
                 raise BadInput(
@@ -276,11 +276,11 @@ class Place:
             if left.suffix == ".old" and not self.path.exists():
                 left.rename(self.path)  # killed between the two steps of a replacement
                 continue
-            known = Manifest.of(left)
-            if known is None:  # incomplete: it contains no files of others yet
+            manifest = Manifest.of(left)
+            if manifest is None:  # incomplete: it contains no files of others yet
                 shutil.rmtree(left, ignore_errors=True)
             else:
-                retire(left, self.path, known.replaceable)
+                retire(left, self.path, manifest.replaceable)
 
     def kept_chains(self, fingerprint: str) -> Path:
         """Return the folder of a fit's finished chains."""
@@ -295,14 +295,14 @@ class Place:
 
     def remove_failure(self) -> None:
         """Remove the files of an earlier failed run of the same plan, and the directory if it is then empty."""
-        found = self.manifest
-        if found is None or not found.failed or found.what != self.what:
+        manifest = self.manifest
+        if manifest is None or not manifest.failed or manifest.what != self.what:
             return
         with suppress(OSError):
-            for path in (*found.files, MANIFEST):  # the manifest last: until then it lists the files to remove
+            for path in (*manifest.files, MANIFEST):  # the manifest last: until then it lists the files to remove
                 if (self.path / path).parent.resolve().is_relative_to(self.path):  # not through a link
                     (self.path / path).unlink(missing_ok=True)
-            for folder in sorted({(self.path / path).parent for path in found.files}, reverse=True):
+            for folder in sorted({(self.path / path).parent for path in manifest.files}, reverse=True):
                 with suppress(OSError):
                     folder.rmdir()
             self.path.rmdir()
@@ -311,15 +311,15 @@ class Place:
 def _followed(directory: Path) -> Path:
     """Follow all links; refuse a broken one."""
     directory.exists()  # for example a name that is too long
-    given = directory.absolute()
-    for link in (given, *given.parents):
+    absolute = directory.absolute()
+    for link in (absolute, *absolute.parents):
         if link.is_symlink() and not link.exists():
             target = Path(os.path.realpath(link))
-            if link != given or target.is_symlink() or not target.parent.is_dir():
+            if link != absolute or target.is_symlink() or not target.parent.is_dir():
                 raise BadInput(
                     f"'{link}' is a link to '{link.readlink()}', which is not there; give another with --out"
                 )
-    return Path(os.path.realpath(given))
+    return Path(os.path.realpath(absolute))
 
 
 def _is_mounted(path: Path) -> bool:

@@ -46,11 +46,11 @@ def distinct(values: np.ndarray) -> np.ndarray:
     >>> distinct(np.array([0.1 + 0.2, 0.3, 0.5, np.inf]))
     array([0.3, 0.5])
     """
-    found = np.unique(finite(values))
-    if len(found) < 2:
-        return found
-    apart = np.diff(found) > _ROUNDING * np.abs(found[[0, -1]]).max()
-    return found[np.concatenate([[True], apart])]
+    ascending = np.unique(finite(values))
+    if len(ascending) < 2:
+        return ascending
+    apart = np.diff(ascending) > _ROUNDING * np.abs(ascending[[0, -1]]).max()
+    return ascending[np.concatenate([[True], apart])]
 
 
 def limits(*values: np.ndarray | float, room: float = 0.0) -> tuple[float, float]:
@@ -73,13 +73,13 @@ def limits(*values: np.ndarray | float, room: float = 0.0) -> tuple[float, float
     >>> limits(3.0, np.array([np.inf])), limits(0.0, 1.0, room=0.5)
     ((2.5, 3.5), (-0.5, 1.5))
     """
-    found = distinct(np.concatenate([np.ravel(v) for v in values]))
-    if len(found) < 2:
-        middle = found[0] if len(found) else 0.0
+    numbers = distinct(np.concatenate([np.ravel(v) for v in values]))
+    if len(numbers) < 2:
+        middle = numbers[0] if len(numbers) else 0.0
         half = max(0.5, 0.01 * abs(middle))
         return float(middle - half), float(middle + half)
-    more = room * (found[-1] - found[0])
-    return float(found[0] - more), float(found[-1] + more)
+    more = room * (numbers[-1] - numbers[0])
+    return float(numbers[0] - more), float(numbers[-1] + more)
 
 
 def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
@@ -105,17 +105,17 @@ def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
     >>> bins_of(np.array([1 / 6, 4 / 6, 1 / 6 + 1e-17]))[:2].round(3).tolist()
     [-0.083, 0.417]
     """
-    known = finite(values)
-    inner = np.quantile(known, [0.002, 0.998]) if len(known) else known
+    numbers = finite(values)
+    inner = np.quantile(numbers, [0.002, 0.998]) if len(numbers) else numbers
     low, high = limits(*inner, *others)
-    found = distinct(known)
-    step = float(np.diff(found).min()) if len(found) > 1 else 1.0
-    if 0 < len(found) <= _VALUES and step > _ROUNDING * np.abs(found).max():
-        reached = distinct(np.concatenate([found, finite(np.array(others))]))
-        before, after = (np.rint(np.abs(reached[k] - found[k]) / step) for k in (0, -1))  # the data may lie outside
-        count = np.rint((found[-1] - found[0]) / step) + before + after + 1
+    levels = distinct(numbers)
+    step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
+    if 0 < len(levels) <= _VALUES and step > _ROUNDING * np.abs(levels).max():
+        reached = distinct(np.concatenate([levels, finite(np.array(others))]))
+        before, after = (np.rint(np.abs(reached[k] - levels[k]) / step) for k in (0, -1))  # the data may lie outside
+        count = np.rint((levels[-1] - levels[0]) / step) + before + after + 1
         if count <= _SMALLEST:
-            return np.asarray(found[0] - (before + 0.5) * step + step * np.arange(int(count) + 1))
+            return np.asarray(levels[0] - (before + 0.5) * step + step * np.arange(int(count) + 1))
     more = 0.02 * (high - low)
     return np.linspace(low - more, high + more, _BINS)
 

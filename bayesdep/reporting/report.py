@@ -73,7 +73,7 @@ def report(
     ).get_template("report.html.jinja")
     moved = check_prior_sensitivity(fit)
     shown = _first_class(fit)
-    told = in_outcome_units(fit.model, fit.data)
+    in_units = in_outcome_units(fit.model, fit.data)
     text = page.render(
         title=title or fit.data.attrs["title"] or "Analysis",
         question=question,
@@ -82,8 +82,8 @@ def report(
         synthetic=fit.synthetic,
         data=fit.data.attrs,
         sizes=", ".join(f"{d} {n}" for d, n in fit.data.sizes.items()),
-        words=told.words,
-        formula="\n".join(told.formula),
+        words=in_units.words,
+        formula="\n".join(in_units.formula),
         priors=_priors(fit),
         sampling=_sampling(fit),
         criteria=_criteria(fit),
@@ -203,12 +203,12 @@ def _sampling(fit: Fit) -> str:
     each, open_ = "", ""
     if fit.tables > 1:
         each = f" for each of {fit.tables} versions of the data, all draws together"
-        known = check_missing_information(fit)
-        worst = known.iloc[int(known["fraction_missing"].argmax())]
-        at = ", ".join(str(worst[dim]) for dim in known.attrs["dims"] if pd.notna(worst[dim]))
+        missing = check_missing_information(fit)
+        worst = missing.iloc[int(missing["fraction_missing"].argmax())]
+        coordinates = ", ".join(str(worst[dim]) for dim in missing.attrs["dims"] if pd.notna(worst[dim]))
         open_ = (
             f" Versions differ in imputed values. The fraction of missing information is largest for "
-            f"{worst['estimand']}{f'[{at}]' if at else ''}: {worst['fraction_missing']:.0%}."
+            f"{worst['estimand']}{f'[{coordinates}]' if coordinates else ''}: {worst['fraction_missing']:.0%}."
         )
     return (
         f"No-U-turn sampler of {m['sampler']}, {m['chains']} chains of {m['draws']} draws after {m['tune']} for "

@@ -28,12 +28,12 @@ def finished(places: Sequence[Place], fingerprint: str, accept: bool) -> tuple[F
         written to the other one; both are None if there is no such fit.
     """
     for place in places:
-        found = place.manifest
-        if found is None or (found.what, found.fingerprint) != (place.what, fingerprint):
+        manifest = place.manifest
+        if manifest is None or (manifest.what, manifest.fingerprint) != (place.what, fingerprint):
             continue
-        if not found.is_whole(place.path, "posterior.nc"):
+        if not manifest.is_whole(place.path, "posterior.nc"):
             continue
-        is_whole = not found.missing and found.is_whole(place.path)
+        is_whole = not manifest.missing and manifest.is_whole(place.path)
         stands_right = place is places[0] or not accept
         return Fit.load(place.path / "posterior.nc"), place if is_whole and stands_right else None
     return None, None

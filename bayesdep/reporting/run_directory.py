@@ -148,8 +148,8 @@ def write_run(
         parts.make("estimands.csv", lambda path: tables.write(summarise(fit), path))
         rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
         names = (*FIGURES, *unknown_figures(fit))
-        made = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in names}
-        images = {name: image for name, image in made.items() if image is not None}
+        drawn = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in names}
+        images = {name: image for name, image in drawn.items() if image is not None}
         parts.make(
             "report.html",
             lambda path: report(
@@ -189,8 +189,8 @@ class _Tables:
     @property
     def notes(self) -> tuple[str, ...]:
         """One sentence, or none."""
-        said = "" if self._safe else formula_note(*self._written)
-        return (said,) if said else ()
+        sentence = "" if self._safe else formula_note(*self._written)
+        return (sentence,) if sentence else ()
 
 
 def _save(fit: Fit, path: Path) -> None:
@@ -220,9 +220,9 @@ class _Parts:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             cause = problem.__context__ if isinstance(problem, BadInput) else problem
-            said = cause.strerror if isinstance(cause, OSError) else str(problem).split("\n")[0]
-            known = isinstance(problem, (BadInput, OSError))
-            self.missing[name] = str(said) if known and said else f"{type(problem).__name__}: {said}"
+            reason = cause.strerror if isinstance(cause, OSError) else str(problem).split("\n")[0]
+            is_expected = isinstance(problem, (BadInput, OSError))
+            self.missing[name] = str(reason) if is_expected and reason else f"{type(problem).__name__}: {reason}"
             return None
 
 

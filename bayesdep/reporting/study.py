@@ -71,8 +71,8 @@ def as_study(
     sd = float(draws.std(ddof=1))
     label = estimand + (f"[{', '.join(place.values())}]" if place else "")
     _refuse_informed(fit, label, (draws - draws.mean()) / sd)
-    of = fit.data.attrs.get("title") or fit.data.attrs.get("source", "data")
-    source = f"posterior of {label} in {attrs['units']}: {type(fit.model).__name__} of {of}"
+    title = fit.data.attrs.get("title") or fit.data.attrs.get("source", "data")
+    source = f"posterior of {label} in {attrs['units']}: {type(fit.model).__name__} of {title}"
     row = {
         "study": study,
         "effect": float(draws.mean()),
@@ -107,12 +107,12 @@ def _place(values: xr.DataArray, at: Mapping[str, str]) -> dict[str, str]:
             raise BadInput(
                 f"at: '{values.name}' has no dim '{dim}'; {did_you_mean(dim, dims) if dims else 'leave it out'}"
             )
-    found = {}
+    place = {}
     for dim in dims:
-        known = [str(v) for v in values[dim].values]
-        if dim not in at and len(known) > 1:
-            raise BadInput(f"'{values.name}' has a value for each {dim}; add at={{'{dim}': '{known[-1]}'}} or another")
-        found[dim] = str(at.get(dim, known[0]))
-        if found[dim] not in known:
-            raise BadInput(f"at: '{found[dim]}' is no {dim} of '{values.name}'; {did_you_mean(found[dim], known)}")
-    return found
+        labels = [str(v) for v in values[dim].values]
+        if dim not in at and len(labels) > 1:
+            raise BadInput(f"'{values.name}' has a value for each {dim}; add at={{'{dim}': '{labels[-1]}'}} or another")
+        place[dim] = str(at.get(dim, labels[0]))
+        if place[dim] not in labels:
+            raise BadInput(f"at: '{place[dim]}' is no {dim} of '{values.name}'; {did_you_mean(place[dim], labels)}")
+    return place

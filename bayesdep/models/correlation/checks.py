@@ -9,7 +9,7 @@ from bayesdep.models.model import Check
 from bayesdep.models.parts.people import share_below
 
 
-def predictive_checks(data: xr.Dataset, *, units: str) -> Sequence[Check]:
+def checks(data: xr.Dataset, *, units: str) -> Sequence[Check]:
     """Name the test quantities.
 
     Parameters

@@ -44,7 +44,9 @@ def prepare(settings: CorrelationSettings, table: Any) -> xr.Dataset:
     data.attrs["notes"] = provenance(frame)["notes"]  # with those of the scores
     place = f"column '{settings.score}' ({meanings['score']})"
     if np.ptp(score) == 0:
-        raise BadInput(f"{place} is {score[0]:g} in everybody, so nothing goes with it; check which rows are kept")
+        raise BadInput(
+            f"{place} is {score[0]:g} in everybody, so nothing correlates with it; check which rows are kept"
+        )
     one_group = np.zeros(len(score), dtype=int)
     units = {"units": settings.units}
     return data.assign(

@@ -7,7 +7,7 @@ from bayesdep.models.model import estimand
 from bayesdep.models.parts.people import recorded
 
 
-def correlation_and_slopes(posterior: xr.Dataset, *, units: str) -> xr.Dataset:
+def estimands(posterior: xr.Dataset, *, units: str) -> xr.Dataset:
     """Derive the correlation and the line of the score on the concentration.
 
     Parameters

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.correlation.checks import predictive_checks
+from bayesdep.models.correlation import checks, estimands, scores
 from bayesdep.models.correlation.data import prepare
-from bayesdep.models.correlation.estimands import correlation_and_slopes, pearson
-from bayesdep.models.correlation.scores import score_subjects
 from bayesdep.models.correlation.settings import CorrelationSettings
 from bayesdep.models.model import Check, Forest
 from bayesdep.models.parts.people import recorded
@@ -68,7 +66,7 @@ class Correlation(CorrelationSettings):
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: the correlation, also Pearson's with non-detects at their limit."""
-        return Forest(("correlation",), None, None, pearson)
+        return Forest(("correlation",), None, None, estimands.pearson)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subject into pairs of log concentration and score.
@@ -145,7 +143,7 @@ class Correlation(CorrelationSettings):
         xarray.Dataset
             ``correlation``, ``slope`` (per log unit), ``slope_per_doubling`` and ``variance_explained``.
         """
-        return correlation_and_slopes(posterior, units=self.units)
+        return estimands.estimands(posterior, units=self.units)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log density of each subject's pair, or of the score and the probability of the non-detect.
@@ -162,7 +160,7 @@ class Correlation(CorrelationSettings):
         xarray.DataArray
             Dims (chain, draw, subject).
         """
-        return score_subjects(posterior, data)
+        return scores.log_likelihood(posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.
@@ -178,7 +176,7 @@ class Correlation(CorrelationSettings):
             The correlation among the detected and the share below the limit, of replicated concentrations of people
             who keep their scores; mean and sd of replicated scores.
         """
-        return predictive_checks(data, units=self.units)
+        return checks.checks(data, units=self.units)
 
 
 def _kinds(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from bayesdep.numerics.normal import log_normal
 from bayesdep.numerics.roc import normal_nodes
 
 
-def score_subjects(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Return the log density of each subject's pair, or of the score and the probability of the non-detect.
 
     Parameters

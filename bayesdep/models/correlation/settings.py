@@ -43,7 +43,7 @@ class CorrelationSettings:
         lower, upper = self.priors["rho"].scipy.support()
         if lower < -1 or upper > 1:
             raise BadInput(
-                f"priors.rho: {self.priors['rho']} reaches outside -1 to 1, where a correlation lives; "
+                f"priors.rho: {self.priors['rho']} reaches outside -1 to 1, the range of a correlation; "
                 "use a Uniform or a Beta within"
             )
 

@@ -8,7 +8,7 @@ import xarray as xr
 from bayesdep.models.model import Check
 
 
-def predictive_checks(data: xr.Dataset) -> Sequence[Check]:
+def checks(data: xr.Dataset) -> Sequence[Check]:
     """Name the test quantities.
 
     Parameters
@@ -31,11 +31,11 @@ def predictive_checks(data: xr.Dataset) -> Sequence[Check]:
     def check(name: str, statistic: Callable[[np.ndarray], np.ndarray]) -> Check:
         return Check(name, "events", statistic, "probability")
 
-    checks = [
+    named = [
         check("share with the event", lambda y: y.sum((-2, -1)) / n.sum()),
         check("largest risk difference", lambda y: differences(y).max(-1)),
         check("smallest risk difference", lambda y: differences(y).min(-1)),
     ]
     if data.sizes["subgroup"] > 1:
-        checks.append(check("range of risk differences", lambda y: np.ptp(differences(y), axis=-1)))
-    return checks
+        named.append(check("range of risk differences", lambda y: np.ptp(differences(y), axis=-1)))
+    return named

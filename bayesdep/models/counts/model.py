@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.models.counts.checks import predictive_checks
+from bayesdep.models.counts import checks, estimands, exact, scores
 from bayesdep.models.counts.data import prepare
-from bayesdep.models.counts.estimands import crude_differences, exact_posterior, risks_and_contrasts
-from bayesdep.models.counts.scores import score_subjects
 from bayesdep.models.counts.settings import CountsSettings
 from bayesdep.models.model import Check, ExactPosterior, Forest
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
@@ -70,7 +68,7 @@ class Counts(CountsSettings):
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: the risk difference of each subgroup, crude and modelled, and overall."""
-        return Forest(("risk_difference",), "risk_difference_overall", None, crude_differences)
+        return Forest(("risk_difference",), "risk_difference_overall", None, estimands.crude_differences)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subgroup and arm into counts.
@@ -160,7 +158,7 @@ class Counts(CountsSettings):
             subgroups; and ``effect_sd`` where the effect is partially pooled. ``nnt`` is one over the risk
             difference: above zero a number needed to treat, below zero a number needed to harm.
         """
-        return risks_and_contrasts(self, posterior, data)
+        return estimands.estimands(self, posterior, data)
 
     def exact(self, data: xr.Dataset) -> ExactPosterior | None:
         """Return the posterior of independent cells: Betas, and integrals over pairs of them.
@@ -175,7 +173,7 @@ class Counts(CountsSettings):
         ExactPosterior or None
             None when anything is pooled. Contrasts over all subgroups have no marginal and come from the draws.
         """
-        return exact_posterior(self, data)
+        return exact.exact(self, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
         """Return the log probability of the outcome that each subject had.
@@ -192,7 +190,7 @@ class Counts(CountsSettings):
         xarray.DataArray
             Dims (chain, draw, subject); subjects with the event come first within each cell.
         """
-        return score_subjects(posterior, data)
+        return scores.log_likelihood(posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities: what the pooling could get wrong.
@@ -207,4 +205,4 @@ class Counts(CountsSettings):
         list of Check
             Overall share of events, largest and smallest risk difference, and their range over subgroups.
         """
-        return predictive_checks(data)
+        return checks.checks(data)

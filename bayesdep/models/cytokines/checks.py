@@ -1,10 +1,10 @@
-"""The predictive checks of a panel: of its values, and of the law of effects over analytes.
+"""The predictive checks of a panel: of its values, and of the distribution of effects over analytes.
 
-Does the law of effects over analytes fit them? Replicates of the same analytes would not tell: their effects are
-shrunk towards the law before anything is replicated. So effects are drawn anew, ``N(mean, sd)`` or Student t, with the
-errors that crude estimates have, and what is compared depends on neither the mean of the effects nor the units: the
-spread of crude estimates over their errors, and their kurtosis. A kurtosis far above the replicates' says that a few
-analytes differ more than the law allows (``effects = "student"``, or ``"horseshoe"``).
+Whether the distribution of effects fits cannot be checked with replicates of the same analytes: their effects are
+shrunk towards it. So effects of new analytes are drawn, ``N(mean, sd)`` or Student t, with the errors that crude
+estimates have. The test quantities depend on neither the mean of the effects nor the units: the spread of crude
+estimates over their errors, and their kurtosis. A kurtosis far above the replicates' says that a few analytes differ
+more than the distribution allows; then ``effects = "student"`` or ``"horseshoe"`` may fit.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _MOST_HIDDEN = 0.1  # of an analyte's values, where changes are those of detecte
 _AT_ONCE = 1000  # replicates at once
 
 
-def predictive_checks(settings: CytokinesSettings, data: xr.Dataset) -> Sequence[Check]:
+def checks(settings: CytokinesSettings, data: xr.Dataset) -> Sequence[Check]:
     """Name the test quantities of a panel.
 
     Parameters
@@ -60,13 +60,13 @@ def value_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
         spread of people's mean residuals.
     """
     detected = data["kind"].values == 0
-    checks = [] if settings.substitute is not None else _checks_of_shares(settings, data)
-    checks.append(Check("largest detected value", _VARIABLE, lambda y: y[..., detected].max(-1), "log"))
+    named = [] if settings.substitute is not None else _checks_of_shares(settings, data)
+    named.append(Check("largest detected value", _VARIABLE, lambda y: y[..., detected].max(-1), "log"))
     if settings.plate is not None:
-        checks.append(Check("range of the plates' medians", _VARIABLE, partial(_range_of_plates, data=data), "log"))
+        named.append(Check("range of the plates' medians", _VARIABLE, partial(_range_of_plates, data=data), "log"))
     if data.sizes["analyte"] > 1 and settings.subject is not None:
-        checks.append(Check("sd of people's mean residuals", _VARIABLE, partial(_spread_of_people, data=data), "log"))
-    return checks
+        named.append(Check("sd of people's mean residuals", _VARIABLE, partial(_spread_of_people, data=data), "log"))
+    return named
 
 
 def _checks_of_shares(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
@@ -124,7 +124,7 @@ class _Crude:
 
 
 def law_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
-    """Name the checks on the law of group differences and of changes.
+    """Name the checks on the distributions of group differences and of changes.
 
     Parameters
     ----------
@@ -142,14 +142,14 @@ def law_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
     """
     if not settings.is_pooled or settings.effects == "horseshoe":
         return []
-    checks: list[Check] = []
+    named: list[Check] = []
     if settings.group is not None and settings.analyte_family is None:
         for name, crude in zip(data["comparison"].values, _of_groups(data), strict=True):
-            checks += _pair("group", f"log ratios, {name}", crude, _apart_from_people)
+            named += _pair("group", f"log ratios, {name}", crude, _apart_from_people)
     if settings.time is not None:
         for name, crude in zip(data["later"].values, _of_times(data), strict=True):
-            checks += _pair("time", f"log changes, {name}", crude, None)
-    return checks
+            named += _pair("time", f"log changes, {name}", crude, None)
+    return named
 
 
 def _of_groups(data: xr.Dataset) -> list[_Crude]:

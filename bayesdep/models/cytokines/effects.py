@@ -1,7 +1,6 @@
 """A panel's effects inside the PyMC model: pooled over analytes and reparametrised, or each with its own prior."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -13,11 +12,12 @@ from bayesdep.models.parts.adaptive_effects import Wall, adaptive_effects
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.unit_spreads import horseshoe_spreads, student_spreads, tail_weight
+from bayesdep.numerics.types import Tensor
 
 SLAB = 1.0
 
 
-def means_of(settings: CytokinesSettings, data: xr.Dataset, subject_sd: Any) -> dict[str, Mean]:
+def means_of(settings: CytokinesSettings, data: xr.Dataset, subject_sd: Tensor) -> dict[str, Mean]:
     """Return the means of levels and of the groups' effects; with the means of people, where these are split off."""
     if not settings.is_pooled:
         return {"level": Mean(None), "group": Mean(None)}
@@ -39,7 +39,7 @@ def means_of(settings: CytokinesSettings, data: xr.Dataset, subject_sd: Any) -> 
     }
 
 
-def people_of_means(settings: CytokinesSettings, means: Mapping[str, Mean], data: xr.Dataset) -> Any:
+def people_of_means(settings: CytokinesSettings, means: Mapping[str, Mean], data: xr.Dataset) -> Tensor:
     """Return the mean of each person's group of people, where it is split off from the means of effects."""
     if means["level"].shift is None:
         return 0.0
@@ -56,15 +56,37 @@ def effect_of(
     *dims: str,
     means: Mapping[str, Mean] | None = None,
     rough: Rough | None = None,
-    before: list[Any] | None = None,
+    before: list[Tensor] | None = None,
     wall: Wall | None = None,
-) -> Any:
+) -> Tensor:
     """Return an effect by analyte, and by further dims: pooled over analytes or each with its own prior.
 
     Contrasts to the reference group correlate 1/2: groups are exchangeable, whichever is the reference.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    word
+        The effect, as its priors begin: ``"level"``, ``"group"``, ``"time"``, ``"interaction"``, ``"covariate"``.
+    data
+        The prepared data.
+    *dims
+        Dims of the effect beside the analyte.
+    means
+        Means of levels and of groups' effects (:func:`means_of`); None for other effects.
+    rough, before
+        Rough estimates of levels and groups' effects, and the parameters that they are conditional on, to which this
+        effect is added; None for other effects.
+    wall
+        Where the likelihood of a level falls off; None for other effects.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (analyte, *dims), inside a PyMC model context.
     """
     import pymc as pm
-    import pytensor.tensor as pt
 
     name, all_dims = settings.effect_names[word], ("analyte", *dims)
     roots = [contrast_root(data.sizes[d]) if d == "comparison" else np.eye(data.sizes[d]) for d in dims]
@@ -88,10 +110,20 @@ def effect_of(
     if word == "level":
         estimate, se = rough.given(name, len(before), before)
         return adaptive_effects(name, centre, spread, estimate, se, dims="analyte", shift=shift, wall=wall)
-    # one contrast after the other, each given those before it
-    effects: list[Any] = []
-    distance: Any = 0.0  # of those before it from their expectations, squared, in spreads
-    for k in range(data.sizes["comparison"]):
+    contrast = _one_after_the_other(name, centre, spread, nu, rough=rough, before=before)
+    pm.Deterministic(name, contrast if shift is None else contrast - shift, dims=all_dims)
+    return contrast
+
+
+def _one_after_the_other(
+    name: str, centre: Tensor, spread: Tensor, nu: Tensor, *, rough: Rough, before: list[Tensor]
+) -> Tensor:
+    """Contrasts to the reference group, which correlate 1/2, each given those before it; added to ``before`` too."""
+    import pytensor.tensor as pt
+
+    effects: list[Tensor] = []
+    distance: Tensor = 0.0  # of those before it from their expectations, squared, in spreads
+    for k in range(rough.estimate.shape[1] - 2):  # all parameters but the residual sd and the level
         expected = centre[..., k] + sum(
             ((x - centre[..., j]) / (k + 1) for j, x in enumerate(effects)), start=pt.constant(0.0)
         )
@@ -107,12 +139,10 @@ def effect_of(
         distance = distance + ((effect - expected) / width) ** 2
         effects.append(effect)
         before.append(effect)
-    contrast = pt.stack(effects, axis=-1)
-    pm.Deterministic(name, contrast if shift is None else contrast - shift, dims=all_dims)
-    return contrast
+    return pt.stack(effects, axis=-1)
 
 
-def law_of(settings: CytokinesSettings, word: str, data: xr.Dataset) -> tuple[Any, Any]:
+def law_of(settings: CytokinesSettings, word: str, data: xr.Dataset) -> tuple[Tensor, Tensor]:
     """Return the spread of an effect over analytes, and degrees of freedom; None where effects are normal given it.
 
     Contrasts of one analyte to the same reference have one spread, so that groups stay exchangeable: with Student-t
@@ -143,7 +173,7 @@ def design_errors(settings: CytokinesSettings, word: str, data: xr.Dataset) -> n
     word
         ``"group"``, ``"time"`` or ``"interaction"``.
     data
-        A completed panel.
+        The prepared data.
 
     Returns
     -------
@@ -163,7 +193,7 @@ def design_errors(settings: CytokinesSettings, word: str, data: xr.Dataset) -> n
     return np.asarray(sd * np.sqrt(variance))
 
 
-def log_residual_sd(settings: CytokinesSettings, rough: Rough | None) -> Any:
+def log_residual_sd(settings: CytokinesSettings, rough: Rough | None) -> Tensor:
     """Return the log residual sds by analyte, pooled or each with its own prior."""
     import pymc as pm
     import pytensor.tensor as pt

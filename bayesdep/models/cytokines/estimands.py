@@ -35,15 +35,15 @@ def crude_log_ratios(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         design = np.column_stack(columns)
         comparisons = slice(1, data.sizes["group"])
         fit = tobit(rows["lower"].values, rows["upper"].values, design[:, design.any(axis=0)])
-        is_whole = fit.converged and design.any(axis=0)[comparisons].all()
+        has_maximum = fit.converged and design.any(axis=0)[comparisons].all()
         none = np.full(data.sizes["comparison"], np.nan)
-        effects.append(fit.coefficients[comparisons] if is_whole else none)
-        errors.append(fit.errors[comparisons] if is_whole else none)
+        effects.append(fit.coefficients[comparisons] if has_maximum else none)
+        errors.append(fit.errors[comparisons] if has_maximum else none)
     return np.concatenate(effects), np.concatenate(errors)
 
 
 def no_crude(shape_of: str) -> Callable[[xr.Dataset], tuple[np.ndarray, np.ndarray]]:
-    """Return a stand-in for crude estimates where there are none, one NaN per row of an estimand."""
+    """Return a function that gives one NaN per row of an estimand, where there are no crude estimates."""
 
     def crude(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         rows = data.sizes["analyte"] * (data.sizes["later"] if shape_of == "log_change" else 1)
@@ -56,7 +56,7 @@ def _exp(values: xr.DataArray) -> xr.DataArray:
     return values.copy(data=np.exp(values.values))
 
 
-def ratios_and_shares(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def estimands(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Derive every estimand of :class:`~bayesdep.models.cytokines.model.Cytokines`.
 
     The arithmetic mean of a log-normal concentration is ``exp(m + v / 2)`` with v the variance between new people:
@@ -85,7 +85,7 @@ def ratios_and_shares(settings: CytokinesSettings, posterior: xr.Dataset, data: 
     else:
         level = level.expand_dims(group=data["group"].values, axis=-1)
     level = level.transpose("chain", "draw", "analyte", "group")
-    found = {
+    derived = {
         "log_level": estimand(level, "log geometric mean at baseline", f"log {unit}", null=np.nan),
         "geometric_mean": estimand(
             _exp(level), "geometric mean at baseline", unit, monotone_of="log_level", null=np.nan
@@ -97,27 +97,27 @@ def ratios_and_shares(settings: CytokinesSettings, posterior: xr.Dataset, data: 
         between = between + posterior["subject_sd"] ** 2
     if settings.shared_factor:
         between = between + posterior["loading"] ** 2
-    own = posterior["residual_sd"] ** 2 * (posterior["cell_ratio"] ** 2 if settings.has_cells else 0.0)
-    normal = between + own
-    shares = _shares_below(settings, posterior, data, level, normal)
-    found["share_below"] = estimand(
+    of_cells = posterior["residual_sd"] ** 2 * (posterior["cell_ratio"] ** 2 if settings.has_cells else 0.0)
+    between = between + of_cells
+    shares = _shares_below(settings, posterior, data, level, between)
+    derived["share_below"] = estimand(
         shares, "share of new people below the detection limit at baseline", "probability", null=np.nan
     )
     if settings.group is not None:
-        found |= _group_estimands(settings, posterior, level, normal, unit)
+        derived |= _group_estimands(settings, posterior, level, between, unit)
     if settings.time is not None:
-        found |= _time_estimands(settings, posterior, data)
+        derived |= _time_estimands(settings, posterior, data)
     if settings.covariates is not None:
         effect = posterior["covariate_effect"] / data["covariate_sd"]
-        found["covariate_effect"] = estimand(effect, "change of the log concentration per unit", "log ratio")
-        found["covariate_ratio"] = estimand(
+        derived["covariate_effect"] = estimand(effect, "change of the log concentration per unit", "log ratio")
+        derived["covariate_ratio"] = estimand(
             _exp(effect), "ratio per unit of the covariate", "ratio", null=1.0, monotone_of="covariate_effect"
         )
-    return xr.Dataset(found)
+    return xr.Dataset(derived)
 
 
 def _group_estimands(
-    settings: CytokinesSettings, posterior: xr.Dataset, level: xr.DataArray, normal: xr.DataArray, unit: str
+    settings: CytokinesSettings, posterior: xr.Dataset, level: xr.DataArray, between: xr.DataArray, unit: str
 ) -> dict[str, xr.DataArray]:
     against = f"against {settings.reference}"
     log_ratio = posterior["group_effect"].transpose("chain", "draw", "analyte", "comparison")
@@ -125,7 +125,7 @@ def _group_estimands(
     if settings.equivalence is not None:
         rope = {"rope_lower": -float(np.log(settings.equivalence)), "rope_upper": float(np.log(settings.equivalence))}
     order = np.argsort(np.argsort(-log_ratio.values, axis=2), axis=2) + 1
-    found = {
+    derived = {
         "log_ratio": estimand(log_ratio, f"log ratio of geometric means {against}", "log ratio", **rope),
         "geometric_mean_ratio": estimand(
             _exp(log_ratio),
@@ -143,22 +143,22 @@ def _group_estimands(
         ),
     }
     if "group_mean" in posterior:
-        found["mean_log_ratio"] = estimand(
+        derived["mean_log_ratio"] = estimand(
             posterior["group_mean"], f"mean over analytes of the log ratio {against}", "log ratio"
         )
     if "group_sd" in posterior:
-        found["log_ratio_sd"] = estimand(
+        derived["log_ratio_sd"] = estimand(
             posterior["group_sd"], "spread of the log ratio over analytes", "log ratio", null=np.nan
         )
     if not settings.robust:
-        mean = _exp(level + (posterior["residual_sd"] ** 2 + normal) / 2)
+        mean = _exp(level + (posterior["residual_sd"] ** 2 + between) / 2)
         difference = mean.isel(group=slice(1, None)).rename(group="comparison") - mean.isel(group=0, drop=True)
-        found["mean_difference"] = estimand(
+        derived["mean_difference"] = estimand(
             difference.transpose("chain", "draw", "analyte", "comparison"),
             f"difference of arithmetic means {against}",
             unit,
         )
-    return found
+    return derived
 
 
 def _time_estimands(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -182,21 +182,21 @@ def _time_estimands(settings: CytokinesSettings, posterior: xr.Dataset, data: xr
 
 
 def _shares_below(
-    settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset, level: xr.DataArray, normal: xr.DataArray
+    settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset, level: xr.DataArray, between: xr.DataArray
 ) -> xr.DataArray:
     """P(a new person's value lies below the limit), averaged over the plates on which the group was measured."""
     analytes, groups, plates = (data.sizes[d] for d in ("analyte", "group", "plate"))
     limit, weight = np.full((analytes, plates), np.nan), np.zeros((analytes, groups, plates))
     analyte, plate = data["analyte_of"].values, data["plate_of"].values
-    at = np.flatnonzero(np.isfinite(data["lod"].values))
-    limit[analyte[at], plate[at]] = data["lod"].values[at]
+    rows = np.flatnonzero(np.isfinite(data["lod"].values))
+    limit[analyte[rows], plate[rows]] = data["lod"].values[rows]
     np.add.at(weight, (analyte, data["group_of"].values, plate), (data["time_of"].values == 0).astype(float))
     weight = np.where(np.isfinite(limit)[:, None, :], weight, 0.0)
     with np.errstate(invalid="ignore"):  # an analyte without a known limit: its share is NaN
         weight = weight / weight.sum(axis=2, keepdims=True)
     total = np.zeros(level.shape)
     sd = posterior["residual_sd"].transpose("chain", "draw", "analyte").values
-    variance = normal.transpose("chain", "draw", "analyte").values
+    variance = between.transpose("chain", "draw", "analyte").values
     nodes, weights = np.polynomial.hermite_e.hermegauss(_T_NODES)
     for p in range(plates):
         distance: Any = np.nan_to_num(limit[:, p])

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.models.cytokines import checks, estimands, scores
 from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, measurements
-from bayesdep.models.cytokines.checks import predictive_checks
 from bayesdep.models.cytokines.data import prepare
 from bayesdep.models.cytokines.effects import log_residual_sd, means_of, people_of_means
-from bayesdep.models.cytokines.estimands import crude_log_ratios, no_crude, ratios_and_shares
 from bayesdep.models.cytokines.expected import covariates, expected_levels, shared_factor
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
-from bayesdep.models.cytokines.scores import score_units
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
 from bayesdep.models.model import Check, Forest
@@ -43,28 +41,29 @@ class Cytokines(CytokinesSettings):
         factor_i ~ N(0, 1), loading_a ~ N+(loading_sd);  cell_{ia} ~ N(0, cell_ratio residual_sd_a)
         log residual_sd_a ~ N(residual_mean, residual_spread)
 
-    x is the group's indicator less the share of people in the group, so that ``level`` is that of the people at
-    hand. With families of analytes, ``group_effect_a ~ N(group_family_f, group_sd)`` and
-    ``group_family_f ~ N(group_mean, group_family_sd)``. ``cell``, what lasts of a person's deviation in one analyte,
-    is there when times are (its sd is in proportion to the residual's, so every analyte has one intraclass
-    correlation); ``subject`` when there are several analytes. The loadings are above zero: the shared factor raises
-    every analyte or leaves it. Logs are centred at the mean of all logs and log limits before priors apply; with
+    x is the group's indicator less the share of people in the group, so that ``level`` is that of the people in
+    the data. With families of analytes, ``group_effect_a ~ N(group_family_f, group_sd)`` and
+    ``group_family_f ~ N(group_mean, group_family_sd)``. ``cell``, a person's lasting deviation in one analyte, is
+    in the model when times are (its sd is in proportion to the residual's, so all analytes have the same intraclass
+    correlation); ``subject`` when there are several analytes. The loadings are above zero: the shared factor moves
+    all analytes in one direction. Logs are centred at the mean of all logs and log limits before priors apply; with
     ``pooling = "none"`` each analyte's at its own, and every effect has a prior of its own.
 
     Default priors, on the log scale: levels within N(0, 2.5) of the centre and of each other; effects of groups, times,
-    and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that a ratio of 0.05 or 20 is no surprise
-    (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1), loadings'
-    scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log N+(0.5); nu ~
-    Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5) and N(0, 3).
-    With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the analytes around it,
-    so that no group is special.
+    and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that 95% of mean ratios are between 1/19
+    and 19 (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1),
+    loadings' scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log
+    N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5)
+    and N(0, 3). With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the
+    analytes around it, so that no group is treated differently.
 
     Parameters
     ----------
     reference
         The group the others are compared with.
     baseline
-        The time the others are compared with; by default the first, by what the labels say: numbers, dates, "week 4".
+        The time the others are compared with; by default the first in time, as the labels say (numbers,
+        dates, "week 4").
     covariates
         Formula of the covariates, such as ``"age + sex + bmi"``.
     pooling
@@ -72,11 +71,12 @@ class Cytokines(CytokinesSettings):
     group_by_time
         Whether groups may change differently over time.
     effects
-        Law of the effects of groups and times over analytes: ``"normal"``; ``"student"``, Student t around their mean
-        with degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
-        regularised with a slab N(0, 1), for effects that are mostly alike. Pooled intervals are right on average over
-        analytes and not for those that differ, under normal effects least of all (docs/sparse_effects.md). Two
-        predictive checks, on the spread and the kurtosis of crude estimates, advise on it.
+        Distribution of the effects of groups and times over analytes: ``"normal"``; ``"student"``, Student t with
+        degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
+        regularised with a slab N(0, 1), for effects that are mostly near their mean. Pooled intervals are right on
+        average over analytes and not for those that differ, under normal effects least of all
+        (docs/sparse_effects.md). Two predictive checks, on the spread and the kurtosis of crude estimates, advise on
+        it.
     expected_nonzero
         With ``effects = "horseshoe"``, how many analytes are expected to differ in a comparison, or at a time.
     shared_factor
@@ -118,9 +118,9 @@ class Cytokines(CytokinesSettings):
         """What the forest plot shows: the log ratio of each analyte (levels where there are no groups)."""
         if self.group is None:
             row = "log_change" if self.time is not None else "log_level"
-            return Forest((row,), None, None, no_crude(row), is_log=True)
+            return Forest((row,), None, None, estimands.no_crude(row), is_log=True)
         summary = "mean_log_ratio" if self.is_pooled else None
-        return Forest(("log_ratio",), summary, None, crude_log_ratios, is_log=True, by_evidence=True)
+        return Forest(("log_ratio",), summary, None, estimands.crude_log_ratios, is_log=True, by_evidence=True)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per measurement into a panel.
@@ -230,7 +230,7 @@ class Cytokines(CytokinesSettings):
             ``covariate_effect`` and ``covariate_ratio`` per unit. Always: ``log_level``, ``geometric_mean`` and
             ``share_below`` (analyte, group), ``residual_sd`` (analyte).
         """
-        return ratios_and_shares(self, posterior, data)
+        return estimands.estimands(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log density of each measurement, or of each person's cell where there are several in it.
@@ -247,7 +247,7 @@ class Cytokines(CytokinesSettings):
         xarray.DataArray
             Dims (chain, draw, unit).
         """
-        return score_units(self, posterior, data)
+        return scores.log_likelihood(self, posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.
@@ -263,9 +263,9 @@ class Cytokines(CytokinesSettings):
             Shares below the limit, overall and by group; the analyte whose share is furthest from its
             expectation is in the figure of shares. The largest value, the spread of plates' medians, and the mean
             correlation between analytes. Spread and kurtosis of crude estimates, beside those of new analytes from
-            the law of effects (:mod:`~bayesdep.models.cytokines.checks`).
+            the distribution of effects (:mod:`~bayesdep.models.cytokines.checks`).
         """
-        return predictive_checks(self, data)
+        return checks.checks(self, data)
 
     def target_accept_for(self, data: xr.Dataset) -> float:
         """Return the target acceptance rate for this panel.

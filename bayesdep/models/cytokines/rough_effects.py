@@ -1,13 +1,12 @@
-"""What each analyte's own data say of its level, effects and spread: for the coordinates they are sampled in, only.
+"""Rough estimates of each analyte's level, effects and residual sd, used only to reparametrise the model.
 
-An analyte's censored log-likelihood is replaced by the parabola that touches it where a weak prior and the data agree
-(Laplace). Where most of an analyte is hidden the parabola is flat, and level, difference and spread go together: so
-each is said given those before it, in the order log residual sd, level, differences of groups. A posterior does not
-depend on what comes out here, only how fast it is sampled.
+An analyte's censored log-likelihood is replaced by its quadratic approximation at the mode under a weak prior
+(Laplace). Where most of an analyte's values lie beyond limits the approximation is flat, and level, difference and sd
+are strongly correlated: so each is estimated given those before it, in the order log residual sd, differences of
+groups, level. The posterior does not depend on these estimates, only how fast it is sampled.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,10 +14,11 @@ from scipy import optimize, special
 
 from bayesdep.models.parts.adaptive_effects import Wall
 from bayesdep.numerics.tobit import censored_loss
+from bayesdep.numerics.types import Tensor
 
 _NOTHING_KNOWN = 100.0  # an error on the log scale, beside which any spread is small
-_ROUNDING = 1e-6  # on the log scale: what is less is no spread of values, as where all are the same limit
-_FEW = 5  # detected values that hardly tell an analyte's spread
+_ROUNDING = 1e-6  # on the log scale: a smaller sd is none, as where all values are the same limit
+_FEW = 5  # with fewer detected values an analyte's sd is hardly known
 _NO_LIMIT = 1e4  # further away than any limit, on the log scale
 _SD_OF_LOG_SD, _SD_OF_EFFECT = 0.5, 1.0  # of the weak prior: about what analytes differ by
 
@@ -33,7 +33,7 @@ class Rough:
         Shape (analyte, parameter): of each parameter where those before it are zero, and its error given them; 0 and
         100 where there is nothing to go by.
     slope
-        Shape (analyte, parameter, parameter): by how much a parameter's estimate moves with each one before it.
+        Shape (analyte, parameter, parameter): change of a parameter's estimate per unit of each one before it.
     log_sd
         Shape (analyte,): the log residual sd at which slopes and errors were taken.
     """
@@ -43,11 +43,11 @@ class Rough:
     slope: np.ndarray
     log_sd: np.ndarray
 
-    def relative_sd(self, log_sd: Any, people_sd: Any) -> Any:
+    def relative_sd(self, log_sd: Tensor, people_sd: Tensor) -> Tensor:
         """Return an analyte's sd over that at which slopes and errors were taken, inside a PyMC model context.
 
-        Where levels hide below a limit they lie a number of sds below it, and errors of levels and differences are in
-        proportion to the sd: what is said of them moves with the sd, not with its log.
+        Levels below a limit lie a number of sds below it, and errors of levels and differences are in proportion to
+        the sd: their estimates are linear in the sd, not in its log.
 
         Parameters
         ----------
@@ -68,8 +68,8 @@ class Rough:
         known = pm.Data("rough_known", (self.error[:, 0] < _NOTHING_KNOWN).astype(float), dims="analyte")
         return pt.exp(known * (total - pm.Data("rough_log_sd", self.log_sd, dims="analyte")))
 
-    def given(self, name: str, place: int, before: list[Any]) -> tuple[Any, Any]:
-        """Return the estimate of the parameter at a place given those before it, and its error, in a model context.
+    def given(self, name: str, place: int, before: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return a parameter's estimate conditional on those before it, and its error, inside a PyMC model context.
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ def rough_effects(data: xr.Dataset) -> Rough:
     Parameters
     ----------
     data
-        A completed panel.
+        The prepared data.
 
     Returns
     -------
@@ -118,8 +118,8 @@ def rough_effects(data: xr.Dataset) -> Rough:
     for a, (low, high, x) in enumerate(parts):
         if len(x):
             middle, _ = censored_loss(low, high, x)
-            left = middle - x @ np.linalg.lstsq(x, middle, rcond=None)[0]
-            sd = np.sqrt(np.mean(left**2))
+            residual = middle - x @ np.linalg.lstsq(x, middle, rcond=None)[0]
+            sd = np.sqrt(np.mean(residual**2))
             crude[a] = np.log(sd) if sd > _ROUNDING else np.nan, middle.mean()
     with np.errstate(all="ignore"):
         usual = [np.nanmedian(column) if np.isfinite(column).any() else 0.0 for column in crude.T]
@@ -128,16 +128,16 @@ def rough_effects(data: xr.Dataset) -> Rough:
     mean = np.r_[usual[0], np.zeros(differences), usual[1]]
     width = np.r_[_SD_OF_LOG_SD, np.full(differences, _SD_OF_EFFECT), 0.5 + spread]
     parabolas = [_parabola(*part, mean, width) for part in parts]
-    found = [conditionals(precision, natural, mean, width) for precision, natural, _ in parabolas]
+    conditional = [conditionals(precision, natural, mean, width) for precision, natural, _ in parabolas]
     log_sd = np.array([at[0] for _, _, at in parabolas])
-    estimate, error, slope = (np.stack(arrays) for arrays in zip(*found, strict=True))
+    estimate, error, slope = (np.stack(arrays) for arrays in zip(*conditional, strict=True))
     return Rough(estimate, error, slope, log_sd)
 
 
 def _parabola(
     lower: np.ndarray, upper: np.ndarray, design: np.ndarray, mean: np.ndarray, width: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision and precision-times-mean of the normal that touches an analyte's likelihood, and where it does."""
+    """Precision, and precision times mean, of the normal that approximates an analyte's likelihood; and the mode."""
     size = len(mean)
     if not len(design):
         return np.zeros((size, size)), np.zeros(size), mean
@@ -165,14 +165,27 @@ def _parabola(
         at = at - step if np.abs(step).max() < 0.1 else at
     precision = curvature(at)
     values, vectors = np.linalg.eigh((precision + precision.T) / 2)
-    precision = (vectors * np.maximum(values, 0.0)) @ vectors.T  # a likelihood that bends the other way says nothing
+    precision = (vectors * np.maximum(values, 0.0)) @ vectors.T  # no information where the likelihood is convex
     return precision, precision @ at - slope(at)[1], at
 
 
 def conditionals(
     precision: np.ndarray, natural: np.ndarray, mean: np.ndarray, width: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the parabola says of each parameter given those before it, those after it taken from their weak prior."""
+    """Return each parameter's conditional mean and error given those before it, those after it integrated out.
+
+    Parameters
+    ----------
+    precision, natural
+        Precision, and precision times mean, of the normal that approximates the likelihood; shapes (k, k) and (k,).
+    mean, width
+        Of the weak prior of the parameters that are integrated out, shape (k,).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Estimates where those before are zero, errors, and slopes by those before; shapes (k,), (k,) and (k, k).
+    """
     size = len(mean)
     estimate, error, slope = np.zeros(size), np.zeros(size), np.zeros((size, size))
     for j in range(size):
@@ -180,9 +193,9 @@ def conditionals(
         within = precision[later, later] + np.diag(width[later] ** -2.0)
         across = np.linalg.solve(within, precision[later, kept]).T
         row = (precision[kept, kept] - across @ precision[later, kept])[j]
-        told = (natural[kept] - across @ (natural[later] + mean[later] / width[later] ** 2))[j]
-        own = max(row[j], _NOTHING_KNOWN**-2.0)
-        estimate[j], error[j], slope[j, :j] = told / own, own**-0.5, -row[:j] / own
+        linear = (natural[kept] - across @ (natural[later] + mean[later] / width[later] ** 2))[j]
+        information = max(row[j], _NOTHING_KNOWN**-2.0)
+        estimate[j], error[j], slope[j, :j] = linear / information, information**-0.5, -row[:j] / information
     return estimate, error, slope
 
 
@@ -210,7 +223,7 @@ def rough_changes(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     data
-        A completed panel.
+        The prepared data.
 
     Returns
     -------
@@ -218,27 +231,27 @@ def rough_changes(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         Means and their standard errors, shape (analyte, later); 0 and 100 with fewer than three people.
     """
     sizes = tuple(data.sizes[d] for d in ("subject", "analyte", "time"))
-    seen = data["kind"].values == 0
+    detected = data["kind"].values == 0
     y = np.full(sizes, np.nan)
-    y[tuple(data[f"{w}_of"].values[seen] for w in ("subject", "analyte", "time"))] = data["upper"].values[seen]
+    y[tuple(data[f"{w}_of"].values[detected] for w in ("subject", "analyte", "time"))] = data["upper"].values[detected]
     change = y[:, :, 1:] - y[:, :, :1]
     number = np.isfinite(change).sum(axis=0)
     with np.errstate(all="ignore"):
         mean = np.nansum(change, axis=0) / number
         error = np.sqrt(np.nansum((change - mean) ** 2, axis=0) / (number - 1) / number)
-    known = (number > 2) & (error > 0)
-    return np.where(known, mean, 0.0), np.where(known, error, _NOTHING_KNOWN)
+    is_estimated = (number > 2) & (error > 0)
+    return np.where(is_estimated, mean, 0.0), np.where(is_estimated, error, _NOTHING_KNOWN)
 
 
-def _log_total_sd(log_sd: Any, people_sd: Any) -> Any:
+def _log_total_sd(log_sd: Tensor, people_sd: Tensor | None) -> Tensor:
     """Log sd of an analyte's values over people: its residual's, and that of people's general level where it is."""
     import pytensor.tensor as pt
 
     return log_sd if people_sd is None else pt.log(pt.exp(2 * log_sd) + people_sd**2) / 2
 
 
-def wall_of(data: xr.Dataset, log_sd: Any, people_sd: Any, effects: list[Any], code: Any) -> Wall:
-    """Return where the levels of analytes that were never detected come too near to their limits, in a model context.
+def wall_of(data: xr.Dataset, log_sd: Tensor, people_sd: Tensor | None, effects: list[Tensor], code: Tensor) -> Wall:
+    """Return where the likelihood of never detected analytes' levels falls off, inside a PyMC model context.
 
     With n values below the limit L, all a standard deviation k below it on average, the log-likelihood
     ``n log Phi(k)`` is -1 near ``k = Phi^-1(1 - 1 / (n + 1))``, and falls by one more over ``Phi(k) / (n phi(k))``.
@@ -246,7 +259,7 @@ def wall_of(data: xr.Dataset, log_sd: Any, people_sd: Any, effects: list[Any], c
     Parameters
     ----------
     data
-        A completed panel.
+        The prepared data.
     log_sd
         Log residual sds by analyte.
     people_sd
@@ -255,12 +268,12 @@ def wall_of(data: xr.Dataset, log_sd: Any, people_sd: Any, effects: list[Any], c
     effects
         The groups' differences, one tensor of shape (analyte,) for each comparison.
     code
-        What each group has of them, a tensor of shape (group, comparison); None without groups.
+        The differences' coefficients in each group, a tensor of shape (group, comparison); None without groups.
 
     Returns
     -------
     Wall
-        Of levels from the analytes' centres; each group's own limits count, for the people at hand.
+        Of levels from the analytes' centres, by each group's own limits.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -278,7 +291,7 @@ def wall_of(data: xr.Dataset, log_sd: Any, people_sd: Any, effects: list[Any], c
     clear = special.ndtri(1 - 1 / (number + 1))
     reach = special.ndtr(clear) / (np.maximum(number, 1) * np.exp(-(clear**2) / 2) / np.sqrt(2 * np.pi))
 
-    def held(word: str, values: np.ndarray, *dims: str) -> Any:
+    def held(word: str, values: np.ndarray, *dims: str) -> Tensor:
         return pm.Data(f"wall_{word}", values, dims=(*dims, "analyte"))
 
     sides, sd = held("side", side), pt.exp(_log_total_sd(log_sd, people_sd))

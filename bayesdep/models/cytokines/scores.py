@@ -16,7 +16,7 @@ from bayesdep.numerics.normal import LOG_2_PI, log_standard_normal
 NODES = 21
 
 
-def score_units(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def log_likelihood(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Return the log density of each measurement, or of each cell with its own effect integrated out.
 
     Parameters
@@ -70,8 +70,8 @@ def score_cells(
     numpy.ndarray
         Shape (draws, measurements) where nothing is repeated, else (draws, cells). Cells with at most one value
         beyond a limit and normal residuals are exact; in the others the cell's effect is integrated by
-        Gauss-Hermite quadrature with 21 nodes, first around what the detected values say of it, then around what
-        that finds (Naylor and Smith 1982, Applied Statistics 31).
+        Gauss-Hermite quadrature with 21 nodes, first around its estimate from the detected values, then around
+        its mean so found (Naylor and Smith 1982, Applied Statistics 31).
     """
     if psi is None:
         return _score(z, sd, data, nu)
@@ -88,7 +88,7 @@ def score_cells(
     wider = np.sqrt(1 + gain[:, cell])
     given_detected = (z[:, one] - (gain * sums)[:, cell]) / wider
     scores[:, cell] += _score(given_detected, sd[:, one] * wider, data.isel(measurement=one), nu)
-    # Latent cells: nodes around what the detected values alone say of the cell's effect.
+    # Latent cells: first nodes around the estimate of the cell's effect from the detected values alone.
     rows = np.flatnonzero(cells.latent[cells.of])
     if len(rows):
         of = (np.cumsum(cells.latent) - 1)[cells.of[rows]]

@@ -92,7 +92,8 @@ class CytokinesSettings:
             raise BadInput(f"expected_nonzero = {self.expected_nonzero}, but a number above zero is needed, such as 5")
         if self.effects != "normal" and not self.is_pooled:
             raise BadInput(
-                f"effects = '{self.effects}' is a law over analytes; use pooling = 'partial' with a column of analytes"
+                f"effects = '{self.effects}' is a distribution over analytes; use pooling = 'partial' with a column of "
+                "analytes"
             )
         if self.equivalence is not None and self.equivalence <= 1:
             raise BadInput(f"equivalence = {self.equivalence}, but a ratio above 1 is needed, such as 1.1")

@@ -1,10 +1,11 @@
-r"""The mean of effects and what people add to it: one direction that data fix, and its split, drawn afterwards.
+r"""Means of effects and mean levels of people: their sum is sampled, its two terms are drawn afterwards.
 
-A panel's data see ``group_mean`` only together with the difference of the groups' mean people,
-``subject_i ~ N(0, sd)``: every analyte's effect is raised alike by either. With :math:`\mu \sim N(m, S)` and the
-groups' mean people :math:`d \sim N(0, sd^2 D)`, their sum is :math:`N(m, S + sd^2 D)`; it is sampled, and
-:math:`d \mid \mu + d`, which is normal, is drawn exactly from it, since no datum depends on the split. The level and
-the mean of all people are split alike; with people at hand as weights, they are independent of the groups' differences.
+People's levels are ``subject_i ~ N(0, sd)``. A difference between the groups' means of these levels shifts every
+analyte's effect just as ``group_mean`` does, so a panel's likelihood depends on the sum of the two only. With
+:math:`\mu \sim N(m, S)` and differences of the groups' mean levels :math:`d \sim N(0, sd^2 D)`, the sum is
+:math:`N(m, S + sd^2 D)`. It is sampled; :math:`d \mid \mu + d`, which is normal and not needed for the likelihood, is
+drawn from its conditional. The mean of the levels of analytes and the mean level of all people are split alike; with
+the groups' numbers of people as weights they are independent of the groups' differences.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from bayesdep.models.cytokines.cells import Cells, recorded_logs
 from bayesdep.models.parts.adaptive_effects import Wall, adaptive_effects
 from bayesdep.models.parts.contrasts import STANDARDISED
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.types import Tensor
 
 _REACH = float(np.sqrt(np.pi / 2))  # Phi(0) / phi(0)
 _FEW = 3  # detected values that fix a person's level well enough
@@ -32,13 +34,13 @@ class Mean:
     Parameters
     ----------
     sampled
-        What data see: the mean and what people add.
+        The mean of effects plus the difference of people's mean levels: what the likelihood depends on.
     shift
-        What people add; None where it is not split off.
+        The difference of people's mean levels; None where it is not split off.
     """
 
-    sampled: Any
-    shift: Any = None
+    sampled: Tensor
+    shift: Tensor = None
 
 
 def people_of_groups(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -60,9 +62,9 @@ def people_of_groups(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_mean(
-    name: str, prior: Prior, root: np.ndarray, added: np.ndarray, sd: Any, *, dims: tuple[str, ...] | None
+    name: str, prior: Prior, root: np.ndarray, added: np.ndarray, sd: Tensor, *, dims: tuple[str, ...] | None
 ) -> Mean:
-    """Return a mean of effects with what people add to it, inside a PyMC model context.
+    """Return a mean of effects with the difference of people's mean levels, inside a PyMC model context.
 
     With R the root of S, ``R^-1 D R^-T = U diag(l) U'`` and ``M = R U``, both S and D are diagonal in coordinates M: a
     standard normal z becomes ``m + M sqrt(1 + sd^2 l) z``.
@@ -76,7 +78,7 @@ def split_mean(
     root
         Root of the elements' correlations, shape (k, k).
     added
-        Covariance of what people add, over the variance between people, shape (k, k).
+        Covariance of the differences of people's mean levels, over the variance between people, shape (k, k).
     sd
         Standard deviation between people, a scalar tensor.
     dims
@@ -93,30 +95,32 @@ def split_mean(
 
     roots = prior["sigma"] * np.asarray(root)
     inverse = np.linalg.inv(roots)
-    lengths, turn = np.linalg.eigh(inverse @ added @ inverse.T)
-    directions = roots @ turn
+    lengths, vectors = np.linalg.eigh(inverse @ added @ inverse.T)
+    directions = roots @ vectors
     lengths = np.maximum(lengths, 0.0)
     if dims is None:
         directions, lengths = directions[0, 0], lengths[0]
 
-    def held(word: str, value: Any) -> Any:
+    def held(word: str, value: Any) -> Tensor:
         return pytensor.shared(np.array(value, dtype=float), name=f"{name}.{word}")
 
     mu, m, length = held("mu", prior["mu"]), held("directions", directions), held("lengths", lengths)
     z = pm.Normal(f"{name}{STANDARDISED}", dims=dims)
     r = pt.sqrt(1 + sd**2 * length)
-    # of z's r parts, those of people, given z; a variable of its own, drawn at each draw of z
+    # of the sum r z, the term of people given z: a variable of its own, drawn at each draw of z
     part = pm.Normal(f"{name}_split", sd**2 * length * z / r, sd * pt.sqrt(length) / r, dims=dims)
 
-    def turned(x: Any) -> Any:
+    def along_directions(x: Tensor) -> Tensor:
         return m * x if dims is None else (m * x).sum(axis=-1)  # written out: numba takes long over a matrix product
 
-    sampled, shift = mu + turned(r * z), turned(part)
+    sampled, shift = mu + along_directions(r * z), along_directions(part)
     pm.Deterministic(name, sampled - shift, dims=dims)
     return Mean(sampled, shift)
 
 
-def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | None, psi: Any, split: bool) -> Any:
+def people(
+    data: xr.Dataset, eta: Tensor, log_sd: Tensor, sd: Tensor, *, cells: Cells | None, psi: Tensor, split: bool
+) -> Tensor:
     """Return people's general levels, reparametrised by what their detected values say, inside a PyMC model context.
 
     Without limits a person's level would be normal given the rest. With a small residual sd, or many analytes, that
@@ -127,7 +131,7 @@ def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | N
     Parameters
     ----------
     data
-        A completed panel.
+        The prepared data.
     eta
         Expected log concentrations without people, a tensor of shape (measurement,).
     log_sd
@@ -137,7 +141,7 @@ def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | N
     cells, psi
         As :func:`~bayesdep.models.cytokines.cells.measurements` takes them.
     split
-        Whether the groups' means of people are sampled apart (:func:`split_mean`): then people are taken around them.
+        Whether the groups' mean levels are drawn separately (:func:`split_mean`): then levels are around these means.
 
     Returns
     -------
@@ -147,9 +151,9 @@ def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | N
     import pymc as pm
     import pytensor.tensor as pt
 
-    seen = (data["kind"].values == 0).astype(float)
+    detected = (data["kind"].values == 0).astype(float)
     weight = (
-        pm.Data("is_detected", seen, dims="measurement")
+        pm.Data("is_detected", detected, dims="measurement")
         * pt.exp(-2 * log_sd)[pm.Data("weight_of", data["analyte_of"].values, dims="measurement")]
     )
     if cells is not None:
@@ -165,7 +169,7 @@ def people(data: xr.Dataset, eta: Any, log_sd: Any, sd: Any, *, cells: Cells | N
     return around(pm.modelcontext(None)["person"])
 
 
-def wall_of_people(data: xr.Dataset, eta: Any, log_sd: Any, of: Any) -> Wall | None:
+def wall_of_people(data: xr.Dataset, eta: Tensor, log_sd: Tensor, of: Tensor) -> Wall | None:
     r"""Return where people's levels come too near to the limits below which their values lie, in a model context.
 
     A value below a limit that lies r above what is expected of it says that the person's level is below r, within
@@ -212,8 +216,8 @@ def wall_of_people(data: xr.Dataset, eta: Any, log_sd: Any, of: Any) -> Wall | N
     return Wall(sides, sides * nearest, width)
 
 
-def _within_groups(data: xr.Dataset) -> Callable[[Any], Any]:
-    """A function that takes their groups' means off people's values, inside a PyMC model context."""
+def _within_groups(data: xr.Dataset) -> Callable[[Tensor], Tensor]:
+    """A function that subtracts their groups' means from people's values, inside a PyMC model context."""
     import pymc as pm
     import pytensor.tensor as pt
 

@@ -1,4 +1,4 @@
-"""Arms of studies and what they have in common: a control group, a midpoint, deviations that add up to zero."""
+"""Arms of studies that share a control group, a midpoint, and deviations that add up to zero."""
 
 from dataclasses import dataclass
 
@@ -89,7 +89,7 @@ class Arms:
         return np.asarray(np.linalg.cholesky(0.5 * same + 0.5 * np.eye(len(self.group))))
 
     def rough(self) -> dict[str, effects.Estimate]:
-        """Return estimates and standard errors that every effect and midpoint has, with half an event more.
+        """Estimate every effect and midpoint from the counts, half an event added so that no estimate is infinite.
 
         Returns
         -------

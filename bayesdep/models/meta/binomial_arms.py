@@ -1,6 +1,7 @@
-"""Binomial studies with two or more arms, what belongs to the study integrated out."""
+"""Binomial studies with two or more arms, their midpoint and effects integrated out."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -12,8 +13,9 @@ from bayesdep.models.meta.binomial_pair import log_marginal
 # (tests/test_binomial_arms.py).
 _NODES = {2: 21, 3: 15, 4: 9, 5: 7, 6: 5}
 _FEWEST = 3
-_CHUNK = 3_000_000  # numbers at once
-_STEPS = 60
+_NUMBERS_AT_ONCE = 3_000_000
+_NEWTON_STEPS = 60
+_HALVINGS = 30  # of one Newton step
 
 
 def log_marginal_of_studies(
@@ -45,16 +47,17 @@ def log_marginal_of_studies(
     """
     mean = np.broadcast_to(mean if mean.ndim == 2 else mean[:, None], (len(mean), len(arms.group)))
     treated = np.bincount(arms.group, minlength=arms.groups)
-    out = np.empty((len(mean), arms.groups))
-    alone = np.flatnonzero(treated[arms.group] == 1)
-    if len(alone):
-        events, n = (arms.pairs(v)[alone] for v in (arms.events, arms.n))
-        out[:, arms.group[alone]] = log_marginal(events, n, mean[:, alone], tau, baseline, rho)
+    log_likelihood = np.empty((len(mean), arms.groups))
+    single = np.flatnonzero(treated[arms.group] == 1)
+    if len(single):
+        events, n = (arms.pairs(counts)[single] for counts in (arms.events, arms.n))
+        log_likelihood[:, arms.group[single]] = log_marginal(events, n, mean[:, single], tau, baseline, rho)
     for g in np.flatnonzero(treated > 1):
         members = np.flatnonzero(arms.group == g)
         rows = np.concatenate([[g], arms.groups + members])
-        out[:, g] = log_marginal_arms(arms.events[rows], arms.n[rows], mean[:, members], tau, baseline, rho)
-    return out
+        counts = arms.events[rows], arms.n[rows]
+        log_likelihood[:, g] = log_marginal_arms(*counts, mean[:, members], tau, baseline, rho)
+    return log_likelihood
 
 
 def log_marginal_arms(
@@ -90,13 +93,13 @@ def log_marginal_arms(
     """
     size = len(events)
     z, log_w = _nodes(size, nodes or _NODES.get(size, _FEWEST))
-    step = max(1, _CHUNK // (len(z) * size))
+    step = max(1, _NUMBERS_AT_ONCE // (len(z) * size))
     m, s = (np.broadcast_to(np.asarray(b, float), len(tau)) for b in baseline)
     r = np.zeros(len(tau)) if rho is None else rho
     parts = [slice(i, i + step) for i in range(0, len(tau), step)]
-    found = [_log_marginal(events, n, mean[p], tau[p], m[p], s[p], r[p], z, log_w) for p in parts]
+    studies = [_Study.of(events, n, mean[part], tau[part], m[part], s[part], r[part]) for part in parts]
     choose = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
-    return np.concatenate(found) + choose.sum()
+    return np.concatenate([_integral(study, z, log_w) for study in studies]) + choose.sum()
 
 
 def _nodes(size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,57 +110,90 @@ def _nodes(size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     return points, weights + (points**2).sum(axis=1) / 2
 
 
-def _log_marginal(
-    events: np.ndarray,
-    n: np.ndarray,
-    mean: np.ndarray,
-    tau: np.ndarray,
-    m: np.ndarray,
-    s: np.ndarray,
-    rho: np.ndarray,
-    z: np.ndarray,
-    log_w: np.ndarray,
-) -> np.ndarray:
-    """As :func:`log_marginal_arms`, for a few draws; log odds are ``design @ x``, x standard normal."""
-    size, treated = len(events), len(events) - 1
-    # x is the midpoint and one standard deviation an arm; log odds: midpoint, arms' means, deviations from their mean.
-    # With a correlation the effects' mean moves with the midpoint by rho tau a sd of it.
-    slope, rest = rho * tau, tau * np.sqrt((1 - rho**2) / 2)
-    offset = np.hstack([-mean.mean(axis=1, keepdims=True) / 2, mean - mean.mean(axis=1, keepdims=True) / 2])
-    sides = np.concatenate([[-0.5], np.full(treated, 0.5)])
-    design = np.zeros((len(tau), size, size))
-    offset = offset + m[:, None]
-    design[:, :, 0] = s[:, None] + slope[:, None] * sides
-    contrasts = _deviations(size)  # deviations of ``size`` exchangeable arms span ``size - 1`` directions
-    design[:, :, 1:] = rest[:, None, None] * contrasts
+@dataclass(frozen=True)
+class _Study:
+    """The integrand of :func:`log_marginal_arms`: log odds are ``design @ x + offset``, x standard normal.
 
-    def log_joint(x: np.ndarray) -> np.ndarray:
-        """Shape (..., draws) of x (..., draws, size)."""
-        logit = np.einsum("dai,...di->...da", design, x) + offset
-        counts = events * logit + n * special.log_expit(-logit)
-        return counts.sum(-1) - (x**2).sum(-1) / 2 - size * np.log(2 * np.pi) / 2
+    The first of x is the midpoint; the others are one standard deviation of the arms' deviations in each of the
+    directions that these span.
 
-    x = np.zeros((len(tau), size))
-    height = log_joint(x)
-    for _ in range(_STEPS):
-        p = special.expit(np.einsum("dai,di->da", design, x) + offset)
-        gradient = np.einsum("dai,da->di", design, events - n * p) - x
-        curvature = np.einsum("dai,da,daj->dij", design, n * p * (1 - p), design) + np.eye(size)
-        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        by = np.ones(len(tau))
-        for _ in range(30):
-            proposed = log_joint(x + by[:, None] * step)
-            worse = proposed < height - 1e-9 * np.abs(height)
-            if not worse.any():
+    Parameters
+    ----------
+    events, n
+        Counts, shape (arms,).
+    design
+        Shape (draws, arms, arms).
+    offset
+        Shape (draws, arms).
+    """
+
+    events: np.ndarray
+    n: np.ndarray
+    design: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        events: np.ndarray,
+        n: np.ndarray,
+        mean: np.ndarray,
+        tau: np.ndarray,
+        m: np.ndarray,
+        s: np.ndarray,
+        rho: np.ndarray,
+    ) -> "_Study":
+        """Write log odds as a linear function of standard normals; parameters as in :func:`log_marginal_arms`."""
+        size = len(events)
+        # with a correlation the effects' mean rises by rho tau per standard deviation of the midpoint
+        slope, rest = rho * tau, tau * np.sqrt((1 - rho**2) / 2)
+        average = mean.mean(axis=1, keepdims=True)
+        sides = np.concatenate([[-0.5], np.full(size - 1, 0.5)])
+        design = np.zeros((len(tau), size, size))
+        design[:, :, 0] = s[:, None] + slope[:, None] * sides
+        design[:, :, 1:] = rest[:, None, None] * _deviations(size)
+        return cls(events, n, design, np.hstack([-average / 2, mean - average / 2]) + m[:, None])
+
+    def log_joint(self, x: np.ndarray) -> np.ndarray:
+        """Log of the integrand at x (..., draws, arms), without binomial coefficients; shape (..., draws)."""
+        logit = np.einsum("dai,...di->...da", self.design, x) + self.offset
+        counts = self.events * logit + self.n * special.log_expit(-logit)
+        return np.asarray(counts.sum(-1) - (x**2).sum(-1) / 2 - len(self.events) * np.log(2 * np.pi) / 2)
+
+    def derivatives(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient of :meth:`log_joint` at x (draws, arms), and the negative of its Hessian."""
+        design, n = self.design, self.n
+        p = special.expit(np.einsum("dai,di->da", design, x) + self.offset)
+        gradient = np.einsum("dai,da->di", design, self.events - n * p) - x
+        curvature = np.einsum("dai,da,daj->dij", design, n * p * (1 - p), design) + np.eye(len(n))
+        return gradient, curvature
+
+    def mode(self) -> np.ndarray:
+        """Where the integrand is greatest, by Newton's method, the step halved until it rises; shape (draws, arms)."""
+        x = np.zeros(self.offset.shape)
+        height = self.log_joint(x)
+        for _ in range(_NEWTON_STEPS):
+            gradient, curvature = self.derivatives(x)
+            step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+            size = np.ones(len(x))
+            for _ in range(_HALVINGS):
+                proposed = self.log_joint(x + size[:, None] * step)
+                worse = proposed < height - 1e-9 * np.abs(height)
+                if not worse.any():
+                    break
+                size = np.where(worse, size / 2, size)
+            x, height = x + size[:, None] * step, np.maximum(proposed, height)
+            if np.abs(step).max() < 1e-10:
                 break
-            by = np.where(worse, by / 2, by)
-        x, height = x + by[:, None] * step, np.maximum(proposed, height)
-        if np.abs(step).max() < 1e-10:
-            break
-    p = special.expit(np.einsum("dai,di->da", design, x) + offset)
-    curvature = np.einsum("dai,da,daj->dij", design, n * p * (1 - p), design) + np.eye(size)
+        return x
+
+
+def _integral(study: _Study, z: np.ndarray, log_w: np.ndarray) -> np.ndarray:
+    """Log of the integral by Gauss-Hermite quadrature around the mode, shape (draws,)."""
+    x = study.mode()
+    _, curvature = study.derivatives(x)
     root = np.linalg.inv(np.linalg.cholesky(curvature)).transpose(0, 2, 1)  # root root' is the inverse
-    values = log_joint(x + np.einsum("dij,qj->qdi", root, z)) + log_w[:, None]
+    values = study.log_joint(x + np.einsum("dij,qj->qdi", root, z)) + log_w[:, None]
     return np.asarray(special.logsumexp(values, axis=0) + np.linalg.slogdet(root)[1])
 
 

@@ -10,9 +10,7 @@ import xarray as xr
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, as_frame, note, provenance, refuse_duplicates, rows_with_notes
 from bayesdep.models.meta import mixed_rows, shared_people
-from bayesdep.models.meta.inputs import INPUTS
 from bayesdep.models.meta.settings import MetaSettings
-from bayesdep.models.meta.stated_covariance import covariance_of_rows, refuse_impossible_covariance
 from bayesdep.models.meta.studies import (
     check_studies,
     clusters_of,
@@ -22,7 +20,9 @@ from bayesdep.models.meta.studies import (
     read_studies,
 )
 from bayesdep.models.parts.covariates import read_covariates, refuse_covariates_of
+from bayesdep.models.parts.effect_inputs import INPUTS
 from bayesdep.models.parts.settings import column_fields
+from bayesdep.models.parts.stated_covariance import covariance_of_rows, refuse_impossible_covariance
 
 _ARMS = ["control", "treated"]
 

@@ -19,8 +19,8 @@ class Directions:
     variance
         Of the sampling errors along them, shape (units,).
     shared
-        How much of each cluster's deviation each direction has, shape (units, clusters); one column of zeros where
-        there are no clusters.
+        How much of each cluster's deviation each direction has, shape (units, clusters); one column of zeros
+        without clusters.
     """
 
     turn: np.ndarray

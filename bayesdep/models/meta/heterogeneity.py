@@ -6,7 +6,7 @@ import numpy as np
 
 
 def typical_variance(se: np.ndarray, design: np.ndarray | None = None, covariance: np.ndarray | None = None) -> float:
-    """The typical within-study variance behind I-squared (Higgins and Thompson 2002, equation 9).
+    """Return the typical within-study variance, of which I squared is made (Higgins and Thompson 2002, equation 9).
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def typical_variance(se: np.ndarray, design: np.ndarray | None = None, covarianc
     -------
     float
         ``(K - 1) sum(w) / (sum(w)^2 - sum(w^2))`` with ``w = 1/se^2``; with covariates ``(K - p) / tr(P)``, P being
-        the weights less their part in the design, which without covariates is the same. With a sampling covariance V
+        the weights projected off the design, which without covariates is the same. With a sampling covariance V
         the weights are its inverse (metafor's documentation, "I-squared for multilevel and multivariate models").
     """
     x = np.ones((len(se), 1)) if design is None else np.hstack([np.ones((len(se), 1)), design])
@@ -34,7 +34,7 @@ def typical_variance(se: np.ndarray, design: np.ndarray | None = None, covarianc
 
 
 def i_squared(tau: Any, typical: float) -> Any:
-    """Share of the variance of observed effects that is between studies, in percent.
+    """Return the share of the variance of observed effects that is between studies, in percent.
 
     Parameters
     ----------

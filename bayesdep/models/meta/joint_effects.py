@@ -1,4 +1,4 @@
-"""Effects with shared sampling errors and a cluster's deviation in common, all integrated out: their joint density.
+"""The joint density of effects that share sampling errors, or the deviation of a cluster.
 
 A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so models import
 it when they build.
@@ -32,9 +32,8 @@ class _JointEffectsRV(RandomVariable):  # type: ignore[misc]  # PyMC is not type
 class JointEffects(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """A normal vector with covariance ``turn (diag(sd^2) + between^2 shared shared') turn'``.
 
-    Parameters are ``mean`` and ``sd`` (rows), the orthogonal ``turn`` (rows, rows), whose columns never reach from one
-    cluster into another, ``between``, and ``shared`` (rows, clusters): ``turn'`` times what says, by ones, which row is
-    of which cluster.
+    Parameters are ``mean`` and ``sd`` (rows), the orthogonal ``turn`` (rows, rows), each column of which is of one
+    cluster, ``between``, and ``shared`` (rows, clusters): ``turn'`` times the indicator of the rows of each cluster.
     """
 
     rv_type = _JointEffectsRV

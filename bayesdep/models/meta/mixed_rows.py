@@ -9,9 +9,9 @@ import pandas as pd
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, is_blank, read_columns
 from bayesdep.models.meta import shared_people
-from bayesdep.models.meta.inputs import INPUTS, MEASURES
 from bayesdep.models.meta.settings import MetaSettings
 from bayesdep.models.meta.studies import effects_of, pooled_sd, refuse_impossible_counts
+from bayesdep.models.parts.effect_inputs import INPUTS, MEASURES
 from bayesdep.models.parts.settings import column_fields
 
 FORMS = ("estimates", "counts", "means", "moments", "p-value")  # the first that a row has complete is used

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from bayesdep.data.errors import BadInput
-from bayesdep.models.meta.inputs import MEASURES
-from bayesdep.models.meta.stated_covariance import read_covariance
+from bayesdep.models.parts.effect_inputs import MEASURES
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.published_priors import refuse_priors_of_other_measures
 from bayesdep.models.parts.scale import check_scale
 from bayesdep.models.parts.settings import check_settings, column
+from bayesdep.models.parts.stated_covariance import read_covariance
 from bayesdep.numerics.distributions import Prior
 
 _UNITS = {

@@ -156,9 +156,7 @@ def covariance_of_shared_controls(
         of_control = effects.lognormal_log_mean(read["mean_control"], read["sem_control"], n)[1] ** 2
     else:
         c = read["events_control"]
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # no events: such a row has no standard error and is refused
+        with np.errstate(divide="ignore", invalid="ignore"):  # such a row has no standard error: refused
             of_control = {
                 "log-odds-ratio": 1 / c + 1 / (n - c),
                 "log-risk-ratio": 1 / c - 1 / n,

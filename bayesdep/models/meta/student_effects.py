@@ -1,9 +1,9 @@
-"""Studies whose true effects are Student t around the pooled one, each study's own effect integrated out."""
+"""Studies whose true effects are Student t around the pooled effect, each study's own effect integrated out."""
 
 import numpy as np
 from scipy import special
 
-_CHUNK = 4_000_000  # quadrature points evaluated at once: 32 MB an array
+_NUMBERS_AT_ONCE = 4_000_000  # quadrature points: 32 MB an array
 _STEP = 0.25  # on the scale on which the precision's logarithm has a spread of about one
 _NEGLIGIBLE = 40.0  # nats below the peak
 _SMALLEST = -60.0  # log of a precision beyond which a study would have to lie e^30 scales out
@@ -39,22 +39,22 @@ def log_marginal(y: np.ndarray, se: np.ndarray, mu: np.ndarray, tau: np.ndarray,
     True
     """
     mean = np.broadcast_to(mu if mu.ndim == 2 else mu[:, None], (len(mu), len(y)))
-    out = np.empty(mean.shape)
+    log_likelihood = np.empty(mean.shape)
     root = np.sqrt(nu / 2)
-    # Down to where v's density is negligible for the smallest nu among the draws, and that far below where the study
-    # that lies out farthest pulls it: its precision is then some (nu + 1) / (nu + z^2).
+    # The grid begins where the density of v is negligible for the smallest nu among the draws, also for the study that
+    # is farthest from its mean: z scales away, where its precision is near (nu + 1) / (nu + z^2).
     square = (((y - mean) / tau[:, None]) ** 2).max()
     pulled = np.maximum(np.log((nu + 1) / (nu + square)), _SMALLEST) * root
     low = pulled.min() - _NEGLIGIBLE / root.min() - 9.0
     v = np.arange(low, 9.0, _STEP)
-    step = max(1, _CHUNK // (len(y) * len(v)))
-    for start in range(0, len(mu), step):
-        part = slice(start, start + step)
+    draws_at_once = max(1, _NUMBERS_AT_ONCE // (len(y) * len(v)))
+    for start in range(0, len(mu), draws_at_once):
+        part = slice(start, start + draws_at_once)
         a, r = (nu[part] / 2)[:, None], root[part][:, None]
         log_w = v / r
         log_weight = (a - 0.5) * np.log(a) - special.gammaln(a) + r * v - a * np.exp(log_w) + np.log(_STEP)
         variance = se**2 + (tau[part][:, None, None] ** 2) * np.exp(-log_w)[:, :, None]
         square = (y - mean[part])[:, None, :] ** 2
         values = -(square / variance + np.log(2 * np.pi * variance)) / 2 + log_weight[:, :, None]
-        out[part] = special.logsumexp(values, axis=1)
-    return out
+        log_likelihood[part] = special.logsumexp(values, axis=1)
+    return log_likelihood

@@ -14,7 +14,7 @@ from bayesdep.data.tables import (
     refuse_more_events_than_people,
     refuse_totals,
 )
-from bayesdep.models.meta.inputs import INPUTS
+from bayesdep.models.parts.effect_inputs import INPUTS
 
 _OF_COUNTS: dict[str, Callable[..., effects.Estimate]] = {
     "log-odds-ratio": effects.log_odds_ratio,
@@ -248,9 +248,9 @@ def effects_of(
     read, columns
         As :func:`read_studies` returned and was given them.
     input
-        The form of input: a key of :data:`~bayesdep.models.meta.inputs.INPUTS`.
+        The form of input: a key of :data:`~bayesdep.models.parts.effect_inputs.INPUTS`.
     measure
-        The effect measure: one of :data:`~bayesdep.models.meta.inputs.MEASURES` for that input.
+        The effect measure: one of :data:`~bayesdep.models.parts.effect_inputs.MEASURES` for that input.
     correlation
         As :func:`correlations_of` returns it.
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.student import log_t_density
 from bayesdep.numerics.types import Tensor
 
-_LOG_2_PI = np.log(2 * np.pi)
 _WALL = ("side", "at", "width")
 _FURTHEST = 250.0  # whose exponential is finite, and its square
 _NEWTON = 12  # steps, to the last digits
@@ -117,7 +117,7 @@ def adaptive_effects(
             theta, slope = walled(x, *conditional(centre, spread, y, s), *(given[k] for k in _WALL))
             z = pt.switch(pt.eq(given["side"], 0), z, (theta - centre) / spread)
             jacobian = jacobian + pt.switch(pt.eq(given["side"], 0), 0.0, pt.log(slope))
-        return jacobian + (-(z**2 + _LOG_2_PI) / 2 if nu is None else log_t_density(z, given["nu"]))
+        return jacobian + (-(z**2 + LOG_2_PI) / 2 if nu is None else log_t_density(z, given["nu"]))
 
     def random(centre: Any, spread: Any, y: Any, s: Any, *rest: Any, rng: Any = None, size: Any = None) -> Any:
         given = dict(zip(optional, rest, strict=True))
@@ -156,7 +156,7 @@ def walled(x: Any, centre: Any, spread: Any, side: Any, at: Any, width: Any) -> 
     Returns
     -------
     tuple of pytensor.tensor.TensorVariable
-        As :func:`informed` states them.
+        As :func:`adaptive_effects` states them.
     """
     import pytensor.tensor as pt
 

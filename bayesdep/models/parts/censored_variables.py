@@ -15,6 +15,7 @@ from scipy import special
 
 from bayesdep.numerics.censoring import log_normal_cdf, log_normal_interval
 from bayesdep.numerics.normal import log_normal
+from bayesdep.numerics.types import Tensor
 
 
 class _DetectedRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
@@ -38,15 +39,15 @@ class DetectedNormal(pm.Distribution):  # type: ignore[misc]  # PyMC is not type
     rv_op = _DetectedRV()
 
     @classmethod
-    def dist(cls, mu: Any, sigma: Any, counted: Any, **kwargs: Any) -> Any:
+    def dist(cls, mu: Tensor, sigma: Tensor, counted: Tensor, **kwargs: Any) -> Tensor:
         """Return the random variable."""
         return super().dist([pt.as_tensor_variable(p) for p in (mu, sigma, counted)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, counted: Any) -> Any:  # noqa: ARG002  (PyMC's)
+    def support_point(rv: Tensor, size: Any, mu: Tensor, sigma: Tensor, counted: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
         return mu + 0 * counted
 
-    def logp(value: Any, mu: Any, sigma: Any, counted: Any) -> Any:
+    def logp(value: Tensor, mu: Tensor, sigma: Tensor, counted: Tensor) -> Tensor:
         """Return the density where counted, else nothing."""
         return counted * log_normal(value, mu, sigma)
 
@@ -73,15 +74,15 @@ class CensoredNormal(pm.Distribution):  # type: ignore[misc]  # PyMC is not type
     rv_op = _CensoredRV()
 
     @classmethod
-    def dist(cls, mu: Any, sigma: Any, kind: Any, half_width: Any, **kwargs: Any) -> Any:
+    def dist(cls, mu: Tensor, sigma: Tensor, kind: Tensor, half_width: Tensor, **kwargs: Any) -> Tensor:
         """Return the random variable."""
         return super().dist([pt.as_tensor_variable(p) for p in (mu, sigma, kind, half_width)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, kind: Any, half_width: Any) -> Any:  # noqa: ARG002  (PyMC's)
+    def support_point(rv: Tensor, size: Any, mu: Tensor, sigma: Tensor, kind: Tensor, half_width: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
         return mu + 0 * kind
 
-    def logp(value: Any, mu: Any, sigma: Any, kind: Any, half_width: Any) -> Any:
+    def logp(value: Tensor, mu: Tensor, sigma: Tensor, kind: Tensor, half_width: Tensor) -> Tensor:
         """Return the density where detected, else the log probability of the interval."""
         z = (value - mu) / sigma
         side = pt.switch(pt.eq(kind, 2), -1.0, 1.0)
@@ -112,24 +113,24 @@ class NormalInside(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """The value of a measurement known to lie between ``lower`` and ``upper``, either of which may be infinite.
 
     Its density is that of Normal(mu, sigma) and is not divided by the interval's probability: it is the joint density
-    of the value and of its being there. Dividing, as a truncated normal does, would leave mu and sigma to be learned
-    from the detected values alone, as if nobody had told us that these ones lie beyond a limit; they would be biased
-    away from the limit, and their intervals would not cover.
+    of the value and of its lying there. Dividing, as a truncated normal does, would ignore that these values are
+    censored: mu and sigma would be estimated from the detected values alone, biased away from the limit, and their
+    intervals would not cover.
     """
 
     rv_type = _InsideRV
     rv_op = _InsideRV()
 
     @classmethod
-    def dist(cls, mu: Any, sigma: Any, lower: Any, upper: Any, **kwargs: Any) -> Any:
+    def dist(cls, mu: Tensor, sigma: Tensor, lower: Tensor, upper: Tensor, **kwargs: Any) -> Tensor:
         """Return the random variable."""
         return super().dist([pt.as_tensor_variable(p) for p in (mu, sigma, lower, upper)], **kwargs)
 
-    def support_point(rv: Any, size: Any, mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:  # noqa: ARG002  (PyMC's)
+    def support_point(rv: Tensor, size: Any, mu: Tensor, sigma: Tensor, lower: Tensor, upper: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return a value within the interval."""
         return INSIDE.backward(pt.zeros_like(lower + mu), mu, sigma, lower, upper)
 
-    def logp(value: Any, mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:
+    def logp(value: Tensor, mu: Tensor, sigma: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
         """Return the joint density of the value and of its being in the interval."""
         return pt.switch((value >= lower) & (value <= upper), log_normal(value, mu, sigma), -np.inf)
 
@@ -139,14 +140,14 @@ class _Inside(Transform):  # type: ignore[misc]  # PyMC is not typed
 
     name = "inside"
 
-    def backward(self, value: Any, *inputs: Any) -> Any:
+    def backward(self, value: Tensor, *inputs: Tensor) -> Tensor:
         sigma, lower, upper = inputs[-3:]
         no_lower, no_upper, low, high = _ends(lower, upper)
         step = sigma * pt.softplus(value)
         between = low + (high - low) * pt.sigmoid(value)
         return pt.switch(no_lower, high - step, pt.switch(no_upper, low + step, between))
 
-    def forward(self, value: Any, *inputs: Any) -> Any:
+    def forward(self, value: Tensor, *inputs: Tensor) -> Tensor:
         sigma, lower, upper = inputs[-3:]
         no_lower, no_upper, low, high = _ends(lower, upper)
         away = pt.switch(no_lower, high - value, value - low) / sigma
@@ -154,14 +155,14 @@ class _Inside(Transform):  # type: ignore[misc]  # PyMC is not typed
         share = pt.switch(no_lower | no_upper, 0.5, (value - low) / (high - low))
         return pt.switch(no_lower | no_upper, one_sided, pt.log(share) - pt.log1p(-share))
 
-    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+    def log_jac_det(self, value: Tensor, *inputs: Tensor) -> Tensor:
         sigma, lower, upper = inputs[-3:]
         no_lower, no_upper, low, high = _ends(lower, upper)
         one_sided = pt.log(sigma) - pt.softplus(-value)
         return pt.switch(no_lower | no_upper, one_sided, pt.log(high - low) - pt.softplus(value) - pt.softplus(-value))
 
 
-def _ends(lower: Any, upper: Any) -> tuple[Any, Any, Any, Any]:
+def _ends(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Which ends are open, and both ends with harmless numbers for the open ones."""
     no_lower, no_upper = pt.isinf(lower), pt.isinf(upper)
     low = pt.switch(no_lower, pt.switch(no_upper, 0.0, upper) - 1.0, lower)

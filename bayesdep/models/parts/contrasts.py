@@ -1,12 +1,12 @@
-"""Effects against a common reference, such that exchanging arms changes nothing but their names and signs."""
+"""Effects against a common reference, parametrised so that it does not matter which arm is the reference."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 
 from bayesdep.data.errors import BadInput
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.types import Tensor
 
 STANDARDISED = "_standardised"
 
@@ -39,8 +39,8 @@ def contrast_root(count: int) -> np.ndarray:
 def arm_codes(arms: int) -> np.ndarray:
     """Each contrast's share in each arm: an arm's place among all, from contrasts against the first.
 
-    Arms lie around their own mean: with two, minus and plus one half of their contrast. So neither is the one that
-    the level belongs to.
+    Arms lie around their own mean: with two, minus and plus one half of their contrast. So the level is neither arm's
+    but their mean.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def shared_root(count: int, correlation: float) -> np.ndarray:
     return np.linalg.cholesky(np.full((count, count), correlation) + (1 - correlation) * np.eye(count))
 
 
-def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Sequence[np.ndarray]) -> Any:
+def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Sequence[np.ndarray]) -> Tensor:
     """Return effects that each have the given prior and are correlated along their dims, inside a model context.
 
     Parameters
@@ -107,17 +107,17 @@ def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Se
     if all((root == np.eye(len(root))).all() for root in roots):
         return prior.rv(name, dims=dims)
     mu, sigma = (pytensor.shared(np.array(prior[k]), name=f"{name}.{k}") for k in ("mu", "sigma"))
-    found = pm.Normal(f"{name}{STANDARDISED}", dims=dims)
+    effects = pm.Normal(f"{name}{STANDARDISED}", dims=dims)
     for axis, root in enumerate(roots):
         # written out: numba takes long to compile a matrix product
-        last = found.dimshuffle(*(a for a in range(len(roots)) if a != axis), axis)
-        turned = (last[..., None, :] * root).sum(axis=-1)
-        found = turned.dimshuffle(*_back(axis, len(roots)))
-    return pm.Deterministic(name, mu + sigma * found, dims=dims)
+        last = effects.dimshuffle(*(a for a in range(len(roots)) if a != axis), axis)
+        correlated = (last[..., None, :] * root).sum(axis=-1)
+        effects = correlated.dimshuffle(*_with_last_at(axis, len(roots)))
+    return pm.Deterministic(name, mu + sigma * effects, dims=dims)
 
 
-def _back(axis: int, count: int) -> list[int]:
-    """The order of dims that puts the last one back to its place."""
+def _with_last_at(axis: int, count: int) -> list[int]:
+    """The order of dims that puts the last one at an axis."""
     order = list(range(count - 1))
     order.insert(axis, count - 1)
     return order
@@ -147,7 +147,7 @@ def is_term_of_slot(variable: str, slots: Collection[str]) -> bool:
 
 
 def refuse_without_correlation(prior: Prior, name: str, count: int, what: str) -> None:
-    """Refuse a prior that does not say how several effects go together.
+    """Refuse a prior that does not say how several effects are correlated.
 
     Parameters
     ----------

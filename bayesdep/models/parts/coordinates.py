@@ -12,6 +12,7 @@ import pytensor.tensor as pt
 from pymc.distributions.transforms import Transform
 
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.types import Tensor
 
 _LIMITED = ("Uniform", "Beta")  # sampled between their own ends, which have a unit already
 
@@ -21,15 +22,15 @@ class Scaled(Transform):  # type: ignore[misc]  # PyMC is not typed
 
     name = "scaled"
 
-    def forward(self, value: Any, *inputs: Any) -> Any:
+    def forward(self, value: Tensor, *inputs: Tensor) -> Tensor:
         """Return the coordinate of a value."""
         return value / inputs[-1]
 
-    def backward(self, value: Any, *inputs: Any) -> Any:
+    def backward(self, value: Tensor, *inputs: Tensor) -> Tensor:
         """Return the value at a coordinate."""
         return inputs[-1] * value
 
-    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+    def log_jac_det(self, value: Tensor, *inputs: Tensor) -> Tensor:
         """Return the log of the derivative of :meth:`backward`."""
         return pt.log(inputs[-1]) + pt.zeros_like(value)
 
@@ -42,21 +43,21 @@ class Softplus(Transform):  # type: ignore[misc]  # PyMC is not typed
 
     name = "softplus"
 
-    def forward(self, value: Any, *inputs: Any) -> Any:
+    def forward(self, value: Tensor, *inputs: Tensor) -> Tensor:
         """Return the coordinate of a value."""
         x = value / inputs[-1]
         return x + pt.log1mexp(-x)
 
-    def backward(self, value: Any, *inputs: Any) -> Any:
+    def backward(self, value: Tensor, *inputs: Tensor) -> Tensor:
         """Return the value at a coordinate."""
         return inputs[-1] * pt.softplus(value)
 
-    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+    def log_jac_det(self, value: Tensor, *inputs: Tensor) -> Tensor:
         """Return the log of the derivative of :meth:`backward`."""
         return pt.log(inputs[-1]) - pt.softplus(-value)
 
 
-def in_multiples(prior: Prior, name: str, unit: Any, *, dims: str | None = None) -> Any:
+def in_multiples(prior: Prior, name: str, unit: Tensor, *, dims: str | None = None) -> Tensor:
     """Return the random variable of a prior, sampled in multiples of a unit, inside a PyMC model context.
 
     Its density is the prior's, whatever the unit; only a sampler's steps, start and adaptation are in multiples of it.
@@ -83,7 +84,7 @@ def in_multiples(prior: Prior, name: str, unit: Any, *, dims: str | None = None)
     shared = [pytensor.shared(np.array(v, dtype=float), name=f"{name}.{k}") for k, v in prior.parameters]
     real = bool(np.isneginf(prior.scipy.support()[0]))
 
-    def logp(value: Any, *parameters: Any) -> Any:
+    def logp(value: Tensor, *parameters: Tensor) -> Tensor:
         of = dict(zip(names, parameters[:-1], strict=True))
         if prior.dist == "LogStudentT":
             return pm.logp(pm.StudentT.dist(**of), pt.log(value)) - pt.log(value)
@@ -93,7 +94,7 @@ def in_multiples(prior: Prior, name: str, unit: Any, *, dims: str | None = None)
         of: dict[str, Any] = {k: float(np.ravel(v)[0]) for k, v in zip(names, parameters[:-1], strict=True)}
         return Prior(prior.dist, **of).scipy.rvs(size=size, random_state=rng)
 
-    def start(rv: Any, size: Any, *parameters: Any) -> Any:  # noqa: ARG001  (PyMC's)
+    def start(rv: Tensor, size: Any, *parameters: Tensor) -> Tensor:  # noqa: ARG001  (PyMC's)
         """Where the prior is, or one unit from zero."""
         of = dict(zip(names, parameters[:-1], strict=True))
         return pt.zeros_like(rv) + (of.get("mu", of.get("alpha")) if real else parameters[-1])

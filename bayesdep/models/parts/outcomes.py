@@ -1,4 +1,4 @@
-"""Outcomes at several times that answer another question than the one asked: refused before anything is sampled."""
+"""Refusal of outcomes that are constant at a time, or equal to the baseline, before anything is sampled."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from bayesdep.data.errors import BadInput
 
-_NEARLY_ALL = 0.9  # share of people in whom an outcome is the baseline
-_ROUNDING = 0.02  # of the baseline's sd: by how much one number written twice may differ
+_NEARLY_ALL = 0.9  # share of people whose outcome equals the baseline
+_ROUNDING = 0.02  # of the baseline's sd: largest difference of a number from itself after rounding
 
 
 def refuse_without_news(
     y: np.ndarray, baseline: np.ndarray | None, names: Sequence[str], place: str, column: str | None, word: str
 ) -> None:
-    """Refuse outcomes that are the same in everybody at a time, or the baseline itself.
+    """Refuse outcomes that are the same in everybody at a time, or equal to the baseline.
 
-    An outcome is the baseline where nine in ten people have the same number twice, or one that differs by its rounding.
+    An outcome equals the baseline if nine in ten people have the same number in both, up to rounding.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def refuse_without_news(
     column
         The column of times; None where there is none.
     word
-        What a time is called, such as ``"visit"``.
+        The word for a time, such as ``"visit"``.
 
     Raises
     ------
     BadInput
-        Naming the time, and how its rows are left out.
+        Naming the time, and how to leave its rows out.
 
     Examples
     --------
@@ -47,9 +47,9 @@ def refuse_without_news(
     if np.nanmax(y) - np.nanmin(y) <= 1e-12 * np.nanmax(np.abs(y)):
         raise BadInput(f"{place} is {np.nanmax(y):g} in everybody at every {word}; name the right column")
     for v, name in enumerate(names):
-        seen = ~np.isnan(y[:, v])
-        at = y[seen, v]
-        if len(at) < 2:
+        observed = ~np.isnan(y[:, v])
+        values = y[observed, v]
+        if len(values) < 2:
             continue
         others = ", ".join(repr(str(n)) for n in names if n != name)
         remedy = (
@@ -58,20 +58,20 @@ def refuse_without_news(
             if others
             else "name the right column"
         )
-        if baseline is not None and (who := _same(at, baseline[seen])):
+        if baseline is not None and (who := _same(values, baseline[observed])):
             raise BadInput(
                 f"{place} equals the baseline in {who} at {word} {name}, so that {word} is the baseline itself; "
                 f"{remedy}"
             )
-        if np.ptp(at) <= 1e-12 * np.abs(at).max():
-            zero = ", as a change from baseline is at baseline" if at[0] == 0 else ""
+        if np.ptp(values) <= 1e-12 * np.abs(values).max():
+            zero = ", as a change from baseline is at baseline" if values[0] == 0 else ""
             raise BadInput(
-                f"{place} is {at[0]:g} in everybody at {word} {name}{zero}, so it has no spread there; {remedy}"
+                f"{place} is {values[0]:g} in everybody at {word} {name}{zero}, so it has no spread there; {remedy}"
             )
 
 
 def _same(at: np.ndarray, baseline: np.ndarray) -> str:
-    """In whom outcomes are the baseline, if they are so in nearly all; else nothing."""
+    """Whose outcomes equal the baseline, in words, if nearly all do; otherwise empty."""
     apart = np.abs(at - baseline)
     if not apart.any():
         return "everybody"

@@ -58,12 +58,12 @@ def read_people(
     BadInput
         Naming the column, row and remedy.
     """
-    words = [w for w in ("subject", "analyte", "plate") if columns[w] is not None]
-    contracts = {w: Column(str(columns[w]), "label", meanings[w], role_of(w)) for w in words}
+    factors = [w for w in ("subject", "analyte", "plate") if columns[w] is not None]
+    contracts = {w: Column(str(columns[w]), "label", meanings[w], role_of(w)) for w in factors}
     value = str(columns["value"])
     labels = read_columns(frame, contracts)
     analyte = labels.get("analyte", np.full(len(frame), value, dtype=object))
-    found = read_detection(
+    detection = read_detection(
         frame,
         value=value,
         analyte=analyte,
@@ -76,41 +76,53 @@ def read_people(
     key = [w for w in ("subject", "analyte") if w in labels]
     refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of")
     people, analytes = list(dict.fromkeys(labels["subject"])), list(dict.fromkeys(analyte))
-    row_of = {key: row for row, key in enumerate(zip(labels["subject"], analyte, strict=True))}
-    for person in people:
-        for name in analytes:
-            if (person, name) not in row_of:
-                raise BadInput(
-                    f"column '{contracts['subject'].name}': '{person}' has no row for analyte '{name}'; "
-                    "add it, or leave the person or the analyte out"
-                )
-    rows = np.array([[row_of[person, name] for name in analytes] for person in people])
+    rows = _rows_of_values(labels["subject"], analyte, people, analytes, contracts["subject"].name)
     dims = ("subject", "analyte")
     data = xr.Dataset(
         {
-            f"log_{w}": (dims, getattr(found, w)[rows], {"units": "log concentration"})
+            f"log_{w}": (dims, getattr(detection, w)[rows], {"units": "log concentration"})
             for w in ("lower", "upper", "lod", "uloq")
         },
         {"subject": np.array(people, dtype=str), "analyte": np.array(analytes, dtype=str)},
         provenance(frame),
     )
-    seen = recorded(data)
-    for j, name in enumerate(analytes):
-        if not is_detected(data)[:, j].any():
+    _refuse_nothing_measured(data, value)
+    data["centre"] = ("analyte", recorded(data).mean(axis=0))
+    limits = zip(data["log_lower"].values.T, data["log_upper"].values.T, strict=True)
+    spreads = np.array([spread_of(lower, upper) for lower, upper in limits])
+    data["log_sd"] = ("analyte", spreads, {"units": "log concentration"})
+    units = frame[columns["unit"]].astype(str).to_numpy()[rows[0]] if columns["unit"] else ["concentration units"]
+    data["unit"] = ("analyte", np.broadcast_to(np.array(units, dtype=str), len(analytes)).copy())
+    position = {person: i for i, person in enumerate(people)}
+    return data, np.array([position[person] for person in labels["subject"]])
+
+
+def _rows_of_values(
+    subject: np.ndarray, analyte: np.ndarray, people: list[str], analytes: list[str], column: str
+) -> np.ndarray:
+    """The table's row of each person's value of each analyte, shape (person, analyte); a missing one is refused."""
+    row_of = {pair: row for row, pair in enumerate(zip(subject, analyte, strict=True))}
+    for person in people:
+        for name in analytes:
+            if (person, name) not in row_of:
+                raise BadInput(
+                    f"column '{column}': '{person}' has no row for analyte '{name}'; "
+                    "add it, or leave the person or the analyte out"
+                )
+    return np.array([[row_of[person, name] for name in analytes] for person in people])
+
+
+def _refuse_nothing_measured(data: xr.Dataset, value: str) -> None:
+    """Refuse an analyte that was never detected, or that has one value."""
+    logs, detected = recorded(data), is_detected(data)
+    for j, name in enumerate(data["analyte"].values):
+        if not detected[:, j].any():
             raise BadInput(
-                f"column '{value}': analyte '{name}' was detected in nobody, so nothing can be learned of it; "
+                f"column '{value}': analyte '{name}' was detected in nobody, so nothing can be estimated from it; "
                 "leave it out"
             )
-        if np.ptp(seen[:, j]) < 1e-9:
+        if np.ptp(logs[:, j]) < 1e-9:
             raise BadInput(f"column '{value}': analyte '{name}' has one value throughout; leave it out")
-    units = frame[columns["unit"]].astype(str).to_numpy()[rows[0]] if columns["unit"] else ["concentration units"]
-    data["centre"] = ("analyte", seen.mean(axis=0))
-    intervals = (data[f"log_{w}"].values for w in ("lower", "upper"))
-    columns_ = [spread_of(*ends) for ends in zip(*(x.T for x in intervals), strict=True)]
-    data["log_sd"] = ("analyte", np.array(columns_), {"units": "log concentration"})
-    data["unit"] = ("analyte", np.broadcast_to(np.array(units, dtype=str), len(analytes)).copy())
-    where = {person: i for i, person in enumerate(people)}
-    return data, np.array([where[person] for person in labels["subject"]])
 
 
 def spread_of(lower: np.ndarray, upper: np.ndarray) -> float:
@@ -118,12 +130,12 @@ def spread_of(lower: np.ndarray, upper: np.ndarray) -> float:
 
     By maximum likelihood (Tobin 1958, doi:10.2307/1907382), on values less their mean and over their own standard
     deviation, so that a change of units or of the logarithm's base changes the answer by that factor and nothing else.
-    Where too few values were seen for a maximum to exist, limits stand for what lies beyond them.
+    Where too few values were detected for a maximum to exist, limits stand for what lies beyond them.
 
     Parameters
     ----------
     lower, upper
-        Ends of each interval, equal where the value was seen, infinite where it is open; shape (n,).
+        Ends of each interval, equal where the value was detected, infinite where it is open; shape (n,).
 
     Returns
     -------
@@ -138,10 +150,10 @@ def spread_of(lower: np.ndarray, upper: np.ndarray) -> float:
     """
     from bayesdep.numerics.tobit import tobit
 
-    seen = np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
-    centre, rough = seen.mean(), seen.std()
-    found = tobit((lower - centre) / rough, (upper - centre) / rough, np.ones((len(seen), 1)))
-    return float(rough * (found.sd if found.converged else 1.0))
+    logs = np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
+    centre, rough = logs.mean(), logs.std()
+    fit = tobit((lower - centre) / rough, (upper - centre) / rough, np.ones((len(logs), 1)))
+    return float(rough * (fit.sd if fit.converged else 1.0))
 
 
 def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.ndarray) -> pd.DataFrame:
@@ -169,13 +181,13 @@ def rows_of_people(frame: pd.DataFrame, names: Mapping[str, str], person: np.nda
     first = np.unique(person, return_index=True)[1]
     for name, what in names.items():
         if name not in frame.columns:
-            continue  # whoever reads the column says so
+            continue  # refused where the column is read
         note_spaces(frame, name)
         cells: Any = frame[name].astype(object)
         text = np.array(["" if pd.isna(cell) else as_label(cell) for cell in cells], dtype=object)
-        odd = np.flatnonzero(text != text[first][person])
-        if len(odd):
-            row, other = odd[0], first[person[odd[0]]]
+        different = np.flatnonzero(text != text[first][person])
+        if len(different):
+            row, other = different[0], first[person[different[0]]]
             raise BadInput(
                 f"column '{name}' ({what}): rows {other + 1} and {row + 1} are of one person, but have {text[other]!r} "
                 f"and {text[row]!r}; correct one of them"
@@ -198,9 +210,9 @@ def recorded(data: xr.Dataset) -> np.ndarray:
 def visible_share(data: xr.Dataset) -> np.ndarray:
     """Return the share of each analyte's variance that its limits leave visible: 1 where all was detected.
 
-    Of a normal variable known to lie in intervals, ``Var(E[x | interval]) = sd^2 - E[Var(x | interval)]``: what is
-    left of a predictor's information when the outcome knows only the interval. The normal has the mean and standard
-    deviation of what was recorded (``log_sd`` where it was estimated), and the average is over the people at hand.
+    Of a normal variable known to lie in intervals, ``Var(E[x | interval]) = sd^2 - E[Var(x | interval)]``: the part of
+    a predictor's information that remains when only the interval is known. The normal has the mean and standard
+    deviation of what was recorded (``log_sd`` where it was estimated), and the average is over the people in the data.
 
     Parameters
     ----------
@@ -216,14 +228,14 @@ def visible_share(data: xr.Dataset) -> np.ndarray:
 
     detected, middle = is_detected(data), recorded(data)
     lower, upper = data["log_lower"].values, data["log_upper"].values
-    found = np.ones(data.sizes["analyte"])
+    share = np.ones(data.sizes["analyte"])
     for k, sd in enumerate(data["log_sd"].values):
         hidden = ~detected[:, k]
         if hidden.any():
             ends = ((x[hidden, k] - middle[:, k].mean()) / sd for x in (lower, upper))
             hidden_variance = stats.truncnorm.var(*ends)
-            found[k] = 1 - np.clip(hidden_variance, 0, 1).sum() / len(hidden)
-    return np.maximum(found, 1 / len(middle))
+            share[k] = 1 - np.clip(hidden_variance, 0, 1).sum() / len(hidden)
+    return np.maximum(share, 1 / len(middle))
 
 
 def share_below(logs: np.ndarray, data: xr.Dataset) -> np.ndarray:

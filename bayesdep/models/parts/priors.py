@@ -1,4 +1,4 @@
-"""Places for priors in a model, and the priors that a user puts there."""
+"""Slots for priors in a model, and the priors given by a user."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ _SUPPORT_IN_WORDS = {
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for a prior in a generative model.
+    """A slot for a prior in a generative model.
 
     Parameters
     ----------
     default
-        The prior used unless another is given; None where no prior can be right without knowing the units.
+        The prior used unless another is given; None if no default is possible without knowing the units.
     support
         Values the parameter can take; a replacement must stay inside.
     meaning
-        What the parameter is, in the field's words.
+        The parameter's meaning, for reports and messages.
     units
         Units of the parameter.
     per
-        For a parameter per unit of something else: the 0-d variable of the prepared data by which the scale is divided
-        in default priors, such as the baseline's sd.
+        For a slope: the 0-d variable of the prepared data, such as the baseline's sd, by which the scale of its default
+        prior is divided.
     """
 
     default: Prior | None
@@ -85,12 +85,12 @@ def parse_prior(name: str, value: Any) -> Prior:
 
 
 def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str, Prior]:
-    """Put the given priors into a model's slots and the defaults into the rest.
+    """Fill a model's slots with the given priors, and the other slots with defaults.
 
     Parameters
     ----------
     slots
-        The model's places for priors.
+        The model's slots.
     given
         Priors by parameter name, as :func:`parse_prior` reads them.
 

@@ -1,4 +1,4 @@
-"""Checks on a model's settings, for Python callers and plans alike."""
+"""Checks of a model's settings, for Python and plans alike."""
 
 import dataclasses
 import numbers
@@ -22,9 +22,9 @@ def column(default: str | None, what: str, kind: Kind | None = None) -> Any:
     default
         The column's name unless the user says otherwise; None for a column that is optional.
     what
-        What the column holds, in the field's words.
+        What the column contains, for messages.
     kind
-        What its cells must be (:class:`~bayesdep.data.tables.Column`), where :func:`read_fields` is to read it.
+        The kind of its cells (:class:`~bayesdep.data.tables.Column`), if :func:`read_fields` reads it.
 
     Returns
     -------
@@ -47,14 +47,14 @@ def read_fields(model: Any, table: Any) -> tuple[pd.DataFrame, dict[str, np.ndar
     Returns
     -------
     pandas.DataFrame
-        The table, from which rows that are blank have been left out.
+        The table without blank rows.
     dict of numpy.ndarray
-        One array of shape (rows,) per field; none for a column that the model leaves out (None).
+        One array of shape (rows,) per field, except for columns that are not used (None).
 
     Raises
     ------
     BadInput
-        At the first column that is missing or holds what it must not, naming the row.
+        At the first column that is missing or does not meet its requirements, naming the row.
     """
     frame = as_frame(table)
     named = {f.name: f.metadata for f in dataclasses.fields(model) if f.metadata.get("kind") is not None}
@@ -67,7 +67,7 @@ def read_fields(model: Any, table: Any) -> tuple[pd.DataFrame, dict[str, np.ndar
 
 
 def column_fields(model: Any) -> dict[str, str]:
-    """Return the words of a model that name columns, and what each column holds.
+    """Return the settings of a model that name columns, and what each column contains.
 
     Parameters
     ----------
@@ -77,30 +77,30 @@ def column_fields(model: Any) -> dict[str, str]:
     Returns
     -------
     dict of str
-        What the column holds, by field name.
+        What the column contains, by field name.
     """
     return {f.name: f.metadata["column"] for f in dataclasses.fields(model) if "column" in f.metadata}
 
 
-# Settings that name a label of the table. A label that is a number is compared as the text it has there.
+# Settings that name a label of the table. Numbers among them are converted to text, as labels are.
 _LABELS = ("reference", "control", "condition", "event", "before", "baseline")
 
 
 def labels_as_text(model: Any) -> None:
-    """Turn labels that were given as numbers into text: ``reference = 0`` is the arm that the table calls 0.
+    """Convert labels that were given as numbers to text: ``reference = 0`` is the arm labelled 0 in the table.
 
     Parameters
     ----------
     model
-        A dataclass instance; its settings ``reference``, ``control``, ``condition``, ``event``, ``before`` and, where
-        it is no column, ``baseline`` are changed in place.
+        A dataclass instance; its settings ``reference``, ``control``, ``condition``, ``event``, ``before`` and, unless
+        it is a column, ``baseline`` are changed in place.
     """
     for field in dataclasses.fields(model):
         value = getattr(model, field.name)
         if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
             continue
         if isinstance(value, str):
-            object.__setattr__(model, field.name, clean_label(value))  # as the table's labels are
+            object.__setattr__(model, field.name, clean_label(value))  # like the table's labels
         if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
             object.__setattr__(model, field.name, type(value)(map(clean_label, value)))
         if isinstance(value, numbers.Real) and np.isfinite(float(value)):
@@ -119,23 +119,23 @@ def check_settings(model: Any) -> None:
     Raises
     ------
     BadInput
-        Naming the setting, what it is and what it may be.
+        Naming the setting, its value and the possible values.
     """
     hints = get_type_hints(type(model))
     labels_as_text(model)
     for field in dataclasses.fields(model):
-        # what may be anything (priors, a covariance matrix) is read by a function of its own
+        # settings of type Any (priors, a covariance matrix) are read by their own functions
         if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
         value = getattr(model, field.name)
         _refuse_no_text(field.name, value)
         if isinstance(value, str) and not value.strip():
-            raise BadInput(f"{field.name} is an empty text; write what it is, or leave it out")
+            raise BadInput(f"{field.name} is an empty text; give a value, or leave it out")
         _check(field.name, value, hints[field.name])
 
 
 def _refuse_no_text(name: str, value: Any) -> None:
-    """Refuse control characters in a setting, wherever in it they stand."""
+    """Refuse control characters anywhere in a setting."""
     if isinstance(value, str):
         refuse_no_text(value, name)
     for one in value if isinstance(value, (list, tuple)) else ():
@@ -161,10 +161,10 @@ def _check(name: str, value: Any, hint: Any) -> None:
         return
     if get_origin(hint) is Sequence:
         numbers = get_args(hint)[0] is float
-        said = "numbers is needed, such as [1, 3, 5]" if numbers else "texts is needed, such as ['> 5']"
+        needed_list = "numbers is needed, such as [1, 3, 5]" if numbers else "texts is needed, such as ['> 5']"
         kind = (int, float) if numbers else (str,)
         if not isinstance(value, (list, tuple)) or any(not isinstance(x, kind) or isinstance(x, bool) for x in value):
-            raise BadInput(f"{name} = {value!r}, but a list of {said}")
+            raise BadInput(f"{name} = {value!r}, but a list of {needed_list}")
         for one in value if numbers else ():
             _refuse_unworkable(name, one)
         return
@@ -184,6 +184,6 @@ def _check(name: str, value: Any, hint: Any) -> None:
 
 
 def _refuse_unworkable(name: str, value: float) -> None:
-    """Refuse a number whose square, or whose inverse's, is none; what is not finite is refused elsewhere."""
+    """Refuse a number whose square or inverse square over- or underflows; infinite ones are refused elsewhere."""
     if (isinstance(value, int) and abs(value) > LARGEST) or (np.isfinite(float(value)) and not is_workable(value)):
         raise BadInput(f"{name} = {value}, but a number of a size of {SIZES}, or 0, is needed; change it")

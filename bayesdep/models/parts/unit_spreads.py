@@ -1,8 +1,8 @@
-r"""How far each unit's effect may lie from the mean of all: alike for all, or by tails that let a few lie far away.
+r"""Spreads of effects that differ between units, so that a few effects may lie far from the others.
 
-An effect is ``N(centre, spread_k)``. With one spread for all units, a few that differ are drawn to the many that do
-not. Student's t and the regularised horseshoe are normals whose spread varies by unit, so that coordinates made for
-normal effects serve all three (:func:`~bayesdep.models.parts.adaptive_effects.adaptive_effects` and
+An effect is ``N(centre, spread_k)``. With one spread for all units, a few that differ are shrunk towards the many that
+do not. Student's t and the regularised horseshoe are normals whose spread varies by unit, so that parametrisations made
+for normal effects serve all three (:func:`~bayesdep.models.parts.adaptive_effects.adaptive_effects` and
 :func:`~bayesdep.models.parts.pooling.non_centred_effects`).
 """
 
@@ -13,15 +13,17 @@ from scipy import stats
 
 from bayesdep.numerics.distributions import Prior, softplus
 from bayesdep.numerics.student import precisions
+from bayesdep.numerics.types import Tensor
 
-# Of a stated number of effects that matter: a dozen or two of them say little of how many do, and a half-Cauchy prior,
-# most of whose mass is near zero, overrules the statement. 95% between 0.38 and 2.7 times the scale that belongs to it.
+# Multiple of the scale that belongs to the stated number of effects that matter: 95% between 0.38 and 2.7. A dozen or
+# two effects say little of how many matter, and a half-Cauchy prior, most of whose mass is near zero, would overrule
+# the statement.
 GLOBAL_SCALE = Prior("LogNormal", mu=0, sigma=0.5)
 LEAST_NU = 2.0  # below it Student's t has no variance, and a spread over units means nothing
 _NU = stats.gamma(2, scale=10)
 
 
-def tail_weight(name: str) -> Any:
+def tail_weight(name: str) -> Tensor:
     """Return degrees of freedom above 2, ``Gamma(2, 0.1)`` cut off there, inside a PyMC model context.
 
     After Juarez and Steel (2010, doi:10.1198/jbes.2009.07145).
@@ -42,7 +44,7 @@ def tail_weight(name: str) -> Any:
     kept = float(_NU.sf(LEAST_NU))
     constant = 2 * np.log(0.1) - np.log(kept)
 
-    def logp(value: Any, least: Any) -> Any:
+    def logp(value: Tensor, least: Tensor) -> Tensor:
         nu = value + least
         return pt.switch(pt.ge(value, 0), pt.log(nu) - 0.1 * nu + constant, -np.inf)
 
@@ -63,7 +65,7 @@ def tail_weight(name: str) -> Any:
     return pm.Deterministic(name, above + LEAST_NU)
 
 
-def student_spreads(name: str, spread: Any, *, dims: str | tuple[str, ...]) -> Any:
+def student_spreads(name: str, spread: Tensor, *, dims: str | tuple[str, ...]) -> Tensor:
     """Return spreads with which normal effects are Student t with scale ``spread``, inside a PyMC model context.
 
     Parameters
@@ -85,7 +87,7 @@ def student_spreads(name: str, spread: Any, *, dims: str | tuple[str, ...]) -> A
 
 def horseshoe_spreads(
     name: str, error: np.ndarray, expected: float, *, dims: str | tuple[str, ...], slab: float
-) -> Any:
+) -> Tensor:
     r"""Return spreads with which normal effects have a regularised horseshoe prior, inside a PyMC model context.
 
     With :math:`s_k` the unit's standard error by design, :math:`p_0` of p effects expected to differ and slab width c

@@ -118,8 +118,8 @@ class Deviations(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """The studies' own deviations given their outcomes: by time, of the level midway between arms and of the effect.
 
     Parameters are those of :class:`Summaries`, with the observed ``outcomes`` (study, pattern, arm, statistic) before
-    ``seen``, and the two ``which`` in place of ``kept``. They hang below the data and are only ever drawn; their
-    density is there for those who take the PyMC model elsewhere.
+    ``seen``, and the two ``which`` in place of ``kept``. They are not needed for the likelihood and are only drawn from
+    their conditional distribution; their density is there for those who take the PyMC model elsewhere.
     """
 
     rv_type = _DeviationsRV

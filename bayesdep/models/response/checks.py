@@ -10,7 +10,7 @@ from bayesdep.models.model import Check
 from bayesdep.models.parts.people import is_detected, largest_detected, recorded, share_below
 
 
-def predictive_checks(data: xr.Dataset) -> Sequence[Check]:
+def checks(data: xr.Dataset) -> Sequence[Check]:
     """Name the test quantities.
 
     Parameters
@@ -25,21 +25,21 @@ def predictive_checks(data: xr.Dataset) -> Sequence[Check]:
     """
     several = data.sizes["analyte"] > 1
     unit = "sd" if several else "log"
-    checks = [
+    named = [
         Check("share of responders", "outcome", lambda y: y.mean(axis=-1), "probability"),
         Check("mean log, responders less others", "outcome", partial(_difference_of_groups, data=data), unit),
     ]
     if np.isinf(data["log_lower"].values).any():
         for name, outcome in (("responders", 1), ("others", 0)):
             share = partial(_share_below_in_group, outcome=outcome, data=data)
-            checks.append(Check(f"share below the limit, {name}", "outcome", share, "probability"))
+            named.append(Check(f"share below the limit, {name}", "outcome", share, "probability"))
     if np.isfinite(data["log_lod"].values).any():
         share = partial(share_below, data=data)
-        checks.append(Check("share below the limit", "log_concentration", share, "probability"))
+        named.append(Check("share below the limit", "log_concentration", share, "probability"))
     if is_detected(data).any():
         largest = partial(largest_detected, data=data)
-        checks.append(Check("largest detected, less the centre", "log_concentration", largest, unit))
-    return checks
+        named.append(Check("largest detected, less the centre", "log_concentration", largest, unit))
+    return named
 
 
 def _difference_of_groups(y: np.ndarray, data: xr.Dataset) -> np.ndarray:

@@ -28,7 +28,7 @@ def in_logs(posterior: xr.Dataset, data: xr.Dataset) -> tuple[np.ndarray, np.nda
     return slope / scale, mean * scale, sd * scale
 
 
-def odds_ratios_and_accuracy(settings: ResponseSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+def estimands(settings: ResponseSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
     """Return the estimands.
 
     Parameters
@@ -46,7 +46,7 @@ def odds_ratios_and_accuracy(settings: ResponseSettings, posterior: xr.Dataset, 
         As :meth:`bayesdep.models.response.model.Response.estimands` lists them.
     """
     slope = posterior["slope"] / xr.DataArray(data["log_sd"].values, dims="analyte")
-    estimands = {
+    odds_ratios = {
         "odds_ratio_per_doubling": estimand(
             np.exp(slope * np.log(2)),
             "odds ratio of the outcome per doubling of the concentration",
@@ -63,14 +63,14 @@ def odds_ratios_and_accuracy(settings: ResponseSettings, posterior: xr.Dataset, 
         ),
     }
     if data.sizes["covariate"]:
-        estimands["covariate_odds_ratio"] = estimand(
+        odds_ratios["covariate_odds_ratio"] = estimand(
             xr.DataArray(np.exp(posterior["covariate_slope"] / data["covariate_sd"])),
             "odds ratio of the outcome per unit of the formula's column",
             "odds ratio",
             null=1.0,
         )
     accuracy = _accuracy_of_index if data.sizes["analyte"] > 1 else _accuracy_of_marker
-    return xr.Dataset(estimands | accuracy(settings, posterior, data))
+    return xr.Dataset(odds_ratios | accuracy(settings, posterior, data))
 
 
 def _intercepts(posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest
-from bayesdep.models.response.checks import predictive_checks
+from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
 from bayesdep.models.response.data import prepare
-from bayesdep.models.response.estimands import crude_slopes, odds_ratios_and_accuracy
-from bayesdep.models.response.scores import score_subjects
 from bayesdep.models.response.settings import ResponseSettings
 from bayesdep.models.response.slopes import slopes
 
@@ -34,7 +32,7 @@ class Response(ResponseSettings):
     the analyte's detected logs and log limits, so that ``intercept`` is the log odds at a typical concentration.
     ``scale_k`` is fixed too: the standard deviation of the analyte's logs by maximum likelihood, non-detects included.
     So slopes are per standard deviation, and neither the unit of a concentration nor how widely it spreads between
-    people changes what the priors say. z are the covariates, standardised over the people at hand.
+    people changes what the priors say. z are the covariates, standardised over the people in the data.
 
     Default priors: ``intercept ~ N(0, 1.5)`` (95% of response rates between 5% and 95%); ``slope ~ t_4(0, 2.5)`` per
     standard deviation; ``covariate_slope ~ N(0, 1)`` per sd; ``marker_mean ~ N(0, 2.5)`` and ``marker_sd ~ N+(2)``, in
@@ -59,7 +57,7 @@ class Response(ResponseSettings):
     few that differ most.
 
     The accuracy of a test is that in the population the model describes: markers are normal, covariates those of the
-    people at hand. It is not the accuracy counted in the sample the cutoff may have been chosen on.
+    people in the data. It is not the accuracy counted in the sample in which the cutoff may have been chosen.
 
     Parameters
     ----------
@@ -102,7 +100,7 @@ class Response(ResponseSettings):
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: the log odds ratio per log unit of each analyte, on its own and in the model."""
-        return Forest(("slope",), None, None, crude_slopes, is_log=True)
+        return Forest(("slope",), None, None, estimands.crude_slopes, is_log=True)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subject and analyte into people.
@@ -180,7 +178,7 @@ class Response(ResponseSettings):
             cutoff its ``sensitivity``, ``specificity``, ``likelihood_ratio_positive`` and
             ``likelihood_ratio_negative``.
         """
-        return odds_ratios_and_accuracy(self, posterior, data)
+        return estimands.estimands(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log density of each subject's concentrations and outcome, non-detects integrated out.
@@ -196,9 +194,9 @@ class Response(ResponseSettings):
         -------
         xarray.DataArray
             Dims (chain, draw, subject). One non-detect is integrated out by quadrature, several by the characteristic
-            function of their sum, which is all of them that the outcome sees.
+            function of their sum, on which alone the outcome depends.
         """
-        return score_subjects(posterior, data)
+        return scores.log_likelihood(posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.
@@ -215,4 +213,4 @@ class Response(ResponseSettings):
             how responders differ from others (non-detects at their limit; over several analytes the root mean square).
             Replicated concentrations: the share below the limit and the largest within limits.
         """
-        return predictive_checks(data)
+        return checks.checks(data)

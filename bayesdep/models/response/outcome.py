@@ -38,28 +38,28 @@ def read_outcome(frame: pd.DataFrame, name: str, what: str, event: str | None) -
     array([1, 0, 1])
     """
     labels = read_columns(frame, {"outcome": Column(name, "label", what)})["outcome"]
-    known = sorted(set(labels))
+    levels = sorted(set(labels))
     if event is None:
         lowered = np.array([label.lower() for label in labels])
-        odd = np.flatnonzero(~np.isin(lowered, _YES + _NO))
-        if len(odd):
+        other = np.flatnonzero(~np.isin(lowered, _YES + _NO))
+        if len(other):
             raise BadInput(
-                f"column '{name}' ({what}): row {frame.index[odd[0]] + 1} is {labels[odd[0]]!r}, where 0 or 1 is "
+                f"column '{name}' ({what}): row {frame.index[other[0]] + 1} is {labels[other[0]]!r}, where 0 or 1 is "
                 "needed; correct it, or name the label that counts as the event with event"
             )
         yes = np.isin(lowered, _YES)
     else:
         yes = labels == event
         if not yes.any():
-            raise BadInput(f"event = '{event}' is no label in column '{name}'; {did_you_mean(event, known)}")
-        if len(known) > 2:
+            raise BadInput(f"event = '{event}' is no label in column '{name}'; {did_you_mean(event, levels)}")
+        if len(levels) > 2:
             raise BadInput(
-                f"column '{name}' ({what}) has {len(known)} labels ({', '.join(known[:5])}), where two are needed; "
+                f"column '{name}' ({what}) has {len(levels)} labels ({', '.join(levels[:5])}), where two are needed; "
                 "keep two ([data.keep]) or join some"
             )
     if yes.all() or not yes.any():
         raise BadInput(
-            f"column '{name}' ({what}) is {known[0]!r} in everybody, so nothing can predict it; "
+            f"column '{name}' ({what}) is {levels[0]!r} in everybody, so nothing can predict it; "
             "check which rows are kept"
         )
     return yes.astype("int64")

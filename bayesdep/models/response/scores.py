@@ -12,7 +12,7 @@ from bayesdep.numerics.roc import mean_logistic, normal_nodes
 _NODES_OF_ONE, _NODES_OF_SEVERAL = 61, 21
 
 
-def score_subjects(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Return the log density of each person's concentrations and outcome, non-detects integrated out.
 
     Parameters
@@ -34,9 +34,9 @@ def score_subjects(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     sign = 2 * data["outcome"].values - 1
     scores = np.empty((len(intercept), data.sizes["subject"]))
     for i in range(data.sizes["subject"]):
-        known, hidden = detected[i], np.flatnonzero(~detected[i])
-        log_density = log_normal(logs[i, known], mean[:, known], sd[:, known]).sum(axis=1)
-        log_odds = intercept + slope[:, known] @ logs[i, known]
+        measured, hidden = detected[i], np.flatnonzero(~detected[i])
+        log_density = log_normal(logs[i, measured], mean[:, measured], sd[:, measured]).sum(axis=1)
+        log_odds = intercept + slope[:, measured] @ logs[i, measured]
         if data.sizes["covariate"]:
             log_odds = log_odds + stacked(posterior, "covariate_slope") @ data["covariates"].values[i]
         if len(hidden):

@@ -7,7 +7,7 @@ import xarray as xr
 from bayesdep.models.model import Check
 
 
-def predictive_checks(data: xr.Dataset) -> Sequence[Check]:
+def checks(data: xr.Dataset) -> Sequence[Check]:
     """Name the test quantities.
 
     Parameters

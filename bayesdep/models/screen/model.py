@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from bayesdep.models.model import Check, ExactPosterior, Forest
-from bayesdep.models.screen.checks import predictive_checks
+from bayesdep.models.screen import checks, estimands, exact, scores
 from bayesdep.models.screen.data import prepare
-from bayesdep.models.screen.estimands import accuracy, crude_accuracy, exact_accuracy
-from bayesdep.models.screen.scores import score_subjects
 from bayesdep.models.screen.settings import ScreenSettings
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ class Screen(ScreenSettings):
     @property
     def forest(self) -> Forest:
         """What the forest plot shows: sensitivity, specificity and Youden's index, crude and modelled."""
-        return Forest(("sensitivity", "specificity", "youden"), None, None, crude_accuracy)
+        return Forest(("sensitivity", "specificity", "youden"), None, None, estimands.crude_accuracy)
 
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with two rows, with and without the condition, into counts.
@@ -121,7 +119,7 @@ class Screen(ScreenSettings):
             ``sensitivity``, ``specificity``, ``likelihood_ratio_positive``, ``likelihood_ratio_negative``,
             ``diagnostic_odds_ratio`` and ``youden`` (sensitivity + specificity - 1), no dims but the draws'.
         """
-        return accuracy(posterior)
+        return estimands.estimands(posterior)
 
     def exact(self, data: xr.Dataset) -> ExactPosterior:
         """Return the posterior: Betas, and one-dimensional integrals over them.
@@ -136,7 +134,7 @@ class Screen(ScreenSettings):
         ExactPosterior
             With a marginal for every estimand.
         """
-        return exact_accuracy(self, data)
+        return exact.exact(self, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log probability of the test result that each subject had.
@@ -153,7 +151,7 @@ class Screen(ScreenSettings):
         xarray.DataArray
             Dims (chain, draw, subject); within a group, positives come first.
         """
-        return score_subjects(posterior, data)
+        return scores.log_likelihood(posterior, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities: with one free probability per group, only the counts themselves.
@@ -168,4 +166,4 @@ class Screen(ScreenSettings):
         list of Check
             Share of positives in either group.
         """
-        return predictive_checks(data)
+        return checks.checks(data)

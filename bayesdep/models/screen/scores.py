@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 
-def score_subjects(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def log_likelihood(posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Return the log probability of the test result that each subject had.
 
     Parameters

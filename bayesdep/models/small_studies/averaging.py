@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bayesdep.models.small_studies.kinds import Kind
 from bayesdep.models.small_studies.selection import Published
+from bayesdep.models.small_studies.settings import Kind
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.grid_posterior import GridPosterior
 from bayesdep.numerics.marginals import Marginal
@@ -108,7 +108,7 @@ class ModelAverage:
         Parameters
         ----------
         component
-            One of :data:`~bayesdep.models.small_studies.kinds.COMPONENTS`.
+            One of :data:`~bayesdep.models.small_studies.settings.COMPONENTS`.
 
         Returns
         -------

@@ -9,8 +9,7 @@ import xarray as xr
 from bayesdep.models.model import ExactPosterior
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.small_studies.averaging import ModelAverage, average
-from bayesdep.models.small_studies.kinds import BIASES
-from bayesdep.models.small_studies.settings import PLACEHOLDERS, SmallStudiesSettings
+from bayesdep.models.small_studies.settings import BIASES, PLACEHOLDERS, SmallStudiesSettings
 from bayesdep.numerics.distributions import Prior
 
 

@@ -13,8 +13,7 @@ from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.small_studies import checks, estimands, exact, wording
 from bayesdep.models.small_studies.averaging import ModelAverage
 from bayesdep.models.small_studies.data import prepare
-from bayesdep.models.small_studies.kinds import BIASES
-from bayesdep.models.small_studies.settings import SmallStudiesSettings
+from bayesdep.models.small_studies.settings import BIASES, SmallStudiesSettings
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Tensor
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bayesdep.models.small_studies.kinds import Kind
+from bayesdep.models.small_studies.settings import Kind
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.grid_posterior import Axis, GridPosterior, around
 from bayesdep.numerics.normal import LOG_2_PI

@@ -10,12 +10,37 @@ from bayesdep.models.meta.settings import PRIOR_WIDTHS, MetaSettings
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.published_priors import refuse_priors_of_other_measures
 from bayesdep.models.parts.settings import check_settings, column
-from bayesdep.models.small_studies.kinds import BIASES, COMPONENTS, Kind
 from bayesdep.numerics.distributions import Prior
 
 _OF_META = ("measure", "input", "units", "scale", "unit", "control_risk")
+# Biases, and their prior probabilities where models are averaged.
+BIASES = {"absent": 0.5, "selection": 0.25, "pet": 0.125, "peese": 0.125}
+COMPONENTS = ("effect", "spread", "bias", "selection", "pet", "peese")
 # Where a prior is needed that nothing depends on.
 PLACEHOLDERS = {"mu": Prior("Normal", mu=0, sigma=1), "tau": Prior("HalfNormal", sigma=1)}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the models that are averaged: what is present in it.
+
+    Parameters
+    ----------
+    effect, spread
+        Whether the pooled effect and the spread may differ from zero.
+    bias
+        ``"absent"``, ``"selection"``, ``"pet"`` or ``"peese"``.
+    """
+
+    effect: bool
+    spread: bool
+    bias: str
+
+    def has(self, component: str) -> bool:
+        """Say whether a component, one of :data:`COMPONENTS`, is present."""
+        if component in ("effect", "spread"):
+            return bool(getattr(self, component))
+        return self.bias != "absent" if component == "bias" else self.bias == component
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from bayesdep.models.meta import wording as meta_wording
-from bayesdep.models.small_studies.kinds import BIASES
-from bayesdep.models.small_studies.settings import SmallStudiesSettings
+from bayesdep.models.small_studies.settings import BIASES, SmallStudiesSettings
 
 
 def words_of(settings: SmallStudiesSettings) -> str:

@@ -268,9 +268,9 @@ def _days(settings: TrialSettings, frame: pd.DataFrame, rows: _Rows) -> tuple[np
     visits = rows.visits
     if settings.day is None:
         times = [_times_of_visits(visits, kind) for kind in ("time", "date")]
-        known = [t for t in times if np.isfinite(t).all()]
-        of_visits = known[0] if known else np.arange(len(visits.labels), dtype=float)
-        return np.broadcast_to(of_visits, (len(rows.people), len(visits.labels))).copy(), bool(known)
+        complete = [t for t in times if np.isfinite(t).all()]
+        of_visits = complete[0] if complete else np.arange(len(visits.labels), dtype=float)
+        return np.broadcast_to(of_visits, (len(rows.people), len(visits.labels))).copy(), bool(complete)
     recorded = rows.by_visit(read_columns(frame, {"day": _column(settings, "day", "number")})["day"])
     _refuse_unordered(recorded, rows.people, visits.labels, settings.day)
     return _with_days_of_missed_visits(recorded), True

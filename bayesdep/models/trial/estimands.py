@@ -1,5 +1,8 @@
 """What a trial over visits is asked for: differences between arms, along a moderator, in subgroups; responses."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -69,29 +72,29 @@ def estimands(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) 
     xarray.Dataset
         Estimands by name.
     """
-    found = _differences(settings, posterior, data)
-    found["residual_sd"] = _residual_sd(settings, posterior, data)
+    by_name = _differences(settings, posterior, data)
+    by_name["residual_sd"] = _residual_sd(settings, posterior, data)
     if settings.margin is not None:
-        found["beyond_margin"] = _beyond_margin(settings, found["difference"], settings.margin)
+        by_name["beyond_margin"] = _beyond_margin(settings, by_name["difference"], settings.margin)
     if data.sizes["visit"] > 1:
-        found["correlation"] = _correlation(settings, posterior)
+        by_name["correlation"] = _correlation(settings, posterior)
     if data.sizes["covariate"]:
-        found["covariate_effect"] = estimand(
+        by_name["covariate_effect"] = estimand(
             posterior["covariate_effect"] / data["covariate_sd"],
             "difference in means per unit of a covariate's column",
             f"{settings.units} per unit",
         )
     if settings.level is not None:
-        found["site_sd"] = estimand(
+        by_name["site_sd"] = estimand(
             posterior["site_sd"], f"sd of the levels of {settings.level}", settings.units, null=np.nan
         )
     if settings.moderator is not None:
-        found |= _along_moderator(settings, posterior, data)
+        by_name |= _along_moderator(settings, posterior, data)
     if settings.subgroups:
-        found |= _in_subgroups(settings, posterior, data)
+        by_name |= _in_subgroups(settings, posterior, data)
     if settings.response is not None or settings.remission is not None:
-        found |= _rates(settings, posterior, data)
-    return xr.Dataset(found)
+        by_name |= _rates(settings, posterior, data)
+    return xr.Dataset(by_name)
 
 
 def _against(settings: TrialSettings) -> str:
@@ -176,21 +179,21 @@ def _correlation(settings: TrialSettings, posterior: xr.Dataset) -> xr.DataArray
 
 def _along_moderator(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
     """Differences at values of the moderator and along it, and where the arms' curves cross at the last visit."""
-    found, against = {}, _against(settings)
+    by_name, against = {}, _against(settings)
     if settings.at:
         labels = [f"{x:g}" for x in settings.at]
         dims = ("chain", "draw", "comparison", "moderator_value", "visit")
         at_values = _difference_at(np.array(settings.at), "moderator_value", labels, posterior, data)
-        found["difference_at"] = estimand(
+        by_name["difference_at"] = estimand(
             at_values.transpose(*dims), f"difference at a value of the moderator, {against}", settings.units
         )
     grid = data["grid_value"].values
     along = _difference_at(grid, "grid", list(data["grid"].values), posterior, data).isel(_LAST, drop=True)
     along = along.transpose("chain", "draw", "comparison", "grid")
-    found["difference_along"] = estimand(
+    by_name["difference_along"] = estimand(
         along, f"difference along the moderator at the last visit, {against}", settings.units
     )
-    return found | _crossings(settings, posterior, data, along)
+    return by_name | _crossings(settings, posterior, data, along)
 
 
 def _difference_at(
@@ -246,7 +249,7 @@ def _crossings(
     }
 
 
-def _crossing_of_curve(better: Draws, grid: np.ndarray, attrs: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+def _crossing_of_curve(better: Draws, grid: np.ndarray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Where a difference on a grid, shape (..., grid), rises through zero; at a threshold, there alone."""
     place, is_inside = crossing_on_grid(better.reshape(-1, len(grid)), grid)
     if attrs["form"] == "threshold":
@@ -255,7 +258,7 @@ def _crossing_of_curve(better: Draws, grid: np.ndarray, attrs: dict[str, float])
 
 
 def _crossing_of_polynomial(
-    sign: float, posterior: xr.Dataset, dims: tuple[str, ...], grid: np.ndarray, data: xr.Dataset
+    sign: float, posterior: xr.Dataset, dims: tuple[Hashable, ...], grid: np.ndarray, data: xr.Dataset
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where ``sign`` times a difference that is a line or a parabola on the grid's scale rises through zero."""
     attrs = data["moderator_terms"].attrs
@@ -296,12 +299,12 @@ def _rates(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> 
         "response": f"response (a drop by {settings.response or 0:.0%} or more {when['response']})",
         "remission": f"remission ({settings.remission or 0:g} {settings.units} or less {when['remission']})",
     }
-    found: dict[str, xr.DataArray] = {}
+    by_name: dict[str, xr.DataArray] = {}
     for name, rate in rates(settings, posterior, data).items():
         what = meanings[str(name)]
         treated = rate.isel(arm=slice(1, None)).rename(arm="comparison")
         difference = treated - rate.isel(arm=0, drop=True)
-        found |= {
+        by_name |= {
             f"{name}_rate": estimand(rate, f"{what} had all been in the arm", "probability", null=np.nan),
             f"{name}_difference": estimand(difference, f"risk difference of {what}, {against}", "risk difference"),
             f"{name}_nnt": estimand(
@@ -311,4 +314,4 @@ def _rates(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> 
                 reciprocal_of=f"{name}_difference",
             ),
         }
-    return found
+    return by_name

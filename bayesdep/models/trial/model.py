@@ -40,14 +40,15 @@ class Trial(TrialSettings):
 
     b is the baseline less its mean, a the arm's indicator less the share of patients in the arm, m the terms of the
     moderator: the standardised moderator or its log l; l and its square; a restricted cubic spline of l, its terms
-    uncorrelated and of one sd; or whether it lies above a threshold, standardised. With ``time = "weeks"`` the effects
-    of arm and moderator grow in proportion to the visit's number from nothing at zero, so each is one slope in time
-    (its value at the last visit is the parameter); means over visits and the slope on baseline stay free, since a
-    straight line through them is no part of the question. R is unstructured (``LKJ(lkj)``), Toeplitz, compound
-    symmetry, first-order autoregressive by visits (``"ar1"``) or by days (``"spatial-power"``, ``rho ** gap``). With
-    ``by_arm`` each arm has D and R of its own. When ``robust`` the normal is a multivariate t: a patient's covariance
-    is divided by ``precision_i ~ Gamma(nu / 2, nu / 2)``. A visit that is missing at random is never imputed to fit.
-    With one visit this is an analysis of covariance; without baseline (``baseline = None``) b is left out.
+    uncorrelated and of sd 1; or whether it lies above a threshold, standardised. With ``time = "weeks"`` the effects of
+    arm and moderator grow in proportion to the visit's number from nothing at zero, so each is one slope in time (its
+    value at the last visit is the parameter); the visits' means and the slope on baseline stay free.
+
+    R is unstructured (``LKJ(lkj)``), Toeplitz, compound symmetry, first-order autoregressive by visits (``"ar1"``) or
+    by days (``"spatial-power"``, ``rho ** gap``). With ``by_arm`` each arm has D and R of its own. When ``robust`` the
+    normal is a multivariate t: a patient's covariance is divided by ``precision_i ~ Gamma(nu / 2, nu / 2)``. Missed
+    visits are integrated out as missing at random, not imputed. With one visit this is an analysis of covariance;
+    without baseline (``baseline = None``) b is left out.
 
     Default priors are multiples of ``scale``, the sd of the outcome within arms at the first visit (s below), so they
     mean the same in points, metres or percent::
@@ -60,8 +61,8 @@ class Trial(TrialSettings):
         covariate_effect ~ N(0, 0.75 s)  per sd
         residual_sd ~ N+(1.5 s)          site_sd ~ N+(0.5 s)
 
-    and ``rho ~ Beta(2, 2)``; Toeplitz partial autocorrelations are ``2 Beta(2, 2) - 1``; ``nu ~ Gamma(2, 0.1)``. Before
-    the data, half of all differences between arms (mean over visits) lie within one within-arm sd and 95% within three;
+    and ``rho ~ Beta(2, 2)``; Toeplitz partial autocorrelations are ``2 Beta(2, 2) - 1``; ``nu ~ Gamma(2, 0.1)``. A
+    priori half of all differences between arms (mean over visits) lie within one within-arm sd and 95% within three;
     treatments of depression differ by 0.2 to 1. On a real trial (172 patients, four visits, change of HAM-D, ar1;
     restricted maximum likelihood has -2.70 (1.08) at the last visit) the answer depends little on the width:
 

@@ -82,23 +82,24 @@ def _rates_of_patients(
     if settings.robust:
         nu = posterior["nu"].values[:, None, None]
         scale = 1 / np.sqrt(rng.gamma(np.broadcast_to(nu / 2, scale.shape)) / (nu / 2))
-    highest = {"remission": settings.remission}  # score
+    highest: dict[str, float | Draws | None] = {"remission": settings.remission}  # score
     if settings.response is not None:
         highest["response"] = (1 - settings.response) * np.asarray(at_baseline)
-    found, root = {}, None
+    rates_by_name: dict[str, Draws] = {}
+    root = None
     for name, score in highest.items():
         if score is None:
             continue
         limit = (score - mean) / sd[:, None, :]
         visit = visit_of(getattr(settings, f"{name}_when"), data, f"{name}_when")
         if visit is not None:
-            found[name] = special.ndtr(limit[:, :, visit, None] / scale).mean(axis=-1)
+            rates_by_name[name] = special.ndtr(limit[:, :, visit, None] / scale).mean(axis=-1)
             continue
         if root is None:
             days = np.median(data["day"].values, axis=0)
             root = np.linalg.cholesky(correlations(settings, posterior, days, arm))
-        found[name] = 1 - _stays_above(limit, scale, root, rng)
-    return found
+        rates_by_name[name] = 1 - _stays_above(limit, scale, root, rng)
+    return rates_by_name
 
 
 def visit_of(when: str | float, data: xr.Dataset, setting: str) -> int | None:

@@ -124,7 +124,7 @@ EVERY_FIT = ("forest", "prior_posterior", "checks", "ranks")  # names of the fig
 
 
 def has_figure(fit: Fit, name: str) -> bool:
-    """Say whether a figure is one of those of a fit's model.
+    """Tell whether a figure applies to a fit's model.
 
     Parameters
     ----------
@@ -136,13 +136,13 @@ def has_figure(fit: Fit, name: str) -> bool:
     Returns
     -------
     bool
-        Whether it is a figure of any fit, or one that the model lists.
+        Whether it is a figure of any model, or one that this model lists.
     """
     return name in EVERY_FIT or (isinstance(fit.model, ListsFigures) and name in fit.model.figures)
 
 
 def settings_of_kind[S](fit: Fit, kind: type[S]) -> S:
-    """Return a fit's model as the settings that a figure of one family draws from, and refuse any other.
+    """Return a fit's model if it is of the family that a figure is for, and refuse any other.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def settings_of_kind[S](fit: Fit, kind: type[S]) -> S:
     Raises
     ------
     BadInput
-        When it is another one: a model of somebody's own that lists a figure which it cannot have.
+        When it is another one: a user's own model that lists a figure of another family.
     """
     if not isinstance(fit.model, kind):
         raise BadInput(
@@ -171,16 +171,16 @@ def settings_of_kind[S](fit: Fit, kind: type[S]) -> S:
 def serves[**P](
     name: str, what: str, condition: Callable[[Fit], bool] = lambda _: True
 ) -> Callable[[Callable[Concatenate[Fit, P], Figure]], Callable[Concatenate[Fit, P], Figure]]:
-    """Make a function that draws a figure refuse fits whose model does not list it, in one sentence.
+    """Make a decorator: a function that draws a figure refuses fits whose model does not list it.
 
     Parameters
     ----------
     name
         The figure's name, as models list it.
     what
-        What fits it serves, in words: "meta-analyses of ...".
+        The fits that it can draw, in words: "meta-analyses of ...".
     condition
-        What else must be so of a fit, by its data and estimands.
+        A further condition on the fit, by its data and estimands.
 
     Returns
     -------
@@ -252,20 +252,20 @@ def plot_forest(fit: Fit) -> Figure:
         axes.hlines(y - 0.16, rows["lower"], rows["upper"], color=BLUE, lw=1.6)
         axes.plot(rows["median"], y - 0.16, "o", ms=4, color=BLUE, label="in the model")
         for i, (row, label) in enumerate(feet):
-            at = len(feet) - 1 - i
+            height_of_row = len(feet) - 1 - i
             if label == "overall":
                 x = [row["lower"], row["median"], row["upper"], row["median"]]
-                axes.fill(x, [at, at + 0.26, at, at - 0.26], color=BLUE)
+                axes.fill(x, [height_of_row, height_of_row + 0.26, height_of_row, height_of_row - 0.26], color=BLUE)
             else:
                 axes.plot(
                     [row["lower"], row["upper"]],
-                    [at, at],
+                    [height_of_row, height_of_row],
                     color=BLUE,
                     lw=4,
                     alpha=0.35,
                     solid_capstyle="butt",
                 )
-                axes.plot(row["median"], at, "|", color=BLUE, ms=9)
+                axes.plot(row["median"], height_of_row, "|", color=BLUE, ms=9)
         axes.set_yticks([*y, *range(len(feet))[::-1]], [*labels, *(label for _, label in feet)])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.6, y[0] + 0.7)
@@ -327,8 +327,8 @@ def _keep_in_view(
     axes: Axes, rows: pd.DataFrame, crude: np.ndarray, se: np.ndarray, feet: list[tuple[pd.Series, str]]
 ) -> None:
     """Choose the axis limits by the model's intervals and the crude points; wide crude intervals may be cut."""
-    known = np.isfinite(crude)
-    crude, se = crude[known], np.nan_to_num(se[known])
+    is_finite = np.isfinite(crude)
+    crude, se = crude[is_finite], np.nan_to_num(se[is_finite])
     no_effect = [0.0] if "log" in rows["units"].iloc[0] and "ratio" in rows["units"].iloc[0] else []
     ends = [r[k] for r, _ in feet for k in ("lower", "upper")]
     shown = rows[["lower", "upper"]].to_numpy(dtype=float)

@@ -110,13 +110,13 @@ def plot_shares(fit: Fit) -> Figure:
     """
     panel, assay = fit.data, recorded(fit)
     groups = panel["group"].values
-    known = np.isfinite(assay.lod)
+    has_limit = np.isfinite(assay.lod)
     cell = panel["analyte_of"].values * len(groups) + panel["group_of"].values
-    n = np.bincount(cell[known], minlength=panel.sizes["analyte"] * len(groups)).astype(float)
-    member = (cell[known][:, None] == np.arange(len(n))).astype(np.float32)
+    n = np.bincount(cell[has_limit], minlength=panel.sizes["analyte"] * len(groups)).astype(float)
+    member = (cell[has_limit][:, None] == np.arange(len(n))).astype(np.float32)
     n[n == 0] = np.nan
-    observed = (np.isneginf(assay.data[known]).astype(np.float32) @ member) / n
-    replicated = (np.isneginf(assay.replicates[:, known]).astype(np.float32) @ member) / n
+    observed = (np.isneginf(assay.data[has_limit]).astype(np.float32) @ member) / n
+    replicated = (np.isneginf(assay.replicates[:, has_limit]).astype(np.float32) @ member) / n
     lower, upper = np.quantile(replicated, [0.025, 0.975], axis=0).reshape(2, -1, len(groups))
     observed = observed.reshape(-1, len(groups))
     has = np.flatnonzero(~np.isnan(observed).all(axis=1))

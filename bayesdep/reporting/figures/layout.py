@@ -135,18 +135,18 @@ def shortened_apart(names: Sequence[str], room: float, size: float) -> list[str]
     >>> [name[-3:] for name in names]
     ['(1)', '(2)', 'c']
     """
-    whole = list(dict.fromkeys(names))
-    short = [shortened(name, room, size) for name in whole]
+    distinct = list(dict.fromkeys(names))
+    short = [shortened(name, room, size) for name in distinct]
     alike = {s for s in short if short.count(s) > 1} if len(set(short)) < len(short) else set()
     count: dict[str, int] = {}
-    found = {}
-    for name, s in zip(whole, short, strict=True):
+    short_of = {}
+    for name, s in zip(distinct, short, strict=True):
         if s in alike:
             count[s] = count.get(s, 0) + 1
             number = f" ({count[s]})"
             s = shortened(name, room - width_of(number, size), size) + number
-        found[name] = s
-    return [found[name] for name in names]
+        short_of[name] = s
+    return [short_of[name] for name in names]
 
 
 def wrapped(text: str, room: float, size: float, lines: int = _LINES, weight: str = "normal") -> str:
@@ -175,33 +175,33 @@ def wrapped(text: str, room: float, size: float, lines: int = _LINES, weight: st
     """
     every = [_wrapped_line(own, room, size, weight) for own in text.split("\n")]
     each = max(1, lines // len(every)) if sum(map(len, every)) > lines else lines
-    kept = [
+    shown = [
         parts if len(parts) <= each else [*parts[: each - 1], shortened(" ".join(parts[each - 1 :]), room, size)]
         for parts in every
     ]
-    return "\n".join(line for parts in kept for line in parts)
+    return "\n".join(line for parts in shown for line in parts)
 
 
 def _wrapped_line(text: str, room: float, size: float, weight: str) -> list[str]:
     if width_of(text, size, weight) <= room:
         return [text]
-    found = [""]
+    lines = [""]
     for word in text.split(" "):
-        longer = f"{found[-1]} {word}".strip() if found[-1] else word
+        longer = f"{lines[-1]} {word}".strip() if lines[-1] else word
         if width_of(longer, size, weight) <= room:
-            found[-1] = longer
+            lines[-1] = longer
             continue
-        if found[-1]:
-            found.append("")
+        if lines[-1]:
+            lines.append("")
         while width_of(word, size, weight) > room and len(word) > 1:  # a word that is longer than a line
             fits = max(1, int(len(word) * room / width_of(word, size, weight)))
             while fits > 1 and width_of(word[:fits], size, weight) > room:
                 fits -= 1
-            found[-1] = word[:fits]
+            lines[-1] = word[:fits]
             word = word[fits:]
-            found.append("")
-        found[-1] = word
-    return found
+            lines.append("")
+        lines[-1] = word
+    return lines
 
 
 def legend_below(figure: Figure, named: tuple[Sequence[Any], Sequence[str]], columns: int, **how: Any) -> None:
@@ -284,12 +284,12 @@ def _around(axes: Axes) -> tuple[Text, Text, Text]:
 def _fit_around(axes: Axes, words: Sequence[str], width: float, height: float) -> bool:
     """Wrap the texts around an axes to its cell of the grid; return whether one may still be too long."""
     rooms = ((width, height), (width, height), (height, width))
-    found = False
+    is_too_long = False
     for text, written, (room, high) in zip(_around(axes), words, rooms, strict=True):
         _wrap(text, written, room, high)
         size = float(text.get_fontsize())
-        found |= any(width_of(line, size) > _LONG * room for line in text.get_text().split("\n"))
-    return found
+        is_too_long |= any(width_of(line, size) > _LONG * room for line in text.get_text().split("\n"))
+    return is_too_long
 
 
 def _title(axes: Axes) -> Text:
@@ -326,9 +326,9 @@ def _relabel(axis: Axis, labels: Sequence[Text], short: Callable[[list[str], flo
         return
     size = float(labels[0].get_fontsize())
     words = [label.get_text() for label in labels]
-    found = short(words, size)
-    if found != words:
-        axis.set_ticks(axis.get_majorticklocs(), found)
+    labels_shown = short(words, size)
+    if labels_shown != words:
+        axis.set_ticks(axis.get_majorticklocs(), labels_shown)
 
 
 def _fit_rows(axis: Axis, room: float, height: float) -> None:
@@ -362,9 +362,9 @@ def _wrap(text: Text, written: str, room: float, high: float = math.inf) -> None
     """Break a text into two or three lines, at most a quarter of the height."""
     size = float(text.get_fontsize())
     lines = max(2, int(min(_LINES, high / 4 / (1.2 * size))))
-    found = wrapped(written, max(room, 4 * size), size, lines)
-    if found != text.get_text():
-        text.set_text(found)
+    shown = wrapped(written, max(room, 4 * size), size, lines)
+    if shown != text.get_text():
+        text.set_text(shown)
 
 
 def _neighbours(axes: Axes, figure: Figure) -> tuple[float, float, float, float]:

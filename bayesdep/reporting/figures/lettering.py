@@ -69,9 +69,11 @@ def _has_glyph(character: str) -> bool:
         return True
     if unicodedata.category(character) == "Co":  # of private use: it differs from font to font
         return False
-    own = get_data_path()  # matplotlib's other fonts are for formulas; some have other letters at a code point
+    matplotlib_fonts = (
+        get_data_path()
+    )  # matplotlib's other fonts are for formulas; some have other letters at a code point
     for font in sorted(fontManager.ttflist, key=lambda font: font.name not in _found):
-        if font.style != "normal" or font.name in _LAST_RESORTS or font.fname.startswith(own):
+        if font.style != "normal" or font.name in _LAST_RESORTS or font.fname.startswith(matplotlib_fonts):
             continue
         if ord(character) in _charmap(font.fname):
             if font.name not in _found:

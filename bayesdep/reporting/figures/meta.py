@@ -152,8 +152,8 @@ def plot_funnel(fit: Fit) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Each study by effect and standard error, precise ones on top, over shades of two-sided P values: if studies were
-        published for their P, those missing lie in the dark. Lines: the pooled effect and where 95% of
+        Each study by effect and standard error, precise ones on top, over shades of two-sided P values: if publication
+        depended on P, missing studies would lie in the shaded region. Lines: the pooled effect and where 95% of
         studies would be expected around it.
     """
     data = fit.data

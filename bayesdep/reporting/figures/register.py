@@ -1,4 +1,4 @@
-"""The register of figures: name -> function and caption. Which of them a fit has, its model lists."""
+"""The register of figures: name -> function and caption. A fit has the figures that its model lists."""
 
 import io
 from collections.abc import Callable
@@ -29,11 +29,11 @@ class Entry:
     Parameters
     ----------
     draw
-        From a fit to the figure.
+        Makes the figure from a fit.
     caption
-        What a reader sees in it.
+        The caption.
     condition
-        What must be so of a fit whose model lists it, by its data and estimands.
+        A further condition on a fit whose model lists it, by its data and estimands.
     """
 
     draw: Callable[[Fit], Figure]
@@ -84,9 +84,9 @@ FIGURES: dict[str, Entry] = {
     ),
     "residuals": Entry(
         trial_checks_plots.plot_residuals,
-        "Normal quantile-quantile plot of the residuals, each less what the patient's earlier visits foretell and over "
-        "its own standard deviation (of a multivariate t: turned into normal scores), means over the posterior's "
-        "draws; and the band that 95% of replicates never leave. Right: the same, less the line.",
+        "Normal quantile-quantile plot of the residuals, each less its prediction from the patient's earlier visits "
+        "and divided by its own standard deviation (of a multivariate t: transformed to normal scores), means over the "
+        "posterior's draws; with a simultaneous 95% band of replicates. Right: the same, less the line.",
     ),
     "dropout_by_arm": Entry(
         trial_checks_plots.plot_dropout_by_arm,
@@ -138,8 +138,8 @@ FIGURES: dict[str, Entry] = {
     "funnel": Entry(
         meta_plots.plot_funnel,
         "Each study by its effect and standard error, over shades of the two-sided P value it would have; the pooled "
-        "effect (line) and where 95% of studies are expected around it (dashed). Were results published for their P, "
-        "those missing would lie in the dark.",
+        "effect (line) and where 95% of studies are expected around it (dashed). If publication depended on P, "
+        "missing studies would lie in the shaded region.",
         meta_plots.has_funnel,
     ),
     "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
@@ -195,7 +195,7 @@ def figures_of(fit: Fit) -> dict[str, Figure]:
 
 
 def applies(name: str, fit: Fit) -> bool:
-    """Say whether a fit has a figure: one of any fit or one that its model lists, with something to show.
+    """Tell whether a fit has a figure: one of any fit or one that its model lists, with data to show.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ def meta(priors=None, studies=5, factor=1.0, **settings):
         {"study": [f"s{i}" for i in range(studies)], "effect": factor * np.arange(studies) / 10, "se": factor * 0.2}
     )
     model = Meta(measure="standardised-difference", priors=priors or {}, **settings)
-    # as a fit does: the studies' own effects hang below the data and are no part of what is sampled
+    # as a fit does: the studies' own effects are not needed for the likelihood and not sampled
     return prune_vars_detached_from_observed(model.build(model.prepare(table)))
 
 

@@ -16,7 +16,7 @@ _MOST_CACHED = 8
 _cache: list[tuple[Computation, "Density"]] = []
 
 
-def compiled(model: pm.Model) -> "Bound":
+def compile_once(model: pm.Model) -> "Bound":
     """Return a compiled model with its data, from an earlier fit of the same computation where there is one.
 
     Parameters

@@ -1,0 +1,25 @@
+"""Every comment that silences a linter or the type checker has its reason on the same line."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SILENCED = re.compile(r"#\s*(noqa|type: ignore|pragma: no cover)")
+WITH_REASON = re.compile(r"# noqa: [A-Z0-9, ]+ +\(.+\)|# type: ignore\[[^\]]+\]  # .+|# pragma: no cover +\(.+\)")
+
+
+def lines_without_reason(text):
+    return [line.strip() for line in text.splitlines() if SILENCED.search(line) and not WITH_REASON.search(line)]
+
+
+def test_what_silences_a_check_has_a_reason():
+    paths = [p for folder in ("bayesdep", "benchmarks", "tests", "tools") for p in (ROOT / folder).rglob("*.py")]
+    without = {p.name: lines_without_reason(p.read_text()) for p in paths if p != Path(__file__)}
+    assert {name: lines for name, lines in without.items() if lines} == {}
+
+
+def test_a_missing_reason_is_found():
+    assert lines_without_reason("x = 1  # noqa: E501") == ["x = 1  # noqa: E501"]
+    assert lines_without_reason("x = 1  # type: ignore") == ["x = 1  # type: ignore"]
+    assert lines_without_reason("x = 1  # type: ignore[misc]  # arviz is not typed") == []
+    assert lines_without_reason("x = 1  # noqa: E501  (a table)") == []
