@@ -196,13 +196,13 @@ def test_chains_apart_and_chains_taken_from_disk_are_bit_for_bit_those_of_all_at
     for number in (0, 2):
         (kept.folder / f"table-0-chain-{number}.npz").unlink()
     sampled = []
-    apart = chains_module._apart
+    apart = chains_module._sample_each
 
     def seen(ready, missing, settings):
         sampled.extend(missing)
         return apart(ready, missing, settings)
 
-    monkeypatch.setattr(chains_module, "_apart", seen)
+    monkeypatch.setattr(chains_module, "_sample_each", seen)
     same(bd.fit(model, data, kept=kept, **size), together)
     assert sampled == [0, 2]
 
