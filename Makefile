@@ -52,7 +52,7 @@ evidence: install  ## What the treatment of non-detects and the law of effects d
 crossover: install  ## How often a trial like Raison's finds its crossover (a quarter of an hour)
 	$(BIN)/python benchmarks/crossover.py
 
-price: install  ## Whether intervals of pooled patients hold, and what M* is worth elsewhere (a quarter of an hour)
+price: install  ## Whether intervals of patient-level meta-analyses hold, and what M* is worth elsewhere (a quarter of an hour)
 	$(BIN)/python benchmarks/price.py
 
 imputation: install  ## What leaving out patients without a moderator costs, beside imputing it (half an hour)

@@ -1,4 +1,4 @@
-"""Whether the pooled model's intervals hold, and what cross-validation does to the combined moderator M*.
+"""Whether intervals of patient-level meta-analyses hold, and what cross-validation does to the combined moderator M*.
 
 Run with ``make price`` (half an hour on two cores). It writes ``benchmarks/price.csv``. Synthetic trials on the design
 of Price 2022 (17 studies, 720 patients, two times) are analysed jointly: once by the shipped plan

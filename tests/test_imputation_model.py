@@ -119,14 +119,11 @@ def test_a_missing_continuous_value_is_drawn_about_the_mode_of_the_joint_density
     rows = np.flatnonzero(model.lack[:, 0])
     rng, model.rng = model.rng, StandStill()
     model.rng.gamma = rng.gamma
+    variances = 0.7, s.alpha_var[0]
+    s.residual_var[0] = variances[0]
+    # coefficients at their mean: the mode of patients and coefficients jointly, given the variances
     model.draw_moderator(0)
-    s.residual_var[0] = 0.7  # drawn after the values: put back to what they were drawn under
-    var = 0.7
-    precision, linear = model.evidence(0, rows)
-    # coefficients at their mean: the mode of patients and coefficients jointly, given the residual variance
-    model.state.residual_var[0] = var
-    model._draw_continuous(0, rows, precision, linear)
-    s.residual_var[0] = var
+    s.residual_var[0], s.alpha_var[0] = variances  # drawn after the values: put back to what these were drawn under
 
     def log_joint():
         s.latent[:, 0] = s.x[:, 0]

@@ -20,7 +20,7 @@ from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import meta as meta_plots
-from bayesdep.reporting.figures import patient_meta as pooled_plots
+from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
@@ -33,8 +33,8 @@ ODD = [
     "a $x$ b", "$", "_under", AGE, "50%", "{x}", "{", "<b>bold</b>", "=1+1", "nothing", "x\\y", "nan", "None", "a_b^c",
 ]  # fmt: skip
 MODULES = (
-    plots, meta_plots, pooled_plots, panel_plots, trial_plots, trial_subgroups, trial_checks_plots, crossover_plots,
-    dropout_plots, response_plots,
+    plots, meta_plots, patient_meta_plots, panel_plots, trial_plots, trial_subgroups, trial_checks_plots,
+    crossover_plots, dropout_plots, response_plots,
 )  # fmt: skip
 PLOTS = {
     name: function for module in MODULES for name, function in vars(module).items()

@@ -1,4 +1,4 @@
-"""The pooled model: its density against dense normals, its data, estimands and checks against patients themselves."""
+"""Individual-patient meta-analysis: density against dense normals; data, estimands and checks against the patients."""
 
 import functools
 from pathlib import Path

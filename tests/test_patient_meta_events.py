@@ -185,7 +185,7 @@ def test_risks_are_means_over_patients_in_their_own_studies(name):
         assert found[a] == pytest.approx(expected, rel=1e-10)
 
 
-def test_estimands_hang_together():
+def test_estimands_agree_with_each_other():
     found = model("adjusted").estimands(posterior_of("adjusted"), data_of("adjusted"))
     np.testing.assert_allclose(found["odds_ratio"], np.exp(found["effect"]))
     np.testing.assert_allclose(found["nnt"], 1 / found["risk_difference"])

@@ -152,7 +152,7 @@ def test_what_a_conversion_does_not_know_widens_intervals():
 
 
 @pytest.mark.sampling
-def test_odds_ratio_and_number_needed_to_treat_hang_together():
+def test_odds_ratio_and_number_needed_to_treat_agree():
     model = PatientMeta(reference="control", outcome="improvement", times=["rapid"], at_least=50, study_levels="random")
     fit = bd.fit(model, table(), **QUICK)
     assert fit.gate.passed, fit.gate.sentence

@@ -107,7 +107,7 @@ def test_where_nothing_is_missing_nothing_is_imputed():
     ("settings", "match"),
     [
         ({"split": True}, "missing_moderators = 'impute' and split are both on"),
-        ({"combined": ("systolic",)}, "imputed values have seen the outcomes"),
+        ({"combined": ("systolic",)}, "values are imputed given the outcomes of all studies"),
         ({"imputations": 1}, "imputations = 1, but it takes two to show"),
         ({"imputations": 2.5}, "imputations = 2.5, but a whole number is needed"),
         ({"moderators": ()}, "'impute' needs moderators"),

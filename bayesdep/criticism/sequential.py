@@ -28,10 +28,10 @@ def fit_each_moderator(
     seed: int = 1,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Fit a pooled analysis with each of several moderators in turn, as the only one, and tabulate their interactions.
+    """Fit the model with each of several moderators in turn, as the only one, and tabulate their interactions.
 
-    One at a time, a moderator has all that goes with it to its credit: the interactions of a joint fit are others, and
-    so are those of :class:`~bayesdep.PatientMeta` with all of these at once. Nothing here corrects for how
+    Alone in the model, a moderator's interaction includes that of every moderator it is correlated with: a fit of
+    :class:`~bayesdep.PatientMeta` with all of these at once has other interactions. Nothing here corrects for how
     many are looked at; a shrunken joint fit does. Each fit uses the patients who have its moderator, which the table
     counts. Fits whose moderators are known in as many studies share one compiled model.
 

@@ -1,4 +1,4 @@
-"""The design of a crossover trial as numbers that multiply effects, and what such a design cannot tell."""
+"""The design of a crossover trial as numbers that multiply effects, and what such a design cannot estimate."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from bayesdep.data.errors import BadInput
 
 
 def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
-    """Add the codes of periods, treatments and, where asked for, of what carries over.
+    """Add the codes of periods, treatments and, where asked for, of carry-over.
 
     Every code is an indicator less the share it has in a complete design, whoever is missing, so that the day's mean is
     the one over periods and treatments: with two of each, plus and minus one half.
@@ -19,7 +19,7 @@ def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
     data
         As :func:`~bayesdep.models.crossover.data.read_periods` returns it.
     carry_over
-        Whether the treatment before may have left something over.
+        Whether the treatment before may carry over.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
     Raises
     ------
     BadInput
-        Where the treatment before an outcome is not known although something may have been left over from it.
+        Where the treatment before an outcome is not known although it may carry over.
     """
     had, count = data["treatment_of"].values, data.sizes["treatment"]
     by_treatment = np.where((had >= 0)[..., None], np.eye(count)[had] - 1 / count, 0.0)[..., 1:]

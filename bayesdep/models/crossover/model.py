@@ -38,7 +38,7 @@ class Crossover(CrossoverSettings):
     too, and nothing is imputed to fit.
 
     With ``days = "joint"`` both correlation matrices R are unstructured, ``LKJ(lkj)``. Two of them, because outcomes on
-    two days can go together for two reasons: the patient is always the more ill (A), or the treatment worked in this
+    two days can correlate for two reasons: the patient is always the more ill (A), or the treatment worked in this
     patient, or it was a bad month (B: as nobody has a treatment twice, a patient's own response to it cannot be told
     from the period's). One random effect per period instead would be the special case in which all covariances within B
     are equal and positive; for two days that saves nothing. A patient's missing day then leans on the other days: if
@@ -46,12 +46,12 @@ class Crossover(CrossoverSettings):
     not that of day 10 on its own. ``days = "apart"`` leaves both R at the identity: each day is then analysed as if it
     were the only one.
 
-    *Carry-over* is left out unless asked for. With two treatments and two periods, what the first treatment leaves over
-    in the second period, an interaction of treatment and period, and a difference between those randomised to one order
-    and the other are one and the same contrast, between patients; so the data can say little about it, the test for it
-    has hardly any power, and to choose the analysis by its outcome does harm (Freeman 1989,
+    *Carry-over* is left out unless asked for. With two treatments and two periods, what carries over from the first
+    treatment into the second period, an interaction of treatment and period, and a difference between those randomised
+    to one order and the other are one and the same contrast, between patients; so the data can say little about it, the
+    test for it has hardly any power, and to choose the analysis by its outcome does harm (Freeman 1989,
     doi:10.1002/sim.4780081202). With ``carry_over = true`` and a flat prior the difference rests on the first period
-    alone, as in a parallel trial; a narrower prior says how much can be left after the washout, and the width of the
+    alone, as in a parallel trial; a narrower prior says how much can remain after the washout, and the width of the
     difference then says what that costs. Only the treatment just before counts.
 
     The baseline is one number per patient, from before the first treatment. It takes up variance between patients and

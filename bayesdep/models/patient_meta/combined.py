@@ -1,4 +1,4 @@
-r"""The combined moderator M*: what several moderators say together of who gains more, here and in other studies.
+r"""The combined moderator M*: several moderators as one rule for who gains more, here and in other studies.
 
 M* of a patient is ``sum_j w_j x_j`` with the posterior means w of the interactions (Kraemer 2013,
 doi:10.1002/sim.5734): one fixed rule. On the patients that made it, any rule does well, and the better the more
@@ -8,11 +8,10 @@ then are all of them compared.
 Leaving a study out needs no fit. Given the spreads and correlations v, coefficients are normal with a mean known in
 closed form, with or without study k; and v itself hardly depends on one study. So draws of v from the whole posterior
 are weighted by ``1 / p(y_k | v, the other studies)``, coefficients integrated out, by Pareto-smoothed importance
-sampling (Vehtari et al. 2024, arXiv:1507.02646). What is left out with the study is its own residual sd too: it is
-integrated out by the candidate's formula (Besag 1989, doi:10.1093/biomet/76.1.183) at its posterior mean, its density
-given v over that given v and the data, which is all but normal on its log. A
-Pareto k of 0.7 or more says that the draws do not reach as far; the cross-validated effect size is then left undefined
-rather than wrong.
+sampling (Vehtari et al. 2024, arXiv:1507.02646). The study's own residual sd is left out with it: it is integrated
+out by the candidate's formula (Besag 1989, doi:10.1093/biomet/76.1.183) at its posterior mean, its density given v over
+that given v and the data, which is nearly normal on the log. A Pareto k of 0.7 or more says that the weights cannot be
+trusted; the cross-validated effect size is then left undefined rather than wrong.
 """
 
 from dataclasses import dataclass
@@ -40,14 +39,14 @@ IN_SAMPLE, CROSS_VALIDATED = "in-sample", "cross-validated"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What every study's left-out interactions are.
+    """The interactions without each study.
 
     Parameters
     ----------
     interaction
         Posterior means of the interactions without a study: (study, part, time).
     pareto_k
-        How far the draws reach: (study,).
+        Pareto's k of the importance weights: (study,).
     """
 
     interaction: np.ndarray

@@ -1,7 +1,7 @@
 """Outcomes and missing moderators of pooled patients in one model, drawn by Gibbs sampling.
 
 A moderator that is missing is drawn from its distribution given all else, the outcomes under the analysis' own model
-among it. An imputation that knows outcomes but not the interaction of arm and moderator would blur the very thing that
+among it. An imputation given outcomes but not the interaction of arm and moderator would dilute it, which is what
 is asked (Bartlett et al. 2015, doi:10.1177/0962280214521348).
 """
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import log_ndtr, multigammaln, ndtri_exp
 
-NU_GRID = np.array([4.0, 6, 10, 16, 25, 40, 65, 100, 160, 250])  # even in the log; sds lie apart by 1 / sqrt(2 nu)
+NU_GRID = np.array([4.0, 6, 10, 16, 25, 40, 65, 100, 160, 250])  # even in the log; log sds have an sd of 1 / sqrt(2 nu)
 SPREADS = np.geomspace(0.01, 3, 60)  # of interactions, where it is gridded
 SCALE_BETWEEN, SCALE_OF_MEANS = 0.3, 0.5  # of the half-t priors on spreads between studies: outcomes', moderators'
-SLOPE_SD = 1.0  # of the priors on what moderators have to do with each other, per sd
+SLOPE_SD = 1.0  # of the priors on slopes of one moderator on another, per sd
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class ImputationModel:
     Every conditional is known: coefficients and the studies' own terms are drawn in one block, a missing continuous
     moderator is normal, a missing binary one Bernoulli (its latent variable integrated out), each given the outcomes
     and the moderators that follow it. A continuous moderator's coefficients are drawn with its missing values
-    integrated out. Where a study has no value of a moderator at all, alpha_jk is drawn from what the other studies say
-    of it, as in Jolani et al. (2015, doi:10.1002/sim.6451).
+    integrated out. Where a study has no value of a moderator at all, alpha_jk is drawn from its distribution in
+    the other studies, as in Jolani et al. (2015, doi:10.1002/sim.6451).
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ class ImputationModel:
             s.outcome[rows, t] = middle + np.sqrt(var) * self.rng.standard_normal(len(rows))
 
     def draw_residual_covariances(self) -> None:
-        """Draw every study's residual covariance, the typical one, and how far they lie apart."""
+        """Draw every study's residual covariance, the typical one, and how much they differ."""
         s, p = self.state, self.patients
         left = s.outcome - self.mean()
         times, studies = left.shape[1], p.studies
@@ -292,7 +292,7 @@ class ImputationModel:
         )
 
     def evidence(self, j: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what outcomes and later moderators say of a moderator, its own distribution left out.
+        """Return the log-likelihood of a moderator's values, from outcomes and the moderators after it.
 
         Parameters
         ----------
@@ -322,7 +322,7 @@ class ImputationModel:
         return precision, linear
 
     def draw_moderator(self, j: int) -> None:
-        """Draw a moderator where it is missing, together with what it has to do with those before it."""
+        """Draw a moderator where it is missing, together with its coefficients on those before it."""
         rows = np.flatnonzero(self.lack[:, j])
         precision, linear = self.evidence(j, rows)
         if self.patients.is_binary[j]:

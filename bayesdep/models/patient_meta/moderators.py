@@ -1,13 +1,13 @@
 """Moderators of patients in several studies: who has them, and what lies within studies and what between them.
 
-A moderator that differs between patients of a study tells two things apart that are easily taken for one. Its slope
+A moderator that differs between patients of a study has two slopes, which are easily taken for one. Its slope
 within studies compares patients who were randomised together; its slope between the means of studies compares studies,
-which differ in much else, and may be another altogether (ecological bias; Riley et al. 2020, doi:10.1002/sim.8516). One
+which differ in much else, and may be quite another (ecological bias; Riley et al. 2020, doi:10.1002/sim.8516). One
 coefficient for both is a weighted mean of the two.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -81,9 +81,38 @@ def read_moderators(
     else:
         kept = _those_who_have_all(values, names, kept, study, arm, left_out)
         stack = values[kept][None]
-    of = pd.factorize(study[kept])[0]
+    centre, scale = _scales_of(stack, names)
+    parts = _parts((stack - centre) / scale, names, pd.factorize(study[kept])[0], split=split)
+    values_of_parts = np.stack([p.values for p in parts], axis=2) if parts else np.empty((*stack.shape[:2], 0))
+    data = xr.Dataset(
+        {
+            "parts": (("subject", "part"), values_of_parts[0]),
+            "moderators": (("subject", "moderator"), values[kept]),
+            "moderator_of": ("part", np.array([p.moderator for p in parts], dtype=str)),
+            "level": ("part", np.array([p.level for p in parts], dtype=str)),
+            "centre": ("moderator", centre),
+            "scale": ("moderator", scale),
+        },
+        {"part": np.array([p.label for p in parts], dtype=str), "moderator": np.array(names, dtype=str)},
+        about,
+    )
+    if about:
+        data["imputed"] = (("imputation", "subject", "part"), values_of_parts)
+    return data, kept
+
+
+class _Part(NamedTuple):
+    """A moderator's part within studies or between them, or all of it."""
+
+    values: np.ndarray  # imputation, patient
+    label: str
+    moderator: str
+    level: str
+
+
+def _scales_of(stack: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Every moderator's mean, and its sd; 1 where it is of two values, 0 and 1."""
     centre, scale = stack.mean(axis=(0, 1)), np.ones(len(names))
-    columns, labels, belongs, level = [], [], [], []
     for j, name in enumerate(names):
         x = stack[:, :, j]
         if np.ptp(x) == 0:
@@ -93,38 +122,24 @@ def read_moderators(
             )
         if not np.isin(x, (0, 1)).all():
             scale[j] = x.std()
-        z = (x - centre[j]) / scale[j]
-        mean = _study_means(z, of)
-        own = np.abs(z - mean).max() > 1e-12
-        apart = np.ptp(mean) > 1e-12
-        if not (split and own):
-            columns.append(z)
-            labels.append(name)
-            belongs.append(name)
-            level.append(WHOLE if own else BETWEEN)
+    return centre, scale
+
+
+def _parts(scaled: np.ndarray, names: Sequence[str], study: np.ndarray, *, split: bool) -> list[_Part]:
+    """The parts of moderators (imputation, patient, moderator): two of one that differs within studies, if split."""
+    parts = []
+    for j, name in enumerate(names):
+        z = np.ascontiguousarray(scaled[:, :, j])
+        mean = _study_means(z, study)
+        differs_within = np.abs(z - mean).max() > 1e-12
+        differs_between = np.ptp(mean) > 1e-12
+        if not (split and differs_within):
+            parts.append(_Part(z, name, name, WHOLE if differs_within else BETWEEN))
             continue
-        for part, here, word in ((z - mean, own, WITHIN), (mean, apart, BETWEEN)):
-            if here:
-                columns.append(part)
-                labels.append(f"{name}, {word}")
-                belongs.append(name)
-                level.append(word)
-    parts = np.stack(columns, axis=2) if columns else np.empty((*stack.shape[:2], 0))
-    found = xr.Dataset(
-        {
-            "parts": (("subject", "part"), parts[0]),
-            "moderators": (("subject", "moderator"), values[kept]),
-            "moderator_of": ("part", np.array(belongs, dtype=str)),
-            "level": ("part", np.array(level, dtype=str)),
-            "centre": ("moderator", centre),
-            "scale": ("moderator", scale),
-        },
-        {"part": np.array(labels, dtype=str), "moderator": np.array(names, dtype=str)},
-        about,
-    )
-    if about:
-        found["imputed"] = (("imputation", "subject", "part"), parts)
-    return found, kept
+        parts.append(_Part(z - mean, f"{name}, {WITHIN}", name, WITHIN))
+        if differs_between:
+            parts.append(_Part(mean, f"{name}, {BETWEEN}", name, BETWEEN))
+    return parts
 
 
 def within_studies(data: xr.Dataset) -> np.ndarray:

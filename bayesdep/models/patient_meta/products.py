@@ -1,4 +1,4 @@
-"""Patients of many studies as sums of products: all that a Gaussian likelihood needs to know of them.
+"""Patients of many studies as sums of products: the sufficient statistics of a Gaussian likelihood.
 
 With z the columns of a patient (one, baseline, moderators) and y the outcomes at one time or two, ``sum z z'``,
 ``sum z y'`` and ``sum y y'`` over the patients of one study, arm and pattern of missing outcomes are sufficient for any

@@ -1,4 +1,4 @@
-"""Studies' densities as quadratic forms in the coefficients: what is known in closed form given spreads."""
+"""Studies' densities as quadratic forms in the coefficients, in closed form given the spreads."""
 
 import numpy as np
 import xarray as xr
@@ -36,7 +36,7 @@ def as_quadratic(
     maps = coefficient_maps(data)
     x = np.einsum("azi,kpazy,ayj->kpij", maps, cross, maps)
     xy = np.einsum("azi,kpazt->kpit", maps, projected)
-    which = np.array([[1.0, -0.5], [1.0, 0.5]])  # what an arm's patients count for: in the level, and in the effect
+    which = np.array([[1.0, -0.5], [1.0, 0.5]])  # weights of an arm's patients: in the level, and in the effect
     ux = np.einsum("aw,kpaz,azi->kpwi", which, cross[..., 0, :], maps)
     uy = np.einsum("aw,kpat->kpwt", which, projected[..., 0, :])
     uu = np.einsum("aw,kpa,av->kpwv", which, cross[..., 0, 0], which)
@@ -74,8 +74,8 @@ def as_quadratic(
 def rough_interactions(data: xr.Dataset, log_sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return interactions by generalised least squares with typical spreads, and their standard errors.
 
-    They are the estimates without pooling that stand beside the pooled ones, and choose the coordinates in which these
-    are sampled.
+    They are the estimates without pooling that are shown beside the pooled ones, and choose the coordinates in which
+    these are sampled.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def least_squares(data: xr.Dataset, root: np.ndarray, rho: np.ndarray, sd: np.nd
     """
     times, parts = data.sizes["time"], data.sizes["part"]
     a, b, _ = as_quadratic(root[None], rho, sd[None], data)
-    # what parts that follow from others say of each other is left to a prior much wider than anything plausible
+    # parts that follow from others need a prior, which is much wider than anything plausible
     covariance = np.linalg.inv(a[0].sum(axis=0) + np.eye(a.shape[-1]) / _WIDE**2)
     by_time = [x.reshape(times, -1)[:, -parts:].T for x in (covariance @ b[0].sum(axis=0), np.diagonal(covariance))]
     return by_time[0], np.sqrt(by_time[1])

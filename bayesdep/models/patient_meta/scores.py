@@ -1,4 +1,4 @@
-"""How well every study was predicted, with all that is its own integrated out: deviations, and residual sds."""
+"""How well every study was predicted: its own deviations and residual sds integrated out."""
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from bayesdep.models.patient_meta.settings import FREE_LEVEL_SD, PatientMetaSett
 from bayesdep.numerics.draws import over_draws
 from bayesdep.numerics.normal import log_normal
 
-NODES_OF_MANY, MANY = 3, 100  # with many patients the density of a log sd is all but normal
+NODES_OF_MANY, MANY = 3, 100  # with many patients the density of a log sd is nearly normal
 
 
 def coefficients_of(settings: PatientMetaSettings, posterior: xr.Dataset, data: xr.Dataset) -> np.ndarray:
@@ -58,7 +58,7 @@ def roots_of(posterior: xr.Dataset, *, free_sd: float = 1.0) -> np.ndarray:
     posterior
         Draws with dim ``sample``.
     free_sd
-        What free levels have in the place of a spread.
+        The sd that free levels have in place of a spread.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def roots_of(posterior: xr.Dataset, *, free_sd: float = 1.0) -> np.ndarray:
         by_time = _correlation_root(posterior["time_correlation"].values)[:, :, None, :, None]
         found = by_time * within[:, None, :, None, :]
         if "tau_intercept" not in posterior:
-            found[:, :, 0, :, 0] = np.eye(2)  # free levels have nothing to do with each other
+            found[:, :, 0, :, 0] = np.eye(2)  # free levels are independent
         found = found.reshape(len(tau), 4, 4)
     return np.asarray(tau.reshape(len(tau), -1)[:, :, None] * found)
 
@@ -91,8 +91,8 @@ def log_likelihood(
 ) -> xr.DataArray:
     """Score every study by the density of its patients' outcomes.
 
-    Its own level and effect are integrated out in closed form, its residual sds by Gauss-Hermite quadrature, around
-    what the spread of log sds between studies and the study's own residuals say of them, draw by draw.
+    Its own level and effect are integrated out in closed form, its residual sds by Gauss-Hermite quadrature around
+    their conditional mode given the spread of log sds between studies and the study's own residuals, draw by draw.
 
     Parameters
     ----------

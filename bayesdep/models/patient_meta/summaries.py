@@ -71,7 +71,7 @@ class _SummariesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
 class Summaries(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """Summaries of all studies' outcomes.
 
-    Parameters are ``gamma`` (arm, column, time: what columns count for in each arm), ``sd`` (study, time) and ``rho``
+    Parameters are ``gamma`` (arm, column, time: coefficients in each arm), ``sd`` (study, time) and ``rho``
     of residuals, ``root`` (of the covariance of a study's own deviations: by time, level and effect), ``cross`` (study,
     pattern, arm, column, column), ``projected`` (study, pattern, arm, column, time: outcomes by columns; not drawn
     anew: the density needs it, and the mean of a study whose level is free), ``seen`` (pattern, time), ``proper``

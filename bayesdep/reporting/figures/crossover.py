@@ -1,4 +1,4 @@
-"""Figure of crossover trials: each patient's outcomes after two treatments, and the difference the posterior sees."""
+"""Figure of crossover trials: each patient's outcomes after two treatments, and the posterior's difference."""
 
 import numpy as np
 from matplotlib.axes import Axes

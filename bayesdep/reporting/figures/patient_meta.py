@@ -1,4 +1,4 @@
-"""Figures of pooled analyses: the studies' effects, moderators one by one and jointly, and the combined moderator."""
+"""Figures of an individual-patient meta-analysis: studies' effects, moderators alone and jointly, M*."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _GROUPS = 5  # of patients by their combined moderator
 
 
 def has_two_times(fit: Fit) -> bool:
-    """Whether patients were seen at two times, whose studies the forest plot cannot show side by side."""
+    """Whether patients were observed at two times, whose studies the forest plot cannot show side by side."""
     return fit.data.sizes["time"] > 1
 
 

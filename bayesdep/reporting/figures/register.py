@@ -14,7 +14,7 @@ from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import meta as meta_plots
-from bayesdep.reporting.figures import patient_meta as pooled_plots
+from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
@@ -107,18 +107,18 @@ FIGURES: dict[str, Entry] = {
         "posterior mean difference, those in the band by its 95% interval.",
     ),
     "study_effects": Entry(
-        pooled_plots.plot_study_effects,
+        patient_meta_plots.plot_study_effects,
         "Effects by study and time: each study's own difference of means (grey) and its effect in the model (blue), "
         "with 95% intervals; the pooled effect (diamond) and 95% prediction interval for a new study (bar).",
-        pooled_plots.has_two_times,
+        patient_meta_plots.has_two_times,
     ),
     "moderators": Entry(
-        pooled_plots.plot_moderators,
+        patient_meta_plots.plot_moderators,
         "Change of the effect along each moderator, all of them in one model: medians with 95% intervals, and the band "
         "of what is too small to matter.",
     ),
     "combined": Entry(
-        pooled_plots.plot_combined,
+        patient_meta_plots.plot_combined,
         "The effect along the combined moderator M*: posterior mean and 95% band; and differences of means between the "
         "arms, with 95% intervals, in fifths of the patients by the rule that they helped to make (filled) and by the "
         "rules that the other studies make (open): the second is what the rule would be worth elsewhere.",
