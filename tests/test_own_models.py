@@ -430,7 +430,9 @@ def test_another_process_needs_the_module_and_says_so(module, folder):
 def test_every_figure_is_listed_by_a_model_or_of_any_fit_and_no_model_lists_another():
     by_settings = {
         "meta": bd.Meta(measure="log-odds-ratio", study="study", within_correlation=0.5),
-        "patient-meta": bd.PatientMeta(reference="control", moderators=["age", "sex"], combined=["age", "sex"]),
+        "patient-meta": bd.PatientMeta(
+            reference="control", moderators=["age", "sex"], combined=["age", "sex"], study_levels="random"
+        ),
     }
     listed = {
         name: getattr(by_settings.get(name, register.model_class(name)), "figures", ()) for name in register.SHIPPED
