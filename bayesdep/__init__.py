@@ -44,7 +44,7 @@ _PUBLIC = {
     "check_missing_information": "bayesdep.criticism.missing_information",
     "check_prior_sensitivity": "bayesdep.criticism.sensitivity",
     "fit_each_moderator": "bayesdep.criticism.sequential",
-    "vary": "bayesdep.criticism.influence",
+    "sensitivity_grid": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
     "summarise_exact": "bayesdep.reporting.estimands",
     "summarise_parameters": "bayesdep.reporting.estimands",
@@ -82,6 +82,7 @@ _RENAMED = {
     "sensitivity": "check_prior_sensitivity",
     "sequential_moderators": "fit_each_moderator",
     "tipping_point": "find_tipping_point",
+    "vary": "sensitivity_grid",
 }
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ if TYPE_CHECKING:
     from bayesdep.criticism.influence import accumulate_studies as accumulate_studies
     from bayesdep.criticism.influence import check_influence as check_influence
     from bayesdep.criticism.influence import leave_out_each_study as leave_out_each_study
-    from bayesdep.criticism.influence import vary as vary
+    from bayesdep.criticism.influence import sensitivity_grid as sensitivity_grid
     from bayesdep.criticism.missing_information import check_missing_information as check_missing_information
     from bayesdep.criticism.sensitivity import check_prior_sensitivity as check_prior_sensitivity
     from bayesdep.criticism.sequential import fit_each_moderator as fit_each_moderator

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -164,7 +165,7 @@ def compare(
     if len(read) < 2:
         raise BadInput("a comparison needs two plans or more; give another")
     tables = _share(read, data)
-    every = [Candidate(p.name, p.model, prepare(p, table)) for p, table in zip(read, tables, strict=True)]
+    every = [Candidate(p.name, p.model, partial(prepare, p, table)) for p, table in zip(read, tables, strict=True)]
     groups = [every]
     if is_folder:
         groups, notes = find_rivals(every)
@@ -176,16 +177,17 @@ def compare(
             )
     else:
         refuse_imputing(every)
+    plan_of = {id(one): plan for one, plan in zip(every, read, strict=True)}
+    todo = [[(plan_of[id(one)], one.data) for one in group] for group in groups]  # all tables before the first fit
     from bayesdep.reporting.places import Place
 
     directory = out or Path("results") / read[0].study.name / "comparison"
     inputs, what = [plan.path for plan in read], f"comparison of {read[0].study.name}"
     folders = [directory / name for name in names_of(groups)] if len(groups) > 1 else [directory]
     places = [Place.find(folder, what, inputs=inputs) for folder in folders]
-    plan_of = {id(one): plan for one, plan in zip(every, read, strict=True)}
     return max(
-        _rank([(plan_of[id(one)], one.data) for one in group], place, quick=quick, spreadsheet_safe=spreadsheet_safe)
-        for group, place in zip(groups, places, strict=True)
+        _rank(group, place, quick=quick, spreadsheet_safe=spreadsheet_safe)
+        for group, place in zip(todo, places, strict=True)
     )
 
 

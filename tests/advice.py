@@ -4,7 +4,6 @@ Each entry: the function that refuses (module:function), a piece of its message,
 applied. The tables are synthetic and small; nothing is sampled.
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
-from bayesdep.models import register
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
 
@@ -116,34 +114,6 @@ def covariates(formula: str, frame: pd.DataFrame | None = None, **settings: Any)
         else frame
     )
     return read_covariates(frame, formula, **settings)
-
-
-def own_model(name: str = "OwnModel", without: str = "", **parts: Any) -> Any:
-    """A class that has every part of a model but the one left out, some of them changed."""
-    has: dict[str, Any] = {part: (lambda self: None) if part in register._METHODS else None for part in register._PARTS}
-    has |= {"family": "of-advice"} | parts
-    namespace = {part: value for part, value in has.items() if part not in ("priors", without)}
-    return dataclasses.make_dataclass(name, [PRIORS], frozen=True, namespace=namespace)
-
-
-PRIORS = ("priors", dict, dataclasses.field(default_factory=dict))
-
-
-def without_field() -> Any:
-    """A class of a model whose priors are no field."""
-    parts = {f: getattr(own_model(), f, None) for f in register._PARTS}
-    return dataclasses.make_dataclass("OwnModel", [], frozen=True, namespace=parts | {"priors": {}})
-
-
-def registered(*models: Any) -> None:
-    """Register models, and forget them again."""
-    before = dict(register._REGISTERED)
-    try:
-        for model in models:
-            register.register(model)
-    finally:
-        register._REGISTERED.clear()
-        register._REGISTERED.update(before)
 
 
 def synthetic_table(design: str, seed: int) -> pd.DataFrame:
@@ -1445,48 +1415,5 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "write -1 or 1",
         lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES),
         lambda: bd.Meta(measure="standardised-difference", input="p-value").prepare(P_VALUES.assign(direction=[-1, 1])),
-    ),
-    # models of a user's own
-    (
-        "models/register:register",
-        "choose another",
-        lambda: registered(own_model(family="trial")),
-        lambda: registered(own_model()),
-    ),
-    (
-        "models/register:register",
-        "choose another family",
-        lambda: registered(own_model("One"), own_model("Other")),
-        lambda: registered(own_model("One"), own_model("Other", family="of-more-advice")),
-    ),
-    (
-        "models/register:_refuse_incomplete",
-        "put @bd.register above @dataclass(frozen=True)",
-        lambda: registered(dict),
-        lambda: registered(own_model()),
-    ),
-    (
-        "models/register:_refuse_incomplete",
-        "it has no 'formula'; add it",
-        lambda: registered(own_model(without="formula")),
-        lambda: registered(own_model(formula="")),
-    ),
-    (
-        "models/register:_refuse_incomplete",
-        "its 'build' is no method; make it one",
-        lambda: registered(own_model(build=3)),
-        lambda: registered(own_model(build=lambda self: None)),
-    ),
-    (
-        "models/register:_refuse_incomplete",
-        "its 'priors' is no field, so no plan can replace a prior; make it one",
-        lambda: registered(without_field()),
-        lambda: registered(own_model()),
-    ),
-    (
-        "models/register:_refuse_incomplete",
-        "such as 'adverse-events'",
-        lambda: registered(own_model(family="Adverse Events")),
-        lambda: registered(own_model(family="adverse-events")),
     ),
 ]

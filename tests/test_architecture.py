@@ -105,6 +105,11 @@ def test_no_file_of_a_model_imports_the_model(family: str) -> None:
     assert [name for name, others in GRAPH.items() if family_of(name) == family and model in others] == []
 
 
+def test_only_the_public_names_import_a_model() -> None:
+    models = {f"bayesdep.models.{family}.model" for family in FAMILIES}
+    assert {name for name, others in GRAPH.items() if others & models} == {"bayesdep"}  # the register has them as text
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_settings_import_nothing_of_their_folder(family: str) -> None:
     assert {other for other in GRAPH[f"bayesdep.models.{family}.settings"] if family_of(other) == family} == set()

@@ -137,7 +137,7 @@ def test_estimand_on_its_own_scale_keeps_it(screen):
     [
         ("sensitivty", "there is no estimand 'sensitivty'; did you mean 'sensitivity'?"),
         ("rank", "'rank' has no value of no effect, so there are no sides; choose another estimand"),
-        ("nnt", "'nnt' is one over 'effect'; ask for the evidence of that"),
+        ("nnt", "'nnt' is one over 'effect'; rank the evidence of that instead"),
     ],
 )
 def test_estimand_without_sides_is_refused(screen, name, message):

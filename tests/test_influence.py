@@ -9,7 +9,7 @@ from common import BCG
 from scipy import stats
 
 import bayesdep as bd
-from bayesdep.criticism.influence import accumulate_studies, check_influence, leave_out_each_study, vary
+from bayesdep.criticism.influence import accumulate_studies, check_influence, leave_out_each_study, sensitivity_grid
 from bayesdep.data.errors import BadInput
 from bayesdep.models.meta.model import Meta
 from bayesdep.numerics.distributions import Prior
@@ -182,9 +182,9 @@ def test_cumulative_takes_the_tables_order_or_the_largest_first():
     assert list(accumulate_studies(model, ties, by="same")["added"].unique()) == list(TRIALS["trial"])
 
 
-def test_vary_sets_models_side_by_side():
+def test_a_sensitivity_grid_sets_models_side_by_side():
     models = {f"N+({s})": Meta(priors={"tau": Prior("HalfNormal", sigma=s)}, **RATIOS) for s in (0.1, 0.5)}
-    found = vary(models, TRIALS)
+    found = sensitivity_grid(models, TRIALS)
     assert list(found["model"].unique()) == list(models)
     narrow, wide = (found[(found["model"] == m) & (found["estimand"] == "tau")].iloc[0] for m in models)
     assert narrow["mean"] < wide["mean"]
@@ -209,7 +209,7 @@ def test_vary_sets_models_side_by_side():
         (lambda: accumulate_studies(
             Meta(**RATIOS), TRIALS.assign(year=TRIALS["year"].where(TRIALS.index != 2)), by="year"),
          "empty in row 3"),
-        (lambda: vary({}, TRIALS), "no model"),
+        (lambda: sensitivity_grid({}, TRIALS), "no model"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused(call, says):

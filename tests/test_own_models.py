@@ -23,6 +23,7 @@ from bayesdep.inference.evaluate import uncompiled
 from bayesdep.inference.finished_chains import fingerprint
 from bayesdep.models import register
 from bayesdep.plan import prepare
+from bayesdep.reporting.figures.common import EVERY_FIT
 from bayesdep.reporting.figures.register import FIGURES
 
 ROOT = Path(__file__).parents[1]
@@ -426,11 +427,19 @@ def test_another_process_needs_the_module_and_says_so(module, folder):
 # Figures.
 
 
-@pytest.mark.parametrize("family", register.SHIPPED)
-def test_every_figure_that_a_model_of_the_package_lists_is_drawn_by_somebody(family):
-    listed = getattr(register.model_class(family), "figures", ())
-    if not isinstance(listed, property):
-        assert set(listed) <= set(FIGURES)
+def test_every_figure_is_listed_by_a_model_or_of_any_fit_and_no_model_lists_another():
+    by_settings = {
+        "meta": bd.Meta(measure="log-odds-ratio", study="study", within_correlation=0.5),
+        "patient-meta": bd.PatientMeta(
+            reference="control", moderators=["age", "sex"], combined=["age", "sex"], study_levels="random"
+        ),
+    }
+    listed = {
+        name: getattr(by_settings.get(name, register.model_class(name)), "figures", ()) for name in register.SHIPPED
+    }
+    assert {*EVERY_FIT, *(figure for figures in listed.values() for figure in figures)} == set(FIGURES)
+    plain = bd.Meta(measure="log-odds-ratio"), bd.PatientMeta(reference="control")
+    assert [model.figures for model in plain] == [("leave_one_out", "funnel"), ("study_effects",)]
 
 
 @pytest.mark.sampling

@@ -59,6 +59,59 @@ def test_effects_beyond_a_wall_keep_their_law(nu):
     np.testing.assert_allclose(density, expected, atol=1e-6)
 
 
+def test_a_panel_has_one_joint_density_in_any_coordinates():
+    """Latents' log density less log |d parameters / d latents| and the data's, against scipy's normals and tails.
+
+    Of three analytes one was detected in everybody, one in four people and one in nobody; all three kinds of people are
+    there: with no, one and two detected values. Means that are not normal keep means and people apart.
+    """
+    wide = {"dist": "StudentT", "nu": 5, "mu": 0, "sigma": 1.5}
+    model = Cytokines(**NAMES, priors={"level_mean": wide, "group_mean": wide})
+    data = model.prepare(panel())
+    built = model.build(data)
+    free = [
+        built[name] for name in ("log_residual_sd_latent", "group_effect_1_latent", "level_latent", "person_latent")
+    ]
+    natural = [built[name] for name in ("residual_sd", "group_effect", "level", "person")]
+    names = [rv.name for rv in built.free_RVs]
+    assert sorted(names) == sorted(
+        ["residual_mean", "residual_spread", "subject_sd", "group_mean", "group_sd", "level_mean", "level_sd"]
+        + [rv.name for rv in free]
+    )
+    drawn = dict(zip(built.free_RVs, from_prior(built.free_RVs, 6, seed=4), strict=True))
+    drawn |= {rv: np.random.default_rng(5).normal(size=drawn[rv].shape) for rv in free}  # on both sides of every wall
+    at = {rv: rv for rv in free} | {rv: built.rvs_to_values[rv] for rv in built.observed_RVs}
+    densities = log_density([*free, *built.observed_RVs], at, drawn)
+    found = sum(x.reshape(6, -1).sum(axis=1) for x in densities)
+    found -= [np.linalg.slogdet(slopes(natural, free, drawn, k))[1] for k in range(6)]
+    given = {rv.name: values for rv, values in drawn.items()}
+    sd, effect, level, person = at_draws(natural, drawn)
+    effect = effect[..., 0]
+    expected = stats.norm.logpdf(np.log(sd), given["residual_mean"][:, None], given["residual_spread"][:, None]).sum(1)
+    expected += stats.norm.logpdf(effect, given["group_mean"], given["group_sd"][:, None]).sum(axis=1)
+    expected += stats.norm.logpdf(level, given["level_mean"][:, None], given["level_sd"][:, None]).sum(axis=1)
+    expected += stats.norm.logpdf(person, 0, given["subject_sd"][:, None]).sum(axis=1)
+    a, i, g = (data[f"{word}_of"].values for word in ("analyte", "subject", "group"))
+    eta = data["centre"].values[a] + level[:, a] + data["group_code"].values[g, 0] * effect[:, a] + person[:, i]
+    z = (data["upper"].values - eta) / sd[:, a]
+    is_detected = data["kind"].values == 0
+    likelihood = np.where(is_detected, stats.norm.logpdf(z) - np.log(sd[:, a]), stats.norm.logcdf(z))
+    np.testing.assert_allclose(found, expected + likelihood.sum(axis=1), rtol=1e-6, atol=1e-4)
+
+
+def slopes(natural, free, drawn, k):
+    """Derivatives of parameters (of the residual sds, their logs) by latents at one draw, by differences."""
+    sizes = [drawn[rv][k].size for rv in free]
+    total, step = sum(sizes), 1e-5
+    steps = np.vstack([step * np.eye(total), -step * np.eye(total)])
+    points = {rv: np.repeat(values[k : k + 1], len(steps), axis=0) for rv, values in drawn.items()}
+    for rv, part in zip(free, np.split(steps, np.cumsum(sizes)[:-1], axis=1), strict=True):
+        points[rv] = points[rv] + part.reshape(points[rv].shape)
+    sd, *rest = (x.reshape(len(steps), -1) for x in at_draws(natural, points))
+    values = np.hstack([np.log(sd), *rest])
+    return (values[:total] - values[total:]).T / (2 * step)
+
+
 def test_people_are_independent_before_data_whatever_was_detected():
     """Prior draws of what people add, of a panel with every kind of person: normal, with their sd, uncorrelated."""
     data = (model := Cytokines(**NAMES)).prepare(panel(hidden=(0, 8, 12, 3)))

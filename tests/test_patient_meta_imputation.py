@@ -198,7 +198,7 @@ def test_tables_of_other_studies_are_no_versions():
         bd.fit(model, [trials, trials.iloc[:6]], draws=100, sampler="exact")
     with pytest.raises(BadInput, match="empty list of tables"):
         bd.fit(model, [])
-    with pytest.raises(BadInput, match="one table, in which nothing was drawn"):
+    with pytest.raises(BadInput, match="one table, in which nothing was imputed"):
         bd.check_missing_information(bd.fit(model, trials, draws=100, sampler="exact"))
 
 
@@ -226,7 +226,7 @@ def test_a_fit_is_of_all_versions_and_says_so(tmp_path):
     page = bd.report(fit, tmp_path / "report.html").read_text()
     assert "Missing and imputed, of 720 patients" in page
     assert "for each of 3 versions of the data" in page
-    assert "is missing, more than of any other estimand" in page
+    assert "The fraction of missing information is largest for" in page
     assert bd.check_predictions(fit)["p"].between(0, 1).all()
     assert np.isfinite(bd.check_prior_sensitivity(fit)[["prior", "likelihood"]].to_numpy()).all()
     with pytest.raises(BadInput, match="this fit is of 3 versions of the data"):

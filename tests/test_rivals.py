@@ -16,12 +16,12 @@ EFFECTS = {"measure": "log-risk-ratio", "input": "counts", "study": "trial", "ev
 
 def counts(name, pooling, table=TABLE):
     model = bd.Counts(control="placebo", events="responders", pooling=pooling)
-    return Candidate(name, model, model.prepare(table))
+    return Candidate(name, model, lambda: model.prepare(table))
 
 
 def meta(name):
     model = bd.Meta(**EFFECTS)
-    return Candidate(name, model, model.prepare(BCG))
+    return Candidate(name, model, lambda: model.prepare(BCG))
 
 
 class Imputing(bd.Counts):
@@ -64,3 +64,14 @@ def test_a_model_that_imputes_is_refused_where_it_was_named():
     refuse_imputing([counts("a", "partial")])
     with pytest.raises(bd.BadInput, match="plan 'i' imputes moderators knowing all outcomes"):
         refuse_imputing([counts("a", "partial"), imputing("i")])
+
+
+def test_data_are_prepared_once_and_only_where_they_are_needed():
+    made = []
+    model = bd.Counts(control="placebo", events="responders")
+    one = Candidate("a", model, lambda: made.append("a") or model.prepare(TABLE))
+    find_rivals([one, meta("m")])
+    assert made == []  # alone in its family
+    find_rivals([one, counts("b", "complete")])
+    assert one.data is one.data
+    assert made == ["a"]

@@ -191,7 +191,7 @@ def test_figure_of_someone_s_own_stays_and_the_run_says_that_it_lacks_its_own(ea
     (desk / "out" / "figures" / "forest.png").write_text("mine")
     code, said = run("--out", "out")
     assert code == 1
-    assert "lacks figures/forest.png (a file of this name that no run wrote stands there)" in said
+    assert "lacks figures/forest.png (there is a file of this name that no run wrote)" in said
     assert (desk / "out" / "figures" / "forest.png").read_text() == "mine"
 
 
@@ -382,7 +382,7 @@ def test_where_a_disk_knows_no_locks_the_run_placed_first_stands_and_the_other_s
         return real(*args, **settings)
 
     monkeypatch.setattr(plans, "fit_plan", overtaken)
-    with pytest.raises(BadInput, match="another run was written to 'out' while this one sampled, and stands"):
+    with pytest.raises(BadInput, match="another run was written to 'out' while this one sampled, and was kept"):
         bd.run_plan("plans/screen.toml", out="out", draws=250, chains=2, seed=1)
     assert json.loads((desk / "out" / MANIFEST).read_text())["seed"] == 9
 

@@ -1,4 +1,4 @@
-"""What single studies do to a meta-analysis: leave-one-out, cumulative analysis and influence, by quadrature."""
+"""Influence of single studies on a meta-analysis: leave-one-out, cumulative analysis and influence, by quadrature."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import as_frame
+from bayesdep.inference.numbers import check_level
 from bayesdep.models.model import HasHierarchy
 from bayesdep.numerics.normal_normal import NormalNormal
 
@@ -51,21 +52,18 @@ def leave_out_each_study(model: HasHierarchy, table: Any, *, level: float = 0.95
     >>> found[found.estimand == "mu"].set_index("left_out")["mean"].round(2).loc[["nothing", "A"]].tolist()
     [7.83, 6.01]
     """
-    data, of = _read(model, table)
-    groups = np.unique(of)
-    kept = np.vstack([np.ones(len(of), bool), of != groups[:, None]])
-    found = _tabulate(model, data, _engine(model, data, kept), level)
+    data, group = _read(model, table)
+    kept = np.vstack([np.ones(len(group), bool), group != np.unique(group)[:, None]])
+    rows = _tabulate(model, data, _engine(model, data, kept), level)
     names = [str(name) for name in data[model.left_out].values]
     labels = [_NOTHING if _NOTHING not in names else f"{_NOTHING} (all {len(names)} kept)", *names]
-    count = len(found) // len(labels)
-    found.insert(0, "left_out", np.repeat(labels, count))
-    key = ["estimand", *found.columns.intersection(["covariate"])]
-    whole = found.iloc[:count].set_index(key)
-    place = pd.MultiIndex.from_frame(found[key]) if len(key) > 1 else pd.Index(found[key[0]])
-    shift = found["mean"].to_numpy() - whole["mean"].reindex(place).to_numpy()
-    found.insert(len(found.columns) - 1, "shift", shift)
-    found.insert(len(found.columns) - 1, "shift_sd", shift / whole["sd"].reindex(place).to_numpy())
-    return found
+    estimands = len(rows) // len(labels)
+    rows.insert(0, "left_out", np.repeat(labels, estimands))
+    mean_of_all, sd_of_all = (np.tile(rows[word].to_numpy()[:estimands], len(labels)) for word in ("mean", "sd"))
+    shift = rows["mean"].to_numpy() - mean_of_all
+    rows.insert(len(rows.columns) - 1, "shift", shift)
+    rows.insert(len(rows.columns) - 1, "shift_sd", shift / sd_of_all)
+    return rows
 
 
 def accumulate_studies(
@@ -109,28 +107,32 @@ def accumulate_studies(
     """
     data, _ = _read(model, table)
     order = np.arange(data.sizes[model.unit])
-    values = None
-    if by is not None:
-        if isinstance(table, xr.Dataset):
-            raise BadInput(f"by = '{by}' is a column of the table, which prepared data no longer have; give the table")
-        frame = as_frame(table)
-        if by not in frame.columns:
-            raise BadInput(f"by = '{by}': there is no such column in the table; {did_you_mean(by, frame.columns)}")
-        if frame[by].isna().any():
-            row = int(np.flatnonzero(frame[by].isna())[0]) + 1
-            raise BadInput(f"by = '{by}': the column is empty in row {row}; fill it in, or leave the row out")
-        values = frame[by].to_numpy()
-        order = frame[by].reset_index(drop=True).sort_values(ascending=not descending, kind="stable").index.to_numpy()
+    column = None if by is None else _column(table, by)
+    if column is not None:
+        order = column.sort_values(ascending=not descending, kind="stable").index.to_numpy()
     rank = np.empty(len(order), int)
     rank[order] = np.arange(len(order))
     kept = rank <= np.arange(len(order))[:, None]
-    found = _tabulate(model, data, _engine(model, data, kept), level)
-    many = len(found) // len(order)
-    found.insert(0, "added", np.repeat(data[model.unit].values[order].astype(str), many))
-    found.insert(1, "studies", np.repeat(np.arange(1, len(order) + 1), many))
-    if by is not None and values is not None:
-        found.insert(2, by, np.repeat(values[order], many))
-    return found
+    rows = _tabulate(model, data, _engine(model, data, kept), level)
+    estimands = len(rows) // len(order)
+    rows.insert(0, "added", np.repeat(data[model.unit].values[order].astype(str), estimands))
+    rows.insert(1, "studies", np.repeat(np.arange(1, len(order) + 1), estimands))
+    if column is not None:
+        rows.insert(2, by, np.repeat(column.to_numpy()[order], estimands))
+    return rows
+
+
+def _column(table: Any, by: str) -> pd.Series:
+    """A column of the table without empty cells, its rows numbered from zero."""
+    if isinstance(table, xr.Dataset):
+        raise BadInput(f"by = '{by}' is a column of the table, which prepared data no longer have; give the table")
+    frame = as_frame(table)
+    if by not in frame.columns:
+        raise BadInput(f"by = '{by}': there is no such column in the table; {did_you_mean(by, frame.columns)}")
+    if frame[by].isna().any():
+        row = int(np.flatnonzero(frame[by].isna())[0]) + 1
+        raise BadInput(f"by = '{by}': the column is empty in row {row}; fill it in, or leave the row out")
+    return frame[by].reset_index(drop=True)
 
 
 def check_influence(model: HasHierarchy, table: Any, *, level: float = 0.95) -> pd.DataFrame:
@@ -181,34 +183,34 @@ def check_influence(model: HasHierarchy, table: Any, *, level: float = 0.95) -> 
     >>> found.loc["TPT Madras 1980", ["weight", "z"]].astype(float).round(2).tolist()
     [10.21, 1.39]
     """
-    data, of = _read(model, table)
+    data, group = _read(model, table)
     tail = _tail(level)
-    all_of_them, without = _engine(model, data), _engine(model, data, of != of[:, None])
+    of_all, without = _engine(model, data), _engine(model, data, group != group[:, None])
     y = data["effect"].values
     predicted = without.predictions
     median, lower, upper = predicted.quantile(np.array([0.5, tail, 1 - tail])).T
     pit = predicted.cdf(y[:, None])[:, 0]
-    whole, mus = all_of_them.mu, without.mus
+    mu, mus = of_all.mu, without.mus
     return pd.DataFrame(
         {
             model.unit: data[model.unit].values.astype(str),
             "effect": y,
             "se": data["se"].values,
-            "weight": 100 * all_of_them.pulls,
+            "weight": 100 * of_all.pulls,
             "predicted": median,
             "predicted_lower": lower,
             "predicted_upper": upper,
             "pit": pit,
             "z": ndtri(pit),
             "elpd": np.log(predicted.density(y[:, None])[:, 0]),
-            "shift_sd": (mus.mean - whole.mean) / whole.sd,
-            "sd_ratio": mus.sd / whole.sd,
+            "shift_sd": (mus.mean - mu.mean) / mu.sd,
+            "sd_ratio": mus.sd / mu.sd,
             "tau_without": without.taus.mean,
         }
     )
 
 
-def vary(models: Mapping[str, HasHierarchy], table: Any, *, level: float = 0.95) -> pd.DataFrame:
+def sensitivity_grid(models: Mapping[str, HasHierarchy], table: Any, *, level: float = 0.95) -> pd.DataFrame:
     """Repeat a meta-analysis under other settings: priors, correlations of crossover trials, covariates.
 
     Parameters
@@ -238,7 +240,7 @@ def vary(models: Mapping[str, HasHierarchy], table: Any, *, level: float = 0.95)
     >>> def with_tau(sigma):
     ...     return bd.Meta(measure="difference", units="points", study="school", priors={
     ...         "mu": bd.Prior("Normal", mu=0, sigma=50), "tau": bd.Prior("HalfNormal", sigma=sigma)})
-    >>> found = vary({f"N+({s})": with_tau(s) for s in (5, 25)}, bd.load("eight_schools_rubin1981"))
+    >>> found = sensitivity_grid({f"N+({s})": with_tau(s) for s in (5, 25)}, bd.load("eight_schools_rubin1981"))
     >>> found[found.estimand == "mu"]["sd"].round(2).tolist()
     [4.35, 4.97]
     """
@@ -255,11 +257,11 @@ def vary(models: Mapping[str, HasHierarchy], table: Any, *, level: float = 0.95)
 
 
 def _read(model: HasHierarchy, table: Any) -> tuple[xr.Dataset, np.ndarray]:
-    """Prepare the table; number what is left out together."""
+    """Prepare the table, and number the groups of rows that are left out together."""
     if not isinstance(model, HasHierarchy):
         raise BadInput(
-            f"the model is a {type(model).__name__}; only a meta-analysis such as bd.Meta has studies to leave out at "
-            "once; give one"
+            f"the model is a {type(model).__name__}, and only a meta-analysis such as bd.Meta has studies to leave out "
+            "at once; bd.compare scores the left-out units of any fit"
         )
     data = table if isinstance(table, xr.Dataset) else model.prepare(table)
     return data, np.arange(data.sizes[model.unit]) if model.cluster is None else data["cluster_of"].values
@@ -276,8 +278,7 @@ def _engine(model: HasHierarchy, data: xr.Dataset, kept: np.ndarray | None = Non
 
 
 def _tail(level: float) -> float:
-    if not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise BadInput(f"level = {level!r}, but a probability between 0 and 1 is needed, such as 0.95")
+    check_level(level)
     return (1 - level) / 2
 
 
@@ -296,13 +297,14 @@ def _tabulate(model: HasHierarchy, data: xr.Dataset, engine: NormalNormal, level
             weights = np.eye(1 + data.sizes["covariate"])[1 + j] / sd
             distributions["slope", str(name)] = engine.contrasts(weights)
     parts = []
-    for (name, covariate), found in distributions.items():
-        lower, median, upper = found.quantile(np.array([tail, 0.5, 1 - tail])).T
+    for (name, covariate), posterior in distributions.items():
+        lower, median, upper = posterior.quantile(np.array([tail, 0.5, 1 - tail])).T
         units = model.effect_units + (" per unit" if name == "slope" else "")
         parts.append(
             pd.DataFrame(
                 {
-                    "estimand": name, "covariate": covariate, "mean": found.mean, "sd": found.sd, "median": median,
+                    "estimand": name, "covariate": covariate, "mean": posterior.mean, "sd": posterior.sd,
+                    "median": median,
                     "lower": lower, "upper": upper, "level": level, "units": units,
                 }
             )

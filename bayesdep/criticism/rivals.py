@@ -1,5 +1,6 @@
 """Which models can be compared: those of one family whose likelihoods are of the same outcomes."""
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -20,13 +21,18 @@ class Candidate:
         Its name in rankings.
     model
         The model.
-    data
-        Its prepared data.
+    prepare
+        Gives its prepared data; called once, and only where these are needed.
     """
 
     name: str
     model: Model
-    data: xr.Dataset
+    prepare: Callable[[], xr.Dataset]
+
+    @functools.cached_property
+    def data(self) -> xr.Dataset:
+        """Its prepared data."""
+        return self.prepare()
 
     @property
     def imputes(self) -> bool:

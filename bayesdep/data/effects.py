@@ -13,7 +13,7 @@ def log_odds_ratio(events_1: np.ndarray, n_1: np.ndarray, events_0: np.ndarray, 
     """Log odds ratio of arm 1 against arm 0, with Woolf's standard error.
 
     ``log(a d / (b c))`` with variance ``1/a + 1/b + 1/c + 1/d`` (Woolf 1955). Cells must be above zero:
-    no continuity correction is made, because the exact binomial likelihood needs none.
+    there is no continuity correction; counts with empty cells need the exact binomial likelihood.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import interpolate, special
 from scipy.optimize import elementwise
 
-_DIED_OUT = 1e-6  # share of a moment at the end of its grid below which the rest counts as captured
+_DIED_OUT = 1e-6  # share of a moment at the end of its grid below which the moment counts as finite
 
 
 class Marginal(Protocol):
@@ -40,7 +40,7 @@ def invert(cdf: Callable[[np.ndarray], np.ndarray], p: np.ndarray, lower: float,
 
 @dataclass(frozen=True)
 class NormalMixture:
-    """A mixture of normals: what integrating a normal over a grid of one other parameter leaves.
+    """A mixture of normals, such as a normal integrated over a grid of another parameter.
 
     Parameters
     ----------
@@ -159,9 +159,9 @@ class Exponential:
     of
         The distribution of the logarithm.
     truncated
-        Whether the mixture's last component is where a grid without an upper end was cut off. A moment then counts as
-        infinite unless its integrand has died out there: under a wide prior on tau the ratio in a new study has
-        quantiles but no mean.
+        Whether the mixture's last component is at the end of a grid for a parameter without an upper limit. A moment
+        then counts as infinite unless its integrand is negligible there: under a wide prior on tau the ratio in a new
+        study has quantiles but no mean.
     """
 
     of: NormalMixture
@@ -198,10 +198,10 @@ Ends = tuple[float | None, float | None]
 
 
 def interval(marginal: Marginal, level: float) -> tuple[float, float]:
-    """Return the equal-tailed interval, out to the end of the range where the counts behind it are at an end.
+    """Return the equal-tailed interval; where no event, or nothing but events, was observed, it reaches 0 or 1.
 
-    Brown, Cai and DasGupta (2001, doi:10.1214/ss/1009213286, equations 7 and 8): a lower bound above 0 where no event
-    was seen says that there must be some, and cuts off what is best supported.
+    Brown, Cai and DasGupta (2001, doi:10.1214/ss/1009213286, equations 7 and 8): without an observed event a lower
+    bound above 0 would exclude the value that the data support most.
 
     Parameters
     ----------

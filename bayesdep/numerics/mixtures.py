@@ -1,4 +1,4 @@
-"""Many mixtures of normals and many gridded densities at once: what leave-one-out asks of hundreds of posteriors."""
+"""Many mixtures of normals and gridded densities, computed together, as for the posteriors of leave-one-out."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from bayesdep.numerics.marginals import NormalMixture
 _LEGENDRE = np.polynomial.legendre.leggauss(40)
 _REACH = 9.0  # sds of a component beyond which there is less than 1e-18 of it
 _STEPS = 200  # halving alone finds a quantile in 50
-_EXACT = (
-    1e-7  # of the narrowest component's width (or of the mixture's, squared): its square is beyond double precision
-)
+# A Newton step below this, relative to the narrowest component's width (or, squared, to the mixture's), leaves an error
+# beyond double precision.
+_EXACT = 1e-7
 
 
 class Mixture(NormalMixture):
-    """A mixture of normals whose quantiles come from Newton's method, some fifty times faster than from bracketing."""
+    """A mixture of normals whose quantiles come from Newton's method, fifty times as fast as bracketing."""
 
     def quantile(self, p: Any) -> np.ndarray:
         """Solve ``cdf(x) = p`` for any shape of ``p``."""
@@ -80,7 +80,7 @@ class Transformed:
 
     def cdf(self, x: Any) -> Any:
         """Distribution function."""
-        with np.errstate(divide="ignore", invalid="ignore"):  # beyond the function's range: NaN, put right below
+        with np.errstate(divide="ignore", invalid="ignore"):  # NaN beyond the function's range, replaced below
             at = self.inverse(np.asarray(x, float))
         ends = self.f(np.array([-np.inf, np.inf]))
         at = np.where(np.asarray(x) <= ends[0], -np.inf, np.where(np.asarray(x) >= ends[1], np.inf, at))
@@ -141,7 +141,7 @@ class Mixtures:
     def _at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         z = (x[..., None] - self.means[:, None]) / self.sds[:, None]
         density = np.exp(-(z**2) / 2) / (self.sds[:, None] * np.sqrt(2 * np.pi))
-        # one matrix product a row: a sum over (mixtures, points, grid) costs as much again as the integrals
+        # one matrix product for each row: a sum over (mixtures, points, grid) would double the cost
         weights = self.weights[:, :, None]
         return (special.ndtr(z) @ weights)[..., 0], (density @ weights)[..., 0]
 
@@ -161,7 +161,7 @@ class Mixtures:
         def excess(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             below, density = self._at(at)
             quantile = special.ndtri(below)
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # infinitely far out: halved instead
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # far tails: halved instead
                 return quantile - z, density * np.sqrt(2 * np.pi) * np.exp(quantile**2 / 2)
 
         return _newton(excess, x, low, high, close)
@@ -229,14 +229,14 @@ def _newton(
     high: np.ndarray,
     close: np.ndarray,
 ) -> np.ndarray:
-    """Find the roots of increasing functions between bounds: Newton's steps, halving where they would leave them.
+    """Find the roots of increasing functions between bounds by Newton's method, halving where a step leaves the bounds.
 
     A Newton step's error is of the order of its square, so that one below ``close`` was the last one needed.
     """
     for _ in range(_STEPS):
         value, slope = excess(x)
         low, high = np.where(value <= 0, x, low), np.where(value >= 0, x, high)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a flat stretch: halved below
+        with np.errstate(divide="ignore", invalid="ignore"):  # zero slope, where the interval is halved
             stepped = x - value / slope
         inside = (stepped >= low) & (stepped <= high)
         new = np.where(inside, stepped, (low + high) / 2)

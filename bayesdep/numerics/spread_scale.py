@@ -9,7 +9,7 @@ from scipy import special
 
 @dataclass(frozen=True)
 class Scale:
-    """A change of variables that lets a spread be integrated on an even grid: its density dies out at both ends.
+    """A change of variables after which the density of a spread vanishes at both ends of an even grid.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class Scale:
     log_jacobian
         Log of the derivative of ``to_x``.
     ends
-        Between which the grid is looked for.
+        Ends of the first grid, before it is narrowed.
     """
 
     to_x: Callable[[np.ndarray], np.ndarray]
@@ -39,7 +39,7 @@ def scale_of(lower: float, upper: float, typical: float) -> Scale:
     lower, upper
         Ends of the spread's support; an upper end may be infinite.
     typical
-        Where the data place the spread, roughly.
+        A rough guess of the spread.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def scale_of(lower: float, upper: float, typical: float) -> Scale:
         )
 
     def to_u(x: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):  # zero is where the range begins, at minus infinity
+        with np.errstate(divide="ignore", invalid="ignore"):  # zero becomes minus infinity
             log = np.log(np.asarray(x, float) / typical)
             return np.where(np.isfinite(log), log + special.wrightomega(-log), log)
 

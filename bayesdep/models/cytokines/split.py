@@ -16,11 +16,14 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.cytokines.cells import Cells, recorded_logs
-from bayesdep.models.parts.adaptive_effects import adaptive_effects
+from bayesdep.models.parts.adaptive_effects import Wall, adaptive_effects
 from bayesdep.models.parts.contrasts import STANDARDISED
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Tensor
 
+_REACH = float(np.sqrt(np.pi / 2))  # Phi(0) / phi(0)
+_FEW = 3  # detected values that fix a person's level well enough
+_FAR = 50.0  # widths from a limit, beyond which it does not matter how far
 _NOTHING_KNOWN = 1e-4  # precision of a person of whom nothing was detected
 
 
@@ -161,8 +164,56 @@ def people(
     residual = weight * (pm.Data("recorded", recorded_logs(data), dims="measurement") - eta)
     estimate = pt.inc_subtensor(nobody[of], residual) / precision
     around = _within_groups(data) if split else (lambda x: x)
-    adaptive_effects("person", pt.zeros(()), sd, around(estimate), precision**-0.5, dims="subject")
+    wall = wall_of_people(data, eta, log_sd if psi is None else log_sd + pt.log1p(psi**2) / 2, of)
+    adaptive_effects("person", pt.zeros(()), sd, around(estimate), precision**-0.5, dims="subject", wall=wall)
     return around(pm.modelcontext(None)["person"])
+
+
+def wall_of_people(data: xr.Dataset, eta: Tensor, log_sd: Tensor, of: Tensor) -> Wall | None:
+    r"""Return where people's levels come too near to the limits below which their values lie, in a model context.
+
+    A value below a limit that lies r above what is expected of it says that the person's level is below r, within
+    about :math:`\sigma \Phi(0) / \phi(0)`. Of several such values the nearest limits count, smoothly. A person with
+    three detected values hardly comes near a limit, and a wall costs time: there is one where somebody has fewer.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+    eta
+        Expected log concentrations without people, a tensor of shape (measurement,).
+    log_sd
+        Log sds by analyte, of values around a person's general level.
+    of
+        Person of each measurement.
+
+    Returns
+    -------
+    Wall or None
+        Below where a person has any value below a limit, else above; None where nobody has either and fewer than three
+        detected values.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    kind, subject = data["kind"].values, data["subject_of"].values
+    people = data.sizes["subject"]
+    below, above = (np.bincount(subject, kind == k, people) for k in (1, 2))
+    side = np.where(below > 0, 1.0, np.where(above > 0, -1.0, 0.0))
+    if not side[np.bincount(subject, kind == 0, people) < _FEW].any():
+        return None
+    counts = ((kind == 1) & (side[subject] > 0)) | ((kind == 2) & (side[subject] < 0))
+    beyond = pm.Data("person_beyond", counts.astype(float), dims="measurement")
+    number = pm.Data("person_number_beyond", np.maximum(np.where(side > 0, below, above), 1.0), dims="subject")
+    sides = pm.Data("person_side", side, dims="subject")
+    weight = beyond * pt.exp(-2 * log_sd)[pm.Data("beyond_of", data["analyte_of"].values, dims="measurement")]
+    nobody = pt.zeros((people,))
+    # of people without such a value, whose wall does not enter, one of width 1 at 0
+    width = _REACH * ((pt.inc_subtensor(nobody[of], weight) + pt.eq(sides, 0)) / number) ** -0.5
+    room = sides[of] * (pm.Data("person_limit", recorded_logs(data), dims="measurement") - eta) / width[of]
+    near = beyond * pt.exp(pt.clip(-room, -_FAR, _FAR))
+    nearest = -width * pt.log(pt.inc_subtensor(nobody[of], near) + pt.eq(sides, 0))
+    return Wall(sides, sides * nearest, width)
 
 
 def _within_groups(data: xr.Dataset) -> Callable[[Tensor], Tensor]:

@@ -4,23 +4,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.student import log_t_density
 from bayesdep.numerics.types import Tensor
 
 _WALL = ("side", "at", "width")
-_FURTHEST = 700.0  # whose hyperbolic sine is finite
-_HALVINGS = 80  # of an interval, to the last digit
+_FURTHEST = 250.0  # whose exponential is finite, and its square
+_NEWTON = 12  # steps, to the last digits
 _TINY = 1e-12  # beside 1; nothing is divided by zero
 
 
 @dataclass(frozen=True)
 class Wall:
-    """Where the likelihood of a unit with no detected value falls off, on one side of its effect.
+    """Where the likelihood of a unit falls off on one side of its effect, since values of it lie beyond a limit.
 
-    Of a unit whose every value lies below its limits only that is known: any effect well below them is compatible with
-    the data, and none above. A step size that suits the wide side leads far beyond the wall.
+    Any effect well below the limits is compatible with values that lie below them, and none above. A step size that
+    suits the wide side leads far beyond the wall.
 
     Parameters
     ----------
@@ -62,14 +63,13 @@ def adaptive_effects(
     :math:`z = \tau (y_k - centre) / r^2 + s_k x / r`, so that x has the density of :math:`z \sim N(0, 1)` times
     :math:`s_k / r`; nothing is divided by a spread that may be zero.
 
-    Of a unit with a wall at b of width w nothing else is known. With :math:`R^2 = \tau^2 + w^2`, its effect's
-    conditional mean and standard deviation are about :math:`centre - \tau^2 p / R` and :math:`\tau v`, where
-    :math:`p = \log(1 + e^{(centre - b) / R})` and :math:`v^2 = 1 - \tau^2 / R^2 \cdot p^2 / (1 + p^2)`. With d e the
-    distance beyond the wall of that mean plus :math:`\tau v x`, :math:`d^2 = \tau^2 v^2 + w^2`, the effect is
-    :math:`b - d \log(1 + e^{-e}) + w / k \cdot \log(1 + s + s^2 / 2)`, :math:`s = k \log(1 + e^e)`,
-    :math:`k = 1 - w / d` (exponents are e's, not the distance's): far below the wall as it was, beyond it compressed
-    to steps of the wall's width, and nowhere changed where the spread is small beside that. There too the effects'
-    density stays what it is.
+    Where a unit's likelihood also has a wall at b of width w, its conditional mean and standard deviation are about
+    :math:`m - v^2 p / R` and :math:`v u`, where :math:`R^2 = v^2 + w^2`, :math:`p = \log(1 + e^{(m - b) / R})` and
+    :math:`u^2 = 1 - v^2 / R^2 \cdot p^2 / (1 + p^2)`. With :math:`d^2 = v^2 u^2 + w^2` and :math:`d q` the distance
+    beyond the wall of that mean plus :math:`v u x`, the effect is
+    :math:`b - d \log(1 + e^{-q}) + w / k \cdot \log(1 + h + h^2 / 2)`, :math:`h = k \log(1 + e^q)`,
+    :math:`k = 1 - w / d`: far below the wall it is not changed, beyond it it is compressed to steps of the wall's
+    width, and nowhere is it changed where v is small beside that. The effects' density stays what it is.
 
     Parameters
     ----------
@@ -105,14 +105,18 @@ def adaptive_effects(
         r2 = spread**2 + s**2
         return spread * (y - centre) / r2 + s / pt.sqrt(r2) * x
 
+    def conditional(centre: Any, spread: Any, y: Any, s: Any) -> tuple[Any, Any]:
+        r2 = spread**2 + s**2
+        return centre + spread**2 * (y - centre) / r2, spread * s / r2**0.5
+
     def logp(x: Any, centre: Any, spread: Any, y: Any, s: Any, *rest: Any) -> Any:
         given = dict(zip(optional, rest, strict=True))
         z = straight(x, centre, spread, y, s)
         jacobian = -pt.log1p((spread / s) ** 2) / 2
         if wall is not None:
-            theta, slope = walled(x, centre, spread, *(given[k] for k in _WALL))
+            theta, slope = walled(x, *conditional(centre, spread, y, s), *(given[k] for k in _WALL))
             z = pt.switch(pt.eq(given["side"], 0), z, (theta - centre) / spread)
-            jacobian = pt.switch(pt.eq(given["side"], 0), jacobian, pt.log(slope))
+            jacobian = jacobian + pt.switch(pt.eq(given["side"], 0), 0.0, pt.log(slope))
         return jacobian + (-(z**2 + LOG_2_PI) / 2 if nu is None else log_t_density(z, given["nu"]))
 
     def random(centre: Any, spread: Any, y: Any, s: Any, *rest: Any, rng: Any = None, size: Any = None) -> Any:
@@ -120,11 +124,10 @@ def adaptive_effects(
         z = rng.standard_normal(size) if nu is None else rng.standard_t(given["nu"], size)
         r = np.hypot(spread, s)
         x = (z - spread * (y - centre) / r**2) * r / s
-        if wall is None:
+        if wall is None or not np.any(given["side"]):
             return x
-        return np.where(
-            given["side"] == 0, x, unwalled(centre + spread * z, centre, spread, *(given[k] for k in _WALL))
-        )
+        around = conditional(centre, spread, y, s)
+        return np.where(given["side"] == 0, x, unwalled(centre + spread * z, *around, *(given[k] for k in _WALL)))
 
     optional = ({} if nu is None else {"nu": nu}) | ({} if wall is None else {k: getattr(wall, k) for k in _WALL})
     given = (centre, spread, y, s)
@@ -132,7 +135,7 @@ def adaptive_effects(
     z = straight(latent, *given)
     effects = centre + spread * z
     if wall is not None:
-        beyond, _ = walled(latent, centre, spread, wall.side, wall.at, wall.width)
+        beyond, _ = walled(latent, *conditional(*given), wall.side, wall.at, wall.width)
         effects = pt.switch(pt.eq(wall.side, 0), effects, beyond)
     pm.Deterministic(name, effects if shift is None else effects - shift, dims=dims)
     return effects
@@ -146,7 +149,7 @@ def walled(x: Any, centre: Any, spread: Any, side: Any, at: Any, width: Any) -> 
     x
         What is sampled.
     centre, spread
-        Mean and standard deviation of the effects.
+        Mean and standard deviation of the effects, the wall aside.
     side, at, width
         As :class:`Wall` has them.
 
@@ -159,18 +162,18 @@ def walled(x: Any, centre: Any, spread: Any, side: Any, at: Any, width: Any) -> 
 
     r2 = spread**2 + width**2
     p = pt.softplus(side * (centre - at) / pt.sqrt(r2))
-    v = pt.sqrt(1 - spread**2 / r2 * p**2 / (1 + p**2))
-    d = pt.sqrt((spread * v) ** 2 + width**2)
-    e = (side * (centre - at + spread * v * x) - spread**2 * p / pt.sqrt(r2)) / d
+    u = pt.sqrt(1 - spread**2 / r2 * p**2 / (1 + p**2))
+    d = pt.sqrt((spread * u) ** 2 + width**2)
+    q = (side * (centre - at + spread * u * x) - spread**2 * p / pt.sqrt(r2)) / d
     k = 1 - width / d + _TINY
-    s = k * pt.softplus(e)
-    q = s / 2 * (s / (1 + s))  # 1 + s + s^2 / 2 = (1 + s) (1 + q), without a square that has no number
-    effects = at + side * (width / k * (pt.log1p(s) + pt.log1p(q)) - d * pt.softplus(-e))
-    return effects, v * (pt.sigmoid(-e) + width / d * pt.sigmoid(e) / (1 + q))
+    h = k * pt.softplus(q)
+    more = h / 2 * (h / (1 + h))  # 1 + h + h^2 / 2 = (1 + h) (1 + more), without a square that overflows
+    effects = at + side * (width / k * (pt.log1p(h) + pt.log1p(more)) - d * pt.softplus(-q))
+    return effects, u * (pt.sigmoid(-q) + width / d * pt.sigmoid(q) / (1 + more))
 
 
 def unwalled(theta: Any, centre: Any, spread: Any, side: Any, at: Any, width: Any) -> np.ndarray:
-    """Return what is sampled of units with a wall, given their effects: the inverse of :func:`walled`, by bisection.
+    """Return what is sampled of units with a wall, given their effects: the inverse of :func:`walled`.
 
     Parameters
     ----------
@@ -186,20 +189,21 @@ def unwalled(theta: Any, centre: Any, spread: Any, side: Any, at: Any, width: An
     """
     r = np.hypot(spread, width)
     p = np.logaddexp(0, side * (centre - at) / r)
-    v = np.sqrt(1 - (spread / r) ** 2 * p**2 / (1 + p**2))
-    d = np.hypot(spread * v, width)
+    u = np.sqrt(1 - (spread / r) ** 2 * p**2 / (1 + p**2))
+    d = np.hypot(spread * u, width)
     k = 1 - width / d + _TINY
-    high = np.full(np.shape(theta), _FURTHEST)
-    low = -high
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        e = np.sinh(middle)
-        s = k * np.logaddexp(0, e)
-        reached = width / k * (np.log1p(s) + np.log1p(s / 2 * (s / (1 + s)))) - d * np.logaddexp(0, -e)
-        above = reached > side * (theta - at)
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    distance = d * np.sinh((low + high) / 2) + spread**2 * p / r
-    return np.asarray((side * distance - (centre - at)) / (spread * v))
+    beyond = np.minimum(side * (theta - at), 2 * _FURTHEST * width / k)
+    # the distance beyond the wall is concave in q: from below, Newton's steps do not go past the solution
+    at_0 = width / k * np.log1p(k * np.log(2) + (k * np.log(2)) ** 2 / 2) - d * np.log(2)
+    furthest = np.expm1(beyond * k / (2 * width)) / k - np.log(2)
+    q = np.where(beyond > at_0, np.maximum((beyond - at_0) / d, furthest), 2 * (beyond - at_0) / d)
+    for _ in range(_NEWTON):
+        h = k * np.logaddexp(0, q)
+        more = h / 2 * (h / (1 + h))
+        reached = width / k * (np.log1p(h) + np.log1p(more)) - d * np.logaddexp(0, -q)
+        q = q + (beyond - reached) / (d * special.expit(-q) + width * special.expit(q) / (1 + more))
+    distance = d * q + spread**2 * p / r
+    return np.asarray((side * distance - (centre - at)) / (spread * u))
 
 
 def _is_data(estimate: Any) -> bool:

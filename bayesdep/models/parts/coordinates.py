@@ -1,4 +1,4 @@
-"""Priors sampled in coordinates that are near one whatever the units of the data are.
+"""Priors sampled in coordinates of size near one, whatever the units of the data are.
 
 The module imports PyMC, so models import it when they build.
 """
@@ -14,7 +14,7 @@ from pymc.distributions.transforms import Transform
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Tensor
 
-_LIMITED = ("Uniform", "Beta")  # sampled between their own ends, which have a unit already
+_LIMITED = ("Uniform", "Beta")  # their own limits are their unit
 
 
 class Scaled(Transform):  # type: ignore[misc]  # PyMC is not typed
@@ -95,7 +95,7 @@ def in_multiples(prior: Prior, name: str, unit: Tensor, *, dims: str | None = No
         return Prior(prior.dist, **of).scipy.rvs(size=size, random_state=rng)
 
     def start(rv: Tensor, size: Any, *parameters: Tensor) -> Tensor:  # noqa: ARG001  (PyMC's)
-        """Where the prior is, or one unit from zero."""
+        """The location of the prior, or one unit above zero."""
         of = dict(zip(names, parameters[:-1], strict=True))
         return pt.zeros_like(rv) + (of.get("mu", of.get("alpha")) if real else parameters[-1])
 

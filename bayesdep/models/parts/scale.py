@@ -1,11 +1,11 @@
-"""The scale of an outcome: what default priors are multiples of, so that they mean the same in any unit.
+"""The scale of an outcome, of which default priors are multiples, so that they mean the same in any unit.
 
-A default prior cannot know whether an outcome is in points, metres or percent. It is a multiple of one number, the
-scale: the sd of the outcome among people who were treated alike, at the first time after baseline. It is known from
-outcomes alone, is computed once when a table is prepared (or stated, ``scale = 7``), and is stored with the data, so
-that prior draws, refits without a unit, other versions of the table and a loaded fit all have the same priors. The
-arms' means are taken off before, so it says nothing of their difference. Priors that the user gives are in the
-outcome's units.
+A default prior cannot depend on whether an outcome is in points, metres or percent. It is a multiple of one number, the
+scale: the standard deviation of the outcome among people who were treated alike, at the first time after baseline. The
+scale is computed once, from the outcomes, when a table is prepared (or it is stated, ``scale = 7``). It is stored with
+the data, so that prior draws, refits without a unit, other versions of the table and a loaded fit have the same priors.
+The arms' means are subtracted first, so that the scale does not depend on their difference. Priors that the user gives
+are in the outcome's units.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from bayesdep.numerics.distributions import Prior
 
 
 def check_scale(scale: float | None) -> None:
-    """Refuse a stated scale that is none.
+    """Refuse a stated scale that is not a number above zero.
 
     Parameters
     ----------
@@ -73,17 +73,17 @@ def scale_of(outcome: np.ndarray, group: np.ndarray, *, stated: float | None, wh
     """
     if stated is not None:
         return float(stated)
-    seen = np.isfinite(outcome)
-    groups = np.unique(group[seen])
-    freedom = int(seen.sum()) - len(groups)
+    observed = np.isfinite(outcome)
+    groups = np.unique(group[observed])
+    freedom = int(observed.sum()) - len(groups)
     if freedom < 1:
         raise BadInput(
             f"{where}: no group has two people there, so its spread is not known, of which default priors are "
             "multiples; state it as scale = NUMBER, a typical sd of the outcome among people treated alike"
         )
-    left = np.concatenate([_from_mean(outcome[seen & (group == g)]) for g in groups])
-    sd = math.sqrt(float((left**2).sum()) / freedom)
-    if sd <= 1e-12 * float(np.abs(outcome[seen]).max()):
+    residual = np.concatenate([_from_mean(outcome[observed & (group == g)]) for g in groups])
+    sd = math.sqrt(float((residual**2).sum()) / freedom)
+    if sd <= 1e-12 * float(np.abs(outcome[observed]).max()):
         raise BadInput(
             f"{where} is the same in everybody of a group, so it has no spread, of which default priors are multiples; "
             "check that it is the outcome, or state a typical sd of it as scale = NUMBER"
@@ -92,9 +92,9 @@ def scale_of(outcome: np.ndarray, group: np.ndarray, *, stated: float | None, wh
 
 
 def _from_mean(values: np.ndarray) -> np.ndarray:
-    # A second time, so that rounding of the mean of large values leaves nothing behind.
-    rest = values - values.mean()
-    return np.asarray(rest - rest.mean())
+    """Differences from the mean, subtracted twice, because the mean of large values is rounded."""
+    residual = values - values.mean()
+    return np.asarray(residual - residual.mean())
 
 
 def priors_of(model: Any, data: xr.Dataset) -> dict[str, Prior]:
@@ -140,7 +140,7 @@ def in_outcome_units(model: Any, data: xr.Dataset) -> Any:
 
 
 def with_one_scale(model: Any, versions: Sequence[xr.Dataset]) -> list[xr.Dataset]:
-    """Give several versions of one table the same scale: their prior is one, and does not depend on what was drawn.
+    """Give several versions of one table the same scale, so that they have the same priors.
 
     Parameters
     ----------
@@ -162,6 +162,6 @@ def with_one_scale(model: Any, versions: Sequence[xr.Dataset]) -> list[xr.Datase
 
 
 def _geometric_mean(values: Sequence[xr.DataArray]) -> xr.DataArray:
-    first = float(values[0])  # over the first, so that equal values stay as they are to the last digit
+    first = float(values[0])  # relative to the first, so that the mean of equal values is exactly that value
     mean = math.fsum(math.log(float(v) / first) for v in values) / len(values)
     return values[0].copy(data=first * math.exp(mean))

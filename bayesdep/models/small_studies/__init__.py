@@ -1,1 +1,1 @@
-"""Meta-analysis where results may have been published for what they found."""
+"""Meta-analysis where the results may decide which studies are published."""

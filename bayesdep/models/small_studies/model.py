@@ -1,4 +1,4 @@
-"""SmallStudies: a meta-analysis of results that may have been published for what they found."""
+"""SmallStudies: a meta-analysis with publication bias, which may depend on the results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A normal of which some values are published more readily than others: step-function selection.
+"""Normal values whose probability of publication depends on their P value: step-function selection.
 
 A class, not ``pm.CustomDist``, so that one compiled model serves other data; the module imports PyMC, so models import
 it when they build.

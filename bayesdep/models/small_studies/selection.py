@@ -1,4 +1,4 @@
-"""What is published, given what studies found: selection by P value, or a shift that grows with the standard error.
+"""Models of publication bias: selection by P value, or a shift that grows with the standard error.
 
 Step-function selection (Vevea and Hedges 1995, doi:10.1007/BF02294384): a result whose one-sided P value lies beyond
 the first j steps is published with a weight relative to one that lies below all of them; here the weight is a product

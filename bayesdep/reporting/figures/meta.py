@@ -1,4 +1,4 @@
-"""Figures of meta-analyses: what single studies do, in which order the evidence came, and the funnel."""
+"""Figures of meta-analyses: leave-one-out, cumulative analysis, funnel, and correlated sampling errors."""
 
 from typing import Any
 
@@ -81,16 +81,16 @@ def plot_leave_one_out(fit: Fit) -> Figure:
         the same of the standard deviation between units.
     """
     model = _meta(fit)
-    found = leave_out_each_study(model, fit.data)
-    rows = found[found["estimand"] == "mu"].reset_index(drop=True)
-    spread = found[found["estimand"] == "tau"].reset_index(drop=True)
+    table = leave_out_each_study(model, fit.data)
+    rows = table[table["estimand"] == "mu"].reset_index(drop=True)
+    spread = table[table["estimand"] == "tau"].reset_index(drop=True)
     count, shown = len(rows) - 1, np.concatenate([[0], 1 + shown_of(len(rows) - 1)])  # the first is that of all
     rows, spread = rows.iloc[shown], spread.iloc[shown]
     with house_figure(fit, 6.8, 1.2 + 0.22 * len(rows)) as figure:
         figure.says_shown(len(rows) - 1, count, f"{model.left_out} rows are shown: the first and the last of the table")
         left, right = figure.subplots(1, 2, width_ratios=(1.6, 1), sharey=True)
-        for axes, table, name in ((left, rows, "pooled effect"), (right, spread, "sd between")):
-            _intervals(axes, table.iloc[1:], whole=table.iloc[:1])
+        for axes, estimates, name in ((left, rows, "pooled effect"), (right, spread, "sd between")):
+            _intervals(axes, estimates.iloc[1:], of_all=estimates.iloc[:1])
             axes.set_title(f"{name}, without ...", fontsize=8.5)
         _label(left, model, list(rows["left_out"].iloc[1:]))
         right.set_xlabel(f"{model.effect_units} (95% intervals)", fontsize=8)
@@ -119,9 +119,9 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
         study on top.
     """
     model = _meta(fit)
-    found = accumulate_studies(model, fit.data if table is None else table, by)
-    rows = found[found["estimand"] == "mu"].reset_index(drop=True)
-    new = found[found["estimand"] == "theta_new"].reset_index(drop=True)
+    steps = accumulate_studies(model, fit.data if table is None else table, by)
+    rows = steps[steps["estimand"] == "mu"].reset_index(drop=True)
+    new = steps[steps["estimand"] == "theta_new"].reset_index(drop=True)
     count, shown = len(rows), shown_of(len(rows))
     rows, new = rows.iloc[shown], new.iloc[shown]
     with house_figure(fit, 6.4, 1.2 + 0.22 * len(rows)) as figure:
@@ -167,10 +167,7 @@ def plot_funnel(fit: Fit) -> Figure:
     with house_figure(fit, 6.0, 4.2) as figure:
         axes = figure.add_subplot()
         heights = np.linspace(0, top, 201)
-        z = [0.0, *(-ndtri(p / 2) for p in _LEVELS)]
-        for inner, outer, shade in zip(z, z[1:], _SHADES, strict=False):
-            for side in (-1, 1):
-                axes.fill_betweenx(heights, side * inner * heights, side * outer * heights, color=shade, lw=0)
+        _shade_p_values(axes, heights)
         half = 1.96 * np.hypot(heights, tau)
         for side in (-1, 1):
             axes.plot(mu + side * half, heights, color=BLUE, lw=1, ls="--")
@@ -191,6 +188,14 @@ def plot_funnel(fit: Fit) -> Figure:
         labels = [*names, "pooled effect", "95% of studies"]
         legend_below(figure, (handles, labels), 3)
     return figure
+
+
+def _shade_p_values(axes: Axes, se: np.ndarray) -> None:
+    """Shade where an effect with each standard error has a two-sided P value between the contours' levels."""
+    z = [0.0, *(-ndtri(p / 2) for p in _LEVELS)]
+    for inner, outer, shade in zip(z, z[1:], _SHADES, strict=False):
+        for side in (-1, 1):
+            axes.fill_betweenx(se, side * inner * se, side * outer * se, color=shade, lw=0)
 
 
 def has_within_correlation(fit: Fit) -> bool:
@@ -253,16 +258,16 @@ def plot_within_correlation(fit: Fit) -> Figure:
 def _meta(fit: Fit) -> HasHierarchy:
     if not isinstance(fit.model, HasHierarchy):
         raise BadInput(
-            f"this figure is drawn by quadrature, which {type(fit.model).__name__} has none of; give a bd.Meta"
+            f"this figure is drawn by quadrature, which {type(fit.model).__name__} does not have; give a fit of bd.Meta"
         )
     return fit.model
 
 
-def _intervals(axes: Axes, rows: pd.DataFrame, whole: pd.DataFrame | None = None) -> None:
-    """Medians and 95% intervals, the first row on top; over the band of the whole, where there is one."""
+def _intervals(axes: Axes, rows: pd.DataFrame, of_all: pd.DataFrame | None = None) -> None:
+    """Medians and 95% intervals, the first row on top; over the band of all units, where it is given."""
     y = np.arange(len(rows))[::-1]
-    if whole is not None:
-        lower, median, upper = whole[["lower", "median", "upper"]].to_numpy(dtype=float)[0]
+    if of_all is not None:
+        lower, median, upper = of_all[["lower", "median", "upper"]].to_numpy(dtype=float)[0]
         axes.axvspan(lower, upper, color=GREY, alpha=0.22, lw=0, zorder=0)
         axes.axvline(median, color=GREY, lw=1, zorder=0)
     axes.hlines(y, rows["lower"], rows["upper"], color=BLUE, lw=1.6)
