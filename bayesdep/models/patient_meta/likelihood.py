@@ -195,7 +195,7 @@ def study_normal_equations(rest: Residuals, sd: np.ndarray, rho: np.ndarray, roo
         [sum(low[k][i] * half[k][j] for k in range(i, size)) + rest.proper[..., i] * (i == j) for j in range(i + 1)]
         for i in range(size)
     ]
-    right = [sum(low[k][i] * g[k] for k in range(i, size)) for i in range(size)]
+    right = [np.asarray(sum(low[k][i] * g[k] for k in range(i, size))) for i in range(size)]
     return NormalEquations(matrix, right, constant.sum(axis=-1))
 
 
