@@ -1,7 +1,7 @@
 """Do panels of every size and kind pass the convergence check with default settings? Simulated and real ones.
 
 Run ``python benchmarks/panel_gate.py`` (hours of one core; ``--sizes 5x20 --laws hostile --seeds 40`` for a part). It
-adds a row to ``benchmarks/panel_gate.csv`` as each panel is fitted, and goes on from there when it is run again. Seconds
+adds a row to ``benchmarks/panel_gate.csv`` as each panel is fitted, and goes on from there when run again. Seconds
 are of CPU time; the first panel of a size also compiles.
 
 A panel has analytes by people, two groups of equal size, one time, and one limit for each analyte, at a quantile of
