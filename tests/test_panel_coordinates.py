@@ -209,3 +209,21 @@ def test_no_law_is_checked_where_there_is_none():
     assert len(law_checks(model := Cytokines(**NAMES), model.prepare(table))) == 2
     few = Cytokines(**NAMES)
     assert law_checks(few, few.prepare(panel())) == []
+
+
+def test_replicates_of_the_law_know_residual_sds_or_their_distribution():
+    """Draws from the prior hold mean and spread of the log residual sds: new sds from these give the same replicates."""
+    table = panel(hidden=(0,) * 10)
+    model = Cytokines(**NAMES)
+    check = law_checks(model, model.prepare(table))[0]
+    assert check.replicated is not None
+    draws, rng = 4000, np.random.default_rng(5)
+    hyper = {"group_sd": 0.2, "subject_sd": 0.7, "residual_mean": -0.5, "residual_spread": 0.6}
+    prior = xr.Dataset({name: (("chain", "draw"), np.full((1, draws), value)) for name, value in hyper.items()})
+    sds = np.exp(hyper["residual_mean"] + hyper["residual_spread"] * rng.standard_normal((1, draws, 10)))
+    known = prior.assign(residual_sd=(("chain", "draw", "analyte"), sds))
+    a, b = (check.replicated(d, np.random.default_rng(k)) for k, d in enumerate((prior, known)))
+    assert a.shape == b.shape == (draws,)
+    assert stats.ks_2samp(a, b).pvalue > 0.001
+    without_people = check.replicated(known.drop_vars("subject_sd"), np.random.default_rng(3))
+    assert without_people.mean() > b.mean()  # errors of which nothing is common to all analytes are larger

@@ -145,10 +145,10 @@ def law_checks(settings: CytokinesSettings, data: xr.Dataset) -> list[Check]:
     named: list[Check] = []
     if settings.group is not None and settings.analyte_family is None:
         for name, crude in zip(data["comparison"].values, _of_groups(data), strict=True):
-            named += _pair("group", f"log ratios, {name}", crude, _apart_from_people)
+            named += _pair("group", f"log ratios, {name}", crude, without_people=True)
     if settings.time is not None:
         for name, crude in zip(data["later"].values, _of_times(data), strict=True):
-            named += _pair("time", f"log changes, {name}", crude, None)
+            named += _pair("time", f"log changes, {name}", crude, without_people=False)
     return named
 
 
@@ -167,22 +167,32 @@ def _of_times(data: xr.Dataset) -> list[_Crude]:
     return [_Crude(estimate[:, k], error[:, k], float(max(people[k + 1] - 1, 3))) for k in range(estimate.shape[1])]
 
 
-def _apart_from_people(draws: xr.Dataset) -> np.ndarray:
-    """By how much each analyte's error of a difference is less without people's general level, (draws, analyte)."""
+def _share_without_people(draws: xr.Dataset, analytes: int, rng: np.random.Generator) -> np.ndarray:
+    """Share of each analyte's error of a difference that remains without people's general level, (draws, analyte)."""
     if "subject_sd" not in draws:
-        return np.ones((1, 1))
-    residual = draws["residual_sd"].transpose("chain", "draw", "analyte").values
-    variance = residual.reshape(-1, residual.shape[-1]) ** 2
+        return np.ones((1, analytes))
+    variance = _residual_sds(draws, analytes, rng) ** 2
     if "cell_ratio" in draws:
         variance = variance * (1 + draws["cell_ratio"].values.reshape(-1, 1) ** 2)
     return np.asarray(np.sqrt(variance / (variance + draws["subject_sd"].values.reshape(-1, 1) ** 2)))
 
 
-def _pair(word: str, what: str, crude: _Crude, scale: Callable[[xr.Dataset], np.ndarray] | None) -> list[Check]:
+def _residual_sds(draws: xr.Dataset, analytes: int, rng: np.random.Generator) -> np.ndarray:
+    """Residual sds, shape (draws, analyte): those of the draws, or new ones where draws have their distribution alone.
+
+    Draws from the prior hold what is sampled: mean and spread of the logarithms.
+    """
+    if "residual_sd" in draws:
+        return np.asarray(draws["residual_sd"].transpose("chain", "draw", "analyte").values.reshape(-1, analytes))
+    mean, spread = (draws[f"residual_{word}"].values.reshape(-1, 1) for word in ("mean", "spread"))
+    return np.asarray(np.exp(mean + spread * rng.standard_normal((len(mean), analytes))))
+
+
+def _pair(word: str, what: str, crude: _Crude, *, without_people: bool) -> list[Check]:
     """The checks of spread and kurtosis of one effect, of crude estimates beside those of new analytes.
 
     Crude errors contain people's general level, which moves all analytes alike and does not enter what is compared:
-    replicates have the error that remains without it, ``scale`` of the crude one.
+    ``without_people``, replicates have the error that remains without it.
     """
     has_estimate = np.isfinite(crude.estimate) & np.isfinite(crude.error) & (crude.error > 0)
     if has_estimate.sum() < _FEWEST:
@@ -193,9 +203,9 @@ def _pair(word: str, what: str, crude: _Crude, scale: Callable[[xr.Dataset], np.
         def replicated(draws: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
             sd = draws[f"{word}_sd"].values.reshape(-1, 1)
             nu = draws[f"{word}_nu"].values.reshape(-1, 1) if f"{word}_nu" in draws else None
-            remaining = np.ones((1, 1)) if scale is None else scale(draws)
-            remaining = remaining[:, has_estimate] if remaining.shape[1] > 1 else remaining
-            errors = np.broadcast_to(remaining * error, (len(sd), len(error)))
+            share = _share_without_people(draws, len(has_estimate), rng) if without_people else np.ones((1, 1))
+            share = share[:, has_estimate] if without_people else share
+            errors = np.broadcast_to(share * error, (len(sd), len(error)))
             parts = []
             for start in range(0, len(sd), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
