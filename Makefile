@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint types tests bench evidence crossover price imputation nhanes calibrate coverage oldest lock clean
+.PHONY: help install run test lint types tests bench evidence crossing price imputation nhanes calibrate coverage oldest lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,8 +49,8 @@ evidence: install  ## What the treatment of non-detects and the law of effects d
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/sparse_effects.py
 
-crossover: install  ## How often a trial like Raison's finds its crossover (a quarter of an hour)
-	$(BIN)/python benchmarks/crossover.py
+crossing: install  ## How often a trial like Raison's finds where its arms cross (a quarter of an hour)
+	$(BIN)/python benchmarks/crossing.py
 
 price: install  ## Whether intervals of patient-level meta-analyses hold, and what M* is worth elsewhere (a quarter of an hour)
 	$(BIN)/python benchmarks/price.py

@@ -82,7 +82,7 @@ def test_one_visit_is_an_analysis_of_covariance_with_everything_a_trial_reports(
     found = fit.estimands["difference"].sel(comparison="drug", visit="12")
     assert abs(float(found.mean()) - reference) < 0.35 * error
     assert float(found.std()) == pytest.approx(error, rel=0.1)
-    assert {"difference_at", "crossover", "difference_in", "standardised_difference", "response_rate",
+    assert {"difference_at", "crossing", "difference_in", "standardised_difference", "response_rate",
             "remission_nnt"} <= set(fit.estimands)  # fmt: skip
     assert "beyond_margin" not in fit.estimands  # no margin was named, and none can be known without one
     assert "correlation" not in fit.estimands
@@ -329,11 +329,11 @@ def test_the_arms_exchanged_change_nothing_but_the_sign(arms):
     """Another arm as the reference, its differences put to match: density and patients' means are the same."""
     table = made(arms=arms)
     models = [Trial(reference=r, covariance="ar1", moderator="crp") for r in (arms[0], arms[-1])]
-    datas = [s.prepare(table) for s in models]
-    models = [s.build(d) for s, d in zip(models, datas, strict=True)]
+    datas = [m.prepare(table) for m in models]
+    graphs = [m.build(d) for m, d in zip(models, datas, strict=True)]
     assert float(datas[0]["scale"]) == float(datas[1]["scale"])
     rng = np.random.default_rng(5)
-    start = models[0].initial_point()
+    start = graphs[0].initial_point()
     point = {k: 0.3 * rng.normal(size=np.shape(v)) for k, v in start.items()}
     count = len(arms) - 1
     root = np.linalg.cholesky((np.eye(count) + 1) / 2)
@@ -351,17 +351,17 @@ def test_the_arms_exchanged_change_nothing_but_the_sign(arms):
             )  # by arm, the reference's zero
             again = own[[names[0].index(a) for a in names[1]]]
             other[key] = np.tensordot(np.linalg.inv(root), (again - again[:1])[1:], 1)
-    one, two = density(models[0], point), density(models[1], other)
+    one, two = density(graphs[0], point), density(graphs[1], other)
     assert one == pytest.approx(two, rel=1e-11)
     means = []
-    for model, data, graph, at in zip(models, datas, models, (point, other), strict=True):
+    for model, data, graph, at in zip(models, datas, graphs, (point, other), strict=True):
         flat = posterior_at(graph, [at]).isel(chain=0).rename(draw="sample")
         means.append(expected(model, flat, data)[0])
         if model is models[0]:
             difference = flat["arm_effect_at_visit"].values[0]
     np.testing.assert_allclose(means[0], means[1], rtol=1e-11)
     if len(arms) == 2:
-        again = posterior_at(models[1], [other])["arm_effect_at_visit"].values[0, 0]
+        again = posterior_at(graphs[1], [other])["arm_effect_at_visit"].values[0, 0]
         np.testing.assert_allclose(again, -difference, rtol=1e-11)
 
 

@@ -212,7 +212,7 @@ def test_no_law_is_checked_where_there_is_none():
 
 
 def test_replicates_of_the_law_know_residual_sds_or_their_distribution():
-    """Draws from the prior hold mean and spread of the log residual sds: new sds from these give the same replicates."""
+    """Draws from the prior hold mean and spread of log residual sds: new sds from these give the same replicates."""
     table = panel(hidden=(0,) * 10)
     model = Cytokines(**NAMES)
     check = law_checks(model, model.prepare(table))[0]

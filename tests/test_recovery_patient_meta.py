@@ -45,7 +45,7 @@ def test_cross_validation_finds_nothing_where_there_is_nothing():
 def test_the_readme_says_what_the_study_found():
     found = pd.read_csv(ROOT / "benchmarks" / "price.csv").set_index(["what", "time"])
     readme = (ROOT / "README.md").read_text()
-    for kind, label in (("in sample", "on the patients that made it"), ("cross validated", "cross-validated by study")):
+    for kind, label in (("in sample", "in-sample"), ("cross validated", "cross-validated by study")):
         (line,) = [x for x in readme.splitlines() if x.startswith(f"| {label} |")]
         for time in ("rapid", "post-rapid"):
             row = found.loc[(f"r of M* without moderation, {kind}", time)]

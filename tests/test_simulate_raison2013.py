@@ -165,7 +165,7 @@ def test_arms_differ_by_nothing_at_4_98_only_and_by_more_every_week():
     for week in WEEKS[1:]:
         assert abs(quadratic(truth, week, 4.98)) < 1e-12
         assert (np.sign(quadratic(truth, week, grid)) == np.sign(4.98 - grid)).all()
-    np.testing.assert_allclose(truth["crossover"], 4.98, rtol=1e-12)
+    np.testing.assert_allclose(truth["crossing"], 4.98, rtol=1e-12)
     for crp in (0.5, 20):
         np.testing.assert_allclose(
             [quadratic(truth, w, crp) / quadratic(truth, 12, crp) for w in WEEKS], np.divide(WEEKS, 12)
@@ -332,11 +332,11 @@ def test_without_moderation_everybody_has_the_average_effect_and_nothing_crosses
     on, off = (draw_raison2013(np.random.default_rng(3), moderation=m).truth for m in (True, False))
     np.testing.assert_allclose(list(off["difference"].values()), on["difference"]["all"])
     assert not any(off["coefficients"]["g1"] + off["coefficients"]["g2"])
-    assert off["crossover"] is None
+    assert off["crossing"] is None
 
 
 @pytest.mark.parametrize(
-    ("d", "g1", "g2", "log_crossover"),
+    ("d", "g1", "g2", "log_crossing"),
     [
         (0, -1, 0, 0),
         (1, -1, 0, 1),
@@ -349,13 +349,13 @@ def test_without_moderation_everybody_has_the_average_effect_and_nothing_crosses
         (-1, 0, 0, None),  # infliximab wins everywhere
     ],
 )
-def test_crossover_is_where_the_difference_falls_through_zero(d, g1, g2, log_crossover):
+def test_crossover_is_where_the_difference_falls_through_zero(d, g1, g2, log_crossing):
     truth = draw_raison2013(np.random.default_rng(3), moderation=(d, g1, g2)).truth
-    if log_crossover is None:
-        assert truth["crossover"] is None
+    if log_crossing is None:
+        assert truth["crossing"] is None
     else:
-        np.testing.assert_allclose(truth["crossover"], np.exp(truth["centre"] + log_crossover))
-        just = truth["crossover"] * np.array([0.999, 1.001])
+        np.testing.assert_allclose(truth["crossing"], np.exp(truth["centre"] + log_crossing))
+        just = truth["crossing"] * np.array([0.999, 1.001])
         assert list(np.sign(quadratic(truth, 12, just))) == [1, -1]
 
 

@@ -69,7 +69,7 @@ def test_a_known_truth_is_recovered_where_the_arms_change_places():
     log_crp = np.log(model.at) - truth["centre"]
     curve = last["d"] + last["g1"] * log_crp + last["g2"] * log_crp**2
     compared = {
-        "crossover": (truth["crossover"], found["crossover"].sel(side="above")),
+        "crossing": (truth["crossing"], found["crossing"].sel(side="above")),
         "sd": (truth["sd"], found["residual_sd"].isel(visit=0)),
         "rho": (truth["rho"], found["correlation"] ** 7),  # the model counts in days
     }

@@ -251,9 +251,9 @@ def test_a_threshold_has_two_differences_and_crosses_at_itself():
     crosses = found["crosses"].sel(side="above").values[0, :, 0] > 0
     np.testing.assert_array_equal(crosses, (below >= 0) & (above < 0))  # lower is better
     assert crosses.any()
-    np.testing.assert_array_equal(found["crossover"].sel(side="above").values[0, crosses, 0], 2.0)
+    np.testing.assert_array_equal(found["crossing"].sel(side="above").values[0, crosses, 0], 2.0)
     np.testing.assert_array_equal(
-        found["no_crossover"].values[0, :, 0], 1 - found["crosses"].values[0, :, 0].max(axis=-1)
+        found["no_crossing"].values[0, :, 0], 1 - found["crosses"].values[0, :, 0].max(axis=-1)
     )
 
 
@@ -266,10 +266,10 @@ def test_crossovers_are_sign_changes_of_the_curve_on_either_side(form):
     grid = data["grid_value"].values
     better = -found["difference_along"].values[0, :, 0]
     for side, sign in (("above", 1), ("below", -1)):
-        place = found["crossover"].sel(side=side).values[0, :, 0]
+        place = found["crossing"].sel(side=side).values[0, :, 0]
         inside = found["crosses"].sel(side=side).values[0, :, 0] > 0
         rises = (sign * better[:, :-1] < 0) & (sign * better[:, 1:] > 0)
-        # two sign changes between neighbouring points of the grid may hide a crossover from it
+        # two sign changes between neighbouring points of the grid may hide a crossing from it
         assert (inside[rises.any(axis=1)]).all()
         for s in np.flatnonzero(inside & (rises.sum(axis=1) == 1)):
             at = int(rises[s].argmax())

@@ -219,7 +219,7 @@ def test_crossovers_bars_sum_to_the_probability_that_labels_them(fit):
         f"value above which drug is better: in this range with probability {probability:.2f}"
     )
     at = fit.estimands.sel(side="above")
-    inside = at["crossover"].values[at["crosses"].values > 0]
+    inside = at["crossing"].values[at["crosses"].values > 0]
     counts, _ = np.histogram(inside, fit.data["grid_value"])
     np.testing.assert_allclose([bar.get_height() * 240 for bar in below.patches], counts, atol=1e-9)
 

@@ -1,6 +1,6 @@
 """The patient-level design of Raison 2013: infliximab or placebo, HAM-D over twelve weeks, moderated by hs-CRP.
 
-Sizes, visits, missing visits, baseline values, the crossover and the effects by hs-CRP are the paper's. It prints
+Sizes, visits, missing visits, baseline values, the crossing and the effects by hs-CRP are the paper's. It prints
 no means over weeks, no correlation between visits and no coefficients: those are ours.
 """
 
@@ -32,7 +32,7 @@ LIMITS = (1, 3, 5)
 ABOVE = (45, 27, 22)
 
 # Week 12 (Figures 2 and 3's captions; Results). One standard deviation for both effect sizes: ours.
-CROSSOVER, POINTS_ABOVE_5, EFFECT_ABOVE_5, EFFECT_UP_TO_5 = 4.98, 3.1, 0.41, -0.82
+CROSSING, POINTS_ABOVE_5, EFFECT_ABOVE_5, EFFECT_UP_TO_5 = 4.98, 3.1, 0.41, -0.82
 SD = POINTS_ABOVE_5 / EFFECT_ABOVE_5
 
 # How many of an arm's 30 left, and weeks of the last visit: after one infusion; after three, in the follow-up; after
@@ -105,9 +105,9 @@ def _crp() -> _Crp:
 def _published_moderation() -> tuple[float, ...]:
     """Return d, g1 and g2 at week 12: three unknowns that meet three published numbers exactly."""
     crp = _crp()
-    log_crossover = np.log(CROSSOVER) - crp.centre
+    log_crossing = np.log(CROSSING) - crp.centre
     equations = [
-        [1, log_crossover, log_crossover**2],
+        [1, log_crossing, log_crossing**2],
         [crp.average(unit, _BANDS["crp > 5"]) for unit in np.eye(3)],
         [crp.average(unit, _BANDS["crp <= 5"]) for unit in np.eye(3)],
     ]
@@ -295,7 +295,7 @@ def draw_raison2013(
         ``crp`` and ``last_week`` (of the last visit before dropping out, 12 for others) per subject; ``hamd``
         (complete trajectories), ``expected`` (given baseline, without residual) and ``seen`` per subject and week;
         ``coefficients`` by name and week; ``centre`` (log mg/L), ``baseline_centre``, ``sd``, ``rho`` (per week);
-        ``baseline`` (mean and standard deviation by arm); ``crossover`` (mg/L above which infliximab does better;
+        ``baseline`` (mean and standard deviation by arm); ``crossing`` (mg/L above which infliximab does better;
         None where there is none from 0.01 to 1000). For week 12 and subgroups of hs-CRP it has ``difference`` (points,
         infliximab less placebo: negative favours infliximab) in the long run, ``difference_here`` over this table's
         patients (None without any), and ``effect_size`` (signed as printed: positive favours infliximab).
@@ -308,7 +308,7 @@ def draw_raison2013(
     Examples
     --------
     >>> made = draw_raison2013(np.random.default_rng(1))
-    >>> round(made.truth["crossover"], 2), sum(crp > 5 for crp in made.truth["crp"]), made.truth["last_week"].count(12)
+    >>> round(made.truth["crossing"], 2), sum(crp > 5 for crp in made.truth["crp"]), made.truth["last_week"].count(12)
     (4.98, 22, 54)
     """
     if min(people) < 1:
@@ -364,7 +364,7 @@ def _true_differences(at_week_12: np.ndarray, patients: _Patients) -> dict[str, 
     member = {name: (patients.band >= low) & (patients.band < high) for name, (low, high) in _BANDS.items()}
     powers = patients.crp_powers
     return {
-        "crossover": _crossing(at_week_12, crp.centre),
+        "crossing": _crossing(at_week_12, crp.centre),
         "difference": difference,
         "difference_here": {
             name: float(np.mean(powers[rows] @ at_week_12)) if rows.any() else None for name, rows in member.items()

@@ -227,7 +227,7 @@ def _crossings(
     dims = (*along.dims[:-1], "side")
     crosses = xr.DataArray(np.stack(are_inside, axis=-1).astype(float), coords, dims)
     return {
-        "crossover": estimand(
+        "crossing": estimand(
             xr.DataArray(np.stack(places, axis=-1), coords, dims),
             "value of the moderator above or below which it is better at the last visit, "
             f"{_against(settings)}; an end of the observed range where the arms do not change places inside it",
@@ -240,7 +240,7 @@ def _crossings(
             "probability",
             probability=True,
         ),
-        "no_crossover": estimand(
+        "no_crossing": estimand(
             1 - crosses.max("side"),
             "the arms do not change places inside the observed range at the last visit",
             "probability",

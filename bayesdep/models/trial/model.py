@@ -283,7 +283,7 @@ class Trial(TrialSettings):
             with covariates
             ``covariate_effect`` (covariate; per unit of the formula's column) and ``site_sd``; with a moderator also
             ``difference_at`` (comparison, moderator_value, visit), ``difference_along`` (comparison, grid; at the last
-            visit), ``crossover`` and ``crosses`` (comparison, side) and ``no_crossover``; with subgroups
+            visit), ``crossing`` and ``crosses`` (comparison, side) and ``no_crossing``; with subgroups
             ``difference_in`` (comparison, subgroup, visit) and ``standardised_difference_in``; where asked for,
             ``response_rate`` (arm, group), ``response_difference`` and ``response_nnt`` (comparison, group), and the
             same of remission.

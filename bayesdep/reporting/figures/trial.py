@@ -136,7 +136,7 @@ def plot_difference_along(fit: Fit) -> Figure:
     -------
     matplotlib.figure.Figure
         One panel per comparison. Line and bands: posterior median and pointwise 50% and 95% intervals. Ticks at the
-        foot: the patients of both arms. Below, the draws of the crossover that lie inside the observed range, on the
+        foot: the patients of both arms. Below, the draws of the crossing that lie inside the observed range, on the
         side on which the arm is more likely to be better, each bar in proportion to its probability; at a threshold
         there is one bar. The axis is of logarithms where the moderator enters as one.
     """
@@ -197,7 +197,7 @@ def _crossing(axes: Axes, fit: Fit, k: int, x: np.ndarray, *, fontsize: int) -> 
     name = str(fit.data["comparison"].values[k])
     side = str(estimands["side"].values[estimands["crosses"].mean(("chain", "draw")).argmax("side")])
     is_inside = estimands["crosses"].sel(side=side).values.ravel() > 0
-    places = _moderator_axis(model, estimands["crossover"].sel(side=side).values.ravel()[is_inside])
+    places = _moderator_axis(model, estimands["crossing"].sel(side=side).values.ravel()[is_inside])
     # at a threshold there is one bar: curves cross nowhere else
     bins = x if model.threshold is None else model.threshold + np.ptp(x) * np.array([-0.006, 0.006])
     axes.hist(places, bins=bins.tolist(), weights=np.full(len(places), 1 / len(is_inside)), color=BLUE, alpha=0.55)
@@ -206,7 +206,7 @@ def _crossing(axes: Axes, fit: Fit, k: int, x: np.ndarray, *, fontsize: int) -> 
     axes.set_yticks([])
     axes.set_ylim(0, max(_BAR, axes.get_ylim()[1]))
     axes.spines["left"].set_visible(False)
-    axes.set_ylabel("crossover", fontsize=8)
+    axes.set_ylabel("crossing", fontsize=8)
     axes.set_xlabel(f"{model.moderator} at baseline{' (log scale)' if is_log(model.moderator_form) else ''}")
 
 

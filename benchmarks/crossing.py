@@ -1,9 +1,9 @@
 """How often a trial like Raison's finds the hs-CRP above which infliximab wins, and whether its intervals hold.
 
-Run with ``make crossover`` (about a quarter of an hour on two cores). It writes ``benchmarks/crossover.csv`` and the
-figure ``docs/figures/crossover.png``. Synthetic trials on the published design are analysed with the paper's model
+Run with ``make crossing`` (about a quarter of an hour on two cores). It writes ``benchmarks/crossing.csv`` and the
+figure ``docs/figures/crossing.png``. Synthetic trials on the published design are analysed with the paper's model
 (arm, log hs-CRP and its square, in proportion to weeks). In the one half the moderation is the published one, with the
-crossover at 4.98 mg/L, and trials grow from 60 patients to 480. In the other the moderation is drawn from the model's
+crossing at 4.98 mg/L, and trials grow from 60 patients to 480. In the other the moderation is drawn from the model's
 own priors, so intervals have to hold as often as they say.
 """
 
@@ -45,7 +45,7 @@ def one(seed: int, patients: int = 60, *, from_priors: bool = False) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        One row a quantity: ``truth``, ``mean``, ``lower``, ``upper`` (95%), and for the crossover ``probability``, that
+        One row a quantity: ``truth``, ``mean``, ``lower``, ``upper`` (95%), and for the crossing ``probability``, that
         there is one. Coefficients are those at week 12, on the scale of the model's terms.
     """
     rng = np.random.default_rng([2013, patients, int(from_priors), seed])
@@ -74,22 +74,22 @@ def one(seed: int, patients: int = 60, *, from_priors: bool = False) -> pd.DataF
         log_crp = np.log(crp) - made.truth["centre"]
         wanted[f"difference at {crp:g} mg/L"] = truth["d"] + truth["g1"] * log_crp + truth["g2"] * log_crp**2
         draws[f"difference at {crp:g} mg/L"] = found["difference_at"].isel(comparison=0, moderator_value=k, visit=-1)
-    above = made.truth["crossover"]
+    above = made.truth["crossing"]
     observed = data["moderator"].values
     if above is not None and observed.min() < above < observed.max():
-        wanted["crossover"] = above
-        draws["crossover"] = found["crossover"].sel(side="above").isel(comparison=0)
+        wanted["crossing"] = above
+        draws["crossing"] = found["crossing"].sel(side="above").isel(comparison=0)
     rows = []
     for name, value in wanted.items():
         lower, upper = np.quantile(draws[name].values, [0.025, 0.975])
         rows.append((name, value, float(draws[name].mean()), lower, upper))
     table = pd.DataFrame(rows, columns=["quantity", "truth", "mean", "lower", "upper"])
     crosses = float(found["crosses"].sel(side="above").mean())
-    return table.assign(probability=np.where(table["quantity"] == "crossover", crosses, np.nan))
+    return table.assign(probability=np.where(table["quantity"] == "crossing", crosses, np.nan))
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:
-    """Coverage, bias and how often the crossover is found, by setting and quantity.
+    """Coverage, bias and how often the crossing is found, by setting and quantity.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``trials``, ``coverage`` of 95% intervals, ``bias``, ``rmse``, and for the crossover ``probability`` (mean over
+        ``trials``, ``coverage`` of 95% intervals, ``bias``, ``rmse``, and for the crossing ``probability`` (mean over
         trials) and the shares of trials in which it is above 0.8 and above 0.95.
     """
     inside = (trials["lower"] <= trials["truth"]) & (trials["truth"] <= trials["upper"])
@@ -116,13 +116,13 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(summary: pd.DataFrame) -> Figure:
-    """Draw how often the crossover is found against the number of patients."""
-    shown = summary[(summary["moderation"] == "published") & (summary["quantity"] == "crossover")]
+    """Draw how often the crossing is found against the number of patients."""
+    shown = summary[(summary["moderation"] == "published") & (summary["quantity"] == "crossing")]
     with mpl.rc_context(STYLE):
         made = Figure(figsize=(5.2, 3.2), layout="constrained")
         axes = made.add_subplot()
         axes.plot(
-            shown["patients"], shown["above_0.95"], "o-", color=BLUE, label="probability of a crossover above 0.95"
+            shown["patients"], shown["above_0.95"], "o-", color=BLUE, label="probability of a crossing above 0.95"
         )
         axes.plot(shown["patients"], shown["above_0.8"], "s--", color=INK, label="above 0.80")
         axes.axhline(0.8, color=GREY, lw=0.8)
@@ -150,8 +150,8 @@ def main() -> None:
         print(f"{moderation}, {patients} patients: done", flush=True)
     summary = summarise(pd.concat(kept, ignore_index=True))
     stamped = summary.assign(seeds="0, 1, ...", date=datetime.date.today().isoformat())
-    stamped.round(4).to_csv(HERE / "crossover.csv", index=False)
-    target = HERE.parent / "docs" / "figures" / "crossover.png"
+    stamped.round(4).to_csv(HERE / "crossing.csv", index=False)
+    target = HERE.parent / "docs" / "figures" / "crossing.png"
     figure(summary).savefig(target, dpi=150, metadata={"Software": None})
     print(summary.to_string(index=False))
 
