@@ -21,7 +21,8 @@ $(VENV)/.installed: $(LOCK) pyproject.toml tools/find_python.sh
 run: install  ## Run every plan, print the ledger and where the reports are
 	@$(BIN)/bayesdep reproduce
 
-test: install lint types tests  ## Style, types, tests (fast and sampling tiers), notebooks executed: what CI runs
+test: install  ## Style, types, tests (fast and sampling tiers), notebooks executed: what CI runs, each part with its time
+	@bash tools/in_parts.sh lint types tests
 
 lint: install  ## Style and spelling
 	$(BIN)/ruff check .
