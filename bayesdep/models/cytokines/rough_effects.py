@@ -250,7 +250,9 @@ def _log_total_sd(log_sd: Tensor, people_sd: Tensor | None) -> Tensor:
     return log_sd if people_sd is None else pt.log(pt.exp(2 * log_sd) + people_sd**2) / 2
 
 
-def wall_of(data: xr.Dataset, log_sd: Tensor, people_sd: Tensor | None, effects: list[Tensor], code: Tensor) -> Wall:
+def wall_of(
+    data: xr.Dataset, log_sd: Tensor, people_sd: Tensor | None, effects: list[Tensor], code: Tensor
+) -> Wall | None:
     """Return where the likelihood of never detected analytes' levels falls off, inside a PyMC model context.
 
     With n values below the limit L, all a standard deviation k below it on average, the log-likelihood
@@ -273,7 +275,8 @@ def wall_of(data: xr.Dataset, log_sd: Tensor, people_sd: Tensor | None, effects:
     Returns
     -------
     Wall
-        Of levels from the analytes' centres, by each group's own limits.
+        Of levels from the analytes' centres, by each group's own limits. None where every analyte was detected in
+        somebody: such panels are sampled without.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -283,6 +286,8 @@ def wall_of(data: xr.Dataset, log_sd: Tensor, people_sd: Tensor | None, effects:
     side = np.zeros(len(number))
     for of_kind, sign in ((1, 1.0), (2, -1.0)):
         side[(np.bincount(analyte[kind == of_kind], minlength=len(number)) == number) & (number > 0)] = sign
+    if not side.any():
+        return None
     limits = np.full((data.sizes["group"], len(number)), _NO_LIMIT)
     limit = side[analyte] * np.where(kind == 2, data["lower"].values, data["upper"].values)
     hidden = side[analyte] != 0
