@@ -204,7 +204,7 @@ def test_tables_of_other_studies_are_no_versions():
 
 @functools.cache
 def imputed_fit():
-    return bd.fit(MODEL, table(), draws=500, tune=500, seed=2, progress=False)
+    return bd.fit(MODEL, table(), draws=800, tune=800, seed=2, progress=False)
 
 
 @pytest.mark.sampling
@@ -214,7 +214,7 @@ def test_a_fit_is_of_all_versions_and_says_so(tmp_path):
     assert {"R-hat of one table", "R-hat of imputations"} < {c.name for c in fit.gate.criteria}
     assert fit.tables == 3
     assert fit.posterior.sizes["chain"] == fit.estimands.sizes["chain"] == 12
-    assert "4 chains x 500 draws for each of 3 tables" in repr(fit)
+    assert "4 chains x 800 draws for each of 3 tables" in repr(fit)
     known = bd.check_missing_information(fit)
     known = known[known["estimand"] == "interaction"].groupby("part")["fraction_missing"].mean()
     assert known["systolic"] > known["trd"]
