@@ -146,7 +146,7 @@ def test_nothing_that_a_saved_fit_holds_runs(tmp_path, canary):
     cases += [(np.void(pickled), np.void(pickled), np.void(pickled)), ("counts", json.dumps(counts), np.void(pickled))]
     for case in cases:
         # that it is refused in one sentence is tested with damaged files; here, that nothing runs
-        with contextlib.suppress(Exception), warnings.catch_warnings():
+        with contextlib.suppress(Exception), warnings.catch_warnings():  # refused or not, no code may run
             warnings.simplefilter("ignore")
             bd.Fit.load(saved(file, *case))
     assert not canary

@@ -1,4 +1,4 @@
-"""Every comment that silences a linter or the type checker has its reason on the same line."""
+"""What silences a linter, the type checker or any exception has its reason on the same line."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,15 @@ SILENCED = re.compile(r"#\s*(noqa|type: ignore|pragma: no cover)")
 WITH_REASON = re.compile(r"# noqa: [A-Z0-9, ]+ +\(.+\)|# type: ignore\[[^\]]+\]  # .+|# pragma: no cover +\(.+\)")
 
 
+BROAD = re.compile(r"except (Base)?Exception\b|except:|suppress\((Base)?Exception\)")
+IS_TOLD = re.compile(r"  # .+")
+
+
 def lines_without_reason(text):
-    return [line.strip() for line in text.splitlines() if SILENCED.search(line) and not WITH_REASON.search(line)]
+    """Lines that silence something and do not say why."""
+    lines = text.splitlines()
+    silenced = [line.strip() for line in lines if SILENCED.search(line) and not WITH_REASON.search(line)]
+    return silenced + [line.strip() for line in lines if BROAD.search(line) and not IS_TOLD.search(line)]
 
 
 def test_what_silences_a_check_has_a_reason():
@@ -23,3 +30,5 @@ def test_a_missing_reason_is_found():
     assert lines_without_reason("x = 1  # type: ignore") == ["x = 1  # type: ignore"]
     assert lines_without_reason("x = 1  # type: ignore[misc]  # arviz is not typed") == []
     assert lines_without_reason("x = 1  # noqa: E501  (a table)") == []
+    assert lines_without_reason("    except Exception as problem:") == ["except Exception as problem:"]
+    assert lines_without_reason("    except Exception:  # raised again below") == []

@@ -170,9 +170,9 @@ def find_tipping_point(
     Returns
     -------
     float or None
-        The smallest delta (points; above zero where lower outcomes are better, below zero where higher ones are) with
-        which the 95% interval of the difference at the visit includes zero. None when there is no advantage to lose:
-        the interval without delta includes zero already, or lies on the worse side of it.
+        The smallest delta, in points, with which the 95% interval of the difference at the visit includes zero. It is
+        positive where lower outcomes are better, and negative where higher outcomes are better. None when the arm has
+        no advantage without a delta: the interval includes zero, or shows that the arm does worse.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from bayesdep.data.errors import BadInput
@@ -46,30 +45,6 @@ def refuse_beyond_memory(needed: float, what: str, remedy: str) -> None:
     free = available_memory()
     if needed > free:
         raise BadInput(f"{what} would need {size(needed)} of memory, and {size(free)} are free; {remedy}")
-
-
-def refuse_large_array(sizes: Iterable[tuple[int, str]], copies: float, remedy: str) -> None:
-    """Refuse an array of numbers that would need more memory than is free, naming its dims.
-
-    Parameters
-    ----------
-    sizes
-        Length of each dim and what it counts, such as ``(60, "patients")``.
-    copies
-        How many such arrays are held at once.
-    remedy
-        What to do instead.
-
-    Raises
-    ------
-    BadInput
-        Naming the dims.
-    """
-    sizes = list(sizes)
-    needed = NUMBER * copies
-    for n, _ in sizes:
-        needed *= n
-    refuse_beyond_memory(needed, " x ".join(f"{n:,} {what}" for n, what in sizes), remedy)
 
 
 def available_memory() -> float:

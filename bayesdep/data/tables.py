@@ -30,7 +30,6 @@ _MUST_BE = {
 }
 _TOTAL = re.compile("(grand |sub-?)?total|overall|pooled|summary|all( studies| trials| patients)?|combined")
 _SHOWN_ROWS = 5
-MOST_COLUMNS = 5000
 # The largest number of different values of a column, by the model's word for it: of units that are crossed with one
 # another, or that have a parameter each. A column with more is probably the wrong one. People are not limited.
 MOST_DIFFERENT = {

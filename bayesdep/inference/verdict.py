@@ -22,7 +22,7 @@ from bayesdep.inference.tails import Distribution
 from bayesdep.models.model import HasCostlyEstimands, Model
 
 LEVEL = 0.005  # divided by the number of tail probabilities (Bonferroni)
-_LEAST = 0.1  # smallest share of the prior's variance that is taken to be explained
+_LEAST = 0.1  # the variance that data explain is at least this share of the prior's
 _SHOWN = 3
 
 Kind = Literal["prior", "check"]

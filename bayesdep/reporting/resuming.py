@@ -73,7 +73,7 @@ def kept_chains(
         say(f"samples every chain, though an interrupted run left some finished ({there}); --resume takes them")
     try:
         yield kept
-    except Exception as problem:
+    except Exception as problem:  # whatever stopped the run, its finished chains are kept; it is raised again
         if kept.count:
             problem.add_note(f"{kept.count} finished chains are kept; go on with --resume")
         raise

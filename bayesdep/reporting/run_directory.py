@@ -216,7 +216,7 @@ class _Parts:
                 raise BadInput("there is a file of this name that no run wrote")
             path.parent.mkdir(exist_ok=True)
             return how(path)
-        except Exception as problem:
+        except Exception as problem:  # a file that fails must not cost the fit: it is named as missing
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             cause = problem.__context__ if isinstance(problem, BadInput) else problem

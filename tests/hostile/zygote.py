@@ -89,7 +89,7 @@ def _child(attempt: dict[str, Any]) -> NoReturn:
             run_words(attempt["words"])
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else 0 if ending.code is None else 1
-    except BaseException as problem:
+    except BaseException as problem:  # whatever an attempt raises is what is judged
         from bayesdep.data.errors import BadInput
 
         if isinstance(problem, BadInput):  # what a caller in Python sees

@@ -19,7 +19,8 @@ def checks(data: xr.Dataset) -> Sequence[Check]:
     Returns
     -------
     list of Check
-        Overall share of events, largest and smallest risk difference, and their range over subgroups.
+        The overall share of events, the largest risk difference and the smallest one; with several subgroups also the
+        range of risk differences.
     """
     n = data["n"].values
 
