@@ -1,4 +1,4 @@
-"""Censored normal regression of one analyte by maximum likelihood: the estimate without a model of the others."""
+"""Censored normal regression of one analyte by maximum likelihood: without the data of other analytes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A table with one row per patient, period and day becomes patients by periods by days, with who had what when."""
+"""A table with one row per patient, period and day becomes patients by periods by days, with treatments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

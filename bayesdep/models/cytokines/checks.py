@@ -168,7 +168,7 @@ def _of_times(data: xr.Dataset) -> list[_Crude]:
 
 
 def _share_without_people(draws: xr.Dataset, analytes: int, rng: np.random.Generator) -> np.ndarray:
-    """Share of each analyte's error of a difference that remains without people's general level, (draws, analyte)."""
+    """Standard errors of differences without people's general level, over those with it, shape (draws, analyte)."""
     if "subject_sd" not in draws:
         return np.ones((1, analytes))
     variance = _residual_sds(draws, analytes, rng) ** 2

@@ -1,4 +1,4 @@
-"""Missing moderators of pooled patients, drawn several times: which can be, and whether the draws have converged."""
+"""Multiple imputation of missing moderators: which can be imputed, and whether the draws have converged."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The predictive checks of a trial over visits: means, sds and correlations by visit, and how normal residuals are."""
+"""The predictive checks of a trial over visits: means, sds and correlations by visit, and whether residuals are normal."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

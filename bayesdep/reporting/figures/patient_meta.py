@@ -196,7 +196,7 @@ def plot_combined(fit: Fit) -> Figure:
 
 
 def _say_below(panels: np.ndarray, text: str) -> None:
-    """Name the axis of a row of panels under each of them: a label of the whole figure lies where the legend does."""
+    """Label the axis under each panel of a row: one label for the whole figure would overlap the legend."""
     for axes in panels:
         axes.set_xlabel(text, fontsize=8.5)
 

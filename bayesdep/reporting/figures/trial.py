@@ -92,7 +92,7 @@ def plot_trajectories(fit: Fit) -> Figure:
 def _trajectory(
     axes: Axes, counts: Axes, x: np.ndarray, means: Draws, data: xr.Dataset, arm: int, *, every: int
 ) -> None:
-    """Draw an arm's means by visit, the means of those observed, and below, at every so many visits, their number."""
+    """Draw an arm's means by visit, the means of those observed, and below, at some of the visits, their number."""
     colour, dashes, marker = (REFERENCE, "--", "s") if arm == 0 else (BLUE, "-", "o")
     lower, upper = np.quantile(means, [0.025, 0.975], axis=0)
     axes.fill_between(x, lower, upper, color=colour, alpha=0.22, lw=0)
