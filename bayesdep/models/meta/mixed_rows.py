@@ -153,7 +153,7 @@ def _choose_forms(
 
 
 def _read_rows(frame: pd.DataFrame, columns: Mapping[str, Column], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Read the columns of some rows; messages count rows of the whole table, whose other rows get numbers never used."""
+    """Read the columns of some rows; messages count rows of the whole table, whose other rows get unused numbers."""
     filled = frame.copy()
     for word, column in columns.items():
         harmless = 2 if word.startswith("n_") else 1

@@ -1,4 +1,4 @@
-"""The predictive checks of a trial over visits: means, sds and correlations by visit, and whether residuals are normal."""
+"""The predictive checks of a trial over visits: means, sds and correlations by visit, and normal residuals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
