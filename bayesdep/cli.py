@@ -92,9 +92,10 @@ def run(
         _run_one(plan, place, accept_failed_gate, quick, resume, spreadsheet_safe, data=table, **settings)
         for (plan, place), table in zip(todo, given, strict=True)
     ]
-    from bayesdep.reporting.console import print_ledger
+    from bayesdep.reporting.console import print_equivalence, print_ledger
 
     print_ledger(runs)
+    print_equivalence(runs)
     return _gate_code(runs, accept_failed_gate, strict)
 
 
@@ -128,11 +129,12 @@ def reproduce(
             job = plan, place, accept_failed_gate, quick, resume, spreadsheet_safe
             families.setdefault(plan.model.family, []).append(job)
         done = [run for group in side_by_side(_run_all, list(families.values())) for run in group]
-    from bayesdep.reporting.console import print_ledger, write_ledger
+    from bayesdep.reporting.console import print_equivalence, print_ledger, write_ledger
 
     runs = sorted(done, key=lambda run: run.label)
     written = write_ledger(runs, out / "ledger.csv", spreadsheet_safe=spreadsheet_safe)
     print_ledger(runs)
+    print_equivalence(runs)
     typer.echo(
         f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
         f"Reports: {out}/<study>/<plan>/report.html. Ledger: {written}"

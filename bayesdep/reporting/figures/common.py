@@ -120,7 +120,14 @@ def house_figure(fit: Fit, width: float, height: float) -> Iterator[HouseFigure]
         yield figure
 
 
-EVERY_FIT = ("forest", "prior_posterior", "checks", "ranks")  # names of the figures of any model's fits
+EVERY_FIT = (
+    "forest",
+    "equivalence",
+    "bayes_factors",
+    "prior_posterior",
+    "checks",
+    "ranks",
+)  # names of the figures of any model's fits
 
 
 def has_figure(fit: Fit, name: str) -> bool:

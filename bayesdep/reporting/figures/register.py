@@ -13,6 +13,7 @@ from bayesdep.reporting.figures import common as plots
 from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
+from bayesdep.reporting.figures import equivalence as equivalence_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
@@ -43,6 +44,20 @@ class Entry:
 
 FIGURES: dict[str, Entry] = {
     "forest": Entry(plots.plot_forest, "Estimates on their own (grey) and in the model (blue), with 95% intervals."),
+    "equivalence": Entry(
+        equivalence_plots.plot_equivalence,
+        "Posterior medians with 50% (thick) and 95% intervals over the region in which an effect is too small to "
+        "matter (grey), and the probabilities of lying below, inside and above it. Blue: absent; red: present; grey: "
+        "undecided.",
+        equivalence_plots.has_ropes,
+    ),
+    "bayes_factors": Entry(
+        equivalence_plots.plot_bayes_factors,
+        "Bayes factors for no effect over an effect, against the width of the effect's prior, with two Monte Carlo "
+        "errors either way (filled: the model's own width). Above 1 the data speak for no effect; dotted: 3 and 10 "
+        "either way.",
+        equivalence_plots.has_bayes_factors,
+    ),
     "changes": Entry(
         panel_plots.plot_changes,
         "Ratios to baseline with 95% intervals, ordered by their median at the last time.",
