@@ -42,9 +42,9 @@ def check_equivalence(fit: Fit, *ropes: Rope) -> pd.DataFrame:
     pandas.DataFrame
         One row per value: ``estimand``, one column per dim, ``lower`` and ``upper`` (ends of the region), ``units``,
         ``median``, ``prob_below``, ``prob_inside``, ``prob_above`` and their Monte Carlo standard errors
-        ``mcse_below``, ... (0 where they are known exactly), ``level``, ``conclusion`` (``"present, above"``, ``"present,
-        below"``, ``"absent"`` or ``"undecided"``), ``is_close`` (the deciding probability is within two Monte Carlo
-        errors of the level: take more draws), ``bayes_factor`` for no effect (NaN where there is none),
+        ``mcse_below``, ... (0 where they are known exactly), ``level``, ``conclusion`` (``"present, above"``,
+        ``"present, below"``, ``"absent"`` or ``"undecided"``), ``is_close`` (the deciding probability is within two
+        Monte Carlo errors of the level: take more draws), ``bayes_factor`` for no effect (NaN where there is none),
         ``bayes_factor_error``, ``bayes_factor_prior`` (its prior, in the estimand's units), ``bayes_factor_note`` (why
         there is none), ``reason`` (of the margin) and ``description``.
 
@@ -172,7 +172,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
             "Estimand": f"{row['estimand']}[{labels}]" if labels else str(row["estimand"]),
             "Too small to matter": f"{row['lower']:g} to {row['upper']:g} {row['units']}",
             **{f"P({side})": _probability(row[f"prob_{side}"], row[f"mcse_{side}"]) for side in _SIDES},
-            "Verdict": f"{row["conclusion"]} at {row['level']:g}{close}",
+            "Verdict": f"{row['conclusion']} at {row['level']:g}{close}",
             "Bayes factor for no effect": _factor(row),
             "Reason for the margin": row["reason"],
         }

@@ -15,6 +15,7 @@ from bayesdep.models.trial import checks as trial_checks
 from bayesdep.models.trial import completion, residuals
 from bayesdep.models.trial import data as trial_data
 from bayesdep.models.trial import estimands as trial_estimands
+from bayesdep.models.trial.censored_moderator import is_latent, terms_in_model
 from bayesdep.models.trial.means import effect_at_visits, expected, sum_of_products
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.student import precisions
@@ -178,6 +179,7 @@ class Trial(TrialSettings):
         import pymc as pm
 
         used = {"site": self.level is not None, "arm": self.by_arm, "term": self.moderator is not None}
+        used |= dict.fromkeys(("non_detect", "moderator_covariate"), is_latent(data))
         dims = ["subject", "visit", "comparison", "covariate", *(dim for dim, is_used in used.items() if is_used)]
         with pm.Model(coords={dim: data[dim].values for dim in dims}) as graph:
             mean = self._mean_outcome(data)
@@ -203,7 +205,7 @@ class Trial(TrialSettings):
         if self.moderator is not None:  # + sum_k (moderator_effect_kj + arm_by_moderator_kj a_i) m_ik
             moderator_effect = over_time("moderator_effect", ("term",))
             arm_by_moderator = over_time("arm_by_moderator", ("comparison", "term"))
-            m = pm.Data("moderator_terms", data["moderator_terms"].values, dims=("subject", "term"))
+            m = terms_in_model(self, data, prior)
             mean = mean + sum_of_products(m, moderator_effect, data.sizes["term"])
             for k in range(comparisons):
                 mean = mean + a[:, k, None] * sum_of_products(m, arm_by_moderator[k], data.sizes["term"])
