@@ -24,8 +24,16 @@ PUBLISHED = {name: name for name in NAMES} | {
     "kiraly2017": "kiraly2017_table2",
     "price2022": "price2022_effects",
     "raison2013": "raison2013_responders",
+    "raison2013_limits": "raison2013_responders",
+    "raison2013_markers": "raison2013_responders",
 }
-PATIENT_LEVEL = ["kiraly2017", "price2022", "raison2013"]  # designs whose study published summaries only
+PATIENT_LEVEL = [
+    "kiraly2017",
+    "price2022",
+    "raison2013",
+    "raison2013_limits",
+    "raison2013_markers",
+]  # designs whose study published summaries only
 
 
 @cache
@@ -119,6 +127,8 @@ def test_designs_have_one_sentence_each():
         "kiraly2017_table2",
         "price2022",
         "raison2013",
+        "raison2013_limits",
+        "raison2013_markers",
         "raison2013_responders",
     }
     assert all(len(text) > 20 and text.endswith(".") for text in designs().values())
