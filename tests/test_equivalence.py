@@ -79,7 +79,8 @@ def test_conclusions(fit, shares, conclusion):
     draws = np.random.default_rng(1).permutation(np.repeat([-1.0, 0.0, 1.0], counts))
     row = bd.check_equivalence(with_draws(fit, draws), rope()).iloc[0]
     assert row["conclusion"] == conclusion
-    assert row["is_close"] == (abs(max(shares) - 0.95) < 2 * row["mcse_inside" if shares[1] > 0.5 else "mcse_above"])
+    deciding = ("below", "inside", "above")[int(np.argmax(shares))]
+    assert row["is_close"] == (abs(max(shares) - 0.95) < 2 * row[f"mcse_{deciding}"])
 
 
 def test_another_level_decides_otherwise(fit):
@@ -116,7 +117,7 @@ def test_a_rope_without_coordinates_is_of_every_value(fit):
     ("wrong", "said", "right"),
     [
         ({"margin": -1}, "above zero", {"margin": 1}),
-        ({"margin": float("inf")}, "size of", {"margin": 1.0}),
+        ({"margin": float("inf")}, "of size", {"margin": 1.0}),
         ({"margin": True}, "number", {"margin": 1}),
         ({"margin": 1, "lower": -1}, "either margin", {"lower": -1, "upper": 1}),
         ({"lower": 1.0, "upper": -1.0}, "the lower one first", {"lower": -1.0, "upper": 1.0}),
@@ -235,6 +236,7 @@ question = "Is there an effect?"
 
 [data]
 source = "path"
+expects = "the studies (columns study, effect, se)"
 
 [model]
 family = "meta"

@@ -45,6 +45,18 @@ class Trial(TrialSettings):
     arm and moderator grow in proportion to the visit's number from nothing at zero, so each is one slope in time (its
     value at the last visit is the parameter); the visits' means and the slope on baseline stay free.
 
+    *A moderator beyond its limits.* With ``moderator_model = "log-normal"`` some of its values may be known only to lie
+    below, above or between limits (hs-CRP below the assay's)::
+
+        log moderator_i = c + u x_i       x_i ~ N(moderator_mean + z_i' moderator_slope, moderator_sd)
+
+    c the mean of its logs (limits for what lies beyond them), u their sd by maximum likelihood, z covariates if named
+    in ``moderator_covariates``. A value beyond a limit is a parameter there, with the normal's density, not one cut at
+    the limit: that it lies there is information on ``moderator_mean ~ N(0, 2.5)`` and ``moderator_sd ~ N+(2)`` too.
+    Estimands that are means over patients use its draws; a score (leave-one-out) is the density of a patient's outcomes
+    given the interval, by quadrature. A threshold, or a subgroup's limit, must not lie inside an interval. Where
+    nothing lies beyond a limit, this is the model without it.
+
     R is unstructured (``LKJ(lkj)``), Toeplitz, compound symmetry, first-order autoregressive by visits (``"ar1"``) or
     by days (``"spatial-power"``, ``rho ** gap``). With ``by_arm`` each arm has D and R of its own. When ``robust`` the
     normal is a multivariate t: a patient's covariance is divided by ``precision_i ~ Gamma(nu / 2, nu / 2)``. Missed
@@ -97,6 +109,13 @@ class Trial(TrialSettings):
         The value of the moderator above which it counts, for ``moderator_form = "threshold"``.
     knots
         Knots of the spline: 3, 4 or 5.
+    moderator_model
+        ``"log-normal"`` where values of the moderator may lie beyond limits, written as text (``"<0.2"``) or flagged;
+        None where all are numbers.
+    moderator_covariates
+        Formula of covariates that the moderator's logs depend on, such as ``"bmi"``.
+    flag_codes
+        What codes of ``moderator_censored`` mean, such as ``{"1" = "left", "2" = "right"}``.
     at
         Values of the moderator at which differences are reported.
     subgroups
@@ -127,8 +146,8 @@ class Trial(TrialSettings):
         The visits in order, first one first, where their names ("week 4", numbers, dates) do not say it.
     priors
         Priors by parameter that replace the defaults, in the outcome's units.
-    outcome, subject, arm, visit, baseline, day, moderator
-        Names of the table's columns; ``day`` and ``moderator`` may be left out, and ``baseline`` too (None, in a plan
+    outcome, subject, arm, visit, baseline, day, moderator, moderator_censored, moderator_lod, moderator_uloq
+        Names of the table's columns; those from ``day`` on may be left out, and ``baseline`` too (None, in a plan
         false).
 
     Raises
