@@ -361,3 +361,31 @@ def test_unknown_names_are_refused_with_the_nearest():
         bd.check_null(fit, "mju")
     with pytest.raises(bd.BadInput, match="no dim 'sudy'"):
         bd.check_null(fit, "theta", at={"sudy": "a"})
+
+
+# Calibration
+
+
+@pytest.mark.slow
+def test_stated_probabilities_of_no_effect_are_right_on_average():
+    """200 meta-analyses, half without an effect, the others with one from the prior; exactly and from 500 draws.
+
+    The number of true nulls against the sum of stated probabilities, over all and among those stated below and above
+    one half: six tests, at 0.001 together. With Bayes factors five times as large it fails.
+    """
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+    from bayes_factors import distance, one
+
+    found = pd.DataFrame([one(seed) for seed in range(1000, 1200)])
+    truth = found["is_null"].to_numpy()
+    limit = stats.norm.isf(0.001 / 12)
+    for stated in (found["exact"], found["sampled"].fillna(found["exact"])):
+        for rows in (stated >= 0, stated < 0.5, stated >= 0.5):
+            assert abs(distance(stated[rows].to_numpy(), truth[rows])) < limit
+    odds = 5 * found["exact"] / (1 - found["exact"])
+    assert abs(distance((odds / (1 + odds)).to_numpy(), truth)) > limit
+    assert found["z"].abs().max() < 5
+    assert (found["bound_holds"].dropna() == 1).all()

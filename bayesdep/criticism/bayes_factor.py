@@ -175,13 +175,14 @@ def bayes_factor(fit: Fit, name: str, at: Mapping[str, str]) -> BayesFactor:
 def values_of(fit: Fit, own: OwnPrior) -> np.ndarray:
     """Return the draws of a parameter, (chain, draw)."""
     values = fit.posterior[own.variable].transpose("chain", "draw", ...).values
-    return np.asarray(values[(slice(None), slice(None), *own.index)])
+    at: Any = (slice(None), slice(None), *own.index)
+    return np.asarray(values[at])
 
 
 def _scaled(prior: Prior, factor: float) -> Prior:
     """The prior of a parameter times a number."""
     place = {"Normal": "mu", "StudentT": "mu", "Cauchy": "alpha"}[prior.dist]
-    numbers = dict(prior.parameters)
+    numbers: dict[str, Any] = dict(prior.parameters)
     numbers[place] *= factor
     numbers[_WIDTH_OF[prior.dist]] *= abs(factor)
     return Prior(prior.dist, **numbers)
@@ -189,7 +190,7 @@ def _scaled(prior: Prior, factor: float) -> Prior:
 
 def _widened(prior: Prior, width: float) -> Prior:
     """The prior with another width around the same centre."""
-    numbers = dict(prior.parameters)
+    numbers: dict[str, Any] = dict(prior.parameters)
     numbers[_WIDTH_OF[prior.dist]] *= width
     return Prior(prior.dist, **numbers)
 
@@ -291,8 +292,9 @@ def _along(fit: Fit, own: OwnPrior, step: int) -> Any:
         points = values.shape[1]
         repeated = {rv: np.repeat(x, points, axis=0) for rv, x in given.items()}
         moved = repeated[core[own.variable]]
-        moved[(slice(None), *own.index)] = values.ravel()
+        at: Any = (slice(None), *own.index)
+        moved[at] = values.ravel()
         parts = at_draws(densities, repeated, elements=int(size) * (20_000_000 // _ELEMENTS))
-        return sum(part.reshape(len(moved), -1).sum(axis=1) for part in parts).reshape(values.shape)
+        return np.sum([part.reshape(len(moved), -1).sum(axis=1) for part in parts], axis=0).reshape(values.shape)
 
     return log_density

@@ -80,7 +80,8 @@ def _of_plan(fit: Fit) -> pd.DataFrame:
 
 def _table(fit: Fit, ropes: tuple[Rope, ...]) -> pd.DataFrame:
     marginals = dict(fit.exact.marginals) if fit.is_exact and fit.exact is not None else {}
-    rows, dims = [], {}
+    rows: list[dict[str, Any]] = []
+    dims: dict[str, str] = {}
     for rope in ropes:
         for coordinates, draws in values_at(fit.estimands, rope.estimand, rope.at):
             dims |= {dim: "" for dim, _ in coordinates}

@@ -115,7 +115,11 @@ def draw_raison2013_markers(rng: np.random.Generator) -> Simulated:
     who, when = np.nonzero(held)
     parts = []
     for analyte, marker in MARKERS.items():
-        level = np.log(truth["crp"]) if "level" not in marker else rng.normal(*marker["level"], len(group))
+        if "level" in marker:
+            mean, sd = marker["level"]
+            level = rng.normal(mean, sd, len(group))
+        else:
+            level = np.log(truth["crp"])
         level = level + np.where(group == 0, marker["higher"], 0.0)
         change = np.array(marker["change"])[group][:, None] * np.minimum(weeks, 2) / 2
         logs = level[:, None] + change + rng.normal(0, marker["within"], held.shape)

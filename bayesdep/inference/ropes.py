@@ -55,9 +55,8 @@ class Rope:
 
     def __post_init__(self) -> None:
         for word in ("margin", "lower", "upper", "level"):
-            value = getattr(self, word)
-            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and is_workable(value)
-            if value is not None and not is_number:
+            value: Any = getattr(self, word)
+            if value is not None and not _is_number(value):
                 raise BadInput(f"rope of '{self.estimand}': {word} = {value!r}, but a number of size {SIZES} is needed")
         if not isinstance(self.reason, str) or not self.reason.strip():
             raise BadInput(
@@ -95,6 +94,10 @@ class Rope:
         numbers_ = {word: getattr(self, word) for word in ("margin", "lower", "upper")}
         given = {word: float(value) for word, value in numbers_.items() if value is not None}
         return {"estimand": self.estimand, "reason": self.reason, "at": dict(self.at), "level": self.level, **given}
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, numbers.Real) and bool(is_workable(value))
 
 
 def ropes_of(manifest: Mapping[str, Any]) -> tuple[Rope, ...]:

@@ -76,8 +76,9 @@ FIGURES: dict[str, Entry] = {
     "difference_along": Entry(
         trial_plots.plot_difference_along,
         "Difference between arms at the last visit along the moderator: median, 50% and 95% bands, and a tick for each "
-        "patient. Below, the posterior of the value beyond which, on the side named, the arm does better than the "
-        "reference, as far as it lies inside the observed range: the bars sum to the probability that it does.",
+        "patient (at its limit where a value lies beyond one). Below, the posterior of the value beyond which, on the "
+        "side named, the arm does better than the reference, as far as it lies inside the observed range: the bars sum "
+        "to the probability that it does.",
         trial_plots.has_moderator,
     ),
     "subgroups": Entry(
