@@ -224,7 +224,7 @@ def test_figures_of_every_family_with_a_region(family):
     if applies("bayes_factors", stated):
         assert png(FIGURES["bayes_factors"].draw(stated))[:4] == b"\x89PNG"
     else:
-        with pytest.raises(BadInput, match="check_null says which"):
+        with pytest.raises(BadInput, match="check_null says why"):
             bd.plot_bayes_factors(stated)
 
 

@@ -8,10 +8,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bayesdep.criticism.bayes_factor import check_null
 from bayesdep.criticism.equivalence import check_equivalence
-from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.ropes import values_at
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, serves
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import finite, limits, shown_of
@@ -53,6 +52,7 @@ def has_bayes_factors(fit: Fit) -> bool:
     return bool(fit.ropes) and bool(check_equivalence(fit)["bayes_factor"].notna().any())
 
 
+@serves("equivalence", "fits with regions of practical equivalence (fit.with_ropes)", has_ropes)
 def plot_equivalence(fit: Fit) -> Figure:
     """Draw posteriors over the regions in which effects are too small to matter, with the verdict.
 
@@ -72,8 +72,6 @@ def plot_equivalence(fit: Fit) -> Figure:
     BadInput
         When no region was stated.
     """
-    if not fit.ropes:
-        raise BadInput("plot_equivalence needs regions of practical equivalence; state them with fit.with_ropes")
     table = check_equivalence(fit)
     counts = [sum(1 for _ in values_at(fit.estimands, rope.estimand, rope.at)) for rope in fit.ropes]
     heights = [min(n, _ROWS) + 1.8 for n in counts]
@@ -125,6 +123,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, draws: list[np.ndarray], ends: tuple[
     axes.set_xlabel(str(first["units"]))
 
 
+@serves(
+    "bayes_factors",
+    "fits with a region (fit.with_ropes) of an estimand that has a Bayes factor (bd.check_null says why one has none)",
+    has_bayes_factors,
+)
 def plot_bayes_factors(fit: Fit) -> Figure:
     """Draw Bayes factors for no effect against the width of the effect's prior.
 
@@ -144,11 +147,6 @@ def plot_bayes_factors(fit: Fit) -> Figure:
     BadInput
         When none has one.
     """
-    if not has_bayes_factors(fit):
-        raise BadInput(
-            "plot_bayes_factors needs a region of practical equivalence of an estimand with a Bayes factor; "
-            "bd.check_null says which have none, and why"
-        )
     tables = [check_null(fit, rope.estimand, at=rope.at) for rope in fit.ropes]
     curves = [curve for table in tables for curve in _curves(table)]
     kept = shown_of(len(curves), _CURVES)
