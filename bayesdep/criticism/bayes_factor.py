@@ -10,6 +10,7 @@ posterior: importance weights, whose tail is checked (Vehtari et al. 2024, Paret
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,8 @@ from bayesdep.numerics.marginals import NormalMixture
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _WIDTH_OF = {"Normal": "sigma", "StudentT": "sigma", "Cauchy": "beta"}
-_DRAWS = 1000  # of the posterior at which conditional densities are computed
+_DRAWS = (200, 1000)  # of the posterior at which conditional densities are computed: fewest and most
+_WORK = 1_500_000  # numbers in the data times draws, where there is a choice
 _LARGEST_ERROR = 0.2  # of the estimate, relative to it
 _LARGEST_K = 0.7
 _ELEMENTS = 4_000_000
@@ -72,6 +74,9 @@ class BayesFactor:
         if np.isnan(self.value):
             return f"not known under {self.prior}, because {self.reason}"
         return f"{self.value:.3g} ({self.prior})"
+
+
+_FOUND: "WeakKeyDictionary[Fit, dict[Any, BayesFactor]]" = WeakKeyDictionary()  # a fit does not change
 
 
 def check_null(fit: Fit, estimand: str, *, at: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -155,6 +160,14 @@ def bayes_factor(fit: Fit, name: str, at: Mapping[str, str]) -> BayesFactor:
         With the reason where there is none.
     """
     name = str(fit.estimands[name].attrs.get("monotone_of", name))  # a ratio's Bayes factor is that of its logarithm
+    known = _FOUND.setdefault(fit, {})
+    key = (name, *at.items())
+    if key not in known:
+        known[key] = _bayes_factor(fit, name, at)
+    return known[key]
+
+
+def _bayes_factor(fit: Fit, name: str, at: Mapping[str, str]) -> BayesFactor:
     own = own_prior_of(fit.model, name, at, fit.data)
     if isinstance(own, str):
         return BayesFactor(None, reason=own)
@@ -210,7 +223,8 @@ def _of_mixture(marginal: NormalMixture, prior: Prior) -> BayesFactor:
 
 def _of_draws(fit: Fit, own: OwnPrior, draws: np.ndarray, prior: Prior) -> BayesFactor:
     """From draws, by conditional densities."""
-    step = max(1, int(np.ceil(draws.size / _DRAWS)))
+    kept = np.clip(_WORK / max(x.size for x in fit.data.data_vars.values()), *_DRAWS)
+    step = max(1, int(np.ceil(draws.size / kept)))
     some = draws[:, ::step]
     found: Normals | Grids
     if own.given is not None:

@@ -14,6 +14,7 @@ from bayesdep.inference.fit import Fit, cached_on_fit
 from bayesdep.inference.ropes import Rope, refuse_unknown_ropes, values_at
 
 PRESENT, ABSENT, UNDECIDED = "present", "absent", "undecided"
+MOST_FACTORS = 20  # values of a region for which Bayes factors are computed unasked
 _SIDES = ("below", "inside", "above")
 _COLUMNS = (
     "lower", "upper", "units", "median", "prob_below", "prob_inside", "prob_above", "mcse_below", "mcse_inside",
@@ -46,7 +47,7 @@ def check_equivalence(fit: Fit, *ropes: Rope) -> pd.DataFrame:
         ``"present, below"``, ``"absent"`` or ``"undecided"``), ``is_close`` (the deciding probability is within two
         Monte Carlo errors of the level: take more draws), ``bayes_factor`` for no effect (NaN where there is none),
         ``bayes_factor_error``, ``bayes_factor_prior`` (its prior, in the estimand's units), ``bayes_factor_note`` (why
-        there is none), ``reason`` (of the margin) and ``description``.
+        there is none; a region of more than 20 values has none), ``reason`` (of the margin) and ``description``.
 
     Raises
     ------
@@ -83,7 +84,8 @@ def _table(fit: Fit, ropes: tuple[Rope, ...]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     dims: dict[str, str] = {}
     for rope in ropes:
-        for coordinates, draws in values_at(fit.estimands, rope.estimand, rope.at):
+        values = list(values_at(fit.estimands, rope.estimand, rope.at))
+        for coordinates, draws in values:
             dims |= {dim: "" for dim, _ in coordinates}
             marginal = marginals.get((rope.estimand, coordinates))
             found = _of_draws(draws, rope, fit.tables) if marginal is None else _of_marginal(marginal, rope)
@@ -92,7 +94,7 @@ def _table(fit: Fit, ropes: tuple[Rope, ...]) -> pd.DataFrame:
             words = {key: str(attrs.get(key, "")) for key in ("units", "description")}
             rows.append(
                 about | words | found | _verdict(found, rope.level) | {"level": rope.level, "reason": rope.reason}
-                | _bayes_factor(fit, rope.estimand, dict(coordinates))
+                | _bayes_factor(fit, rope.estimand, dict(coordinates), asked=len(values) <= MOST_FACTORS)
             )  # fmt: skip
     table = pd.DataFrame(rows).reindex(columns=["estimand", *dims, *_COLUMNS])
     table[list(dims)] = table[list(dims)].fillna("")
@@ -139,7 +141,16 @@ def _verdict(found: dict[str, Any], level: float) -> dict[str, Any]:
     return {"conclusion": decided[likeliest] if p > level else UNDECIDED, "is_close": bool(abs(p - level) < 2 * error)}
 
 
-def _bayes_factor(fit: Fit, name: str, at: dict[str, str]) -> dict[str, Any]:
+def _bayes_factor(fit: Fit, name: str, at: dict[str, str], *, asked: bool) -> dict[str, Any]:
+    """The Bayes factor of one value; of a region with many values none is computed, as each takes seconds."""
+    if not asked:
+        note = f"a region of more than {MOST_FACTORS} values has none computed; bd.check_null computes them"
+        return {
+            "bayes_factor": np.nan,
+            "bayes_factor_error": np.nan,
+            "bayes_factor_prior": "",
+            "bayes_factor_note": note,
+        }
     found = bayes_factor(fit, name, at)
     note = found.reason if np.isnan(found.bound) else f"below {found.bound:.2g}: {found.reason}"
     return {

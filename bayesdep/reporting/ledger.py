@@ -206,7 +206,6 @@ def _in_words(row: Published, null: float, inside: "pd.Series[Any] | None") -> s
         parts.append(f"from {row.lower:g}" if row.lower is not None else f"to {row.upper:g}")
     if inside is not None:
         parts.append("no difference" + (f", P {row.p:g}" if row.p is not None else ""))
-        parts.append(f"(too small to matter: {inside['lower']:g} to {inside['upper']:g})")
     elif row.direction is not None:
         side = {"above": ">", "below": "<"}[row.direction]
         parts.append(f"{side} {null:g}" + (f", P {row.p:g}" if row.p is not None else ""))

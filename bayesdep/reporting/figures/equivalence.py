@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bayesdep.criticism.bayes_factor import check_null
-from bayesdep.criticism.equivalence import check_equivalence
+from bayesdep.criticism.equivalence import MOST_FACTORS, check_equivalence
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.ropes import values_at
 from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, serves
@@ -147,7 +147,8 @@ def plot_bayes_factors(fit: Fit) -> Figure:
     BadInput
         When none has one.
     """
-    tables = [check_null(fit, rope.estimand, at=rope.at) for rope in fit.ropes]
+    few = [r for r in fit.ropes if sum(1 for _ in values_at(fit.estimands, r.estimand, r.at)) <= MOST_FACTORS]
+    tables = [check_null(fit, rope.estimand, at=rope.at) for rope in few]
     curves = [curve for table in tables for curve in _curves(table)]
     kept = shown_of(len(curves), _CURVES)
     with house_figure(fit, 6.4, 3.6 + 0.14 * len(kept)) as figure:
