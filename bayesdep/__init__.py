@@ -13,6 +13,7 @@ _PUBLIC = {
     "list_datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
     "read_table": "bayesdep.data.sources",
+    "stage": "bayesdep.data.staging",
     "simulate": "bayesdep.designs.register",
     "Correlation": "bayesdep.models.correlation.model",
     "Counts": "bayesdep.models.counts.model",
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
     from bayesdep.data.scales import convert_trials as convert_trials
     from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.sources import read_table as read_table
+    from bayesdep.data.staging import stage as stage
     from bayesdep.designs.register import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.sample import fit as fit
