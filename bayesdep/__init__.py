@@ -26,6 +26,7 @@ _PUBLIC = {
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
+    "Transitions": "bayesdep.models.transitions.model",
     "Trial": "bayesdep.models.trial.model",
     "register": "bayesdep.models.register",
     "Prior": "bayesdep.numerics.distributions",
@@ -61,6 +62,8 @@ _PUBLIC = {
     "plot_combined": "bayesdep.reporting.figures.patient_meta",
     "plot_moderators": "bayesdep.reporting.figures.patient_meta",
     "plot_study_effects": "bayesdep.reporting.figures.patient_meta",
+    "plot_occupancy": "bayesdep.reporting.figures.transitions",
+    "plot_transitions": "bayesdep.reporting.figures.transitions",
     "plot_checks": "bayesdep.reporting.figures.common",
     "plot_ranks": "bayesdep.reporting.figures.common",
     "report": "bayesdep.reporting.report",
@@ -126,6 +129,7 @@ if TYPE_CHECKING:
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
+    from bayesdep.models.transitions.model import Transitions as Transitions
     from bayesdep.models.trial.model import Trial as Trial
     from bayesdep.numerics.distributions import Prior as Prior
     from bayesdep.plan import read_plan as read_plan
@@ -146,6 +150,8 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.patient_meta import plot_combined as plot_combined
     from bayesdep.reporting.figures.patient_meta import plot_moderators as plot_moderators
     from bayesdep.reporting.figures.patient_meta import plot_study_effects as plot_study_effects
+    from bayesdep.reporting.figures.transitions import plot_occupancy as plot_occupancy
+    from bayesdep.reporting.figures.transitions import plot_transitions as plot_transitions
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
 

@@ -161,6 +161,14 @@ def pooled_table() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def states_table() -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    return pd.DataFrame(
+        [{"subject": f"p{i}", "arm": ("saline", "ketamine")[i % 2], "visit": float(v), "state": "abc"[rng.integers(3)]}
+         for i in range(15) for v in (0, 1, 2, 4) if v == 0 or (i + v) % 5]
+    )  # fmt: skip
+
+
 STUDIES = pd.DataFrame(
     {"study": ["a", "b", "c", "d"], "effect": [-4.5, -2.25, -6.75, 1.5], "se": [1.5, 1.25, 2.5, 2.0]}
 )
@@ -239,6 +247,10 @@ EXAMPLES = {
         studies_in_units, "an effect has a zero", "one-sided selection has a direction",
         {"blank rows": with_blank_rows}, again(),
         densities=seen("effect"),
+    ),
+    "transitions": Example(
+        {"states": ["a", "b", "c"], "reference": "saline"}, states_table(), multiplied("visit"), moved("visit"),
+        swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",),
     ),
     "trial": Example(
         {"reference": "placebo", "units": "points", "baseline": "baseline"}, trial_table(),

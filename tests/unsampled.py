@@ -69,6 +69,17 @@ def visits(name: Name = plain, n: int = 24, arms: int = 2) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def stages(name: Name = plain, n: int = 3, people: int = 24) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for i in range(people):
+        for j, week in enumerate((0, 4, 8, 16)):
+            if j == 0 or (i + j) % 6:
+                state = name("state", (i + j) % n if i < n else rng.integers(n))
+                rows.append({"subject": f"p{i}", "arm": name("arm", i % 2), "visit": week, "state": state})
+    return pd.DataFrame(rows)
+
+
 def periods(name: Name = plain, n: int = 16) -> pd.DataFrame:
     rng = np.random.default_rng(n)
     rows = []
@@ -154,6 +165,10 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     if family == "trial-arms":
         model = bd.Trial(reference=name("arm", 0), by_arm=True, units=unit)
         return unsampled(model, visits(name, arms=4, **some), **how)
+    if family == "transitions":
+        states = [name("state", k) for k in range(n or 3)]
+        model = bd.Transitions(states=states, reference=name("arm", 0), effects="by-state", time_units=unit)
+        return unsampled(model, stages(name, **some), **how)
     if family == "crossover":
         return unsampled(bd.Crossover(reference=name("drug", 0), units=unit), periods(name, **some), **how)
     if family == "cytokines":
@@ -188,7 +203,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
 EXACT = {"draws": 100, "chains": 2, "seed": 1}
 FAMILIES = (
     "meta", "small-studies", "counts", "pooled-counts", "screen", "trial", "trial-arms", "crossover", "cytokines",
-    "patient-meta", "response", "correlation",
+    "patient-meta", "response", "correlation", "transitions",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from bayesdep.designs.kiraly2017 import draw_kiraly2017
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.designs.raison2013 import draw_raison2013
 from bayesdep.designs.simulated import Simulated as Simulated
+from bayesdep.designs.wilkowska2022 import draw_wilkowska2022
 
 
 def _bcg_trials(rng: np.random.Generator) -> Simulated:
@@ -94,6 +95,7 @@ _DESIGNS: dict[str, Callable[[np.random.Generator], Simulated]] = {
     "price2022": draw_price2022,
     "raison2013": draw_raison2013,
     "raison2013_responders": _raison2013_responders,
+    "wilkowska2022": draw_wilkowska2022,
 }
 
 

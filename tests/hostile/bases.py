@@ -99,6 +99,17 @@ def _pooled() -> dict[str, list[Any]]:
     }
 
 
+def _states() -> dict[str, list[Any]]:
+    rng = np.random.default_rng(6)
+    people, visits = 14, (0, 4, 8)
+    return {
+        "subject": [f"P{p + 1:02d}" for p in range(people) for _ in visits],
+        "arm": ["drug" if p % 2 else "placebo" for p in range(people) for _ in visits],
+        "visit": [v for _ in range(people) for v in visits],
+        "state": [("well", "better", "ill")[rng.integers(3)] for _ in range(people) for _ in visits],
+    }
+
+
 BASES = {
     base.family: base
     for base in (
@@ -146,6 +157,7 @@ BASES = {
         Base("response", {"event": "yes", "predicts_when": "above"}, _marker()),
         Base("correlation", {"units": "points"}, _marker()),
         Base("crossover", {"reference": "placebo"}, _crossover()),
+        Base("transitions", {"reference": "placebo", "states": ["well", "better", "ill"]}, _states()),
         Base("patient-meta", {"reference": "control", "times": ["rapid"], "moderators": ["age"]}, _pooled()),
     )
 }

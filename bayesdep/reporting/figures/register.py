@@ -16,6 +16,7 @@ from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
+from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 from bayesdep.reporting.figures import trial_subgroups
@@ -99,6 +100,17 @@ FIGURES: dict[str, Entry] = {
         "The difference at the last visit under other assumptions about those who dropped out, with 95% intervals; and "
         "against the points added to what they would have had.",
         dropout_plots.has_dropout,
+    ),
+    "state_transitions": Entry(
+        transitions_plots.plot_transitions,
+        "What follows each state one step later: lines as wide as the posterior mean probability is large, blue to a "
+        "better state, red to a worse one, grey to the same; beside a state, the probability of a better one with its "
+        "95% interval.",
+    ),
+    "state_occupancy": Entry(
+        transitions_plots.plot_occupancy,
+        "Shares of patients in each state at the start and later, the best state at the bottom: posterior means in per "
+        "cent, had all patients been in that arm.",
     ),
     "pairs": Entry(
         crossover_plots.plot_pairs,
