@@ -45,8 +45,9 @@ class Transitions(TransitionsSettings):
     of every arm but the reference have log odds of a worse state that are higher by delta at each step.
 
     Default priors: every row is flat, ``alpha = 1``, stated as the Beta(alpha, (states - 1) alpha) that each of its
-    probabilities has (slot ``row``); ``effect ~ N(0, 1)`` (95% of odds ratios between 1/7 and 7), ``effect_sd ~ N+(0.5)``, ``covariate_effect ~ N(0, 0.5)`` per standard deviation. With three or more arms,
-    effects correlate 1/2, so which arm is the reference carries no information.
+    probabilities has (slot ``row``); ``effect ~ N(0, 1)`` (95% of odds ratios between 1/7 and 7), ``effect_sd ~
+    N+(0.5)``, ``covariate_effect ~ N(0, 0.5)`` per standard deviation. With three or more arms, effects correlate 1/2,
+    so which arm is the reference carries no information.
 
     With ``effects = "free"`` (or without arms and covariates) and no gaps the posterior is known: Dirichlet
     distributions, drawn independently. Published transitions are input as well: counts (``input = "counts"``), or
