@@ -95,7 +95,7 @@ def run(
     from bayesdep.reporting.console import print_ledger
 
     print_ledger(runs)
-    return _gate_code(runs, accept_failed_gate, strict)
+    return exit_code(runs, accept_failed_gate, strict)
 
 
 @app.command()
@@ -137,7 +137,7 @@ def reproduce(
         f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
         f"Reports: {out}/<study>/<plan>/report.html. Ledger: {written}"
     )
-    code = _gate_code(runs, accept_failed_gate, strict)
+    code = exit_code(runs, accept_failed_gate, strict)
     if left_out:
         how = ", ".join(
             f"{plan.study.name}/{plan.name} (bayesdep run {plan.path.as_posix()} --data PATH)" for plan in left_out
@@ -385,7 +385,23 @@ def _run_one(
     return done
 
 
-def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
+def exit_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
+    """Return the exit code of finished runs, and say on standard error what is wrong with each.
+
+    Parameters
+    ----------
+    runs
+        Finished runs.
+    accept
+        Whether a fit that failed its convergence checks counts as one that passed.
+    strict
+        Whether a warning that the plan does not expect counts as a failure.
+
+    Returns
+    -------
+    int
+        0 or 1.
+    """
     bad = [r for r in runs if not r.gate.passed]
     for r in bad:
         _complain(f"{r.label} {r.gate.sentence}; see {r.directory}")

@@ -20,7 +20,7 @@ import xarray as xr
 from common import SCHOOLS_PLAN
 
 import bayesdep as bd
-from bayesdep.cli import _gate_code
+from bayesdep.cli import exit_code
 from bayesdep.data.published import list_datasets
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.verdict import Judgement, ModelVerdict
@@ -107,8 +107,8 @@ def test_only_strictness_fails_for_a_warning_and_only_for_one_that_is_not_stated
     verdict = ModelVerdict((Judgement("prior", "mu", p),))
     outcome = Outcome("demo/plan", Gate(()), verdict, stated, False, None, Path("results"))
     surprising = (p < 0.005) != bool(stated)
-    assert _gate_code([outcome], False, False) == 0
-    assert _gate_code([outcome], False, True) == (1 if surprising else 0)
+    assert exit_code([outcome], False, False) == 0
+    assert exit_code([outcome], False, True) == (1 if surprising else 0)
     assert ("demo/plan" in capsys.readouterr().err) == surprising
 
 
