@@ -21,6 +21,7 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "count_detected": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
+    "Ordinal": "bayesdep.models.ordinal.model",
     "PatientMeta": "bayesdep.models.patient_meta.model",
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from bayesdep.models.crossover.model import Crossover as Crossover
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
     from bayesdep.models.meta.model import Meta as Meta
+    from bayesdep.models.ordinal.model import Ordinal as Ordinal
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
     from bayesdep.models.patient_meta.model import PatientMeta as PatientMeta
     from bayesdep.models.register import register as register

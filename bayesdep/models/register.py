@@ -22,6 +22,7 @@ SHIPPED = {
     "crossover": ("bayesdep.models.crossover.model", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
     "meta": ("bayesdep.models.meta.model", "Meta"),
+    "ordinal": ("bayesdep.models.ordinal.model", "Ordinal"),
     "patient-meta": ("bayesdep.models.patient_meta.model", "PatientMeta"),
     "response": ("bayesdep.models.response.model", "Response"),
     "screen": ("bayesdep.models.screen.model", "Screen"),

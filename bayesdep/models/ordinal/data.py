@@ -322,9 +322,7 @@ def _by_pattern(settings: OrdinalSettings, rows: _Rows, predictors: _Predictors)
     weight = np.bincount(pattern, weights=rows.weight)
     if settings.subject is None:
         weight = weight / len(rows.visits)
-    cells, cell = np.unique(
-        np.column_stack([pattern[rows.unit], rows.visit]), axis=0, return_inverse=True
-    )
+    cells, cell = np.unique(np.column_stack([pattern[rows.unit], rows.visit]), axis=0, return_inverse=True)
     counts = np.zeros((len(cells), len(settings.categories)), dtype="int64")
     np.add.at(counts, (cell.ravel(), rows.category), rows.people.astype("int64"))
     with_people = counts.sum(axis=1) > 0
@@ -391,25 +389,52 @@ def _constants(settings: OrdinalSettings, rows: _Rows, predictors: _Predictors) 
 
 def _terms_by_threshold(settings: OrdinalSettings, data: xr.Dataset) -> xr.Dataset:
     """Columns of terms whose effects differ between thresholds, by row."""
-    names: list[str] = []
-    columns: list[np.ndarray] = []
-    arm, unit, visit = data["arm_of"].values, data["unit_of"].values, data["visit_of"].values
+    terms: list[tuple[str, int, int]] = []  # name, kind (0 arm, 1 visit, 2 covariate), and which of these
     for term in settings.by_threshold:
         if term == "arm" and settings.reference is not None:
-            columns += list(data["arm_code"].values[:, arm[unit]])
-            names += [str(x) for x in data["comparison"].values]
+            terms += [(str(x), 0, k) for k, x in enumerate(data["comparison"].values)]
         elif term == "visit" and settings.visit is not None:
-            labels = data["visit"].values
-            columns += [(visit == j) - 1 / len(labels) for j in range(1, len(labels))]
-            names += [f"visit {x}" for x in labels[1:]]
+            terms += [(f"visit {x}", 1, j) for j, x in enumerate(data["visit"].values) if j > 0]
         else:
-            found = [k for k, x in enumerate(data["covariate"].values) if x == term or x.startswith(f"{term}[")]
+            covariates = list(enumerate(map(str, data["covariate"].values)))
+            found = [(x, 2, k) for k, x in covariates if x == term or x.startswith(f"{term}[")]
             if not found:
                 raise BadInput(_unknown_term(term, settings, data))
-            columns += list(data["covariates"].values[unit][:, found].T)
-            names += [str(data["covariate"].values[k]) for k in found]
-    values = np.column_stack([*columns, np.empty((len(unit), 0))]).astype(float)
-    return xr.Dataset({"term_value": (("row", "term"), values)}, {"term": np.array(names, dtype=str)})
+            terms += found
+    names, kinds, indices = zip(*terms, strict=True) if terms else ((), (), ())
+    described = xr.Dataset(
+        {"term_kind": ("term", np.array(kinds, dtype=int)), "term_index": ("term", np.array(indices, dtype=int))},
+        {"term": np.array(names, dtype=str)},
+    )
+    unit = data["unit_of"].values
+    merged = data.merge(described)
+    values = term_values(merged, data["arm_of"].values[unit], data["visit_of"].values, unit)
+    return described.assign(term_value=(("row", "term"), values))
+
+
+def term_values(data: xr.Dataset, arm: np.ndarray, visit: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the columns of terms whose effects differ between thresholds.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+    arm, visit, unit
+        Of every row, shape (rows,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (rows, terms): an arm's code, whether it is a visit less the mean over visits, or a covariate.
+    """
+    visits = data.sizes["visit"]
+    columns = [
+        data["arm_code"].values[index, arm] if kind == 0
+        else (visit == index) - 1 / visits if kind == 1
+        else data["covariates"].values[unit, index]
+        for kind, index in zip(data["term_kind"].values, data["term_index"].values, strict=True)
+    ]  # fmt: skip
+    return np.column_stack([*columns, np.empty((len(unit), 0))]).astype(float)
 
 
 def _unknown_term(term: str, settings: OrdinalSettings, data: xr.Dataset) -> str:
@@ -432,4 +457,3 @@ def _meaning(settings: OrdinalSettings, word: str) -> str:
 def _column(settings: OrdinalSettings, word: str, kind: Kind) -> Column:
     """What the column for a word of the model must hold."""
     return Column(str(getattr(settings, word)), kind, _meaning(settings, word), role_of(word))
-

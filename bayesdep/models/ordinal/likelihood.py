@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.ordinal.settings import OrdinalSettings
-from bayesdep.numerics.ordinal import log_probabilities, log_probability_of
+from bayesdep.numerics.ordinal import log_probabilities, log_probability_of, probabilities_up_to
+from bayesdep.numerics.patient_integrals import patient_log_integrals
 from bayesdep.numerics.types import Tensor
 
 COUNTS = "category_counts"
@@ -53,9 +54,9 @@ def _draw_counts(log_p: Any, people: Any, rng: Any = None, size: Any = None) -> 
 
 
 def observe_categories(
-    settings: OrdinalSettings, data: xr.Dataset, level: Tensor, thresholds: Tensor, gaps: Tensor
+    settings: OrdinalSettings, data: xr.Dataset, level: Tensor, thresholds: Tensor, gaps: Tensor, sd: Tensor
 ) -> None:
-    """Let every row have one category, given its patient's own level, inside a PyMC model's context.
+    """Let patients have categories at their visits, inside a PyMC model's context.
 
     Parameters
     ----------
@@ -64,17 +65,65 @@ def observe_categories(
     data
         The prepared data.
     level
-        Shape (row,), the patient's own part included.
+        Shape (row,), without patients' own parts.
     thresholds, gaps
         Shared, or with the rows first.
+    sd
+        Of patients' own levels, which are integrated out or sampled.
     """
     import pymc as pm
 
     how = {"link": settings.link, "distribution": settings.distribution}
+    unit_of, start = data["unit_of"].values, first_rows(data)
+    observed = {"observed": pm.Data("category", data["category_of"].values, dims="row"), "dims": "row"}
+    core = "(r,k)" if thresholds.ndim == 2 else "(k)"
+    arguments = [thresholds] if gaps is None else [thresholds, gaps]
+    inputs = [core] if gaps is None else [core, core.replace("k", "g")]
 
-    def logp(value: Tensor, level: Tensor, thresholds: Tensor, *gaps: Tensor) -> Tensor:
-        return log_probability_of(value, thresholds, gaps[0] if gaps else None, level, **how)
+    def split(rest: tuple[Any, ...]) -> tuple[Any, Any]:
+        return rest[0], rest[1] if len(rest) > 1 else None
 
-    def random(level: Any, thresholds: Any, *gaps: Any, rng: Any = None, size: Any = None) -> np.ndarray:
-        return draw_categories(level, thresholds, gaps[0] if gaps else None, rng, how)
-    raise NotImplementedError
+    if not settings.integrates:
+        latent = pm.Normal("patient_latent", dims="unit")
+        own = pm.Deterministic("patient", sd * latent, dims="unit")
+        level = level + own[pm.Data("patient_of", unit_of, dims="row")]
+
+        def log_given(value: Tensor, level: Tensor, *rest: Tensor) -> Tensor:
+            return log_probability_of(value, *split(rest), level, **how).sum()
+
+        def draw_given(level: Any, *rest: Any, rng: Any = None, size: Any = None) -> np.ndarray:
+            return _draw_categories(level, *split(rest)[:1], rng, size, how)
+
+        pm.CustomDist(
+            CATEGORY, level, *arguments, logp=log_given, random=draw_given, dtype="int64",
+            signature=f"(r),{','.join(inputs)}->(r)", **observed,
+        )  # fmt: skip
+        return
+    starts = pm.Data("start", start)
+
+    def log_integrated(value: Tensor, level: Tensor, sd: Tensor, *rest: Tensor) -> Tensor:
+        return patient_log_integrals(value, starts, *split(rest), level, sd, **how).sum()
+
+    def draw_new(level: Any, sd: Any, *rest: Any, rng: Any = None, size: Any = None) -> np.ndarray:
+        batch = np.shape(level)[:-1] if size is None else tuple(size)
+        own = np.asarray(sd)[..., None] * rng.standard_normal((*batch, len(start) - 1))
+        return _draw_categories(level + own[..., unit_of], *split(rest)[:1], rng, None, how)
+
+    pm.CustomDist(
+        CATEGORY, level, sd, *arguments, logp=log_integrated, random=draw_new, dtype="int64",
+        signature=f"(r),(),{','.join(inputs)}->(r)", **observed,
+    )  # fmt: skip
+
+
+def first_rows(data: xr.Dataset) -> np.ndarray:
+    """Return the first row of every patient, and the number of rows."""
+    return np.searchsorted(data["unit_of"].values, np.arange(data.sizes["unit"] + 1))
+
+
+def _draw_categories(level: Any, thresholds: Any, rng: Any, size: Any, how: Any) -> np.ndarray:
+    """A category of every row, given the patients' levels."""
+    shared = np.ndim(thresholds) <= np.ndim(level)
+    own = np.asarray(thresholds)[..., None, :] if shared else np.asarray(thresholds)
+    up_to = probabilities_up_to(own, np.asarray(level), **how)
+    shape = up_to.shape[:-1] if size is None else (*size, up_to.shape[-2])
+    return np.asarray((rng.random((*shape, 1)) > up_to).sum(axis=-1))

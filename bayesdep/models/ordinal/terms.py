@@ -250,9 +250,7 @@ def ordered_from(posterior: xr.Dataset, data: xr.Dataset) -> list[Draws]:
     return [share[:, p] @ data["reached"].values[:, p].T for p in places]
 
 
-def thresholds_from(
-    settings: OrdinalSettings, posterior: xr.Dataset, value: np.ndarray
-) -> tuple[Draws, Draws | None]:
+def thresholds_from(settings: OrdinalSettings, posterior: xr.Dataset, value: np.ndarray) -> tuple[Draws, Draws | None]:
     """Return thresholds and gaps from draws.
 
     Parameters

@@ -422,7 +422,9 @@ class _FormulaReader(Reader):
             if name == "I":
                 of = self._comparison(of)
             if name == "mo" and not isinstance(of, Name):
-                raise self.refuse("mo() takes a column of ordered levels and nothing else; write it as in mo(stage)", token)
+                raise self.refuse(
+                    "mo() takes a column of ordered levels and nothing else; write it as in mo(stage)", token
+                )
             options = self._options(name)
             self.need(")")
         written = dict(options)
