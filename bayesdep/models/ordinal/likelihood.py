@@ -75,7 +75,7 @@ def observe_categories(
 
     how = {"link": settings.link, "distribution": settings.distribution}
     unit_of, start = data["unit_of"].values, first_rows(data)
-    observed = {"observed": pm.Data("category", data["category_of"].values, dims="row"), "dims": "row"}
+    observed = {"observed": pm.Data("category_of", data["category_of"].values, dims="row"), "dims": "row"}
     core = "(r,k)" if thresholds.ndim == 2 else "(k)"
     arguments = [thresholds] if gaps is None else [thresholds, gaps]
     inputs = [core] if gaps is None else [core, core.replace("k", "g")]

@@ -76,7 +76,9 @@ class OrdinalSettings:
     @property
     def left_out(self) -> str:
         """The unit that leave-one-out leaves out."""
-        return "subject" if self.subject is not None else "person"
+        if self.has_patient_effects:
+            return "subject"
+        return "person" if self.visit is None else "observation"
 
     @property
     def figures(self) -> tuple[str, ...]:

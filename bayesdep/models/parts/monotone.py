@@ -267,10 +267,13 @@ def increments(name: str, sizes: Sequence[int], concentration: float = 1.0) -> T
     import pymc as pm
     import pytensor.tensor as pt
 
-    parts = []
+    model, parts, first = pm.modelcontext(None), [], 0
     for number, size in enumerate(sizes, start=1):
+        dim, steps = f"step_{number}", model.coords["step"][first : first + size]
+        first += size
         if size == 1:
             parts.append(pt.ones(1))
         else:
-            parts.append(pm.Dirichlet(f"{name}_{number}", a=np.full(size, concentration)))
+            model.add_coord(dim, steps)
+            parts.append(pm.Dirichlet(f"{name}_{number}", a=np.full(size, concentration), dims=dim))
     return pm.Deterministic(name, pt.concatenate(parts), dims="step")
