@@ -37,10 +37,10 @@ from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_defa
 from bayesdep.numerics.ordinal import Distribution, Link
 from bayesdep.numerics.types import Tensor
 
-NODES = 31
+NODES = 41
 _NEWTON_STEPS = 12
-_FARTHEST = 345.0  # size of z and of sd x beyond which exponentials are capped: a probability of 1e-150
-_FULL = 1e280  # of a product, before its logarithm is taken
+_FARTHEST = 300.0  # size of z and of sd x beyond which exponentials are capped: a probability of 1e-130
+_FULL = 1e40  # of a product, before its logarithm is taken
 _DIFFERENTIATED = 3  # of the operation's inputs, the first: z, gaps, sd
 _FAST = {"arcp", "contract", "afn", "reassoc", "nsz"} if config.numba__fastmath else False  # as PyTensor has it
 

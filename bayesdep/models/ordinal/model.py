@@ -64,7 +64,7 @@ class Ordinal(OrdinalSettings):
     thresholds, and theirs are ``2 / (K - 1)`` as wide from four categories on. With three or more arms, effects are
     correlated 1/2, so which arm is the reference carries no information.
 
-    Patients' own levels are integrated out by adaptive Gauss-Hermite quadrature (31 nodes, centred and scaled for each
+    Patients' own levels are integrated out by adaptive Gauss-Hermite quadrature (41 nodes, centred and scaled for each
     patient), or sampled; with one row a patient, or counts of people, there are none. Missed visits are left out, as
     missing at random.
 
