@@ -26,6 +26,7 @@ _PUBLIC = {
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
+    "Stepwise": "bayesdep.models.stepwise.model",
     "Trial": "bayesdep.models.trial.model",
     "register": "bayesdep.models.register",
     "Prior": "bayesdep.numerics.distributions",
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
+    from bayesdep.models.stepwise.model import Stepwise as Stepwise
     from bayesdep.models.trial.model import Trial as Trial
     from bayesdep.numerics.distributions import Prior as Prior
     from bayesdep.plan import read_plan as read_plan

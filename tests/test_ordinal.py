@@ -7,12 +7,10 @@ import numpy as np
 import pandas as pd
 import pytensor
 import pytest
-from scipy import optimize, special
+from scipy import optimize
 
-from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
 from bayesdep.models.ordinal.model import Ordinal
-from bayesdep.numerics.ordinal import log_probabilities
 
 REFERENCES = Path(__file__).parent / "references"
 LEVELS = ["Low", "Medium", "High"]

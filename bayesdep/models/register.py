@@ -27,6 +27,7 @@ SHIPPED = {
     "response": ("bayesdep.models.response.model", "Response"),
     "screen": ("bayesdep.models.screen.model", "Screen"),
     "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
+    "stepwise": ("bayesdep.models.stepwise.model", "Stepwise"),
     "trial": ("bayesdep.models.trial.model", "Trial"),
 }
 # former family -> the family it is now: plans and saved fits that name the former one can still be read

@@ -25,7 +25,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from numba.extending import register_jitable
 from pytensor import config
