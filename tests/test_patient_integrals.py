@@ -1,4 +1,4 @@
-"""Patients' levels integrated out: against adaptive quadrature by scipy, an even grid, and R's clmm on two data sets."""
+"""Patients' levels integrated out: against quadrature by scipy, an even grid, and R's clmm on two data sets."""
 
 from pathlib import Path
 
@@ -91,7 +91,8 @@ def test_every_patient_is_right_to_a_millionth_for_large_spreads(link, distribut
     how = {"link": link, "distribution": distribution}
     exact = on_a_grid(category, start, given[0], sd, given[2], np.diff(given[2]), how)
     errors = {
-        n: np.abs(function_of(category, start, link, distribution, nodes=n)(*given)[0] - exact).max() for n in (21, NODES)
+        n: np.abs(function_of(category, start, link, distribution, nodes=n)(*given)[0] - exact).max()
+        for n in (21, NODES)
     }
     assert errors[NODES] < 1e-6
     assert errors[21] < 1e-5
@@ -145,5 +146,6 @@ def test_the_likelihood_of_a_real_trial_over_years_is_that_of_clmm():
     # at this spread (3.7) clmm's 31 nodes are off by some 1e-6 for each of 312 patients
     assert total == pytest.approx(r["log likelihood"], abs=1e-3)
     by_year = [slopes[0][table["year"] == k].sum() for k in range(1, 5)]
-    # its maximum is that of an integral that is off by 5e-4 in all: slopes of 0.05 move estimates by 0.02 standard errors
+    # its maximum is that of an integral that is off by 5e-4 in all: slopes of 0.05 move estimates by 0.02 standard
+    # errors
     assert np.abs([*by_year, slopes[1], *slopes[2]]).max() < 0.05

@@ -1,7 +1,7 @@
 r"""Ordered categories of patients with levels of their own, each patient's level integrated out.
 
-A patient's rows have the categories y with standardised places ``z = threshold - level`` (row, K - 1), and the patient's
-own level is ``sd x``, x standard normal. The log of
+A patient's rows have the categories y with standardised places ``z = threshold - level`` (row, K - 1), and the
+patient's own level is ``sd x``, x standard normal. The log of
 
     integral of N(x; 0, 1) prod over rows P(y | z - sd x) dx
 
@@ -10,8 +10,8 @@ there (Liu and Pierce 1994, doi:10.1093/biomet/81.3.624; Pinheiro and Bates 1995
 doi:10.1080/10618600.1995.10474663). The integrand is log-concave under every link, so Newton's method finds the mode.
 Slopes are means over the integrand's own distribution (Fisher's identity), by the same nodes.
 
-Under the logistic links a probability is a product of "ends": ``F(z_k)`` where the patient stopped, ``F(-z_k)`` where not
-(``numerics/ordinal.py``; what a cumulative interval has beside, its gap, does not depend on x). With
+Under the logistic links a probability is a product of "ends": ``F(z_k)`` where the patient stopped, ``F(-z_k)`` where
+not (``numerics/ordinal.py``; what a cumulative interval has beside, its gap, does not depend on x). With
 ``q = exp(-z_k) exp(sd x)`` they are ``1 / (1 + q)`` and ``q / (1 + q)``, so one exponential a row and one a node serve
 all pairs of the two.
 """
@@ -80,8 +80,8 @@ def integrals_of_ends(
     nodes, log_weights
         Of Gauss-Hermite quadrature, log weights with the square of the node added: (node,).
     kind
-        0: of the cumulative link the threshold below and the one above; 1: of the continuation link all thresholds up to
-        the category's: ().
+        0: of the cumulative link the threshold below and the one above; 1: of the continuation link all thresholds up
+        to the category's: ().
 
     Returns
     -------
@@ -96,12 +96,13 @@ def integrals_of_ends(
     odds, ratio = np.empty(most * thresholds), np.empty((most * thresholds, len(nodes)))
     row_of, end_of = np.empty(most * thresholds, dtype=np.int64), np.empty(most * thresholds, dtype=np.int64)
     stops = np.empty(most * thresholds)
+    spread, form = float(sd[()]), int(kind[()])
     for i in range(patients):
-        ends, fixed = _ends_of(z, category, start[i], start[i + 1], kind[()], odds, row_of, end_of, stops)
-        mode, curvature = _mode_of_ends(odds, stops, ends, sd[()])
+        ends, fixed = _ends_of(z, category, start[i], start[i + 1], form, odds, row_of, end_of, stops)
+        mode, curvature = _mode_of_ends(odds, stops, ends, spread)
         width = 1.0 / np.sqrt(curvature)
         log_integral[i], d_sd[i] = _sum_over_nodes(
-            odds, stops, ends, fixed, sd[()], mode, width, nodes, log_weights, ratio
+            odds, stops, ends, fixed, spread, mode, width, nodes, log_weights, ratio
         )
         for e in range(ends):
             d_z[row_of[e], end_of[e]] = stops[e] - ratio[e, 0]
@@ -237,14 +238,15 @@ def integrals_of_rows(
     log_integral, d_z, d_gaps, d_sd = np.empty(patients), np.zeros(z.shape), np.zeros(gaps.shape), np.empty(patients)
     slopes, by_gap = np.zeros(z.shape[1]), np.zeros(max(gaps.shape[1], 1))
     place, height = np.empty(count), np.empty(count)
+    spread, form = float(sd[()]), int(kind[()])
     for i in range(patients):
-        mode, curvature = _mode_of_rows(z, gaps, sd[()], category, start[i], start[i + 1], kind[()], slopes, by_gap)
+        mode, curvature = _mode_of_rows(z, gaps, spread, category, start[i], start[i + 1], form, slopes, by_gap)
         width = 1.0 / np.sqrt(curvature)
         for n in range(count):
             place[n] = mode + np.sqrt(2.0) * width * nodes[n]
             height[n] = log_weights[n] - place[n] * place[n] / 2.0
             for row in range(start[i], start[i + 1]):
-                height[n] += _row(z, gaps, row, sd[()] * place[n], category[row], kind[()], slopes, by_gap)[0]
+                height[n] += _row(z, gaps, row, spread * place[n], category[row], form, slopes, by_gap)[0]
         top, total = height.max(), 0.0
         for n in range(count):
             height[n] = np.exp(height[n] - top)
@@ -254,7 +256,7 @@ def integrals_of_rows(
         for n in range(count):
             weight = height[n] / total
             for row in range(start[i], start[i + 1]):
-                _row(z, gaps, row, sd[()] * place[n], category[row], kind[()], slopes, by_gap)
+                _row(z, gaps, row, spread * place[n], category[row], form, slopes, by_gap)
                 for k in range(z.shape[1]):
                     d_z[row, k] += weight * slopes[k]
                     d_sd[i] -= weight * place[n] * slopes[k]

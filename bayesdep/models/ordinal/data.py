@@ -48,8 +48,8 @@ def prepare(settings: OrdinalSettings, table: Any) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        A unit is a patient where patients have effects of their own, else people who are alike in arm and predictors. By
-        ``unit``: ``arm_of``, ``weight`` (people), ``covariates`` (standardised), ``reached`` (by ``step``: whether a
+        A unit is a patient where patients have effects of their own, else people who are alike in arm and predictors.
+        By ``unit``: ``arm_of``, ``weight`` (people), ``covariates`` (standardised), ``reached`` (by ``step``: whether a
         step of an ordered predictor lies below the unit's level, less its mean), ``slope_column`` (by ``slope``) and
         ``moderator``. By ``row``, a unit at a visit: ``unit_of``, ``visit_of``, ``term_value`` (by ``term``, of effects
         that differ between thresholds), and ``category_of`` or ``counts`` (by ``category``). Dim ``up_to`` has the
@@ -63,10 +63,8 @@ def prepare(settings: OrdinalSettings, table: Any) -> xr.Dataset:
     frame = as_frame(table)
     rows = _read_rows(settings, frame)
     predictors = _read_predictors(settings, rows)
-    if settings.has_patient_effects:
-        data = _by_patient(settings, rows, predictors)
-    else:
-        data = _by_pattern(settings, rows, predictors)
+    by_patient = settings.has_patient_effects
+    data = _by_patient(rows, predictors) if by_patient else _by_pattern(settings, rows, predictors)
     data = data.merge(_constants(settings, rows, predictors), combine_attrs="override")
     data = data.merge(_terms_by_threshold(settings, data), combine_attrs="override")
     data.attrs = provenance(frame)
@@ -155,8 +153,7 @@ def _categories(settings: OrdinalSettings, labels: np.ndarray, people: np.ndarra
     found = np.bincount(category, weights=people, minlength=len(names))
     for k in np.flatnonzero(found == 0):
         raise BadInput(
-            f"{place}: nobody has '{settings.categories[k]}', so its threshold cannot be known; leave it out of "
-            "categories"
+            f"{place}: nobody has '{names[int(k)]}', so its threshold cannot be known; leave it out of categories"
         )
     return category
 
@@ -217,8 +214,8 @@ def _arms(settings: OrdinalSettings, frame: pd.DataFrame, labels: np.ndarray | N
         )
     if len(names) == 1:
         raise BadInput(
-            f"column '{column.name}' ({column.what}) is '{names[0]}' in everybody, so there is nothing to compare; leave "
-            "reference out, or check which rows are kept"
+            f"column '{column.name}' ({column.what}) is '{names[0]}' in everybody, so there is nothing to compare; "
+            "leave reference out, or check which rows are kept"
         )
     arms = [reference, *sorted(n for n in names if n != reference)]
     return np.array([arms.index(n) for n in labels]), arms
@@ -233,8 +230,8 @@ def _refuse_empty_cells(settings: OrdinalSettings, rows: _Rows) -> None:
             if rows.people[(rows.arm[rows.unit] == a) & (rows.visit == v)].sum() == 0:
                 at = f" at visit {visit}" if settings.visit is not None else ""
                 raise BadInput(
-                    f"column '{settings.outcome}': nobody in arm '{arm}' has one{at}, so the difference there cannot be "
-                    f"known; leave that {'visit' if at else 'arm'} out"
+                    f"column '{settings.outcome}': nobody in arm '{arm}' has one{at}, so the difference there cannot "
+                    f"be known; leave that {'visit' if at else 'arm'} out"
                 )
 
 
@@ -299,7 +296,7 @@ def _weighted(covariates: Covariates, weight: np.ndarray) -> Covariates:
 # The prepared data
 
 
-def _by_patient(settings: OrdinalSettings, rows: _Rows, predictors: _Predictors) -> xr.Dataset:
+def _by_patient(rows: _Rows, predictors: _Predictors) -> xr.Dataset:
     """Every patient is a unit, and every visit of one a row; rows of one patient stand together."""
     order = np.lexsort([rows.visit, rows.unit])
     labels = [f"{rows.names[i]} / {rows.visits[j]}" for i, j in zip(rows.unit[order], rows.visit[order], strict=True)]

@@ -100,7 +100,7 @@ def mean_up_to(
     if settings.has_patient_effects:
         own = np.asarray(draws["patient_sd"].values)[:, None] * _PLACES
     shares = _WEIGHTS if settings.has_patient_effects else np.ones(1)
-    how = {"link": settings.link, "distribution": settings.distribution}
+    how = settings.form
     found = np.empty((*levels.cells.shape, data.sizes["up_to"]))
     units = np.arange(levels.units.shape[-1])
     for a in range(levels.cells.shape[1]):
@@ -262,7 +262,9 @@ def _ratios(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Dataset) 
 
     def ratio(values: xr.DataArray, what: str) -> xr.DataArray:
         if logit:
-            return estimand(np.exp(values), f"odds ratio {odds}, {what}", "odds ratio", null=1.0)
+            return estimand(
+                values.copy(data=np.exp(values.values)), f"odds ratio {odds}, {what}", "odds ratio", null=1.0
+            )
         return estimand(values, f"difference in probits (positive is worse), {what}", "probits")
 
     end = "odds_ratio" if logit else "probit_difference"
@@ -310,13 +312,11 @@ def _arm_by_threshold(settings: OrdinalSettings, posterior: xr.Dataset, data: xr
     return over_draws(posterior, of_draws, data.sizes["arm"] * data.sizes["category"])
 
 
-def monotone_curve(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Dataset, place: int) -> xr.DataArray:
+def monotone_curve(posterior: xr.Dataset, data: xr.Dataset, place: int) -> xr.DataArray:
     """Return ``mo(x)`` at every level of an ordered predictor, from 0 at the lowest to 1 at the highest.
 
     Parameters
     ----------
-    settings
-        The model's settings.
     posterior
         Draws of ``increment``.
     data

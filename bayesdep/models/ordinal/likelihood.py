@@ -33,7 +33,7 @@ def observe_counts(
     import pymc as pm
     import pytensor.tensor as pt
 
-    how = {"link": settings.link, "distribution": settings.distribution}
+    how = settings.form
     log_p = log_probabilities(thresholds, gaps, level, **how)
     people = pm.Data("people", data["counts"].values.sum(axis=1), dims="row")
 
@@ -73,7 +73,7 @@ def observe_categories(
     """
     import pymc as pm
 
-    how = {"link": settings.link, "distribution": settings.distribution}
+    how = settings.form
     unit_of, start = data["unit_of"].values, first_rows(data)
     observed = {"observed": pm.Data("category_of", data["category_of"].values, dims="row"), "dims": "row"}
     core = "(r,k)" if thresholds.ndim == 2 else "(k)"

@@ -35,19 +35,21 @@ class Ordinal(OrdinalSettings):
 
     F is the logistic distribution function, or with ``distribution = "probit"`` the normal. **Positive is always
     worse**, under every link: a larger level moves probability to later categories, which are worse, so an odds ratio
-    above 1 is one of worse outcomes. Differences of probabilities are the other way round, as readers expect: they are of
-    a category *or a better one*, above 0 where the treated do better, and their inverse is the number needed to treat.
+    above 1 is one of worse outcomes. Differences of probabilities are the other way round, as readers expect: they are
+    of a category *or a better one*, above 0 where the treated do better, and their inverse is the number needed to
+    treat.
 
     a is the arm's place among all arms, so level 0 is midway between them. ``mo(x)`` is monotone: the sum of increments
-    up to level x, from 0 at the lowest to 1 at the highest, less its mean; so an effect is that from the lowest level to
-    the highest, and its increments, ``Dirichlet(1)``, are what share of it each step has. A main effect and its
+    up to level x, from 0 at the lowest to 1 at the highest, less its mean; so an effect is that from the lowest level
+    to the highest, and its increments, ``Dirichlet(1)``, are what share of it each step has. A main effect and its
     interactions share the increments. m is the moderator, standardised, or ``mo`` of its levels.
 
-    With ``by_threshold`` the effects of some terms differ between thresholds (partial proportional odds). Where the link
-    is not cumulative such a term has an effect of its own at every threshold, ``effect + threshold_effect_k``, these
-    summing to zero. Cumulative thresholds must stay in order for everybody, so there a term changes the log distance of
-    neighbouring thresholds, around their mean (Pudney and Shields 2000, doi:10.1002/1099-1255(200007/08)15:4<367::
-    AID-JAE563>3.0.CO;2-I); for arms that is as general as an odds ratio of their own at every threshold.
+    With ``by_threshold`` the effects of some terms differ between thresholds (partial proportional odds). Where the
+    link is not cumulative such a term has an effect of its own at every threshold, ``effect + threshold_effect_k``,
+    these summing to zero. Cumulative thresholds must stay in order for everybody, so there a term changes the log
+    distance of neighbouring thresholds, around their mean (Pudney and Shields 2000,
+    doi:10.1002/1099-1255(200007/08)15:4<367:: AID-JAE563>3.0.CO;2-I); for arms that is as general as an odds ratio of
+    their own at every threshold.
 
     Thresholds are those of the category probabilities of somebody typical (level 0), which are
     ``Dirichlet(concentration)``: by default all sets of probabilities are equally likely, whatever the number of
@@ -179,10 +181,11 @@ class Ordinal(OrdinalSettings):
         Returns
         -------
         xarray.Dataset
-            ``probability`` (arm, visit, category) and ``at_or_better`` (arm, visit, up_to); with arms ``difference`` and
-            ``number_needed_to_treat`` (comparison, visit, up_to); where categories are numbers ``mean_score`` (arm,
+            ``probability`` (arm, visit, category) and ``at_or_better`` (arm, visit, up_to); with arms ``difference``
+            and ``number_needed_to_treat`` (comparison, visit, up_to); where categories are numbers ``mean_score`` (arm,
             visit) and ``mean_score_difference``; with a moderator ``difference_at`` (comparison, moderator_value,
-            up_to); ``increment`` (step) of monotone effects; ``patient_sd``; and odds ratios, or differences in probits.
+            up_to); ``increment`` (step) of monotone effects; ``patient_sd``; and odds ratios, or differences in
+            probits.
         """
         return ordinal_estimands.estimands(self, posterior, data)
 

@@ -44,7 +44,7 @@ def log_likelihood(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Da
     def of_draws(draws: xr.Dataset) -> xr.DataArray:
         level = _levels(settings, draws, data)
         thresholds, gaps = thresholds_from(settings, draws, data["term_value"].values)
-        how: dict[str, Any] = {"link": settings.link, "distribution": settings.distribution}
+        how = settings.form
         log_p = log_probabilities(thresholds, gaps, level, **how)[:, rows, categories]
         values = np.repeat(log_p, people, axis=1)
         return xr.DataArray(values, {settings.left_out: labels}, ("sample", settings.left_out))

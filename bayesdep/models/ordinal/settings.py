@@ -56,12 +56,17 @@ class OrdinalSettings:
         check_settings(self)
         object.__setattr__(self, "by_threshold", tuple(self.by_threshold))
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
-        _check_categories(self.categories)
+        _check_categories(tuple(self.categories))
         _check_columns(self)
         _check_effects(self)
         if not 0 < self.concentration < np.inf:
             raise BadInput(f"concentration = {self.concentration}, but a number above zero is needed, such as 1")
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The link and the distribution, as arguments of :mod:`bayesdep.numerics.ordinal`."""
+        return {"link": self.link, "distribution": self.distribution}
 
     @property
     def integrates(self) -> bool:
@@ -214,14 +219,14 @@ def _slot_of_threshold_effects(link: Link, width: float, units: str) -> Slot:
 # Settings that contradict each other
 
 
-def _check_categories(categories: Sequence[str]) -> None:
+def _check_categories(categories: tuple[str, ...]) -> None:
     """Refuse fewer than two categories, the same one twice, and numbers that neither rise nor fall."""
     if len(categories) < 2:
         raise BadInput(
             f"categories = {list(categories)}, but two or more are needed, from the best to the worst; name them, such "
             "as ['remission', 'response', 'no response']"
         )
-    twice = [x for x in categories if categories.count(x) > 1]  # type: ignore[attr-defined]  # a tuple by now
+    twice = [x for x in categories if categories.count(x) > 1]
     if twice:
         raise BadInput(f"categories: '{twice[0]}' stands there twice; name each category once")
     if any(not x.strip() for x in categories):
@@ -231,8 +236,8 @@ def _check_categories(categories: Sequence[str]) -> None:
         if not (np.all(steps > 0) or np.all(steps < 0)):
             rising = sorted(categories, key=float)
             raise BadInput(
-                f"categories = {list(categories)} are numbers out of order; write them from the best to the worst, such "
-                f"as {rising}, or {rising[::-1]} if larger is better"
+                f"categories = {list(categories)} are numbers out of order; write them from the best to the worst, "
+                f"such as {rising}, or {rising[::-1]} if larger is better"
             )
 
 

@@ -38,7 +38,7 @@ def row_levels(settings: OrdinalSettings, data: xr.Dataset) -> Tensor:
     import pymc as pm
     import pytensor.tensor as pt
 
-    prior, cells, units = settings.priors, pt.zeros((data.sizes["arm"], data.sizes["visit"])), None
+    prior, cells = settings.priors, pt.zeros((data.sizes["arm"], data.sizes["visit"]))
     arm_of = pm.Data("arm_of", data["arm_of"].values, dims="unit")
     if settings.visit is not None and data.sizes["visit"] > 1:
         cells = cells + _around_zero(prior["visit_effect"], "visit_effect", data.sizes["visit"])
@@ -46,7 +46,7 @@ def row_levels(settings: OrdinalSettings, data: xr.Dataset) -> Tensor:
         arm_effect = _arm_effects(prior["arm_effect"], data)
         for k, code in enumerate(data["arm_code"].values):
             cells = cells + code[:, None] * arm_effect[k]
-    values = ordered_values(settings, data)
+    values = ordered_values(data)
     parts = []
     if data.sizes["covariate"]:
         effect = prior["covariate_effect"].rv("covariate_effect", dims="covariate")
@@ -60,9 +60,8 @@ def row_levels(settings: OrdinalSettings, data: xr.Dataset) -> Tensor:
     if settings.moderator is not None:
         parts.append(_moderation(settings, data, arm_of, values))
     unit_of, visit_of = (pm.Data(name, data[name].values, dims="row") for name in ("unit_of", "visit_of"))
-    units = sum(parts) if parts else None
     level = cells[arm_of[unit_of], visit_of]
-    return level if units is None else level + units[unit_of]
+    return level + pt.add(*parts)[unit_of] if parts else level
 
 
 def _around_zero(prior: Prior, name: str, count: int) -> Tensor:
@@ -109,13 +108,11 @@ def place_of_moderator(settings: OrdinalSettings) -> int:
     return 0 if settings.baseline is None else 1
 
 
-def ordered_values(settings: OrdinalSettings, data: xr.Dataset) -> list[Tensor]:
+def ordered_values(data: xr.Dataset) -> list[Tensor]:
     """Add the increments of ordered predictors to a PyMC model, inside its context.
 
     Parameters
     ----------
-    settings
-        The model's settings.
     data
         The prepared data.
 
@@ -157,7 +154,7 @@ def row_thresholds(settings: OrdinalSettings, data: xr.Dataset) -> tuple[Tensor,
     categories = data.sizes["category"]
     typical = pm.Dirichlet("typical_probability", a=np.full(categories, settings.concentration), dims="category")
     typical = pt.specify_shape(typical, (categories,))
-    thresholds, gaps = thresholds_of(typical, link=settings.link, distribution=settings.distribution)
+    thresholds, gaps = thresholds_of(typical, **settings.form)
     thresholds = pm.Deterministic("threshold", thresholds, dims="up_to")
     thresholds = pt.specify_shape(thresholds, (categories - 1,))
     if not data.sizes["term"]:
@@ -269,7 +266,7 @@ def thresholds_from(settings: OrdinalSettings, posterior: xr.Dataset, value: np.
         the link has none.
     """
     typical = _draws(posterior, "typical_probability", "category")
-    thresholds, gaps = thresholds_of(typical, link=settings.link, distribution=settings.distribution)
+    thresholds, gaps = thresholds_of(typical, **settings.form)
     if value.shape[1] == 0:
         return thresholds[:, None], None if gaps is None else gaps[:, None]
     if settings.link != "cumulative":

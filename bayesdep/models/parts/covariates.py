@@ -122,8 +122,8 @@ def read_covariates(
         return Covariates((), np.empty((len(frame), 0)), np.empty(0), np.empty(0))
     if read.has_monotone:
         raise BadInput(
-            f"{place} has mo(), a monotone effect, which only models of ordinal outcomes have; write the column without "
-            "mo()"
+            f"{place} has mo(), a monotone effect, which only models of ordinal outcomes have; write the column "
+            "without mo()"
         )
     used = _used(frame, read.columns, place, len(frame) if units is None else units)
     columns, raw = _evaluate(used, read, place)

@@ -84,8 +84,8 @@ def read_ordered(frame: pd.DataFrame, column: str, what: str, order: Mapping[str
     what
         What that holds, for messages.
     order
-        Orders that the settings state, such as ``{"stage": "I < II < III"}``. Without one, an ordered categorical column
-        has its own order, and numbers rise.
+        Orders that the settings state, such as ``{"stage": "I < II < III"}``. Without one, an ordered categorical
+        column has its own order, and numbers rise.
 
     Returns
     -------
@@ -169,8 +169,8 @@ def split_monotone(formula: str | None) -> tuple[str | Formula | None, tuple[tup
     Returns
     -------
     tuple
-        The formula without them (None where no term is left); and for each term with ``mo``, in the formula's order, its
-        column and what that is multiplied by (None for a main effect).
+        The formula without them (None where no term is left); and for each term with ``mo``, in the formula's order,
+        its column and what that is multiplied by (None for a main effect).
 
     Raises
     ------

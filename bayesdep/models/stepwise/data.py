@@ -139,8 +139,8 @@ def _follow_people(
         if by_step[k] > left:
             raise BadInput(
                 f"column '{settings.entered}': {by_step[k]:.0f} entered step '{steps[k]}', but {left:.0f} were left of "
-                f"step '{steps[k - 1]}' ({by_step[k - 1]:.0f} less {gone[k - 1]:.0f} in remission); correct one of these, "
-                "or fit such steps one by one"
+                f"step '{steps[k - 1]}' ({by_step[k - 1]:.0f} less {gone[k - 1]:.0f} in remission); correct one of "
+                "these, or fit such steps one by one"
             )
         note(
             frame,

@@ -28,10 +28,10 @@ class Stepwise(StepwiseSettings):
 
     This is the continuation-ratio model of :class:`~bayesdep.models.ordinal.model.Ordinal` with a free threshold for
     every step, and its posterior is known exactly: independent Betas. A step's probability is of those who entered it.
-    **Who left between two steps is not taken for somebody without remission**: they are in no later step's count, and how
-    many left is noted. Remission over all steps needs an assumption of them, so two are reported: that they would have
-    fared like those who stayed (``remission_if_nobody_leaves``, the product that a "cumulative remission rate" usually
-    is), and that none of them remitted (``remission_of_all``, a lower bound).
+    **Who left between two steps is not taken for somebody without remission**: they are in no later step's count, and
+    how many left is noted. Remission over all steps needs an assumption of them, so two are reported: that they would
+    have fared like those who stayed (``remission_if_nobody_leaves``, the product that a "cumulative remission rate"
+    usually is), and that none of them remitted (``remission_of_all``, a lower bound).
 
     Where a source prints a share that fits no count, the count is known to lie between two numbers, ``remitted`` and
     ``remitted_at_most``; the posterior is then the mixture of those that each count in between gives.
