@@ -128,10 +128,6 @@ def _follow_people(
 ) -> None:
     """Refuse a step that more people entered than were left; note how many left before it."""
     by_step, gone = (np.bincount(step_of, weights=x, minlength=len(steps)) for x in (entered, remitted))
-    for row in np.flatnonzero(entered == 0):
-        raise BadInput(
-            f"column '{settings.entered}': step '{steps[step_of[row]]}' has nobody who entered it; leave that row out"
-        )
     if settings.arm is not None:
         return  # a table of arms need not have all arms of a step
     for k in range(1, len(steps)):
