@@ -11,6 +11,7 @@ from bayesdep.models.model import variable_of
 from bayesdep.models.parts.contrasts import is_term_of_slot
 
 THRESHOLD = 0.05
+_FLAT = 1e-9  # range of a log density that is constant up to rounding
 DEPENDS, ROBUST = "depends on its prior", "robust"
 
 
@@ -42,6 +43,7 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
     likelihood_of = _centred_by_version(_total(fit.tree["log_likelihood"].to_dataset()), fit.tables)
     priors = {variable_of(fit.model, slot) for slot in fit.model.slots}
     scaled = [name for name in log_prior.data_vars if is_term_of_slot(str(name), priors)]
+    of_prior = _total(log_prior[scaled])
     # Only sums over priors and units matter. All estimands go into one variable: hundreds would take ten seconds.
     tree = xr.DataTree.from_dict(
         {
@@ -49,11 +51,14 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
                 {"estimand": (("chain", "draw", "row"), np.stack([draws for _, _, draws in chains], axis=2))},
                 {d: fit.posterior[d] for d in ("chain", "draw")},
             ),
-            "log_prior": xr.Dataset({"total": _total(log_prior[scaled])}),
+            "log_prior": xr.Dataset({"total": of_prior}),
             "log_likelihood": xr.Dataset({"total": likelihood_of}),
         }
     )
-    prior, likelihood = (psense(tree, group=group)["estimand"].to_numpy() for group in ("prior", "likelihood"))
+    likelihood = psense(tree, group="likelihood")["estimand"].to_numpy()
+    # a flat prior is the same at any power
+    flat = float(np.ptp(of_prior.values)) <= _FLAT
+    prior = np.zeros(len(chains)) if flat else psense(tree, group="prior")["estimand"].to_numpy()
     return pd.DataFrame(
         {
             "estimand": [name for name, _, _ in chains],

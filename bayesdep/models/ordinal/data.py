@@ -263,7 +263,8 @@ def _read_predictors(settings: OrdinalSettings, rows: _Rows) -> _Predictors:
     of_formula, slopes = read_slopes(units, terms, settings.level_order)
     ordered: list[Ordered] = []
     if settings.baseline is not None:
-        order = {settings.baseline: " < ".join(settings.categories)} | dict(settings.level_order or {})
+        order: dict[str, str | Sequence[str]] = {settings.baseline: settings.categories}
+        order |= settings.level_order or {}
         ordered.append(read_ordered(units, settings.baseline, _meaning(settings, "baseline"), order))
     moderator, mean, sd = np.zeros(len(units)), 0.0, 1.0
     if settings.moderator is not None and settings.moderator_form == "monotone":

@@ -88,7 +88,7 @@ class OrdinalSettings:
     @property
     def figures(self) -> tuple[str, ...]:
         """Figures beside those that every fit has."""
-        return ("categories",)
+        return ("categories", "monotone")
 
     @property
     def has_scores(self) -> bool:

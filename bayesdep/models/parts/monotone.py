@@ -72,7 +72,9 @@ class Slope:
     column: np.ndarray
 
 
-def read_ordered(frame: pd.DataFrame, column: str, what: str, order: Mapping[str, str] | None = None) -> Ordered:
+def read_ordered(
+    frame: pd.DataFrame, column: str, what: str, order: Mapping[str, str | Sequence[str]] | None = None
+) -> Ordered:
     """Read an ordered predictor.
 
     Parameters
@@ -142,8 +144,10 @@ def _key(column: str) -> str:
     return column if column.replace("_", "").replace("-", "").isalnum() and column.isascii() else f'"{column}"'
 
 
-def _stated(text: str, column: str) -> list[str]:
+def _stated(text: str | Sequence[str], column: str) -> list[str]:
     """Levels as a setting states them."""
+    if not isinstance(text, str):
+        return list(text)
     levels = [part.strip() for part in text.split("<")]
     if len(levels) < 2 or not all(levels):
         raise BadInput(
