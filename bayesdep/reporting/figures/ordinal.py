@@ -1,5 +1,7 @@
 """Figures of ordinal outcomes: probabilities of categories by arm and visit, and monotone effects step by step."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -68,7 +70,7 @@ def plot_categories(fit: Fit) -> Figure:
                 axes.set_title(str(arms[a]))
         for line in grid:
             line[0].set_ylabel("probability")
-        handles = [Patch(facecolor=colour, edgecolor=GREY, lw=0.5) for colour in colours]
+        handles: list[Any] = [Patch(facecolor=colour, edgecolor=GREY, lw=0.5) for colour in colours]
         handles.append(Line2D([], [], color=INK, marker="o", ms=4, mfc="white", mec=INK, lw=1))
         legend_below(figure, (handles, [*map(str, categories), "observed, and 95% interval"]), 4)
     return figure
