@@ -22,11 +22,13 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "count_detected": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
+    "Ordinal": "bayesdep.models.ordinal.model",
     "PatientMeta": "bayesdep.models.patient_meta.model",
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
     "Transitions": "bayesdep.models.transitions.model",
+    "Stepwise": "bayesdep.models.stepwise.model",
     "Trial": "bayesdep.models.trial.model",
     "register": "bayesdep.models.register",
     "Prior": "bayesdep.numerics.distributions",
@@ -123,12 +125,14 @@ if TYPE_CHECKING:
     from bayesdep.models.crossover.model import Crossover as Crossover
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
     from bayesdep.models.meta.model import Meta as Meta
+    from bayesdep.models.ordinal.model import Ordinal as Ordinal
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
     from bayesdep.models.patient_meta.model import PatientMeta as PatientMeta
     from bayesdep.models.register import register as register
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
+    from bayesdep.models.stepwise.model import Stepwise as Stepwise
     from bayesdep.models.transitions.model import Transitions as Transitions
     from bayesdep.models.trial.model import Trial as Trial
     from bayesdep.numerics.distributions import Prior as Prior

@@ -151,6 +151,16 @@ def crossover_table() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def stage_table() -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    rows = []
+    for i in range(20):
+        about = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "age": 30.0 + rng.integers(30), "stage": i % 3}
+        for week in (2, 6):
+            rows.append(about | {"visit": week, "outcome": ("remission", "response", "neither")[rng.integers(3)]})
+    return pd.DataFrame(rows)
+
+
 def pooled_table() -> pd.DataFrame:
     rng = np.random.default_rng(5)
     return pd.DataFrame(
@@ -227,6 +237,12 @@ EXAMPLES = {
                                                              "treated"))}), own),
         {"blank rows": with_blank_rows}, again(), turned=("mu", "theta_latent"), family="meta",
     ),
+    "ordinal": Example(
+        {"categories": ("remission", "response", "neither"), "reference": "placebo", "subject": "subject",
+         "visit": "visit", "covariates": "age + mo(stage)"},
+        stage_table(), multiplied("age"), moved("age"), swapped("arm", "placebo", "drug"),
+        {"blank rows": with_blank_rows}, again(), turned=("arm_effect", "arm_effect_standardised"),
+    ),
     "patient-meta": Example(
         {"reference": "saline", "moderators": ("age",)}, pooled_table(), multiplied("outcome"), moved("outcome"),
         swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",
@@ -251,6 +267,11 @@ EXAMPLES = {
     "transitions": Example(
         {"states": ["a", "b", "c"], "reference": "saline"}, states_table(), multiplied("visit"), moved("visit"),
         swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",),
+    ),
+    "stepwise": Example(
+        {}, pd.DataFrame({"step": [1, 2, 3], "entered": [90, 40, 12], "remitted": [30, 11, 2]}),
+        "counts have no units", NO_ORIGIN, "steps have an order, and none is another's opposite",
+        {"blank rows": with_blank_rows}, again(),
     ),
     "trial": Example(
         {"reference": "placebo", "units": "points", "baseline": "baseline"}, trial_table(),

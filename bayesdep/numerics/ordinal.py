@@ -86,7 +86,7 @@ def log_probabilities(
 
 
 def log_probability_of(
-    category: np.ndarray,
+    category: Tensor,
     thresholds: Tensor,
     gaps: Tensor,
     shift: Tensor,
@@ -99,7 +99,7 @@ def log_probability_of(
     Parameters
     ----------
     category
-        Whole numbers from 0 to K - 1, shape (units,).
+        Whole numbers from 0 to K - 1, shape (units,), NumPy or PyTensor.
     thresholds, gaps
         Shape (K - 1,) and (K - 2,), the same for all units; or with the units first. Gaps as of
         :func:`log_probabilities`.
@@ -118,24 +118,24 @@ def log_probability_of(
     >>> log_probability_of(np.array([2]), np.array([-1.0, 1.0]), np.array([2.0]), np.array([0.0])).round(6).tolist()
     [-1.313262]
     """
-    maths = _maths(thresholds, gaps, shift)
+    maths = _maths(category, thresholds, gaps, shift)
     categories = _categories(thresholds)
     if link != "cumulative":
         z = thresholds - shift[..., None]
         number = np.arange(categories - 1)
         if link == "continuation":  # thresholds before the category were passed, its own was not
-            sign = np.sign(category[:, None] - number - 0.5)
+            sign = maths.where(category[:, None] > number, 1.0, -1.0)
             used = category[:, None] >= number
             return maths.where(used, maths.log_cdf(maths.where(used, -sign * z, 0.0), distribution), 0.0).sum(axis=-1)
         return maths.log_softmax_at(_scores(z, maths), category)
-    is_first, is_last = category == 0, category == categories - 1
-    upper = _at(thresholds, np.minimum(category, categories - 2)) - shift
-    lower = _at(thresholds, np.maximum(category - 1, 0)) - shift
+    is_first, is_last = category < 1, category > categories - 2
+    upper = _at(thresholds, maths.clip(category, 0, categories - 2)) - shift
+    lower = _at(thresholds, maths.clip(category - 1, 0, categories - 2)) - shift
     if distribution == "probit":
         outside = maths.log_cdf(maths.where(is_last, -lower, upper), distribution)
         if categories == 2:
             return outside
-        gap = _at(gaps, np.clip(category - 1, 0, categories - 3))
+        gap = _at(gaps, maths.clip(category - 1, 0, categories - 3))
         at_end = is_first | is_last
         middle = maths.where(at_end, 0.0, lower + gap / 2)
         return maths.where(at_end, outside, maths.log_normal_interval(middle, maths.like(gap, middle) / 2))
@@ -143,8 +143,47 @@ def log_probability_of(
     total = total + maths.where(is_first, 0.0, maths.log_cdf(-lower, distribution))
     if categories == 2:
         return total
-    gap = _at(gaps, np.clip(category - 1, 0, categories - 3))
+    gap = _at(gaps, maths.clip(category - 1, 0, categories - 3))
     return total + maths.where(is_first | is_last, 0.0, maths.log1mexp(-gap))
+
+
+def probabilities_up_to(
+    thresholds: np.ndarray,
+    shift: np.ndarray,
+    *,
+    link: Link = "cumulative",
+    distribution: Distribution = "logit",
+) -> np.ndarray:
+    """Return the probability of every category or a better one, for means over many units and draws.
+
+    Parameters
+    ----------
+    thresholds
+        Shape (..., K - 1).
+    shift
+        Linear predictors, shape (...); positive is worse.
+    link, distribution
+        As of :func:`log_probabilities`, of which this is the cumulative sum, to the last digits of 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        P(y <= k) of all categories but the last, shape (..., K - 1).
+
+    Examples
+    --------
+    >>> probabilities_up_to(np.array([-1.0, 1.0]), np.array(0.0)).round(3).tolist()
+    [0.269, 0.731]
+    """
+    z = thresholds - shift[..., None]
+    if link == "adjacent":
+        scores = np.concatenate([np.zeros_like(z[..., :1]), -np.cumsum(z, axis=-1)], axis=-1)
+        shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return np.asarray(np.cumsum(shares[..., :-1], axis=-1) / shares.sum(axis=-1, keepdims=True))
+    cdf = special.expit if distribution == "logit" else special.ndtr
+    if link == "continuation":
+        return np.asarray(1 - np.cumprod(cdf(-z), axis=-1))
+    return np.asarray(cdf(z))
 
 
 def thresholds_of(
@@ -200,9 +239,11 @@ def _categories(thresholds: Tensor) -> int:
     return int(shape[-1]) + 1
 
 
-def _at(values: Tensor, index: np.ndarray) -> Tensor:
+def _at(values: Tensor, index: Tensor) -> Tensor:
     """Each unit's own of the thresholds or gaps that all units share, or that each has of its own."""
-    return values[index] if values.ndim == 1 else values[np.arange(len(index)), index]
+    if values.ndim == 1:
+        return values[index]
+    return values[_maths(index).arange(index), index]
 
 
 def _scores(z: Tensor, maths: Any) -> Tensor:
@@ -220,8 +261,12 @@ def _maths(*values: Any) -> Any:
 class _OfArrays:
     """Of NumPy's arrays."""
 
-    where, exp, log, log1p, minimum = np.where, np.exp, np.log, np.log1p, np.minimum
+    where, exp, log, log1p, minimum, clip = np.where, np.exp, np.log, np.log1p, np.minimum, np.clip
     zeros_like = np.zeros_like
+
+    @staticmethod
+    def arange(values: np.ndarray) -> np.ndarray:
+        return np.arange(len(values))
 
     @staticmethod
     def like(values: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -295,6 +340,18 @@ class _OfTensors:
         import pytensor.tensor as pt
 
         return pt.minimum(one, other)
+
+    @staticmethod
+    def clip(x: Tensor, low: int, high: int) -> Tensor:
+        import pytensor.tensor as pt
+
+        return pt.clip(x, low, high)
+
+    @staticmethod
+    def arange(values: Tensor) -> Tensor:
+        import pytensor.tensor as pt
+
+        return pt.arange(values.shape[0])
 
     @staticmethod
     def exp(x: Tensor) -> Tensor:
@@ -372,7 +429,7 @@ class _OfTensors:
     def log_softmax_at(scores: Tensor, category: np.ndarray) -> Tensor:
         import pytensor.tensor as pt
 
-        own = np.arange(scores.type.shape[-1]) == np.asarray(category)[..., None]
+        own = pt.eq(pt.as_tensor_variable(category)[..., None], np.arange(scores.type.shape[-1]))
         difference = scores - (scores * own).sum(axis=-1)[..., None]
         return -pt.softplus(pt.logsumexp(pt.switch(own, -np.inf, difference), axis=-1))
 

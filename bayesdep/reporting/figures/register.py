@@ -14,6 +14,7 @@ from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import meta as meta_plots
+from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import transitions as transitions_plots
@@ -53,6 +54,18 @@ FIGURES: dict[str, Entry] = {
         response_plots.plot_roc,
         "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
         response_plots.has_roc,
+    ),
+    "categories": Entry(
+        ordinal_plots.plot_categories,
+        "Probability of every category by arm and visit: posterior means, stacked from the best category at the foot "
+        "to the worst. At each boundary the 95% interval of the probability of that category or a better one, and the "
+        "share of those observed (points).",
+    ),
+    "monotone": Entry(
+        ordinal_plots.plot_monotone,
+        "Monotone effects of ordered predictors: the share of the effect from the lowest level to the highest that is "
+        "reached at each level (line, 95% band), and each step's share of it (bars, 95% intervals).",
+        ordinal_plots.has_increments,
     ),
     "trajectories": Entry(
         trial_plots.plot_trajectories,
