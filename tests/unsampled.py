@@ -69,7 +69,7 @@ def visits(name: Name = plain, n: int = 24, arms: int = 2) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def states(name: Name = plain, n: int = 3, people: int = 24) -> pd.DataFrame:
+def occasions(name: Name = plain, n: int = 3, people: int = 24) -> pd.DataFrame:
     rng = np.random.default_rng(n)
     rows = []
     for i in range(people):
@@ -193,7 +193,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     if family == "transitions":
         states = [name("state", k) for k in range(n or 3)]
         model = bd.Transitions(states=states, reference=name("arm", 0), effects="by-state", time_units=unit)
-        return unsampled(model, states(name, **some), **how)
+        return unsampled(model, occasions(name, **some), **how)
     if family == "crossover":
         return unsampled(bd.Crossover(reference=name("drug", 0), units=unit), periods(name, **some), **how)
     if family == "cytokines":
