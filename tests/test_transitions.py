@@ -421,3 +421,23 @@ def test_time_is_counted_in_steps():
     found = fitted.estimands(posterior_of(fitted, data), data)
     assert found["time_in"].attrs["units"] == "weeks"
     np.testing.assert_allclose(found["time_in"].sum("state"), 20, rtol=1e-10)
+
+
+def test_states_not_told_apart_are_exact_too():
+    """7 of 11 in a or b: their sum is Beta(2 + 7, 1 + 4), and a's share of it is flat, as a priori; by 40,000 draws."""
+    table = COUNTS[COUNTS["before"] == "b"]
+    table = pd.concat([table, COUNTS[COUNTS["before"] == "c"]])
+    fitted = bd.Transitions(states=ABC, input="counts")
+    data = fitted.prepare(table)
+    found = fitted.exact(data)
+    row = found.draw(40_000, np.random.default_rng(1))["row"]
+    np.testing.assert_allclose(row.sum(axis=-1), 1, rtol=1e-12)
+    together = row[:, 1, 0] + row[:, 1, 1]
+    assert stats.kstest(together, stats.beta(2 + 7, 1 + 4).cdf).pvalue > 1e-3
+    assert stats.kstest(row[:, 1, 0] / together, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(together, row[:, 1, 0] / together)[0, 1]) < 4 / np.sqrt(40_000)
+    assert stats.kstest(row[:, 2, 1], stats.beta(1 + 9, 2 + 25).cdf).pvalue > 1e-3
+    assert stats.kstest(row[:, 0, 1], stats.beta(1, 2).cdf).pvalue > 1e-3  # nobody was in a before
+    named = {where[1:] for _, where in found.marginals}
+    assert (("before", "b"), ("after", "c")) in named
+    assert (("before", "b"), ("after", "a")) not in named

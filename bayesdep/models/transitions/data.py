@@ -192,17 +192,18 @@ def whole_steps(times: np.ndarray, step: float, names: Sequence[str], where: str
     >>> whole_steps(np.array([0.0, 4.0, 12.0]), 4.0, ["0", "4", "12"], "column 'week'").tolist()
     [0, 1, 3]
     """
-    ratio = times / step
+    with np.errstate(all="ignore"):  # times that differ by no more than rounding have infinitely many steps
+        ratio = np.where(times == 0, 0.0, times / step)
+    if not ratio.max() <= _MOST_STEPS:
+        raise BadInput(
+            f"{where}: {names[int(ratio.argmax())]} is {ratio.max():.4g} steps of {step:g} after the first, and "
+            f"{_MOST_STEPS} are the most; state a longer step"
+        )
     steps = np.round(ratio)
     for k in np.flatnonzero(np.abs(ratio - steps) > _NEAR * np.maximum(1.0, ratio)).tolist():
         raise BadInput(
             f"{where}: {names[k]} is {ratio[k]:.4g} steps of {step:g} after the first, but a whole number is needed; "
             "state as step a length that divides all of them"
-        )
-    if steps.max() > _MOST_STEPS:
-        raise BadInput(
-            f"{where}: {names[int(steps.argmax())]} is {steps.max():.0f} steps of {step:g} after the first, and "
-            f"{_MOST_STEPS} are the most; state a longer step"
         )
     return steps.astype(int)
 
