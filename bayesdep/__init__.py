@@ -13,6 +13,7 @@ _PUBLIC = {
     "list_datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
     "read_table": "bayesdep.data.sources",
+    "stage": "bayesdep.data.staging",
     "simulate": "bayesdep.designs.register",
     "Correlation": "bayesdep.models.correlation.model",
     "Counts": "bayesdep.models.counts.model",
@@ -21,10 +22,13 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "count_detected": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
+    "Ordinal": "bayesdep.models.ordinal.model",
     "PatientMeta": "bayesdep.models.patient_meta.model",
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
+    "Transitions": "bayesdep.models.transitions.model",
+    "Stepwise": "bayesdep.models.stepwise.model",
     "Trial": "bayesdep.models.trial.model",
     "register": "bayesdep.models.register",
     "Prior": "bayesdep.numerics.distributions",
@@ -65,6 +69,8 @@ _PUBLIC = {
     "plot_combined": "bayesdep.reporting.figures.patient_meta",
     "plot_moderators": "bayesdep.reporting.figures.patient_meta",
     "plot_study_effects": "bayesdep.reporting.figures.patient_meta",
+    "plot_occupancy": "bayesdep.reporting.figures.transitions",
+    "plot_transitions": "bayesdep.reporting.figures.transitions",
     "plot_checks": "bayesdep.reporting.figures.common",
     "plot_ranks": "bayesdep.reporting.figures.common",
     "report": "bayesdep.reporting.report",
@@ -117,6 +123,7 @@ if TYPE_CHECKING:
     from bayesdep.data.scales import convert_trials as convert_trials
     from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.sources import read_table as read_table
+    from bayesdep.data.staging import stage as stage
     from bayesdep.designs.register import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.ropes import Rope as Rope
@@ -126,12 +133,15 @@ if TYPE_CHECKING:
     from bayesdep.models.crossover.model import Crossover as Crossover
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
     from bayesdep.models.meta.model import Meta as Meta
+    from bayesdep.models.ordinal.model import Ordinal as Ordinal
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
     from bayesdep.models.patient_meta.model import PatientMeta as PatientMeta
     from bayesdep.models.register import register as register
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
+    from bayesdep.models.stepwise.model import Stepwise as Stepwise
+    from bayesdep.models.transitions.model import Transitions as Transitions
     from bayesdep.models.trial.model import Trial as Trial
     from bayesdep.numerics.distributions import Prior as Prior
     from bayesdep.plan import read_plan as read_plan
@@ -154,6 +164,8 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.patient_meta import plot_combined as plot_combined
     from bayesdep.reporting.figures.patient_meta import plot_moderators as plot_moderators
     from bayesdep.reporting.figures.patient_meta import plot_study_effects as plot_study_effects
+    from bayesdep.reporting.figures.transitions import plot_occupancy as plot_occupancy
+    from bayesdep.reporting.figures.transitions import plot_transitions as plot_transitions
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
 

@@ -282,6 +282,36 @@ def simulate(
     return OK
 
 
+@app.command(name="stage")
+def stage_table(
+    table: Annotated[Path, typer.Argument(help="The table (.csv or .parquet): a patient a row, or a treatment trial.")],
+    system: Annotated[str, typer.Option(help="maudsley, thase-rush, mgh, european, gsrd or dm-trd.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json, .tex, .html or .xlsx.")],
+    rows: Annotated[str, typer.Option(help="What a row is: patients or trials.")] = "patients",
+    reading: Annotated[str | None, typer.Option(help="Of thase-rush: strict or highest.")] = None,
+    points: Annotated[Path | None, typer.Option(help="Of dm-trd: the table of its points.")] = None,
+    subject: Annotated[str, typer.Option(help="The patients' column.")] = "subject",
+    spreadsheet_safe: _Safe = False,
+) -> int:
+    """Score patients by a staging system of treatment-resistant depression."""
+    from bayesdep.data.sources import read_table
+    from bayesdep.data.staging import stage
+    from bayesdep.reporting.export import formula_note, write_table
+
+    for given in (table, points):
+        if given is not None and out.resolve() == given.resolve():
+            raise BadInput(f"--out '{out}' is the table itself; name another file")
+    asked: dict[str, Any] = {"rows": rows, "reading": reading, "subject": subject}
+    of_points = None if points is None else read_table(points)
+    found = stage(read_table(table), system=system, points=of_points, **asked)
+    typer.echo(str(write_table(found, out, spreadsheet_safe=spreadsheet_safe)))
+    for line in found.attrs.get("notes", ()):
+        _say(f"note: {line}")
+    if out.suffix.lower() == ".csv" and not spreadsheet_safe and (said := formula_note(found)):
+        _say(f"note: {said}")
+    return OK
+
+
 def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     from bayesdep.plan import read_plan
 

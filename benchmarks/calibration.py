@@ -163,6 +163,26 @@ def crossover() -> Design:
     return Design(model, data, simulate, ("day_mean", "baseline_slope"), estimands)
 
 
+def transitions(**settings: Any) -> Design:
+    """Eighty patients of two arms in three states at four visits, of which some are missed, one at two steps."""
+    rng, rows = np.random.default_rng(9), []
+    for i in range(80):
+        stays = 4 if i % 6 else 2
+        for j, week in enumerate((0, 4, 8, 16)[:stays]):
+            if j == 0 or rng.random() > 0.1:
+                who = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "age": 40.0 + i % 9}
+                rows.append(who | {"visit": week, "state": "abc"[(i + j) % 3]})
+    model = bd.Transitions(states=["a", "b", "c"], reference="placebo", **settings)
+    data = model.prepare(pd.DataFrame(rows))
+
+    def put(data: xr.Dataset, states: np.ndarray) -> xr.Dataset:
+        return data.assign(state_at_visit=data["state_at_visit"].copy(data=states))
+
+    names = ("row", "effect", *(("effect_sd",) if model.effects == "by-state" else ()))
+    estimands = ("transition", "improved_difference", "occupancy", "time_in_remission_difference")
+    return Design(model, data, by_the_graph(model, data, "state_at_visit", put), names, estimands)
+
+
 def counts(arms: str) -> Design:
     """Four subgroups of 20 to 31 people an arm."""
     rows = [(g, a, 1, 20 + 3 * i + j) for i, g in enumerate("wxyz") for j, a in enumerate(arms)]
@@ -357,6 +377,8 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "meta, binomial, several arms": partial(meta_of_arms, most=3),
     "meta, Student-t effects": partial(meta_of_effects, heterogeneity="student-t"),
     "meta, clusters of the same people": partial(meta_of_effects, cluster="trial", within_correlation=0.5),
+    "transitions": transitions,
+    "transitions, effects by state": partial(transitions, effects="by-state"),
     "trial": trial,
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.designs.raison2013 import draw_raison2013
 from bayesdep.designs.raison2013_markers import draw_raison2013_limits, draw_raison2013_markers
 from bayesdep.designs.simulated import Simulated as Simulated
+from bayesdep.designs.wilkowska2022 import draw_wilkowska2022
 
 
 def _bcg_trials(rng: np.random.Generator) -> Simulated:
@@ -97,6 +98,7 @@ _DESIGNS: dict[str, Callable[[np.random.Generator], Simulated]] = {
     "raison2013_limits": draw_raison2013_limits,
     "raison2013_markers": draw_raison2013_markers,
     "raison2013_responders": _raison2013_responders,
+    "wilkowska2022": draw_wilkowska2022,
 }
 
 

@@ -22,10 +22,13 @@ SHIPPED = {
     "crossover": ("bayesdep.models.crossover.model", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
     "meta": ("bayesdep.models.meta.model", "Meta"),
+    "ordinal": ("bayesdep.models.ordinal.model", "Ordinal"),
     "patient-meta": ("bayesdep.models.patient_meta.model", "PatientMeta"),
     "response": ("bayesdep.models.response.model", "Response"),
     "screen": ("bayesdep.models.screen.model", "Screen"),
     "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
+    "transitions": ("bayesdep.models.transitions.model", "Transitions"),
+    "stepwise": ("bayesdep.models.stepwise.model", "Stepwise"),
     "trial": ("bayesdep.models.trial.model", "Trial"),
 }
 # former family -> the family it is now: plans and saved fits that name the former one can still be read

@@ -15,8 +15,10 @@ from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import equivalence as equivalence_plots
 from bayesdep.reporting.figures import meta as meta_plots
+from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
+from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 from bayesdep.reporting.figures import trial_subgroups
@@ -68,6 +70,18 @@ FIGURES: dict[str, Entry] = {
         "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
         response_plots.has_roc,
     ),
+    "categories": Entry(
+        ordinal_plots.plot_categories,
+        "Probability of every category by arm and visit: posterior means, stacked from the best category at the foot "
+        "to the worst. At each boundary the 95% interval of the probability of that category or a better one, and the "
+        "share of those observed (points).",
+    ),
+    "monotone": Entry(
+        ordinal_plots.plot_monotone,
+        "Monotone effects of ordered predictors: the share of the effect from the lowest level to the highest that is "
+        "reached at each level (line, 95% band), and each step's share of it (bars, 95% intervals).",
+        ordinal_plots.has_increments,
+    ),
     "trajectories": Entry(
         trial_plots.plot_trajectories,
         "Mean outcome by visit and arm: posterior means with 95% bands (lines), had all patients been in that arm and "
@@ -115,6 +129,17 @@ FIGURES: dict[str, Entry] = {
         "The difference at the last visit under other assumptions about those who dropped out, with 95% intervals; and "
         "against the points added to what they would have had.",
         dropout_plots.has_dropout,
+    ),
+    "state_transitions": Entry(
+        transitions_plots.plot_transitions,
+        "What follows each state one step later: lines as wide as the posterior mean probability is large, blue to a "
+        "better state, red to a worse one, grey to the same; beside a state, the probability of a better one with its "
+        "95% interval.",
+    ),
+    "state_occupancy": Entry(
+        transitions_plots.plot_occupancy,
+        "Shares of patients in each state at the start and later, the best state at the bottom: posterior means in per "
+        "cent, had all patients been in that arm.",
     ),
     "pairs": Entry(
         crossover_plots.plot_pairs,
