@@ -1,7 +1,7 @@
 """Every remedy that a message names is tried: the input with the advice applied is not refused again.
 
-The table is in ``advice.py``, ``advice_designs.py``, ``advice_ordinal.py`` and ``advice_register.py``. A new message of the
-data or the models that is not in it fails the test.
+The table is in ``advice.py``, ``advice_designs.py``, ``advice_ordinal.py`` and ``advice_register.py``. A new message of
+the data or the models that is not in it fails the test.
 """
 
 import ast

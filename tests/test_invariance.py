@@ -426,7 +426,13 @@ def test_what_things_are_called_is_no_information(name):
     texts = [c for c in table.columns if table[c].dtype.kind == "O" or str(table[c].dtype) == "str"]
     texts = [c for c in texts if c not in ("flag", "time", "responder")]
     labels = {str(v) for c in texts for v in table[c]}
-    follow = {k: f"x {v.upper()}" if isinstance(v, str) and v in labels else v for k, v in example.settings.items()}
+
+    def follows(value):
+        if isinstance(value, tuple):
+            return tuple(map(follows, value))
+        return f"x {value.upper()}" if isinstance(value, str) and value in labels else value
+
+    follow = {k: follows(v) for k, v in example.settings.items()}
     renamed = table.assign(**{c: ["x " + str(v).upper() for v in table[c]] for c in texts})
     one, two = (model_of(name, s) for s in (example.settings, follow))
     first, second = one.build(one.prepare(table)), two.build(two.prepare(renamed))
