@@ -440,8 +440,8 @@ def test_what_things_are_called_is_no_information(name):
     labels = {str(v) for c in texts for v in table[c]}
 
     def called(value: Any) -> Any:
-        if isinstance(value, list):
-            return [called(one) for one in value]
+        if isinstance(value, list | tuple):
+            return type(value)(called(one) for one in value)
         return f"x {value.upper()}" if isinstance(value, str) and value in labels else value
 
     follow = {k: called(v) for k, v in example.settings.items()}
