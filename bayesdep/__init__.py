@@ -25,6 +25,7 @@ _PUBLIC = {
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
+    "Trajectories": "bayesdep.models.trajectories.model",
     "Trial": "bayesdep.models.trial.model",
     "register": "bayesdep.models.register",
     "Prior": "bayesdep.numerics.distributions",
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
+    from bayesdep.models.trajectories.model import Trajectories as Trajectories
     from bayesdep.models.trial.model import Trial as Trial
     from bayesdep.numerics.distributions import Prior as Prior
     from bayesdep.plan import read_plan as read_plan

@@ -26,6 +26,7 @@ SHIPPED = {
     "response": ("bayesdep.models.response.model", "Response"),
     "screen": ("bayesdep.models.screen.model", "Screen"),
     "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
+    "trajectories": ("bayesdep.models.trajectories.model", "Trajectories"),
     "trial": ("bayesdep.models.trial.model", "Trial"),
 }
 # former family -> the family it is now: plans and saved fits that name the former one can still be read
