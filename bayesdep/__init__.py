@@ -19,6 +19,7 @@ _PUBLIC = {
     "Crossover": "bayesdep.models.crossover.model",
     "Cytokines": "bayesdep.models.cytokines.model",
     "add_limits": "bayesdep.data.detection",
+    "join_markers": "bayesdep.data.visits",
     "count_detected": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
     "PatientMeta": "bayesdep.models.patient_meta.model",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from bayesdep.criticism.sensitivity import check_prior_sensitivity as check_prior_sensitivity
     from bayesdep.criticism.sequential import fit_each_moderator as fit_each_moderator
     from bayesdep.data.detection import add_limits as add_limits
+    from bayesdep.data.visits import join_markers as join_markers
     from bayesdep.data.detection import count_detected as count_detected
     from bayesdep.data.errors import BadInput as BadInput
     from bayesdep.data.errors import CannotCompare as CannotCompare

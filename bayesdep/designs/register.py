@@ -16,6 +16,7 @@ from bayesdep.data.published import load
 from bayesdep.designs.kiraly2017 import draw_kiraly2017
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.designs.raison2013 import draw_raison2013
+from bayesdep.designs.rct2025 import draw_rct2025, draw_rct2025_il1ra
 from bayesdep.designs.simulated import Simulated as Simulated
 
 
@@ -94,6 +95,8 @@ _DESIGNS: dict[str, Callable[[np.random.Generator], Simulated]] = {
     "price2022": draw_price2022,
     "raison2013": draw_raison2013,
     "raison2013_responders": _raison2013_responders,
+    "rct2025": draw_rct2025,
+    "rct2025_il1ra": draw_rct2025_il1ra,
 }
 
 

@@ -16,6 +16,7 @@ from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
+from bayesdep.reporting.figures import trajectories as trajectory_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 from bayesdep.reporting.figures import trial_subgroups
@@ -99,6 +100,18 @@ FIGURES: dict[str, Entry] = {
         "The difference at the last visit under other assumptions about those who dropped out, with 95% intervals; and "
         "against the points added to what they would have had.",
         dropout_plots.has_dropout,
+    ),
+    "courses": Entry(
+        trajectory_plots.plot_courses,
+        "Courses of patients (thin lines) and their mean (line, with its 95% band), of the outcome and of markers, arm by "
+        "arm; below a limit of detection (shaded) a marker's value is drawn at the limit.",
+    ),
+    "associations": Entry(
+        trajectory_plots.plot_associations,
+        "Associations of the outcome with each marker's deviation from its arm's course, by arm: medians with 95% "
+        "intervals, and the 95% interval of their mean (band) where they are pooled. They are associations, not effects "
+        "of the markers.",
+        trajectory_plots.has_associations,
     ),
     "pairs": Entry(
         crossover_plots.plot_pairs,
