@@ -102,7 +102,6 @@ if TYPE_CHECKING:
     from bayesdep.criticism.sensitivity import check_prior_sensitivity as check_prior_sensitivity
     from bayesdep.criticism.sequential import fit_each_moderator as fit_each_moderator
     from bayesdep.data.detection import add_limits as add_limits
-    from bayesdep.data.visits import join_markers as join_markers
     from bayesdep.data.detection import count_detected as count_detected
     from bayesdep.data.errors import BadInput as BadInput
     from bayesdep.data.errors import CannotCompare as CannotCompare
@@ -113,6 +112,7 @@ if TYPE_CHECKING:
     from bayesdep.data.scales import convert_trials as convert_trials
     from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.sources import read_table as read_table
+    from bayesdep.data.visits import join_markers as join_markers
     from bayesdep.designs.register import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.sample import fit as fit

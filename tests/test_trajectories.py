@@ -166,9 +166,7 @@ def test_without_association_they_are_two_models():
     alone = bd.Trajectories(reference="p")
     table = visits_and_markers().dropna(subset=["outcome"])
     curve = alone.prepare(table)
-    np.testing.assert_allclose(
-        model.log_likelihood(nothing, data), alone.log_likelihood(posterior, curve), rtol=1e-10
-    )
+    np.testing.assert_allclose(model.log_likelihood(nothing, data), alone.log_likelihood(posterior, curve), rtol=1e-10)
     separate = built("separate")[2]
     markers = densities(separate, [{v.name: p[v.name] for v in separate.value_vars} for p in points], [CONCENTRATION])
     np.testing.assert_allclose(densities(graph, points, [CONCENTRATION]), markers, rtol=1e-12)
@@ -234,7 +232,14 @@ DESIGNS = {
     ),
     "chickweight": ({"outcome": "weight", "subject": "Chick", "time": "Time", "arm": "Diet", "reference": "1"}, "Time"),
     "bodyweight": (
-        {"outcome": "weight", "subject": "Rat", "time": "day", "arm": "Diet", "reference": "1", "autocorrelation": True},
+        {
+            "outcome": "weight",
+            "subject": "Rat",
+            "time": "day",
+            "arm": "Diet",
+            "reference": "1",
+            "autocorrelation": True,
+        },
         "day",
     ),
 }
@@ -264,7 +269,8 @@ def in_words_of_the_model(name: str, data: xr.Dataset, at: dict[str, np.ndarray]
     half = {a: at[cross[a]] * length / 2 for a in arms}
     share = data["arm_code"].values[data["arm_of"].values == 0][0]  # minus the shares of patients in the arms
     course = [
-        at["(Intercept)"] + at[time] * length / 2 - float(data["centre"]) - sum(share[k] * mid[a] for k, a in enumerate(arms)),
+        at["(Intercept)"] + at[time] * length / 2 - float(data["centre"])
+        - sum(share[k] * mid[a] for k, a in enumerate(arms)),
         at[time] * length / 2 - sum(share[k] * half[a] for k, a in enumerate(arms)),
     ]  # fmt: skip
     dims = ("chain", "draw")
@@ -298,7 +304,9 @@ def test_the_likelihood_and_its_maximum_are_those_of_lme4_and_nlme(name):
     spreads = [k.endswith("_sd") for k in names]
     table = pd.read_csv(REFERENCES / "trajectories.csv")
     errors = table[table["data"] == name].set_index("name")["se"].to_dict()
-    unit = np.array([errors[k] if np.isfinite(errors[k]) else best[k] if s else 0.1 for k, s in zip(names, spreads, strict=True)])
+    unit = np.array(
+        [errors[k] if np.isfinite(errors[k]) else best[k] if s else 0.1 for k, s in zip(names, spreads, strict=True)]
+    )
     centre = np.array([best[k] for k in names])
 
     def log_likelihood(steps: np.ndarray) -> np.ndarray:
@@ -331,7 +339,11 @@ def test_a_course_has_a_constant_and_terms_of_one_size(course):
     columns = basis.columns(at)
     np.testing.assert_array_equal(columns[:, 0], 1)
     assert np.abs(columns[:, 1:]).max() <= 1 + 1e-9
-    assert columns.shape[1] == len(basis.terms) + 1 == {"visits": 5, "linear": 2, "quadratic": 3, "spline": 4, "cyclic": 5}[course]
+    assert (
+        columns.shape[1]
+        == len(basis.terms) + 1
+        == {"visits": 5, "linear": 2, "quadratic": 3, "spline": 4, "cyclic": 5}[course]
+    )
     np.testing.assert_array_equal(basis.since_first(np.array([0.0])), 0)
     again = Basis.from_attrs(basis.to_attrs())
     np.testing.assert_array_equal(again.columns(at), columns)

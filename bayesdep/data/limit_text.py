@@ -342,8 +342,8 @@ def refuse_two_limits(limits: np.ndarray, column: str, what: str, by: list[Any],
     for row in bad[:1]:
         raise BadInput(
             f"column '{column}': the {what} of {by[row][0]} on plate {by[row][1]} is {limits[first[row]]:.6g} in row "
-            f"{rows.number(first[row])} and {limits[row]:.6g} in row {rows.number(row)}{and_more(len(bad))}; correct one "
-            "of them, or give the rows different plates"
+            f"{rows.number(first[row])} and {limits[row]:.6g} in row {rows.number(row)}{and_more(len(bad))}; correct "
+            "one of them, or give the rows different plates"
         )
 
 

@@ -70,7 +70,7 @@ def join_markers(
         _refuse_other_values(clinic, laboratory, column, who, whose)
     laboratory = laboratory.drop(columns=both)
     if tolerance is not None:
-        laboratory[time] = _matched(clinic, laboratory, known, whose, subject, time, tolerance)
+        laboratory[time] = _matched(clinic, laboratory, known, whose, time, tolerance)
     for column in clinic.columns:
         if column in (subject, time):
             continue
@@ -96,9 +96,9 @@ def _refuse_other_values(
         label = "" if pd.isna(value) else as_label(value)
         if label not in of[person] or len(of[person]) > 1:
             raise BadInput(
-                f"column '{column}' is in both tables, and '{person}' has {label!r} in row {row + 1} of the markers and "
-                f"{', '.join(map(repr, sorted(of[person])[:_SHOWN]))} among the visits; rename it in one of them, or "
-                "correct it"
+                f"column '{column}' is in both tables, and '{person}' has {label!r} in row {row + 1} of the markers "
+                f"and {', '.join(map(repr, sorted(of[person])[:_SHOWN]))} among the visits; rename it in one of them, "
+                "or correct it"
             )
 
 
@@ -107,7 +107,6 @@ def _matched(
     laboratory: pd.DataFrame,
     known: dict[str, np.ndarray],
     whose: np.ndarray,
-    subject: str,
     time: str,
     tolerance: float,
 ) -> np.ndarray:
@@ -122,8 +121,8 @@ def _matched(
         nearest[row] = own[np.abs(own - at).argmin()]
         if abs(nearest[row] - at) > tolerance:
             raise BadInput(
-                f"column '{time}' (time): row {row + 1} of the markers is of '{person}' at {at:g}, and the nearest visit "
-                f"of that patient is at {nearest[row]:g}, further than tolerance = {tolerance:g}; widen it, correct the "
-                "time, or leave tolerance out"
+                f"column '{time}' (time): row {row + 1} of the markers is of '{person}' at {at:g}, and the nearest "
+                f"visit of that patient is at {nearest[row]:g}, further than tolerance = {tolerance:g}; widen it, "
+                "correct the time, or leave tolerance out"
             )
     return nearest

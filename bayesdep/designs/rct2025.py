@@ -1,8 +1,8 @@
-"""The design of the 2025 ketamine trial of blood markers: 89 patients on ketamine, 44 on saline, five days of follow-up.
+"""The design of the 2025 ketamine trial of blood markers: 89 patients on ketamine, 44 on saline, five days.
 
-Sizes, the dose's arms, the length of the follow-up, the number of patients with a body mass index below 25 kg/m2 and the
-names BDNF, IL-6 and IL-1RA are the abstract's (Brain, Behavior, and Immunity, April 2025). It prints no times of visits or
-of blood, no scale, no means, no spreads and no limits: all of those, and the other seven markers, are ours.
+Sizes, arms, the length of the follow-up, the number of patients with a body mass index below 25 kg/m2 and the names
+BDNF, IL-6 and IL-1RA are the abstract's (a journal article of 4 April 2025). It prints no times of visits or of blood,
+no scale, no means, no spreads and no limits: all of those, and the other seven markers, are ours.
 """
 
 from typing import Any, Literal
@@ -76,8 +76,8 @@ def draw_rct2025(
     Simulated
         A row per patient and visit that has a ``score`` (points), and a row per patient, time of blood and marker that
         has a ``concentration`` (pg/mL, text where below its limit) and its ``marker``; in all rows ``subject``,
-        ``arm``, ``day``, ``bmi`` (kg/m2), ``age`` and ``sex``. The truth has, by name, what the equations do: ``course``
-        by arm and visit, sds, medians, limits, and by subject the deviations and k.
+        ``arm``, ``day``, ``bmi`` (kg/m2), ``age`` and ``sex``. The truth has what the equations have: ``course`` by arm
+        and visit, sds, medians, limits, and by subject the deviations and k.
 
     Raises
     ------
@@ -87,7 +87,8 @@ def draw_rct2025(
     Examples
     --------
     >>> made = draw_rct2025(np.random.default_rng(1))
-    >>> made.table.groupby("arm")["subject"].nunique().to_dict(), int((made.table.groupby("subject")["bmi"].first() < 25).sum())
+    >>> people = made.table.groupby("subject").first()
+    >>> people["arm"].value_counts().to_dict(), int((people["bmi"] < 25).sum())
     ({'ketamine': 89, 'saline': 44}, 66)
     """
     if min(people) < 1:
@@ -142,9 +143,7 @@ def _about(rng: np.random.Generator, people: tuple[int, int]) -> pd.DataFrame:
 def _correlated(rng: np.random.Generator, count: int, level: float, change: float, correlation: float) -> np.ndarray:
     """Levels and changes, shape (count, 2)."""
     z = rng.standard_normal((count, 2))
-    return np.column_stack(
-        [level * z[:, 0], change * (correlation * z[:, 0] + np.sqrt(1 - correlation**2) * z[:, 1])]
-    )
+    return np.column_stack([level * z[:, 0], change * (correlation * z[:, 0] + np.sqrt(1 - correlation**2) * z[:, 1])])
 
 
 def _scores(rng: np.random.Generator, about: pd.DataFrame, own: np.ndarray, slope: np.ndarray) -> pd.DataFrame:

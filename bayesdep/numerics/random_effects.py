@@ -1,4 +1,4 @@
-r"""Units with normal effects of their own on a few columns, integrated out: linear time per unit, no matrix of its times.
+r"""Units with normal effects of their own on a few columns, integrated out without a matrix of the unit's times.
 
 For one unit, ``y = mean + G b + e`` with ``b ~ N(0, L L')``, q columns in G, and independent ``e ~ N(0, sd)``. With
 ``r = (y - mean) / sd`` and ``A = G / sd``, matrices of q rows are all that is needed::
@@ -89,10 +89,7 @@ def integrate_out(residual: Tensor, columns: Sequence[Tensor], root: Tensor) -> 
         v.append((projected - sum((q[r][s] * v[s] for s in range(r)), start=pt.constant(0.0))) / q[r][r])
     inverse = _inverse(q)  # W = L Q'^-1, and (Q^-1)'[t, s] = inverse[s][t]
     w = [
-        [
-            sum((lower[r][t] * inverse[s][t] for t in range(min(r, s) + 1)), start=pt.constant(0.0))
-            for s in range(size)
-        ]
+        [sum((lower[r][t] * inverse[s][t] for t in range(min(r, s) + 1)), start=pt.constant(0.0)) for s in range(size)]
         for r in range(size)
     ]
     log_det = sum(pt.log(q[r][r]) for r in range(size))
@@ -106,7 +103,9 @@ def _cholesky(matrix: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
     for r, row in enumerate(matrix):
         found: list[Tensor] = []
         for s in range(r + 1):
-            rest = row[s] - sum((found[t] * (root[s][t] if s < r else found[t]) for t in range(s)), start=pt.constant(0.0))
+            rest = row[s] - sum(
+                (found[t] * (root[s][t] if s < r else found[t]) for t in range(s)), start=pt.constant(0.0)
+            )
             found.append(pt.sqrt(rest) if s == r else rest / root[s][s])
         root.append(found)
     return root

@@ -16,7 +16,7 @@ of_lmer <- function(data, fit) {
   keep(data, "slope_sd", sds[2])
   keep(data, "correlation", attr(v, "correlation")[1, 2])
   keep(data, "residual_sd", sigma(fit))
-  keep(data, "log_likelihood", as.numeric(logLik(fit)))
+  keep(data, "log_likelihood", as.numeric(logLik(fit)))  # no spelling check
 }
 # maximum likelihood: variance components are compared at the maximum of the density itself
 how <- lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10), check.conv.grad = .makeCC("warning", 1e-2))
@@ -39,7 +39,7 @@ keep("bodyweight", "slope_sd", sqrt(between[2, 2]))
 keep("bodyweight", "correlation", between[1, 2] / sqrt(between[1, 1] * between[2, 2]))
 keep("bodyweight", "residual_sd", ar$sigma)
 keep("bodyweight", "rho", coef(ar$modelStruct$corStruct, unconstrained = FALSE))
-keep("bodyweight", "log_likelihood", as.numeric(logLik(ar)))
+keep("bodyweight", "log_likelihood", as.numeric(logLik(ar)))  # no spelling check
 write.csv(do.call(rbind, rows), "trajectories.csv", row.names = FALSE)
 write.csv(sleepstudy, "sleepstudy.csv", row.names = FALSE)
 write.csv(as.data.frame(Orthodont)[, c("distance", "age", "years", "Subject", "Sex")], "orthodont.csv", row.names = FALSE)

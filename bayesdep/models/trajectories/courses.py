@@ -105,7 +105,7 @@ class Basis:
         return np.asarray(columns / (np.abs(on_grid).max(axis=0) * np.where(on_grid[-1] < 0, -1.0, 1.0)))
 
     def since_first(self, time: np.ndarray) -> np.ndarray:
-        """Return the columns after the first less their values at the first time: zero there, for arms that start equal.
+        """Return the columns after the first less their values at the first time, for arms that start equal.
 
         Parameters
         ----------

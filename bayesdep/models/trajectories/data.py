@@ -200,9 +200,7 @@ def _rows_of_patients(settings: TrajectoriesSettings, frame: pd.DataFrame, patie
     return rows_of_people(frame, names | dict.fromkeys(columns_of(settings.covariates), "covariate"), patient)
 
 
-def _arms(
-    settings: TrajectoriesSettings, frame: pd.DataFrame, patients: pd.DataFrame
-) -> tuple[np.ndarray, list[str]]:
+def _arms(settings: TrajectoriesSettings, frame: pd.DataFrame, patients: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     """Which arm every patient was in, and the arms' names, the reference first."""
     if settings.arm is None:
         return np.zeros(len(patients), dtype=int), ["all"]
@@ -347,9 +345,7 @@ def _outcomes(
     return xr.Dataset(variables, coords)
 
 
-def _refuse_two_outcomes(
-    settings: TrajectoriesSettings, frame: pd.DataFrame, rows: _Rows, used: np.ndarray
-) -> None:
+def _refuse_two_outcomes(settings: TrajectoriesSettings, frame: pd.DataFrame, rows: _Rows, used: np.ndarray) -> None:
     """Refuse two outcomes of a patient at one time; the same number beside several markers is one outcome."""
     first: dict[tuple[int, float], int] = {}
     for row in used:

@@ -52,7 +52,9 @@ def root_of_deviations(
         f"{prefix}partial_share", *[np.broadcast_to(shape, (*copies, len(shape)))] * 2, dims=(*dims, "pair")
     )
     blank = pt.zeros((*copies, size, size)) + pt.eye(size)
-    root = vine_root(pt.specify_shape(pt.set_subtensor(blank[..., rows, columns], 2 * share - 1), (*copies, size, size)))
+    root = vine_root(
+        pt.specify_shape(pt.set_subtensor(blank[..., rows, columns], 2 * share - 1), (*copies, size, size))
+    )
     correlation = (root[..., :, None, :] * root[..., None, :, :]).sum(axis=-1)
     pm.Deterministic(f"{prefix}correlation_by_pair", correlation[..., rows, columns], dims=(*dims, "pair"))
     return sd[..., :, None] * root

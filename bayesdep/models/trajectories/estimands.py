@@ -179,7 +179,7 @@ def _of_markers(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.
 def _of_associations(
     settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset
 ) -> dict[str, xr.DataArray]:
-    """Associations by arm, their differences and means, and arms' differences at the control arm's path of the markers."""
+    """Associations by arm, their differences and means, and arms' differences at the control arm's path."""
     per = f"{_units(settings)} per doubling"
     by_arm = posterior["association_by_arm"].transpose(*_DRAWS, "link", "analyte", "arm")
     found = {"association": estimand(by_arm, "association with a marker's deviation from its arm's course", per)}
@@ -218,7 +218,9 @@ def _at_control_path(settings: TrajectoriesSettings, posterior: xr.Dataset, data
         for k, link in enumerate(settings.association):
             total = total - np.einsum("smc,smct->sct", by_arm[:, k, :, 1:], along[link])
         if "baseline" in settings.association:
-            total = total - np.einsum("sm,smct->sct", paths.draws_of(draws, "baseline_level", "analyte"), along["level"])
+            total = total - np.einsum(
+                "sm,smct->sct", paths.draws_of(draws, "baseline_level", "analyte"), along["level"]
+            )
         return paths.labelled(total, ("comparison", "reported"), data)
 
     return _each(posterior, difference, data.sizes["analyte"] * data.sizes["arm"] * max(len(time), 200))

@@ -1,4 +1,4 @@
-r"""What joins the outcome to the markers inside a PyMC model: associations, and the outcome's effects given the markers.
+r"""What joins the outcome to the markers inside a PyMC model: associations, and the outcome given the markers.
 
 A marker's deviation is ``w(u) = b_0 + b_1 u + ...``. Every link is linear in b and adds to the outcome's own
 coefficients of powers of time: what marker m adds in a patient of arm a is ``C b``, with
@@ -129,13 +129,18 @@ def given_markers(
         for r in range(size)
     ]
     means = [
-        pt.sum(sum(added[r][u] * markers.standardised[u] for u in range(size)) + pt.zeros_like(markers.standardised[0]), axis=1)
+        pt.sum(
+            sum(added[r][u] * markers.standardised[u] for u in range(size)) + pt.zeros_like(markers.standardised[0]),
+            axis=1,
+        )
         for r in range(size)
     ]
     total = [
         [
             sum(own[r, t] * own[s, t] for t in range(s + 1))
-            + pt.sum(sum(added[r][u] * added[s][u] for u in range(size)) + pt.zeros_like(markers.standardised[0]), axis=1)
+            + pt.sum(
+                sum(added[r][u] * added[s][u] for u in range(size)) + pt.zeros_like(markers.standardised[0]), axis=1
+            )
             for s in range(r + 1)
         ]
         for r in range(size)

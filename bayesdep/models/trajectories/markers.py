@@ -86,9 +86,7 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> Deviati
         known = of_curves(value, mean, by_power, root, sd, detected)
         hidden = pm.Data("is_hidden", (kind > 0).astype(float), dims=dims)
         latent, correction = _values_beyond_limits(data, mean, by_power, sd, Deviations(known.standardised, known.root))
-    Curves(
-        NAME, mean, design, root, sd, counted, hidden, latent, correction, observed=value, dims=dims
-    )
+    Curves(NAME, mean, design, root, sd, counted, hidden, latent, correction, observed=value, dims=dims)
     effects = of_curves(pt.switch(hidden, latent, value), mean, by_power, root, sd, counted)
     return Deviations(list(effects.standardised), [list(row) for row in effects.root])
 
@@ -135,7 +133,9 @@ def _values_beyond_limits(
 
     kind, lower, upper = (data[name].values for name in ("detection", "lower", "upper"))
     at = np.nonzero(kind > 0)
-    subject, analyte, time = (pm.Data(f"beyond_{w}", x) for w, x in zip(("subject", "analyte", "time"), at, strict=True))
+    subject, analyte, time = (
+        pm.Data(f"beyond_{w}", x) for w, x in zip(("subject", "analyte", "time"), at, strict=True)
+    )
     people, markers, times = (data[d].values for d in ("subject", "analyte", "marker_visit"))
     names = [f"{people[i]} / {markers[k]} / {times[j]}" for i, k, j in zip(*at, strict=True)]
     pm.modelcontext(None).add_coord("beyond", names)

@@ -51,7 +51,7 @@ class Trajectories(TrajectoriesSettings):
     ``value`` left out there are no markers: a growth curve. With ``kind = "response"`` y is yes or no, and the right
     side without e its log odds.
 
-    Default priors are multiples of ``scale``, the sd of patients' first outcomes within arms (s below; 1 for log odds)::
+    Default priors are multiples of ``scale``, the sd of patients' first outcomes within arms (s; 1 for log odds)::
 
         course ~ N(0, 2 s)            around the mean of all outcomes; the first term is the course's mean over time
         arm_effect ~ N(0, 1.5 s)      the arms' difference, mean over time; arm_change ~ N(0, s) for each further term

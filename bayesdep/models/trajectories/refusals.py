@@ -75,7 +75,9 @@ def refuse_markers(kind: np.ndarray, logs: np.ndarray, names: Sequence[str], pla
     """
     for k, name in enumerate(names):
         if not (kind[:, k] == 0).any():
-            raise BadInput(f"{place}: marker '{name}' was detected in nobody, so nothing can be known of it; leave it out")
+            raise BadInput(
+                f"{place}: marker '{name}' was detected in nobody, so nothing can be known of it; leave it out"
+            )
         measured = logs[:, k][kind[:, k] >= 0]
         if np.ptp(measured) < 1e-9:
             raise BadInput(f"{place}: marker '{name}' has one value throughout; leave it out")

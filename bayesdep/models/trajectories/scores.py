@@ -112,9 +112,7 @@ def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
     return np.asarray(found)
 
 
-def covariance_of(
-    settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str = "", *dims: str
-) -> Draws:
+def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str = "", *dims: str) -> Draws:
     """Return the covariance of patients' deviations.
 
     Parameters

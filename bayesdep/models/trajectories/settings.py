@@ -330,7 +330,10 @@ def _check_association(settings: TrajectoriesSettings) -> None:
     for link in settings.association:
         if not link_matrix(link, settings.powers).any() or (link == "baseline" and settings.deviations == "level"):
             raise BadInput(f"association = '{link}' needs deviations that change in time; use deviations = 'slope'")
-        more = [link_matrix(link, settings.powers), *([_LEVEL[: len(settings.powers), : len(settings.powers)]] * (link == "baseline"))]
+        more = [
+            link_matrix(link, settings.powers),
+            *([_LEVEL[: len(settings.powers), : len(settings.powers)]] * (link == "baseline")),
+        ]
         found = np.vstack([found, *(matrix.reshape(1, -1) for matrix in more)])
         if np.linalg.matrix_rank(found) < len(found):
             raise BadInput(

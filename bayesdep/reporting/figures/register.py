@@ -103,14 +103,14 @@ FIGURES: dict[str, Entry] = {
     ),
     "courses": Entry(
         trajectory_plots.plot_courses,
-        "Courses of patients (thin lines) and their mean (line, with its 95% band), of the outcome and of markers, arm by "
-        "arm; below a limit of detection (shaded) a marker's value is drawn at the limit.",
+        "Courses of patients (thin lines) and their mean (line, with its 95% band), of the outcome and of markers, arm "
+        "by arm; below a limit of detection (shaded) a marker's value is drawn at the limit.",
     ),
     "associations": Entry(
         trajectory_plots.plot_associations,
         "Associations of the outcome with each marker's deviation from its arm's course, by arm: medians with 95% "
-        "intervals, and the 95% interval of their mean (band) where they are pooled. They are associations, not effects "
-        "of the markers.",
+        "intervals, and the 95% interval of their mean (band) where they are pooled. They are associations, not "
+        "effects of the markers.",
         trajectory_plots.has_associations,
     ),
     "pairs": Entry(

@@ -54,7 +54,9 @@ def plot_courses(fit: Fit) -> Figure:
     rows = 1 + len(markers)
     with house_figure(fit, max(2.4 * len(arms) + 1.0, 4.4), 1.9 * rows + 0.8) as figure:
         figure.says_shown(len(arms), data.sizes["arm"], "arms are shown, the first")
-        figure.says_shown(len(markers), data.sizes.get("analyte", 0), "markers are shown, those of the largest associations")
+        figure.says_shown(
+            len(markers), data.sizes.get("analyte", 0), "markers are shown, those of the largest associations"
+        )
         grid = figure.subplots(rows, len(arms), squeeze=False, sharex="row", sharey="row")
         _outcome_row(grid[0], settings, draws, data)
         for row, k in zip(grid[1:], markers, strict=True):
@@ -106,9 +108,7 @@ def _outcome_row(row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Data
     row[0].set_ylabel(f"{settings.outcome}\n({settings.units if is_score else 'log odds'})")
 
 
-def _marker_row(
-    row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, k: int
-) -> None:
+def _marker_row(row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, k: int) -> None:
     """Concentrations of patients and their mean, arm by arm, on a logarithmic axis."""
     one = data.isel(analyte=[k])
     measured = one["detection"].values[:, 0] >= 0
@@ -125,7 +125,7 @@ def _marker_row(
         _mean(axes, at, 2.0 ** means[:, a])
         axes.set_yscale("log", base=2)
         if np.isfinite(lod).any():
-            low, high = limits(2.0**logs[measured])
+            low, high = limits(2.0 ** logs[measured])
             axes.set_ylim(min(low, 2.0 ** np.nanmin(lod)) * 0.8, high * 1.25)
             for limit in {float(np.nanmin(lod)), float(np.nanmax(lod))}:
                 axes.axhspan(axes.get_ylim()[0], 2.0**limit, color=INK, alpha=0.12, lw=0)
