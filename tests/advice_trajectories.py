@@ -56,7 +56,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         f"{SETTINGS}:_check_association",
         "did you mean 'value'",
-        lambda: joint(association=["valu"]),
+        lambda: joint(association=["vallue"]),
         lambda: joint(association=["value"]),
     ),
     (

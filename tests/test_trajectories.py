@@ -389,3 +389,234 @@ def test_a_link_is_what_it_is_called(link):
             "baseline": path(0) * u,
         }[link]
         assert (matrix @ b) @ [1, u, u**2] == pytest.approx(expected, rel=1e-8)
+
+
+# ---- estimands and predictions by hand
+
+
+def test_the_difference_at_the_control_arms_path_is_what_a_patient_on_that_path_has():
+    """A treated patient whose marker follows the control arm's mean has a deviation of the difference between them."""
+    model, data, graph = built("area and baseline")
+    _, posterior = draws_of(graph, count=2, seed=6)
+    found = model.estimands(posterior, data)
+    grid = np.linspace(0, 5, 4001)
+    for k in range(2):
+        draw = posterior.isel(chain=0, draw=k)
+        marker = Basis.from_attrs(data["marker_course_columns"].attrs)
+        for c in range(data.sizes["comparison"]):
+            for j, t in enumerate(data["reported_time"].values):
+                total = float(found["difference"][0, k, c, j])
+                for m in range(data.sizes["analyte"]):
+                    change = draw["marker_arm_change"].values[m, c]
+                    path = -marker.since_first(grid) @ change  # control less treated: arms that start equal
+                    up_to = grid <= t
+                    area = np.trapezoid(path[up_to], grid[up_to]) / t if t > 0 else path[0]
+                    area_of, baseline_of = draw[BY_ARM].values[:, m, c + 1]
+                    total += area_of * area + (baseline_of * t / 5 + float(draw["baseline_level"][m])) * path[0]
+                assert float(found["difference_at_control_path"][0, k, c, j]) == pytest.approx(total, abs=2e-3)
+
+
+def test_a_mean_and_a_ratio_are_those_of_patients_in_the_arm():
+    """Differences between the means of two patients who differ in the arm alone, at a visit both have."""
+    model, data, graph = built("value")
+    _, posterior = draws_of(graph, count=2, seed=7)
+    found = model.estimands(posterior, data)
+    draw = posterior.isel(chain=0, draw=1)
+    arm = data["arm_of"].values
+    one, other = (int(np.flatnonzero(arm == a)[0]) for a in (0, 2))
+    for j in range(data.sizes["visit"]):
+        means = [
+            float(data["centre"])
+            + data["course_columns"].values[i, j] @ draw["course"].values
+            + arms_part(draw, data, i, data["arm_columns"].values[i, j])
+            for i in (one, other)
+        ]
+        np.testing.assert_allclose(found["mean"][0, 1, [0, 2], j], means, rtol=1e-10)
+        assert float(found["difference"][0, 1, 1, j]) == pytest.approx(means[1] - means[0], rel=1e-9)
+    for m in range(2):
+        columns = data["marker_arm_columns"].values
+        for j in range(data.sizes["marker_visit"]):
+            log2 = arms_part(draw, data, other, columns[other, j], "marker_", m)
+            log2 -= arms_part(draw, data, one, columns[one, j], "marker_", m)
+            assert float(found["marker_ratio"][0, 1, m, 1, j]) == pytest.approx(2**log2, rel=1e-9)
+
+
+def test_a_straight_line_has_its_slope_per_unit_of_time():
+    model, data = read("orthodont")
+    _, posterior = draws_of(model.build(data), count=2, seed=8)
+    found = model.estimands(posterior, data)
+    means, times = found["mean"], data["reported_time"].values
+    np.testing.assert_allclose(found["slope"], (means[..., -1] - means[..., 0]) / (times[-1] - times[0]), rtol=1e-9)
+    np.testing.assert_allclose(found["slope_difference"][..., 0], found["slope"][..., 1] - found["slope"][..., 0])
+
+
+def future(model, data, draw, i: int, at: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Values, mean and covariance of everything measured in a patient and of one score to come, which is last."""
+    powers, arm = model.powers, int(data["arm_of"][i])
+    basis = Basis.from_attrs(data["course_columns"].attrs)
+    value, mean, total = dense(model, data, draw, i)
+    seen = ~np.isnan(data["outcome"].values[i])
+    n, g = int(seen.sum()), data["deviation_columns"].values[i][seen]
+    ahead = basis.share(np.array([at]))[:, None] ** np.arange(len(powers))
+    columns = basis.columns(np.array([at]))
+    expected = float(data["centre"]) + columns @ draw["course"].values
+    expected = expected + arms_part(draw, data, i, columns[..., 1:])
+    of_outcome, with_markers = covariance(draw, powers), []
+    for m in range(data.sizes["analyte"]):
+        measured = data["detection"].values[i, m] >= 0
+        phi = data["marker_deviation_columns"].values[i][measured]
+        omega = covariance(draw.isel(analyte=m), powers, "marker_")
+        link = sum(
+            float(draw[BY_ARM][k, m, arm]) * link_matrix(word, powers) for k, word in enumerate(model.association)
+        )
+        of_outcome = of_outcome + link @ omega @ link.T
+        with_markers.append(ahead @ link @ omega @ phi.T)
+    row = np.hstack([ahead @ of_outcome @ g.T, *with_markers])
+    own = ahead @ of_outcome @ ahead.T + float(draw["residual_sd"]) ** 2
+    whole = np.block([[total, row.T], [row, own]])
+    return value, np.concatenate([mean, expected]), whole, np.arange(len(value)) < n
+
+
+def test_a_prediction_is_the_normal_of_what_comes_given_what_was_seen():
+    model, data, graph = built("value")
+    table = visits_and_markers()
+    _, posterior = draws_of(graph, count=1, seed=9)
+    draw = posterior.isel(chain=0, draw=0)
+    for i in (1, 4):
+        patient = table[table["subject"] == f"s{i}"]
+        found = model.predict(posterior, data, patient, at=[4.25])
+        value, mean, whole, _ = future(model, data, draw, i, 4.25)
+        gain = np.linalg.solve(whole[:-1, :-1], whole[:-1, -1])
+        assert found["mean"].iloc[0] == pytest.approx(mean[-1] + gain @ (value - mean[:-1]), rel=1e-8)
+        assert found["sd"].iloc[0] == pytest.approx(np.sqrt(whole[-1, -1] - gain @ whole[:-1, -1]), rel=1e-8)
+
+
+def test_a_prediction_from_a_value_below_its_limit_is_the_mean_over_what_it_may_be():
+    """One value is known to lie below 1.3: its mean is that of a normal cut there (Johnson, Kotz and Balakrishnan 1994)."""
+    model, data, graph = built("value")
+    _, posterior = draws_of(graph, count=1, seed=10)
+    many = xr.concat([posterior] * 4000, dim="draw").assign_coords(draw=np.arange(4000))
+    table = visits_and_markers()
+    patient = table[(table["subject"] == "s1") & table["marker"].notna()].copy()
+    patient["pg_ml"] = patient["pg_ml"].astype(object)
+    patient.iloc[0, patient.columns.get_loc("pg_ml")] = "<1.3"
+    found = model.predict(many, data, patient, at=[4.0], seed=3)
+    value, mean, whole, is_outcome = future(model, data, posterior.isel(chain=0, draw=0), 1, 4.0)
+    kept = np.flatnonzero(~np.append(is_outcome, False))  # markers, and the score to come
+    mean, whole, value = mean[kept], whole[np.ix_(kept, kept)], value[~is_outcome]
+    known, hidden, last = np.arange(1, len(value)), 0, len(value)
+    gain = np.linalg.solve(whole[np.ix_(known, known)], whole[np.ix_(known, [hidden, last])]).T
+    centre = mean[[hidden, last]] + gain @ (value - mean[:-1])[known]
+    rest = whole[np.ix_([hidden, last], [hidden, last])] - gain @ whole[np.ix_(known, [hidden, last])]
+    sd = np.sqrt(rest[0, 0])
+    cut = stats.truncnorm(-np.inf, (np.log2(1.3) - centre[0]) / sd, centre[0], sd)
+    slope = rest[0, 1] / rest[0, 0]
+    expected = centre[1] + slope * (cut.mean() - centre[0])
+    error = abs(slope) * cut.std() / np.sqrt(4000)
+    assert abs(found["mean"].iloc[0] - expected) < 4 * error
+    assert error < 0.05 * found["sd"].iloc[0]
+
+
+# ---- responses
+
+
+def test_a_response_is_a_logistic_of_the_same_course():
+    """The graph's density given deviations, written out; and a patient's probability, by quadrature on a fine grid."""
+    table = visits_and_markers().assign(outcome=lambda t: np.where(t["outcome"].isna(), np.nan, t["outcome"] > 23))
+    model = model_of("value", kind="response")
+    data = model.prepare(table)
+    graph = model.build(data)
+    points, posterior = draws_of(graph, count=2, seed=11)
+    found = densities(graph, points, [OUTCOME])
+    scores = model.log_likelihood(posterior, data)
+    normal = model_of("value").prepare(visits_and_markers())
+    for k in range(2):
+        draw, total = posterior.isel(chain=0, draw=k), 0.0
+        for i in range(data.sizes["subject"]):
+            seen = ~np.isnan(data["outcome"].values[i])
+            g = data["deviation_columns"].values[i][seen]
+            mean = data["course_columns"].values[i][seen] @ draw["course"].values
+            mean = mean + arms_part(draw, data, i, data["arm_columns"].values[i][seen])
+            sign = 2 * data["outcome"].values[i][seen] - 1
+            total += np.log(1 / (1 + np.exp(-sign * (mean + g @ draw["deviation"].values[i])))).sum()
+            # the deviation given the markers, from the dense normal of scores without a residual
+            near = draw.assign(residual_sd=xr.zeros_like(draw["level_sd"]) + 1e-4)
+            value, means, cov = dense(model_of("value"), normal, near, i)
+            n = int((~np.isnan(normal["outcome"].values[i])).sum())
+            gain = np.linalg.solve(cov[n:, n:], cov[n:, :n]).T
+            of_scores = gain @ (value - means)[n:]
+            rest = cov[:n, :n] - gain @ cov[n:, :n]
+            shift = np.linalg.lstsq(g, of_scores, rcond=None)[0]
+            inverse = np.linalg.pinv(g)
+            own = inverse @ rest @ inverse.T
+            x = np.linspace(-8, 8, 161)
+            z = np.stack(np.meshgrid(x, x, indexing="ij"), -1).reshape(-1, 2)
+            w = np.exp(-(z**2).sum(1) / 2)
+            at = mean + (shift + z @ np.linalg.cholesky(own).T) @ g.T
+            p = (np.prod(1 / (1 + np.exp(-sign * at)), axis=1) * w).sum() / w.sum()
+            assert float(scores[0, k, i]) == pytest.approx(np.log(p), abs=2e-3)
+        assert found[k] == pytest.approx(total, rel=1e-9)
+
+
+# ---- tables
+
+
+def test_merged_and_stacked_tables_are_read_alike():
+    """The clinic's outcome beside every measurement, or in rows of its own."""
+    rows = visits_and_markers()
+    scores = rows.dropna(subset=["outcome"])[["subject", "arm", "age", "time", "outcome"]]
+    markers = rows.dropna(subset=["marker"]).drop(columns="outcome")
+    merged = markers.merge(scores[["subject", "time", "outcome"]], on=["subject", "time"], how="outer")
+    about = scores.groupby("subject")[["arm", "age"]].first()
+    merged = merged.assign(**{c: merged["subject"].map(about[c]) for c in about})
+    one, two = (model_of("value").prepare(t) for t in (rows, merged.sort_values(["subject", "time"])))
+    for name in ("outcome", "lower", "upper", "detection", "arm_of"):
+        x, y = one[name], two[name]
+        labels = {d: x[d] for d in x.dims if d in ("subject", "analyte")}
+        np.testing.assert_allclose(x, y.sel(labels), equal_nan=True)
+    joined = bd.join_markers(scores, markers[["subject", "time", "marker", "pg_ml"]])
+    three = model_of("value").prepare(joined)
+    for name in ("outcome", "lower", "upper", "detection"):
+        np.testing.assert_array_equal(one[name], three[name])
+
+
+def test_every_form_of_a_value_beyond_a_limit_is_one_interval():
+    table = visits_and_markers()
+    at = table.index[table["marker"] == "IL-6"][:3]
+    text = table["pg_ml"].astype(object)
+    text[at[0]], text[at[1]], text[at[2]] = "<0.5", ">64", "0.5-2"
+    data = model_of("value").prepare(table.assign(pg_ml=text))
+    kinds = data["detection"].values
+    assert sorted(kinds[kinds > 0].tolist()) == [1, 2, 3]
+    assert data["upper"].values[kinds == 1].tolist() == [-1.0]
+    assert data["lower"].values[kinds == 2].tolist() == [6.0]
+    np.testing.assert_allclose([data["lower"].values[kinds == 3][0], data["upper"].values[kinds == 3][0]], [-1, 1])
+    flagged = table.assign(flag=np.where(table.index == at[0], "left", None), limit=0.5)
+    again = model_of("value", censored="flag", lod="limit", beyond_limit="censor").prepare(flagged)
+    assert again["detection"].values.ravel()[kinds.ravel() == 1].tolist() == [1]
+
+
+def test_a_message_about_a_limit_names_the_row_of_the_users_table():
+    table = visits_and_markers()
+    at = table.index[table["marker"] == "BDNF"][0]
+    text = table["pg_ml"].astype(object)
+    text[at] = "low"
+    with pytest.raises(bd.BadInput, match=rf"row {at + 1} \(BDNF\)"):
+        model_of("value").prepare(table.assign(pg_ml=text))
+
+
+def test_actual_times_stand_side_by_side_in_their_order():
+    table = visits_and_markers()
+    rng = np.random.default_rng(2)
+    table["time"] = (table["time"] + rng.uniform(0, 0.2, len(table))).round(3)
+    model = model_of("value", course="spline", marker_course="linear", at=[0.5, 2])
+    data = model.prepare(table)
+    assert data.sizes["visit"] == table[table["outcome"].notna()].groupby("subject").size().max()
+    for i, person in enumerate(data["subject"].values):
+        own = table[(table["subject"] == person) & table["outcome"].notna()].sort_values("time")
+        seen = ~np.isnan(data["outcome"].values[i])
+        np.testing.assert_allclose(data["time"].values[i][seen], own["time"])
+        np.testing.assert_allclose(data["outcome"].values[i][seen], own["outcome"])
+    assert list(data["reported"].values) == ["0.5", "2"]
+    dates = visits_and_markers().assign(time=lambda t: [f"day {x:g}" for x in t["time"]])
+    np.testing.assert_allclose(model_of("value").prepare(dates)["time"][0], [0, 1, 2, 3.5, 5])

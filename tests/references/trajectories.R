@@ -30,7 +30,7 @@ of_lmer("chickweight", lmer(weight ~ Time * Diet + (Time | Chick), chicks, REML 
 rats <- as.data.frame(BodyWeight)
 rats$day <- rats$Time - 1
 ar <- lme(weight ~ day * Diet, random = ~ day | Rat, correlation = corCAR1(form = ~ day | Rat), data = rats,
-          method = "ML", control = lmeControl(msMaxIter = 1000, msMaxEval = 5000, tolerance = 1e-12, msTol = 1e-14, niterEM = 500))
+          method = "ML", control = lmeControl(msMaxIter = 1000, msMaxEval = 5000, tolerance = 1e-12, msTol = 1e-14, niterEM = 500))  # no spelling check
 fixed <- fixef(ar)
 for (k in names(fixed)) keep("bodyweight", k, fixed[k], sqrt(vcov(ar)[k, k]))
 between <- as.matrix(getVarCov(ar))

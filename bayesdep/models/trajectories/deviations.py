@@ -1,4 +1,4 @@
-"""Patients' own deviations from a course: their sds, correlations and covariance's root, inside a PyMC model."""
+"""Patients' own deviations from a course: their sds, correlations and covariance, inside a PyMC model."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Tensor
 
 
-def root_of_deviations(
+def covariance_of_deviations(
     settings: TrajectoriesSettings, prior: Mapping[str, Prior], prefix: str = "", dim: str | None = None
 ) -> Tensor:
     """Add sds and correlations of patients' deviations to a PyMC model, inside its context.
@@ -31,7 +31,7 @@ def root_of_deviations(
     Returns
     -------
     pytensor.tensor.TensorVariable
-        L with ``L L'`` the covariance, shape ([dim,] power, power).
+        The covariance, shape ([dim,] power, power).
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -42,7 +42,7 @@ def root_of_deviations(
     sd = pt.stack([prior[f"{prefix}{word}_sd"].rv(f"{prefix}{word}_sd", dims=dims or None) for word in powers], axis=-1)
     size = len(powers)
     if size == 1:
-        return sd[..., None]
+        return sd[..., None] ** 2
     rows, columns = np.tril_indices(size, -1)
     graph = pm.modelcontext(None)
     graph.add_coord("pair", pairs(powers))
@@ -57,7 +57,7 @@ def root_of_deviations(
     )
     correlation = (root[..., :, None, :] * root[..., None, :, :]).sum(axis=-1)
     pm.Deterministic(f"{prefix}correlation_by_pair", correlation[..., rows, columns], dims=(*dims, "pair"))
-    return sd[..., :, None] * root
+    return sd[..., :, None] * correlation * sd[..., None, :]
 
 
 def pairs(powers: tuple[str, ...]) -> list[str]:

@@ -3,10 +3,10 @@ r"""What joins the outcome to the markers inside a PyMC model: associations, and
 A marker's deviation is ``w(u) = b_0 + b_1 u + ...``. Every link is linear in b and adds to the outcome's own
 coefficients of powers of time: what marker m adds in a patient of arm a is ``C b``, with
 ``C = sum over links of association[link, m, a] times the link's matrix``
-(:func:`bayesdep.models.trajectories.settings.link_matrix`). Given the marker's values, b is normal with mean W v and
-covariance W W', so the outcome's coefficients are normal too, with mean ``sum_m C W v`` and covariance
-``D + sum_m (C W)(C W)'``, D that of the outcome's own deviations. So markers and outcome are integrated out one after
-the other, in matrices of two or three rows.
+(:func:`bayesdep.models.trajectories.settings.link_matrix`). Given the marker's values, b is normal with mean B and
+covariance V, so the outcome's coefficients are normal too, with mean ``sum_m C B`` and covariance
+``D + sum_m C V C'``, D that of the outcome's own deviations. So markers and outcome are integrated out one after the
+other, in matrices of two or three rows.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,6 @@ from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.parts.unit_spreads import student_spreads
-from bayesdep.models.trajectories.markers import Deviations
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Tensor
@@ -80,8 +79,8 @@ def _spread(settings: TrajectoriesSettings, prior: Mapping[str, Prior], name: st
 
 
 def given_markers(
-    settings: TrajectoriesSettings, data: xr.Dataset, own: Tensor, markers: Deviations
-) -> tuple[list[Tensor], Tensor]:
+    settings: TrajectoriesSettings, data: xr.Dataset, own: Tensor, markers: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Return the distribution of the outcome's coefficients of powers of time, given a patient's markers.
 
     Parameters
@@ -91,58 +90,29 @@ def given_markers(
     data
         The prepared data.
     own
-        Root of the covariance of the outcome's own deviations, shape (power, power).
+        Covariance of the outcome's own deviations, shape (power, power).
     markers
-        What is known of the markers' deviations.
+        Mean and covariance of the markers' deviations, given their values.
 
     Returns
     -------
     tuple
-        Means by power, each of shape (subject,), and the root of the covariance, shape (subject, power, power).
+        Mean, shape (subject, power), and covariance, shape (subject, power, power).
     """
     import pymc as pm
-    import pytensor.tensor as pt
-
-    from bayesdep.numerics.random_effects import root_of_sum
 
     prior, size = priors_of(settings, data), len(settings.powers)
     arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject")
     by_arm = associations(settings, data)
-    of_patient = [by_arm[k][:, arm_of].T for k in range(len(settings.association))]
-    matrices = [link_matrix(link, settings.powers) for link in settings.association]
+    c: Tensor = 0.0
+    for k, link in enumerate(settings.association):
+        c = c + by_arm[k].T[:, :, None, None] * link_matrix(link, settings.powers)
     if "baseline" in settings.association:  # what goes with the baseline at the first time already, in all arms
         level = prior["baseline_level"].rv("baseline_level", dims="analyte")
-        of_patient.append(level[None, :])
-        matrices.append(np.diag([1.0, *[0.0] * (size - 1)]))
-    nothing = pt.zeros(())
-
-    def element(r: int, s: int) -> Tensor:
-        parts = [m[r, s] * alpha for m, alpha in zip(matrices, of_patient, strict=True) if m[r, s] != 0]
-        return sum(parts[1:], start=parts[0]) if parts else None
-
-    c = [[element(r, s) for s in range(size)] for r in range(size)]
-    added = [  # C W
-        [
-            sum((c[r][s] * markers.root[s][u] for s in range(size) if c[r][s] is not None), start=nothing)
-            for u in range(size)
-        ]
-        for r in range(size)
-    ]
-    means = [
-        pt.sum(
-            sum(added[r][u] * markers.standardised[u] for u in range(size)) + pt.zeros_like(markers.standardised[0]),
-            axis=1,
-        )
-        for r in range(size)
-    ]
-    total = [
-        [
-            sum(own[r, t] * own[s, t] for t in range(s + 1))
-            + pt.sum(
-                sum(added[r][u] * added[s][u] for u in range(size)) + pt.zeros_like(markers.standardised[0]), axis=1
-            )
-            for s in range(r + 1)
-        ]
-        for r in range(size)
-    ]
-    return means, root_of_sum(total, size)
+        c = c + level[None, :, None, None] * np.diag([1.0, *[0.0] * (size - 1)])
+    c = c[arm_of]  # (subject, analyte, power, power)
+    mean, covariance = markers
+    shift = (c * mean[:, :, None, :]).sum(axis=-1).sum(axis=1)
+    half = (c[:, :, :, :, None] * covariance[:, :, None, :, :]).sum(axis=3)
+    added = (half[:, :, :, None, :] * c[:, :, None, :, :]).sum(axis=-1).sum(axis=1)
+    return shift, own + added

@@ -14,7 +14,6 @@ below the limit z is ``m + s x``; near it the distance shrinks with x. So x is c
 limit, the sds and the level of the marker are. The density is exact: it contains the derivative of z by x.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ import xarray as xr
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories.data import recorded
-from bayesdep.models.trajectories.deviations import root_of_deviations
+from bayesdep.models.trajectories.deviations import covariance_of_deviations
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.normal import log_standard_normal
 from bayesdep.numerics.types import Tensor
@@ -32,23 +31,7 @@ NAME = "log2_concentration"
 _LOGISTIC = 1.702  # Phi(x) is within 0.0095 of 1 / (1 + exp(-1.702 x)) (Camilli 1994, doi:10.3102/10769986019003293)
 
 
-@dataclass(frozen=True)
-class Deviations:
-    """What is known of a marker's deviations in a patient, given its values: normal, mean W v and covariance W W'.
-
-    Parameters
-    ----------
-    standardised
-        v by power, shape (subject, analyte).
-    root
-        W by power and power, shape (subject, analyte).
-    """
-
-    standardised: list[Tensor]
-    root: list[list[Tensor]]
-
-
-def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> Deviations:
+def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[Tensor, Tensor]:
     """Observe the markers inside a PyMC model context.
 
     Parameters
@@ -60,35 +43,41 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> Deviati
 
     Returns
     -------
-    Deviations
-        Of every patient and marker.
+    tuple
+        Mean and covariance of every marker's deviations in every patient, given its values: shapes (subject, analyte,
+        power) and (subject, analyte, power, power).
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesdep.numerics.random_effects import Curves, of_curves
+    from bayesdep.numerics.random_effects import Curves, of_curves, products_of
 
-    prior = priors_of(settings, data)
+    prior, size = priors_of(settings, data), len(settings.powers)
     dims = ("subject", "analyte", "marker_visit")
     mean = _means(settings, data)
-    root = root_of_deviations(settings, prior, "marker_", "analyte")
+    covariance = covariance_of_deviations(settings, prior, "marker_", "analyte")
     sd = prior["marker_residual_sd"].rv("marker_residual_sd", dims="analyte")
-    columns = pm.Data("marker_deviation_columns", data["marker_deviation_columns"].values)
-    design = pt.specify_shape(columns, (None, None, len(settings.powers)))[:, None]
-    by_power = [design[..., k] for k in range(len(settings.powers))]
+    columns = data["marker_deviation_columns"].values[:, None]
+    design = pt.specify_shape(pm.Data("marker_deviation_columns", columns), (None, 1, None, size))
     kind = data["detection"].values
+
+    def part(name: str, is_in: np.ndarray) -> tuple[Tensor, Tensor]:
+        counted = pm.Data(f"is_{name}", is_in.astype(float), dims=dims)
+        products = pm.Data(f"products_{name}", products_of(columns, is_in.astype(float)))
+        return counted, pt.specify_shape(products, (None, None, size, size))
+
     logs = np.nan_to_num(recorded(data["lower"].values, data["upper"].values))
     value = pm.Data("log2_recorded", logs, dims=dims)
-    counted = pm.Data("is_measured", (kind >= 0).astype(float), dims=dims)
+    counted, products = part("measured", kind >= 0)
     hidden, latent, correction = pt.zeros_like(counted), pt.zeros_like(counted), pt.zeros_like(counted)
     if (kind > 0).any():
-        detected = pm.Data("is_detected", (kind == 0).astype(float), dims=dims)
-        known = of_curves(value, mean, by_power, root, sd, detected)
+        known = of_curves(value, mean, design, covariance, sd, *part("detected", kind == 0))
         hidden = pm.Data("is_hidden", (kind > 0).astype(float), dims=dims)
-        latent, correction = _values_beyond_limits(data, mean, by_power, sd, Deviations(known.standardised, known.root))
-    Curves(NAME, mean, design, root, sd, counted, hidden, latent, correction, observed=value, dims=dims)
-    effects = of_curves(pt.switch(hidden, latent, value), mean, by_power, root, sd, counted)
-    return Deviations(list(effects.standardised), [list(row) for row in effects.root])
+        latent, correction = _values_beyond_limits(data, mean, design, sd, known)
+    about = (mean, design, covariance, sd, counted, products)
+    Curves(NAME, *about, hidden, latent, correction, observed=value, dims=dims)
+    effects = of_curves(pt.switch(hidden, latent, value), *about)
+    return effects.mean, effects.covariance
 
 
 def _means(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
@@ -125,7 +114,7 @@ def _means(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
 
 
 def _values_beyond_limits(
-    data: xr.Dataset, mean: Tensor, columns: list[Tensor], sd: Tensor, known: Deviations
+    data: xr.Dataset, mean: Tensor, design: Tensor, sd: Tensor, known: Any
 ) -> tuple[Tensor, Tensor]:
     """Values beyond limits, and what the change of variables adds to the log density: (subject, analyte, time)."""
     import pymc as pm
@@ -140,12 +129,11 @@ def _values_beyond_limits(
     names = [f"{people[i]} / {markers[k]} / {times[j]}" for i, k, j in zip(*at, strict=True)]
     pm.modelcontext(None).add_coord("beyond", names)
     x = pm.Normal("beyond_latent", dims="beyond")
-    here = [column[subject, 0, time] for column in columns]
-    size = len(columns)
-    along = [sum(here[r] * known.root[r][u][subject, analyte] for r in range(size)) for u in range(size)]
-    shift = sum(f * known.standardised[u][subject, analyte] for u, f in enumerate(along))
-    centre = mean[subject, analyte, time] + shift
-    spread = pt.sqrt(sd[analyte] ** 2 + sum(f**2 for f in along))
+    here = design[subject, 0, time]
+    of_mean, of_covariance = known.mean[subject, analyte], known.covariance[subject, analyte]
+    centre = mean[subject, analyte, time] + (here * of_mean).sum(axis=-1)
+    along = (here[:, :, None] * of_covariance).sum(axis=1)
+    spread = pt.sqrt(sd[analyte] ** 2 + (along * here).sum(axis=-1))
     low, high = lower[at], upper[at]
     is_right, is_between = kind[at] == 2, kind[at] == 3
     side = pm.Data("beyond_side", np.where(is_right, -1.0, 1.0), dims="beyond")

@@ -13,7 +13,7 @@ from bayesdep.models.trajectories import checks as trajectory_checks
 from bayesdep.models.trajectories import data as trajectory_data
 from bayesdep.models.trajectories import estimands as trajectory_estimands
 from bayesdep.models.trajectories import prediction, scores
-from bayesdep.models.trajectories.deviations import root_of_deviations
+from bayesdep.models.trajectories.deviations import covariance_of_deviations
 from bayesdep.models.trajectories.links import given_markers
 from bayesdep.models.trajectories.markers import observe_markers
 from bayesdep.models.trajectories.outcome import mean_outcome, observe_responses, observe_scores
@@ -167,16 +167,16 @@ class Trajectories(TrajectoriesSettings):
         dims = ("subject", "visit", "term", "change", "comparison", "covariate", "power", "arm", *of_markers)
         coords = {dim: data[dim].values for dim in dims} | ({"link": self.association} if self.association else {})
         with pm.Model(coords=coords) as graph:
-            # f_a(t) + x_i' covariate_effect, and the root of the covariance of d_i
+            # f_a(t) + x_i' covariate_effect, and the covariance of d_i
             mean = mean_outcome(self, data)
-            shift, root = None, root_of_deviations(self, priors_of(self, data))
+            shift, covariance = None, covariance_of_deviations(self, priors_of(self, data))
             if self.has_markers:  # log2 z_im(t); then d_i and the associations given the markers
                 markers = observe_markers(self, data)
                 if self.association:
-                    shift, root = given_markers(self, data, root, markers)
+                    shift, covariance = given_markers(self, data, covariance, markers)
             # y_i(t)
             observe = observe_scores if self.kind == "score" else observe_responses
-            observe(self, data, mean, shift, root)
+            observe(self, data, mean, shift, covariance)
         return graph
 
     @property

@@ -54,7 +54,7 @@ def mean_outcome(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
 
 
 def observe_scores(
-    settings: TrajectoriesSettings, data: xr.Dataset, mean: Tensor, shift: list[Tensor] | None, root: Tensor
+    settings: TrajectoriesSettings, data: xr.Dataset, mean: Tensor, shift: Tensor, covariance: Tensor
 ) -> None:
     """Observe scores, patients' deviations integrated out, inside a PyMC model context.
 
@@ -67,58 +67,60 @@ def observe_scores(
     mean
         As :func:`mean_outcome` returns it.
     shift
-        What the markers add to the mean's coefficients of powers of time; None without associations.
-    root
-        Root of the covariance of deviations, shape ([subject,] power, power).
+        What the markers add to the mean's coefficients of powers of time, shape (subject, power); None without
+        associations.
+    covariance
+        Of deviations, shape ([subject,] power, power).
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesdep.numerics.random_effects import Curves, SerialCurves
+    from bayesdep.numerics.random_effects import Curves, SerialCurves, products_of
 
     prior, dims, size = priors_of(settings, data), ("subject", "visit"), len(settings.powers)
     sd = prior["residual_sd"].rv("residual_sd")
-    columns = pm.Data("deviation_columns", data["deviation_columns"].values)
-    design = pt.specify_shape(columns, (None, None, size))
-    root = pt.specify_shape(root, (*root.type.shape[:-2], size, size))
+    columns = data["deviation_columns"].values
+    design = pt.specify_shape(pm.Data("deviation_columns", columns), (None, None, size))
     if shift is not None:
-        mean = mean + sum(design[..., k] * shift[k][:, None] for k in range(size))
+        mean = mean + (design * shift[:, None, :]).sum(axis=-1)
     is_seen = ~np.isnan(data["outcome"].values)
     counted = pm.Data("seen", is_seen.astype(float), dims=dims)
     value = pm.Data("outcome", np.where(is_seen, data["outcome"].values, 0.0), dims=dims)
     if not settings.autocorrelation:
         nothing = pt.zeros_like(counted)
-        Curves(NAME, mean, design, root, sd, counted, nothing, nothing, nothing, observed=value, dims=dims)
+        products = pt.specify_shape(
+            pm.Data("products", products_of(columns, is_seen.astype(float))), (None, size, size)
+        )
+        about = (mean, design, covariance, sd, counted, products)
+        Curves(NAME, *about, nothing, nothing, nothing, observed=value, dims=dims)
         return
     rho = prior["rho"].rv("rho")
     previous, gaps = previous_seen(is_seen), data["time"].values / float(data["typical_gap"])
     before = (pm.Data("previous", previous.astype(float), dims=dims), pm.Data("time_in_gaps", gaps, dims=dims))
-    SerialCurves(NAME, mean, design, root, sd, rho, counted, *before, observed=value, dims=dims)
+    SerialCurves(NAME, mean, design, covariance, sd, rho, counted, *before, observed=value, dims=dims)
 
 
 def observe_responses(
-    settings: TrajectoriesSettings, data: xr.Dataset, mean: Tensor, shift: list[Tensor] | None, root: Tensor
+    settings: TrajectoriesSettings, data: xr.Dataset, mean: Tensor, shift: Tensor, covariance: Tensor
 ) -> None:
     """Observe yes-no responses given patients' deviations, which are parameters, inside a PyMC model context.
 
     Parameters
     ----------
-    settings, data, mean, shift, root
+    settings, data, mean, shift, covariance
         As :func:`observe_scores` takes them; ``mean`` is of the log odds.
     """
     import pymc as pm
-    import pytensor.tensor as pt
+
+    from bayesdep.numerics.covariance import cholesky
 
     size = len(settings.powers)
     latent = pm.Normal("deviation_latent", dims=("subject", "power"))
-    own = [
-        sum((root[..., r, s] * latent[:, s] for s in range(r + 1)), start=pt.zeros(()))
-        + (0.0 if shift is None else shift[r])
-        for r in range(size)
-    ]
-    pm.Deterministic("deviation", pt.stack(own, axis=1), dims=("subject", "power"))
+    root = cholesky(covariance, size)
+    own = (root * latent[:, None, :]).sum(axis=-1)
+    own = pm.Deterministic("deviation", own if shift is None else own + shift, dims=("subject", "power"))
     columns = pm.Data("deviation_columns", data["deviation_columns"].values)
-    log_odds = mean + sum(columns[:, :, k] * own[k][:, None] for k in range(size))
+    log_odds = mean + (columns * own[:, None, :]).sum(axis=-1)
     at = np.nonzero(~np.isnan(data["outcome"].values))
     people, visits = (data[d].values for d in ("subject", "visit"))
     names = [f"{people[i]} / {visits[j]}" for i, j in zip(*at, strict=True)]
