@@ -56,7 +56,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         f"{SETTINGS}:_check_association",
         "did you mean 'value'",
-        lambda: joint(association=["vallue"]),
+        lambda: joint(association=["values"]),
         lambda: joint(association=["value"]),
     ),
     (
