@@ -50,9 +50,8 @@ def test_loops_arrays_and_slopes_agree(q):
     rng = np.random.default_rng(5)
     weights = [rng.normal(size=shape) for shape in ((6,), (6, q), (6, q, q))]
     inputs = [pt.tensor3(), pt.tensor3(), pt.matrix()]
-    given = [
-        pt.specify_shape(x, (*(None,) * (x.ndim - (2 if x.ndim == 3 else 1)), *(q,) * (x.ndim - 1))) for x in inputs
-    ]
+    shapes = [(None, q, q), (None, q, q), (None, q)]
+    given = [pt.specify_shape(x, shape) for x, shape in zip(inputs, shapes, strict=True)]
     outputs = condition(*[(x + x.swapaxes(1, 2)) / 2 for x in given[:2]], given[2])  # both are symmetric
     total = sum((out * w).sum() for out, w in zip(outputs, weights, strict=True))
     f = pytensor.function(inputs, [total, *pytensor.grad(total, inputs), *outputs], mode=uncompiled())

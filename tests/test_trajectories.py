@@ -492,7 +492,7 @@ def test_a_prediction_is_the_normal_of_what_comes_given_what_was_seen():
 
 
 def test_a_prediction_from_a_value_below_its_limit_is_the_mean_over_what_it_may_be():
-    """One value is known to lie below 1.3: its mean is that of a normal cut there (Johnson, Kotz and Balakrishnan 1994)."""
+    """One value is known to lie below 1.3: its mean is that of a normal cut there, and the score is linear in it."""
     model, data, graph = built("value")
     _, posterior = draws_of(graph, count=1, seed=10)
     many = xr.concat([posterior] * 4000, dim="draw").assign_coords(draw=np.arange(4000))
@@ -591,9 +591,12 @@ def test_every_form_of_a_value_beyond_a_limit_is_one_interval():
     assert data["upper"].values[kinds == 1].tolist() == [-1.0]
     assert data["lower"].values[kinds == 2].tolist() == [6.0]
     np.testing.assert_allclose([data["lower"].values[kinds == 3][0], data["upper"].values[kinds == 3][0]], [-1, 1])
-    flagged = table.assign(flag=np.where(table.index == at[0], "left", None), limit=0.5)
-    again = model_of("value", censored="flag", lod="limit", beyond_limit="censor").prepare(flagged)
+    is_low = table.index == at[0]
+    flagged = table.assign(flag=np.where(is_low, "left", None), limit=np.where(is_low, 0.5, np.nan))
+    flagged.loc[at[0], "pg_ml"] = 0.25
+    again = model_of("value", censored="flag", lod="limit").prepare(flagged)
     assert again["detection"].values.ravel()[kinds.ravel() == 1].tolist() == [1]
+    assert again["upper"].values[kinds == 1].tolist() == [-1.0]
 
 
 def test_a_message_about_a_limit_names_the_row_of_the_users_table():
