@@ -27,7 +27,7 @@ def units(q: int, n: int = 6, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np
 
 @pytest.mark.parametrize("q", SIZES)
 def test_effects_given_data_are_the_normal_of_a_regression(q):
-    """By the joint normal of effects and data, P = G'G of a design G with residual sd 1: no matrix is inverted there."""
+    """By the joint normal of effects and data, P = G'G of a design G with residual sd 1: nothing is inverted there."""
     rng = np.random.default_rng(q)
     k, _, _ = units(q)
     g = rng.normal(size=(6, 4, q))

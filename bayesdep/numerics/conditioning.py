@@ -256,7 +256,7 @@ def _compiled(op: Any, node: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTen
     if lead == 1:
         return units, _version()
 
-    @numba_njit
+    @numba_njit  # type: ignore[untyped-decorator]  # PyTensor is not typed
     def of_two(k: Any, p: Any, s: Any) -> Any:
         n, m, size = s.shape
         row, square = (n * m, size), (n * m, size, size)
@@ -274,7 +274,7 @@ def _compiled_slopes(op: Any, node: Any, **kwargs: Any) -> Any:  # noqa: ARG001 
     if lead == 1:
         return units, _version()
 
-    @numba_njit
+    @numba_njit  # type: ignore[untyped-decorator]  # PyTensor is not typed
     def of_two(p: Any, s: Any, mean: Any, v: Any, of_gain: Any, of_mean: Any, of_v: Any) -> Any:
         n, m, size = s.shape
         row, square = (n * m, size), (n * m, size, size)

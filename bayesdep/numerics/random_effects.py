@@ -93,9 +93,9 @@ def _integrated(square: Tensor, covariance: Tensor, precision: Tensor, sums: Ten
     """Give all units a covariance of their own, and condition their effects."""
     size = sums.type.shape[-1]
     same = pt.zeros_like(sums)[..., None]
-    gain, mean, v = condition(
-        *(_of_size(x + same, sums.type.ndim - 1, size) for x in (covariance, precision)), _of_size(sums, None, size)
-    )
+    lead = sums.type.ndim - 1
+    own, known = (_of_size(x + same, lead, size) for x in (covariance, precision))
+    gain, mean, v = condition(own, known, _of_size(sums, None, size))
     return Integrated(gain - square / 2, mean, v)
 
 
