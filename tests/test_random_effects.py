@@ -8,7 +8,14 @@ import pytest
 from scipy import stats
 
 from bayesdep.inference.evaluate import uncompiled
-from bayesdep.numerics.conditioning import condition, condition_units, slopes_of_units
+from bayesdep.numerics.conditioning import (
+    ConditionPanel,
+    condition,
+    condition_panel,
+    condition_units,
+    slopes_of_panel,
+    slopes_of_units,
+)
 from bayesdep.numerics.random_effects import Curves, SerialCurves, products_of
 
 SIZES = [1, 2, 3]
@@ -72,15 +79,56 @@ def test_loops_arrays_and_slopes_agree(q):
             assert slopes[j][at] == pytest.approx((f(*up)[0] - f(*down)[0]) / 2e-5, rel=1e-6, abs=1e-6)
 
 
-def test_units_of_two_dims_and_draws_in_front_are_the_same_units():
-    k, p, s = units(2, n=12)
-    gain = condition_units(k, p, s)[0]
-    shapes = (4, 3)
-    inputs = [pt.specify_shape(pt.tensor4(), (None, None, 2, 2)), pt.specify_shape(pt.tensor4(), (None, None, 2, 2)),
-              pt.specify_shape(pt.tensor3(), (None, None, 2))]  # fmt: skip
-    f = pytensor.function([x.owner.inputs[0] for x in inputs], condition(*inputs)[0], mode=uncompiled())
-    found = f(k.reshape(*shapes, 2, 2), p.reshape(*shapes, 2, 2), s.reshape(*shapes, 2))
-    np.testing.assert_allclose(found.ravel(), gain, atol=1e-12)
+def panel_of(q: int) -> tuple[np.ndarray, ...]:
+    """Residuals, design, K, sd and what counts, of four units, three kinds and five times."""
+    rng = np.random.default_rng(q)
+    root = rng.normal(size=(3, q, q))
+    counted = (rng.random((4, 3, 5)) < 0.7).astype(float)
+    counted[0, 0] = 0
+    return (
+        rng.normal(size=(4, 3, 5)),
+        rng.normal(size=(4, 5, q)),
+        root @ root.swapaxes(1, 2),
+        np.exp(rng.normal(size=3)),
+        counted,
+    )
+
+
+@pytest.mark.parametrize("q", SIZES)
+def test_a_panel_is_dense_normals_with_the_slopes_of_its_differences(q):
+    """Loops and arrays against scipy's densities, and loops' slopes against central differences."""
+    residual, design, k, sd, counted = panel_of(q)
+    density, mean, v = condition_panel(residual, design, k, sd, counted)
+    arrays = [[None], [None], [None]]
+    ConditionPanel().perform(None, (residual, design, k, sd, counted), arrays)
+    for one, other in zip((density, mean, v), arrays, strict=True):
+        np.testing.assert_allclose(other[0], one, atol=1e-12)
+    for u, m in np.ndindex(4, 3):
+        seen = counted[u, m] > 0
+        g = design[u][seen]
+        total = g @ k[m] @ g.T + sd[m] ** 2 * np.eye(seen.sum())
+        if seen.any():
+            y = residual[u, m][seen]
+            assert density[u, m] == pytest.approx(stats.multivariate_normal.logpdf(y, np.zeros(len(y)), total))
+            np.testing.assert_allclose(mean[u, m], k[m] @ g.T @ np.linalg.solve(total, y), atol=1e-10)
+        else:
+            assert density[u, m] == 0
+            np.testing.assert_allclose(v[u, m], k[m], atol=1e-12)
+    rng = np.random.default_rng(7)
+    weights = [rng.normal(size=x.shape) for x in (density, mean, v)]
+
+    def total_of(r, k, sd):
+        return sum((x * w).sum() for x, w in zip(condition_panel(r, design, k, sd, counted), weights, strict=True))
+
+    slopes = slopes_of_panel(residual, design, k, sd, counted, mean, v, *weights)
+    slopes = [slopes[0], (slopes[1] + slopes[1].swapaxes(1, 2)) / 2, slopes[2]]  # K is symmetric
+    for j, x in enumerate((residual, k, sd)):
+        for at in np.ndindex(*x.shape):
+            up, down = [a.copy() for a in (residual, k, sd)], [a.copy() for a in (residual, k, sd)]
+            for changed, step in ((up, 1e-5), (down, -1e-5)):
+                changed[j][at] += step / 2
+                changed[j][at if j != 1 else (at[0], at[2], at[1])] += step / 2
+            assert slopes[j][at] == pytest.approx((total_of(*up) - total_of(*down)) / 2e-5, rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("q", SIZES)
@@ -92,11 +140,11 @@ def test_curves_and_serial_curves_are_dense_normals(q):
     counted = (rng.random((n, times)) < 0.7).astype(float)
     counted[0] = 0  # a unit of whom nothing is known
     y, mean, sd, rho = rng.normal(size=(n, times)), rng.normal(size=(n, times)), 1.3, 0.6
-    nothing, when = np.zeros((n, times)), np.cumsum(rng.random((n, times)), axis=1)
+    when = np.cumsum(rng.random((n, times)), axis=1)
     place = np.where(counted > 0, np.arange(times), -1)
     previous = np.hstack([np.full((n, 1), -1), np.maximum.accumulate(place, axis=1)[:, :-1]]).astype(float)
     products = products_of(design, counted)
-    plain = Curves.dist(mean, design, k, sd, counted, products, nothing, nothing, nothing)
+    plain = Curves.dist(mean, design, k, sd, counted, products)
     serial = SerialCurves.dist(mean, design, k, sd, rho, counted, previous, when)
     for distribution, correlation in ((plain, 0.0), (serial, rho)):
         found = pm.logp(distribution, pt.constant(y)).eval(mode=uncompiled())
@@ -115,8 +163,8 @@ def test_draws_of_curves_have_their_mean_and_covariance():
     rng = np.random.default_rng(3)
     design, k = rng.normal(size=(3, 2)), np.array([[2.0, 0.5], [0.5, 0.3]])
     mean, sd, rho, when = np.array([1.0, 2, 3]), 0.7, 0.4, np.array([0.0, 1, 3])
-    one, nothing = np.ones(3), np.zeros(3)
-    plain = Curves.dist(mean, design, k, sd, one, products_of(design, one), nothing, nothing, nothing)
+    one = np.ones(3)
+    plain = Curves.dist(mean, design, k, sd, one, products_of(design, one))
     serial = SerialCurves.dist(mean, design, k, sd, rho, one, np.array([-1.0, 0, 1]), when)
     gaps = np.abs(np.subtract.outer(when, when))
     for distribution, own in ((plain, np.eye(3)), (serial, rho**gaps)):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from numba.extending import register_jitable
-from pytensor.gradient import DisconnectedType
+from pytensor.gradient import DisconnectedType, grad_undefined
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.graph.replace import _vectorize_node
@@ -105,7 +105,8 @@ def condition_units(k: np.ndarray, p: np.ndarray, s: np.ndarray) -> tuple[np.nda
     return gain, mean, v
 
 
-def slopes_of_units(
+@_step
+def _slopes_of_units(
     p: np.ndarray,
     s: np.ndarray,
     mean: np.ndarray,
@@ -114,20 +115,7 @@ def slopes_of_units(
     of_mean: np.ndarray,
     of_v: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute derivatives by K, P and s from those by gain, mean and covariance.
-
-    Parameters
-    ----------
-    p, s, mean, v
-        As :func:`condition_units` takes and returns them.
-    of_gain, of_mean, of_v
-        Derivatives, shaped as gain, mean and V.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Shaped as K, P and s.
-    """
+    """Derivatives by K, P and s from those by gain, mean and covariance."""
     units, size = s.shape
     by_k, by_p, by_s = np.empty(v.shape), np.empty(v.shape), np.empty(s.shape)
     inner, t, half = np.empty((size, size)), np.empty((size, size)), np.empty((size, size))
@@ -163,6 +151,147 @@ def slopes_of_units(
                 for c in range(size):
                     by_p[u, i, j] -= v[u, i, c] * half[c, j]
     return by_k, by_p, by_s
+
+
+def slopes_of_units(
+    p: np.ndarray,
+    s: np.ndarray,
+    mean: np.ndarray,
+    v: np.ndarray,
+    of_gain: np.ndarray,
+    of_mean: np.ndarray,
+    of_v: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute derivatives by K, P and s from those by gain, mean and covariance.
+
+    Parameters
+    ----------
+    p, s, mean, v
+        As :func:`condition_units` takes and returns them.
+    of_gain, of_mean, of_v
+        Derivatives, shaped as gain, mean and V.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shaped as K, P and s.
+    """
+    return _slopes_of_units(p, s, mean, v, of_gain, of_mean, of_v)
+
+
+def condition_panel(
+    residual: np.ndarray, design: np.ndarray, k: np.ndarray, sd: np.ndarray, counted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the log density of every unit's values of every kind, and mean and covariance of its effects.
+
+    Parameters
+    ----------
+    residual
+        Values less their means, shape (units, kinds, times).
+    design
+        G, shape (units, times, q).
+    k
+        K of every kind, shape (kinds, q, q).
+    sd
+        Residual sd of every kind.
+    counted
+        1 where a value counts, else 0; shape (units, kinds, times).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shapes (units, kinds), (units, kinds, q) and (units, kinds, q, q).
+    """
+    units, kinds, _ = residual.shape
+    size = design.shape[2]
+    density, mean, v = np.empty((units, kinds)), np.empty((units, kinds, size)), np.empty((units, kinds, size, size))
+    work, p, s = np.empty((size, 2 * size)), np.empty((size, size)), np.empty(size)
+    for m in range(kinds):
+        log_scale = np.log(sd[m]) + np.log(2.0 * np.pi) / 2.0
+        for u in range(units):
+            square, number = _sums_of_cell(residual[u, m], design[u], counted[u, m], sd[m], p, s)
+            gain = _condition_one(k[m], p, s, work, mean[u, m], v[u, m])
+            density[u, m] = gain - square / 2.0 - number * log_scale
+    return density, mean, v
+
+
+@_step
+def _sums_of_cell(
+    residual: np.ndarray, design: np.ndarray, counted: np.ndarray, sd: float, p: np.ndarray, s: np.ndarray
+) -> tuple[float, float]:
+    """Fill in P and s of a unit's values of one kind; return the square of its residuals over sd, and their number."""
+    size, precision = len(s), 1.0 / (sd * sd)
+    square, number = 0.0, 0.0
+    for i in range(size):
+        s[i] = 0.0
+        for j in range(size):
+            p[i, j] = 0.0
+    for t in range(len(residual)):
+        if counted[t] == 0.0:
+            continue
+        number += 1.0
+        square += residual[t] * residual[t] * precision
+        for i in range(size):
+            s[i] += residual[t] * design[t, i] * precision
+            for j in range(size):
+                p[i, j] += design[t, i] * design[t, j] * precision
+    return square, number
+
+
+def slopes_of_panel(
+    residual: np.ndarray,
+    design: np.ndarray,
+    k: np.ndarray,
+    sd: np.ndarray,
+    counted: np.ndarray,
+    mean: np.ndarray,
+    v: np.ndarray,
+    of_density: np.ndarray,
+    of_mean: np.ndarray,
+    of_v: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute derivatives by residuals, K and sd from those by density, mean and covariance.
+
+    Parameters
+    ----------
+    residual, design, k, sd, counted, mean, v
+        As :func:`condition_panel` takes and returns them.
+    of_density, of_mean, of_v
+        Derivatives, shaped as its results.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shaped as ``residual``, ``k`` and ``sd``.
+    """
+    units, kinds, times = residual.shape
+    size = design.shape[2]
+    by_residual, by_k, by_sd = np.zeros(residual.shape), np.zeros(k.shape), np.zeros(sd.shape)
+    p, s = np.empty((1, size, size)), np.empty((1, size))
+    for m in range(kinds):
+        precision = 1.0 / (sd[m] * sd[m])
+        for u in range(units):
+            given = of_density[u, m]
+            square, number = _sums_of_cell(residual[u, m], design[u], counted[u, m], sd[m], p[0], s[0])
+            of_k, of_p, of_s = _slopes_of_units(
+                p, s, mean[u : u + 1, m], v[u : u + 1, m], of_density[u : u + 1, m], of_mean[u : u + 1, m],
+                of_v[u : u + 1, m],
+            )  # fmt: skip
+            scaled = 0.0
+            for i in range(size):
+                scaled += of_s[0, i] * s[0, i]
+                for j in range(size):
+                    by_k[m, i, j] += of_k[0, i, j]
+                    scaled += of_p[0, i, j] * p[0, i, j]
+            by_sd[m] += (given * (square - number) - 2.0 * scaled) / sd[m]
+            for t in range(times):
+                if counted[u, m, t] == 0.0:
+                    continue
+                slope = -given * residual[u, m, t]
+                for i in range(size):
+                    slope += of_s[0, i] * design[u, t, i]
+                by_residual[u, m, t] = slope * precision
+    return by_residual, by_k, by_sd
 
 
 class _OfUnits(Op):  # type: ignore[misc]  # PyTensor is not typed
@@ -204,9 +333,10 @@ class Condition(_OfUnits):
             storage[0] = value.reshape(*lead, *value.shape[1:])
 
     def infer_shape(self, node: Any, shapes: Any) -> Any:  # noqa: ARG002  (PyTensor's)
-        """Return the shapes of the outputs, where all inputs have the same units."""
-        of_k, _, of_s = shapes
-        return [of_s[:-1], of_s, (*of_s[:-1], *of_k[-2:])]
+        """Return the shapes of the outputs: draws in front are those of whichever input has them."""
+        lead = max((tuple(shape)[:-core] for shape, core in zip(shapes, (2, 2, 1), strict=True)), key=len)
+        size = shapes[2][-1]
+        return [lead, (*lead, size), (*lead, size, size)]
 
     def pullback(self, inputs: Any, outputs: Any, output_grads: Any) -> Any:
         """Return the derivatives by K, P and s."""
@@ -239,6 +369,76 @@ class _Slopes(_OfUnits):
         return [shapes[0], shapes[0], shapes[1]]
 
 
+class ConditionPanel(Op):  # type: ignore[misc]  # PyTensor is not typed
+    """Log densities, means and covariances of several kinds of values of units: see :func:`condition_panel`."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Take the arguments of :func:`condition_panel`; draws may stand in front of all but the data."""
+        residual, design, k, sd, counted = (pt.as_tensor_variable(x).astype("float64") for x in inputs)
+        draws = max(residual.type.ndim - 3, k.type.ndim - 3, sd.type.ndim - 1)
+        lead, size = (None,) * (draws + 2), design.type.shape[-1]
+        shapes = [lead, (*lead, size), (*lead, size, size)]
+        outputs = [pt.TensorType("float64", shape=shape)() for shape in shapes]
+        return Apply(self, [residual, design, k, sd, counted], outputs)
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:  # noqa: ARG002  (PyTensor's)
+        """Compute it with arrays: where nothing is compiled."""
+        residual, design, k, sd, counted = inputs
+        over = sd[..., None, :]  # by unit and kind
+        weighted = counted * residual
+        s = np.einsum("...umt,utq->...umq", weighted, design) / over[..., None] ** 2
+        p = np.einsum("umt,utq,utr->umqr", counted, design, design) / over[..., None, None] ** 2
+        system = np.eye(design.shape[-1]) + k[..., None, :, :, :] @ p
+        v = np.linalg.solve(system, np.broadcast_to(k[..., None, :, :, :], system.shape))
+        v = (v + np.swapaxes(v, -1, -2)) / 2
+        mean = (v @ s[..., None])[..., 0]
+        gain = ((s * mean).sum(axis=-1) - np.linalg.slogdet(system)[1]) / 2
+        square = (weighted**2).sum(axis=-1) / over**2
+        scale = counted.sum(axis=-1) * (np.log(over) + np.log(2 * np.pi) / 2)
+        density = gain - square / 2 - scale
+        outputs[0][0], outputs[1][0] = density, mean
+        outputs[2][0] = np.broadcast_to(v, (*density.shape, *v.shape[-2:])).copy()
+
+    def infer_shape(self, node: Any, shapes: Any) -> Any:  # noqa: ARG002  (PyTensor's)
+        """Return the shapes of the outputs: draws in front are those of whichever input has them."""
+        fronts = [tuple(shapes[i])[:-core] for i, core in ((0, 3), (2, 3), (3, 1))]
+        lead, size = (*max(fronts, key=len), *shapes[0][-3:-1]), shapes[1][-1]
+        return [lead, (*lead, size), (*lead, size, size)]
+
+    def pullback(self, inputs: Any, outputs: Any, output_grads: Any) -> Any:
+        """Return the derivatives by residuals, K and sd; data have none."""
+        given = [
+            pt.zeros_like(output) if isinstance(grad.type, DisconnectedType) else grad
+            for output, grad in zip(outputs, output_grads, strict=True)
+        ]
+        by_residual, by_k, by_sd = _panel_slopes(*inputs, *outputs[1:], *given)
+        undefined = (grad_undefined(self, i, inputs[i], "data") for i in (1, 4))
+        return [by_residual, next(undefined), by_k, by_sd, next(undefined)]
+
+
+class _PanelSlopes(Op):  # type: ignore[misc]  # PyTensor is not typed
+    """Derivatives by residuals, K and sd: see :func:`slopes_of_panel`."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Take the arguments of :func:`slopes_of_panel`."""
+        arguments = [pt.as_tensor_variable(x).astype("float64") for x in inputs]
+        return Apply(self, arguments, [arguments[k].type() for k in (0, 2, 3)])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:  # noqa: ARG002  (PyTensor's)
+        """Compute it in plain Python: where nothing is compiled."""
+        for storage, value in zip(outputs, slopes_of_panel(*inputs), strict=True):
+            storage[0] = value
+
+    def infer_shape(self, node: Any, shapes: Any) -> Any:  # noqa: ARG002  (PyTensor's)
+        """Return the shapes of the outputs."""
+        return [shapes[k] for k in (0, 2, 3)]
+
+
+@_vectorize_node.register(ConditionPanel)  # type: ignore[untyped-decorator]  # PyTensor is not typed
 @_vectorize_node.register(Condition)  # type: ignore[untyped-decorator]  # PyTensor is not typed
 def _over_draws(op: Any, node: Any, *inputs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
     """The same operation with draws in front."""
@@ -251,51 +451,26 @@ def _version() -> int:
 
 
 @register_funcify_default_op_cache_key(Condition)  # type: ignore[untyped-decorator]  # PyTensor is not typed
-def _compiled(op: Any, node: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
-    lead, units = node.outputs[0].type.ndim, numba_njit(condition_units)
-    if lead == 1:
-        return units, _version()
-
-    @numba_njit  # type: ignore[untyped-decorator]  # PyTensor is not typed
-    def of_two(k: Any, p: Any, s: Any) -> Any:
-        n, m, size = s.shape
-        row, square = (n * m, size), (n * m, size, size)
-        as_row = np.ascontiguousarray
-        gain, mean, v = units(as_row(k).reshape(square), as_row(p).reshape(square), as_row(s).reshape(row))
-        return gain.reshape((n, m)), mean.reshape((n, m, size)), v.reshape((n, m, size, size))
-
-    _refuse_more_than_two(lead)
-    return of_two, _version() + lead
+def _compiled(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    return numba_njit(condition_units), _version()
 
 
 @register_funcify_default_op_cache_key(_Slopes)  # type: ignore[untyped-decorator]  # PyTensor is not typed
-def _compiled_slopes(op: Any, node: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
-    lead, units = node.outputs[0].type.ndim - 2, numba_njit(slopes_of_units)
-    if lead == 1:
-        return units, _version()
-
-    @numba_njit  # type: ignore[untyped-decorator]  # PyTensor is not typed
-    def of_two(p: Any, s: Any, mean: Any, v: Any, of_gain: Any, of_mean: Any, of_v: Any) -> Any:
-        n, m, size = s.shape
-        row, square = (n * m, size), (n * m, size, size)
-        as_row = np.ascontiguousarray
-        by_k, by_p, by_s = units(
-            as_row(p).reshape(square), as_row(s).reshape(row), as_row(mean).reshape(row), as_row(v).reshape(square),
-            as_row(of_gain).reshape(n * m), as_row(of_mean).reshape(row), as_row(of_v).reshape(square),
-        )  # fmt: skip
-        return by_k.reshape((n, m, size, size)), by_p.reshape((n, m, size, size)), by_s.reshape((n, m, size))
-
-    _refuse_more_than_two(lead)
-    return of_two, _version() + lead
+def _compiled_slopes(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    return numba_njit(slopes_of_units), _version()
 
 
-def _refuse_more_than_two(lead: int) -> None:
-    """Units of more dims are evaluated with arrays, never compiled."""
-    if lead > 2:
-        raise NotImplementedError(f"units of {lead} dims are not compiled")
+@register_funcify_default_op_cache_key(ConditionPanel)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+def _compiled_panel(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    return numba_njit(condition_panel), _version()
 
 
-_condition, _slopes = Condition(), _Slopes()
+@register_funcify_default_op_cache_key(_PanelSlopes)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+def _compiled_panel_slopes(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    return numba_njit(slopes_of_panel), _version()
+
+
+_condition, _slopes, _condition_panel, _panel_slopes = Condition(), _Slopes(), ConditionPanel(), _PanelSlopes()
 
 
 def condition(covariance: Tensor, precision: Tensor, sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -304,14 +479,33 @@ def condition(covariance: Tensor, precision: Tensor, sums: Tensor) -> tuple[Tens
     Parameters
     ----------
     covariance, precision
-        K and P, shape (..., q, q), with q known when the model is built.
+        K and P, shape (units, q, q), with q known when the model is built.
     sums
-        s, shape (..., q), with the same one or two leading dims of units.
+        s, shape (units, q).
 
     Returns
     -------
     tuple of pytensor.tensor.TensorVariable
-        Shapes (...), (..., q) and (..., q, q).
+        Shapes (units,), (units, q) and (units, q, q).
     """
     gain, mean, v = _condition(covariance, precision, sums)
     return gain, mean, v
+
+
+def condition_kinds(
+    residual: Tensor, design: Tensor, covariance: Tensor, sd: Tensor, counted: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log densities of units' values of several kinds, and mean and covariance of their effects, as tensors.
+
+    Parameters
+    ----------
+    residual, design, covariance, sd, counted
+        As :func:`condition_panel` takes them; design and counted are data.
+
+    Returns
+    -------
+    tuple of pytensor.tensor.TensorVariable
+        Shapes (units, kinds), (units, kinds, q) and (units, kinds, q, q).
+    """
+    density, mean, v = _condition_panel(residual, design, covariance, sd, counted)
+    return density, mean, v

@@ -21,7 +21,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.random.op import RandomVariable
 
-from bayesdep.numerics.conditioning import condition
+from bayesdep.numerics.conditioning import condition, condition_kinds
 from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.types import Tensor
 
@@ -75,7 +75,7 @@ def of_curves(
     Parameters
     ----------
     value, mean, design, covariance, sd, counted, products
-        As in :class:`Curves`, with values in place of latent ones; leading dims broadcast with those of ``counted``.
+        As in :class:`Curves`.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def without_correlation(values: Tensor, correlation: Tensor, place: Tensor, sd: 
 
 class _CurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     name = "curves"
-    signature = "(j),(j,q),(q,q),(),(j),(q,q),(j),(j),(j)->(j)"
+    signature = "(j),(j,q),(q,q),(),(j),(q,q)->(j)"
     dtype = "floatX"
     _print_name = ("Curves", "\\operatorname{Curves}")
 
@@ -145,9 +145,7 @@ class Curves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """A unit's values over time: a mean, normal effects on columns of its own, and independent residuals.
 
     Parameters are ``mean`` (time), ``design`` (time, column: G), ``covariance`` (column, column: K), ``sd``,
-    ``counted`` (time; 1 or 0), ``products`` (column, column: G'G over what counts), and by time ``hidden`` (1 where the
-    value is a parameter of the model), ``latent`` (that parameter) and ``correction`` (what is added to the log density
-    there: of the change of variables that the parameter is sampled in). Draws are of every time.
+    ``counted`` (time; 1 or 0) and ``products`` (column, column: G'G over what counts). Draws are of every time.
     """
 
     rv_type = _CurvesRV
@@ -171,15 +169,80 @@ class Curves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
         sd: Tensor,
         counted: Tensor,
         products: Tensor,
+    ) -> Tensor:
+        """Return the density of a unit's values that are counted."""
+        effects = of_curves(value, mean, design, covariance, sd, counted, products)
+        return effects.log_density - pt.sum(counted, axis=-1) * (pt.log(sd) + LOG_2_PI / 2)
+
+
+class _PanelCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
+    name = "panel_curves"
+    signature = "(j),(j,q),(q,q),(),(j),(j),(j),(j)->(j)"
+    dtype = "floatX"
+    _print_name = ("PanelCurves", "\\operatorname{PanelCurves}")
+
+    @classmethod
+    def rng_fn(cls, rng: Any, mean: Any, design: Any, covariance: Any, sd: Any, *others: Any) -> Any:
+        *_, size = others
+        noise = np.asarray(sd)[..., None] * rng.standard_normal(_shape(size, mean, design, covariance, sd))
+        return _with_effects(rng, mean, design, covariance, noise)
+
+
+class PanelCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+    """Several kinds of values of units over time, each with effects of its own: markers of patients.
+
+    Parameters are ``mean`` (unit, kind, time), ``design`` (unit, 1, time, column: G), ``covariance`` (kind, column,
+    column), ``sd`` (kind), and by unit, kind and time ``counted`` (1 or 0), ``hidden`` (1 where the value is a
+    parameter of the model), ``latent`` (that parameter) and ``correction`` (what is added to the log density there: of
+    the change of variables that the parameter is sampled in). Draws are of every time.
+    """
+
+    rv_type = _PanelCurvesRV
+    rv_op = _PanelCurvesRV()
+
+    @classmethod
+    def dist(cls, *parameters: Tensor, **kwargs: Any) -> Tensor:
+        """Return the random variable."""
+        return super().dist([pt.as_tensor_variable(p) for p in parameters], **kwargs)
+
+    def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
+        """Return the mean."""
+        counted = others[3]
+        return mean + 0 * counted
+
+    def logp(
+        value: Tensor,
+        mean: Tensor,
+        design: Tensor,
+        covariance: Tensor,
+        sd: Tensor,
+        counted: Tensor,
         hidden: Tensor,
         latent: Tensor,
         correction: Tensor,
     ) -> Tensor:
-        """Return the density of a unit's values that are counted."""
+        """Return the density of a unit's values of a kind that are counted."""
         found = pt.switch(hidden, latent, value)
-        effects = of_curves(found, mean, design, covariance, sd, counted, products)
-        constant = pt.sum(counted, axis=-1) * (pt.log(sd) + LOG_2_PI / 2)
-        return effects.log_density - constant + pt.sum(correction, axis=-1)
+        of_kinds = of_panel(found, mean, design, covariance, sd, counted)
+        return of_kinds.log_density + pt.sum(correction, axis=-1)
+
+
+def of_panel(
+    value: Tensor, mean: Tensor, design: Tensor, covariance: Tensor, sd: Tensor, counted: Tensor
+) -> Integrated:
+    """Integrate the effects of :class:`PanelCurves` out.
+
+    Parameters
+    ----------
+    value, mean, design, covariance, sd, counted
+        As in :class:`PanelCurves`, with values in place of latent ones.
+
+    Returns
+    -------
+    Integrated
+        By unit and kind; its density is complete.
+    """
+    return Integrated(*condition_kinds(value - mean, design[:, 0], covariance, sd, counted))
 
 
 class _SerialCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed

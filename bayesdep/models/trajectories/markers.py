@@ -50,33 +50,28 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[T
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesdep.numerics.random_effects import Curves, of_curves, products_of
+    from bayesdep.numerics.random_effects import PanelCurves, of_panel
 
-    prior, size = priors_of(settings, data), len(settings.powers)
+    prior = priors_of(settings, data)
     dims = ("subject", "analyte", "marker_visit")
     mean = _means(settings, data)
     covariance = covariance_of_deviations(settings, prior, "marker_", "analyte")
     sd = prior["marker_residual_sd"].rv("marker_residual_sd", dims="analyte")
-    columns = data["marker_deviation_columns"].values[:, None]
-    design = pt.specify_shape(pm.Data("marker_deviation_columns", columns), (None, 1, None, size))
+    columns = pm.Data("marker_deviation_columns", data["marker_deviation_columns"].values[:, None])
+    design = pt.specify_shape(columns, (None, 1, None, len(settings.powers)))
     kind = data["detection"].values
-
-    def part(name: str, is_in: np.ndarray) -> tuple[Tensor, Tensor]:
-        counted = pm.Data(f"is_{name}", is_in.astype(float), dims=dims)
-        products = pm.Data(f"products_{name}", products_of(columns, is_in.astype(float)))
-        return counted, pt.specify_shape(products, (None, None, size, size))
-
     logs = np.nan_to_num(recorded(data["lower"].values, data["upper"].values))
     value = pm.Data("log2_recorded", logs, dims=dims)
-    counted, products = part("measured", kind >= 0)
+    counted = pm.Data("is_measured", (kind >= 0).astype(float), dims=dims)
     hidden, latent, correction = pt.zeros_like(counted), pt.zeros_like(counted), pt.zeros_like(counted)
     if (kind > 0).any():
-        known = of_curves(value, mean, design, covariance, sd, *part("detected", kind == 0))
+        detected = pm.Data("is_detected", (kind == 0).astype(float), dims=dims)
+        known = of_panel(value, mean, design, covariance, sd, detected)
         hidden = pm.Data("is_hidden", (kind > 0).astype(float), dims=dims)
         latent, correction = _values_beyond_limits(data, mean, design, sd, known)
-    about = (mean, design, covariance, sd, counted, products)
-    Curves(NAME, *about, hidden, latent, correction, observed=value, dims=dims)
-    effects = of_curves(pt.switch(hidden, latent, value), *about)
+    about = (mean, design, covariance, sd, counted)
+    PanelCurves(NAME, *about, hidden, latent, correction, observed=value, dims=dims)
+    effects = of_panel(pt.switch(hidden, latent, value), *about)
     return effects.mean, effects.covariance
 
 

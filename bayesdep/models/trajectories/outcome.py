@@ -87,12 +87,11 @@ def observe_scores(
     counted = pm.Data("seen", is_seen.astype(float), dims=dims)
     value = pm.Data("outcome", np.where(is_seen, data["outcome"].values, 0.0), dims=dims)
     if not settings.autocorrelation:
-        nothing = pt.zeros_like(counted)
         products = pt.specify_shape(
             pm.Data("products", products_of(columns, is_seen.astype(float))), (None, size, size)
         )
         about = (mean, design, covariance, sd, counted, products)
-        Curves(NAME, *about, nothing, nothing, nothing, observed=value, dims=dims)
+        Curves(NAME, *about, observed=value, dims=dims)
         return
     rho = prior["rho"].rv("rho")
     previous, gaps = previous_seen(is_seen), data["time"].values / float(data["typical_gap"])
