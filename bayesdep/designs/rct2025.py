@@ -60,7 +60,8 @@ def draw_rct2025(
     the markers have no part in it: k is zero. With ``effects = "il1ra"`` it is 4 points per doubling in patients on
     ketamine with a BMI below 25, the direction of the abstract's one exception (an increase of IL-1RA goes with less
     improvement); the size is ours, as are all numbers but those the module names. Six in a hundred later scores and
-    samples of blood are missed at random. Values below a marker's limit are written as ``"<limit"``.
+    samples of blood are missed at random. Scores are neither rounded to whole points nor kept within a scale's range.
+    Values below a marker's limit are written as ``"<limit"``.
 
     Parameters
     ----------

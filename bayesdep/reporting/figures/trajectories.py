@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trajectories.courses import Basis
@@ -57,7 +58,7 @@ def plot_courses(fit: Fit) -> Figure:
         figure.says_shown(
             len(markers), data.sizes.get("analyte", 0), "markers are shown, those of the largest associations"
         )
-        grid = figure.subplots(rows, len(arms), squeeze=False, sharex="row", sharey="row")
+        grid = figure.subplots(rows, len(arms), squeeze=False, sharex=True, sharey="row")
         _outcome_row(grid[0], settings, draws, data)
         for row, k in zip(grid[1:], markers, strict=True):
             _marker_row(row, settings, draws, data, k)
@@ -124,6 +125,7 @@ def _marker_row(row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Datas
         _individuals(axes, data["marker_time"].values[who], 2.0 ** logs[who])
         _mean(axes, at, 2.0 ** means[:, a])
         axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
         if np.isfinite(lod).any():
             low, high = limits(2.0 ** logs[measured])
             axes.set_ylim(min(low, 2.0 ** np.nanmin(lod)) * 0.8, high * 1.25)
@@ -136,7 +138,7 @@ def _individuals(axes: Axes, time: np.ndarray, values: np.ndarray) -> None:
     for t, y in zip(time, values, strict=True):
         there = ~np.isnan(y)
         order = np.argsort(t[there], kind="stable")
-        axes.plot(t[there][order], y[there][order], "-", color=GREY, lw=0.5, alpha=0.7, marker=".", ms=1.5)
+        axes.plot(t[there][order], y[there][order], "-", color=GREY, lw=0.4, alpha=0.6, marker=".", ms=1.2)
 
 
 def _mean(axes: Axes, time: np.ndarray, means: Draws) -> None:
