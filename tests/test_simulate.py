@@ -122,6 +122,8 @@ def test_designs_have_one_sentence_each():
         "price2022",
         "raison2013",
         "raison2013_responders",
+        "rct2025",
+        "rct2025_il1ra",
     }
     assert all(len(text) > 20 and text.endswith(".") for text in designs().values())
 

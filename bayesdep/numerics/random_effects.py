@@ -223,7 +223,10 @@ class PanelCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     ) -> Tensor:
         """Return the density of a unit's values of a kind that are counted."""
         found = pt.switch(hidden, latent, value)
-        of_kinds = of_panel(found, mean, design, covariance, sd, counted)
+        # PyMC puts a dim of one unit before those of kinds
+        own = covariance.squeeze(0) if covariance.type.ndim > 3 else covariance
+        noise = sd.squeeze(0) if sd.type.ndim > 1 else sd
+        of_kinds = of_panel(found, mean, design, own, noise, counted)
         return of_kinds.log_density + pt.sum(correction, axis=-1)
 
 

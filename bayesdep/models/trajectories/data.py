@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.detection import read_detection
+from bayesdep.data.detection import Detection, read_detection
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import (
     Column,
@@ -391,21 +391,7 @@ def _markers(
     """Log2 concentrations, or the intervals they lie in, by patient, marker and time."""
     used = np.flatnonzero(rows.is_marker)
     part = rows_with_notes(frame, used)
-    words = [w for w in ("subject", "time", "analyte", "plate") if getattr(settings, w) is not None]
-    contracts = {w: _column(settings, w, "label") for w in words}
-    labels = read_columns(part, contracts, many=("time",))
-    analyte = labels.get("analyte", np.full(len(part), str(settings.value), dtype=object))
-    refuse_duplicates({w: labels[w] for w in words if w != "plate"}, contracts, "measurement of")
-    detection = read_detection(
-        part,
-        value=str(settings.value),
-        analyte=analyte,
-        plate=labels.get("plate"),
-        flag=settings.censored,
-        flag_codes=settings.flag_codes,
-        beyond_limit=settings.beyond_limit,
-        **{w: getattr(settings, w) for w in ("lod", "lloq", "uloq", "unit")},
-    )
+    analyte, detection = _measurements(settings, part)
     names = list(dict.fromkeys(analyte))
     marker = np.array([names.index(a) for a in analyte])
     slots = _slots(rows, used)
@@ -452,6 +438,26 @@ def _markers(
             "marker_reported": np.array(_labels_of(reported, slots), dtype=str),
         },
     )
+
+
+def _measurements(settings: TrajectoriesSettings, part: pd.DataFrame) -> tuple[np.ndarray, Detection]:
+    """The marker of every measurement, and the interval that it lies in."""
+    words = [w for w in ("subject", "time", "analyte", "plate") if getattr(settings, w) is not None]
+    contracts = {w: _column(settings, w, "label") for w in words}
+    labels = read_columns(part, contracts, many=("time",))
+    analyte = labels.get("analyte", np.full(len(part), str(settings.value), dtype=object))
+    refuse_duplicates({w: labels[w] for w in words if w != "plate"}, contracts, "measurement of")
+    detection = read_detection(
+        part,
+        value=str(settings.value),
+        analyte=analyte,
+        plate=labels.get("plate"),
+        flag=settings.censored,
+        flag_codes=settings.flag_codes,
+        beyond_limit=settings.beyond_limit,
+        **{w: getattr(settings, w) for w in ("lod", "lloq", "uloq", "unit")},
+    )
+    return analyte, detection
 
 
 def recorded(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
