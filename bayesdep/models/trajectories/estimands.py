@@ -14,11 +14,13 @@ from bayesdep.numerics.types import Draws
 _DRAWS = ("chain", "draw")
 
 
-def no_crude(name: str) -> Callable[[xr.Dataset], tuple[np.ndarray, np.ndarray]]:
+def no_crude(settings: TrajectoriesSettings, name: str) -> Callable[[xr.Dataset], tuple[np.ndarray, np.ndarray]]:
     """Return a function that says that rows have no estimates of their own.
 
     Parameters
     ----------
+    settings
+        The model's settings.
     name
         Of the estimand whose rows these are.
 
@@ -32,7 +34,8 @@ def no_crude(name: str) -> Callable[[xr.Dataset], tuple[np.ndarray, np.ndarray]]
     }[name]  # fmt: skip
 
     def crude(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-        count = int(np.prod([data.sizes.get(d, 1) for d in dims]))
+        sizes = {"link": len(settings.association), **data.sizes}
+        count = int(np.prod([sizes[d] for d in dims]))
         return np.full(count, np.nan), np.full(count, np.nan)
 
     return crude

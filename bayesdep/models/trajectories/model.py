@@ -183,10 +183,10 @@ class Trajectories(TrajectoriesSettings):
     def forest(self) -> Forest:
         """What the forest plot shows: associations by marker and arm, or arms' differences, or means over time."""
         if self.association:
-            return Forest(("association",), None, None, trajectory_estimands.no_crude("association"))
+            return Forest(("association",), None, None, trajectory_estimands.no_crude(self, "association"))
         if self.arm is None:
-            return Forest(("mean",), None, None, trajectory_estimands.no_crude("mean"))
-        return Forest(("difference",), None, None, trajectory_estimands.no_crude("difference"))
+            return Forest(("mean",), None, None, trajectory_estimands.no_crude(self, "mean"))
+        return Forest(("difference",), None, None, trajectory_estimands.no_crude(self, "difference"))
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what is asked for; see :mod:`bayesdep.models.trajectories.estimands` for each.
