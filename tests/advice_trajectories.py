@@ -157,6 +157,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: curve(SCORES[SCORES["time"] < 2], course="visits"),
     ),
     (
+        f"{DATA}:_course",
+        "leave equal_baseline out",
+        lambda: joint(BOTH[(BOTH["time"] > 0) | BOTH["marker"].notna()], equal_baseline=True),
+        lambda: joint(BOTH[(BOTH["time"] > 0) | BOTH["marker"].notna()]),
+    ),
+    (
         f"{DATA}:_outcomes",
         "leave it out",
         lambda: curve(

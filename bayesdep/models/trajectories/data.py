@@ -280,6 +280,12 @@ def _course(
             f"{word} = '{course}' needs {least} different times, but column '{settings.time}' "
             f"({_meaning(settings, 'time')}) has {found} there; use {word} = 'visits'"
         )
+    if settings.equal_baseline and course == "visits" and observed.min() > ends[0]:
+        raise BadInput(
+            f"equal_baseline makes arms equal at time {ends[0]:g}, but with {word} = 'visits' the first of column "
+            f"'{settings.time}' ({_meaning(settings, 'time')}) there is {observed.min():g}; use {word} = 'linear', or "
+            "leave equal_baseline out"
+        )
     return basis_of(course, *ends, observed, knots=settings.knots, period=settings.period)
 
 
