@@ -20,6 +20,7 @@ _PUBLIC = {
     "Crossover": "bayesdep.models.crossover.model",
     "Cytokines": "bayesdep.models.cytokines.model",
     "add_limits": "bayesdep.data.detection",
+    "join_markers": "bayesdep.data.visits",
     "count_detected": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
     "Ordinal": "bayesdep.models.ordinal.model",
@@ -29,6 +30,7 @@ _PUBLIC = {
     "SmallStudies": "bayesdep.models.small_studies.model",
     "Transitions": "bayesdep.models.transitions.model",
     "Stepwise": "bayesdep.models.stepwise.model",
+    "Trajectories": "bayesdep.models.trajectories.model",
     "Trial": "bayesdep.models.trial.model",
     "register": "bayesdep.models.register",
     "Prior": "bayesdep.numerics.distributions",
@@ -124,6 +126,7 @@ if TYPE_CHECKING:
     from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.sources import read_table as read_table
     from bayesdep.data.staging import stage as stage
+    from bayesdep.data.visits import join_markers as join_markers
     from bayesdep.designs.register import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.ropes import Rope as Rope
@@ -141,6 +144,7 @@ if TYPE_CHECKING:
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
     from bayesdep.models.stepwise.model import Stepwise as Stepwise
+    from bayesdep.models.trajectories.model import Trajectories as Trajectories
     from bayesdep.models.transitions.model import Transitions as Transitions
     from bayesdep.models.trial.model import Trial as Trial
     from bayesdep.numerics.distributions import Prior as Prior

@@ -179,6 +179,24 @@ def states_table() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def courses_table() -> pd.DataFrame:
+    """Every row has a measurement and the visit's outcome, so that no label is missing."""
+    rng, limit = np.random.default_rng(6), 0.5
+    rows = []
+    for i in range(20):
+        level = rng.normal(0, 4)
+        for time in (0, 1, 4):
+            if i % 6 == 2 and time == 4:
+                continue
+            outcome = round(25 - time + level + rng.normal(0, 3), 1)
+            for k, analyte in enumerate(("CRP", "IL-6")):
+                value = float(np.exp(rng.normal(k / 2, 0.8)))
+                rows.append({"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "time": time, "outcome": outcome,
+                             "analyte": analyte, "concentration": max(value, limit),
+                             "flag": "left" if value < limit else "none"})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 STUDIES = pd.DataFrame(
     {"study": ["a", "b", "c", "d"], "effect": [-4.5, -2.25, -6.75, 1.5], "se": [1.5, 1.25, 2.5, 2.0]}
 )
@@ -272,6 +290,14 @@ EXAMPLES = {
         {}, pd.DataFrame({"step": [1, 2, 3], "entered": [90, 40, 12], "remitted": [30, 11, 2]}),
         "counts have no units", NO_ORIGIN, "steps have an order, and none is another's opposite",
         {"blank rows": with_blank_rows}, again(),
+    ),
+    "trajectories": Example(
+        {"reference": "placebo", "value": "concentration", "analyte": "analyte", "censored": "flag",
+         "association": ("change", "baseline")},
+        courses_table(), multiplied("outcome", "concentration"), moved("outcome"),
+        swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
+        turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference_mean",
+        "association_difference_latent"),
     ),
     "trial": Example(
         {"reference": "placebo", "units": "points", "baseline": "baseline"}, trial_table(),

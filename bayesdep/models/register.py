@@ -29,6 +29,7 @@ SHIPPED = {
     "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
     "transitions": ("bayesdep.models.transitions.model", "Transitions"),
     "stepwise": ("bayesdep.models.stepwise.model", "Stepwise"),
+    "trajectories": ("bayesdep.models.trajectories.model", "Trajectories"),
     "trial": ("bayesdep.models.trial.model", "Trial"),
 }
 # former family -> the family it is now: plans and saved fits that name the former one can still be read

@@ -85,6 +85,22 @@ def _crossover() -> dict[str, list[Any]]:
     }
 
 
+def _courses() -> dict[str, list[Any]]:
+    rng = np.random.default_rng(6)
+    people, times, markers = 10, (0, 1, 4), ("IL-6", "TNF")
+    score = rng.normal(24, 5, (people, 3)).round(1)
+    level = np.exp(rng.normal(0.5, 0.8, (people, 3, 2))).round(3)
+    at = [(p, t, m) for p in range(people) for t in range(3) for m in range(2)]
+    return {
+        "subject": [f"P{p + 1:02d}" for p, _, _ in at],
+        "arm": ["placebo" if p % 2 else "drug" for p, _, _ in at],
+        "time": [times[t] for _, t, _ in at],
+        "outcome": [float(score[p, t]) for p, t, _ in at],
+        "marker": [markers[m] for _, _, m in at],
+        "concentration": ["<0.7" if level[i] < 0.7 else float(level[i]) for i in at],
+    }
+
+
 def _pooled() -> dict[str, list[Any]]:
     rng = np.random.default_rng(5)
     people = 24
@@ -165,6 +181,12 @@ BASES = {
             {"reference": "well"},
             _panel(),
             columns={"analyte": "analyte", "subject": "subject", "group": "group", "plate": "plate", "unit": "unit"},
+        ),
+        Base(
+            "trajectories",
+            {"reference": "placebo", "association": ["value"]},
+            _courses(),
+            columns={"value": "concentration", "analyte": "marker"},
         ),
         Base("response", {"event": "yes", "predicts_when": "above"}, _marker()),
         Base("correlation", {"units": "points"}, _marker()),

@@ -18,6 +18,7 @@ from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
+from bayesdep.reporting.figures import trajectories as trajectory_plots
 from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
@@ -140,6 +141,18 @@ FIGURES: dict[str, Entry] = {
         transitions_plots.plot_occupancy,
         "Shares of patients in each state at the start and later, the best state at the bottom: posterior means in per "
         "cent, had all patients been in that arm.",
+    ),
+    "courses": Entry(
+        trajectory_plots.plot_courses,
+        "Courses of patients (thin lines) and their mean (line, with its 95% band), of the outcome and of markers, arm "
+        "by arm; below a limit of detection (shaded) a marker's value is drawn at the limit.",
+    ),
+    "associations": Entry(
+        trajectory_plots.plot_associations,
+        "Associations of the outcome with each marker's deviation from its arm's course, by arm: medians with 95% "
+        "intervals, and the 95% interval of their mean (band) where they are pooled. They are associations, not "
+        "effects of the markers.",
+        trajectory_plots.has_associations,
     ),
     "pairs": Entry(
         crossover_plots.plot_pairs,
