@@ -213,8 +213,8 @@ def ordinal(**settings: Any) -> Design:
     if model.has_patient_effects:
         simulate = by_the_graph(model, data, "category_at_visit", lambda d, y: d.assign(category_of=("row", y)))
         return Design(model, data, simulate, (*names, "patient_sd"), estimands)
-    put = lambda d, y: d.assign(counts=(("row", "category"), y))  # noqa: E731
-    return Design(model, data, by_the_graph(model, data, "category_counts", put), tuple(names), estimands)
+    simulate = by_the_graph(model, data, "category_counts", lambda d, y: d.assign(counts=(("row", "category"), y)))
+    return Design(model, data, simulate, tuple(names), estimands)
 
 
 def meta_of_arms(*, most: int) -> Design:
