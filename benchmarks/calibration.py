@@ -193,6 +193,27 @@ def counts(arms: str) -> Design:
     return Design(model, data, simulate, ("baseline_mean", "baseline_sd", "effect_mean", "effect_sd"), estimands)
 
 
+def ordinal(**settings: Any) -> Design:
+    """Forty-eight patients of two arms at three visits, some missed, four categories, an ordered covariate."""
+    rng, rows = np.random.default_rng(6), []
+    for i in range(48):
+        about = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "stage": i // 2 % 4, "age": 30 + i}
+        seen = 3 if i % 4 else 1 + i // 4 % 3
+        rows += [about | {"visit": v, "outcome": str(rng.integers(4))} for v in (1, 2, 4)[:seen]]
+    model = bd.Ordinal(
+        categories=[str(k) for k in range(4)], reference="placebo", covariates="age + mo(stage)",
+        **({"subject": "subject", "visit": "visit"} | settings),
+    )  # fmt: skip
+    data = model.prepare(pd.DataFrame(rows))
+    names = ["threshold", "visit_effect", "arm_effect", "covariate_effect", "monotone_effect", "increment"]
+    estimands = ("probability", "difference")
+    if model.has_patient_effects:
+        simulate = by_the_graph(model, data, "category_at_visit", lambda d, y: d.assign(category_of=("row", y)))
+        return Design(model, data, simulate, (*names, "patient_sd"), estimands)
+    put = lambda d, y: d.assign(counts=(("row", "category"), y))  # noqa: E731
+    return Design(model, data, by_the_graph(model, data, "category_counts", put), tuple(names), estimands)
+
+
 def meta_of_arms(*, most: int) -> Design:
     """Eight binomial studies of up to so many treated arms of 40 to 54 people each, and their control group."""
     rows = [
@@ -371,6 +392,9 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "crossover": crossover,
     "response": response,
     "correlation": correlation,
+    "ordinal, cumulative, integrated": ordinal,
+    "ordinal, continuation, integrated": partial(ordinal, link="continuation"),
+    "ordinal, adjacent, people": partial(ordinal, link="adjacent", subject=None),
     "counts, two arms": partial(counts, "ab"),
     "counts, three arms": partial(counts, "abc"),
     "meta, binomial, two arms": partial(meta_of_arms, most=1),

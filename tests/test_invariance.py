@@ -439,12 +439,12 @@ def test_what_things_are_called_is_no_information(name):
     texts = [c for c in texts if c not in ("flag", "time", "responder")]
     labels = {str(v) for c in texts for v in table[c]}
 
-    def called(value: Any) -> Any:
-        if isinstance(value, list):
-            return [called(one) for one in value]
+    def follows(value):
+        if isinstance(value, tuple | list):
+            return type(value)(map(follows, value))
         return f"x {value.upper()}" if isinstance(value, str) and value in labels else value
 
-    follow = {k: called(v) for k, v in example.settings.items()}
+    follow = {k: follows(v) for k, v in example.settings.items()}
     renamed = table.assign(**{c: ["x " + str(v).upper() for v in table[c]] for c in texts})
     one, two = (model_of(name, s) for s in (example.settings, follow))
     first, second = one.build(one.prepare(table)), two.build(two.prepare(renamed))

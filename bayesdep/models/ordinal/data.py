@@ -397,7 +397,9 @@ def _terms_by_threshold(settings: OrdinalSettings, data: xr.Dataset) -> xr.Datas
             covariates = list(enumerate(map(str, data["covariate"].values)))
             found = [(x, 2, k) for k, x in covariates if x == term or x.startswith(f"{term}[")]
             if not found:
-                raise BadInput(_unknown_term(term, settings, data))
+                known = [*(["visit"] if settings.visit is not None else []), *(x for _, x in covariates)]
+                known += ["arm"] if settings.reference is not None else []
+                raise BadInput(f"by_threshold: '{term}' is no term of the model; {did_you_mean(term, known)}")
             terms += found
     names, kinds, indices = zip(*terms, strict=True) if terms else ((), (), ())
     described = xr.Dataset(
@@ -433,15 +435,6 @@ def term_values(data: xr.Dataset, arm: np.ndarray, visit: np.ndarray, unit: np.n
         for kind, index in zip(data["term_kind"].values, data["term_index"].values, strict=True)
     ]  # fmt: skip
     return np.column_stack([*columns, np.empty((len(unit), 0))]).astype(float)
-
-
-def _unknown_term(term: str, settings: OrdinalSettings, data: xr.Dataset) -> str:
-    """Say which terms by_threshold can name."""
-    known: Sequence[str] = [
-        *(["arm"] if settings.reference is not None else []), *(["visit"] if settings.visit is not None else []),
-        *map(str, data["covariate"].values),
-    ]  # fmt: skip
-    return f"by_threshold: '{term}' is no term of the model; {did_you_mean(term, known)}"
 
 
 # Columns
