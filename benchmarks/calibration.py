@@ -31,6 +31,9 @@ from bayesdep.models.meta.arms import Arms
 from bayesdep.models.model import Model
 from bayesdep.models.patient_meta.events import count_events
 from bayesdep.models.patient_meta.products import sum_products
+from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
+from bayesdep.models.trajectories.scores import covariance_of, links_of
+from bayesdep.numerics.draws import stack_draws
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "calibration.md"
@@ -163,6 +166,26 @@ def crossover() -> Design:
     return Design(model, data, simulate, ("day_mean", "baseline_slope"), estimands)
 
 
+def transitions(**settings: Any) -> Design:
+    """Eighty patients of two arms in three states at four visits, of which some are missed, one at two steps."""
+    rng, rows = np.random.default_rng(9), []
+    for i in range(80):
+        stays = 4 if i % 6 else 2
+        for j, week in enumerate((0, 4, 8, 16)[:stays]):
+            if j == 0 or rng.random() > 0.1:
+                who = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "age": 40.0 + i % 9}
+                rows.append(who | {"visit": week, "state": "abc"[(i + j) % 3]})
+    model = bd.Transitions(states=["a", "b", "c"], reference="placebo", **settings)
+    data = model.prepare(pd.DataFrame(rows))
+
+    def put(data: xr.Dataset, states: np.ndarray) -> xr.Dataset:
+        return data.assign(state_at_visit=data["state_at_visit"].copy(data=states))
+
+    names = ("row", "effect", *(("effect_sd",) if model.effects == "by-state" else ()))
+    estimands = ("transition", "improved_difference", "occupancy", "time_in_remission_difference")
+    return Design(model, data, by_the_graph(model, data, "state_at_visit", put), names, estimands)
+
+
 def counts(arms: str) -> Design:
     """Four subgroups of 20 to 31 people an arm."""
     rows = [(g, a, 1, 20 + 3 * i + j) for i, g in enumerate("wxyz") for j, a in enumerate(arms)]
@@ -190,8 +213,8 @@ def ordinal(**settings: Any) -> Design:
     if model.has_patient_effects:
         simulate = by_the_graph(model, data, "category_at_visit", lambda d, y: d.assign(category_of=("row", y)))
         return Design(model, data, simulate, (*names, "patient_sd"), estimands)
-    put = lambda d, y: d.assign(counts=(("row", "category"), y))  # noqa: E731
-    return Design(model, data, by_the_graph(model, data, "category_counts", put), tuple(names), estimands)
+    simulate = by_the_graph(model, data, "category_counts", lambda d, y: d.assign(counts=(("row", "category"), y)))
+    return Design(model, data, simulate, tuple(names), estimands)
 
 
 def meta_of_arms(*, most: int) -> Design:
@@ -355,6 +378,70 @@ def correlation() -> Design:
     return fgf2(model, outcome, estimands=("correlation", "slope", "variance_explained"), draws=1000)
 
 
+def trajectories(*, markers: bool, **settings: Any) -> Design:
+    """Forty patients in two arms, a score at four times and, asked for, two markers at three, some below a limit."""
+    rng, rows = np.random.default_rng(9), []
+    for i in range(40):
+        about = {"subject": f"s{i}", "arm": "pd"[i % 2]}
+        rows += [about | {"time": t, "outcome": rng.normal()} for t in (0, 1, 2, 5) if t != i % 9]
+        for name in ("a", "b") if markers else ():
+            rows += [about | {"time": t, "marker": name, "value": np.exp(rng.normal())} for t in (0, 2, 5)]
+    columns = {"value": "value", "analyte": "marker"} if markers else {}
+    narrow = {"marker_course": bd.Prior("Normal", mu=0, sigma=0.5)} if markers else {}  # limits that some are below
+    model = bd.Trajectories(reference="p", scale=1.0, priors=narrow, **columns, **settings)
+    data = model.prepare(pd.DataFrame(rows)).assign(centre=0.0)
+    names = ("course", "arm_effect", "arm_change", "level_sd", "slope_sd", "residual_sd", "correlation_by_pair")
+    names += ("rho",) * model.autocorrelation
+    if not markers:
+        seen = ~np.isnan(data["outcome"].values)
+
+        def put(data: xr.Dataset, drawn: np.ndarray) -> xr.Dataset:
+            return data.assign(outcome=data["outcome"].copy(data=np.where(seen, drawn, np.nan)))
+
+        return Design(model, data, by_the_graph(model, data, "outcome_over_time", put), names)
+    data = data.assign(marker_centre=data["marker_centre"] * 0)
+
+    def simulate(fits: int, seed: int) -> list[tuple[dict[str, np.ndarray], xr.Dataset]]:
+        graph = model.build(data)
+        asked = [v.name for v in graph.unobserved_RVs]
+        values = from_prior([graph[name] for name in asked], fits, seed=seed)
+        rng = np.random.default_rng(seed)
+        truths = [{n: v[k] for n, v in zip(asked, values, strict=True)} for k in range(fits)]
+        return [(truth, patients_with_markers(model, data, graph, truth, rng)) for truth in truths]
+
+    names += ("marker_course", "marker_arm_change", "marker_level_sd", "marker_slope_sd", "marker_residual_sd")
+    names += ("association", "association_difference", "association_mean", "association_sd")
+    return Design(model, data, simulate, names)
+
+
+def patients_with_markers(
+    model: bd.Trajectories, data: xr.Dataset, graph: pm.Model, truth: Mapping[str, np.ndarray], rng: Any
+) -> xr.Dataset:
+    """Draw markers and outcomes patient by patient, from their deviations; a marker's limit is one below its centre."""
+    draw = stack_draws(labelled(graph, truth))
+    links = links_of(model, draw)[0]  # (analyte, arm, power, power)
+    own = np.linalg.cholesky(covariance_of(model, draw)[0])
+    of_markers = np.linalg.cholesky(covariance_of(model, draw, "marker_", "analyte")[0])
+    people, analytes, powers = data.sizes["subject"], data.sizes["analyte"], len(model.powers)
+    b = np.einsum("mrs,ims->imr", of_markers, rng.normal(size=(people, analytes, powers)))
+    z = mean_markers_of_patients(model, draw, data)[0] + np.einsum(
+        "itr,imr->imt", data["marker_deviation_columns"].values, b
+    )
+    z = z + truth["marker_residual_sd"][:, None] * rng.normal(size=z.shape)
+    d = rng.normal(size=(people, powers)) @ own.T + np.einsum(
+        "imrs,ims->ir", np.moveaxis(links, 0, 1)[data["arm_of"].values], b
+    )
+    y = mean_outcomes_of_patients(model, draw, data)[0] + np.einsum("ivr,ir->iv", data["deviation_columns"].values, d)
+    y = np.where(np.isnan(data["outcome"].values), np.nan, y + truth["residual_sd"] * rng.normal(size=y.shape))
+    below = z < -1.0
+    return data.assign(
+        outcome=data["outcome"].copy(data=y),
+        lower=data["lower"].copy(data=np.where(below, -np.inf, z)),
+        upper=data["upper"].copy(data=np.where(below, -1.0, z)),
+        detection=data["detection"].copy(data=below.astype(int)),
+    )
+
+
 COLUMNS = {"unit": "unit", "plate": "plate", "censored": "censored", "lod": "lod", "uloq": "uloq"}
 DESIGNS: dict[str, Callable[[], Design]] = {
     "cytokines, normal": partial(panel, effects="normal"),
@@ -381,6 +468,10 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "meta, binomial, several arms": partial(meta_of_arms, most=3),
     "meta, Student-t effects": partial(meta_of_effects, heterogeneity="student-t"),
     "meta, clusters of the same people": partial(meta_of_effects, cluster="trial", within_correlation=0.5),
+    "transitions": transitions,
+    "transitions, effects by state": partial(transitions, effects="by-state"),
+    "trajectories, growth curve": partial(trajectories, markers=False, autocorrelation=True),
+    "trajectories, two markers": partial(trajectories, markers=True, association=["change"]),
     "trial": trial,
 }  # fmt: skip
 

@@ -171,6 +171,32 @@ def pooled_table() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def states_table() -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    return pd.DataFrame(
+        [{"subject": f"p{i}", "arm": ("saline", "ketamine")[i % 2], "visit": float(v), "state": "abc"[rng.integers(3)]}
+         for i in range(15) for v in (0, 1, 2, 4) if v == 0 or (i + v) % 5]
+    )  # fmt: skip
+
+
+def courses_table() -> pd.DataFrame:
+    """Every row has a measurement and the visit's outcome, so that no label is missing."""
+    rng, limit = np.random.default_rng(6), 0.5
+    rows = []
+    for i in range(20):
+        level = rng.normal(0, 4)
+        for time in (0, 1, 4):
+            if i % 6 == 2 and time == 4:
+                continue
+            outcome = round(25 - time + level + rng.normal(0, 3), 1)
+            for k, analyte in enumerate(("CRP", "IL-6")):
+                value = float(np.exp(rng.normal(k / 2, 0.8)))
+                rows.append({"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "time": time, "outcome": outcome,
+                             "analyte": analyte, "concentration": max(value, limit),
+                             "flag": "left" if value < limit else "none"})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 STUDIES = pd.DataFrame(
     {"study": ["a", "b", "c", "d"], "effect": [-4.5, -2.25, -6.75, 1.5], "se": [1.5, 1.25, 2.5, 2.0]}
 )
@@ -256,10 +282,22 @@ EXAMPLES = {
         {"blank rows": with_blank_rows}, again(),
         densities=seen("effect"),
     ),
+    "transitions": Example(
+        {"states": ["a", "b", "c"], "reference": "saline"}, states_table(), multiplied("visit"), moved("visit"),
+        swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",),
+    ),
     "stepwise": Example(
         {}, pd.DataFrame({"step": [1, 2, 3], "entered": [90, 40, 12], "remitted": [30, 11, 2]}),
         "counts have no units", NO_ORIGIN, "steps have an order, and none is another's opposite",
         {"blank rows": with_blank_rows}, again(),
+    ),
+    "trajectories": Example(
+        {"reference": "placebo", "value": "concentration", "analyte": "analyte", "censored": "flag",
+         "association": ("change", "baseline")},
+        courses_table(), multiplied("outcome", "concentration"), moved("outcome"),
+        swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
+        turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference_mean",
+        "association_difference_latent"),
     ),
     "trial": Example(
         {"reference": "placebo", "units": "points", "baseline": "baseline"}, trial_table(),
@@ -427,12 +465,12 @@ def test_what_things_are_called_is_no_information(name):
     texts = [c for c in texts if c not in ("flag", "time", "responder")]
     labels = {str(v) for c in texts for v in table[c]}
 
-    def follows(value):
-        if isinstance(value, tuple):
-            return tuple(map(follows, value))
+    def called(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(called(one) for one in value)
         return f"x {value.upper()}" if isinstance(value, str) and value in labels else value
 
-    follow = {k: follows(v) for k, v in example.settings.items()}
+    follow = {k: called(v) for k, v in example.settings.items()}
     renamed = table.assign(**{c: ["x " + str(v).upper() for v in table[c]] for c in texts})
     one, two = (model_of(name, s) for s in (example.settings, follow))
     first, second = one.build(one.prepare(table)), two.build(two.prepare(renamed))

@@ -69,6 +69,17 @@ def visits(name: Name = plain, n: int = 24, arms: int = 2) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def occasions(name: Name = plain, n: int = 3, people: int = 24) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for i in range(people):
+        for j, week in enumerate((0, 4, 8, 16)):
+            if j == 0 or (i + j) % 6:
+                state = name("state", (i + j) % n if i < n else rng.integers(n))
+                rows.append({"subject": f"p{i}", "arm": name("arm", i % 2), "visit": week, "state": state})
+    return pd.DataFrame(rows)
+
+
 def stages(name: Name = plain, categories: list[str] | None = None, n: int = 24) -> pd.DataFrame:
     rng = np.random.default_rng(n)
     categories = categories or [name("category", k) for k in range(4)]
@@ -130,6 +141,19 @@ def patients(name: Name = plain, n: int = 5, each: int = 12) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def courses(name: Name = plain, n: int = 3, people: int = 18) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for i in range(people):
+        about = {"subject": f"p{i}", "arm": name("arm", i % 2)}
+        rows += [about | {"time": t, "outcome": rng.normal(25 - t, 6)} for t in (0, 1, 5) if t < 5 or i % 5]
+        for k in range(n):
+            for t in (0, 2, 5):
+                value = float(np.exp(rng.normal(1, 0.8)))
+                rows.append(about | {"time": t, "marker": name("marker", k), "value": value if value > 1.5 else "<1.5"})
+    return pd.DataFrame(rows)
+
+
 def arms(name: Name = plain, n: int = 3) -> pd.DataFrame:
     rows = [
         {"subgroup": name("group", g), "arm": name("arm", j), "events": 3 + j + g % 4, "n": 20}
@@ -179,6 +203,18 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     if family == "trial-arms":
         model = bd.Trial(reference=name("arm", 0), by_arm=True, units=unit)
         return unsampled(model, visits(name, arms=4, **some), **how)
+    if family == "transitions":
+        states = [name("state", k) for k in range(n or 3)]
+        model = bd.Transitions(states=states, reference=name("arm", 0), effects="by-state", time_units=unit)
+        return unsampled(model, occasions(name, **some), **how)
+    if family == "trajectories":
+        model = bd.Trajectories(
+            reference=name("arm", 0), value="value", analyte="marker", association=("change", "baseline"), units=unit
+        )
+        return unsampled(model, courses(name, **some), **how)
+    if family == "growth":
+        model = bd.Trajectories(reference=name("arm", 0), course="linear", units=unit)
+        return unsampled(model, courses(name, **some).dropna(subset=["outcome"]), **how)
     if family == "crossover":
         return unsampled(bd.Crossover(reference=name("drug", 0), units=unit), periods(name, **some), **how)
     if family == "cytokines":
@@ -213,7 +249,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
 EXACT = {"draws": 100, "chains": 2, "seed": 1}
 FAMILIES = (
     "meta", "small-studies", "counts", "pooled-counts", "screen", "trial", "trial-arms", "crossover", "cytokines",
-    "patient-meta", "response", "correlation", "ordinal", "stepwise",
+    "patient-meta", "response", "correlation", "ordinal", "stepwise", "trajectories", "growth", "transitions",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from bayesdep.models.model import variable_of
 from bayesdep.models.parts.contrasts import is_term_of_slot
 
 THRESHOLD = 0.05
-_FLAT = 1e-9  # range of a log density that is constant up to rounding
+_FLAT = 1e-10  # relative range of a log density that is the same at all draws but for rounding
 DEPENDS, ROBUST = "depends on its prior", "robust"
 
 
@@ -43,7 +43,6 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
     likelihood_of = _centred_by_version(_total(fit.tree["log_likelihood"].to_dataset()), fit.tables)
     priors = {variable_of(fit.model, slot) for slot in fit.model.slots}
     scaled = [name for name in log_prior.data_vars if is_term_of_slot(str(name), priors)]
-    of_prior = _total(log_prior[scaled])
     # Only sums over priors and units matter. All estimands go into one variable: hundreds would take ten seconds.
     tree = xr.DataTree.from_dict(
         {
@@ -51,14 +50,11 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
                 {"estimand": (("chain", "draw", "row"), np.stack([draws for _, _, draws in chains], axis=2))},
                 {d: fit.posterior[d] for d in ("chain", "draw")},
             ),
-            "log_prior": xr.Dataset({"total": of_prior}),
+            "log_prior": xr.Dataset({"total": _total(log_prior[scaled])}),
             "log_likelihood": xr.Dataset({"total": likelihood_of}),
         }
     )
-    likelihood = psense(tree, group="likelihood")["estimand"].to_numpy()
-    # a flat prior is the same at any power
-    flat = float(np.ptp(of_prior.values)) <= _FLAT
-    prior = np.zeros(len(chains)) if flat else psense(tree, group="prior")["estimand"].to_numpy()
+    prior, likelihood = (_sensitivity(tree, group) for group in ("prior", "likelihood"))
     return pd.DataFrame(
         {
             "estimand": [name for name, _, _ in chains],
@@ -68,6 +64,14 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
             "diagnosis": [DEPENDS if p > THRESHOLD else ROBUST for p in prior],
         }
     )
+
+
+def _sensitivity(tree: xr.DataTree, group: str) -> np.ndarray:
+    """By estimand; zero where the density is the same at all draws, as of flat priors, which a power leaves flat."""
+    density = tree[f"log_{group}"].to_dataset()["total"].values
+    if np.ptp(density) <= _FLAT * max(1.0, float(np.abs(density).max())):
+        return np.zeros(tree["posterior"].to_dataset().sizes["row"])
+    return np.asarray(psense(tree, group=group)["estimand"].to_numpy())
 
 
 def _total(terms: xr.Dataset) -> xr.DataArray:

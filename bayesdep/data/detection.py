@@ -113,7 +113,7 @@ def read_detection(
     """
     if beyond_limit not in ("refuse", "censor"):
         raise BadInput(f"beyond_limit = {beyond_limit!r} is not understood; write 'refuse' or 'censor'")
-    rows = Rows(analyte)
+    rows = Rows(analyte, frame.index.to_numpy())  # of some rows of a table, their places in all of it
     refuse_mixed_units(frame, unit, rows)
     columns = {"lod": lod, "lloq": lloq, "uloq": uloq}
     in_columns = {word: read_limits(frame, name, word, rows) for word, name in columns.items()}
@@ -123,7 +123,7 @@ def read_detection(
     kind, flagged = _kind_of_each_row(readings, flags, marks, cells)
     by = list(analyte if plate is None else zip(analyte, plate, strict=True))
     if flag is not None:
-        refuse_reversed_codes(readings, flags, marks, flag, by, flag_codes or {})
+        refuse_reversed_codes(readings, flags, marks, flag, by, flag_codes or {}, rows)
     if beyond_limit == "censor":
         zero = (kind == "detected") & (np.array([r.low for r in readings]) == 0)
         for word in ("lod", "lloq"):  # the limit of its row, or of its analyte if there is only one
@@ -139,7 +139,7 @@ def read_detection(
     stated = _limits_in_row(kind, low, high, in_columns, by)
     if plate is not None:
         for word in LIMITS:
-            refuse_two_limits(stated[word], columns[word] or value, LIMITS[word], by)
+            refuse_two_limits(stated[word], columns[word] or value, LIMITS[word], by, rows)
     limits = {word: np.where(np.isnan(stated[word]), _limit_of_key(stated[word], by), stated[word]) for word in LIMITS}
     held = stated if plate is None else limits  # limits of another plate do not contradict this row's number
     _refuse_disorder(held, {word: name or value for word, name in columns.items()}, rows)

@@ -81,6 +81,7 @@ def refuse_reversed_codes(
     column: str,
     by: list[Any],
     codes: Mapping[str, str],
+    rows: Rows,
 ) -> None:
     """Refuse yes/no codes that cannot mean "below a limit", judging by the values.
 
@@ -102,6 +103,8 @@ def refuse_reversed_codes(
         Each row's analyte (and plate).
     codes
         The meaning of codes as given by the user; these are not questioned.
+    rows
+        The rows.
 
     Raises
     ------
@@ -117,8 +120,8 @@ def refuse_reversed_codes(
     without = is_number & ~with_code & (flags != "right") & (flags != "interval")
     frame = pd.DataFrame({"by": pd.factorize(pd.Series(by, dtype=object))[0], "value": value})
     pairs = wrong = 0
-    for _, rows in frame.groupby("by").groups.items():
-        in_group = np.asarray(rows)
+    for _, members in frame.groupby("by").groups.items():
+        in_group = np.asarray(members)
         a, b = value[in_group[with_code[in_group]]], value[in_group[without[in_group]]]
         pairs += a.size * b.size
         wrong += int((b[:, None] < a[None, :]).sum())
@@ -131,7 +134,7 @@ def refuse_reversed_codes(
     means = {one: "right"} if limits else {one: "detected"} | ({other: "left"} if other else {})
     listed = ", ".join(f'"{code}" = "{kind}"' for code, kind in means.items())
     raise BadInput(
-        f"column '{column}' (flag of non-detects): {shown(marks[row])} in row {row + 1} would say that "
+        f"column '{column}' (flag of non-detects): {shown(marks[row])} in row {rows.number(row)} would say that "
         f"{shown(readings[row].low)} lies below a limit, but {wrong} of {pairs} pairs of values with and without it "
         f"are the other way round; say what the codes mean, for example flag_codes = {{{listed}}}"
     )

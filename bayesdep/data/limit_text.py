@@ -163,9 +163,16 @@ class Rows:
     ----------
     names
         Shape (rows,): what each row measures, for messages.
+    numbers
+        Shape (rows,): their places in the user's table, counted from 0; None where these are all its rows.
     """
 
     names: np.ndarray
+    numbers: np.ndarray | None = None
+
+    def number(self, row: int) -> int:
+        """Return a row's number in the user's table, counted from 1."""
+        return int(row if self.numbers is None else self.numbers[row]) + 1
 
     def refuse(self, bad: np.ndarray, column: str | None, problem: Callable[[int], str], remedy: str) -> None:
         """Raise one sentence about the first of the rows where ``bad`` is true, if any.
@@ -190,7 +197,8 @@ class Rows:
         if len(bad_at):
             row = int(bad_at[0])
             raise BadInput(
-                f"column '{column}': row {row + 1} ({self.names[row]}) {problem(row)}{and_more(len(bad_at))}; {remedy}"
+                f"column '{column}': row {self.number(row)} ({self.names[row]}) {problem(row)}"
+                f"{and_more(len(bad_at))}; {remedy}"
             )
 
 
@@ -312,7 +320,7 @@ def refuse_mixed_units(frame: pd.DataFrame, column: str | None, rows: Rows) -> N
     rows.refuse(
         np.array([plain[row] != plain[start] for row, start in enumerate(first)]),
         column,
-        lambda row: f"is in {units[row]} and row {first[row] + 1} in {units[first[row]]}",
+        lambda row: f"is in {units[row]} and row {rows.number(first[row])} in {units[first[row]]}",
         "convert the concentrations and limits of an analyte to one unit",
     )
 
@@ -325,17 +333,17 @@ def first_rows(keys: Any) -> dict[Any, int]:
     return first
 
 
-def refuse_two_limits(limits: np.ndarray, column: str, what: str, by: list[Any]) -> None:
+def refuse_two_limits(limits: np.ndarray, column: str, what: str, by: list[Any], rows: Rows) -> None:
     """Refuse two different limits of one analyte on one plate (each row's ``by``); NaN where none is stated."""
-    rows = np.flatnonzero(~np.isnan(limits))
-    at = first_rows(by[row] for row in rows)
-    first = {row: rows[at[by[row]]] for row in rows}
-    bad = [row for row in rows if differ(limits[row], limits[first[row]])]
+    stated = np.flatnonzero(~np.isnan(limits))
+    at = first_rows(by[row] for row in stated)
+    first = {row: stated[at[by[row]]] for row in stated}
+    bad = [row for row in stated if differ(limits[row], limits[first[row]])]
     for row in bad[:1]:
         raise BadInput(
             f"column '{column}': the {what} of {by[row][0]} on plate {by[row][1]} is {limits[first[row]]:.6g} in row "
-            f"{first[row] + 1} and {limits[row]:.6g} in row {row + 1}{and_more(len(bad))}; correct one of them, or "
-            "give the rows different plates"
+            f"{rows.number(first[row])} and {limits[row]:.6g} in row {rows.number(row)}{and_more(len(bad))}; correct "
+            "one of them, or give the rows different plates"
         )
 
 

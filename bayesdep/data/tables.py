@@ -6,7 +6,7 @@ all have the same form: the column, the row, what is wrong with it, and the reme
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -152,7 +152,9 @@ def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return kept
 
 
-def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+def read_columns(
+    frame: pd.DataFrame, columns: Mapping[str, Column], *, many: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """Read the columns a model needs, each checked against its contract.
 
     Parameters
@@ -161,6 +163,8 @@ def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str
         The user's table.
     columns
         The column for each of the model's words.
+    many
+        Words whose columns may have any number of different values.
 
     Returns
     -------
@@ -182,7 +186,7 @@ def read_columns(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str
     """
     read = {word: _read(frame, word, column) for word, column in columns.items()}
     for word, values in read.items():
-        most = MOST_DIFFERENT.get(word, len(values))
+        most = len(values) if word in many else MOST_DIFFERENT.get(word, len(values))
         if len(values) > most and (found := len(set(values))) > most:
             raise BadInput(
                 f"column '{columns[word].name}' ({columns[word].what}) has {found:,} values, and {most:,} are "

@@ -85,6 +85,22 @@ def _crossover() -> dict[str, list[Any]]:
     }
 
 
+def _courses() -> dict[str, list[Any]]:
+    rng = np.random.default_rng(6)
+    people, times, markers = 10, (0, 1, 4), ("IL-6", "TNF")
+    score = rng.normal(24, 5, (people, 3)).round(1)
+    level = np.exp(rng.normal(0.5, 0.8, (people, 3, 2))).round(3)
+    at = [(p, t, m) for p in range(people) for t in range(3) for m in range(2)]
+    return {
+        "subject": [f"P{p + 1:02d}" for p, _, _ in at],
+        "arm": ["placebo" if p % 2 else "drug" for p, _, _ in at],
+        "time": [times[t] for _, t, _ in at],
+        "outcome": [float(score[p, t]) for p, t, _ in at],
+        "marker": [markers[m] for _, _, m in at],
+        "concentration": ["<0.7" if level[i] < 0.7 else float(level[i]) for i in at],
+    }
+
+
 def _pooled() -> dict[str, list[Any]]:
     rng = np.random.default_rng(5)
     people = 24
@@ -96,6 +112,17 @@ def _pooled() -> dict[str, list[Any]]:
         "baseline": [float(v) for v in rng.normal(30, 4, people).round(1)],
         "age": [float(v) for v in rng.normal(40, 9, people).round(0)],
         "outcome": [float(v) for v in rng.normal(20, 15, people).round(1)],
+    }
+
+
+def _states() -> dict[str, list[Any]]:
+    rng = np.random.default_rng(6)
+    people, visits = 14, (0, 4, 8)
+    return {
+        "subject": [f"P{p + 1:02d}" for p in range(people) for _ in visits],
+        "arm": ["drug" if p % 2 else "placebo" for p in range(people) for _ in visits],
+        "visit": [v for _ in range(people) for v in visits],
+        "state": [("well", "better", "ill")[rng.integers(3)] for _ in range(people) for _ in visits],
     }
 
 
@@ -155,9 +182,16 @@ BASES = {
             _panel(),
             columns={"analyte": "analyte", "subject": "subject", "group": "group", "plate": "plate", "unit": "unit"},
         ),
+        Base(
+            "trajectories",
+            {"reference": "placebo", "association": ["value"]},
+            _courses(),
+            columns={"value": "concentration", "analyte": "marker"},
+        ),
         Base("response", {"event": "yes", "predicts_when": "above"}, _marker()),
         Base("correlation", {"units": "points"}, _marker()),
         Base("crossover", {"reference": "placebo"}, _crossover()),
+        Base("transitions", {"reference": "placebo", "states": ["well", "better", "ill"]}, _states()),
         Base(
             "ordinal",
             {"categories": ["remission", "response", "neither"], "reference": "placebo", "covariates": "mo(stage)"},

@@ -218,7 +218,7 @@ def levels_from(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Datas
     if "visit_effect" in posterior:
         cells += _draws(posterior, "visit_effect", "visit")[:, None, :]
     if settings.reference is not None:
-        cells += np.einsum("ka,skv->sav", code, _draws(posterior, "arm_effect", "comparison", "visit"))
+        cells += np.einsum("ka,skt->sat", code, _draws(posterior, "arm_effect", "comparison", "visit"))
     common = np.zeros((samples, data.sizes["unit"]))
     ordered = ordered_from(posterior, data)
     if data.sizes["covariate"]:

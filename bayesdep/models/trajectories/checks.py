@@ -1,0 +1,124 @@
+"""The predictive checks of trajectories: the outcome's means, sds and correlation, and the markers' distribution."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.model import Check
+from bayesdep.models.trajectories.data import recorded
+from bayesdep.models.trajectories.markers import NAME as MARKERS
+from bayesdep.models.trajectories.outcome import NAME
+from bayesdep.models.trajectories.settings import TrajectoriesSettings
+
+_FEWEST = 3  # patients for a correlation
+
+
+def checks(settings: TrajectoriesSettings, data: xr.Dataset) -> Sequence[Check]:
+    """Name the predictive checks; replicates miss what the data miss.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    list of Check
+        See :meth:`~bayesdep.models.trajectories.model.Trajectories.checks`.
+    """
+    found = _of_scores(settings, data) if settings.kind == "score" else _of_responses(data)
+    return [*found, *(_of_markers(data) if settings.has_markers else [])]
+
+
+def _of_scores(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]:
+    """Means and sds at the first and the last visit by arm, and the correlation of the two."""
+    seen, arm, visits = ~np.isnan(data["outcome"].values), data["arm_of"].values, data["visit"].values
+    found, ends = [], list(dict.fromkeys((0, len(visits) - 1)))
+    for j in ends:
+        for k, label in enumerate(data["arm"].values):
+            rows = np.flatnonzero(seen[:, j] & (arm == k))
+            where = f"visit {visits[j]}" + ("" if settings.arm is None else f", {label}")
+            if len(rows):
+                found.append(Check(f"mean at {where}", NAME, partial(_mean, rows=rows, j=j), settings.units))
+            if len(rows) > 1:
+                found.append(Check(f"sd at {where}", NAME, partial(_sd, rows=rows, j=j), settings.units))
+    rows = np.flatnonzero(seen[:, ends].all(axis=1))
+    if len(ends) > 1 and len(rows) >= _FEWEST:
+        name = f"correlation of visits {visits[0]} and {visits[-1]}"
+        found.append(Check(name, NAME, partial(_correlation, rows=rows, j=0, k=-1), "correlation"))
+    return found
+
+
+def _of_responses(data: xr.Dataset) -> list[Check]:
+    """Shares with a response by arm, and the spread between patients of their own shares."""
+    at = np.nonzero(~np.isnan(data["outcome"].values))
+    arm = data["arm_of"].values[at[0]]
+    found = []
+    for k, label in enumerate(data["arm"].values):
+        rows = np.flatnonzero(arm == k)
+        found.append(Check(f"share of yes, {label}", NAME, partial(_share, rows=rows), "share"))
+    number = np.bincount(at[0])
+    statistic = partial(_spread_of_shares, of=at[0], number=np.maximum(number, 1))
+    return [*found, Check("sd of patients' shares of yes", NAME, statistic, "share")]
+
+
+def _of_markers(data: xr.Dataset) -> list[Check]:
+    """Shares below the limit, the largest value, and the correlation of the first values with the last."""
+    measured, lod = data["detection"].values >= 0, data["lod"].values
+    centre = data["marker_centre"].values[:, None]
+    logs = recorded(data["lower"].values, data["upper"].values)
+    found = []
+    if (np.isfinite(lod) & measured).any():
+        known = np.isfinite(lod) & measured
+        found.append(Check("share below the limit", MARKERS, partial(_below, lod=lod, known=known), "share"))
+    spread = partial(_spread, measured=measured, centre=centre)
+    if not (data["detection"].values > 0).any():  # values beyond a limit are not in the data as they are in replicates
+        found.append(Check("sd of log2 concentrations", MARKERS, spread, "doublings"))
+        pairs = np.nonzero(measured[:, :, 0] & measured[:, :, -1])
+        if measured.shape[2] > 1 and len(pairs[0]) >= _FEWEST and np.isfinite(logs[pairs]).any():
+            name = f"correlation of markers at {data['marker_visit'].values[0]} and {data['marker_visit'].values[-1]}"
+            found.append(Check(name, MARKERS, partial(_first_and_last, pairs=pairs, centre=centre), "correlation"))
+    return found
+
+
+def _mean(y: np.ndarray, rows: np.ndarray, j: int) -> np.ndarray:
+    return np.asarray(y[..., rows, j].mean(-1))
+
+
+def _sd(y: np.ndarray, rows: np.ndarray, j: int) -> np.ndarray:
+    return np.asarray(y[..., rows, j].std(-1, ddof=1))
+
+
+def _correlation(y: np.ndarray, rows: np.ndarray, j: int, k: int) -> np.ndarray:
+    return _correlated(y[..., rows, j], y[..., rows, k])
+
+
+def _correlated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = (x - x.mean(-1, keepdims=True) for x in (a, b))
+    return np.asarray((a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1)))
+
+
+def _share(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(y[..., rows].mean(-1))
+
+
+def _spread_of_shares(y: np.ndarray, of: np.ndarray, number: np.ndarray) -> np.ndarray:
+    member = (of[:, None] == np.arange(len(number))).astype(float)
+    return np.asarray((y @ member / number)[..., np.unique(of)].std(-1))
+
+
+def _below(z: np.ndarray, lod: np.ndarray, known: np.ndarray) -> np.ndarray:
+    return np.asarray((z[..., known] <= lod[known]).mean(-1))
+
+
+def _spread(z: np.ndarray, measured: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    return np.asarray((z - centre)[..., measured].std(-1))
+
+
+def _first_and_last(z: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], centre: np.ndarray) -> np.ndarray:
+    around = z - centre
+    return _correlated(around[..., pairs[0], pairs[1], 0], around[..., pairs[0], pairs[1], -1])

@@ -1,0 +1,229 @@
+"""What trajectories are asked for: courses by arm, markers' ratios, associations, and differences along a path."""
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.model import estimand
+from bayesdep.models.trajectories import paths
+from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.types import Draws
+
+_DRAWS = ("chain", "draw")
+
+
+def no_crude(settings: TrajectoriesSettings, name: str) -> Callable[[xr.Dataset], tuple[np.ndarray, np.ndarray]]:
+    """Return a function that says that rows have no estimates of their own.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name
+        Of the estimand whose rows these are.
+
+    Returns
+    -------
+    callable
+        From the prepared data to NaN for every row.
+    """
+    dims = {
+        "association": ("link", "analyte", "arm"), "difference": ("comparison", "reported"), "mean": ("arm", "reported")
+    }[name]  # fmt: skip
+
+    def crude(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+        sizes = {"link": len(settings.association), **data.sizes}
+        count = int(np.prod([sizes[d] for d in dims]))
+        return np.full(count, np.nan), np.full(count, np.nan)
+
+    return crude
+
+
+def estimands(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+    """Derive every estimand of :class:`~bayesdep.models.trajectories.model.Trajectories`.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    posterior
+        Draws of its parameters.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    xarray.Dataset
+        Estimands by name.
+    """
+    by_name = _of_outcome(settings, posterior, data) | _of_spreads(settings, posterior)
+    if settings.has_markers and settings.arm is not None:
+        by_name |= _of_markers(settings, posterior, data)
+    if settings.association:
+        by_name |= _of_associations(settings, posterior, data)
+    return xr.Dataset(by_name)
+
+
+def _each(posterior: xr.Dataset, function: Callable[[xr.Dataset], xr.DataArray], elements: int) -> xr.DataArray:
+    return over_draws(posterior, function, elements)
+
+
+def _units(settings: TrajectoriesSettings) -> str:
+    return settings.units if settings.kind == "score" else "log odds"
+
+
+# The outcome
+
+
+def _of_outcome(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Means by arm and their differences at the reported times, and slopes of straight lines."""
+    time, units = data["reported_time"].values, _units(settings)
+    size = data.sizes["arm"] * len(time)
+    what = "mean" if settings.kind == "score" else "log odds at a patient's deviation of zero"
+    mean = _each(
+        posterior,
+        lambda draws: paths.labelled(paths.mean_outcomes(settings, draws, data, time), ("arm", "reported"), data),
+        size,
+    )
+    found = {"mean": estimand(mean, f"{what}, covariates at their means", units, null=np.nan)}
+    if settings.arm is not None:
+        difference = _less_reference(mean)
+        found["difference"] = estimand(
+            difference, f"difference in {what.split(' at ')[0]}, less {settings.reference}", units
+        )
+    if settings.course == "linear":
+        found |= _slopes(settings, posterior, data)
+    if data.sizes["covariate"]:
+        found["covariate_effect"] = estimand(
+            posterior["covariate_effect"] / data["covariate_sd"],
+            "difference per unit of a covariate's column", f"{units} per unit",
+        )  # fmt: skip
+    return found
+
+
+def _less_reference(by_arm: xr.DataArray) -> xr.DataArray:
+    """Differences to the first arm, along ``comparison`` in its place."""
+    rest = by_arm.isel(arm=slice(1, None)).rename(arm="comparison")
+    return rest - by_arm.isel(arm=0, drop=True)
+
+
+def _slopes(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Slopes per unit of time."""
+    attrs = data["course_columns"].attrs
+    ends = np.array([attrs["first"], attrs["last"]])
+
+    def slope(draws: xr.Dataset) -> xr.DataArray:
+        means = paths.mean_outcomes(settings, draws, data, ends)
+        return paths.labelled((means[..., 1] - means[..., 0]) / (ends[1] - ends[0]), ("arm",), data)
+
+    by_arm = _each(posterior, slope, 2 * data.sizes["arm"])
+    units = f"{_units(settings)} per unit of time"
+    found = {"slope": estimand(by_arm, "mean change per unit of time", units)}
+    if settings.arm is not None:
+        found["slope_difference"] = estimand(
+            _less_reference(by_arm), f"difference in mean change per unit of time, less {settings.reference}", units
+        )
+    return found
+
+
+def _of_spreads(settings: TrajectoriesSettings, posterior: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Spreads between and within patients, and correlations of patients' deviations."""
+    units, prefixes = _units(settings), {"": "", **({"marker_": " of a marker"} if settings.has_markers else {})}
+    found = {}
+    for prefix, of in prefixes.items():
+        unit = "doublings" if prefix else units
+        for word in settings.powers:
+            what = {"level": "the level at the first time", "slope": "the change over the follow-up"}.get(word, word)
+            found[f"{prefix}{word}_sd"] = estimand(
+                posterior[f"{prefix}{word}_sd"], f"sd between patients of {what}{of}", unit, null=np.nan
+            )
+        if f"{prefix}residual_sd" in posterior:
+            found[f"{prefix}residual_sd"] = estimand(
+                posterior[f"{prefix}residual_sd"], f"residual sd{of}", unit, null=np.nan
+            )
+        if len(settings.powers) > 1:
+            found[f"{prefix}correlation"] = estimand(
+                posterior[f"{prefix}correlation_by_pair"], f"correlation of patients' deviations{of}", "correlation"
+            )
+    if settings.autocorrelation:
+        found["autocorrelation"] = estimand(
+            posterior["rho"], "correlation of residuals a typical gap apart", "correlation"
+        )
+    return found
+
+
+# Markers
+
+
+def _of_markers(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Differences between arms in each marker at each time, as doublings and as ratios."""
+    time = data["marker_reported_time"].values
+    dims = ("analyte", "arm", "marker_reported")
+    by_arm = _each(
+        posterior,
+        lambda draws: paths.labelled(paths.mean_markers(settings, draws, data, time), dims, data),
+        data.sizes["analyte"] * data.sizes["arm"] * len(time),
+    )
+    difference = _less_reference(by_arm)
+    against = f"to {settings.reference}"
+    return {
+        "marker_difference": estimand(difference, f"log2 ratio of geometric means {against}", "doublings"),
+        "marker_ratio": estimand(
+            2.0**difference, f"ratio of geometric means {against}", "ratio", null=1.0, monotone_of="marker_difference"
+        ),
+    }
+
+
+# Associations
+
+
+def _of_associations(
+    settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset
+) -> dict[str, xr.DataArray]:
+    """Associations by arm, their differences and means, and arms' differences at the control arm's path."""
+    per = f"{_units(settings)} per doubling"
+    by_arm = posterior["association_by_arm"].transpose(*_DRAWS, "link", "analyte", "arm")
+    found = {"association": estimand(by_arm, "association with a marker's deviation from its arm's course", per)}
+    if settings.arm is not None:
+        found["association_difference"] = estimand(
+            _less_reference(by_arm), f"difference in association, less {settings.reference}", per
+        )
+    if settings.is_pooled:
+        found["association_mean"] = estimand(posterior["association_mean"], "mean association of the markers", per)
+        found["association_sd"] = estimand(
+            posterior["association_sd"], "spread of associations over markers", per, null=np.nan
+        )
+    if "baseline" in settings.association:
+        found["baseline_level"] = estimand(
+            posterior["baseline_level"], "difference in level at the first time by a marker's value there", per
+        )
+    if settings.arm is not None:
+        found["difference_at_control_path"] = estimand(
+            _at_control_path(settings, posterior, data),
+            f"difference less {settings.reference} had all markers followed the mean path of {settings.reference}: an "
+            "association, no proof of mediation",
+            _units(settings),
+        )
+    return found
+
+
+def _at_control_path(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+    """The arms' difference less what the associations say of the difference between the arms' markers."""
+    time = data["reported_time"].values
+
+    def difference(draws: xr.Dataset) -> xr.DataArray:
+        mean = paths.mean_outcomes(settings, draws, data, time)
+        total: Draws = mean[:, 1:] - mean[:, :1]
+        along = paths.along_path(settings, draws, data, time)
+        by_arm = paths.draws_of(draws, "association_by_arm", "link", "analyte", "arm")
+        for k, link in enumerate(settings.association):
+            total = total - np.einsum("smc,smct->sct", by_arm[:, k, :, 1:], along[link])
+        if "baseline" in settings.association:
+            total = total - np.einsum(
+                "sm,smct->sct", paths.draws_of(draws, "baseline_level", "analyte"), along["level"]
+            )
+        return paths.labelled(total, ("comparison", "reported"), data)
+
+    return _each(posterior, difference, data.sizes["analyte"] * data.sizes["arm"] * max(len(time), 200))

@@ -1,0 +1,118 @@
+r"""What joins the outcome to the markers inside a PyMC model: associations, and the outcome given the markers.
+
+A marker's deviation is ``w(u) = b_0 + b_1 u + ...``. Every link is linear in b and adds to the outcome's own
+coefficients of powers of time: what marker m adds in a patient of arm a is ``C b``, with
+``C = sum over links of association[link, m, a] times the link's matrix``
+(:func:`bayesdep.models.trajectories.settings.link_matrix`). Given the marker's values, b is normal with mean B and
+covariance V, so the outcome's coefficients are normal too, with mean ``sum_m C B`` and covariance
+``D + sum_m C V C'``, D that of the outcome's own deviations. So markers and outcome are integrated out one after the
+other, in matrices of two or three rows.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
+from bayesdep.models.parts.pooling import non_centred_effects
+from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.parts.unit_spreads import student_spreads
+from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
+from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.types import Tensor
+
+BY_ARM = "association_by_arm"
+
+
+def associations(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
+    """Add the associations to a PyMC model, inside its context.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (link, analyte, arm).
+    """
+    import pymc as pm
+
+    prior = priors_of(settings, data)
+    overall = _mean_over_arms(settings, prior)
+    by_arm = overall[:, :, None]
+    if settings.arm is not None:
+        difference = _difference(settings, prior, data.sizes["comparison"], data.sizes["analyte"])
+        codes = arm_codes(data.sizes["arm"])
+        by_arm = by_arm + sum(difference[:, :, c, None] * codes[c] for c in range(len(codes)))
+    return pm.Deterministic(BY_ARM, by_arm, dims=("link", "analyte", "arm"))
+
+
+def _mean_over_arms(settings: TrajectoriesSettings, prior: Mapping[str, Prior]) -> Tensor:
+    """Associations, mean over arms, shape (link, analyte)."""
+    name, dims = "association", ("link", "analyte")
+    if not settings.is_pooled:
+        return prior[name].rv(name, dims=dims)
+    mean = prior[f"{name}_mean"].rv(f"{name}_mean", dims="link")
+    return non_centred_effects(name, mean[:, None], _spread(settings, prior, name), dims=dims)
+
+
+def _difference(settings: TrajectoriesSettings, prior: Mapping[str, Prior], arms: int, analytes: int) -> Tensor:
+    """Differences between arms in associations, shape (link, analyte, comparison)."""
+    name, dims, root = "association_difference", ("link", "analyte", "comparison"), contrast_root(arms)
+    links = np.eye(len(settings.association))
+    if not settings.is_pooled:
+        return contrasts(prior[name], name, dims=dims, roots=[links, np.eye(analytes), root])
+    mean = contrasts(prior[f"{name}_mean"], f"{name}_mean", dims=("link", "comparison"), roots=[links, root])
+    spread = _spread(settings, prior, name)[:, :, None]
+    return non_centred_effects(name, mean[:, None, :], spread, dims=dims, root=root if arms > 1 else None)
+
+
+def _spread(settings: TrajectoriesSettings, prior: Mapping[str, Prior], name: str) -> Tensor:
+    """The spread of associations over markers, shape (link, analyte) or (link, 1)."""
+    spread = prior[f"{name}_sd"].rv(f"{name}_sd", dims="link")[:, None]
+    return student_spreads(name, spread, dims=("link", "analyte")) if settings.effects == "student" else spread
+
+
+def given_markers(
+    settings: TrajectoriesSettings, data: xr.Dataset, own: Tensor, markers: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return the distribution of the outcome's coefficients of powers of time, given a patient's markers.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    data
+        The prepared data.
+    own
+        Covariance of the outcome's own deviations, shape (power, power).
+    markers
+        Mean and covariance of the markers' deviations, given their values.
+
+    Returns
+    -------
+    tuple
+        Mean, shape (subject, power), and covariance, shape (subject, power, power).
+    """
+    import pymc as pm
+
+    prior, size = priors_of(settings, data), len(settings.powers)
+    arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject")
+    by_arm = associations(settings, data)
+    c: Tensor = 0.0
+    for k, link in enumerate(settings.association):
+        c = c + by_arm[k].T[:, :, None, None] * link_matrix(link, settings.powers)
+    if "baseline" in settings.association:  # what goes with the baseline at the first time already, in all arms
+        level = prior["baseline_level"].rv("baseline_level", dims="analyte")
+        c = c + level[None, :, None, None] * np.diag([1.0, *[0.0] * (size - 1)])
+    c = c[arm_of]  # (subject, analyte, power, power)
+    mean, covariance = markers
+    shift = (c * mean[:, :, None, :]).sum(axis=-1).sum(axis=1)
+    half = (c[:, :, :, :, None] * covariance[:, :, None, :, :]).sum(axis=3)
+    added = (half[:, :, :, None, :] * c[:, :, None, :, :]).sum(axis=-1).sum(axis=1)
+    return shift, own + added

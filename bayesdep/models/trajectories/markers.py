@@ -1,0 +1,152 @@
+r"""The markers inside a PyMC model: courses, deviations integrated out, and values beyond limits as parameters.
+
+A marker's values in one patient are a cell. Given the parameters, a cell is multivariate normal, its deviation b
+integrated out (:mod:`bayesdep.numerics.random_effects`). A value beyond a limit is a parameter z of the model, whose
+density is that of the cell with all its values, so integrating over z beyond the limit gives the cell's probability.
+
+What is sampled is a standard normal x. Were the cell's detected values all that is known, z would be normal, with mean
+m and sd s, cut at the limit: with :math:`r = (limit - m) / s` and for a value below it, z is put at
+
+.. math:: m - \frac{s}{k} \log(e^{-k r} + e^{-k x} + e^{-k (r + x)}), \quad k = 1.702
+
+which is the quantile of that cut normal but for the normal distribution function, for which a logistic one stands. Far
+below the limit z is ``m + s x``; near it the distance shrinks with x. So x is close to standard normal whatever the
+limit, the sds and the level of the marker are. The density is exact: it contains the derivative of z by x.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.parts.contrasts import contrast_root, contrasts
+from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.trajectories.data import recorded
+from bayesdep.models.trajectories.deviations import covariance_of_deviations
+from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.numerics.normal import log_standard_normal
+from bayesdep.numerics.types import Tensor
+
+NAME = "log2_concentration"
+_LOGISTIC = 1.702  # Phi(x) is within 0.0095 of 1 / (1 + exp(-1.702 x)) (Camilli 1994, doi:10.3102/10769986019003293)
+
+
+def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[Tensor, Tensor]:
+    """Observe the markers inside a PyMC model context.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    tuple
+        Mean and covariance of every marker's deviations in every patient, given its values: shapes (subject, analyte,
+        power) and (subject, analyte, power, power).
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    from bayesdep.numerics.random_effects import PanelCurves, of_panel
+
+    prior = priors_of(settings, data)
+    dims = ("subject", "analyte", "marker_visit")
+    mean = _means(settings, data)
+    covariance = covariance_of_deviations(settings, prior, "marker_", "analyte")
+    sd = prior["marker_residual_sd"].rv("marker_residual_sd", dims="analyte")
+    columns = pm.Data("marker_deviation_columns", data["marker_deviation_columns"].values[:, None])
+    design = pt.specify_shape(columns, (None, 1, None, len(settings.powers)))
+    kind = data["detection"].values
+    logs = np.nan_to_num(recorded(data["lower"].values, data["upper"].values))
+    value = pm.Data("log2_recorded", logs, dims=dims)
+    counted = pm.Data("is_measured", (kind >= 0).astype(float), dims=dims)
+    hidden, latent, correction = pt.zeros_like(counted), pt.zeros_like(counted), pt.zeros_like(counted)
+    if (kind > 0).any():
+        detected = pm.Data("is_detected", (kind == 0).astype(float), dims=dims)
+        known = of_panel(value, mean, design, covariance, sd, detected)
+        hidden = pm.Data("is_hidden", (kind > 0).astype(float), dims=dims)
+        latent, correction = _values_beyond_limits(data, mean, design, sd, known)
+    about = (mean, design, covariance, sd, counted)
+    PanelCurves(NAME, *about, hidden, latent, correction, observed=value, dims=dims)
+    effects = of_panel(pt.switch(hidden, latent, value), *about)
+    return effects.mean, effects.covariance
+
+
+def _means(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
+    """The mean of every marker in every patient and at every time, shape (subject, analyte, time)."""
+    import pymc as pm
+
+    prior = priors_of(settings, data)
+    terms, changes = data.sizes["marker_term"], data.sizes["marker_change"]
+    course = prior["marker_course"].rv("marker_course", dims=("analyte", "marker_term"))
+    columns = pm.Data("marker_course_columns", data["marker_course_columns"].values)
+    centre = pm.Data("marker_centre", data["marker_centre"].values, dims="analyte")
+    mean = centre[None, :, None] + sum(columns[:, None, :, k] * course[None, :, k, None] for k in range(terms))
+    if settings.arm is None:
+        return mean
+    arms, analytes = data.sizes["comparison"], data.sizes["analyte"]
+    root, eye = contrast_root(arms), np.eye(analytes)
+    a = pm.Data("arm_code_of_markers", data["arm_code"].values, dims=("subject", "comparison"))
+    over_time = pm.Data("marker_arm_columns", data["marker_arm_columns"].values)
+    change = contrasts(
+        prior["marker_arm_change"], "marker_arm_change", dims=("analyte", "comparison", "marker_change"),
+        roots=[eye, root, np.eye(changes)],
+    )  # fmt: skip
+    effect = None
+    if not settings.equal_baseline:
+        effect = contrasts(
+            prior["marker_arm_effect"], "marker_arm_effect", dims=("analyte", "comparison"), roots=[eye, root]
+        )
+    for c in range(arms):
+        difference: Any = sum(over_time[:, None, :, k] * change[None, :, c, k, None] for k in range(changes))
+        if effect is not None:
+            difference = difference + effect[None, :, c, None]
+        mean = mean + a[:, c, None, None] * difference
+    return mean
+
+
+def _values_beyond_limits(
+    data: xr.Dataset, mean: Tensor, design: Tensor, sd: Tensor, known: Any
+) -> tuple[Tensor, Tensor]:
+    """Values beyond limits, and what the change of variables adds to the log density: (subject, analyte, time)."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    kind, lower, upper = (data[name].values for name in ("detection", "lower", "upper"))
+    at = np.nonzero(kind > 0)
+    subject, analyte, time = (
+        pm.Data(f"beyond_{w}", x) for w, x in zip(("subject", "analyte", "time"), at, strict=True)
+    )
+    people, markers, times = (data[d].values for d in ("subject", "analyte", "marker_visit"))
+    names = [f"{people[i]} / {markers[k]} / {times[j]}" for i, k, j in zip(*at, strict=True)]
+    pm.modelcontext(None).add_coord("beyond", names)
+    x = pm.Normal("beyond_latent", dims="beyond")
+    here = design[subject, 0, time]
+    of_mean, of_covariance = known.mean[subject, analyte], known.covariance[subject, analyte]
+    centre = mean[subject, analyte, time] + (here * of_mean).sum(axis=-1)
+    along = (here[:, :, None] * of_covariance).sum(axis=1)
+    spread = pt.sqrt(sd[analyte] ** 2 + (along * here).sum(axis=-1))
+    low, high = lower[at], upper[at]
+    is_right, is_between = kind[at] == 2, kind[at] == 3
+    side = pm.Data("beyond_side", np.where(is_right, -1.0, 1.0), dims="beyond")
+    limit = pm.Data("beyond_limit", np.where(is_right, low, high), dims="beyond")
+    r = side * (limit - centre) / spread
+    a, b = pt.softplus(-_LOGISTIC * r) - _LOGISTIC * x, -_LOGISTIC * r
+    value = centre - side * spread * (b + pt.softplus(a - b)) / _LOGISTIC
+    log_slope = pt.log(spread) - pt.softplus(b - a)
+    if is_between.any():
+        between = pm.Data("is_between", is_between.astype(float), dims="beyond")
+        bottom = pm.Data("beyond_bottom", np.where(is_between, low, 0.0), dims="beyond")
+        width = pm.Data("beyond_width", np.where(is_between, high - low, 1.0), dims="beyond")
+        share = pt.sigmoid(_LOGISTIC * x)
+        value = pt.switch(between, bottom + width * share, value)
+        inside = pt.log(_LOGISTIC * width) - pt.softplus(_LOGISTIC * x) - pt.softplus(-_LOGISTIC * x)
+        log_slope = pt.switch(between, inside, log_slope)
+    pm.Deterministic("log2_beyond", value, dims="beyond")
+    blank = pt.zeros_like(mean)
+    latent = pt.set_subtensor(blank[subject, analyte, time], value)
+    correction = pt.set_subtensor(blank[subject, analyte, time], log_slope - log_standard_normal(x))
+    return latent, correction

@@ -1,0 +1,270 @@
+"""Trajectories: courses of an outcome over visits, alone or beside courses of censored markers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import xarray as xr
+
+from bayesdep.models.model import Check, Forest
+from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.trajectories import checks as trajectory_checks
+from bayesdep.models.trajectories import data as trajectory_data
+from bayesdep.models.trajectories import estimands as trajectory_estimands
+from bayesdep.models.trajectories import prediction, scores
+from bayesdep.models.trajectories.deviations import covariance_of_deviations
+from bayesdep.models.trajectories.links import given_markers
+from bayesdep.models.trajectories.markers import observe_markers
+from bayesdep.models.trajectories.outcome import mean_outcome, observe_responses, observe_scores
+from bayesdep.models.trajectories.settings import TrajectoriesSettings
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectories(TrajectoriesSettings):
+    """An outcome over visits and censored markers in the same patients, in one model; or a growth curve alone.
+
+    The generative model, for patient i of arm a, with u time from 0 at the first time of the table to 1 at the last::
+
+        y_i(t) = f_a(t) + x_i' covariate_effect + d_i(u) + sum_m sum_k association_kma k(w_im, t) + e_i(t)
+        log2 z_im(t) = g_ma(t) + w_im(u) + eps_im(t)      a value beyond a limit: the probability of lying there
+        d_i(u) = level_i + slope_i u (+ curvature_i u^2),  correlated normal;  e ~ N(0, residual_sd)
+        w_im(u) = the same for every marker,  correlated normal;  eps_im ~ N(0, marker_residual_sd_m)
+
+    f and g are courses over time by arm: a mean at every planned visit, a straight line, a parabola, a restricted cubic
+    spline or a daily cycle (:mod:`bayesdep.models.trajectories.courses`). The residuals of a patient may correlate
+    ``rho ** gap`` (spatial power). What was missed is integrated out, as missing at random.
+
+    **Associations** are of the outcome with a marker's *latent deviation* w from its arm's course, in the outcome's
+    units per doubling, one per link k, marker and arm: ``"value"`` w(u) itself; ``"change"`` w(u) - w(0); ``"slope"``
+    its rate of change, in doublings per length of the follow-up; ``"area"`` its mean from the first time up to now;
+    ``"baseline"`` w(0) u: the difference by a marker's first value in how the outcome changes, given that in its level
+    at the first time (``baseline_level``, the same in all arms). They are associations: common causes and reverse
+    causation enter them. ``difference_at_control_path`` is the arms' difference had the treated had the control arm's
+    mean path of all markers, were all associations effects; it is no proof of mediation.
+
+    With several markers (a column ``analyte``) associations are pooled over markers: normal around their mean, or
+    Student t; their differences between arms likewise. With ``pooling = "none"`` each has a prior of its own. With
+    ``value`` left out there are no markers: a growth curve. With ``kind = "response"`` y is yes or no, and the right
+    side without e its log odds.
+
+    Default priors are multiples of ``scale``, the sd of patients' first outcomes within arms (s; 1 for log odds)::
+
+        course ~ N(0, 2 s)            around the mean of all outcomes; the first term is the course's mean over time
+        arm_effect ~ N(0, 1.5 s)      the arms' difference, mean over time; arm_change ~ N(0, s) for each further term
+        covariate_effect ~ N(0, 0.75 s)  per sd
+        level_sd, slope_sd, residual_sd ~ N+(1.5 s)   slope: the change from the first time to the last
+        association, association_difference ~ N(0, 0.5 s)  per doubling; pooled: their means, with spreads N+(0.25 s)
+        rho ~ Beta(2, 2)              at the median gap between a patient's visits;  correlations ~ LKJ(2)
+
+    and for the log2 concentration of each marker, in doublings: ``marker_course ~ N(0, 2)`` around its centre,
+    ``marker_arm_effect ~ N(0, 1)`` (95% of ratios between 1/4 and 4), ``marker_arm_change ~ N(0, 0.7)``,
+    ``marker_level_sd ~ N+(1.5)``, ``marker_slope_sd`` and ``marker_residual_sd ~ N+(1)``. With three or more arms,
+    differences to the reference correlate 1/2, so which arm is the reference carries no information.
+
+    Parameters
+    ----------
+    reference
+        The arm the others are compared with; None where there are no arms.
+    kind
+        What the outcome is: a ``"score"`` (or a change), or a yes-no ``"response"``.
+    course, marker_course
+        Course over time of the outcome and of the markers: ``"visits"``, ``"linear"``, ``"quadratic"``, ``"spline"`` or
+        ``"cyclic"``.
+    knots
+        Knots of a spline: 3, 4 or 5.
+    period
+        Length of a cycle of ``course = "cyclic"``, in the table's unit of time.
+    deviations
+        What patients' own courses, of outcome and markers alike, deviate by: a ``"level"``, a level and a ``"slope"``,
+        or these and a curvature (``"quadratic"``).
+    equal_baseline
+        Whether arms have the same mean at the first time, as randomised ones do before treatment.
+    autocorrelation
+        Whether residuals of a patient's outcomes correlate, less the longer the time between.
+    association
+        How the outcome goes with the markers: any of the links above; empty for separate models.
+    pooling
+        ``"partial"`` pooling of associations over markers, or ``"none"``.
+    effects
+        Distribution of associations over markers: ``"normal"``, or ``"student"`` where a few may differ.
+    covariates
+        Formula of patients' covariates, such as ``"age + sex"``.
+    at
+        Times at which means and differences are reported; by default the planned ones, or five over the follow-up.
+    units
+        Units of the outcome.
+    lkj
+        Shape of the LKJ prior of deviations' correlations; 1 is uniform.
+    scale
+        What default priors are multiples of, in the outcome's units; computed from the table unless it is stated.
+    beyond_limit
+        What to do with an unflagged number beyond its own limit: ``"refuse"``, or ``"censor"`` it there.
+    flag_codes
+        What codes of the flag column mean, such as ``{"1" = "left", "2" = "right"}``.
+    priors
+        Priors by parameter that replace the defaults.
+    outcome, subject, time, arm, value, analyte, plate, unit, censored, lod, lloq, uloq
+        Names of the table's columns. ``arm`` may be left out (None, in a plan false), and all from ``value`` on.
+
+    Raises
+    ------
+    BadInput
+        When settings contradict each other or a prior is impossible.
+
+    Examples
+    --------
+    >>> model = Trajectories(reference="saline", value="pg_ml", analyte="marker", association="value")
+    >>> model.priors["association_mean"]
+    Normal(mu=0, sigma=0.5) times scale
+    """
+
+    def prepare(self, table: Any) -> xr.Dataset:
+        """Turn a long table into patients by visits, and patients by markers by times.
+
+        Parameters
+        ----------
+        table
+            A dataframe whose rows have an outcome, a measurement of a marker, or both.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``outcome`` and ``time`` (subject, visit; NaN where missed), ``course_columns`` (subject, visit, term),
+            ``arm_columns`` (subject, visit, change), ``deviation_columns`` (subject, visit, power), ``arm_of`` and
+            ``arm_code`` (subject, comparison; the arm's indicator less the share of patients in it), ``covariates``,
+            ``centre`` and ``scale``. With markers ``lower`` and ``upper`` (subject, analyte, marker_visit), the log2
+            concentration or the ends of its interval, ``detection`` (0 detected, 1 below, 2 above, 3 between limits,
+            -1 not measured), ``lod``, ``uloq``, ``marker_centre``, and columns over time as for the outcome.
+
+        Raises
+        ------
+        BadInput
+            Naming column, row and remedy.
+        """
+        return trajectory_data.prepare(self, table)
+
+    def build(self, data: xr.Dataset) -> "pm.Model":
+        """Build the PyMC model.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        pymc.Model
+            With the observed ``outcome_over_time`` (subject, visit) and, with markers, ``log2_concentration`` (subject,
+            analyte, marker_visit).
+        """
+        import pymc as pm
+
+        of_markers = ("analyte", "marker_visit", "marker_term", "marker_change") if self.has_markers else ()
+        dims = ("subject", "visit", "term", "change", "comparison", "covariate", "power", "arm", *of_markers)
+        coords = {dim: data[dim].values for dim in dims} | ({"link": self.association} if self.association else {})
+        with pm.Model(coords=coords) as graph:
+            # f_a(t) + x_i' covariate_effect, and the covariance of d_i
+            mean = mean_outcome(self, data)
+            shift, covariance = None, covariance_of_deviations(self, priors_of(self, data))
+            if self.has_markers:  # log2 z_im(t); then d_i and the associations given the markers
+                markers = observe_markers(self, data)
+                if self.association:
+                    shift, covariance = given_markers(self, data, covariance, markers)
+            # y_i(t)
+            observe = observe_scores if self.kind == "score" else observe_responses
+            observe(self, data, mean, shift, covariance)
+        return graph
+
+    @property
+    def forest(self) -> Forest:
+        """What the forest plot shows: associations by marker and arm, or arms' differences, or means over time."""
+        if self.association:
+            return Forest(("association",), None, None, trajectory_estimands.no_crude(self, "association"))
+        if self.arm is None:
+            return Forest(("mean",), None, None, trajectory_estimands.no_crude(self, "mean"))
+        return Forest(("difference",), None, None, trajectory_estimands.no_crude(self, "difference"))
+
+    def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+        """Derive what is asked for; see :mod:`bayesdep.models.trajectories.estimands` for each.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``mean`` (arm, reported), with arms ``difference`` (comparison, reported), ``level_sd`` and the like,
+            ``residual_sd``, ``correlation`` (pair); with a linear course ``slope`` by arm and ``slope_difference``, per
+            unit of time; with markers ``marker_difference`` (doublings) and ``marker_ratio`` (analyte, comparison,
+            marker_reported); with associations ``association`` (link, analyte, arm), ``association_difference`` (link,
+            analyte, comparison), ``association_mean`` where pooled, and ``difference_at_control_path`` (comparison,
+            reported).
+        """
+        return trajectory_estimands.estimands(self, posterior, data)
+
+    def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+        """Score every patient's outcomes given the patient's markers.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        xarray.DataArray
+            Dims (chain, draw, subject): how well outcomes are predicted, with or without markers, which are not scored
+            themselves.
+        """
+        return scores.log_likelihood(self, posterior, data)
+
+    def checks(self, data: xr.Dataset) -> Sequence[Check]:
+        """Name the test quantities of the posterior predictive checks.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        list of Check
+            Means and sds of the outcome at the first and the last visit by arm, the correlation of these visits, and of
+            markers the share below the limit and the correlation of the first value with the last.
+        """
+        return trajectory_checks.checks(self, data)
+
+    def predict(
+        self, posterior: xr.Dataset, data: xr.Dataset, patient: Any, *, at: Sequence[float], seed: int = 1
+    ) -> pd.DataFrame:
+        """Predict the course of a new patient's outcome, given what has been measured in the patient so far.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returned it for the patients that the model was fitted to.
+        patient
+            A table of one patient with the columns of the fitted table, and the rows known so far.
+        at
+            Times to predict.
+        seed
+            Of the draws.
+
+        Returns
+        -------
+        pandas.DataFrame
+            By time: ``mean``, ``sd``, ``lower`` and ``upper`` (95%) of what would be measured.
+        """
+        return prediction.predict(self, posterior, data, patient, at=at, seed=seed)

@@ -1,0 +1,130 @@
+"""Tables of trajectories that cannot answer what is asked: refused before anything is sampled."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.data.tables import note
+from bayesdep.models.trajectories.settings import TrajectoriesSettings
+
+
+def refuse_arms_without(
+    values: np.ndarray,
+    arm_of: np.ndarray,
+    arms: Sequence[str],
+    times: Sequence[str] | None,
+    place: str,
+    what: str = "that arm",
+) -> None:
+    """Refuse an arm of which nothing is known, or nothing at a time that has a mean of its own.
+
+    Parameters
+    ----------
+    values
+        Shape (subjects, times), NaN where missing.
+    arm_of
+        The arm of every patient.
+    arms
+        Their names.
+    times
+        Names of planned times, of which every arm needs some; None where a course joins all times.
+    place
+        The column, for messages.
+    what
+        What can be left out where an arm has nothing at all.
+
+    Raises
+    ------
+    BadInput
+        Naming the arm and the time.
+    """
+    for a, arm in enumerate(arms):
+        of_arm = ~np.isnan(values[arm_of == a])
+        who = "nobody" if len(arms) == 1 else f"nobody in arm '{arm}'"
+        if not of_arm.any():
+            raise BadInput(f"{place}: {who} has any, so the course there cannot be known; leave {what} out")
+        for v, time in enumerate(times or ()):
+            if not of_arm[:, v].any():
+                raise BadInput(
+                    f"{place}: {who} has one at time {time}, so the mean there cannot be known; leave the rows of that "
+                    "time out, or use a course that joins the times, such as 'linear'"
+                )
+
+
+def refuse_markers(kind: np.ndarray, logs: np.ndarray, names: Sequence[str], place: str) -> None:
+    """Refuse a marker that was never detected, or that has one value.
+
+    Parameters
+    ----------
+    kind
+        Shape (subjects, markers, times): 0 where detected, -1 where not measured.
+    logs
+        Log values and log limits, NaN where not measured.
+    names
+        The markers' names.
+    place
+        The column, for messages.
+
+    Raises
+    ------
+    BadInput
+        Naming the marker.
+    """
+    for k, name in enumerate(names):
+        if not (kind[:, k] == 0).any():
+            raise BadInput(
+                f"{place}: marker '{name}' was detected in nobody, so nothing can be known of it; leave it out"
+            )
+        measured = logs[:, k][kind[:, k] >= 0]
+        if np.ptp(measured) < 1e-9:
+            raise BadInput(f"{place}: marker '{name}' has one value throughout; leave it out")
+
+
+def refuse_other_than_yes_or_no(outcome: np.ndarray, place: str) -> None:
+    """Refuse a response that is neither 0 nor 1, or the same in everybody.
+
+    Parameters
+    ----------
+    outcome
+        Shape (rows,), NaN where missing.
+    place
+        The column, for messages.
+
+    Raises
+    ------
+    BadInput
+        Naming the value.
+    """
+    seen = outcome[~np.isnan(outcome)]
+    other = seen[(seen != 0) & (seen != 1)]
+    if len(other):
+        raise BadInput(
+            f"{place} has {other[0]:g}, but kind = 'response' needs 0 (no) and 1 (yes) only; correct it, or use "
+            "kind = 'score'"
+        )
+    if np.ptp(seen) == 0:
+        raise BadInput(f"{place} is {seen[0]:g} in everybody at all times, so there is nothing to estimate; check it")
+
+
+def note_patients_without(frame: pd.DataFrame, data: xr.Dataset, settings: TrajectoriesSettings) -> None:
+    """Note patients of whom nothing is known in one of the two parts.
+
+    Parameters
+    ----------
+    frame
+        The table, whose notes these are.
+    data
+        The prepared data.
+    settings
+        The model's settings.
+    """
+    seen = {f"column '{settings.outcome}' (outcome)": ~np.isnan(data["outcome"].values).all(axis=1)}
+    if settings.has_markers:
+        seen[f"column '{settings.value}' (concentration)"] = (data["detection"].values >= 0).any(axis=(1, 2))
+    for place, has_any in seen.items():
+        without = data["subject"].values[~has_any]
+        if len(without):
+            note(frame, f"{place}: {len(without)} of {len(has_any)} patients have none, first '{without[0]}'")

@@ -1,0 +1,230 @@
+"""The log density of each patient's outcomes given the patient's markers, written out as a dense normal.
+
+It is what leave-one-out asks for: how well outcomes of a patient are predicted, from others and from the patient's own
+markers. A model with markers and one without score the same outcomes, so they can be compared.
+"""
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from bayesdep.models.trajectories.data import recorded
+from bayesdep.models.trajectories.paths import draws_of, mean_markers_of_patients, mean_outcomes_of_patients
+from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
+from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.normal import LOG_2_PI
+from bayesdep.numerics.types import Draws
+
+_NODES = 15  # of the quadrature over each power of a patient's deviation
+
+
+def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+    """Score every patient ever observed.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    posterior
+        Draws of the parameters.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (chain, draw, subject).
+    """
+    outcome = data["outcome"].values
+    scored = np.flatnonzero(~np.isnan(outcome).all(axis=1))
+    name = data["subject"].values[scored]
+
+    def score(draws: xr.Dataset) -> xr.DataArray:
+        mean = mean_outcomes_of_patients(settings, draws, data)
+        of_markers = _Markers(settings, draws, data) if settings.association else None
+        found = np.empty((draws.sizes["sample"], len(scored)))
+        for k, i in enumerate(scored):
+            seen = ~np.isnan(outcome[i])
+            design = data["deviation_columns"].values[i][seen]
+            shift, covariance = effects_of(settings, draws, of_markers, int(i), int(data["arm_of"][i]))
+            residual = outcome[i][seen] - mean[:, i][:, seen] - shift @ design.T
+            if settings.kind == "score":
+                within = design @ covariance @ design.T + residual_covariance(settings, draws, data, int(i), seen)
+                found[:, k] = _log_normal(residual, within)
+            else:
+                log_odds = mean[:, i][:, seen] + shift @ design.T
+                found[:, k] = _log_bernoulli(outcome[i][seen], log_odds, design, covariance)
+        return xr.DataArray(found, {"subject": name}, ("sample", "subject"))
+
+    cells = data.sizes.get("analyte", 1) * data.sizes.get("marker_visit", 1)
+    nodes = 1 if settings.kind == "score" else _NODES ** len(settings.powers)
+    return over_draws(posterior, score, max(outcome.size, data.sizes["subject"] * cells, data.sizes["visit"] * nodes))
+
+
+class _Markers:
+    """Markers' residuals from their means and covariances of deviations, for some draws."""
+
+    def __init__(self, settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> None:
+        self.design = data["marker_deviation_columns"].values
+        self.measured = data["detection"].values >= 0
+        logs = np.broadcast_to(
+            np.nan_to_num(recorded(data["lower"].values, data["upper"].values)),
+            (draws.sizes["sample"], *self.measured.shape),
+        ).copy()
+        hidden = np.nonzero(data["detection"].values > 0)
+        if len(hidden[0]):
+            logs[:, hidden[0], hidden[1], hidden[2]] = draws_of(draws, "log2_beyond", "beyond")
+        self.residual = logs - mean_markers_of_patients(settings, draws, data)
+        self.covariance = covariance_of(settings, draws, "marker_", "analyte")
+        self.variance = draws_of(draws, "marker_residual_sd", "analyte") ** 2
+        self.links = links_of(settings, draws)
+
+    def of(self, patient: int, marker: int) -> tuple[Draws, Draws]:
+        """Mean and covariance of a marker's deviation in a patient, given its values."""
+        seen = self.measured[patient, marker]
+        design = self.design[patient][seen]
+        own = self.covariance[:, marker]
+        total = design @ own @ design.T + self.variance[:, marker, None, None] * np.eye(int(seen.sum()))
+        gain = np.swapaxes(np.linalg.solve(total, design @ own), -1, -2)
+        mean = np.squeeze(gain @ self.residual[:, patient, marker][:, seen][..., None], -1)
+        return mean, own - gain @ design @ own
+
+
+def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
+    """Return C of every marker and arm: from a marker's deviation to the outcome's coefficients of powers of time.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    draws
+        With dim ``sample``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, analytes, arms, powers, powers).
+    """
+    matrices = np.stack([link_matrix(link, settings.powers) for link in settings.association])
+    found = np.einsum("slma,lrp->smarp", draws_of(draws, "association_by_arm", "link", "analyte", "arm"), matrices)
+    if "baseline" in settings.association:
+        found[..., 0, 0] += draws_of(draws, "baseline_level", "analyte")[:, :, None]
+    return np.asarray(found)
+
+
+def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str = "", *dims: str) -> Draws:
+    """Return the covariance of patients' deviations.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    draws
+        With dim ``sample``.
+    prefix
+        Empty for the outcome, ``"marker_"`` for markers.
+    *dims
+        ``"analyte"`` for markers.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, *dims, powers, powers).
+    """
+    sd = np.stack([draws_of(draws, f"{prefix}{word}_sd", *dims) for word in settings.powers], axis=-1)
+    size = len(settings.powers)
+    correlation = np.zeros((*sd.shape, size)) + np.eye(size)
+    if size > 1:
+        rows, columns = np.tril_indices(size, -1)
+        by_pair = draws_of(draws, f"{prefix}correlation_by_pair", *dims, "pair")
+        correlation[..., rows, columns] = correlation[..., columns, rows] = by_pair
+    return np.asarray(sd[..., :, None] * correlation * sd[..., None, :])
+
+
+def effects_of(
+    settings: TrajectoriesSettings, draws: xr.Dataset, markers: _Markers | None, patient: int, arm: int
+) -> tuple[Draws, Draws]:
+    """Return mean and covariance of a patient's coefficients of powers of time, given the patient's markers.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    draws
+        With dim ``sample``.
+    markers
+        The markers; None without associations.
+    patient, arm
+        Their places.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shapes (samples, powers) and (samples, powers, powers).
+    """
+    covariance = covariance_of(settings, draws)
+    mean = np.zeros(covariance.shape[:-1])
+    if markers is None:
+        return mean, covariance
+    for m in range(markers.measured.shape[1]):
+        link = markers.links[:, m, arm]
+        deviation, uncertainty = markers.of(patient, m)
+        mean = mean + np.squeeze(link @ deviation[..., None], -1)
+        covariance = covariance + link @ uncertainty @ np.swapaxes(link, -1, -2)
+    return mean, covariance
+
+
+def markers_of(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> _Markers | None:
+    """Return the markers for :func:`effects_of`; None without associations."""
+    return _Markers(settings, draws, data) if settings.association else None
+
+
+def residual_covariance(
+    settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, patient: int, seen: np.ndarray
+) -> Draws:
+    """Return the covariance of residuals of a patient's visits.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    draws
+        With dim ``sample``.
+    data
+        The prepared data.
+    patient
+        The patient's place.
+    seen
+        Which visits, shape (visits,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, visits seen, visits seen).
+    """
+    variance = draws_of(draws, "residual_sd")[:, None, None] ** 2
+    if not settings.autocorrelation:
+        return np.asarray(variance * np.eye(int(seen.sum())))
+    time = data["time"].values[patient][seen] / float(data["typical_gap"])
+    rho = draws_of(draws, "rho")[:, None, None]
+    return np.asarray(variance * rho ** np.abs(np.subtract.outer(time, time)))
+
+
+def _log_normal(residual: Draws, covariance: Draws) -> Draws:
+    """Multivariate normal log densities, shapes (samples, n) and (samples, n, n)."""
+    root = np.linalg.cholesky(covariance)
+    z = np.linalg.solve(root, residual[..., None])[..., 0]
+    log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    return np.asarray(-(z**2).sum(axis=-1) / 2 - log_det - residual.shape[-1] * LOG_2_PI / 2)
+
+
+def _log_bernoulli(outcome: np.ndarray, log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
+    """Log probabilities of a patient's responses, the deviation integrated out by Gauss-Hermite quadrature."""
+    x, w = np.polynomial.hermite_e.hermegauss(_NODES)
+    size = design.shape[1]
+    nodes = np.stack([g.ravel() for g in np.meshgrid(*[x] * size, indexing="ij")], axis=-1)
+    weights = np.log(np.stack([g.ravel() for g in np.meshgrid(*[w / w.sum()] * size, indexing="ij")])).sum(axis=0)
+    root = np.linalg.cholesky(covariance)
+    at = log_odds[:, None, :] + np.einsum("srk,nk,vr->snv", root, nodes, design)
+    sign = 2 * outcome - 1
+    return np.asarray(special.logsumexp(special.log_expit(sign * at).sum(axis=-1) + weights, axis=-1))

@@ -1,0 +1,377 @@
+"""The settings of `Trajectories`: refusals of contradictions, parameters that take a prior, the model in words."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.models.parts.priors import Slot, fill_slots
+from bayesdep.models.parts.scale import check_scale
+from bayesdep.models.parts.settings import check_settings, column
+from bayesdep.numerics.distributions import Prior
+
+Course = Literal["visits", "linear", "quadratic", "spline", "cyclic"]
+LINKS = ("value", "slope", "change", "area", "baseline")
+POWERS = {"level": ("level",), "slope": ("level", "slope"), "quadratic": ("level", "slope", "curvature")}
+_LINK_IN_WORDS = {
+    "value": "its current value",
+    "slope": "its current rate of change",
+    "change": "its change since the first time",
+    "area": "its mean up to now",
+    "baseline": "its value at the first time, growing in proportion to time",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoriesSettings:
+    """The settings of :class:`~bayesdep.models.trajectories.model.Trajectories`, which explains each."""
+
+    family: ClassVar[str] = "trajectories"
+    left_out: ClassVar[str] = "subject"
+
+    reference: str | None = None
+    kind: Literal["score", "response"] = "score"
+    course: Course = "visits"
+    marker_course: Course = "visits"
+    knots: Literal[3, 4, 5] = 3
+    period: float | None = None
+    deviations: Literal["level", "slope", "quadratic"] = "slope"
+    equal_baseline: bool = False
+    autocorrelation: bool = False
+    association: Sequence[str] = ()
+    pooling: Literal["partial", "none"] = "partial"
+    effects: Literal["normal", "student"] = "normal"
+    covariates: str | None = None
+    at: Sequence[float] = ()
+    units: str = "points"
+    lkj: float = 2.0
+    scale: float | None = None
+    beyond_limit: Literal["refuse", "censor"] = "refuse"
+    flag_codes: Mapping[str, str] | None = None
+    priors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    outcome: str = column("outcome", "outcome")
+    subject: str = column("subject", "patient")
+    time: str = column("time", "time since baseline")
+    arm: str | None = column("arm", "arm")
+    value: str | None = column(None, "concentration")
+    analyte: str | None = column(None, "marker")
+    plate: str | None = column(None, "assay plate")
+    unit: str | None = column(None, "unit of the concentration")
+    censored: str | None = column(None, "flag of values beyond a limit")
+    lod: str | None = column(None, "limit of detection")
+    lloq: str | None = column(None, "lower limit of quantification")
+    uloq: str | None = column(None, "upper limit of quantification")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.association, str):
+            object.__setattr__(self, "association", (self.association,))
+        if self.arm is False:  # a plan, which has no None, writes false where there are no arms
+            object.__setattr__(self, "arm", None)
+        check_settings(self)
+        check_scale(self.scale)
+        object.__setattr__(self, "association", tuple(self.association))
+        object.__setattr__(self, "at", tuple(float(x) for x in self.at))
+        _check_association(self)
+        _check_courses(self)
+        _check_columns(self)
+        if not self.lkj > 0:
+            raise BadInput(f"lkj = {self.lkj}, but a number above zero is needed, such as 2")
+        object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
+
+    @property
+    def has_markers(self) -> bool:
+        """Whether there are markers beside the outcome."""
+        return self.value is not None
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether associations are pooled over markers."""
+        return self.pooling == "partial" and self.analyte is not None
+
+    @property
+    def powers(self) -> tuple[str, ...]:
+        """The terms of a patient's own deviation from the course: powers of time, from the level up."""
+        return POWERS[self.deviations]
+
+    @property
+    def adaptation(self) -> Literal["low_rank", "diag"]:
+        """A growth curve has few, correlated parameters; beside markers there are many."""
+        return "diag" if self.has_markers else "low_rank"
+
+    @property
+    def target_accept(self) -> float:
+        """Target acceptance rate: higher where sds of patients' deviations may be near zero."""
+        return 0.9
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Figures beside those that every fit has."""
+        return ("courses", *(("associations",) if self.association else ()))
+
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """Parameters that take a prior: those of the terms that the settings switch on."""
+        return _slots_of_outcome(self) | _slots_of_markers(self) | _slots_of_associations(self)
+
+    @property
+    def primary_estimands(self) -> tuple[str, ...]:
+        """What is asked first: arms' differences in the outcome and the markers, and associations."""
+        if self.arm is None:
+            return ("association",) if self.association else ("mean",)
+        asked = ("difference",)
+        if self.has_markers:
+            asked += ("marker_difference",)
+        return (*asked, *(("association", "association_difference") if self.association else ()))
+
+    @property
+    def words(self) -> str:
+        """The model in words."""
+        of_arm = "" if self.arm is None else ", by arm"
+        own = {"level": "a level", "slope": "a level and a slope", "quadratic": "a level, a slope and a curvature"}
+        text = (
+            f"The outcome follows a course over time ({self.course}){of_arm}, and every patient has "
+            f"{own[self.deviations]} around it"
+        )
+        if self.autocorrelation:
+            text += ", with residuals whose correlation decays with the time between them"
+        text += "; what was missed is integrated out, as missing at random."
+        if self.has_markers:
+            text += (
+                f" The log of each marker follows a course of its own ({self.marker_course}){of_arm}, around which "
+                f"patients have {own[self.deviations]}; a value beyond a detection limit enters as the probability "
+                "of lying there."
+            )
+        if self.association:
+            links = ", and with ".join(_LINK_IN_WORDS[link] for link in self.association)
+            pooled = ", pooled over markers" if self.is_pooled else ""
+            text += (
+                f" The outcome goes with a marker's latent deviation from its arm's course: with {links}{pooled}. "
+                "These are associations, not effects of the marker."
+            )
+        return text
+
+    @property
+    def formula(self) -> list[str]:
+        """The model as the lines of a model formula."""
+        powers = "level[i]" + "".join(f" + {word}[i] u^{k}" for k, word in enumerate(self.powers[1:], start=1))
+        arm = "" if self.arm is None else " + arm_course[j] a[i]"
+        covariates = "" if self.covariates is None else f" + covariate_effect x[i]  ({self.covariates})"
+        links = "".join(f" + sum_m association[{link}, m, arm] {link}(w[i, m], t)" for link in self.association)
+        residual = "AR(rho, gap)" if self.autocorrelation else "independent"
+        mean = f"course[t]{arm}{covariates} + {powers}{links}"
+        lines = [
+            f"y[i, t] ~ N({mean}, residual_sd), {residual}"
+            if self.kind == "score"
+            else f"logit P(y[i, t] = 1) = {mean}",
+            f"({', '.join(self.powers)})[i] ~ MVN(0, sds, LKJ({self.lkj:g}))",
+        ]
+        if self.has_markers:
+            marker_arm = "" if self.arm is None else " + marker_arm_course[m, t] a[i]"
+            lines += [
+                f"log2 z[i, m, t] ~ N(marker_course[m, t]{marker_arm} + w[i, m](t), marker_residual_sd[m]), "
+                "censored at its limits",
+                f"w[i, m](t) = {powers.replace('[i]', '[i, m]')}, MVN as above for each marker",
+            ]
+        return [*lines, *(f"{name} ~ {prior}" for name, prior in self.priors.items())]
+
+
+# Parameters that take a prior
+
+
+def _normal(width: float, times_scale: bool = True) -> Prior:
+    return Prior("Normal", mu=0, sigma=width, times_scale=times_scale)
+
+
+def _spread(width: float, times_scale: bool = True) -> Prior:
+    return Prior("HalfNormal", sigma=width, times_scale=times_scale)
+
+
+def _slots_of_outcome(settings: TrajectoriesSettings) -> dict[str, Slot]:
+    """Parameters of the outcome's course and of patients' deviations from it."""
+    points = settings.units if settings.kind == "score" else "log odds"
+    of_score = settings.kind == "score"  # otherwise the scale is 1, and nothing is a multiple of it
+
+    def normal(width: float) -> Prior:
+        return _normal(width, of_score)
+
+    slots = {"course": Slot(normal(2), "real", "a term of the course over time, around the overall mean", points)}
+    if settings.arm is not None:
+        if not settings.equal_baseline:
+            slots["arm_effect"] = Slot(normal(1.5), "real", "the difference between arms, mean over time", points)
+        slots["arm_change"] = Slot(normal(1), "real", "a term of how the arms' difference changes in time", points)
+    if settings.covariates is not None:
+        slots["covariate_effect"] = Slot(normal(0.75), "real", "a covariate's effect", f"{points} per sd")
+    meanings = {
+        "level": "the sd between patients at the first time",
+        "slope": "the sd between patients of the change from the first time to the last",
+        "curvature": "the sd between patients of the curvature",
+    }
+    for word in settings.powers:
+        slots[f"{word}_sd"] = Slot(_spread(1.5, of_score), "positive", meanings[word], points)
+    if of_score:
+        slots["residual_sd"] = Slot(_spread(1.5), "positive", "the residual sd", points)
+    if settings.autocorrelation:
+        meaning = "the correlation of residuals a typical gap between visits apart"
+        slots["rho"] = Slot(Prior("Beta", alpha=2, beta=2), "unit", meaning, "correlation")
+    return slots
+
+
+def _slots_of_markers(settings: TrajectoriesSettings) -> dict[str, Slot]:
+    """Parameters of the markers' courses, in doublings of the concentration."""
+    if not settings.has_markers:
+        return {}
+    doublings = "doublings"
+    slots = {
+        "marker_course": Slot(
+            _normal(2, False), "real", "a term of a marker's course over time, around its centre", doublings
+        )
+    }
+    if settings.arm is not None:
+        if not settings.equal_baseline:
+            slots["marker_arm_effect"] = Slot(
+                _normal(1, False), "real", "the arms' difference in a marker, mean over time", doublings
+            )
+        slots["marker_arm_change"] = Slot(
+            _normal(0.7, False), "real", "a term of how the arms' difference in a marker changes in time", doublings
+        )
+    widths = {"level": 1.5, "slope": 1.0, "curvature": 1.0}
+    for word in settings.powers:
+        slots[f"marker_{word}_sd"] = Slot(
+            _spread(widths[word], False), "positive", f"the sd between patients of a marker's {word}", doublings
+        )
+    slots["marker_residual_sd"] = Slot(
+        _spread(1, False), "positive", "the residual sd of a marker, assay and short-term change together", doublings
+    )
+    return slots
+
+
+def _slots_of_associations(settings: TrajectoriesSettings) -> dict[str, Slot]:
+    """Parameters of what joins the outcome to the markers."""
+    if not settings.association:
+        return {}
+    of_score = settings.kind == "score"
+    per = f"{settings.units if of_score else 'log odds'} per doubling"
+    wide, narrow = _normal(0.5, of_score), _spread(0.25, of_score)
+    words = {"association": "the association of the outcome with a marker, mean over arms"}
+    if settings.arm is not None:
+        words["association_difference"] = "the difference between arms in an association"
+    slots: dict[str, Slot] = {}
+    for name, meaning in words.items():
+        if settings.is_pooled:
+            slots[f"{name}_mean"] = Slot(wide, "real", f"{meaning}: the markers' mean", per)
+            slots[f"{name}_sd"] = Slot(narrow, "positive", f"{meaning}: the spread over markers", per)
+        else:
+            slots[name] = Slot(wide, "real", meaning, per)
+    if "baseline" in settings.association:
+        meaning = "the difference in the outcome's level by a marker's value at the first time, in all arms"
+        slots["baseline_level"] = Slot(_normal(0.5, of_score), "real", meaning, per)
+    return slots
+
+
+# What links an outcome to a marker
+
+_LEVEL = np.diag([1.0, 0.0, 0.0])
+
+
+def link_matrix(link: str, powers: Sequence[str]) -> np.ndarray:
+    """Return what a marker's deviation adds to the outcome's, both as coefficients of powers of time.
+
+    With ``w(u) = b_0 + b_1 u + b_2 u^2`` and u from 0 at the first time to 1 at the last, the value is w itself, the
+    change ``w(u) - b_0``, the area ``1 / u`` times the integral of w from 0 to u (its mean up to now, so that it is in
+    doublings too), the slope ``w'(u)`` (doublings per length of the follow-up), and the baseline ``b_0 u``.
+
+    Parameters
+    ----------
+    link
+        One of ``LINKS``.
+    powers
+        The settings' powers.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (powers, powers): row r, column s is what a unit of ``b_s`` adds to the outcome's coefficient of
+        ``u ** r``.
+
+    Examples
+    --------
+    >>> link_matrix("slope", ("level", "slope", "curvature")).tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]
+    """
+    size = len(powers)
+    matrix = {
+        "value": np.eye(3),
+        "change": np.diag([0.0, 1.0, 1.0]),
+        "area": np.diag([1.0, 1 / 2, 1 / 3]),
+        "slope": np.diag([1.0, 2.0], 1),
+        "baseline": np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]),
+    }[link]
+    return matrix[:size, :size]
+
+
+# Settings that contradict each other
+
+
+def _check_association(settings: TrajectoriesSettings) -> None:
+    for link in settings.association:
+        if link not in LINKS:
+            raise BadInput(f"association has '{link}', which is not a choice; {did_you_mean(link, LINKS)}")
+    if len(set(settings.association)) < len(settings.association):
+        raise BadInput(f"association = {list(settings.association)} names one twice; name each once")
+    if settings.association and not settings.has_markers:
+        raise BadInput(
+            "association is given without markers; name the column of concentrations as value, or leave it out"
+        )
+    found = np.empty((0, len(settings.powers) ** 2))
+    for link in settings.association:
+        if not link_matrix(link, settings.powers).any() or (link == "baseline" and settings.deviations == "level"):
+            raise BadInput(f"association = '{link}' needs deviations that change in time; use deviations = 'slope'")
+        more = [
+            link_matrix(link, settings.powers),
+            *([_LEVEL[: len(settings.powers), : len(settings.powers)]] * (link == "baseline")),
+        ]
+        found = np.vstack([found, *(matrix.reshape(1, -1) for matrix in more)])
+        if np.linalg.matrix_rank(found) < len(found):
+            raise BadInput(
+                f"association has '{link}', which follows from the others in it where deviations = "
+                f"'{settings.deviations}', so they cannot be told apart; leave it out"
+            )
+    if settings.effects != "normal" and not (settings.is_pooled and settings.association):
+        raise BadInput(
+            f"effects = '{settings.effects}' is a distribution of associations over markers; name the column of "
+            "markers as analyte and an association, with pooling = 'partial'"
+        )
+
+
+def _check_courses(settings: TrajectoriesSettings) -> None:
+    cyclic = "cyclic" in (settings.course, settings.marker_course)
+    if cyclic != (settings.period is not None):
+        raise BadInput(
+            "course = 'cyclic' needs the length of a cycle, in the table's unit of time, such as period = 24"
+            if cyclic
+            else f"period = {settings.period:g} belongs to course = 'cyclic'; leave it out"
+        )
+    if settings.period is not None and not (np.isfinite(settings.period) and settings.period > 0):
+        raise BadInput(f"period = {settings.period}, but a number above zero is needed, such as 24")
+    if settings.autocorrelation and settings.kind != "score":
+        raise BadInput(f"autocorrelation is of scores, but kind = '{settings.kind}'; leave autocorrelation out")
+
+
+def _check_columns(settings: TrajectoriesSettings) -> None:
+    if (settings.arm is None) != (settings.reference is None):
+        raise BadInput(
+            f"reference = '{settings.reference}' is given without arms; name their column as arm, or leave it out"
+            if settings.arm is None
+            else "reference is missing; name the arm that the others are compared with, or set arm = None (in a plan: "
+            "arm = false) where there are no arms"
+        )
+    if settings.equal_baseline and settings.arm is None:
+        raise BadInput("equal_baseline is of arms, but arm is left out; leave equal_baseline out too")
+    if not settings.has_markers:
+        named = [w for w in ("analyte", "plate", "unit", "censored", "lod", "lloq", "uloq") if getattr(settings, w)]
+        if named:
+            raise BadInput(f"{named[0]} is given without value; name the column of concentrations as value")

@@ -1,0 +1,511 @@
+r"""Normal effects of many units given their data, as one compiled operation with its slopes.
+
+A unit's effects are ``b ~ N(0, K)``, its data say ``exp(s' b - b' P b / 2)`` of them, with q of each. Then
+
+    V = (I + K P)^-1 K      b | data ~ N(V s, V)      gain = s' V s / 2 - log |I + K P| / 2
+
+where gain is the log of the data's density over that at b = 0. K and P may be singular: neither is inverted. With
+``T = I - V P``, the inverse of ``I + K P``, ``dV = T dK T' - V dP V``, from which the slopes follow.
+
+Written as a PyTensor graph, element by element, a model with markers took over 90 s to compile with nothing on disk.
+The steps are plain loops over units that numba compiles.
+"""
+
+import inspect
+import sys
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from numba.extending import register_jitable
+from pytensor.gradient import DisconnectedType, grad_undefined
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.graph.replace import _vectorize_node
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+
+from bayesdep.numerics.types import Tensor
+
+
+def _step[Function: Callable[..., Any]](function: Function) -> Function:
+    """A step of the computation: plain Python until compiled code calls it, then compiled as that code is."""
+    registered: Function = register_jitable(function)
+    return registered
+
+
+@_step
+def _condition_one(
+    k: np.ndarray, p: np.ndarray, s: np.ndarray, work: np.ndarray, mean: np.ndarray, v: np.ndarray
+) -> float:
+    """Fill in mean and V of one unit by Gaussian elimination with row exchanges, and return the gain."""
+    size = len(s)
+    for i in range(size):
+        for j in range(size):
+            total = 1.0 if i == j else 0.0
+            for t in range(size):
+                total += k[i, t] * p[t, j]
+            work[i, j] = total
+            work[i, size + j] = k[i, j]
+    log_det = 0.0
+    for c in range(size):
+        best = c
+        for i in range(c + 1, size):
+            if abs(work[i, c]) > abs(work[best, c]):
+                best = i
+        if best != c:
+            for j in range(2 * size):
+                work[c, j], work[best, j] = work[best, j], work[c, j]
+        pivot = work[c, c]
+        log_det += np.log(abs(pivot))
+        for i in range(size):
+            if i != c:
+                factor = work[i, c] / pivot
+                for j in range(c, 2 * size):
+                    work[i, j] -= factor * work[c, j]
+        for j in range(c, 2 * size):
+            work[c, j] /= pivot
+    gain = -log_det / 2.0
+    for i in range(size):
+        mean[i] = 0.0
+        for j in range(size):
+            v[i, j] = (work[i, size + j] + work[j, size + i]) / 2.0
+            mean[i] += v[i, j] * s[j]
+        gain += s[i] * mean[i] / 2.0
+    return gain
+
+
+def condition_units(k: np.ndarray, p: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute gain, mean and covariance of every unit's effects.
+
+    Parameters
+    ----------
+    k, p
+        K and P, shape (units, q, q).
+    s
+        Shape (units, q).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shapes (units,), (units, q) and (units, q, q).
+
+    Examples
+    --------
+    >>> gain, mean, v = condition_units(np.array([[[2.0]]]), np.array([[[1.0]]]), np.array([[3.0]]))
+    >>> mean.item(), round(v.item(), 6), round(gain.item(), 6)
+    (2.0, 0.666667, 2.450694)
+    """
+    units, size = s.shape
+    gain, mean, v = np.empty(units), np.empty((units, size)), np.empty((units, size, size))
+    work = np.empty((size, 2 * size))
+    for u in range(units):
+        gain[u] = _condition_one(k[u], p[u], s[u], work, mean[u], v[u])
+    return gain, mean, v
+
+
+@_step
+def _slopes_of_units(
+    p: np.ndarray,
+    s: np.ndarray,
+    mean: np.ndarray,
+    v: np.ndarray,
+    of_gain: np.ndarray,
+    of_mean: np.ndarray,
+    of_v: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Derivatives by K, P and s from those by gain, mean and covariance."""
+    units, size = s.shape
+    by_k, by_p, by_s = np.empty(v.shape), np.empty(v.shape), np.empty(s.shape)
+    inner, t, half = np.empty((size, size)), np.empty((size, size)), np.empty((size, size))
+    for u in range(units):
+        for i in range(size):
+            by_s[u, i] = of_gain[u] * mean[u, i]
+            for j in range(size):
+                by_s[u, i] += v[u, i, j] * of_mean[u, j]
+                one = of_v[u, i, j] + of_mean[u, i] * s[u, j]
+                other = of_v[u, j, i] + of_mean[u, j] * s[u, i]
+                inner[i, j] = (one + other + of_gain[u] * s[u, i] * s[u, j]) / 2.0
+                t[i, j] = 1.0 if i == j else 0.0
+                for c in range(size):
+                    t[i, j] -= v[u, i, c] * p[u, c, j]
+        for i in range(size):
+            for j in range(size):
+                half[i, j] = 0.0
+                for c in range(size):
+                    half[i, j] += inner[i, c] * t[c, j]
+        for i in range(size):
+            for j in range(size):
+                by_k[u, i, j] = 0.0
+                for c in range(size):
+                    by_k[u, i, j] += t[c, i] * half[c, j] - of_gain[u] * t[c, i] * p[u, c, j] / 2.0
+        for i in range(size):
+            for j in range(size):
+                half[i, j] = 0.0
+                for c in range(size):
+                    half[i, j] += inner[i, c] * v[u, c, j]
+        for i in range(size):
+            for j in range(size):
+                by_p[u, i, j] = -of_gain[u] * v[u, i, j] / 2.0
+                for c in range(size):
+                    by_p[u, i, j] -= v[u, i, c] * half[c, j]
+    return by_k, by_p, by_s
+
+
+def slopes_of_units(
+    p: np.ndarray,
+    s: np.ndarray,
+    mean: np.ndarray,
+    v: np.ndarray,
+    of_gain: np.ndarray,
+    of_mean: np.ndarray,
+    of_v: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute derivatives by K, P and s from those by gain, mean and covariance.
+
+    Parameters
+    ----------
+    p, s, mean, v
+        As :func:`condition_units` takes and returns them.
+    of_gain, of_mean, of_v
+        Derivatives, shaped as gain, mean and V.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shaped as K, P and s.
+    """
+    return _slopes_of_units(p, s, mean, v, of_gain, of_mean, of_v)
+
+
+def condition_panel(
+    residual: np.ndarray, design: np.ndarray, k: np.ndarray, sd: np.ndarray, counted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the log density of every unit's values of every kind, and mean and covariance of its effects.
+
+    Parameters
+    ----------
+    residual
+        Values less their means, shape (units, kinds, times).
+    design
+        G, shape (units, times, q).
+    k
+        K of every kind, shape (kinds, q, q).
+    sd
+        Residual sd of every kind.
+    counted
+        1 where a value counts, else 0; shape (units, kinds, times).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shapes (units, kinds), (units, kinds, q) and (units, kinds, q, q).
+    """
+    units, kinds, _ = residual.shape
+    size = design.shape[2]
+    density, mean, v = np.empty((units, kinds)), np.empty((units, kinds, size)), np.empty((units, kinds, size, size))
+    work, p, s = np.empty((size, 2 * size)), np.empty((size, size)), np.empty(size)
+    for m in range(kinds):
+        log_scale = np.log(sd[m]) + np.log(2.0 * np.pi) / 2.0
+        for u in range(units):
+            square, number = _sums_of_cell(residual[u, m], design[u], counted[u, m], sd[m], p, s)
+            gain = _condition_one(k[m], p, s, work, mean[u, m], v[u, m])
+            density[u, m] = gain - square / 2.0 - number * log_scale
+    return density, mean, v
+
+
+@_step
+def _sums_of_cell(
+    residual: np.ndarray, design: np.ndarray, counted: np.ndarray, sd: float, p: np.ndarray, s: np.ndarray
+) -> tuple[float, float]:
+    """Fill in P and s of a unit's values of one kind; return the square of its residuals over sd, and their number."""
+    size, precision = len(s), 1.0 / (sd * sd)
+    square, number = 0.0, 0.0
+    for i in range(size):
+        s[i] = 0.0
+        for j in range(size):
+            p[i, j] = 0.0
+    for t in range(len(residual)):
+        if counted[t] == 0.0:
+            continue
+        number += 1.0
+        square += residual[t] * residual[t] * precision
+        for i in range(size):
+            s[i] += residual[t] * design[t, i] * precision
+            for j in range(size):
+                p[i, j] += design[t, i] * design[t, j] * precision
+    return square, number
+
+
+def slopes_of_panel(
+    residual: np.ndarray,
+    design: np.ndarray,
+    k: np.ndarray,
+    sd: np.ndarray,
+    counted: np.ndarray,
+    mean: np.ndarray,
+    v: np.ndarray,
+    of_density: np.ndarray,
+    of_mean: np.ndarray,
+    of_v: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute derivatives by residuals, K and sd from those by density, mean and covariance.
+
+    Parameters
+    ----------
+    residual, design, k, sd, counted, mean, v
+        As :func:`condition_panel` takes and returns them.
+    of_density, of_mean, of_v
+        Derivatives, shaped as its results.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shaped as ``residual``, ``k`` and ``sd``.
+    """
+    units, kinds, times = residual.shape
+    size = design.shape[2]
+    by_residual, by_k, by_sd = np.zeros(residual.shape), np.zeros(k.shape), np.zeros(sd.shape)
+    p, s = np.empty((1, size, size)), np.empty((1, size))
+    for m in range(kinds):
+        precision = 1.0 / (sd[m] * sd[m])
+        for u in range(units):
+            given = of_density[u, m]
+            square, number = _sums_of_cell(residual[u, m], design[u], counted[u, m], sd[m], p[0], s[0])
+            of_k, of_p, of_s = _slopes_of_units(
+                p, s, mean[u : u + 1, m], v[u : u + 1, m], of_density[u : u + 1, m], of_mean[u : u + 1, m],
+                of_v[u : u + 1, m],
+            )  # fmt: skip
+            scaled = 0.0
+            for i in range(size):
+                scaled += of_s[0, i] * s[0, i]
+                for j in range(size):
+                    by_k[m, i, j] += of_k[0, i, j]
+                    scaled += of_p[0, i, j] * p[0, i, j]
+            by_sd[m] += (given * (square - number) - 2.0 * scaled) / sd[m]
+            for t in range(times):
+                if counted[u, m, t] == 0.0:
+                    continue
+                slope = -given * residual[u, m, t]
+                for i in range(size):
+                    slope += of_s[0, i] * design[u, t, i]
+                by_residual[u, m, t] = slope * precision
+    return by_residual, by_k, by_sd
+
+
+class _OfUnits(Op):  # type: ignore[misc]  # PyTensor is not typed
+    """An operation on arrays whose leading dims are units; with further ones in front, on each."""
+
+    __props__ = ()
+
+    def _flat(self, inputs: Any, cores: tuple[int, ...]) -> tuple[tuple[int, ...], list[np.ndarray]]:
+        """The leading shape of all inputs together, and the inputs with one leading dim."""
+        shapes = [x.shape[: x.ndim - core] for x, core in zip(inputs, cores, strict=True)]
+        lead = np.broadcast_shapes(*shapes)
+        spread = [
+            np.broadcast_to(x, (*lead, *x.shape[x.ndim - core :])).reshape(-1, *x.shape[x.ndim - core :])
+            for x, core in zip(inputs, cores, strict=True)
+        ]
+        return lead, spread
+
+
+class Condition(_OfUnits):
+    """Gain, mean and covariance of units' effects: see :func:`condition_units`."""
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Take K, P and s."""
+        k, p, s = (pt.as_tensor_variable(x).astype("float64") for x in inputs)
+        lead = max(k.type.ndim - 2, p.type.ndim - 2, s.type.ndim - 1)
+        size = s.type.shape[-1]
+        shapes = [(None,) * lead, (*(None,) * lead, size), (*(None,) * lead, size, size)]
+        return Apply(self, [k, p, s], [pt.TensorType("float64", shape=shape)() for shape in shapes])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:  # noqa: ARG002  (PyTensor's)
+        """Compute it with arrays: where nothing is compiled."""
+        lead, (k, p, s) = self._flat(inputs, (2, 2, 1))
+        system = np.eye(s.shape[-1]) + k @ p
+        v = np.linalg.solve(system, k)
+        v = (v + np.swapaxes(v, -1, -2)) / 2
+        mean = (v @ s[..., None])[..., 0]
+        gain = ((s * mean).sum(axis=-1) - np.linalg.slogdet(system)[1]) / 2
+        for storage, value in zip(outputs, (gain, mean, v), strict=True):
+            storage[0] = value.reshape(*lead, *value.shape[1:])
+
+    def infer_shape(self, node: Any, shapes: Any) -> Any:  # noqa: ARG002  (PyTensor's)
+        """Return the shapes of the outputs: draws in front are those of whichever input has them."""
+        lead = max((tuple(shape)[:-core] for shape, core in zip(shapes, (2, 2, 1), strict=True)), key=len)
+        size = shapes[2][-1]
+        return [lead, (*lead, size), (*lead, size, size)]
+
+    def pullback(self, inputs: Any, outputs: Any, output_grads: Any) -> Any:
+        """Return the derivatives by K, P and s."""
+        _, p, s = inputs
+        _, mean, v = outputs
+        given = [
+            pt.zeros_like(output) if isinstance(grad.type, DisconnectedType) else grad
+            for output, grad in zip(outputs, output_grads, strict=True)
+        ]
+        return list(_slopes(p, s, mean, v, *given))
+
+
+class _Slopes(_OfUnits):
+    """Derivatives by K, P and s: see :func:`slopes_of_units`."""
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Take the arguments of :func:`slopes_of_units`."""
+        arguments = [pt.as_tensor_variable(x).astype("float64") for x in inputs]
+        p, s = arguments[:2]
+        return Apply(self, arguments, [p.type(), p.type(), s.type()])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:  # noqa: ARG002  (PyTensor's)
+        """Compute it in plain Python: where nothing is compiled."""
+        lead, flat = self._flat(inputs, (2, 1, 1, 2, 0, 1, 2))
+        for storage, value in zip(outputs, slopes_of_units(*flat), strict=True):
+            storage[0] = value.reshape(*lead, *value.shape[1:])
+
+    def infer_shape(self, node: Any, shapes: Any) -> Any:  # noqa: ARG002  (PyTensor's)
+        """Return the shapes of the outputs."""
+        return [shapes[0], shapes[0], shapes[1]]
+
+
+class ConditionPanel(Op):  # type: ignore[misc]  # PyTensor is not typed
+    """Log densities, means and covariances of several kinds of values of units: see :func:`condition_panel`."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Take the arguments of :func:`condition_panel`; draws may stand in front of all but the data."""
+        residual, design, k, sd, counted = (pt.as_tensor_variable(x).astype("float64") for x in inputs)
+        draws = max(residual.type.ndim - 3, k.type.ndim - 3, sd.type.ndim - 1)
+        lead, size = (None,) * (draws + 2), design.type.shape[-1]
+        shapes = [lead, (*lead, size), (*lead, size, size)]
+        outputs = [pt.TensorType("float64", shape=shape)() for shape in shapes]
+        return Apply(self, [residual, design, k, sd, counted], outputs)
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:  # noqa: ARG002  (PyTensor's)
+        """Compute it with arrays: where nothing is compiled."""
+        residual, design, k, sd, counted = inputs
+        over = sd[..., None, :]  # by unit and kind
+        weighted = counted * residual
+        s = np.einsum("...umt,utq->...umq", weighted, design) / over[..., None] ** 2
+        p = np.einsum("umt,utq,utr->umqr", counted, design, design) / over[..., None, None] ** 2
+        system = np.eye(design.shape[-1]) + k[..., None, :, :, :] @ p
+        v = np.linalg.solve(system, np.broadcast_to(k[..., None, :, :, :], system.shape))
+        v = (v + np.swapaxes(v, -1, -2)) / 2
+        mean = (v @ s[..., None])[..., 0]
+        gain = ((s * mean).sum(axis=-1) - np.linalg.slogdet(system)[1]) / 2
+        square = (weighted**2).sum(axis=-1) / over**2
+        scale = counted.sum(axis=-1) * (np.log(over) + np.log(2 * np.pi) / 2)
+        density = gain - square / 2 - scale
+        outputs[0][0], outputs[1][0] = density, mean
+        outputs[2][0] = np.broadcast_to(v, (*density.shape, *v.shape[-2:])).copy()
+
+    def infer_shape(self, node: Any, shapes: Any) -> Any:  # noqa: ARG002  (PyTensor's)
+        """Return the shapes of the outputs: draws in front are those of whichever input has them."""
+        fronts = [tuple(shapes[i])[:-core] for i, core in ((0, 3), (2, 3), (3, 1))]
+        lead, size = (*max(fronts, key=len), *shapes[0][-3:-1]), shapes[1][-1]
+        return [lead, (*lead, size), (*lead, size, size)]
+
+    def pullback(self, inputs: Any, outputs: Any, output_grads: Any) -> Any:
+        """Return the derivatives by residuals, K and sd; data have none."""
+        given = [
+            pt.zeros_like(output) if isinstance(grad.type, DisconnectedType) else grad
+            for output, grad in zip(outputs, output_grads, strict=True)
+        ]
+        by_residual, by_k, by_sd = _panel_slopes(*inputs, *outputs[1:], *given)
+        undefined = (grad_undefined(self, i, inputs[i], "data") for i in (1, 4))
+        return [by_residual, next(undefined), by_k, by_sd, next(undefined)]
+
+
+class _PanelSlopes(Op):  # type: ignore[misc]  # PyTensor is not typed
+    """Derivatives by residuals, K and sd: see :func:`slopes_of_panel`."""
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Take the arguments of :func:`slopes_of_panel`."""
+        arguments = [pt.as_tensor_variable(x).astype("float64") for x in inputs]
+        return Apply(self, arguments, [arguments[k].type() for k in (0, 2, 3)])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:  # noqa: ARG002  (PyTensor's)
+        """Compute it in plain Python: where nothing is compiled."""
+        for storage, value in zip(outputs, slopes_of_panel(*inputs), strict=True):
+            storage[0] = value
+
+    def infer_shape(self, node: Any, shapes: Any) -> Any:  # noqa: ARG002  (PyTensor's)
+        """Return the shapes of the outputs."""
+        return [shapes[k] for k in (0, 2, 3)]
+
+
+@_vectorize_node.register(ConditionPanel)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+@_vectorize_node.register(Condition)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+def _over_draws(op: Any, node: Any, *inputs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    """The same operation with draws in front."""
+    return op.make_node(*inputs)
+
+
+def _version() -> int:
+    """A number by which PyTensor's cache on disk tells one version of the steps from another."""
+    return zlib.crc32(inspect.getsource(sys.modules[__name__]).encode())
+
+
+@register_funcify_default_op_cache_key(Condition)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+def _compiled(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    return numba_njit(condition_units), _version()
+
+
+@register_funcify_default_op_cache_key(_Slopes)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+def _compiled_slopes(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    return numba_njit(slopes_of_units), _version()
+
+
+@register_funcify_default_op_cache_key(ConditionPanel)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+def _compiled_panel(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    return numba_njit(condition_panel), _version()
+
+
+@register_funcify_default_op_cache_key(_PanelSlopes)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+def _compiled_panel_slopes(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    return numba_njit(slopes_of_panel), _version()
+
+
+_condition, _slopes, _condition_panel, _panel_slopes = Condition(), _Slopes(), ConditionPanel(), _PanelSlopes()
+
+
+def condition(covariance: Tensor, precision: Tensor, sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return gain, mean and covariance of units' effects, as tensors.
+
+    Parameters
+    ----------
+    covariance, precision
+        K and P, shape (units, q, q), with q known when the model is built.
+    sums
+        s, shape (units, q).
+
+    Returns
+    -------
+    tuple of pytensor.tensor.TensorVariable
+        Shapes (units,), (units, q) and (units, q, q).
+    """
+    gain, mean, v = _condition(covariance, precision, sums)
+    return gain, mean, v
+
+
+def condition_kinds(
+    residual: Tensor, design: Tensor, covariance: Tensor, sd: Tensor, counted: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log densities of units' values of several kinds, and mean and covariance of their effects, as tensors.
+
+    Parameters
+    ----------
+    residual, design, covariance, sd, counted
+        As :func:`condition_panel` takes them; design and counted are data.
+
+    Returns
+    -------
+    tuple of pytensor.tensor.TensorVariable
+        Shapes (units, kinds), (units, kinds, q) and (units, kinds, q, q).
+    """
+    density, mean, v = _condition_panel(residual, design, covariance, sd, counted)
+    return density, mean, v
