@@ -13,6 +13,7 @@ _PUBLIC = {
     "list_datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
     "read_table": "bayesdep.data.sources",
+    "stage": "bayesdep.data.staging",
     "simulate": "bayesdep.designs.register",
     "Correlation": "bayesdep.models.correlation.model",
     "Counts": "bayesdep.models.counts.model",
@@ -22,10 +23,13 @@ _PUBLIC = {
     "join_markers": "bayesdep.data.visits",
     "count_detected": "bayesdep.data.detection",
     "Meta": "bayesdep.models.meta.model",
+    "Ordinal": "bayesdep.models.ordinal.model",
     "PatientMeta": "bayesdep.models.patient_meta.model",
     "Response": "bayesdep.models.response.model",
     "Screen": "bayesdep.models.screen.model",
     "SmallStudies": "bayesdep.models.small_studies.model",
+    "Transitions": "bayesdep.models.transitions.model",
+    "Stepwise": "bayesdep.models.stepwise.model",
     "Trajectories": "bayesdep.models.trajectories.model",
     "Trial": "bayesdep.models.trial.model",
     "register": "bayesdep.models.register",
@@ -35,15 +39,18 @@ _PUBLIC = {
     "convert_trials": "bayesdep.data.scales",
     "fit_conversion": "bayesdep.data.scales",
     "Fit": "bayesdep.inference.fit",
+    "Rope": "bayesdep.inference.ropes",
     "fit": "bayesdep.inference.sample",
     "check_predictions": "bayesdep.criticism.checks",
     "compare": "bayesdep.criticism.compare",
     "accumulate_studies": "bayesdep.criticism.influence",
     "check_dropout": "bayesdep.criticism.dropout",
+    "check_equivalence": "bayesdep.criticism.equivalence",
     "check_influence": "bayesdep.criticism.influence",
     "leave_out_each_study": "bayesdep.criticism.influence",
     "find_tipping_point": "bayesdep.criticism.dropout",
     "check_missing_information": "bayesdep.criticism.missing_information",
+    "check_null": "bayesdep.criticism.bayes_factor",
     "check_prior_sensitivity": "bayesdep.criticism.sensitivity",
     "fit_each_moderator": "bayesdep.criticism.sequential",
     "sensitivity_grid": "bayesdep.criticism.influence",
@@ -58,10 +65,14 @@ _PUBLIC = {
     "plot_funnel": "bayesdep.reporting.figures.meta",
     "plot_leave_one_out": "bayesdep.reporting.figures.meta",
     "plot_prior_posterior": "bayesdep.reporting.figures.common",
+    "plot_bayes_factors": "bayesdep.reporting.figures.equivalence",
     "plot_dropout": "bayesdep.reporting.figures.dropout",
+    "plot_equivalence": "bayesdep.reporting.figures.equivalence",
     "plot_combined": "bayesdep.reporting.figures.patient_meta",
     "plot_moderators": "bayesdep.reporting.figures.patient_meta",
     "plot_study_effects": "bayesdep.reporting.figures.patient_meta",
+    "plot_occupancy": "bayesdep.reporting.figures.transitions",
+    "plot_transitions": "bayesdep.reporting.figures.transitions",
     "plot_checks": "bayesdep.reporting.figures.common",
     "plot_ranks": "bayesdep.reporting.figures.common",
     "report": "bayesdep.reporting.report",
@@ -90,10 +101,12 @@ _RENAMED = {
 if TYPE_CHECKING:
     from typing import Any
 
+    from bayesdep.criticism.bayes_factor import check_null as check_null
     from bayesdep.criticism.checks import check_predictions as check_predictions
     from bayesdep.criticism.compare import compare as compare
     from bayesdep.criticism.dropout import check_dropout as check_dropout
     from bayesdep.criticism.dropout import find_tipping_point as find_tipping_point
+    from bayesdep.criticism.equivalence import check_equivalence as check_equivalence
     from bayesdep.criticism.influence import accumulate_studies as accumulate_studies
     from bayesdep.criticism.influence import check_influence as check_influence
     from bayesdep.criticism.influence import leave_out_each_study as leave_out_each_study
@@ -112,22 +125,27 @@ if TYPE_CHECKING:
     from bayesdep.data.scales import convert_trials as convert_trials
     from bayesdep.data.scales import fit_conversion as fit_conversion
     from bayesdep.data.sources import read_table as read_table
+    from bayesdep.data.staging import stage as stage
     from bayesdep.data.visits import join_markers as join_markers
     from bayesdep.designs.register import simulate as simulate
     from bayesdep.inference.fit import Fit as Fit
+    from bayesdep.inference.ropes import Rope as Rope
     from bayesdep.inference.sample import fit as fit
     from bayesdep.models.correlation.model import Correlation as Correlation
     from bayesdep.models.counts.model import Counts as Counts
     from bayesdep.models.crossover.model import Crossover as Crossover
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
     from bayesdep.models.meta.model import Meta as Meta
+    from bayesdep.models.ordinal.model import Ordinal as Ordinal
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
     from bayesdep.models.patient_meta.model import PatientMeta as PatientMeta
     from bayesdep.models.register import register as register
     from bayesdep.models.response.model import Response as Response
     from bayesdep.models.screen.model import Screen as Screen
     from bayesdep.models.small_studies.model import SmallStudies as SmallStudies
+    from bayesdep.models.stepwise.model import Stepwise as Stepwise
     from bayesdep.models.trajectories.model import Trajectories as Trajectories
+    from bayesdep.models.transitions.model import Transitions as Transitions
     from bayesdep.models.trial.model import Trial as Trial
     from bayesdep.numerics.distributions import Prior as Prior
     from bayesdep.plan import read_plan as read_plan
@@ -142,12 +160,16 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.common import plot_prior_posterior as plot_prior_posterior
     from bayesdep.reporting.figures.common import plot_ranks as plot_ranks
     from bayesdep.reporting.figures.dropout import plot_dropout as plot_dropout
+    from bayesdep.reporting.figures.equivalence import plot_bayes_factors as plot_bayes_factors
+    from bayesdep.reporting.figures.equivalence import plot_equivalence as plot_equivalence
     from bayesdep.reporting.figures.meta import plot_cumulative as plot_cumulative
     from bayesdep.reporting.figures.meta import plot_funnel as plot_funnel
     from bayesdep.reporting.figures.meta import plot_leave_one_out as plot_leave_one_out
     from bayesdep.reporting.figures.patient_meta import plot_combined as plot_combined
     from bayesdep.reporting.figures.patient_meta import plot_moderators as plot_moderators
     from bayesdep.reporting.figures.patient_meta import plot_study_effects as plot_study_effects
+    from bayesdep.reporting.figures.transitions import plot_occupancy as plot_occupancy
+    from bayesdep.reporting.figures.transitions import plot_transitions as plot_transitions
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
 

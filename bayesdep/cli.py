@@ -92,10 +92,11 @@ def run(
         _run_one(plan, place, accept_failed_gate, quick, resume, spreadsheet_safe, data=table, **settings)
         for (plan, place), table in zip(todo, given, strict=True)
     ]
-    from bayesdep.reporting.console import print_ledger
+    from bayesdep.reporting.console import print_equivalence, print_ledger
 
     print_ledger(runs)
-    return _gate_code(runs, accept_failed_gate, strict)
+    print_equivalence(runs)
+    return exit_code(runs, accept_failed_gate, strict)
 
 
 @app.command()
@@ -128,16 +129,17 @@ def reproduce(
             job = plan, place, accept_failed_gate, quick, resume, spreadsheet_safe
             families.setdefault(plan.model.family, []).append(job)
         done = [run for group in side_by_side(_run_all, list(families.values())) for run in group]
-    from bayesdep.reporting.console import print_ledger, write_ledger
+    from bayesdep.reporting.console import print_equivalence, print_ledger, write_ledger
 
     runs = sorted(done, key=lambda run: run.label)
     written = write_ledger(runs, out / "ledger.csv", spreadsheet_safe=spreadsheet_safe)
     print_ledger(runs)
+    print_equivalence(runs)
     typer.echo(
         f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
         f"Reports: {out}/<study>/<plan>/report.html. Ledger: {written}"
     )
-    code = _gate_code(runs, accept_failed_gate, strict)
+    code = exit_code(runs, accept_failed_gate, strict)
     if left_out:
         how = ", ".join(
             f"{plan.study.name}/{plan.name} (bayesdep run {plan.path.as_posix()} --data PATH)" for plan in left_out
@@ -280,6 +282,36 @@ def simulate(
     return OK
 
 
+@app.command(name="stage")
+def stage_table(
+    table: Annotated[Path, typer.Argument(help="The table (.csv or .parquet): a patient a row, or a treatment trial.")],
+    system: Annotated[str, typer.Option(help="maudsley, thase-rush, mgh, european, gsrd or dm-trd.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json, .tex, .html or .xlsx.")],
+    rows: Annotated[str, typer.Option(help="What a row is: patients or trials.")] = "patients",
+    reading: Annotated[str | None, typer.Option(help="Of thase-rush: strict or highest.")] = None,
+    points: Annotated[Path | None, typer.Option(help="Of dm-trd: the table of its points.")] = None,
+    subject: Annotated[str, typer.Option(help="The patients' column.")] = "subject",
+    spreadsheet_safe: _Safe = False,
+) -> int:
+    """Score patients by a staging system of treatment-resistant depression."""
+    from bayesdep.data.sources import read_table
+    from bayesdep.data.staging import stage
+    from bayesdep.reporting.export import formula_note, write_table
+
+    for given in (table, points):
+        if given is not None and out.resolve() == given.resolve():
+            raise BadInput(f"--out '{out}' is the table itself; name another file")
+    asked: dict[str, Any] = {"rows": rows, "reading": reading, "subject": subject}
+    of_points = None if points is None else read_table(points)
+    found = stage(read_table(table), system=system, points=of_points, **asked)
+    typer.echo(str(write_table(found, out, spreadsheet_safe=spreadsheet_safe)))
+    for line in found.attrs.get("notes", ()):
+        _say(f"note: {line}")
+    if out.suffix.lower() == ".csv" and not spreadsheet_safe and (said := formula_note(found)):
+        _say(f"note: {said}")
+    return OK
+
+
 def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     from bayesdep.plan import read_plan
 
@@ -355,7 +387,23 @@ def _run_one(
     return done
 
 
-def _gate_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
+def exit_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:
+    """Return the exit code of finished runs, and say on standard error what is wrong with each.
+
+    Parameters
+    ----------
+    runs
+        Finished runs.
+    accept
+        Whether a fit that failed its convergence checks counts as one that passed.
+    strict
+        Whether a warning that the plan does not expect counts as a failure.
+
+    Returns
+    -------
+    int
+        0 or 1.
+    """
     bad = [r for r in runs if not r.gate.passed]
     for r in bad:
         _complain(f"{r.label} {r.gate.sentence}; see {r.directory}")

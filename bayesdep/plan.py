@@ -17,6 +17,7 @@ from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.data.toml_text import LARGEST, read_toml, shown
 from bayesdep.inference.numbers import LEAST, MOST
+from bayesdep.inference.ropes import Rope, refuse_unknown_ropes
 from bayesdep.models.model import Model
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.register import code_of, make_model, model_class
@@ -74,12 +75,22 @@ class _Published(_Table):
     value: _Number | None = None
     lower: _Number | None = None
     upper: _Number | None = None
-    direction: Literal["above", "below"] | None = None
+    direction: Literal["above", "below", "none"] | None = None
     p: Annotated[_Number, Field(gt=0, le=1)] | None = None
     statistic: Literal["median", "mean"] = "median"
     units: str = ""
     scale: str = ""
     note: str = ""
+
+
+class _Rope(_Table):
+    estimand: _Text
+    reason: _Text
+    at: dict[str, _Text] = {}
+    margin: _Number | None = None
+    lower: _Number | None = None
+    upper: _Number | None = None
+    level: _Number = 0.95
 
 
 class _Plan(_Table):
@@ -89,6 +100,7 @@ class _Plan(_Table):
     priors: dict[str, Any] = {}
     sampling: _Sampling = _Sampling()
     published: tuple[_Published, ...] = ()
+    rope: tuple[_Rope, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,8 @@ class Plan:
         Its tables.
     model
         The generative model, with its priors.
+    ropes
+        Regions of practical equivalence.
     """
 
     path: Path
@@ -114,6 +128,7 @@ class Plan:
     model: Model
     sampling: _Sampling
     published: tuple[_Published, ...]
+    ropes: tuple[Rope, ...] = ()
 
     @property
     def name(self) -> str:
@@ -192,6 +207,7 @@ class Run:
             self.directory,
             (*str(self.fit.data.attrs.get("notes", "")).splitlines(), *self.notes),
             self.missing,
+            _equivalence(self.fit),
         )
 
 
@@ -228,7 +244,8 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
         _refuse_no_text(written)
         raw = _Plan.model_validate(written)
         refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
-        return Plan(path, text, raw.study, raw.data, _model(raw), raw.sampling, raw.published)
+        ropes = tuple(Rope(**row.model_dump()) for row in raw.rope)
+        return Plan(path, text, raw.study, raw.data, _model(raw), raw.sampling, raw.published, ropes)
     except ValidationError as problem:
         raise BadInput(f"plan '{path}': {_explain(problem)}") from None
     except BadInput as problem:
@@ -292,11 +309,14 @@ def _explain(problem: ValidationError) -> str:
     return f"'{place}' is {shown(error['input'])}, but {needed.format(**error.get('ctx', {}))} is needed"
 
 
+_TABLES = {"study": _Study, "data": _Data, "sampling": _Sampling, "published": _Published, "rope": _Rope}
+
+
 def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
     table: Any = _Plan
     for part in parents:
         if isinstance(part, str):
-            table = {"study": _Study, "data": _Data, "sampling": _Sampling, "published": _Published}.get(part, table)
+            table = _TABLES.get(part, table)
     return list(table.model_fields)
 
 
@@ -361,11 +381,13 @@ def prepare(plan: Plan, data: Any = None) -> Any:
     try:
         table = read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
         prepared = plan.model.prepare(table)
-        if plan.published:
+        if plan.published or plan.ropes:
             from bayesdep.inference.sample import estimand_template
             from bayesdep.reporting.ledger import refuse_unknown
 
-            refuse_unknown(_published(plan), estimand_template(plan.model, prepared))
+            template = estimand_template(plan.model, prepared)
+            refuse_unknown_ropes(plan.ropes, template)
+            refuse_unknown(_published(plan), template, plan.ropes)
     except BadInput as problem:
         raise BadInput(f"plan '{plan.path}': {problem}") from None
     return prepared
@@ -407,7 +429,8 @@ def fit_plan(plan: Plan, *, data: Any = None, kept: "FinishedChains | None" = No
     prepared = data if isinstance(data, xr.Dataset) else prepare(plan, data)
     from bayesdep.inference.sample import fit
 
-    return fit(plan.model, prepared, kept=kept, **_sampling(plan, sampling))
+    done = fit(plan.model, prepared, kept=kept, **_sampling(plan, sampling))
+    return done.with_ropes(*plan.ropes) if plan.ropes else done
 
 
 def _sampling(plan: Plan, sampling: Mapping[str, Any]) -> dict[str, Any]:
@@ -543,8 +566,20 @@ def _write(
     return Run(plan, fit, written.ledger, place.asked, written.missing, notes=written.notes)
 
 
+def _equivalence(fit: "Fit") -> "pd.DataFrame | None":
+    from bayesdep.criticism.equivalence import check_equivalence, in_words
+
+    return in_words(check_equivalence(fit)) if fit.ropes else None
+
+
 def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":
     from bayesdep.reporting.estimands import summarise
     from bayesdep.reporting.ledger import ledger
 
-    return ledger(_published(plan), summarise(fit)) if plan.published else None
+    if not plan.published:
+        return None
+    if not plan.ropes:
+        return ledger(_published(plan), summarise(fit))
+    from bayesdep.criticism.equivalence import check_equivalence
+
+    return ledger(_published(plan), summarise(fit), check_equivalence(fit))

@@ -166,6 +166,26 @@ def crossover() -> Design:
     return Design(model, data, simulate, ("day_mean", "baseline_slope"), estimands)
 
 
+def transitions(**settings: Any) -> Design:
+    """Eighty patients of two arms in three states at four visits, of which some are missed, one at two steps."""
+    rng, rows = np.random.default_rng(9), []
+    for i in range(80):
+        stays = 4 if i % 6 else 2
+        for j, week in enumerate((0, 4, 8, 16)[:stays]):
+            if j == 0 or rng.random() > 0.1:
+                who = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "age": 40.0 + i % 9}
+                rows.append(who | {"visit": week, "state": "abc"[(i + j) % 3]})
+    model = bd.Transitions(states=["a", "b", "c"], reference="placebo", **settings)
+    data = model.prepare(pd.DataFrame(rows))
+
+    def put(data: xr.Dataset, states: np.ndarray) -> xr.Dataset:
+        return data.assign(state_at_visit=data["state_at_visit"].copy(data=states))
+
+    names = ("row", "effect", *(("effect_sd",) if model.effects == "by-state" else ()))
+    estimands = ("transition", "improved_difference", "occupancy", "time_in_remission_difference")
+    return Design(model, data, by_the_graph(model, data, "state_at_visit", put), names, estimands)
+
+
 def counts(arms: str) -> Design:
     """Four subgroups of 20 to 31 people an arm."""
     rows = [(g, a, 1, 20 + 3 * i + j) for i, g in enumerate("wxyz") for j, a in enumerate(arms)]
@@ -174,6 +194,27 @@ def counts(arms: str) -> Design:
     estimands = ("risk_difference", "risk_difference_overall", "risk", "odds_ratio")
     simulate = by_the_graph(model, data, "events", with_events)
     return Design(model, data, simulate, ("baseline_mean", "baseline_sd", "effect_mean", "effect_sd"), estimands)
+
+
+def ordinal(**settings: Any) -> Design:
+    """Forty-eight patients of two arms at three visits, some missed, four categories, an ordered covariate."""
+    rng, rows = np.random.default_rng(6), []
+    for i in range(48):
+        about = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "stage": i // 2 % 4, "age": 30 + i}
+        seen = 3 if i % 4 else 1 + i // 4 % 3
+        rows += [about | {"visit": v, "outcome": str(rng.integers(4))} for v in (1, 2, 4)[:seen]]
+    model = bd.Ordinal(
+        categories=[str(k) for k in range(4)], reference="placebo", covariates="age + mo(stage)",
+        **({"subject": "subject", "visit": "visit"} | settings),
+    )  # fmt: skip
+    data = model.prepare(pd.DataFrame(rows))
+    names = ["threshold", "visit_effect", "arm_effect", "covariate_effect", "monotone_effect", "increment"]
+    estimands = ("probability", "difference")
+    if model.has_patient_effects:
+        simulate = by_the_graph(model, data, "category_at_visit", lambda d, y: d.assign(category_of=("row", y)))
+        return Design(model, data, simulate, (*names, "patient_sd"), estimands)
+    simulate = by_the_graph(model, data, "category_counts", lambda d, y: d.assign(counts=(("row", "category"), y)))
+    return Design(model, data, simulate, tuple(names), estimands)
 
 
 def meta_of_arms(*, most: int) -> Design:
@@ -418,12 +459,17 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "crossover": crossover,
     "response": response,
     "correlation": correlation,
+    "ordinal, cumulative, integrated": ordinal,
+    "ordinal, continuation, integrated": partial(ordinal, link="continuation"),
+    "ordinal, adjacent, people": partial(ordinal, link="adjacent", subject=None),
     "counts, two arms": partial(counts, "ab"),
     "counts, three arms": partial(counts, "abc"),
     "meta, binomial, two arms": partial(meta_of_arms, most=1),
     "meta, binomial, several arms": partial(meta_of_arms, most=3),
     "meta, Student-t effects": partial(meta_of_effects, heterogeneity="student-t"),
     "meta, clusters of the same people": partial(meta_of_effects, cluster="trial", within_correlation=0.5),
+    "transitions": transitions,
+    "transitions, effects by state": partial(transitions, effects="by-state"),
     "trajectories, growth curve": partial(trajectories, markers=False, autocorrelation=True),
     "trajectories, two markers": partial(trajectories, markers=True, association=["change"]),
     "trial": trial,

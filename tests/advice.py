@@ -47,6 +47,15 @@ PATIENTS = pd.DataFrame(
 )  # fmt: skip
 
 
+BELOW = VISITS.assign(crp=[f"<{4:g}" if x < 4 else x for x in VISITS["crp"]], limit=4.0)
+
+
+def regressors(**settings: Any) -> Any:
+    """What the regression of a trial's completed visits has, its moderator below a limit in three patients."""
+    model = bd.Trial(**{"reference": "p", "subject": "subject", "visit": "visit"} | settings)
+    return model.regressors(model.prepare(BELOW))
+
+
 def but(frame: pd.DataFrame, at: dict[str, tuple[int, Any]] | None = None, **columns: Any) -> pd.DataFrame:
     """The table with other columns, or with one cell of a column changed."""
     frame = frame.reset_index(drop=True).assign(**columns)
@@ -1241,6 +1250,42 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(better="higher"),
     ),
     ("models/trial/settings:_check_numbers", "such as", lambda: trial(margin=0), lambda: trial(margin=1)),
+    (
+        "models/trial/settings:_check_moderator_model",
+        "needs a moderator",
+        lambda: trial(moderator_model="log-normal"),
+        lambda: trial(moderator="crp", moderator_model="log-normal"),
+    ),
+    (
+        "models/trial/settings:_check_moderator_model",
+        "add moderator_model",
+        lambda: trial(BELOW, moderator="crp", moderator_lod="limit"),
+        lambda: trial(BELOW, moderator="crp", moderator_lod="limit", moderator_model="log-normal"),
+    ),
+    (
+        "models/trial/censored_moderator:read_with_limits",
+        "leave it out",
+        lambda: trial(but(BELOW, crp="<9"), moderator="crp", moderator_model="log-normal"),
+        lambda: trial(but(BELOW, crp="<9")),
+    ),
+    (
+        "models/trial/censored_moderator:_refuse_unclear_side",
+        "choose a threshold outside",
+        lambda: trial(BELOW, moderator="crp", moderator_model="log-normal", moderator_form="threshold", threshold=3.0),
+        lambda: trial(BELOW, moderator="crp", moderator_model="log-normal", moderator_form="threshold", threshold=5.0),
+    ),
+    (
+        "models/trial/moderator:_members_beyond_limits",
+        "choose a value outside",
+        lambda: trial(BELOW, moderator="crp", moderator_model="log-normal", subgroups=["> 3"]),
+        lambda: trial(BELOW, moderator="crp", moderator_model="log-normal", subgroups=["> 5"]),
+    ),
+    (
+        "models/trial/completion:regressors",
+        "fit without the moderator",
+        lambda: regressors(moderator="crp", moderator_model="log-normal"),
+        regressors,
+    ),
     (
         "models/trial/moderator:_threshold",
         "choose one inside",

@@ -24,8 +24,8 @@ class Given:
 
 def given(name: str = "Given", frozen: bool = True, without: str = "", field: bool = True, **constants: Any) -> type:
     """A class that has every part of a model, and can do nothing."""
-    parts: dict[str, Any] = dict.fromkeys(register._PARTS, "")
-    parts |= {method: lambda self: None for method in register._METHODS}
+    parts: dict[str, Any] = dict.fromkeys(register.PARTS, "")
+    parts |= {method: lambda self: None for method in register.METHODS}
     parts |= {"family": "given", **constants}
     fields: list[Any] = [("priors", dict, dataclasses.field(default_factory=dict))] if field else []
     kept = {part: value for part, value in parts.items() if part != without and not (field and part == "priors")}
@@ -34,19 +34,19 @@ def given(name: str = "Given", frozen: bool = True, without: str = "", field: bo
 
 def registered(*models: type) -> None:
     """Register classes one after another, and forget them."""
-    known = dict(register._REGISTERED)
+    known = dict(register.REGISTERED)
     try:
         for model in models:
             bd.register(model)
     finally:
-        register._REGISTERED.clear()
-        register._REGISTERED.update(known)
+        register.REGISTERED.clear()
+        register.REGISTERED.update(known)
 
 
 def installed(*names: str, family: str = "given", at: str = "given_by_{}:Given") -> None:
     """Ask for a family of packages that are installed while it lasts."""
     folder = Path(tempfile.mkdtemp())
-    known = dict(register._REGISTERED)
+    known = dict(register.REGISTERED)
     sys.path.insert(0, str(folder))
     try:
         for name in names:
@@ -61,8 +61,8 @@ def installed(*names: str, family: str = "given", at: str = "given_by_{}:Given")
         shutil.rmtree(folder)
         for name in names:
             sys.modules.pop(f"given_by_{name}", None)
-        register._REGISTERED.clear()
-        register._REGISTERED.update(known)
+        register.REGISTERED.clear()
+        register.REGISTERED.update(known)
 
 
 INCOMPLETE, LOAD = "models/register:_refuse_incomplete", "models/register:_load"

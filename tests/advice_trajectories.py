@@ -272,7 +272,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "designs/rct2025:draw_rct2025",
         "write 'none' or 'il1ra'",
-        lambda: draw_rct2025(np.random.default_rng(1), effects="all"),  # type: ignore[arg-type]
+        lambda: draw_rct2025(np.random.default_rng(1), effects="all"),  # type: ignore[arg-type]  # refused
         lambda: draw_rct2025(np.random.default_rng(1), effects="il1ra"),
     ),
 ]

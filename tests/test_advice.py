@@ -1,7 +1,7 @@
 """Every remedy that a message names is tried: the input with the advice applied is not refused again.
 
-The table is in ``advice.py``, ``advice_designs.py``, ``advice_register.py`` and ``advice_trajectories.py``. A new
-message of the data or the models that is not in it fails the test.
+The table is in ``advice.py`` and the files beside it whose names begin with ``advice_``. A new message of the data or
+the models that is not in it fails the test.
 """
 
 import ast
@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 from advice import ADVICE as OF_TABLES
 from advice_designs import ADVICE as OF_DESIGNS
+from advice_ordinal import ADVICE as OF_ORDINAL
 from advice_register import ADVICE as OF_REGISTER
+from advice_stages import ADVICE as OF_STAGES
 from advice_trajectories import ADVICE as OF_TRAJECTORIES
 
 import bayesdep
 from bayesdep.data.errors import BadInput
 
-ADVICE = [*OF_TABLES, *OF_DESIGNS, *OF_REGISTER, *OF_TRAJECTORIES]
+ADVICE = [*OF_TABLES, *OF_DESIGNS, *OF_ORDINAL, *OF_REGISTER, *OF_STAGES, *OF_TRAJECTORIES]
 ERRORS = ("BadInput", "UnknownFamily")
 PACKAGE = Path(bayesdep.__file__).parent
 

@@ -16,7 +16,7 @@ import bayesdep as bd
 from bayesdep.models.register import SHIPPED
 
 ROOT = Path(__file__).parents[1]
-EXACT = {"screen", "small-studies"}
+EXACT = {"screen", "small-studies", "stepwise"}
 
 
 def script():

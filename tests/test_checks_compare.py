@@ -114,6 +114,15 @@ def test_data_move_every_estimand_of_a_weak_prior(weak):
     assert (bd.check_prior_sensitivity(weak)["likelihood"] > THRESHOLD).all()
 
 
+def test_a_flat_prior_has_no_sensitivity():
+    """Raised to any power it stays flat; its log density is the same at all draws."""
+    table = pd.DataFrame({"before": ["a", "a", "b", "b"], "after": ["a", "b", "a", "b"], "n": [3, 9, 4, 6]})
+    fit = bd.fit(bd.Transitions(states=["a", "b"], input="counts"), table, draws=300, chains=2, seed=1)
+    found = bd.check_prior_sensitivity(fit)
+    assert (found["prior"] == 0).all()
+    assert (found["likelihood"] > THRESHOLD).any()
+
+
 # Comparisons.
 
 

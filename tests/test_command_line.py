@@ -20,7 +20,7 @@ import xarray as xr
 from common import SCHOOLS_PLAN
 
 import bayesdep as bd
-from bayesdep.cli import _gate_code
+from bayesdep.cli import exit_code
 from bayesdep.data.published import list_datasets
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.verdict import Judgement, ModelVerdict
@@ -107,8 +107,8 @@ def test_only_strictness_fails_for_a_warning_and_only_for_one_that_is_not_stated
     verdict = ModelVerdict((Judgement("prior", "mu", p),))
     outcome = Outcome("demo/plan", Gate(()), verdict, stated, False, None, Path("results"))
     surprising = (p < 0.005) != bool(stated)
-    assert _gate_code([outcome], False, False) == 0
-    assert _gate_code([outcome], False, True) == (1 if surprising else 0)
+    assert exit_code([outcome], False, False) == 0
+    assert exit_code([outcome], False, True) == (1 if surprising else 0)
     assert ("demo/plan" in capsys.readouterr().err) == surprising
 
 
@@ -125,7 +125,7 @@ def test_help_imports_nothing_heavy_and_lists_every_command():
     )
     out = python("-c", code).stdout
     assert out.splitlines()[-1] == "loaded: []"
-    for name in ("run", "compare", "reproduce", "export", "datasets", "simulate"):
+    for name in ("run", "compare", "reproduce", "export", "datasets", "simulate", "stage"):
         assert re.search(rf"\b{name}\b", out)
 
 
@@ -140,7 +140,9 @@ def test_import_of_the_package_imports_nothing_heavy_and_offers_every_public_nam
     assert python("-c", code).stdout.splitlines() == ["loaded: []", "missing: []"]
 
 
-@pytest.mark.parametrize("words", [["run"], ["compare"], ["reproduce"], ["export"], ["datasets"], ["simulate"]])
+@pytest.mark.parametrize(
+    "words", [["run"], ["compare"], ["reproduce"], ["export"], ["datasets"], ["simulate"], ["stage"]]
+)
 def test_every_command_has_a_help(words, command):
     code, out, err = command(*words, "--help")
     assert code == 0
@@ -285,6 +287,30 @@ def test_reproduce_leaves_out_plans_that_need_a_file_and_says_how_to_run_them(co
     assert out.splitlines()[-1].startswith("1 plans in ")
     assert [p.name for p in (tmp_path / "results").iterdir() if p.is_dir()] == ["kiraly2017"]
     assert set(pd.read_csv(tmp_path / "results" / "ledger.csv")["plan"]) == {"kiraly2017/fgf2_screen"}
+
+
+def test_stage_scores_a_table_and_says_what_was_not_known(command, tmp_path):
+    """By the printed points of the Maudsley method: 1 + 3 + 1, and 3 + (1 to 5) + 3 + 1."""
+    pd.DataFrame(
+        {"subject": ["a", "b"], "duration_months": [8, 30], "severity": ["moderate", ""],
+         "failed_antidepressants": [2, 5], "augmentation": ["no", "yes"], "ect": ["no", "no"]}
+    ).to_csv(tmp_path / "patients.csv", index=False)  # fmt: skip
+    code, out, err = command("stage", "patients.csv", "--system", "maudsley", "--out", "scores.csv")
+    assert (code, out) == (0, "scores.csv\n")
+    assert err == "note: 1 of 2 patients have an interval of possible scores\n"
+    found = pd.read_csv(tmp_path / "scores.csv")
+    assert found[["lowest", "highest"]].to_numpy().tolist() == [[5, 5], [8, 12]]
+    assert found["missing"].fillna("").tolist() == ["", "severity"]
+    for words, said in (
+        (("--system", "maudsly", "--out", "x.csv"), "did you mean 'maudsley'"),
+        (("--system", "thase-rush", "--out", "x.csv"), "column 'failed_classes'"),
+        (("--system", "maudsley", "--out", "patients.csv"), "is the table itself"),
+    ):
+        code, out, err = command("stage", "patients.csv", *words)
+        assert (code, out) == (2, "")
+        assert said in err
+        assert len(err.splitlines()) == 1
+    assert not (tmp_path / "x.csv").exists()
 
 
 # Data given at the command line.

@@ -70,7 +70,7 @@ def test_a_planted_pickle_is_not_read(private, tmp_path, signed):
         "nothing": b"",
         "zeros": bytes(32),
         "an old signature": file.read_bytes()[:32],
-        "a signature of another secret": compile_cache._signature(bytes(32), module._name(file), planted),
+        "a signature of another secret": compile_cache.signature(bytes(32), module.signed_name(file), planted),
     }[signed]
     file.write_bytes(before + planted)
     assert kept(2)
@@ -101,23 +101,23 @@ def test_a_file_of_another_user_is_not_read(private, monkeypatch):
     link = private / "link"
     link.symlink_to(file)
     assert unseal("name", link) is None
-    secret = compile_cache._secret()
+    secret = compile_cache.user_secret()
     me = os.getuid()
-    monkeypatch.setattr(compile_cache, "_secret", lambda: secret)
+    monkeypatch.setattr(compile_cache, "user_secret", lambda: secret)
     monkeypatch.setattr(os, "getuid", lambda: me + 1)
     assert unseal("name", file) is None
 
 
 @posix
 def test_the_secret_is_the_users_alone(private):
-    assert compile_cache._secret() == compile_cache._secret()
+    assert compile_cache.user_secret() == compile_cache.user_secret()
     (file,) = private.rglob("secret")
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(file.read_bytes()) == 32
     for spoil in (lambda: file.chmod(0o644), lambda: file.write_bytes(b"short")):
         before = file.read_bytes()
         spoil()
-        assert compile_cache._secret() not in (None, before)  # one that others may have read is not used again
+        assert compile_cache.user_secret() not in (None, before)  # one that others may have read is not used again
         assert file.stat().st_mode & 0o777 == 0o600
 
 

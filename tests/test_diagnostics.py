@@ -5,7 +5,7 @@ import pytest
 from arviz_stats.base import array_stats
 from scipy import special, stats
 
-from bayesdep.inference.diagnostics import _normal_scores, diagnose
+from bayesdep.inference.diagnostics import diagnose, normal_scores
 
 AXES = {"chain_axis": 0, "draw_axis": 1}
 
@@ -31,7 +31,7 @@ def test_normal_scores_are_those_of_mean_ranks(kind):
     values = np.stack([chains(kind), -chains(kind)])
     ranks = stats.rankdata(values.reshape(2, -1), axis=-1)
     expected = special.ndtri((ranks - 0.375) / (ranks.shape[1] + 0.25)).reshape(values.shape)
-    np.testing.assert_array_equal(_normal_scores(values), expected)
+    np.testing.assert_array_equal(normal_scores(values), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -211,7 +211,7 @@ def font_of_one_character(tmp_path):
     lettering._has_glyph.cache_clear()
     yield
     fontManager.ttflist[:] = [font for font in fontManager.ttflist if font.fname != str(path)]
-    lettering._found.clear()
+    lettering.further_fonts.clear()
     lettering._has_glyph.cache_clear()
 
 

@@ -76,12 +76,12 @@ def test_a_reused_compiled_model_gives_the_draws_of_a_fresh_one(bcg, monkeypatch
         VACCINE, priors={"mu": Prior("Normal", mu=0.5, sigma=2), "tau": Prior("HalfNormal", sigma=1)}
     )
     table = bd.load("bcg_colditz1994").iloc[2:11]
-    cached = len(compiled_module._cache)
+    cached = len(compiled_module.compiled_densities)
     reused = bd.fit(other, table, **settings)
-    assert len(compiled_module._cache) == cached  # the fixture's compiled model served
-    monkeypatch.setattr(compiled_module, "_cache", [])
+    assert len(compiled_module.compiled_densities) == cached  # the fixture's compiled model served
+    monkeypatch.setattr(compiled_module, "compiled_densities", [])
     fresh = bd.fit(other, table, **settings)
-    assert len(compiled_module._cache) == 1
+    assert len(compiled_module.compiled_densities) == 1
     for group in ("posterior", "posterior_predictive", "prior", "sample_stats", "estimands"):
         xr.testing.assert_identical(reused.tree[group].to_dataset(), fresh.tree[group].to_dataset())
 

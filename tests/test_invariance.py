@@ -151,6 +151,16 @@ def crossover_table() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def stage_table() -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    rows = []
+    for i in range(20):
+        about = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "age": 30.0 + rng.integers(30), "stage": i % 3}
+        for week in (2, 6):
+            rows.append(about | {"visit": week, "outcome": ("remission", "response", "neither")[rng.integers(3)]})
+    return pd.DataFrame(rows)
+
+
 def pooled_table() -> pd.DataFrame:
     rng = np.random.default_rng(5)
     return pd.DataFrame(
@@ -158,6 +168,14 @@ def pooled_table() -> pd.DataFrame:
         "age": 30.0 + rng.integers(30),
           "time": "1 day", "outcome": round(30 + 3 * k + 12 * (i % 2) + rng.normal(0, 20), 1)}
          for k in range(4) for i in range(14 + 2 * k)]
+    )  # fmt: skip
+
+
+def states_table() -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    return pd.DataFrame(
+        [{"subject": f"p{i}", "arm": ("saline", "ketamine")[i % 2], "visit": float(v), "state": "abc"[rng.integers(3)]}
+         for i in range(15) for v in (0, 1, 2, 4) if v == 0 or (i + v) % 5]
     )  # fmt: skip
 
 
@@ -237,6 +255,12 @@ EXAMPLES = {
                                                              "treated"))}), own),
         {"blank rows": with_blank_rows}, again(), turned=("mu", "theta_latent"), family="meta",
     ),
+    "ordinal": Example(
+        {"categories": ("remission", "response", "neither"), "reference": "placebo", "subject": "subject",
+         "visit": "visit", "covariates": "age + mo(stage)"},
+        stage_table(), multiplied("age"), moved("age"), swapped("arm", "placebo", "drug"),
+        {"blank rows": with_blank_rows}, again(), turned=("arm_effect", "arm_effect_standardised"),
+    ),
     "patient-meta": Example(
         {"reference": "saline", "moderators": ("age",)}, pooled_table(), multiplied("outcome"), moved("outcome"),
         swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",
@@ -257,6 +281,15 @@ EXAMPLES = {
         studies_in_units, "an effect has a zero", "one-sided selection has a direction",
         {"blank rows": with_blank_rows}, again(),
         densities=seen("effect"),
+    ),
+    "transitions": Example(
+        {"states": ["a", "b", "c"], "reference": "saline"}, states_table(), multiplied("visit"), moved("visit"),
+        swapped("arm", "saline", "ketamine"), {"blank rows": with_blank_rows}, again(), turned=("effect",),
+    ),
+    "stepwise": Example(
+        {}, pd.DataFrame({"step": [1, 2, 3], "entered": [90, 40, 12], "remitted": [30, 11, 2]}),
+        "counts have no units", NO_ORIGIN, "steps have an order, and none is another's opposite",
+        {"blank rows": with_blank_rows}, again(),
     ),
     "trajectories": Example(
         {"reference": "placebo", "value": "concentration", "analyte": "analyte", "censored": "flag",
@@ -431,7 +464,13 @@ def test_what_things_are_called_is_no_information(name):
     texts = [c for c in table.columns if table[c].dtype.kind == "O" or str(table[c].dtype) == "str"]
     texts = [c for c in texts if c not in ("flag", "time", "responder")]
     labels = {str(v) for c in texts for v in table[c]}
-    follow = {k: f"x {v.upper()}" if isinstance(v, str) and v in labels else v for k, v in example.settings.items()}
+
+    def called(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(called(one) for one in value)
+        return f"x {value.upper()}" if isinstance(value, str) and value in labels else value
+
+    follow = {k: called(v) for k, v in example.settings.items()}
     renamed = table.assign(**{c: ["x " + str(v).upper() for v in table[c]] for c in texts})
     one, two = (model_of(name, s) for s in (example.settings, follow))
     first, second = one.build(one.prepare(table)), two.build(two.prepare(renamed))

@@ -173,7 +173,7 @@ def test_a_panel_with_other_values_is_the_same_computation(groups):
 def test_a_reused_density_gives_the_draws_of_a_fresh_one(monkeypatch):
     """Other values, other numbers of censored ones and other prior numbers, on the density of the first panel."""
     settings = {"draws": 50, "tune": 100, "chains": 2, "seed": 3}
-    monkeypatch.setattr(compiled_module, "_cache", [])
+    monkeypatch.setattr(compiled_module, "compiled_densities", [])
     model = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC")
     other = Cytokines(
         analyte="analyte", subject="subject", group="group", reference="HC",
@@ -184,10 +184,10 @@ def test_a_reused_density_gives_the_draws_of_a_fresh_one(monkeypatch):
     assert (kinds[0] != 0).sum() != (kinds[1] != 0).sum()
     bd.fit(model, first, **settings)
     reused = bd.fit(other, second, **settings)
-    assert len(compiled_module._cache) == 1  # the first panel's density served
-    monkeypatch.setattr(compiled_module, "_cache", [])
+    assert len(compiled_module.compiled_densities) == 1  # the first panel's density served
+    monkeypatch.setattr(compiled_module, "compiled_densities", [])
     fresh = bd.fit(other, second, **settings)
-    assert len(compiled_module._cache) == 1
+    assert len(compiled_module.compiled_densities) == 1
     for group in ("posterior", "posterior_predictive", "prior", "sample_stats", "estimands", "log_likelihood"):
         xr.testing.assert_identical(reused.tree[group].to_dataset(), fresh.tree[group].to_dataset())
 

@@ -34,7 +34,7 @@ MODEL, USE = re.findall(r"```python\n(.*?)```", TUTORIAL, flags=re.DOTALL)
 
 @pytest.fixture(autouse=True)
 def nothing_stays_registered(monkeypatch):
-    monkeypatch.setattr(register, "_REGISTERED", {})
+    monkeypatch.setattr(register, "REGISTERED", {})
 
 
 @pytest.fixture(scope="module")
@@ -197,18 +197,18 @@ def made(**changes):
     return model
 
 
-@pytest.mark.parametrize("part", register._PARTS)
+@pytest.mark.parametrize("part", register.PARTS)
 def test_a_class_that_lacks_a_part_is_refused_by_its_name(part):
     model = made()
     if part == "priors":
         model = dataclasses.make_dataclass("AdverseEvents", [], bases=(Bare,), frozen=True)
-        for name in set(register._PARTS) - {"priors"}:
+        for name in set(register.PARTS) - {"priors"}:
             setattr(model, name, vars(made())[name])
     else:
         delattr(model, part)
     with pytest.raises(bd.BadInput, match=f"^AdverseEvents cannot be registered: it has no '{part}'; add it"):
         bd.register(model)
-    assert register._REGISTERED == {}
+    assert register.REGISTERED == {}
 
 
 class Bare:
@@ -231,7 +231,7 @@ class Bare:
 def test_what_cannot_be_a_model_is_refused(model, said):
     with pytest.raises(bd.BadInput, match=re.escape(said)):
         bd.register(model)
-    assert register._REGISTERED == {}
+    assert register.REGISTERED == {}
 
 
 def test_a_family_of_another_class_is_refused_and_the_same_class_again_is_not():
@@ -257,7 +257,7 @@ def test_a_change_of_its_code_is_a_change_of_the_run(module, folder):
     code = register.code_of(model)
     assert code == register.code_of(module.AdverseEvents(control="drug"))
     (folder / "my_other_events.py").write_text(MODEL.replace("Poisson, at", "Poisson at"))
-    register._REGISTERED.clear()
+    register.REGISTERED.clear()
     other = importlib.import_module("my_other_events").AdverseEvents(control="placebo")
     assert register.code_of(other) != code
     data = model.prepare(table())

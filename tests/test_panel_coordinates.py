@@ -3,18 +3,21 @@
 import numpy as np
 import pandas as pd
 import pymc as pm
+import pytensor
+import pytensor.tensor as pt
 import pytest
 import xarray as xr
 from scipy import stats
 
 from bayesdep.inference.diagnostics import Criterion, Gate
-from bayesdep.inference.evaluate import at_draws, from_prior, log_density
+from bayesdep.inference.evaluate import at_draws, from_prior, log_density, uncompiled
 from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
 from bayesdep.models.cytokines.checks import law_checks
 from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_changes
 from bayesdep.models.parts.adaptive_effects import Wall, adaptive_effects
+from bayesdep.models.parts.adaptive_effects import walled as effects_at_a_wall
 
 NAMES = {"analyte": "analyte", "subject": "subject", "group": "group", "reference": "HC", "censored": "below"}
 
@@ -57,6 +60,27 @@ def test_effects_beyond_a_wall_keep_their_law(nu):
     high, middle, low = (at_draws([effect], {latent: x + h})[0] for h in (step, 0.0, -step))
     expected = law.logpdf(middle) + np.log((high - low) / (2 * step))
     np.testing.assert_allclose(density, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("spread", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_slopes_at_a_wall_are_right_where_the_spread_is_nearly_zero(spread):
+    """There the wall is many spreads wide: what is sampled is the standardised effect, but for spread over width.
+
+    Slopes of a difference of like numbers were wrong by 10^2 to 10^8 below a spread of 10^-4, where chains diverged.
+    """
+    x, centre, at, width = (pt.dvector(name) for name in ("x", "centre", "at", "width"))
+    theta, slope = effects_at_a_wall(x, centre, spread, np.array([1.0, -1.0, 1.0]), at, width)
+    z = (theta - centre) / spread
+    total = (z + pt.log(slope)).sum()
+    where = {x: np.array([-1.5, 0.3, 2.0]), centre: np.array([0.2, -0.4, 0.0]), at: np.array([3.0, 0.1, -0.7])}
+    where |= {width: np.full(3, 0.5)}
+    at_point = pytensor.function([*where], [z, *pt.grad(total, [*where])], mode=uncompiled())
+    value, by_x, *others = at_point(*where.values())
+    room = 20 * spread + 1e-14 / spread
+    # first terms in spread: the slope of the wall's likelihood at the centre moves z by the spread over its width
+    np.testing.assert_allclose(value, where[x], atol=room)
+    np.testing.assert_allclose(by_x, 1, atol=room)
+    np.testing.assert_allclose(others, np.zeros((3, 3)), atol=room)
 
 
 def test_a_panel_has_one_joint_density_in_any_coordinates():

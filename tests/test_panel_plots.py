@@ -246,7 +246,7 @@ def test_forest_is_ordered_by_evidence_on_an_axis_of_ratios(fit):
 @pytest.mark.parametrize("ends", [(0.9, 1.1), (0.98, 1.01), (0.5, 2), (0.3, 12), (0.01, 100), (1e-6, 1e6), (2, 2.2)])
 def test_axis_of_ratios_has_a_handful_of_round_ticks(ends):
     low, high = np.log(ends)
-    ticks = np.array(plots._Ratios().tick_values(low, high))
+    ticks = np.array(plots.RatioTicks().tick_values(low, high))
     inside = ticks[(ticks >= low - 1e-12) & (ticks <= high + 1e-12)]
     assert 2 <= len(inside) <= 9
     assert [float(f"{t:.4g}") for t in np.exp(inside)] == pytest.approx(np.exp(inside).tolist())

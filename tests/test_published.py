@@ -334,6 +334,32 @@ def test_price_notes_are_what_the_text_prints():
     assert "n = 217" in text
 
 
+# Treatment-Resistant Depression Cohort in Europe, and ketamine after failed electroconvulsive therapy.
+
+
+def test_the_cohorts_shares_add_up_and_are_what_the_review_rounds():
+    """Each state before has shares of 100%, and so has everybody at month 12; the review prints them rounded."""
+    table = load("trd_cohort_europe")
+    totals = table.groupby(["before", "from_month"], dropna=False)["percent"].sum()
+    np.testing.assert_allclose(totals, 100)
+    percent = table.set_index(["before", "after", "from_month"])["percent"]
+    text = study_text("003")
+    for (before, after, month), printed in {
+        ("no response", "no response", 0): "After 6 months, {:.0f}% of patients did not show a response",
+        ("remission", "response | no response", 6): "{:.0f}% of patients who at months 6 achieved remission",
+    }.items():
+        # half to even would round 73.5 up to 74; the review has 73
+        assert printed.format(np.floor(percent[before, after, month])) in text
+    year = table[table["before"].isna()].set_index("after")["percent"]
+    assert f"{year['remission']}% were remitted and {year['no response']:.0f}% showed no response" in text
+
+
+def test_standard_errors_of_ketamine_by_ect_follow_from_the_printed_intervals():
+    table = load("ketamine_ect_resistance")
+    np.testing.assert_allclose(table["se"], (table["upper"] - table["lower"]) / (2 * stats.norm.ppf(0.975)), atol=5e-4)
+    np.testing.assert_allclose((table["upper"] + table["lower"]) / 2, table["effect"], atol=0.0051)
+
+
 # Ketamine trials.
 
 

@@ -87,6 +87,32 @@ def test_a_wrong_prior_is_seen():
     assert stats.kstest(pits, "uniform").pvalue < 1e-3
 
 
+def test_transitions_with_rows_of_their_own_are_calibrated():
+    """Two arms, three states, flat rows; 40 patients, five visits; every marginal of the exact posterior."""
+    model = bd.Transitions(states=["a", "b", "c"], reference="x", effects="free")
+    rng = np.random.default_rng(103)
+    visits = pd.DataFrame([(f"p{i}", "xy"[i % 2], v) for i in range(40) for v in range(5)],
+                          columns=["subject", "arm", "visit"])  # fmt: skip
+    data = model.prepare(visits.assign(state=[("a", "b", "c")[(i + i // 5) % 3] for i in range(200)]))
+    arm = data["arm_of"].values
+    pits = {}
+    for _ in range(TRUTHS):
+        row = rng.dirichlet(np.ones(3), size=(2, 3))
+        states = data["state_at_visit"].values.copy()
+        for v in range(1, 5):
+            p = row[arm, states[:, v - 1]]
+            states[:, v] = (rng.random((40, 1)) > p.cumsum(axis=1)[:, :2]).sum(axis=1)
+        simulated = data.assign(state_at_visit=data["state_at_visit"].copy(data=states))
+        for (_, where), marginal in model.exact(simulated).marginals.items():
+            at = tuple(list(data[dim].values).index(label) for dim, label in where)
+            pits.setdefault(where, []).append(float(marginal.cdf(row[at])))
+    assert len(pits) == 18
+    for where, values in pits.items():
+        assert stats.kstest(values, "uniform").pvalue > 1e-3 / 18, where
+    for where, share in coverage(pits).items():
+        assert 0.90 <= share <= 0.99, where
+
+
 def test_screen_is_calibrated_at_the_fgf2_design():
     """19 responders and 12 others, truths from the Jeffreys priors; every estimand."""
     model = Screen(condition="responder")

@@ -25,9 +25,19 @@ PUBLISHED = {name: name for name in NAMES if not name.startswith("rct2025")} | {
     "kiraly2017": "kiraly2017_table2",
     "price2022": "price2022_effects",
     "raison2013": "raison2013_responders",
+    "raison2013_limits": "raison2013_responders",
+    "raison2013_markers": "raison2013_responders",
 }
 # designs whose study published summaries only, or not even these
-PATIENT_LEVEL = ["kiraly2017", "price2022", "raison2013", "rct2025", "rct2025_il1ra"]
+PATIENT_LEVEL = [
+    "kiraly2017",
+    "price2022",
+    "raison2013",
+    "raison2013_limits",
+    "raison2013_markers",
+    "rct2025",
+    "rct2025_il1ra",
+]
 
 
 @cache
@@ -121,6 +131,8 @@ def test_designs_have_one_sentence_each():
         "kiraly2017_table2",
         "price2022",
         "raison2013",
+        "raison2013_limits",
+        "raison2013_markers",
         "raison2013_responders",
         "rct2025",
         "rct2025_il1ra",

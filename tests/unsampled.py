@@ -69,6 +69,29 @@ def visits(name: Name = plain, n: int = 24, arms: int = 2) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def occasions(name: Name = plain, n: int = 3, people: int = 24) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for i in range(people):
+        for j, week in enumerate((0, 4, 8, 16)):
+            if j == 0 or (i + j) % 6:
+                state = name("state", (i + j) % n if i < n else rng.integers(n))
+                rows.append({"subject": f"p{i}", "arm": name("arm", i % 2), "visit": week, "state": state})
+    return pd.DataFrame(rows)
+
+
+def stages(name: Name = plain, categories: list[str] | None = None, n: int = 24) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    categories = categories or [name("category", k) for k in range(4)]
+    rows = []
+    for i in range(n):
+        about = {"subject": f"p{i}", "arm": name("arm", i % 2), "stage": i // 2 % 3 + 1, "age": 40 + i % 7}
+        about["baseline"] = categories[i // 3 % 4]
+        for week in (2, 4):
+            rows.append(about | {"visit": week, "outcome": categories[(i + int(rng.integers(0, 3))) % 4]})
+    return pd.DataFrame(rows)
+
+
 def periods(name: Name = plain, n: int = 16) -> pd.DataFrame:
     rng = np.random.default_rng(n)
     rows = []
@@ -164,9 +187,26 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
             subgroups=["> 1", "<= 1"], response=0.5, remission=7, units=unit,
         )  # fmt: skip
         return unsampled(model, visits(name, **some), **how)
+    if family == "ordinal":
+        categories = [name("category", k) for k in range(4)]
+        table = stages(name, categories, **some)
+        model = bd.Ordinal(
+            categories=categories, reference=name("arm", 0), subject="subject", visit="visit", baseline="baseline",
+            covariates="mo(stage)", moderator="age", at=[40, 50], by_threshold=["arm"],
+        )  # fmt: skip
+        return unsampled(model, table, **how)
+    if family == "stepwise":
+        steps = pd.DataFrame(
+            {"step": [name("step", k) for k in range(3)], "entered": [90, 40, 9], "remitted": [30, 9, 0]}
+        )
+        return bd.fit(bd.Stepwise(step_order=list(steps["step"])), steps, **EXACT | how)
     if family == "trial-arms":
         model = bd.Trial(reference=name("arm", 0), by_arm=True, units=unit)
         return unsampled(model, visits(name, arms=4, **some), **how)
+    if family == "transitions":
+        states = [name("state", k) for k in range(n or 3)]
+        model = bd.Transitions(states=states, reference=name("arm", 0), effects="by-state", time_units=unit)
+        return unsampled(model, occasions(name, **some), **how)
     if family == "trajectories":
         model = bd.Trajectories(
             reference=name("arm", 0), value="value", analyte="marker", association=("change", "baseline"), units=unit
@@ -209,7 +249,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
 EXACT = {"draws": 100, "chains": 2, "seed": 1}
 FAMILIES = (
     "meta", "small-studies", "counts", "pooled-counts", "screen", "trial", "trial-arms", "crossover", "cytokines",
-    "patient-meta", "response", "correlation", "trajectories", "growth",
+    "patient-meta", "response", "correlation", "ordinal", "stepwise", "trajectories", "growth", "transitions",
 )  # fmt: skip
 
 

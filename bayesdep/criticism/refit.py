@@ -51,7 +51,7 @@ def score_left_out_units(fit: Fit) -> Any:
     assert isinstance(model, ScoresUnits)
     if model.log_likelihood(fit.posterior, fit.data) is None:  # its scores are elements of the observed variable
         return loo
-    wrapper = _WithoutOne(fit)
+    wrapper = WithoutOne(fit)
     before = loo.pareto_k.copy(deep=True)
     exact = arviz_stats.reloo(wrapper, loo_orig=loo, var_name=name, k_threshold=GOOD_K, pointwise=True)
     for unit in wrapper.failed:
@@ -59,7 +59,7 @@ def score_left_out_units(fit: Fit) -> Any:
     return exact
 
 
-class _WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz is not typed
+class WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz is not typed
     """The methods that ``arviz_stats.reloo`` needs: to leave a unit out, sample, and score it.
 
     The unit is removed from the prepared data, so variables centred at means of the complete table stay unchanged.

@@ -11,6 +11,7 @@ from bayesdep.models.model import variable_of
 from bayesdep.models.parts.contrasts import is_term_of_slot
 
 THRESHOLD = 0.05
+_FLAT = 1e-10  # relative range of a log density that is the same at all draws but for rounding
 DEPENDS, ROBUST = "depends on its prior", "robust"
 
 
@@ -53,7 +54,7 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
             "log_likelihood": xr.Dataset({"total": likelihood_of}),
         }
     )
-    prior, likelihood = (psense(tree, group=group)["estimand"].to_numpy() for group in ("prior", "likelihood"))
+    prior, likelihood = (_sensitivity(tree, group) for group in ("prior", "likelihood"))
     return pd.DataFrame(
         {
             "estimand": [name for name, _, _ in chains],
@@ -63,6 +64,14 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
             "diagnosis": [DEPENDS if p > THRESHOLD else ROBUST for p in prior],
         }
     )
+
+
+def _sensitivity(tree: xr.DataTree, group: str) -> np.ndarray:
+    """By estimand; zero where the density is the same at all draws, as of flat priors, which a power leaves flat."""
+    density = tree[f"log_{group}"].to_dataset()["total"].values
+    if np.ptp(density) <= _FLAT * max(1.0, float(np.abs(density).max())):
+        return np.zeros(tree["posterior"].to_dataset().sizes["row"])
+    return np.asarray(psense(tree, group=group)["estimand"].to_numpy())
 
 
 def _total(terms: xr.Dataset) -> xr.DataArray:

@@ -222,8 +222,8 @@ def seal(name: str, content: bytes) -> bytes | None:
     bytes or None
         A signature and the content; None where there is no secret to sign with.
     """
-    secret = _secret()
-    return None if secret is None else _signature(secret, name, content) + content
+    secret = user_secret()
+    return None if secret is None else signature(secret, name, content) + content
 
 
 def unseal(name: str, file: Path) -> bytes | None:
@@ -241,19 +241,41 @@ def unseal(name: str, file: Path) -> bytes | None:
     bytes or None
         The content.
     """
-    sealed, secret = _own_bytes(file), _secret()
+    sealed, secret = _own_bytes(file), user_secret()
     if sealed is None or secret is None:
         return None
-    signature, content = sealed[:_LENGTH], sealed[_LENGTH:]
-    return content if hmac.compare_digest(signature, _signature(secret, name, content)) else None
+    signed, content = sealed[:_LENGTH], sealed[_LENGTH:]
+    return content if hmac.compare_digest(signed, signature(secret, name, content)) else None
 
 
-def _signature(secret: bytes, name: str, content: bytes) -> bytes:
+def signature(secret: bytes, name: str, content: bytes) -> bytes:
+    """Return what a file of the cache is signed with (HMAC with SHA-256).
+
+    Parameters
+    ----------
+    secret
+        The user's secret.
+    name
+        The name that the file is read by.
+    content
+        What the file holds.
+
+    Returns
+    -------
+    bytes
+        Of length 32.
+    """
     return hmac.digest(secret, len(name).to_bytes(8) + name.encode() + content, hashlib.sha256)
 
 
-def _secret() -> bytes | None:
-    """The user's secret, created if there is none; None where none can be stored."""
+def user_secret() -> bytes | None:
+    """Return the user's secret, created if there is none.
+
+    Returns
+    -------
+    bytes or None
+        None where none can be stored.
+    """
     file = own_folder() / _SECRET
     secret = _own_bytes(file, secret=True)
     if secret is not None and len(secret) == _LENGTH:

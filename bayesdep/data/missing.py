@@ -232,11 +232,12 @@ def suspected_codes(values: np.ndarray) -> list[tuple[float, int, bool]]:
     others = finite[~np.isin(finite, codes)]
     if len(others) < _FEWEST_OTHERS:
         return []
-    spread = np.ptp(others) or np.abs(others).max()
+    with np.errstate(over="ignore"):  # sizes near 1e308 are refused elsewhere, with their row
+        spread = np.ptp(others) or np.abs(others).max()
     suspected = []
     for code in codes:
         count, small = int((finite == code).sum()), abs(code) < 10
-        outside = np.abs(others - code).min() > 2 * spread
+        outside = np.abs(others - code).min() > 2.0 * float(spread)
         only_negative = code < 0 and bool((others >= 0).all()) and count >= 3
         often = (outside and count >= (3 if small else 2)) or only_negative
         if often or (outside and not small):

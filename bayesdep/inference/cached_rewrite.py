@@ -149,13 +149,24 @@ def folder() -> Path:
     return compile_cache.own_folder() / f"{versions}-{settings}"
 
 
-def _name(file: Path) -> str:
-    """The name for which a file is signed: its folder and its own name."""
+def signed_name(file: Path) -> str:
+    """Return the name for which a file is signed: its folder and its own name.
+
+    Parameters
+    ----------
+    file
+        Of the cache.
+
+    Returns
+    -------
+    str
+        The same wherever the cache lies.
+    """
     return f"{file.parent.name}/{file.name}"
 
 
 def _read(file: Path) -> _Stored | None:
-    content = compile_cache.unseal(_name(file), file)
+    content = compile_cache.unseal(signed_name(file), file)
     if content is None:
         return None
     try:
@@ -169,7 +180,7 @@ def _write(file: Path, stored: _Stored) -> None:
     """Write a file completely or not at all, and remove the oldest files."""
     # a full disk, a missing permission, or a user's own operation that cannot be pickled: nothing is stored
     with contextlib.suppress(OSError, BadInput, pickle.PickleError, AttributeError, TypeError):
-        content = compile_cache.seal(_name(file), pickle.dumps(stored))
+        content = compile_cache.seal(signed_name(file), pickle.dumps(stored))
         if content is None:
             return
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bayesdep.inference.native import Bound, Density
 
 _MOST_CACHED = 8
-_cache: list[tuple[Computation, "Density"]] = []
+compiled_densities: list[tuple[Computation, "Density"]] = []
 
 
 def compile_once(model: pm.Model) -> "Bound":
@@ -33,14 +33,14 @@ def compile_once(model: pm.Model) -> "Bound":
 
     computation, start = Computation.of(model), centre(model)
     values = [variable.get_value(borrow=True) for variable in computation.shared]
-    for i, (earlier, density) in enumerate(_cache):
+    for i, (earlier, density) in enumerate(compiled_densities):
         if earlier.same_as(computation):
-            _cache.append(_cache.pop(i))  # the least recently used is dropped first
+            compiled_densities.append(compiled_densities.pop(i))  # the least recently used is dropped first
             return bind(density, values, start)
     with _without_collection():
         density = compile_density(model, computation, start)
-    _cache.append((computation, density))
-    del _cache[:-_MOST_CACHED]
+    compiled_densities.append((computation, density))
+    del compiled_densities[:-_MOST_CACHED]
     return bind(density, values, start)
 
 

@@ -273,7 +273,7 @@ def diagnose(chain: np.ndarray, tables: int = 1) -> tuple[float, float, float]:
         return np.nan, np.nan, np.nan
     half = chain.shape[1] // 2
     split = np.vstack([chain[:, :half], chain[:, -half:]])
-    bulk, folded = _normal_scores(np.stack([split, np.abs(split - np.median(split))]))
+    bulk, folded = normal_scores(np.stack([split, np.abs(split - np.median(split))]))
     return (
         max(float(array_stats.rhat(scores, method="identity", **_AXES)) for scores in (bulk, folded)),
         float(array_stats.ess(bulk, method="identity", **_AXES)),
@@ -281,10 +281,20 @@ def diagnose(chain: np.ndarray, tables: int = 1) -> tuple[float, float, float]:
     )
 
 
-def _normal_scores(values: np.ndarray) -> np.ndarray:
-    """Normal scores of the ranks (Blom 1958), row by row; ArviZ would compute them again for each diagnostic.
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Return normal scores of the ranks (Blom 1958), row by row; ArviZ would compute them again for each diagnostic.
 
     Equal draws, which arise where a proposal is rejected, share the mean of their ranks.
+
+    Parameters
+    ----------
+    values
+        Draws, the first dimension the quantity.
+
+    Returns
+    -------
+    numpy.ndarray
+        With the shape of ``values``.
     """
     ranks = np.empty((len(values), values[0].size))
     for row, rank in zip(values.reshape(ranks.shape), ranks, strict=True):

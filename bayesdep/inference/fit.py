@@ -16,6 +16,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
+from bayesdep.inference.ropes import Rope, refuse_unknown_ropes, ropes_of
 from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models.model import ExactPosterior, Imputes, KnowsPosterior, Model
 from bayesdep.models.register import UnknownFamily, make_model, settings_of
@@ -109,6 +110,32 @@ class Fit:
         return int(self.manifest.get("tables", 1))  # fits saved by earlier versions do not say
 
     @property
+    def ropes(self) -> tuple[Rope, ...]:
+        """The regions of practical equivalence that were stated for it."""
+        return ropes_of(self.manifest)
+
+    def with_ropes(self, *ropes: Rope) -> "Fit":
+        """Return the same fit with regions of practical equivalence, which its report, figures and file then have.
+
+        Parameters
+        ----------
+        *ropes
+            They replace those that it has.
+
+        Returns
+        -------
+        Fit
+            The same draws.
+
+        Raises
+        ------
+        BadInput
+            When one is of an estimand or coordinates that the fit does not have.
+        """
+        refuse_unknown_ropes(ropes, self.estimands)
+        return Fit(self.model, self.data, self.tree, self.manifest | {"ropes": [rope.to_dict() for rope in ropes]})
+
+    @property
     def synthetic(self) -> bool:
         """Whether the data were simulated."""
         return bool(self.data.attrs.get("synthetic", 0))
@@ -177,6 +204,7 @@ class Fit:
             attrs, tree.attrs = {str(key): value for key, value in tree.attrs.items()}, {}
             model, manifest = _described(attrs)
             _refuse_mismatch(model, manifest, tree)
+            refuse_unknown_ropes(ropes_of(manifest), tree["estimands"].to_dataset())
             return cls(model, tree["constant_data"].to_dataset(), tree, manifest)
         except FileNotFoundError:
             raise BadInput(f"there is no saved fit '{path}'; give the posterior.nc of a run directory") from None
@@ -203,6 +231,7 @@ def _described(attrs: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
         if manifest["sampler"] not in SAMPLERS:
             raise BadInput(f"no sampler is called {manifest['sampler']!r}")
         Gate.from_dict(manifest["gate"])
+        ropes_of(manifest)
         return make_model(texts["bayesdep_family"], settings), manifest
     except BadInput:
         raise

@@ -86,6 +86,35 @@ class Forest:
     by_evidence: bool = False
 
 
+@dataclass(frozen=True)
+class OwnPrior:
+    """The prior of an estimand that is one parameter of its model, up to a factor, a priori independent of the others.
+
+    Where it is, the model without it is the model itself given that the parameter has its value of no effect, and the
+    Bayes factor between the two is the ratio of the posterior to the prior density there (Dickey 1971).
+
+    Parameters
+    ----------
+    variable
+        Name of the parameter.
+    prior
+        Of the parameter, in the data's units.
+    index
+        Its place, where the parameter is an array.
+    factor
+        The estimand is the parameter times this number.
+    given
+        Where the parameter is not sampled but drawn afterwards from a normal: from draws of all parameters to the mean
+        and the sd of that normal, each of dims (chain, draw). None where it is sampled.
+    """
+
+    variable: str
+    prior: Prior
+    index: tuple[int, ...] = ()
+    factor: float = 1.0
+    given: Callable[[xr.Dataset], tuple[xr.DataArray, xr.DataArray]] | None = None
+
+
 class Model(Protocol):
     """A generative model: a frozen dataclass of settings, in the field's words.
 
@@ -319,6 +348,36 @@ class TakesModerators(Protocol):
 
     def with_moderator(self, moderator: str) -> Model:
         """Return the same model with this moderator alone."""
+
+
+@runtime_checkable
+class StatesPriors(Protocol):
+    """A model that says of each of its estimands whether its prior density is known, as Bayes factors need it."""
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand at some coordinates, or the reason why there is none, as a clause."""
+
+
+def own_prior_of(model: Model, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand, or the reason why a Bayes factor has none to start from.
+
+    Parameters
+    ----------
+    model
+        Any model.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        A clause such as ``"it is a mean of several parameters"``.
+    """
+    if isinstance(model, StatesPriors):
+        return model.own_prior(name, at, data)
+    return f"{type(model).__name__} does not state the prior densities of its estimands"
 
 
 def variable_of(model: Model, slot: str) -> str:

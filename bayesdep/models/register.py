@@ -22,22 +22,25 @@ SHIPPED = {
     "crossover": ("bayesdep.models.crossover.model", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
     "meta": ("bayesdep.models.meta.model", "Meta"),
+    "ordinal": ("bayesdep.models.ordinal.model", "Ordinal"),
     "patient-meta": ("bayesdep.models.patient_meta.model", "PatientMeta"),
     "response": ("bayesdep.models.response.model", "Response"),
     "screen": ("bayesdep.models.screen.model", "Screen"),
     "small-studies": ("bayesdep.models.small_studies.model", "SmallStudies"),
+    "transitions": ("bayesdep.models.transitions.model", "Transitions"),
+    "stepwise": ("bayesdep.models.stepwise.model", "Stepwise"),
     "trajectories": ("bayesdep.models.trajectories.model", "Trajectories"),
     "trial": ("bayesdep.models.trial.model", "Trial"),
 }
 # former family -> the family it is now: plans and saved fits that name the former one can still be read
 FORMER = {"pooled": "patient-meta"}
 
-_REGISTERED: dict[str, type[Any]] = {}  # by the user, or loaded from an entry point
+REGISTERED: dict[str, type[Any]] = {}  # by the user, or loaded from an entry point
 _GROUP = "bayesdep.models"  # of entry points
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # what every model has: the protocol's own names
-_PARTS = (*Model.__annotations__, *(name for name in vars(Model) if not name.startswith("_")))
-_METHODS = tuple(name for name in _PARTS if inspect.isfunction(vars(Model).get(name)))
+PARTS = (*Model.__annotations__, *(name for name in vars(Model) if not name.startswith("_")))
+METHODS = tuple(name for name in PARTS if inspect.isfunction(vars(Model).get(name)))
 
 
 class UnknownFamily(BadInput):
@@ -79,12 +82,12 @@ def register[M: type[Any]](model: M) -> M:
         raise BadInput(
             f"{model.__name__} cannot be registered: family = '{family}' is a model of this package; choose another"
         )
-    other = _REGISTERED.get(family)
+    other = REGISTERED.get(family)
     if other is not None and _path(other) != _path(model):  # the same class again is a cell that was run again
         raise BadInput(
             f"{model.__name__} cannot be registered: family = '{family}' is {_path(other)}; choose another family"
         )
-    _REGISTERED[family] = model
+    REGISTERED[family] = model
     return model
 
 
@@ -98,10 +101,10 @@ def _refuse_incomplete(model: Any) -> None:
     if not (isinstance(model, type) and dataclasses.is_dataclass(model) and _is_frozen(model)):
         raise BadInput(f"{start}: it is no frozen dataclass; put @bd.register above @dataclass(frozen=True)")
     fields = {f.name for f in dataclasses.fields(model)}
-    for part in _PARTS:
+    for part in PARTS:
         if not hasattr(model, part) and part not in fields:
             raise BadInput(f"{start}: it has no '{part}'; add it, as docs/your_own_model.md shows")
-    for part in _METHODS:
+    for part in METHODS:
         if not callable(getattr(model, part, None)):
             raise BadInput(f"{start}: its '{part}' is no method; make it one, as docs/your_own_model.md shows")
     if "priors" not in fields:
@@ -125,7 +128,7 @@ def families() -> list[str]:
     list of str
         Sorted. Nothing is imported for it.
     """
-    return sorted({*SHIPPED, *_REGISTERED, *(point.name for point in entry_points(group=_GROUP))})
+    return sorted({*SHIPPED, *REGISTERED, *(point.name for point in entry_points(group=_GROUP))})
 
 
 def model_class(family: str) -> type[Any]:
@@ -157,9 +160,9 @@ def model_class(family: str) -> type[Any]:
     if family in SHIPPED:
         module, name = SHIPPED[family]
         return getattr(importlib.import_module(module), name)
-    if family not in _REGISTERED:
+    if family not in REGISTERED:
         _load(family)
-    return _REGISTERED[family]
+    return REGISTERED[family]
 
 
 def _load(family: str) -> None:
@@ -182,7 +185,7 @@ def _load(family: str) -> None:
         raise BadInput(f"{start} ({type(problem).__name__}: {problem}); update or uninstall that package") from problem
     if model.family != family:
         raise BadInput(f"{start} (its class says family = '{model.family}'); update or uninstall that package")
-    _REGISTERED[family] = model
+    REGISTERED[family] = model
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -4,7 +4,10 @@ Standardised values of 40 and more happen while a sampler adapts, and an interva
 plate reader, so every function here is finite, with a finite gradient, at any argument.
 """
 
+from typing import Any
+
 import numpy as np
+from scipy import special
 
 from bayesdep.numerics.normal import log_standard_normal
 from bayesdep.numerics.types import Tensor
@@ -87,3 +90,37 @@ def log_normal_interval(middle: Tensor, half_width: Tensor) -> Tensor:
     )
     at_centre = log_standard_normal(centre)
     return pt.switch(is_narrow, at_centre + pt.log(narrow) + pt.log(total), difference)
+
+
+def quantile_inside(share: Any, mean: Any, sd: Any, lower: Any, upper: Any) -> np.ndarray:
+    """Return quantiles of a normal distribution cut to an interval.
+
+    By the distribution function, on the side of the mean where it does not cancel.
+
+    Parameters
+    ----------
+    share
+        Probability below, given the interval.
+    mean, sd
+        Of the normal.
+    lower, upper
+        Ends of the interval, either of which may be infinite.
+
+    Returns
+    -------
+    numpy.ndarray
+        As all of them are broadcast.
+
+    Examples
+    --------
+    >>> quantile_inside(0.5, 0.0, 1.0, -np.inf, 0.0).round(4), quantile_inside(0.5, 0.0, 1.0, 30.0, np.inf).round(4)
+    (array(-0.6745), array(30.0231))
+    """
+    a, b = (lower - mean) / sd, (upper - mean) / sd
+    flipped = a > 0
+    flip = np.where(flipped, -1.0, 1.0)
+    a, b = np.where(flipped, -b, a), np.where(flipped, -a, b)
+    share = np.where(flipped, 1 - np.asarray(share), share)
+    from_a, to_b = special.log_ndtr(a), special.log_ndtr(b)
+    log_p = to_b + np.log(share + (1 - share) * np.exp(from_a - to_b))
+    return np.asarray(mean + sd * flip * special.ndtri_exp(np.minimum(log_p, -1e-300)))

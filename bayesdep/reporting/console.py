@@ -16,7 +16,7 @@ from bayesdep.reporting.export import write_table
 from bayesdep.reporting.report import ledger_in_words
 from bayesdep.reporting.run_directory import Outcome
 
-_COLOURS = {"yes": "green", "no": "red", "leans": "yellow"}
+_COLOURS = {"yes": "green", "no": "red", "leans": "yellow", "undecided": "yellow"}
 
 
 def _console() -> Console:
@@ -56,6 +56,29 @@ def print_ledger(runs: Sequence[Outcome]) -> None:
             console.print(text, soft_wrap=True)
     for note, number in notes.items():
         console.print(f"({number}) {note}", markup=False, soft_wrap=True)
+
+
+def print_equivalence(runs: Sequence[Outcome]) -> None:
+    """Print which effects are present, absent or undecided, for the regions of practical equivalence of plans.
+
+    Parameters
+    ----------
+    runs
+        Runs, in order; those without such regions are skipped.
+    """
+    some = [(run, run.equivalence) for run in runs if run.equivalence is not None]
+    if not some:
+        return
+    columns = [c for c in some[0][1].columns if not c.startswith("Reason")]
+    lines = [(run, [tuple(map(str, row)) for row in table[columns].to_numpy()]) for run, table in some]
+    widths = [max(len(row[i]) for _, rows in lines for row in [columns, *rows]) for i in range(len(columns) - 1)]
+    widths[0] += 2  # names are indented
+    console = _console()
+    console.print(Text(_padded([f"  {columns[0]}", *columns[1:]], widths), "bold"), soft_wrap=True)
+    for run, rows in lines:
+        console.print(_title(run, []), soft_wrap=True)
+        for row in rows:
+            console.print(Text(_padded([f"  {row[0]}", *row[1:]], widths)), soft_wrap=True)
 
 
 def _lines(run: Outcome, notes: dict[str, int]) -> list[tuple[str, ...]]:

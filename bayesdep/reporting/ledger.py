@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.named_estimands import require_estimand
+from bayesdep.inference.ropes import Rope
 from bayesdep.reporting.estimands import in_words, is_probability
 
 _SURE = 0.95
@@ -30,7 +31,8 @@ class Published:
     value, lower, upper
         The number and its interval, as far as published.
     direction
-        ``"above"`` or ``"below"``: a published claim that the estimand is on that side of its null value.
+        ``"above"`` or ``"below"``: a published claim that the estimand is on that side of its null value. ``"none"``: a
+        claim of no difference, which needs a region of practical equivalence.
     p
         The published P value of that claim.
     statistic
@@ -51,7 +53,7 @@ class Published:
     value: float | None = None
     lower: float | None = None
     upper: float | None = None
-    direction: Literal["above", "below"] | None = None
+    direction: Literal["above", "below", "none"] | None = None
     p: float | None = None
     statistic: Literal["median", "mean"] = "median"
     units: str = ""
@@ -64,7 +66,7 @@ class Published:
         return self.estimand + (f"[{', '.join(self.at.values())}]" if self.at else "")
 
 
-def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
+def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset, ropes: Sequence[Rope] = ()) -> None:
     """Refuse published rows that name an unknown estimand or coordinate.
 
     Parameters
@@ -73,6 +75,8 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
         The plan's published numbers.
     estimands
         The model's estimands, at any draws.
+    ropes
+        The plan's regions of practical equivalence.
 
     Raises
     ------
@@ -100,13 +104,23 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset) -> None:
                 f"{place}: '{row.estimand}' has no value of no effect to be above or below; give value, or lower and "
                 "upper, instead of direction"
             )
+        if row.direction == "none" and not any(_is_of(rope, row) for rope in ropes):
+            raise BadInput(
+                f"{place}: direction = 'none' says that '{row.label}' makes no difference, which only a region of "
+                "practical equivalence can show; add [[rope]] with this estimand, a margin and its reason"
+            )
         if row.value is None and row.lower is None and row.upper is None and row.direction is None:
             raise BadInput(
                 f"{place}: nothing is published about '{row.estimand}'; give value, lower and upper, or direction"
             )
 
 
-def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
+def _is_of(rope: Rope, row: Published) -> bool:
+    """Whether a region is of the value that a row names."""
+    return rope.estimand == row.estimand and all(row.at.get(dim, label) == label for dim, label in rope.at.items())
+
+
+def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.DataFrame | None = None) -> pd.DataFrame:
     """Compare published numbers with the posterior.
 
     Parameters
@@ -115,6 +129,8 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
         Published numbers, checked by :func:`refuse_unknown`.
     summary
         As :func:`bayesdep.summarise` returns it.
+    equivalence
+        As :func:`bayesdep.check_equivalence` returns it; needed where a row claims no difference.
 
     Returns
     -------
@@ -127,6 +143,8 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
         it contains the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
         probability is above one half; "other scale" when not comparable; "not known" where the data leave the estimand
         undefined; "not judged" for a number compared with such a probability, which has no interval; otherwise "no".
+        Where no difference was published, ``prob`` is the probability of practical equivalence and ``agrees`` is "yes"
+        where a difference that matters is absent, "no" where one is present, otherwise "undecided".
     """
     rows_out = []
     for row in rows:
@@ -136,21 +154,24 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
         mine = matching.iloc[0]
         statistic = "mean" if is_probability(mine) else row.statistic
         above = float(mine["prob_gt_null"])
-        prob = {"above": above, "below": 1 - above, None: None}[row.direction]
+        prob = {"above": above, "below": 1 - above}.get(str(row.direction))
+        inside = _equivalence_of(row, equivalence)
+        if inside is not None:
+            prob = float(inside["prob_inside"])
         rows_out.append(
             {
                 "estimand": row.label,
                 "published": row.value,
                 "published_lower": row.lower,
                 "published_upper": row.upper,
-                "published_as": _in_words(row, mine["null"]),
+                "published_as": _in_words(row, mine["null"], inside),
                 "posterior": mine[statistic],
                 "lower": mine["lower"],
                 "upper": mine["upper"],
                 "prob": prob,
                 "interval": in_words(mine) if is_probability(mine) else mine["interval"],
                 "units": mine["units"],
-                "agrees": _verdict(row, mine, statistic, prob),
+                "agrees": _verdict(row, mine, statistic, prob) if inside is None else _verdict_on_absence(inside),
                 "source": f"{row.source}: {row.scale}" if row.scale else row.source,
                 "note": row.note,
             }
@@ -158,7 +179,24 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows_out)
 
 
-def _in_words(row: Published, null: float) -> str:
+def _equivalence_of(row: Published, table: pd.DataFrame | None) -> "pd.Series[Any] | None":
+    """The row of the table of equivalence that is of a published claim of no difference."""
+    if row.direction != "none":
+        return None
+    assert table is not None  # refused by refuse_unknown where no region is stated
+    matching = table[table["estimand"] == row.estimand]
+    for dim, label in row.at.items():
+        matching = matching[matching[dim] == label]
+    return matching.iloc[0]
+
+
+def _verdict_on_absence(inside: "pd.Series[Any]") -> str:
+    if np.isnan(inside["prob_inside"]):
+        return "not known"
+    return {"absent": "yes", "undecided": "undecided"}.get(inside["conclusion"], "no")
+
+
+def _in_words(row: Published, null: float, inside: "pd.Series[Any] | None") -> str:
     parts = []
     if row.value is not None:
         parts.append(f"{row.value:g}")
@@ -166,7 +204,9 @@ def _in_words(row: Published, null: float) -> str:
         parts.append(f"({row.lower:g}, {row.upper:g})")
     elif row.lower is not None or row.upper is not None:
         parts.append(f"from {row.lower:g}" if row.lower is not None else f"to {row.upper:g}")
-    if row.direction is not None:
+    if inside is not None:
+        parts.append("no difference" + (f", P {row.p:g}" if row.p is not None else ""))
+    elif row.direction is not None:
         side = {"above": ">", "below": "<"}[row.direction]
         parts.append(f"{side} {null:g}" + (f", P {row.p:g}" if row.p is not None else ""))
     return " ".join(parts)

@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bayesdep.criticism.checks import check_predictions
+from bayesdep.criticism.equivalence import check_equivalence, in_words
 from bayesdep.criticism.missing_information import check_missing_information
 from bayesdep.criticism.sensitivity import THRESHOLD, check_prior_sensitivity
 from bayesdep.data.files import whole_files
@@ -90,6 +91,7 @@ def report(
         oracle=oracle_sentence(fit),
         evidence=_evidence(fit),
         evidence_sentence=rank_evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if _by_evidence(fit) else "",
+        equivalence=in_words(check_equivalence(fit)) if fit.ropes else None,
         estimands=journal_table(shown),
         estimands_sentence=_rest(summarise(fit), shown),
         figures=[

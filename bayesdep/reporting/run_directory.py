@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bayesdep.criticism.checks import check_predictions
+from bayesdep.criticism.equivalence import check_equivalence
 from bayesdep.criticism.sensitivity import check_prior_sensitivity
 from bayesdep.data.errors import BadInput
 from bayesdep.data.files import whole_directory
@@ -48,6 +49,8 @@ class Outcome:
         Notes on how the table was read.
     missing
         The reason why a file could not be made, by file.
+    equivalence
+        The verdicts on presence and absence, for readers; None if the plan states no region of practical equivalence.
     """
 
     label: str
@@ -59,6 +62,7 @@ class Outcome:
     directory: Path
     notes: tuple[str, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
+    equivalence: pd.DataFrame | None = None
 
     @property
     def incomplete(self) -> str:
@@ -146,6 +150,8 @@ def write_run(
         tables = _Tables(spreadsheet_safe)
         parts.make("summary.csv", lambda path: tables.write(summarise_parameters(fit), path))
         parts.make("estimands.csv", lambda path: tables.write(summarise(fit), path))
+        if fit.ropes:
+            parts.make("equivalence.csv", lambda path: tables.write(check_equivalence(fit), path))
         rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
         names = (*FIGURES, *unknown_figures(fit))
         drawn = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in names}

@@ -115,6 +115,29 @@ def _pooled() -> dict[str, list[Any]]:
     }
 
 
+def _states() -> dict[str, list[Any]]:
+    rng = np.random.default_rng(6)
+    people, visits = 14, (0, 4, 8)
+    return {
+        "subject": [f"P{p + 1:02d}" for p in range(people) for _ in visits],
+        "arm": ["drug" if p % 2 else "placebo" for p in range(people) for _ in visits],
+        "visit": [v for _ in range(people) for v in visits],
+        "state": [("well", "better", "ill")[rng.integers(3)] for _ in range(people) for _ in visits],
+    }
+
+
+def _stages() -> dict[str, list[Any]]:
+    rng = np.random.default_rng(6)
+    people = 16
+    return {
+        "subject": [f"P{p + 1:02d}" for p in range(people) for _ in range(2)],
+        "arm": [("drug", "placebo")[p % 2] for p in range(people) for _ in range(2)],
+        "visit": [2 * (k + 1) for _ in range(people) for k in range(2)],
+        "stage": [1 + p // 2 % 3 for p in range(people) for _ in range(2)],
+        "outcome": [("remission", "response", "neither")[k] for k in rng.permutation(np.arange(2 * people) % 3)],
+    }
+
+
 BASES = {
     base.family: base
     for base in (
@@ -168,6 +191,14 @@ BASES = {
         Base("response", {"event": "yes", "predicts_when": "above"}, _marker()),
         Base("correlation", {"units": "points"}, _marker()),
         Base("crossover", {"reference": "placebo"}, _crossover()),
+        Base("transitions", {"reference": "placebo", "states": ["well", "better", "ill"]}, _states()),
+        Base(
+            "ordinal",
+            {"categories": ["remission", "response", "neither"], "reference": "placebo", "covariates": "mo(stage)"},
+            _stages(),
+            columns={"subject": "subject", "visit": "visit"},
+        ),
+        Base("stepwise", {}, {"step": [1, 2, 3], "entered": [90, 40, 12], "remitted": [30, 11, 2]}),
         Base("patient-meta", {"reference": "control", "times": ["rapid"], "moderators": ["age"]}, _pooled()),
     )
 }

@@ -25,6 +25,11 @@ def finds() -> Iterator[Attempt]:
         "an effect of 1e308": {"effect": [1e308, -1.0, -2.2, -0.4]},
     }.items():
         yield Attempt(name, {"plan.toml": toml(plan), "table.csv": table(meta.table | column)}, says="row 1 .* size")
+    for family, column in {"counts": "n", "correlation": "score"}.items():
+        base = BASES[family]
+        sizes = {column: [1e308, -1e308, *base.table[column][2:]]}  # whose difference is beyond float64
+        plan_and_table = {"plan.toml": toml(base.plan()), "table.csv": table(base.table | sizes)}
+        yield Attempt(f"{family}: sizes of 1e308", plan_and_table, codes=(REFUSED,))
     small = BASES["small-studies"]
     apart = {"effect": [2.0**70, -1.0, -2.2, -0.4]}
     yield Attempt(

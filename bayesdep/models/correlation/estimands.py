@@ -1,9 +1,12 @@
 """What a correlation is asked for: the correlation and the line of the score on the concentration."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import estimand
+from bayesdep.models.correlation.settings import CorrelationSettings
+from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.parts.people import recorded
 
 
@@ -56,3 +59,26 @@ def pearson(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """
     r = np.corrcoef(recorded(data)[:, 0], data["score"].values)[0, 1]
     return np.array([r]), np.array([(1 - r**2) / np.sqrt(max(data.sizes["subject"] - 1, 1))])
+
+
+def own_prior(settings: CorrelationSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        Of the correlation.
+    """
+    del at, data
+    if name == "correlation":
+        return OwnPrior("rho", settings.priors["rho"])
+    return "it is a function of several parameters; correlation has a prior of its own"

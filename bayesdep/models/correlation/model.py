@@ -1,6 +1,6 @@
 """Correlation: a censored biomarker and a continuous score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import xarray as xr
 from bayesdep.models.correlation import checks, estimands, scores
 from bayesdep.models.correlation.data import prepare
 from bayesdep.models.correlation.settings import CorrelationSettings
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, OwnPrior
 from bayesdep.models.parts.people import recorded
 from bayesdep.models.parts.scale import priors_of
 
@@ -161,6 +161,23 @@ class Correlation(CorrelationSettings):
             Dims (chain, draw, subject).
         """
         return scores.log_likelihood(posterior, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.

@@ -1,10 +1,12 @@
 """What counts are asked for: risks and their contrasts against control, from draws, and by counting."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
 from bayesdep.models.counts.settings import CountsSettings
-from bayesdep.models.model import estimand
+from bayesdep.models.model import OwnPrior, estimand
 
 
 def estimands(settings: CountsSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
@@ -80,3 +82,34 @@ def crude_differences(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     share = (data["events"] / data["n"]).values
     variance = share * (1 - share) / data["n"].values
     return (share[:, 1:] - share[:, :1]).ravel(), np.sqrt(variance[:, 1:] + variance[:, :1]).ravel()
+
+
+def own_prior(settings: CountsSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        None of them has one.
+    """
+    del at, data
+    if settings.pooling == "none":
+        return (
+            "the two risks have priors of their own: with one risk for both, its prior would have to be another, and "
+            "with Jeffreys' prior the density at no difference is infinite"
+        )
+    if name in ("risk_difference", "risk_ratio", "odds_ratio", "nnt") and settings.pooling == "partial":
+        return (
+            "effects of subgroups are pooled: without an effect in one, the others would have another prior than in a "
+            "model without it"
+        )
+    return "it is a function of several parameters"

@@ -1,6 +1,6 @@
 """Counts: responders by arm and subgroup, partially pooled over subgroups."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import xarray as xr
 from bayesdep.models.counts import checks, estimands, exact, scores
 from bayesdep.models.counts.data import prepare
 from bayesdep.models.counts.settings import CountsSettings
-from bayesdep.models.model import Check, ExactPosterior, Forest
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
 from bayesdep.models.parts.pooling import non_centred_effects
 
@@ -191,6 +191,23 @@ class Counts(CountsSettings):
             Dims (chain, draw, subject); subjects with the event come first within each cell.
         """
         return scores.log_likelihood(posterior, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities: what the pooling could get wrong.

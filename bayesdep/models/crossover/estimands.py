@@ -1,11 +1,15 @@
 """Estimands of a crossover trial: differences within patients by day, and spreads."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
 from bayesdep.models.crossover.design import by_treatment
 from bayesdep.models.crossover.settings import CrossoverSettings
-from bayesdep.models.model import estimand
+from bayesdep.models.crossover.terms import days_correlate
+from bayesdep.models.model import OwnPrior, estimand
+from bayesdep.models.parts.scale import priors_of
 
 
 def crude_differences(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -89,3 +93,35 @@ def estimands(settings: CrossoverSettings, posterior: xr.Dataset) -> xr.Dataset:
             values = posterior[f"{name}_correlation"].transpose("chain", "draw", "pair")
             found[f"{name}_correlation"] = estimand(values, f"correlation {what}", "correlation")
     return xr.Dataset(found)
+
+
+def own_prior(settings: CrossoverSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        Of treatments, periods and what carries over where there are two and days are not correlated.
+    """
+    names = {"difference": "treatment_effect", "mean_difference": "treatment_effect"}
+    names |= {word: word for word in ("period_effect", "carry_over")}
+    if name not in names:
+        return "it is a function of several parameters"
+    variable = names[name]
+    if data.sizes["later" if variable == "period_effect" else "comparison"] > 1:
+        return "several contrasts to one reference are correlated a priori"
+    if days_correlate(settings, data):
+        return "effects on several days are correlated a priori; with days = 'apart' each has a prior of its own"
+    if name == "mean_difference" and data.sizes["day"] > 1:
+        return "it is a mean of several parameters"
+    day = 0 if name == "mean_difference" else list(map(str, data["day"].values)).index(at["day"])
+    return OwnPrior(variable, priors_of(settings, data)[variable], (0, day))

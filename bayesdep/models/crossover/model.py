@@ -1,6 +1,6 @@
 """Crossover: patients who have every treatment in turn, one a period, each patient their own control."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,11 @@ import xarray as xr
 from bayesdep.models.crossover.checks import OUTCOME, checks
 from bayesdep.models.crossover.data import prepare
 from bayesdep.models.crossover.design import pairs_of
-from bayesdep.models.crossover.estimands import crude_differences, estimands
+from bayesdep.models.crossover.estimands import crude_differences, estimands, own_prior
 from bayesdep.models.crossover.scores import log_likelihood
 from bayesdep.models.crossover.settings import CrossoverSettings
 from bayesdep.models.crossover.terms import covariance_root, days_correlate, effects_by_day, sum_of_products
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, OwnPrior
 from bayesdep.models.parts.scale import priors_of
 
 if TYPE_CHECKING:
@@ -222,6 +222,23 @@ class Crossover(CrossoverSettings):
             Dims (chain, draw, subject); a patient's own level is integrated out.
         """
         return log_likelihood(self, posterior, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the predictive checks.

@@ -1,6 +1,6 @@
 """What a panel of censored concentrations is asked for: ratios, shares below the limit, changes and ranks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,9 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.models.cytokines.settings import CytokinesSettings
-from bayesdep.models.model import estimand
+from bayesdep.models.cytokines.split import people_of_groups
+from bayesdep.models.model import OwnPrior, estimand
+from bayesdep.models.parts.contrasts import STANDARDISED
 from bayesdep.numerics.tobit import tobit
 
 _T_NODES = 15
@@ -215,3 +217,57 @@ def _shares_below(
                 share = special.ndtr(away / np.sqrt(sd**2 + variance))
             total[..., g] += np.where(np.isnan(weight[:, g, p]), np.nan, weight[:, g, p]) * share
     return level.copy(data=total)
+
+
+def own_prior(settings: CytokinesSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        Of effects that are not pooled, and of the mean of the groups' effects.
+    """
+    words = {"log_ratio": "group", "log_change": "time", "covariate_effect": "covariate"}
+    if name not in (*words, "mean_log_ratio"):
+        return "it is a function of several parameters"
+    if name in ("log_ratio", "mean_log_ratio") and data.sizes["comparison"] > 1:
+        return "differences of several groups to one reference are correlated a priori"
+    if name == "mean_log_ratio":
+        return _prior_of_mean(settings, data)
+    if settings.is_pooled:
+        return "effects are pooled over analytes: without one of them, the others would have another prior"
+    if name == "log_change" and settings.group_by_time:
+        return "it is the sum of a change and its difference between groups"
+    variable = settings.effect_names[words[name]]
+    further = {"log_ratio": "comparison", "log_change": "later", "covariate_effect": "covariate"}[name]
+    index = tuple(list(map(str, data[dim].values)).index(at[dim]) for dim in ("analyte", further))
+    factor = 1 / float(data["covariate_sd"][index[1]]) if name == "covariate_effect" else 1.0
+    return OwnPrior(variable, settings.priors[variable], index, factor)
+
+
+def _prior_of_mean(settings: CytokinesSettings, data: xr.Dataset) -> OwnPrior:
+    """The prior of the mean of the groups' effects; a normal given its sum with people's levels, if that is sampled."""
+    prior = settings.priors["group_mean"]
+    split = settings.has_subjects and all(settings.priors[f"{w}_mean"].dist == "Normal" for w in ("level", "group"))
+    if not split:
+        return OwnPrior("group_mean", prior, (0,))
+    _, people = people_of_groups(data)
+    added = float(1 / people[0] + 1 / people[1])
+
+    def given(posterior: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+        """With z the sampled sum, standardised (:func:`~bayesdep.models.cytokines.split.split_mean`)."""
+        z = posterior[f"group_mean{STANDARDISED}"].isel(comparison=0, drop=True)
+        of_people = posterior["subject_sd"] * np.sqrt(added)
+        root = np.sqrt(1 + (of_people / prior["sigma"]) ** 2)
+        return prior["mu"] + prior["sigma"] * z / root, of_people / root
+
+    return OwnPrior("group_mean", prior, (0,), given=given)

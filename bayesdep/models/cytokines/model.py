@@ -1,6 +1,6 @@
 """Cytokines: a panel of censored concentrations, group effects partially pooled over analytes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from bayesdep.models.cytokines.expected import covariates, expected_levels, shar
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, OwnPrior
 from bayesdep.numerics.student import precisions
 from bayesdep.numerics.types import Tensor
 
@@ -248,6 +248,23 @@ class Cytokines(CytokinesSettings):
             Dims (chain, draw, unit).
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.

@@ -1,5 +1,7 @@
 """What a meta-analysis is asked for: effects, their spread, ratios, risks and numbers needed to treat."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -8,7 +10,8 @@ from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.effect_scales import effect_scales
 from bayesdep.models.meta.heterogeneity import i_squared, typical_variance
 from bayesdep.models.meta.settings import MetaSettings
-from bayesdep.models.model import estimand
+from bayesdep.models.model import OwnPrior, estimand
+from bayesdep.models.parts.scale import priors_of
 
 
 def estimands(settings: MetaSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
@@ -137,3 +140,33 @@ def crude_effects(settings: MetaSettings, data: xr.Dataset) -> effects.Estimate:
             effect, se = effects.log_odds_ratio(events[:, 1], n[:, 1], events[:, 0], n[:, 0])
     empty = ((events == 0) | (events == n)).reshape(len(events), -1).any(axis=1)
     return np.where(empty, np.nan, effect), np.where(empty, np.nan, se)
+
+
+def own_prior(settings: MetaSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        Of the pooled effect and of slopes.
+    """
+    prior = priors_of(settings, data)
+    if name == "mu" and settings.measure == "log-odds":
+        return "even odds are not the same as no effect"
+    if name == "mu":
+        return OwnPrior("mu", prior["mu"])
+    if name == "slope":
+        k = list(data["covariate"].values).index(at["covariate"])
+        return OwnPrior("slope", prior["slope"], (k,), 1 / float(data["covariate_sd"][k]))
+    if name in ("theta", "theta_new"):
+        return "it is pooled: without an effect in one, the others would have another prior than in a model without it"
+    return "it is no parameter with a prior of its own; mu is"

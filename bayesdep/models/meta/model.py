@@ -1,6 +1,6 @@
 """Meta: study-level random effects, from effects with known standard errors or from exact counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from bayesdep.models.meta import checks, estimands, exact, likelihood, scores, w
 from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.data import prepare, without
 from bayesdep.models.meta.settings import MetaSettings
-from bayesdep.models.model import Check, ExactPosterior, Forest
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
 from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.numerics.types import Tensor
@@ -337,6 +337,23 @@ class Meta(MetaSettings):
             What covariates were centred at, and the scale of priors, stay as they were.
         """
         return without(self, data, label)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for posterior predictive checks.

@@ -13,7 +13,8 @@ from bayesdep.numerics.types import Tensor
 _WALL = ("side", "at", "width")
 _FURTHEST = 250.0  # whose exponential is finite, and its square
 _NEWTON = 12  # steps, to the last digits
-_TINY = 1e-12  # beside 1; nothing is divided by zero
+_LEAST = 1e-12  # beside 1; nothing is divided by zero
+_SMALL = 1e-3  # below it a series has all digits, and its slope has them where that of the formula loses them
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,15 @@ def walled(x: Any, centre: Any, spread: Any, side: Any, at: Any, width: Any) -> 
     u = pt.sqrt(1 - spread**2 / r2 * p**2 / (1 + p**2))
     d = pt.sqrt((spread * u) ** 2 + width**2)
     q = (side * (centre - at + spread * u * x) - spread**2 * p / pt.sqrt(r2)) / d
-    k = 1 - width / d + _TINY
+    k = (spread * u) ** 2 / (d * (d + width))  # 1 - width / d, without a difference of like numbers
     h = k * pt.softplus(q)
     more = h / 2 * (h / (1 + h))  # 1 + h + h^2 / 2 = (1 + h) (1 + more), without a square that overflows
-    effects = at + side * (width / k * (pt.log1p(h) + pt.log1p(more)) - d * pt.softplus(-q))
+    small = pt.minimum(h, _SMALL)
+    series = 1 - small**2 / 6 + small**3 / 8 - small**4 / 20
+    large = pt.maximum(h, _SMALL)
+    beside = large / 2 * (large / (1 + large))
+    compressed = pt.switch(h < _SMALL, series, (pt.log1p(large) + pt.log1p(beside)) / large)  # log(1 + h + h^2 / 2) / h
+    effects = at + side * (width * pt.softplus(q) * compressed - d * pt.softplus(-q))
     return effects, u * (pt.sigmoid(-q) + width / d * pt.sigmoid(q) / (1 + more))
 
 
@@ -191,7 +197,7 @@ def unwalled(theta: Any, centre: Any, spread: Any, side: Any, at: Any, width: An
     p = np.logaddexp(0, side * (centre - at) / r)
     u = np.sqrt(1 - (spread / r) ** 2 * p**2 / (1 + p**2))
     d = np.hypot(spread * u, width)
-    k = 1 - width / d + _TINY
+    k = np.maximum((spread * u) ** 2 / (d * (d + width)), _LEAST)
     beyond = np.minimum(side * (theta - at), 2 * _FURTHEST * width / k)
     # the distance beyond the wall is concave in q: from below, Newton's steps do not go past the solution
     at_0 = width / k * np.log1p(k * np.log(2) + (k * np.log(2)) ** 2 / 2) - d * np.log(2)

@@ -69,7 +69,7 @@ class Covariates:
 
 def read_covariates(
     frame: pd.DataFrame,
-    formula: str | None,
+    formula: str | Formula | None,
     *,
     beside: Mapping[str, np.ndarray] = {},
     units: int | None = None,
@@ -87,7 +87,7 @@ def read_covariates(
         ``"I(phq9 / 5) + female"``, ``"age * sex"``. Categorical columns are coded against their first level (of
         text, the first in the alphabet). A word that is not called is a column, whatever it is named like; names with
         spaces or signs stand in backticks. Every model has an intercept: ``1 +`` changes nothing, ``0 +`` and ``- 1``
-        are refused. None for no covariates.
+        are refused. A formula that was read already is possible too. None for no covariates.
     beside
         What else the model has an effect of, each of shape (rows,), by its description: labels (an arm) or numbers (a
         baseline). A covariate that is a linear combination of these is refused.
@@ -120,6 +120,11 @@ def read_covariates(
     place, read = _read(formula, list(map(str, frame.columns)), levels=levels)
     if not _refuse_no_terms(read, place):
         return Covariates((), np.empty((len(frame), 0)), np.empty(0), np.empty(0))
+    if read.has_monotone:
+        raise BadInput(
+            f"{place} has mo(), a monotone effect, which only models of ordinal outcomes have; write the column "
+            "without mo()"
+        )
     used = _used(frame, read.columns, place, len(frame) if units is None else units)
     columns, raw = _evaluate(used, read, place)
     _refuse_infinite_or_constant(columns, raw, frame, place)
@@ -214,8 +219,10 @@ def _place(formula: str | None) -> str:
     return f"covariates = '{shorten(str(formula))}'"
 
 
-def _read(formula: str, known: Sequence[str], *, levels: bool) -> tuple[str, Formula]:
+def _read(formula: str | Formula, known: Sequence[str], *, levels: bool) -> tuple[str, Formula]:
     """A formula as messages quote it, and as the grammar reads it."""
+    if isinstance(formula, Formula):
+        return _place(formula.covariates), formula
     place = _place(formula)
     try:
         return place, read_formula(formula, place, levels=levels)

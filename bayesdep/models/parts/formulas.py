@@ -10,7 +10,7 @@ The whole language, as R users know it (Wilkinson and Rogers, Applied Statistics
     part       := "(" sum ")" | "(" "1" "|" name ")" | "0" | "1" | factor
     factor     := name | "Q(" text ")"
                 | "I(" arithmetic [comparison (arithmetic | text)] ")"
-                | function "(" arithmetic {"," [word "="] literal} ")"
+                | function "(" arithmetic {"," [word "="] literal} ")" | "mo(" name ")"
     arithmetic := ratio {("+" | "-") ratio}
     ratio      := signed {("*" | "/") signed}
     signed     := {"+" | "-"} (atom [("**" | "^") ["+" | "-"] number])
@@ -154,6 +154,11 @@ class Formula:
         """The columns of the terms, sorted."""
         return tuple(sorted({name for term in self.terms for factor in term for name in _columns(factor)}))
 
+    @property
+    def has_monotone(self) -> bool:
+        """Whether a term has a monotone effect, ``mo(column)``."""
+        return any(isinstance(f, Call) and f.function == "mo" for term in self.terms for f in term)
+
 
 _STRENGTH = {**dict.fromkeys(COMPARISONS, 0), "+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
 # Other arguments of functions, by their position, and how each is read
@@ -167,8 +172,9 @@ FUNCTIONS: Mapping[str, Mapping[str, str]] = {
     "bs": {**_SPLINE, "degree": _SIZE, **_ENDS},
     "cr": {**_SPLINE, **_ENDS},
     "C": {"contrasts": _CODING, "levels": _LEVELS},
+    "mo": {},
 }
-ALONE = ("poly", "bs", "cr", "C")  # give several columns, or levels, so they stand in no other expression
+ALONE = ("poly", "bs", "cr", "C", "mo")  # give several columns, or levels, so they stand in no other expression
 CONTRASTS = ("Treatment", "Sum", "Helmert", "Diff", "Poly")
 
 
@@ -415,6 +421,10 @@ class _FormulaReader(Reader):
             of = self._arithmetic()
             if name == "I":
                 of = self._comparison(of)
+            if name == "mo" and not isinstance(of, Name):
+                raise self.refuse(
+                    "mo() takes a column of ordered levels and nothing else; write it as in mo(stage)", token
+                )
             options = self._options(name)
             self.need(")")
         written = dict(options)

@@ -1,9 +1,11 @@
 """Estimands of an individual-patient meta-analysis: the effect, how it differs between studies and by moderators."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import estimand
+from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.patient_meta import combined, event_estimands
 from bayesdep.models.patient_meta.effects import along_moderators, effects_of, of_levels, ordered
 from bayesdep.models.patient_meta.moderators import within_studies
@@ -111,3 +113,45 @@ def _refused(settings: PatientMetaSettings, data: xr.Dataset) -> list[str]:
         return []
     unknown = [*_NEED_RANDOM_LEVELS, *(_NEED_RANDOM_LEVELS_OF_EVENTS if settings.is_binary else ())]
     return unknown + [f"slope_in of {part}" for part in data["part"].values[~within_studies(data)]]
+
+
+def own_prior(settings: PatientMetaSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        Of the pooled effect at one time, its change between two, the baseline, and interactions that are not pooled.
+    """
+    prior = settings.priors
+    times = list(map(str, data["time"].values))
+    at_time = times.index(at["time"]) if "time" in at else 0
+    if name == "effect_change":
+        return OwnPrior("effect_change", prior["effect_change"])
+    if name == "baseline_slope":
+        return OwnPrior("baseline_slope", prior["baseline_slope"], (at_time,))
+    if name in ("effect", "effect_in_units"):
+        if len(times) > 1:
+            return "effects at two times are made of their mean and their change; effect_change has a prior of its own"
+        sd = float(data["outcome_sd"][0]) if name == "effect_in_units" else 1.0
+        return OwnPrior("effect", prior["effect"], (0,), sd)
+    if name == "interaction":
+        if settings.effects != "none":
+            return (
+                "interactions are pooled with a spread that may be zero, where the prior density of no interaction is "
+                "infinite"
+            )
+        part = list(map(str, data["part"].values)).index(at["part"])
+        return OwnPrior("interaction", prior["interaction"], (part, at_time))
+    if name in ("study_effect", "effect_new"):
+        return "it is pooled: without an effect in one study, the others would have another prior than without any"
+    return "it is a function of several parameters"

@@ -1,18 +1,18 @@
 """PatientMeta: an individual-patient meta-analysis, with effects that differ between studies and by moderators."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, OwnPrior
 from bayesdep.models.patient_meta import event_estimands
 from bayesdep.models.patient_meta.checks import checks
 from bayesdep.models.patient_meta.data import imputations_of, prepare
-from bayesdep.models.patient_meta.estimands import crude_effects, estimands
+from bayesdep.models.patient_meta.estimands import crude_effects, estimands, own_prior
 from bayesdep.models.patient_meta.events import add_events
 from bayesdep.models.patient_meta.scores import log_likelihood, log_likelihood_of_events
 from bayesdep.models.patient_meta.settings import OF_ONE_MODERATOR, PatientMetaSettings
@@ -313,6 +313,23 @@ class PatientMeta(PatientMetaSettings):
             priors={name: prior for name, prior in self.priors.items() if name in OF_ONE_MODERATOR},
             missing_moderators="omit",
         )
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the predictive checks.

@@ -1,5 +1,6 @@
 """What follows from the parameters of a response model: odds ratios, and the accuracy of the marker."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.model import estimand
+from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.parts.people import recorded
 from bayesdep.models.response.settings import ResponseSettings
 from bayesdep.numerics.roc import best_cutoff, roc, shares_at_cutoff
@@ -194,3 +195,30 @@ def _logistic_slope(y: np.ndarray, x: np.ndarray) -> tuple[float, float]:
         if np.abs(step).max() < 1e-8:
             return float(beta[1]), float(np.sqrt(np.linalg.inv(information)[1, 1]))
     return np.nan, np.nan
+
+
+def own_prior(settings: ResponseSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        Of slopes that are not pooled.
+    """
+    if name != "slope":
+        return (
+            "it is a function of one or several parameters; slope has a prior of its own where effects are not pooled"
+        )
+    if settings.effects != "none":
+        return "slopes are pooled with a spread that may be zero, where the prior density of no effect is infinite"
+    k = list(data["analyte"].values).index(at["analyte"])
+    return OwnPrior("slope", settings.priors["slope"], (k,), 1 / float(data["log_sd"][k]))

@@ -1,12 +1,12 @@
 """Response: one or many censored biomarkers as predictors of a binary outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, OwnPrior
 from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
 from bayesdep.models.response.data import prepare
@@ -197,6 +197,23 @@ class Response(ResponseSettings):
             function of their sum, on which alone the outcome depends.
         """
         return scores.log_likelihood(posterior, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.

@@ -1,9 +1,12 @@
 """The accuracy of a test: from draws of sensitivity and specificity, and by counting."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import estimand
+from bayesdep.models.model import OwnPrior, estimand
+from bayesdep.models.screen.settings import ScreenSettings
 
 
 def estimands(posterior: xr.Dataset) -> xr.Dataset:
@@ -53,3 +56,24 @@ def crude_accuracy(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """
     hit, alarm = (data["positives"] / data["n"]).values
     return np.array([hit, 1 - alarm, hit - alarm]), np.full(3, np.nan)
+
+
+def own_prior(settings: ScreenSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        None of them has one.
+    """
+    del settings, name, at, data
+    return "a test that is right by chance is no model without one of these parameters"

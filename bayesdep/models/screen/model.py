@@ -1,12 +1,12 @@
 """Screen: sensitivity, specificity and likelihood ratios of a cutoff, exactly, from a two-by-two table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.models.model import Check, ExactPosterior, Forest
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
 from bayesdep.models.screen import checks, estimands, exact, scores
 from bayesdep.models.screen.data import prepare
 from bayesdep.models.screen.settings import ScreenSettings
@@ -152,6 +152,23 @@ class Screen(ScreenSettings):
             Dims (chain, draw, subject); within a group, positives come first.
         """
         return scores.log_likelihood(posterior, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities: with one free probability per group, only the counts themselves.

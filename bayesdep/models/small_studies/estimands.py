@@ -1,10 +1,12 @@
 """What a meta-analysis of published results is asked for: effects, what is published, and which models are right."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
 from bayesdep.models.meta import estimands as meta_estimands
-from bayesdep.models.model import estimand
+from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.small_studies.exact import average_models
 from bayesdep.models.small_studies.settings import SmallStudiesSettings
 
@@ -53,3 +55,26 @@ def _inclusion(settings: SmallStudiesSettings, like: xr.DataArray, data: xr.Data
         "inclusion_probability": estimand(repeated(probability), presence, "probability", null=np.nan),
         "inclusion_bayes_factor": estimand(repeated(bayes_factor), evidence, "ratio", null=np.nan),
     }
+
+
+def own_prior(settings: SmallStudiesSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        None of them has one.
+    """
+    del name, at, data
+    if settings.averaged_components:
+        return "several models are averaged: inclusion_bayes_factor compares those with a component and those without"
+    return "it is not computed for selected samples; with pooled_effect = 'average' inclusion_bayes_factor has it"

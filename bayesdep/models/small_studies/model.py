@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.model import Check, ExactPosterior, Forest
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.small_studies import checks, estimands, exact, wording
 from bayesdep.models.small_studies.averaging import ModelAverage
@@ -245,6 +245,23 @@ class SmallStudies(SmallStudiesSettings):
             Marginals of ``mu`` and ``tau``; what else is reported comes from the draws.
         """
         return exact.exact(self, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for posterior predictive checks.

@@ -9,6 +9,7 @@ import xarray as xr
 from scipy import stats
 
 from bayesdep.models.model import Check
+from bayesdep.models.trial.censored_moderator import OBSERVED, is_latent
 from bayesdep.models.trial.residuals import NAME
 from bayesdep.models.trial.settings import TrialSettings
 
@@ -28,7 +29,26 @@ def checks(settings: TrialSettings, data: xr.Dataset) -> Sequence[Check]:
     list of Check
         See :meth:`~bayesdep.models.trial.model.Trial.checks`.
     """
-    return [*_by_visit_and_arm(settings, data), *_of_pairs_of_visits(data), *_of_residuals(settings, data)]
+    of_outcomes = [*_by_visit_and_arm(settings, data), *_of_pairs_of_visits(data), *_of_residuals(settings, data)]
+    return [*of_outcomes, *(_of_moderator(data) if is_latent(data) else [])]
+
+
+def _of_moderator(data: xr.Dataset) -> list[Check]:
+    """The moderator's share below its limits and its largest detected value: whether it is log-normal."""
+    limits = data["moderator_lod"].values
+    known = np.flatnonzero(np.isfinite(limits))
+    share = partial(_share_below, rows=known, limits=limits[known])
+    checks = [Check("moderator: share below its limit", OBSERVED, share, "share")] if len(known) else []
+    largest = partial(_largest, limits=np.where(np.isfinite(limits), limits, -np.inf))
+    return [*checks, Check("moderator: largest log", OBSERVED, largest, "log")]
+
+
+def _share_below(logs: np.ndarray, rows: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    return np.asarray((logs[..., rows] <= limits).mean(axis=-1))
+
+
+def _largest(logs: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    return np.asarray(np.maximum(logs, limits).max(axis=-1))
 
 
 def _by_visit_and_arm(settings: TrialSettings, data: xr.Dataset) -> list[Check]:

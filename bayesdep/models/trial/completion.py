@@ -3,6 +3,8 @@
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.errors import BadInput
+from bayesdep.models.trial.censored_moderator import is_latent
 from bayesdep.models.trial.residuals import covariances, patterns_of_visits, residual_sds
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.types import Draws
@@ -85,6 +87,11 @@ def regressors(settings: TrialSettings, data: xr.Dataset) -> dict[str, np.ndarra
     if settings.level is not None:
         columns[f"the levels of '{settings.level}'"] = np.eye(data.sizes["site"])[data["site_of"].values]
     if settings.moderator is not None:
+        if is_latent(data):
+            raise BadInput(
+                f"some values of moderator '{settings.moderator}' lie beyond their limits, and the regression of "
+                "completed visits needs them all; fit without the moderator for it"
+            )
         arms = np.eye(data.sizes["arm"])[data["arm_of"].values, 1:]
         terms = data["moderator_terms"].values
         terms = terms - terms.mean(axis=0)

@@ -30,6 +30,7 @@ from bayesdep.models.parts.people import rows_of_people
 from bayesdep.models.parts.scale import scale_of
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.trial import refusals
+from bayesdep.models.trial.censored_moderator import read_with_limits
 from bayesdep.models.trial.moderator import read_moderator, read_subgroups
 from bayesdep.models.trial.response import visit_of
 from bayesdep.models.trial.settings import TrialSettings
@@ -70,10 +71,7 @@ def prepare(settings: TrialSettings, table: Any) -> xr.Dataset:
     if settings.remission is not None:
         visit_of(settings.remission_when, data, "remission_when")
     if settings.moderator is not None:
-        moderator = read_moderator(
-            patients, settings.moderator, _meaning(settings, "moderator"), settings.moderator_form,
-            threshold=settings.threshold, knots=settings.knots,
-        )  # fmt: skip
+        moderator = _moderator(settings, patients, data["subject"].values)
         data = data.merge(moderator, combine_attrs="override")
         if settings.subgroups:
             data = data.merge(read_subgroups(data, settings.subgroups), combine_attrs="override")
@@ -86,6 +84,17 @@ def prepare(settings: TrialSettings, table: Any) -> xr.Dataset:
         centre=((), float(np.nanmean(data["outcome"].values))),
         scale=((), scale, {"units": settings.units}),
     )
+
+
+def _moderator(settings: TrialSettings, patients: pd.DataFrame, subjects: np.ndarray) -> xr.Dataset:
+    """Read the moderator: numbers, or intervals where its model is stated."""
+    what = _meaning(settings, "moderator")
+    if settings.moderator_model is not None:
+        return read_with_limits(settings, patients, subjects, what)
+    return read_moderator(
+        patients, str(settings.moderator), what, settings.moderator_form, threshold=settings.threshold,
+        knots=settings.knots,
+    )  # fmt: skip
 
 
 def read_visits(settings: TrialSettings, frame: pd.DataFrame) -> tuple[xr.Dataset, pd.DataFrame]:
@@ -206,8 +215,10 @@ def _read_rows(settings: TrialSettings, frame: pd.DataFrame) -> _Rows:
 def _rows_of_patients(settings: TrialSettings, frame: pd.DataFrame, patient: np.ndarray) -> pd.DataFrame:
     """One row per patient, of columns that must not differ between a patient's rows."""
     used = [*columns_of(settings.covariates), *([settings.level] if settings.level else [])]
+    used += columns_of(settings.moderator_covariates)
     refusals.refuse_subject_as_covariate(settings.subject, used)
-    words = [word for word in ("arm", "baseline", "moderator") if getattr(settings, word) is not None]
+    of_moderator = ("moderator", "moderator_censored", "moderator_lod", "moderator_uloq")
+    words = [word for word in ("arm", "baseline", *of_moderator) if getattr(settings, word) is not None]
     meanings = {str(getattr(settings, word)): _meaning(settings, word) for word in words}
     return rows_of_people(frame, meanings | dict.fromkeys(used, "covariate"), patient)
 

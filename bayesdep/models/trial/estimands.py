@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import estimand
+from bayesdep.models.model import OwnPrior, estimand
+from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.trial.censored_moderator import is_latent, terms_of_patients
 from bayesdep.models.trial.means import AT_VISIT
 from bayesdep.models.trial.moderator import crossing, crossing_on_grid, terms_of
 from bayesdep.models.trial.residuals import residual_sds
@@ -115,7 +117,7 @@ def _differences(settings: TrialSettings, posterior: xr.Dataset, data: xr.Datase
     dims, against = ("chain", "draw", "comparison", "visit"), _against(settings)
     difference = posterior[f"arm_effect{AT_VISIT}"]
     if settings.moderator is not None:
-        difference = difference + _moderation(posterior, data["moderator_terms"].mean("subject"))
+        difference = difference + _moderation(posterior, terms_of_patients(posterior, data).mean("subject"))
     difference = difference.transpose(*dims)
     standardised = (difference / _sd_by_visit(posterior, data)).transpose(*dims)
     over_visits = f"difference in means, {against}, mean over visits"
@@ -274,7 +276,7 @@ def _crossing_of_polynomial(
 def _in_subgroups(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
     """Differences in subgroups: means over their patients."""
     member, against = data["subgroup_member"].astype(float), _against(settings)
-    terms = xr.dot(member, data["moderator_terms"], dim="subject") / member.sum("subject")
+    terms = xr.dot(member, terms_of_patients(posterior, data), dim="subject") / member.sum("subject")
     difference = posterior[f"arm_effect{AT_VISIT}"] + _moderation(posterior, terms)
     difference = difference.transpose("chain", "draw", "comparison", "subgroup", "visit")
     standardised = difference.isel(_LAST, drop=True) / _sd_by_visit(posterior, data).isel(_LAST, drop=True)
@@ -315,3 +317,41 @@ def _rates(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> 
             ),
         }
     return by_name
+
+
+def own_prior(settings: TrialSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        Of the arms' mean difference (with two arms), ``arm_effect`` unless the moderator adds to it; of covariates.
+    """
+    prior = priors_of(settings, data)
+    if name == "covariate_effect":
+        k = list(data["covariate"].values).index(at["covariate"])
+        return OwnPrior("covariate_effect", prior["covariate_effect"], (k,), 1 / float(data["covariate_sd"][k]))
+    if name not in ("mean_difference", "difference"):
+        return "it is a function of several parameters"
+    if data.sizes["comparison"] > 1:
+        return "the differences of several arms to one reference are correlated a priori"
+    if settings.moderator_form == "log-quadratic" and settings.moderator is not None:
+        return "it is the sum of the arm's effect and its change along the moderator's square"
+    if settings.moderator is not None and is_latent(data):
+        return "it is taken at the mean of a moderator that is itself estimated"
+    if settings.time == "weeks":
+        weeks = data["visit_number"].values / data["visit_number"].values[-1]
+        visit = list(data["visit"].values).index(at["visit"]) if name == "difference" else None
+        return OwnPrior("arm_effect", prior["arm_effect"], (0,), float(weeks.mean() if visit is None else weeks[visit]))
+    if name == "difference" and data.sizes["visit"] > 1:
+        return "it is the sum of the mean over visits and the visit's departure; mean_difference has a prior of its own"
+    return OwnPrior("arm_effect", prior["arm_effect"], (0,))

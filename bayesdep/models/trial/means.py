@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from bayesdep.models.trial.censored_moderator import terms_of_patients
 from bayesdep.models.trial.settings import DEPARTURE, TrialSettings
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Draws, Tensor
@@ -141,10 +142,11 @@ def expected(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -
     if settings.baseline is not None:
         mean = mean + data["baseline"].values[:, None] * draws(f"baseline_slope{AT_VISIT}", "visit")[:, None, :]
     if settings.moderator is not None:
-        terms = data["moderator_terms"].values
-        mean = mean + np.einsum("im,smj->sij", terms, draws(f"moderator_effect{AT_VISIT}", "term", "visit"))
+        terms = terms_of_patients(posterior, data).values
+        of = "sim" if terms.ndim == 3 else "im"  # of latent values draw by draw
+        mean = mean + np.einsum(f"{of},smj->sij", terms, draws(f"moderator_effect{AT_VISIT}", "term", "visit"))
         interaction = draws(f"arm_by_moderator{AT_VISIT}", "comparison", "term", "visit")
-        mean = mean + np.einsum("ik,im,skmj->sij", arm, terms, interaction)
+        mean = mean + np.einsum(f"ik,{of},skmj->sij", arm, terms, interaction)
     if settings.formula_of_covariates is not None:
         mean = mean + (draws("covariate_effect", "covariate") @ data["covariates"].values.T)[:, :, None]
     if settings.level is not None:

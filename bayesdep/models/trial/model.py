@@ -1,7 +1,7 @@
 """Trial: a continuous outcome over visits, by arm, with a moderator measured at baseline."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, OwnPrior
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trial import checks as trial_checks
 from bayesdep.models.trial import completion, residuals
 from bayesdep.models.trial import data as trial_data
 from bayesdep.models.trial import estimands as trial_estimands
+from bayesdep.models.trial.censored_moderator import is_latent, terms_in_model
 from bayesdep.models.trial.means import effect_at_visits, expected, sum_of_products
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.student import precisions
@@ -43,6 +44,18 @@ class Trial(TrialSettings):
     uncorrelated and of sd 1; or whether it lies above a threshold, standardised. With ``time = "weeks"`` the effects of
     arm and moderator grow in proportion to the visit's number from nothing at zero, so each is one slope in time (its
     value at the last visit is the parameter); the visits' means and the slope on baseline stay free.
+
+    *A moderator beyond its limits.* With ``moderator_model = "log-normal"`` some of its values may be known only to lie
+    below, above or between limits (hs-CRP below the assay's)::
+
+        log moderator_i = c + u x_i       x_i ~ N(moderator_mean + z_i' moderator_slope, moderator_sd)
+
+    c the mean of its logs (limits for what lies beyond them), u their sd by maximum likelihood, z covariates if named
+    in ``moderator_covariates``. A value beyond a limit is a parameter there, with the normal's density, not one cut at
+    the limit: that it lies there is information on ``moderator_mean ~ N(0, 2.5)`` and ``moderator_sd ~ N+(2)`` too.
+    Estimands that are means over patients use its draws; a score (leave-one-out) is the density of a patient's outcomes
+    given the interval, by quadrature. A threshold, or a subgroup's limit, must not lie inside an interval. Where
+    nothing lies beyond a limit, this is the model without it.
 
     R is unstructured (``LKJ(lkj)``), Toeplitz, compound symmetry, first-order autoregressive by visits (``"ar1"``) or
     by days (``"spatial-power"``, ``rho ** gap``). With ``by_arm`` each arm has D and R of its own. When ``robust`` the
@@ -96,6 +109,13 @@ class Trial(TrialSettings):
         The value of the moderator above which it counts, for ``moderator_form = "threshold"``.
     knots
         Knots of the spline: 3, 4 or 5.
+    moderator_model
+        ``"log-normal"`` where values of the moderator may lie beyond limits, written as text (``"<0.2"``) or flagged;
+        None where all are numbers.
+    moderator_covariates
+        Formula of covariates that the moderator's logs depend on, such as ``"bmi"``.
+    flag_codes
+        What codes of ``moderator_censored`` mean, such as ``{"1" = "left", "2" = "right"}``.
     at
         Values of the moderator at which differences are reported.
     subgroups
@@ -126,8 +146,8 @@ class Trial(TrialSettings):
         The visits in order, first one first, where their names ("week 4", numbers, dates) do not say it.
     priors
         Priors by parameter that replace the defaults, in the outcome's units.
-    outcome, subject, arm, visit, baseline, day, moderator
-        Names of the table's columns; ``day`` and ``moderator`` may be left out, and ``baseline`` too (None, in a plan
+    outcome, subject, arm, visit, baseline, day, moderator, moderator_censored, moderator_lod, moderator_uloq
+        Names of the table's columns; those from ``day`` on may be left out, and ``baseline`` too (None, in a plan
         false).
 
     Raises
@@ -178,6 +198,7 @@ class Trial(TrialSettings):
         import pymc as pm
 
         used = {"site": self.level is not None, "arm": self.by_arm, "term": self.moderator is not None}
+        used |= dict.fromkeys(("non_detect", "moderator_covariate"), is_latent(data))
         dims = ["subject", "visit", "comparison", "covariate", *(dim for dim, is_used in used.items() if is_used)]
         with pm.Model(coords={dim: data[dim].values for dim in dims}) as graph:
             mean = self._mean_outcome(data)
@@ -203,7 +224,7 @@ class Trial(TrialSettings):
         if self.moderator is not None:  # + sum_k (moderator_effect_kj + arm_by_moderator_kj a_i) m_ik
             moderator_effect = over_time("moderator_effect", ("term",))
             arm_by_moderator = over_time("arm_by_moderator", ("comparison", "term"))
-            m = pm.Data("moderator_terms", data["moderator_terms"].values, dims=("subject", "term"))
+            m = terms_in_model(self, data, prior)
             mean = mean + sum_of_products(m, moderator_effect, data.sizes["term"])
             for k in range(comparisons):
                 mean = mean + a[:, k, None] * sum_of_products(m, arm_by_moderator[k], data.sizes["term"])
@@ -306,6 +327,23 @@ class Trial(TrialSettings):
             Dims (chain, draw, subject).
         """
         return residuals.log_likelihood(self, posterior, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return trial_estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities of the posterior predictive checks.

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesdep.data.detection import Detection
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, Kind, read_columns
+from bayesdep.models.parts.people import spread_of
 from bayesdep.models.trial.settings import Form, is_log, parse_subgroup
 
 GRID = 41  # points along the observed range
@@ -17,7 +19,14 @@ _KNOTS = {3: (0.1, 0.5, 0.9), 4: (0.05, 0.35, 0.65, 0.95), 5: (0.05, 0.275, 0.5,
 
 
 def read_moderator(
-    patients: pd.DataFrame, name: str, what: str, form: Form, *, threshold: float | None = None, knots: int = 3
+    patients: pd.DataFrame,
+    name: str,
+    what: str,
+    form: Form,
+    *,
+    threshold: float | None = None,
+    knots: int = 3,
+    detection: Detection | None = None,
 ) -> xr.Dataset:
     """Read a moderator.
 
@@ -33,13 +42,15 @@ def read_moderator(
         The value above which it counts, for ``"threshold"``.
     knots
         Knots of the spline, for ``"log-spline"``: 3, 4 or 5.
+    detection
+        Intervals of its logs, where some values lie beyond their limits; None where all are numbers.
 
     Returns
     -------
     xarray.Dataset
-        ``moderator`` (subject; as measured), ``moderator_terms`` (subject, term) and ``grid_value`` (grid; along the
-        observed range, evenly on the scale on which it enters); the attrs of ``moderator_terms`` are what
-        :func:`terms_of` needs to make the terms of another value.
+        ``moderator`` (subject; as measured, the limit where it lies beyond one), ``moderator_terms`` (subject, term)
+        and ``grid_value`` (grid; along the observed range, evenly on the scale on which it enters); the attrs of
+        ``moderator_terms`` are what :func:`terms_of` needs to make the terms of another value.
 
     Raises
     ------
@@ -47,12 +58,17 @@ def read_moderator(
         When a value has no logarithm, none differs from the others, none lies on one side of the threshold, or too
         many are equal for the knots.
     """
-    kind: Kind = "positive" if is_log(form) else "number"
-    values = read_columns(patients, {"moderator": Column(name, kind, what)})["moderator"]
+    if detection is None:
+        kind: Kind = "positive" if is_log(form) else "number"
+        values = read_columns(patients, {"moderator": Column(name, kind, what)})["moderator"]
+    else:
+        values = np.exp(recorded_logs(detection.lower, detection.upper))
     if np.ptp(values) == 0:
         raise BadInput(f"column '{name}' ({what}) is {values[0]:g} in everybody; leave the moderator out")
     entered = np.log(values) if is_log(form) else values
     attrs: dict[str, Any] = {"form": form, "centre": float(entered.mean()), "scale": float(entered.std())}
+    if detection is not None and is_log(form):
+        attrs["scale"] = spread_of(detection.lower, detection.upper)
     if form == "threshold":
         assert threshold is not None  # the settings ask for it
         attrs |= _threshold(values, threshold, f"column '{name}' ({what})")
@@ -137,6 +153,12 @@ def terms_of(values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
     return np.stack([standard, standard**2] if form == "log-quadratic" else [standard], axis=-1)
 
 
+def recorded_logs(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Return log values, limits for what lies beyond one, middles for what lies between two, shape (subject,)."""
+    with np.errstate(invalid="ignore"):  # the middle of an open interval is not used
+        return np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
+
+
 def read_subgroups(data: xr.Dataset, subgroups: Sequence[str]) -> xr.Dataset:
     """Find who is in which subgroup.
 
@@ -162,6 +184,8 @@ def read_subgroups(data: xr.Dataset, subgroups: Sequence[str]) -> xr.Dataset:
     for text in subgroups:
         sign, limit = parse_subgroup(text)
         rows = {"<": values < limit, "<=": values <= limit, ">": values > limit, ">=": values >= limit}[sign]
+        if "moderator_lower" in data:
+            rows = _members_beyond_limits(data, rows, text, limit, is_below=sign[0] == "<")
         for a, arm in enumerate(data["arm"].values):
             if not (rows & (data["arm_of"].values == a)).any():
                 raise BadInput(
@@ -170,6 +194,23 @@ def read_subgroups(data: xr.Dataset, subgroups: Sequence[str]) -> xr.Dataset:
                 )
         member.append(rows)
     return xr.Dataset({"subgroup_member": (("subgroup", "subject"), np.array(member))}, {"subgroup": list(subgroups)})
+
+
+def _members_beyond_limits(
+    data: xr.Dataset, rows: np.ndarray, text: str, limit: float, *, is_below: bool
+) -> np.ndarray:
+    """Who is in a subgroup where some values are known only as intervals; each of these must lie on one side of it."""
+    lower, upper = (np.exp(data[f"moderator_{end}"].values) for end in ("lower", "upper"))
+    hidden = lower < upper
+    below, above = hidden & (upper <= limit), hidden & (lower >= limit)
+    unclear = np.flatnonzero(hidden & ~below & ~above)
+    if len(unclear):
+        raise BadInput(
+            f"subgroups has '{text}', but whether '{data['subject'].values[unclear[0]]}' belongs there is not known: "
+            f"the moderator lies beyond its limit, between {lower[unclear[0]]:.4g} and {upper[unclear[0]]:.4g}; choose "
+            "a value outside"
+        )
+    return np.where(hidden, below if is_below else above, rows)
 
 
 def crossing(

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from bayesdep.models.trial.censored_moderator import LATENT, is_latent, nodes_beyond_limits
 from bayesdep.models.trial.means import expected
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.distributions import Prior
@@ -341,6 +342,10 @@ def patterns_of_visits(
 def log_likelihood(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """Score every patient ever observed, directly: dense multivariate normal (or t) densities of those visits.
 
+    Where a patient's moderator lies beyond its limit, the density is that of the outcomes given that it lies there: the
+    mean over the moderator's distribution cut to the interval
+    (:func:`~bayesdep.models.trial.censored_moderator.nodes_beyond_limits`).
+
     Parameters
     ----------
     settings
@@ -355,22 +360,37 @@ def log_likelihood(settings: TrialSettings, posterior: xr.Dataset, data: xr.Data
     xarray.DataArray
         Dims (chain, draw, subject).
     """
-    outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
-    is_scored = (~np.isnan(outcome)).any(axis=1)  # nothing can be predicted of the others
+    is_scored = (~np.isnan(data["outcome"].values)).any(axis=1)  # nothing can be predicted of the others
+    coords = {"subject": data["subject"].values[is_scored]}
 
     def score(draws: xr.Dataset) -> xr.DataArray:
-        residual, sds = outcome - expected(settings, draws, data), residual_sds(draws, data)
-        nu = draws["nu"].values[:, None] if settings.robust else None
-        scores = np.zeros(residual.shape[:2])
-        for patients, visits in patterns_of_visits(settings, data, np.flatnonzero(is_scored)):
-            first = patients[0]
-            matrix = covariances(settings, draws, sds, days[first], arm_of[first])
-            root = np.linalg.cholesky(matrix[:, visits][:, :, visits])
-            scores[:, patients] = _log_density(residual[:, patients][:, :, visits], root, nu)
-        coords = {"subject": data["subject"].values[is_scored]}
+        scores = _scores(settings, draws, data)
+        if is_latent(data):
+            hidden = np.flatnonzero(np.isin(data["subject"].values, data["non_detect"].values))
+            some = data.isel(subject=hidden)
+            of_nodes = [
+                _scores(settings, draws.assign({LATENT: (("sample", "non_detect"), logs)}), some) + log_weight
+                for logs, log_weight in zip(*nodes_beyond_limits(draws, some), strict=True)
+            ]
+            scores[:, hidden] = special.logsumexp(of_nodes, axis=0)
         return xr.DataArray(scores[:, is_scored], coords, ("sample", "subject"))
 
-    return over_draws(posterior, score, outcome.size)
+    return over_draws(posterior, score, data["outcome"].size)
+
+
+def _scores(settings: TrialSettings, draws: xr.Dataset, data: xr.Dataset) -> Draws:
+    """Log densities of the outcomes given the moderator's values; 0 of patients never observed: (samples, subjects)."""
+    outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
+    is_scored = (~np.isnan(outcome)).any(axis=1)
+    residual, sds = outcome - expected(settings, draws, data), residual_sds(draws, data)
+    nu = draws["nu"].values[:, None] if settings.robust else None
+    scores = np.zeros(residual.shape[:2])
+    for patients, visits in patterns_of_visits(settings, data, np.flatnonzero(is_scored)):
+        first = patients[0]
+        matrix = covariances(settings, draws, sds, days[first], arm_of[first])
+        root = np.linalg.cholesky(matrix[:, visits][:, :, visits])
+        scores[:, patients] = _log_density(residual[:, patients][:, :, visits], root, nu)
+    return scores
 
 
 def _log_density(residual: Draws, root: Draws, nu: Draws | None) -> Draws:

@@ -41,6 +41,9 @@ class TrialSettings:
     moderator_form: Form = "log"
     threshold: float | None = None
     knots: Literal[3, 4, 5] = 3
+    moderator_model: Literal["log-normal"] | None = None
+    moderator_covariates: str | None = None
+    flag_codes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     at: Sequence[float] = ()
     subgroups: Sequence[str] = ()
     response: float | None = None
@@ -64,6 +67,9 @@ class TrialSettings:
     baseline: str | bool | None = column("baseline", "outcome at baseline")
     day: str | None = column(None, "days since randomisation")
     moderator: str | None = column(None, "moderator at baseline")
+    moderator_censored: str | None = column(None, "whether the moderator was detected")
+    moderator_lod: str | None = column(None, "limit of detection of the moderator")
+    moderator_uloq: str | None = column(None, "upper limit of quantification of the moderator")
 
     def __post_init__(self) -> None:
         if self.baseline is False:  # a plan, which has no None, writes false where there is no baseline
@@ -127,9 +133,14 @@ class TrialSettings:
         distribution = "multivariate t" if self.robust else "jointly normal"
         by_arm = ", each arm with its own" if self.by_arm else ""
         adjusted = "" if self.baseline is None else "means are adjusted for baseline, "
+        limits = (
+            f" Values of {self.moderator} beyond a limit are unknown, and log-normal like the others."
+            if self.moderator_model is not None
+            else ""
+        )
         return (
             f"Outcomes of a patient are {distribution}, with {correlation}{by_arm}; {adjusted}{arms} {over_time}. "
-            "Missed visits are integrated out, as missing at random."
+            f"Missed visits are integrated out, as missing at random.{limits}"
         )
 
     @property
@@ -152,9 +163,18 @@ class TrialSettings:
             *(f"{name}[., j] = {name} week[j] / week[last]" for name in in_time if self.time == "weeks"),
             *(f"{name}[., j] = {name} + {name}_departure[., j], sum over j = 0" for name in by_visit),
             *(["site_effect[s] ~ N(0, site_sd)"] if self.level is not None else []),
+            *_formula_of_moderator(self),
             f"R {self.covariance}" + (f" ~ LKJ({self.lkj:g})" if self.covariance == "unstructured" else ""),
             *(f"{name} ~ {prior}" for name, prior in self.priors.items()),
         ]
+
+
+def _formula_of_moderator(settings: TrialSettings) -> list[str]:
+    """The model of a moderator of which some values lie beyond their limits."""
+    if settings.moderator_model is None:
+        return []
+    of = f" + moderator_slope z[i]  ({settings.moderator_covariates})" if settings.moderator_covariates else ""
+    return [f"log({settings.moderator}[i]) = centre + s x[i],  x[i] ~ N(moderator_mean{of}, moderator_sd)"]
 
 
 # Parameters that take a prior
@@ -177,6 +197,14 @@ def _slots_of_means(settings: TrialSettings) -> dict[str, Slot]:
         slots[name] = Slot(_normal(width), "real", meaning, units)
         if settings.time == "visits":
             slots |= _departure(name, slots[name], width_of_departures)
+    if settings.moderator_model is not None:
+        meaning = "the mean of the moderator's logs less their centre"
+        slots["moderator_mean"] = Slot(Prior("Normal", mu=0, sigma=2.5), "real", meaning, "sds of its logs")
+        meaning = "the sd of the moderator's logs"
+        slots["moderator_sd"] = Slot(Prior("HalfNormal", sigma=2), "positive", meaning, "sds of its logs")
+    if settings.moderator_covariates is not None:
+        meaning = "the difference in the moderator's logs by covariate"
+        slots["moderator_slope"] = Slot(Prior("Normal", mu=0, sigma=1), "real", meaning, "sds of its logs per sd")
     if settings.formula_of_covariates is not None:
         slots["covariate_effect"] = Slot(_normal(0.75), "real", "a covariate's effect", per_sd)
     if settings.level is not None:
@@ -225,12 +253,29 @@ def _check_moderator(settings: TrialSettings) -> None:
         raise BadInput(
             f"at = {list(settings.at)}, but a value above zero is needed where the moderator enters as a log"
         )
+    _check_moderator_model(settings)
     if (settings.moderator_form == "threshold") != (settings.threshold is not None):
         raise BadInput(
             "moderator_form = 'threshold' needs the value in threshold, such as threshold = 5"
             if settings.threshold is None
             else f"threshold = {settings.threshold:g} belongs to moderator_form = 'threshold'; leave it out"
         )
+
+
+def _check_moderator_model(settings: TrialSettings) -> None:
+    """Refuse what belongs to a moderator of which some values lie beyond their limits, where none is stated."""
+    if settings.moderator_model is not None and settings.moderator is None:
+        raise BadInput(
+            f"moderator_model = '{settings.moderator_model}' needs a moderator; name its column in moderator, or leave "
+            "moderator_model out"
+        )
+    if settings.moderator_model is None:
+        for word in ("moderator_censored", "moderator_lod", "moderator_uloq", "moderator_covariates", "flag_codes"):
+            if getattr(settings, word):
+                raise BadInput(
+                    f"{word} belongs to a moderator of which some values lie beyond their limits; add moderator_model "
+                    f"= 'log-normal', or leave {word} out"
+                )
 
 
 def _check_numbers(settings: TrialSettings) -> None:

@@ -120,7 +120,14 @@ def house_figure(fit: Fit, width: float, height: float) -> Iterator[HouseFigure]
         yield figure
 
 
-EVERY_FIT = ("forest", "prior_posterior", "checks", "ranks")  # names of the figures of any model's fits
+EVERY_FIT = (
+    "forest",
+    "equivalence",
+    "bayes_factors",
+    "prior_posterior",
+    "checks",
+    "ranks",
+)  # names of the figures of any model's fits
 
 
 def has_figure(fit: Fit, name: str) -> bool:
@@ -299,13 +306,14 @@ def ratio_axis(axes: Axes) -> None:
     """
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{np.exp(x):.4g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_locator(_Ratios())
+    axes.xaxis.set_major_locator(RatioTicks())
 
 
-class _Ratios(Locator):
+class RatioTicks(Locator):
     """Ticks of a natural-log axis at round ratios, at most eight in view."""
 
     def __call__(self) -> list[float]:
+        """Return the ticks of the axis as it is shown."""
         return self.tick_values(*self.axis.get_view_interval()) if self.axis is not None else []
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:

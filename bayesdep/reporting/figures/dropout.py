@@ -69,7 +69,7 @@ def has_dropout(fit: Fit) -> bool:
     bool
         Whether :func:`plot_dropout` has something to show without an arm being named.
     """
-    if fit.data.sizes["comparison"] > 1:
+    if fit.data.sizes["comparison"] > 1 or "moderator_lower" in fit.data:  # see the model's regressors
         return False
     return bool(np.isnan(fit.data["outcome"].values[fit.data["arm_of"].values == 1, -1]).any())
 

@@ -29,7 +29,7 @@ _LEFT, _RIGHT = "\N{MATHEMATICAL LEFT ANGLE BRACKET}", "\N{MATHEMATICAL RIGHT AN
 _UNSEEN = "\u200b"  # zero-width space
 
 
-_found: list[str] = []  # further installed fonts, each with a needed character that the others lack
+further_fonts: list[str] = []  # further installed fonts, each with a needed character that the others lack
 
 
 def families() -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def families() -> tuple[str, ...]:
     tuple of str
         Matplotlib's own, then installed ones that have more characters, last those found by :func:`readable`.
     """
-    return (*_usual(), *_found)
+    return (*_usual(), *further_fonts)
 
 
 @lru_cache(maxsize=1)
@@ -72,12 +72,12 @@ def _has_glyph(character: str) -> bool:
     matplotlib_fonts = (
         get_data_path()
     )  # matplotlib's other fonts are for formulas; some have other letters at a code point
-    for font in sorted(fontManager.ttflist, key=lambda font: font.name not in _found):
+    for font in sorted(fontManager.ttflist, key=lambda font: font.name not in further_fonts):
         if font.style != "normal" or font.name in _LAST_RESORTS or font.fname.startswith(matplotlib_fonts):
             continue
         if ord(character) in _charmap(font.fname):
-            if font.name not in _found:
-                _found.append(font.name)
+            if font.name not in further_fonts:
+                further_fonts.append(font.name)
             return True
     return False
 
@@ -160,7 +160,7 @@ def make_readable(figure: Figure) -> bool:
         if shown != text.get_text():
             rewritten.append(_LEFT in shown)
             text.set_text(shown)
-        if _found and not shown.isascii():
+        if further_fonts and not shown.isascii():
             text.set_fontfamily(list(families()))
     return any(rewritten)
 

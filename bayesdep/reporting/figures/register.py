@@ -13,10 +13,13 @@ from bayesdep.reporting.figures import common as plots
 from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
+from bayesdep.reporting.figures import equivalence as equivalence_plots
 from bayesdep.reporting.figures import meta as meta_plots
+from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trajectories as trajectory_plots
+from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
 from bayesdep.reporting.figures import trial_subgroups
@@ -44,6 +47,20 @@ class Entry:
 
 FIGURES: dict[str, Entry] = {
     "forest": Entry(plots.plot_forest, "Estimates on their own (grey) and in the model (blue), with 95% intervals."),
+    "equivalence": Entry(
+        equivalence_plots.plot_equivalence,
+        "Posterior medians with 50% (thick) and 95% intervals over the region in which an effect is too small to "
+        "matter (grey), and the probabilities of lying below, inside and above it. Blue: absent; red: present; grey: "
+        "undecided.",
+        equivalence_plots.has_ropes,
+    ),
+    "bayes_factors": Entry(
+        equivalence_plots.plot_bayes_factors,
+        "Bayes factors for no effect over an effect, against the width of the effect's prior, with two Monte Carlo "
+        "errors either way (filled: the model's own width). Above 1 the data speak for no effect; dotted: 3 and 10 "
+        "either way.",
+        equivalence_plots.has_bayes_factors,
+    ),
     "changes": Entry(
         panel_plots.plot_changes,
         "Ratios to baseline with 95% intervals, ordered by their median at the last time.",
@@ -54,6 +71,18 @@ FIGURES: dict[str, Entry] = {
         "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
         response_plots.has_roc,
     ),
+    "categories": Entry(
+        ordinal_plots.plot_categories,
+        "Probability of every category by arm and visit: posterior means, stacked from the best category at the foot "
+        "to the worst. At each boundary the 95% interval of the probability of that category or a better one, and the "
+        "share of those observed (points).",
+    ),
+    "monotone": Entry(
+        ordinal_plots.plot_monotone,
+        "Monotone effects of ordered predictors: the share of the effect from the lowest level to the highest that is "
+        "reached at each level (line, 95% band), and each step's share of it (bars, 95% intervals).",
+        ordinal_plots.has_increments,
+    ),
     "trajectories": Entry(
         trial_plots.plot_trajectories,
         "Mean outcome by visit and arm: posterior means with 95% bands (lines), had all patients been in that arm and "
@@ -62,8 +91,9 @@ FIGURES: dict[str, Entry] = {
     "difference_along": Entry(
         trial_plots.plot_difference_along,
         "Difference between arms at the last visit along the moderator: median, 50% and 95% bands, and a tick for each "
-        "patient. Below, the posterior of the value beyond which, on the side named, the arm does better than the "
-        "reference, as far as it lies inside the observed range: the bars sum to the probability that it does.",
+        "patient (at its limit where a value lies beyond one). Below, the posterior of the value beyond which, on the "
+        "side named, the arm does better than the reference, as far as it lies inside the observed range: the bars sum "
+        "to the probability that it does.",
         trial_plots.has_moderator,
     ),
     "subgroups": Entry(
@@ -100,6 +130,17 @@ FIGURES: dict[str, Entry] = {
         "The difference at the last visit under other assumptions about those who dropped out, with 95% intervals; and "
         "against the points added to what they would have had.",
         dropout_plots.has_dropout,
+    ),
+    "state_transitions": Entry(
+        transitions_plots.plot_transitions,
+        "What follows each state one step later: lines as wide as the posterior mean probability is large, blue to a "
+        "better state, red to a worse one, grey to the same; beside a state, the probability of a better one with its "
+        "95% interval.",
+    ),
+    "state_occupancy": Entry(
+        transitions_plots.plot_occupancy,
+        "Shares of patients in each state at the start and later, the best state at the bottom: posterior means in per "
+        "cent, had all patients been in that arm.",
     ),
     "courses": Entry(
         trajectory_plots.plot_courses,

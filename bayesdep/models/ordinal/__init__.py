@@ -1,0 +1,1 @@
+"""Ordered categories by arm and visit."""

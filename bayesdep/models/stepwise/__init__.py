@@ -1,0 +1,1 @@
+"""Remission step by step."""

@@ -1,0 +1,1 @@
+"""States of patients at several times, and how they change."""

@@ -1,0 +1,509 @@
+r"""Ordered categories of patients with levels of their own, each patient's level integrated out.
+
+A patient's rows have the categories y with standardised places ``z = threshold - level`` (row, K - 1), and the
+patient's own level is ``sd x``, x standard normal. The log of
+
+    integral of N(x; 0, 1) prod over rows P(y | z - sd x) dx
+
+is found by Gauss-Hermite quadrature that is centred on the mode of each patient's integrand and scaled by its curvature
+there (Liu and Pierce 1994, doi:10.1093/biomet/81.3.624; Pinheiro and Bates 1995,
+doi:10.1080/10618600.1995.10474663). The integrand is log-concave under every link, so Newton's method finds the mode.
+Slopes are means over the integrand's own distribution (Fisher's identity), by the same nodes.
+
+Under the logistic links a probability is a product of "ends": ``F(z_k)`` where the patient stopped, ``F(-z_k)`` where
+not (``numerics/ordinal.py``; what a cumulative interval has beside, its gap, does not depend on x). With
+``q = exp(-z_k) exp(sd x)`` they are ``1 / (1 + q)`` and ``q / (1 + q)``, so one exponential a row and one a node serve
+all pairs of the two.
+"""
+
+import inspect
+import math
+import sys
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from numba.extending import register_jitable
+from pytensor import config
+from pytensor.gradient import grad_undefined
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+
+from bayesdep.numerics.ordinal import Distribution, Link
+from bayesdep.numerics.types import Tensor
+
+NODES = 41
+_NEWTON_STEPS = 12
+_FARTHEST = 300.0  # size of z and of sd x beyond which exponentials are capped: a probability of 1e-130
+_FULL = 1e40  # of a product, before its logarithm is taken
+_DIFFERENTIATED = 3  # of the operation's inputs, the first: z, gaps, sd
+_FAST = {"arcp", "contract", "afn", "reassoc", "nsz"} if config.numba__fastmath else False  # as PyTensor has it
+
+
+def _step[Function: Callable[..., Any]](function: Function) -> Function:
+    """A step of the computation: plain Python until compiled code calls it, then compiled as that code is."""
+    registered: Function = register_jitable(fastmath=_FAST)(function)
+    return registered
+
+
+# Logistic links: products of ends
+
+
+def integrals_of_ends(
+    z: np.ndarray,
+    gaps: np.ndarray,
+    sd: np.ndarray,
+    category: np.ndarray,
+    start: np.ndarray,
+    nodes: np.ndarray,
+    log_weights: np.ndarray,
+    kind: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Integrate patients' levels out of probabilities that are products of logistic functions.
+
+    Parameters
+    ----------
+    z
+        Thresholds less levels, without patients' own: (row, K - 1).
+    gaps
+        Not used here: (row, 0) or (row, K - 2).
+    sd
+        Of patients' levels: ().
+    category
+        Of every row, rows of a patient together: (row,).
+    start
+        The first row of every patient, and the number of rows: (patient + 1,).
+    nodes, log_weights
+        Of Gauss-Hermite quadrature, log weights with the square of the node added: (node,).
+    kind
+        0: of the cumulative link the threshold below and the one above; 1: of the continuation link all thresholds up
+        to the category's: ().
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        The log integral of every patient, and its derivatives by ``z``, ``gaps`` and ``sd`` (patient,).
+    """
+    patients, thresholds = len(start) - 1, z.shape[1]
+    log_integral, d_z, d_gaps, d_sd = np.empty(patients), np.zeros(z.shape), np.zeros(gaps.shape), np.empty(patients)
+    most = 0
+    for i in range(patients):
+        most = max(most, start[i + 1] - start[i])
+    odds, ratio = np.empty(most * thresholds), np.empty((most * thresholds, len(nodes)))
+    row_of, end_of = np.empty(most * thresholds, dtype=np.int64), np.empty(most * thresholds, dtype=np.int64)
+    stops = np.empty(most * thresholds)
+    spread, form = float(sd[()]), int(kind[()])
+    for i in range(patients):
+        ends, fixed = _ends_of(z, category, start[i], start[i + 1], form, odds, row_of, end_of, stops)
+        mode, curvature = _mode_of_ends(odds, stops, ends, spread)
+        width = 1.0 / np.sqrt(curvature)
+        log_integral[i], d_sd[i] = _sum_over_nodes(
+            odds, stops, ends, fixed, spread, mode, width, nodes, log_weights, ratio
+        )
+        for e in range(ends):
+            d_z[row_of[e], end_of[e]] = stops[e] - ratio[e, 0]
+    return log_integral, d_z, d_gaps, d_sd
+
+
+@_step
+def _ends_of(
+    z: np.ndarray,
+    category: np.ndarray,
+    first: int,
+    last: int,
+    kind: int,
+    odds: np.ndarray,
+    row_of: np.ndarray,
+    end_of: np.ndarray,
+    stops: np.ndarray,
+) -> tuple[int, float]:
+    """Fill in a patient's ends, ``exp(-z)`` and whether each stops there; return their number and the sum of -z."""
+    ends, fixed, thresholds = 0, 0.0, z.shape[1]
+    for row in range(first, last):
+        y = category[row]
+        for k in range(0 if kind == 1 else max(y - 1, 0), min(y, thresholds - 1) + 1):
+            place = min(max(-z[row, k], -_FARTHEST), _FARTHEST)
+            odds[ends], row_of[ends], end_of[ends] = np.exp(place), row, k
+            stops[ends] = 1.0 if k == y else 0.0
+            if k != y:
+                fixed += place
+            ends += 1
+    return ends, fixed
+
+
+@_step
+def _mode_of_ends(odds: np.ndarray, stops: np.ndarray, ends: int, sd: float) -> tuple[float, float]:
+    """Where a patient's integrand is largest, and minus the second derivative of its logarithm there."""
+    x, curvature = 0.0, 1.0
+    for _ in range(_NEWTON_STEPS):
+        factor = np.exp(min(max(sd * x, -_FARTHEST), _FARTHEST))
+        slope, curvature = 0.0, 0.0
+        for e in range(ends):
+            ratio = 1.0 / (1.0 + odds[e] * factor)
+            slope += ratio - stops[e]
+            curvature += ratio * (1.0 - ratio)
+        curvature = 1.0 + sd * sd * curvature
+        move = (sd * slope - x) / curvature
+        x += min(max(move, -2.0), 2.0)
+        if abs(move) < 1e-7:
+            break
+    return x, curvature
+
+
+@_step
+def _sum_over_nodes(
+    odds: np.ndarray,
+    stops: np.ndarray,
+    ends: int,
+    fixed: float,
+    sd: float,
+    mode: float,
+    width: float,
+    nodes: np.ndarray,
+    log_weights: np.ndarray,
+    ratio: np.ndarray,
+) -> tuple[float, float]:
+    """A patient's log integral and its derivative by sd; fill in every end's mean ratio, as the first of its nodes."""
+    count = len(nodes)
+    place, factor, product = np.empty(count), np.empty(count), np.ones(count)
+    height, slope = np.empty(count), np.zeros(count)
+    passed = 0.0
+    for e in range(ends):
+        passed += 1.0 - stops[e]
+    for n in range(count):
+        place[n] = mode + np.sqrt(2.0) * width * nodes[n]
+        own = min(max(sd * place[n], -_FARTHEST), _FARTHEST)
+        factor[n] = np.exp(own)
+        height[n] = fixed + passed * own - place[n] * place[n] / 2.0 + log_weights[n]
+    largest, bound = factor.max(), 1.0
+    for e in range(ends):
+        if bound * (1.0 + odds[e] * largest) > _FULL:
+            for n in range(count):
+                height[n] -= np.log(product[n])
+                product[n] = 1.0
+            bound = 1.0
+        bound *= 1.0 + odds[e] * largest
+        for n in range(count):
+            above = 1.0 + odds[e] * factor[n]
+            product[n] *= above
+            ratio[e, n] = 1.0 / above
+            slope[n] += ratio[e, n] - stops[e]
+    for n in range(count):
+        height[n] -= np.log(product[n])
+    top, total, by_sd = height.max(), 0.0, 0.0
+    for n in range(count):
+        height[n] = np.exp(height[n] - top)
+        total += height[n]
+        by_sd += height[n] * place[n] * slope[n]
+    for e in range(ends):
+        mean = 0.0
+        for n in range(count):
+            mean += height[n] * ratio[e, n]
+        ratio[e, 0] = mean / total
+    return top + np.log(total * width) - np.log(np.pi) / 2.0, by_sd / total
+
+
+# Any link
+
+
+def integrals_of_rows(
+    z: np.ndarray,
+    gaps: np.ndarray,
+    sd: np.ndarray,
+    category: np.ndarray,
+    start: np.ndarray,
+    nodes: np.ndarray,
+    log_weights: np.ndarray,
+    kind: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Integrate patients' levels out of probabilities of any form.
+
+    Parameters
+    ----------
+    z, gaps, sd, category, start, nodes, log_weights
+        As of :func:`integrals_of_ends`; gaps are used where ``kind`` is 2.
+    kind
+        2: the cumulative link, normal; 3: the continuation link, normal; 4: the adjacent link: ().
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        As of :func:`integrals_of_ends`.
+    """
+    patients, count = len(start) - 1, len(nodes)
+    log_integral, d_z, d_gaps, d_sd = np.empty(patients), np.zeros(z.shape), np.zeros(gaps.shape), np.empty(patients)
+    slopes, by_gap = np.zeros(z.shape[1]), np.zeros(max(gaps.shape[1], 1))
+    place, height = np.empty(count), np.empty(count)
+    spread, form = float(sd[()]), int(kind[()])
+    for i in range(patients):
+        mode, curvature = _mode_of_rows(z, gaps, spread, category, start[i], start[i + 1], form, slopes, by_gap)
+        width = 1.0 / np.sqrt(curvature)
+        for n in range(count):
+            place[n] = mode + np.sqrt(2.0) * width * nodes[n]
+            height[n] = log_weights[n] - place[n] * place[n] / 2.0
+            for row in range(start[i], start[i + 1]):
+                height[n] += _row(z, gaps, row, spread * place[n], category[row], form, slopes, by_gap)[0]
+        top, total = height.max(), 0.0
+        for n in range(count):
+            height[n] = np.exp(height[n] - top)
+            total += height[n]
+        log_integral[i] = top + np.log(total * width) - np.log(np.pi) / 2.0
+        d_sd[i] = 0.0
+        for n in range(count):
+            weight = height[n] / total
+            for row in range(start[i], start[i + 1]):
+                _row(z, gaps, row, spread * place[n], category[row], form, slopes, by_gap)
+                for k in range(z.shape[1]):
+                    d_z[row, k] += weight * slopes[k]
+                    d_sd[i] -= weight * place[n] * slopes[k]
+                for k in range(gaps.shape[1]):
+                    d_gaps[row, k] += weight * by_gap[k]
+    return log_integral, d_z, d_gaps, d_sd
+
+
+@_step
+def _mode_of_rows(
+    z: np.ndarray,
+    gaps: np.ndarray,
+    sd: float,
+    category: np.ndarray,
+    first: int,
+    last: int,
+    kind: int,
+    slopes: np.ndarray,
+    by_gap: np.ndarray,
+) -> tuple[float, float]:
+    """Where a patient's integrand is largest, and minus the second derivative of its logarithm there."""
+    x, curvature = 0.0, 1.0
+    for _ in range(_NEWTON_STEPS):
+        slope, curvature = -x, 1.0
+        for row in range(first, last):
+            _, bent = _row(z, gaps, row, sd * x, category[row], kind, slopes, by_gap)
+            curvature += sd * sd * bent
+            for k in range(len(slopes)):
+                slope -= sd * slopes[k]
+        move = slope / curvature
+        x += min(max(move, -2.0), 2.0)
+        if abs(move) < 1e-7:
+            break
+    return x, curvature
+
+
+@_step
+def _row(
+    z: np.ndarray, gaps: np.ndarray, row: int, own: float, y: int, kind: int, slopes: np.ndarray, by_gap: np.ndarray
+) -> tuple[float, float]:
+    """A row's log probability and minus its second derivative by the patient's level; fill in slopes by z and gaps."""
+    for k in range(len(slopes)):
+        slopes[k] = 0.0
+    for k in range(len(by_gap)):
+        by_gap[k] = 0.0
+    if kind == 4:
+        return _adjacent_row(z, row, own, y, slopes)
+    last = z.shape[1]
+    if kind == 3 or y == 0 or y == last:
+        log_p, bent = 0.0, 0.0
+        for k in range(0 if kind == 3 else max(y - 1, 0), min(y, last - 1) + 1):
+            sign = 1.0 if k == y else -1.0
+            log_tail, hazard = _log_tail(sign * (z[row, k] - own))
+            log_p += log_tail
+            slopes[k] = sign * hazard
+            bent += hazard * (hazard + sign * (z[row, k] - own))
+        return log_p, bent
+    return _interval_row(z[row, y - 1] - own, gaps[row, y - 1], y, slopes, by_gap)
+
+
+@_step
+def _interval_row(lower: float, gap: float, y: int, slopes: np.ndarray, by_gap: np.ndarray) -> tuple[float, float]:
+    """A normal interval from ``lower``, ``gap`` wide: on the left of zero, where no tail is near 1."""
+    mirror = lower + gap / 2.0 > 0.0
+    a = -lower - gap if mirror else lower
+    b = a + gap
+    log_above, hazard = _log_tail(b)
+    # phi(a) / phi(b), and P over phi(b)
+    ratio = np.exp(gap * (a + b) / 2.0)
+    if gap * max(abs(a + b) / 2.0, 1.0) < 1e-4:
+        share = gap * (1.0 - gap * (-b) / 2.0)
+    else:
+        log_below, _ = _log_tail(a)
+        share = -np.expm1(log_below - log_above) / hazard
+    log_p = np.log(share) - b * b / 2.0 - np.log(2.0 * np.pi) / 2.0
+    at_b, at_a = 1.0 / share, ratio / share
+    moved = -np.expm1(gap * (a + b) / 2.0) / share  # (phi(b) - phi(a)) / P
+    bent = moved * moved + (b * at_b - a * at_a)
+    slopes[y - 1] = -moved if mirror else moved
+    by_gap[y - 1] = at_a if mirror else at_b
+    return log_p, bent
+
+
+@_step
+def _log_tail(z: float) -> tuple[float, float]:
+    """The log of the normal distribution function, and its derivative."""
+    if z > -5.0:
+        below = math.erfc(-z / np.sqrt(2.0)) / 2.0
+        return np.log(below), np.exp(-z * z / 2.0) / (np.sqrt(2.0 * np.pi) * below)
+    # Laplace's continued fraction of the scaled tail (Abramowitz and Stegun 26.2.14), 40 terms
+    fraction = -z
+    for k in range(40, 0, -1):
+        fraction = -z + k / fraction
+    return -z * z / 2.0 - np.log(2.0 * np.pi) / 2.0 - np.log(fraction), fraction
+
+
+@_step
+def _adjacent_row(z: np.ndarray, row: int, own: float, y: int, slopes: np.ndarray) -> tuple[float, float]:
+    """The adjacent link: the log of 1 and the others' odds."""
+    mean, square, score, top = 0.0, 0.0, 0.0, 0.0
+    for k in range(y, z.shape[1]):
+        score -= z[row, k] - own
+        top = max(top, score)
+    score = 0.0
+    for k in range(y - 1, -1, -1):
+        score += z[row, k] - own
+        top = max(top, score)
+    others = np.exp(-top)
+    for sign in (1, -1):
+        score = 0.0
+        for step in range(1, z.shape[1] + 1):
+            k = y + step if sign == 1 else y - step
+            if k < 0 or k > z.shape[1]:
+                break
+            score += -(z[row, k - 1] - own) if sign == 1 else z[row, k] - own
+            weight = np.exp(score - top)
+            others += weight
+            mean += weight * (k - y)
+            square += weight * (k - y) * (k - y)
+            if sign == 1:
+                for j in range(y, k):
+                    slopes[j] += weight
+            else:
+                for j in range(k, y):
+                    slopes[j] -= weight
+    for k in range(len(slopes)):
+        slopes[k] /= others
+    mean /= others
+    return -top - np.log(others), square / others - mean * mean
+
+
+# As an operation of PyTensor
+
+
+class PatientIntegrals(Op):  # type: ignore[misc]  # PyTensor is not typed
+    """The log integral of every patient, with its slopes as further outputs.
+
+    Parameters
+    ----------
+    of_ends
+        Whether probabilities are products of logistic functions.
+    """
+
+    __props__ = ("of_ends",)
+
+    def __init__(self, of_ends: bool) -> None:
+        self.of_ends = of_ends
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Take the arguments of :func:`integrals_of_ends`."""
+        floats = ("float64",) * _DIFFERENTIATED + ("int64", "int64", "float64", "float64", "int64")
+        arguments = [pt.as_tensor_variable(x).astype(dtype) for x, dtype in zip(inputs, floats, strict=True)]
+        z, gaps = arguments[0].type.shape, arguments[1].type.shape
+        shapes = [(None,), (None, z[1]), (None, gaps[1]), (None,)]
+        return Apply(self, arguments, [pt.TensorType("float64", shape=shape)() for shape in shapes])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:  # noqa: ARG002  (PyTensor's)
+        """Compute it in plain Python: where nothing is compiled, it is needed once."""
+        function = integrals_of_ends if self.of_ends else integrals_of_rows
+        for storage, value in zip(outputs, function(*inputs), strict=True):
+            storage[0] = value
+
+    def infer_shape(self, node: Any, shapes: Any) -> Any:  # noqa: ARG002  (PyTensor's)
+        """Return the shapes of the outputs."""
+        patients = (shapes[4][0] - 1,)
+        return [patients, shapes[0], shapes[1], patients]
+
+    def pullback(self, inputs: Any, outputs: Any, output_grads: Any) -> Any:
+        """Return the derivatives by z, gaps and sd; data have none, and slopes none of their own."""
+        _, d_z, d_gaps, d_sd = outputs
+        of_patient, start = output_grads[0], inputs[4]
+        rows = pt.arange(inputs[0].shape[0])
+        patient_of = pt.searchsorted(start, rows, side="right") - 1
+        of_row = of_patient[patient_of][:, None]
+        rest = enumerate(inputs[_DIFFERENTIATED:], start=_DIFFERENTIATED)
+        slopes = [of_row * d_z, of_row * d_gaps, (of_patient * d_sd).sum()]
+        return slopes + [grad_undefined(self, i, x, "data") for i, x in rest]
+
+
+@register_funcify_default_op_cache_key(PatientIntegrals)  # type: ignore[untyped-decorator]  # PyTensor is not typed
+def _compiled(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
+    # the number tells PyTensor's cache on disk one version of the steps from another
+    function = integrals_of_ends if op.of_ends else integrals_of_rows
+    return numba_njit(function), zlib.crc32(inspect.getsource(sys.modules[__name__]).encode())
+
+
+_KINDS = {
+    ("cumulative", "logit"): 0, ("continuation", "logit"): 1, ("cumulative", "probit"): 2,
+    ("continuation", "probit"): 3, ("adjacent", "logit"): 4,
+}  # fmt: skip
+
+
+@cache
+def hermite(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes of Gauss-Hermite quadrature, and log weights with the squares of the nodes added."""
+    nodes, weights = np.polynomial.hermite.hermgauss(count)
+    return nodes, np.log(weights) + nodes**2
+
+
+def patient_log_integrals(
+    category: Tensor,
+    start: Tensor,
+    thresholds: Tensor,
+    gaps: Tensor,
+    level: Tensor,
+    sd: Tensor,
+    *,
+    link: Link = "cumulative",
+    distribution: Distribution = "logit",
+    nodes: int = NODES,
+) -> Tensor:
+    """Return the log probability of every patient's categories, the patient's own level integrated out.
+
+    Parameters
+    ----------
+    category
+        Of every row, rows of a patient together: shape (rows,).
+    start
+        The first row of every patient, and the number of rows: shape (patients + 1,).
+    thresholds, gaps
+        As of :func:`~bayesdep.numerics.ordinal.log_probability_of`.
+    level
+        Of every row without the patient's own: shape (rows,).
+    sd
+        Of patients' own levels: ().
+    link, distribution
+        As there.
+    nodes
+        Nodes of the quadrature.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (patients,).
+    """
+    kind = _KINDS[link, distribution]
+    categories = thresholds.type.shape[-1] + 1
+    z = thresholds - level[:, None]
+    rows = pt.zeros((level.shape[0], 1))
+    own_gaps = pt.zeros((level.shape[0], 0)) if gaps is None or kind != 2 else gaps + rows
+    places, log_weights = hermite(nodes)
+    op = PatientIntegrals(kind < 2)
+    log_p = op(z, own_gaps, sd, category, start, places, log_weights, np.array(kind))[0]
+    if kind == 0 and categories > 2:
+        inside = pt.clip(category - 1, 0, categories - 3)
+        gap = gaps[inside] if gaps.ndim == 1 else gaps[pt.arange(gaps.shape[0]), inside]
+        between = pt.and_(category > 0, category < categories - 1)
+        of_rows = pt.concatenate([pt.zeros(1), pt.cumsum(pt.switch(between, pt.log1mexp(-gap), 0.0))])
+        log_p = log_p + of_rows[start[1:]] - of_rows[start[:-1]]
+    return log_p
