@@ -143,10 +143,16 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: cells(CELLS[CELLS["arm"] == "p"], reference=None),
     ),
     (
+        f"{DATA}_visits",
+        "leave visit out",
+        lambda: people(PEOPLE[PEOPLE["visit"] == 2]),
+        lambda: people(PEOPLE[PEOPLE["visit"] == 2], visit=None),
+    ),
+    (
         f"{DATA}_refuse_empty_cells",
         "leave that visit out",
-        lambda: people(PEOPLE[(PEOPLE["visit"] == 2) | (PEOPLE["arm"] == "p")]),
-        lambda: people(PEOPLE[PEOPLE["visit"] == 2]),
+        lambda: people(pd.concat([PEOPLE, PEOPLE[(PEOPLE["visit"] == 2) & (PEOPLE["arm"] == "p")].assign(visit=6)])),
+        people,
     ),
     (
         f"{DATA}_refuse_empty_cells",

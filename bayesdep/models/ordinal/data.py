@@ -183,6 +183,11 @@ def _visits(
         labels, order=order, place=place, setting="visit_order" if settings.visit_order else "the column's order",
         remedy=f"state it, first visit first, as visit_order = {example}",
     )  # fmt: skip
+    if len(visits.labels) == 1:
+        raise BadInput(
+            f"{place} has one visit, '{visits.labels[0]}', and people need two or more for levels of their own; leave "
+            "visit out"
+        )
     if visits.note:
         note(frame, f"{place}: {visits.note}")
     if "subject" in read:
