@@ -12,6 +12,7 @@ from scipy import integrate, linalg, stats
 
 import bayesdep as bd
 from bayesdep.inference.evaluate import uncompiled
+from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories.courses import Basis, basis_of
 from bayesdep.models.trajectories.links import BY_ARM
 from bayesdep.models.trajectories.settings import link_matrix
@@ -623,3 +624,21 @@ def test_actual_times_stand_side_by_side_in_their_order():
     assert list(data["reported"].values) == ["0.5", "2"]
     dates = visits_and_markers().assign(time=lambda t: [f"day {x:g}" for x in t["time"]])
     np.testing.assert_allclose(model_of("value").prepare(dates)["time"][0], [0, 1, 2, 3.5, 5])
+
+
+def test_associations_that_are_not_pooled_have_a_prior_of_their_own():
+    """The estimand is the parameter that the prior is named for; pooled ones say why they have none."""
+    model = model_of("level", association=["value"], covariates="age")
+    data = model.prepare(visits_and_markers(arms="pd"))
+    _, posterior = draws_of(model.build(data), count=2, seed=12)
+    found = model.estimands(posterior, data)
+    for name, at in (
+        ("association_difference", {"link": "value", "analyte": "BDNF", "comparison": "d"}),
+        ("covariate_effect", {"covariate": "age"}),
+    ):
+        own = model.own_prior(name, at, data)
+        drawn = posterior[own.variable].transpose("chain", "draw", ...).values[(slice(None), slice(None), *own.index)]
+        np.testing.assert_allclose(own.factor * drawn, found[name].sel(at).values)
+        assert own.prior == priors_of(model, data)[name]
+    assert "function of several" in model.own_prior("difference", {}, data)
+    assert "pooled" in model_of("value").own_prior("association_difference", {}, data)

@@ -106,51 +106,52 @@ def condition_units(k: np.ndarray, p: np.ndarray, s: np.ndarray) -> tuple[np.nda
 
 
 @_step
-def _slopes_of_units(
+def _slopes_of_one(
     p: np.ndarray,
     s: np.ndarray,
     mean: np.ndarray,
     v: np.ndarray,
-    of_gain: np.ndarray,
+    of_gain: float,
     of_mean: np.ndarray,
     of_v: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Derivatives by K, P and s from those by gain, mean and covariance."""
-    units, size = s.shape
-    by_k, by_p, by_s = np.empty(v.shape), np.empty(v.shape), np.empty(s.shape)
-    inner, t, half = np.empty((size, size)), np.empty((size, size)), np.empty((size, size))
-    for u in range(units):
-        for i in range(size):
-            by_s[u, i] = of_gain[u] * mean[u, i]
-            for j in range(size):
-                by_s[u, i] += v[u, i, j] * of_mean[u, j]
-                one = of_v[u, i, j] + of_mean[u, i] * s[u, j]
-                other = of_v[u, j, i] + of_mean[u, j] * s[u, i]
-                inner[i, j] = (one + other + of_gain[u] * s[u, i] * s[u, j]) / 2.0
-                t[i, j] = 1.0 if i == j else 0.0
-                for c in range(size):
-                    t[i, j] -= v[u, i, c] * p[u, c, j]
-        for i in range(size):
-            for j in range(size):
-                half[i, j] = 0.0
-                for c in range(size):
-                    half[i, j] += inner[i, c] * t[c, j]
-        for i in range(size):
-            for j in range(size):
-                by_k[u, i, j] = 0.0
-                for c in range(size):
-                    by_k[u, i, j] += t[c, i] * half[c, j] - of_gain[u] * t[c, i] * p[u, c, j] / 2.0
-        for i in range(size):
-            for j in range(size):
-                half[i, j] = 0.0
-                for c in range(size):
-                    half[i, j] += inner[i, c] * v[u, c, j]
-        for i in range(size):
-            for j in range(size):
-                by_p[u, i, j] = -of_gain[u] * v[u, i, j] / 2.0
-                for c in range(size):
-                    by_p[u, i, j] -= v[u, i, c] * half[c, j]
-    return by_k, by_p, by_s
+    work: np.ndarray,
+    by_k: np.ndarray,
+    by_p: np.ndarray,
+    by_s: np.ndarray,
+) -> None:
+    """Fill in the derivatives by K, P and s of one unit; ``work`` is room for three matrices."""
+    size = len(s)
+    inner, t, half = work[0], work[1], work[2]
+    for i in range(size):
+        by_s[i] = of_gain * mean[i]
+        for j in range(size):
+            by_s[i] += v[i, j] * of_mean[j]
+            one = of_v[i, j] + of_mean[i] * s[j]
+            other = of_v[j, i] + of_mean[j] * s[i]
+            inner[i, j] = (one + other + of_gain * s[i] * s[j]) / 2.0
+            t[i, j] = 1.0 if i == j else 0.0
+            for c in range(size):
+                t[i, j] -= v[i, c] * p[c, j]
+    for i in range(size):
+        for j in range(size):
+            half[i, j] = 0.0
+            for c in range(size):
+                half[i, j] += inner[i, c] * t[c, j]
+    for i in range(size):
+        for j in range(size):
+            by_k[i, j] = 0.0
+            for c in range(size):
+                by_k[i, j] += t[c, i] * half[c, j] - of_gain * t[c, i] * p[c, j] / 2.0
+    for i in range(size):
+        for j in range(size):
+            half[i, j] = 0.0
+            for c in range(size):
+                half[i, j] += inner[i, c] * v[c, j]
+    for i in range(size):
+        for j in range(size):
+            by_p[i, j] = -of_gain * v[i, j] / 2.0
+            for c in range(size):
+                by_p[i, j] -= v[i, c] * half[c, j]
 
 
 def slopes_of_units(
@@ -176,7 +177,14 @@ def slopes_of_units(
     tuple of numpy.ndarray
         Shaped as K, P and s.
     """
-    return _slopes_of_units(p, s, mean, v, of_gain, of_mean, of_v)
+    units, size = s.shape
+    by_k, by_p, by_s = np.empty(v.shape), np.empty(v.shape), np.empty(s.shape)
+    work = np.empty((3, size, size))
+    for u in range(units):
+        _slopes_of_one(
+            p[u], s[u], mean[u], v[u], of_gain[u], of_mean[u], of_v[u], work, by_k[u], by_p[u], by_s[u]
+        )  # fmt: skip
+    return by_k, by_p, by_s
 
 
 def condition_panel(
@@ -267,29 +275,27 @@ def slopes_of_panel(
     units, kinds, times = residual.shape
     size = design.shape[2]
     by_residual, by_k, by_sd = np.zeros(residual.shape), np.zeros(k.shape), np.zeros(sd.shape)
-    p, s = np.empty((1, size, size)), np.empty((1, size))
+    p, s, work = np.empty((size, size)), np.empty(size), np.empty((3, size, size))
+    of_k, of_p, of_s = np.empty((size, size)), np.empty((size, size)), np.empty(size)
     for m in range(kinds):
         precision = 1.0 / (sd[m] * sd[m])
         for u in range(units):
             given = of_density[u, m]
-            square, number = _sums_of_cell(residual[u, m], design[u], counted[u, m], sd[m], p[0], s[0])
-            of_k, of_p, of_s = _slopes_of_units(
-                p, s, mean[u : u + 1, m], v[u : u + 1, m], of_density[u : u + 1, m], of_mean[u : u + 1, m],
-                of_v[u : u + 1, m],
-            )  # fmt: skip
+            square, number = _sums_of_cell(residual[u, m], design[u], counted[u, m], sd[m], p, s)
+            _slopes_of_one(p, s, mean[u, m], v[u, m], given, of_mean[u, m], of_v[u, m], work, of_k, of_p, of_s)
             scaled = 0.0
             for i in range(size):
-                scaled += of_s[0, i] * s[0, i]
+                scaled += of_s[i] * s[i]
                 for j in range(size):
-                    by_k[m, i, j] += of_k[0, i, j]
-                    scaled += of_p[0, i, j] * p[0, i, j]
+                    by_k[m, i, j] += of_k[i, j]
+                    scaled += of_p[i, j] * p[i, j]
             by_sd[m] += (given * (square - number) - 2.0 * scaled) / sd[m]
             for t in range(times):
                 if counted[u, m, t] == 0.0:
                     continue
                 slope = -given * residual[u, m, t]
                 for i in range(size):
-                    slope += of_s[0, i] * design[u, t, i]
+                    slope += of_s[i] * design[u, t, i]
                 by_residual[u, m, t] = slope * precision
     return by_residual, by_k, by_sd
 

@@ -78,7 +78,8 @@ def _of_markers(data: xr.Dataset) -> list[Check]:
     spread = partial(_spread, measured=measured, centre=centre)
     if not (data["detection"].values > 0).any():  # values beyond a limit are not in the data as they are in replicates
         found.append(Check("sd of log2 concentrations", MARKERS, spread, "doublings"))
-        pairs = np.nonzero(measured[:, :, 0] & measured[:, :, -1])
+        who, which = np.nonzero(measured[:, :, 0] & measured[:, :, -1])
+        pairs = (who, which)
         if measured.shape[2] > 1 and len(pairs[0]) >= _FEWEST and np.isfinite(logs[pairs]).any():
             name = f"correlation of markers at {data['marker_visit'].values[0]} and {data['marker_visit'].values[-1]}"
             found.append(Check(name, MARKERS, partial(_first_and_last, pairs=pairs, centre=centre), "correlation"))

@@ -196,7 +196,7 @@ def _rows_of_patients(settings: TrajectoriesSettings, frame: pd.DataFrame, patie
     words = ("outcome", "subject", "time", "arm", "value", "analyte")
     roles = {getattr(settings, w): _meaning(settings, w) for w in words}
     refuse_covariates_of(settings.covariates, roles, list(frame.columns))
-    names = {} if settings.arm is None else {settings.arm: _meaning(settings, "arm")}
+    names = {} if settings.arm is None else {str(settings.arm): _meaning(settings, "arm")}
     return rows_of_people(frame, names | dict.fromkeys(columns_of(settings.covariates), "covariate"), patient)
 
 

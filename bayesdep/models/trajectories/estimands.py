@@ -1,11 +1,12 @@
 """What trajectories are asked for: courses by arm, markers' ratios, associations, and differences along a path."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import estimand
+from bayesdep.models.model import OwnPrior, estimand
+from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import paths
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.draws import over_draws
@@ -227,3 +228,41 @@ def _at_control_path(settings: TrajectoriesSettings, posterior: xr.Dataset, data
         return paths.labelled(total, ("comparison", "reported"), data)
 
     return _each(posterior, difference, data.sizes["analyte"] * data.sizes["arm"] * max(len(time), 200))
+
+
+# Prior densities
+
+
+def own_prior(settings: TrajectoriesSettings, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+    """Return the prior of an estimand that is a parameter with a prior of its own, or why there is none, as a clause.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    name, at
+        The estimand and its coordinates.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    OwnPrior or str
+        Of covariates' effects, of ``baseline_level``, and of associations that are not pooled: their difference between
+        two arms, or themselves where there are no arms.
+    """
+    prior = priors_of(settings, data)
+    if name == "covariate_effect":
+        k = list(data["covariate"].values).index(at["covariate"])
+        return OwnPrior(name, prior[name], (k,), 1 / float(data["covariate_sd"][k]))
+    if name == "baseline_level":
+        return OwnPrior(name, prior[name], (list(data["analyte"].values).index(at["analyte"]),))
+    of_one = name == "association_difference" or (name == "association" and settings.arm is None)
+    if not of_one:
+        return "it is a function of several parameters"
+    if settings.is_pooled:
+        return "it is pooled over markers, with a spread that may be zero"
+    if data.sizes["comparison"] > 1:
+        return "the differences of several arms to one reference are correlated a priori"
+    place = (settings.association.index(at["link"]), list(data["analyte"].values).index(at["analyte"]))
+    return OwnPrior(name, prior[name], place if name == "association" else (*place, 0))

@@ -65,10 +65,8 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[T
     counted = pm.Data("is_measured", (kind >= 0).astype(float), dims=dims)
     hidden, latent, correction = pt.zeros_like(counted), pt.zeros_like(counted), pt.zeros_like(counted)
     if (kind > 0).any():
-        detected = pm.Data("is_detected", (kind == 0).astype(float), dims=dims)
-        known = of_panel(value, mean, design, covariance, sd, detected)
         hidden = pm.Data("is_hidden", (kind > 0).astype(float), dims=dims)
-        latent, correction = _values_beyond_limits(data, mean, design, sd, known)
+        latent, correction = _values_beyond_limits(data, logs, mean, columns, covariance, sd)
     about = (mean, design, covariance, sd, counted)
     PanelCurves(NAME, *about, hidden, latent, correction, observed=value, dims=dims)
     effects = of_panel(pt.switch(hidden, latent, value), *about)
@@ -109,7 +107,7 @@ def _means(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
 
 
 def _values_beyond_limits(
-    data: xr.Dataset, mean: Tensor, design: Tensor, sd: Tensor, known: Any
+    data: xr.Dataset, logs: np.ndarray, mean: Tensor, columns: Tensor, covariance: Tensor, sd: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Values beyond limits, and what the change of variables adds to the log density: (subject, analyte, time)."""
     import pymc as pm
@@ -124,11 +122,7 @@ def _values_beyond_limits(
     names = [f"{people[i]} / {markers[k]} / {times[j]}" for i, k, j in zip(*at, strict=True)]
     pm.modelcontext(None).add_coord("beyond", names)
     x = pm.Normal("beyond_latent", dims="beyond")
-    here = design[subject, 0, time]
-    of_mean, of_covariance = known.mean[subject, analyte], known.covariance[subject, analyte]
-    centre = mean[subject, analyte, time] + (here * of_mean).sum(axis=-1)
-    along = (here[:, :, None] * of_covariance).sum(axis=1)
-    spread = pt.sqrt(sd[analyte] ** 2 + (along * here).sum(axis=-1))
+    centre, spread = _given_detected(data, logs, mean, columns, covariance, sd)
     low, high = lower[at], upper[at]
     is_right, is_between = kind[at] == 2, kind[at] == 3
     side = pm.Data("beyond_side", np.where(is_right, -1.0, 1.0), dims="beyond")
@@ -150,3 +144,36 @@ def _values_beyond_limits(
     latent = pt.set_subtensor(blank[subject, analyte, time], value)
     correction = pt.set_subtensor(blank[subject, analyte, time], log_slope - log_standard_normal(x))
     return latent, correction
+
+
+def _given_detected(
+    data: xr.Dataset, logs: np.ndarray, mean: Tensor, columns: Tensor, covariance: Tensor, sd: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean and sd of every value beyond a limit, given the detected values of its cell: shape (beyond,)."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    from bayesdep.numerics.random_effects import of_curves, products_of
+
+    kind, design = data["detection"].values, data["marker_deviation_columns"].values
+    cells, size = np.nonzero((kind > 0).any(axis=2)), design.shape[-1]
+    person, marker = (pm.Data(f"cell_{w}", x) for w, x in zip(("subject", "analyte"), cells, strict=True))
+    is_detected = (kind[cells] == 0).astype(float)
+    of_cells = products_of(design[cells[0]], is_detected)
+    known = of_curves(
+        pm.Data("cell_values", logs[cells]),
+        mean[person, marker],
+        pt.specify_shape(columns[person, 0], (None, None, size)),
+        covariance[marker],
+        sd[marker],
+        pm.Data("cell_detected", is_detected),
+        pt.specify_shape(pm.Data("cell_products", of_cells), (None, size, size)),
+    )
+    at = np.nonzero(kind > 0)
+    number = np.full(kind.shape[:2], -1)
+    number[cells] = np.arange(len(cells[0]))
+    cell = pm.Data("cell_of_beyond", number[at[0], at[1]])
+    here = pm.Data("beyond_columns", design[at[0], at[2]])
+    centre = mean[person, marker][cell, pm.Data("time_of_beyond", at[2])] + (here * known.mean[cell]).sum(axis=-1)
+    along = (here[:, :, None] * known.covariance[cell]).sum(axis=1)
+    return centre, pt.sqrt(sd[marker][cell] ** 2 + (along * here).sum(axis=-1))

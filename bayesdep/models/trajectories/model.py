@@ -1,13 +1,13 @@
 """Trajectories: courses of an outcome over visits, alone or beside courses of censored markers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, OwnPrior
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import checks as trajectory_checks
 from bayesdep.models.trajectories import data as trajectory_data
@@ -227,6 +227,23 @@ class Trajectories(TrajectoriesSettings):
             themselves.
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
+        """Return the prior of an estimand that is a parameter of its own, or why there is none.
+
+        Parameters
+        ----------
+        name, at
+            The estimand and its coordinates.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        OwnPrior or str
+            A clause where there is none.
+        """
+        return trajectory_estimands.own_prior(self, name, at, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities of the posterior predictive checks.

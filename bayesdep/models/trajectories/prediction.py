@@ -100,7 +100,7 @@ def _read_patient(
     """The patient's arm, and the time and outcome of every row, NaN where there is none."""
     arm = 0
     if settings.arm is not None:
-        labels = read_columns(frame, {"arm": Column(settings.arm, "label", "arm")})["arm"]
+        labels = read_columns(frame, {"arm": Column(str(settings.arm), "label", "arm")})["arm"]
         arms = list(data["arm"].values)
         if len(set(labels)) > 1 or labels[0] not in arms:
             raise BadInput(

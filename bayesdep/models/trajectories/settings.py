@@ -56,7 +56,7 @@ class TrajectoriesSettings:
     outcome: str = column("outcome", "outcome")
     subject: str = column("subject", "patient")
     time: str = column("time", "time since baseline")
-    arm: str | None = column("arm", "arm")
+    arm: str | bool | None = column("arm", "arm")
     value: str | None = column(None, "concentration")
     analyte: str | None = column(None, "marker")
     plate: str | None = column(None, "assay plate")
@@ -73,6 +73,8 @@ class TrajectoriesSettings:
             object.__setattr__(self, "arm", None)
         check_settings(self)
         check_scale(self.scale)
+        if self.arm is True:
+            raise BadInput("arm = true, but the name of a column is needed, or false where there are no arms")
         object.__setattr__(self, "association", tuple(self.association))
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
         _check_association(self)
@@ -122,10 +124,9 @@ class TrajectoriesSettings:
         """What is asked first: arms' differences in the outcome and the markers, and associations."""
         if self.arm is None:
             return ("association",) if self.association else ("mean",)
-        asked = ("difference",)
-        if self.has_markers:
-            asked += ("marker_difference",)
-        return (*asked, *(("association", "association_difference") if self.association else ()))
+        of_markers = ("marker_difference",) if self.has_markers else ()
+        linked = ("association", "association_difference") if self.association else ()
+        return ("difference", *of_markers, *linked)
 
     @property
     def words(self) -> str:

@@ -1,5 +1,7 @@
 """Figures of trajectories: individual and mean courses by arm, and associations by marker and arm."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -187,7 +189,7 @@ def plot_associations(fit: Fit) -> Figure:
             axes.set_xlabel(f"{found.attrs['units']}")
             axes.set_yticks(range(len(markers)), [str(m) for m in markers])
             axes.set_ylim(len(markers) - 0.5, -0.5)
-        handles = [Line2D([], [], color=c, marker="o", ms=4, lw=1.3) for c in colours]
+        handles: list[Any] = [Line2D([], [], color=c, marker="o", ms=4, lw=1.3) for c in colours]
         names = [legend_word(str(a)) for a in arms] if settings.arm is not None else ["association"]
         if "association_mean" in fit.estimands:
             handles.append(Patch(color=BLUE, alpha=0.1, lw=0))
