@@ -335,7 +335,7 @@ def first_rows(keys: Any) -> dict[Any, int]:
 
 def refuse_two_limits(limits: np.ndarray, column: str, what: str, by: list[Any], rows: Rows) -> None:
     """Refuse two different limits of one analyte on one plate (each row's ``by``); NaN where none is stated."""
-    stated = np.flatnonzero(~np.isnan(limits))
+    stated = np.flatnonzero(~np.isnan(limits)).tolist()
     at = first_rows(by[row] for row in stated)
     first = {row: stated[at[by[row]]] for row in stated}
     bad = [row for row in stated if differ(limits[row], limits[first[row]])]

@@ -155,7 +155,7 @@ def _scores(rng: np.random.Generator, about: pd.DataFrame, own: np.ndarray, slop
     score = score + rng.normal(0, SD["residual"], score.shape)
     held = (rng.random(score.shape) >= MISSED) | (day == 0)
     who, when = np.nonzero(held)
-    return about.iloc[who].assign(day=day[when], score=score[who, when].round(2))
+    return about.take(who).assign(day=day[when], score=score[who, when].round(2))
 
 
 def _blood(
@@ -170,11 +170,11 @@ def _blood(
         own = markers[name]
         logs = np.log2(median) + own[:, :1] + own[:, 1:] * day / DAYS + rng.normal(0, sds[2], (len(about), len(day)))
         values = 2.0 ** logs[who, when]
-        text = [float(f"{v:.4g}") for v in values]
+        text: list[float | str] = [float(f"{v:.4g}") for v in values]
         if share:
             limits[name] = float(f"{np.quantile(values, share):.3g}")
-            text = [v if v >= limits[name] else f"<{limits[name]:g}" for v in text]
+            text = [v if v >= limits[name] else f"<{limits[name]:g}" for v in map(float, text)]
         parts.append(
-            about.iloc[who].assign(day=day[when], marker=name, concentration=pd.Series(text, dtype=object).to_numpy())
+            about.take(who).assign(day=day[when], marker=name, concentration=pd.Series(text, dtype=object).to_numpy())
         )
     return pd.concat(parts), limits
