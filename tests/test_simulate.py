@@ -27,6 +27,7 @@ PUBLISHED = {name: name for name in NAMES if not name.startswith("rct2025")} | {
     "raison2013": "raison2013_responders",
     "raison2013_limits": "raison2013_responders",
     "raison2013_markers": "raison2013_responders",
+    "wilkowska2022": "trd_cohort_europe",
 }
 # designs whose study published summaries only, or not even these
 PATIENT_LEVEL = [
@@ -37,6 +38,7 @@ PATIENT_LEVEL = [
     "raison2013_markers",
     "rct2025",
     "rct2025_il1ra",
+    "wilkowska2022",
 ]
 
 
@@ -136,6 +138,7 @@ def test_designs_have_one_sentence_each():
         "raison2013_responders",
         "rct2025",
         "rct2025_il1ra",
+        "wilkowska2022",
     }
     assert all(len(text) > 20 and text.endswith(".") for text in designs().values())
 
