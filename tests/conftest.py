@@ -13,14 +13,17 @@ TIERS = ("slow", "notebooks", "sampling", "fast")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how long the tests of each tier took, all processes together."""
-    seconds = dict.fromkeys(TIERS, 0.0)
+    """Say how long the tests of each tier took, all processes together, and how many inputs were made up."""
+    seconds, tried = dict.fromkeys(TIERS, 0.0), []
     for reports in terminalreporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 marked = {"notebooks"} if "notebook" in report.nodeid else set(report.keywords)
                 seconds[next((tier for tier in TIERS if tier in marked), "fast")] += report.duration
+                tried += [str(x) for name, x in report.user_properties if name == "tried" and report.when == "call"]
     told = [f"{tier} {spent:.0f} s" for tier, spent in seconds.items() if spent >= 0.5]
+    if tried:
+        terminalreporter.write_line(f"inputs made up: {', '.join(tried)}")
     if told:
         terminalreporter.write_line(f"time in tests, all processes together: {', '.join(told)}")
 

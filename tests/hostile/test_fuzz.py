@@ -62,17 +62,17 @@ def fuzz(kind: str, seconds: float, first: int, warm: Warm, folder: Path) -> tup
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_minute_of_what_hypothesis_makes_up(kind, warm, tmp_path):
+def test_a_minute_of_what_hypothesis_makes_up(kind, warm, tmp_path, record_property):
     seconds = float(os.environ.get("BAYESDEP_FUZZ_SECONDS", "60")) / len(KINDS)
     tried, wrong = fuzz(kind, seconds, 1, warm, tmp_path)
-    print(f"{kind}: {tried} attempts in {seconds:.0f} s")
+    record_property("tried", f"{tried} {kind}")
     assert not wrong, f"{len(wrong)} of {tried}:\n" + "\n\n".join(wrong[:_SHOWN])
     assert tried > 3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_hour_of_what_hypothesis_makes_up(kind, warm, tmp_path):
+def test_an_hour_of_what_hypothesis_makes_up(kind, warm, tmp_path, record_property):
     end = time.monotonic() + float(os.environ.get("BAYESDEP_FUZZ_SECONDS", "3600")) / len(KINDS)
     first, total, wrong = time.time_ns() % 2**32, 0, []
     for turn in itertools.count():
@@ -80,5 +80,5 @@ def test_an_hour_of_what_hypothesis_makes_up(kind, warm, tmp_path):
             break
         tried, wrong = fuzz(kind, min(300.0, end - time.monotonic()), first + turn, warm, tmp_path / str(turn))
         total += tried
-    print(f"{kind}: {total} attempts, seeds from {first}")
+    record_property("tried", f"{total} {kind} (seeds from {first})")
     assert not wrong, f"{len(wrong)} with seed {first + turn - 1}:\n" + "\n\n".join(wrong[:_SHOWN])
