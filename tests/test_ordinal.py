@@ -276,7 +276,6 @@ def test_an_effect_of_its_own_at_every_threshold_is_r_s_nominal_effect():
             if transform is None
             else transform.backward(pt.as_tensor_variable(x), *rv.owner.inputs).eval(mode=uncompiled())
         )
-    posterior["arm_effect"] = posterior["arm_effect_standardised"] * 1.5
     draws = label_draws({k: np.asarray(v)[None, None] for k, v in posterior.items()}, graph)
     ratio = settings.estimands(draws, data)["odds_ratio_by_threshold"].values.ravel()
     r = reference("clm nominal")

@@ -25,6 +25,7 @@ class OrdinalSettings:
     family: ClassVar[str] = "ordinal"
     adaptation: ClassVar[Literal["low_rank"]] = "low_rank"
     target_accept: ClassVar[float] = 0.8
+    figures: ClassVar[tuple[str, ...]] = ("categories", "monotone")
 
     categories: Sequence[str]
     reference: str | None = None
@@ -84,11 +85,6 @@ class OrdinalSettings:
         if self.has_patient_effects:
             return "subject"
         return "person" if self.visit is None else "observation"
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """Figures beside those that every fit has."""
-        return ("categories", "monotone")
 
     @property
     def has_scores(self) -> bool:
