@@ -35,7 +35,7 @@ types: install  ## Types
 tests: install  ## Tests of the fast and sampling tiers, notebooks executed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-coverage: install  ## Share of lines and branches that make test's tests reach (twice its time)
+coverage: install  ## Share of lines that the tests of make test reach
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest -m "not slow" -n 2 --dist loadfile $(UNMEASURED); tests=$$?; \
 	$(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report --skip-covered --sort=cover; exit $$tests

@@ -106,10 +106,10 @@ def test_settings_that_differ_make_another_model(plan):
     # the first prior that has a width to double
     name, prior = next((n, p) for n, p in settings["priors"].items() if {"sigma", "alpha"} & set(p))
     parameter = "sigma" if "sigma" in prior else "alpha"
-    other = make_model(
-        plan.model.family,
-        {**settings, "priors": {**settings["priors"], name: {**prior, parameter: 2 * prior[parameter]}}},
-    )
+    doubled = {parameter: 2 * prior[parameter]}
+    if prior["dist"] == "Beta":  # both, or it would be the prior of another number of categories
+        doubled["beta"] = 2 * prior["beta"]
+    other = make_model(plan.model.family, {**settings, "priors": {**settings["priors"], name: {**prior, **doubled}}})
     assert other != plan.model
 
 

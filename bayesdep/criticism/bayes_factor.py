@@ -114,7 +114,8 @@ def check_null(fit: Fit, estimand: str, *, at: Mapping[str, str] | None = None) 
     --------
     >>> import bayesdep as bd
     >>> model = bd.Meta(measure="standardised-difference")
-    >>> trials = bd.fit(model, {"study": ["a", "b", "c"], "effect": [0.1, -0.2, 0.15], "se": [0.2, 0.2, 0.25]})
+    >>> table = pd.DataFrame({"study": ["a", "b", "c"], "effect": [0.1, -0.2, 0.15], "se": [0.2, 0.2, 0.25]})
+    >>> trials = bd.fit(model, table)
     >>> bd.check_null(trials, "mu").set_index("width")["bayes_factor"].round(2).to_list()
     [1.84, 3.14, 5.95, 11.7, 23.3]
     """

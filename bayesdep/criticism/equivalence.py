@@ -57,11 +57,11 @@ def check_equivalence(fit: Fit, *ropes: Rope) -> pd.DataFrame:
     Examples
     --------
     >>> import bayesdep as bd
-    >>> trials = {"study": ["a", "b", "c"], "effect": [0.1, -0.2, 0.15], "se": [0.05, 0.05, 0.06]}
+    >>> trials = pd.DataFrame({"study": ["a", "b", "c"], "effect": [0.1, -0.2, 0.15], "se": [0.05, 0.05, 0.06]})
     >>> fitted = bd.fit(bd.Meta(measure="standardised-difference"), trials)
     >>> table = bd.check_equivalence(fitted, bd.Rope(estimand="mu", margin=0.5, reason="a medium effect"))
     >>> table[["prob_inside", "conclusion"]].round(2).to_numpy().tolist()
-    [[0.95, 'absent']]
+    [[0.97, 'absent']]
     """
     if ropes:
         refuse_unknown_ropes(ropes, fit.estimands)

@@ -141,6 +141,8 @@ def draw_raison2013_markers(rng: np.random.Generator) -> Simulated:
                 }
             )
         )
-    by_analyte = {word: {a: list(np.atleast_1d(m[word])) for a, m in MARKERS.items()} for word in ("change", "higher")}
+    by_analyte = {
+        word: {a: np.atleast_1d(m[word]).tolist() for a, m in MARKERS.items()} for word in ("change", "higher")
+    }
     about = {"subject": truth["subject"], "responder": responder.tolist()}
     return Simulated(pd.concat(parts, ignore_index=True), about | by_analyte)

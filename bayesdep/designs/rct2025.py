@@ -170,10 +170,10 @@ def _blood(
         own = markers[name]
         logs = np.log2(median) + own[:, :1] + own[:, 1:] * day / DAYS + rng.normal(0, sds[2], (len(about), len(day)))
         values = 2.0 ** logs[who, when]
-        text: list[float | str] = [float(f"{v:.4g}") for v in values]
+        text = [f"{v:.4g}" for v in values]  # as in a laboratory's file: a column of numbers and limits is text
         if share:
             limits[name] = float(f"{np.quantile(values, share):.3g}")
-            text = [v if v >= limits[name] else f"<{limits[name]:g}" for v in map(float, text)]
+            text = [v if float(v) >= limits[name] else f"<{limits[name]:g}" for v in text]
         parts.append(
             about.take(who).assign(day=day[when], marker=name, concentration=pd.Series(text, dtype=object).to_numpy())
         )

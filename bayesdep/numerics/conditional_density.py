@@ -159,7 +159,7 @@ def bound_in_tail(draws: np.ndarray, point: float, effective: float) -> float:
     --------
     >>> from scipy import stats
     >>> draws = stats.norm.ppf((np.arange(4000) + 0.5) / 4000)
-    >>> bound_in_tail(draws, 5.0, 4000.0) > stats.norm.pdf(5.0)
+    >>> bool(bound_in_tail(draws, 5.0, 4000.0) > stats.norm.pdf(5.0))
     True
     """
     median = np.median(draws)
