@@ -485,7 +485,7 @@ def run_plan(
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     from bayesdep.reporting.places import held
-    from bayesdep.reporting.resuming import finished, kept_chains
+    from bayesdep.reporting.resuming import finished, kept_chains, remove_chains
 
     place, failures = places_of(plan, Path(out) if out is not None else plan.directory, data)
     prepared = prepare(plan, data)
@@ -497,6 +497,8 @@ def run_plan(
     with held(place, failures) as certain:
         fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
         if fit is not None and where is not None:
+            if certain:
+                remove_chains(place)
             return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True)
         earlier = place.manifest, failures.manifest
         if earlier[0] is not None and earlier[0].what != place.what:

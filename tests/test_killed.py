@@ -20,6 +20,7 @@ from bayesdep.inference.native import Bound
 from bayesdep.plan import prepare, read_plan
 from bayesdep.reporting import run_directory
 from bayesdep.reporting.figures.register import FIGURES
+from bayesdep.reporting.places import Manifest
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 SAMPLED = (MODELS / "raison2013" / "responders.toml").read_text(encoding="utf-8")
@@ -164,6 +165,19 @@ def test_written_run_leaves_no_chains_of_any_fingerprint(desk, tmp_path, run, mo
     code, said = run("--draws", "250", "--chains", "2")
     assert code == 0, said
     assert [p.name for p in tmp_path.glob(".*")] == [".out.more.0123456789abcdef.chains"]
+
+
+def test_a_run_killed_once_it_is_written_leaves_no_chains_when_resumed(tmp_path, run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exact = (MODELS / "raison2013" / "responders_unpooled.toml").read_text(encoding="utf-8")
+    (tmp_path / "schools.toml").write_text(exact)
+    assert run("--draws", "250", "--chains", "2")[0] == 0
+    own = Manifest.of(tmp_path / "out").fingerprint[:16]
+    for named in (own, "0123456789abcdef"):
+        FinishedChains(tmp_path / f".out.{named}.chains").keep(0, 0, chain(1))
+    code, said = run("--draws", "250", "--chains", "2", "--resume")
+    assert (code, "goes on" in said) == (0, False), said
+    assert list(tmp_path.glob(".*")) == []
 
 
 # The same draws.

@@ -286,12 +286,11 @@ class Place:
         """Return the folder of a fit's finished chains."""
         return beside(self.path, f"{fingerprint[:16]}.chains")
 
-    def other_chains(self, fingerprint: str) -> list[Path]:
-        """List the folders of finished chains of other fits for this directory."""
-        mine = self.kept_chains(fingerprint)
+    def every_chains(self) -> list[Path]:
+        """List the folders of finished chains of all fits for this directory."""
         named = re.compile(re.escape(beside(self.path, "").name) + r"[0-9a-f]{16}\.chains")
         siblings = self.path.parent.iterdir() if self.path.parent.is_dir() else ()
-        return [path for path in siblings if named.fullmatch(path.name) and path != mine and path.is_dir()]
+        return [path for path in siblings if named.fullmatch(path.name) and path.is_dir()]
 
     def remove_failure(self) -> None:
         """Remove the files of an earlier failed run of the same plan, and the directory if it is then empty."""

@@ -64,7 +64,7 @@ def kept_chains(
         For the sampler.
     """
     kept = FinishedChains(place.kept_chains(fingerprint), take=resume)
-    there, others = kept.count, place.other_chains(fingerprint)
+    there, others = kept.count, [folder for folder in place.every_chains() if folder != kept.folder]
     if resume and there:
         say(f"goes on with the finished chains of a run that was interrupted ({there})")
     elif resume and others:
@@ -84,5 +84,19 @@ def kept_chains(
             say(f"finished chains are kept ({kept.count}); go on with --resume")
         raise
     kept.remove()
-    for folder in others if certain else ():
+    if certain:
+        remove_chains(place)
+
+
+def remove_chains(place: Place) -> None:
+    """Remove the finished chains of every run for a directory that is written, and where no other process writes.
+
+    A process may have been killed after it had written the run, and before it removed its chains.
+
+    Parameters
+    ----------
+    place
+        The directory of the run.
+    """
+    for folder in place.every_chains():
         FinishedChains(folder).remove()
