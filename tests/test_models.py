@@ -509,8 +509,8 @@ def test_cochrans_q_is_the_textbooks():
 def test_meta_checks_on_hand_made_arrays():
     y = np.array([[-1.0, 0.0, 4.0], [2.0, 3.0, 4.0]])
     checks = named("gaussian")
-    np.testing.assert_array_equal(checks["smallest effect"].statistic(y), [-1, 2])
-    np.testing.assert_array_equal(checks["largest effect"].statistic(y), [4, 4])
+    np.testing.assert_array_equal(checks["lowest effect"].statistic(y), [-1, 2])
+    np.testing.assert_array_equal(checks["highest effect"].statistic(y), [4, 4])
     skewness = checks["skewness of effects"].statistic(y)
     centred = np.array([-2.0, -1.0, 3.0])
     np.testing.assert_allclose(skewness, [(centred**3).mean() / (centred**2).mean() ** 1.5, 0], rtol=1e-12, atol=1e-12)
@@ -521,7 +521,7 @@ def test_binomial_meta_checks_are_of_log_odds_ratios_and_survive_no_events():
     events = data["events"].values.astype(float)
     half = np.log((events + 0.5) / (data["n"].values - events + 0.5))
     effect = half[:, 1] - half[:, 0]
-    assert float(checks["smallest effect"].statistic(events)) == pytest.approx(effect.min(), rel=1e-12)
+    assert float(checks["lowest effect"].statistic(events)) == pytest.approx(effect.min(), rel=1e-12)
     assert float(checks["spread of effects (sd)"].statistic(events)) == pytest.approx(effect.std(ddof=1), rel=1e-12)
     nothing = np.zeros_like(events)
     for check in checks.values():
@@ -534,8 +534,8 @@ def test_counts_checks_on_hand_made_arrays():
     checks = named("partial")
     np.testing.assert_allclose(checks["share with the event"].statistic(y), [0.5, 34 / 60], rtol=1e-12)
     differences = np.array([[8 / 13 - 3 / 9, 7 / 17 - 12 / 21], [1.0, -1.0]])
-    np.testing.assert_allclose(checks["largest risk difference"].statistic(y), differences.max(1), rtol=1e-12)
-    np.testing.assert_allclose(checks["smallest risk difference"].statistic(y), differences.min(1), rtol=1e-12)
+    np.testing.assert_allclose(checks["highest risk difference"].statistic(y), differences.max(1), rtol=1e-12)
+    np.testing.assert_allclose(checks["lowest risk difference"].statistic(y), differences.min(1), rtol=1e-12)
     np.testing.assert_allclose(
         checks["range of risk differences"].statistic(y), np.ptp(differences, axis=1), rtol=1e-12
     )

@@ -730,8 +730,8 @@ def test_checks_of_the_data_are_those_of_its_patients():
             np.nanmean(y[(of == k) & (arm == 1), t]) - np.nanmean(y[(of == k) & (arm == 0), t]) for k in range(17)
         ]
         assert found[f"sd of studies' effects, {time}"] == pytest.approx(np.std(effects, ddof=1), rel=1e-10)
-        assert found[f"smallest effect of a study, {time}"] == pytest.approx(min(effects), rel=1e-10)
-        assert found[f"largest effect of a study, {time}"] == pytest.approx(max(effects), rel=1e-10)
+        assert found[f"lowest effect of a study, {time}"] == pytest.approx(min(effects), rel=1e-10)
+        assert found[f"highest effect of a study, {time}"] == pytest.approx(max(effects), rel=1e-10)
     both = ~np.isnan(y).any(axis=1)
     away = pd.DataFrame(y[both]).groupby([of[both], arm[both]]).transform(lambda x: x - x.mean())
     assert found["correlation of the times within arms"] == pytest.approx(away.corr().iloc[0, 1], rel=1e-9)

@@ -147,7 +147,7 @@ def test_nothing_that_a_saved_fit_holds_runs(tmp_path, canary):
     for case in cases:
         # that it is refused in one sentence is tested with damaged files; here, that nothing runs
         with contextlib.suppress(Exception), warnings.catch_warnings():  # refused or not, no code may run
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # only what runs is asked
             bd.Fit.load(saved(file, *case))
     assert not canary
     assert not (tmp_path / "fit.sang").exists()

@@ -9,6 +9,8 @@ WITH_REASON = re.compile(r"# noqa: [A-Z0-9, ]+ +\(.+\)|# type: ignore\[[^\]]+\] 
 
 
 BROAD = re.compile(r"except (Base)?Exception\b|except:|suppress\((Base)?Exception\)")
+WARNINGS = re.compile(r"(simplefilter|filterwarnings)\(\"ignore\"")
+SKIPPED = re.compile(r"(?<!def )\b(skip|xfail|skipif)\((?!.*(reason=|\".+\"))|mark\.(skip|xfail)\b(?!\()")
 IS_TOLD = re.compile(r"  # .+")
 
 
@@ -16,7 +18,9 @@ def lines_without_reason(text):
     """Lines that silence something and do not say why."""
     lines = text.splitlines()
     silenced = [line.strip() for line in lines if SILENCED.search(line) and not WITH_REASON.search(line)]
-    return silenced + [line.strip() for line in lines if BROAD.search(line) and not IS_TOLD.search(line)]
+    hidden = [line for line in lines if BROAD.search(line) or WARNINGS.search(line)]
+    silenced += [line.strip() for line in hidden if not IS_TOLD.search(line)]
+    return silenced + [line.strip() for line in lines if SKIPPED.search(line)]
 
 
 def test_what_silences_a_check_has_a_reason():
@@ -32,3 +36,8 @@ def test_a_missing_reason_is_found():
     assert lines_without_reason("x = 1  # noqa: E501  (a table)") == []
     assert lines_without_reason("    except Exception as problem:") == ["except Exception as problem:"]
     assert lines_without_reason("    except Exception:  # raised again below") == []
+    assert lines_without_reason('    warnings.simplefilter("ignore")') == ['warnings.simplefilter("ignore")']
+    assert lines_without_reason('    warnings.simplefilter("ignore")  # of zero, refused by its row') == []
+    assert lines_without_reason("@pytest.mark.skip") == ["@pytest.mark.skip"]
+    assert lines_without_reason('@pytest.mark.skipif(os.name == "nt", reason="links as POSIX knows them")') == []
+    assert lines_without_reason("        pytest.skip()") == ["pytest.skip()"]

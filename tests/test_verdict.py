@@ -293,7 +293,7 @@ def test_check_that_no_replicate_reaches_is_out_of_line():
     effect[0] = 200.0
     fit = schools(0.0, 50.0, effect=effect)
     out = [x.name for x in fit.verdict.warnings]
-    assert {"largest effect", "Cochran's Q"} <= set(out)
+    assert {"highest effect", "Cochran's Q"} <= set(out)
     assert "out of line with the model" in fit.verdict.sentence
 
 

@@ -170,8 +170,8 @@ def find_tipping_point(
     Returns
     -------
     float or None
-        The smallest delta, in points, with which the 95% interval of the difference at the visit includes zero. It is
-        positive where lower outcomes are better, and negative where higher outcomes are better. None when the arm has
+        The delta nearest to zero, in points, at which the 95% interval of the difference at the visit includes zero.
+        Positive where lower outcomes are better, negative where higher outcomes are better. None when the arm has
         no advantage without a delta: the interval includes zero, or shows that the arm does worse.
 
     Raises

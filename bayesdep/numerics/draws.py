@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import xarray as xr
 
+from bayesdep.numerics.types import Draws
+
 NUMBERS_AT_ONCE = 4_000_000  # numbers in an array: 32 MB
 
 
@@ -74,6 +76,32 @@ def chunks_of_draws(stacked: xr.Dataset, elements: int) -> Iterator[xr.Dataset]:
     """
     for rows in slices_of_draws(stacked.sizes["sample"], elements):
         yield stacked.isel(sample=rows)
+
+
+def draws_of(posterior: xr.Dataset, name: str, *dims: str) -> Draws:
+    """Return draws of a variable as an array, the draws first.
+
+    Parameters
+    ----------
+    posterior
+        Draws with dim ``sample``.
+    name
+        The variable.
+    *dims
+        Its other dims, in the order wanted.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, *dims).
+
+    Examples
+    --------
+    >>> posterior = xr.Dataset({"effect": (("arm", "sample"), [[1, 2, 3], [4, 5, 6]])})
+    >>> draws_of(posterior, "effect", "arm").shape
+    (3, 2)
+    """
+    return np.asarray(posterior[name].transpose("sample", *dims).values)
 
 
 def over_draws[Result: (xr.DataArray, xr.Dataset)](

@@ -175,17 +175,11 @@ class Curves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
         return effects.log_density - pt.sum(counted, axis=-1) * (pt.log(sd) + LOG_2_PI / 2)
 
 
-class _PanelCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
+class _PanelCurvesRV(_CurvesRV):
     name = "panel_curves"
     signature = "(j),(j,q),(q,q),(),(j),(j),(j),(j)->(j)"
     dtype = "floatX"
     _print_name = ("PanelCurves", "\\operatorname{PanelCurves}")
-
-    @classmethod
-    def rng_fn(cls, rng: Any, mean: Any, design: Any, covariance: Any, sd: Any, *others: Any) -> Any:
-        *_, size = others
-        noise = np.asarray(sd)[..., None] * rng.standard_normal(_shape(size, mean, design, covariance, sd))
-        return _with_effects(rng, mean, design, covariance, noise)
 
 
 class PanelCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed

@@ -19,8 +19,8 @@ def checks(data: xr.Dataset) -> Sequence[Check]:
     Returns
     -------
     list of Check
-        The overall share of events, the largest risk difference and the smallest one; with several subgroups also the
-        range of risk differences.
+        The overall share of events, the highest and the lowest risk difference (with its sign); with several subgroups
+        also the range of risk differences.
     """
     n = data["n"].values
 
@@ -34,8 +34,8 @@ def checks(data: xr.Dataset) -> Sequence[Check]:
 
     named = [
         check("share with the event", lambda y: y.sum((-2, -1)) / n.sum()),
-        check("largest risk difference", lambda y: differences(y).max(-1)),
-        check("smallest risk difference", lambda y: differences(y).min(-1)),
+        check("highest risk difference", lambda y: differences(y).max(-1)),
+        check("lowest risk difference", lambda y: differences(y).min(-1)),
     ]
     if data.sizes["subgroup"] > 1:
         named.append(check("range of risk differences", lambda y: np.ptp(differences(y), axis=-1)))

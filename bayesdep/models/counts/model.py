@@ -220,6 +220,6 @@ class Counts(CountsSettings):
         Returns
         -------
         list of Check
-            Overall share of events, largest and smallest risk difference, and their range over subgroups.
+            Overall share of events, highest and lowest risk difference, and their range over subgroups.
         """
         return checks.checks(data)

@@ -1,6 +1,7 @@
 """Expected log concentrations: inside the PyMC model, and of posterior draws."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -10,6 +11,7 @@ from bayesdep.models.cytokines.rough_effects import Rough, wall_of
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import Mean
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.draws import draws_of
 from bayesdep.numerics.types import Tensor
 
 
@@ -121,8 +123,7 @@ def expected_of_draws(settings: CytokinesSettings, posterior: xr.Dataset, data: 
     analyte, subject = data["analyte_of"].values, data["subject_of"].values
     group, time = data["group_of"].values, data["time_of"].values
 
-    def draws(name: str, *dims: str) -> np.ndarray:
-        return np.asarray(posterior[name].transpose("sample", *dims).values)
+    draws = partial(draws_of, posterior)
 
     eta = (draws("level", "analyte") + data["centre"].values)[:, analyte]
     code, later = data["group_code"].values[group], np.eye(data.sizes["time"])[time, 1:]

@@ -58,7 +58,7 @@ def checks(settings: MetaSettings, data: xr.Dataset) -> Sequence[Check]:
     Returns
     -------
     list of Check
-        Smallest and largest effect, their skewness, and Cochran's Q (Gaussian) or the spread (binomial).
+        Lowest and highest effect, their skewness, and Cochran's Q (Gaussian) or the spread (binomial).
     """
     many = data.sizes[settings.unit] > 2  # two effects are never skewed, and always correlate by 1 or -1
     if settings.likelihood == "gaussian":
@@ -80,8 +80,8 @@ def checks(settings: MetaSettings, data: xr.Dataset) -> Sequence[Check]:
 def _of_effects(variable: str, effects: Statistic, units: str, *, skewness: bool) -> list[Check]:
     """Extremes, and where asked for skewness, of effects that are computed from a variable."""
     quantities = [
-        Check("smallest effect", variable, lambda y: effects(y).min(-1), units),
-        Check("largest effect", variable, lambda y: effects(y).max(-1), units),
+        Check("lowest effect", variable, lambda y: effects(y).min(-1), units),
+        Check("highest effect", variable, lambda y: effects(y).max(-1), units),
     ]
     if skewness:
         quantities.append(Check("skewness of effects", variable, lambda y: _skewness(effects(y)), ""))

@@ -366,6 +366,6 @@ class Meta(MetaSettings):
         Returns
         -------
         list of Check
-            Smallest and largest effect, their skewness, and Cochran's Q (Gaussian) or the spread (binomial).
+            Lowest and highest effect, their skewness, and Cochran's Q (Gaussian) or the spread (binomial).
         """
         return checks.checks(self, data)

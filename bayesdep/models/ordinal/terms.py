@@ -1,8 +1,6 @@
 """The level of every row and its thresholds: as PyMC builds them, and from draws."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,6 +9,7 @@ from bayesdep.models.ordinal.settings import OrdinalSettings
 from bayesdep.models.parts.contrasts import contrast_root, contrasts, shared_root
 from bayesdep.models.parts.monotone import increments
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.draws import draws_of
 from bayesdep.numerics.ordinal import thresholds_of
 from bayesdep.numerics.types import Draws, Tensor
 
@@ -216,22 +215,22 @@ def levels_from(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Datas
     cells = np.zeros((samples, arms, data.sizes["visit"]))
     code = data["arm_code"].values
     if "visit_effect" in posterior:
-        cells += _draws(posterior, "visit_effect", "visit")[:, None, :]
+        cells += draws_of(posterior, "visit_effect", "visit")[:, None, :]
     if settings.reference is not None:
-        cells += np.einsum("ka,skt->sat", code, _draws(posterior, "arm_effect", "comparison", "visit"))
+        cells += np.einsum("ka,skt->sat", code, draws_of(posterior, "arm_effect", "comparison", "visit"))
     common = np.zeros((samples, data.sizes["unit"]))
     ordered = ordered_from(posterior, data)
     if data.sizes["covariate"]:
-        common += _draws(posterior, "covariate_effect", "covariate") @ data["covariates"].values.T
+        common += draws_of(posterior, "covariate_effect", "covariate") @ data["covariates"].values.T
     if settings.baseline is not None:
-        common += _draws(posterior, "baseline_effect")[:, None] * ordered[0]
+        common += draws_of(posterior, "baseline_effect")[:, None] * ordered[0]
     for k, q in enumerate(data["ordered_of_slope"].values):
-        effect = _draws(posterior, "monotone_effect", "slope")[:, k, None]
+        effect = draws_of(posterior, "monotone_effect", "slope")[:, k, None]
         common += effect * data["slope_column"].values[:, k] * ordered[q]
     units = np.repeat(common[:, None, :], arms, axis=1)
     if settings.moderator is not None:
-        slope = _draws(posterior, "arm_by_moderator", "comparison") @ code
-        slope = slope + _draws(posterior, "moderator_effect")[:, None]
+        slope = draws_of(posterior, "arm_by_moderator", "comparison") @ code
+        slope = slope + draws_of(posterior, "moderator_effect")[:, None]
         monotone = settings.moderator_form == "monotone"
         value = ordered[place_of_moderator(settings)] if monotone else data["moderator"].values
         units += slope[:, :, None] * (value[:, None, :] if monotone else value)
@@ -242,7 +241,7 @@ def ordered_from(posterior: xr.Dataset, data: xr.Dataset) -> list[Draws]:
     """Return ``mo(x)`` less its mean of every unit from draws, shape (samples, units), for each ordered predictor."""
     if not data.sizes["step"]:
         return []
-    of_step, share = data["ordered_of_step"].values, _draws(posterior, "increment", "step")
+    of_step, share = data["ordered_of_step"].values, draws_of(posterior, "increment", "step")
     places = [np.flatnonzero(of_step == q) for q in range(of_step.max() + 1)]
     return [share[:, p] @ data["reached"].values[:, p].T for p in places]
 
@@ -265,19 +264,14 @@ def thresholds_from(settings: OrdinalSettings, posterior: xr.Dataset, value: np.
         Shapes (samples, rows, K - 1) and (samples, rows, K - 2), one row where there are no such terms; no gaps where
         the link has none.
     """
-    typical = _draws(posterior, "typical_probability", "category")
+    typical = draws_of(posterior, "typical_probability", "category")
     thresholds, gaps = thresholds_of(typical, **settings.form)
     if value.shape[1] == 0:
         return thresholds[:, None], None if gaps is None else gaps[:, None]
     if settings.link != "cumulative":
-        effect = _draws(posterior, "threshold_effect", "term", "up_to")
+        effect = draws_of(posterior, "threshold_effect", "term", "up_to")
         return thresholds[:, None] - np.einsum("rt,stk->srk", value, effect), None
-    effect = _draws(posterior, "threshold_effect", "term", "between")
+    effect = draws_of(posterior, "threshold_effect", "term", "between")
     own = gaps[:, None] * np.exp(np.einsum("rt,stk->srk", value, effect))
     place = np.concatenate([np.zeros_like(own[..., :1]), np.cumsum(own, axis=-1)], axis=-1)
     return thresholds.mean(axis=-1)[:, None, None] + place - place.mean(axis=-1, keepdims=True), own
-
-
-def _draws(posterior: Mapping[Any, Any], name: str, *dims: str) -> Draws:
-    """Draws of a parameter, the samples first."""
-    return np.asarray(posterior[name].transpose("sample", *dims).values)

@@ -40,8 +40,8 @@ def _of_outcomes(data: xr.Dataset) -> Sequence[Check]:
             named.append(Check(f"sd on {arm}, {time}", OUTCOMES, partial(_sd, data=data, arm=a, t=t), "sd"))
         named += [
             Check(f"sd of studies' effects, {time}", OUTCOMES, partial(_spread, data=data, t=t), "sd"),
-            Check(f"smallest effect of a study, {time}", OUTCOMES, partial(_end, data=data, t=t, of=np.min), "sd"),
-            Check(f"largest effect of a study, {time}", OUTCOMES, partial(_end, data=data, t=t, of=np.max), "sd"),
+            Check(f"lowest effect of a study, {time}", OUTCOMES, partial(_end, data=data, t=t, of=np.min), "sd"),
+            Check(f"highest effect of a study, {time}", OUTCOMES, partial(_end, data=data, t=t, of=np.max), "sd"),
             Check(f"largest over smallest sd within a study, {time}", OUTCOMES, partial(_ratio, data=data, t=t), ""),
         ]
     if data.sizes["time"] > 1:
@@ -96,8 +96,8 @@ def _of_events(data: xr.Dataset) -> Sequence[Check]:
     return [
         *risks,
         Check("sd of studies' log odds ratios", EVENTS, partial(_ratios, data=data, of=np.std), "log odds"),
-        Check("smallest log odds ratio of a study", EVENTS, partial(_ratios, data=data, of=np.min), "log odds"),
-        Check("largest log odds ratio of a study", EVENTS, partial(_ratios, data=data, of=np.max), "log odds"),
+        Check("lowest log odds ratio of a study", EVENTS, partial(_ratios, data=data, of=np.min), "log odds"),
+        Check("highest log odds ratio of a study", EVENTS, partial(_ratios, data=data, of=np.max), "log odds"),
     ]
 
 

@@ -342,7 +342,7 @@ class PatientMeta(PatientMetaSettings):
         Returns
         -------
         list of Check
-            By time: mean and sd on each arm; how studies' effects are spread, the smallest and the largest of them; how
+            By time: mean and sd on each arm; how studies' effects are spread, the lowest and the highest of them; how
             much their sds differ; and the correlation of the two times. Of events: risks on each arm, and how log
             odds ratios of studies are spread.
         """

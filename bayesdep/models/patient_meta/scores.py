@@ -8,7 +8,7 @@ from bayesdep.models.patient_meta.events import NODES, log_probability_of_studie
 from bayesdep.models.patient_meta.likelihood import Residuals, log_density, residuals_of
 from bayesdep.models.patient_meta.moderators import within_studies
 from bayesdep.models.patient_meta.settings import FREE_LEVEL_SD, PatientMetaSettings
-from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.normal import log_normal
 
 NODES_OF_MANY, MANY = 3, 100  # with many patients the density of a log sd is nearly normal
@@ -33,7 +33,7 @@ def coefficients_of(settings: PatientMetaSettings, posterior: xr.Dataset, data: 
     """
 
     def draws(name: str, *dims: str) -> np.ndarray:
-        return np.asarray(posterior[name].transpose("sample", *dims, "time").values)
+        return draws_of(posterior, name, *dims, "time")
 
     by_treatment = [draws("effect")[:, None]]
     in_both = [0 * by_treatment[0] if settings.has_free_levels else draws("intercept")[:, None]]

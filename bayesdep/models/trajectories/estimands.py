@@ -9,7 +9,7 @@ from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import paths
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
-from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.types import Draws
 
 _DRAWS = ("chain", "draw")
@@ -218,13 +218,11 @@ def _at_control_path(settings: TrajectoriesSettings, posterior: xr.Dataset, data
         mean = paths.mean_outcomes(settings, draws, data, time)
         total: Draws = mean[:, 1:] - mean[:, :1]
         along = paths.along_path(settings, draws, data, time)
-        by_arm = paths.draws_of(draws, "association_by_arm", "link", "analyte", "arm")
+        by_arm = draws_of(draws, "association_by_arm", "link", "analyte", "arm")
         for k, link in enumerate(settings.association):
             total = total - np.einsum("smc,smct->sct", by_arm[:, k, :, 1:], along[link])
         if "baseline" in settings.association:
-            total = total - np.einsum(
-                "sm,smct->sct", paths.draws_of(draws, "baseline_level", "analyte"), along["level"]
-            )
+            total = total - np.einsum("sm,smct->sct", draws_of(draws, "baseline_level", "analyte"), along["level"])
         return paths.labelled(total, ("comparison", "reported"), data)
 
     return _each(posterior, difference, data.sizes["analyte"] * data.sizes["arm"] * max(len(time), 200))

@@ -7,30 +7,11 @@ import xarray as xr
 
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.numerics.draws import draws_of
 from bayesdep.numerics.types import Draws
 
 _STEPS = 200  # of the follow-up, over which a path is integrated
 _NEAR = 1e-4  # share of the follow-up over which a slope is taken
-
-
-def draws_of(posterior: xr.Dataset, name: str, *dims: str) -> Draws:
-    """Return draws of a variable as an array, the draws first.
-
-    Parameters
-    ----------
-    posterior
-        Draws with dim ``sample``.
-    name
-        The variable.
-    *dims
-        Its other dims, in the order wanted.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (samples, *dims).
-    """
-    return np.asarray(posterior[name].transpose("sample", *dims).values)
 
 
 def arm_codes_of(data: xr.Dataset) -> np.ndarray:

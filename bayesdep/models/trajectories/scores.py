@@ -9,9 +9,9 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.models.trajectories.data import recorded
-from bayesdep.models.trajectories.paths import draws_of, mean_markers_of_patients, mean_outcomes_of_patients
+from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
-from bayesdep.numerics.draws import over_draws
+from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.types import Draws
 
@@ -172,11 +172,6 @@ def effects_of(
         mean = mean + np.squeeze(link @ deviation[..., None], -1)
         covariance = covariance + link @ uncertainty @ np.swapaxes(link, -1, -2)
     return mean, covariance
-
-
-def markers_of(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> _Markers | None:
-    """Return the markers for :func:`effects_of`; None without associations."""
-    return _Markers(settings, draws, data) if settings.association else None
 
 
 def residual_covariance(

@@ -7,6 +7,7 @@ reference are exchangeable: normal, correlated 1/2, as where every arm has an ef
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import xarray as xr
 from bayesdep.models.trial.censored_moderator import terms_of_patients
 from bayesdep.models.trial.settings import DEPARTURE, TrialSettings
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.draws import draws_of
 from bayesdep.numerics.types import Draws, Tensor
 
 AT_VISIT = "_at_visit"  # ends the name of an effect at every visit
@@ -132,10 +134,7 @@ def expected(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -
     numpy.ndarray
         Shape (samples, subjects, visits).
     """
-
-    def draws(name: str, *dims: str) -> Draws:
-        return np.asarray(posterior[name].transpose("sample", *dims).values)
-
+    draws = partial(draws_of, posterior)
     arm = data["arm_code"].values
     mean = float(data["centre"]) + draws("visit_mean", "visit")[:, None, :]
     mean = mean + np.einsum("ik,skj->sij", arm, draws(f"arm_effect{AT_VISIT}", "comparison", "visit"))
