@@ -49,7 +49,7 @@ STYLE: Any = {  # matplotlib's own type lists every key by name
 }
 
 
-class HouseFigure(Figure):
+class StyledFigure(Figure):
     """A figure with a header of warnings."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -71,7 +71,7 @@ class HouseFigure(Figure):
 
 
 @contextmanager
-def plain_figure(width: float, height: float, marks: Sequence[str] = ()) -> Iterator[HouseFigure]:
+def plain_figure(width: float, height: float, marks: Sequence[str] = ()) -> Iterator[StyledFigure]:
     """Make a figure in the package's style, with all texts inside it.
 
     Parameters
@@ -83,11 +83,11 @@ def plain_figure(width: float, height: float, marks: Sequence[str] = ()) -> Iter
 
     Yields
     ------
-    HouseFigure
+    StyledFigure
         Empty; the style applies while the context is open.
     """
     with mpl.rc_context(STYLE | style()):
-        figure = HouseFigure(figsize=(width, height), layout="constrained")
+        figure = StyledFigure(figsize=(width, height), layout="constrained")
         yield figure
         if make_readable(figure):
             figure.head.append(_CODE_POINTS)
@@ -99,7 +99,7 @@ def plain_figure(width: float, height: float, marks: Sequence[str] = ()) -> Iter
 
 
 @contextmanager
-def house_figure(fit: Fit, width: float, height: float) -> Iterator[HouseFigure]:
+def styled_figure(fit: Fit, width: float, height: float) -> Iterator[StyledFigure]:
     """Make a figure in the package's style, marked if the data are synthetic or the gate failed.
 
     Parameters
@@ -111,7 +111,7 @@ def house_figure(fit: Fit, width: float, height: float) -> Iterator[HouseFigure]
 
     Yields
     ------
-    HouseFigure
+    StyledFigure
         As :func:`plain_figure`.
     """
     marks = ["SYNTHETIC DATA"] if fit.synthetic else []
@@ -244,7 +244,7 @@ def plot_forest(fit: Fit) -> Figure:
     foot = [(forest.summary, "overall"), (forest.prediction, f"new {fit.model.left_out}")]
     feet = [(row, label) for name, label in foot if name for _, row in table[table["estimand"] == name].iterrows()]
     height = 1.1 + 0.24 * (len(rows) + len(feet))
-    with house_figure(fit, 6.8, height) as figure:
+    with styled_figure(fit, 6.8, height) as figure:
         figure.says_shown(len(rows), count, "rows are shown: the first and the last in this order")
         axes = figure.add_subplot()
         y = np.arange(len(rows))[::-1] + len(feet) + 0.6 * bool(feet)
@@ -366,7 +366,7 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     slots, priors = _slots(fit), priors_of(fit.model, fit.data)
     columns = min(len(slots), 3)
     lines = -(-len(slots) // columns)
-    with house_figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
+    with styled_figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, (name, slot) in zip(grid.flat, slots.items(), strict=False):
             prior = priors[name].scipy
@@ -460,7 +460,7 @@ def plot_checks(fit: Fit) -> Figure:
     results = run_checks(fit)
     columns = min(len(results), 2)
     lines = -(-len(results) // columns)
-    with house_figure(fit, 3.3 * columns + 0.4, 1.9 * lines + 0.4) as figure:
+    with styled_figure(fit, 3.3 * columns + 0.4, 1.9 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes, result in zip(grid.flat, results, strict=False):
             _among_replicates(axes, result)
@@ -526,7 +526,7 @@ def plot_ranks(fit: Fit) -> Figure:
     panels = panels[:6]
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
-    with house_figure(fit, 2.7 * columns + 0.4, 1.9 * lines + 0.4) as figure:
+    with styled_figure(fit, 2.7 * columns + 0.4, 1.9 * lines + 0.4) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         x = np.linspace(0.005, 0.995, 199)
         for axes, (label, draws) in zip(grid.flat, panels, strict=False):

@@ -8,7 +8,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.crossover.data import ONLY_DAY
 from bayesdep.models.crossover.design import by_treatment
 from bayesdep.models.crossover.settings import CrossoverSettings
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import MOST_PANELS, limits
@@ -39,7 +39,7 @@ def plot_pairs(fit: Fit) -> Figure:
     rows = -(-len(days) // columns)  # a comparison with more days than columns goes on in the next row
     outcome = by_treatment(data["outcome"].values, data)
     ends = np.array(limits(outcome, room=0.07))
-    with house_figure(fit, max(3.2 * columns, 4.4), 3.5 * rows * len(names) + 0.9) as figure:
+    with styled_figure(fit, max(3.2 * columns, 4.4), 3.5 * rows * len(names) + 0.9) as figure:
         figure.says_shown(len(days), data.sizes["day"], "days are shown, the first")
         figure.says_shown(len(names), data.sizes["comparison"], "comparisons are shown, the first of the table")
         figure.set_layout_engine("compressed")  # square panels: the constrained one forgets their titles' room

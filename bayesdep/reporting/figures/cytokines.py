@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_ROWS, distinct, shown_of
 
@@ -122,7 +122,7 @@ def plot_shares(fit: Fit) -> Figure:
     has = np.flatnonzero(~np.isnan(observed).all(axis=1))
     order = has[np.lexsort((np.arange(len(has)), -np.nanmean(observed[has], axis=1)))]
     count, order = len(order), order[: _most(len(groups) / 2)]
-    with house_figure(fit, 6.4, 1.2 + 0.2 * len(order) * max(1.0, len(groups) / 2)) as figure:
+    with styled_figure(fit, 6.4, 1.2 + 0.2 * len(order) * max(1.0, len(groups) / 2)) as figure:
         figure.says_shown(len(order), count, "analytes are shown: those with the largest shares")
         axes = figure.add_subplot()
         y = np.arange(len(order))[::-1]
@@ -178,7 +178,7 @@ def plot_ecdf(fit: Fit) -> Figure:
     shown = lines_of_analytes[:_PANELS]
     columns = min(4, max(len(shown), 1))
     lines = max(1, -(-len(shown) // columns))
-    with house_figure(fit, 1.65 * columns + 0.2 if columns > 2 else 2.6 * columns, 1.3 * lines + 0.7) as figure:
+    with styled_figure(fit, 1.65 * columns + 0.2 if columns > 2 else 2.6 * columns, 1.3 * lines + 0.7) as figure:
         grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
         for axes, (distance, name, x, observed, lower, upper) in zip(grid.flat, shown, strict=False):
             edge = x[0] - 0.12 * (x[-1] - x[0])
@@ -253,7 +253,7 @@ def plot_plates(fit: Fit) -> Figure:
     furthest = np.sort(np.argsort(-np.abs(observed), kind="stable")[: _most(1.5)])
     plates = [plates[k] for k in furthest]
     observed, low_95, low_50, high_50, high_95 = (v[furthest] for v in (observed, low_95, low_50, high_50, high_95))
-    with house_figure(fit, 6.4, 1.1 + 0.34 * len(observed)) as figure:
+    with styled_figure(fit, 6.4, 1.1 + 0.34 * len(observed)) as figure:
         figure.says_shown(len(observed), count, "plates are shown: those furthest from the mean")
         axes = figure.add_subplot()
         y = np.arange(len(observed))[::-1]
@@ -295,7 +295,7 @@ def plot_changes(fit: Fit) -> Figure:
     order = order[shown_of(len(order), _most(lines * max(1.0, len(groups) / 1.5)))]
     y = np.arange(len(order))[::-1]
     height = 1.0 + lines * (0.4 + 0.19 * len(order) * max(1.0, len(groups) / 1.5))
-    with house_figure(fit, 6.6, height) as figure:
+    with styled_figure(fit, 6.6, height) as figure:
         figure.says_shown(len(order), len(analytes), "analytes are shown: the first and the last in this order")
         grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
         for t, axes in enumerate(grid.flat[: len(times)]):

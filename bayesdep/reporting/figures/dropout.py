@@ -9,7 +9,7 @@ from bayesdep.criticism.completion import methods_of
 from bayesdep.criticism.dropout import check_dropout, find_tipping_point, trial_of
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import CompletesVisits
-from bayesdep.reporting.figures.common import BLUE, GREY, RED, house_figure, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, RED, serves, styled_figure
 
 _STEPS = 101  # of a curve
 
@@ -41,7 +41,7 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
     trial = trial_of(fit, "plot_dropout")
     arm = str(fit.data["comparison"].values[0]) if arm is None else arm
     last = str(fit.data["visit"].values[-1])
-    with house_figure(fit, 6.8, 2.9) as figure:
+    with styled_figure(fit, 6.8, 2.9) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         _by_method(left, fit, trial, arm)
         _by_delta(right, fit, trial, arm, tip)

@@ -10,7 +10,7 @@ from bayesdep.criticism.bayes_factor import check_null
 from bayesdep.criticism.equivalence import MOST_FACTORS, check_equivalence
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.ropes import values_at
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import finite, limits, shown_of
@@ -75,7 +75,7 @@ def plot_equivalence(fit: Fit) -> Figure:
     table = check_equivalence(fit)
     counts = [sum(1 for _ in values_at(fit.estimands, rope.estimand, rope.at)) for rope in fit.ropes]
     heights = [min(n, _ROWS) + 1.8 for n in counts]
-    with house_figure(fit, 6.8, min(0.9 + 0.26 * sum(heights), 26)) as figure:
+    with styled_figure(fit, 6.8, min(0.9 + 0.26 * sum(heights), 26)) as figure:
         panels = figure.subplots(len(counts), 1, height_ratios=heights, squeeze=False)[:, 0]
         start = 0
         for axes, rope, n in zip(panels, fit.ropes, counts, strict=True):
@@ -151,7 +151,7 @@ def plot_bayes_factors(fit: Fit) -> Figure:
     tables = [check_null(fit, rope.estimand, at=rope.at) for rope in few]
     curves = [curve for table in tables for curve in _curves(table)]
     kept = shown_of(len(curves), _CURVES)
-    with house_figure(fit, 6.4, 3.6 + 0.14 * len(kept)) as figure:
+    with styled_figure(fit, 6.4, 3.6 + 0.14 * len(kept)) as figure:
         axes = figure.subplots()
         figure.says_shown(len(kept), len(curves), "Bayes factors are shown: the first and the last")
         for k, shade in zip(kept, np.linspace(1, 0.35, len(kept)), strict=True):

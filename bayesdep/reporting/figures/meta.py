@@ -15,7 +15,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import HasHierarchy
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import limits, shown_of
 
@@ -86,7 +86,7 @@ def plot_leave_one_out(fit: Fit) -> Figure:
     spread = table[table["estimand"] == "tau"].reset_index(drop=True)
     count, shown = len(rows) - 1, np.concatenate([[0], 1 + shown_of(len(rows) - 1)])  # the first is that of all
     rows, spread = rows.iloc[shown], spread.iloc[shown]
-    with house_figure(fit, 6.8, 1.2 + 0.22 * len(rows)) as figure:
+    with styled_figure(fit, 6.8, 1.2 + 0.22 * len(rows)) as figure:
         figure.says_shown(len(rows) - 1, count, f"{model.left_out} rows are shown: the first and the last of the table")
         left, right = figure.subplots(1, 2, width_ratios=(1.6, 1), sharey=True)
         for axes, estimates, name in ((left, rows, "pooled effect"), (right, spread, "sd between")):
@@ -124,7 +124,7 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
     new = steps[steps["estimand"] == "theta_new"].reset_index(drop=True)
     count, shown = len(rows), shown_of(len(rows))
     rows, new = rows.iloc[shown], new.iloc[shown]
-    with house_figure(fit, 6.4, 1.2 + 0.22 * len(rows)) as figure:
+    with styled_figure(fit, 6.4, 1.2 + 0.22 * len(rows)) as figure:
         figure.says_shown(len(rows), count, "steps are shown: the first and the last")
         axes = figure.add_subplot()
         y = np.arange(len(rows))[::-1]
@@ -164,7 +164,7 @@ def plot_funnel(fit: Fit) -> Figure:
     top = 1.08 * se.max()
     beyond = 1.96 * np.hypot(top, tau)
     ends = limits(effect, mu, 0.0, mu - beyond, mu + beyond, room=0.05)
-    with house_figure(fit, 6.0, 4.2) as figure:
+    with styled_figure(fit, 6.0, 4.2) as figure:
         axes = figure.add_subplot()
         heights = np.linspace(0, top, 201)
         _shade_p_values(axes, heights)
@@ -241,7 +241,7 @@ def plot_within_correlation(fit: Fit) -> Figure:
         assert engine is not None  # the register refuses every other
         rows.append([*engine.mu.quantile(_QUANTILES), *engine.tau.quantile(_QUANTILES)])
     table = np.array(rows)
-    with house_figure(fit, 6.4, 3.2) as figure:
+    with styled_figure(fit, 6.4, 3.2) as figure:
         for axes, columns, name in zip(
             figure.subplots(1, 2), (table[:, :3], table[:, 3:]), ("pooled effect", "sd between"), strict=True
         ):

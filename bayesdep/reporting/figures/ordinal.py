@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from bayesdep.inference.fit import Fit
 from bayesdep.models.ordinal.estimands import counts_by_cell, monotone_curve
 from bayesdep.models.ordinal.settings import OrdinalSettings
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -50,7 +50,7 @@ def plot_categories(fit: Fit) -> Figure:
     shown = np.unique(np.linspace(0, len(visits) - 1, min(len(visits), _MOST_VISITS)).round().astype(int))
     colours = _COLOURS(np.linspace(0, 1, len(categories)))
     observed = counts_by_cell(data)
-    with house_figure(fit, 6.6, 0.8 + 2.7 * -(-count // columns)) as figure:
+    with styled_figure(fit, 6.6, 0.8 + 2.7 * -(-count // columns)) as figure:
         figure.says_shown(count, len(arms), "arms are shown, the first of the table")
         figure.says_shown(len(shown), len(visits), "visits are shown, evenly from the first to the last")
         grid = figure.subplots(-(-count // columns), columns, squeeze=False, sharey=True)
@@ -120,7 +120,7 @@ def plot_monotone(fit: Fit) -> Figure:
     steps = np.bincount(data["ordered_of_step"].values)
     places = np.flatnonzero(steps > 1)
     count = min(len(places), MOST_PANELS)
-    with house_figure(fit, 6.6, 0.6 + 2.6 * count) as figure:
+    with styled_figure(fit, 6.6, 0.6 + 2.6 * count) as figure:
         figure.says_shown(count, len(places), "ordered predictors are shown")
         panels = figure.subplots(count, 1, squeeze=False)[:, 0]
         for place, axes in zip(places, panels, strict=False):

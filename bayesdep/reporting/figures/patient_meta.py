@@ -13,7 +13,7 @@ from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
 from bayesdep.models.patient_meta.quadratic import rough_interactions
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves, settings_of_kind
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import shown_of
 
@@ -45,7 +45,7 @@ def plot_study_effects(fit: Fit) -> Figure:
     crude, se = (x.reshape(len(times), -1) for x in fit.model.forest.crude(fit.data))
     shown = shown_of(len(studies))
     y = np.arange(len(shown))[::-1] + 2.6
-    with house_figure(fit, 3.0 * len(times) + 1.2, 1.5 + 0.24 * len(shown)) as figure:
+    with styled_figure(fit, 3.0 * len(times) + 1.2, 1.5 + 0.24 * len(shown)) as figure:
         figure.says_shown(len(shown), len(studies), "studies are shown: the first and the last of the table")
         panels = figure.subplots(1, len(times), sharey=True, sharex=True, squeeze=False)[0]
         for t, axes in enumerate(panels):
@@ -100,7 +100,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
     y = np.arange(len(parts))[::-1].astype(float)
     unpooled = sequential is None and settings.effects != "none" and not settings.is_binary
     shift = 0.16 if sequential is not None or unpooled else 0.0
-    with house_figure(fit, 2.6 * len(times) + 2.0, 1.5 + 0.3 * len(parts)) as figure:
+    with styled_figure(fit, 2.6 * len(times) + 2.0, 1.5 + 0.3 * len(parts)) as figure:
         panels = figure.subplots(1, len(times), sharey=True, sharex=True, squeeze=False)[0]
         for t, (time, axes) in enumerate(zip(times, panels, strict=True)):
             axes.axvspan(
@@ -165,7 +165,7 @@ def plot_combined(fit: Fit) -> Figure:
     y = (data["outcome"].values - data["outcome_mean"].values) / data["outcome_sd"].values
     r = fit.estimands["m_star_r"]
     times = data["time"].values
-    with house_figure(fit, 3.3 * len(times) + 0.6, 3.9) as figure:
+    with styled_figure(fit, 3.3 * len(times) + 0.6, 3.9) as figure:
         panels = figure.subplots(1, len(times), sharey=True, squeeze=False)[0]
         for t, axes in enumerate(panels):
             score = x @ w[:, :, t].mean(axis=0)

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, styled_figure
 
 
 def has_roc(fit: Fit) -> bool:
@@ -36,7 +36,7 @@ def plot_roc(fit: Fit) -> Figure:
 
     lower, median, upper = interval(estimands["roc"])
     closed = np.concatenate([[0.0], rate, [1.0]])
-    with house_figure(fit, 4.4, 4.4) as figure:
+    with styled_figure(fit, 4.4, 4.4) as figure:
         axes = figure.add_subplot(aspect="equal")
         axes.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
         axes.fill_between(rate, lower, upper, color=BLUE, alpha=0.25, lw=0, label="95% band")

@@ -17,7 +17,7 @@ from bayesdep.models.trajectories.paths import mean_markers, mean_outcomes
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import MOST_ROWS, limits
@@ -55,7 +55,7 @@ def plot_courses(fit: Fit) -> Figure:
     draws = draws.isel(sample=np.unique(np.linspace(0, size - 1, min(size, _DRAWS)).astype(int)))
     arms, markers = data["arm"].values[:_ARMS], _shown_markers(fit)
     rows = 1 + len(markers)
-    with house_figure(fit, max(2.4 * len(arms) + 1.0, 4.4), 1.9 * rows + 0.8) as figure:
+    with styled_figure(fit, max(2.4 * len(arms) + 1.0, 4.4), 1.9 * rows + 0.8) as figure:
         figure.says_shown(len(arms), data.sizes["arm"], "arms are shown, the first")
         figure.says_shown(
             len(markers), data.sizes.get("analyte", 0), "markers are shown, those of the largest associations"
@@ -170,7 +170,7 @@ def plot_associations(fit: Fit) -> Figure:
     arms = found["arm"].values[:_ARMS]
     colours = [INK, BLUE, GREY][: len(arms)] if len(arms) > 1 else [BLUE]
     height = max(2.2, _ROW * len(markers) + 1.3)
-    with house_figure(fit, max(3.1 * len(links), 4.6), height) as figure:
+    with styled_figure(fit, max(3.1 * len(links), 4.6), height) as figure:
         figure.says_shown(len(markers), found.sizes["analyte"], "markers are shown, the first")
         figure.says_shown(len(arms), found.sizes["arm"], "arms are shown, the first")
         panels = figure.subplots(1, len(links), squeeze=False, sharey=True)[0]

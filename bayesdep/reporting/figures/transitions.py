@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from bayesdep.inference.fit import Fit
 from bayesdep.models.transitions.settings import EVERYBODY, TransitionsSettings
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, serves, settings_of_kind
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below, shortened
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -46,7 +46,7 @@ def plot_transitions(fit: Fit) -> Figure:
     columns = min(len(arms), _COLUMNS)
     rows = -(-len(arms) // columns)
     height = max(2.4, 0.55 * len(states))
-    with house_figure(fit, 4.6 * columns, (height + 0.5) * rows + 0.6) as figure:
+    with styled_figure(fit, 4.6 * columns, (height + 0.5) * rows + 0.6) as figure:
         figure.says_shown(len(arms), data.sizes["arm"], _ARMS)
         grid = figure.subplots(rows, columns, squeeze=False)
         for k, arm in enumerate(arms):
@@ -118,7 +118,7 @@ def plot_occupancy(fit: Fit) -> Figure:
     colours = [_BEST_TO_WORST(x) for x in np.linspace(0, 1, len(settings.states))]
     begin = str(data["visit"].values[0]) if "visit" in data else "start"
     times = [begin, *map(str, data["time"].values)]
-    with house_figure(fit, 4.2 * columns + 0.4, 3.0 * rows + 0.9) as figure:
+    with styled_figure(fit, 4.2 * columns + 0.4, 3.0 * rows + 0.9) as figure:
         figure.says_shown(len(arms), data.sizes["arm"], _ARMS)
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for k, arm in enumerate(arms):
@@ -128,7 +128,8 @@ def plot_occupancy(fit: Fit) -> Figure:
             axes.set_xticks(range(len(times)), times)
             axes.set_title("" if arm == EVERYBODY else str(arm), fontsize=9.5)
             named = settings.visit if settings.input == "patients" else "time"
-            axes.set_xlabel(f"{named} ({data['step'].attrs['units']})")
+            units = data["step"].attrs["units"]
+            axes.set_xlabel(units if named == units.removesuffix("s") else f"{named} ({units})")
             if k % columns == 0:
                 axes.set_ylabel("share of patients")
         for unused in [*grid.flat][len(arms) :]:

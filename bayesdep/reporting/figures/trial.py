@@ -17,7 +17,7 @@ from bayesdep.models.trial.residuals import correlations
 from bayesdep.models.trial.settings import TrialSettings, is_log
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, house_figure, ratio_axis, serves, settings_of_kind
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_PANELS, limits
 
@@ -66,7 +66,7 @@ def plot_trajectories(fit: Fit) -> Figure:
     x, scale = positions(visits, _ROOM[columns])
     means = standardised_means(fit)
     count = min(len(arms) - 1, MOST_PANELS)
-    with house_figure(fit, 6.6, 0.6 + 3.1 * -(-count // columns)) as figure:
+    with styled_figure(fit, 6.6, 0.6 + 3.1 * -(-count // columns)) as figure:
         figure.says_shown(count, len(arms) - 1, _COMPARISONS)
         pairs = _panels(figure, count, columns, 0.13)
         for k, (axes, counts) in enumerate(pairs, start=1):
@@ -143,7 +143,7 @@ def plot_difference_along(fit: Fit) -> Figure:
     model, data = _model(fit), fit.data
     names = data["comparison"].values[:MOST_PANELS]
     columns = min(len(names), 2)
-    with house_figure(fit, 6.6, 0.6 + 3.5 * -(-len(names) // columns)) as figure:
+    with styled_figure(fit, 6.6, 0.6 + 3.5 * -(-len(names) // columns)) as figure:
         figure.says_shown(len(names), data.sizes["comparison"], _COMPARISONS)
         pairs = _panels(figure, len(names), columns, 0.22)
         for k, (axes, below) in enumerate(pairs):
@@ -245,7 +245,7 @@ def plot_covariance(fit: Fit) -> Figure:
     sds = np.quantile(sd.reshape(*sd.shape[:2], len(means), -1), [0.025, 0.5, 0.975], axis=(0, 1))
     others = range(1, len(means))[:MOST_PANELS] if model.by_arm else range(1)
     height = 1.3 + min(0.36 * max(len(visits), 3), _HIGHEST / len(others))
-    with house_figure(fit, 6.6, 0.3 * model.by_arm + height * len(others)) as figure:
+    with styled_figure(fit, 6.6, 0.3 * model.by_arm + height * len(others)) as figure:
         figure.says_shown(len(others), max(len(means) - 1, 1), _COMPARISONS)
         grid = figure.subplots(len(others), 2, sharey=True, squeeze=False, width_ratios=(1.5, 1))
         for (left, right), k in zip(grid, others, strict=True):

@@ -15,7 +15,7 @@ from bayesdep.models.trial.residuals import NAME, covariances, patterns_of_visit
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, INK, house_figure, serves, settings_of_kind
+from bayesdep.reporting.figures.common import BLUE, INK, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.figures.trial import REFERENCE, positions, thinned
@@ -136,7 +136,7 @@ def plot_residuals(fit: Fit) -> Figure:
     """
     x, points, lower, upper = quantiles_of_residuals(fit)
     is_observed = ~np.isnan(fit.data["outcome"].values)
-    with house_figure(fit, 6.6, 3.2) as figure:
+    with styled_figure(fit, 6.6, 3.2) as figure:
         left, right = figure.subplots(1, 2)
         for axes, line in ((left, x), (right, np.zeros_like(x))):
             axes.fill_between(
@@ -244,7 +244,7 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
     """
     model, data = settings_of_kind(fit, TrialSettings), fit.data
     x, scale = positions(data["visit"].values, _ROOM)
-    with house_figure(fit, 6.6, 2.25 + 0.22 * data.sizes["arm"]) as figure:
+    with styled_figure(fit, 6.6, 2.25 + 0.22 * data.sizes["arm"]) as figure:
         axes = figure.add_subplot()
         for arm in range(data.sizes["arm"]):
             _shares_of_arm(axes, x, data, arm)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.settings import TrialSettings, parse_subgroup
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, house_figure, serves, settings_of_kind
+from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.trial import REFERENCE, favours, lower_and_higher, shorten
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -49,7 +49,7 @@ def plot_subgroups(fit: Fit) -> Figure:
     rates = [name for name in ("response", "remission") if f"{name}_difference" in fit.estimands]
     rows = [_label(model, str(text)) for text in fit.data["subgroup"].values] + [_ALL]
     heights = [0.27 * len(rows), *(0.36 * len(rows) for _ in rates)] * len(arms)
-    with house_figure(fit, 6.9, sum(heights) + 1.1 * len(heights)) as figure:
+    with styled_figure(fit, 6.9, sum(heights) + 1.1 * len(heights)) as figure:
         figure.says_shown(len(arms), fit.data.sizes["comparison"], "comparisons are shown, the first of the table")
         figure.set_layout_engine("constrained", hspace=0.06)
         shape = {"height_ratios": heights, "width_ratios": (0.78, 1.85, 1.1)}
