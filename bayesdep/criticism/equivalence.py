@@ -103,7 +103,7 @@ def _table(fit: Fit, ropes: tuple[Rope, ...]) -> pd.DataFrame:
 
 
 def _of_draws(values: xr.DataArray, rope: Rope, tables: int) -> dict[str, Any]:
-    """Shares of draws, with Monte Carlo errors; of a share that no draw contradicts, that of the draws' number."""
+    """Shares of draws, with Monte Carlo errors; where all draws agree, the sd of what n effective draws leave open."""
     draws = np.ascontiguousarray(values.values, dtype=float)
     lower, upper = rope.ends
     if np.isnan(draws).any():

@@ -151,7 +151,7 @@ def values_at(
 
 
 def refuse_unknown_place(estimands: xr.Dataset, name: str, at: Mapping[str, str], place: str) -> None:
-    """Refuse an estimand that there is not, or coordinates that it does not have.
+    """Refuse an estimand, or coordinates of one, that the fit does not have.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def refuse_unknown_place(estimands: xr.Dataset, name: str, at: Mapping[str, str]
 
 
 def refuse_unknown_ropes(ropes: Sequence[Rope], estimands: xr.Dataset) -> None:
-    """Refuse regions of estimands that there are not, or that have no value of no effect for the region to surround.
+    """Refuse regions of estimands that the fit does not have, or whose value of no effect is not known.
 
     Parameters
     ----------
