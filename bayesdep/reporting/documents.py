@@ -177,6 +177,7 @@ def _fragment(printed: Printed) -> str:
         cell_ids=False, table_uuid="bayesdep",
     )  # fmt: skip
     body = re.sub(r' (?:id="T_bayesdep[^"]*"|class="(?:col_heading|data|blank|index_name)[^"]*")', "", body)
+    body = re.sub(r"<(t[hd]) +>", r"<\1>", body)
     body = re.sub(r"<th *colspan=\"(\d+)\" *>(?=[^<])", r'<th class="over" colspan="\1">', body[body.index("<table") :])
     notice = f'<p class="warning">{html.escape(printed.warning)}</p>\n' if printed.warning else ""
     notes = "".join(f"<p>{html.escape(note)}</p>\n" for note in printed.notes)
@@ -189,7 +190,8 @@ def _html(printed: Printed, path: Path) -> None:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"{about}<title>{html.escape(printed.title) or 'Estimates'}</title>\n<style>\n"
-        ":root { color-scheme: light dark; }\nbody { font: 15px/1.45 sans-serif; margin: 1rem; overflow-x: auto; }\n"
+        ":root { color-scheme: light dark; }\n"  # no spelling check
+        "body { font: 15px/1.45 sans-serif; margin: 1rem; overflow-x: auto; }\n"
         f"</style>\n</head>\n<body>\n{as_html(printed)}</body>\n</html>\n"
     )
     path.write_text(page, encoding="utf-8")

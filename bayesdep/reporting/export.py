@@ -291,8 +291,10 @@ def _with_verdict(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
-    written = _with_verdict(table)
+    written = _with_verdict(table).copy()
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if any(map(_like_formula, _texts(written))) else csv.QUOTE_MINIMAL
+    for name in written.select_dtypes(bool).columns:  # R reads TRUE as a truth value, and True as text
+        written[name] = written[name].map({True: "TRUE", False: "FALSE"})
     path.write_text(written.to_csv(index=False, quoting=quoting), encoding="utf-8", newline="")
 
 
@@ -340,7 +342,7 @@ def _xlsx(table: pd.DataFrame, path: Path) -> None:
     with pd.ExcelWriter(path, engine="openpyxl") as writer:
         shown.to_excel(writer, sheet_name="estimands", index=False)
         properties = writer.book.properties
-        properties.creator, properties.description = None, _as_xlsx(Printed.of(table.iloc[:0]).verdict) or None
+        properties.creator, properties.description = "", _as_xlsx(Printed.of(table.iloc[:0]).verdict) or None
         properties.keywords = "synthetic data" if table.attrs.get("synthetic") else None
         for row in writer.sheets["estimands"].iter_rows():
             for cell in row:
