@@ -10,7 +10,7 @@ from bayesdep.data.html_text import paragraph, piece, rows_of_cells
 class ReadData(xr.Dataset):  # type: ignore[no-untyped-call]  # xarray's hook for subclasses is not typed
     """A dataset that a notebook shows without its values: a lab's sample names and cells stay in the file.
 
-    ``xarray.Dataset(data)`` is the same with xarray's own view of it, values included.
+    Values are shown when they are asked for: ``data["outcome"]``, ``data.to_dataframe()``.
     """
 
     __slots__ = ()

@@ -250,7 +250,7 @@ def _fill(document: "Document", printed: Printed) -> None:
     last = len(cells) - 1
     for at, row in enumerate(table.rows):
         edges = {"top": at == 0, "bottom": at in (len(lines) - 1, last)}
-        for cell in row.cells:
+        for cell in row._tr.tc_lst:  # row.cells has a merged one several times
             _rule(cell, [edge for edge, there in edges.items() if there])
 
 
@@ -282,7 +282,7 @@ def _rule(cell: Any, edges: Sequence[str]) -> None:
 
     if not edges:
         return
-    properties = cell._tc.get_or_add_tcPr()
+    properties = cell.get_or_add_tcPr()
     borders = properties.find(qn("w:tcBorders"))
     if borders is None:
         borders = OxmlElement("w:tcBorders")

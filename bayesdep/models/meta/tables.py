@@ -66,7 +66,9 @@ def studies(settings: MetaSettings, data: xr.Dataset) -> Grid:
     Grid
         A row for every unit of the meta-analysis.
     """
-    unit, weighs = settings.unit, settings.likelihood == "gaussian" and settings.covariates is None
+    unit = settings.unit
+    # of normal true effects round one mean: elsewhere a study has no weight that is the same for all values
+    weighs = settings.likelihood == "gaussian" and settings.covariates is None and settings.heterogeneity == "normal"
     notes = ("Weights are posterior means of the share of each in the pooled effect.",) if weighs else ()
     scale = "ratio" if settings.measure.startswith("log-") and settings.measure != "log-odds" else ""
     scale = "risk" if settings.measure == "log-odds" else scale
