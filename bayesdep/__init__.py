@@ -60,6 +60,9 @@ _PUBLIC = {
     "as_study": "bayesdep.reporting.study",
     "rank_evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
+    "priors": "bayesdep.reporting.priors",
+    "table": "bayesdep.reporting.tables",
+    "plot_priors": "bayesdep.reporting.figures.priors",
     "plot_cumulative": "bayesdep.reporting.figures.meta",
     "plot_forest": "bayesdep.reporting.figures.common",
     "plot_funnel": "bayesdep.reporting.figures.meta",
@@ -168,10 +171,13 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.patient_meta import plot_combined as plot_combined
     from bayesdep.reporting.figures.patient_meta import plot_moderators as plot_moderators
     from bayesdep.reporting.figures.patient_meta import plot_study_effects as plot_study_effects
+    from bayesdep.reporting.figures.priors import plot_priors as plot_priors
     from bayesdep.reporting.figures.transitions import plot_occupancy as plot_occupancy
     from bayesdep.reporting.figures.transitions import plot_transitions as plot_transitions
+    from bayesdep.reporting.priors import priors as priors
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
+    from bayesdep.reporting.tables import table as table
 
 __version__ = "0.1.0"
 __all__ = sorted(_PUBLIC)
