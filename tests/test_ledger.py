@@ -7,7 +7,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
-from bayesdep.reporting.report import ledger_in_words
+from bayesdep.reporting.ledger import ledger_in_words
 
 
 def summary(**changes):

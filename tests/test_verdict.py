@@ -24,7 +24,7 @@ from bayesdep.numerics.marginals import NormalMixture
 from bayesdep.plan import find_plans, prepare, read_plan
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
-from bayesdep.reporting.report import ledger_in_words
+from bayesdep.reporting.ledger import ledger_in_words
 
 PLANS = {f"{p.parent.name}/{p.stem}": p for p in find_plans(Path(__file__).parents[1] / "models")}
 

@@ -159,7 +159,14 @@ def write_run(
         parts.make(
             "report.html",
             lambda path: report(
-                fit, path, title=title, question=question, plan_text=plan["text"], ledger=rows, figures=images
+                fit,
+                path,
+                title=title,
+                question=question,
+                plan_text=plan["text"],
+                plan_path=plan["path"],
+                ledger=rows,
+                figures=images,
             ),
         )
         parts.make("diagnostics.json", lambda path: _json(path, _diagnostics(fit)))
