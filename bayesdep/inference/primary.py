@@ -11,7 +11,7 @@ from bayesdep.inference.ropes import refuse_unknown_place, values_at
 from bayesdep.models.model import Model
 
 _PLACE = "study.primary"
-_IN_ORDER = ("visit", "day", "time", "later", "reported_time")  # dims whose last label is asked for first
+_IN_ORDER = ("visit", "day", "time", "later", "reported", "marker_reported")  # dims whose last label is asked for first
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from bayesdep.criticism.equivalence import check_equivalence, in_words
 from bayesdep.criticism.sensitivity import check_prior_sensitivity
@@ -174,7 +174,10 @@ def _answer(fit: Fit, images: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _picture(name: str, image: bytes) -> dict[str, str]:
     """A figure for the page; the file itself holds what is seen in it."""
-    seen = Image.open(io.BytesIO(image)).info.get("Description", "")
+    try:
+        seen = str(Image.open(io.BytesIO(image)).info.get("Description", ""))
+    except UnidentifiedImageError:  # no picture of this package: its caption says what it is
+        seen = ""
     caption = FIGURES[name].caption
     return {"name": name, "png": base64.b64encode(image).decode(), "caption": caption, "alt": seen or caption}
 

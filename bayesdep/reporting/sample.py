@@ -1,4 +1,4 @@
-"""The sample that was analysed: how rows became it, its size by arm, what is missing. Never a person's name or value."""
+"""The sample that was analysed: how rows became it, its size by arm, what is missing; no person's name or value."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ def describe_sample(fit: Fit) -> Sample:
     flow = [str(data.attrs[word]) for word in ("left_out", "imputation") if data.attrs.get(word)]
     flow.append(f"analysed: {sizes_in_words(data)}")
     tables = [
-        ("Patients by arm", _by_arm(data)),
+        ("Patients by arm", _by_arm(fit)),
         ("Observed outcomes by visit, and their means", _by_visit(data)),
         ("Patients by study and arm", _by_study(data)),
         ("Measurements by analyte", _by_analyte(data)),
@@ -69,9 +69,13 @@ def sizes_in_words(data: xr.Dataset) -> str:
         Dims with more than nothing in them.
     """
     hidden = ("term", "grid", "grid_value", "part", "component", "step", "comparison", "other_arm", "edge")
-    return ", ".join(
-        f"{size} {dim}{'s' * (size != 1)}" for dim, size in data.sizes.items() if size and dim not in hidden
-    )
+    shown = {str(dim): size for dim, size in data.sizes.items() if size and dim not in hidden}
+    return ", ".join(f"{size} {_plural(dim) if size != 1 else dim}" for dim, size in shown.items())
+
+
+def _plural(dim: str) -> str:
+    word = dim.replace("_", " ")
+    return f"{word[:-1]}ies" if word.endswith("dy") else f"{word}s"
 
 
 def is_personal(data: xr.Dataset, dim: str) -> bool:
@@ -101,7 +105,14 @@ def _arms(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     return None
 
 
-def _by_arm(data: xr.Dataset) -> pd.DataFrame | None:
+def _column(fit: Fit, name: str) -> str:
+    """The user's name of a column."""
+    own = getattr(fit.model, name, None)
+    return own if isinstance(own, str) else name.capitalize()
+
+
+def _by_arm(fit: Fit) -> pd.DataFrame | None:
+    data = fit.data
     arms = _arms(data)
     if arms is None:
         return None
@@ -111,8 +122,8 @@ def _by_arm(data: xr.Dataset) -> pd.DataFrame | None:
         one = {"Arm": str(label), "n": str(int((of == k).sum()))}
         for name in ("baseline", "moderator"):
             if name in data and data[name].dims == ("subject",) and data[name].dtype.kind == "f":
-                values = data[name].values[of == k]
-                one[f"{name.capitalize()}, mean (sd)"] = _mean_sd(values)
+                values = data[name].values[of == k] + float(data[name].attrs.get("mean", 0.0))
+                one[f"{_column(fit, name)}, mean (sd)"] = _mean_sd(values)
         if "outcome" in data and data["outcome"].dims[:1] == ("subject",) and data["outcome"].ndim == 2:
             seen = ~np.isnan(data["outcome"].values[of == k])
             one["All visits observed"] = _share(int(seen.all(axis=1).sum()), len(seen))
@@ -214,8 +225,5 @@ def _mean_sd(values: np.ndarray) -> str:
     known = values[np.isfinite(values)]
     if len(known) < 2:
         return "-"
-    return (
-        f"{known.mean():.1f} ({known.std(ddof=1):.1f})"
-        if np.abs(known).max() >= 1
-        else f"{known.mean():.3g} ({known.std(ddof=1):.2g})"
-    )
+    mean, sd = known.mean(), known.std(ddof=1)
+    return f"{mean:.1f} ({sd:.1f})" if abs(mean) >= 1 else f"{mean:.3g} ({sd:.2g})"

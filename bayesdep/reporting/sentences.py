@@ -19,10 +19,11 @@ from bayesdep.inference.primary import Primary, default_primary
 from bayesdep.inference.ropes import values_at
 from bayesdep.reporting.estimands import LEVEL, summarise
 from bayesdep.reporting.evidence import SURE, rank_evidence
+from bayesdep.reporting.rounding import MINUS, decimals, number, probability
 
 _MOST = 6  # values of one estimand that get a sentence each; more are counted by their direction
 _NAMED = 5  # of those counted, the ones named
-_ORDERED = ("visit", "day", "time", "later", "reported_time", "step")  # dims of when
+_ORDERED = ("visit", "day", "time", "later", "reported", "marker_reported", "step")  # dims of when
 _GROUPS = ("cytokines",)  # families whose arms are groups of people: "in responders", not "on infliximab"
 _BEFORE = (
     "difference in the ", "risk difference of ", "difference in ", "ratio of ", "odds ratio of ", "difference ",
@@ -41,7 +42,6 @@ _POSITIVE = (
 _WORDS = {"part": "moderator"}  # dims called otherwise in descriptions
 _OF = ("analyte", "study", "trial", "marker", "covariate", "moderator", "predictor")  # dims of what an estimand is of
 _NO_UNIT = ("correlation", "rank", "proportion", "log")
-MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,8 @@ class _Told:
         for dim, label in self.at.items():
             if dim in _ORDERED and dim not in self.within:
                 column = getattr(self.fit.model, dim, None)
-                word = column if isinstance(column, str) else {"later": "", "reported_time": "time"}.get(dim, dim)
+                column = getattr(self.fit.model, "time", None) if dim.endswith("reported") else column
+                word = column if isinstance(column, str) else "" if dim == "later" else dim
                 is_number = re.fullmatch(r"[\d.,]+", label) is not None
                 words.append(f" at {word} {label}" if is_number and word else f" at {label}")
         return "".join(words)
@@ -240,12 +241,12 @@ class _Told:
     @property
     def what(self) -> str:
         """Labels of all other dims but arms: an analyte, a state, ..."""
-        known = {*_ORDERED, "subgroup", "moderator_value", "comparison", "arm", "group", "side"}
+        known = {*_ORDERED, "subgroup", "moderator_value", "comparison", "treatment", "arm", "group", "side"}
         return ", ".join(label for dim, label in self.at.items() if dim not in known and dim not in self.within)
 
     @property
     def arm(self) -> str:
-        for dim in ("comparison", "arm", "group"):
+        for dim in ("comparison", "treatment", "arm", "group"):
             if dim in self.at:
                 return f"{self.preposition} {self.at[dim]}"
         return ""
@@ -264,7 +265,12 @@ class _Told:
 
     @property
     def than(self) -> str:
-        return f" than {self.preposition} {self.reference}" if self.reference and "comparison" in self.at else ""
+        return f" than {self.preposition} {self.reference}" if self.reference and self.is_compared else ""
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it is of an arm against the reference."""
+        return "comparison" in self.at or "treatment" in self.at
 
     @property
     def plain(self) -> str:
@@ -290,7 +296,7 @@ class _Told:
     @property
     def within(self) -> tuple[str, ...]:
         """Dims whose labels the description has a place for."""
-        named = (dim for dim in self.at if dim not in ("arm", "comparison"))
+        named = (dim for dim in self.at if dim not in ("arm", "comparison", "treatment"))
         return tuple(d for d in named if re.search(rf"\b(?:each|a|an|the) {_WORDS.get(d, d)}\b", self.description))
 
     @property
@@ -321,9 +327,8 @@ def _kind(told: _Told) -> str:
         return "event"
     if "reciprocal_of" in attrs:
         return "number needed"
-    if units in ("risk difference", "difference in probability") or (
-        units == "probability" and null == 0 and "difference" in told.name
-    ):
+    of_two = units == "probability" and null == 0 and "difference" in told.name
+    if units in ("risk difference", "difference in probability") or of_two:
         return "risk difference"
     if units.endswith("ratio") and (null == 1 or _base(units)):
         return "odds" if "odds" in units else "ratio"
@@ -370,7 +375,7 @@ def _ratio(told: _Told) -> str:
     is_above = told.ends[1] > 1
     of = told.what or f"the {_without_article(told.quantity)}"
     times = told.numbers()[1]
-    than = f" as {told.preposition} {told.reference}" if told.reference and "comparison" in told.at else ""
+    than = f" as {told.preposition} {told.reference}" if told.reference and told.is_compared else ""
     side = told.side(is_above=is_above)
     ends = f"{told.span()}; probability that it is {_word(is_above)} {side}"
     if not told.arm or not than:
@@ -493,92 +498,6 @@ def _counted(fit: Fit, one: Primary, count: int) -> Sentence:
     )
 
 
-def decimals(lower: float, upper: float, error: float) -> int:
-    """Return how many decimals an interval deserves: two significant digits of its width, none below its error.
-
-    Parameters
-    ----------
-    lower, upper
-        The interval's ends.
-    error
-        Its Monte Carlo error; 0 if it is known exactly.
-
-    Returns
-    -------
-    int
-        Between 0 and 6.
-
-    Examples
-    --------
-    >>> decimals(-3.81, 0.62, 0.03), decimals(-3.81, 0.62, 0.3), decimals(0.981, 1.024, 0.0)
-    (1, 0, 3)
-    """
-    width = abs(upper - lower)
-    if not np.isfinite(width) or width == 0:
-        return 2
-    digits = 1 - np.floor(np.log10(width))
-    if error > 0:
-        digits = min(digits, np.floor(-np.log10(error / 2)))
-    return int(np.clip(digits, 0, 6))
-
-
-def number(value: float, digits: int) -> str:
-    """Write a number with a true minus sign, and no minus before zero.
-
-    Parameters
-    ----------
-    value
-        Any number.
-    digits
-        Decimals.
-
-    Returns
-    -------
-    str
-        Large numbers in powers of ten.
-
-    Examples
-    --------
-    >>> number(-3.84, 1), number(-0.001, 2), number(float("inf"), 1)
-    ('−3.8', '0.00', '∞')
-    """
-    if np.isinf(value):
-        return MINUS * (value < 0) + "\N{INFINITY}"
-    text = f"{abs(value):.{digits}f}" if abs(value) < 1e6 else f"{abs(value):.3g}"
-    return (MINUS if value < 0 and float(text) != 0 else "") + text
-
-
-def probability(p: float, size: float) -> str:
-    """Write a probability with two decimals, three near 0 and 1, and fewer where the draws are few.
-
-    Parameters
-    ----------
-    p
-        The probability.
-    size
-        The number of independent draws that it was counted in.
-
-    Returns
-    -------
-    str
-        ``"above 0.999"`` rather than 1.
-
-    Examples
-    --------
-    >>> probability(0.934, 2000), probability(0.9987, 1e6), probability(1.0, 2000), probability(0.4, 20)
-    ('0.93', '0.999', 'above 0.99', '0.4')
-    """
-    worth = np.sqrt(max(p * (1 - p), 1 / size) / size) if np.isfinite(size) else 0.0
-    digits = 3 if min(p, 1 - p) < 0.01 else 2
-    if worth > 0:
-        digits = int(np.clip(np.floor(-np.log10(2 * worth)), 1, digits))
-    text = f"{p:.{digits}f}"
-    least = 10.0**-digits
-    if float(text) >= 1:
-        return f"above {1 - least:.{digits}f}"
-    return f"below {least:.{digits}f}" if float(text) <= 0 else text
-
-
 def _article(text: str) -> str:
     return text if text.startswith((*_ARTICLES, "evidence")) else f"the {text}"
 
@@ -613,6 +532,6 @@ def default_note(fit: Fit) -> str:
     names: Sequence[str] = [one.estimand for one in default_primary(fit.model, fit.estimands)]
     return (
         f"No primary estimand was stated before the analysis; shown is what {type(fit.model).__name__} answers first, "
-        f"at the last visit where there are several ({', '.join(dict.fromkeys(names))}). A plan states its own: [study] "
-        "primary."
+        f"at the last visit where there are several ({', '.join(dict.fromkeys(names))}). A plan states its own: "
+        "[study] primary."
     )
