@@ -58,7 +58,7 @@ def checklist(fit: Fit, *, question: str, has_refits: bool, has_plan: bool) -> t
     no_factors = "" if fit.ropes else "no Bayes factor is reported"
     script = "" if has_plan else "made from Python: the call is printed"
     return (
-        Item("Preamble A", "Why Bayesian", "reproduce", "for the author to add where readers ask for it"),
+        Item("Preamble A", "Why Bayesian", "", "for the author to add where readers ask for it"),
         Item("Preamble B", "Goals of the analysis", "answer", why),
         Item("1.A", "Outcome and predictors", "data"),
         Item("1.B", "Likelihood and parameters, structure of levels", "model"),

@@ -1,6 +1,7 @@
 """The report of a fit: the answer first, then all that a referee asks for, in one page that needs no network."""
 
 import base64
+import dataclasses
 import io
 import os
 from collections.abc import Mapping
@@ -268,7 +269,16 @@ def commands(fit: Fit, plan_path: str = "") -> str:
     if plan_path:
         data = " --data FILE" if str(fit.data.attrs.get("source")) == "path" else ""
         return f"{install}\nbayesdep run {plan_path}{data} {how}"
-    given = {name: value for name, value in settings_of(fit.model).items() if value not in (None, {}, [], ())}
-    settings = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    settings = ", ".join(f"{name}={value!r}" for name, value in _chosen_settings(fit).items())
     draws = ", ".join(f"{word}={manifest[word]!r}" for word in ("draws", "tune", "chains", "seed", "sampler"))
     return f"{install}\nbd.fit(bd.{type(fit.model).__name__}({settings}), TABLE, {draws})"
+
+
+def _chosen_settings(fit: Fit) -> dict[str, Any]:
+    """The settings of a fit's model that are not its defaults."""
+    model = fit.model
+    usual = {field.name: field.default for field in dataclasses.fields(model)}  # type: ignore[arg-type]  # models are dataclasses
+    given = {name: value for name, value in settings_of(model).items() if name != "priors"}
+    given = {name: value for name, value in given.items() if value != usual[name] and value not in ({}, [], ())}
+    priors = {name: prior.to_dict() for name, prior in model.priors.items() if prior != model.slots[name].default}
+    return given | ({"priors": priors} if priors else {})

@@ -371,7 +371,7 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
         How many there are, and which are shown.
     """
     every = summarise_parameters(fit)
-    dims = [str(c) for c in every.columns[1 : every.columns.get_loc("mean")]]
+    dims = [str(d) for d in dict.fromkeys(d for v in fit.posterior.data_vars.values() for d in v.dims[2:])]
     of_people = [d for d in dims if is_personal(fit.data, d)]
     is_of_people = (every[of_people].notna() & every[of_people].ne("")).any(axis=1)
     table = every[~is_of_people]

@@ -233,10 +233,12 @@ class _Told:
     def who(self) -> str:
         """``" in patients with crp > 5"``, where it has a subgroup or a value of the moderator."""
         moderator = getattr(self.fit.model, "moderator", None) or "the moderator"
-        words = {"subgroup": f" in patients with {moderator} ", "moderator_value": f" at {moderator} "}
-        if getattr(self.fit.model, "moderator", None) is None:
-            words["subgroup"] = " in "
-        return "".join(f"{words[dim]}{label}" for dim, label in self.at.items() if dim in words)
+        model = self.fit.model
+        moderator = getattr(model, "moderator", None)
+        among = f" in patients with {moderator} " if moderator else " in "
+        words = {"subgroup": among, "group": among, "moderator_value": f" at {moderator or 'the moderator'} "}
+        parts = [(dim, label) for dim, label in self.at.items() if dim in words and dim != self.arm_dim]
+        return "".join(" in all" if label == "all" else f"{words[dim]}{label}" for dim, label in parts)
 
     @property
     def what(self) -> str:
@@ -245,11 +247,13 @@ class _Told:
         return ", ".join(label for dim, label in self.at.items() if dim not in known and dim not in self.within)
 
     @property
+    def arm_dim(self) -> str:
+        """The dim of arms, or of groups where nothing else is one; empty if there is none."""
+        return next((dim for dim in ("comparison", "treatment", "arm", "group") if dim in self.at), "")
+
+    @property
     def arm(self) -> str:
-        for dim in ("comparison", "treatment", "arm", "group"):
-            if dim in self.at:
-                return f"{self.preposition} {self.at[dim]}"
-        return ""
+        return f"{self.preposition} {self.at[self.arm_dim]}" if self.arm_dim else ""
 
     @property
     def preposition(self) -> str:

@@ -144,13 +144,14 @@ def _compared(fit: Fit, rows: pd.DataFrame) -> str:
     what = what.replace("log ratio", "ratio").replace("log odds ratio", "odds ratio") if ratio else what
     named = what if units in what else f"{what}, {units}"
     arms = rows["comparison"].unique() if "comparison" in rows else []
-    better, reference = getattr(fit.model, "better", None), getattr(fit.model, "reference", None)
+    better, reference = getattr(fit.model, "better", None), str(getattr(fit.model, "reference", None) or "")
     sides = ""
-    if len(arms) == 1 and better in ("lower", "higher") and reference:
-        below, above = (arms[0], reference) if better == "lower" else (reference, arms[0])
-        sides = f"\n\N{LEFTWARDS ARROW} favours {below}    favours {above} \N{RIGHTWARDS ARROW}"
-    elif len(arms) == 1 and reference and str(arms[0]) not in what:
-        named = f"{named}: {arms[0]} against {reference}"
+    if len(arms) == 1 and reference:
+        for word in ("less", "against"):
+            named = named.replace(f"{word} {reference}", f"{arms[0]} {word} {reference}")
+        if better in ("lower", "higher"):
+            below, above = (arms[0], reference) if better == "lower" else (reference, arms[0])
+            sides = f"\n\N{LEFTWARDS ARROW} favours {below}    favours {above} \N{RIGHTWARDS ARROW}"
     return f"{named} (95% intervals){sides}"
 
 
@@ -172,8 +173,9 @@ def _numbers(
     for k, row in enumerate(rows):
         ends = [float(row[word]) for word in ("median", "lower", "upper")]
         ends = [float(np.exp(end)) for end in ends] if is_log else ends
-        digits = decimals(min(ends[1:]), max(ends[1:]), 0.0)
-        text = f"{number(ends[0], digits)} ({number(ends[1], digits)} to {number(ends[2], digits)})"
+        width = decimals(min(ends[1:]), max(ends[1:]), 0.0)
+        median, lower, upper = (number(end, decimals(0.0, end, 0.0) if is_log else width) for end in ends)
+        text = f"{median} ({lower} to {upper})"
         share = f"   {weight[k]:.0%}" if k < len(weight) else ""
         said.append("" if np.isnan(ends[0]) else text + share)
     for k, (place, text) in enumerate(zip(y, said, strict=True)):
