@@ -30,7 +30,8 @@ from bayesdep.reporting.run_directory import Outcome
 MODELS = Path(__file__).resolve().parents[1] / "models"
 CONTRACT = {
     *["posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "diagnostics.json", "manifest.json"],
-    *["report.html", "figures/forest.png", "figures/prior_posterior.png", "figures/checks.png"],
+    "report.html",
+    *(f"figures/{name}.{end}" for name in ("forest", "prior_posterior", "checks") for end in ("png", "pdf", "svg")),
 }
 GIVEN = """\
 [study]
