@@ -373,7 +373,7 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
     every = summarise_parameters(fit)
     dims = [str(d) for d in dict.fromkeys(d for v in fit.posterior.data_vars.values() for d in v.dims[2:])]
     of_people = [d for d in dims if is_personal(fit.data, d)]
-    is_of_people = (every[of_people].notna() & every[of_people].ne("")).any(axis=1)
+    is_of_people = every[of_people].notna().any(axis=1)
     table = every[~is_of_people]
     worst = every.loc[is_of_people, ["ess_bulk", "ess_tail"]].min(axis=None) if is_of_people.any() else np.nan
     count = len(table)
@@ -420,7 +420,7 @@ def meanings_table(fit: Fit) -> pd.DataFrame:
         has_null = not np.isnan(null) and "reciprocal_of" not in values.attrs
         rows.append(
             {
-                "Estimand": f"{name}, by {' and '.join(dims)}" if dims else str(name),
+                "Estimand": f"{name!s}, by {' and '.join(dims)}" if dims else str(name),
                 "Meaning": str(values.attrs.get("description", "")),
                 "Units": str(values.attrs.get("units", "")),
                 "No effect": f"{null:g}" if has_null else "",
