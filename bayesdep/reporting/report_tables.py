@@ -414,13 +414,13 @@ def meanings_table(fit: Fit) -> pd.DataFrame:
         Columns ``Estimand``, ``Meaning``, ``Units``, ``No effect``.
     """
     rows = []
-    for name, values in fit.estimands.data_vars.items():
+    for name, values in ((str(name), values) for name, values in fit.estimands.data_vars.items()):
         dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
         null = float(values.attrs.get("null", 0.0))
         has_null = not np.isnan(null) and "reciprocal_of" not in values.attrs
         rows.append(
             {
-                "Estimand": f"{name!s}, by {' and '.join(dims)}" if dims else str(name),
+                "Estimand": f"{name!s}, by {' and '.join(dims)}" if dims else name,
                 "Meaning": str(values.attrs.get("description", "")),
                 "Units": str(values.attrs.get("units", "")),
                 "No effect": f"{null:g}" if has_null else "",
