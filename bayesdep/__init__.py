@@ -60,6 +60,9 @@ _PUBLIC = {
     "as_study": "bayesdep.reporting.study",
     "rank_evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
+    "priors": "bayesdep.reporting.priors",
+    "table": "bayesdep.reporting.tables",
+    "plot_priors": "bayesdep.reporting.figures.priors",
     "plot_associations": "bayesdep.reporting.figures.trajectories",
     "plot_bayes_factors": "bayesdep.reporting.figures.equivalence",
     "plot_categories": "bayesdep.reporting.figures.ordinal",
@@ -193,6 +196,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.patient_meta import plot_combined as plot_combined
     from bayesdep.reporting.figures.patient_meta import plot_moderators as plot_moderators
     from bayesdep.reporting.figures.patient_meta import plot_study_effects as plot_study_effects
+    from bayesdep.reporting.figures.priors import plot_priors as plot_priors
     from bayesdep.reporting.figures.response import plot_roc as plot_roc
     from bayesdep.reporting.figures.trajectories import plot_associations as plot_associations
     from bayesdep.reporting.figures.trajectories import plot_courses as plot_courses
@@ -204,8 +208,10 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.trial_checks import plot_dropout_by_arm as plot_dropout_by_arm
     from bayesdep.reporting.figures.trial_checks import plot_residuals as plot_residuals
     from bayesdep.reporting.figures.trial_subgroups import plot_subgroups as plot_subgroups
+    from bayesdep.reporting.priors import priors as priors
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
+    from bayesdep.reporting.tables import table as table
 
 __version__ = "0.1.0"
 __all__ = sorted(_PUBLIC)

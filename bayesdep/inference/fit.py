@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.data.read_data import as_read
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
@@ -50,6 +51,9 @@ class Fit:
     data: xr.Dataset
     tree: xr.DataTree
     manifest: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", as_read(self.data))  # shows no patient in a notebook
 
     @property
     def gate(self) -> Gate:
@@ -179,6 +183,13 @@ class Fit:
             f"{self.gate.sentence}\n{self.verdict.sentence}\n{type(self.model).__name__} fit ({size})\n{mark}{data}\n"
             f"{notes}estimands: {', '.join(map(str, self.estimands.data_vars))}"
         )
+
+    def _repr_html_(self) -> str:
+        from bayesdep.inference.shown import fit_as_html
+
+        verdicts = {v.sentence: v.passed for v in (self.gate, self.verdict)}
+        exact = self.exact if self.is_exact else None
+        return fit_as_html(self.model, self.data, self.estimands, self.manifest, verdicts, exact)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole fit to one NetCDF file; an existing file is replaced only by a complete one.
