@@ -581,7 +581,7 @@ def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":
     if not plan.published:
         return None
     if not plan.ropes:
-        return ledger(_published(plan), summarise(fit))
+        return ledger(_published(plan), summarise(fit), synthetic=fit.synthetic)
     from bayesdep.criticism.equivalence import check_equivalence
 
-    return ledger(_published(plan), summarise(fit), check_equivalence(fit))
+    return ledger(_published(plan), summarise(fit), check_equivalence(fit), synthetic=fit.synthetic)

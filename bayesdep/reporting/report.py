@@ -123,7 +123,8 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``Estimand``, ``Published``, ``Posterior``, ``Agrees``, ``Published in``, ``Note``.
+        Columns ``Estimand``, ``Published``, ``Posterior``, ``Agrees`` (``Recovered`` where the data are synthetic),
+        ``Published in``, ``Note``.
     """
     rows = []
     for _, row in ledger.iterrows():
@@ -140,7 +141,7 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
                 "Estimand": row["estimand"],
                 "Published": row["published_as"],
                 "Posterior": posterior,
-                "Agrees": row["agrees"],
+                ("Recovered" if row["recovered"] else "Agrees"): row["recovered"] or row["agrees"],
                 "Published in": row["source"],
                 "Note": row["note"],
             }
