@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint types docs tests bench evidence crossing price imputation nhanes calibrate coverage oldest lock clean
+.PHONY: help install run test lint types docs notebooks tests bench evidence crossing price imputation nhanes calibrate coverage oldest lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ types: install  ## Types
 docs: install  ## The documentation site, in build/site/index.html: every warning is an error, links and figures are checked
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/site
 	$(BIN)/python tools/check_site.py build/site
+
+notebooks: install  ## Execute the notebooks and keep their outputs, which the site shows
+	$(BIN)/python tools/run_notebooks.py
 
 tests: install  ## Tests of the fast and sampling tiers, notebooks executed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

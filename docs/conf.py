@@ -1,7 +1,6 @@
 """How the documentation site is built: `make docs`."""
 
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -32,6 +31,7 @@ autodoc_default_options = {"show-inheritance": False}
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 default_role = "literal"
+highlight_language = "text"  # formulas; examples with prompts are seen as Python
 add_module_names = False
 
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -65,4 +65,5 @@ html_sidebars = {"index": [], "start": [], "which_model": [], "changelog": []}
 for old in (HERE / "tutorials").glob("*.ipynb"):
     old.unlink()
 for notebook in (ROOT / "notebooks").glob("*.ipynb"):
-    shutil.copy2(notebook, HERE / "tutorials" / notebook.name)
+    text = notebook.read_text(encoding="utf-8").replace("](../docs/", "](../")  # the site's pages, from there
+    (HERE / "tutorials" / notebook.name).write_text(text, encoding="utf-8")
