@@ -1,4 +1,4 @@
-"""Execute the notebooks and keep their outputs, as the site shows them: `python tools/run_notebooks.py [NOTEBOOK ...]`."""
+"""Execute the notebooks and keep their outputs, which the site shows: `python tools/run_notebooks.py [FILE ...]`."""
 
 import sys
 import tempfile

@@ -74,7 +74,9 @@ class Settings(_Made):
             set_to = "" if prior is None or prior == slot.default else f"`{prior}`"
             rows.append([f"`{name}`", slot.meaning, slot.units, default, set_to])
         parts += ["Priors of these settings:", ""]
-        parts.append(rst_table(["parameter", "meaning", "units", "default", "set to"], rows))
+        columns = 5 if any(row[4] for row in rows) else 4
+        header = ["parameter", "meaning", "units", "default", "set to"]
+        parts.append(rst_table(header[:columns], [row[:columns] for row in rows]))
         names = getattr(model, "figures", ())
         if names:
             parts += ["", "Figures beside those that every fit has:", ""]
