@@ -1,5 +1,6 @@
 """The documentation site: what its check finds, and that it says all of what is public."""
 
+import doctest
 import inspect
 import re
 import tomllib
@@ -77,6 +78,21 @@ def test_an_empty_site_is_a_fault(tmp_path):
 def test_every_public_name_is_documented_with_an_example(name):
     text = inspect.getdoc(getattr(bd, name)) or ""
     assert re.search(r"^Examples\n-+\n(?:.*\n)*?>>> ", text, flags=re.M)
+
+
+def skipped_examples():
+    """Public names whose example is not run with the others, because its fit takes a minute."""
+    return [name for name in bd.__all__ if "+SKIP" in (inspect.getdoc(getattr(bd, name)) or "")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", skipped_examples())
+def test_an_example_that_takes_a_minute_runs(name):
+    text = inspect.getdoc(getattr(bd, name)).replace("# doctest: +SKIP", "")
+    made = {}
+    for example in doctest.DocTestParser().get_examples(text):
+        exec(example.source, made)
+    assert {"figure", "table"} & set(made)
 
 
 def test_the_reference_lists_every_public_name_once():
