@@ -11,8 +11,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.console import print_ledger
-from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
-from bayesdep.reporting.report import ledger_in_words
+from bayesdep.reporting.ledger import Published, ledger, ledger_in_words, refuse_unknown
 from bayesdep.reporting.run_directory import Outcome
 
 
