@@ -229,6 +229,31 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     ------
     BadInput
         Naming the file and the key.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> text = '''
+    ... [study]
+    ... name = "demo"
+    ... title = "Coaching in eight schools"
+    ... question = "Does coaching help?"
+    ... [data]
+    ... source = "published:eight_schools_rubin1981"
+    ... [model]
+    ... family = "meta"
+    ... measure = "difference"
+    ... units = "points"
+    ... scale = 100
+    ... study = "school"
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "schools.toml"
+    ...     _ = path.write_text(text)
+    ...     plan = read_plan(path)
+    >>> plan.label
+    'demo/schools'
     """
     path = Path(path)
     try:
@@ -486,6 +511,31 @@ def run_plan(
     ------
     BadInput
         When the plan, its data or the place to write is not usable; then nothing has been written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> text = '''
+    ... [study]
+    ... name = "demo"
+    ... title = "Coaching in eight schools"
+    ... question = "Does coaching help?"
+    ... [data]
+    ... source = "published:eight_schools_rubin1981"
+    ... [model]
+    ... family = "meta"
+    ... measure = "difference"
+    ... units = "points"
+    ... scale = 100
+    ... study = "school"
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "schools.toml"
+    ...     _ = path.write_text(text)
+    ...     run = run_plan(path, out=Path(folder) / "run")
+    ...     print(run.fit.gate.passed, (run.directory / "report.html").exists())
+    True True
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     from bayesdep.reporting.places import held
@@ -585,7 +635,7 @@ def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":
     if not plan.published:
         return None
     if not plan.ropes:
-        return ledger(_published(plan), summarise(fit))
+        return ledger(_published(plan), summarise(fit), synthetic=fit.synthetic)
     from bayesdep.criticism.equivalence import check_equivalence
 
-    return ledger(_published(plan), summarise(fit), check_equivalence(fit))
+    return ledger(_published(plan), summarise(fit), check_equivalence(fit), synthetic=fit.synthetic)

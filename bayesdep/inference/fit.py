@@ -45,6 +45,17 @@ class Fit:
     manifest
         Sampler, seed, numbers of draws (for each of ``tables`` versions of the data), versions of software, timings in
         seconds, machine and the gate's verdict.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> fit.gate.passed, fit.synthetic
+    (True, False)
+    >>> fit.estimands["mu"].dims
+    ('chain', 'draw')
     """
 
     model: Model

@@ -82,6 +82,18 @@ def report(
     ------
     BadInput
         When it cannot be written, or a PDF is asked for and there is no browser to print it.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bd.report(fit, Path(folder) / "report.html", question="Does coaching help?").name
+    'report.html'
     """
     path = Path(path)
     is_pdf = path.suffix.lower() == ".pdf"

@@ -44,7 +44,7 @@ class Counts(CountsSettings):
     With ``pooling = "none"`` intervals of a risk are Jeffreys' as Brown, Cai and DasGupta (2001,
     doi:10.1214/ss/1009213286) use them: the equal-tailed posterior interval, but from 0 where nobody has the event and
     up to 1 where everybody has it; a ratio to a control without events has no upper end either. The summary sets the
-    exact (Clopper-Pearson) interval of each risk beside it. docs/counts_coverage.md has the coverage of both.
+    exact (Clopper-Pearson) interval of each risk beside it. docs/evidence/counts_coverage.md has the coverage of both.
 
     Parameters
     ----------

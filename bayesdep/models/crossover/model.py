@@ -67,7 +67,7 @@ class Crossover(CrossoverSettings):
     0.75)`` (half of that: the same people, with time), ``carry_over ~ N(0, 0.3)``, ``day_mean ~ N(0, 1.5)``,
     ``patient_sd`` and ``residual_sd ~ N+(1)`` (together they make up the scale); ``baseline_slope ~ N(0, 1)`` times the
     scale over the baseline's sd. With half and double these widths ketamine's differences in the NIMH trial are in
-    docs/crossover_priors.md.
+    docs/evidence/crossover_priors.md.
 
     With joint days, effects of treatments, periods and carry-over correlate 3/4 between days a priori: an overall
     effect and deviations from it of half the spread. So the mean over days has nearly the prior of one day, whatever

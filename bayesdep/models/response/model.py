@@ -40,7 +40,7 @@ class Response(ResponseSettings):
     Default priors: ``intercept ~ N(0, 1.5)`` (95% of response rates between 5% and 95%); ``slope ~ t_4(0, 2.5)`` per
     standard deviation; ``covariate_slope ~ N(0, 1)`` per sd; ``marker_mean ~ N(0, 2.5)`` and ``marker_sd ~ N+(2)``, in
     standard deviations. An area under the curve of 0.98 is a slope of about 7, one of 0.86 about 2: the default
-    leaves both nearly as they are, where N(0, 1) made 0.90 of 0.98 (docs/response_prior.md).
+    leaves both nearly as they are, where N(0, 1) made 0.90 of 0.98 (docs/evidence/response_prior.md).
 
     With several analytes their slopes may share a distribution, ``effects = "normal"`` or ``"student"``::
 
