@@ -5,6 +5,7 @@ from bayesdep.data.tables import Column, as_frame, note, provenance, read_column
 from bayesdep.models.model import (
     Check,
     CompletesVisits,
+    CountsQuestions,
     ExactPosterior,
     Forest,
     HasCorrelatedParameters,
@@ -37,6 +38,7 @@ __all__ = [
     "Check",
     "Column",
     "CompletesVisits",
+    "CountsQuestions",
     "ExactPosterior",
     "Forest",
     "HasCorrelatedParameters",

@@ -5,11 +5,14 @@ import pandas as pd
 import pytest
 import xarray as xr
 from arviz_stats.base import array_stats
+from test_cytokines_fits import UTI, UTI_SE, shared_table
 from test_trajectories import REFERENCES, answers, read
 
 import bayesdep as bd
 from bayesdep.designs.rct2025 import draw_rct2025
 from bayesdep.inference.sample import sample_posterior
+from bayesdep.models.trajectories.paths import mean_markers
+from bayesdep.numerics.draws import stack_draws
 
 WIDE = {
     "course": {"dist": "Normal", "mu": 0, "sigma": 1000},
@@ -114,3 +117,32 @@ def naive_slope(data: xr.Dataset, marker: str) -> float:
     x, y = logs[:, -1] - logs[:, 0], data["outcome"].values[:, -1] - data["outcome"].values[:, 0]
     kept = np.isfinite(x) & np.isfinite(y) & (data["arm_of"].values == list(data["arm"].values).index("ketamine"))
     return float(np.polyfit(x[kept], y[kept], 1)[0])
+
+
+VIRAL = {
+    "marker_course": {"dist": "Normal", "mu": 0, "sigma": 100},
+    "marker_level_sd": {"dist": "HalfNormal", "sigma": 50},
+    "marker_residual_sd": {"dist": "HalfNormal", "sigma": 50},
+}
+
+
+@pytest.mark.sampling
+@pytest.mark.parametrize("variant", UTI)
+def test_the_marker_part_has_the_published_means_of_viral_loads(variant):
+    """Month means and a random level of 72 children's HIV RNA, 26 or 33 values beyond limits: maximum likelihood.
+
+    The score beside it is made up and not linked. Means within a tenth of a standard error.
+    """
+    table = shared_table("utidata_hiv/utidata.csv").dropna(subset=["rna_copies_ml"]).reset_index(drop=True)
+    codes = {0: "none", 1: "left", 2: "right" if variant == "both" else "none"}
+    score = np.random.default_rng(1).normal(size=len(table))
+    table = table.assign(flag=table["cens_code"].map(codes), outcome=score)
+    model = bd.Trajectories(
+        reference=None, arm=None, deviations="level", value="rna_copies_ml", subject="id", time="month",
+        censored="flag", priors=VIRAL,
+    )  # fmt: skip
+    data = model.prepare(table)
+    posterior = sample_posterior(model, data, draws=1500, tune=600, chains=4, seed=1)
+    means = mean_markers(model, stack_draws(posterior), data, data["marker_reported_time"].values)[:, 0, 0]
+    found = means.mean(axis=0) * np.log10(2)
+    assert (np.abs(found - UTI[variant][0]) < 0.1 * UTI_SE).all(), (found - UTI[variant][0]) / UTI_SE

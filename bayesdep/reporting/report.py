@@ -17,6 +17,7 @@ from bayesdep.criticism.missing_information import check_missing_information
 from bayesdep.criticism.sensitivity import THRESHOLD, check_prior_sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
+from bayesdep.models.model import CountsQuestions
 from bayesdep.models.parts.scale import in_outcome_units, priors_of
 from bayesdep.reporting.estimands import oracle, summarise
 from bayesdep.reporting.evidence import rank_evidence
@@ -92,6 +93,7 @@ def report(
         evidence=_evidence(fit),
         evidence_sentence=rank_evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if _by_evidence(fit) else "",
         equivalence=in_words(check_equivalence(fit)) if fit.ropes else None,
+        looked_at=fit.model.looked_at(fit.estimands, fit.data) if isinstance(fit.model, CountsQuestions) else "",
         estimands=journal_table(shown),
         estimands_sentence=_rest(summarise(fit), shown),
         figures=[

@@ -38,6 +38,7 @@ from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.trajectories import refusals
 from bayesdep.models.trajectories.courses import Basis, basis_of
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.subgroups import read_subgroups
 
 KINDS = ("detected", "left", "right", "interval")  # of a measurement; -1 where there was none
 _MANY_PER_PERSON = 2  # times of the table over the most of any patient; above this, times are actual ones
@@ -97,6 +98,11 @@ def prepare(settings: TrajectoriesSettings, table: Any) -> xr.Dataset:
     data = xr.Dataset(variables, coords).merge(_outcomes(settings, frame, rows, (first, last), arm_of, arms))
     if settings.has_markers:
         data = data.merge(_markers(settings, frame, rows, (first, last), arm_of, arms))
+    if settings.subgroups:
+        known = ~np.isnan(data["outcome"].values).all(axis=1)
+        if settings.has_markers:
+            known &= (data["detection"].values >= 0).any(axis=(1, 2))
+        data = data.merge(read_subgroups(settings, frame, rows.patient, known, arm_of, arms))
     refusals.note_patients_without(frame, data, settings)
     return data.assign_attrs(provenance(frame))
 

@@ -9,6 +9,7 @@ from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import paths
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.subgroups import estimands_in
 from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.types import Draws
 
@@ -64,6 +65,8 @@ def estimands(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Da
         by_name |= _of_markers(settings, posterior, data)
     if settings.association:
         by_name |= _of_associations(settings, posterior, data)
+    if settings.subgroups:
+        by_name |= estimands_in(settings, posterior, data, by_name)
     return xr.Dataset(by_name)
 
 
@@ -256,6 +259,8 @@ def own_prior(settings: TrajectoriesSettings, name: str, at: Mapping[str, str], 
     if name == "baseline_level":
         return OwnPrior(name, prior[name], (list(data["analyte"].values).index(at["analyte"]),))
     of_one = name == "association_difference" or (name == "association" and settings.arm is None)
+    if name.endswith(("_in", "_from_overall")):
+        return "subgroups are pooled, with a spread that may be zero"
     if not of_one:
         return "it is a function of several parameters"
     if settings.is_pooled:

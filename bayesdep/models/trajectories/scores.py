@@ -11,6 +11,7 @@ from scipy import special
 from bayesdep.models.trajectories.data import recorded
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
+from bayesdep.models.trajectories.subgroups import associations_of_patient
 from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.types import Draws
@@ -77,7 +78,8 @@ class _Markers:
         self.residual = logs - mean_markers_of_patients(settings, draws, data)
         self.covariance = covariance_of(settings, draws, "marker_", "analyte")
         self.variance = draws_of(draws, "marker_residual_sd", "analyte") ** 2
-        self.links = links_of(settings, draws)
+        self.settings, self.draws, self.data = settings, draws, data
+        self.by_arm = links_of(settings, draws)
 
     def of(self, patient: int, marker: int) -> tuple[Draws, Draws]:
         """Mean and covariance of a marker's deviation in a patient, given its values."""
@@ -88,6 +90,15 @@ class _Markers:
         gain = np.swapaxes(np.linalg.solve(total, design @ own), -1, -2)
         mean = np.squeeze(gain @ self.residual[:, patient, marker][:, seen][..., None], -1)
         return mean, own - gain @ design @ own
+
+    def links(self, patient: int, arm: int) -> Draws:
+        """C of every marker in a patient, shape (samples, analytes, powers, powers)."""
+        found: Draws = self.by_arm[:, :, arm]
+        if self.settings.subgroups:
+            matrices = np.stack([link_matrix(link, self.settings.powers) for link in self.settings.association])
+            apart = associations_of_patient(self.draws, self.data, patient)
+            found = found + np.einsum("slm,lrp->smrp", apart, matrices)
+        return found
 
 
 def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
@@ -166,8 +177,9 @@ def effects_of(
     mean = np.zeros(covariance.shape[:-1])
     if markers is None:
         return mean, covariance
+    links = markers.links(patient, arm)
     for m in range(markers.measured.shape[1]):
-        link = markers.links[:, m, arm]
+        link = links[:, m]
         deviation, uncertainty = markers.of(patient, m)
         mean = mean + np.squeeze(link @ deviation[..., None], -1)
         covariance = covariance + link @ uncertainty @ np.swapaxes(link, -1, -2)
