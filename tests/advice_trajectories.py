@@ -22,6 +22,7 @@ BLOOD = pd.DataFrame(
 BOTH = pd.concat([SCORES, BLOOD], ignore_index=True)
 CLINIC = SCORES.rename(columns={"outcome": "score"})
 LABORATORY = BLOOD.drop(columns=["arm", "age"])
+EVENT = but(SCORES, outcome=((SCORES["time"] == 5) & (SCORES.index % 8 < 4)).astype(float))
 YES = but(SCORES, outcome=np.arange(len(SCORES)) % 2)
 
 
@@ -213,6 +214,19 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "check it",
         lambda: curve(but(SCORES, outcome=1), kind="response"),
         lambda: curve(YES, kind="response"),
+    ),
+    # events
+    (
+        f"{DATA}:_refuse_no_intervals",
+        "end of the planned interval",
+        lambda: curve(but(ACTUAL, outcome=EVENT["outcome"].to_numpy()), kind="event", course="linear"),
+        lambda: curve(EVENT, kind="event", course="linear"),
+    ),
+    (
+        f"{REFUSALS}:refuse_after_event",
+        "leave rows after the event out",
+        lambda: curve(YES, kind="event"),
+        lambda: curve(YES[(YES["outcome"] == 0) | (YES["time"] == 1)].query("time < 2"), kind="event"),
     ),
     # subgroups
     (

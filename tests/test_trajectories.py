@@ -438,6 +438,73 @@ def test_the_joint_likelihood_and_its_maximum_are_those_of_a_bivariate_mixed_mod
         assert abs(slope) < 0.01, name
 
 
+# ---- events in intervals
+
+
+def intervals(people: int = 60, seed: int = 5) -> pd.DataFrame:
+    """Rows at risk of an event in four intervals, the event ending them; some patients leave early; a marker beside."""
+    rng, rows = np.random.default_rng(seed), []
+    for i in range(people):
+        about = {"subject": f"s{i}", "arm": "pd"[i % 2]}
+        for t in (0, 2, 4):
+            rows.append(about | {"time": t, "marker": "IL-6", "pg_ml": float(2 ** rng.normal(1, 1))})
+        for t in (1, 2, 3, 4):
+            came = bool(rng.random() < 0.25 + 0.1 * (i % 2))
+            rows.append(about | {"time": t, "outcome": float(came)})
+            if came or rng.random() < 0.1:
+                break
+    return pd.DataFrame(rows)
+
+
+EVENTS = {"kind": "event", "reference": "p", "course": "linear"}
+
+
+def test_the_likelihood_of_events_is_the_product_of_hazards_over_patients_deviations():
+    """Against scipy's quadrature over the deviation, interval by interval."""
+    model = bd.Trajectories(**EVENTS, deviations="level")
+    data = model.prepare(intervals().dropna(subset=["outcome"]))
+    _, posterior = draws_of(model.build(data), count=2, seed=1)
+    scores = model.log_likelihood(posterior, data)
+    draw = posterior.isel(chain=0, draw=0)
+    for i in range(6):
+        seen = ~np.isnan(data["outcome"].values[i])
+        log_odds = data["course_columns"].values[i][seen] @ draw["course"].values
+        log_odds = log_odds + arms_part(draw, data, i, data["arm_columns"].values[i][seen])
+
+        def product(b, log_odds=log_odds, y=data["outcome"].values[i][seen]):
+            hazard = 1 / (1 + np.exp(-(log_odds + b)))
+            return np.prod(np.where(y == 1, hazard, 1 - hazard)) * stats.norm.pdf(b, 0, float(draw["level_sd"]))
+
+        known = integrate.quad(product, -12 * float(draw["level_sd"]), 12 * float(draw["level_sd"]), limit=200)[0]
+        assert float(scores[0, 0, i]) == pytest.approx(np.log(known), rel=1e-3)
+
+
+@pytest.mark.parametrize("association", [(), ("value",)])
+def test_the_probability_of_an_event_is_the_share_of_simulated_patients(association):
+    """200,000 patients drawn from a draw's own law, deviations and markers included: within four standard errors."""
+    markers = {"value": "pg_ml", "analyte": "marker", "association": association} if association else {}
+    model = bd.Trajectories(**EVENTS, **markers)
+    table = intervals() if association else intervals().dropna(subset=["outcome"])
+    data = model.prepare(table)
+    _, posterior = draws_of(model.build(data), count=1, seed=2)
+    found = model.estimands(posterior, data)
+    draw, rng, people = posterior.isel(chain=0, draw=0), np.random.default_rng(3), 200_000
+    design = data["deviation_columns"].values[0]
+    for a in range(2):
+        b = rng.multivariate_normal(np.zeros(2), covariance(draw, model.powers), people)
+        if association:
+            of_marker = draw.isel(analyte=0)
+            w = rng.multivariate_normal(np.zeros(2), covariance(of_marker, model.powers, "marker_"), people)
+            b = b + float(draw[BY_ARM][0, 0, a]) * w
+        hazard = 1 / (1 + np.exp(-(found["mean"][0, 0, a].values + b @ design.T)))
+        came = (rng.random(hazard.shape) < hazard).cumsum(axis=1) > 0
+        share = came.mean(axis=0)
+        error = np.sqrt(share * (1 - share) / people) + 1e-4  # and of the quadrature
+        assert (np.abs(found["event_probability"][0, 0, a].values - share) < 4 * error).all()
+    difference = found["event_probability"].isel(arm=1) - found["event_probability"].isel(arm=0)
+    np.testing.assert_allclose(found["event_difference"].isel(comparison=0), difference)
+
+
 # ---- courses and links
 
 

@@ -146,3 +146,29 @@ def test_the_marker_part_has_the_published_means_of_viral_loads(variant):
     means = mean_markers(model, stack_draws(posterior), data, data["marker_reported_time"].values)[:, 0, 0]
     found = means.mean(axis=0) * np.log10(2)
     assert (np.abs(found - UTI[variant][0]) < 0.1 * UTI_SE).all(), (found - UTI[variant][0]) / UTI_SE
+
+
+def trial_in_two_halves(seed: int) -> pd.DataFrame:
+    """120 patients whose scores fall by 8 points more on the drug than on placebo if they are young, and not else."""
+    rng, rows = np.random.default_rng(seed), []
+    for i in range(120):
+        about = {"subject": f"s{i}", "arm": "pd"[i % 2], "age": 20 + i % 40, "sex": "FM"[i // 2 % 2]}
+        level, slope = rng.normal(25, 4), rng.normal(-3, 2) - 8 * (i % 2) * (about["age"] < 40)
+        rows += [about | {"time": t, "outcome": level + slope * t / 2 + rng.normal(0, 2)} for t in (0, 1, 2)]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.sampling
+def test_a_subgroup_that_differs_is_found_and_the_others_are_not():
+    """Young and old differ by 8 points; women and men, of whom half are young, do not."""
+    subgroups = {"young": "age < 40", "old": "age >= 40", "women": "sex == 'F'", "men": "sex == 'M'"}
+    model = bd.Trajectories(reference="p", course="linear", equal_baseline=True, subgroups=subgroups)
+    fit = bd.fit(model, trial_in_two_halves(1), draws=1000, tune=500, chains=4, seed=1, progress=False)
+    assert fit.gate.passed, fit.gate.sentence
+    inside = fit.estimands["difference_in"].isel(comparison=0)
+    apart = inside.sel(subgroup="young") - inside.sel(subgroup="old")
+    lower, upper = np.quantile(apart, [0.025, 0.975])
+    assert lower < -8 < upper < -3
+    assert np.quantile(inside.sel(subgroup="old"), 0.025) < 0 < np.quantile(inside.sel(subgroup="old"), 0.975)
+    sexes = inside.sel(subgroup="women") - inside.sel(subgroup="men")
+    assert np.quantile(sexes, 0.025) < 0 < np.quantile(sexes, 0.975)

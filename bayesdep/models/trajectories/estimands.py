@@ -8,6 +8,7 @@ import xarray as xr
 from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import paths
+from bayesdep.models.trajectories.events import estimands_of_events
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import estimands_in
 from bayesdep.numerics.draws import draws_of, over_draws
@@ -61,6 +62,8 @@ def estimands(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Da
         Estimands by name.
     """
     by_name = _of_outcome(settings, posterior, data) | _of_spreads(settings, posterior)
+    if settings.kind == "event":
+        by_name |= estimands_of_events(settings, posterior, data)
     if settings.has_markers and settings.arm is not None:
         by_name |= _of_markers(settings, posterior, data)
     if settings.association:
@@ -85,7 +88,8 @@ def _of_outcome(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.
     """Means by arm and their differences at the reported times, and slopes of straight lines."""
     time, units = data["reported_time"].values, _units(settings)
     size = data.sizes["arm"] * len(time)
-    what = "mean" if settings.kind == "score" else "log odds at a patient's deviation of zero"
+    odds = "log odds of the event in an interval" if settings.kind == "event" else "log odds"
+    what = "mean" if settings.kind == "score" else f"{odds} at a patient's deviation of zero"
     mean = _each(
         posterior,
         lambda draws: paths.labelled(paths.mean_outcomes(settings, draws, data, time), ("arm", "reported"), data),

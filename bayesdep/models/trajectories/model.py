@@ -49,7 +49,8 @@ class Trajectories(TrajectoriesSettings):
     With several markers (a column ``analyte``) associations are pooled over markers: normal around their mean, or
     Student t; their differences between arms likewise. With ``pooling = "none"`` each has a prior of its own. With
     ``value`` left out there are no markers: a growth curve. With ``kind = "response"`` y is yes or no, and the right
-    side without e its log odds.
+    side without e its log odds; with ``kind = "event"`` it is the log odds of the event in the interval that ends at t,
+    given none before (:mod:`bayesdep.models.trajectories.events`), markers being taken at that time.
 
     **Subgroups**: with c_ig one for members of subgroup g and zero for others, less the share of members, what is asked
     of patient i (associations where there are any, else the arms' differences, growing in proportion to time) is that
@@ -79,7 +80,8 @@ class Trajectories(TrajectoriesSettings):
     reference
         The arm the others are compared with; None where there are no arms.
     kind
-        What the outcome is: a ``"score"`` (or a change), or a yes-no ``"response"``.
+        What the outcome is: a ``"score"`` (or a change), a yes-no ``"response"``, or an ``"event"`` in intervals that
+        are the same for all, with a row per interval at risk (0, or 1 where the event came; none after it).
     course, marker_course
         Course over time of the outcome and of the markers: ``"visits"``, ``"linear"``, ``"quadratic"``, ``"spline"`` or
         ``"cyclic"``.
@@ -220,7 +222,8 @@ class Trajectories(TrajectoriesSettings):
             marker_reported); with associations ``association`` (link, analyte, arm), ``association_difference`` (link,
             analyte, comparison), ``association_mean`` where pooled, and ``difference_at_control_path`` (comparison,
             reported); with subgroups ``..._in`` of each question (the association and its difference, else the arms'
-            differences at the last time) with ``subgroup`` last, and ``..._from_overall``, less all patients.
+            differences at the last time) with ``subgroup`` last, and ``..._from_overall``, less all patients; of events
+            ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit).
         """
         return trajectory_estimands.estimands(self, posterior, data)
 

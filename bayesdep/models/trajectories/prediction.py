@@ -55,7 +55,8 @@ def predict(
         When the settings have no such prediction, or the table is of several patients or names what the fit lacks.
     """
     if settings.kind != "score" or settings.covariates is not None or settings.subgroups:
-        what = "kind = 'response'" if settings.kind != "score" else "subgroups" if settings.subgroups else "covariates"
+        what = "subgroups" if settings.subgroups else "covariates"
+        what = what if settings.kind == "score" else f"kind = '{settings.kind}'"
         raise BadInput(
             f"predict is for scores without covariates and subgroups, but the model has {what}; fit one without"
         )

@@ -16,7 +16,7 @@ from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.types import Draws
 
-_NODES = 15  # of the quadrature over each power of a patient's deviation
+NODES = 15  # of the quadrature over each power of a patient's deviation
 
 
 def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
@@ -58,7 +58,7 @@ def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: 
         return xr.DataArray(found, {"subject": name}, ("sample", "subject"))
 
     cells = data.sizes.get("analyte", 1) * data.sizes.get("marker_visit", 1)
-    nodes = 1 if settings.kind == "score" else _NODES ** len(settings.powers)
+    nodes = 1 if settings.kind == "score" else NODES ** len(settings.powers)
     return over_draws(posterior, score, max(outcome.size, data.sizes["subject"] * cells, data.sizes["visit"] * nodes))
 
 
@@ -225,12 +225,34 @@ def _log_normal(residual: Draws, covariance: Draws) -> Draws:
     return np.asarray(-(z**2).sum(axis=-1) / 2 - log_det - residual.shape[-1] * LOG_2_PI / 2)
 
 
-def _log_bernoulli(outcome: np.ndarray, log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
-    """Log probabilities of a patient's responses, the deviation integrated out by Gauss-Hermite quadrature."""
-    x, w = np.polynomial.hermite_e.hermegauss(_NODES)
-    size = design.shape[1]
+def quadrature(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and log weights of Gauss-Hermite quadrature over independent standard normals.
+
+    Parameters
+    ----------
+    size
+        How many normals.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shapes (nodes, size) and (nodes,).
+
+    Examples
+    --------
+    >>> nodes, weights = quadrature(2)
+    >>> (np.exp(weights) @ nodes**2).round(9).tolist()
+    [1.0, 1.0]
+    """
+    x, w = np.polynomial.hermite_e.hermegauss(NODES)
     nodes = np.stack([g.ravel() for g in np.meshgrid(*[x] * size, indexing="ij")], axis=-1)
     weights = np.log(np.stack([g.ravel() for g in np.meshgrid(*[w / w.sum()] * size, indexing="ij")])).sum(axis=0)
+    return nodes, weights
+
+
+def _log_bernoulli(outcome: np.ndarray, log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
+    """Log probabilities of a patient's responses, the deviation integrated out by Gauss-Hermite quadrature."""
+    nodes, weights = quadrature(design.shape[1])
     root = np.linalg.cholesky(covariance)
     at = log_odds[:, None, :] + np.einsum("srk,nk,vr->snv", root, nodes, design)
     sign = 2 * outcome - 1

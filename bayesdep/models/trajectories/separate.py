@@ -38,7 +38,7 @@ def separate_fits(settings: TrajectoriesSettings, data: xr.Dataset) -> xr.Datase
     -------
     xarray.Dataset
         For each question ``q``: ``q``, ``q_lower`` and ``q_upper`` (95%), with the dims of the estimand ``q_in``; NaN
-        where a subgroup has too few patients with values, and for responses, which have no least squares.
+        where a subgroup has too few patients with values, and for responses and events.
     """
     found = {}
     for question in settings.questions:
@@ -118,7 +118,7 @@ def _differences(settings: TrajectoriesSettings, data: xr.Dataset, question: str
     """Differences between arms in patients' changes: estimates, standard errors and degrees of freedom."""
     if question == "difference":
         change = _last_less_first(settings, data["outcome"].values)[None]
-        if settings.kind == "response":
+        if settings.kind != "score":
             change = np.full_like(change, np.nan)
     else:
         logs = recorded(data["lower"].values, data["upper"].values)
@@ -193,7 +193,7 @@ def _slopes(y: np.ndarray, x: np.ndarray, groups: list[np.ndarray]) -> tuple[np.
 
 def _outcome_for(settings: TrajectoriesSettings, data: xr.Dataset, link: str) -> np.ndarray:
     """By patient, the part of the outcome that a link reaches: its slope, or its mean."""
-    if settings.kind == "response":
+    if settings.kind != "score":
         return np.full(data.sizes["subject"], np.nan)
     matrix = link_matrix(link, settings.powers[:2])
     share = Basis.from_attrs(data["course_columns"].attrs).share(data["time"].values)

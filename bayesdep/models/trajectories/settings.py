@@ -34,7 +34,7 @@ class TrajectoriesSettings:
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None
-    kind: Literal["score", "response"] = "score"
+    kind: Literal["score", "response", "event"] = "score"
     course: Course = "visits"
     marker_course: Course = "visits"
     knots: Literal[3, 4, 5] = 3
@@ -147,9 +147,13 @@ class TrajectoriesSettings:
         """The model in words."""
         of_arm = "" if self.arm is None else ", by arm"
         own = {"level": "a level", "slope": "a level and a slope", "quadratic": "a level, a slope and a curvature"}
+        what = (
+            "The log odds of the event in an interval, given none before, follow"
+            if self.kind == "event"
+            else ("The outcome follows")
+        )
         text = (
-            f"The outcome follows a course over time ({self.course}){of_arm}, and every patient has "
-            f"{own[self.deviations]} around it"
+            f"{what} a course over time ({self.course}){of_arm}, and every patient has {own[self.deviations]} around it"
         )
         if self.autocorrelation:
             text += ", with residuals whose correlation decays with the time between them"
@@ -187,7 +191,7 @@ class TrajectoriesSettings:
         lines = [
             f"y[i, t] ~ N({mean}, residual_sd), {residual}"
             if self.kind == "score"
-            else f"logit P(y[i, t] = 1) = {mean}",
+            else f"logit P(y[i, t] = 1{' | none before' if self.kind == 'event' else ''}) = {mean}",
             f"({', '.join(self.powers)})[i] ~ MVN(0, sds, LKJ({self.lkj:g}))",
         ]
         if self.has_markers:

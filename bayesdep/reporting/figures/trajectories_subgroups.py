@@ -81,7 +81,7 @@ def _most_striking(alone: xr.Dataset) -> str | None:
         if f"{question}_upper" not in alone or "analyte" not in alone[question].dims:
             continue
         width = alone[f"{question}_upper"] - alone[f"{question}_lower"]
-        size = np.abs(alone[question] / width.where(width > 0)).fillna(0.0)
+        size = abs(alone[question] / width.where(width > 0)).fillna(0.0)
         by_marker = size.max([d for d in size.dims if d != "analyte"])
         if float(by_marker.max()) > best:
             best, found = float(by_marker.max()), str(alone["analyte"].values[int(by_marker.argmax())])
