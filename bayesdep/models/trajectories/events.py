@@ -56,9 +56,9 @@ def _probabilities(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.D
     mean = mean_outcomes(settings, draws, data, data["time"].values[0])  # planned: the same for all
     root = np.linalg.cholesky(_covariance(settings, draws, data))
     nodes, weights = quadrature(len(settings.powers))
-    apart = np.einsum("sapk,nk,vp->sanv", root, nodes, data["deviation_columns"].values[0])
+    apart = np.einsum("sapk,nk,jp->sanj", root, nodes, data["deviation_columns"].values[0])
     none = np.cumsum(special.log_expit(-(mean[:, :, None, :] + apart)), axis=-1)
-    return labelled(1 - np.einsum("n,sanv->sav", np.exp(weights), np.exp(none)), ("arm", "visit"), data)
+    return labelled(1 - np.einsum("n,sanj->saj", np.exp(weights), np.exp(none)), ("arm", "visit"), data)
 
 
 def _covariance(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> Draws:

@@ -84,7 +84,7 @@ def _most_striking(alone: xr.Dataset) -> str | None:
         size = abs(alone[question] / width.where(width > 0)).fillna(0.0)
         by_marker = size.max([d for d in size.dims if d != "analyte"])
         if float(by_marker.max()) > best:
-            best, found = float(by_marker.max()), str(alone["analyte"].values[int(by_marker.argmax())])
+            best, found = float(by_marker.max()), str(alone["analyte"].values[int(np.argmax(by_marker.values))])
     return found
 
 
