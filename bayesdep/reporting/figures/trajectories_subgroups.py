@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trajectories.separate import separate_fits
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
-from bayesdep.reporting.figures.common import BLUE, GREY, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_ROWS, limits
 
@@ -44,18 +44,19 @@ def plot_subgroup_effects(fit: Fit) -> Figure:
     """
     settings = settings_of_kind(fit, TrajectoriesSettings)
     alone = separate_fits(settings, fit.data)
-    marker = _most_striking(alone)
+    markers = chosen("analyte", fit.data["analyte"].values) if settings.has_markers else []
+    marker = _most_striking(alone.isel(analyte=markers)) if len(markers) else None
     panels = list(_panels(settings, fit, alone, marker))
-    count = fit.data.sizes["subgroup"]
-    shown = slice(0, MOST_ROWS)
+    wanted = chosen("subgroup", fit.data["subgroup"].values)
+    shown = wanted[:MOST_ROWS]
     members = fit.data["subgroup_member"].values.sum(axis=1)
-    names = [f"{name} ({n})" for name, n in zip(fit.data["subgroup"].values, members, strict=True)][shown]
+    names = [f"{fit.data['subgroup'].values[g]} ({members[g]})" for g in shown]
     with styled_figure(fit, 2.0 * min(len(panels), _PANELS) + 2.2, max(2.4, _ROW * len(names) + 1.5)) as figure:
-        figure.says_shown(len(names), count, "subgroups are shown, the first")
+        figure.says_shown(len(names), len(wanted), "subgroups are shown, the first")
         figure.says_shown(min(len(panels), _PANELS), len(panels), "panels are shown, the first")
         if marker is not None:
             what = "markers is shown, that of the most striking separate fit"
-            figure.says_shown(1, fit.data.sizes["analyte"], what)
+            figure.says_shown(1, len(markers), what)
         grid = figure.subplots(1, min(len(panels), _PANELS), squeeze=False, sharey=True)[0]
         for axes, (title, units, whole, model, separate) in zip(grid, panels, strict=False):
             _panel(axes, whole, model[:, shown], separate[:, shown])
