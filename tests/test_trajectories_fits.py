@@ -1,5 +1,9 @@
 """Fits of trajectories: set beside lme4's answers, and coverage of known truths on the published design."""
 
+import runpy
+from collections import defaultdict
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -163,7 +167,7 @@ def test_a_subgroup_that_differs_is_found_and_the_others_are_not():
     """Young and old differ by 8 points; women and men, of whom half are young, do not."""
     subgroups = {"young": "age < 40", "old": "age >= 40", "women": "sex == 'F'", "men": "sex == 'M'"}
     model = bd.Trajectories(reference="p", course="linear", equal_baseline=True, subgroups=subgroups)
-    fit = bd.fit(model, trial_in_two_halves(1), draws=1000, tune=500, chains=4, seed=1, progress=False)
+    fit = bd.fit(model, trial_in_two_halves(1), draws=800, tune=500, chains=4, seed=1, progress=False)
     assert fit.gate.passed, fit.gate.sentence
     inside = fit.estimands["difference_in"].isel(comparison=0)
     apart = inside.sel(subgroup="young") - inside.sel(subgroup="old")
@@ -172,3 +176,25 @@ def test_a_subgroup_that_differs_is_found_and_the_others_are_not():
     assert np.quantile(inside.sel(subgroup="old"), 0.025) < 0 < np.quantile(inside.sel(subgroup="old"), 0.975)
     sexes = inside.sel(subgroup="women") - inside.sel(subgroup="men")
     assert np.quantile(sexes, 0.025) < 0 < np.quantile(sexes, 0.975)
+
+
+@pytest.mark.slow
+def test_without_any_effect_one_model_of_subgroups_finds_little_and_separate_fits_much():
+    """100 trials of one marker in 28 subgroups (benchmarks/subgroups.py); shares less two binomial standard errors."""
+    path = Path(bd.__file__).parents[1] / "benchmarks" / "subgroups.py"
+    study = runpy.run_path(str(path))
+    model, tally, trials = study["model_of_plan"](), defaultdict(list), 100
+    study["separately"](tally, model, trials)
+    study["together"](tally, model, trials, ["IL-1RA"])
+
+    def share(*key: str) -> float:
+        return float(np.mean(tally[key]))
+
+    def above(bound: float) -> float:
+        return bound + 2 * np.sqrt(bound * (1 - bound) / trials)
+
+    for name in ("association", "association_difference"):
+        assert share("hierarchical", f"{name}_in", "each") <= above(0.05)
+        assert share("hierarchical", f"{name}_from_overall", "each") <= above(0.01)
+        assert share("hierarchical", f"{name}_in", "any of 28") <= above(0.12)
+        assert share("separate", name, "any of 28") > 0.3

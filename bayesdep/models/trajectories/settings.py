@@ -118,8 +118,8 @@ class TrajectoriesSettings(Described):
 
     @property
     def target_accept(self) -> float:
-        """Target acceptance rate: higher where sds of patients' deviations may be near zero."""
-        return 0.9
+        """Target acceptance rate: higher where sds of patients' deviations, or of a few subgroups, may be near zero."""
+        return 0.95 if self.subgroups else 0.9
 
     @property
     def figures(self) -> tuple[str, ...]:
