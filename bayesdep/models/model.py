@@ -367,6 +367,14 @@ class StatesPriors(Protocol):
         """Return the prior of an estimand at some coordinates, or the reason why there is none, as a clause."""
 
 
+@runtime_checkable
+class CountsQuestions(Protocol):
+    """A model that asks the same of many units, and says how often, so that a finding among them is read as one."""
+
+    def looked_at(self, estimands: xr.Dataset, data: xr.Dataset) -> str:
+        """Say how many were looked at, and how many exclude no effect; empty where there is one question only."""
+
+
 def own_prior_of(model: Model, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
     """Return the prior of an estimand, or the reason why a Bayes factor has none to start from.
 
