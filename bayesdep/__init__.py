@@ -22,6 +22,7 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "join_markers": "bayesdep.data.visits",
     "count_detected": "bayesdep.data.detection",
+    "Items": "bayesdep.models.items.model",
     "Meta": "bayesdep.models.meta.model",
     "Ordinal": "bayesdep.models.ordinal.model",
     "PatientMeta": "bayesdep.models.patient_meta.model",
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
     from bayesdep.models.counts.model import Counts as Counts
     from bayesdep.models.crossover.model import Crossover as Crossover
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
+    from bayesdep.models.items.model import Items as Items
     from bayesdep.models.meta.model import Meta as Meta
     from bayesdep.models.ordinal.model import Ordinal as Ordinal
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
