@@ -1,19 +1,22 @@
 """Items: a depression scale item by item, arms' effects on severity and on single items."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.items import checks as items_checks
 from bayesdep.models.items import data as items_data
 from bayesdep.models.items import estimands as items_estimands
 from bayesdep.models.items import scores
 from bayesdep.models.items.settings import ItemsSettings
 from bayesdep.models.items.severity import discriminations, item_effects, severities, steps_of, thresholds
+from bayesdep.models.items.tables import tables as printed_tables
 from bayesdep.models.model import Check, Forest
+from bayesdep.models.parts.paper import Layout
 from bayesdep.numerics.graded import graded_log_likelihood, levels_of, probabilities_above
 from bayesdep.numerics.types import Tensor
 
@@ -118,7 +121,7 @@ class Items(ItemsSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return items_data.prepare(self, table)
+        return as_read(items_data.prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -214,6 +217,21 @@ class Items(ItemsSettings):
             Dims (chain, draw, subject).
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities of the posterior predictive checks.

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.labels import clean_label
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
 from bayesdep.numerics.distributions import Prior
@@ -17,7 +18,7 @@ FEWEST, LARGEST_SCORE = 3, 20  # items, and an item's highest score
 
 
 @dataclass(frozen=True, kw_only=True)
-class ItemsSettings:
+class ItemsSettings(Described):
     """The settings of :class:`~bayesdep.models.items.model.Items`, which explains each."""
 
     family: ClassVar[str] = "items"

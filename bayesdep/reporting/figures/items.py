@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from bayesdep.inference.fit import Fit
 from bayesdep.models.items.settings import ItemsSettings
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, ratio_axis, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.common import ratio_axis
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_ROWS, finite, limits
 
@@ -35,18 +36,20 @@ def plot_items(fit: Fit) -> Figure:
         same arms, at the moderator's mean.
     """
     settings = settings_of_kind(fit, ItemsSettings)
-    items = fit.data["item"].values[:MOST_ROWS]
+    wanted = chosen("item", fit.data["item"].values)
+    shown = wanted[:MOST_ROWS]
+    items = fit.data["item"].values[shown]
     along = bool(settings.at)
-    found = fit.estimands["item_difference_at" if along else "item_difference"].isel(item=slice(len(items)))
+    found = fit.estimands["item_difference_at" if along else "item_difference"].isel(item=shown)
     if along:
         found = found.isel(comparison=0, drop=True)
     dim = "moderator_value" if along else "comparison"
     labels = found[dim].values[: len(_COLOURS)]
-    ratio = fit.estimands["departure_odds_ratio"].isel(item=slice(len(items)))
+    ratio = fit.estimands["departure_odds_ratio"].isel(item=shown)
     beyond = ratio.copy(data=np.log(ratio.values))
     arms = beyond["comparison"].values[: 1 if along else len(_COLOURS)]
     with styled_figure(fit, 7.4, max(2.4, _ROW * len(items) + 1.4)) as figure:
-        figure.says_shown(len(items), fit.data.sizes["item"], "items are shown, the first")
+        figure.says_shown(len(items), len(wanted), "items are shown, the first")
         figure.says_shown(len(labels), found.sizes[dim], "values or arms are shown, the first")
         left, right = figure.subplots(1, 2, sharey=True)
         _rows(left, [found.isel({dim: k}) for k in range(len(labels))])
