@@ -384,7 +384,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: (crossover(units="points"), crossover()),
     ),
     ("models/parts/settings:_check", "is not a choice", lambda: counts(pooling="non"), lambda: counts(pooling="none")),
-    ("models/parts/settings:_check", "a table of text", lambda: panel(flag_codes={1: "left"}, censored="c"), panel),
+    (
+        "models/parts/settings:_check_table",
+        "a table of text",
+        lambda: panel(flag_codes={1: "left"}, censored="c"),
+        panel,
+    ),
     ("models/parts/settings:_check", "a list of", lambda: pooled(moderators="age"), lambda: pooled(moderators=["age"])),
     ("models/parts/settings:_check", "is needed", lambda: crossover(margin="3"), lambda: crossover(margin=3)),
     (

@@ -21,6 +21,7 @@ SHIPPED = {
     "counts": ("bayesdep.models.counts.model", "Counts"),
     "crossover": ("bayesdep.models.crossover.model", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
+    "items": ("bayesdep.models.items.model", "Items"),
     "meta": ("bayesdep.models.meta.model", "Meta"),
     "ordinal": ("bayesdep.models.ordinal.model", "Ordinal"),
     "patient-meta": ("bayesdep.models.patient_meta.model", "PatientMeta"),

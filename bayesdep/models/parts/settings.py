@@ -155,9 +155,7 @@ def _check(name: str, value: Any, hint: Any) -> None:
     kinds = (hint,) if get_origin(hint) is Mapping else get_args(hint) or (hint,)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if get_origin(hint) is Mapping or any(get_origin(k) is Mapping for k in kinds):
-        plain = isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair)
-        if not (plain or (value is None and type(None) in kinds)):
-            raise BadInput(f"{name} = {value!r}, but a table of text is needed, such as {{ '1' = 'left' }}")
+        _check_table(name, value, next((k for k in kinds if get_origin(k) is Mapping), hint), type(None) in kinds)
         return
     if get_origin(hint) is Sequence:
         numbers = get_args(hint)[0] is float
@@ -181,6 +179,22 @@ def _check(name: str, value: Any, hint: Any) -> None:
         raise BadInput(f"{name} = {value!r}, but {needed} is needed")
     if number:
         _refuse_unworkable(name, value)
+
+
+def _check_table(name: str, value: Any, hint: Any, optional: bool) -> None:
+    """Refuse what is no table of text, or of whole numbers."""
+    of_numbers = get_args(hint)[-1] is int
+    if value is None and optional:
+        return
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        kind = int if of_numbers else str
+        if all(isinstance(x, kind) and not isinstance(x, bool) for x in value.values()):
+            return
+    raise BadInput(
+        f"{name} = {value!r}, but a table of whole numbers is needed, such as {{ 'guilt' = 4 }}"
+        if of_numbers
+        else f"{name} = {value!r}, but a table of text is needed, such as {{ '1' = 'left' }}"
+    )
 
 
 def _refuse_unworkable(name: str, value: float) -> None:

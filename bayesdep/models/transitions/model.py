@@ -251,12 +251,12 @@ class Transitions(TransitionsSettings):
         Returns
         -------
         xarray.Dataset
-            ``transition`` (arm, before, after; one step), ``improves_next`` (arm, before), ``improved`` and
-            ``worsened`` (arm, time), ``occupancy`` (arm, time, state), ``time_in`` (arm, state), ``time_in_remission``
-            (arm); with arms ``improved_difference`` and ``improved_nnt`` (comparison, time), ``occupancy_difference``
-            (comparison, time, state), ``time_in_remission_difference`` (comparison), with a delta the same with it
-            (``occupancy_with_delta``, ...), and last ``odds_ratio`` of a worse state; with covariates
-            ``covariate_odds_ratio``.
+            ``transition`` (arm, before, after; one step), ``improves_next`` (arm, from_state; all but the best),
+            ``improved`` and ``worsened`` (arm, time), ``occupancy`` (arm, time, state), ``time_in`` (arm, state),
+            ``time_in_remission`` (arm); with arms ``improved_difference`` and ``improved_nnt`` (comparison, time),
+            ``occupancy_difference`` (comparison, time, state), ``time_in_remission_difference`` (comparison), with a
+            delta the same with it (``occupancy_with_delta``, ...), and last ``odds_ratio`` of a worse state; with
+            covariates ``covariate_odds_ratio``.
         """
         return estimands.estimands(self, posterior, data)
 

@@ -16,6 +16,7 @@ from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import equivalence as equivalence_plots
+from bayesdep.reporting.figures import items as items_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
@@ -79,6 +80,12 @@ FIGURES: dict[str, Entry] = {
         "Probability of every category by arm and visit: posterior means, stacked from the best category at the foot "
         "to the worst. At each boundary the 95% interval of the probability of that category or a better one, and the "
         "share of those observed (points).",
+    ),
+    "items": Entry(
+        items_plots.plot_items,
+        "Differences between arms in every item's mean at the last visit, by value of the moderator where one is asked "
+        "for (left), and odds ratios of a worse score beyond what severity explains (right): medians with 95% "
+        "intervals.",
     ),
     "monotone": Entry(
         ordinal_plots.plot_monotone,
