@@ -16,9 +16,7 @@ _COULD_BE_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 _GROUPED = {mark: re.compile(rf"[1-9][0-9]{{0,2}}(?:\{mark}[0-9]{{3}}){{2,}}") for mark in ".,"}
 
 
-def find_mark(
-    cells: Sequence[Any], place_of: Callable[[int], str], stated: Mark | None = None
-) -> tuple[Mark, bool]:
+def find_mark(cells: Sequence[Any], place_of: Callable[[int], str], stated: Mark | None = None) -> tuple[Mark, bool]:
     """Find the decimal mark of the numbers that are written as text.
 
     Parameters

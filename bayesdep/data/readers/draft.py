@@ -18,7 +18,7 @@ from bayesdep.data.readers.grids import Odd, is_blank, is_unmeasured, kind_of, s
 
 type Extrapolated = Literal["censor", "number"]
 
-KEYS = ("subject", "sample", "group", "arm", "time", "plate", "well", "analyte")  # labels of a measurement
+KEYS = ("subject", "sample", "group", "arm", "time", "visit", "plate", "well", "analyte")  # labels of a measurement
 LIMIT_COLUMNS = ("lod", "lloq", "uloq")
 _CALIBRATOR = ("std*", "standard*", "blank*", "background*", "bkgd*", "cal[0-9]*", "cal-[0-9]*", "calibrator*")
 
@@ -238,7 +238,7 @@ def read_labels(draft: Draft) -> None:
             f"{place_of(frame, int(row))} is a measurement whose row has no name of a person; fill it in, or, where an "
             "empty cell means the person above, say fill_down = True"
         )
-    for word in ("group", "arm", "time", "plate", "analyte"):
+    for word in ("group", "arm", "time", "visit", "plate", "analyte"):
         if word in frame and frame[word].isna().any():
             if frame[word].isna().all():
                 del frame[word]

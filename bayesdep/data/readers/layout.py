@@ -95,9 +95,7 @@ def unit_alone(cell: object) -> str:
     return found[1].strip() if found else ""
 
 
-def find_table(
-    grid: Grid, *, header: int | None = None, last_row: int | None = None, loose: bool = False
-) -> Found:
+def find_table(grid: Grid, *, header: int | None = None, last_row: int | None = None, loose: bool = False) -> Found:
     """Find the table of a sheet.
 
     The header is the row of different texts whose columns hold the most beneath it. What stands below, with an empty

@@ -1,8 +1,7 @@
 """What each column of a sheet is: people, groups, plates, times, analytes, covariates."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from bayesdep.data.errors import BadInput, did_you_mean
@@ -67,23 +66,7 @@ _ANALYTE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Roles:
-    """Columns by what they are.
-
-    Parameters
-    ----------
-    of
-        The column's name by role: ``"subject"``, ``"group"``, ``"plate"``, ...; only those that the sheet has.
-    analytes
-        Columns of measurements, in the sheet's order.
-    covariates
-        Columns to keep beside them.
-    """
-
-    of: Mapping[str, str]
-    analytes: tuple[str, ...] = ()
-    covariates: tuple[str, ...] = ()
+_NO_ANALYTES = _IGNORED | NAMES["subject"] | NAMES["sample"] | NAMES["well"] | NAMES["dilution"]
 
 
 def key(name: str) -> str:
@@ -175,7 +158,7 @@ def choose_analytes(
         When a name or pattern is of no column, or columns of numbers are neither.
     """
     covariates = [stated_column(found, name, "covariate", "covariates") for name in covariates]
-    free = [n for n in found.names if n and n not in taken and n not in covariates and key(n) not in _IGNORED]
+    free = [n for n in found.names if n and n not in taken and n not in covariates and key(n) not in _NO_ANALYTES]
     if stated is not None:
         patterns = [stated] if isinstance(stated, str) else list(stated)
         analytes = _matching(found, free, patterns)
