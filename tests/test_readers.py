@@ -432,3 +432,75 @@ bd.report(fit, "report.html")
 
 def test_letters_are_a_spreadsheets():
     assert [letters(n) for n in (0, 25, 26, 16383)] == ["A", "Z", "AA", "XFD"]
+
+
+# The command line.
+
+
+def command(*words):
+    from bayesdep.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return ended.value.code
+
+
+def test_the_command_writes_a_table_and_a_plan_that_is_valid(tmp_path, capsys):
+    from bayesdep.plan import prepare, read_plan
+
+    plan, out = tmp_path / "plans" / "lab.toml", tmp_path / "tidy.csv"
+    plan.parent.mkdir()
+    assert command("read", DATA / "lab_sheet.xlsx", "--out", out, "--plan", plan, "--reference", "HC") == 0
+    read = bd.read_panel(DATA / "lab_sheet.xlsx")
+    direct = bd.Cytokines(**read.model_settings(reference="HC")).prepare(read.table)
+    planned = prepare(read_plan(plan))
+    for name in ("lower", "upper", "kind", "lod"):
+        np.testing.assert_array_equal(planned[name], direct[name])
+    assert planned.attrs["synthetic"] == 1
+    assert "ZX1" not in capsys.readouterr().out
+
+
+def test_a_plan_written_for_a_trial_is_valid(tmp_path):
+    from bayesdep.plan import prepare, read_plan
+
+    plan, out = tmp_path / "trial.toml", tmp_path / "tidy.parquet"
+    words = ("--trial", "--out", out, "--plan", plan, "--reference", "placebo", "--covariates", "Age")
+    assert command("read", DATA / "trial_wide.csv", *words) == 0
+    assert prepare(read_plan(plan)).sizes["visit"] == 3
+
+
+def test_nothing_is_written_when_the_plan_would_be_refused(tmp_path, capsys):
+    path = write(tmp_path, text([ROWS[0], ["P1", "a", "OOR <", 2], *ROWS[2:]]))
+    code = command("read", path, "--out", tmp_path / "tidy.csv", "--plan", tmp_path / "p.toml", "--reference", "a")
+    assert code == 2
+    assert (
+        "row 1 ('lab.csv', cell C2, sample P1; IL-6) is 'OOR <', a non-detect without a limit"
+        in capsys.readouterr().err
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["lab.csv"]
+
+
+def test_texts_of_a_hostile_sheet_stay_texts_in_the_plan(tmp_path):
+    from bayesdep.plan import read_plan
+
+    rows = [["ID", "Group", "IL-6"], ["P1", 'x"\n[model]', 1], ["P2", "b\\", 2]]
+    made = book(rows)
+    plan = tmp_path / "p.toml"
+    assert (
+        command(
+            "read", write(tmp_path, made, "l.xlsx"), "--out", tmp_path / "t.csv", "--plan", plan, "--reference", "b\\"
+        )
+        == 0
+    )
+    assert read_plan(plan).model.family == "cytokines"
+
+
+@pytest.mark.sampling
+def test_from_a_sheet_to_a_run_in_two_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        command("read", DATA / "lab_sheet_commas.csv", "--out", "tidy.csv", "--plan", "plan.toml", "--reference", "HC")
+        == 0
+    )
+    assert command("run", "plan.toml", "--out", "run") == 0
+    assert list((tmp_path / "run").rglob("*.png"))

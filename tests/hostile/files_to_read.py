@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,24 @@ def _with_part(name: str, content: bytes) -> bytes:
     return stream.getvalue()
 
 
+def _large(name: str) -> Callable[[Path], object]:
+    """A workbook of some kilobytes, one part of which has 500 MB when unpacked."""
+
+    def write(path: Path) -> None:
+        with (
+            zipfile.ZipFile(io.BytesIO(_book())) as old,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new,
+        ):
+            for part in old.namelist():
+                if part != name:
+                    new.writestr(part, old.read(part))
+            with new.open(name, "w") as stream:
+                for _ in range(500):
+                    stream.write(b" " * 2**20)
+
+    return write
+
+
 def _part(name: str) -> bytes:
     with zipfile.ZipFile(io.BytesIO(_book())) as old:
         return old.read(name)
@@ -66,7 +85,8 @@ def _macro(sheet: Any) -> None:
 
 
 def _attempt(name: str, file: str, content: Any, words: tuple[str, ...] = WORDS, **how: Any) -> Attempt:
-    return Attempt(f"read: {name}", {file: content}, ("read", file, *words), **{"codes": (REFUSED,)} | how)
+    lies = {file: content, "out/earlier.txt": "not of the package\n"}
+    return Attempt(f"read: {name}", lies, ("read", file, *words), **{"codes": (REFUSED,)} | how)
 
 
 def workbooks() -> Iterator[Attempt]:
@@ -74,9 +94,9 @@ def workbooks() -> Iterator[Attempt]:
     good = _book()
     yield _attempt("a good workbook", "l.xlsx", good, codes=(DONE,))
     for name, content in {
-        "1 GB of zeros as a sheet": _with_part(_SHEET_XML, b"\0" * 2**30),
-        "1 GB of spaces beside its sheets": _with_part("xl/media/image1.png", b" " * 2**30),
-        "ten thousand parts": _many(10_000),
+        "500 MB of spaces as a sheet": _large(_SHEET_XML),
+        "500 MB beside its sheets": _large("xl/media/image1.png"),
+        "ten thousand parts": lambda path: path.write_bytes(_many(10_000)),
         "entities, UTF-8": _with_part(_SHEET_XML, _entities("utf-8")),
         "entities, UTF-16": _with_part(_SHEET_XML, _entities("utf-16")),
         "an entity of another file": _with_part(_SHEET_XML, _outside()),

@@ -17,7 +17,7 @@ _WORDS = {
     "cytokines": ("subject", "group", "time", "plate", "analyte", "unit", "censored", "lod", "lloq", "uloq"),
     "trial": ("subject", "arm", "visit", "outcome", "baseline", "day"),
 }
-_LEVELS = {"group": 2, "time": 2, "plate": 2}  # a factor of fewer levels says nothing
+_LEVELS = {"group": 2, "time": 2, "plate": 2, "analyte": 2}  # a factor of fewer levels says nothing
 _LINE = 100
 
 
@@ -78,7 +78,7 @@ class ReadTable:
         --------
         >>> table = pd.DataFrame({"subject": ["P1"], "analyte": ["CRP"], "concentration": [1.2]})
         >>> ReadTable(table, "cytokines", "wide").model_settings()
-        {'value': 'concentration', 'subject': 'subject', 'analyte': 'analyte'}
+        {'value': 'concentration', 'subject': 'subject'}
         """
         settings: dict[str, Any] = {"value": "concentration"} if self.family == "cytokines" else {}
         for word in _WORDS[self.family]:

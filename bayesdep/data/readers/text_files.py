@@ -12,6 +12,7 @@ from bayesdep.data.readers.grids import Grid, kind_of
 _PER_BYTE = 60  # bytes of memory while a file is read
 _WORDS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|"}
 _LONGEST_CELL = 100_000
+_MOST_COLUMNS = 16_384  # of a spreadsheet
 _FEW = 0.05  # share of cells that may hold another delimiter: those of lines above the table
 
 
@@ -86,6 +87,8 @@ def _split(text: str, delimiter: str) -> list[list[str]]:
         reason = "a quotation mark is not closed" if "unexpected end" in str(problem) else str(problem)
         raise ValueError(f"{reason}: close every quotation mark") from None
     for row in rows:
+        if len(row) > _MOST_COLUMNS:
+            raise ValueError(f"a line has {len(row):,} cells, and {_MOST_COLUMNS:,} are the most: check the delimiter")
         for cell in row:
             if len(cell) > _LONGEST_CELL:
                 raise ValueError(f"a cell has {len(cell):,} characters: check the quotation marks")
