@@ -19,11 +19,13 @@ from bayesdep.models.model import (
     Model,
     OwnPrior,
     PoolsStudies,
+    PrintsTables,
     ScoresUnits,
     StatesPriors,
     TakesModerators,
     estimand,
 )
+from bayesdep.models.parts.paper import Characteristic, Estimates, Facts, Grid, Listing, Sample
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import priors_of, scale_of
 from bayesdep.models.parts.settings import check_settings, column, read_fields
@@ -34,11 +36,15 @@ from bayesdep.numerics.normal_normal import NormalNormal
 
 __all__ = [
     "BadInput",
+    "Characteristic",
     "Check",
     "Column",
     "CompletesVisits",
+    "Estimates",
     "ExactPosterior",
+    "Facts",
     "Forest",
+    "Grid",
     "HasCorrelatedParameters",
     "HasCostlyEstimands",
     "HasHierarchy",
@@ -47,13 +53,16 @@ __all__ = [
     "KnowsPosterior",
     "KnowsRemedies",
     "LeavesOut",
+    "Listing",
     "ListsFigures",
     "Marginal",
     "Model",
     "NormalNormal",
     "OwnPrior",
     "PoolsStudies",
+    "PrintsTables",
     "Prior",
+    "Sample",
     "ScoresUnits",
     "Slot",
     "StatesPriors",

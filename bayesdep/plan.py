@@ -43,6 +43,7 @@ class _Study(_Table):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", strict=True)]
     title: _Text
     question: str = ""
+    primary: tuple[Any, ...] = ()  # names, or tables of estimand and at, checked against the estimands
     expects_warning: str = ""
 
 
@@ -381,11 +382,13 @@ def prepare(plan: Plan, data: Any = None) -> Any:
     try:
         table = read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
         prepared = plan.model.prepare(table)
-        if plan.published or plan.ropes:
+        if plan.published or plan.ropes or plan.study.primary:
+            from bayesdep.inference.primary import read_primary
             from bayesdep.inference.sample import estimand_template
             from bayesdep.reporting.ledger import refuse_unknown
 
             template = estimand_template(plan.model, prepared)
+            read_primary(plan.study.primary, template)
             refuse_unknown_ropes(plan.ropes, template)
             refuse_unknown(_published(plan), template, plan.ropes)
     except BadInput as problem:
@@ -430,6 +433,7 @@ def fit_plan(plan: Plan, *, data: Any = None, kept: "FinishedChains | None" = No
     from bayesdep.inference.sample import fit
 
     done = fit(plan.model, prepared, kept=kept, **_sampling(plan, sampling))
+    done = done.with_primary(*plan.study.primary) if plan.study.primary else done
     return done.with_ropes(*plan.ropes) if plan.ropes else done
 
 

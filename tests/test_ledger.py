@@ -6,8 +6,7 @@ import pytest
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
-from bayesdep.reporting.report import ledger_in_words
+from bayesdep.reporting.ledger import Published, ledger, ledger_in_words, refuse_unknown
 
 
 def summary(**changes):

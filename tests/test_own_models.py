@@ -23,7 +23,7 @@ from bayesdep.inference.evaluate import uncompiled
 from bayesdep.inference.finished_chains import fingerprint
 from bayesdep.models import register
 from bayesdep.plan import prepare
-from bayesdep.reporting.figures.common import EVERY_FIT
+from bayesdep.reporting.figures.composing import EVERY_FIT
 from bayesdep.reporting.figures.register import FIGURES
 
 ROOT = Path(__file__).parents[1]

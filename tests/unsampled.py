@@ -14,12 +14,13 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.inference import sample
 from bayesdep.inference.evaluate import from_prior
+from bayesdep.inference.nuts import Nuts
 
 
 def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
     """A fit whose parameters are draws from the prior, drawn together towards the first of them."""
 
-    def from_thin_air(model, core, clock, size, seed, *rest):
+    def from_thin_air(model, core, sampler, steps, *, seed, **rest):
         names = [rv.name for rv in core.free_RVs]
         drawn = from_prior([core[name] for name in names], draws * chains, seed=seed)
         found = {}
@@ -30,9 +31,9 @@ def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
         energy = np.random.default_rng(seed).normal(size=(chains, draws))
         stats = {"diverging": zeros.astype(bool), "energy": energy, "reached_max_treedepth": zeros.astype(bool)}
         coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
-        return found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords)
+        return Nuts(found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords), steps)
 
-    with mock.patch.object(sample, "_nutpie", from_thin_air), mock.patch.object(sample, "PRIOR_DRAWS", 50):
+    with mock.patch.object(sample, "sample_nuts", from_thin_air), mock.patch.object(sample, "PRIOR_DRAWS", 50):
         return bd.fit(graph, table, draws=draws, chains=chains, tune=10, seed=seed, progress=False)
 
 

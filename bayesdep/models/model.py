@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import numpy as np
 import xarray as xr
 
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.priors import Slot
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.marginals import Marginal
@@ -250,6 +251,14 @@ class ListsFigures(Protocol):
     @property
     def figures(self) -> tuple[str, ...]:
         """Their names in :data:`bayesdep.reporting.figures.register.FIGURES`."""
+
+
+@runtime_checkable
+class PrintsTables(Protocol):
+    """A model that declares the tables a paper prints of its fits; others have a list of what is asked first."""
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Give them by name: ``"main"``, ``"sample"`` (of its characteristics), ``"studies"`` and the like."""
 
 
 @runtime_checkable

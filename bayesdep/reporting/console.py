@@ -13,7 +13,7 @@ from rich.text import Text
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.published import list_datasets, load
 from bayesdep.reporting.export import write_table
-from bayesdep.reporting.report import ledger_in_words
+from bayesdep.reporting.ledger import ledger_in_words
 from bayesdep.reporting.run_directory import Outcome
 
 _COLOURS = {"yes": "green", "no": "red", "leans": "yellow", "undecided": "yellow"}

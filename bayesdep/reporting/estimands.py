@@ -86,6 +86,30 @@ def _summarise(fit: Fit, level: float) -> pd.DataFrame:
     return table
 
 
+def summarise_draws(draws: xr.Dataset, tables: int = 1, *, level: float = LEVEL) -> pd.DataFrame:
+    """Summarise draws of quantities that are no estimands of a fit, such as an arm's adjusted means.
+
+    Parameters
+    ----------
+    draws
+        Made by :func:`~bayesdep.models.model.estimand`.
+    tables
+        Versions of the data that they are of, in equal shares, one after the other.
+    level
+        Probability of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`summarise`, without ``attrs``.
+    """
+    rows = [
+        {"estimand": name, **dict(at), **_of_draws(values, level, attrs, tables)}
+        for name, at, values, attrs in _scalars(draws)
+    ]
+    return _arrange(rows, _dims(draws))
+
+
 def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL) -> pd.DataFrame:
     """Summarise a posterior that is known exactly, without draws.
 

@@ -231,3 +231,39 @@ def _verdict(row: Published, mine: "pd.Series[Any]", statistic: str, prob: float
     else:
         inside = mine["lower"] <= row.value <= mine["upper"]
     return "yes" if inside else "no"
+
+
+def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the ledger for readers: one line per number, with both values side by side.
+
+    Parameters
+    ----------
+    ledger
+        As :func:`ledger` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``Estimand``, ``Published``, ``Posterior``, ``Agrees``, ``Published in``, ``Note``.
+    """
+    rows = []
+    for _, row in ledger.iterrows():
+        width = abs(row["upper"] - row["lower"])
+        digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if np.isfinite(width) and width > 0 else 2
+        interval = row["interval"] or f"{row['lower']:.{digits}f}, {row['upper']:.{digits}f}"
+        posterior = f"{row['posterior']:.{digits}f} ({interval})" if not np.isnan(row["posterior"]) else "not known"
+        if row["interval"].startswith("P ="):
+            posterior = row["interval"]
+        if row["prob"] is not None and np.isfinite(row["prob"]):
+            posterior += f", P {row['prob']:.3f}"
+        rows.append(
+            {
+                "Estimand": row["estimand"],
+                "Published": row["published_as"],
+                "Posterior": posterior,
+                "Agrees": row["agrees"],
+                "Published in": row["source"],
+                "Note": row["note"],
+            }
+        )
+    return pd.DataFrame(rows)

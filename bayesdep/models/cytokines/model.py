@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.cytokines import checks, estimands, scores
 from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, measurements
 from bayesdep.models.cytokines.data import prepare
@@ -14,7 +15,9 @@ from bayesdep.models.cytokines.expected import covariates, expected_levels, shar
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
+from bayesdep.models.cytokines.tables import tables as printed_tables
 from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.parts.paper import Layout
 from bayesdep.numerics.student import precisions
 from bayesdep.numerics.types import Tensor
 
@@ -142,7 +145,7 @@ class Cytokines(CytokinesSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -265,6 +268,21 @@ class Cytokines(CytokinesSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.

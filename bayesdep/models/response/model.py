@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
 from bayesdep.models.response.data import prepare
 from bayesdep.models.response.settings import ResponseSettings
 from bayesdep.models.response.slopes import slopes
+from bayesdep.models.response.tables import tables as printed_tables
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -122,7 +125,7 @@ class Response(ResponseSettings):
         BadInput
             Naming the column and row.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -214,6 +217,21 @@ class Response(ResponseSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.

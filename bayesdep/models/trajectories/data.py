@@ -85,6 +85,7 @@ def prepare(settings: TrajectoriesSettings, table: Any) -> xr.Dataset:
         "arm_of": ("subject", arm_of),
         "arm_code": (("subject", "comparison"), indicator - indicator.mean(axis=0)),
         "covariates": (("subject", "covariate"), covariates.values),
+        "covariate_mean": ("covariate", covariates.means),
         "covariate_sd": ("covariate", covariates.sds),
     }
     coords: dict[str, Any] = {

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import checks as trajectory_checks
 from bayesdep.models.trajectories import data as trajectory_data
@@ -18,6 +20,7 @@ from bayesdep.models.trajectories.links import given_markers
 from bayesdep.models.trajectories.markers import observe_markers
 from bayesdep.models.trajectories.outcome import mean_outcome, observe_responses, observe_scores
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.tables import tables as printed_tables
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -145,7 +148,7 @@ class Trajectories(TrajectoriesSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return trajectory_data.prepare(self, table)
+        return as_read(trajectory_data.prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -244,6 +247,21 @@ class Trajectories(TrajectoriesSettings):
             A clause where there is none.
         """
         return trajectory_estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities of the posterior predictive checks.

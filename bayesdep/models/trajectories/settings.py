@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale
 from bayesdep.models.parts.settings import check_settings, column
@@ -26,7 +27,7 @@ _LINK_IN_WORDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoriesSettings:
+class TrajectoriesSettings(Described):
     """The settings of :class:`~bayesdep.models.trajectories.model.Trajectories`, which explains each."""
 
     family: ClassVar[str] = "trajectories"

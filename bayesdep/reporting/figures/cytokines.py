@@ -14,7 +14,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, styled_figure
+from bayesdep.reporting.figures.common import ratio_axis
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_ROWS, distinct, shown_of
 
@@ -121,6 +122,7 @@ def plot_shares(fit: Fit) -> Figure:
     observed = observed.reshape(-1, len(groups))
     has = np.flatnonzero(~np.isnan(observed).all(axis=1))
     order = has[np.lexsort((np.arange(len(has)), -np.nanmean(observed[has], axis=1)))]
+    order = order[chosen("analyte", panel["analyte"].values[order])]
     count, order = len(order), order[: _most(len(groups) / 2)]
     with styled_figure(fit, 6.4, 1.2 + 0.2 * len(order) * max(1.0, len(groups) / 2)) as figure:
         figure.says_shown(len(order), count, "analytes are shown: those with the largest shares")
@@ -160,7 +162,8 @@ def plot_ecdf(fit: Fit) -> Figure:
     """
     panel, assay = fit.data, recorded(fit)
     lines_of_analytes = []
-    for a, name in enumerate(panel["analyte"].values):
+    analytes = panel["analyte"].values
+    for a, name in ((k, analytes[k]) for k in chosen("analyte", analytes)):
         rows = panel["analyte_of"].values == a
         values = assay.data[rows]
         detected = values[np.isfinite(values)]
@@ -249,8 +252,9 @@ def plot_plates(fit: Fit) -> Figure:
     medians = np.stack([np.median(away[:, plate == p], axis=1) for p in plates], axis=1)
     observed, replicated = medians[0], medians[1:]
     low_95, low_50, high_50, high_95 = np.quantile(replicated, [0.025, 0.25, 0.75, 0.975], axis=0)
-    count = len(observed)
-    furthest = np.sort(np.argsort(-np.abs(observed), kind="stable")[: _most(1.5)])
+    wanted = chosen("plate", panel["plate"].values[plates])
+    count = len(wanted)
+    furthest = np.sort(wanted[np.argsort(-np.abs(observed[wanted]), kind="stable")[: _most(1.5)]])
     plates = [plates[k] for k in furthest]
     observed, low_95, low_50, high_50, high_95 = (v[furthest] for v in (observed, low_95, low_50, high_50, high_95))
     with styled_figure(fit, 6.4, 1.1 + 0.34 * len(observed)) as figure:
@@ -290,13 +294,17 @@ def plot_changes(fit: Fit) -> Figure:
     shape = (len(analytes), len(times), len(groups))
     median, lower, upper = (np.log(table[c].to_numpy(float)).reshape(shape) for c in ("median", "lower", "upper"))
     order = np.argsort(-median[:, -1, -1], kind="stable")
+    order = order[chosen("analyte", analytes[order])]
+    later = chosen("later", times)
+    times, median, lower, upper = times[later], median[:, later], lower[:, later], upper[:, later]
+    count = len(order)
     columns = min(len(times), 4)
     lines = -(-len(times) // columns)
     order = order[shown_of(len(order), _most(lines * max(1.0, len(groups) / 1.5)))]
     y = np.arange(len(order))[::-1]
     height = 1.0 + lines * (0.4 + 0.19 * len(order) * max(1.0, len(groups) / 1.5))
     with styled_figure(fit, 6.6, height) as figure:
-        figure.says_shown(len(order), len(analytes), "analytes are shown: the first and the last in this order")
+        figure.says_shown(len(order), count, "analytes are shown: the first and the last in this order")
         grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
         for t, axes in enumerate(grid.flat[: len(times)]):
             axes.axvline(0, color=GREY, lw=0.8, zorder=0)

@@ -9,7 +9,7 @@ from bayesdep.criticism.completion import methods_of
 from bayesdep.criticism.dropout import check_dropout, find_tipping_point, trial_of
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import CompletesVisits
-from bayesdep.reporting.figures.common import BLUE, GREY, RED, serves, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, RED, serves, styled_figure
 
 _STEPS = 101  # of a curve
 

@@ -15,7 +15,8 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import HasHierarchy
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, styled_figure
+from bayesdep.reporting.figures.common import ratio_axis
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import limits, shown_of
 
@@ -84,7 +85,9 @@ def plot_leave_one_out(fit: Fit) -> Figure:
     table = leave_out_each_study(model, fit.data)
     rows = table[table["estimand"] == "mu"].reset_index(drop=True)
     spread = table[table["estimand"] == "tau"].reset_index(drop=True)
-    count, shown = len(rows) - 1, np.concatenate([[0], 1 + shown_of(len(rows) - 1)])  # the first is that of all
+    wanted = chosen(model.left_out, rows["left_out"].iloc[1:])
+    count = len(wanted)
+    shown = np.concatenate([[0], 1 + wanted[shown_of(count)]])  # the first is that of all
     rows, spread = rows.iloc[shown], spread.iloc[shown]
     with styled_figure(fit, 6.8, 1.2 + 0.22 * len(rows)) as figure:
         figure.says_shown(len(rows) - 1, count, f"{model.left_out} rows are shown: the first and the last of the table")
@@ -122,7 +125,8 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
     steps = accumulate_studies(model, fit.data if table is None else table, by)
     rows = steps[steps["estimand"] == "mu"].reset_index(drop=True)
     new = steps[steps["estimand"] == "theta_new"].reset_index(drop=True)
-    count, shown = len(rows), shown_of(len(rows))
+    wanted = chosen("added", rows["added"])
+    count, shown = len(wanted), wanted[shown_of(len(wanted))]
     rows, new = rows.iloc[shown], new.iloc[shown]
     with styled_figure(fit, 6.4, 1.2 + 0.22 * len(rows)) as figure:
         figure.says_shown(len(rows), count, "steps are shown: the first and the last")

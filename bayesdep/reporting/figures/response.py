@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, serves, styled_figure
 
 
 def has_roc(fit: Fit) -> bool:

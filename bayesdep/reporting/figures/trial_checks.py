@@ -15,7 +15,7 @@ from bayesdep.models.trial.residuals import NAME, covariances, patterns_of_visit
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, INK, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, INK, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.figures.trial import REFERENCE, positions, thinned
@@ -246,7 +246,7 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
     x, scale = positions(data["visit"].values, _ROOM)
     with styled_figure(fit, 6.6, 2.25 + 0.22 * data.sizes["arm"]) as figure:
         axes = figure.add_subplot()
-        for arm in range(data.sizes["arm"]):
+        for arm in chosen("arm", data["arm"].values):
             _shares_of_arm(axes, x, data, arm)
         axes.set_ylim(0, 1.04)
         axes.set_xticks(x, data["visit"].values)
