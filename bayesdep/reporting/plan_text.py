@@ -26,6 +26,10 @@ _MEANINGS = {
     "covariates": "a formula of columns",
     "baseline": "no column of the outcome at baseline",
 }
+_QUESTIONS = {  # with groups to compare, and without
+    "cytokines": ("Which analytes differ between {}?", "What are the levels of the analytes?"),
+    "trial": ("How does the outcome differ between {}?", "How does the outcome change over the visits?"),
+}
 _FAMILIES = {"cytokines": "a panel of analytes, values beyond limits as such", "trial": "a trial over visits"}
 
 
@@ -163,15 +167,13 @@ def write_plan(read: ReadTable, source: str, **more: Any) -> str:
 
 
 def _lines(read: ReadTable, source: str, settings: dict[str, Any]) -> Iterator[str]:
-    factor = "arm" if read.family == "trial" else "group"
+    factor = read.factor
     others = (
         [level for level in read.levels(factor) if level != settings.get("reference")] if factor in settings else []
     )
     compared = f"{' and '.join(others)} and {settings['reference']}" if others else ""
-    what = "outcome" if read.family == "trial" else "analytes"
-    question = f"How does the {what} differ between {compared}?" if compared else f"What are the levels of the {what}?"
-    if read.family == "cytokines" and compared:
-        question = f"Which analytes differ between {compared}?"
+    asked, plain = _QUESTIONS[read.family]
+    question = asked.format(compared) if compared else plain
     title = str(read.table.attrs.get("source", source))
     said = " (synthetic data)" if read.synthetic else ""
     yield f"# A plan for the table read from {_plain(title)}{said}. Values can be changed; run it with: bayesdep run"

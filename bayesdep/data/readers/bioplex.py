@@ -100,9 +100,9 @@ def read(grids: Sequence[Grid], _: str | None) -> Draft:
         for grid, at in sheets:
             records += _of_analyte(grid, at, counts)
     else:
-        grid = _summary(grids)
-        assert grid is not None
-        records = _of_summary(grid, counts)
+        summary = _summary(grids)
+        assert summary is not None
+        records = _of_summary(summary, counts)
     if not records:
         raise BadInput(f"'{grids[0].file}' holds no wells of samples (type X or U); export them with the standards")
     frame = pd.DataFrame(records).astype(object)

@@ -53,14 +53,14 @@ def find_mark(cells: Sequence[Any], place_of: Callable[[int], str], stated: Mark
         if stated not in (".", ","):
             raise BadInput(f"decimal = {stated!r} is not understood; write '.' or ','")
         return stated, True
-    certain: dict[str, tuple[int, str]] = {}
-    unclear: dict[str, tuple[int, str]] = {}
+    certain: dict[Mark, tuple[int, str]] = {}
+    unclear: dict[Mark, tuple[int, str]] = {}
     for at, cell in enumerate(cells):
         if not isinstance(cell, str) or ("." not in cell and "," not in cell):
             continue
         for token in _TOKEN.findall(_without_power(cell)):
             mark, is_certain = _mark_of(token)
-            if mark:
+            if mark is not None:
                 (certain if is_certain else unclear).setdefault(mark, (at, clean_label(cell)))
     if len(certain) > 1:
         (one, a), (other, b) = certain["."], certain[","]
@@ -68,42 +68,35 @@ def find_mark(cells: Sequence[Any], place_of: Callable[[int], str], stated: Mark
             f"{place_of(one)}: '{a}' has a decimal point, and {place_of(other)}: '{b}' a decimal comma; write all "
             "numbers with one of them"
         )
-    mark = next(iter(certain), None)
-    if mark is None and "," not in unclear:
-        return ".", bool(unclear)
-    doubtful = unclear.get(".") if mark == "," else unclear.get(",")
-    if doubtful is not None:
-        at, text = doubtful
-        beside = f", beside '{certain[mark][1]}' ({place_of(certain[mark][0])})" if mark else ""
-        other = "," if mark is None or mark == "," else "."
-        reading = _number(text, other)
-        raise BadInput(
-            f"{place_of(at)}: '{text}' could have a decimal {'point' if '.' in text and mark == ',' else 'comma'} or "
-            f"thousands{beside}; state decimal = '{other}' to read it as {reading}"
-            + ("" if mark else f", or decimal = '.' to read it as {_number(text, '.')}")
-        )
-    return mark, True  # type: ignore[return-value]  # a key of `certain` is a mark
+    known = next(iter(certain), None)
+    doubtful = unclear.get("." if known == "," else ",")
+    if doubtful is None:
+        return known or ".", bool(certain or unclear)
+    where, text = doubtful
+    beside = "" if known is None else f", beside '{certain[known][1]}' ({place_of(certain[known][0])})"
+    advised: Mark = known or ","
+    raise BadInput(
+        f"{place_of(where)}: '{text}' could have a decimal {'point' if known == ',' else 'comma'} or thousands{beside}; "
+        f"state decimal = '{advised}' to read it as {with_point(text, advised)}"
+        + ("" if known else f", or decimal = '.' to read it as {with_point(text, '.')}")
+    )
 
 
 def _without_power(text: str) -> str:
     return re.sub(r"(?<=[0-9])[eE][+-]?[0-9]+", "", text.translate(_SPACES))
 
 
-def _mark_of(token: str) -> tuple[str, bool]:
-    """The decimal mark of one number, and whether it is certain; "" where it has none."""
+def _mark_of(token: str) -> tuple[Mark | None, bool]:
+    """The decimal mark of one number, and whether it is certain; None where it has none."""
     token = token.replace(" ", "")
-    marks = [character for character in token if character in ".,"]
+    marks: list[Mark] = ["." if character == "." else "," for character in token if character in ".,"]
     if not marks:
-        return "", True
+        return None, True
     if len(set(marks)) == 2:
         return marks[-1], True
     if len(marks) > 1:  # 1.234.567
         return ("," if marks[0] == "." else "."), bool(_GROUPED[marks[0]].fullmatch(token))
     return marks[0], not _COULD_BE_THOUSANDS.fullmatch(token)
-
-
-def _number(text: str, mark: str) -> str:
-    return with_point(text, mark)  # type: ignore[arg-type,return-value]
 
 
 def with_point(cell: Any, mark: Mark) -> Any:

@@ -233,9 +233,9 @@ def read_labels(draft: Draft) -> None:
         if word in frame:
             frame[word] = pd.Series([None if is_blank(c) else as_label(c) for c in frame[word]], dtype=object)
     who = "subject" if "subject" in frame else "sample"
-    for row in np.flatnonzero(frame[who].isna().to_numpy()):
+    for row in np.flatnonzero(frame[who].isna().to_numpy()).tolist():
         raise BadInput(
-            f"{place_of(frame, int(row))} is a measurement whose row has no name of a person; fill it in, or, where an "
+            f"{place_of(frame, row)} is a measurement whose row has no name of a person; fill it in, or, where an "
             "empty cell means the person above, say fill_down = True"
         )
     for word in ("group", "arm", "time", "visit", "plate", "analyte"):
@@ -243,10 +243,10 @@ def read_labels(draft: Draft) -> None:
             if frame[word].isna().all():
                 del frame[word]
                 continue
-            row = int(np.flatnonzero(frame[word].isna().to_numpy())[0])
+            first = int(np.flatnonzero(frame[word].isna().to_numpy())[0])
             raise BadInput(
-                f"{place_of(frame, row)} has no {word}: its cell is empty; fill it in, or leave the sample out with "
-                f'leave_out = ["{frame[who].iloc[row]}"]'
+                f"{place_of(frame, first)} has no {word}: its cell is empty; fill it in, or leave the sample out with "
+                f'leave_out = ["{frame[who].iloc[first]}"]'
             )
 
 

@@ -125,7 +125,9 @@ def find_table(grid: Grid, *, header: int | None = None, last_row: int | None = 
     at = _stated(grid, header) if header is not None else _find_header(grid, loose=loose)
     names, units = _names(grid, at)
     end = len(grid.rows) if last_row is None else min(len(grid.rows), last_row - grid.first + 1)
-    rows, limits, notes = [], [], []
+    rows: list[int] = []
+    limits: list[tuple[str, str, int]] = []
+    notes: list[str] = []
     summaries, lines, repeated = [], [], []
     ended = False
     columns = [i for i, name in enumerate(names) if name]

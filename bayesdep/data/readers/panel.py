@@ -201,7 +201,7 @@ def _refuse_unknown(layout: str | None, extrapolated: str | None) -> None:
 def _draft_of(opened: Opened, sheet: Any, how: _How, block: str | None) -> Draft:
     """Read one file: an instrument's export, or sheets of a plain layout."""
     visible = [grid for grid in opened.grids if not grid.is_hidden]
-    name = how.layout
+    name: str | None = how.layout
     if name is None and sheet is None and how.header is None:
         name = next((word for word, module in INSTRUMENTS.items() if module.recognise(visible)), None)
     if name in INSTRUMENTS:
@@ -241,8 +241,10 @@ def _merge(drafts: Sequence[Draft]) -> Draft:
         raise BadInput(
             f"the files are of different layouts ({quoted(sorted({d.layout for d in drafts}))}); read them one by one"
         )
-    columns = [set(draft.frame.columns) - {*LIMIT_COLUMNS, "unit", "censored", "well"} for draft in drafts]
-    differ = set.union(*columns) - set.intersection(*columns)
+    columns: list[set[str]] = [
+        set(map(str, draft.frame.columns)) - {*LIMIT_COLUMNS, "unit", "censored", "well"} for draft in drafts
+    ]
+    differ = {name for some in columns for name in some if not all(name in others for others in columns)}
     if differ:
         raise BadInput(
             f"the sheets or files differ in their columns, {quoted(sorted(differ))}; add what is missing in some, or "

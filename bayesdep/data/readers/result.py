@@ -86,7 +86,7 @@ class ReadTable:
                 settings[word] = word
         if self.family == "trial" and "baseline" not in self.table:
             settings["baseline"] = None
-        factor = "arm" if self.family == "trial" else "group"
+        factor = self.factor
         settings |= dict(self.settings) | more
         settings = {name: value for name, value in settings.items() if value is not None or name == "baseline"}
         if settings.get(factor) is not None and "reference" not in settings:
@@ -96,6 +96,11 @@ class ReadTable:
                 f"another of {quoted(levels)}"
             )
         return settings
+
+    @property
+    def factor(self) -> str:
+        """The column whose levels are compared: groups of a panel, arms of a trial."""
+        return "arm" if self.family == "trial" else "group"
 
     def levels(self, column: str) -> list[str]:
         """Return the different labels of a column, in the table's order."""
@@ -150,7 +155,7 @@ class ReadTable:
         return counted.assign(unit=units)
 
     def _next(self) -> str:
-        factor = "arm" if self.family == "trial" else "group"
+        factor = self.factor
         model = "bd.Trial" if self.family == "trial" else "bd.Cytokines"
         has = factor in self.table and len(self.levels(factor)) > 1
         reference = f"reference={self.levels(factor)[0]!r}" if has else ""
