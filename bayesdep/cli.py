@@ -342,6 +342,56 @@ def stage_table(
     return OK
 
 
+@app.command(name="read")
+def read_file(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="A sheet, an export, or several plates.")],
+    out: Annotated[Path, typer.Option(help="Tidy table to write: .csv or .parquet.")],
+    plan: Annotated[Path | None, typer.Option(help="Plan to write beside it (.toml).")] = None,
+    trial: Annotated[bool, typer.Option("--trial", help="The file holds a trial's visits.")] = False,
+    reference: Annotated[str | None, typer.Option(help="Group or arm to compare with, for the plan.")] = None,
+    sheet: Annotated[list[str] | None, typer.Option(help="Sheet of a workbook; again for several; all.")] = None,
+    layout: Annotated[str | None, typer.Option(help="wide, long, bioplex, xponent, msd or olink.")] = None,
+    header: Annotated[int | None, typer.Option(help="Number of the header's row.")] = None,
+    last_row: Annotated[int | None, typer.Option(help="Number of the table's last row.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of text files: comma, semicolon, tab or bar.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark of numbers written as text: . or ,")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text files, such as cp1252.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Column of people.")] = None,
+    sample: Annotated[str | None, typer.Option(help="Column of samples.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups (of arms with --trial).")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of times (of visits with --trial).")] = None,
+    plate: Annotated[str | None, typer.Option(help="Column of plates.")] = None,
+    analyte: Annotated[str | None, typer.Option(help="Column of analytes, of a row per measurement.")] = None,
+    value: Annotated[str | None, typer.Option(help="Column of concentrations (outcome with --trial).")] = None,
+    analytes: Annotated[list[str] | None, typer.Option(help="Analyte or pattern, such as IL*; again.")] = None,
+    covariates: Annotated[list[str] | None, typer.Option(help="Column to keep; again for several.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="With --trial: column or visit of the baseline.")] = None,
+    people: Annotated[Path | None, typer.Option(help="Table of samples: groups, times, covariates.")] = None,
+    limits: Annotated[Path | None, typer.Option(help="Table of limits (.csv or .parquet).")] = None,
+    block: Annotated[str | None, typer.Option(help="Of xPONENT: the block, such as Net MFI.")] = None,
+    leave_out: Annotated[list[str] | None, typer.Option(help="Sample or pattern to leave out; again.")] = None,
+    missing: Annotated[list[str] | None, typer.Option(help="Text that stands for a missing value; again.")] = None,
+    extrapolated: Annotated[str | None, typer.Option(help="Numbers marked *: number or censor.")] = None,
+    replicates: Annotated[bool | None, typer.Option("--replicates", help="Repeated rows are wells.")] = None,
+    fill_down: Annotated[bool, typer.Option("--fill-down", help="An empty label means the one above.")] = False,
+    spreadsheet_safe: _Safe = False,
+) -> int:
+    """Read a laboratory's or clinic's file into a tidy table, and write a plan for it."""
+    given = dict(locals())
+    from bayesdep.reporting.plan_text import write_read
+
+    for word in ("files", "out", "plan", "trial", "reference", "spreadsheet_safe"):
+        del given[word]
+    read, written = write_read(
+        files, given, out, plan, trial=trial, reference=reference, spreadsheet_safe=spreadsheet_safe
+    )
+    for line in str(read).splitlines():
+        typer.echo(printable(line))
+    for path in written:
+        typer.echo(str(path))
+    return OK
+
+
 def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     from bayesdep.plan import read_plan
 
