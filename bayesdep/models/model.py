@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.errors import speaking_python
 from bayesdep.models.parts.priors import Slot
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.marginals import Marginal
@@ -356,6 +358,17 @@ class StatesPriors(Protocol):
 
     def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
         """Return the prior of an estimand at some coordinates, or the reason why there is none, as a clause."""
+
+
+def speaks[**P, R](method: Callable[P, R]) -> Callable[P, R]:
+    """Let messages about a table name the settings of the model that reads it: ``bd.Trial(outcome="hamd")``."""
+
+    @wraps(method)
+    def speaking(*args: P.args, **kwargs: P.kwargs) -> R:
+        with speaking_python(args[0]):
+            return method(*args, **kwargs)
+
+    return speaking
 
 
 def own_prior_of(model: Model, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:

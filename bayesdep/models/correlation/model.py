@@ -10,7 +10,7 @@ import xarray as xr
 from bayesdep.models.correlation import checks, estimands, scores
 from bayesdep.models.correlation.data import prepare
 from bayesdep.models.correlation.settings import CorrelationSettings
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, speaks
 from bayesdep.models.parts.people import recorded
 from bayesdep.models.parts.scale import priors_of
 
@@ -68,6 +68,7 @@ class Correlation(CorrelationSettings):
         """What the forest plot shows: the correlation, also Pearson's with non-detects at their limit."""
         return Forest(("correlation",), None, None, estimands.pearson)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subject into pairs of log concentration and score.
 

@@ -9,7 +9,7 @@ import xarray as xr
 from bayesdep.models.counts import checks, estimands, exact, scores
 from bayesdep.models.counts.data import prepare
 from bayesdep.models.counts.settings import CountsSettings
-from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, speaks
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
 from bayesdep.models.parts.pooling import non_centred_effects
 
@@ -70,6 +70,7 @@ class Counts(CountsSettings):
         """What the forest plot shows: the risk difference of each subgroup, crude and modelled, and overall."""
         return Forest(("risk_difference",), "risk_difference_overall", None, estimands.crude_differences)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subgroup and arm into counts.
 

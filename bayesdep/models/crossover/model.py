@@ -14,7 +14,7 @@ from bayesdep.models.crossover.estimands import crude_differences, estimands, ow
 from bayesdep.models.crossover.scores import log_likelihood
 from bayesdep.models.crossover.settings import CrossoverSettings
 from bayesdep.models.crossover.terms import covariance_root, days_correlate, effects_by_day, sum_of_products
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, speaks
 from bayesdep.models.parts.scale import priors_of
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class Crossover(CrossoverSettings):
         """What the forest plot shows: the difference on every day, also as the mean of patients' own differences."""
         return Forest(("difference",), None, None, crude_differences)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per patient, period and day into patients by periods by days.
 

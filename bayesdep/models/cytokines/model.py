@@ -14,7 +14,7 @@ from bayesdep.models.cytokines.expected import covariates, expected_levels, shar
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, speaks
 from bayesdep.numerics.student import precisions
 from bayesdep.numerics.types import Tensor
 
@@ -122,6 +122,7 @@ class Cytokines(CytokinesSettings):
         summary = "mean_log_ratio" if self.is_pooled else None
         return Forest(("log_ratio",), summary, None, estimands.crude_log_ratios, is_log=True, by_evidence=True)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per measurement into a panel.
 

@@ -11,7 +11,7 @@ from bayesdep.models.meta import checks, estimands, exact, likelihood, scores, w
 from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.data import prepare, without
 from bayesdep.models.meta.settings import MetaSettings
-from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, speaks
 from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.numerics.types import Tensor
@@ -149,6 +149,7 @@ class Meta(MetaSettings):
         """The model as the lines of a model formula."""
         return wording.formula_of(self)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study (or per arm) into effects or counts.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, speaks
 from bayesdep.models.ordinal import checks as ordinal_checks
 from bayesdep.models.ordinal import data as ordinal_data
 from bayesdep.models.ordinal import estimands as ordinal_estimands
@@ -114,6 +114,7 @@ class Ordinal(OrdinalSettings):
     Normal(mu=0, sigma=1.5)
     """
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table of patients' categories, or of counts, into units and rows.
 

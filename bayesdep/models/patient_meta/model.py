@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, speaks
 from bayesdep.models.patient_meta import event_estimands
 from bayesdep.models.patient_meta.checks import checks
 from bayesdep.models.patient_meta.data import imputations_of, prepare
@@ -170,6 +170,7 @@ class PatientMeta(PatientMetaSettings):
         summary, new = ("effect", "effect_new") if one else (None, None)
         return Forest(("study_effect",), summary, new, crude, is_log=self.is_binary)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per patient and time into patients, and these into sums of products.
 

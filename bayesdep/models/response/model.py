@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, speaks
 from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
 from bayesdep.models.response.data import prepare
@@ -102,6 +102,7 @@ class Response(ResponseSettings):
         """What the forest plot shows: the log odds ratio per log unit of each analyte, on its own and in the model."""
         return Forest(("slope",), None, None, estimands.crude_slopes, is_log=True)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subject and analyte into people.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, speaks
 from bayesdep.models.screen import checks, estimands, exact, scores
 from bayesdep.models.screen.data import prepare
 from bayesdep.models.screen.settings import ScreenSettings
@@ -59,6 +59,7 @@ class Screen(ScreenSettings):
         """What the forest plot shows: sensitivity, specificity and Youden's index, crude and modelled."""
         return Forest(("sensitivity", "specificity", "youden"), None, None, estimands.crude_accuracy)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with two rows, with and without the condition, into counts.
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, speaks
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.small_studies import checks, estimands, exact, wording
 from bayesdep.models.small_studies.averaging import ModelAverage
@@ -93,6 +93,7 @@ class SmallStudies(SmallStudiesSettings):
         """The model as the lines of a model formula."""
         return wording.formula_of(self)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study into effects.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import Check, ExactPosterior, Forest
+from bayesdep.models.model import Check, ExactPosterior, Forest, speaks
 from bayesdep.models.stepwise import checks, estimands, exact
 from bayesdep.models.stepwise.data import prepare
 from bayesdep.models.stepwise.settings import StepwiseSettings
@@ -62,6 +62,7 @@ class Stepwise(StepwiseSettings):
         """What the forest plot shows: remission at every step, as counted and modelled."""
         return Forest(("remission",), None, None, estimands.crude_shares)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per step, or per step and arm, into counts.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, speaks
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import checks as trajectory_checks
 from bayesdep.models.trajectories import data as trajectory_data
@@ -122,6 +122,7 @@ class Trajectories(TrajectoriesSettings):
     Normal(mu=0, sigma=0.5) times scale
     """
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a long table into patients by visits, and patients by markers by times.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import Check, ExactPosterior, Forest
+from bayesdep.models.model import Check, ExactPosterior, Forest, speaks
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.transitions import checks, estimands, exact, scores
@@ -116,6 +116,7 @@ class Transitions(TransitionsSettings):
             return Forest(("improved_difference",), None, None, estimands.crude_differences)
         return Forest(("transition",), None, None, estimands.crude_transitions)
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table into states of patients over visits, or counts of transitions.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, speaks
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trial import checks as trial_checks
 from bayesdep.models.trial import completion, residuals
@@ -161,6 +161,7 @@ class Trial(TrialSettings):
     Beta(alpha=2, beta=2)
     """
 
+    @speaks
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per patient and visit into patients by visits.
 
