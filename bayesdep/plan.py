@@ -168,6 +168,29 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise BadInput(f"plan '{path}' cannot be read ({reason}); give a .toml file") from None
+    return plan_from_text(path, text)
+
+
+def plan_from_text(path: Path, text: str) -> Plan:
+    """Validate a plan's text, as :func:`read_plan` does.
+
+    Parameters
+    ----------
+    path
+        Where it stands or will stand.
+    text
+        TOML.
+
+    Returns
+    -------
+    Plan
+        Checked as far as possible without the data.
+
+    Raises
+    ------
+    BadInput
+        Naming the file and the key; ``faults`` has a sentence for every fault.
+    """
     try:
         with speaking_toml():
             return _validated(path, text)
@@ -364,13 +387,28 @@ def prepare(plan: Plan, data: Any = None) -> Any:
         raise BadInput(f"plan '{plan.path}' names its own data; leave --data out")
     try:
         with speaking_toml():
-            table = read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
-            prepared = plan.model.prepare(table)
+            prepared = plan.model.prepare(read_rows(plan, data))
             if plan.published or plan.ropes:
                 _refuse_unknown_estimands(plan, prepared)
     except BadInput as problem:
         raise problem.within(f"plan '{plan.path}'") from None
     return prepared
+
+
+def read_rows(plan: Plan, data: Any = None) -> "pd.DataFrame":
+    """Read the rows of a plan's table that are analysed.
+
+    Parameters
+    ----------
+    plan, data
+        As in :func:`prepare`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`~bayesdep.data.sources.read_source` returns it.
+    """
+    return read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
 
 
 def _refuse_unknown_estimands(plan: Plan, prepared: Any) -> None:

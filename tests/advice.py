@@ -430,13 +430,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: meta(priors={"mu": bd.Prior("Normal", mu=0, sigma=1)}),
     ),
     (
-        "models/parts/priors:fill_slots",
+        "models/parts/priors:_fill",
         "choose a distribution on that range",
         lambda: meta(priors={"tau": bd.Prior("Normal", mu=0, sigma=1)}),
         lambda: meta(priors={"tau": bd.Prior("HalfNormal", sigma=1)}),
     ),
     (
-        "models/parts/priors:fill_slots",
+        "models/parts/priors:_fill",
         "give a prior in those units",
         lambda: meta(measure="difference", units="points"),
         lambda: meta(
@@ -1160,7 +1160,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.Prior("Beta", alpha=1, beta=1),
     ),
     (
-        "models/parts/priors:fill_slots",
+        "models/parts/priors:_fill",
         "leave times_scale out",
         lambda: meta(priors={"mu": bd.Prior("Normal", mu=0, sigma=1, times_scale=True)}),
         lambda: meta(priors={"mu": bd.Prior("Normal", mu=0, sigma=1)}),

@@ -21,9 +21,9 @@ class BadInput(ValueError):
 
     def within(self, place: str) -> "BadInput":
         """Return the error with its place before every sentence, such as ``"plan 'x.toml'"``."""
-        placed = [BadInput(f"{place}: {fault}") for fault in self.faults]
-        placed[0].faults = tuple(str(one) for one in placed)
-        return placed[0]
+        placed = type(self)(f"{place}: {self}")
+        placed.faults = tuple(printable(f"{place}: {fault}") for fault in self.faults)
+        return placed
 
 
 class Faults:

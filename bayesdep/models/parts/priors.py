@@ -34,6 +34,9 @@ class Slot:
     per
         For a slope: the 0-d variable of the prepared data, such as the baseline's sd, by which the scale of its default
         prior is divided.
+    around
+        The 0-d variable of the prepared data around which the default prior lies, while a prior in the outcome's units
+        lies around 0; so that the default can be written in those units.
     """
 
     default: Prior | None
@@ -41,6 +44,7 @@ class Slot:
     meaning: str
     units: str
     per: str | None = None
+    around: str | None = None
 
 
 def parse_prior(name: str, value: Any) -> Prior:

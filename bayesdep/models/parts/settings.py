@@ -83,7 +83,7 @@ def column_fields(model: Any) -> dict[str, str]:
 
 
 # Settings that name a label of the table. Numbers among them are converted to text, as labels are.
-_LABELS = ("reference", "control", "condition", "event", "before", "baseline")
+LABELS = ("reference", "control", "condition", "event", "before", "baseline")
 
 
 def labels_as_text(model: Any) -> None:
@@ -97,7 +97,7 @@ def labels_as_text(model: Any) -> None:
     """
     for field in dataclasses.fields(model):
         value = getattr(model, field.name)
-        if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
+        if field.name not in LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
             continue
         if isinstance(value, str):
             object.__setattr__(model, field.name, clean_label(value))  # like the table's labels
