@@ -252,7 +252,7 @@ subjct = "subject"
 
 [model]
 family = "trial"
-referenz = "placebo"
+reference_ = "placebo"
 covariance = "unstructuredd"
 better = "up"
 
@@ -279,12 +279,12 @@ def test_every_fault_of_a_plan_is_found_at_once(desk, capsys):
     for said in (
         "rope of 'difference': give either margin",
         "data.columns.subjct: the trial family reads no such column; did you mean 'subject'?",
-        "model.referenz: the trial family has no such setting; did you mean 'reference'?",
+        "model.reference_: the trial family has no such setting; did you mean 'reference'?",
         "[data.keep] arm = 'drugg' is in no row of the table; did you mean 'drug'?",
     ):
         assert sum(said in line for line in lines) == 1, (said, err)
     assert not any("is missing" in line for line in lines)  # a misspelt key is not missing as well
-    Path("plan.toml").write_text(BAD.replace("referenz", "reference").replace("drugg", "drug"))
+    Path("plan.toml").write_text(BAD.replace("reference_ =", "reference =").replace("drugg", "drug"))
     _, _, err = command(capsys, "check", "plan.toml")
     for said in (
         "[model] covariance = 'unstructuredd' is not a choice; did you mean 'unstructured'?",
@@ -399,10 +399,10 @@ def test_the_hostile_tests_own_good_plans_validate(family):
     ("place", "key", "value"),
     [
         ((), "studdy", {}),
-        (("study",), "titel", "x"),
+        (("study",), "title_", "x"),
         (("data",), "sorce", "x"),
         (("data", "columns"), "outcom", "x"),
-        (("model",), "referenz", "x"),
+        (("model",), "reference_", "x"),
         (("model",), "covariance", "unstructuredd"),
         (("model",), "family", "trail"),
         (("model",), "by_arm", "yes"),
