@@ -118,8 +118,8 @@ def _what_would_be_run(
     for name, slot in plan.model.slots.items():
         yield f"prior of {name}, {slot.meaning}: {prior_in_words(priors[name], slot.units)}"
     yield f"first asked: {', '.join(plan.model.primary_estimands)}"
-    for name, values in estimands.data_vars.items():
-        yield f"estimand {name}: {values.attrs.get('description', '')} ({values.attrs.get('units', '')})"
+    for estimand, values in estimands.data_vars.items():
+        yield f"estimand {estimand}: {values.attrs.get('description', '')} ({values.attrs.get('units', '')})"
     yield (
         f"sampling: {sampling.chains} chains of {sampling.draws} draws after {sampling.tune} to tune, "
         f"seed {sampling.seed}{f', by {sampling.sampler}' if sampling.sampler else ''}"

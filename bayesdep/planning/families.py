@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bayesdep.planning.columns import Columns, control_of, words_of
 
@@ -262,7 +263,7 @@ def _concentrations(table: Columns) -> str | None:
     if name is None:
         return None
     shares = [any(c.isdigit() for c in label) for label in table.levels(name)[:50]]
-    return name if name in table.numbers or np.mean(shares or [0]) > 0.5 else None
+    return name if name in table.numbers or sum(shares) > len(shares) / 2 else None
 
 
 def cytokines(table: Columns) -> Draft | None:
@@ -321,7 +322,7 @@ def response(table: Columns) -> Draft | None:
         draft.settings["predicts_when"] = "above"
         draft.asks["predicts_when"] = "Whether values above or below a cutoff predict the outcome: your hypothesis."
     labels = table.levels(outcome)
-    if not set(labels) <= {"0", "1"} and table.frame[outcome].dropna().map(type).ne(bool).any():
+    if not set(labels) <= {"0", "1"} and not pd.api.types.is_bool_dtype(table.frame[outcome].dropna().infer_objects()):
         yes = [label for label in labels if label.lower() in ("yes", "true", "y", *_BETTER[:7])]
         draft.settings["event"] = yes[0] if yes else labels[0]
         draft.asks["event"] = f"The label of {_listed(labels)} that counts as the event."

@@ -257,7 +257,8 @@ def priors_in_units(model: Model, data: xr.Dataset) -> dict[str, Prior]:
         numbers = {k: v for k, v in prior.to_dict().items() if k not in ("dist", "times_scale")}
         if around is not None:
             numbers["mu"] = float(numbers["mu"]) + float(data[around])
-        priors[name] = Prior(prior.dist, **{k: float(f"{v:.3g}") for k, v in numbers.items()})
+        shown: dict[str, Any] = {k: float(f"{v:.3g}") for k, v in numbers.items()}
+        priors[name] = Prior(prior.dist, **shown)
     return priors
 
 
