@@ -9,8 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 # From a copy, so that no folder of an earlier build is taken along.
 mkdir "$work/source"
-(cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do [ -e "$f" ] && echo "$f"; done' _) \
-	| (cd "$root" && tar -cf - -T -) | tar -xf - -C "$work/source"
+(cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 tar -cf -) | tar -xf - -C "$work/source"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir "$work" "$work/source"
 wheel="$(ls "$work"/*.whl)"
 

@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 HEAD = """# Plans
 
 Made by `tools/write_plan_index.py` from the plans and from the ledger that `make run` prints. An answer is the
-posterior (median and 95% interval) of the estimand that the plan first sets beside a published number; `P` is the probability of
-the published direction. Where the data are synthetic, the answer is about the design, not about patients.
+posterior (median and 95% interval) of the estimand that the plan first sets beside a published number; `P` is the
+probability of the published direction. With synthetic data
+the answer is about the design, not about patients.
 
 `bayesdep plans copy STUDY` copies a study's plans out of the installed package.
 """
