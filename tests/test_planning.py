@@ -416,7 +416,7 @@ def test_a_misspelt_key_or_choice_fails_the_schema(place, key, value):
     plan = tomllib.loads((ROOT / "models" / "raison2013" / "crp_none.toml").read_text())
     inner = plan
     for name in place:
-        inner = inner[name]
+        inner = inner.setdefault(name, {})
     inner[key] = value
     assert list(VALIDATOR.iter_errors(plan)) != []
 

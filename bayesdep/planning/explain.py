@@ -132,15 +132,18 @@ def example_of(about: Documented) -> Model | None:
         None where no stand-in is possible.
     """
     needed = {key.name: _stand_ins(key) for key in about.keys.values() if key.is_needed}
-    for values in itertools.product(*needed.values()):
-        try:
-            return make_model(about.family, dict(zip(needed, values, strict=True)))
-        except BadInput:
-            continue
+    optional = [{key.name: _stand_ins(key)[0]} for key in about.keys.values() if key.default is None]
+    for more in ({}, *optional):  # some families need one of several settings
+        for values in itertools.product(*needed.values()):
+            try:
+                return make_model(about.family, {**dict(zip(needed, values, strict=True)), **more})
+            except BadInput:
+                continue
     return None
 
 
 def _stand_ins(key: Key) -> tuple[Any, ...]:
     if key.choices:
         return key.choices
-    return (["first", "second", "third"],) if any(kind.startswith("a list") for kind in key.kinds) else ("control",)
+    by_kind = {"a list of texts": ["first", "second", "third"], "a list of numbers": [1.0], "a number": 1.0}
+    return (next((by_kind[kind] for kind in key.kinds if kind in by_kind), "control"),)
