@@ -125,7 +125,7 @@ ADVICE = [
     ),
     (
         R + "decimals:find_mark",
-        "could have a decimal point",
+        "may have a decimal point",
         lambda: panel(SHEET.replace("1.5", "0,55").replace("2.5", "1.234").replace("1.1", "7")),
         lambda: panel(SHEET.replace("1.5", "0,55").replace("2.5", "1.234").replace("1.1", "7"), decimal=","),
     ),
