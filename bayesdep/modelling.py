@@ -5,6 +5,7 @@ from bayesdep.data.tables import Column, as_frame, note, provenance, read_column
 from bayesdep.models.model import (
     Check,
     CompletesVisits,
+    CountsQuestions,
     ExactPosterior,
     Forest,
     HasCorrelatedParameters,
@@ -40,6 +41,7 @@ __all__ = [
     "Check",
     "Column",
     "CompletesVisits",
+    "CountsQuestions",
     "Estimates",
     "ExactPosterior",
     "Facts",

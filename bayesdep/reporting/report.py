@@ -16,6 +16,7 @@ from bayesdep.criticism.equivalence import check_equivalence, in_words
 from bayesdep.criticism.sensitivity import check_prior_sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
+from bayesdep.models.model import CountsQuestions
 from bayesdep.models.parts.scale import in_outcome_units
 from bayesdep.models.register import settings_of
 from bayesdep.reporting import report_tables as tables
@@ -218,6 +219,7 @@ def _model(fit: Fit) -> dict[str, Any]:
         "estimands": journal_table(shown),
         "estimands_sentence": tables.rest_sentence(summarise(fit), shown),
         "meanings": tables.meanings_table(fit),
+        "looked_at": fit.model.looked_at(fit.estimands, fit.data) if isinstance(fit.model, CountsQuestions) else "",
     }
 
 

@@ -117,6 +117,8 @@ def weights(fit: Fit) -> np.ndarray:
     if not of_studies or "se" not in fit.data or fit.data["se"].ndim != 1 or "covariance" in fit.data:
         return np.array([])
     tau = fit.posterior["tau"].values.reshape(-1, 1)
+    if not np.isfinite(tau).all():
+        return np.array([])
     each = 1 / (tau**2 + fit.data["se"].values ** 2)
     return np.asarray((each / each.sum(axis=1, keepdims=True)).mean(axis=0))
 
@@ -151,7 +153,7 @@ def _compared(fit: Fit, rows: pd.DataFrame) -> str:
     what = str(attrs.get("description", "")).split("; ")[0].removesuffix(", shrunken")
     what = what.replace("log ratio", "ratio").replace("log odds ratio", "odds ratio") if ratio else what
     named = what if units in what else f"{what}, {units}"
-    arms = rows["comparison"].unique() if "comparison" in rows else []
+    arms = [str(arm) for arm in rows["comparison"].unique()] if "comparison" in rows else []
     better, reference = getattr(fit.model, "better", None), str(getattr(fit.model, "reference", None) or "")
     sides = ""
     if len(arms) == 1 and reference:
@@ -180,7 +182,8 @@ def _numbers(
     said = []
     for k, row in enumerate(rows):
         ends = [float(row[word]) for word in ("median", "lower", "upper")]
-        ends = [float(np.exp(end)) for end in ends] if is_log else ends
+        with np.errstate(over="ignore"):
+            ends = [float(np.exp(end)) for end in ends] if is_log else ends
         width = decimals(min(ends[1:]), max(ends[1:]), 0.0)
         median, lower, upper = (number(end, decimals(0.0, end, 0.0) if is_log else width) for end in ends)
         text = f"{median} ({lower} to {upper})"
