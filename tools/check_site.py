@@ -63,8 +63,8 @@ def is_remote(address: str) -> bool:
 def remote_in_css(text: str) -> list[str]:
     """Return the addresses on the network that a style sheet loads."""
     plain = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    found = re.findall(r"""(?:url\(\s*|@import\s+)['"]?([^'")\s;]+)""", plain)
-    return [address for address in found if is_remote(address)]
+    found = re.findall(r"""url\(\s*['"]?([^'")\s]+)|@import\s+['"]([^'"]+)""", plain)
+    return [address for pair in found for address in pair if is_remote(address)]
 
 
 def faults(site: Path) -> Iterator[str]:

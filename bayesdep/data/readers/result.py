@@ -45,6 +45,15 @@ class ReadTable:
         Where that form is documented; "" for a plain sheet.
     settings
         What a model must know beside the columns' names.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import bayesdep as bd
+    >>> sheet = pd.DataFrame({"Patient": ["P1", "P2"], "IL-6 (pg/mL)": ["<0,64", "2,1"], "Age": [31, 40]})
+    >>> read = bd.read_panel(sheet)
+    >>> read.family, len(read.table)
+    ('cytokines', 2)
     """
 
     table: pd.DataFrame

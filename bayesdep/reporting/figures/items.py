@@ -34,6 +34,15 @@ def plot_items(fit: Fit) -> Figure:
         A row per item. Left: differences of means at the last visit, medians with 95% intervals, one colour per value
         of the moderator, or per arm where there is none. Right: odds ratios of a worse score beyond severity, of the
         same arms, at the moderator's mean.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> scores = bd.simulate("raison2013_items", seed=1).table  # synthetic
+    >>> items = {"depressed mood": 4, "guilt": 4, "insomnia early": 2}
+    >>> model = bd.Items(reference="placebo", items=items, visit="week", moderator="crp")
+    >>> fit = bd.fit(model, scores)  # doctest: +SKIP
+    >>> figure = bd.plot_items(fit)  # doctest: +SKIP
     """
     settings = settings_of_kind(fit, ItemsSettings)
     wanted = chosen("item", fit.data["item"].values)

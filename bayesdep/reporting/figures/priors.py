@@ -52,6 +52,13 @@ def plot_priors(model: Model, table: Any, *, draws: int = 500, seed: int = 1) ->
     ------
     BadInput
         When the model cannot read the table, or fewer than 10 draws are asked for.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> figure = bd.plot_priors(model, schools, draws=20)
     """
     if draws < 10:
         raise BadInput(f"draws = {draws} are too few to show a prior; use 500")
