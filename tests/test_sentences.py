@@ -72,11 +72,11 @@ def test_direction_and_benefit_follow_from_the_better_side(fits):
     at = {"comparison": "arm 1", "visit": "8"}
     lower = sentence_of(fit, "difference", at).text
     assert re.match(r"On arm 1, the outcome at visit 8 was 4(\.\d)? unit 0 lower than on arm 0 \(95% cred", lower)
-    assert re.search(r"probability of benefit (above )?0\.99", lower)
+    assert "probability of benefit above 0.9)" in lower, "200 draws say no more"
     other = dataclasses.replace(fit.model, better="higher", response=None, remission=None)
     upper = sentence_of(dataclasses.replace(fit, model=other), "difference", at).text
     assert "lower than on arm 0" in upper
-    assert re.search(r"probability of benefit (below )?0\.0", upper)
+    assert "probability of benefit below 0.1)" in upper
     points = dataclasses.replace(fit.model, units="HAM-D points")
     renamed = shifted(dataclasses.replace(fit, model=points), "difference", 2.0)
     renamed.tree["estimands"]["difference"].attrs["units"] = "HAM-D points"
