@@ -159,9 +159,8 @@ def test_run_replaces_the_files_its_manifest_lists_and_no_other(earlier, desk, r
     assert (out / "pipe").is_fifo()
     manifest = json.loads((out / MANIFEST).read_text())
     assert manifest["seed"] == 2
-    assert set(manifest["files"]) == {f for f in Manifest.of(earlier).files if f[:8] != "figures/"} | {
-        "figures/forest.png"
-    }
+    figures = {f"figures/forest.{ending}" for ending in ("png", "pdf", "svg")}
+    assert set(manifest["files"]) == {f for f in Manifest.of(earlier).files if f[:8] != "figures/"} | figures
     assert "of the earlier run" not in (out / "report.html").read_text()
     assert sorted(p.name for p in desk.iterdir()) == ["out", "plans"]
 

@@ -72,11 +72,11 @@ def test_direction_and_benefit_follow_from_the_better_side(fits):
     at = {"comparison": "arm 1", "visit": "8"}
     lower = sentence_of(fit, "difference", at).text
     assert re.match(r"On arm 1, the outcome at visit 8 was 4(\.\d)? unit 0 lower than on arm 0 \(95% cred", lower)
-    assert re.search(r"probability of benefit (above )?0\.99", lower)
+    assert "probability of benefit above 0.9)" in lower, "200 draws say no more"
     other = dataclasses.replace(fit.model, better="higher", response=None, remission=None)
     upper = sentence_of(dataclasses.replace(fit, model=other), "difference", at).text
     assert "lower than on arm 0" in upper
-    assert re.search(r"probability of benefit (below )?0\.0", upper)
+    assert "probability of benefit below 0.1)" in upper
     points = dataclasses.replace(fit.model, units="HAM-D points")
     renamed = shifted(dataclasses.replace(fit, model=points), "difference", 2.0)
     renamed.tree["estimands"]["difference"].attrs["units"] = "HAM-D points"
@@ -93,7 +93,7 @@ def test_log_ratios_are_told_as_ratios(fits):
 
 
 def test_risks_are_told_in_percentage_points_and_probabilities_in_per_cent(fits):
-    fit = shifted(fits("counts"), "risk_difference", -0.12, 0.02)
+    fit = shifted(fits("pooled-counts"), "risk_difference", -0.12, 0.02)
     text = sentence_of(fit, "risk_difference", {"treatment": "arm 1", "subgroup": "group 0"}).text
     assert "12" in text
     assert "percentage points lower than on arm 0" in text
@@ -107,7 +107,7 @@ def test_more_values_than_can_be_read_are_counted(fits):
     fit = made("cytokines", n=8)
     fit = shifted(fit, "log_ratio", 3.0, 0.1).with_primary("log_ratio")
     (sentence,) = primary_sentences(fit)
-    assert "of 8 values, 8 above (analyte 0; analyte 1; analyte 2; analyte 3; analyte 4 and 3 more)" in sentence.text
+    assert re.search(r"of 8 values, 8 above \((analyte \d; ){4}analyte \d and 3 more\)", sentence.text)
     assert "lie on that side of 1 with a probability above 0.95" in sentence.text
 
 
