@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint types docs notebooks tests bench evidence crossing price imputation nhanes calibrate coverage oldest lock clean
+.PHONY: help install run test lint types docs notebooks tests bench evidence crossing price imputation nhanes calibrate coverage oldest wheel lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ coverage: install  ## Share of lines that the tests of make test reach
 
 # Not measured: tests that limit files and memory, or kill processes, so that no data of coverage could be written either.
 UNMEASURED := --ignore=tests/hostile --ignore=tests/test_killed.py
+
+wheel: install  ## Build the wheel and try it in an empty environment, from an empty directory
+	sh tools/test_wheel.sh $(BIN)/python
 
 bench: install  ## Measure against named alternatives
 	$(BIN)/python benchmarks/run.py

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean
 from bayesdep.models.model import Model
 from bayesdep.numerics.distributions import Prior
 
@@ -218,9 +218,12 @@ def make_model(family: str, settings: Mapping[str, Any]) -> Model:
         warnings.warn(f"the family '{family}' is now called '{now}'; write '{now}'", DeprecationWarning, stacklevel=2)
     cls = model_class(family)
     known = [f.name for f in dataclasses.fields(cls)]
+    faults = Faults()
     for name in settings:
-        if name not in known:
-            raise BadInput(f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}")
+        with faults:
+            if name not in known:
+                raise BadInput(f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}")
+    faults.refuse()
     return cls(**settings)
 
 

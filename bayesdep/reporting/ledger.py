@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean
 from bayesdep.inference.named_estimands import require_estimand
 from bayesdep.inference.ropes import Rope
 from bayesdep.reporting.estimands import in_words, is_probability
@@ -85,36 +85,43 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset, ropes: Sequ
     BadInput
         Naming the row and the nearest name.
     """
+    faults = Faults()
     for i, row in enumerate(rows, start=1):
-        place = f"[[published]] row {i}"
-        require_estimand(row.estimand, estimands, *row.at.values(), place=f"{place}: ")
-        values = estimands[row.estimand]
-        dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
-        for dim in dims:
-            if dim not in row.at and values.sizes[dim] > 1:
-                raise BadInput(f"{place}: '{row.estimand}' has a value for each {dim}; add at = {{ {dim} = \"...\" }}")
-        for dim, label in row.at.items():
-            if dim not in dims:
-                raise BadInput(
-                    f"{place}: '{row.estimand}' has no dim '{dim}'; {did_you_mean(dim, dims) if dims else 'remove it'}"
-                )
-            labels = [str(v) for v in values[dim].values]
-            if label not in labels:
-                raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, labels)}")
-        if row.direction is not None and np.isnan(float(values.attrs.get("null", 0.0))):
+        with faults:
+            _refuse_unknown(row, f"[[published]] row {i}", estimands, ropes)
+    faults.refuse()
+
+
+def _refuse_unknown(row: Published, place: str, estimands: xr.Dataset, ropes: Sequence[Rope]) -> None:
+    """Refuse a published row that names an unknown estimand or coordinate, or says nothing."""
+    require_estimand(row.estimand, estimands, *row.at.values(), place=f"{place}: ")
+    values = estimands[row.estimand]
+    dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
+    for dim in dims:
+        if dim not in row.at and values.sizes[dim] > 1:
+            raise BadInput(f"{place}: '{row.estimand}' has a value for each {dim}; add at = {{ {dim} = \"...\" }}")
+    for dim, label in row.at.items():
+        if dim not in dims:
             raise BadInput(
-                f"{place}: '{row.estimand}' has no value of no effect to be above or below; give value, or lower and "
-                "upper, instead of direction"
+                f"{place}: '{row.estimand}' has no dim '{dim}'; {did_you_mean(dim, dims) if dims else 'remove it'}"
             )
-        if row.direction == "none" and not any(_is_of(rope, row) for rope in ropes):
-            raise BadInput(
-                f"{place}: direction = 'none' says that '{row.label}' makes no difference, which only a region of "
-                "practical equivalence can show; add [[rope]] with this estimand, a margin and its reason"
-            )
-        if row.value is None and row.lower is None and row.upper is None and row.direction is None:
-            raise BadInput(
-                f"{place}: nothing is published about '{row.estimand}'; give value, lower and upper, or direction"
-            )
+        labels = [str(v) for v in values[dim].values]
+        if label not in labels:
+            raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, labels)}")
+    if row.direction is not None and np.isnan(float(values.attrs.get("null", 0.0))):
+        raise BadInput(
+            f"{place}: '{row.estimand}' has no value of no effect to be above or below; give value, or lower and "
+            "upper, instead of direction"
+        )
+    if row.direction == "none" and not any(_is_of(rope, row) for rope in ropes):
+        raise BadInput(
+            f"{place}: direction = 'none' says that '{row.label}' makes no difference, which only a region of "
+            "practical equivalence can show; add [[rope]] with this estimand, a margin and its reason"
+        )
+    if row.value is None and row.lower is None and row.upper is None and row.direction is None:
+        raise BadInput(
+            f"{place}: nothing is published about '{row.estimand}'; give value, lower and upper, or direction"
+        )
 
 
 def _is_of(rope: Rope, row: Published) -> bool:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
 from bayesdep.models.cytokines import checks, estimands, scores
 from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, measurements
 from bayesdep.models.cytokines.data import prepare
@@ -16,7 +15,7 @@ from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effec
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
 from bayesdep.models.cytokines.tables import tables as printed_tables
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.numerics.student import precisions
 from bayesdep.numerics.types import Tensor
@@ -125,6 +124,7 @@ class Cytokines(CytokinesSettings):
         summary = "mean_log_ratio" if self.is_pooled else None
         return Forest(("log_ratio",), summary, None, estimands.crude_log_ratios, is_log=True, by_evidence=True)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per measurement into a panel.
 
@@ -145,7 +145,7 @@ class Cytokines(CytokinesSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

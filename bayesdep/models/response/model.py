@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
@@ -105,6 +104,7 @@ class Response(ResponseSettings):
         """What the forest plot shows: the log odds ratio per log unit of each analyte, on its own and in the model."""
         return Forest(("slope",), None, None, estimands.crude_slopes, is_log=True)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subject and analyte into people.
 
@@ -125,7 +125,7 @@ class Response(ResponseSettings):
         BadInput
             Naming the column and row.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import checks as trajectory_checks
@@ -139,6 +138,7 @@ class Trajectories(TrajectoriesSettings):
     Normal(mu=0, sigma=0.5) times scale
     """
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a long table into patients by visits, and patients by markers by times.
 
@@ -162,7 +162,7 @@ class Trajectories(TrajectoriesSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(trajectory_data.prepare(self, table))
+        return trajectory_data.prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
