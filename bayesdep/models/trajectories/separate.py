@@ -77,11 +77,12 @@ def looked_at(settings: TrajectoriesSettings, estimands: xr.Dataset, data: xr.Da
     """
     if not settings.questions or not (settings.has_markers or settings.subgroups):
         return ""
-    markers = f"{data.sizes['analyte']} markers x " if settings.has_markers else ""
+    markers = f"{_counted(data.sizes['analyte'], 'marker')} x " if settings.has_markers else ""
+    questions = _counted(len(settings.questions), "question")
     asked = " and ".join(name.replace("_", " ") for name in settings.questions)
     number, found = _exclude_zero([estimands[name] for name in settings.questions])
     text = (
-        f"Looked at in all patients: {markers}{len(settings.questions)} questions ({asked}), in {number} intervals of "
+        f"Looked at in all patients: {markers}{questions} ({asked}), in {number} intervals of "
         f"{LEVEL:.0%}, of which {found} exclude no effect."
     )
     if not settings.subgroups:
@@ -92,11 +93,15 @@ def looked_at(settings: TrajectoriesSettings, estimands: xr.Dataset, data: xr.Da
     possible = sum(int(lower.notnull().sum()) for lower, _ in ends)
     striking = sum(int(((lower > 0) | (upper < 0)).sum()) for lower, upper in ends)
     return (
-        f"{text} In subgroups: {data.sizes['subgroup']} subgroups x {markers}{len(settings.questions)} questions, "
+        f"{text} In subgroups: {_counted(data.sizes['subgroup'], 'subgroup')} x {markers}{questions}, "
         f"{number} intervals, of which {found} exclude no effect. Fitted separately by least squares, each subgroup "
         f"alone and one marker at a time, {striking} of {possible} would: without any effect about "
         f"{(1 - LEVEL) * possible:.0f} are expected."
     )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _exclude_zero(effects: list[xr.DataArray]) -> tuple[int, int]:
