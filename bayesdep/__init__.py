@@ -12,6 +12,9 @@ _PUBLIC = {
     "NotConverged": "bayesdep.data.errors",
     "list_datasets": "bayesdep.data.published",
     "load": "bayesdep.data.published",
+    "ReadTable": "bayesdep.data.readers.result",
+    "read_panel": "bayesdep.data.readers.panel",
+    "read_trial": "bayesdep.data.readers.trial",
     "read_table": "bayesdep.data.sources",
     "stage": "bayesdep.data.staging",
     "simulate": "bayesdep.designs.register",
@@ -143,6 +146,9 @@ if TYPE_CHECKING:
     from bayesdep.data.errors import NotConverged as NotConverged
     from bayesdep.data.published import list_datasets as list_datasets
     from bayesdep.data.published import load as load
+    from bayesdep.data.readers.panel import read_panel as read_panel
+    from bayesdep.data.readers.result import ReadTable as ReadTable
+    from bayesdep.data.readers.trial import read_trial as read_trial
     from bayesdep.data.scales import HRSD_17_TO_MADRS as HRSD_17_TO_MADRS
     from bayesdep.data.scales import convert_trials as convert_trials
     from bayesdep.data.scales import fit_conversion as fit_conversion

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bayesdep import refuse_without_docstrings
+from bayesdep import __version__, refuse_without_docstrings
+from bayesdep.commands import plans as on_plans
 from bayesdep.data.errors import BadInput, did_you_mean, printable
 
 if TYPE_CHECKING:
@@ -29,11 +30,18 @@ OK, FAILED, BAD_INPUT, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 app = typer.Typer(
     help="Bayesian immunopsychiatry: from a plan file to a checked, exported posterior.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bayesdep {__version__}")
+        raise typer.Exit
+
+
+_Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
 _Out = Annotated[Path | None, typer.Option(help="Directory to write; by default results/<study>/<plan>.")]
 _Draws = Annotated[int | None, typer.Option(help="Draws per chain, instead of the plan's.")]
 _Tune = Annotated[int | None, typer.Option(help="Tuning draws per chain, instead of the plan's.")]
@@ -64,6 +72,18 @@ _Safe = Annotated[
     typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that a spreadsheet would take for formulas."),
 ]
 _Models = Annotated[Path, typer.Option(help="Folder of plans.")]
+
+
+@app.callback()
+def _bayesdep(
+    version: _Version = False,
+) -> None:
+    """Bayesian immunopsychiatry: from a plan file to a checked, exported posterior."""
+
+
+app.command()(on_plans.new)
+app.command()(on_plans.check)
+app.command()(on_plans.explain)
 
 
 @app.command()
@@ -342,6 +362,60 @@ def stage_table(
     return OK
 
 
+@app.command(name="read")
+def read_file(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="A sheet, an export, or several plates.")],
+    out: Annotated[Path, typer.Option(help="Tidy table to write: .csv or .parquet.")],
+    plan: Annotated[Path | None, typer.Option(help="Plan to write beside it (.toml).")] = None,
+    trial: Annotated[bool, typer.Option("--trial", help="The file holds a trial's visits.")] = False,
+    reference: Annotated[str | None, typer.Option(help="Group or arm to compare with, for the plan.")] = None,
+    sheet: Annotated[list[str] | None, typer.Option(help="Sheet of a workbook; again for several; all.")] = None,
+    layout: Annotated[str | None, typer.Option(help="wide, long, bioplex, xponent, msd or olink.")] = None,
+    header: Annotated[int | None, typer.Option(help="Number of the header's row.")] = None,
+    last_row: Annotated[int | None, typer.Option(help="Number of the table's last row.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of text files: comma, semicolon, tab or bar.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal mark of numbers written as text: . or ,")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text files, such as cp1252.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Column of people.")] = None,
+    sample: Annotated[str | None, typer.Option(help="Column of samples.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups (of arms with --trial).")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of times (of visits with --trial).")] = None,
+    plate: Annotated[str | None, typer.Option(help="Column of plates.")] = None,
+    analyte: Annotated[str | None, typer.Option(help="Column of analytes, of a row per measurement.")] = None,
+    value: Annotated[str | None, typer.Option(help="Column of concentrations (outcome with --trial).")] = None,
+    analytes: Annotated[list[str] | None, typer.Option(help="Analyte or pattern, such as IL*; again.")] = None,
+    covariates: Annotated[list[str] | None, typer.Option(help="Column to keep; again for several.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="With --trial: column or visit of the baseline.")] = None,
+    people: Annotated[Path | None, typer.Option(help="Table of samples: groups, times, covariates.")] = None,
+    limits: Annotated[Path | None, typer.Option(help="Table of limits (.csv or .parquet).")] = None,
+    block: Annotated[str | None, typer.Option(help="Of xPONENT: the block, such as Net MFI.")] = None,
+    leave_out: Annotated[list[str] | None, typer.Option(help="Sample or pattern to leave out; again.")] = None,
+    missing: Annotated[list[str] | None, typer.Option(help="Text that stands for a missing value; again.")] = None,
+    extrapolated: Annotated[str | None, typer.Option(help="Numbers marked *: number or censor.")] = None,
+    replicates: Annotated[bool | None, typer.Option("--replicates", help="Repeated rows are wells.")] = None,
+    fill_down: Annotated[bool, typer.Option("--fill-down", help="An empty label means the one above.")] = False,
+    spreadsheet_safe: _Safe = False,
+) -> int:
+    """Read a laboratory's or clinic's file into a tidy table, and write a plan for it."""
+    given = dict(locals())
+    from bayesdep.reporting.plan_text import write_read
+
+    for word in ("files", "out", "plan", "trial", "reference", "spreadsheet_safe"):
+        del given[word]
+    read, written = write_read(
+        files, given, out, plan, trial=trial, reference=reference, spreadsheet_safe=spreadsheet_safe
+    )
+    for line in str(read).splitlines():
+        typer.echo(printable(line))
+    for path in written:
+        typer.echo(str(path))
+    return OK
+
+
+app.add_typer(on_plans.shipped, name="plans")
+app.command()(on_plans.schema)
+
+
 def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     from bayesdep.plan import read_plan
 
@@ -481,7 +555,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _listen()
     try:
         refuse_without_docstrings()
-        code = app(words, standalone_mode=False) or OK
+        code = app(words, standalone_mode=False, prog_name="bayesdep") or OK
         if code == INTERRUPTED:  # typer's form of a KeyboardInterrupt
             _complain("interrupted; the unfinished run was not written")
     except SystemExit as ending:
@@ -502,7 +576,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _sentence(problem: Exception) -> tuple[str, int]:
     """Say in one sentence what ended a command, and return the exit code."""
     if isinstance(problem, BadInput):
-        return str(problem), BAD_INPUT
+        more = len(problem.faults) - 1
+        others = f" ({more} more: bayesdep check PLAN lists all)" if more else ""
+        return f"{problem}{others}", BAD_INPUT
     if isinstance(problem, MemoryError):
         return "this needs more memory than is free; use a smaller table, fewer draws or fewer chains", BAD_INPUT
     first = next(iter(str(problem).splitlines()), "")

@@ -95,6 +95,37 @@ def test_nothing_that_a_plan_says_runs(family, tmp_path, canary):
     assert not canary
 
 
+def test_nothing_that_a_workbook_says_runs(canary, tmp_path, monkeypatch):
+    """Formulas of a laboratory's workbook are not computed, and no file that it links to is opened."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(["ID", "Group", "IL-6 (pg/mL)"])
+    book.active.append(["P1", "a", 1.5])
+    for row, text in enumerate(TEXTS, 3):
+        book.active.append([f"={text}" if row % 2 else text, text, 2.5])
+    book.active["C3"] = '=WEBSERVICE("https://canary.example")'
+    book.save(tmp_path / "lab.xlsx")
+    opened = []
+    monkeypatch.setattr("bayesdep.data.readers.files.read_whole", _recorded(opened))
+    with contextlib.suppress(BadInput):
+        bd.read_panel(tmp_path / "lab.xlsx")
+    with contextlib.suppress(BadInput):
+        bd.read_trial(tmp_path / "lab.xlsx", outcome=TEXTS[0])
+    assert not canary
+    assert {path.name for path in opened} == {"lab.xlsx"}
+
+
+def _recorded(opened):
+    from bayesdep.data.files import read_whole
+
+    def read(path, at_most=float("inf")):
+        opened.append(Path(path))
+        return read_whole(path, at_most)
+
+    return read
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_nothing_that_a_csv_file_says_runs(text, tmp_path, canary):
     file = tmp_path / "table.csv"

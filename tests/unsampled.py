@@ -158,7 +158,7 @@ def courses(name: Name = plain, n: int = 3, people: int = 18) -> pd.DataFrame:
     rng = np.random.default_rng(n)
     rows = []
     for i in range(people):
-        about = {"subject": f"p{i}", "arm": name("arm", i % 2)}
+        about = {"subject": f"p{i}", "arm": name("arm", i % 2), "age": 30 + i}
         rows += [about | {"time": t, "outcome": rng.normal(25 - t, 6)} for t in (0, 1, 5) if t < 5 or i % 5]
         for k in range(n):
             for t in (0, 2, 5):
@@ -226,8 +226,9 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
         return unsampled(model, occasions(name, **some), **how)
     if family == "trajectories":
         model = bd.Trajectories(
-            reference=name("arm", 0), value="value", analyte="marker", association=("change", "baseline"), units=unit
-        )
+            reference=name("arm", 0), value="value", analyte="marker", association=("change", "baseline"), units=unit,
+            subgroups={name("group", k): f"age < {38 + k}" for k in range(3)},
+        )  # fmt: skip
         return unsampled(model, courses(name, **some), **how)
     if family == "growth":
         model = bd.Trajectories(reference=name("arm", 0), course="linear", units=unit)

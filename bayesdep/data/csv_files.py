@@ -11,8 +11,8 @@ from bayesdep.data.budget import refuse_beyond_memory, size
 from bayesdep.data.missing import as_numbers, decimal_comma
 from bayesdep.data.tables import note
 
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_STATED = re.compile(r"sep=([,;|\t])\r?\n")
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+STATED_DELIMITER = re.compile(r"sep=([,;|\t])\r?\n")
 _PER_BYTE = 40  # bytes of memory while a file is read: a cell of three letters is an object of 56 bytes, twice
 _SPLIT = "leave out the rows and columns that are not needed, or save it as .parquet"
 
@@ -43,10 +43,10 @@ def read_csv(content: bytes) -> pd.DataFrame:
         When its cells would need more memory than is free.
     """
     refuse_beyond_memory(_PER_BYTE * len(content), f"a .csv file of {size(len(content))}", _SPLIT)
-    text, encoding = _text(content)
+    text, encoding = decode(content)
     if not text.strip():
         raise ValueError("No columns to parse from file")
-    stated = _STATED.match(text)  # what Excel writes, and reads, before the header
+    stated = STATED_DELIMITER.match(text)  # what Excel writes, and reads, before the header
     text = text[stated.end() :] if stated else text
     delimiter = stated[1] if stated else _delimiter(text)
     rows = _split(text, delimiter)
@@ -73,10 +73,10 @@ def read_csv(content: bytes) -> pd.DataFrame:
             listed = ", ".join(f"{count} '{word}'" for word, count in words.items())
             notes.append(f"column '{name}': {sum(words.values())} cells read as missing numbers ({listed})")
     frame = pd.DataFrame(columns, columns=names)
-    if encoding != "utf-8":
+    if encoding != "UTF-8":
         note(frame, f"the file is not UTF-8 text and was read as {encoding}")
     if delimiter != ",":
-        note(frame, f"cells were split at {_DELIMITERS[delimiter]}")
+        note(frame, f"cells were split at {DELIMITERS[delimiter]}")
     if commas:
         note(frame, f"decimal commas were found in column{'s' if len(commas) > 1 else ''} {_listed(commas)}")
     for line in notes:
@@ -89,11 +89,35 @@ def _as_text(cells: list[str]) -> pd.Series:
     return pd.Series(text) if any(text) else pd.Series(text, dtype=float)
 
 
-def _text(content: bytes) -> tuple[str, str]:
+def decode(content: bytes) -> tuple[str, str]:
+    """Decode text whose encoding is not stated.
+
+    Parameters
+    ----------
+    content
+        The file's bytes.
+
+    Returns
+    -------
+    text : str
+        The text, without a byte order mark.
+    encoding : str
+        "UTF-8", "UTF-16" or "Windows-1252".
+
+    Raises
+    ------
+    UnicodeDecodeError
+        When it is none of them.
+
+    Examples
+    --------
+    >>> decode("µg".encode("cp1252")), decode("IL-6".encode("utf-16"))
+    (('µg', 'Windows-1252'), ('IL-6', 'UTF-16'))
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # what spreadsheets call Unicode text
         return content.decode("utf-16"), "UTF-16"
     try:
-        return content.decode("utf-8-sig"), "utf-8"
+        return content.decode("utf-8-sig"), "UTF-8"
     except UnicodeDecodeError as problem:
         try:
             text = content.decode("cp1252")
@@ -115,7 +139,7 @@ def _split(text: str, delimiter: str) -> list[list[str]]:
 def _delimiter(text: str) -> str:
     """Find the delimiter; refuse a file with two possible ones."""
     counts, problems = {}, []
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         try:
             lengths = [len(row) for row in _split(text, delimiter)]
         except ValueError as problem:  # of text in quotes, after which another delimiter stands
@@ -130,7 +154,7 @@ def _delimiter(text: str) -> str:
     even = [d for d in several if counts[d][1]]
     if len(even) == 1:
         return even[0]
-    readings = " and ".join(f"{counts[d][0]} columns split at {_DELIMITERS[d]}" for d in several)
+    readings = " and ".join(f"{counts[d][0]} columns split at {DELIMITERS[d]}" for d in several)
     raise ValueError(f"the header has {readings}: write it with one delimiter, and text that holds another in quotes")
 
 

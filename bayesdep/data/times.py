@@ -73,6 +73,22 @@ class Times:
     kind: Literal["date", "time", "place"] = "place"
 
 
+def is_time_zero(label: str) -> bool:
+    """Tell whether a label names time zero: 0, "week 0", "w0", "baseline".
+
+    Examples
+    --------
+    >>> [is_time_zero(label) for label in ("0", "Week 0", "w0", "baseline", "week 10", "screening")]
+    [True, True, True, True, False, False]
+    """
+    plain = label.strip().casefold()
+    if plain in _ZERO or (_NUMBER.fullmatch(plain) and float(plain) == 0):
+        return True
+    found = _WORDED.fullmatch(plain)
+    words = {found["before"].strip(" _.-"), found["after"].strip(" _.-")} - {""} if found else set()
+    return found is not None and float(found["number"]) == 0 and words <= {*_UNITS, "visit", "v", "time", "t"}
+
+
 def order_of_times(
     labels: Sequence[str] | np.ndarray,
     baseline: str | None = None,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
 from bayesdep.models.items import checks as items_checks
 from bayesdep.models.items import data as items_data
 from bayesdep.models.items import estimands as items_estimands
@@ -15,7 +14,7 @@ from bayesdep.models.items import scores
 from bayesdep.models.items.settings import ItemsSettings
 from bayesdep.models.items.severity import discriminations, item_effects, severities, steps_of, thresholds
 from bayesdep.models.items.tables import tables as printed_tables
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.numerics.graded import graded_log_likelihood, levels_of, probabilities_above
 from bayesdep.numerics.types import Tensor
@@ -103,6 +102,7 @@ class Items(ItemsSettings):
     Normal(mu=0, sigma=1.5)
     """
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table of item scores into assessments by items.
 
@@ -121,7 +121,7 @@ class Items(ItemsSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(items_data.prepare(self, table))
+        return items_data.prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean, in_words
 from bayesdep.data.labels import clean_label, refuse_no_text
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
 from bayesdep.data.tables import Column, Kind, as_frame, read_columns
@@ -83,7 +83,7 @@ def column_fields(model: Any) -> dict[str, str]:
 
 
 # Settings that name a label of the table. Numbers among them are converted to text, as labels are.
-_LABELS = ("reference", "control", "condition", "event", "before", "baseline")
+LABELS = ("reference", "control", "condition", "event", "before", "baseline")
 
 
 def labels_as_text(model: Any) -> None:
@@ -97,7 +97,7 @@ def labels_as_text(model: Any) -> None:
     """
     for field in dataclasses.fields(model):
         value = getattr(model, field.name)
-        if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
+        if field.name not in LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
             continue
         if isinstance(value, str):
             object.__setattr__(model, field.name, clean_label(value))  # like the table's labels
@@ -123,15 +123,20 @@ def check_settings(model: Any) -> None:
     """
     hints = get_type_hints(type(model))
     labels_as_text(model)
+    faults = Faults()
     for field in dataclasses.fields(model):
         # settings of type Any (priors, a covariance matrix) are read by their own functions
         if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
         value = getattr(model, field.name)
-        _refuse_no_text(field.name, value)
-        if isinstance(value, str) and not value.strip():
-            raise BadInput(f"{field.name} is an empty text; give a value, or leave it out")
-        _check(field.name, value, hints[field.name])
+        with faults:
+            table = "[data.columns]" if "column" in field.metadata else "[model]"
+            name = in_words(toml=f"{table} {field.name}", python=field.name)
+            _refuse_no_text(name, value)
+            if isinstance(value, str) and not value.strip():
+                raise BadInput(f"{name} is an empty text; give a value, or leave it out")
+            _check(name, value, hints[field.name])
+    faults.refuse()
 
 
 def _refuse_no_text(name: str, value: Any) -> None:

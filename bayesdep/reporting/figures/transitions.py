@@ -39,6 +39,15 @@ def plot_transitions(fit: Fit) -> Figure:
         A panel per arm. Lines from a state to those one step later, as wide as the posterior mean probability is large:
         blue to a better state, red to a worse one, grey to the same. On the left the probability of a better state,
         with its 95% interval.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> cohort = bd.load("trd_cohort_europe").dropna(subset=["before"])
+    >>> states = ["remission", "response", "no response"]
+    >>> columns = {"share": "percent", "n": "people", "start": "no response", "horizon": 2}
+    >>> fit = bd.fit(bd.Transitions(states=states, input="shares", **columns), cohort, draws=100, seed=1)
+    >>> figure = bd.plot_transitions(fit)
     """
     settings, data = settings_of_kind(fit, TransitionsSettings), fit.data
     wanted = chosen("arm", data["arm"].values)
@@ -120,6 +129,15 @@ def plot_occupancy(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         A panel per arm: bars at the start and at every time, divided by posterior mean shares, the best state at the
         bottom.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> cohort = bd.load("trd_cohort_europe").dropna(subset=["before"])
+    >>> states = ["remission", "response", "no response"]
+    >>> columns = {"share": "percent", "n": "people", "start": "no response", "horizon": 2}
+    >>> fit = bd.fit(bd.Transitions(states=states, input="shares", **columns), cohort, draws=100, seed=1)
+    >>> figure = bd.plot_occupancy(fit)
     """
     settings, data = settings_of_kind(fit, TransitionsSettings), fit.data
     wanted = chosen("arm", data["arm"].values)
