@@ -397,7 +397,7 @@ ADVICE = [
         lambda: panel(SHEET.replace("TNF (pg/mL)", "Xyz")),
         lambda: panel(SHEET.replace("TNF (pg/mL)", "Xyz"), covariates=["Xyz"]),
     ),
-    (R + "roles:stated_column", "is no column of", lambda: panel(group="Gruop"), lambda: panel(group="Group")),
+    (R + "roles:stated_column", "is no column of", lambda: panel(group="Ward"), lambda: panel(group="Group")),
     (
         R + "roles:pick",
         "say which with subject",
