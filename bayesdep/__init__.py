@@ -25,6 +25,7 @@ _PUBLIC = {
     "add_limits": "bayesdep.data.detection",
     "join_markers": "bayesdep.data.visits",
     "count_detected": "bayesdep.data.detection",
+    "Items": "bayesdep.models.items.model",
     "Meta": "bayesdep.models.meta.model",
     "Ordinal": "bayesdep.models.ordinal.model",
     "PatientMeta": "bayesdep.models.patient_meta.model",
@@ -84,6 +85,7 @@ _PUBLIC = {
     "plot_funnel": "bayesdep.reporting.figures.meta",
     "plot_leave_one_out": "bayesdep.reporting.figures.meta",
     "plot_moderators": "bayesdep.reporting.figures.patient_meta",
+    "plot_items": "bayesdep.reporting.figures.items",
     "plot_monotone": "bayesdep.reporting.figures.ordinal",
     "plot_occupancy": "bayesdep.reporting.figures.transitions",
     "plot_pairs": "bayesdep.reporting.figures.crossover",
@@ -161,6 +163,7 @@ if TYPE_CHECKING:
     from bayesdep.models.counts.model import Counts as Counts
     from bayesdep.models.crossover.model import Crossover as Crossover
     from bayesdep.models.cytokines.model import Cytokines as Cytokines
+    from bayesdep.models.items.model import Items as Items
     from bayesdep.models.meta.model import Meta as Meta
     from bayesdep.models.ordinal.model import Ordinal as Ordinal
     from bayesdep.models.parts.published_priors import heterogeneity_prior as heterogeneity_prior
@@ -193,6 +196,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.dropout import plot_dropout as plot_dropout
     from bayesdep.reporting.figures.equivalence import plot_bayes_factors as plot_bayes_factors
     from bayesdep.reporting.figures.equivalence import plot_equivalence as plot_equivalence
+    from bayesdep.reporting.figures.items import plot_items as plot_items
     from bayesdep.reporting.figures.meta import plot_cumulative as plot_cumulative
     from bayesdep.reporting.figures.meta import plot_funnel as plot_funnel
     from bayesdep.reporting.figures.meta import plot_leave_one_out as plot_leave_one_out

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bayesdep import refuse_without_docstrings
+from bayesdep import __version__, refuse_without_docstrings
+from bayesdep.commands import plans as on_plans
 from bayesdep.data.errors import BadInput, did_you_mean, printable
 
 if TYPE_CHECKING:
@@ -29,11 +30,18 @@ OK, FAILED, BAD_INPUT, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 app = typer.Typer(
     help="Bayesian immunopsychiatry: from a plan file to a checked, exported posterior.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bayesdep {__version__}")
+        raise typer.Exit
+
+
+_Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
 _Out = Annotated[Path | None, typer.Option(help="Directory to write; by default results/<study>/<plan>.")]
 _Draws = Annotated[int | None, typer.Option(help="Draws per chain, instead of the plan's.")]
 _Tune = Annotated[int | None, typer.Option(help="Tuning draws per chain, instead of the plan's.")]
@@ -64,6 +72,18 @@ _Safe = Annotated[
     typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that a spreadsheet would take for formulas."),
 ]
 _Models = Annotated[Path, typer.Option(help="Folder of plans.")]
+
+
+@app.callback()
+def _bayesdep(
+    version: _Version = False,
+) -> None:
+    """Bayesian immunopsychiatry: from a plan file to a checked, exported posterior."""
+
+
+app.command()(on_plans.new)
+app.command()(on_plans.check)
+app.command()(on_plans.explain)
 
 
 @app.command()
@@ -392,6 +412,10 @@ def read_file(
     return OK
 
 
+app.add_typer(on_plans.shipped, name="plans")
+app.command()(on_plans.schema)
+
+
 def _read_all(paths: Sequence[Path]) -> "list[Plan]":
     from bayesdep.plan import read_plan
 
@@ -531,7 +555,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _listen()
     try:
         refuse_without_docstrings()
-        code = app(words, standalone_mode=False) or OK
+        code = app(words, standalone_mode=False, prog_name="bayesdep") or OK
         if code == INTERRUPTED:  # typer's form of a KeyboardInterrupt
             _complain("interrupted; the unfinished run was not written")
     except SystemExit as ending:
@@ -552,7 +576,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _sentence(problem: Exception) -> tuple[str, int]:
     """Say in one sentence what ended a command, and return the exit code."""
     if isinstance(problem, BadInput):
-        return str(problem), BAD_INPUT
+        more = len(problem.faults) - 1
+        others = f" ({more} more: bayesdep check PLAN lists all)" if more else ""
+        return f"{problem}{others}", BAD_INPUT
     if isinstance(problem, MemoryError):
         return "this needs more memory than is free; use a smaller table, fewer draws or fewer chains", BAD_INPUT
     first = next(iter(str(problem).splitlines()), "")

@@ -1,10 +1,11 @@
-"""The names with which a user's own model is written; ``docs/your_own_model.md`` has one in forty lines."""
+"""The names with which a user's own model is written; ``docs/howto/your_own_model.md`` has one in forty lines."""
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, as_frame, note, provenance, read_columns, refuse_duplicates
 from bayesdep.models.model import (
     Check,
     CompletesVisits,
+    CountsQuestions,
     ExactPosterior,
     Forest,
     HasCorrelatedParameters,
@@ -40,6 +41,7 @@ __all__ = [
     "Check",
     "Column",
     "CompletesVisits",
+    "CountsQuestions",
     "Estimates",
     "ExactPosterior",
     "Facts",

@@ -1,5 +1,6 @@
 """A plan: one TOML file that is the pre-registration, the run and the audit trail."""
 
+import dataclasses
 import difflib
 import hashlib
 import io
@@ -7,20 +8,20 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ValidationError
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean, nearest, speaking_toml
 from bayesdep.data.files import read_whole
 from bayesdep.data.labels import refuse_no_text
 from bayesdep.data.sources import FOR_LIMITS, FROM_USER, read_source, refuse_unclear
 from bayesdep.data.toml_text import LARGEST, read_toml, shown
-from bayesdep.inference.numbers import LEAST, MOST
 from bayesdep.inference.ropes import Rope, refuse_unknown_ropes
 from bayesdep.models.model import Model
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.register import code_of, make_model, model_class
+from bayesdep.plan_keys import TABLES, Data, Published, Sampling, Study, WrittenPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,79 +30,6 @@ if TYPE_CHECKING:
     from bayesdep.inference.fit import Fit
     from bayesdep.reporting.places import Manifest, Place
     from bayesdep.reporting.run_directory import Outcome
-
-_Text = Annotated[str, StringConstraints(min_length=1, strict=True)]
-_Whole = Annotated[int, Field(strict=True)]
-_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Study(_Table):
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", strict=True)]
-    title: _Text
-    question: str = ""
-    primary: tuple[Any, ...] = ()  # names, or tables of estimand and at, checked against the estimands
-    expects_warning: str = ""
-
-
-class _Data(_Table):
-    source: _Text
-    expects: _Text | None = None
-    seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] | None = None
-    keep: Any = {}  # a table or a condition, checked by refuse_unclear
-    require: tuple[_Text, ...] = ()
-    missing: tuple[_Text | _Number | _Whole, ...] | dict[str, tuple[_Text | _Number | _Whole, ...]] | None = None
-    labels_meant: tuple[_Text, ...] = ()
-    limits: _Text | None = None
-    columns: dict[str, _Text] = {}
-
-
-class _Sampling(_Table):
-    draws: Annotated[_Whole, Field(ge=LEAST["draws"], le=MOST["draws"])] = 1000
-    tune: Annotated[_Whole, Field(ge=LEAST["tune"], le=MOST["tune"])] = 1000
-    chains: Annotated[_Whole, Field(ge=LEAST["chains"], le=MOST["chains"])] = 4
-    seed: Annotated[_Whole, Field(ge=LEAST["seed"], le=MOST["seed"])] = 1
-    sampler: Literal["nutpie", "pymc", "exact"] | None = None
-    target_accept: Annotated[_Number, Field(gt=0.5, lt=1)] | None = None
-    max_tree_depth: Annotated[_Whole, Field(ge=5, le=15)] | None = None
-
-
-class _Published(_Table):
-    estimand: _Text
-    source: _Text
-    at: dict[str, _Text] = {}
-    value: _Number | None = None
-    lower: _Number | None = None
-    upper: _Number | None = None
-    direction: Literal["above", "below", "none"] | None = None
-    p: Annotated[_Number, Field(gt=0, le=1)] | None = None
-    statistic: Literal["median", "mean"] = "median"
-    units: str = ""
-    scale: str = ""
-    note: str = ""
-
-
-class _Rope(_Table):
-    estimand: _Text
-    reason: _Text
-    at: dict[str, _Text] = {}
-    margin: _Number | None = None
-    lower: _Number | None = None
-    upper: _Number | None = None
-    level: _Number = 0.95
-
-
-class _Plan(_Table):
-    study: _Study
-    data: _Data
-    model: dict[str, Any]
-    priors: dict[str, Any] = {}
-    sampling: _Sampling = _Sampling()
-    published: tuple[_Published, ...] = ()
-    rope: tuple[_Rope, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,11 +52,11 @@ class Plan:
 
     path: Path
     text: str
-    study: _Study
-    data: _Data
+    study: Study
+    data: Data
     model: Model
-    sampling: _Sampling
-    published: tuple[_Published, ...]
+    sampling: Sampling
+    published: tuple[Published, ...]
     ropes: tuple[Rope, ...] = ()
 
     @property
@@ -229,6 +157,31 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     ------
     BadInput
         Naming the file and the key.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> text = '''
+    ... [study]
+    ... name = "demo"
+    ... title = "Coaching in eight schools"
+    ... question = "Does coaching help?"
+    ... [data]
+    ... source = "published:eight_schools_rubin1981"
+    ... [model]
+    ... family = "meta"
+    ... measure = "difference"
+    ... units = "points"
+    ... scale = 100
+    ... study = "school"
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "schools.toml"
+    ...     _ = path.write_text(text)
+    ...     plan = read_plan(path)
+    >>> plan.label
+    'demo/schools'
     """
     path = Path(path)
     try:
@@ -240,20 +193,58 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise BadInput(f"plan '{path}' cannot be read ({reason}); give a .toml file") from None
+    return plan_from_text(path, text)
+
+
+def plan_from_text(path: Path, text: str) -> Plan:
+    """Validate a plan's text, as :func:`read_plan` does.
+
+    Parameters
+    ----------
+    path
+        Where it stands or will stand.
+    text
+        TOML.
+
+    Returns
+    -------
+    Plan
+        Checked as far as possible without the data.
+
+    Raises
+    ------
+    BadInput
+        Naming the file and the key; ``faults`` has a sentence for every fault.
+    """
     try:
-        written = read_toml(text)
-        _refuse_no_text(written)
-        raw = _Plan.model_validate(written)
-        refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
-        ropes = tuple(Rope(**row.model_dump()) for row in raw.rope)
-        return Plan(path, text, raw.study, raw.data, _model(raw), raw.sampling, raw.published, ropes)
-    except ValidationError as problem:
-        raise BadInput(f"plan '{path}': {_explain(problem)}") from None
+        with speaking_toml():
+            return _validated(path, text)
     except BadInput as problem:
-        raise BadInput(f"plan '{path}': {problem}") from None
+        raise problem.within(f"plan '{path}'") from None
 
 
-def _model(raw: _Plan) -> Model:
+def _validated(path: Path, text: str) -> Plan:
+    """Validate a plan's text; what is wrong in several of its tables is found at once."""
+    written = read_toml(text)
+    _refuse_no_text(written)
+    try:
+        raw = WrittenPlan.model_validate(written)
+    except ValidationError as problem:
+        raise _explained(problem) from None
+    faults = Faults()
+    with faults:
+        refuse_unclear(raw.data.source, raw.data.expects, raw.data.keep)
+    ropes = []
+    for row in raw.rope:
+        with faults:
+            ropes.append(Rope(**row.model_dump()))
+    with faults:
+        model = _model(raw)
+    faults.refuse()
+    return Plan(path, text, raw.study, raw.data, model, raw.sampling, raw.published, tuple(ropes))
+
+
+def _model(raw: WrittenPlan) -> Model:
     settings = dict(raw.model)
     family = settings.pop("family", None)
     if family is None:
@@ -262,21 +253,44 @@ def _model(raw: _Plan) -> Model:
         raise BadInput(f"'model.family' is {shown(family)}, but text is needed")
     columns = column_fields(model_class(family))
     known = [*columns, *(FOR_LIMITS if raw.data.limits is not None else ())]
+    faults = Faults()
     for word in raw.data.columns:
-        if word not in known:
-            raise BadInput(
-                f"data.columns.{word}: the {family} family reads no such column; {did_you_mean(word, known)}"
-            )
-        if word in settings:
-            raise BadInput(f"'{word}' stands in both [model] and [data.columns]; keep it in [data.columns]")
-    if "priors" in settings:
-        raise BadInput("model.priors is not a setting; priors have their own table, [priors]")
-    try:
-        named = {word: name for word, name in raw.data.columns.items() if word in columns}
-        return make_model(family, {**settings, **named, "priors": raw.priors})
-    except TypeError as problem:  # a required setting is missing: the dataclass names it
-        missing = str(problem).rsplit(":", 1)[-1].strip()
-        raise BadInput(f"model.{missing.strip(chr(39))} is missing; the {family} family needs it") from None
+        with faults:
+            _refuse_column(word, family, known, settings)
+    with faults:
+        if "priors" in settings:
+            raise BadInput("model.priors is not a setting; priors have their own table, [priors]")
+    named = {word: name for word, name in raw.data.columns.items() if word in columns}
+    settings = {word: value for word, value in settings.items() if word not in ("priors", *named)}
+    fields = {f.name: f for f in dataclasses.fields(model_class(family))}
+    unknown = [word for word in settings if word not in fields]
+    meant = [nearest(word, fields) for word in unknown]  # what is misspelt is not missing as well
+    missing = [w for w, f in fields.items() if w not in settings and w not in named and _is_needed(f)]
+    for word in missing:
+        if word not in meant:
+            with faults:
+                raise BadInput(f"model.{word} is missing; the {family} family needs it")
+    if unknown:
+        with faults:
+            make_model(family, dict.fromkeys(unknown))  # refuses each of them
+    if not missing:  # then the known ones can be looked at
+        settings = {word: value for word, value in settings.items() if word in fields}
+        with faults:
+            model = make_model(family, {**settings, **named, "priors": raw.priors})
+    faults.refuse()
+    return model
+
+
+def _is_needed(one: "dataclasses.Field[Any]") -> bool:
+    return one.init and one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+
+
+def _refuse_column(word: str, family: str, known: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Refuse a word of [data.columns] that the family does not read, or that is a setting as well."""
+    if word not in known:
+        raise BadInput(f"data.columns.{word}: the {family} family reads no such column; {did_you_mean(word, known)}")
+    if word in settings:
+        raise BadInput(f"'{word}' stands in both [model] and [data.columns]; keep it in [data.columns]")
 
 
 # pydantic's error -> what a plan needs
@@ -295,10 +309,30 @@ _NEEDED = {
 }
 
 
-def _explain(problem: ValidationError) -> str:
-    """Describe the first error in one clause, with the key and the remedy."""
-    # A misspelt key is also reported as missing: name the misspelling.
-    error = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
+def _explained(problem: ValidationError) -> BadInput:
+    """Describe every error in one clause, with the key and the remedy."""
+    # A misspelt key is also reported as missing, so misspellings come first.
+    errors = sorted(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    meant = {misspelt for e in errors if e["type"] == "extra_forbidden" for misspelt in _meant(e)}
+    said: dict[tuple[str | int, ...], str] = {}  # one sentence for a key: what it may be instead is several errors
+    for error in errors:
+        key = error["loc"][: 3 if error["loc"][0] in ("published", "rope") else 2]
+        if error["type"] != "missing" or error["loc"] not in meant:
+            said.setdefault(key, _explain(error))
+    faults = [BadInput(sentence) for sentence in said.values()]
+    faults[0].faults = tuple(str(one) for one in faults)
+    return faults[0]
+
+
+def _meant(error: Any) -> list[tuple[str | int, ...]]:
+    """The key that a misspelt one was meant to be, whose absence is no second fault."""
+    *parents, key = error["loc"]
+    close = nearest(str(key), _keys_at(parents))
+    return [] if close is None else [(*parents, close)]
+
+
+def _explain(error: Any) -> str:
+    """Describe an error in one clause, with the key and the remedy."""
     *parents, key = error["loc"]
     place = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"])
     if error["type"] == "extra_forbidden":
@@ -310,14 +344,11 @@ def _explain(problem: ValidationError) -> str:
     return f"'{place}' is {shown(error['input'])}, but {needed.format(**error.get('ctx', {}))} is needed"
 
 
-_TABLES = {"study": _Study, "data": _Data, "sampling": _Sampling, "published": _Published, "rope": _Rope}
-
-
 def _keys_at(parents: Sequence[str | int]) -> Iterable[str]:
-    table: Any = _Plan
+    table: Any = WrittenPlan
     for part in parents:
         if isinstance(part, str):
-            table = _TABLES.get(part, table)
+            table = TABLES.get(part, table)
     return list(table.model_fields)
 
 
@@ -380,20 +411,46 @@ def prepare(plan: Plan, data: Any = None) -> Any:
     if data is not None and not plan.needs_data:
         raise BadInput(f"plan '{plan.path}' names its own data; leave --data out")
     try:
-        table = read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
-        prepared = plan.model.prepare(table)
-        if plan.published or plan.ropes or plan.study.primary:
-            from bayesdep.inference.primary import read_primary
-            from bayesdep.inference.sample import estimand_template
-            from bayesdep.reporting.ledger import refuse_unknown
-
-            template = estimand_template(plan.model, prepared)
-            read_primary(plan.study.primary, template)
-            refuse_unknown_ropes(plan.ropes, template)
-            refuse_unknown(_published(plan), template, plan.ropes)
+        with speaking_toml():
+            prepared = plan.model.prepare(read_rows(plan, data))
+            if plan.published or plan.ropes or plan.study.primary:
+                _refuse_unknown_estimands(plan, prepared)
     except BadInput as problem:
-        raise BadInput(f"plan '{plan.path}': {problem}") from None
+        raise problem.within(f"plan '{plan.path}'") from None
     return prepared
+
+
+def read_rows(plan: Plan, data: Any = None) -> "pd.DataFrame":
+    """Read the rows of a plan's table that are analysed.
+
+    Parameters
+    ----------
+    plan, data
+        As in :func:`prepare`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`~bayesdep.data.sources.read_source` returns it.
+    """
+    return read_source(folder=plan.path.parent, data=data, simulate=_simulate, **plan.data.model_dump())
+
+
+def _refuse_unknown_estimands(plan: Plan, prepared: Any) -> None:
+    """Refuse primary estimands, published numbers and regions of estimands that the model does not have."""
+    from bayesdep.inference.primary import read_primary
+    from bayesdep.inference.sample import estimand_template
+    from bayesdep.reporting.ledger import refuse_unknown
+
+    template = estimand_template(plan.model, prepared)
+    faults = Faults()
+    with faults:
+        read_primary(plan.study.primary, template)
+    with faults:
+        refuse_unknown_ropes(plan.ropes, template)
+    with faults:
+        refuse_unknown(_published(plan), template, plan.ropes)
+    faults.refuse()
 
 
 def _simulate(design: str, seed: int) -> "pd.DataFrame":
@@ -403,9 +460,9 @@ def _simulate(design: str, seed: int) -> "pd.DataFrame":
 
 
 def _published(plan: Plan) -> list[Any]:
-    from bayesdep.reporting.ledger import Published
+    from bayesdep.reporting.ledger import Published as Row
 
-    return [Published(**row.model_dump()) for row in plan.published]
+    return [Row(**row.model_dump()) for row in plan.published]
 
 
 def fit_plan(plan: Plan, *, data: Any = None, kept: "FinishedChains | None" = None, **sampling: Any) -> "Fit":
@@ -486,6 +543,31 @@ def run_plan(
     ------
     BadInput
         When the plan, its data or the place to write is not usable; then nothing has been written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> text = '''
+    ... [study]
+    ... name = "demo"
+    ... title = "Coaching in eight schools"
+    ... question = "Does coaching help?"
+    ... [data]
+    ... source = "published:eight_schools_rubin1981"
+    ... [model]
+    ... family = "meta"
+    ... measure = "difference"
+    ... units = "points"
+    ... scale = 100
+    ... study = "school"
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "schools.toml"
+    ...     _ = path.write_text(text)
+    ...     run = run_plan(path, out=Path(folder) / "run")
+    ...     print(run.fit.gate.passed, (run.directory / "report.html").exists())
+    True True
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     from bayesdep.reporting.places import held
@@ -585,7 +667,7 @@ def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":
     if not plan.published:
         return None
     if not plan.ropes:
-        return ledger(_published(plan), summarise(fit))
+        return ledger(_published(plan), summarise(fit), synthetic=fit.synthetic)
     from bayesdep.criticism.equivalence import check_equivalence
 
-    return ledger(_published(plan), summarise(fit), check_equivalence(fit))
+    return ledger(_published(plan), summarise(fit), check_equivalence(fit), synthetic=fit.synthetic)

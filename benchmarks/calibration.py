@@ -2,10 +2,10 @@
 
 Run with ``python benchmarks/calibration.py`` (hours on two cores), or one design with ``python
 benchmarks/calibration.py "counts, two arms"``. It writes ``benchmarks/calibration.csv`` and the table in
-``docs/calibration.md``. Parameters are drawn from the prior, data from the model given them, and each data set is
-analysed with the same model (Talts et al. 2018, arXiv:1804.06788). The share of posterior draws below the truth is then
-uniform, and 95% intervals contain 95% of truths. What is otherwise read from a table (an outcome's scale, a marker's
-centre) is stated as a number or kept as it was, since the priors are around it.
+``docs/evidence/calibration.md``. Parameters are drawn from the prior, data from the model given them, and each data
+set is analysed with the same model (Talts et al. 2018, arXiv:1804.06788). The share of posterior draws below the truth
+is then uniform, and 95% intervals contain 95% of truths. What is otherwise read from a table (an outcome's scale, a
+marker's centre) is stated as a number or kept as it was, since the priors are around it.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from scipy import special, stats
 import bayesdep as bd
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.inference.sample import sample_posterior
+from bayesdep.models.items.data import with_scores
 from bayesdep.models.meta.arms import Arms
 from bayesdep.models.model import Model
 from bayesdep.models.patient_meta.events import count_events
@@ -36,7 +37,7 @@ from bayesdep.models.trajectories.scores import covariance_of, links_of
 from bayesdep.numerics.draws import stack_draws
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parent / "docs" / "calibration.md"
+DOCUMENT = HERE.parent / "docs" / "evidence" / "calibration.md"
 FITS = 200
 SAMPLING = {"draws": 400, "tune": 400, "chains": 2}
 THINNED_TO = 50  # so many of the draws are compared with a truth, nearly independent
@@ -215,6 +216,26 @@ def ordinal(**settings: Any) -> Design:
         return Design(model, data, simulate, (*names, "patient_sd"), estimands)
     simulate = by_the_graph(model, data, "category_counts", lambda d, y: d.assign(counts=(("row", "category"), y)))
     return Design(model, data, simulate, tuple(names), estimands)
+
+
+def items(**settings: Any) -> Design:
+    """Thirty patients of two arms at three visits, six items of three or five categories, some missing."""
+    rng, highest = np.random.default_rng(7), {"a": 4, "b": 2, "c": 4, "d": 2, "e": 4, "f": 2}
+    rows = []
+    for i in range(30):
+        about = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "crp": float(np.exp(rng.normal(1, 1)))}
+        for week in (0, 4, 8)[: 3 if i % 6 else 2]:
+            scores = {name: int(rng.integers(0, top + 1)) for name, top in highest.items()}
+            rows.append(about | {"visit": week} | (scores if i % 5 else scores | {"c": None}))
+    model = bd.Items(items=highest, reference="placebo", moderator="crp", at=[1, 5], **settings)
+    data = model.prepare(pd.DataFrame(rows))
+    names = (
+        "visit_effect", "arm_effect", "arm_by_moderator", "moderator_effect", "moderator_change", "departure",
+        "departure_by_moderator", "departure_sd", "discrimination", "threshold", "level_sd", "slope_sd", "visit_sd",
+        "correlation",
+    )  # fmt: skip
+    estimands = ("sum_difference", "item_difference", "present_difference", "item_difference_at")
+    return Design(model, data, by_the_graph(model, data, "item_score", with_scores), names, estimands)
 
 
 def meta_of_arms(*, most: int) -> Design:
@@ -462,6 +483,8 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "ordinal, cumulative, integrated": ordinal,
     "ordinal, continuation, integrated": partial(ordinal, link="continuation"),
     "ordinal, adjacent, people": partial(ordinal, link="adjacent", subject=None),
+    "items": items,
+    "items, Student-t departures": partial(items, pooling="student-t"),
     "counts, two arms": partial(counts, "ab"),
     "counts, three arms": partial(counts, "abc"),
     "meta, binomial, two arms": partial(meta_of_arms, most=1),

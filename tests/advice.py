@@ -154,7 +154,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: meta(STUDIES.rename(columns={"effect": 1, "se": 2}), effect="1", se="2"),
     ),
     ("data/tables:as_frame", "has no rows", lambda: meta(STUDIES[:0]), meta),
-    ("data/tables:_read", "is not in the table", lambda: meta(se="SE"), lambda: meta(se="se")),
+    ("data/tables:refuse_missing_columns", "is not in the table", lambda: meta(se="SE"), lambda: meta(se="se")),
     (
         "data/tables:_refuse",
         "is empty; fill it in",
@@ -271,12 +271,6 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: add_limits(ONE, pd.DataFrame({"analyte": ["TNF", "IL-6", "TNF"], "lod": 1.0})),
         lambda: add_limits(ONE, pd.DataFrame({"analyte": ["TNF", "IL-6"], "lod": 1.0})),
     ),
-    (
-        "data/limit_text:column_of",
-        "is not in the table",
-        lambda: panel(lod="LOD"),
-        lambda: panel(but(ONE, LOD=0.001), lod="LOD"),
-    ),
     ("data/flags:read_flags", "no column of flags", lambda: panel(flag_codes={"x": "left"}), panel),
     # sources
     (
@@ -304,13 +298,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: sources.refuse_unclear("a.csv", None, {"x": "y"}),
     ),
     (
-        "data/sources:read_source",
+        "data/sources:_read_from",
         "add one, for example seed = 1",
         lambda: source("simulate:raison2013", simulate=synthetic_table),
         lambda: source("simulate:raison2013", simulate=synthetic_table, seed=1),
     ),
     (
-        "data/sources:read_source",
+        "data/sources:_read_from",
         "is not understood; give",
         lambda: source("table.txt"),
         lambda: source("published:bcg_colditz1994"),
@@ -328,7 +322,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: source("path", expects="x", data=STUDIES),
     ),
     (
-        "data/sources:_keep",
+        "data/sources:_refuse_unknown_columns",
         "which is not in the table",
         lambda: source("published:bcg_colditz1994", keep={"Year": 1948}),
         lambda: source("published:bcg_colditz1994", keep={"year": 1948}),
@@ -364,7 +358,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: source("published:bcg_colditz1994", keep={"allocation": "random"}),
     ),
     (
-        "data/sources:_leave_out",
+        "data/sources:_refuse_unknown_columns",
         "names column",
         lambda: source("published:bcg_colditz1994", require=["Year"]),
         lambda: source("published:bcg_colditz1994", require=["year"]),
@@ -384,7 +378,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: (crossover(units="points"), crossover()),
     ),
     ("models/parts/settings:_check", "is not a choice", lambda: counts(pooling="non"), lambda: counts(pooling="none")),
-    ("models/parts/settings:_check", "a table of text", lambda: panel(flag_codes={1: "left"}, censored="c"), panel),
+    (
+        "models/parts/settings:_check_table",
+        "a table of text",
+        lambda: panel(flag_codes={1: "left"}, censored="c"),
+        panel,
+    ),
     ("models/parts/settings:_check", "a list of", lambda: pooled(moderators="age"), lambda: pooled(moderators=["age"])),
     ("models/parts/settings:_check", "is needed", lambda: crossover(margin="3"), lambda: crossover(margin=3)),
     (
@@ -442,13 +441,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: meta(priors={"mu": bd.Prior("Normal", mu=0, sigma=1)}),
     ),
     (
-        "models/parts/priors:fill_slots",
+        "models/parts/priors:_fill",
         "choose a distribution on that range",
         lambda: meta(priors={"tau": bd.Prior("Normal", mu=0, sigma=1)}),
         lambda: meta(priors={"tau": bd.Prior("HalfNormal", sigma=1)}),
     ),
     (
-        "models/parts/priors:fill_slots",
+        "models/parts/priors:_fill",
         "give a prior in those units",
         lambda: meta(measure="difference", units="points"),
         lambda: meta(
@@ -1172,7 +1171,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.Prior("Beta", alpha=1, beta=1),
     ),
     (
-        "models/parts/priors:fill_slots",
+        "models/parts/priors:_fill",
         "leave times_scale out",
         lambda: meta(priors={"mu": bd.Prior("Normal", mu=0, sigma=1, times_scale=True)}),
         lambda: meta(priors={"mu": bd.Prior("Normal", mu=0, sigma=1)}),
@@ -1209,7 +1208,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/response/data:_refuse_number_of_analytes",
-        "leave the cutoff out",
+        "leave out cutoff",
         lambda: response(effects="none", cutoff=1.0, predicts_when="below"),
         lambda: response(effects="none"),
     ),
@@ -1409,7 +1408,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "data/tables:refuse_code",
-        'missing = ["999"]',
+        'missing=["999"]',
         lambda: trial(CODED),
         lambda: trial(bd.read_table(CODED, missing=["999"])),
     ),

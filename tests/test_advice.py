@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from advice import ADVICE as OF_TABLES
 from advice_designs import ADVICE as OF_DESIGNS
+from advice_items import ADVICE as OF_ITEMS
 from advice_ordinal import ADVICE as OF_ORDINAL
 from advice_readers import ADVICE as OF_READERS
 from advice_register import ADVICE as OF_REGISTER
@@ -23,7 +24,7 @@ from advice_trajectories import ADVICE as OF_TRAJECTORIES
 import bayesdep
 from bayesdep.data.errors import BadInput
 
-ADVICE = [*OF_TABLES, *OF_DESIGNS, *OF_ORDINAL, *OF_READERS, *OF_REGISTER, *OF_STAGES, *OF_TRAJECTORIES]
+ADVICE = [*OF_TABLES, *OF_DESIGNS, *OF_ITEMS, *OF_ORDINAL, *OF_READERS, *OF_REGISTER, *OF_STAGES, *OF_TRAJECTORIES]
 ERRORS = ("BadInput", "UnknownFamily")
 PACKAGE = Path(bayesdep.__file__).parent
 

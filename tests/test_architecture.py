@@ -11,8 +11,8 @@ from bayesdep.models.register import FORMER, SHIPPED
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bayesdep"
 SUBPACKAGES = (
-    "data", "numerics", "designs", "models", "modelling", "inference", "criticism", "reporting", "plan", "cli",
-    "__main__",
+    "data", "numerics", "designs", "models", "modelling", "inference", "criticism", "reporting", "plan_keys", "plan",
+    "planning", "commands", "cli", "__main__",
 )  # fmt: skip
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" or p.parent == PACKAGE)
 GRAPH = measure_code.import_graph(ROOT)

@@ -1,6 +1,7 @@
 """Every bad input is one sentence that names the column, row or key and the remedy; nothing is written."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import xarray as xr
 
 import bayesdep as bd
 from bayesdep.cli import main
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, speaking_toml
 from bayesdep.models.register import make_model
 from bayesdep.plan import find_plans, fit_plan, prepare, read_plan
 
@@ -572,10 +573,18 @@ CALLS = {name: case for name, case in PLANS.items() if case.python is not None}
 
 @pytest.mark.parametrize("case", DIRECT.values(), ids=list(DIRECT))
 def test_model_and_table_without_a_plan_refuse_with_the_same_sentence(case, desk, capsys):
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as refused, speaking_toml():
         in_python(case)
     path = write_case(case, desk)
     assert complaint(capsys, ["run", str(path)]) == f"plan '{path}': {refused.value}"
+
+
+@pytest.mark.parametrize("case", DIRECT.values(), ids=list(DIRECT))
+def test_a_model_without_a_plan_speaks_of_no_table_of_one(case):
+    """Where nobody wrote a plan, no remedy is to be written into one."""
+    with pytest.raises(BadInput) as refused:
+        in_python(case)
+    assert not re.search(r"\[(data|model|data\.columns|data\.keep)\]", str(refused.value))
 
 
 @pytest.mark.parametrize("case", CALLS.values(), ids=list(CALLS))

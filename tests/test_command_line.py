@@ -408,8 +408,8 @@ REFUSED = {
     ),
     "file of another column": (
         ["run", "plans/given.toml", "--data", "mine/other.csv"],
-        "plan 'plans/given.toml': column 'positives' (people who test positive) is not in the table; name the right one"
-        " as positives, in [data.columns] of a plan or in the model's arguments; known: group, hits, n",
+        "plan 'plans/given.toml': column 'positives' (people who test positive) is not in the table; write "
+        '[data.columns] positives = "NAME", NAME being the table\'s; known: group, hits, n',
     ),
     "empty file": (
         ["run", "plans/given.toml", "--data", "mine/empty.csv"],

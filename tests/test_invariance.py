@@ -197,6 +197,17 @@ def courses_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def items_table() -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    rows = []
+    for i in range(16):
+        about = {"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "age": 30.0 + rng.integers(30)}
+        rows += [about | {"visit": week, **{name: int(rng.integers(0, top + 1)) for name, top in ITEMS.items()}}
+                 for week in (0.0, 2.0, 6.0)]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+ITEMS = {"mood": 4, "sleep": 2, "guilt": 4, "work": 3}
 STUDIES = pd.DataFrame(
     {"study": ["a", "b", "c", "d"], "effect": [-4.5, -2.25, -6.75, 1.5], "se": [1.5, 1.25, 2.5, 2.0]}
 )
@@ -260,6 +271,12 @@ EXAMPLES = {
          "visit": "visit", "covariates": "age + mo(stage)"},
         stage_table(), multiplied("age"), moved("age"), swapped("arm", "placebo", "drug"),
         {"blank rows": with_blank_rows}, again(), turned=("arm_effect", "arm_effect_standardised"),
+    ),
+    "items": Example(
+        {"items": ITEMS, "reference": "placebo", "moderator": "age", "moderator_form": "linear"},
+        items_table(), multiplied("age", "visit"), moved("age"), swapped("arm", "placebo", "drug"),
+        {"blank rows": with_blank_rows}, again(),
+        turned=("arm_effect", "arm_by_moderator", "departure_latent", "departure_by_moderator_latent"),
     ),
     "patient-meta": Example(
         {"reference": "saline", "moderators": ("age",)}, pooled_table(), multiplied("outcome"), moved("outcome"),

@@ -53,7 +53,9 @@ def test_the_page_tests_would_find_a_broken_page(tmp_path, browser):
     assert browser.complaints
     assert any("example.invalid" in url for url in browser.requested)
     assert browser.evaluate("document.documentElement.scrollWidth") > PHONE[0]
-    assert {"image-alt", "color-contrast"} <= {rule for rule, _ in browser.violations()}
+    broken_rules = {rule for rule, _ in browser.violations()}
+    assert "image-alt" in broken_rules
+    assert any(rule.endswith("contrast") for rule in broken_rules)
 
 
 def test_a_report_as_pdf_has_every_part_open(tmp_path):

@@ -298,10 +298,12 @@ def test_a_fit_shows_verdict_what_was_asked_first_and_next_steps_and_no_sample(p
 
 
 def test_a_model_shows_words_formula_and_the_meaning_of_every_prior():
-    model = bd.Trial(reference="placebo", priors={"rho": bd.Prior("Beta", alpha=3, beta=2)}, covariance="ar1")
+    rho = bd.Prior("Beta", alpha=3, beta=2, why="as in Smith 2020")
+    model = bd.Trial(reference="placebo", priors={"rho": rho}, covariance="ar1")
     page = model._repr_html_()
     assert "rho" in page
     assert "Beta(alpha=3, beta=2)" in page
+    assert "you: as in Smith 2020" in page
     assert page.count("the model&#x27;s default") == len(model.slots) - 1
     assert all(slot.meaning in page for slot in model.slots.values())
 

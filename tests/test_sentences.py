@@ -144,6 +144,7 @@ def test_digits_stop_at_the_monte_carlo_error():
     assert number(-0.04, 1) == "0.0"
     assert probability(0.99999, np.inf) == "above 0.999"
     assert probability(0.5, 10.0) == "0.5"
+    assert probability(1.0, 2000.0) == "above 0.99", "no draw of 2000 leaves room for three in 2000"
 
 
 def test_sentence_of_the_issue():

@@ -133,6 +133,7 @@ def test_designs_have_one_sentence_each():
         "kiraly2017_table2",
         "price2022",
         "raison2013",
+        "raison2013_items",
         "raison2013_limits",
         "raison2013_markers",
         "raison2013_responders",

@@ -154,7 +154,7 @@ def test_required_column_that_is_missing_suggests_the_nearest():
 
 def test_when_every_row_is_left_out_the_table_is_refused_as_empty(written):
     table = written("x.csv", b"trial,se\na,\nb,\n", require=["se"])
-    assert "rows left out by [data] require" in refusal(as_frame, table)
+    assert "rows left out by require" in refusal(as_frame, table)
 
 
 # Rows kept.

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesdep.data.errors import BadInput, did_you_mean
+import bayesdep as bd
+from bayesdep.data.errors import BadInput, did_you_mean, speaking_toml
 from bayesdep.data.labels import clean_label
 from bayesdep.data.magnitude import LARGEST, SMALLEST
 from bayesdep.data.tables import (
@@ -185,9 +186,10 @@ def test_empty_cell_is_refused_with_the_row_and_how_to_leave_it_out(kind, bad):
     message = refusal(as_numbers, [1, 1, bad, 1], kind)
     assert message == (
         "column 'sei' (standard error): row 3 is empty; "
-        'fill it in, or leave such rows out with [data] require = ["sei"] '
-        '(bd.read_table(table, require=["sei"]) in Python)'
+        'fill it in, or leave such rows out with bd.read_table(table, require=["sei"])'
     )
+    with speaking_toml():
+        assert refusal(as_numbers, [1, 1, bad, 1], kind).endswith('leave such rows out with [data] require = ["sei"]')
 
 
 @pytest.mark.parametrize("kind", NUMERIC)
@@ -286,15 +288,39 @@ def test_missing_column_suggests_the_nearest_and_says_where_to_name_it(kind):
     frame = pd.DataFrame({"trial": ["a"], "standard_eror": [1.0]})
     message = refusal(read_columns, frame, {"se": Column("standard_error", kind, "standard error")})
     assert message == (
-        "column 'standard_error' (standard error) is not in the table; name the right one as se, "
-        "in [data.columns] of a plan or in the model's arguments; did you mean 'standard_eror'?"
+        "column 'standard_error' (standard error) is not in the table; did you mean 'standard_eror'? then "
+        'write se="standard_eror" as an argument'
     )
+
+
+def test_all_missing_columns_stand_in_one_sentence():
+    frame = pd.DataFrame({"trial": ["a"], "SE": [1.0]})
+    columns = {"se": Column("se", "positive", "standard error"), "n": Column("people", "count", "people")}
+    message = refusal(read_columns, frame, columns)
+    assert message.startswith("columns 'se' (standard error) and 'people' (people) are not in the table; ")
+    with speaking_toml():
+        message = refusal(read_columns, frame, columns)
+    assert '[data.columns] se = "SE" and [data.columns] n = "NAME"' in message
+    with pytest.raises(BadInput) as refused:
+        bd.Meta(measure="standardised-difference", study="trial").prepare(frame)
+    assert 'write bd.Meta(effect="NAME") and bd.Meta(se="SE")' in str(refused.value)
+
+
+def test_every_bad_column_is_found_at_once():
+    frame = pd.DataFrame({"study": ["a", "b"], "effect": [1.0, None], "se": [0.0, 1.0]})
+    columns = {"effect": Column("effect", "number", "effect"), "se": Column("se", "positive", "standard error")}
+    with pytest.raises(BadInput) as refused:
+        read_columns(frame, columns)
+    first, second = refused.value.faults
+    assert "row 2 is empty" in first
+    assert str(refused.value) == first
+    assert "row 1 is 0.0" in second
 
 
 def test_missing_column_with_nothing_near_lists_all_columns():
     frame = pd.DataFrame({"zzz": [1.0], 7: [2.0]})
     message = refusal(read_columns, frame, {"se": Column("sei", "positive", "standard error")})
-    assert message.endswith("; known: 7, zzz")
+    assert message.endswith('write se="NAME" as an argument, NAME being the table\'s; known: 7, zzz')
 
 
 def test_suggestion_ignores_case():
@@ -316,7 +342,7 @@ def test_table_with_one_name_for_two_columns_is_refused(table):
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "pyarrow"])
 def test_table_without_rows_is_refused(make):
     message = refusal(as_frame, make({"trial": [], "se": []}))
-    assert message == "the table has no rows; check the file, or the rows left out by [data] require"
+    assert message == "the table has no rows; check the file, or the rows left out by require"
 
 
 @pytest.mark.parametrize(

@@ -441,3 +441,30 @@ def test_states_not_told_apart_are_exact_too():
     named = {where[1:] for _, where in found.marginals}
     assert (("before", "b"), ("after", "c")) in named
     assert (("before", "b"), ("after", "a")) not in named
+
+
+def test_nothing_improves_from_the_best_state():
+    fitted = model()
+    data = fitted.prepare(TABLE)
+    found = fitted.estimands(posterior_of(fitted, data), data)
+    improves = found["improves_next"]
+    assert improves["from_state"].values.tolist() == ["b", "c"]
+    transition = found["transition"]
+    np.testing.assert_allclose(improves.sel(from_state="b"), transition.sel(before="b", after="a"), rtol=1e-12)
+    to_better = transition.sel(before="c", after=["a", "b"]).sum("after")
+    np.testing.assert_allclose(improves.sel(from_state="c"), to_better, rtol=1e-12)
+
+
+def test_the_designs_truth_by_stage_at_the_start_is_what_its_patients_do():
+    """Shares at stage II or better at month 12 of 20,000 patients, by arm and stage at the start."""
+    from bayesdep.designs.wilkowska2022 import draw_wilkowska2022
+
+    made = draw_wilkowska2022(np.random.default_rng(6), people=20_000)
+    last = made.table[made.table["month"] == 12]
+    better = last["stage"].isin(STATES[: STATES.index("II") + 1])
+    for arm, shares in made.truth["at_most_second_at_12"].items():
+        for stage, share in zip(STATES[STATES.index("II") :], shares, strict=True):
+            found = better[(last["arm"] == arm) & (last["stage_at_start"] == stage)]
+            assert found.mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / len(found)))
+    first = made.table[made.table["month"] == 0]
+    assert (first["stage"] == first["stage_at_start"]).all()

@@ -93,6 +93,18 @@ def stages(name: Name = plain, categories: list[str] | None = None, n: int = 24)
     return pd.DataFrame(rows)
 
 
+def assessments(name: Name = plain, n: int = 4, people: int = 16) -> pd.DataFrame:
+    rng = np.random.default_rng(n)
+    rows = []
+    for i in range(people):
+        about = {"subject": f"p{i}", "arm": name("arm", i % 2), "crp": float(np.exp(rng.normal()))}
+        for week in (0, 4, 8):
+            if week < 8 or i % 5:
+                rows += [about | {"visit": week, "item": name("item", k), "score": int(rng.integers(0, 3 + k % 2))}
+                         for k in range(n)]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def periods(name: Name = plain, n: int = 16) -> pd.DataFrame:
     rng = np.random.default_rng(n)
     rows = []
@@ -146,7 +158,7 @@ def courses(name: Name = plain, n: int = 3, people: int = 18) -> pd.DataFrame:
     rng = np.random.default_rng(n)
     rows = []
     for i in range(people):
-        about = {"subject": f"p{i}", "arm": name("arm", i % 2)}
+        about = {"subject": f"p{i}", "arm": name("arm", i % 2), "age": 30 + i}
         rows += [about | {"time": t, "outcome": rng.normal(25 - t, 6)} for t in (0, 1, 5) if t < 5 or i % 5]
         for k in range(n):
             for t in (0, 2, 5):
@@ -196,6 +208,10 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
             covariates="mo(stage)", moderator="age", at=[40, 50], by_threshold=["arm"],
         )  # fmt: skip
         return unsampled(model, table, **how)
+    if family == "items":
+        highest = {name("item", k): 2 + k % 2 for k in range(n or 4)}
+        model = bd.Items(items=highest, reference=name("arm", 0), item="item", moderator="crp", at=[0.5, 2])
+        return unsampled(model, assessments(name, **some), **how)
     if family == "stepwise":
         steps = pd.DataFrame(
             {"step": [name("step", k) for k in range(3)], "entered": [90, 40, 9], "remitted": [30, 9, 0]}
@@ -210,8 +226,9 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
         return unsampled(model, occasions(name, **some), **how)
     if family == "trajectories":
         model = bd.Trajectories(
-            reference=name("arm", 0), value="value", analyte="marker", association=("change", "baseline"), units=unit
-        )
+            reference=name("arm", 0), value="value", analyte="marker", association=("change", "baseline"), units=unit,
+            subgroups={name("group", k): f"age < {38 + k}" for k in range(3)},
+        )  # fmt: skip
         return unsampled(model, courses(name, **some), **how)
     if family == "growth":
         model = bd.Trajectories(reference=name("arm", 0), course="linear", units=unit)
@@ -250,7 +267,7 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
 EXACT = {"draws": 100, "chains": 2, "seed": 1}
 FAMILIES = (
     "meta", "small-studies", "counts", "pooled-counts", "screen", "trial", "trial-arms", "crossover", "cytokines",
-    "patient-meta", "response", "correlation", "ordinal", "stepwise", "trajectories", "growth", "transitions",
+    "patient-meta", "response", "correlation", "ordinal", "items", "stepwise", "trajectories", "growth", "transitions",
 )  # fmt: skip
 
 

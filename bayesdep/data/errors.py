@@ -1,24 +1,169 @@
-"""The errors that a user's input can raise, and suggestions of the right word."""
+"""The errors that a user's input can raise, all of a kind at once; suggestions of the right word; Python or TOML."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
+from types import TracebackType
 
 _LONGEST = 700  # letters of a sentence
 
 
 class BadInput(ValueError):
-    """Input that cannot be analysed as it stands: one sentence saying what, where and the remedy."""
+    """Input that cannot be analysed as it stands: one sentence saying what, where and the remedy.
+
+    ``faults`` has that sentence, and one for each further fault that was found beside it.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> try:
+    ...     bd.Counts(control="placebo", pooling="half")
+    ... except bd.BadInput as refusal:
+    ...     print(refusal)
+    pooling = 'half' is not a choice; known: complete, none, partial
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))  # a quoted cell or label may hold anything
+        self.faults: tuple[str, ...] = (str(self),)
+
+    def within(self, place: str) -> "BadInput":
+        """Return the error with its place before every sentence, such as ``"plan 'x.toml'"``."""
+        placed = type(self)(f"{place}: {self}")
+        placed.faults = tuple(printable(f"{place}: {fault}") for fault in self.faults)
+        return placed
+
+
+class Faults:
+    """Finds all that is wrong with several things: each is looked at, although another was refused.
+
+    Examples
+    --------
+    >>> faults = Faults()
+    >>> for word in ("draws", "seed"):
+    ...     with faults:
+    ...         raise BadInput(f"{word} is missing")
+    >>> faults.refuse()
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: draws is missing
+    >>> [str(one) for one in faults.found]
+    ['draws is missing', 'seed is missing']
+    """
+
+    def __init__(self) -> None:
+        self.found: list[BadInput] = []
+
+    def __enter__(self) -> "Faults":
+        return self
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: TracebackType | None) -> bool:
+        if isinstance(problem, BadInput):
+            self.found.append(problem.with_traceback(None))
+        return isinstance(problem, BadInput)
+
+    def refuse(self) -> None:
+        """Raise what was found, if anything: the first error, which has the sentences of all in ``faults``."""
+        if self.found:
+            first = self.found[0]
+            first.faults = tuple(dict.fromkeys(fault for one in self.found for fault in one.faults))
+            raise first
+
+
+_speaker: ContextVar[str] = ContextVar("who is spoken to", default="")
+_PLAN = "a plan"
+
+
+@contextmanager
+def speaking_toml() -> Iterator[None]:
+    """Let messages inside name keys as a plan writes them, rather than as Python does."""
+    before = _speaker.set(_PLAN)
+    try:
+        yield
+    finally:
+        _speaker.reset(before)
+
+
+@contextmanager
+def speaking_python(model: object) -> Iterator[None]:
+    """Let messages inside name settings as arguments of a model's class; in a plan they stay as a plan writes them."""
+    before = _speaker.set(_speaker.get() if _speaker.get() == _PLAN else type(model).__name__)
+    try:
+        yield
+    finally:
+        _speaker.reset(before)
+
+
+def in_words(*, toml: str, python: str) -> str:
+    """Return what to write: in a plan, or in Python, whichever the message is for."""
+    return toml if _speaker.get() == _PLAN else python
+
+
+def column_setting(word: str, column: str) -> str:
+    """Return how the column that a model reads for a word is named: in a plan, or in Python.
+
+    Parameters
+    ----------
+    word
+        The model's word, such as ``outcome``.
+    column
+        The table's name for it.
+
+    Returns
+    -------
+    str
+        A clause to follow "write".
+
+    Examples
+    --------
+    >>> print(column_setting("outcome", "hamd"))
+    outcome="hamd" as an argument
+    >>> with speaking_toml():
+    ...     print(column_setting("outcome", "hamd"))
+    [data.columns] outcome = "hamd"
+    """
+    quoted = '"' + column.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    speaker = _speaker.get()
+    if speaker == _PLAN:
+        return f"[data.columns] {word} = {quoted}"
+    return f"bd.{speaker}({word}={quoted})" if speaker else f"{word}={quoted} as an argument"
 
 
 class CannotCompare(BadInput):
-    """Fits that are valid one by one, but whose scores are of different outcomes, so that a ranking has no meaning."""
+    """Fits that are valid one by one, but whose scores are of different outcomes, so that a ranking has no meaning.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> tables = {"all": schools, "without A": schools.query("school != 'A'")}
+    >>> fits = {name: bd.fit(model, table, draws=100, seed=1) for name, table in tables.items()}
+    >>> try:
+    ...     bd.compare(fits)
+    ... except bd.CannotCompare as refusal:
+    ...     print(refusal)
+    all and without A cannot be compared: they saw different rows of 'effect'; fit both to the same table
+    """
 
 
 class NotConverged(BadInput):
-    """A fit that failed its convergence check (gate), where only one that passed can be used."""
+    """A fit that failed its convergence check (gate), where only one that passed can be used.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week in [6, 12]")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day"}
+    >>> model = bd.Trial(reference="placebo", covariance="ar1", units="HAM-D points", **columns)
+    >>> fit = bd.fit(model, visits, draws=20, tune=20, chains=2, seed=1)  # too few
+    >>> try:
+    ...     bd.as_study(fit, "Raison 2013")
+    ... except bd.NotConverged as refusal:
+    ...     print(refusal)
+    this fit cannot enter a meta-analysis: FAILED THE GATE, do not use these numbers: ...
+    """
 
 
 def printable(text: str) -> str:
@@ -74,8 +219,30 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     'known: covariance, family'
     """
     known = [str(k) for k in known]
-    folded = {k.lower(): k for k in reversed(known)}
+    close = nearest(word, known)
+    return "known: " + ", ".join(sorted(known)) if close is None else f"did you mean '{close}'?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is nearest to one that is not known; None where none is near.
+
+    Parameters
+    ----------
+    word
+        What the user wrote.
+    known
+        The words that would have been understood.
+
+    Returns
+    -------
+    str or None
+        One of ``known``.
+
+    Examples
+    --------
+    >>> nearest("HAM_D", ["hamd", "crp"])
+    'hamd'
+    """
+    folded = {k.lower(): k for k in reversed([str(k) for k in known])}
     close = get_close_matches(str(word).lower(), folded, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{folded[close[0]]}'?"
-    return "known: " + ", ".join(sorted(known))
+    return folded[close[0]] if close else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, in_words
 
 # byte order mark, zero-width characters, soft hyphen; marks of writing direction
 _INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad\u180e\u200e\u200f\u061c"))
@@ -274,10 +274,12 @@ def lone_labels(labels: Iterable[str], where: str, what: str = "person", *, mean
         for other in counts:
             if other != label and counts[other] > 1 and _misspelt(label, other):
                 listed = f'["{label}"]'
+                how = in_words(
+                    toml=f"[data] labels_meant = {listed}", python=f"bd.read_table(table, labels_meant={listed})"
+                )
                 raise BadInput(
                     f"{where}: '{label}' has one {what}; did you mean '{other}'? correct it, or, if the label is "
-                    f"right, confirm it with [data] labels_meant = {listed} "
-                    f"(bd.read_table(table, labels_meant={listed}) in Python)"
+                    f"right, confirm it with {how}"
                 )
     return [f"{where}: '{label}' has one {what}" for label in alone]
 

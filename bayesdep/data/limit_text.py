@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.tables import Column, read_columns, refuse_code
+from bayesdep.data.errors import BadInput
+from bayesdep.data.tables import Column, read_columns, refuse_code, refuse_missing_columns
 
 Says = Literal["detected", "left", "right", "interval", "blank"]
 
@@ -244,11 +244,7 @@ def shown(cell: Any) -> str:
 
 def column_of(frame: pd.DataFrame, name: str, what: str, word: str) -> list[Any]:
     """Return the cells of a column; refuse a missing one, with ``what`` it holds and the setting ``word`` for it."""
-    if name not in frame.columns:
-        raise BadInput(
-            f"column '{name}' ({what}) is not in the table; name the right one as {word}, in [data.columns] of a plan "
-            f"or in the arguments; {did_you_mean(name, map(str, frame.columns))}"
-        )
+    refuse_missing_columns(frame, {word: (name, what)})
     return frame[name].astype(object).tolist()
 
 

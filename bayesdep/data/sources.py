@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from bayesdep.data.budget import available_memory
 from bayesdep.data.conditions import read_condition
 from bayesdep.data.csv_files import read_csv
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean, in_words, speaking_toml
 from bayesdep.data.files import read_whole
 from bayesdep.data.labels import as_label
 from bayesdep.data.missing import declare_missing
@@ -128,6 +128,27 @@ def read_source(
     BadInput
         When the source is unknown or cannot be read as a table, a column is missing, or no row remains.
     """
+    with speaking_toml():
+        frame, content = _read_from(source, folder, seed, data, expects, simulate)
+        frame = _choose(frame, missing, labels_meant, keep, [c for c in require if c in frame or limits is None])
+        if limits is not None:
+            frame, more = _add_limits(frame, limits, folder, columns)
+            content += more
+            _refuse_unknown_columns(frame, require, "[data] require")
+            frame = _leave_out(frame, require)
+    frame.attrs["sha256"] = hashlib.sha256(content).hexdigest()
+    return frame
+
+
+def _read_from(
+    source: str,
+    folder: Path,
+    seed: int | None,
+    data: Any,
+    expects: str | None,
+    simulate: Callable[[str, int], pd.DataFrame] | None,
+) -> tuple[pd.DataFrame, bytes]:
+    """Read the table that a source names, and the bytes that it is known by."""
     scheme, _, name = source.partition(":")
     if source == FROM_USER:
         frame, content = _read_given(data, expects)
@@ -146,13 +167,7 @@ def read_source(
             )
         frame, content = _read_file(folder / source, "data", _IN_A_PLAN)
         _say_origin(frame, source)
-    frame = _choose(frame, missing, labels_meant, keep, [c for c in require if c in frame or limits is None])
-    if limits is not None:
-        frame, more = _add_limits(frame, limits, folder, columns)
-        content += more
-        frame = _leave_out(frame, require)
-    frame.attrs["sha256"] = hashlib.sha256(content).hexdigest()
-    return frame
+    return frame, content
 
 
 def _choose(
@@ -176,7 +191,13 @@ def _choose(
             if label not in labels:
                 raise BadInput(f"labels_meant names '{label}', which is in no column; {did_you_mean(label, labels)}")
         frame.attrs["labels_meant"] = tuple(labels_meant)
-    return _leave_out(_keep(frame, keep), require)
+    faults = Faults()
+    with faults:
+        _refuse_unknown_columns(frame, require, in_words(toml="[data] require", python="require"))
+    with faults:
+        frame = _keep(frame, keep)
+    faults.refuse()
+    return _leave_out(frame, require)
 
 
 def read_table(
@@ -304,25 +325,34 @@ def _add_limits(
     return joined, content
 
 
+def _refuse_unknown_columns(frame: pd.DataFrame, names: Iterable[str], place: str) -> None:
+    """Refuse names of columns that the table does not have, all in one sentence."""
+    known = [str(name) for name in frame.columns]
+    missing = [name for name in names if name not in known]
+    if missing:
+        listed = " and ".join(f"'{name}'" for name in missing)
+        remedy = "; ".join(dict.fromkeys(did_you_mean(name, known) for name in missing))
+        start, verb = ("column", "is") if len(missing) == 1 else ("columns", "are")
+        raise BadInput(f"{place} names {start} {listed}, which {verb} not in the table; {remedy}")
+
+
 def _keep(frame: pd.DataFrame, keep: Mapping[str, Any] | str) -> pd.DataFrame:
     """Leave out rows in which a column has none of the required values, or a condition does not hold."""
     if isinstance(keep, str):
         return _keep_where(frame, keep)
     kept = pd.Series(True, index=frame.index)
     conditions = []
+    place = in_words(toml="[data.keep]", python="keep")
+    _refuse_unknown_columns(frame, keep, place)
+    faults = Faults()
     for column, value in keep.items():
-        if column not in frame:
-            raise BadInput(
-                f"[data.keep] names column '{column}', which is not in the table; "
-                f"{did_you_mean(column, map(str, frame.columns))}"
-            )
         values = list(value) if isinstance(value, (list, tuple)) else [value]
-        kept &= _has_one_of(frame[column].infer_objects(), column, values)
+        with faults:
+            kept &= _has_one_of(frame[column].infer_objects(), column, values, place)
         conditions.append(f"{column} {_first_few([_as_cell(v) for v in values], ' or ', ' or ')}")
+    faults.refuse()
     if not kept.any() and keep:
-        raise BadInput(
-            f"[data.keep] leaves no row: none has {' and '.join(conditions)}; leave out or correct one of these"
-        )
+        raise BadInput(f"{place} leaves no row: none has {' and '.join(conditions)}; leave out or correct one of these")
     if not kept.all():
         _say_left_out(frame, f"kept the {kept.sum()} of {len(frame)} rows with {' and '.join(conditions)}")
     return _rows(frame, kept)
@@ -339,7 +369,7 @@ def _keep_where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
     return _rows(frame, kept)
 
 
-def _has_one_of(series: pd.Series, column: str, values: Sequence[Any]) -> pd.Series:
+def _has_one_of(series: pd.Series, column: str, values: Sequence[Any], place: str) -> pd.Series:
     """Return which rows have one of the values; refuse a value that is in no row."""
     numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
     cells = (
@@ -353,7 +383,7 @@ def _has_one_of(series: pd.Series, column: str, values: Sequence[Any]) -> pd.Ser
             values_there = [_as_cell(v) for v in sorted(series.dropna().unique(), key=None if numeric else str)]
             asked = repr(value) if isinstance(value, str) else _as_cell(value)
             raise BadInput(
-                f"[data.keep] {column} = {asked} is in no row of the table; {_nearest(_as_cell(value), values_there)}"
+                f"{place} {column} = {asked} is in no row of the table; {_nearest(_as_cell(value), values_there)}"
             )
         matches |= equal
     return matches
@@ -391,12 +421,6 @@ def _first_few(words: Sequence[str], between: str = ", ", last: str = " and ") -
 
 
 def _leave_out(frame: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
-    for column in require:
-        if column not in frame:
-            raise BadInput(
-                f"[data] require names column '{column}', which is not in the table; "
-                f"{did_you_mean(column, map(str, frame.columns))}"
-            )
     complete = pd.Series(True, index=frame.index)
     for column in require:
         complete &= ~is_blank(frame[column])

@@ -14,7 +14,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, column_setting, in_words, nearest
 from bayesdep.data.labels import as_label, clean_label, clean_text, join_lookalikes, lone_labels, refuse_lookalikes
 from bayesdep.data.magnitude import SIZES, is_workable
 from bayesdep.data.missing import suspected_codes
@@ -123,7 +123,8 @@ def as_frame(table: Any) -> pd.DataFrame:
         frame.attrs["spaces"] = {**frame.attrs.get("spaces", {}), **spaces}
     frame = _without_blank_rows(frame)
     if frame.empty:
-        raise BadInput("the table has no rows; check the file, or the rows left out by [data] require")
+        by = in_words(toml="[data] require", python="require")
+        raise BadInput(f"the table has no rows; check the file, or the rows left out by {by}")
     return frame
 
 
@@ -184,7 +185,12 @@ def read_columns(
     ...
     bayesdep.data.errors.BadInput: column 'sei' (standard error): row 2 is -0.2, ...
     """
-    read = {word: _read(frame, word, column) for word, column in columns.items()}
+    refuse_missing_columns(frame, {word: (column.name, column.what) for word, column in columns.items()})
+    faults, read = Faults(), {}
+    for word, column in columns.items():
+        with faults:
+            read[word] = _read(frame, column)
+    faults.refuse()
     for word, values in read.items():
         most = len(values) if word in many else MOST_DIFFERENT.get(word, len(values))
         if len(values) > most and (found := len(set(values))) > most:
@@ -195,13 +201,46 @@ def read_columns(
     return read
 
 
-def _read(frame: pd.DataFrame, word: str, column: Column) -> np.ndarray:
-    if column.name not in frame.columns:
-        raise BadInput(
-            f"column '{column.name}' ({column.what}) is not in the table; name the right one as {word}, "
-            "in [data.columns] of a plan or in the model's arguments; "
-            f"{did_you_mean(column.name, map(str, frame.columns))}"
-        )
+def refuse_missing_columns(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> None:
+    """Refuse a table that lacks columns, naming all of them and what the table has instead.
+
+    Parameters
+    ----------
+    frame
+        The table.
+    columns
+        Name and content of each needed column, by the model's word for it.
+
+    Raises
+    ------
+    BadInput
+        In one sentence.
+
+    Examples
+    --------
+    >>> refuse_missing_columns(pd.DataFrame({"HAMD": [3]}), {"outcome": ("hamd", "outcome")})
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: column 'hamd' (outcome) is not in the table; did you mean 'HAMD'? then write ...
+    """
+    known = [str(name) for name in frame.columns]
+    missing = {word: pair for word, pair in columns.items() if pair[0] not in known}
+    if not missing:
+        return
+    listed = " and ".join(f"'{name}' ({what})" for name, what in missing.values())
+    start, verb = ("column", "is") if len(missing) == 1 else ("columns", "are")
+    taken = {name for name, _ in columns.values()}
+    near = {word: nearest(name, [x for x in known if x not in taken]) for word, (name, _) in missing.items()}
+    meant = list(dict.fromkeys(name for name in near.values() if name is not None))
+    how = " and ".join(column_setting(word, near[word] or "NAME") for word in missing)
+    if None in near.values():
+        remedy = f"write {how}, NAME being the table's; known: {', '.join(sorted(known))}"
+    else:
+        remedy = f"did you mean {' and '.join(map(repr, meant))}? then write {how}"
+    raise BadInput(f"{start} {listed} {verb} not in the table; {remedy}")
+
+
+def _read(frame: pd.DataFrame, column: Column) -> np.ndarray:
     series = frame[column.name]
     _refuse(is_blank(series), column, series, "is empty", f"fill it in, or {leave_rows_out(column.name)}")
     if column.kind == "label":
@@ -309,9 +348,10 @@ def refuse_totals(labels: np.ndarray, column: Column, counts: np.ndarray | None 
 
 
 def leave_rows_out(column: str) -> str:
-    """Return a clause on how to leave out rows without a value in a column, in a plan and in Python."""
+    """Return a clause on how to leave out rows without a value in a column: in a plan, or in Python."""
     listed = f'["{column}"]'
-    return f"leave such rows out with [data] require = {listed} (bd.read_table(table, require={listed}) in Python)"
+    how = in_words(toml=f"[data] require = {listed}", python=f"bd.read_table(table, require={listed})")
+    return f"leave such rows out with {how}"
 
 
 def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column, *, may_be_empty: bool = False) -> None:
@@ -347,14 +387,12 @@ def refuse_code(frame: pd.DataFrame, values: np.ndarray, column: Column, *, may_
         note(frame, f"{claim}, far from all other numbers; if that means missing, state {in_plan}")
         return
     in_python = f"missing={codes}" + (f", require={require}" if require else "")
+    how = in_words(toml=f"[data] {in_plan}", python=f"bd.read_table(table, {in_python})")
     like = "looks like a code for a missing value" if len(suspected) == 1 else "look like codes for missing values"
-    raise BadInput(
-        f"{claim}, which {like}; say so with [data] {in_plan} "
-        f"(bd.read_table(table, {in_python}) in Python), or state missing = [] if these were measured"
-    )
+    raise BadInput(f"{claim}, which {like}; say so with {how}, or state missing = [] if these were measured")
 
 
-def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
+def numbers_or_empty(frame: pd.DataFrame, column: Column, word: str = "outcome") -> np.ndarray:
     """Read a column of numbers with possibly empty cells, and note how many are empty; true and false are 1 and 0.
 
     Parameters
@@ -363,6 +401,8 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
         The table.
     column
         The column.
+    word
+        The model's word for it.
 
     Returns
     -------
@@ -374,8 +414,7 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
     BadInput
         When it is missing, entirely empty, or has a cell that is not a number.
     """
-    if column.name not in frame.columns:
-        _read(frame, "outcome", column)  # refuses a missing column
+    refuse_missing_columns(frame, {word: (column.name, column.what)})
     cells = frame[column.name]
     if cells.dtype == bool:
         cells = cells.astype(float)
@@ -385,7 +424,7 @@ def numbers_or_empty(frame: pd.DataFrame, column: Column) -> np.ndarray:
     cells = cells.astype(object)
     filled = pd.DataFrame({column.name: cells.where(~empty, cells[~empty].iloc[0])})
     filled.attrs = {"missing": ()}  # filled with the first number, so that gaps are not suspected
-    values = np.where(empty, np.nan, _read(filled, "outcome", column))
+    values = np.where(empty, np.nan, _read(filled, column))
     refuse_code(frame, values, column, may_be_empty=True)
     if empty.any():
         note(frame, f"column '{column.name}' ({column.what}): {empty.sum()} of {len(empty)} cells are missing")

@@ -50,7 +50,7 @@ _BANDS = {"all": (0, 4), "crp > 1": (1, 4), "crp > 3": (2, 4), "crp > 5": (3, 4)
 
 
 @dataclass(frozen=True)
-class _Crp:
+class Crp:
     """The distribution of baseline log hs-CRP in the paper's four bands: up to 1, 3 and 5 mg/L, and above."""
 
     low: np.ndarray
@@ -77,7 +77,7 @@ def _log_normal_moments(mean: float, sd: float, low: float, high: float) -> np.n
 
 
 @cache
-def _crp() -> _Crp:
+def crp_of_design() -> Crp:
     """Return the distribution that meets the published counts and, in both arms together, Table 1."""
     edges = np.r_[-np.inf, np.log(LIMITS), np.inf]
     low, high = edges[:-1], edges[1:]
@@ -98,13 +98,13 @@ def _crp() -> _Crp:
     means, variance = stats.truncnorm.stats((low - log_mean) / log_sd, (high - log_mean) / log_sd, log_mean, log_sd)
     centre = float(np.average(means, weights=weight))
     moments = np.column_stack([np.ones(4), means - centre, variance + (means - centre) ** 2])
-    return _Crp(low, high, log_mean, log_sd, weight, moments, centre)
+    return Crp(low, high, log_mean, log_sd, weight, moments, centre)
 
 
 @cache
 def _published_moderation() -> tuple[float, ...]:
     """Return d, g1 and g2 at week 12: three unknowns that meet three published numbers exactly."""
-    crp = _crp()
+    crp = crp_of_design()
     log_crossing = np.log(CROSSING) - crp.centre
     equations = [
         [1, log_crossing, log_crossing**2],
@@ -127,7 +127,7 @@ def _coefficients(moderation: bool | Sequence[float]) -> np.ndarray:
     """Return d, g1 and g2 at week 12, as asked for."""
     published = np.array(_published_moderation())
     if isinstance(moderation, bool):
-        return published if moderation else np.array([_crp().average(published, _BANDS["all"]), 0.0, 0.0])
+        return published if moderation else np.array([crp_of_design().average(published, _BANDS["all"]), 0.0, 0.0])
     coefficients = np.asarray(moderation, dtype=float)
     if coefficients.shape != (3,) or not np.isfinite(coefficients).all():
         raise BadInput(f"moderation = {moderation} must be True, False or three finite numbers, d, g1 and g2")
@@ -135,7 +135,7 @@ def _coefficients(moderation: bool | Sequence[float]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Patients:
+class Patients:
     """Patients at baseline, one value each; ``arm`` is a place in ``ARMS``, ``band`` one of hs-CRP's four."""
 
     arm: np.ndarray
@@ -149,13 +149,26 @@ class _Patients:
     @property
     def crp_powers(self) -> np.ndarray:
         """1, l and l^2, with l the log of hs-CRP less its expectation, shape (patients, 3)."""
-        centred = self.log_crp - _crp().centre
+        centred = self.log_crp - crp_of_design().centre
         return np.column_stack([np.ones(len(centred)), centred, centred**2])
 
 
-def _draw_patients(rng: np.random.Generator, people: tuple[int, int]) -> _Patients:
-    """Draw what patients are like at baseline."""
-    crp, arm = _crp(), np.repeat([0, 1], people)
+def draw_patients(rng: np.random.Generator, people: tuple[int, int]) -> Patients:
+    """Draw what patients are like at baseline.
+
+    Parameters
+    ----------
+    rng
+        Where randomness comes from.
+    people
+        Patients on infliximab and on placebo.
+
+    Returns
+    -------
+    Patients
+        Those on infliximab first.
+    """
+    crp, arm = crp_of_design(), np.repeat([0, 1], people)
     band = _draw_bands(rng, people)
     log_crp = np.empty(sum(people))
     for b in range(4):
@@ -166,7 +179,7 @@ def _draw_patients(rng: np.random.Generator, people: tuple[int, int]) -> _Patien
     age = np.round(np.concatenate([_normal_within(rng, *AGE[a], 25, 60, people[a]) for a in (0, 1)])).astype(int)
     bmi = np.round(np.concatenate([_normal_within(rng, *BMI[a], 17, 60, people[a]) for a in (0, 1)]), 1)
     female = np.concatenate([rng.permutation(np.arange(n) < round(n * WOMEN)) for n in people])
-    return _Patients(arm, band, log_crp, baseline, age, bmi, female)
+    return Patients(arm, band, log_crp, baseline, age, bmi, female)
 
 
 def _draw_bands(rng: np.random.Generator, people: tuple[int, int]) -> np.ndarray:
@@ -174,7 +187,7 @@ def _draw_bands(rng: np.random.Generator, people: tuple[int, int]) -> np.ndarray
     printed = load("raison2013_responders").set_index(["subgroup", "arm"]).n
     above = [round(size * printed["hs-CRP > 5 mg/L", arm] / 30) for arm, size in zip(ARMS, people, strict=True)]
     n_below = sum(people) - sum(above)
-    shares = np.cumsum(_crp().weight[:3])
+    shares = np.cumsum(crp_of_design().weight[:3])
     counts = np.diff(np.round(n_below * np.r_[0, shares] / shares[-1]).astype(int))
     below = rng.permutation(np.repeat([0, 1, 2], counts))
     by_arm = np.split(below, [people[0] - above[0]])
@@ -191,7 +204,7 @@ def _by_week(at_week_12: np.ndarray) -> dict[str, np.ndarray]:
     return common | {name: value * growth for name, value in zip(names, values, strict=True)}
 
 
-def _expected(patients: _Patients, by_week: dict[str, np.ndarray]) -> np.ndarray:
+def _expected(patients: Patients, by_week: dict[str, np.ndarray]) -> np.ndarray:
     """Return HAM-D without residual, given baseline, shape (patients, weeks)."""
     baseline, powers = patients.baseline, patients.crp_powers
     expected = baseline[:, None] + by_week["visit"] + np.outer(baseline - _BASELINE_CENTRE, by_week["base"])
@@ -210,8 +223,21 @@ def _draw_residuals(rng: np.random.Generator, n_people: int) -> np.ndarray:
     return residual
 
 
-def _draw_visits(rng: np.random.Generator, people: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the week of each patient's last visit, and who was seen when (patients, weeks)."""
+def draw_visits(rng: np.random.Generator, people: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Draw who was seen when.
+
+    Parameters
+    ----------
+    rng
+        Where randomness comes from.
+    people
+        Patients on infliximab and on placebo.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        The week of each patient's last visit (patients,), and whether they were seen (patients, weeks).
+    """
     n_people, arm = sum(people), np.repeat(ARMS, people)
     last = np.full(n_people, WEEKS[-1])
     for where, of_30, weeks in DROPOUTS:
@@ -314,11 +340,11 @@ def draw_raison2013(
     if min(people) < 1:
         raise BadInput(f"people = {people} leaves an arm empty; give at least one patient in each")
     at_week_12 = _coefficients(moderation)
-    patients = _draw_patients(rng, people)
+    patients = draw_patients(rng, people)
     by_week = _by_week(at_week_12)
     expected = _expected(patients, by_week)
     hamd = expected + _draw_residuals(rng, sum(people))
-    last_week, seen = _draw_visits(rng, people)
+    last_week, seen = draw_visits(rng, people)
     subject = [
         f"{a[0].upper()}{i + 1:0{max(2, len(str(n)))}d}" for a, n in zip(ARMS, people, strict=True) for i in range(n)
     ]
@@ -348,7 +374,7 @@ def draw_raison2013(
         "expected": expected.tolist(),
         "seen": seen.tolist(),
         "coefficients": {name: value.tolist() for name, value in by_week.items()},
-        "centre": _crp().centre,
+        "centre": crp_of_design().centre,
         "baseline_centre": _BASELINE_CENTRE,
         "sd": SD,
         "rho": RHO,
@@ -357,9 +383,9 @@ def draw_raison2013(
     return Simulated(table, truth | _true_differences(at_week_12, patients))
 
 
-def _true_differences(at_week_12: np.ndarray, patients: _Patients) -> dict[str, Any]:
+def _true_differences(at_week_12: np.ndarray, patients: Patients) -> dict[str, Any]:
     """Return the arms' difference at week 12: where it is zero, and its averages over subgroups of hs-CRP."""
-    crp = _crp()
+    crp = crp_of_design()
     difference = {name: crp.average(at_week_12, bands) for name, bands in _BANDS.items()}
     member = {name: (patients.band >= low) & (patients.band < high) for name, (low, high) in _BANDS.items()}
     powers = patients.crp_powers

@@ -16,6 +16,7 @@ from bayesdep.data.published import load
 from bayesdep.designs.kiraly2017 import draw_kiraly2017
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.designs.raison2013 import draw_raison2013
+from bayesdep.designs.raison2013_items import draw_raison2013_items
 from bayesdep.designs.raison2013_markers import draw_raison2013_limits, draw_raison2013_markers
 from bayesdep.designs.rct2025 import draw_rct2025, draw_rct2025_il1ra
 from bayesdep.designs.simulated import Simulated as Simulated
@@ -96,6 +97,7 @@ _DESIGNS: dict[str, Callable[[np.random.Generator], Simulated]] = {
     "kiraly2017_table2": _kiraly2017_table2,
     "price2022": draw_price2022,
     "raison2013": draw_raison2013,
+    "raison2013_items": draw_raison2013_items,
     "raison2013_limits": draw_raison2013_limits,
     "raison2013_markers": draw_raison2013_markers,
     "raison2013_responders": _raison2013_responders,

@@ -78,16 +78,16 @@ def draw_wilkowska2022(rng: np.random.Generator, people: int = 200) -> Simulated
     Returns
     -------
     Simulated
-        One row a patient and visit attended: ``subject``, ``arm``, ``month``, ``stage``. The truth has the matrices of
-        three months, and by arm the shares in each state and at least one stage better than at the start after 12
-        months.
+        One row a patient and visit attended: ``subject``, ``arm``, ``month``, ``stage`` and ``stage_at_start``. The
+        truth has the matrices of three months, and by arm the shares in each state and at least one stage better than
+        at the start after 12 months, and by arm and stage at the start those at stage II or better then.
     """
     of_arm = matrices()
     arm = np.repeat(np.arange(2), [people - people // 2, people // 2])[rng.permutation(people)]
     stacked = np.log(np.stack([of_arm[name] for name in ARMS]))
     with np.errstate(divide="ignore"):
         state = draw_states(rng, np.broadcast_to(np.log(START), (people, len(STATES))))
-    rows, stays = [], np.ones(people, dtype=bool)
+    rows, stays, start = [], np.ones(people, dtype=bool), state
     for month in MONTHS:
         if month > 0:
             state = draw_states(rng, stacked[arm, state])
@@ -102,6 +102,7 @@ def draw_wilkowska2022(rng: np.random.Generator, people: int = 200) -> Simulated
             "arm": [ARMS[arm[patient]] for patient in visits["patient"]],
             "month": visits["month"].to_numpy(),
             "stage": [STATES[k] for k in visits["state"]],
+            "stage_at_start": [STATES[start[patient]] for patient in visits["patient"]],
         }
     )
     return Simulated(table, _truth(of_arm))
@@ -111,6 +112,8 @@ def _truth(of_arm: dict[str, np.ndarray]) -> dict[str, object]:
     """What is true of each arm."""
     better = np.tri(len(STATES), k=-1)
     year = {name: np.array(START)[:, None] * np.linalg.matrix_power(matrix, 4) for name, matrix in of_arm.items()}
+    second = STATES.index("II")
+    to_second = {name: np.linalg.matrix_power(matrix, 4)[second:, : second + 1] for name, matrix in of_arm.items()}
     improved = {name: float((joint * better).sum()) for name, joint in year.items()}
     return {
         "states": list(STATES),
@@ -118,5 +121,6 @@ def _truth(of_arm: dict[str, np.ndarray]) -> dict[str, object]:
         "occupancy_at_12": {name: joint.sum(axis=0).tolist() for name, joint in year.items()},
         "improved_at_12": improved,
         "improved_difference_at_12": improved["ketamine"] - improved["no ketamine"],
+        "at_most_second_at_12": {name: shares.sum(axis=1).tolist() for name, shares in to_second.items()},
         "effect": list(EFFECT),
     }

@@ -17,7 +17,7 @@ from bayesdep.data.read_data import as_read
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
-from bayesdep.inference.primary import Primary, primary_of, read_primary
+from bayesdep.inference.primary import Primary, default_primary, primary_of, read_primary
 from bayesdep.inference.ropes import Rope, refuse_unknown_ropes, ropes_of
 from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models.model import ExactPosterior, Imputes, KnowsPosterior, Model
@@ -45,6 +45,17 @@ class Fit:
     manifest
         Sampler, seed, numbers of draws (for each of ``tables`` versions of the data), versions of software, timings in
         seconds, machine and the gate's verdict.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> fit.gate.passed, fit.synthetic
+    (True, False)
+    >>> fit.estimands["mu"].dims
+    ('chain', 'draw')
     """
 
     model: Model
@@ -189,7 +200,9 @@ class Fit:
 
         verdicts = {v.sentence: v.passed for v in (self.gate, self.verdict)}
         exact = self.exact if self.is_exact else None
-        return fit_as_html(self.model, self.data, self.estimands, self.manifest, verdicts, exact)
+        estimands = self.estimands
+        primary = self.primary or default_primary(self.model, estimands)
+        return fit_as_html(self.model, self.data, estimands, self.manifest, verdicts, primary, exact)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole fit to one NetCDF file; an existing file is replaced only by a complete one.

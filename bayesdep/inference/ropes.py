@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean
 from bayesdep.data.magnitude import SIZES, is_workable
 from bayesdep.inference.named_estimands import require_estimand
 
@@ -194,20 +194,27 @@ def refuse_unknown_ropes(ropes: Sequence[Rope], estimands: xr.Dataset) -> None:
     BadInput
         Naming the region's row and the remedy.
     """
+    faults = Faults()
     for i, rope in enumerate(ropes, start=1):
-        place = f"[[rope]] row {i}"
-        refuse_unknown_place(estimands, rope.estimand, rope.at, place)
-        attrs = estimands[rope.estimand].attrs
-        null = float(attrs.get("null", 0.0))
-        if "probability" in attrs or "reciprocal_of" in attrs or np.isnan(null):
-            raise BadInput(
-                f"{place}: '{rope.estimand}' has no value of no effect; name an estimand that has one, such as a "
-                "difference or a ratio"
-            )
-        lower, upper = rope.ends
-        if not lower <= null <= upper:
-            remedy = "give lower and upper around it" if null else "give ends on both sides of it"
-            raise BadInput(
-                f"{place}: '{rope.estimand}' has no effect at {null:g}, which is not within {lower:g} to {upper:g}; "
-                f"{remedy}"
-            )
+        with faults:
+            _refuse_unknown(rope, f"[[rope]] row {i}", estimands)
+    faults.refuse()
+
+
+def _refuse_unknown(rope: Rope, place: str, estimands: xr.Dataset) -> None:
+    """Refuse a region of an unknown estimand, or of one without a value of no effect inside it."""
+    refuse_unknown_place(estimands, rope.estimand, rope.at, place)
+    attrs = estimands[rope.estimand].attrs
+    null = float(attrs.get("null", 0.0))
+    if "probability" in attrs or "reciprocal_of" in attrs or np.isnan(null):
+        raise BadInput(
+            f"{place}: '{rope.estimand}' has no value of no effect; name an estimand that has one, such as a "
+            "difference or a ratio"
+        )
+    lower, upper = rope.ends
+    if not lower <= null <= upper:
+        remedy = "give lower and upper around it" if null else "give ends on both sides of it"
+        raise BadInput(
+            f"{place}: '{rope.estimand}' has no effect at {null:g}, which is not within {lower:g} to {upper:g}; "
+            f"{remedy}"
+        )

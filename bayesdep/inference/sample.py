@@ -91,6 +91,15 @@ def fit(
     ------
     BadInput
         When the table or a setting is not usable.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> print(fit.gate.sentence)
+    passed the gate: independent draws 400
     """
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     Steps.of(model, target_accept, max_tree_depth)  # refuses impossible settings before any table is read

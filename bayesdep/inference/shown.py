@@ -1,6 +1,6 @@
 """How a notebook shows a fit: its verdict, what was asked first, and what to do next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayesdep.data.html_text import paragraph, piece, preformatted, rows_of_cells
+from bayesdep.inference.primary import Primary
+from bayesdep.inference.ropes import values_at
 from bayesdep.models.model import ExactPosterior, Model
 from bayesdep.numerics.rounding import as_text, decimals
 
@@ -25,6 +27,7 @@ def fit_as_html(
     estimands: xr.Dataset,
     manifest: Mapping[str, Any],
     verdicts: Mapping[str, bool],
+    primary: Sequence[Primary],
     exact: ExactPosterior | None,
 ) -> str:
     """Return a fit as a notebook shows it: nothing of its data but where they are from.
@@ -35,6 +38,8 @@ def fit_as_html(
         Of the fit.
     verdicts
         The sentences of the verdicts on sampling and on the model, and whether each passed.
+    primary
+        What was asked first.
     exact
         The exact posterior, where the draws are of it.
 
@@ -43,7 +48,11 @@ def fit_as_html(
     str
         HTML.
     """
-    rows = [row for name in model.primary_estimands if name in estimands for row in _rows(estimands[name], exact)]
+    rows = [
+        _row(estimands[one.estimand], dict(at), draws.values.astype(float), exact)
+        for one in primary
+        for at, draws in values_at(estimands, one.estimand, one.at)
+    ]
     cut = f"{_MOST} of {len(rows)} rows; bd.summarise(fit) has all." if len(rows) > _MOST else ""
     source = str(data.attrs.get("title") or data.attrs.get("source", "data"))
     notes = len(str(data.attrs.get("notes", "")).splitlines())
@@ -61,29 +70,28 @@ def fit_as_html(
     )
 
 
-def _rows(values: xr.DataArray, exact: ExactPosterior | None) -> list[list[str]]:
-    """The values of an estimand: label, median, interval, probability of lying above no effect, units."""
-    dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
-    flat = values.transpose("chain", "draw", *dims).values
-    marginals = {} if exact is None else dict(exact.marginals)
+def _row(values: xr.DataArray, at: Mapping[str, str], draws: np.ndarray, exact: ExactPosterior | None) -> list[str]:
+    """A value of an estimand: what it is, labels, median, interval, probability of lying above no effect, units."""
+    about = [str(values.attrs.get("description", values.name)), ", ".join(at.values())]
+    units = str(values.attrs.get("units", ""))
+    if "probability" in values.attrs:
+        return [*about, f"{draws.mean():.2f}", "", "", units]
+    if "reciprocal_of" in values.attrs:  # its interval may run through infinity
+        return [*about, "", "see bd.summarise(fit)", "", units]
     null = float(values.attrs.get("null", 0.0))
-    rows = []
-    for index in np.ndindex(*flat.shape[2:]):
-        at = tuple((d, str(values[d].values[i])) for d, i in zip(dims, index, strict=True))
-        draws = flat[(slice(None), slice(None), *index)]
-        known = marginals.get((str(values.name), at))
-        if known is None:
-            lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975])
-            above = float(np.mean(draws > null))
-        else:
-            lower, median, upper = known.quantile(np.array([0.025, 0.5, 0.975]))
-            above = 1 - float(known.cdf(null)) if np.isfinite(null) else np.nan
-        p = "" if not np.isfinite(null) else f"{above:.2f} (> {null:g})"
-        label = ", ".join(text for _, text in at)
-        said = str(values.attrs.get("description", values.name))
-        units = str(values.attrs.get("units", ""))
-        error = 0.0 if known is not None else float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="median"))
-        digits = decimals(lower, upper, error)
-        ends = f"{as_text(lower, digits)} to {as_text(upper, digits)}"
-        rows.append([said, label, as_text(median, digits), ends, p, units])
-    return rows
+    known = None if exact is None else exact.marginals.get((str(values.name), tuple(at.items())))
+    if known is None:
+        lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975])
+        above, error = float(np.mean(draws > null)), _error_of_median(draws)
+    else:
+        lower, median, upper = known.quantile(np.array([0.025, 0.5, 0.975]))
+        above, error = 1 - float(known.cdf(null)) if np.isfinite(null) else np.nan, 0.0
+    digits = decimals(lower, upper, error)
+    ends = f"{as_text(lower, digits)} to {as_text(upper, digits)}"
+    p = f"{above:.2f} (> {null:g})" if np.isfinite(null) else ""
+    return [*about, as_text(median, digits), ends, p, units]
+
+
+def _error_of_median(draws: np.ndarray) -> float:
+    """Monte Carlo standard error, draws of shape (chain, draw)."""
+    return float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="median"))

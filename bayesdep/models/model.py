@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.errors import speaking_python
+from bayesdep.data.read_data import as_read
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.priors import Slot
 from bayesdep.numerics.distributions import Prior
@@ -365,6 +368,28 @@ class StatesPriors(Protocol):
 
     def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
         """Return the prior of an estimand at some coordinates, or the reason why there is none, as a clause."""
+
+
+@runtime_checkable
+class CountsQuestions(Protocol):
+    """A model that asks the same of many units, and says how often, so that a finding among them is read as one."""
+
+    def looked_at(self, estimands: xr.Dataset, data: xr.Dataset) -> str:
+        """Say how many were looked at, and how many exclude no effect; empty where there is one question only."""
+
+
+def reads[M](prepare: Callable[[M, Any], xr.Dataset]) -> Callable[[M, Any], xr.Dataset]:
+    """Let a model's ``prepare`` name settings in its messages as that model's (``bd.Trial(outcome="hamd")``).
+
+    What it returns shows no cell of the table in a notebook (:class:`~bayesdep.data.read_data.ReadData`).
+    """
+
+    @wraps(prepare)
+    def reading(self: M, table: Any) -> xr.Dataset:
+        with speaking_python(self):
+            return as_read(prepare(self, table))
+
+    return reading
 
 
 def own_prior_of(model: Model, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:

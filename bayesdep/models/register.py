@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean
 from bayesdep.models.model import Model
 from bayesdep.numerics.distributions import Prior
 
@@ -21,6 +21,7 @@ SHIPPED = {
     "counts": ("bayesdep.models.counts.model", "Counts"),
     "crossover": ("bayesdep.models.crossover.model", "Crossover"),
     "cytokines": ("bayesdep.models.cytokines.model", "Cytokines"),
+    "items": ("bayesdep.models.items.model", "Items"),
     "meta": ("bayesdep.models.meta.model", "Meta"),
     "ordinal": ("bayesdep.models.ordinal.model", "Ordinal"),
     "patient-meta": ("bayesdep.models.patient_meta.model", "PatientMeta"),
@@ -52,7 +53,7 @@ def register[M: type[Any]](model: M) -> M:
 
     It is known in this process, once the module that registers it has been imported. An installed package can name it
     in the entry-point group ``bayesdep.models`` instead (``adverse-events = "my_package:AdverseEvents"``); then it is
-    imported when a plan or a saved fit names its family. ``docs/your_own_model.md`` has an example.
+    imported when a plan or a saved fit names its family. ``docs/howto/your_own_model.md`` has an example.
 
     Parameters
     ----------
@@ -103,10 +104,10 @@ def _refuse_incomplete(model: Any) -> None:
     fields = {f.name for f in dataclasses.fields(model)}
     for part in PARTS:
         if not hasattr(model, part) and part not in fields:
-            raise BadInput(f"{start}: it has no '{part}'; add it, as docs/your_own_model.md shows")
+            raise BadInput(f"{start}: it has no '{part}'; add it, as docs/howto/your_own_model.md shows")
     for part in METHODS:
         if not callable(getattr(model, part, None)):
-            raise BadInput(f"{start}: its '{part}' is no method; make it one, as docs/your_own_model.md shows")
+            raise BadInput(f"{start}: its '{part}' is no method; make it one, as docs/howto/your_own_model.md shows")
     if "priors" not in fields:
         raise BadInput(f"{start}: its 'priors' is no field, so no plan can replace a prior; make it one")
     family = getattr(model, "family", None)
@@ -217,9 +218,12 @@ def make_model(family: str, settings: Mapping[str, Any]) -> Model:
         warnings.warn(f"the family '{family}' is now called '{now}'; write '{now}'", DeprecationWarning, stacklevel=2)
     cls = model_class(family)
     known = [f.name for f in dataclasses.fields(cls)]
+    faults = Faults()
     for name in settings:
-        if name not in known:
-            raise BadInput(f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}")
+        with faults:
+            if name not in known:
+                raise BadInput(f"model.{name}: the {family} family has no such setting; {did_you_mean(name, known)}")
+    faults.refuse()
     return cls(**settings)
 
 

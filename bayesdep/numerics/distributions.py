@@ -99,6 +99,11 @@ _FAMILIES: dict[str, _Family] = {
 }
 
 
+def distributions() -> dict[str, tuple[str, ...]]:
+    """List the distributions that a prior can have, with the names of their parameters."""
+    return {name: tuple(family.parameters) for name, family in _FAMILIES.items()}
+
+
 @dataclass(frozen=True, init=False)
 class Prior:
     """A prior distribution, with PyMC's name and parameters.

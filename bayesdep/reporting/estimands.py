@@ -57,6 +57,15 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ------
     BadInput
         When the level is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> bd.summarise(fit)["estimand"].unique().tolist()
+    ['mu', 'tau', 'theta', 'theta_new', 'i2']
     """
     check_level(level)
     return _at_95(fit) if level == LEVEL else _summarise(fit, level)

@@ -60,6 +60,18 @@ def export(
     ------
     BadInput
         When the format is unknown, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bd.export(fit, Path(folder) / "estimands.csv").name
+    'estimands.csv'
     """
     table = summarise(what) if isinstance(what, Fit) else what
     written = write_table(table, path, format=format, spreadsheet_safe=spreadsheet_safe)

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean
 from bayesdep.inference.named_estimands import require_estimand
 from bayesdep.inference.ropes import Rope
 from bayesdep.reporting.estimands import in_words, is_probability
 
 _SURE = 0.95
+# what a verdict on real data is called where the data are synthetic; the others stay
+_RECOVERED = {"yes": "recovered", "no": "not recovered", "leans": "not recovered", "undecided": "not recovered"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,36 +85,43 @@ def refuse_unknown(rows: Sequence[Published], estimands: xr.Dataset, ropes: Sequ
     BadInput
         Naming the row and the nearest name.
     """
+    faults = Faults()
     for i, row in enumerate(rows, start=1):
-        place = f"[[published]] row {i}"
-        require_estimand(row.estimand, estimands, *row.at.values(), place=f"{place}: ")
-        values = estimands[row.estimand]
-        dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
-        for dim in dims:
-            if dim not in row.at and values.sizes[dim] > 1:
-                raise BadInput(f"{place}: '{row.estimand}' has a value for each {dim}; add at = {{ {dim} = \"...\" }}")
-        for dim, label in row.at.items():
-            if dim not in dims:
-                raise BadInput(
-                    f"{place}: '{row.estimand}' has no dim '{dim}'; {did_you_mean(dim, dims) if dims else 'remove it'}"
-                )
-            labels = [str(v) for v in values[dim].values]
-            if label not in labels:
-                raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, labels)}")
-        if row.direction is not None and np.isnan(float(values.attrs.get("null", 0.0))):
+        with faults:
+            _refuse_unknown(row, f"[[published]] row {i}", estimands, ropes)
+    faults.refuse()
+
+
+def _refuse_unknown(row: Published, place: str, estimands: xr.Dataset, ropes: Sequence[Rope]) -> None:
+    """Refuse a published row that names an unknown estimand or coordinate, or says nothing."""
+    require_estimand(row.estimand, estimands, *row.at.values(), place=f"{place}: ")
+    values = estimands[row.estimand]
+    dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
+    for dim in dims:
+        if dim not in row.at and values.sizes[dim] > 1:
+            raise BadInput(f"{place}: '{row.estimand}' has a value for each {dim}; add at = {{ {dim} = \"...\" }}")
+    for dim, label in row.at.items():
+        if dim not in dims:
             raise BadInput(
-                f"{place}: '{row.estimand}' has no value of no effect to be above or below; give value, or lower and "
-                "upper, instead of direction"
+                f"{place}: '{row.estimand}' has no dim '{dim}'; {did_you_mean(dim, dims) if dims else 'remove it'}"
             )
-        if row.direction == "none" and not any(_is_of(rope, row) for rope in ropes):
-            raise BadInput(
-                f"{place}: direction = 'none' says that '{row.label}' makes no difference, which only a region of "
-                "practical equivalence can show; add [[rope]] with this estimand, a margin and its reason"
-            )
-        if row.value is None and row.lower is None and row.upper is None and row.direction is None:
-            raise BadInput(
-                f"{place}: nothing is published about '{row.estimand}'; give value, lower and upper, or direction"
-            )
+        labels = [str(v) for v in values[dim].values]
+        if label not in labels:
+            raise BadInput(f"{place}: '{label}' is no {dim} of '{row.estimand}'; {did_you_mean(label, labels)}")
+    if row.direction is not None and np.isnan(float(values.attrs.get("null", 0.0))):
+        raise BadInput(
+            f"{place}: '{row.estimand}' has no value of no effect to be above or below; give value, or lower and "
+            "upper, instead of direction"
+        )
+    if row.direction == "none" and not any(_is_of(rope, row) for rope in ropes):
+        raise BadInput(
+            f"{place}: direction = 'none' says that '{row.label}' makes no difference, which only a region of "
+            "practical equivalence can show; add [[rope]] with this estimand, a margin and its reason"
+        )
+    if row.value is None and row.lower is None and row.upper is None and row.direction is None:
+        raise BadInput(
+            f"{place}: nothing is published about '{row.estimand}'; give value, lower and upper, or direction"
+        )
 
 
 def _is_of(rope: Rope, row: Published) -> bool:
@@ -120,7 +129,13 @@ def _is_of(rope: Rope, row: Published) -> bool:
     return rope.estimand == row.estimand and all(row.at.get(dim, label) == label for dim, label in rope.at.items())
 
 
-def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.DataFrame | None = None) -> pd.DataFrame:
+def ledger(
+    rows: Sequence[Published],
+    summary: pd.DataFrame,
+    equivalence: pd.DataFrame | None = None,
+    *,
+    synthetic: bool = False,
+) -> pd.DataFrame:
     """Compare published numbers with the posterior.
 
     Parameters
@@ -131,13 +146,17 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.Dat
         As :func:`bayesdep.summarise` returns it.
     equivalence
         As :func:`bayesdep.check_equivalence` returns it; needed where a row claims no difference.
+    synthetic
+        Whether the data were simulated. A posterior of simulated data recovers a published number or does not; it says
+        nothing on whether that number is right, so it does not agree with it.
 
     Returns
     -------
     pandas.DataFrame
         One row per published number: ``estimand``, ``published``, ``published_lower``, ``published_upper``,
         ``published_as`` (in words), ``posterior``, ``lower``, ``upper``, ``prob`` (of the published direction),
-        ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``source`` and ``note``. For an
+        ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``recovered``, ``source`` and
+        ``note``. For an
         estimand whose draws are zeros and ones, ``lower`` and ``upper`` are missing and ``interval`` has its Monte
         Carlo error. ``agrees`` is "yes" when the published number is inside the posterior interval (an interval: when
         it contains the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
@@ -145,6 +164,8 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.Dat
         undefined; "not judged" for a number compared with such a probability, which has no interval; otherwise "no".
         Where no difference was published, ``prob`` is the probability of practical equivalence and ``agrees`` is "yes"
         where a difference that matters is absent, "no" where one is present, otherwise "undecided".
+        ``agrees`` is empty for synthetic data, and ``recovered`` for real data: it is "recovered" where ``agrees``
+        would be "yes", "not recovered" where it would be "no", "leans" or "undecided", and otherwise the same.
     """
     rows_out = []
     for row in rows:
@@ -158,6 +179,7 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.Dat
         inside = _equivalence_of(row, equivalence)
         if inside is not None:
             prob = float(inside["prob_inside"])
+        verdict = _verdict(row, mine, statistic, prob) if inside is None else _verdict_on_absence(inside)
         rows_out.append(
             {
                 "estimand": row.label,
@@ -171,7 +193,8 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.Dat
                 "prob": prob,
                 "interval": in_words(mine) if is_probability(mine) else mine["interval"],
                 "units": mine["units"],
-                "agrees": _verdict(row, mine, statistic, prob) if inside is None else _verdict_on_absence(inside),
+                "agrees": "" if synthetic else verdict,
+                "recovered": _RECOVERED.get(verdict, verdict) if synthetic else "",
                 "source": f"{row.source}: {row.scale}" if row.scale else row.source,
                 "note": row.note,
             }
@@ -244,7 +267,8 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``Estimand``, ``Published``, ``Posterior``, ``Agrees``, ``Published in``, ``Note``.
+        Columns ``Estimand``, ``Published``, ``Posterior``, ``Agrees`` (``Recovered`` where the data are synthetic),
+        ``Published in``, ``Note``.
     """
     rows = []
     for _, row in ledger.iterrows():
@@ -261,7 +285,7 @@ def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
                 "Estimand": row["estimand"],
                 "Published": row["published_as"],
                 "Posterior": posterior,
-                "Agrees": row["agrees"],
+                ("Recovered" if row["recovered"] else "Agrees"): row["recovered"] or row["agrees"],
                 "Published in": row["source"],
                 "Note": row["note"],
             }

@@ -37,10 +37,9 @@ def priors(model: Model, table: Any = None) -> PaperTable:
     Examples
     --------
     >>> import bayesdep as bd
-    >>> bd.priors(bd.Meta(measure="standardised-difference")).frame.set_index("parameter").loc["mu", ["lower", "upper"]]
-    lower   -1.96
-    upper    1.96
-    Name: mu, dtype: object
+    >>> table = bd.priors(bd.Meta(measure="standardised-difference")).frame.set_index("parameter")
+    >>> table.loc["mu", ["lower", "upper"]].to_list()
+    [-1.96, 1.96]
     """
     data = None if table is None else table if isinstance(table, xr.Dataset) else model.prepare(table)
     in_units = model.priors if data is None else priors_of(model, data)

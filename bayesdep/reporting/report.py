@@ -16,6 +16,7 @@ from bayesdep.criticism.equivalence import check_equivalence, in_words
 from bayesdep.criticism.sensitivity import check_prior_sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
+from bayesdep.models.model import CountsQuestions
 from bayesdep.models.parts.scale import in_outcome_units
 from bayesdep.models.register import settings_of
 from bayesdep.reporting import report_tables as tables
@@ -82,6 +83,18 @@ def report(
     ------
     BadInput
         When it cannot be written, or a PDF is asked for and there is no browser to print it.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bd.report(fit, Path(folder) / "report.html", question="Does coaching help?").name
+    'report.html'
     """
     path = Path(path)
     is_pdf = path.suffix.lower() == ".pdf"
@@ -206,6 +219,7 @@ def _model(fit: Fit) -> dict[str, Any]:
         "estimands": journal_table(shown),
         "estimands_sentence": tables.rest_sentence(summarise(fit), shown),
         "meanings": tables.meanings_table(fit),
+        "looked_at": fit.model.looked_at(fit.estimands, fit.data) if isinstance(fit.model, CountsQuestions) else "",
     }
 
 

@@ -373,7 +373,7 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
     every = summarise_parameters(fit)
     dims = [str(d) for d in dict.fromkeys(d for v in fit.posterior.data_vars.values() for d in v.dims[2:])]
     of_people = [d for d in dims if is_personal(fit.data, d)]
-    is_of_people = (every[of_people].notna() & every[of_people].ne("")).any(axis=1)
+    is_of_people = every[of_people].notna().any(axis=1)
     table = every[~is_of_people]
     worst = every.loc[is_of_people, ["ess_bulk", "ess_tail"]].min(axis=None) if is_of_people.any() else np.nan
     count = len(table)
@@ -396,7 +396,7 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
     said = f"{len(every)} parameters"
     said += f"; shown are the {_LONG} with the smallest effective sample sizes" if count > _LONG else ""
     if is_of_people.any():
-        said += f". {int(is_of_people.sum())} are of single people and not shown; their smallest is {worst:.0f}"
+        said += f". {int(is_of_people.sum())} are of single people and not shown; their smallest is {float(worst):.0f}"
     return pd.DataFrame(rows), said + ". All are in summary.csv of the run, or in bayesdep.summarise_parameters(fit)."
 
 
@@ -414,13 +414,13 @@ def meanings_table(fit: Fit) -> pd.DataFrame:
         Columns ``Estimand``, ``Meaning``, ``Units``, ``No effect``.
     """
     rows = []
-    for name, values in fit.estimands.data_vars.items():
+    for name, values in ((str(name), values) for name, values in fit.estimands.data_vars.items()):
         dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
         null = float(values.attrs.get("null", 0.0))
         has_null = not np.isnan(null) and "reciprocal_of" not in values.attrs
         rows.append(
             {
-                "Estimand": f"{name}, by {' and '.join(dims)}" if dims else str(name),
+                "Estimand": f"{name!s}, by {' and '.join(dims)}" if dims else name,
                 "Meaning": str(values.attrs.get("description", "")),
                 "Units": str(values.attrs.get("units", "")),
                 "No effect": f"{null:g}" if has_null else "",

@@ -80,10 +80,11 @@ def probability(p: float, size: float) -> str:
     >>> probability(0.934, 2000), probability(0.9987, 1e6), probability(1.0, 2000), probability(0.4, 20)
     ('0.93', '0.999', 'above 0.99', '0.4')
     """
-    worth = np.sqrt(max(p * (1 - p), 1 / size) / size) if np.isfinite(size) else 0.0
+    # of no draw on one side it is known only that they are fewer than three in `size` (with probability 0.95)
+    worth = 0.0 if not np.isfinite(size) else np.sqrt(p * (1 - p) / size) if 0 < p < 1 else 3 / size
     digits = 3 if min(p, 1 - p) < 0.01 else 2
     if worth > 0:
-        digits = int(np.clip(np.floor(-np.log10(2 * worth)), 1, digits))
+        digits = int(np.clip(np.floor(-np.log10(worth)), 1, digits))
     text = f"{p:.{digits}f}"
     least = 10.0**-digits
     if float(text) >= 1:

@@ -81,7 +81,8 @@ def primary_sentences(fit: Fit) -> tuple[Sentence, ...]:
     >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
     >>> fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
     >>> print(primary_sentences(fit.with_primary("sensitivity"))[0].text)
-    The probability of a positive test with the condition was 78% (95% credible interval 59% to 92%).
+    The probability of a positive test with the condition was 78% (95% credible interval 57% to 92%; probability that it
+    is above 50% 0.995).
     """
     stated = fit.primary or default_primary(fit.model, fit.estimands)
     return tuple(sentence for one in stated for sentence in _sentences(fit, one))
@@ -89,6 +90,8 @@ def primary_sentences(fit: Fit) -> tuple[Sentence, ...]:
 
 def _sentences(fit: Fit, one: Primary) -> list[Sentence]:
     places = [at for at, draws in values_at(fit.estimands, one.estimand, one.at) if np.isfinite(draws.values).any()]
+    if not places:
+        return [Sentence(one.estimand, f"The data leave {one.estimand} undefined.")]
     if len(places) > _MOST and _has_sides(fit.estimands[one.estimand].attrs):
         return [_counted(fit, one, len(places))]
     return [sentence_of(fit, one.estimand, dict(at)) for at in places[: 2 * _MOST]]

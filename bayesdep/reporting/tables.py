@@ -162,7 +162,9 @@ def _default(fit: Fit) -> Layout:
     forest = fit.model.forest
     names = (*fit.model.primary_estimands, *forest.rows, forest.summary, forest.prediction)
     estimands = fit.estimands.data_vars
-    return Listing("Estimates.", {n: str(estimands[n].attrs["description"]) for n in names if n in estimands})
+    return Listing(
+        "Estimates.", {n: str(estimands[n].attrs["description"]) for n in names if n is not None and n in estimands}
+    )
 
 
 def _names(layout: Layout) -> set[str]:
@@ -246,9 +248,9 @@ class _Values:
         if row["interval"]:  # one over another: the words have a decimal
             text = f"{_minus(as_text(numbers[0], 1))} ({row['interval']})"
             return _Value(text, self._p(row, draws), _rounded(numbers, [1, 1, 1]))
-        digits = decimals_of_each(numbers, errors)
-        median, lower, upper = (_minus(as_text(x, d)) for x, d in zip(numbers, digits, strict=True))
-        return _Value(f"{median} ({lower} to {upper})", self._p(row, draws), _rounded(numbers, digits))
+        each = decimals_of_each(numbers, errors)
+        median, lower, upper = (_minus(as_text(x, d)) for x, d in zip(numbers, each, strict=True))
+        return _Value(f"{median} ({lower} to {upper})", self._p(row, draws), _rounded(numbers, each))
 
     def probability(self, name: str, at: Mapping[str, str]) -> float:
         """The probability of a value's lying above no effect, rounded as it is printed; NaN where there is none."""

@@ -138,6 +138,21 @@ def _stages() -> dict[str, list[Any]]:
     }
 
 
+def _items() -> dict[str, list[Any]]:
+    rng = np.random.default_rng(7)
+    people, visits = 12, (0, 4, 8)
+    rows = people * len(visits)
+    return {
+        "subject": [f"P{p + 1:02d}" for p in range(people) for _ in visits],
+        "arm": [("drug", "placebo")[p % 2] for p in range(people) for _ in visits],
+        "visit": [v for _ in range(people) for v in visits],
+        "crp": [round(1.5 + p, 1) for p in range(people) for _ in visits],
+        "mood": [int(k) for k in rng.permutation(np.arange(rows) % 5)],
+        "sleep": [int(k) for k in rng.permutation(np.arange(rows) % 3)],
+        "guilt": [int(k) for k in rng.permutation(np.arange(rows) % 4)],
+    }
+
+
 BASES = {
     base.family: base
     for base in (
@@ -197,6 +212,12 @@ BASES = {
             {"categories": ["remission", "response", "neither"], "reference": "placebo", "covariates": "mo(stage)"},
             _stages(),
             columns={"subject": "subject", "visit": "visit"},
+        ),
+        Base(
+            "items",
+            {"reference": "placebo", "items": {"mood": 4, "sleep": 2, "guilt": 3}, "at": [2]},
+            _items(),
+            columns={"moderator": "crp"},
         ),
         Base("stepwise", {}, {"step": [1, 2, 3], "entered": [90, 40, 12], "remitted": [30, 11, 2]}),
         Base("patient-meta", {"reference": "control", "times": ["rapid"], "moderators": ["age"]}, _pooled()),

@@ -57,6 +57,9 @@ def paths() -> Iterator[Attempt]:
     for name, content in PLACES.items():
         lies = {} if content is None else {"place.toml": content}
         yield Attempt(f"run {name}", lies, ("run", "place.toml"))
+        yield Attempt(f"check {name}", lies, ("check", "place.toml"))
+        yield Attempt(f"new --out {name}", GOOD | lies, ("new", "table.csv", "--out", "place.toml"), codes=EITHER,
+                      writes=() if lies else ("place.toml",))  # fmt: skip
         yield Attempt(f"compare {name}", GOOD | lies, ("compare", "plan.toml", "place.toml"))
         for suffix in (".csv", ".parquet"):
             given = {} if content is None else {f"given{suffix}": content}
@@ -70,6 +73,8 @@ def paths() -> Iterator[Attempt]:
             plan = BASE.plan()
             plan["data"]["source"] = f"given{suffix}"
             yield Attempt(f"source is {name} ({suffix})", given | {"plan.toml": toml(plan)})
+            table_of = {} if content is None else {f"given{suffix}": content}
+            yield Attempt(f"new from {name} ({suffix})", table_of, ("new", f"given{suffix}"))
         limits = {} if content is None else {"limits.csv": content}
         plan = BASES["cytokines"].plan()
         plan["data"]["limits"] = "limits.csv"
@@ -94,6 +99,12 @@ def names() -> Iterator[Attempt]:
         yield Attempt(f"export {shown}", GOOD, ("export", "--format", "csv", "--", name))
         yield Attempt(f"export --format {shown}", GOOD, ("export", "thesis", f"--format={name}"))
         yield Attempt(f"reproduce --models {shown}", GOOD, ("reproduce", f"--models={name}"))
+        yield Attempt(f"check {shown}", GOOD, ("check", "--", name))
+        yield Attempt(f"new {shown}", GOOD, ("new", "--", name))
+        yield Attempt(f"new --out {shown}", GOOD, ("new", "table.csv", f"--out={name}"), codes=EITHER, writes=(name,))
+        yield Attempt(f"new --family {shown}", GOOD, ("new", "table.csv", f"--family={name}"))
+        yield Attempt(f"explain {shown}", GOOD, ("explain", "--", name))
+        yield Attempt(f"plans copy {shown}", GOOD, ("plans", "copy", "--", name))
         yield Attempt(f"datasets {shown}", GOOD, ("datasets", "--", name))
         yield Attempt(f"simulate {shown}", GOOD, ("simulate", "--seed", "1", "--out", "out/x.csv", "--", name))
 
@@ -132,6 +143,24 @@ def options() -> Iterator[Attempt]:
         ("run", "plan.toml", "--out", "home"),
         ("run", "plan.toml", "--out", "../outside"),
         ("run", "plan.toml", "--out", ""),
+        ("new",),
+        ("new", "plan.toml"),
+        ("new", "thesis"),
+        ("new", "table.csv", "--out", "plan.toml"),
+        ("new", "table.csv", "--out", "table.csv", "--force"),
+        ("new", "table.csv", "--out", "thesis", "--force"),
+        ("new", "table.csv", "--out", "/dev/null"),
+        ("new", "table.csv", "--out", "/proc/x.toml"),
+        ("check",),
+        ("check", "thesis"),
+        ("check", "table.csv"),
+        ("explain", "trial.__class__"),
+        ("explain", "..."),
+        ("plans",),
+        ("plans", "copy"),
+        ("plans", "copy", "../models"),
+        ("plans", "copy", "raison2013", "--to", "plan.toml"),
+        ("plans", "copy", "raison2013", "--to", "/proc"),
         ("compare",),
         ("compare", "plan.toml"),
         ("compare", "thesis"),

@@ -45,14 +45,14 @@ def files(base: Base, plan: dict[str, Any]) -> dict[str, Any]:
 
 def keys_of(base: Base) -> list[tuple[str, ...]]:
     """Return every key that a plan of a family can have, as a path."""
-    from bayesdep import plan
+    from bayesdep import plan_keys
 
     keys = [
         (name, key)
         for name, fields in (
-            ("study", plan._Study.model_fields),
-            ("data", plan._Data.model_fields),
-            ("sampling", plan._Sampling.model_fields),
+            ("study", plan_keys.Study.model_fields),
+            ("data", plan_keys.Data.model_fields),
+            ("sampling", plan_keys.Sampling.model_fields),
         )
         for key in fields
     ]

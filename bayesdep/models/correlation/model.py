@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
 from bayesdep.models.correlation import checks, estimands, scores
 from bayesdep.models.correlation.data import prepare
 from bayesdep.models.correlation.settings import CorrelationSettings
 from bayesdep.models.correlation.tables import tables as printed_tables
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.people import recorded
 from bayesdep.models.parts.scale import priors_of
@@ -71,6 +70,7 @@ class Correlation(CorrelationSettings):
         """What the forest plot shows: the correlation, also Pearson's with non-detects at their limit."""
         return Forest(("correlation",), None, None, estimands.pearson)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subject into pairs of log concentration and score.
 
@@ -89,7 +89,7 @@ class Correlation(CorrelationSettings):
         BadInput
             Naming the column and row.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

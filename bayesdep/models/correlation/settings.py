@@ -57,7 +57,13 @@ class CorrelationSettings(Described):
                 Prior("Normal", mu=0, sigma=2.5), "real", "the mean log concentration less the centre", "log"
             ),
             "marker_sd": Slot(Prior("HalfNormal", sigma=2), "positive", "the sd of log concentrations", "log"),
-            "score_mean": Slot(Prior("Normal", mu=0, sigma=5, times_scale=True), "real", "the mean score", self.units),
+            "score_mean": Slot(
+                Prior("Normal", mu=0, sigma=5, times_scale=True),
+                "real",
+                "the mean score",
+                self.units,
+                around="score_centre",
+            ),
             "score_sd": Slot(
                 Prior("HalfNormal", sigma=2, times_scale=True), "positive", "the sd of scores", self.units
             ),

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
 from bayesdep.models.counts import checks, estimands, exact, scores
 from bayesdep.models.counts.data import prepare
 from bayesdep.models.counts.settings import CountsSettings
 from bayesdep.models.counts.tables import tables as printed_tables
-from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.pooling import non_centred_effects
@@ -44,7 +43,7 @@ class Counts(CountsSettings):
     With ``pooling = "none"`` intervals of a risk are Jeffreys' as Brown, Cai and DasGupta (2001,
     doi:10.1214/ss/1009213286) use them: the equal-tailed posterior interval, but from 0 where nobody has the event and
     up to 1 where everybody has it; a ratio to a control without events has no upper end either. The summary sets the
-    exact (Clopper-Pearson) interval of each risk beside it. docs/counts_coverage.md has the coverage of both.
+    exact (Clopper-Pearson) interval of each risk beside it. docs/evidence/counts_coverage.md has the coverage of both.
 
     Parameters
     ----------
@@ -73,6 +72,7 @@ class Counts(CountsSettings):
         """What the forest plot shows: the risk difference of each subgroup, crude and modelled, and overall."""
         return Forest(("risk_difference",), "risk_difference_overall", None, estimands.crude_differences)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subgroup and arm into counts.
 
@@ -92,7 +92,7 @@ class Counts(CountsSettings):
         BadInput
             Naming the column and row, or the missing cell.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
 from bayesdep.models.cytokines import checks, estimands, scores
 from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, measurements
 from bayesdep.models.cytokines.data import prepare
@@ -16,7 +15,7 @@ from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effec
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
 from bayesdep.models.cytokines.tables import tables as printed_tables
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.numerics.student import precisions
 from bayesdep.numerics.types import Tensor
@@ -54,8 +53,8 @@ class Cytokines(CytokinesSettings):
 
     Default priors, on the log scale: levels within N(0, 2.5) of the centre and of each other; effects of groups, times,
     and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that 95% of mean ratios are between 1/19
-    and 19 (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1),
-    loadings' scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log
+    and 19 (docs/evidence/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects
+    N+(1), loadings' scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log
     N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5)
     and N(0, 3). With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the
     analytes around it, so that no group is treated differently.
@@ -78,8 +77,8 @@ class Cytokines(CytokinesSettings):
         degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
         regularised with a slab N(0, 1), for effects that are mostly near their mean. Pooled intervals are right on
         average over analytes and not for those that differ, under normal effects least of all
-        (docs/sparse_effects.md). Two predictive checks, on the spread and the kurtosis of crude estimates, advise on
-        it.
+        (docs/evidence/sparse_effects.md). Two predictive checks, on the spread and the kurtosis of crude estimates,
+        advise on it.
     expected_nonzero
         With ``effects = "horseshoe"``, how many analytes are expected to differ in a comparison, or at a time.
     shared_factor
@@ -125,6 +124,7 @@ class Cytokines(CytokinesSettings):
         summary = "mean_log_ratio" if self.is_pooled else None
         return Forest(("log_ratio",), summary, None, estimands.crude_log_ratios, is_log=True, by_evidence=True)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per measurement into a panel.
 
@@ -145,7 +145,7 @@ class Cytokines(CytokinesSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

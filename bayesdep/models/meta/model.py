@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
 from bayesdep.models.meta import checks, estimands, exact, likelihood, scores, wording
 from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.data import prepare, without
 from bayesdep.models.meta.settings import MetaSettings
 from bayesdep.models.meta.tables import tables as printed_tables
-from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
@@ -152,6 +151,7 @@ class Meta(MetaSettings):
         """The model as the lines of a model formula."""
         return wording.formula_of(self)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study (or per arm) into effects or counts.
 
@@ -174,7 +174,7 @@ class Meta(MetaSettings):
         BadInput
             Naming the column and row.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

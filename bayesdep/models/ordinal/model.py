@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, Forest
+from bayesdep.models.model import Check, Forest, reads
 from bayesdep.models.ordinal import checks as ordinal_checks
 from bayesdep.models.ordinal import data as ordinal_data
 from bayesdep.models.ordinal import estimands as ordinal_estimands
@@ -117,6 +116,7 @@ class Ordinal(OrdinalSettings):
     Normal(mu=0, sigma=1.5)
     """
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table of patients' categories, or of counts, into units and rows.
 
@@ -135,7 +135,7 @@ class Ordinal(OrdinalSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(ordinal_data.prepare(self, table))
+        return ordinal_data.prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

@@ -26,7 +26,7 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.grammar import shorten
 from bayesdep.data.labels import refuse_lookalikes
 from bayesdep.data.missing import has_comma, is_number
-from bayesdep.data.tables import Column, note, refuse_code
+from bayesdep.data.tables import Column, leave_rows_out, note, refuse_code
 from bayesdep.models.parts.formulas import (
     EXAMPLE,
     Call,
@@ -262,8 +262,7 @@ def _used(frame: pd.DataFrame, names: Sequence[str], place: str, units: int) -> 
             more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
             raise BadInput(
                 f"{place}: column '{name}' is empty in row {frame.index[empty[0]] + 1}{more}; "
-                f'fill it in, or leave such rows out: dropna(subset=["{name}"]) in Python, or [data] require = '
-                f'["{name}"] in a plan'
+                f"fill it in, or {leave_rows_out(name)}"
             )
         # arrow's and pandas' nullable numbers become numpy's; yes-no columns become 0 and 1, not two levels
         plain[name] = pd.Series(series.to_list(), index=frame.index)

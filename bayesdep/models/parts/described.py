@@ -25,5 +25,6 @@ class Described:
 
 
 def chosen_by(prior: "Prior", slot: "Slot") -> str:
-    """Return who chose a prior: the model, or who set one."""
-    return "the model's default" if prior == slot.default else "you"
+    """Return who chose a prior, the model or who set one, and the reason where it was stated."""
+    who = "the model's default" if prior == slot.default else "you"
+    return f"{who}: {prior.why}" if prior.why else who

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, in_words
 
 _NEARLY_ALL = 0.9  # share of people whose outcome equals the baseline
 _ROUNDING = 0.02  # of the baseline's sd: largest difference of a number from itself after rounding
@@ -52,12 +52,10 @@ def refuse_without_news(
         if len(values) < 2:
             continue
         others = ", ".join(repr(str(n)) for n in names if n != name)
-        remedy = (
-            f"leave the rows of that {word} out: in a plan with [data.keep] {column} = [{others}], in Python with "
-            f"table[table['{column}'].astype(str) != '{name}']"
-            if others
-            else "name the right column"
+        how = in_words(
+            toml=f"[data.keep] {column} = [{others}]", python=f"table[table['{column}'].astype(str) != '{name}']"
         )
+        remedy = f"leave the rows of that {word} out with {how}" if others else "name the right column"
         if baseline is not None and (who := _same(values, baseline[observed])):
             raise BadInput(
                 f"{place} equals the baseline in {who} at {word} {name}, so that {word} is the baseline itself; "

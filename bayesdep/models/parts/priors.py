@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean
 from bayesdep.models.parts.published_priors import heterogeneity_prior
 from bayesdep.numerics.distributions import Prior, Support
 
@@ -34,6 +34,9 @@ class Slot:
     per
         For a slope: the 0-d variable of the prepared data, such as the baseline's sd, by which the scale of its default
         prior is divided.
+    around
+        The 0-d variable of the prepared data around which the default prior lies, while a prior in the outcome's units
+        lies around 0; so that the default can be written in those units.
     """
 
     default: Prior | None
@@ -41,6 +44,7 @@ class Slot:
     meaning: str
     units: str
     per: str | None = None
+    around: str | None = None
 
 
 def parse_prior(name: str, value: Any) -> Prior:
@@ -131,29 +135,38 @@ def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str,
     BadInput
         When a name is unknown, a prior leaves its parameter's support, or a needed prior is missing.
     """
+    faults = Faults()
     for name in given:
-        if name not in slots:
-            raise BadInput(f"priors.{name}: the model has no such parameter; {did_you_mean(name, slots)}")
+        with faults:
+            if name not in slots:
+                raise BadInput(f"priors.{name}: the model has no such parameter; {did_you_mean(name, slots)}")
     filled = {}
     for name, slot in slots.items():
-        prior = parse_prior(name, given[name]) if name in given else slot.default
-        if prior is None:
-            raise BadInput(
-                f"priors.{name} is missing: {slot.meaning} is in {slot.units}, where no default can be right; "
-                f"give a prior in those units"
-            )
-        if not _inside(prior, slot.support):
-            raise BadInput(
-                f"priors.{name}: {prior} reaches outside {_SUPPORT_IN_WORDS[slot.support]}, "
-                f"where {slot.meaning} lives; choose a distribution on that range"
-            )
-        if prior.times_scale and not (slot.default is not None and slot.default.times_scale):
-            raise BadInput(
-                f"priors.{name} is times_scale, but {slot.meaning} is in {slot.units}, which no scale of the outcome "
-                "changes; leave times_scale out"
-            )
-        filled[name] = prior
+        with faults:
+            filled[name] = _fill(name, slot, given)
+    faults.refuse()
     return filled
+
+
+def _fill(name: str, slot: Slot, given: Mapping[str, Any]) -> Prior:
+    """Return the prior of one slot: the one given, or the default."""
+    prior = parse_prior(name, given[name]) if name in given else slot.default
+    if prior is None:
+        raise BadInput(
+            f"priors.{name} is missing: {slot.meaning} is in {slot.units}, where no default can be right; "
+            f"give a prior in those units"
+        )
+    if not _inside(prior, slot.support):
+        raise BadInput(
+            f"priors.{name}: {prior} reaches outside {_SUPPORT_IN_WORDS[slot.support]}, "
+            f"where {slot.meaning} lives; choose a distribution on that range"
+        )
+    if prior.times_scale and not (slot.default is not None and slot.default.times_scale):
+        raise BadInput(
+            f"priors.{name} is times_scale, but {slot.meaning} is in {slot.units}, which no scale of the outcome "
+            "changes; leave times_scale out"
+        )
+    return prior
 
 
 def _inside(prior: Prior, support: Support) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, Faults, did_you_mean, in_words
 from bayesdep.data.labels import clean_label, refuse_no_text
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
 from bayesdep.data.tables import Column, Kind, as_frame, read_columns
@@ -83,7 +83,7 @@ def column_fields(model: Any) -> dict[str, str]:
 
 
 # Settings that name a label of the table. Numbers among them are converted to text, as labels are.
-_LABELS = ("reference", "control", "condition", "event", "before", "baseline")
+LABELS = ("reference", "control", "condition", "event", "before", "baseline")
 
 
 def labels_as_text(model: Any) -> None:
@@ -97,7 +97,7 @@ def labels_as_text(model: Any) -> None:
     """
     for field in dataclasses.fields(model):
         value = getattr(model, field.name)
-        if field.name not in _LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
+        if field.name not in LABELS or "column" in field.metadata or isinstance(value, (bool, np.bool_)):
             continue
         if isinstance(value, str):
             object.__setattr__(model, field.name, clean_label(value))  # like the table's labels
@@ -123,15 +123,20 @@ def check_settings(model: Any) -> None:
     """
     hints = get_type_hints(type(model))
     labels_as_text(model)
+    faults = Faults()
     for field in dataclasses.fields(model):
         # settings of type Any (priors, a covariance matrix) are read by their own functions
         if field.name == "priors" or hints[field.name] is Any or get_origin(hints[field.name]) is ClassVar:
             continue
         value = getattr(model, field.name)
-        _refuse_no_text(field.name, value)
-        if isinstance(value, str) and not value.strip():
-            raise BadInput(f"{field.name} is an empty text; give a value, or leave it out")
-        _check(field.name, value, hints[field.name])
+        with faults:
+            table = "[data.columns]" if "column" in field.metadata else "[model]"
+            name = in_words(toml=f"{table} {field.name}", python=field.name)
+            _refuse_no_text(name, value)
+            if isinstance(value, str) and not value.strip():
+                raise BadInput(f"{name} is an empty text; give a value, or leave it out")
+            _check(name, value, hints[field.name])
+    faults.refuse()
 
 
 def _refuse_no_text(name: str, value: Any) -> None:
@@ -155,9 +160,7 @@ def _check(name: str, value: Any, hint: Any) -> None:
     kinds = (hint,) if get_origin(hint) is Mapping else get_args(hint) or (hint,)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if get_origin(hint) is Mapping or any(get_origin(k) is Mapping for k in kinds):
-        plain = isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair)
-        if not (plain or (value is None and type(None) in kinds)):
-            raise BadInput(f"{name} = {value!r}, but a table of text is needed, such as {{ '1' = 'left' }}")
+        _check_table(name, value, next((k for k in kinds if get_origin(k) is Mapping), hint), type(None) in kinds)
         return
     if get_origin(hint) is Sequence:
         numbers = get_args(hint)[0] is float
@@ -181,6 +184,22 @@ def _check(name: str, value: Any, hint: Any) -> None:
         raise BadInput(f"{name} = {value!r}, but {needed} is needed")
     if number:
         _refuse_unworkable(name, value)
+
+
+def _check_table(name: str, value: Any, hint: Any, optional: bool) -> None:
+    """Refuse what is no table of text, or of whole numbers."""
+    of_numbers = get_args(hint)[-1] is int
+    if value is None and optional:
+        return
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        kind = int if of_numbers else str
+        if all(isinstance(x, kind) and not isinstance(x, bool) for x in value.values()):
+            return
+    raise BadInput(
+        f"{name} = {value!r}, but a table of whole numbers is needed, such as {{ 'guilt' = 4 }}"
+        if of_numbers
+        else f"{name} = {value!r}, but a table of text is needed, such as {{ '1' = 'left' }}"
+    )
 
 
 def _refuse_unworkable(name: str, value: float) -> None:

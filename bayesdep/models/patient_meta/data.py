@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, in_words
 from bayesdep.data.tables import (
     Column,
     Kind,
@@ -347,7 +347,7 @@ def _two_arms(labels: np.ndarray, reference: str, column: Column) -> np.ndarray:
     if len(names) != 2:
         raise BadInput(
             f"column '{column.name}' ({column.what}) has {len(names)} arms ({', '.join(names)}), but two are compared; "
-            "keep two of them ([data.keep])"
+            f"keep two of them ({in_words(toml='[data.keep]', python='bd.read_table(table, keep=...)')})"
         )
     return (labels != reference).astype(int)
 

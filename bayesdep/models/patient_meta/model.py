@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.patient_meta import event_estimands
 from bayesdep.models.patient_meta.checks import checks
@@ -173,6 +172,7 @@ class PatientMeta(PatientMetaSettings):
         summary, new = ("effect", "effect_new") if one else (None, None)
         return Forest(("study_effect",), summary, new, crude, is_log=self.is_binary)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per patient and time into patients, and these into sums of products.
 
@@ -194,7 +194,7 @@ class PatientMeta(PatientMetaSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
         """Give the data once for each draw of the moderators that are missing.

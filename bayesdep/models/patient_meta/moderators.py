@@ -73,7 +73,7 @@ def read_moderators(
     """
     values = np.empty((len(patients), len(names)))
     for j, name in enumerate(names):
-        values[:, j] = numbers_or_empty(patients, Column(name, "number", "moderator"))
+        values[:, j] = numbers_or_empty(patients, Column(name, "number", "moderator"), "moderators")
     about: dict[str, Any] = {}
     if complete is not None and np.isnan(values[kept]).any():
         about["imputation"] = _who_lacks(values[kept], names, study[kept])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, in_words
 from bayesdep.data.tables import as_frame, provenance
 from bayesdep.models.parts.covariates import columns_of, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.people import read_people, rows_of_people, visible_share
@@ -70,7 +70,7 @@ def _refuse_number_of_analytes(settings: ResponseSettings, analytes: list[str]) 
     if number > 1 and settings.cutoff is not None:
         raise BadInput(
             f"cutoff = {settings.cutoff:g} is for a single analyte, but there are {number}; "
-            "keep one ([data.keep]) or leave the cutoff out"
+            f"keep one ({in_words(toml='[data.keep]', python='bd.read_table(table, keep=...)')}), or leave out cutoff"
         )
     if number == 1 and settings.predicts_when is None:
         raise BadInput(WHICH_SIDE)

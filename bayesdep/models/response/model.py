@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
@@ -40,7 +39,7 @@ class Response(ResponseSettings):
     Default priors: ``intercept ~ N(0, 1.5)`` (95% of response rates between 5% and 95%); ``slope ~ t_4(0, 2.5)`` per
     standard deviation; ``covariate_slope ~ N(0, 1)`` per sd; ``marker_mean ~ N(0, 2.5)`` and ``marker_sd ~ N+(2)``, in
     standard deviations. An area under the curve of 0.98 is a slope of about 7, one of 0.86 about 2: the default
-    leaves both nearly as they are, where N(0, 1) made 0.90 of 0.98 (docs/response_prior.md).
+    leaves both nearly as they are, where N(0, 1) made 0.90 of 0.98 (docs/evidence/response_prior.md).
 
     With several analytes their slopes may share a distribution, ``effects = "normal"`` or ``"student"``::
 
@@ -105,6 +104,7 @@ class Response(ResponseSettings):
         """What the forest plot shows: the log odds ratio per log unit of each analyte, on its own and in the model."""
         return Forest(("slope",), None, None, estimands.crude_slopes, is_log=True)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per subject and analyte into people.
 
@@ -125,7 +125,7 @@ class Response(ResponseSettings):
         BadInput
             Naming the column and row.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, in_words
 from bayesdep.data.tables import Column, read_columns
 
 _YES, _NO = ("1", "1.0", "true"), ("0", "0.0", "false")
@@ -55,7 +55,7 @@ def read_outcome(frame: pd.DataFrame, name: str, what: str, event: str | None) -
         if len(levels) > 2:
             raise BadInput(
                 f"column '{name}' ({what}) has {len(levels)} labels ({', '.join(levels[:5])}), where two are needed; "
-                "keep two ([data.keep]) or join some"
+                f"keep two ({in_words(toml='[data.keep]', python='bd.read_table(table, keep=...)')}) or join some"
             )
     if yes.all() or not yes.any():
         raise BadInput(

@@ -37,7 +37,7 @@ def tables(settings: ResponseSettings, data: xr.Dataset) -> Mapping[str, Layout]
         f"Odds ratios of {settings.outcome}.",
         ("analyte",),
         (
-            Facts("below", "Below a limit, n", np.isneginf(data["log_lower"]).sum("subject")),
+            Facts("below", "Below a limit, n", (data["log_lower"] == -np.inf).sum("subject")),
             Estimates("odds_ratio_per_doubling", "Odds ratio per doubling", probability=True),
             Estimates("odds_ratio_per_sd", "Odds ratio per SD"),
         ),

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.screen import checks, estimands, exact, scores
 from bayesdep.models.screen.data import prepare
@@ -62,6 +61,7 @@ class Screen(ScreenSettings):
         """What the forest plot shows: sensitivity, specificity and Youden's index, crude and modelled."""
         return Forest(("sensitivity", "specificity", "youden"), None, None, estimands.crude_accuracy)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with two rows, with and without the condition, into counts.
 
@@ -80,7 +80,7 @@ class Screen(ScreenSettings):
         BadInput
             Naming the column and row.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

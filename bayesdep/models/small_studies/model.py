@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior
+from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.small_studies import checks, estimands, exact, wording
@@ -96,6 +95,7 @@ class SmallStudies(SmallStudiesSettings):
         """The model as the lines of a model formula."""
         return wording.formula_of(self)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per study into effects.
 
@@ -114,7 +114,7 @@ class SmallStudies(SmallStudiesSettings):
         BadInput
             Naming the column and row.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def averaged(self, data: xr.Dataset) -> ModelAverage:
         """Return the posterior over the models, and of the parameters of each.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, ExactPosterior, Forest
+from bayesdep.models.model import Check, ExactPosterior, Forest, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.stepwise import checks, estimands, exact
 from bayesdep.models.stepwise.data import prepare
@@ -65,6 +64,7 @@ class Stepwise(StepwiseSettings):
         """What the forest plot shows: remission at every step, as counted and modelled."""
         return Forest(("remission",), None, None, estimands.crude_shares)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per step, or per step and arm, into counts.
 
@@ -83,7 +83,7 @@ class Stepwise(StepwiseSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

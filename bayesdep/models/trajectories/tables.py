@@ -32,7 +32,7 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
     ]
     arms = [str(arm) for arm in data["arm"].values]
     per = f"{settings.units} per doubling"
-    return {
+    return _subgroups(settings, per) | {
         "main": Grid(
             f"Means by arm and time, {settings.units}.",
             ("reported",),
@@ -58,3 +58,18 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
             "Characteristics of the sample by arm.", arms, of, (*covariates_of(data, "subject"), *observed)
         ),
     }
+
+
+def _subgroups(settings: TrajectoriesSettings, per: str) -> dict[str, Layout]:
+    """What is asked in subgroups, where there are any."""
+    if not settings.subgroups:
+        return {}
+    if not settings.association:
+        difference = Estimates("difference_in", "Difference", over="comparison", probability=True)
+        title = f"Differences between arms at the last time in subgroups, {settings.units}."
+        return {"subgroups": Grid(title, ("subgroup",), (difference,))}
+    by_arm = [Estimates("association_in", "Association", over="arm", probability=True)]
+    if settings.arm is not None:
+        by_arm.append(Estimates("association_difference_in", "Difference", over="comparison", probability=True))
+    title = f"Associations of the outcome with markers in subgroups, {per}."
+    return {"subgroups": Grid(title, ("link", "analyte", "subgroup"), tuple(by_arm))}

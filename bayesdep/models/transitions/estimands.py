@@ -42,10 +42,11 @@ def estimands(settings: TransitionsSettings, posterior: xr.Dataset, data: xr.Dat
     named = {str(name): found[name] for name in found.data_vars}
     derived = {
         "transition": estimand(named["transition"], "probability of the state one step after", _P, null=np.nan),
-        "improves_next": estimand(
-            named["improves_next"], "probability of a better state one step after", _P, null=np.nan
-        ),
     }
+    if "improves_next" in named:
+        derived["improves_next"] = estimand(
+            named["improves_next"], "probability of a better state one step after", _P, null=np.nan
+        )
     derived |= _named(settings, named, data, "", "")
     if settings.delta:
         assumed = f", with {settings.delta:+g} log odds a step after dropping out"
@@ -145,11 +146,14 @@ def _probabilities(settings: TransitionsSettings, posterior: xr.Dataset, data: x
     variables = {
         name: (("sample", *dims[name.removesuffix("_with_delta")]), values) for name, values in by_time.items()
     }
-    improves = (transition * better[settings.left]).sum(axis=-1)
     variables["transition"] = (("sample", "arm", "before", "after"), transition)
-    variables["improves_next"] = (("sample", "arm", "before"), improves)
-    coords = {dim: data[dim].values for dim in ("arm", "time", "before", "after")}
-    return xr.Dataset(variables, coords | {"state": list(settings.states)})
+    coords = {dim: data[dim].values for dim in ("arm", "time", "before", "after")} | {"state": list(settings.states)}
+    can_improve = [row for row, state in enumerate(settings.left) if state > 0]  # nothing is better than the best state
+    if can_improve:
+        improves = (transition * better[settings.left]).sum(axis=-1)[:, :, can_improve]
+        variables["improves_next"] = (("sample", "arm", "from_state"), improves)
+        coords["from_state"] = [settings.left_states[row] for row in can_improve]
+    return xr.Dataset(variables, coords)
 
 
 # Without the model

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, ExactPosterior, Forest
+from bayesdep.models.model import Check, ExactPosterior, Forest, reads
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.pooling import non_centred_effects
@@ -119,6 +118,7 @@ class Transitions(TransitionsSettings):
             return Forest(("improved_difference",), None, None, estimands.crude_differences)
         return Forest(("transition",), None, None, estimands.crude_transitions)
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table into states of patients over visits, or counts of transitions.
 
@@ -137,7 +137,7 @@ class Transitions(TransitionsSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(prepare(self, table))
+        return prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -251,12 +251,12 @@ class Transitions(TransitionsSettings):
         Returns
         -------
         xarray.Dataset
-            ``transition`` (arm, before, after; one step), ``improves_next`` (arm, before), ``improved`` and
-            ``worsened`` (arm, time), ``occupancy`` (arm, time, state), ``time_in`` (arm, state), ``time_in_remission``
-            (arm); with arms ``improved_difference`` and ``improved_nnt`` (comparison, time), ``occupancy_difference``
-            (comparison, time, state), ``time_in_remission_difference`` (comparison), with a delta the same with it
-            (``occupancy_with_delta``, ...), and last ``odds_ratio`` of a worse state; with covariates
-            ``covariate_odds_ratio``.
+            ``transition`` (arm, before, after; one step), ``improves_next`` (arm, from_state; all but the best),
+            ``improved`` and ``worsened`` (arm, time), ``occupancy`` (arm, time, state), ``time_in`` (arm, state),
+            ``time_in_remission`` (arm); with arms ``improved_difference`` and ``improved_nnt`` (comparison, time),
+            ``occupancy_difference`` (comparison, time, state), ``time_in_remission_difference`` (comparison), with a
+            delta the same with it (``occupancy_with_delta``, ...), and last ``odds_ratio`` of a worse state; with
+            covariates ``covariate_odds_ratio``.
         """
         return estimands.estimands(self, posterior, data)
 

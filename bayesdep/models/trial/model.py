@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.read_data import as_read
-from bayesdep.models.model import Check, Forest, OwnPrior
+from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trial import checks as trial_checks
@@ -164,6 +163,7 @@ class Trial(TrialSettings):
     Beta(alpha=2, beta=2)
     """
 
+    @reads
     def prepare(self, table: Any) -> xr.Dataset:
         """Turn a table with one row per patient and visit into patients by visits.
 
@@ -182,7 +182,7 @@ class Trial(TrialSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return as_read(trial_data.prepare(self, table))
+        return trial_data.prepare(self, table)
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.

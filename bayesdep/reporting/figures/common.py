@@ -48,6 +48,14 @@ def plot_forest(fit: Fit) -> Figure:
         the pooled effect. Open bar: 95% prediction interval for a new unit. Log measures have an axis of ratios.
         Where the model says so, rows are ordered by their probability of lying above no effect (ties by median);
         else long panels by median. A band marks what counts as practically equal, where that is set.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_forest(fit)
     """
     forest, table = fit.model.forest, summarise(fit)
     rows = pd.concat([table[table["estimand"] == name] for name in forest.rows])
@@ -109,6 +117,8 @@ def weights(fit: Fit) -> np.ndarray:
     if not of_studies or "se" not in fit.data or fit.data["se"].ndim != 1 or "covariance" in fit.data:
         return np.array([])
     tau = fit.posterior["tau"].values.reshape(-1, 1)
+    if not np.isfinite(tau).all():
+        return np.array([])
     each = 1 / (tau**2 + fit.data["se"].values ** 2)
     return np.asarray((each / each.sum(axis=1, keepdims=True)).mean(axis=0))
 
@@ -143,7 +153,7 @@ def _compared(fit: Fit, rows: pd.DataFrame) -> str:
     what = str(attrs.get("description", "")).split("; ")[0].removesuffix(", shrunken")
     what = what.replace("log ratio", "ratio").replace("log odds ratio", "odds ratio") if ratio else what
     named = what if units in what else f"{what}, {units}"
-    arms = rows["comparison"].unique() if "comparison" in rows else []
+    arms = [str(arm) for arm in rows["comparison"].unique()] if "comparison" in rows else []
     better, reference = getattr(fit.model, "better", None), str(getattr(fit.model, "reference", None) or "")
     sides = ""
     if len(arms) == 1 and reference:
@@ -172,7 +182,8 @@ def _numbers(
     said = []
     for k, row in enumerate(rows):
         ends = [float(row[word]) for word in ("median", "lower", "upper")]
-        ends = [float(np.exp(end)) for end in ends] if is_log else ends
+        with np.errstate(over="ignore"):
+            ends = [float(np.exp(end)) for end in ends] if is_log else ends
         width = decimals(min(ends[1:]), max(ends[1:]), 0.0)
         median, lower, upper = (number(end, decimals(0.0, end, 0.0) if is_log else width) for end in ends)
         text = f"{median} ({lower} to {upper})"
@@ -267,6 +278,14 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         One panel per prior: grey the prior density, blue the posterior (one line per element of a vector). For a
         long vector, medians and 95% intervals of its elements, sorted, over the prior.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_prior_posterior(fit)
     """
     slots, priors = _slots(fit), priors_of(fit.model, fit.data)
     slots = {name: slots[name] for name in np.array(list(slots))[chosen("parameter", slots)]}
@@ -362,6 +381,14 @@ def plot_checks(fit: Fit) -> Figure:
     -------
     matplotlib.figure.Figure
         Blue: posterior predictive. Grey outline: prior predictive. Line: the data.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_checks(fit)
     """
     results = run_checks(fit)
     results = [results[k] for k in chosen("check", [result.name for result in results])]
@@ -423,6 +450,15 @@ def plot_ranks(fit: Fit) -> Figure:
         among all chains and the uniform one, with the pointwise 99% band of that difference for independent
         draws, widened by the chain's effective sample size (Vehtari et al. 2021; Saeilynoja et al. 2022). For a fit
         to several versions of the data, the chains of the first version, since others have another posterior.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week in [6, 12]")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day"}
+    >>> model = bd.Trial(reference="placebo", covariance="ar1", units="HAM-D points", **columns)
+    >>> fit = bd.fit(model, visits, draws=50, tune=200, chains=2, seed=1)  # a real fit has more draws
+    >>> figure = bd.plot_ranks(fit)
     """
     panels = []
     for name in _slots(fit):

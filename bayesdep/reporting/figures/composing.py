@@ -394,15 +394,15 @@ class Plot(Protocol):
         """Draw it."""
 
 
-_ARGUMENTS = """    ax
-        A panel of your own figure to draw into, made by ``plt.subplots``; a figure of several panels takes its place.
-        Give your figure ``layout="constrained"``.
-    select
-        Labels to draw by dim, in order: ``{"analyte": ["IL-6", "TNF"]}``. All of them unless given.
-    labels
-        Other words for what is written: ``{"infliximab": "Infliximab 5 mg/kg"}``.
-    size
-        Width and height in inches.
+_ARGUMENTS = """ax
+    A panel of your own figure to draw into, made by ``plt.subplots``; a figure of several panels takes its place.
+    Give your figure ``layout="constrained"``.
+select
+    Labels to draw by dim, in order: ``{"analyte": ["IL-6", "TNF"]}``. All of them unless given.
+labels
+    Other words for what is written: ``{"infliximab": "Infliximab 5 mg/kg"}``.
+size
+    Width and height in inches.
 """
 
 
@@ -456,8 +456,8 @@ def serves[**P](
         ]  # fmt: skip
         own = inspect.signature(draw)
         checked.__signature__ = own.replace(parameters=[*own.parameters.values(), *ours])  # type: ignore[attr-defined]  # functools reads it
-        checked.__doc__ = (draw.__doc__ or "").replace("    Returns\n", f"{_ARGUMENTS}\n    Returns\n", 1)
-        checked.__doc__ = checked.__doc__.replace(f"\n\n{_ARGUMENTS}", f"\n{_ARGUMENTS}", 1)
+        said = inspect.cleandoc(draw.__doc__ or "")  # each version of Python indents it otherwise
+        checked.__doc__ = said.replace("\n\nReturns\n", f"\n{_ARGUMENTS}\nReturns\n", 1)
         return cast(Plot, checked)
 
     return decorate

@@ -31,6 +31,17 @@ def plot_pairs(fit: Fit) -> Figure:
         A row of panels per comparison, a panel per day, all on one scale. Points: patients with both outcomes, filled
         where the reference came first. Ticks along the axes: patients with one of the two. Grey line: no difference.
         Blue line and band: outcomes that differ by the posterior mean difference, and by its 95% interval.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> import pandas as pd
+    >>> orders = [("placebo", "drug"), ("drug", "placebo")]
+    >>> rows = [(f"p{i}", k + 1, orders[i % 2][k], 20 + i % 5 - 3 * (i + k) % 2) for i in range(12) for k in (0, 1)]
+    >>> table = pd.DataFrame(rows, columns=["subject", "period", "treatment", "madrs"])  # made up
+    >>> model = bd.Crossover(reference="placebo", outcome="madrs", units="MADRS points", baseline=None, day=None)
+    >>> fit = bd.fit(model, table)  # doctest: +SKIP
+    >>> figure = bd.plot_pairs(fit)  # doctest: +SKIP
     """
     settings, data = settings_of_kind(fit, CrossoverSettings), fit.data
     when = chosen("day", data["day"].values)

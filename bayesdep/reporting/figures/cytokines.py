@@ -108,6 +108,15 @@ def plot_shares(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Points: the data, red where outside. Bars: the posterior predictive 95% interval, each replicate put against
         the limit of its own measurement. Analytes with the largest shares come first.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> limits = {"censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit", "plate": "plate"}
+    >>> columns = {"analyte": "analyte", "subject": "subject", "group": "group", "time": "time", **limits}
+    >>> fit = bd.fit(bd.Cytokines(reference="HC", **columns), panel)  # doctest: +SKIP
+    >>> figure = bd.plot_shares(fit)  # doctest: +SKIP
     """
     panel, assay = fit.data, recorded(fit)
     groups = panel["group"].values
@@ -159,6 +168,15 @@ def plot_ecdf(fit: Fit) -> Figure:
         limit. Band: pointwise 95% of replicates. Up to 24 analytes, those first whose line is furthest from the
         replicates' mean in standard deviations (given in each title); analytes with fewer than two detected values
         have no line.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> limits = {"censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit", "plate": "plate"}
+    >>> columns = {"analyte": "analyte", "subject": "subject", "group": "group", "time": "time", **limits}
+    >>> fit = bd.fit(bd.Cytokines(reference="HC", **columns), panel)  # doctest: +SKIP
+    >>> figure = bd.plot_ecdf(fit)  # doctest: +SKIP
     """
     panel, assay = fit.data, recorded(fit)
     lines_of_analytes = []
@@ -240,6 +258,15 @@ def plot_plates(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Points: the data. Bars: posterior predictive 50% and 95% intervals. Values beyond a limit stand at it, in the
         data and in the replicates.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> limits = {"censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit", "plate": "plate"}
+    >>> columns = {"analyte": "analyte", "subject": "subject", "group": "group", "time": "time", **limits}
+    >>> fit = bd.fit(bd.Cytokines(reference="HC", **columns), panel)  # doctest: +SKIP
+    >>> figure = bd.plot_plates(fit)  # doctest: +SKIP
     """
     panel, assay = fit.data, recorded(fit)
     analyte, plate = panel["analyte_of"].values, panel["plate_of"].values
@@ -285,6 +312,15 @@ def plot_changes(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         One panel a time: posterior medians with 95% intervals, one colour a group where groups change differently.
         All panels have the order of the medians at the last time (of the last group).
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> limits = {"censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit", "plate": "plate"}
+    >>> columns = {"analyte": "analyte", "subject": "subject", "group": "group", "time": "time", **limits}
+    >>> fit = bd.fit(bd.Cytokines(reference="HC", **columns), panel)  # doctest: +SKIP
+    >>> figure = bd.plot_changes(fit)  # doctest: +SKIP
     """
     values = fit.estimands["ratio_to_baseline"]
     table = summarise(fit)

@@ -36,6 +36,15 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
     ------
     BadInput
         As :func:`~bayesdep.criticism.dropout.find_tipping_point`.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week in [6, 12]")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day"}
+    >>> model = bd.Trial(reference="placebo", covariance="ar1", units="HAM-D points", **columns)
+    >>> fit = bd.fit(model, visits, draws=50, tune=200, chains=2, seed=1)  # a real fit has more draws
+    >>> figure = bd.plot_dropout(fit)
     """
     tip = find_tipping_point(fit, arm)
     trial = trial_of(fit, "plot_dropout")

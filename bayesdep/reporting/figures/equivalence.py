@@ -71,6 +71,15 @@ def plot_equivalence(fit: Fit) -> Figure:
     ------
     BadInput
         When no region was stated.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> margin = bd.Rope(estimand="mu", margin=5, reason="too small to matter, for the example")
+    >>> figure = bd.plot_equivalence(fit.with_ropes(margin))
     """
     table = check_equivalence(fit)
     counts = [sum(1 for _ in values_at(fit.estimands, rope.estimand, rope.at)) for rope in fit.ropes]
@@ -148,6 +157,15 @@ def plot_bayes_factors(fit: Fit) -> Figure:
     ------
     BadInput
         When none has one.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> margin = bd.Rope(estimand="mu", margin=5, reason="too small to matter, for the example")
+    >>> figure = bd.plot_bayes_factors(fit.with_ropes(margin))
     """
     few = [r for r in fit.ropes if sum(1 for _ in values_at(fit.estimands, r.estimand, r.at)) <= MOST_FACTORS]
     tables = [check_null(fit, rope.estimand, at=rope.at) for rope in few]

@@ -41,6 +41,18 @@ def plot_categories(fit: Fit) -> Figure:
         One panel per arm; a bar per visit, stacked from the best category at the foot to the worst: posterior means. At
         every boundary the 95% interval of the probability of a category or a better one, and a point where the share of
         those observed is.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> import pandas as pd
+    >>> categories = ["remission", "response", "neither"]
+    >>> rows = [(f"p{i}", "drug" if i % 2 else "placebo", i % 4, categories[i % 3]) for i in range(48)]
+    >>> patients = pd.DataFrame(rows, columns=["subject", "arm", "stage", "state"])  # made up
+    >>> columns = {"outcome": "state", "visit": None, "covariates": "mo(stage)"}
+    >>> model = bd.Ordinal(categories=categories, reference="placebo", **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_categories(fit)  # doctest: +SKIP
     """
     settings_of_kind(fit, OrdinalSettings)
     data, probability = fit.data, fit.estimands["probability"]
@@ -115,6 +127,18 @@ def plot_monotone(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         One panel per ordered predictor with three levels or more. Line and band: posterior mean and 95% interval of the
         share of the effect that is reached at a level. Bars: each step's share, with its 95% interval.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> import pandas as pd
+    >>> categories = ["remission", "response", "neither"]
+    >>> rows = [(f"p{i}", "drug" if i % 2 else "placebo", i % 4, categories[i % 3]) for i in range(48)]
+    >>> patients = pd.DataFrame(rows, columns=["subject", "arm", "stage", "state"])  # made up
+    >>> columns = {"outcome": "state", "visit": None, "covariates": "mo(stage)"}
+    >>> model = bd.Ordinal(categories=categories, reference="placebo", **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_monotone(fit)  # doctest: +SKIP
     """
     settings_of_kind(fit, OrdinalSettings)
     data = fit.data

@@ -40,6 +40,16 @@ def plot_study_effects(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Grey: the study's own difference of means with Welch's 95% interval. Blue: posterior median and 95% interval.
         Diamond: the pooled effect; bar: 95% prediction interval for a new study.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> patients = bd.simulate("price2022", seed=1).table  # synthetic
+    >>> columns = {"outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement"}
+    >>> moderators = {"moderators": ["age", "female"], "study_levels": "random"}
+    >>> model = bd.PatientMeta(reference="control", times=["rapid"], **moderators, **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_study_effects(fit)  # doctest: +SKIP
     """
     settings, table = settings_of_kind(fit, PatientMetaSettings), summarise(fit)
     times, studies = fit.data["time"].values, fit.data["study"].values
@@ -95,6 +105,16 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
         A panel per time. Blue: the joint fit's posterior median and 95% interval. Grey: the fit with that moderator
         alone; or, where interactions are pooled and no such fits are given, all moderators jointly without pooling (of
         outcomes, by generalised least squares). Band: what is too small to matter.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> patients = bd.simulate("price2022", seed=1).table  # synthetic
+    >>> columns = {"outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement"}
+    >>> moderators = {"moderators": ["age", "female"], "study_levels": "random"}
+    >>> model = bd.PatientMeta(reference="control", times=["rapid"], **moderators, **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_moderators(fit)  # doctest: +SKIP
     """
     settings, data = settings_of_kind(fit, PatientMetaSettings), fit.data
     table = summarise(fit)
@@ -156,6 +176,16 @@ def plot_combined(fit: Fit) -> Figure:
         A panel per time. Line and band: the effect that the model expects along M*, posterior mean and 95% interval.
         Points: differences of means between the arms in fifths of the patients by M*; filled by the rule that they
         helped to make, open by the rules that the other studies make, which is how well it does elsewhere.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> patients = bd.simulate("price2022", seed=1).table  # synthetic
+    >>> columns = {"outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement"}
+    >>> moderators = {"moderators": ["age", "female"], "combined": ["age", "female"]}
+    >>> model = bd.PatientMeta(reference="control", times=["rapid"], study_levels="random", **moderators, **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_combined(fit)  # doctest: +SKIP
     """
     settings, data = settings_of_kind(fit, PatientMetaSettings), fit.data
     here = np.isin(data["moderator_of"].values, settings.combined)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.predictive import prior_predictive
 from bayesdep.models.model import Model
-from bayesdep.reporting.figures.common import BLUE, GREY, plain_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, plain_figure
 
 _MOST_ROWS = 12  # of one quantity
 _SPREAD = 50  # from this ratio of the ends on, an axis of values above zero is logarithmic

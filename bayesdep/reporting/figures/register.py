@@ -16,15 +16,16 @@ from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import equivalence as equivalence_plots
+from bayesdep.reporting.figures import items as items_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trajectories as trajectory_plots
+from bayesdep.reporting.figures import trajectories_subgroups, trial_subgroups
 from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
-from bayesdep.reporting.figures import trial_subgroups
 from bayesdep.reporting.figures.composing import STYLE, has_figure
 from bayesdep.reporting.figures.seen import describe
 
@@ -79,6 +80,12 @@ FIGURES: dict[str, Entry] = {
         "Probability of every category by arm and visit: posterior means, stacked from the best category at the foot "
         "to the worst. At each boundary the 95% interval of the probability of that category or a better one, and the "
         "share of those observed (points).",
+    ),
+    "items": Entry(
+        items_plots.plot_items,
+        "Differences between arms in every item's mean at the last visit, by value of the moderator where one is asked "
+        "for (left), and odds ratios of a worse score beyond what severity explains (right): medians with 95% "
+        "intervals.",
     ),
     "monotone": Entry(
         ordinal_plots.plot_monotone,
@@ -156,6 +163,13 @@ FIGURES: dict[str, Entry] = {
         "intervals, and the 95% interval of their mean (band) where they are pooled. They are associations, not "
         "effects of the markers.",
         trajectory_plots.has_associations,
+    ),
+    "subgroup_effects": Entry(
+        trajectories_subgroups.plot_subgroup_effects,
+        "What is asked, in each subgroup (its patients in brackets): medians with 95% intervals of one model of all "
+        "patients (blue), whose subgroups are means over their members, and least-squares estimates of each subgroup "
+        "alone (grey); the band is the model's 95% interval in all patients. Subgroups may overlap.",
+        trajectories_subgroups.has_subgroups,
     ),
     "pairs": Entry(
         crossover_plots.plot_pairs,

@@ -48,6 +48,15 @@ def plot_courses(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         A column per arm, a row for the outcome and one per marker. Thin lines: patients. Line and band: the mean's
         posterior mean and 95% interval. Shaded: below the largest, paler below the smallest, limit of detection.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("rct2025", seed=1).table  # synthetic
+    >>> columns = {"outcome": "score", "time": "day", "value": "concentration", "analyte": "marker"}
+    >>> model = bd.Trajectories(reference="saline", association=["change"], units="points", **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_courses(fit)  # doctest: +SKIP
     """
     settings, data = settings_of_kind(fit, TrajectoriesSettings), fit.data
     draws = stack_draws(fit.posterior)
@@ -164,6 +173,15 @@ def plot_associations(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         A panel per link, a row per marker: medians with 95% intervals, one colour per arm; their mean over markers and
         arms, where they are pooled, as a band.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("rct2025", seed=1).table  # synthetic
+    >>> columns = {"outcome": "score", "time": "day", "value": "concentration", "analyte": "marker"}
+    >>> model = bd.Trajectories(reference="saline", association=["change"], units="points", **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_associations(fit)  # doctest: +SKIP
     """
     settings = settings_of_kind(fit, TrajectoriesSettings)
     found = fit.estimands["association"]

@@ -39,6 +39,15 @@ def plot_transitions(fit: Fit) -> Figure:
         A panel per arm. Lines from a state to those one step later, as wide as the posterior mean probability is large:
         blue to a better state, red to a worse one, grey to the same. On the left the probability of a better state,
         with its 95% interval.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> cohort = bd.load("trd_cohort_europe").dropna(subset=["before"])
+    >>> states = ["remission", "response", "no response"]
+    >>> columns = {"share": "percent", "n": "people", "start": "no response", "horizon": 2}
+    >>> fit = bd.fit(bd.Transitions(states=states, input="shares", **columns), cohort, draws=100, seed=1)
+    >>> figure = bd.plot_transitions(fit)
     """
     settings, data = settings_of_kind(fit, TransitionsSettings), fit.data
     wanted = chosen("arm", data["arm"].values)
@@ -53,8 +62,7 @@ def plot_transitions(fit: Fit) -> Figure:
         for k, arm in enumerate(arms):
             axes = grid[k // columns, k % columns]
             probability = fit.estimands["transition"].sel(arm=arm).mean(("chain", "draw")).values
-            better = fit.estimands["improves_next"].sel(arm=arm).values
-            _diagram(axes, settings, probability, better.reshape(-1, better.shape[-1]))
+            _diagram(axes, settings, probability, _improvements(fit, str(arm)))
             step = f"{float(data['step']):g} {data['step'].attrs['units']}"
             later = "one step later" if data["step"].attrs["units"] == "steps" else f"{step} later"
             name = "" if arm == EVERYBODY else f"{arm}: "
@@ -66,7 +74,16 @@ def plot_transitions(fit: Fit) -> Figure:
     return figure
 
 
-def _diagram(axes: Axes, settings: TransitionsSettings, probability: np.ndarray, better: Draws) -> None:
+def _improvements(fit: Fit, arm: str) -> dict[str, Draws]:
+    """Draws of the probability of a better state, by state before: the best state has none."""
+    found = fit.estimands.get("improves_next")
+    if found is None:
+        return {}
+    of_arm = found.sel(arm=arm)
+    return {str(name): of_arm.isel(from_state=k).values.ravel() for k, name in enumerate(found["from_state"].values)}
+
+
+def _diagram(axes: Axes, settings: TransitionsSettings, probability: np.ndarray, better: dict[str, Draws]) -> None:
     """Two columns of states, the best on top, and lines between them."""
     states = settings.states
     height = len(states)
@@ -81,9 +98,10 @@ def _diagram(axes: Axes, settings: TransitionsSettings, probability: np.ndarray,
                 [0, 1], [height - before, height - after], color=colour, lw=_WIDEST * share, alpha=0.85,
                 solid_capstyle="butt", zorder=2,
             )  # fmt: skip
-        if before > 0:
-            lower, upper = np.quantile(better[:, row], [0.025, 0.975])
-            said = f"{better[:, row].mean():.0%} ({100 * lower:.0f}-{upper:.0%}) better"
+        if states[before] in better:
+            draws = better[states[before]]
+            lower, upper = np.quantile(draws, [0.025, 0.975])
+            said = f"{draws.mean():.0%} ({100 * lower:.0f}-{upper:.0%}) better"
             axes.annotate(said, (0, height - before), (-8, -5), textcoords="offset points", ha="right", va="top",
                           fontsize=7, color=BLUE)  # fmt: skip
     for place, state in enumerate(states):
@@ -111,6 +129,15 @@ def plot_occupancy(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         A panel per arm: bars at the start and at every time, divided by posterior mean shares, the best state at the
         bottom.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> cohort = bd.load("trd_cohort_europe").dropna(subset=["before"])
+    >>> states = ["remission", "response", "no response"]
+    >>> columns = {"share": "percent", "n": "people", "start": "no response", "horizon": 2}
+    >>> fit = bd.fit(bd.Transitions(states=states, input="shares", **columns), cohort, draws=100, seed=1)
+    >>> figure = bd.plot_occupancy(fit)
     """
     settings, data = settings_of_kind(fit, TransitionsSettings), fit.data
     wanted = chosen("arm", data["arm"].values)

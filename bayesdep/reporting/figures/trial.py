@@ -60,6 +60,15 @@ def plot_trajectories(fit: Fit) -> Figure:
         One panel per comparison. Line and band: posterior mean and pointwise 95% interval of the mean outcome, had all
         patients at hand been in that arm and missed no visit. Points: means of those observed, as they are, with
         their number below.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_trajectories(fit)  # doctest: +SKIP
     """
     model, data = _model(fit), fit.data
     arms, visits = data["arm"].values, data["visit"].values
@@ -141,6 +150,15 @@ def plot_difference_along(fit: Fit) -> Figure:
         foot: the patients of both arms. Below, the draws of the crossing that lie inside the observed range, on the
         side on which the arm is more likely to be better, each bar in proportion to its probability; at a threshold
         there is one bar. The axis is of logarithms where the moderator enters as one.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_difference_along(fit)  # doctest: +SKIP
     """
     model, data = _model(fit), fit.data
     wanted = chosen("comparison", data["comparison"].values)
@@ -238,6 +256,15 @@ def plot_covariance(fit: Fit) -> Figure:
         are those of a patient seen on the visits' median days. Right: posterior medians and 95% intervals of the
         residual standard deviation, in the same rows. Where each arm has a covariance of its own there is one line of
         panels per comparison: below the diagonal and in grey the reference's, above it and in blue the other arm's.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_covariance(fit)  # doctest: +SKIP
     """
     model, data = _model(fit), fit.data
     visits, arms = data["visit"].values, [str(arm) for arm in data["arm"].values]

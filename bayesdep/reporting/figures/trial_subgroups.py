@@ -43,6 +43,15 @@ def plot_subgroups(fit: Fit) -> Figure:
         number needed to treat for one more patient with benefit or harm, as
         :func:`~bayesdep.reporting.estimands.summarise` has it: where the risk difference's interval includes zero,
         that number's passes through infinity.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_subgroups(fit)  # doctest: +SKIP
     """
     model = settings_of_kind(fit, TrialSettings)
     wanted = chosen("comparison", fit.data["comparison"].values)

@@ -1,0 +1,1 @@
+"""HAM-D, MADRS and other scales item by item."""

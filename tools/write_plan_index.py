@@ -1,0 +1,80 @@
+"""models/README.md: every shipped plan with its question, model, data, and the first line of its ledger.
+
+Run ``python tools/write_plan_index.py`` after a plan, or the ledger that stands in the documents, has changed.
+"""
+
+import re
+import warnings
+from pathlib import Path
+
+from bayesdep.plan import Plan, find_plans, read_plan
+
+ROOT = Path(__file__).parents[1]
+HEAD = """# Plans
+
+Made by `tools/write_plan_index.py` from the plans and from the ledger that `make run` prints. An answer is the
+posterior (median and 95% interval) of the estimand that the plan first sets beside a published number; `P` is the
+probability of the published direction. With synthetic data
+the answer is about the design, not about patients.
+
+`bayesdep plans copy STUDY` copies a study's plans out of the installed package.
+"""
+_LINE = re.compile(r"  (?P<estimand>\S.*?)(?: \(\d+\))?  +(?P<published>\S.*?)  +(?P<posterior>\S.*?)(?:  |$)")
+
+
+def ledger_text(root: Path = ROOT) -> str:
+    """The ledger as it stands in the documents."""
+    for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+        for block in re.findall(r"```text\n(.*?)```", path.read_text(), re.DOTALL):
+            if block.lstrip().startswith("Estimand") and "Published in" in block.splitlines()[0]:
+                return block
+    raise ValueError("no document holds the ledger")
+
+
+def answers(ledger: str) -> dict[str, str]:
+    """The first line of each plan's part of the ledger: the estimand and its posterior."""
+    found: dict[str, str] = {}
+    plan = ""
+    for line in ledger.split("\n(1) ")[0].splitlines()[1:]:
+        if not line.startswith(" "):
+            plan = line.split("   ")[0]
+        elif plan not in found and (match := _LINE.match(line)):
+            found[plan] = f"{match['estimand']}: {match['posterior'].strip()}"
+    return found
+
+
+def _data(plan: Plan) -> str:
+    scheme, _, name = plan.data.source.partition(":")
+    return {
+        "published": f"published: `{name}`",
+        "simulate": f"synthetic: `{name}`",
+        "path": f"yours: {plan.data.expects}",
+    }.get(scheme, f"`{plan.data.source}`")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def index(root: Path = ROOT) -> str:
+    """The text of models/README.md."""
+    said = answers(ledger_text(root))
+    lines, study = [HEAD], ""
+    for path in find_plans(root / "models"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            plan = read_plan(path)
+        if plan.study.name != study:
+            study = plan.study.name
+            lines.append(
+                f"\n## {study}\n\n| plan | question | model | data | answer |\n| --- | --- | --- | --- | --- |\n"
+            )
+        link = f"[{plan.name}]({path.relative_to(root / 'models').as_posix()})"
+        answer = said.get(plan.label, "compared with others of its study, or with your table")
+        cells = link, plan.study.question or plan.study.title, f"`{plan.model.family}`", _data(plan), answer
+        lines.append(f"| {' | '.join(map(_cell, cells))} |\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    (ROOT / "models" / "README.md").write_text(index())
