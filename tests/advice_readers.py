@@ -125,7 +125,7 @@ ADVICE = [
     ),
     (
         R + "decimals:find_mark",
-        "may have a decimal point",
+        "could have a decimal point",
         lambda: panel(SHEET.replace("1.5", "0,55").replace("2.5", "1.234").replace("1.1", "7")),
         lambda: panel(SHEET.replace("1.5", "0,55").replace("2.5", "1.234").replace("1.1", "7"), decimal=","),
     ),
@@ -397,7 +397,7 @@ ADVICE = [
         lambda: panel(SHEET.replace("TNF (pg/mL)", "Xyz")),
         lambda: panel(SHEET.replace("TNF (pg/mL)", "Xyz"), covariates=["Xyz"]),
     ),
-    (R + "roles:stated_column", "is no column of", lambda: panel(group="Gruop"), lambda: panel(group="Group")),
+    (R + "roles:stated_column", "is no column of", lambda: panel(group="Ward"), lambda: panel(group="Group")),
     (
         R + "roles:pick",
         "say which with subject",

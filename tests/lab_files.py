@@ -136,7 +136,8 @@ def msd() -> str:
 def olink() -> str:
     """A long Olink NPX file: semicolons, log2 values, control samples."""
     lines = [
-        "SampleID;Index;OlinkID;UniProt;Assay;MissingFreq;Panel;Panel_Lot_Nr;PlateID;QC_Warning;LOD;NPX;Normalization;"
+        "SampleID;Index;OlinkID;UniProt;Assay;MissingFreq;Panel;Panel_Lot_Nr;PlateID;QC_Warning;LOD;NPX;"
+        "Normalization;"  # no spelling check
         "Assay_Warning;Sample_Type"
     ]
     for at, name in enumerate(list(ANALYTES)[:3]):

@@ -76,8 +76,8 @@ def find_mark(cells: Sequence[Any], place_of: Callable[[int], str], stated: Mark
     beside = "" if known is None else f", beside '{certain[known][1]}' ({place_of(certain[known][0])})"
     advised: Mark = known or ","
     raise BadInput(
-        f"{place_of(where)}: '{text}' may have a decimal {'point' if known == ',' else 'comma'} or thousands{beside}; "
-        f"state decimal = '{advised}' to read it as {with_point(text, advised)}"
+        f"{place_of(where)}: '{text}' could have a decimal {'point' if known == ',' else 'comma'} or thousands{beside}"
+        f"; state decimal = '{advised}' to read it as {with_point(text, advised)}"
         + ("" if known else f", or decimal = '.' to read it as {with_point(text, '.')}")
     )
 

@@ -96,14 +96,9 @@ def read(grids: Sequence[Grid], _: str | None) -> Draft:
             columns[word] = cells(name)
     if "detectionrange" in of:
         columns["censored"] = [_flag(found, i, of["detectionrange"]) for i in keep]
-        columns["concentration"] = [  # an extrapolated number outside the range would contradict its limit
-            None if flag in ("left", "right") and word in columns else cell
-            for flag, cell, word in zip(
-                columns["censored"],
-                columns["concentration"],
-                ["lod" if flag == "left" else "uloq" for flag in columns["censored"]],
-                strict=True,
-            )
+        columns["concentration"] = [  # a number outside the range is extrapolated, and no limit
+            None if flag in ("left", "right") else cell
+            for flag, cell in zip(columns["censored"], columns["concentration"], strict=True)
         ]
     if "dilution" in of and {"lod", "uloq"} & set(columns):
         _refuse_diluted(found, keep, of["dilution"])

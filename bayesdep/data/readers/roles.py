@@ -18,7 +18,8 @@ _NAMES = {
     "probennummer description tube tubeid barcode aliquot unknown",
     "group": "group groups studygroup diagnosis dx diagnose cohort gruppe arm condition status patientgroup "
     "diagnosticgroup clinicalgroup",
-    "arm": "arm treatment trt trtp trt01p treatmentarm treatmentgroup group allocation randomisation randomization "
+    "arm": "arm treatment trt trtp trt01p treatmentarm treatmentgroup group allocation randomisation "
+    "randomization "  # no spelling check
     "therapy drug gruppe",
     "time": "time timepoint visit visitno visitnumber visitname week day month session zeitpunkt zeit collection "
     "avisit visite",
