@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint types tests bench evidence crossing price imputation nhanes calibrate coverage oldest wheel lock clean
+.PHONY: help install run test lint types docs notebooks tests bench evidence crossing price imputation nhanes calibrate coverage oldest wheel lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,8 +21,8 @@ $(VENV)/.installed: $(LOCK) pyproject.toml tools/find_python.sh
 run: install  ## Run every plan, print the ledger and where the reports are
 	@$(BIN)/bayesdep reproduce
 
-test: install  ## Style, types, tests (fast and sampling tiers), notebooks executed: what CI runs, each part with its time
-	@bash tools/in_parts.sh lint types tests
+test: install  ## Style, types, documentation, tests (fast and sampling tiers), notebooks executed: what CI runs, each part with its time
+	@bash tools/in_parts.sh lint types docs tests
 
 lint: install  ## Style and spelling
 	$(BIN)/ruff check .
@@ -31,6 +31,13 @@ lint: install  ## Style and spelling
 
 types: install  ## Types
 	$(BIN)/mypy
+
+docs: install  ## The documentation site, in build/site/index.html: every warning is an error, links and figures are checked
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/site
+	$(BIN)/python tools/check_site.py build/site
+
+notebooks: install  ## Execute the notebooks and keep their outputs, which the site shows
+	$(BIN)/python tools/run_notebooks.py
 
 tests: install  ## Tests of the fast and sampling tiers, notebooks executed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

@@ -60,21 +60,41 @@ _PUBLIC = {
     "as_study": "bayesdep.reporting.study",
     "rank_evidence": "bayesdep.reporting.evidence",
     "export": "bayesdep.reporting.export",
+    "priors": "bayesdep.reporting.priors",
+    "table": "bayesdep.reporting.tables",
+    "plot_priors": "bayesdep.reporting.figures.priors",
+    "plot_associations": "bayesdep.reporting.figures.trajectories",
+    "plot_bayes_factors": "bayesdep.reporting.figures.equivalence",
+    "plot_categories": "bayesdep.reporting.figures.ordinal",
+    "plot_changes": "bayesdep.reporting.figures.cytokines",
+    "plot_checks": "bayesdep.reporting.figures.common",
+    "plot_combined": "bayesdep.reporting.figures.patient_meta",
+    "plot_courses": "bayesdep.reporting.figures.trajectories",
+    "plot_covariance": "bayesdep.reporting.figures.trial",
     "plot_cumulative": "bayesdep.reporting.figures.meta",
+    "plot_difference_along": "bayesdep.reporting.figures.trial",
+    "plot_dropout": "bayesdep.reporting.figures.dropout",
+    "plot_dropout_by_arm": "bayesdep.reporting.figures.trial_checks",
+    "plot_ecdf": "bayesdep.reporting.figures.cytokines",
+    "plot_equivalence": "bayesdep.reporting.figures.equivalence",
     "plot_forest": "bayesdep.reporting.figures.common",
     "plot_funnel": "bayesdep.reporting.figures.meta",
     "plot_leave_one_out": "bayesdep.reporting.figures.meta",
-    "plot_prior_posterior": "bayesdep.reporting.figures.common",
-    "plot_bayes_factors": "bayesdep.reporting.figures.equivalence",
-    "plot_dropout": "bayesdep.reporting.figures.dropout",
-    "plot_equivalence": "bayesdep.reporting.figures.equivalence",
-    "plot_combined": "bayesdep.reporting.figures.patient_meta",
     "plot_moderators": "bayesdep.reporting.figures.patient_meta",
-    "plot_study_effects": "bayesdep.reporting.figures.patient_meta",
+    "plot_monotone": "bayesdep.reporting.figures.ordinal",
     "plot_occupancy": "bayesdep.reporting.figures.transitions",
-    "plot_transitions": "bayesdep.reporting.figures.transitions",
-    "plot_checks": "bayesdep.reporting.figures.common",
+    "plot_pairs": "bayesdep.reporting.figures.crossover",
+    "plot_plates": "bayesdep.reporting.figures.cytokines",
+    "plot_prior_posterior": "bayesdep.reporting.figures.common",
     "plot_ranks": "bayesdep.reporting.figures.common",
+    "plot_residuals": "bayesdep.reporting.figures.trial_checks",
+    "plot_roc": "bayesdep.reporting.figures.response",
+    "plot_shares": "bayesdep.reporting.figures.cytokines",
+    "plot_study_effects": "bayesdep.reporting.figures.patient_meta",
+    "plot_subgroups": "bayesdep.reporting.figures.trial_subgroups",
+    "plot_trajectories": "bayesdep.reporting.figures.trial",
+    "plot_transitions": "bayesdep.reporting.figures.transitions",
+    "plot_within_correlation": "bayesdep.reporting.figures.meta",
     "report": "bayesdep.reporting.report",
     "read_plan": "bayesdep.plan",
     "run_plan": "bayesdep.plan",
@@ -159,19 +179,39 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.common import plot_forest as plot_forest
     from bayesdep.reporting.figures.common import plot_prior_posterior as plot_prior_posterior
     from bayesdep.reporting.figures.common import plot_ranks as plot_ranks
+    from bayesdep.reporting.figures.crossover import plot_pairs as plot_pairs
+    from bayesdep.reporting.figures.cytokines import plot_changes as plot_changes
+    from bayesdep.reporting.figures.cytokines import plot_ecdf as plot_ecdf
+    from bayesdep.reporting.figures.cytokines import plot_plates as plot_plates
+    from bayesdep.reporting.figures.cytokines import plot_shares as plot_shares
     from bayesdep.reporting.figures.dropout import plot_dropout as plot_dropout
     from bayesdep.reporting.figures.equivalence import plot_bayes_factors as plot_bayes_factors
     from bayesdep.reporting.figures.equivalence import plot_equivalence as plot_equivalence
     from bayesdep.reporting.figures.meta import plot_cumulative as plot_cumulative
     from bayesdep.reporting.figures.meta import plot_funnel as plot_funnel
     from bayesdep.reporting.figures.meta import plot_leave_one_out as plot_leave_one_out
+    from bayesdep.reporting.figures.meta import plot_within_correlation as plot_within_correlation
+    from bayesdep.reporting.figures.ordinal import plot_categories as plot_categories
+    from bayesdep.reporting.figures.ordinal import plot_monotone as plot_monotone
     from bayesdep.reporting.figures.patient_meta import plot_combined as plot_combined
     from bayesdep.reporting.figures.patient_meta import plot_moderators as plot_moderators
     from bayesdep.reporting.figures.patient_meta import plot_study_effects as plot_study_effects
+    from bayesdep.reporting.figures.priors import plot_priors as plot_priors
+    from bayesdep.reporting.figures.response import plot_roc as plot_roc
+    from bayesdep.reporting.figures.trajectories import plot_associations as plot_associations
+    from bayesdep.reporting.figures.trajectories import plot_courses as plot_courses
     from bayesdep.reporting.figures.transitions import plot_occupancy as plot_occupancy
     from bayesdep.reporting.figures.transitions import plot_transitions as plot_transitions
+    from bayesdep.reporting.figures.trial import plot_covariance as plot_covariance
+    from bayesdep.reporting.figures.trial import plot_difference_along as plot_difference_along
+    from bayesdep.reporting.figures.trial import plot_trajectories as plot_trajectories
+    from bayesdep.reporting.figures.trial_checks import plot_dropout_by_arm as plot_dropout_by_arm
+    from bayesdep.reporting.figures.trial_checks import plot_residuals as plot_residuals
+    from bayesdep.reporting.figures.trial_subgroups import plot_subgroups as plot_subgroups
+    from bayesdep.reporting.priors import priors as priors
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.study import as_study as as_study
+    from bayesdep.reporting.tables import table as table
 
 __version__ = "0.1.0"
 __all__ = sorted(_PUBLIC)

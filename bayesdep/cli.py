@@ -246,7 +246,7 @@ def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, sprea
 @app.command(name="export")
 def export_run(
     run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
-    format: Annotated[str, typer.Option("--format", help="csv, parquet, json, latex, html or xlsx.")],
+    format: Annotated[str, typer.Option("--format", help="csv, parquet, json, latex, html, docx or xlsx.")],
     out: Annotated[Path | None, typer.Option(help="File to write; by default estimands.<suffix> in the run.")] = None,
     spreadsheet_safe: _Safe = False,
 ) -> int:
@@ -255,8 +255,7 @@ def export_run(
 
     if format not in FORMATS:
         raise BadInput(f"--format '{format}' is not a format; {did_you_mean(format, FORMATS)}")
-    if not run_dir.is_dir():
-        raise BadInput(f"there is no run directory '{run_dir}'; give the one that bayesdep run printed")
+    _refuse_no_run(run_dir)
     from bayesdep.inference.fit import Fit
     from bayesdep.reporting.estimands import summarise
     from bayesdep.reporting.places import add_to_manifest
@@ -269,6 +268,37 @@ def export_run(
     add_to_manifest(run_dir, written)
     typer.echo(str(written))
     return OK if fit.gate.passed else FAILED
+
+
+@app.command(name="table")
+def table_of_run(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
+    to: Annotated[Path, typer.Option("--to", help="File: .docx, .html, .tex, .xlsx, .csv, .parquet or .json.")],
+    name: Annotated[
+        str, typer.Option("--name", help="main, sample, supplement, or what else the model has (studies, ...).")
+    ] = "main",
+    spreadsheet_safe: _Safe = False,
+) -> int:
+    """Write a table of a run as a paper prints it."""
+    from bayesdep.inference.fit import Fit
+    from bayesdep.reporting.export import formula_note
+    from bayesdep.reporting.places import add_to_manifest
+    from bayesdep.reporting.tables import table
+
+    _refuse_no_run(run_dir)
+    fit = Fit.load(run_dir / "posterior.nc")
+    made = table(fit, name)
+    written = made.to(to, spreadsheet_safe=spreadsheet_safe)
+    if to.suffix.lower() == ".csv" and not spreadsheet_safe and (said := formula_note(made.frame)):
+        _say(f"note: {said}")
+    add_to_manifest(run_dir, written)
+    typer.echo(str(written))
+    return OK if fit.gate.passed else FAILED
+
+
+def _refuse_no_run(run_dir: Path) -> None:
+    if not run_dir.is_dir():
+        raise BadInput(f"there is no run directory '{run_dir}'; give the one that bayesdep run printed")
 
 
 @app.command()
@@ -306,7 +336,7 @@ def simulate(
 def stage_table(
     table: Annotated[Path, typer.Argument(help="The table (.csv or .parquet): a patient a row, or a treatment trial.")],
     system: Annotated[str, typer.Option(help="maudsley, thase-rush, mgh, european, gsrd or dm-trd.")],
-    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json, .tex, .html or .xlsx.")],
+    out: Annotated[Path, typer.Option(help="File to write: .csv, .parquet, .json, .tex, .html, .docx or .xlsx.")],
     rows: Annotated[str, typer.Option(help="What a row is: patients or trials.")] = "patients",
     reading: Annotated[str | None, typer.Option(help="Of thase-rush: strict or highest.")] = None,
     points: Annotated[Path | None, typer.Option(help="Of dm-trd: the table of its points.")] = None,

@@ -1,10 +1,11 @@
-"""The names with which a user's own model is written; ``docs/your_own_model.md`` has one in forty lines."""
+"""The names with which a user's own model is written; ``docs/howto/your_own_model.md`` has one in forty lines."""
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, as_frame, note, provenance, read_columns, refuse_duplicates
 from bayesdep.models.model import (
     Check,
     CompletesVisits,
+    CountsQuestions,
     ExactPosterior,
     Forest,
     HasCorrelatedParameters,
@@ -19,11 +20,13 @@ from bayesdep.models.model import (
     Model,
     OwnPrior,
     PoolsStudies,
+    PrintsTables,
     ScoresUnits,
     StatesPriors,
     TakesModerators,
     estimand,
 )
+from bayesdep.models.parts.paper import Characteristic, Estimates, Facts, Grid, Listing, Sample
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import priors_of, scale_of
 from bayesdep.models.parts.settings import check_settings, column, read_fields
@@ -34,11 +37,16 @@ from bayesdep.numerics.normal_normal import NormalNormal
 
 __all__ = [
     "BadInput",
+    "Characteristic",
     "Check",
     "Column",
     "CompletesVisits",
+    "CountsQuestions",
+    "Estimates",
     "ExactPosterior",
+    "Facts",
     "Forest",
+    "Grid",
     "HasCorrelatedParameters",
     "HasCostlyEstimands",
     "HasHierarchy",
@@ -47,13 +55,16 @@ __all__ = [
     "KnowsPosterior",
     "KnowsRemedies",
     "LeavesOut",
+    "Listing",
     "ListsFigures",
     "Marginal",
     "Model",
     "NormalNormal",
     "OwnPrior",
     "PoolsStudies",
+    "PrintsTables",
     "Prior",
+    "Sample",
     "ScoresUnits",
     "Slot",
     "StatesPriors",

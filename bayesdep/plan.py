@@ -157,6 +157,31 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     ------
     BadInput
         Naming the file and the key.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> text = '''
+    ... [study]
+    ... name = "demo"
+    ... title = "Coaching in eight schools"
+    ... question = "Does coaching help?"
+    ... [data]
+    ... source = "published:eight_schools_rubin1981"
+    ... [model]
+    ... family = "meta"
+    ... measure = "difference"
+    ... units = "points"
+    ... scale = 100
+    ... study = "school"
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "schools.toml"
+    ...     _ = path.write_text(text)
+    ...     plan = read_plan(path)
+    >>> plan.label
+    'demo/schools'
     """
     path = Path(path)
     try:
@@ -388,7 +413,7 @@ def prepare(plan: Plan, data: Any = None) -> Any:
     try:
         with speaking_toml():
             prepared = plan.model.prepare(read_rows(plan, data))
-            if plan.published or plan.ropes:
+            if plan.published or plan.ropes or plan.study.primary:
                 _refuse_unknown_estimands(plan, prepared)
     except BadInput as problem:
         raise problem.within(f"plan '{plan.path}'") from None
@@ -413,11 +438,14 @@ def read_rows(plan: Plan, data: Any = None) -> "pd.DataFrame":
 
 def _refuse_unknown_estimands(plan: Plan, prepared: Any) -> None:
     """Refuse published numbers and regions of estimands that the model does not have."""
+    from bayesdep.inference.primary import read_primary
     from bayesdep.inference.sample import estimand_template
     from bayesdep.reporting.ledger import refuse_unknown
 
     template = estimand_template(plan.model, prepared)
     faults = Faults()
+    with faults:
+        read_primary(plan.study.primary, template)
     with faults:
         refuse_unknown_ropes(plan.ropes, template)
     with faults:
@@ -462,6 +490,7 @@ def fit_plan(plan: Plan, *, data: Any = None, kept: "FinishedChains | None" = No
     from bayesdep.inference.sample import fit
 
     done = fit(plan.model, prepared, kept=kept, **_sampling(plan, sampling))
+    done = done.with_primary(*plan.study.primary) if plan.study.primary else done
     return done.with_ropes(*plan.ropes) if plan.ropes else done
 
 
@@ -514,6 +543,31 @@ def run_plan(
     ------
     BadInput
         When the plan, its data or the place to write is not usable; then nothing has been written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> text = '''
+    ... [study]
+    ... name = "demo"
+    ... title = "Coaching in eight schools"
+    ... question = "Does coaching help?"
+    ... [data]
+    ... source = "published:eight_schools_rubin1981"
+    ... [model]
+    ... family = "meta"
+    ... measure = "difference"
+    ... units = "points"
+    ... scale = 100
+    ... study = "school"
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "schools.toml"
+    ...     _ = path.write_text(text)
+    ...     run = run_plan(path, out=Path(folder) / "run")
+    ...     print(run.fit.gate.passed, (run.directory / "report.html").exists())
+    True True
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     from bayesdep.reporting.places import held
@@ -613,7 +667,7 @@ def _ledger(plan: Plan, fit: "Fit") -> "pd.DataFrame | None":
     if not plan.published:
         return None
     if not plan.ropes:
-        return ledger(_published(plan), summarise(fit))
+        return ledger(_published(plan), summarise(fit), synthetic=fit.synthetic)
     from bayesdep.criticism.equivalence import check_equivalence
 
-    return ledger(_published(plan), summarise(fit), check_equivalence(fit))
+    return ledger(_published(plan), summarise(fit), check_equivalence(fit), synthetic=fit.synthetic)

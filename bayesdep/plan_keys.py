@@ -29,6 +29,11 @@ class Study(_Table):
     )
     title: _Text = _said("Title of the report.")
     question: str = _said("The question in one sentence; it stands at the head of the report.", "")
+    primary: tuple[Any, ...] = _said(
+        "What the report answers first: estimands by name, 'difference[infliximab, 12]' for one value, or tables of "
+        "estimand and at.",
+        (),
+    )
     expects_warning: str = _said("The warning on the model that is expected of this plan, and why, if any.", "")
 
 

@@ -1,10 +1,10 @@
 """Calibration of Bayes factors: how often there is no effect where an analysis states a probability of none.
 
 Run with ``python benchmarks/bayes_factors.py [DATA_SETS]`` (200 by default, about three minutes). It writes
-``benchmarks/bayes_factors.csv`` and the tables in ``docs/bayes_factors.md``. Each data set is a meta-analysis of six
-studies. In half of them the pooled effect is zero, in the others a draw from the model's own prior; the spread between
-studies is a draw from its prior. A true Bayes factor then gives probabilities that are right on average within any
-range of them (calibration of a yes-or-no quantity; Modrak et al. 2023, doi:10.1214/23-BA1404, for the idea).
+``benchmarks/bayes_factors.csv`` and the tables in ``docs/evidence/bayes_factors.md``. Each data set is a meta-analysis
+of six studies. In half of them the pooled effect is zero, in the others a draw from the model's own prior; the spread
+between studies is a draw from its prior. A true Bayes factor then gives probabilities that are right on average within
+any range of them (calibration of a yes-or-no quantity; Modrak et al. 2023, doi:10.1214/23-BA1404, for the idea).
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from bayesdep.criticism.bayes_factor import bayes_factor
 from bayesdep.criticism.equivalence import check_equivalence
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parent / "docs" / "bayes_factors.md"
+DOCUMENT = HERE.parent / "docs" / "evidence" / "bayes_factors.md"
 MODEL = bd.Meta(measure="standardised-difference")
 SE = np.array([0.15, 0.2, 0.25, 0.3, 0.35, 0.4])
 BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)

@@ -2,10 +2,10 @@
 
 Run with ``python benchmarks/calibration.py`` (hours on two cores), or one design with ``python
 benchmarks/calibration.py "counts, two arms"``. It writes ``benchmarks/calibration.csv`` and the table in
-``docs/calibration.md``. Parameters are drawn from the prior, data from the model given them, and each data set is
-analysed with the same model (Talts et al. 2018, arXiv:1804.06788). The share of posterior draws below the truth is then
-uniform, and 95% intervals contain 95% of truths. What is otherwise read from a table (an outcome's scale, a marker's
-centre) is stated as a number or kept as it was, since the priors are around it.
+``docs/evidence/calibration.md``. Parameters are drawn from the prior, data from the model given them, and each data
+set is analysed with the same model (Talts et al. 2018, arXiv:1804.06788). The share of posterior draws below the truth
+is then uniform, and 95% intervals contain 95% of truths. What is otherwise read from a table (an outcome's scale, a
+marker's centre) is stated as a number or kept as it was, since the priors are around it.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from bayesdep.models.trajectories.scores import covariance_of, links_of
 from bayesdep.numerics.draws import stack_draws
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parent / "docs" / "calibration.md"
+DOCUMENT = HERE.parent / "docs" / "evidence" / "calibration.md"
 FITS = 200
 SAMPLING = {"draws": 400, "tune": 400, "chains": 2}
 THINNED_TO = 50  # so many of the draws are compared with a truth, nearly independent

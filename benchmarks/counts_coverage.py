@@ -1,8 +1,8 @@
 """How often the intervals of unpooled `Counts` contain the truth: exactly, by adding up binomial probabilities.
 
-Run with ``python benchmarks/counts_coverage.py`` (about a minute). It writes ``benchmarks/counts_coverage.csv`` and the
-tables in ``docs/counts_coverage.md``. Nothing is simulated: for a risk every number of events from 0 to n, for a
-difference or a ratio every pair of them, counts with its probability.
+Run with ``python benchmarks/counts_coverage.py`` (about a minute). It writes ``benchmarks/counts_coverage.csv`` and
+the tables in ``docs/evidence/counts_coverage.md``. Nothing is simulated: for a risk every number of events from 0 to
+n, for a difference or a ratio every pair of them, counts with its probability.
 """
 
 import sys
@@ -15,7 +15,7 @@ from scipy import stats
 from bayesdep.numerics.betas import BetaCombination, BetaMarginal, difference, odds_ratio, ratio
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parent / "docs" / "counts_coverage.md"
+DOCUMENT = HERE.parent / "docs" / "evidence" / "counts_coverage.md"
 RISKS = (0.0, 0.01, 0.05, 0.2)
 PAIRS = ((0.0, 0.0), (0.0, 0.05), (0.01, 0.01), (0.01, 0.05), (0.05, 0.05), (0.05, 0.2), (0.2, 0.2))  # treated, control
 SIZES = (10, 20, 30, 50, 100)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 import bayesdep as bd
 from bayesdep.designs.raison2013 import draw_raison2013
 from bayesdep.inference.sample import sample_posterior
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, STYLE
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, STYLE
 
 HERE = Path(__file__).parent
 MODEL = bd.Trial(

@@ -25,7 +25,7 @@ from bayesdep.designs.kiraly2017 import draw_kiraly2017
 from bayesdep.inference import compile_once
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.numerics.tobit import tobit
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, STYLE
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, STYLE
 
 HERE = Path(__file__).parent
 METHODS = {

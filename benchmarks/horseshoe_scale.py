@@ -1,10 +1,11 @@
 """What the prior on the horseshoe's global scale does to 18 interactions of which some matter.
 
-Run with ``python benchmarks/horseshoe_scale.py`` (two minutes). It writes the table in ``docs/horseshoe_scale.md``. The
-estimates of the nine moderators of ``models/price2022/moderators_joint.toml`` at two times are taken as normal around
-the design's true interactions, with the covariance that the design gives them; variances are known, so that only the
-prior on interactions is at work. Posteriors are drawn by Gibbs sampling, all data sets at once, scales on grids of
-their logarithms. The same data sets serve all priors.
+Run with ``python benchmarks/horseshoe_scale.py`` (two minutes). It writes the table in
+``docs/evidence/horseshoe_scale.md``. The estimates of the nine moderators of
+``models/price2022/moderators_joint.toml`` at two times are taken as normal around the design's true interactions, with
+the covariance that the design gives them; variances are known, so that only the prior on interactions is at work.
+Posteriors are drawn by Gibbs sampling, all data sets at once, scales on grids of their logarithms. The same data sets
+serve all priors.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from bayesdep.designs.price2022_coefficients import RHO, TAU_A, TAU_B
 from bayesdep.models.patient_meta.quadratic import as_quadratic
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parent / "docs" / "horseshoe_scale.md"
+DOCUMENT = HERE.parent / "docs" / "evidence" / "horseshoe_scale.md"
 SETS, SWEEPS, SEED = 60, 500, 1
 RESIDUAL_SD, WIDE, SLAB = 0.9, 3.0, 0.5  # sds of the outcome
 LOG_SCALE, LOG_PRECISION = np.linspace(-7, 9, 65), np.linspace(-3, 6, 37)

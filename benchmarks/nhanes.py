@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 import bayesdep as bd
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.numerics.distributions import Prior
-from bayesdep.reporting.figures.common import BLUE, GREY, RED, STYLE
+from bayesdep.reporting.figures.composing import BLUE, GREY, RED, STYLE
 
 HERE = Path(__file__).parent
 LIMITS = (0.15, 0.5, 1.0, 2.0, 3.0)  # mg/L; the first is the laboratory's own

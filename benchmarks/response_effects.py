@@ -1,8 +1,8 @@
 """How often intervals of slopes of 20 analytes hold, of which 3 matter: pooled in each way, or not at all.
 
-Run with ``python benchmarks/response_effects.py`` (some minutes). It writes ``benchmarks/response_effects.csv``
-and the table in ``docs/response_prior.md``. 100 people, independent normal log concentrations, all detected; slopes
-of 1, -1 and 1 per sd, the others zero; the same data sets for each way.
+Run with ``python benchmarks/response_effects.py`` (some minutes). It writes ``benchmarks/response_effects.csv`` and
+the table in ``docs/evidence/response_prior.md``. 100 people, independent normal log concentrations, all detected;
+slopes of 1, -1 and 1 per sd, the others zero; the same data sets for each way.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import bayesdep as bd
 from bayesdep.inference.sample import sample_posterior
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parent / "docs" / "response_prior.md"
+DOCUMENT = HERE.parent / "docs" / "evidence" / "response_prior.md"
 ANALYTES, PEOPLE, SETS = 20, 100, 20
 TRUTH = np.r_[1.0, -1.0, 1.0, np.zeros(ANALYTES - 3)]
 WAYS = {"none": {}, "normal": {}, "student": {}, "horseshoe": {"expected_nonzero": 3}}

@@ -401,6 +401,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "numerics/distributions:__init__",
+        "prior: why = 3, but text is needed",
+        lambda: bd.Prior("Normal", mu=0, sigma=1, why=3),
+        lambda: bd.Prior("Normal", mu=0, sigma=1, why="three trials of the same drug"),
+    ),
+    (
+        "numerics/distributions:__init__",
         "must be a finite number",
         lambda: bd.Prior("Normal", mu=np.inf, sigma=1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),

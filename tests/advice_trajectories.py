@@ -22,6 +22,7 @@ BLOOD = pd.DataFrame(
 BOTH = pd.concat([SCORES, BLOOD], ignore_index=True)
 CLINIC = SCORES.rename(columns={"outcome": "score"})
 LABORATORY = BLOOD.drop(columns=["arm", "age"])
+EVENT = but(SCORES, outcome=((SCORES["time"] == 5) & (SCORES.index % 8 < 4)).astype(float))
 YES = but(SCORES, outcome=np.arange(len(SCORES)) % 2)
 
 
@@ -47,6 +48,7 @@ EARLY = but(SCORES, {"time": (0, -1)})
 ACTUAL = but(SCORES, time=SCORES["time"] + np.arange(len(SCORES)) / 1000)
 NO_PLACEBO = BOTH[BOTH["marker"].isna() | (BOTH["marker"] != "IL-6") | (BOTH["arm"] == "d")]
 SETTINGS, DATA = "models/trajectories/settings", "models/trajectories/data"
+SUBGROUPS = "models/trajectories/subgroups"
 REFUSALS, PREDICTION, VISITS = "models/trajectories/refusals", "models/trajectories/prediction", "data/visits"
 TWICE = pd.concat([SCORES, SCORES.iloc[[0]]], ignore_index=True)
 
@@ -212,6 +214,59 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "check it",
         lambda: curve(but(SCORES, outcome=1), kind="response"),
         lambda: curve(YES, kind="response"),
+    ),
+    # events
+    (
+        f"{DATA}:_refuse_no_intervals",
+        "end of the planned interval",
+        lambda: curve(but(ACTUAL, outcome=EVENT["outcome"].to_numpy()), kind="event", course="linear"),
+        lambda: curve(EVENT, kind="event", course="linear"),
+    ),
+    (
+        f"{REFUSALS}:refuse_after_event",
+        "leave rows after the event out",
+        lambda: curve(YES, kind="event"),
+        lambda: curve(YES[(YES["outcome"] == 0) | (YES["time"] == 1)].query("time < 2"), kind="event"),
+    ),
+    # subgroups
+    (
+        f"{SETTINGS}:_check_subgroups",
+        "write one before the = sign",
+        lambda: curve(subgroups={" ": "age < 36"}),
+        lambda: curve(subgroups={"young": "age < 36"}),
+    ),
+    (
+        f"{SETTINGS}:_check_subgroups",
+        "name the column of arms",
+        lambda: curve(reference=None, arm=None, subgroups={"young": "age < 36"}),
+        lambda: curve(subgroups={"young": "age < 36"}),
+    ),
+    (
+        f"{SUBGROUPS}:_refuse_changing",
+        "one value per patient",
+        lambda: curve(subgroups={"severe": "outcome > 20"}),
+        lambda: curve(
+            SCORES.assign(first=SCORES.groupby("subject")["outcome"].transform("first")),
+            subgroups={"severe": "first > 18"},
+        ),
+    ),
+    (
+        f"{SUBGROUPS}:_refuse_few",
+        "widen it",
+        lambda: curve(subgroups={"young": "age < 33"}),
+        lambda: curve(subgroups={"young": "age < 36"}),
+    ),
+    (
+        f"{SUBGROUPS}:_refuse_few",
+        "leave it out",
+        lambda: curve(subgroups={"adult": "age >= 18"}),
+        curve,
+    ),
+    (
+        f"{SUBGROUPS}:_refuse_arms",
+        "widen it",
+        lambda: curve(subgroups={"on d": "arm == 'd'"}),
+        lambda: curve(subgroups={"on d, or young": "arm == 'd' or age < 36"}),
     ),
     # prediction
     (

@@ -62,7 +62,7 @@ def test_every_sampled_model_has_a_design():
 
 def test_the_document_says_what_the_study_found():
     found = pd.read_csv(ROOT / "benchmarks" / "calibration.csv")
-    assert calibration.table(found) in (ROOT / "docs" / "calibration.md").read_text()
+    assert calibration.table(found) in (ROOT / "docs" / "evidence" / "calibration.md").read_text()
     for name, rows in found.groupby("design"):
         assert name in calibration.DESIGNS
         refuse_uneven(rows)
@@ -73,5 +73,5 @@ def test_the_document_on_slopes_says_what_its_study_found():
     study = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(study)
     found = pd.read_csv(ROOT / "benchmarks" / "response_effects.csv", keep_default_na=False)
-    assert study.as_markdown(found) in (ROOT / "docs" / "response_prior.md").read_text()
+    assert study.as_markdown(found) in (ROOT / "docs" / "evidence" / "response_prior.md").read_text()
     assert (found.set_index("effects")["all"].drop("none") - 0.95).abs().max() < 0.05

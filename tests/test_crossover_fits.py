@@ -306,7 +306,7 @@ def test_intervals_cover_a_known_truth_as_often_as_they_say():
     print(covered, biases)
     # Thirty patients hardly know the correlation of their own levels on two days: its posterior is little more than its
     # prior, whose interval holds 0.7 whatever the data. Over truths from the prior it covers as it should: see
-    # docs/calibration.md.
+    # docs/evidence/calibration.md.
     for name, share in covered.items():
         assert 0.90 <= share <= (1.0 if name == "patient correlation" else 0.99), (name, share)
     for name, (mean, error) in biases.items():

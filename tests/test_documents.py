@@ -1,4 +1,4 @@
-"""What the documents promise is what the code does: README's example runs, its ledger is the one printed."""
+"""What the documents promise is what the code does: README's example runs, the ledger has every plan."""
 
 import re
 import subprocess
@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+LEDGER = (ROOT / "docs" / "ledger.md").read_text()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -25,12 +26,45 @@ def test_the_readme_example_runs_and_is_twelve_lines(tmp_path, monkeypatch, caps
     assert "MADRS points" in (tmp_path / "report.html").read_text()
 
 
-def test_the_readme_ledger_lists_every_plan():
+def test_the_ledger_lists_every_plan():
     from bayesdep.plan import find_plans, read_plan
 
     for path in find_plans(ROOT / "models"):
         plan = read_plan(path)
-        assert f"{plan.study.name}/{plan.name}" in README
+        assert f"{plan.study.name}/{plan.name}" in LEDGER
+
+
+def parts_of_the_ledger():
+    """The lines of real and of synthetic data, and the sentence that counts each."""
+    (text,) = re.findall(r"```text\n(.*?)```", LEDGER, flags=re.DOTALL)
+    lines = text.splitlines()
+    ends = [
+        next(i for i, line in enumerate(lines) if line.startswith(f"{kind} data,")) for kind in ("Real", "Synthetic")
+    ]
+    return lines[: ends[0]], lines[ends[0]], lines[ends[0] + 1 : ends[1]], lines[ends[1]]
+
+
+def test_the_ledger_has_real_and_synthetic_data_apart_and_counts_them():
+    from bayesdep.reporting.console import total_in_words
+
+    real, real_total, made, made_total = parts_of_the_ledger()
+    for lines, total, heading, synthetic in (
+        (real, real_total, "Agrees", False),
+        (made, made_total, "Recovered", True),
+    ):
+        start, end = lines[0].index(heading), lines[0].index("Published in")
+        verdicts = [line[start:end].strip() for line in lines[1:] if line.startswith("  ")]
+        assert total == total_in_words(verdicts, synthetic)
+        assert sum(int(n) for n in re.findall(r"(?<=[:,] )\d+(?= [a-z])", total)[1:]) == len(verdicts)
+        titles = [line for line in lines[1:] if not line.startswith("  ")]
+        assert all(("SYNTHETIC DATA" in title) == synthetic for title in titles)
+    assert not any("yes" in line.split() for line in made)
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    assert len(README.splitlines()) < 150
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        assert (ROOT / target).exists(), target
 
 
 def test_the_readme_names_every_command_of_the_command_line():

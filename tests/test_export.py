@@ -1,10 +1,11 @@
-"""The numbers that leave: right, whole, in six formats, and never without their warning."""
+"""The numbers that leave: right, whole, in seven formats, and never without their warning."""
 
 import dataclasses
 import json
 import re
 from html.parser import HTMLParser
 
+import docx
 import numpy as np
 import openpyxl
 import pandas as pd
@@ -180,7 +181,7 @@ def test_number_needed_to_harm_is_told_as_harm_in_people():
     assert nnt["interval"] == f"harm {-nnt['upper']:.1f} to {-nnt['lower']:.1f}"
 
 
-# Six formats.
+# Seven formats.
 
 
 @pytest.fixture
@@ -242,11 +243,11 @@ def test_json_is_strict_and_holds_every_number(written, screen, counts, table):
 def test_xlsx_holds_every_number_in_a_cell(written, screen, counts, table):
     sheet = openpyxl.load_workbook(written(counts, "xlsx")).active
     header, *rows = sheet.iter_rows(values_only=True)
-    assert list(header) == table.columns.to_list()
-    read = plain(pd.DataFrame(rows, columns=header))
+    assert list(header) == [*VERDICT, *table.columns]
+    read = plain(pd.DataFrame(rows, columns=header).drop(columns=VERDICT))
     pd.testing.assert_frame_equal(read, plain(table), check_dtype=False, rtol=1e-15, atol=0)  # 16 digits
     header, *rows = openpyxl.load_workbook(written(screen, "xlsx")).active.iter_rows(values_only=True)
-    assert [row[header.index("sd")] for row in rows if row[0] == "likelihood_ratio_positive"] == ["inf"]
+    assert [row[header.index("sd")] for row in rows if row[2] == "likelihood_ratio_positive"] == ["inf"]
 
 
 class Cells(HTMLParser):
@@ -259,6 +260,8 @@ class Cells(HTMLParser):
         assert self.open == [], "every element is closed"
 
     def handle_starttag(self, tag, attrs):
+        if tag == "meta":  # never closed
+            return
         self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
@@ -271,7 +274,7 @@ class Cells(HTMLParser):
     def handle_data(self, data):
         if self.open and self.open[-1] in ("td", "th"):
             self.rows[-1][-1] += data
-        else:
+        elif "style" not in self.open and "head" not in self.open:
             self.outside += data
 
 
@@ -282,12 +285,13 @@ def test_html_is_well_formed_and_shows_the_journal_s_table(written, counts, tabl
 
 
 def latex_rows(text):
-    """The rows of the one tabular, each a list of cells as LaTeX source."""
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+    """The rows of the one longtable, its first heading and then its cells, as LaTeX source."""
+    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 1
     code = re.sub(r"(?<!\\)%.*", "", text)  # an unescaped % comments out the rest of its line
-    body = re.search(r"\\begin\{tabular\}\{(l+)\}(.*)\\end\{tabular\}", code, re.DOTALL)
+    body = re.search(r"\\begin\{longtable\}\{(l+)\}(.*)\\end\{longtable\}", code, re.DOTALL)
     rules = re.compile(r"\\(top|mid|bottom)rule")
-    rows = [re.split(r"(?<!\\)&", row) for row in rules.sub("", body[2]).split(r"\\") if row.strip()]
+    shown = body[2].split(r"\endfirsthead")[0] + body[2].split(r"\endlastfoot")[1]
+    rows = [re.split(r"(?<!\\)&", row) for row in rules.sub("", shown).split(r"\\") if row.strip()]
     assert all(len(row) == len(body[1]) for row in rows)
     return [[cell.strip() for cell in row] for row in rows]
 
@@ -301,7 +305,12 @@ def test_latex_table_is_whole_and_escapes_what_latex_would_take_for_commands(wri
     assert rows[1][0] == r"risk[hs-CRP $>$ 5 mg/L, placebo]"
     assert r"risk\_difference[hs-CRP $<$= 5 mg/L, infliximab]" in [row[0] for row in rows]
     assert [row[1] for row in rows[1:]] == expected["Median"].to_list()
-    bare = re.sub(r"\\[_%&#${}]|\$[<>]\$|\$\\infty\$|\\(begin|end)\{tabular\}|\{l+\}|\\\w+rule|\\\\|&", "", text)
+    commands = (
+        r"\\(begin|end)\{longtable\}|\{l+\}|\\\w+rule|\\end(first)?head|\\end(last)?foot"
+        r"|\\multicolumn\{\d\}\{r\}\{[\w ]+\}"
+    )
+    text = re.sub(r"(?<!\\)%.*", "", text)
+    bare = re.sub(rf"\\[_%&#${{}}]|\$[<>]\$|\$\\infty\$|{commands}|\\\\|&", "", text)
     assert not set(bare) & set("\\_%#${}<>^~")
     assert text.isascii()
 
@@ -342,15 +351,15 @@ def first_thing(path, format):
     if format == "json":
         (key, value), *_ = json.loads(path.read_text()).items()
         return f"{key}: {value}"
-    if format == "xlsx":
-        return openpyxl.load_workbook(path).active["A1"].value
-    if format in ("csv", "parquet"):
-        table = pd.read_csv(path) if format == "csv" else pd.read_parquet(path)
+    if format == "docx":
+        return docx.Document(str(path)).paragraphs[0].text
+    if format in ("csv", "parquet", "xlsx"):
+        table = {"csv": pd.read_csv, "parquet": pd.read_parquet, "xlsx": pd.read_excel}[format](path)
         assert table.columns[:2].tolist() == VERDICT
         assert len(table[VERDICT].drop_duplicates()) == 1
         return f"{table['verdict'].iloc[0]}; {'SYNTHETIC DATA' if table['synthetic'].iloc[0] else ''}"
     if format == "html":
-        return Cells(path.read_text(encoding="utf-8")).outside.splitlines()[0]
+        return Cells(path.read_text(encoding="utf-8")).outside.strip().splitlines()[0]
     return path.read_text(encoding="utf-8").splitlines()[0]
 
 
@@ -386,8 +395,8 @@ def test_good_fit_of_real_data_warns_of_nothing(written, screen, format):
 def test_warning_does_not_cost_a_single_number(written, failed, table):
     read = pd.read_csv(written(failed, "csv")).drop(columns=VERDICT)
     pd.testing.assert_frame_equal(plain(read), plain(table), check_exact=True)
-    header, *rows = openpyxl.load_workbook(written(failed, "xlsx")).active.iter_rows(min_row=2, values_only=True)
-    read = plain(pd.DataFrame(rows, columns=header))
+    header, *rows = openpyxl.load_workbook(written(failed, "xlsx")).active.iter_rows(values_only=True)
+    read = plain(pd.DataFrame(rows, columns=header).drop(columns=VERDICT))
     pd.testing.assert_frame_equal(read, plain(table), check_dtype=False, rtol=1e-15, atol=0)  # 16 digits
     read = pd.read_parquet(written(failed, "parquet")).drop(columns=VERDICT)
     pd.testing.assert_frame_equal(plain(read), plain(table), check_exact=True)
@@ -441,6 +450,19 @@ def test_export_to_where_no_file_can_be_is_refused(tmp_path, screen, format):
         with pytest.raises(BadInput, match=r"cannot be written .* choose another place"):
             bd.export(screen, tmp_path / place, format=format)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+def test_the_verdict_stands_in_the_properties_of_files_that_have_any(written, failed_synthetic):
+    book = openpyxl.load_workbook(written(failed_synthetic, "xlsx")).properties
+    page = written(failed_synthetic, "html").read_text(encoding="utf-8")
+    document = docx.Document(str(written(failed_synthetic, "docx"))).core_properties
+    meta = re.search(r'<meta name="bayesdep:verdict" content="([^"]*)"', page)[1]
+    for said in (book.description, document.comments, meta):
+        assert said.startswith("FAILED THE GATE")
+    assert book.keywords == document.keywords == "synthetic data"
+    assert "SYNTHETIC DATA" in book.description
+    assert book.creator in (None, "")
+    assert document.author == ""
 
 
 def test_missing_writer_of_spreadsheets_is_one_sentence_with_the_remedy(tmp_path, screen, monkeypatch):

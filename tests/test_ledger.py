@@ -1,13 +1,18 @@
 """The ledger: what "agrees" means, for every kind of published number."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
-from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
-from bayesdep.reporting.report import ledger_in_words
+from bayesdep.inference.diagnostics import Gate
+from bayesdep.inference.verdict import ModelVerdict
+from bayesdep.reporting.console import print_ledger
+from bayesdep.reporting.ledger import Published, ledger, ledger_in_words, refuse_unknown
+from bayesdep.reporting.run_directory import Outcome
 
 
 def summary(**changes):
@@ -165,7 +170,7 @@ def test_ledger_keeps_numbers_as_numbers_and_the_order_of_the_plan():
     made = ledger(rows, summary())
     assert made.columns.to_list() == [
         *["estimand", "published", "published_lower", "published_upper", "published_as", "posterior"],
-        *["lower", "upper", "prob", "interval", "units", "agrees", "source", "note"],
+        *["lower", "upper", "prob", "interval", "units", "agrees", "recovered", "source", "note"],
     ]
     assert made["source"].to_list() == ["B", "A"]
     assert made["note"].to_list() == ["a note", ""]
@@ -186,6 +191,55 @@ def test_ledger_in_words_shows_two_digits_of_the_interval_s_width():
         "Published in": "A",
         "Note": "",
     }
+
+
+# Synthetic data.
+
+
+@pytest.mark.parametrize(
+    ("row", "verdict"),
+    [
+        *[({"value": 2.0}, "recovered"), ({"value": 9.0}, "not recovered")],
+        ({"direction": "above"}, "recovered"),  # 0.99
+        ({"value": 2.0, "scale": "Hedges g"}, "other scale"),
+    ],
+)
+def test_synthetic_data_recover_a_number_and_never_agree_with_it(row, verdict):
+    line = ledger([Published(estimand="effect", source="A", **row)], summary(), synthetic=True)
+    assert line["recovered"].to_list() == [verdict]
+    assert line["agrees"].to_list() == [""]
+    words = ledger_in_words(line)
+    assert words["Recovered"].to_list() == [verdict]
+    assert "Agrees" not in words
+
+
+def test_direction_that_synthetic_data_only_lean_to_is_not_recovered():
+    line = ledger(
+        [Published(estimand="effect", source="A", direction="above")], summary(prob_gt_null=0.8), synthetic=True
+    )
+    assert line["recovered"].to_list() == ["not recovered"]
+    assert judged(summary(prob_gt_null=0.8), direction="above")["recovered"] == ""
+
+
+def outcome(label, synthetic, *values):
+    """A run with a ledger of published values of the estimand 2.0 (1.0, 3.2)."""
+    rows = [Published(estimand="effect", source="A", value=value) for value in values]
+    return Outcome(
+        *(label, Gate(()), ModelVerdict(())),
+        **{"expects_warning": "", "synthetic": synthetic, "directory": Path("results")},
+        ledger=ledger(rows, summary(), synthetic=synthetic),
+    )
+
+
+def test_totals_of_real_and_synthetic_data_are_apart(capsys):
+    print_ledger([outcome("a/x", True, 2.0, 9.0), outcome("a/y", False, 2.0, 2.5, 9.0), outcome("a/z", True, 9.0)])
+    lines = capsys.readouterr().out.splitlines()
+    real, synthetic = (next(i for i, line in enumerate(lines) if line.startswith(kind)) for kind in ("Real", "Synth"))
+    assert lines[real] == "Real data, 3 published numbers: 2 agree, 1 does not."
+    assert lines[synthetic] == "Synthetic data, 3 published numbers: 1 recovered, 2 not recovered."
+    assert [line.split()[0] for line in lines[: real + 1] if "/" in line] == ["a/y"]
+    assert [line.split()[0] for line in lines[real:] if "/" in line] == ["a/x", "a/z"]
+    assert not any("agree" in line.lower() for line in lines[real + 1 :])
 
 
 # Rows that name nothing.

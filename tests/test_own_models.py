@@ -23,11 +23,11 @@ from bayesdep.inference.evaluate import uncompiled
 from bayesdep.inference.finished_chains import fingerprint
 from bayesdep.models import register
 from bayesdep.plan import prepare
-from bayesdep.reporting.figures.common import EVERY_FIT
+from bayesdep.reporting.figures.composing import EVERY_FIT
 from bayesdep.reporting.figures.register import FIGURES
 
 ROOT = Path(__file__).parents[1]
-TUTORIAL = (ROOT / "docs" / "your_own_model.md").read_text()
+TUTORIAL = (ROOT / "docs" / "howto" / "your_own_model.md").read_text()
 MODEL, USE = re.findall(r"```python\n(.*?)```", TUTORIAL, flags=re.DOTALL)
 (PLAN,) = re.findall(r"```toml\n(\[study\].*?)```", TUTORIAL, flags=re.DOTALL)
 

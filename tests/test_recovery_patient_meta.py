@@ -42,11 +42,12 @@ def test_cross_validation_finds_nothing_where_there_is_nothing():
         assert found.loc[("r of M* without moderation, in sample", time), "value"] > 0.1
 
 
-def test_the_readme_says_what_the_study_found():
+def test_the_evidence_says_what_the_study_found():
     found = pd.read_csv(ROOT / "benchmarks" / "price.csv").set_index(["what", "time"])
-    readme = (ROOT / "README.md").read_text()
+    evidence = ROOT / "docs" / "evidence"
+    combined, pooled = ((evidence / f"{name}.md").read_text() for name in ("combined_moderator", "pooled_interactions"))
     for kind, label in (("in sample", "in-sample"), ("cross validated", "cross-validated by study")):
-        (line,) = [x for x in readme.splitlines() if x.startswith(f"| {label} |")]
+        (line,) = [x for x in combined.splitlines() if x.startswith(f"| {label} |")]
         for time in ("rapid", "post-rapid"):
             row = found.loc[(f"r of M* without moderation, {kind}", time)]
             assert f"{row['value']:.3f} (" in line
@@ -58,18 +59,18 @@ def test_the_readme_says_what_the_study_found():
             continue
         cells = [f"{value[name, 'both']:.0%}" for name in names]
         cells += [f"{found['rmse'][names[0], 'both']:.2f}", str(sets[names[0], "both"])]
-        (line,) = [x for x in readme.splitlines() if x.startswith(f"| {way} |")]
+        (line,) = [x for x in pooled.splitlines() if x.startswith(f"| {way} |")]
         assert [x.strip() for x in line.strip("|").split("|")][1:] == cells
 
 
-def test_the_readme_says_what_leaving_patients_out_costs():
+def test_the_evidence_says_what_leaving_patients_out_costs():
     found = pd.read_csv(ROOT / "benchmarks" / "imputation.csv").set_index(["way", "moderator"])
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "evidence" / "missing_moderators.md").read_text()
     for way, label in (
         ("imputed", "imputed (this package)"),
         *((w, w) for w in ("patients left out", "mean filled in")),
     ):
-        (line,) = [x for x in readme.splitlines() if x.startswith(f"| {label} |")]
+        (line,) = [x for x in page.splitlines() if x.startswith(f"| {label} |")]
         known, missing = (found.loc[(way, kind)] for kind in ("all known", "all missing"))
         cells = [f"{known['rmse']:.2f}", f"{known['width']:.2f}", f"{known['coverage']:.0%}", f"{missing['rmse']:.3f}",
                  f"{missing['width']:.2f}", f"{missing['coverage']:.0%}"]  # fmt: skip

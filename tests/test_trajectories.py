@@ -28,6 +28,13 @@ MODELS = {
     "level": {"association": "value", "deviations": "level", "pooling": "none", "course": "quadratic"},
     "serial": {"association": "change", "autocorrelation": True, "course": "spline", "marker_course": "linear"},
     "separate": {},
+    "subgroups": {
+        "association": ("change", "baseline"),
+        "equal_baseline": True,
+        "effects": "student",
+        "subgroups": {"young": "age < 38", "old": "age > 33", "other old": "33 < age"},
+    },
+    "differences in subgroups": {"subgroups": {"young": "age < 38", "middle": "32 < age < 43"}, "deviations": "level"},
 }
 
 
@@ -90,6 +97,16 @@ def arms_part(draw, data, i, columns, prefix="", marker=None):
     return total
 
 
+def apart(draw, data, i, question) -> np.ndarray:
+    """A patient's deviation from all patients: from the ages in the table, by hand."""
+    age = np.array([30.0 + 3 * k % 17 for k in range(data.sizes["subject"])])
+    rules = {
+        "young": age < 38, "old": age > 33, "other old": age > 33, "middle": (age > 32) & (age < 43)
+    }  # fmt: skip
+    code = np.array([rules[g][i] - rules[g].mean() for g in data["subgroup"].values])
+    return draw[f"subgroup_{question}"].values @ code
+
+
 def dense(model, data, draw, i) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values, mean and covariance of everything measured in a patient, written out as one normal."""
     powers, arm = model.powers, int(data["arm_of"][i])
@@ -99,6 +116,11 @@ def dense(model, data, draw, i) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mean = mean + arms_part(draw, data, i, data["arm_columns"].values[i][seen])
     if data.sizes["covariate"]:
         mean = mean + data["covariates"].values[i] @ draw["covariate_effect"].values
+    if model.subgroups:
+        share = data["time"].values[i][seen] / 5
+        mean = mean + sum(apart(draw, data, i, "course")[k] * share**k for k in range(len(powers)))
+        if not model.association:
+            mean = mean + data["arm_code"].values[i] @ apart(draw, data, i, "difference") * share
     time = data["time"].values[i][seen] / float(data["typical_gap"])
     own = float(draw["rho"]) ** np.abs(np.subtract.outer(time, time)) if model.autocorrelation else np.eye(seen.sum())
     own = g @ covariance(draw, powers) @ g.T + float(draw["residual_sd"]) ** 2 * own
@@ -111,13 +133,21 @@ def dense(model, data, draw, i) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         expected = float(data["marker_centre"][m])
         expected = expected + data["marker_course_columns"].values[i][measured] @ of_marker["marker_course"].values
         expected = expected + arms_part(draw, data, i, data["marker_arm_columns"].values[i][measured], "marker_", m)
+        if model.subgroups and not model.association:
+            own = data["arm_code"].values[i] @ apart(draw, data, i, "marker_difference")[m]
+            expected = expected + own * data["marker_time"].values[i][measured] / 5
         values.append(data["upper"].values[i, m][measured])
         means.append(expected)
         noise = float(of_marker["marker_residual_sd"]) ** 2 * np.eye(measured.sum())
         blocks.append(phi @ omega @ phi.T + noise)
         link = np.zeros((len(powers), len(powers)))
         for k, word in enumerate(model.association):
-            link += float(draw[BY_ARM][k, m, arm]) * link_matrix(word, powers)
+            own = float(draw[BY_ARM][k, m, arm])
+            if model.subgroups:
+                own += apart(draw, data, i, "association")[k, m]
+                for c, by_arm in enumerate(apart(draw, data, i, "association_difference")[k, m]):
+                    own += by_arm * ((arm == c + 1) - 1 / data.sizes["arm"])
+            link += own * link_matrix(word, powers)
         if "baseline" in model.association:
             link[0, 0] += float(draw["baseline_level"][m])
         across.append(g @ link @ omega @ phi.T)
@@ -327,6 +357,152 @@ def test_the_likelihood_and_its_maximum_are_those_of_lme4_and_nlme(name):
     error = np.sqrt(np.diag(np.linalg.inv(-hessian)))
     assert np.abs(step / error).max() < 1e-3
     assert np.abs(step[spreads]).max() < 1e-3
+
+
+# ---- nlme's bivariate mixed model of albumin and bilirubin in 312 patients (survival::pbcseq)
+
+ALBUMIN, BILIRUBIN = "whatalbumin", "whatbilirubin"
+TERMS = (ALBUMIN, BILIRUBIN, f"{ALBUMIN}:year", f"{BILIRUBIN}:year")
+
+
+def bivariate() -> tuple[bd.Trajectories, xr.Dataset]:
+    """Links that together are any two-by-two matrix, so the two courses have any covariance."""
+    model = bd.Trajectories(
+        reference=None, arm=None, course="linear", marker_course="linear", outcome="albumin", subject="id", time="year",
+        value="bili", association=("slope", "baseline", "change"), pooling="none", units="g/dL",
+    )  # fmt: skip
+    return model, model.prepare(pd.read_csv(REFERENCES / "pbcseq.csv"))
+
+
+def in_words_of_the_bivariate_model(data: xr.Dataset, at: dict[str, float]) -> dict[str, np.ndarray]:
+    """Nlme's parameters as those of the model: the outcome's regression on the marker, and what is left."""
+    length = data["course_columns"].attrs["last"]
+    assert data["course_columns"].attrs["first"] == 0
+    scale = np.array([1, 1, length, length])  # slopes per follow-up
+    total = np.empty((4, 4))
+    for j, k in np.ndindex(4, 4):
+        total[j, k] = at[f"covariance {TERMS[max(j, k)]} {TERMS[min(j, k)]}"] * scale[j] * scale[k]
+    outcome, marker = [0, 2], [1, 3]
+    of_marker = total[np.ix_(marker, marker)]
+    link = np.linalg.solve(of_marker, total[np.ix_(marker, outcome)]).T
+    left = total[np.ix_(outcome, outcome)] - link @ of_marker @ link.T
+
+    def course(level: float, slope: float, centre: float) -> np.ndarray:
+        return np.array([level + slope * length / 2 - centre, slope * length / 2])
+
+    def share(covariance: np.ndarray) -> float:
+        return (covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]) + 1) / 2
+
+    return {
+        "course": course(at[ALBUMIN], at[f"{ALBUMIN}:year"], float(data["centre"])),
+        "level_sd": np.sqrt(left[0, 0]), "slope_sd": np.sqrt(left[1, 1]), "partial_share": np.array([share(left)]),
+        "residual_sd": np.array(at["residual_sd albumin"]),
+        "marker_course": course(at[BILIRUBIN], at[f"{BILIRUBIN}:year"], float(data["marker_centre"][0]))[None],
+        "marker_level_sd": np.sqrt(of_marker[:1, 0]), "marker_slope_sd": np.sqrt(of_marker[1:, 1]),
+        "marker_partial_share": np.array([[share(of_marker)]]),
+        "marker_residual_sd": np.array([at["residual_sd bilirubin"]]),
+        "association": np.array([[link[0, 1]], [link[1, 0]], [link[1, 1]]]), "baseline_level": link[:1, 0],
+    }  # fmt: skip
+
+
+def test_the_joint_likelihood_and_its_maximum_are_those_of_a_bivariate_mixed_model():
+    """At nlme's estimates the joint density is nlme's log-likelihood, and it is flat there.
+
+    Flat: the slope times a standard error (of covariances and sds: times a twentieth of their sizes) is below 0.01, so
+    that the maximum is less than about a hundredth of a standard error away.
+    """
+    model, data = bivariate()
+    table = pd.read_csv(REFERENCES / "trajectories_pbcseq.csv").set_index("name")
+    best = table["value"].to_dict()
+    expected = best.pop("log_likelihood")
+    graph = model.build(data)
+    f = graph.compile_logp(vars=[graph[OUTCOME], graph[CONCENTRATION]], mode=uncompiled())
+    transforms = {rv.name: graph.rvs_to_transforms[rv] for rv in graph.free_RVs}
+
+    def log_likelihood(at: dict[str, float]) -> float:
+        values = in_words_of_the_bivariate_model(data, at)
+        assert set(values) == set(transforms)
+        point = {}
+        for rv in graph.free_RVs:
+            x, transform = values[rv.name], transforms[rv.name]
+            if transform is not None:
+                x = transform.forward(x, *rv.owner.inputs).eval(mode=uncompiled())
+            point[graph.rvs_to_values[rv].name] = np.asarray(x, dtype=float)
+        return float(f(point))
+
+    assert log_likelihood(best) == pytest.approx(expected, abs=1e-5)
+    for name, value in best.items():
+        unit = table.loc[name, "se"] if np.isfinite(table.loc[name, "se"]) else abs(value) / 20
+        step = 0.01 * unit
+        slope = (log_likelihood(best | {name: value + step}) - log_likelihood(best | {name: value - step})) / 0.02
+        assert abs(slope) < 0.01, name
+
+
+# ---- events in intervals
+
+
+def intervals(people: int = 60, seed: int = 5) -> pd.DataFrame:
+    """Rows at risk of an event in four intervals, the event ending them; some patients leave early; a marker beside."""
+    rng, rows = np.random.default_rng(seed), []
+    for i in range(people):
+        about = {"subject": f"s{i}", "arm": "pd"[i % 2]}
+        for t in (0, 2, 4):
+            rows.append(about | {"time": t, "marker": "IL-6", "pg_ml": float(2 ** rng.normal(1, 1))})
+        for t in (1, 2, 3, 4):
+            came = bool(rng.random() < 0.25 + 0.1 * (i % 2))
+            rows.append(about | {"time": t, "outcome": float(came)})
+            if came or rng.random() < 0.1:
+                break
+    return pd.DataFrame(rows)
+
+
+EVENTS = {"kind": "event", "reference": "p", "course": "linear"}
+
+
+def test_the_likelihood_of_events_is_the_product_of_hazards_over_patients_deviations():
+    """Against scipy's quadrature over the deviation, interval by interval."""
+    model = bd.Trajectories(**EVENTS, deviations="level")
+    data = model.prepare(intervals().dropna(subset=["outcome"]))
+    _, posterior = draws_of(model.build(data), count=2, seed=1)
+    scores = model.log_likelihood(posterior, data)
+    draw = posterior.isel(chain=0, draw=0)
+    for i in range(6):
+        seen = ~np.isnan(data["outcome"].values[i])
+        log_odds = data["course_columns"].values[i][seen] @ draw["course"].values
+        log_odds = log_odds + arms_part(draw, data, i, data["arm_columns"].values[i][seen])
+
+        def product(b, log_odds=log_odds, y=data["outcome"].values[i][seen]):
+            hazard = 1 / (1 + np.exp(-(log_odds + b)))
+            return np.prod(np.where(y == 1, hazard, 1 - hazard)) * stats.norm.pdf(b, 0, float(draw["level_sd"]))
+
+        known = integrate.quad(product, -12 * float(draw["level_sd"]), 12 * float(draw["level_sd"]), limit=200)[0]
+        assert float(scores[0, 0, i]) == pytest.approx(np.log(known), rel=1e-3)
+
+
+@pytest.mark.parametrize("association", [(), ("value",)])
+def test_the_probability_of_an_event_is_the_share_of_simulated_patients(association):
+    """200,000 patients drawn from a draw's own law, deviations and markers included: within four standard errors."""
+    markers = {"value": "pg_ml", "analyte": "marker", "association": association} if association else {}
+    model = bd.Trajectories(**EVENTS, **markers)
+    table = intervals() if association else intervals().dropna(subset=["outcome"])
+    data = model.prepare(table)
+    _, posterior = draws_of(model.build(data), count=1, seed=2)
+    found = model.estimands(posterior, data)
+    draw, rng, people = posterior.isel(chain=0, draw=0), np.random.default_rng(3), 200_000
+    design = data["deviation_columns"].values[0]
+    for a in range(2):
+        b = rng.multivariate_normal(np.zeros(2), covariance(draw, model.powers), people)
+        if association:
+            of_marker = draw.isel(analyte=0)
+            w = rng.multivariate_normal(np.zeros(2), covariance(of_marker, model.powers, "marker_"), people)
+            b = b + float(draw[BY_ARM][0, 0, a]) * w
+        hazard = 1 / (1 + np.exp(-(found["mean"][0, 0, a].values + b @ design.T)))
+        came = (rng.random(hazard.shape) < hazard).cumsum(axis=1) > 0
+        share = came.mean(axis=0)
+        error = np.sqrt(share * (1 - share) / people) + 1e-4  # and of the quadrature
+        assert (np.abs(found["event_probability"][0, 0, a].values - share) < 4 * error).all()
+    difference = found["event_probability"].isel(arm=1) - found["event_probability"].isel(arm=0)
+    np.testing.assert_allclose(found["event_difference"].isel(comparison=0), difference)
 
 
 # ---- courses and links

@@ -1,15 +1,22 @@
 """Fits of trajectories: set beside lme4's answers, and coverage of known truths on the published design."""
 
+import runpy
+from collections import defaultdict
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from arviz_stats.base import array_stats
+from test_cytokines_fits import UTI, UTI_SE, shared_table
 from test_trajectories import REFERENCES, answers, read
 
 import bayesdep as bd
 from bayesdep.designs.rct2025 import draw_rct2025
 from bayesdep.inference.sample import sample_posterior
+from bayesdep.models.trajectories.paths import mean_markers
+from bayesdep.numerics.draws import stack_draws
 
 WIDE = {
     "course": {"dist": "Normal", "mu": 0, "sigma": 1000},
@@ -114,3 +121,80 @@ def naive_slope(data: xr.Dataset, marker: str) -> float:
     x, y = logs[:, -1] - logs[:, 0], data["outcome"].values[:, -1] - data["outcome"].values[:, 0]
     kept = np.isfinite(x) & np.isfinite(y) & (data["arm_of"].values == list(data["arm"].values).index("ketamine"))
     return float(np.polyfit(x[kept], y[kept], 1)[0])
+
+
+VIRAL = {
+    "marker_course": {"dist": "Normal", "mu": 0, "sigma": 100},
+    "marker_level_sd": {"dist": "HalfNormal", "sigma": 50},
+    "marker_residual_sd": {"dist": "HalfNormal", "sigma": 50},
+}
+
+
+@pytest.mark.sampling
+@pytest.mark.parametrize("variant", UTI)
+def test_the_marker_part_has_the_published_means_of_viral_loads(variant):
+    """Month means and a random level of 72 children's HIV RNA, 26 or 33 values beyond limits: maximum likelihood.
+
+    The score beside it is made up and not linked. Means within a tenth of a standard error.
+    """
+    table = shared_table("utidata_hiv/utidata.csv").dropna(subset=["rna_copies_ml"]).reset_index(drop=True)
+    codes = {0: "none", 1: "left", 2: "right" if variant == "both" else "none"}
+    score = np.random.default_rng(1).normal(size=len(table))
+    table = table.assign(flag=table["cens_code"].map(codes), outcome=score)
+    model = bd.Trajectories(
+        reference=None, arm=None, deviations="level", value="rna_copies_ml", subject="id", time="month",
+        censored="flag", priors=VIRAL,
+    )  # fmt: skip
+    data = model.prepare(table)
+    posterior = sample_posterior(model, data, draws=1500, tune=600, chains=4, seed=1)
+    means = mean_markers(model, stack_draws(posterior), data, data["marker_reported_time"].values)[:, 0, 0]
+    found = means.mean(axis=0) * np.log10(2)
+    assert (np.abs(found - UTI[variant][0]) < 0.1 * UTI_SE).all(), (found - UTI[variant][0]) / UTI_SE
+
+
+def trial_in_two_halves(seed: int) -> pd.DataFrame:
+    """120 patients whose scores fall by 8 points more on the drug than on placebo if they are young, and not else."""
+    rng, rows = np.random.default_rng(seed), []
+    for i in range(120):
+        about = {"subject": f"s{i}", "arm": "pd"[i % 2], "age": 20 + i % 40, "sex": "FM"[i // 2 % 2]}
+        level, slope = rng.normal(25, 4), rng.normal(-3, 2) - 8 * (i % 2) * (about["age"] < 40)
+        rows += [about | {"time": t, "outcome": level + slope * t / 2 + rng.normal(0, 2)} for t in (0, 1, 2)]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.sampling
+def test_a_subgroup_that_differs_is_found_and_the_others_are_not():
+    """Young and old differ by 8 points; women and men, of whom half are young, do not."""
+    subgroups = {"young": "age < 40", "old": "age >= 40", "women": "sex == 'F'", "men": "sex == 'M'"}
+    model = bd.Trajectories(reference="p", course="linear", equal_baseline=True, subgroups=subgroups)
+    fit = bd.fit(model, trial_in_two_halves(1), draws=800, tune=500, chains=4, seed=1, progress=False)
+    assert fit.gate.passed, fit.gate.sentence
+    inside, apart = (fit.estimands[f"difference_{w}"].isel(comparison=0) for w in ("in", "from_overall"))
+    lower, upper = np.quantile(inside.sel(subgroup="young") - inside.sel(subgroup="old"), [0.025, 0.975])
+    assert lower < -8 < upper < -3
+    # in a subgroup, effects are shrunken towards that of all patients: what is found are deviations from it
+    ends = {str(g): np.quantile(apart.sel(subgroup=g), [0.025, 0.975]) for g in apart["subgroup"].values}
+    assert ends["young"][1] < 0 < ends["old"][0]
+    assert all(ends[g][0] < 0 < ends[g][1] for g in ("women", "men"))
+
+
+@pytest.mark.slow
+def test_without_any_effect_one_model_of_subgroups_finds_little_and_separate_fits_much():
+    """100 trials of one marker in 28 subgroups (benchmarks/subgroups.py); shares less two binomial standard errors."""
+    path = Path(bd.__file__).parents[1] / "benchmarks" / "subgroups.py"
+    study = runpy.run_path(str(path))
+    model, tally, trials = study["model_of_plan"](), defaultdict(list), 100
+    study["separately"](tally, model, trials)
+    study["together"](tally, model, trials, ["IL-1RA"])
+
+    def share(*key: str) -> float:
+        return float(np.mean(tally[key]))
+
+    def above(bound: float) -> float:
+        return bound + 2 * np.sqrt(bound * (1 - bound) / trials)
+
+    for name in ("association", "association_difference"):
+        assert share("hierarchical", f"{name}_in", "each") <= above(0.05)
+        assert share("hierarchical", f"{name}_from_overall", "each") <= above(0.01)
+        assert share("hierarchical", f"{name}_in", "any of 28") <= above(0.12)
+        assert share("separate", name, "any of 28") > 0.3

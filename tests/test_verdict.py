@@ -23,8 +23,7 @@ from bayesdep.models.small_studies.averaging import MixtureWithZero
 from bayesdep.numerics.marginals import NormalMixture
 from bayesdep.plan import find_plans, prepare, read_plan
 from bayesdep.reporting.export import journal_table
-from bayesdep.reporting.ledger import Published, ledger, refuse_unknown
-from bayesdep.reporting.report import ledger_in_words
+from bayesdep.reporting.ledger import Published, ledger, ledger_in_words, refuse_unknown
 
 PLANS = {f"{p.parent.name}/{p.stem}": p for p in find_plans(Path(__file__).parents[1] / "models")}
 

@@ -14,12 +14,13 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.inference import sample
 from bayesdep.inference.evaluate import from_prior
+from bayesdep.inference.nuts import Nuts
 
 
 def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
     """A fit whose parameters are draws from the prior, drawn together towards the first of them."""
 
-    def from_thin_air(model, core, clock, size, seed, *rest):
+    def from_thin_air(model, core, sampler, steps, *, seed, **rest):
         names = [rv.name for rv in core.free_RVs]
         drawn = from_prior([core[name] for name in names], draws * chains, seed=seed)
         found = {}
@@ -30,9 +31,9 @@ def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
         energy = np.random.default_rng(seed).normal(size=(chains, draws))
         stats = {"diverging": zeros.astype(bool), "energy": energy, "reached_max_treedepth": zeros.astype(bool)}
         coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
-        return found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords)
+        return Nuts(found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords), steps)
 
-    with mock.patch.object(sample, "_nutpie", from_thin_air), mock.patch.object(sample, "PRIOR_DRAWS", 50):
+    with mock.patch.object(sample, "sample_nuts", from_thin_air), mock.patch.object(sample, "PRIOR_DRAWS", 50):
         return bd.fit(graph, table, draws=draws, chains=chains, tune=10, seed=seed, progress=False)
 
 
@@ -145,7 +146,7 @@ def courses(name: Name = plain, n: int = 3, people: int = 18) -> pd.DataFrame:
     rng = np.random.default_rng(n)
     rows = []
     for i in range(people):
-        about = {"subject": f"p{i}", "arm": name("arm", i % 2)}
+        about = {"subject": f"p{i}", "arm": name("arm", i % 2), "age": 30 + i}
         rows += [about | {"time": t, "outcome": rng.normal(25 - t, 6)} for t in (0, 1, 5) if t < 5 or i % 5]
         for k in range(n):
             for t in (0, 2, 5):
@@ -209,8 +210,9 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
         return unsampled(model, occasions(name, **some), **how)
     if family == "trajectories":
         model = bd.Trajectories(
-            reference=name("arm", 0), value="value", analyte="marker", association=("change", "baseline"), units=unit
-        )
+            reference=name("arm", 0), value="value", analyte="marker", association=("change", "baseline"), units=unit,
+            subgroups={name("group", k): f"age < {38 + k}" for k in range(3)},
+        )  # fmt: skip
         return unsampled(model, courses(name, **some), **how)
     if family == "growth":
         model = bd.Trajectories(reference=name("arm", 0), course="linear", units=unit)

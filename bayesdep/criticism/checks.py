@@ -36,6 +36,15 @@ def check_predictions(fit: Fit) -> pd.DataFrame:
     pandas.DataFrame
         One row per test quantity: ``check``, ``units``, ``observed``, the replicates' ``median``, ``lower`` and
         ``upper`` (95%), ``p`` (share of replicates above the data, ties counted half) and ``prior_p``.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> bd.check_predictions(fit)["check"].to_list()
+    ['lowest effect', 'highest effect', 'skewness of effects', "Cochran's Q"]
     """
     rows = []
     for result in run_checks(fit):

@@ -77,6 +77,18 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     CannotCompare
         When the fits differ in the left-out units, the rows, the scale of the outcome, free or random levels of
         studies, or the treatment of values beyond a limit: then the difference of their scores has no meaning.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> import dataclasses
+    >>> wide = {"mu": bd.Prior("Normal", mu=0, sigma=1000)}
+    >>> other = bd.fit(dataclasses.replace(model, priors=wide), schools, draws=100, seed=1)
+    >>> sorted(bd.compare({"default priors": fit, "a wide prior": other}).table["model"])
+    ['a wide prior', 'default priors']
     """
     if not isinstance(fits, Mapping):
         raise BadInput(f"a comparison takes fits by name, and this is a {type(fits).__name__}; give a dict of fits")

@@ -178,6 +178,16 @@ def find_tipping_point(
     ------
     BadInput
         As :func:`check_dropout`, and when there is no such visit or nobody of the arm had dropped out by then.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week in [6, 12]")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day"}
+    >>> model = bd.Trial(reference="placebo", covariance="ar1", units="HAM-D points", **columns)
+    >>> fit = bd.fit(model, visits, draws=50, tune=200, chains=2, seed=1)  # a real fit has more draws
+    >>> bd.find_tipping_point(fit, "infliximab") is None  # no advantage to lose
+    True
     """
     trial = trial_of(fit, "find_tipping_point")
     _check_method(method)

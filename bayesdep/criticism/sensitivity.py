@@ -36,6 +36,15 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
         ``diagnosis``: "robust" or "depends on its prior", which is usual where data are few. Whether an estimand
         conflicts with its prior is another question, which ``fit.verdict`` answers. Estimands whose draws are zeros and
         ones are left out; the estimands from which they are computed are in the table.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> bd.check_prior_sensitivity(fit).query("estimand == 'mu'")["diagnosis"].item()
+    'robust'
     """
     drawn = fit.estimands
     chains = chains_of(drawn[[name for name, values in drawn.data_vars.items() if "probability" not in values.attrs]])

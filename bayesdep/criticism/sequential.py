@@ -63,6 +63,14 @@ def fit_each_moderator(
     ------
     BadInput
         When there is no moderator, or one of them cannot be used, naming it.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> patients = bd.simulate("price2022", seed=1).table  # synthetic
+    >>> columns = {"outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement"}
+    >>> model = bd.PatientMeta(reference="control", times=["rapid"], **columns)
+    >>> table = bd.fit_each_moderator(model, patients, ["age", "female"])  # doctest: +SKIP
     """
     names = list(moderators)
     if not names:

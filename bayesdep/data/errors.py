@@ -13,6 +13,15 @@ class BadInput(ValueError):
     """Input that cannot be analysed as it stands: one sentence saying what, where and the remedy.
 
     ``faults`` has that sentence, and one for each further fault that was found beside it.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> try:
+    ...     bd.Counts(control="placebo", pooling="half")
+    ... except bd.BadInput as refusal:
+    ...     print(refusal)
+    pooling = 'half' is not a choice; known: complete, none, partial
     """
 
     def __init__(self, message: str) -> None:
@@ -122,11 +131,39 @@ def column_setting(word: str, column: str) -> str:
 
 
 class CannotCompare(BadInput):
-    """Fits that are valid one by one, but whose scores are of different outcomes, so that a ranking has no meaning."""
+    """Fits that are valid one by one, but whose scores are of different outcomes, so that a ranking has no meaning.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> tables = {"all": schools, "without A": schools.query("school != 'A'")}
+    >>> fits = {name: bd.fit(model, table, draws=100, seed=1) for name, table in tables.items()}
+    >>> try:
+    ...     bd.compare(fits)
+    ... except bd.CannotCompare as refusal:
+    ...     print(refusal)
+    all and without A cannot be compared: they saw different rows of 'effect'; fit both to the same table
+    """
 
 
 class NotConverged(BadInput):
-    """A fit that failed its convergence check (gate), where only one that passed can be used."""
+    """A fit that failed its convergence check (gate), where only one that passed can be used.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week in [6, 12]")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day"}
+    >>> model = bd.Trial(reference="placebo", covariance="ar1", units="HAM-D points", **columns)
+    >>> fit = bd.fit(model, visits, draws=20, tune=20, chains=2, seed=1)  # too few
+    >>> try:
+    ...     bd.as_study(fit, "Raison 2013")
+    ... except bd.NotConverged as refusal:
+    ...     print(refusal)
+    this fit cannot enter a meta-analysis: FAILED THE GATE, do not use these numbers: ...
+    """
 
 
 def printable(text: str) -> str:

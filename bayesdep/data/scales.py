@@ -34,6 +34,11 @@ class Conversion:
         Numbers of pairs and subjects in the fit.
     source
         Where the pairs are from.
+
+    Examples
+    --------
+    >>> HRSD_17_TO_MADRS.sentence
+    'score = 5.56 (1.33) + 1.27 (0.06) x given; ...'
     """
 
     intercept: np.ndarray

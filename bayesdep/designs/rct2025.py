@@ -77,7 +77,9 @@ def draw_rct2025(
     Simulated
         A row per patient and visit that has a ``score`` (points), and a row per patient, time of blood and marker that
         has a ``concentration`` (pg/mL, text where below its limit) and its ``marker``; in all rows ``subject``,
-        ``arm``, ``day``, ``bmi`` (kg/m2), ``age`` and ``sex``. The truth has what the equations have: ``course`` by arm
+        ``arm``, ``day``, ``bmi`` (kg/m2), ``age``, ``sex``, ``failed_trials`` (of antidepressants), ``episode_months``,
+        ``anxious`` and ``smoker``, of which none but ``bmi`` has to do with anything. The truth has what the equations
+        have: ``course`` by arm
         and visit, sds, medians, limits, and by subject the deviations and k.
 
     Raises
@@ -116,7 +118,8 @@ def draw_rct2025(
         "marker_deviation": {name: values.tolist() for name, values in markers.items()},
         "association": association.tolist(),
     }  # fmt: skip
-    return Simulated(pd.concat([scores, blood], ignore_index=True), truth)
+    more = _more_about(rng, about)
+    return Simulated(pd.concat([scores, blood], ignore_index=True).merge(more, on="subject"), truth)
 
 
 def draw_rct2025_il1ra(rng: np.random.Generator) -> Simulated:
@@ -137,6 +140,20 @@ def _about(rng: np.random.Generator, people: tuple[int, int]) -> pd.DataFrame:
             "bmi": bmi.round(1),
             "age": rng.uniform(18, 60, count).round().astype(int),
             "sex": np.where(rng.random(count) < 0.6, "F", "M"),
+        }
+    )
+
+
+def _more_about(rng: np.random.Generator, about: pd.DataFrame) -> pd.DataFrame:
+    """What else subgroups are made of; drawn last, so that nothing depends on it."""
+    count = len(about)
+    return pd.DataFrame(
+        {
+            "subject": about["subject"],
+            "failed_trials": rng.integers(2, 9, count),
+            "episode_months": np.maximum(rng.lognormal(np.log(15), 0.8, count).round(), 1).astype(int),
+            "anxious": np.where(rng.random(count) < 0.5, "yes", "no"),
+            "smoker": np.where(rng.random(count) < 0.3, "yes", "no"),
         }
     )
 

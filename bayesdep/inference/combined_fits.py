@@ -1,5 +1,6 @@
 """One posterior of several fits: the same model given several versions of its data."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import xarray as xr
@@ -67,8 +68,14 @@ def combine_fits(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
     if "imputation_r_hat" in data.attrs:
         r_hat, where = float(data.attrs["imputation_r_hat"]), str(data.attrs["imputation_worst"])
         criteria.append(Criterion("R-hat of imputations", r_hat, GOOD_R_HAT, r_hat <= GOOD_R_HAT, where))
-    gate = Gate(tuple(criteria), checked.units)
+    gate = Gate(tuple(criteria), checked.units, note=_notes(fits))
     steps = Steps.from_dict(first.manifest) if "sample_stats" in groups else None
     gate = add_remedy(gate, first.model, first.data, first.manifest["draws"], steps)
     manifest = first.manifest | {"gate": gate.to_dict(), "timings_s": seconds, "tables": len(fits)}
     return Fit(first.model, data, xr.DataTree.from_dict(groups), manifest)
+
+
+def _notes(fits: Sequence[Fit]) -> str:
+    """Notes of the versions' verdicts, and of how many versions."""
+    notes = Counter(note for x in fits if (note := x.gate.note))
+    return "; ".join(f"{note}, in {n} of {len(fits)} versions" for note, n in notes.items())

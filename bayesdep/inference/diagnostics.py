@@ -62,11 +62,14 @@ class Gate:
         Where it failed most: up to three analytes, studies, visits or the like.
     remedy
         A setting that is known to help.
+    note
+        What was done before, such as sampling with longer steps that diverged.
     """
 
     criteria: tuple[Criterion, ...]
     units: tuple[str, ...] = ()
     remedy: str = ""
+    note: str = ""
 
     @property
     def passed(self) -> bool:
@@ -76,12 +79,13 @@ class Gate:
     @property
     def sentence(self) -> str:
         """The verdict in one sentence: the first line of every table, figure and report made from the fit."""
+        note = f"; {self.note}" if self.note else ""
         if self.passed:
-            return "passed the gate: " + "; ".join(_short(c) for c in self.criteria)
+            return "passed the gate: " + "; ".join(_short(c) for c in self.criteria) + note
         failed = "; ".join(str(c) for c in self.criteria if not c.passed)
         units = f"; worst in {', '.join(self.units)}" if self.units else ""
         remedy = f"; what helps: {self.remedy}" if self.remedy else ""
-        return f"FAILED THE GATE, do not use these numbers: {failed}{units}{remedy}"
+        return f"FAILED THE GATE, do not use these numbers: {failed}{units}{note}{remedy}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as JSON can hold it."""
@@ -91,13 +95,15 @@ class Gate:
             "criteria": [asdict(c) for c in self.criteria],
             "units": list(self.units),
             "remedy": self.remedy,
+            "note": self.note,
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "Gate":
         """Restore a verdict from :meth:`to_dict`."""
         criteria = tuple(Criterion(**c) for c in value["criteria"])
-        return cls(criteria, tuple(value.get("units", ())), value.get("remedy", ""))  # earlier versions saved neither
+        # earlier versions saved none of the three
+        return cls(criteria, tuple(value.get("units", ())), value.get("remedy", ""), value.get("note", ""))
 
 
 def _short(criterion: Criterion) -> str:

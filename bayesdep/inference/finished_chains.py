@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class FinishedChains:
     @property
     def count(self) -> int:
         """How many chains the folder holds."""
-        return len(list(self.folder.glob("*.npz"))) if self.folder.is_dir() else 0
+        return len(list(self.folder.rglob("*.npz"))) if self.folder.is_dir() else 0
 
     def chain(self, table: int, number: int) -> Chain | None:
         """Return a chain; None where its file is absent or incomplete.
@@ -107,6 +107,11 @@ class FinishedChains:
             self.folder.mkdir(parents=True, exist_ok=True)
             with whole_files(self._file(table, number)) as (partial,), partial.open("wb") as opened:
                 np.savez(opened, allow_pickle=False, **arrays)
+
+    @property
+    def again(self) -> "FinishedChains":
+        """The folder of the chains of the next attempt with shorter steps, inside this one."""
+        return replace(self, folder=self.folder / "again")
 
     def remove(self) -> None:
         """Remove all of them."""

@@ -13,9 +13,11 @@ from weakref import WeakKeyDictionary
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.data.read_data import as_read
 from bayesdep.inference.diagnostics import Gate
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
+from bayesdep.inference.primary import Primary, default_primary, primary_of, read_primary
 from bayesdep.inference.ropes import Rope, refuse_unknown_ropes, ropes_of
 from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models.model import ExactPosterior, Imputes, KnowsPosterior, Model
@@ -43,12 +45,26 @@ class Fit:
     manifest
         Sampler, seed, numbers of draws (for each of ``tables`` versions of the data), versions of software, timings in
         seconds, machine and the gate's verdict.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> fit.gate.passed, fit.synthetic
+    (True, False)
+    >>> fit.estimands["mu"].dims
+    ('chain', 'draw')
     """
 
     model: Model
     data: xr.Dataset
     tree: xr.DataTree
     manifest: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", as_read(self.data))  # shows no patient in a notebook
 
     @property
     def gate(self) -> Gate:
@@ -136,6 +152,33 @@ class Fit:
         return Fit(self.model, self.data, self.tree, self.manifest | {"ropes": [rope.to_dict() for rope in ropes]})
 
     @property
+    def primary(self) -> tuple[Primary, ...]:
+        """The primary estimands that were stated for it; empty if none were."""
+        return primary_of(self.manifest)
+
+    def with_primary(self, *primary: str | Mapping[str, Any] | Primary) -> "Fit":
+        """Return the same fit with primary estimands, which its report answers first and its file keeps.
+
+        Parameters
+        ----------
+        *primary
+            Names (``"mu"``), names with labels as tables print them (``"difference[infliximab, 12]"``), or mappings
+            with ``estimand`` and ``at``. They replace those that it has.
+
+        Returns
+        -------
+        Fit
+            The same draws.
+
+        Raises
+        ------
+        BadInput
+            When one is of an estimand or coordinates that the fit does not have.
+        """
+        read = read_primary(primary, self.estimands)
+        return Fit(self.model, self.data, self.tree, self.manifest | {"primary": [one.to_dict() for one in read]})
+
+    @property
     def synthetic(self) -> bool:
         """Whether the data were simulated."""
         return bool(self.data.attrs.get("synthetic", 0))
@@ -151,6 +194,15 @@ class Fit:
             f"{self.gate.sentence}\n{self.verdict.sentence}\n{type(self.model).__name__} fit ({size})\n{mark}{data}\n"
             f"{notes}estimands: {', '.join(map(str, self.estimands.data_vars))}"
         )
+
+    def _repr_html_(self) -> str:
+        from bayesdep.inference.shown import fit_as_html
+
+        verdicts = {v.sentence: v.passed for v in (self.gate, self.verdict)}
+        exact = self.exact if self.is_exact else None
+        estimands = self.estimands
+        primary = self.primary or default_primary(self.model, estimands)
+        return fit_as_html(self.model, self.data, estimands, self.manifest, verdicts, primary, exact)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole fit to one NetCDF file; an existing file is replaced only by a complete one.
@@ -205,6 +257,7 @@ class Fit:
             model, manifest = _described(attrs)
             _refuse_mismatch(model, manifest, tree)
             refuse_unknown_ropes(ropes_of(manifest), tree["estimands"].to_dataset())
+            read_primary(primary_of(manifest), tree["estimands"].to_dataset())
             return cls(model, tree["constant_data"].to_dataset(), tree, manifest)
         except FileNotFoundError:
             raise BadInput(f"there is no saved fit '{path}'; give the posterior.nc of a run directory") from None
@@ -232,6 +285,7 @@ def _described(attrs: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
             raise BadInput(f"no sampler is called {manifest['sampler']!r}")
         Gate.from_dict(manifest["gate"])
         ropes_of(manifest)
+        primary_of(manifest)
         return make_model(texts["bayesdep_family"], settings), manifest
     except BadInput:
         raise

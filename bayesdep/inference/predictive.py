@@ -1,12 +1,16 @@
 """Posterior and prior predictive checks: test quantities of the data, compared with those of replicated data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.model import Check, Model
+from bayesdep.inference.evaluate import from_prior
+from bayesdep.inference.labelled import label_draws
+from bayesdep.inference.numbers import check_numbers
+from bayesdep.models.model import Check, HasCostlyEstimands, Imputes, Model
 
 _SEED = 1  # of replicates that a check draws itself
 
@@ -85,3 +89,62 @@ def check_results(model: Model, data: xr.Dataset, tree: xr.DataTree) -> list[Che
         observed = float(check.statistic(values("observed_data")))
         results.append(CheckResult(check.name, check.units, observed, replicated("posterior"), replicated("prior")))
     return results
+
+
+@dataclass(frozen=True)
+class PriorPredictive:
+    """What a model believes before any data.
+
+    Parameters
+    ----------
+    estimands
+        Draws of the primary estimands, dims (chain, draw, ...).
+    checks
+        The model's test quantities, each with its values in data drawn from the prior, shape (draws,).
+    synthetic
+        Whether the table was simulated.
+    """
+
+    estimands: xr.Dataset
+    checks: Sequence[tuple[Check, np.ndarray]]
+    synthetic: bool
+
+
+def prior_predictive(model: Model, table: Any, *, draws: int, seed: int) -> PriorPredictive:
+    """Draw a model's primary estimands and test quantities from its prior.
+
+    Parameters
+    ----------
+    model
+        Any model.
+    table
+        A table, or what the model's ``prepare`` made of one: its design is used, not its outcomes.
+    draws, seed
+        How many, and the seed.
+
+    Returns
+    -------
+    PriorPredictive
+        The draws.
+    """
+    check_numbers(seed=seed)
+    data = table if isinstance(table, xr.Dataset) else model.prepare(table)
+    if isinstance(model, Imputes) and model.imputes:
+        data = model.imputations_of(data)[0]
+    cheap = model.without_costly_estimands if isinstance(model, HasCostlyEstimands) else model
+    built = cheap.build(data)
+    parameters, observed = [v.name for v in built.unobserved_RVs], [v.name for v in built.observed_RVs]
+    names = [*parameters, *observed]
+    values = dict(zip(names, from_prior([built[name] for name in names], draws, seed=seed), strict=True))
+    prior = label_draws({name: values[name][None] for name in parameters}, built)
+    with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
+        estimands = cheap.estimands(prior, data)
+        checks = [(check, _under_prior(check, values, prior)) for check in cheap.checks(data)]
+    primary = [name for name in model.primary_estimands if name in estimands]
+    return PriorPredictive(estimands[primary], checks, bool(data.attrs.get("synthetic", 0)))
+
+
+def _under_prior(check: Check, values: dict[str, np.ndarray], prior: xr.Dataset) -> np.ndarray:
+    if check.replicated is not None:
+        return check.replicated(prior, np.random.default_rng(_SEED))
+    return np.asarray(check.statistic(values[check.variable]))

@@ -6,11 +6,11 @@ import math
 import xarray as xr
 
 from bayesdep.inference.diagnostics import ESS, MAX_TREE_DEPTH_REACHED, Gate
-from bayesdep.inference.steps import Steps
+from bayesdep.inference.steps import TARGET_ACCEPTS, Steps
 from bayesdep.models.model import KnowsPosterior, KnowsRemedies, Model
 
 _MARGIN = 1.25  # ratio of the draws advised to those that would just suffice
-_TARGET_ACCEPTS, _TREE_DEPTH = (0.97, 0.99), 12  # that are advised
+_TREE_DEPTH = 12  # that is advised
 _MOST = 10  # where more than this many times the draws would be needed, more draws are not advised
 
 
@@ -42,7 +42,7 @@ def add_remedy(gate: Gate, model: Model, data: xr.Dataset, draws: int, steps: St
         return dataclasses.replace(gate, remedy="the exact posterior, sampler = 'exact'")
     of_model = model.remedies(data, gate.units) if isinstance(model, KnowsRemedies) else ""
     remedies = [of_model] if of_model else []
-    larger = [accept for accept in _TARGET_ACCEPTS if accept > steps.target_accept]
+    larger = [accept for accept in TARGET_ACCEPTS if accept > steps.target_accept]
     if ("divergences" in failed or "E-BFMI" in failed) and larger:
         remedies.append(f"shorter steps, target_accept = {larger[0]}")
     if MAX_TREE_DEPTH_REACHED in failed and steps.max_tree_depth < _TREE_DEPTH:

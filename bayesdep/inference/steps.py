@@ -2,7 +2,7 @@
 
 import numbers
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import xarray as xr
@@ -12,6 +12,7 @@ from bayesdep.models.model import KnowsCare, Model
 
 MAX_TREE_DEPTH = 10
 TREE_DEPTHS = (5, 15)
+TARGET_ACCEPTS = (0.97, 0.99)  # of shorter steps, in the order in which they are tried and advised
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,19 @@ class Steps:
         Target acceptance rate.
     max_tree_depth
         Maximum number of doublings of a trajectory.
+    is_chosen
+        Whether the user chose the target acceptance rate, which is then kept whatever happens.
     """
 
     target_accept: float
     max_tree_depth: int
+    is_chosen: bool = field(default=True, compare=False)
+
+    @property
+    def shorter(self) -> "Steps | None":
+        """The settings of a second attempt with shorter steps; None where there is none to be made."""
+        larger = [x for x in TARGET_ACCEPTS if x > self.target_accept]
+        return None if self.is_chosen or not larger else replace(self, target_accept=larger[0])
 
     @classmethod
     def of(
@@ -44,11 +54,11 @@ class Steps:
         least, most = TREE_DEPTHS
         if isinstance(depth, bool) or not isinstance(depth, numbers.Integral) or not least <= int(depth) <= most:
             raise BadInput(f"max_tree_depth = {depth!r}, but a whole number from {least} to {most} is needed")
-        return cls(float(accept), int(depth))
+        return cls(float(accept), int(depth), is_chosen=target_accept is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a manifest has them."""
-        return asdict(self)
+        return {"target_accept": self.target_accept, "max_tree_depth": self.max_tree_depth}
 
     @classmethod
     def from_dict(cls, manifest: Mapping[str, Any]) -> "Steps":

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import speaking_python
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.priors import Slot
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.marginals import Marginal
@@ -255,6 +256,14 @@ class ListsFigures(Protocol):
 
 
 @runtime_checkable
+class PrintsTables(Protocol):
+    """A model that declares the tables a paper prints of its fits; others have a list of what is asked first."""
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Give them by name: ``"main"``, ``"sample"`` (of its characteristics), ``"studies"`` and the like."""
+
+
+@runtime_checkable
 class PoolsStudies(Protocol):
     """A meta-analysis: its fit is no single study, so it does not enter another meta-analysis as one."""
 
@@ -369,6 +378,14 @@ def speaks[**P, R](method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
 
     return speaking
+
+
+@runtime_checkable
+class CountsQuestions(Protocol):
+    """A model that asks the same of many units, and says how often, so that a finding among them is read as one."""
+
+    def looked_at(self, estimands: xr.Dataset, data: xr.Dataset) -> str:
+        """Say how many were looked at, and how many exclude no effect; empty where there is one question only."""
 
 
 def own_prior_of(model: Model, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:

@@ -52,7 +52,7 @@ def register[M: type[Any]](model: M) -> M:
 
     It is known in this process, once the module that registers it has been imported. An installed package can name it
     in the entry-point group ``bayesdep.models`` instead (``adverse-events = "my_package:AdverseEvents"``); then it is
-    imported when a plan or a saved fit names its family. ``docs/your_own_model.md`` has an example.
+    imported when a plan or a saved fit names its family. ``docs/howto/your_own_model.md`` has an example.
 
     Parameters
     ----------
@@ -103,10 +103,10 @@ def _refuse_incomplete(model: Any) -> None:
     fields = {f.name for f in dataclasses.fields(model)}
     for part in PARTS:
         if not hasattr(model, part) and part not in fields:
-            raise BadInput(f"{start}: it has no '{part}'; add it, as docs/your_own_model.md shows")
+            raise BadInput(f"{start}: it has no '{part}'; add it, as docs/howto/your_own_model.md shows")
     for part in METHODS:
         if not callable(getattr(model, part, None)):
-            raise BadInput(f"{start}: its '{part}' is no method; make it one, as docs/your_own_model.md shows")
+            raise BadInput(f"{start}: its '{part}' is no method; make it one, as docs/howto/your_own_model.md shows")
     if "priors" not in fields:
         raise BadInput(f"{start}: its 'priors' is no field, so no plan can replace a prior; make it one")
     family = getattr(model, "family", None)

@@ -7,7 +7,7 @@ share one compiled model.
 import math
 import numbers
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
@@ -117,6 +117,8 @@ class Prior:
         Whether the numbers are multiples of the data's ``scale`` (:mod:`bayesdep.models.parts.scale`) rather than in
         the outcome's units. Default priors of parameters in the outcome's units are such multiples; a prior that you
         give is in the outcome's units unless ``times_scale = True``.
+    why
+        The reason for this prior, for the report; two priors that differ in it alone are equal.
     **parameters
         The distribution's parameters, with PyMC's names.
 
@@ -140,8 +142,9 @@ class Prior:
     dist: str
     parameters: tuple[tuple[str, float], ...]
     times_scale: bool
+    why: str = field(default="", compare=False)
 
-    def __init__(self, dist: str, *, times_scale: bool = False, **parameters: Any) -> None:
+    def __init__(self, dist: str, *, times_scale: bool = False, why: str = "", **parameters: Any) -> None:
         family = _FAMILIES.get(dist)
         if family is None:
             raise BadInput(f"there is no distribution '{dist}'; {did_you_mean(dist, _FAMILIES)}")
@@ -168,6 +171,9 @@ class Prior:
             raise BadInput(f"{dist} prior: times_scale = {times_scale!r}, but true or false is needed")
         if times_scale and family.units is None:
             raise BadInput(f"{dist} prior: times_scale = true, but its values have no unit; leave times_scale out")
+        if not isinstance(why, str):
+            raise BadInput(f"{dist} prior: why = {why!r}, but text is needed")
+        object.__setattr__(self, "why", why)
         object.__setattr__(self, "dist", dist)
         object.__setattr__(self, "times_scale", times_scale)
         plain = (float(parameters[name]) for name in family.parameters)
@@ -206,7 +212,7 @@ class Prior:
         assert units is not None  # refused by __init__
         follow = {"times": lambda v: v * scale, "over": lambda v: v / scale, "log": lambda v: v + math.log(scale)}
         numbers_: dict[str, Any] = {k: follow[units[k]](v) if k in units else v for k, v in self.parameters}
-        return Prior(self.dist, **numbers_)
+        return Prior(self.dist, why=self.why, **numbers_)
 
     @property
     def scipy(self) -> Any:
@@ -307,7 +313,8 @@ class Prior:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as a plan writes it."""
-        return {"dist": self.dist, **dict(self.parameters)} | ({"times_scale": True} if self.times_scale else {})
+        further = {"times_scale": True} if self.times_scale else {}
+        return {"dist": self.dist, **dict(self.parameters)} | further | ({"why": self.why} if self.why else {})
 
 
 def _is_finite(value: Any) -> bool:

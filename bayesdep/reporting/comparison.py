@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.files import whole_directory
 from bayesdep.reporting.export import write_table
-from bayesdep.reporting.figures.common import BLUE, GREY, plain_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, plain_figure
 from bayesdep.reporting.figures.register import png
 from bayesdep.reporting.places import Place, write_manifest
 from bayesdep.reporting.ranges import MOST_ROWS

@@ -13,10 +13,25 @@ from rich.text import Text
 from bayesdep.criticism.compare import Comparison
 from bayesdep.data.published import list_datasets, load
 from bayesdep.reporting.export import write_table
-from bayesdep.reporting.report import ledger_in_words
+from bayesdep.reporting.ledger import ledger_in_words
 from bayesdep.reporting.run_directory import Outcome
 
-_COLOURS = {"yes": "green", "no": "red", "leans": "yellow", "undecided": "yellow"}
+_COLOURS = {
+    **{"yes": "green", "no": "red", "leans": "yellow", "undecided": "yellow"},
+    **{"recovered": "green", "not recovered": "red"},
+}
+# verdicts of the ledger, in the order of its totals -> words for one and for several
+_TOTALS = {
+    "yes": ("agrees", "agree"),
+    "leans": ("leans to the published side", "lean to the published side"),
+    "undecided": ("is undecided", "are undecided"),
+    "no": ("does not", "do not"),
+    "recovered": ("recovered", "recovered"),
+    "not recovered": ("not recovered", "not recovered"),
+    "other scale": ("is on another scale", "are on other scales"),
+    "not known": ("not known", "not known"),
+    "not judged": ("not judged", "not judged"),
+}
 
 
 def _console() -> Console:
@@ -29,22 +44,29 @@ def _table() -> Table:
 
 
 def print_ledger(runs: Sequence[Outcome]) -> None:
-    """Print published values beside posteriors, with footnotes.
+    """Print published values beside posteriors, of real and of synthetic data apart, each with totals, and footnotes.
 
     Parameters
     ----------
     runs
         Runs, in order; those without published numbers are skipped.
     """
-    with_ledger = [run for run in runs if run.ledger is not None]
-    if not with_ledger:
-        return
     notes: dict[str, int] = {}
-    blocks = [(run, _lines(run, notes)) for run in with_ledger]
-    headings = ("  Estimand", "Published", "Posterior (95% interval)", "Agrees", "Published in")
+    console = _console()
+    for synthetic in (False, True):
+        some = [run for run in runs if run.ledger is not None and run.synthetic == synthetic]
+        if some:
+            _print_part(console, [(run, _lines(run, notes)) for run in some], synthetic)
+    for note, number in notes.items():
+        console.print(f"({number}) {note}", markup=False, soft_wrap=True)
+
+
+def _print_part(console: Console, blocks: list[tuple[Outcome, list[tuple[str, ...]]]], synthetic: bool) -> None:
+    """Print the ledger of real or of synthetic data."""
+    verdict = "Recovered" if synthetic else "Agrees"
+    headings = ("  Estimand", "Published", "Posterior (95% interval)", verdict, "Published in")
     every = [headings, *(line for _, lines in blocks for line in lines)]
     widths = [max(len(line[i]) for line in every) for i in range(4)]
-    console = _console()
     console.print(Text(_padded(headings, widths), "bold"), soft_wrap=True)
     for run, lines in blocks:
         console.print(_title(run, lines), soft_wrap=True)
@@ -54,8 +76,38 @@ def print_ledger(runs: Sequence[Outcome]) -> None:
             start = sum(widths[:3]) + 6
             text.stylize(_COLOURS.get(line[3], ""), start, start + widths[3])
             console.print(text, soft_wrap=True)
-    for note, number in notes.items():
-        console.print(f"({number}) {note}", markup=False, soft_wrap=True)
+    console.print(total_in_words([line[3] for line in every[1:]], synthetic), style="bold", soft_wrap=True)
+
+
+def total_in_words(verdicts: Sequence[str], synthetic: bool) -> str:
+    """Count the verdicts of a ledger, in one sentence.
+
+    Parameters
+    ----------
+    verdicts
+        One for each published number, as in the columns ``agrees`` or ``recovered`` of a ledger.
+    synthetic
+        Whether they are of synthetic data.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Examples
+    --------
+    >>> total_in_words(["yes", "yes", "no", "other scale"], synthetic=False)
+    'Real data, 4 published numbers: 2 agree, 1 does not, 1 is on another scale.'
+    >>> total_in_words(["recovered", "not recovered", "not recovered"], synthetic=True)
+    'Synthetic data, 3 published numbers: 1 recovered, 2 not recovered.'
+    """
+    parts = []
+    for verdict, (one, many) in _TOTALS.items():
+        number = list(verdicts).count(verdict)
+        if number:
+            parts.append(f"{number} {one if number == 1 else many}")
+    kind, plural = "Synthetic" if synthetic else "Real", "" if len(verdicts) == 1 else "s"
+    return f"{kind} data, {len(verdicts)} published number{plural}: {', '.join(parts)}."
 
 
 def print_equivalence(runs: Sequence[Outcome]) -> None:
@@ -84,9 +136,10 @@ def print_equivalence(runs: Sequence[Outcome]) -> None:
 def _lines(run: Outcome, notes: dict[str, int]) -> list[tuple[str, ...]]:
     assert run.ledger is not None
     lines = []
+    verdict = "Recovered" if run.synthetic else "Agrees"
     for _, row in ledger_in_words(run.ledger).iterrows():
         number = f" ({notes.setdefault(row['Note'], len(notes) + 1)})" if row["Note"] else ""
-        rest = (row[c] for c in ("Published", "Posterior", "Agrees", "Published in"))
+        rest = (row[c] for c in ("Published", "Posterior", verdict, "Published in"))
         lines.append((f"  {row['Estimand']}{number}", *rest))
     return lines
 

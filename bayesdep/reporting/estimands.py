@@ -57,6 +57,15 @@ def summarise(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ------
     BadInput
         When the level is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> bd.summarise(fit)["estimand"].unique().tolist()
+    ['mu', 'tau', 'theta', 'theta_new', 'i2']
     """
     check_level(level)
     return _at_95(fit) if level == LEVEL else _summarise(fit, level)
@@ -84,6 +93,30 @@ def _summarise(fit: Fit, level: float) -> pd.DataFrame:
     table = _arrange(rows, _dims(fit.estimands))
     table.attrs = fit.attrs
     return table
+
+
+def summarise_draws(draws: xr.Dataset, tables: int = 1, *, level: float = LEVEL) -> pd.DataFrame:
+    """Summarise draws of quantities that are no estimands of a fit, such as an arm's adjusted means.
+
+    Parameters
+    ----------
+    draws
+        Made by :func:`~bayesdep.models.model.estimand`.
+    tables
+        Versions of the data that they are of, in equal shares, one after the other.
+    level
+        Probability of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`summarise`, without ``attrs``.
+    """
+    rows = [
+        {"estimand": name, **dict(at), **_of_draws(values, level, attrs, tables)}
+        for name, at, values, attrs in _scalars(draws)
+    ]
+    return _arrange(rows, _dims(draws))
 
 
 def summarise_exact(fit_or_exact: Fit | ExactPosterior, *, level: float = LEVEL) -> pd.DataFrame:

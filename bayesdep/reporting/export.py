@@ -1,7 +1,6 @@
 """Export of tables in the formats that journals, R and spreadsheets read."""
 
 import csv
-import html
 import json
 import os
 import re
@@ -18,6 +17,8 @@ from bayesdep.data.files import whole_files
 from bayesdep.data.labels import shortly
 from bayesdep.designs.register import Simulated
 from bayesdep.inference.fit import Fit
+from bayesdep.numerics.rounding import as_text, decimals, probability_as_text
+from bayesdep.reporting.documents import DOCUMENTS, Printed
 from bayesdep.reporting.estimands import COLUMNS, in_words, is_probability, summarise
 
 
@@ -31,9 +32,10 @@ def export(
     """Write the estimands of a fit, or any table that this package made, to one file.
 
     A table from a fit says whether the fit passed its convergence check (gate), whether the model agrees with the data,
-    and whether the data are synthetic. In csv and parquet files, which programs read, the first two columns say so:
-    ``verdict`` (``"passed"``, or the problem) and ``synthetic``. In the other formats, if there is a problem, it stands
-    first: in the first line (latex, html), the first key (json) or the first row (xlsx).
+    and whether the data are synthetic. In csv, parquet and xlsx files, which programs read, the first two columns say
+    so: ``verdict`` (``"passed"``, or the problem) and ``synthetic``. In the other formats, if there is a problem, it
+    stands first: above the table (latex, html, docx) or as the first key (json). The metadata of a file say it too,
+    where its format has any: parquet, xlsx and docx (properties) and html (``meta``).
 
     Parameters
     ----------
@@ -42,7 +44,8 @@ def export(
     path
         The file; an existing one is replaced only by a complete one.
     format
-        ``"csv"``, ``"parquet"``, ``"json"``, ``"latex"``, ``"html"`` or ``"xlsx"``; by default the path's suffix.
+        ``"csv"``, ``"parquet"``, ``"json"``, ``"latex"``, ``"html"``, ``"docx"`` or ``"xlsx"``; by default the
+        path's suffix.
     spreadsheet_safe
         Whether texts of a .csv file that a spreadsheet would take for formulas get an apostrophe in front (as do texts
         that begin with one, so that removing it restores the text). By default all texts are written unchanged, in
@@ -57,6 +60,18 @@ def export(
     ------
     BadInput
         When the format is unknown, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bd.export(fit, Path(folder) / "estimands.csv").name
+    'estimands.csv'
     """
     table = summarise(what) if isinstance(what, Fit) else what
     written = write_table(table, path, format=format, spreadsheet_safe=spreadsheet_safe)
@@ -190,9 +205,9 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for _, row in table.iterrows():
         at = ", ".join(str(row[d]) for d in dims if row[d] != "")
-        digits = _digits(row["lower"], row["upper"])
-        median = "not known" if np.isnan(row["median"]) else _round(row["median"], digits)
-        interval = row["interval"] or f"{_round(row['lower'], digits)} to {_round(row['upper'], digits)}"
+        digits = decimals(row["lower"], row["upper"], row["mcse"])
+        median = "not known" if np.isnan(row["median"]) else as_text(row["median"], digits)
+        interval = row["interval"] or f"{as_text(row['lower'], digits)} to {as_text(row['upper'], digits)}"
         if is_probability(row):
             median, interval = "", in_words(row)
         elif np.isnan(row["median"]):
@@ -203,7 +218,7 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
                 "Median": median,
                 f"{level} interval": interval,
                 **({f"Exact {level} interval": _exact(row)} if has_exact else {}),
-                "P(> null)": _probability(row["prob_gt_null"]) if _has_null(row) else "",
+                "P(> null)": probability_as_text(row["prob_gt_null"], 0.0) if _has_null(row) else "",
                 "Units": row["units"],
             }
         )
@@ -246,27 +261,11 @@ def _has_null(row: "pd.Series[Any]") -> bool:
     return bool(0 < row["prob_gt_null"] < 1 or (row["null"] != 0 and not np.isnan(row["prob_gt_null"])))
 
 
-def _digits(lower: float, upper: float) -> int:
-    """Decimals such that the interval's width shows two significant digits."""
-    width = abs(upper - lower)
-    if not np.isfinite(width) or width == 0:
-        return 2
-    return int(np.clip(1 - np.floor(np.log10(width)), 0, 6))
-
-
 def _exact(row: "pd.Series[Any]") -> str:
     if np.isnan(row["exact_lower"]):
         return ""
-    digits = _digits(row["exact_lower"], row["exact_upper"])
-    return f"{_round(row['exact_lower'], digits)} to {_round(row['exact_upper'], digits)}"
-
-
-def _round(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) and abs(value) < 1e6 else f"{value:.3g}"
-
-
-def _probability(p: float) -> str:
-    return "> 0.999" if p > 0.999 else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    digits = decimals(row["exact_lower"], row["exact_upper"])
+    return f"{as_text(row['exact_lower'], digits)} to {as_text(row['exact_upper'], digits)}"
 
 
 def _verdict(table: pd.DataFrame) -> str:
@@ -276,8 +275,19 @@ def _verdict(table: pd.DataFrame) -> str:
     return "; ".join(attrs[part] for part, is_wrong in zip(("gate", "model"), wrong, strict=True) if is_wrong)
 
 
-def _warning(table: pd.DataFrame) -> str:
-    """The warnings about a fit that a reader must see, in one line."""
+def warning_of(table: pd.DataFrame) -> str:
+    """Return the warnings about a fit that a reader must see, in one line.
+
+    Parameters
+    ----------
+    table
+        Its ``attrs`` say what is wrong with the fit, and whether the data are synthetic.
+
+    Returns
+    -------
+    str
+        Empty if there are none.
+    """
     parts = [_verdict(table), "SYNTHETIC DATA" if table.attrs.get("synthetic", False) else ""]
     return " ".join("; ".join(part for part in parts if part).split())
 
@@ -293,8 +303,10 @@ def _with_verdict(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
-    written = _with_verdict(table)
+    written = _with_verdict(table).copy()
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if any(map(_like_formula, _texts(written))) else csv.QUOTE_MINIMAL
+    for name in written.select_dtypes(bool).columns:  # R reads TRUE as a truth value, and True as text
+        written[name] = written[name].map({True: "TRUE", False: "FALSE"})
     path.write_text(written.to_csv(index=False, quoting=quoting), encoding="utf-8", newline="")
 
 
@@ -303,7 +315,7 @@ def _parquet(table: pd.DataFrame, path: Path) -> None:
 
 
 def _json(table: pd.DataFrame, path: Path) -> None:
-    warning = _warning(table)
+    warning = warning_of(table)
     first = {"warning": warning} if warning else {}
     rows = [{k: _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
     text = json.dumps({**first, **table.attrs, "rows": rows}, indent=1, allow_nan=False)
@@ -319,60 +331,32 @@ def _plain(value: Any) -> Any:
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")  # plain and full width
 
-# Characters that LaTeX reads as commands, or prints as other characters in its default font encoding.
-_TEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {c: f"${c}$" for c in "<>"}
-    | {
-        "|": r"\textbar{}",
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "∞": r"$\infty$",
-    }
-)
+
+def _document(format: str) -> Callable[[pd.DataFrame, Path], None]:
+    """The writer of a table as a document."""
+    return lambda table, path: DOCUMENTS[format](Printed.of(_shown(table), warning_of(table)), path)
 
 
-def _latex(table: pd.DataFrame, path: Path) -> None:
-    warning = _warning(table)
-    shown = journal_table(table).map(_tex)
-    shown.columns = [_tex(c) for c in shown.columns]
-    text = shown.style.hide(axis="index").to_latex(hrules=True, column_format="l" * shown.columns.size)
-    if warning:
-        text = f"% {warning}\n\\textbf{{{_tex(warning)}}}\\par\n{text}"
-    path.write_text(text, encoding="utf-8")
-
-
-def _tex(value: Any) -> str:
-    """A value as LaTeX text; ``[`` and ``*`` at the beginning of a row and double dashes are escaped as well."""
-    text = (
-        " ".join(str(value).split()).translate(_TEX).replace("--", "-{}-").replace("``", "`{}`").replace("''", "'{}'")
-    )
-    return f"{{}}{text}" if text.startswith(("[", "*")) else text
-
-
-def _html(table: pd.DataFrame, path: Path) -> None:
-    warning = _warning(table)
-    with pd.option_context("display.html.use_mathjax", False):  # MathJax must not change names
-        body = journal_table(table).to_html(index=False, border=0, classes="bayesdep")
-    notice = f'<p class="warning"><strong>{html.escape(warning)}</strong></p>\n' if warning else ""
-    path.write_text(notice + body + "\n", encoding="utf-8")
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    shown = journal_table(table)
+    shown.attrs = table.attrs
+    return shown
 
 
 def _xlsx(table: pd.DataFrame, path: Path) -> None:
-    warning = _warning(table)
-    if any(len(text) > _LONGEST_CELL for text in _texts(table)):
+    written = _with_verdict(table)
+    if any(len(text) > _LONGEST_CELL for text in _texts(written)):
         raise BadInput(f"a text is longer than the {_LONGEST_CELL:,} characters that a cell of .xlsx holds; use csv")
     if max(len(table) + 2, 64 * table.shape[1]) > _MOST_XLSX_ROWS:
         raise BadInput(f"{len(table):,} rows of {table.shape[1]} columns are more than a sheet of .xlsx holds; use csv")
-    shown = table.replace([np.inf, -np.inf], ["inf", "-inf"]).map(_as_xlsx)
-    shown.columns = [_as_xlsx(column) for column in table.columns]
+    shown = written.replace([np.inf, -np.inf], ["inf", "-inf"]).map(_as_xlsx)
+    shown.columns = [_as_xlsx(column) for column in written.columns]
     with pd.ExcelWriter(path, engine="openpyxl") as writer:
-        shown.to_excel(writer, sheet_name="estimands", index=False, startrow=1 if warning else 0)
-        sheet = writer.sheets["estimands"]
-        if warning:
-            sheet.cell(1, 1, _as_xlsx(warning))
-        for row in sheet.iter_rows():
+        shown.to_excel(writer, sheet_name="estimands", index=False)
+        properties = writer.book.properties
+        properties.creator, properties.description = "", _as_xlsx(Printed.of(table.iloc[:0]).verdict) or None
+        properties.keywords = "synthetic data" if table.attrs.get("synthetic") else None
+        for row in writer.sheets["estimands"].iter_rows():
             for cell in row:
                 if isinstance(cell.value, str):  # a name that begins with "=" stays text, even after editing
                     cell.data_type = "s"
@@ -397,8 +381,9 @@ _WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     "csv": _csv,
     "parquet": _parquet,
     "json": _json,
-    "latex": _latex,
-    "html": _html,
+    "latex": _document("latex"),
+    "html": _document("html"),
+    "docx": _document("docx"),
     "xlsx": _xlsx,
 }
 FORMATS = tuple(_WRITERS)

@@ -14,6 +14,8 @@ from bayesdep.inference.ropes import Rope
 from bayesdep.reporting.estimands import in_words, is_probability
 
 _SURE = 0.95
+# what a verdict on real data is called where the data are synthetic; the others stay
+_RECOVERED = {"yes": "recovered", "no": "not recovered", "leans": "not recovered", "undecided": "not recovered"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +129,13 @@ def _is_of(rope: Rope, row: Published) -> bool:
     return rope.estimand == row.estimand and all(row.at.get(dim, label) == label for dim, label in rope.at.items())
 
 
-def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.DataFrame | None = None) -> pd.DataFrame:
+def ledger(
+    rows: Sequence[Published],
+    summary: pd.DataFrame,
+    equivalence: pd.DataFrame | None = None,
+    *,
+    synthetic: bool = False,
+) -> pd.DataFrame:
     """Compare published numbers with the posterior.
 
     Parameters
@@ -138,13 +146,17 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.Dat
         As :func:`bayesdep.summarise` returns it.
     equivalence
         As :func:`bayesdep.check_equivalence` returns it; needed where a row claims no difference.
+    synthetic
+        Whether the data were simulated. A posterior of simulated data recovers a published number or does not; it says
+        nothing on whether that number is right, so it does not agree with it.
 
     Returns
     -------
     pandas.DataFrame
         One row per published number: ``estimand``, ``published``, ``published_lower``, ``published_upper``,
         ``published_as`` (in words), ``posterior``, ``lower``, ``upper``, ``prob`` (of the published direction),
-        ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``source`` and ``note``. For an
+        ``interval`` (in words where it passes through infinity), ``units``, ``agrees``, ``recovered``, ``source`` and
+        ``note``. For an
         estimand whose draws are zeros and ones, ``lower`` and ``upper`` are missing and ``interval`` has its Monte
         Carlo error. ``agrees`` is "yes" when the published number is inside the posterior interval (an interval: when
         it contains the posterior's centre) or the published direction has a probability of 0.95; "leans" when that
@@ -152,6 +164,8 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.Dat
         undefined; "not judged" for a number compared with such a probability, which has no interval; otherwise "no".
         Where no difference was published, ``prob`` is the probability of practical equivalence and ``agrees`` is "yes"
         where a difference that matters is absent, "no" where one is present, otherwise "undecided".
+        ``agrees`` is empty for synthetic data, and ``recovered`` for real data: it is "recovered" where ``agrees``
+        would be "yes", "not recovered" where it would be "no", "leans" or "undecided", and otherwise the same.
     """
     rows_out = []
     for row in rows:
@@ -165,6 +179,7 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.Dat
         inside = _equivalence_of(row, equivalence)
         if inside is not None:
             prob = float(inside["prob_inside"])
+        verdict = _verdict(row, mine, statistic, prob) if inside is None else _verdict_on_absence(inside)
         rows_out.append(
             {
                 "estimand": row.label,
@@ -178,7 +193,8 @@ def ledger(rows: Sequence[Published], summary: pd.DataFrame, equivalence: pd.Dat
                 "prob": prob,
                 "interval": in_words(mine) if is_probability(mine) else mine["interval"],
                 "units": mine["units"],
-                "agrees": _verdict(row, mine, statistic, prob) if inside is None else _verdict_on_absence(inside),
+                "agrees": "" if synthetic else verdict,
+                "recovered": _RECOVERED.get(verdict, verdict) if synthetic else "",
                 "source": f"{row.source}: {row.scale}" if row.scale else row.source,
                 "note": row.note,
             }
@@ -238,3 +254,40 @@ def _verdict(row: Published, mine: "pd.Series[Any]", statistic: str, prob: float
     else:
         inside = mine["lower"] <= row.value <= mine["upper"]
     return "yes" if inside else "no"
+
+
+def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the ledger for readers: one line per number, with both values side by side.
+
+    Parameters
+    ----------
+    ledger
+        As :func:`ledger` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``Estimand``, ``Published``, ``Posterior``, ``Agrees`` (``Recovered`` where the data are synthetic),
+        ``Published in``, ``Note``.
+    """
+    rows = []
+    for _, row in ledger.iterrows():
+        width = abs(row["upper"] - row["lower"])
+        digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if np.isfinite(width) and width > 0 else 2
+        interval = row["interval"] or f"{row['lower']:.{digits}f}, {row['upper']:.{digits}f}"
+        posterior = f"{row['posterior']:.{digits}f} ({interval})" if not np.isnan(row["posterior"]) else "not known"
+        if row["interval"].startswith("P ="):
+            posterior = row["interval"]
+        if row["prob"] is not None and np.isfinite(row["prob"]):
+            posterior += f", P {row['prob']:.3f}"
+        rows.append(
+            {
+                "Estimand": row["estimand"],
+                "Published": row["published_as"],
+                "Posterior": posterior,
+                ("Recovered" if row["recovered"] else "Agrees"): row["recovered"] or row["agrees"],
+                "Published in": row["source"],
+                "Note": row["note"],
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,31 +1,41 @@
-"""The HTML report of a fit: one file that needs no network, with all that a referee asks for."""
+"""The report of a fit: the answer first, then all that a referee asks for, in one page that needs no network."""
 
 import base64
+import dataclasses
+import io
 import os
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image, UnidentifiedImageError
 
-from bayesdep.criticism.checks import check_predictions
 from bayesdep.criticism.equivalence import check_equivalence, in_words
-from bayesdep.criticism.missing_information import check_missing_information
-from bayesdep.criticism.sensitivity import THRESHOLD, check_prior_sensitivity
+from bayesdep.criticism.sensitivity import check_prior_sensitivity
 from bayesdep.data.files import whole_files
 from bayesdep.inference.fit import Fit
-from bayesdep.models.parts.scale import in_outcome_units, priors_of
-from bayesdep.reporting.estimands import oracle, summarise
+from bayesdep.models.model import CountsQuestions
+from bayesdep.models.parts.scale import in_outcome_units
+from bayesdep.models.register import settings_of
+from bayesdep.reporting import report_tables as tables
+from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.evidence import rank_evidence
 from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.figures.register import FIGURES, figures_of, png
+from bayesdep.reporting.guidelines import checklist
+from bayesdep.reporting.ledger import ledger_in_words
+from bayesdep.reporting.pdf import write_pdf
+from bayesdep.reporting.sample import describe_sample, sizes_in_words
+from bayesdep.reporting.sentences import default_note, primary_sentences
 
-_LONG = 40  # longest table; longer ones are cut
-_FEW = 20  # most rows of an estimand that a cut table shows
-_MOST_DEPENDENT = 30
+_MAIN = ("trajectories", "categories", "roc", "state_occupancy", "study_effects")  # the main figure; else the forest
+_OF_CHECKS = ("checks", "residuals", "dropout_by_arm", "shares", "ecdf", "plates")
+_OF_PRIORS = ("prior_posterior", "within_correlation")
+_OF_CHAINS = ("ranks",)
+_SHORT = 12  # rows of a table of the sample that stands open
+_INTERVALS = "Intervals are equal-tailed 95% credible intervals; the number before them is the posterior median."
 
 
 def report(
@@ -35,25 +45,34 @@ def report(
     title: str | None = None,
     question: str = "",
     plan_text: str = "",
+    plan_path: str = "",
     ledger: pd.DataFrame | None = None,
     figures: Mapping[str, bytes] | None = None,
+    refits: Mapping[str, Fit] | None = None,
 ) -> Path:
-    """Write a self-contained HTML report of a fit.
+    """Write a self-contained report of a fit, as a page or as a PDF.
+
+    It begins with a sentence for each primary estimand (:meth:`~bayesdep.Fit.with_primary`, or ``[study] primary`` of a
+    plan) and the main figure. It shows counts, means and posteriors: no label of a single person and no cell of the
+    table. Every item of the Bayesian analysis reporting guidelines has its place, listed at the end (Kruschke 2021,
+    doi:10.1038/s41562-021-01177-7).
 
     Parameters
     ----------
     fit
         Any fit.
     path
-        The file to write.
+        The file to write: ``.pdf`` for a PDF, which needs Chromium, Chrome or Edge; a page of HTML otherwise.
     title, question
-        Title and question of the analysis; by default the data's title.
-    plan_text
-        The plan's text.
+        Title and question of the analysis; by default the data's title, or the model and the file of the data.
+    plan_text, plan_path
+        The plan's text and the path by which it is run.
     ledger
         As :func:`bayesdep.reporting.ledger.ledger` returns it.
     figures
         PNG files, if they exist already, by name in :data:`~bayesdep.reporting.figures.register.FIGURES`.
+    refits
+        Fits of the same data under other priors, by what a reader calls these.
 
     Returns
     -------
@@ -63,93 +82,77 @@ def report(
     Raises
     ------
     BadInput
-        When it cannot be written.
+        When it cannot be written, or a PDF is asked for and there is no browser to print it.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bd.report(fit, Path(folder) / "report.html", question="Does coaching help?").name
+    'report.html'
     """
+    path = Path(path)
+    is_pdf = path.suffix.lower() == ".pdf"
     images = figures if figures is not None else {name: png(f) for name, f in figures_of(fit).items()}
     page = Environment(
-        loader=PackageLoader("bayesdep.reporting", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    ).get_template("report.html.jinja")
-    moved = check_prior_sensitivity(fit)
-    shown = _first_class(fit)
-    in_units = in_outcome_units(fit.model, fit.data)
-    text = page.render(
-        title=title or fit.data.attrs["title"] or "Analysis",
-        question=question,
-        gate=fit.gate,
-        verdict=fit.verdict,
-        synthetic=fit.synthetic,
-        data=fit.data.attrs,
-        sizes=", ".join(f"{d} {n}" for d, n in fit.data.sizes.items()),
-        words=in_units.words,
-        formula="\n".join(in_units.formula),
-        priors=_priors(fit),
-        sampling=_sampling(fit),
-        criteria=_criteria(fit),
-        oracle=oracle_sentence(fit),
-        evidence=_evidence(fit),
-        evidence_sentence=rank_evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if _by_evidence(fit) else "",
-        equivalence=in_words(check_equivalence(fit)) if fit.ropes else None,
-        estimands=journal_table(shown),
-        estimands_sentence=_rest(summarise(fit), shown),
-        figures=[
-            {"name": name, "png": base64.b64encode(image).decode(), "caption": FIGURES[name].caption}
-            for name, image in images.items()
-        ],
-        checks=_checks(fit),
-        sensitivity=_sensitivity(moved),
-        sensitivity_sentence=_sensitivity_sentence(moved),
-        ledger=None if ledger is None else ledger_in_words(ledger),
-        plan_text=plan_text,
-        versions=", ".join(f"{k} {v}" for k, v in fit.manifest["versions"].items()),
-        machine=fit.manifest["machine"],
-        timings=", ".join(f"{k} {v:.2g} s" for k, v in fit.manifest["timings_s"].items()),
-    )
+        loader=PackageLoader("bayesdep.reporting", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    ).get_template("page.html.jinja")
+    context = {
+        **_head(fit, title, question),
+        **_answer(fit, images),
+        **_sample(fit),
+        **_model(fit),
+        **_decisions(fit, ledger),
+        **_computation(fit, refits or {}),
+        **_repetition(fit, plan_text, plan_path),
+        "guidelines": checklist(fit, question=question, has_refits=bool(refits), has_plan=bool(plan_text)),
+        "opened": is_pdf,
+    }
+    text = page.render(context | {"parts": _parts(context)})
     with whole_files(path) as (partial,):
-        partial.write_text(text, encoding="utf-8")
-    return Path(path)
+        if is_pdf:
+            write_pdf(text, partial)
+        else:
+            partial.write_text(text, encoding="utf-8")
+    return path
 
 
-def ledger_in_words(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Return the ledger for readers: one line per number, with both values side by side.
-
-    Parameters
-    ----------
-    ledger
-        As :func:`bayesdep.reporting.ledger.ledger` returns it.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``Estimand``, ``Published``, ``Posterior``, ``Agrees``, ``Published in``, ``Note``.
-    """
-    rows = []
-    for _, row in ledger.iterrows():
-        width = abs(row["upper"] - row["lower"])
-        digits = int(np.clip(1 - np.floor(np.log10(width)), 0, 4)) if np.isfinite(width) and width > 0 else 2
-        interval = row["interval"] or f"{row['lower']:.{digits}f}, {row['upper']:.{digits}f}"
-        posterior = f"{row['posterior']:.{digits}f} ({interval})" if not np.isnan(row["posterior"]) else "not known"
-        if row["interval"].startswith("P ="):
-            posterior = row["interval"]
-        if row["prob"] is not None and np.isfinite(row["prob"]):
-            posterior += f", P {row['prob']:.3f}"
-        rows.append(
-            {
-                "Estimand": row["estimand"],
-                "Published": row["published_as"],
-                "Posterior": posterior,
-                "Agrees": row["agrees"],
-                "Published in": row["source"],
-                "Note": row["note"],
-            }
-        )
-    return pd.DataFrame(rows)
+def _parts(context: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The parts of the page in order; those without a template stand open."""
+    has_decisions = any(context[word] is not None for word in ("evidence", "equivalence", "ledger"))
+    listed = [
+        ("answer", "Answer", "", True),
+        ("sample", "Sample", "", True),
+        ("estimands", "What else was estimated?", "estimands.jinja", True),
+        ("decisions", "What is decided, and how does it agree with others?", "decisions.jinja", has_decisions),
+        ("figures", "Further figures", "figures.jinja", bool(context["figures"])),
+        ("what-was-fitted", "What exactly was fitted?", "model.jinja", True),
+        ("does-it-fit", "Does the model fit the data?", "fit.jinja", True),
+        ("prior-dependence", "Does the answer depend on the priors?", "priors.jinja", True),
+        ("computation", "Can the computation be trusted?", "sampling.jinja", True),
+        ("reproduce", "How is it repeated?", "reproduce.jinja", True),
+        ("guidelines", "Reporting guidelines: where is what?", "guidelines.jinja", True),
+    ]
+    return [{"id": name, "title": title, "template": file} for name, title, file, is_there in listed if is_there]
 
 
-def oracle_sentence(fit: Fit) -> str:
-    """Say in one sentence how far the sampled posterior is from the exact one, if that is known.
+def _head(fit: Fit, title: str | None, question: str) -> dict[str, Any]:
+    return {
+        "title": title or title_of(fit),
+        "question": question,
+        "gate": fit.gate,
+        "verdict": fit.verdict,
+        "synthetic": fit.synthetic,
+    }
+
+
+def title_of(fit: Fit) -> str:
+    """Return the title of a fit's report: the data's own, or else what was fitted to which file.
 
     Parameters
     ----------
@@ -159,167 +162,137 @@ def oracle_sentence(fit: Fit) -> str:
     Returns
     -------
     str
-        Empty if there is nothing to compare.
+        Without the folders of a path.
     """
-    table = oracle(fit)
-    if table is None:
-        return ""
-    z = table["z"].abs()
-    worst = table.iloc[int(np.argmax(z))]
-    what = f"{worst['statistic']} of {worst['estimand']} {worst['at']}".strip()
-    return (
-        f"This posterior is also known exactly, by quadrature: of {len(table)} means, standard deviations and "
-        f"interval ends, {(z < 2).mean():.0%} agree within 2 Monte Carlo standard errors and the worst ({what}) "
-        f"is {abs(worst['z']):.1f} away."
-    )
+    own = str(fit.data.attrs.get("title", ""))
+    source = str(fit.data.attrs.get("source", ""))
+    name = Path(source).name if source else "a table"
+    return own if own and own != source else f"{type(fit.model).__name__} of {name}"
 
 
-def _priors(fit: Fit) -> pd.DataFrame:
-    rows = []
-    in_units = priors_of(fit.model, fit.data)
-    for name, slot in fit.model.slots.items():
-        if name not in fit.posterior:  # such as terms that differ between visits, in a trial with one visit
-            continue
-        prior = fit.model.priors[name]
-        lower, upper = in_units[name].interval
-        wide = f" ({prior}, and scale is {float(fit.data['scale']):.4g})" if prior.times_scale else ""
-        rows.append(
-            {
-                "Parameter": name,
-                "Prior": f"{in_units[name]}{wide}",
-                "Meaning": f"{slot.meaning}: 95% between {lower:.3g} and {upper:.3g} {slot.units}",
-                "Chosen by": "the model's default" if prior == slot.default else "the plan",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _sampling(fit: Fit) -> str:
-    m = fit.manifest
-    if fit.is_exact:
-        return (
-            f"No sampler was needed: the posterior is known, and {m['chains'] * m['draws']} independent draws were "
-            f"taken from it (seed {m['seed']}) for predictive checks. Estimands are computed exactly wherever their "
-            "distribution is known."
-        )
-    each, open_ = "", ""
-    if fit.tables > 1:
-        each = f" for each of {fit.tables} versions of the data, all draws together"
-        missing = check_missing_information(fit)
-        worst = missing.iloc[int(missing["fraction_missing"].argmax())]
-        coordinates = ", ".join(str(worst[dim]) for dim in missing.attrs["dims"] if pd.notna(worst[dim]))
-        open_ = (
-            f" Versions differ in imputed values. The fraction of missing information is largest for "
-            f"{worst['estimand']}{f'[{coordinates}]' if coordinates else ''}: {worst['fraction_missing']:.0%}."
-        )
-    return (
-        f"No-U-turn sampler of {m['sampler']}, {m['chains']} chains of {m['draws']} draws after {m['tune']} for "
-        f"tuning{each}, seed {m['seed']}.{open_}"
-    )
-
-
-def _by_evidence(fit: Fit) -> bool:
-    return fit.model.forest.by_evidence
-
-
-def _evidence(fit: Fit) -> pd.DataFrame | None:
-    """The model's units ranked by evidence, rounded; None for models without such a table."""
-    if not _by_evidence(fit):
-        return None
-    table = rank_evidence(fit, fit.model.forest.rows[0])
-    dims = list(table.columns[: table.columns.get_loc("median")])
-    dims = [d for d in dims if table[d].nunique() > 1] or dims[:1]
-    words = {d.replace("_", " ").capitalize(): table[d] for d in dims}
-    words["Median"] = table["median"].map("{:.2f}".format)
-    words["95% interval"] = table["lower"].map("{:.2f}".format) + " to " + table["upper"].map("{:.2f}".format)
-    for heading, column in (
-        ("P(above)", "prob_above"),
-        ("False sign", "false_sign_rate"),
-        ("P(practically equal)", "prob_in_rope"),
-        ("All so far", "joint"),
-    ):
-        if table[column].notna().any():
-            words[heading] = table[column].map("{:.3f}".format)
-    return pd.DataFrame(words)
-
-
-def _first_class(fit: Fit) -> pd.DataFrame:
-    """The estimands to show: all, or of a long table those with few values; the forest plot shows the others."""
-    table = summarise(fit)
-    if len(table) <= _LONG:
-        return table
-    few = {
-        str(name)
-        for name, values in fit.estimands.data_vars.items()
-        if prod(size for dim, size in values.sizes.items() if dim not in ("chain", "draw")) <= _FEW
+def _answer(fit: Fit, images: Mapping[str, bytes]) -> dict[str, Any]:
+    pictures = {name: _picture(name, image) for name, image in images.items()}
+    main = next((name for name in _MAIN if name in pictures), "forest")
+    placed = {main, *_OF_CHECKS, *_OF_PRIORS, *_OF_CHAINS}
+    return {
+        "sentences": primary_sentences(fit),
+        "default_note": default_note(fit),
+        "interval_kind": _INTERVALS,
+        "main_figure": pictures.get(main),
+        "figures": [picture for name, picture in pictures.items() if name not in placed],
+        "check_figures": [pictures[name] for name in _OF_CHECKS if name in pictures],
+        "prior_figures": [pictures[name] for name in _OF_PRIORS if name in pictures],
+        "chain_figures": [pictures[name] for name in _OF_CHAINS if name in pictures],
     }
-    return table[table["estimand"].isin(few)]
 
 
-def _rest(table: pd.DataFrame, shown: pd.DataFrame) -> str:
-    names = [name for name in table["estimand"].unique() if name not in set(shown["estimand"])]
-    if not names:
-        return ""
-    return (
-        f"{len(shown)} of {len(table)} numbers. The others ({', '.join(names)}) are in estimands.csv beside this "
-        "report, or in bayesdep.summarise(fit)."
-    )
+def _picture(name: str, image: bytes) -> dict[str, str]:
+    """A figure for the page; the file itself holds what is seen in it."""
+    try:
+        seen = str(Image.open(io.BytesIO(image)).info.get("Description", ""))
+    except UnidentifiedImageError:  # no picture of this package: its caption says what it is
+        seen = ""
+    caption = FIGURES[name].caption
+    return {"name": name, "png": base64.b64encode(image).decode(), "caption": caption, "alt": seen or caption}
 
 
-def _criteria(fit: Fit) -> pd.DataFrame:
-    rows = [
-        {
-            "Criterion": c.name,
-            "Value": f"{c.value:.4g}",
-            "Needs": str(c).rsplit("needs ", 1)[1],
-            "Worst in": c.where,
-            "Met": "yes" if c.passed else "no",
-        }
-        for c in fit.gate.criteria
-    ]
-    return pd.DataFrame(rows)
-
-
-def _checks(fit: Fit) -> pd.DataFrame:
-    rows = []
-    for _, row in check_predictions(fit).iterrows():
-        rows.append(
-            {
-                "Statistic": row["check"],
-                "Data": f"{row['observed']:.3g}",
-                "Replicates": f"{row['median']:.3g} ({row['lower']:.3g}, {row['upper']:.3g})",
-                "Units": row["units"],
-                "p": f"{row['p']:.3f}",
-                "Prior p": f"{row['prior_p']:.3f}",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _sensitivity(moved: pd.DataFrame) -> pd.DataFrame:
-    if len(moved) > _LONG:
-        moved = moved.sort_values("prior", ascending=False, kind="stable").head(_MOST_DEPENDENT)
-    shown: dict[str, Any] = {
-        "Estimand": [f"{e}[{a}]" if a else e for e, a in zip(moved["estimand"], moved["at"], strict=True)],
-        "Prior": moved["prior"].map("{:.3f}".format),
-        "Likelihood": moved["likelihood"].map("{:.3f}".format),
-        "Diagnosis": moved["diagnosis"],
+def _sample(fit: Fit) -> dict[str, Any]:
+    attrs = fit.data.attrs
+    parts = [f"{title_of(fit)}."]
+    parts += [f"{attrs['citation']}."] if attrs.get("citation") else []
+    parts += [f"Read from: {attrs['place']}."] if attrs.get("place") else []
+    return {
+        "sample": describe_sample(fit),
+        "short": _SHORT,
+        "data": attrs,
+        "data_sentence": " ".join(parts),
+        "sizes": sizes_in_words(fit.data),
     }
-    return pd.DataFrame(shown)
 
 
-def _sensitivity_sentence(moved: pd.DataFrame) -> str:
-    dependent = moved[moved["diagnosis"] != "robust"].sort_values("prior", ascending=False, kind="stable")
-    cut = f" The table shows the {_MOST_DEPENDENT} most dependent of {len(moved)}." if len(moved) > _LONG else ""
-    if dependent.empty:
-        return (
-            "No estimand moves noticeably when the priors are strengthened or weakened a little (all below "
-            f"{THRESHOLD})." + cut
-        )
-    names = [f"{e}[{a}]" if a else e for e, a in zip(dependent["estimand"], dependent["at"], strict=True)]
-    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return (
-        f"{len(dependent)} of {len(moved)} estimands depend on the priors (power-scaling sensitivity above 0.05): "
-        f"{shown}. "
-        "Report them with another prior beside this one." + cut
-    )
+def _model(fit: Fit) -> dict[str, Any]:
+    in_units = in_outcome_units(fit.model, fit.data)
+    shown = tables.shown_estimands(fit)
+    return {
+        "words": in_units.words,
+        "formula": "\n".join(in_units.formula),
+        "estimands": journal_table(shown),
+        "estimands_sentence": tables.rest_sentence(summarise(fit), shown),
+        "meanings": tables.meanings_table(fit),
+        "looked_at": fit.model.looked_at(fit.estimands, fit.data) if isinstance(fit.model, CountsQuestions) else "",
+    }
+
+
+def _decisions(fit: Fit, ledger: pd.DataFrame | None) -> dict[str, Any]:
+    ranked = tables.is_ranked(fit)
+    return {
+        "evidence": tables.evidence_table(fit),
+        "evidence_sentence": rank_evidence(fit, fit.model.forest.rows[0]).attrs["sentence"] if ranked else "",
+        "equivalence": in_words(check_equivalence(fit)) if fit.ropes else None,
+        "ledger": None if ledger is None else ledger_in_words(ledger),
+    }
+
+
+def _computation(fit: Fit, refits: Mapping[str, Fit]) -> dict[str, Any]:
+    moved = check_prior_sensitivity(fit)
+    parameters, sentence = tables.parameters_table(fit)
+    return {
+        "priors": tables.priors_table(fit),
+        "sensitivity": tables.sensitivity_table(moved),
+        "sensitivity_sentence": tables.sensitivity_sentence(moved),
+        "refits": tables.refits_table(fit, refits) if refits else None,
+        "sampling": tables.sampling_sentence(fit),
+        "criteria": tables.criteria_table(fit),
+        "oracle": tables.oracle_sentence(fit),
+        "parameters": parameters,
+        "parameters_sentence": sentence,
+        "checks": tables.checks_table(fit),
+    }
+
+
+def _repetition(fit: Fit, plan_text: str, plan_path: str) -> dict[str, Any]:
+    manifest = fit.manifest
+    return {
+        "plan_text": plan_text,
+        "versions": ", ".join(f"{k} {v}" for k, v in manifest["versions"].items()),
+        "machine": manifest["machine"],
+        "timings": ", ".join(f"{k} {v:.2g} s" for k, v in manifest["timings_s"].items()),
+        "commands": commands(fit, plan_path),
+    }
+
+
+def commands(fit: Fit, plan_path: str = "") -> str:
+    """Return the two commands that repeat an analysis: one installs the software, the other makes the fit.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+    plan_path
+        The plan that it was run from; empty if it was made from Python.
+
+    Returns
+    -------
+    str
+        Two lines for a shell, the second one of Python where there is no plan.
+    """
+    manifest = fit.manifest
+    wanted = {name: text for name, text in manifest["versions"].items() if name != "python"}
+    install = "pip install " + " ".join(f'"{name}=={text}"' for name, text in wanted.items())
+    how = " ".join(f"--{word} {manifest[word]}" for word in ("draws", "tune", "chains", "seed"))
+    if plan_path:
+        data = " --data FILE" if str(fit.data.attrs.get("source")) == "path" else ""
+        return f"{install}\nbayesdep run {plan_path}{data} {how}"
+    settings = ", ".join(f"{name}={value!r}" for name, value in _chosen_settings(fit).items())
+    draws = ", ".join(f"{word}={manifest[word]!r}" for word in ("draws", "tune", "chains", "seed", "sampler"))
+    return f"{install}\nbd.fit(bd.{type(fit.model).__name__}({settings}), TABLE, {draws})"
+
+
+def _chosen_settings(fit: Fit) -> dict[str, Any]:
+    """The settings of a fit's model that are not its defaults."""
+    model = fit.model
+    usual = {field.name: field.default for field in dataclasses.fields(model)}  # type: ignore[arg-type]  # models are dataclasses
+    given = {name: value for name, value in settings_of(model).items() if name != "priors"}
+    given = {name: value for name, value in given.items() if value != usual[name] and value not in ({}, [], ())}
+    priors = {name: prior.to_dict() for name, prior in model.priors.items() if prior != model.slots[name].default}
+    return given | ({"priors": priors} if priors else {})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from bayesdep.criticism.checks import check_predictions
 from bayesdep.criticism.equivalence import check_equivalence
@@ -20,7 +21,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.export import formula_note, write_table
-from bayesdep.reporting.figures.register import FIGURES, applies, png, unknown_figures
+from bayesdep.reporting.figures.register import FIGURES, applies, png, unknown_figures, vector_files
 from bayesdep.reporting.places import Manifest, Place, write_manifest
 from bayesdep.reporting.report import report
 
@@ -154,12 +155,18 @@ def write_run(
             parts.make("equivalence.csv", lambda path: tables.write(check_equivalence(fit), path))
         rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
         names = (*FIGURES, *unknown_figures(fit))
-        drawn = {name: parts.make(f"figures/{name}.png", partial_of(_figure, fit, name)) for name in names}
-        images = {name: image for name, image in drawn.items() if image is not None}
+        images = {name: image for name in names if (image := _figures(fit, name, parts)) is not None}
         parts.make(
             "report.html",
             lambda path: report(
-                fit, path, title=title, question=question, plan_text=plan["text"], ledger=rows, figures=images
+                fit,
+                path,
+                title=title,
+                question=question,
+                plan_text=plan["text"],
+                plan_path=plan["path"],
+                ledger=rows,
+                figures=images,
             ),
         )
         parts.make("diagnostics.json", lambda path: _json(path, _diagnostics(fit)))
@@ -240,13 +247,28 @@ def _ledger(fit: Fit, ledger: Callable[[Fit], pd.DataFrame | None], tables: _Tab
     return rows
 
 
-def _figure(fit: Fit, name: str, path: Path) -> bytes | None:
-    """Draw and write one figure of the register; None if it does not apply to the fit."""
+def _figures(fit: Fit, name: str, parts: _Parts) -> bytes | None:
+    """Draw one figure of the register and write it in three formats; the PNG, or None if it does not apply."""
+    figure = parts.make(f"figures/{name}.png", partial_of(_figure, fit, name))
+    if figure is None:
+        return None
+    image, drawn = figure
+    for ending, content in vector_files(drawn).items():
+        parts.make(f"figures/{name}.{ending}", partial_of(_write, content))
+    return image
+
+
+def _figure(fit: Fit, name: str, path: Path) -> tuple[bytes, Figure] | None:
     if not applies(name, fit):
         return None
-    image = png(FIGURES[name].draw(fit))
+    figure = FIGURES[name].draw(fit)
+    image = png(figure)
     path.write_bytes(image)
-    return image
+    return image, figure
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _diagnostics(fit: Fit) -> dict[str, Any]:

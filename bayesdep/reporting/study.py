@@ -55,6 +55,16 @@ def as_study(
     BadInput
         When there is no such estimand or coordinate, zero is not its value of no effect, or the priors contributed
         too much.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week == 12")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week"}
+    >>> flat = {"arm_effect": bd.Prior("Normal", mu=0, sigma=100)}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", priors=flat, **columns)
+    >>> fit = bd.fit(model, visits, seed=1)  # doctest: +SKIP
+    >>> table = bd.as_study(fit, "Raison 2013")  # doctest: +SKIP
     """
     if isinstance(fit.model, PoolsStudies):
         raise BadInput("this fit is a meta-analysis, not a trial; put the trials' own rows together instead")

@@ -133,8 +133,7 @@ def stop_at_the_sampler() -> None:
         print(REACHED, file=sys.stderr)
         raise SystemExit(0)
 
-    sample._nutpie = reached
-    sample._pymc = reached
+    sample.sample_nuts = reached
     sample._exact_draws = reached
 
 

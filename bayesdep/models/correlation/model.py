@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.correlation import checks, estimands, scores
 from bayesdep.models.correlation.data import prepare
 from bayesdep.models.correlation.settings import CorrelationSettings
+from bayesdep.models.correlation.tables import tables as printed_tables
 from bayesdep.models.model import Check, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.people import recorded
 from bayesdep.models.parts.scale import priors_of
 
@@ -87,7 +90,7 @@ class Correlation(CorrelationSettings):
         BadInput
             Naming the column and row.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -179,6 +182,21 @@ class Correlation(CorrelationSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.

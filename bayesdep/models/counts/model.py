@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.counts import checks, estimands, exact, scores
 from bayesdep.models.counts.data import prepare
 from bayesdep.models.counts.settings import CountsSettings
+from bayesdep.models.counts.tables import tables as printed_tables
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, speaks
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.pooling import non_centred_effects
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ class Counts(CountsSettings):
     With ``pooling = "none"`` intervals of a risk are Jeffreys' as Brown, Cai and DasGupta (2001,
     doi:10.1214/ss/1009213286) use them: the equal-tailed posterior interval, but from 0 where nobody has the event and
     up to 1 where everybody has it; a ratio to a control without events has no upper end either. The summary sets the
-    exact (Clopper-Pearson) interval of each risk beside it. docs/counts_coverage.md has the coverage of both.
+    exact (Clopper-Pearson) interval of each risk beside it. docs/evidence/counts_coverage.md has the coverage of both.
 
     Parameters
     ----------
@@ -90,7 +93,7 @@ class Counts(CountsSettings):
         BadInput
             Naming the column and row, or the missing cell.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -209,6 +212,21 @@ class Counts(CountsSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities: what the pooling could get wrong.

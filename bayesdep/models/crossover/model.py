@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.crossover.checks import OUTCOME, checks
 from bayesdep.models.crossover.data import prepare
 from bayesdep.models.crossover.design import pairs_of
 from bayesdep.models.crossover.estimands import crude_differences, estimands, own_prior
 from bayesdep.models.crossover.scores import log_likelihood
 from bayesdep.models.crossover.settings import CrossoverSettings
+from bayesdep.models.crossover.tables import tables as printed_tables
 from bayesdep.models.crossover.terms import covariance_root, days_correlate, effects_by_day, sum_of_products
 from bayesdep.models.model import Check, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 
 if TYPE_CHECKING:
@@ -64,7 +67,7 @@ class Crossover(CrossoverSettings):
     0.75)`` (half of that: the same people, with time), ``carry_over ~ N(0, 0.3)``, ``day_mean ~ N(0, 1.5)``,
     ``patient_sd`` and ``residual_sd ~ N+(1)`` (together they make up the scale); ``baseline_slope ~ N(0, 1)`` times the
     scale over the baseline's sd. With half and double these widths ketamine's differences in the NIMH trial are in
-    docs/crossover_priors.md.
+    docs/evidence/crossover_priors.md.
 
     With joint days, effects of treatments, periods and carry-over correlate 3/4 between days a priori: an overall
     effect and deviations from it of half the spread. So the mean over days has nearly the prior of one day, whatever
@@ -133,7 +136,7 @@ class Crossover(CrossoverSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -240,6 +243,21 @@ class Crossover(CrossoverSettings):
             A clause where there is none.
         """
         return own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the predictive checks.

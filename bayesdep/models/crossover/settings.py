@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale
 from bayesdep.models.parts.settings import check_settings, column
@@ -13,7 +14,7 @@ from bayesdep.numerics.distributions import Prior
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossoverSettings:
+class CrossoverSettings(Described):
     """The settings of :class:`~bayesdep.Crossover`, which describes them."""
 
     family: ClassVar[str] = "crossover"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.cytokines import checks, estimands, scores
 from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, measurements
 from bayesdep.models.cytokines.data import prepare
@@ -14,7 +15,9 @@ from bayesdep.models.cytokines.expected import covariates, expected_levels, shar
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
+from bayesdep.models.cytokines.tables import tables as printed_tables
 from bayesdep.models.model import Check, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.numerics.student import precisions
 from bayesdep.numerics.types import Tensor
 
@@ -51,8 +54,8 @@ class Cytokines(CytokinesSettings):
 
     Default priors, on the log scale: levels within N(0, 2.5) of the centre and of each other; effects of groups, times,
     and covariates per sd N(0, 1.5) with spread N+(1) and families' N+(1), so that 95% of mean ratios are between 1/19
-    and 19 (docs/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects N+(1),
-    loadings' scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log
+    and 19 (docs/evidence/panel_priors.md has what half and double these widths change); plates N+(0.25); subjects
+    N+(1), loadings' scale N+(1); cell_ratio ~ N+(1.5); residual sd around 0.8, within a factor 3, its spread on the log
     N+(0.5); nu ~ Gamma(2, 0.1). Without pooling an analyte's level and effects have twice those means' widths: N(0, 5)
     and N(0, 3). With three or more groups the contrasts to the reference correlate 1/2, for the mean and for the
     analytes around it, so that no group is treated differently.
@@ -75,8 +78,8 @@ class Cytokines(CytokinesSettings):
         degrees of freedom Gamma(2, 0.1) above 2, for panels in which a few analytes differ; or ``"horseshoe"``,
         regularised with a slab N(0, 1), for effects that are mostly near their mean. Pooled intervals are right on
         average over analytes and not for those that differ, under normal effects least of all
-        (docs/sparse_effects.md). Two predictive checks, on the spread and the kurtosis of crude estimates, advise on
-        it.
+        (docs/evidence/sparse_effects.md). Two predictive checks, on the spread and the kurtosis of crude estimates,
+        advise on it.
     expected_nonzero
         With ``effects = "horseshoe"``, how many analytes are expected to differ in a comparison, or at a time.
     shared_factor
@@ -143,7 +146,7 @@ class Cytokines(CytokinesSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -266,6 +269,21 @@ class Cytokines(CytokinesSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.

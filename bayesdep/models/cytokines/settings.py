@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
 from bayesdep.numerics.distributions import Prior
@@ -24,7 +25,7 @@ _EFFECTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class CytokinesSettings:
+class CytokinesSettings(Described):
     """The settings of :class:`~bayesdep.models.cytokines.model.Cytokines`, and what follows from them alone."""
 
     family: ClassVar[str] = "cytokines"

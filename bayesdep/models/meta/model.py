@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.meta import checks, estimands, exact, likelihood, scores, wording
 from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.data import prepare, without
 from bayesdep.models.meta.settings import MetaSettings
+from bayesdep.models.meta.tables import tables as printed_tables
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, speaks
 from bayesdep.models.parts.adaptive_effects import adaptive_effects
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.numerics.types import Tensor
 
@@ -172,7 +175,7 @@ class Meta(MetaSettings):
         BadInput
             Naming the column and row.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -355,6 +358,21 @@ class Meta(MetaSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for posterior predictive checks.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.effect_inputs import MEASURES
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.published_priors import refuse_priors_of_other_measures
@@ -58,7 +59,7 @@ PRIOR_WIDTHS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaSettings:
+class MetaSettings(Described):
     """Settings of a meta-analysis; :class:`~bayesdep.models.meta.model.Meta` describes each of them."""
 
     family: ClassVar[str] = "meta"

@@ -1,11 +1,12 @@
 """Ordinal: ordered categories by arm and visit, of patients or as counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, Forest, speaks
 from bayesdep.models.ordinal import checks as ordinal_checks
 from bayesdep.models.ordinal import data as ordinal_data
@@ -13,7 +14,9 @@ from bayesdep.models.ordinal import estimands as ordinal_estimands
 from bayesdep.models.ordinal import scores
 from bayesdep.models.ordinal.likelihood import observe_categories, observe_counts
 from bayesdep.models.ordinal.settings import OrdinalSettings
+from bayesdep.models.ordinal.tables import tables as printed_tables
 from bayesdep.models.ordinal.terms import row_levels, row_thresholds
+from bayesdep.models.parts.paper import Layout
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -133,7 +136,7 @@ class Ordinal(OrdinalSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return ordinal_data.prepare(self, table)
+        return as_read(ordinal_data.prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -206,6 +209,21 @@ class Ordinal(OrdinalSettings):
             Dims (chain, draw, unit that is left out).
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities of the posterior predictive checks.

@@ -10,6 +10,7 @@ import numpy as np
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.labels import as_label
 from bayesdep.data.missing import is_number
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
 from bayesdep.numerics.distributions import Prior
@@ -19,7 +20,7 @@ _SD_OF_LOGISTIC = np.pi / np.sqrt(3)  # by which effects on a probit are smaller
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrdinalSettings:
+class OrdinalSettings(Described):
     """The settings of :class:`~bayesdep.models.ordinal.model.Ordinal`, which explains each."""
 
     family: ClassVar[str] = "ordinal"

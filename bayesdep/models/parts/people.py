@@ -19,6 +19,7 @@ from bayesdep.data.tables import (
     role_of,
     rows_with_notes,
 )
+from bayesdep.models.parts.paper import Characteristic
 
 
 def read_people(
@@ -276,3 +277,26 @@ def largest_detected(logs: np.ndarray, data: xr.Dataset) -> np.ndarray:
     beyond = (logs <= data["log_lod"].values) | (logs >= data["log_uloq"].values)
     size = (logs - data["centre"].values) / (data["log_sd"].values if data.sizes["analyte"] > 1 else 1.0)
     return np.where(beyond, size.min(axis=(-2, -1), keepdims=True), size).max(axis=(-2, -1))
+
+
+def concentrations_of(data: xr.Dataset) -> tuple[Characteristic, ...]:
+    """Return the concentrations of people, as a table of a sample has them.
+
+    Parameters
+    ----------
+    data
+        As :func:`read_people` returns it.
+
+    Returns
+    -------
+    tuple of Characteristic
+        Of each analyte how many lie below a limit, and the measured values; one within an interval is not known.
+    """
+    found = []
+    for k, analyte in enumerate(data["analyte"].values):
+        low, high = data["log_lower"].values[:, k], data["log_upper"].values[:, k]
+        measured = np.where(low == high, np.exp(low), np.nan)
+        if np.isneginf(low).any():
+            found.append(Characteristic(f"{analyte} below the limit", np.isneginf(low).astype(float), "share"))
+        found.append(Characteristic(f"{analyte}, {data['unit'].values[k]}", measured, "skewed"))
+    return tuple(found)

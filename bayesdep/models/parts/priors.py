@@ -56,7 +56,7 @@ def parse_prior(name: str, value: Any) -> Prior:
         The parameter it is for, for messages.
     value
         A :class:`Prior`, or a table with ``dist`` and its parameters, or one that names a published prior with
-        ``paper``, ``outcome`` and ``comparison``.
+        ``paper``, ``outcome`` and ``comparison``. ``why``, a reason for the report, may stand in either.
 
     Returns
     -------
@@ -72,7 +72,8 @@ def parse_prior(name: str, value: Any) -> Prior:
         return value
     if isinstance(value, Mapping) and "paper" in value:
         try:
-            return heterogeneity_prior(**value)
+            published = heterogeneity_prior(**{word: text for word, text in value.items() if word != "why"})
+            return replace_why(published, value["why"]) if "why" in value else published
         except BadInput as problem:
             raise BadInput(f"priors.{name}: {problem}") from None
         except TypeError:
@@ -86,6 +87,32 @@ def parse_prior(name: str, value: Any) -> Prior:
         return Prior(value["dist"], **{k: v for k, v in value.items() if k != "dist"})
     except BadInput as problem:
         raise BadInput(f"priors.{name}: {problem}") from None
+
+
+def replace_why(prior: Prior, why: Any) -> Prior:
+    """Return a published prior with a further reason.
+
+    Parameters
+    ----------
+    prior
+        A published prior.
+    why
+        The reason, text.
+
+    Returns
+    -------
+    Prior
+        The same distribution, of the same paper.
+
+    Raises
+    ------
+    BadInput
+        When the reason is not text.
+    """
+    further = Prior(prior.dist, why=why, **dict(prior.parameters))
+    both = Prior(prior.dist, why=f"{further.why} ({prior.why})", **dict(prior.parameters))
+    object.__setattr__(both, "paper", getattr(prior, "paper", None))
+    return both
 
 
 def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str, Prior]:

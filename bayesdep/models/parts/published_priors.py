@@ -55,10 +55,11 @@ def heterogeneity_prior(paper: str, outcome: str = _GENERAL, comparison: str = _
         rows = rows[rows[word] == asked]
     row = rows.iloc[0]
     location, scale = row["location"] / 2, row["scale"] / 2
+    why = f"published: {paper}, outcome '{outcome}', comparison '{comparison}'"
     if row["distribution"] == "log-normal":
-        prior = Prior("LogNormal", mu=location, sigma=scale)
+        prior = Prior("LogNormal", mu=location, sigma=scale, why=why)
     else:
-        prior = Prior("LogStudentT", nu=row["df"], mu=location, sigma=scale)
+        prior = Prior("LogStudentT", nu=row["df"], mu=location, sigma=scale, why=why)
     object.__setattr__(prior, "paper", paper)  # so that a model of effects on another scale can refuse it
     return prior
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.patient_meta import event_estimands
 from bayesdep.models.patient_meta.checks import checks
 from bayesdep.models.patient_meta.data import imputations_of, prepare
@@ -16,6 +18,7 @@ from bayesdep.models.patient_meta.estimands import crude_effects, estimands, own
 from bayesdep.models.patient_meta.events import add_events
 from bayesdep.models.patient_meta.scores import log_likelihood, log_likelihood_of_events
 from bayesdep.models.patient_meta.settings import OF_ONE_MODERATOR, PatientMetaSettings
+from bayesdep.models.patient_meta.tables import tables as printed_tables
 from bayesdep.models.patient_meta.terms import coefficients, residual_correlation, residual_sds, root_between
 from bayesdep.models.patient_meta.words import formula_of, words_of
 from bayesdep.numerics.types import Tensor
@@ -192,7 +195,7 @@ class PatientMeta(PatientMetaSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def imputations_of(self, data: xr.Dataset) -> Sequence[xr.Dataset]:
         """Give the data once for each draw of the moderators that are missing.
@@ -331,6 +334,21 @@ class PatientMeta(PatientMetaSettings):
             A clause where there is none.
         """
         return own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the predictive checks.

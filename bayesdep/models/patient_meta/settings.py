@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
 from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
@@ -23,7 +24,7 @@ FREE_LEVEL_SD = 10.0  # log odds: a study without any event has no flat prior th
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatientMetaSettings:
+class PatientMetaSettings(Described):
     """The settings of :class:`~bayesdep.PatientMeta`, which describes them."""
 
     family: ClassVar[str] = "patient-meta"

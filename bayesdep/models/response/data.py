@@ -59,6 +59,7 @@ def prepare(settings: ResponseSettings, table: Any) -> xr.Dataset:
         slope_se=("analyte", 1 / np.sqrt(information)),
         outcome=("subject", outcome),
         covariates=(("subject", "covariate"), covariates.values),
+        covariate_mean=("covariate", covariates.means),
         covariate_sd=("covariate", covariates.sds),
     ).assign_coords(covariate=np.array(covariates.names, dtype=str))
 

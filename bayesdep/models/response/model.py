@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
 from bayesdep.models.response.data import prepare
 from bayesdep.models.response.settings import ResponseSettings
 from bayesdep.models.response.slopes import slopes
+from bayesdep.models.response.tables import tables as printed_tables
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -37,7 +40,7 @@ class Response(ResponseSettings):
     Default priors: ``intercept ~ N(0, 1.5)`` (95% of response rates between 5% and 95%); ``slope ~ t_4(0, 2.5)`` per
     standard deviation; ``covariate_slope ~ N(0, 1)`` per sd; ``marker_mean ~ N(0, 2.5)`` and ``marker_sd ~ N+(2)``, in
     standard deviations. An area under the curve of 0.98 is a slope of about 7, one of 0.86 about 2: the default
-    leaves both nearly as they are, where N(0, 1) made 0.90 of 0.98 (docs/response_prior.md).
+    leaves both nearly as they are, where N(0, 1) made 0.90 of 0.98 (docs/evidence/response_prior.md).
 
     With several analytes their slopes may share a distribution, ``effects = "normal"`` or ``"student"``::
 
@@ -123,7 +126,7 @@ class Response(ResponseSettings):
         BadInput
             Naming the column and row.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -215,6 +218,21 @@ class Response(ResponseSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for predictive checks.

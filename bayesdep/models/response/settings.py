@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
 from bayesdep.models.parts.unit_spreads import GLOBAL_SCALE
@@ -21,7 +22,7 @@ WHICH_SIDE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResponseSettings:
+class ResponseSettings(Described):
     """The settings of :class:`~bayesdep.models.response.model.Response`, and what follows from them alone."""
 
     family: ClassVar[str] = "response"

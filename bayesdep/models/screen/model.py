@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.screen import checks, estimands, exact, scores
 from bayesdep.models.screen.data import prepare
 from bayesdep.models.screen.settings import ScreenSettings
+from bayesdep.models.screen.tables import tables as printed_tables
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -78,7 +81,7 @@ class Screen(ScreenSettings):
         BadInput
             Naming the column and row.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -170,6 +173,21 @@ class Screen(ScreenSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities: with one free probability per group, only the counts themselves.

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
 from bayesdep.numerics.distributions import JEFFREYS
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScreenSettings:
+class ScreenSettings(Described):
     """The settings of :class:`~bayesdep.models.screen.model.Screen`, and what follows from them alone."""
 
     family: ClassVar[str] = "screen"

@@ -8,12 +8,15 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.small_studies import checks, estimands, exact, wording
 from bayesdep.models.small_studies.averaging import ModelAverage
 from bayesdep.models.small_studies.data import prepare
 from bayesdep.models.small_studies.settings import BIASES, SmallStudiesSettings
+from bayesdep.models.small_studies.tables import tables as printed_tables
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Tensor
 
@@ -112,7 +115,7 @@ class SmallStudies(SmallStudiesSettings):
         BadInput
             Naming the column and row.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def averaged(self, data: xr.Dataset) -> ModelAverage:
         """Return the posterior over the models, and of the parameters of each.
@@ -263,6 +266,21 @@ class SmallStudies(SmallStudiesSettings):
             A clause where there is none.
         """
         return estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities for posterior predictive checks.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.meta.settings import PRIOR_WIDTHS, MetaSettings
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.published_priors import refuse_priors_of_other_measures
 from bayesdep.models.parts.settings import check_settings, column
@@ -44,7 +45,7 @@ class Kind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallStudiesSettings:
+class SmallStudiesSettings(Described):
     """Settings of a model of published effects.
 
     :class:`~bayesdep.models.small_studies.model.SmallStudies` describes each of them.

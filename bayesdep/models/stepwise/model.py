@@ -1,16 +1,19 @@
 """Stepwise: remission at each of several treatment steps, from counts of who entered and who remitted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, ExactPosterior, Forest, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.stepwise import checks, estimands, exact
 from bayesdep.models.stepwise.data import prepare
 from bayesdep.models.stepwise.settings import StepwiseSettings
+from bayesdep.models.stepwise.tables import tables as printed_tables
 from bayesdep.numerics.types import Tensor
 
 if TYPE_CHECKING:
@@ -81,7 +84,7 @@ class Stepwise(StepwiseSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -155,6 +158,21 @@ class Stepwise(StepwiseSettings):
             With marginals where counts are known.
         """
         return exact.exact(self, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities: with one free probability a step, only the shares themselves.

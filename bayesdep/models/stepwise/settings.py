@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.labels import as_label
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
 from bayesdep.numerics.distributions import Prior
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepwiseSettings:
+class StepwiseSettings(Described):
     """The settings of :class:`~bayesdep.models.stepwise.model.Stepwise`, and what follows from them alone."""
 
     family: ClassVar[str] = "stepwise"

@@ -38,6 +38,7 @@ from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.trajectories import refusals
 from bayesdep.models.trajectories.courses import Basis, basis_of
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.subgroups import read_subgroups
 
 KINDS = ("detected", "left", "right", "interval")  # of a measurement; -1 where there was none
 _MANY_PER_PERSON = 2  # times of the table over the most of any patient; above this, times are actual ones
@@ -85,6 +86,7 @@ def prepare(settings: TrajectoriesSettings, table: Any) -> xr.Dataset:
         "arm_of": ("subject", arm_of),
         "arm_code": (("subject", "comparison"), indicator - indicator.mean(axis=0)),
         "covariates": (("subject", "covariate"), covariates.values),
+        "covariate_mean": ("covariate", covariates.means),
         "covariate_sd": ("covariate", covariates.sds),
     }
     coords: dict[str, Any] = {
@@ -97,6 +99,11 @@ def prepare(settings: TrajectoriesSettings, table: Any) -> xr.Dataset:
     data = xr.Dataset(variables, coords).merge(_outcomes(settings, frame, rows, (first, last), arm_of, arms))
     if settings.has_markers:
         data = data.merge(_markers(settings, frame, rows, (first, last), arm_of, arms))
+    if settings.subgroups:
+        known = ~np.isnan(data["outcome"].values).all(axis=1)
+        if settings.has_markers:
+            known &= (data["detection"].values >= 0).any(axis=(1, 2))
+        data = data.merge(read_subgroups(settings, frame, rows.patient, known, arm_of, arms))
     refusals.note_patients_without(frame, data, settings)
     return data.assign_attrs(provenance(frame))
 
@@ -135,8 +142,9 @@ def _read_rows(settings: TrajectoriesSettings, frame: pd.DataFrame) -> _Rows:
     else:
         rows = np.arange(len(frame))
     outcome[rows] = numbers_or_empty(rows_with_notes(frame, rows), _column(settings, "outcome", "number"))
-    if settings.kind == "response":
-        refusals.refuse_other_than_yes_or_no(outcome, f"column '{settings.outcome}' ({_meaning(settings, 'outcome')})")
+    if settings.kind != "score":
+        place = f"column '{settings.outcome}' ({_meaning(settings, 'outcome')})"
+        refusals.refuse_other_than_yes_or_no(outcome, place, settings.kind)
     return _Rows(people, patient, time, label, outcome, is_marker)
 
 
@@ -321,6 +329,9 @@ def _outcomes(
     outcome = np.full(slots.time.shape, np.nan)
     outcome[rows.patient[used], slots.of] = rows.outcome[used]
     place = f"column '{settings.outcome}' ({_meaning(settings, 'outcome')})"
+    if settings.kind == "event":
+        _refuse_no_intervals(settings, slots)
+        refusals.refuse_after_event(outcome, rows.people, slots.labels, place)
     each = slots.labels if slots.planned is not None and settings.course == "visits" else None
     refusals.refuse_arms_without(outcome, arm_of, arms, each, place)
     basis = _course(settings, "course", slots, rows.time[used], ends)
@@ -349,6 +360,16 @@ def _outcomes(
         "reported": np.array(labels, dtype=str),
     }
     return xr.Dataset(variables, coords)
+
+
+def _refuse_no_intervals(settings: TrajectoriesSettings, slots: _Slots) -> None:
+    """Refuse times that are no ends of intervals."""
+    if slots.planned is None:
+        raise BadInput(
+            f"kind = 'event' counts events in intervals that are the same for everybody, but column '{settings.time}' "
+            f"({_meaning(settings, 'time')}) has times of each patient's own; write the end of the planned interval in "
+            "every row"
+        )
 
 
 def _refuse_two_outcomes(settings: TrajectoriesSettings, frame: pd.DataFrame, rows: _Rows, used: np.ndarray) -> None:

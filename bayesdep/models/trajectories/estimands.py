@@ -8,7 +8,9 @@ import xarray as xr
 from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import paths
+from bayesdep.models.trajectories.events import estimands_of_events
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.subgroups import estimands_in
 from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.types import Draws
 
@@ -60,10 +62,14 @@ def estimands(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Da
         Estimands by name.
     """
     by_name = _of_outcome(settings, posterior, data) | _of_spreads(settings, posterior)
+    if settings.kind == "event":
+        by_name |= estimands_of_events(settings, posterior, data)
     if settings.has_markers and settings.arm is not None:
         by_name |= _of_markers(settings, posterior, data)
     if settings.association:
         by_name |= _of_associations(settings, posterior, data)
+    if settings.subgroups:
+        by_name |= estimands_in(settings, posterior, data, by_name)
     return xr.Dataset(by_name)
 
 
@@ -82,7 +88,8 @@ def _of_outcome(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.
     """Means by arm and their differences at the reported times, and slopes of straight lines."""
     time, units = data["reported_time"].values, _units(settings)
     size = data.sizes["arm"] * len(time)
-    what = "mean" if settings.kind == "score" else "log odds at a patient's deviation of zero"
+    odds = "log odds of the event in an interval" if settings.kind == "event" else "log odds"
+    what = "mean" if settings.kind == "score" else f"{odds} at a patient's deviation of zero"
     mean = _each(
         posterior,
         lambda draws: paths.labelled(paths.mean_outcomes(settings, draws, data, time), ("arm", "reported"), data),
@@ -256,6 +263,8 @@ def own_prior(settings: TrajectoriesSettings, name: str, at: Mapping[str, str], 
     if name == "baseline_level":
         return OwnPrior(name, prior[name], (list(data["analyte"].values).index(at["analyte"]),))
     of_one = name == "association_difference" or (name == "association" and settings.arm is None)
+    if name.endswith(("_in", "_from_overall")):
+        return "subgroups are pooled, with a spread that may be zero"
     if not of_one:
         return "it is a function of several parameters"
     if settings.is_pooled:

@@ -19,6 +19,7 @@ from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.parts.unit_spreads import student_spreads
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
+from bayesdep.models.trajectories.subgroups import modifiers
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Tensor
 
@@ -78,6 +79,17 @@ def _spread(settings: TrajectoriesSettings, prior: Mapping[str, Prior], name: st
     return student_spreads(name, spread, dims=("link", "analyte")) if settings.effects == "student" else spread
 
 
+def _of_subgroups(settings: TrajectoriesSettings, data: xr.Dataset, arm_of: Tensor) -> Tensor:
+    """How patients' associations deviate from those of all patients in their arm, shape (subject, link, analyte)."""
+    import pytensor.tensor as pt
+
+    apart = modifiers(settings, data, "association")
+    if settings.arm is not None:
+        code = pt.as_tensor(arm_codes(data.sizes["arm"]).T)[arm_of]  # (subject, comparison)
+        apart = apart + (modifiers(settings, data, "association_difference") * code[:, None, None, :]).sum(axis=-1)
+    return apart
+
+
 def given_markers(
     settings: TrajectoriesSettings, data: xr.Dataset, own: Tensor, markers: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
@@ -111,6 +123,10 @@ def given_markers(
         level = prior["baseline_level"].rv("baseline_level", dims="analyte")
         c = c + level[None, :, None, None] * np.diag([1.0, *[0.0] * (size - 1)])
     c = c[arm_of]  # (subject, analyte, power, power)
+    if settings.subgroups:
+        apart = _of_subgroups(settings, data, arm_of)
+        for k, link in enumerate(settings.association):
+            c = c + apart[:, k, :, None, None] * link_matrix(link, settings.powers)
     mean, covariance = markers
     shift = (c * mean[:, :, None, :]).sum(axis=-1).sum(axis=1)
     half = (c[:, :, :, :, None] * covariance[:, :, None, :, :]).sum(axis=3)

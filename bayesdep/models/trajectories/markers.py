@@ -21,9 +21,11 @@ import xarray as xr
 
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.data import recorded
 from bayesdep.models.trajectories.deviations import covariance_of_deviations
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.subgroups import modifiers
 from bayesdep.numerics.normal import log_standard_normal
 from bayesdep.numerics.types import Tensor
 
@@ -103,6 +105,10 @@ def _means(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
         if effect is not None:
             difference = difference + effect[None, :, c, None]
         mean = mean + a[:, c, None, None] * difference
+    if settings.subgroups and "marker_difference" in settings.questions:
+        share = Basis.from_attrs(data["marker_course_columns"].attrs).share(data["marker_time"].values)
+        apart = (modifiers(settings, data, "marker_difference") * a[:, None, :]).sum(axis=-1)
+        mean = mean + apart[:, :, None] * pm.Data("share_of_follow_up_of_markers", share)[:, None, :]
     return mean
 
 

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import checks as trajectory_checks
 from bayesdep.models.trajectories import data as trajectory_data
 from bayesdep.models.trajectories import estimands as trajectory_estimands
-from bayesdep.models.trajectories import prediction, scores
+from bayesdep.models.trajectories import prediction, scores, separate
 from bayesdep.models.trajectories.deviations import covariance_of_deviations
 from bayesdep.models.trajectories.links import given_markers
 from bayesdep.models.trajectories.markers import observe_markers
 from bayesdep.models.trajectories.outcome import mean_outcome, observe_responses, observe_scores
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.tables import tables as printed_tables
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -49,7 +52,15 @@ class Trajectories(TrajectoriesSettings):
     With several markers (a column ``analyte``) associations are pooled over markers: normal around their mean, or
     Student t; their differences between arms likewise. With ``pooling = "none"`` each has a prior of its own. With
     ``value`` left out there are no markers: a growth curve. With ``kind = "response"`` y is yes or no, and the right
-    side without e its log odds.
+    side without e its log odds; with ``kind = "event"`` it is the log odds of the event in the interval that ends at t,
+    given none before (:mod:`bayesdep.models.trajectories.events`), markers being taken at that time.
+
+    **Subgroups**: with c_ig one for members of subgroup g and zero for others, less the share of members, what is asked
+    of patient i (associations where there are any, else the arms' differences, growing in proportion to time) is that
+    of all patients plus ``sum_g c_ig delta_g``, with ``delta_g ~ N(0, subgroup_..._sd / q)`` or Student t: one
+    hierarchical model of patients' modifiers, whose subgroup estimands are means over members
+    (:mod:`bayesdep.models.trajectories.subgroups` has q). Outcomes of subgroups may also differ in level and slope, in
+    all arms alike (``subgroup_course_sd``); markers' courses are compared between arms as randomised.
 
     Default priors are multiples of ``scale``, the sd of patients' first outcomes within arms (s; 1 for log odds)::
 
@@ -58,11 +69,13 @@ class Trajectories(TrajectoriesSettings):
         covariate_effect ~ N(0, 0.75 s)  per sd
         level_sd, slope_sd, residual_sd ~ N+(1.5 s)   slope: the change from the first time to the last
         association, association_difference ~ N(0, 0.5 s)  per doubling; pooled: their means, with spreads N+(0.25 s)
+        subgroup_course_sd, subgroup_difference_sd ~ N+(0.5 s);  subgroup_association_sd, ..._difference_sd ~ N+(0.25 s)
         rho ~ Beta(2, 2)              at the median gap between a patient's visits;  correlations ~ LKJ(2)
 
     and for the log2 concentration of each marker, in doublings: ``marker_course ~ N(0, 2)`` around its centre,
     ``marker_arm_effect ~ N(0, 1)`` (95% of ratios between 1/4 and 4), ``marker_arm_change ~ N(0, 0.7)``,
-    ``marker_level_sd ~ N+(1.5)``, ``marker_slope_sd`` and ``marker_residual_sd ~ N+(1)``. With three or more arms,
+    ``marker_level_sd ~ N+(1.5)``, ``marker_slope_sd`` and ``marker_residual_sd ~ N+(1)``;
+    ``subgroup_marker_difference_sd ~ N+(0.35)``. With three or more arms,
     differences to the reference correlate 1/2, so which arm is the reference carries no information.
 
     Parameters
@@ -70,7 +83,8 @@ class Trajectories(TrajectoriesSettings):
     reference
         The arm the others are compared with; None where there are no arms.
     kind
-        What the outcome is: a ``"score"`` (or a change), or a yes-no ``"response"``.
+        What the outcome is: a ``"score"`` (or a change), a yes-no ``"response"``, or an ``"event"`` in intervals that
+        are the same for all, with a row per interval at risk (0, or 1 where the event came; none after it).
     course, marker_course
         Course over time of the outcome and of the markers: ``"visits"``, ``"linear"``, ``"quadratic"``, ``"spline"`` or
         ``"cyclic"``.
@@ -90,9 +104,12 @@ class Trajectories(TrajectoriesSettings):
     pooling
         ``"partial"`` pooling of associations over markers, or ``"none"``.
     effects
-        Distribution of associations over markers: ``"normal"``, or ``"student"`` where a few may differ.
+        Distribution of associations over markers, and of subgroups' deviations: ``"normal"``, or ``"student"`` where a
+        few may differ.
     covariates
         Formula of patients' covariates, such as ``"age + sex"``.
+    subgroups
+        Conditions on patients by the subgroup's name, such as ``{"BMI < 25": "bmi < 25"}``; they may overlap.
     at
         Times at which means and differences are reported; by default the planned ones, or five over the follow-up.
     units
@@ -146,7 +163,7 @@ class Trajectories(TrajectoriesSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return trajectory_data.prepare(self, table)
+        return as_read(trajectory_data.prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -166,6 +183,7 @@ class Trajectories(TrajectoriesSettings):
 
         of_markers = ("analyte", "marker_visit", "marker_term", "marker_change") if self.has_markers else ()
         dims = ("subject", "visit", "term", "change", "comparison", "covariate", "power", "arm", *of_markers)
+        dims += ("subgroup",) if self.subgroups else ()
         coords = {dim: data[dim].values for dim in dims} | ({"link": self.association} if self.association else {})
         with pm.Model(coords=coords) as graph:
             # f_a(t) + x_i' covariate_effect, and the covariance of d_i
@@ -207,7 +225,9 @@ class Trajectories(TrajectoriesSettings):
             unit of time; with markers ``marker_difference`` (doublings) and ``marker_ratio`` (analyte, comparison,
             marker_reported); with associations ``association`` (link, analyte, arm), ``association_difference`` (link,
             analyte, comparison), ``association_mean`` where pooled, and ``difference_at_control_path`` (comparison,
-            reported).
+            reported); with subgroups ``..._in`` of each question (the association and its difference, else the arms'
+            differences at the last time) with ``subgroup`` last, and ``..._from_overall``, less all patients; of events
+            ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit).
         """
         return trajectory_estimands.estimands(self, posterior, data)
 
@@ -245,6 +265,38 @@ class Trajectories(TrajectoriesSettings):
             A clause where there is none.
         """
         return trajectory_estimands.own_prior(self, name, at, data)
+
+    def looked_at(self, estimands: xr.Dataset, data: xr.Dataset) -> str:
+        """Say how many effects were looked at, in markers and subgroups, and how many exclude no effect.
+
+        Parameters
+        ----------
+        estimands
+            Of a fit.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        str
+            Sentences for the report; empty where there are no markers and no subgroups.
+        """
+        return separate.looked_at(self, estimands, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities of the posterior predictive checks.

@@ -5,7 +5,9 @@ import xarray as xr
 
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.subgroups import modifiers
 from bayesdep.numerics.types import Tensor
 
 NAME = "outcome_over_time"
@@ -50,6 +52,23 @@ def mean_outcome(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
         effects = prior["covariate_effect"].rv("covariate_effect", dims="covariate")
         x = pm.Data("covariates", data["covariates"].values, dims=("subject", "covariate"))
         mean = mean + (x * effects).sum(axis=1)[:, None]
+    if settings.subgroups:
+        mean = mean + _of_subgroups(settings, data)
+    return mean
+
+
+def _of_subgroups(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
+    """What membership of subgroups adds: to level and slope in all arms, and to how arms differ."""
+    import pymc as pm
+
+    share = Basis.from_attrs(data["course_columns"].attrs).share(data["time"].values)
+    u = pm.Data("share_of_follow_up", share, dims=("subject", "visit"))
+    own = modifiers(settings, data, "course")
+    mean = sum(own[:, k, None] * u**k for k in range(len(settings.powers)))
+    if "difference" in settings.questions:
+        apart = modifiers(settings, data, "difference")
+        a = pm.Data("arm_code_in_subgroups", data["arm_code"].values, dims=("subject", "comparison"))
+        mean = mean + (a * apart).sum(axis=1)[:, None] * u
     return mean
 
 

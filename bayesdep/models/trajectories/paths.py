@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.subgroups import of_patients
 from bayesdep.numerics.draws import draws_of
 from bayesdep.numerics.types import Draws
 
@@ -182,6 +183,13 @@ def mean_outcomes_of_patients(settings: TrajectoriesSettings, posterior: xr.Data
             mean = mean + (draws_of(posterior, "arm_effect", "comparison") @ a.T)[..., None]
     if settings.covariates is not None:
         mean = mean + (draws_of(posterior, "covariate_effect", "covariate") @ data["covariates"].values.T)[..., None]
+    if settings.subgroups:
+        share = Basis.from_attrs(data["course_columns"].attrs).share(data["time"].values)
+        powers = np.stack([share**k for k in range(len(settings.powers))])
+        mean = mean + np.einsum("spi,piv->siv", of_patients(posterior, data, "course"), powers)
+        if "difference" in settings.questions:
+            apart = of_patients(posterior, data, "difference")
+            mean = mean + np.einsum("sci,ic,iv->siv", apart, data["arm_code"].values, share)
     return np.asarray(mean)
 
 
@@ -212,4 +220,8 @@ def mean_markers_of_patients(settings: TrajectoriesSettings, posterior: xr.Datas
         if not settings.equal_baseline:
             effect = draws_of(posterior, "marker_arm_effect", "analyte", "comparison")
             mean = mean + np.einsum("ic,smc->sim", a, effect)[..., None]
+        if settings.subgroups and "marker_difference" in settings.questions:
+            share = Basis.from_attrs(data["marker_course_columns"].attrs).share(data["marker_time"].values)
+            apart = of_patients(posterior, data, "marker_difference")
+            mean = mean + np.einsum("smci,ic,iv->simv", apart, a, share)
     return np.asarray(mean)

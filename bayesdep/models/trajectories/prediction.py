@@ -54,9 +54,12 @@ def predict(
     BadInput
         When the settings have no such prediction, or the table is of several patients or names what the fit lacks.
     """
-    if settings.kind != "score" or settings.covariates is not None:
-        what = "kind = 'response'" if settings.kind != "score" else "covariates"
-        raise BadInput(f"predict is for scores without covariates, but the model has {what}; fit one without")
+    if settings.kind != "score" or settings.covariates is not None or settings.subgroups:
+        what = "subgroups" if settings.subgroups else "covariates"
+        what = what if settings.kind == "score" else f"kind = '{settings.kind}'"
+        raise BadInput(
+            f"predict is for scores without covariates and subgroups, but the model has {what}; fit one without"
+        )
     rng = np.random.default_rng(seed)
     draws = stack_draws(posterior)
     frame = as_frame(patient)

@@ -83,8 +83,8 @@ def refuse_markers(kind: np.ndarray, logs: np.ndarray, names: Sequence[str], pla
             raise BadInput(f"{place}: marker '{name}' has one value throughout; leave it out")
 
 
-def refuse_other_than_yes_or_no(outcome: np.ndarray, place: str) -> None:
-    """Refuse a response that is neither 0 nor 1, or the same in everybody.
+def refuse_other_than_yes_or_no(outcome: np.ndarray, place: str, kind: str) -> None:
+    """Refuse a response or event that is neither 0 nor 1, or the same in everybody.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ def refuse_other_than_yes_or_no(outcome: np.ndarray, place: str) -> None:
         Shape (rows,), NaN where missing.
     place
         The column, for messages.
+    kind
+        What the outcome is.
 
     Raises
     ------
@@ -102,11 +104,40 @@ def refuse_other_than_yes_or_no(outcome: np.ndarray, place: str) -> None:
     other = seen[(seen != 0) & (seen != 1)]
     if len(other):
         raise BadInput(
-            f"{place} has {other[0]:g}, but kind = 'response' needs 0 (no) and 1 (yes) only; correct it, or use "
+            f"{place} has {other[0]:g}, but kind = '{kind}' needs 0 (no) and 1 (yes) only; correct it, or use "
             "kind = 'score'"
         )
     if np.ptp(seen) == 0:
         raise BadInput(f"{place} is {seen[0]:g} in everybody at all times, so there is nothing to estimate; check it")
+
+
+def refuse_after_event(outcome: np.ndarray, people: Sequence[str], labels: Sequence[str], place: str) -> None:
+    """Refuse rows of a patient after the event.
+
+    Parameters
+    ----------
+    outcome
+        Shape (subjects, intervals): 1 with the event, 0 without, NaN where there is no row.
+    people
+        Names of the patients.
+    labels
+        Names of the intervals' ends.
+    place
+        The column, for messages.
+
+    Raises
+    ------
+    BadInput
+        Naming the patient and the times.
+    """
+    came = np.where((outcome == 1).any(axis=1), (outcome == 1).argmax(axis=1), outcome.shape[1])
+    after = ~np.isnan(outcome) & (np.arange(outcome.shape[1]) > came[:, None])
+    if after.any():
+        i, v = (int(x) for x in np.argwhere(after)[0])
+        raise BadInput(
+            f"{place}: patient '{people[i]}' has the event at time {labels[came[i]]} and a row at time {labels[v]}; "
+            "leave rows after the event out, or use kind = 'response' for what may come and go"
+        )
 
 
 def note_patients_without(frame: pd.DataFrame, data: xr.Dataset, settings: TrajectoriesSettings) -> None:

@@ -11,11 +11,12 @@ from scipy import special
 from bayesdep.models.trajectories.data import recorded
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
+from bayesdep.models.trajectories.subgroups import associations_of_patient
 from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.types import Draws
 
-_NODES = 15  # of the quadrature over each power of a patient's deviation
+NODES = 15  # of the quadrature over each power of a patient's deviation
 
 
 def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
@@ -57,7 +58,7 @@ def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: 
         return xr.DataArray(found, {"subject": name}, ("sample", "subject"))
 
     cells = data.sizes.get("analyte", 1) * data.sizes.get("marker_visit", 1)
-    nodes = 1 if settings.kind == "score" else _NODES ** len(settings.powers)
+    nodes = 1 if settings.kind == "score" else NODES ** len(settings.powers)
     return over_draws(posterior, score, max(outcome.size, data.sizes["subject"] * cells, data.sizes["visit"] * nodes))
 
 
@@ -77,7 +78,8 @@ class _Markers:
         self.residual = logs - mean_markers_of_patients(settings, draws, data)
         self.covariance = covariance_of(settings, draws, "marker_", "analyte")
         self.variance = draws_of(draws, "marker_residual_sd", "analyte") ** 2
-        self.links = links_of(settings, draws)
+        self.settings, self.draws, self.data = settings, draws, data
+        self.by_arm = links_of(settings, draws)
 
     def of(self, patient: int, marker: int) -> tuple[Draws, Draws]:
         """Mean and covariance of a marker's deviation in a patient, given its values."""
@@ -88,6 +90,15 @@ class _Markers:
         gain = np.swapaxes(np.linalg.solve(total, design @ own), -1, -2)
         mean = np.squeeze(gain @ self.residual[:, patient, marker][:, seen][..., None], -1)
         return mean, own - gain @ design @ own
+
+    def links(self, patient: int, arm: int) -> Draws:
+        """C of every marker in a patient, shape (samples, analytes, powers, powers)."""
+        found: Draws = self.by_arm[:, :, arm]
+        if self.settings.subgroups:
+            matrices = np.stack([link_matrix(link, self.settings.powers) for link in self.settings.association])
+            apart = associations_of_patient(self.draws, self.data, patient)
+            found = found + np.einsum("slm,lrp->smrp", apart, matrices)
+        return found
 
 
 def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
@@ -166,8 +177,9 @@ def effects_of(
     mean = np.zeros(covariance.shape[:-1])
     if markers is None:
         return mean, covariance
+    links = markers.links(patient, arm)
     for m in range(markers.measured.shape[1]):
-        link = markers.links[:, m, arm]
+        link = links[:, m]
         deviation, uncertainty = markers.of(patient, m)
         mean = mean + np.squeeze(link @ deviation[..., None], -1)
         covariance = covariance + link @ uncertainty @ np.swapaxes(link, -1, -2)
@@ -213,12 +225,34 @@ def _log_normal(residual: Draws, covariance: Draws) -> Draws:
     return np.asarray(-(z**2).sum(axis=-1) / 2 - log_det - residual.shape[-1] * LOG_2_PI / 2)
 
 
-def _log_bernoulli(outcome: np.ndarray, log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
-    """Log probabilities of a patient's responses, the deviation integrated out by Gauss-Hermite quadrature."""
-    x, w = np.polynomial.hermite_e.hermegauss(_NODES)
-    size = design.shape[1]
+def quadrature(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and log weights of Gauss-Hermite quadrature over independent standard normals.
+
+    Parameters
+    ----------
+    size
+        How many normals.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Shapes (nodes, size) and (nodes,).
+
+    Examples
+    --------
+    >>> nodes, weights = quadrature(2)
+    >>> (np.exp(weights) @ nodes**2).round(9).tolist()
+    [1.0, 1.0]
+    """
+    x, w = np.polynomial.hermite_e.hermegauss(NODES)
     nodes = np.stack([g.ravel() for g in np.meshgrid(*[x] * size, indexing="ij")], axis=-1)
     weights = np.log(np.stack([g.ravel() for g in np.meshgrid(*[w / w.sum()] * size, indexing="ij")])).sum(axis=0)
+    return nodes, weights
+
+
+def _log_bernoulli(outcome: np.ndarray, log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
+    """Log probabilities of a patient's responses, the deviation integrated out by Gauss-Hermite quadrature."""
+    nodes, weights = quadrature(design.shape[1])
     root = np.linalg.cholesky(covariance)
     at = log_odds[:, None, :] + np.einsum("srk,nk,vr->snv", root, nodes, design)
     sign = 2 * outcome - 1

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from bayesdep.data.conditions import read_condition
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale
 from bayesdep.models.parts.settings import check_settings, column
@@ -26,14 +28,14 @@ _LINK_IN_WORDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoriesSettings:
+class TrajectoriesSettings(Described):
     """The settings of :class:`~bayesdep.models.trajectories.model.Trajectories`, which explains each."""
 
     family: ClassVar[str] = "trajectories"
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None
-    kind: Literal["score", "response"] = "score"
+    kind: Literal["score", "response", "event"] = "score"
     course: Course = "visits"
     marker_course: Course = "visits"
     knots: Literal[3, 4, 5] = 3
@@ -45,6 +47,7 @@ class TrajectoriesSettings:
     pooling: Literal["partial", "none"] = "partial"
     effects: Literal["normal", "student"] = "normal"
     covariates: str | None = None
+    subgroups: Mapping[str, str] = dataclasses.field(default_factory=dict)
     at: Sequence[float] = ()
     units: str = "points"
     lkj: float = 2.0
@@ -80,6 +83,7 @@ class TrajectoriesSettings:
         _check_association(self)
         _check_courses(self)
         _check_columns(self)
+        _check_subgroups(self)
         if not self.lkj > 0:
             raise BadInput(f"lkj = {self.lkj}, but a number above zero is needed, such as 2")
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
@@ -95,6 +99,14 @@ class TrajectoriesSettings:
         return self.pooling == "partial" and self.analyte is not None
 
     @property
+    def questions(self) -> tuple[str, ...]:
+        """What is asked of markers and arms, and of subgroups: estimands whose null is no effect."""
+        of_arms = () if self.arm is None else ("association_difference",)
+        if self.association:
+            return ("association", *of_arms)
+        return ("difference", *(("marker_difference",) if self.has_markers else ())) if of_arms else ()
+
+    @property
     def powers(self) -> tuple[str, ...]:
         """The terms of a patient's own deviation from the course: powers of time, from the level up."""
         return POWERS[self.deviations]
@@ -106,18 +118,21 @@ class TrajectoriesSettings:
 
     @property
     def target_accept(self) -> float:
-        """Target acceptance rate: higher where sds of patients' deviations may be near zero."""
-        return 0.9
+        """Target acceptance rate: higher where sds of patients' deviations, or of a few subgroups, may be near zero."""
+        return 0.95 if self.subgroups else 0.9
 
     @property
     def figures(self) -> tuple[str, ...]:
         """Figures beside those that every fit has."""
-        return ("courses", *(("associations",) if self.association else ()))
+        of_subgroups = ("subgroup_effects",) if self.subgroups else ()
+        return ("courses", *(("associations",) if self.association else ()), *of_subgroups)
 
     @property
     def slots(self) -> dict[str, Slot]:
         """Parameters that take a prior: those of the terms that the settings switch on."""
-        return _slots_of_outcome(self) | _slots_of_markers(self) | _slots_of_associations(self)
+        return (
+            _slots_of_outcome(self) | _slots_of_markers(self) | _slots_of_associations(self) | _slots_of_subgroups(self)
+        )
 
     @property
     def primary_estimands(self) -> tuple[str, ...]:
@@ -133,9 +148,13 @@ class TrajectoriesSettings:
         """The model in words."""
         of_arm = "" if self.arm is None else ", by arm"
         own = {"level": "a level", "slope": "a level and a slope", "quadratic": "a level, a slope and a curvature"}
+        what = (
+            "The log odds of the event in an interval, given none before, follow"
+            if self.kind == "event"
+            else ("The outcome follows")
+        )
         text = (
-            f"The outcome follows a course over time ({self.course}){of_arm}, and every patient has "
-            f"{own[self.deviations]} around it"
+            f"{what} a course over time ({self.course}){of_arm}, and every patient has {own[self.deviations]} around it"
         )
         if self.autocorrelation:
             text += ", with residuals whose correlation decays with the time between them"
@@ -153,6 +172,12 @@ class TrajectoriesSettings:
                 f" The outcome goes with a marker's latent deviation from its arm's course: with {links}{pooled}. "
                 "These are associations, not effects of the marker."
             )
+        if self.subgroups:
+            asked = "associations" if self.association else "arms' differences"
+            text += (
+                f" Of {len(self.subgroups)} subgroups, which may overlap, each changes the {asked} of its members by "
+                "an amount of its own, pooled towards none; in a subgroup they are the mean over its members."
+            )
         return text
 
     @property
@@ -167,7 +192,7 @@ class TrajectoriesSettings:
         lines = [
             f"y[i, t] ~ N({mean}, residual_sd), {residual}"
             if self.kind == "score"
-            else f"logit P(y[i, t] = 1) = {mean}",
+            else f"logit P(y[i, t] = 1{' | none before' if self.kind == 'event' else ''}) = {mean}",
             f"({', '.join(self.powers)})[i] ~ MVN(0, sds, LKJ({self.lkj:g}))",
         ]
         if self.has_markers:
@@ -177,6 +202,10 @@ class TrajectoriesSettings:
                 "censored at its limits",
                 f"w[i, m](t) = {powers.replace('[i]', '[i, m]')}, MVN as above for each marker",
             ]
+        lines += [
+            f"{question}[i] = {question} + sum_g c[i, g] delta[g], delta[g] ~ {self.effects}(0, sd / q)"
+            for question in (self.questions if self.subgroups else ())
+        ]
         return [*lines, *(f"{name} ~ {prior}" for name, prior in self.priors.items())]
 
 
@@ -273,6 +302,28 @@ def _slots_of_associations(settings: TrajectoriesSettings) -> dict[str, Slot]:
     return slots
 
 
+def _slots_of_subgroups(settings: TrajectoriesSettings) -> dict[str, Slot]:
+    """Spreads of subgroups' deviations from all patients."""
+    if not settings.subgroups:
+        return {}
+    of_score = settings.kind == "score"
+    points = settings.units if of_score else "log odds"
+    words = {
+        "course": ("the outcome's level, and its change over the follow-up", _spread(0.5, of_score), points),
+        "difference": ("the arms' difference at the last time", _spread(0.5, of_score), points),
+        "marker_difference": ("the arms' difference in a marker at the last time", _spread(0.35, False), "doublings"),
+        "association": ("an association, mean over arms", _spread(0.25, of_score), f"{points} per doubling"),
+        "association_difference": (
+            "the difference between arms in an association", _spread(0.25, of_score), f"{points} per doubling"
+        ),
+    }  # fmt: skip
+    return {
+        f"subgroup_{name}_sd": Slot(prior, "positive", f"the spread of subgroups around all patients: {what}", per)
+        for name, (what, prior, per) in words.items()
+        if name == "course" or name in settings.questions
+    }
+
+
 # What links an outcome to a marker
 
 _LEVEL = np.diag([1.0, 0.0, 0.0])
@@ -341,10 +392,22 @@ def _check_association(settings: TrajectoriesSettings) -> None:
                 f"association has '{link}', which follows from the others in it where deviations = "
                 f"'{settings.deviations}', so they cannot be told apart; leave it out"
             )
-    if settings.effects != "normal" and not (settings.is_pooled and settings.association):
+    if settings.effects != "normal" and not (settings.is_pooled and settings.association) and not settings.subgroups:
         raise BadInput(
-            f"effects = '{settings.effects}' is a distribution of associations over markers; name the column of "
-            "markers as analyte and an association, with pooling = 'partial'"
+            f"effects = '{settings.effects}' is a distribution of associations over markers, or of subgroups; name the "
+            "column of markers as analyte and an association, with pooling = 'partial'"
+        )
+
+
+def _check_subgroups(settings: TrajectoriesSettings) -> None:
+    for name, text in settings.subgroups.items():
+        if not name.strip():
+            raise BadInput(f"subgroups: the one that is '{text}' has no name; write one before the = sign")
+        read_condition(text, f"subgroups.'{name}'")
+    if settings.subgroups and not settings.questions:
+        raise BadInput(
+            "subgroups are of arms' differences or of associations, but there are neither; name the column of arms, or "
+            "leave subgroups out"
         )
 
 

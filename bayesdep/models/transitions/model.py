@@ -1,18 +1,21 @@
 """Transitions: the state of a patient given the state one step before, by arm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, ExactPosterior, Forest, speaks
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.transitions import checks, estimands, exact, scores
 from bayesdep.models.transitions.data import prepare
 from bayesdep.models.transitions.settings import TransitionsSettings
+from bayesdep.models.transitions.tables import tables as printed_tables
 from bayesdep.numerics.chains_of_states import log_powers, shifted_rows, with_absorbing_states
 from bayesdep.numerics.types import Tensor
 
@@ -135,7 +138,7 @@ class Transitions(TransitionsSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return prepare(self, table)
+        return as_read(prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -289,6 +292,21 @@ class Transitions(TransitionsSettings):
             Dims (chain, draw, subject) or (chain, draw, person).
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities: what the Markov assumption and shared effects could get wrong.

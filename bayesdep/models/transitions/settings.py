@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.labels import clean_label
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.formulas import read_formula
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
@@ -17,7 +18,7 @@ EVERYBODY = "everybody"  # the arm of a cohort without arms
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransitionsSettings:
+class TransitionsSettings(Described):
     """The settings of :class:`~bayesdep.models.transitions.model.Transitions`, which explains each."""
 
     family: ClassVar[str] = "transitions"

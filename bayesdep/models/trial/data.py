@@ -139,6 +139,7 @@ def read_visits(settings: TrialSettings, frame: pd.DataFrame) -> tuple[xr.Datase
         "visit_number": ("visit", _times_of_visits(rows.visits, "time")),
         "arm_of": ("subject", arm_of),
         "covariates": (("subject", "covariate"), covariates.values),
+        "covariate_mean": ("covariate", covariates.means),
         "covariate_sd": ("covariate", covariates.sds),
     }
     coords = {

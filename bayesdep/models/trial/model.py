@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.read_data import as_read
 from bayesdep.models.model import Check, Forest, OwnPrior, speaks
+from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trial import checks as trial_checks
 from bayesdep.models.trial import completion, residuals
@@ -18,6 +20,7 @@ from bayesdep.models.trial import estimands as trial_estimands
 from bayesdep.models.trial.censored_moderator import is_latent, terms_in_model
 from bayesdep.models.trial.means import effect_at_visits, expected, sum_of_products
 from bayesdep.models.trial.settings import TrialSettings
+from bayesdep.models.trial.tables import tables as printed_tables
 from bayesdep.numerics.student import precisions
 from bayesdep.numerics.types import Draws, Tensor
 
@@ -180,7 +183,7 @@ class Trial(TrialSettings):
         BadInput
             Naming column, row and remedy.
         """
-        return trial_data.prepare(self, table)
+        return as_read(trial_data.prepare(self, table))
 
     def build(self, data: xr.Dataset) -> "pm.Model":
         """Build the PyMC model.
@@ -345,6 +348,21 @@ class Trial(TrialSettings):
             A clause where there is none.
         """
         return trial_estimands.own_prior(self, name, at, data)
+
+    def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
+        """Declare the tables that a paper prints of its fits.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        mapping of Layout
+            By name, the main one ``"main"``.
+        """
+        return printed_tables(self, data)
 
     def checks(self, data: xr.Dataset) -> Sequence[Check]:
         """Name the test quantities of the posterior predictive checks.

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.grammar import shorten
+from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.formulas import read_formula
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale
@@ -22,7 +23,7 @@ _SUBGROUP = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialSettings:
+class TrialSettings(Described):
     """The settings of :class:`~bayesdep.models.trial.model.Trial`, which explains each."""
 
     family: ClassVar[str] = "trial"

@@ -1,9 +1,7 @@
-"""Figures for publication: matplotlib figures, made without changing matplotlib's global state."""
+"""Figures of any fit: forest plot, priors and posteriors, predictive checks, ranks of chains."""
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Concatenate
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,201 +15,21 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 from scipy import stats
 
 from bayesdep.criticism.checks import run_checks
-from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.predictive import CheckResult
-from bayesdep.models.model import ListsFigures, variable_of
+from bayesdep.models.model import variable_of
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.layout import fit_texts, legend_below, wrapped
-from bayesdep.reporting.figures.lettering import make_readable, readable, style
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, chosen_rows, serves, styled_figure
+from bayesdep.reporting.figures.layout import legend_below
+from bayesdep.reporting.figures.seen import ROW
 from bayesdep.reporting.ranges import bins_of, distinct, finite, limits, shown_of
+from bayesdep.reporting.rounding import decimals, number
 
 _MANY = 20  # longest forest plot that is not sorted
 _TICKS = 8  # of an axis of ratios, at most
 _FEW = 6  # most elements of a vector whose densities are drawn one by one
-_CODE_POINTS = (
-    "No font on this machine has the characters whose code points stand in \N{MATHEMATICAL LEFT ANGLE BRACKET} "
-    "\N{MATHEMATICAL RIGHT ANGLE BRACKET}."
-)
-INK, BLUE, GREY, RED = "#222222", "#1f5a99", "#9a9a9a", "#b3261e"
-STYLE: Any = {  # matplotlib's own type lists every key by name
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.grid": False,
-    "legend.frameon": False,
-    "savefig.dpi": 150,
-}
-
-
-class StyledFigure(Figure):
-    """A figure with a header of warnings."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.head: list[str] = []
-
-    def says_shown(self, shown: int, of: int, what: str) -> None:
-        """Say in the header that not everything is shown, if so.
-
-        Parameters
-        ----------
-        shown, of
-            How many are shown, of how many.
-        what
-            What they are, and which of them are shown.
-        """
-        if shown < of:
-            self.head.append(f"{shown} of {of} {what}")
-
-
-@contextmanager
-def plain_figure(width: float, height: float, marks: Sequence[str] = ()) -> Iterator[StyledFigure]:
-    """Make a figure in the package's style, with all texts inside it.
-
-    Parameters
-    ----------
-    width, height
-        In inches; a report shows 6.4 inches at full size.
-    marks
-        Warnings for its header.
-
-    Yields
-    ------
-    StyledFigure
-        Empty; the style applies while the context is open.
-    """
-    with mpl.rc_context(STYLE | style()):
-        figure = StyledFigure(figsize=(width, height), layout="constrained")
-        yield figure
-        if make_readable(figure):
-            figure.head.append(_CODE_POINTS)
-        fit_texts(figure)
-        if marks or figure.head:
-            head = wrapped("\n".join([", ".join(marks)] * bool(marks) + figure.head), 72 * width - 12, 9, weight="bold")
-            look: Any = {"color": RED, "fontweight": "bold"} if marks else {"color": INK}
-            figure.suptitle(readable(head), fontsize=9, **look)
-
-
-@contextmanager
-def styled_figure(fit: Fit, width: float, height: float) -> Iterator[StyledFigure]:
-    """Make a figure in the package's style, marked if the data are synthetic or the gate failed.
-
-    Parameters
-    ----------
-    fit
-        The fit that it shows.
-    width, height
-        In inches.
-
-    Yields
-    ------
-    StyledFigure
-        As :func:`plain_figure`.
-    """
-    marks = ["SYNTHETIC DATA"] if fit.synthetic else []
-    marks += [] if fit.gate.passed else ["FAILED THE GATE"]
-    with plain_figure(width, height, marks) as figure:
-        yield figure
-
-
-EVERY_FIT = (
-    "forest",
-    "equivalence",
-    "bayes_factors",
-    "prior_posterior",
-    "checks",
-    "ranks",
-)  # names of the figures of any model's fits
-
-
-def has_figure(fit: Fit, name: str) -> bool:
-    """Tell whether a figure applies to a fit's model.
-
-    Parameters
-    ----------
-    fit
-        Any fit.
-    name
-        A name of :data:`~bayesdep.reporting.figures.register.FIGURES`.
-
-    Returns
-    -------
-    bool
-        Whether it is a figure of any model, or one that this model lists.
-    """
-    return name in EVERY_FIT or (isinstance(fit.model, ListsFigures) and name in fit.model.figures)
-
-
-def settings_of_kind[S](fit: Fit, kind: type[S]) -> S:
-    """Return a fit's model if it is of the family that a figure is for, and refuse any other.
-
-    Parameters
-    ----------
-    fit
-        Any fit.
-    kind
-        The class of settings.
-
-    Returns
-    -------
-    object
-        The model.
-
-    Raises
-    ------
-    BadInput
-        When it is another one: a user's own model that lists a figure of another family.
-    """
-    if not isinstance(fit.model, kind):
-        raise BadInput(
-            f"{type(fit.model).__name__} lists a figure that needs {kind.__name__}; leave it out of the model's figures"
-        )
-    return fit.model
-
-
-def serves[**P](
-    name: str, what: str, condition: Callable[[Fit], bool] = lambda _: True
-) -> Callable[[Callable[Concatenate[Fit, P], Figure]], Callable[Concatenate[Fit, P], Figure]]:
-    """Make a decorator: a function that draws a figure refuses fits whose model does not list it.
-
-    Parameters
-    ----------
-    name
-        The figure's name, as models list it.
-    what
-        The fits that it can draw, in words: "meta-analyses of ...".
-    condition
-        A further condition on the fit, by its data and estimands.
-
-    Returns
-    -------
-    callable
-        A decorator of functions from a fit to a figure.
-    """
-
-    def decorate(draw: Callable[Concatenate[Fit, P], Figure]) -> Callable[Concatenate[Fit, P], Figure]:
-        function = getattr(draw, "__name__", "this")
-
-        @functools.wraps(draw)
-        def checked(fit: Fit, /, *args: P.args, **kwargs: P.kwargs) -> Figure:
-            if not isinstance(fit, Fit):
-                raise BadInput(f"{function} draws a fit, and this is a {type(fit).__name__}; give what bd.fit returns")
-            if not (has_figure(fit, name) and condition(fit)):
-                raise BadInput(
-                    f"{function} is for {what}, which this fit of a {type(fit.model).__name__} is not; bd.plot_forest "
-                    "draws any fit"
-                )
-            return draw(fit, *args, **kwargs)
-
-        return checked
-
-    return decorate
 
 
 @serves("forest", "any fit")
@@ -230,60 +48,158 @@ def plot_forest(fit: Fit) -> Figure:
         the pooled effect. Open bar: 95% prediction interval for a new unit. Log measures have an axis of ratios.
         Where the model says so, rows are ordered by their probability of lying above no effect (ties by median);
         else long panels by median. A band marks what counts as practically equal, where that is set.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_forest(fit)
     """
     forest, table = fit.model.forest, summarise(fit)
     rows = pd.concat([table[table["estimand"] == name] for name in forest.rows])
     crude, se = forest.crude(fit.data)
+    wanted = chosen_rows(rows)
+    weight = weights(fit)[wanted] if len(weights(fit)) == len(rows) else np.array([])
+    rows, crude, se = rows.iloc[wanted], crude[wanted], se[wanted]
     if forest.by_evidence or len(rows) > _MANY:  # sorted, a long panel is easier to read
         above = rows["prob_gt_null"].to_numpy() if forest.by_evidence else np.zeros(len(rows))
         order = np.lexsort((-rows["median"].to_numpy(), -above))
         rows, crude, se = rows.iloc[order], crude[order], se[order]
+        weight = weight[order] if len(weight) else weight
     count, shown = len(rows), shown_of(len(rows))
     rows, crude, se = rows.iloc[shown], crude[shown], se[shown]
+    weight = weight[shown] if len(weight) else weight
     labels = _labels(rows, several=len(forest.rows) > 1)
     foot = [(forest.summary, "overall"), (forest.prediction, f"new {fit.model.left_out}")]
     feet = [(row, label) for name, label in foot if name for _, row in table[table["estimand"] == name].iterrows()]
-    height = 1.1 + 0.24 * (len(rows) + len(feet))
-    with styled_figure(fit, 6.8, height) as figure:
+    with styled_figure(fit, 7.2, 1.35 + 0.24 * max(len(rows) + len(feet), 3)) as figure:
         figure.says_shown(len(rows), count, "rows are shown: the first and the last in this order")
         axes = figure.add_subplot()
         y = np.arange(len(rows))[::-1] + len(feet) + 0.6 * bool(feet)
-        attrs = fit.estimands[forest.rows[0]].attrs
-        if not np.isnan(attrs.get("null", 0.0)):
-            axes.axvline(0, color=GREY, lw=0.8, zorder=0)
-        if "rope_lower" in attrs:
-            rope = (float(attrs["rope_lower"]), float(attrs["rope_upper"]))
-            axes.axvspan(*rope, color=GREY, alpha=0.18, lw=0, zorder=0, label="practically equal")
+        _no_effect(axes, fit.estimands[forest.rows[0]].attrs)
         if np.isfinite(crude).any():
             axes.errorbar(crude, y + 0.16, xerr=1.96 * se, fmt="o", ms=3, color=GREY, lw=1, label="on its own")
         axes.hlines(y - 0.16, rows["lower"], rows["upper"], color=BLUE, lw=1.6)
         axes.plot(rows["median"], y - 0.16, "o", ms=4, color=BLUE, label="in the model")
-        for i, (row, label) in enumerate(feet):
-            height_of_row = len(feet) - 1 - i
-            if label == "overall":
-                x = [row["lower"], row["median"], row["upper"], row["median"]]
-                axes.fill(x, [height_of_row, height_of_row + 0.26, height_of_row, height_of_row - 0.26], color=BLUE)
-            else:
-                axes.plot(
-                    [row["lower"], row["upper"]],
-                    [height_of_row, height_of_row],
-                    color=BLUE,
-                    lw=4,
-                    alpha=0.35,
-                    solid_capstyle="butt",
-                )
-                axes.plot(row["median"], height_of_row, "|", color=BLUE, ms=9)
+        _feet(axes, feet)
         axes.set_yticks([*y, *range(len(feet))[::-1]], [*labels, *(label for _, label in feet)])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(-0.6, y[0] + 0.7)
-        units = rows["units"].iloc[0]
         if forest.is_log:
             ratio_axis(axes)
-            units = units.removeprefix("log ")
-        axes.set_xlabel(f"{units} (95% intervals)")
+        axes.set_xlabel(_compared(fit, rows))
         _keep_in_view(axes, rows, crude, se, feet)
+        _mark_cut(axes, np.concatenate([crude - 1.96 * se, rows["lower"]]),
+                  np.concatenate([crude + 1.96 * se, rows["upper"]]), np.concatenate([y + 0.16, y - 0.16]))  # fmt: skip
+        _numbers(axes, [*y, *range(len(feet))[::-1]], [*(row for _, row in rows.iterrows()), *(row for row, _ in feet)],
+                 weight, is_log=forest.is_log)  # fmt: skip
         legend_below(figure, axes.get_legend_handles_labels(), 3)
     return figure
+
+
+def weights(fit: Fit) -> np.ndarray:
+    """Return each study's weight in a pooled effect: posterior means of one over its total variance, adding up to 1.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (studies,); empty where effects are not independent given the pooled one and its spread, or have no
+        standard errors.
+    """
+    of_studies = fit.model.forest.summary == "mu" and "tau" in fit.posterior and fit.posterior["tau"].ndim == 2
+    if not of_studies or "se" not in fit.data or fit.data["se"].ndim != 1 or "covariance" in fit.data:
+        return np.array([])
+    tau = fit.posterior["tau"].values.reshape(-1, 1)
+    if not np.isfinite(tau).all():
+        return np.array([])
+    each = 1 / (tau**2 + fit.data["se"].values ** 2)
+    return np.asarray((each / each.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def _no_effect(axes: Axes, attrs: Mapping[Any, Any]) -> None:
+    """A line at no effect, and the band of what is practically equal."""
+    if not np.isnan(float(attrs.get("null", 0.0))):
+        axes.axvline(0, color=GREY, lw=0.8, zorder=0)
+    if "rope_lower" in attrs:
+        rope = (float(attrs["rope_lower"]), float(attrs["rope_upper"]))
+        axes.axvspan(*rope, color=GREY, alpha=0.18, lw=0, zorder=0, label="practically equal")
+
+
+def _feet(axes: Axes, feet: list[tuple[pd.Series, str]]) -> None:
+    """The pooled effect as a diamond and the prediction interval as a bar, from the last line up."""
+    for y, (row, label) in zip(range(len(feet))[::-1], feet, strict=True):
+        if label == "overall":
+            x = [row["lower"], row["median"], row["upper"], row["median"]]
+            axes.fill(x, [y, y + 0.26, y, y - 0.26], color=BLUE)
+        else:
+            ends = [row["lower"], row["upper"]]
+            axes.plot(ends, [y, y], color=BLUE, lw=4, alpha=0.35, solid_capstyle="butt")
+            axes.plot(row["median"], y, "|", color=BLUE, ms=9)
+
+
+def _compared(fit: Fit, rows: pd.DataFrame) -> str:
+    """The label of the axis: what is compared with what, in which units, and which side favours whom."""
+    attrs = fit.estimands[fit.model.forest.rows[0]].attrs
+    units = str(rows["units"].iloc[0])
+    ratio = fit.model.forest.is_log
+    units = units.removeprefix("log ") if ratio else units
+    what = str(attrs.get("description", "")).split("; ")[0].removesuffix(", shrunken")
+    what = what.replace("log ratio", "ratio").replace("log odds ratio", "odds ratio") if ratio else what
+    named = what if units in what else f"{what}, {units}"
+    arms = [str(arm) for arm in rows["comparison"].unique()] if "comparison" in rows else []
+    better, reference = getattr(fit.model, "better", None), str(getattr(fit.model, "reference", None) or "")
+    sides = ""
+    if len(arms) == 1 and reference:
+        for word in ("less", "against"):
+            named = named.replace(f"{word} {reference}", f"{arms[0]} {word} {reference}")
+        if better in ("lower", "higher"):
+            below, above = (arms[0], reference) if better == "lower" else (reference, arms[0])
+            sides = f"\n\N{LEFTWARDS ARROW} favours {below}    favours {above} \N{RIGHTWARDS ARROW}"
+    return f"{named} (95% intervals){sides}"
+
+
+def _mark_cut(axes: Axes, lower: np.ndarray, upper: np.ndarray, y: np.ndarray) -> None:
+    """Arrows where an interval goes on beyond the axis."""
+    low, high = axes.get_xlim()
+    for ends, edge, marker, beyond in ((lower, low, "<", lower < low), (upper, high, ">", upper > high)):
+        there = beyond & np.isfinite(ends)
+        if not there.any():  # an empty line would take room at the figure's corner
+            continue
+        axes.plot(np.full(there.sum(), edge), y[there], marker, ms=4.5, color=GREY, clip_on=False, zorder=5)
+
+
+def _numbers(
+    axes: Axes, y: Sequence[float], rows: Sequence["pd.Series[Any]"], weight: np.ndarray, *, is_log: bool
+) -> None:
+    """Medians and intervals in figures at the right of every row, with the weight where there is one."""
+    said = []
+    for k, row in enumerate(rows):
+        ends = [float(row[word]) for word in ("median", "lower", "upper")]
+        with np.errstate(over="ignore"):
+            ends = [float(np.exp(end)) for end in ends] if is_log else ends
+        width = decimals(min(ends[1:]), max(ends[1:]), 0.0)
+        median, lower, upper = (number(end, decimals(0.0, end, 0.0) if is_log else width) for end in ends)
+        text = f"{median} ({lower} to {upper})"
+        share = f"   {weight[k]:.0%}" if k < len(weight) else ""
+        said.append("" if np.isnan(ends[0]) else text + share)
+    for k, (place, text) in enumerate(zip(y, said, strict=True)):
+        beside = axes.annotate(
+            text, (1, place), (7, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center",
+            fontsize=7.5, annotation_clip=False,
+        )  # fmt: skip
+        beside.set_gid(f"{ROW}{k}")
+    head = "median (95% interval)" + ("   weight" if len(weight) else "")
+    axes.annotate(
+        head, (1, 1), (7, 2), xycoords="axes fraction", textcoords="offset points", va="bottom", fontsize=7.5,
+        annotation_clip=False,
+    )  # fmt: skip
 
 
 def _labels(rows: pd.DataFrame, *, several: bool) -> list[str]:
@@ -362,8 +278,17 @@ def plot_prior_posterior(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         One panel per prior: grey the prior density, blue the posterior (one line per element of a vector). For a
         long vector, medians and 95% intervals of its elements, sorted, over the prior.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_prior_posterior(fit)
     """
     slots, priors = _slots(fit), priors_of(fit.model, fit.data)
+    slots = {name: slots[name] for name in np.array(list(slots))[chosen("parameter", slots)]}
     columns = min(len(slots), 3)
     lines = -(-len(slots) // columns)
     with styled_figure(fit, 2.6 * columns + 0.6, 2.3 * lines + 0.4) as figure:
@@ -456,8 +381,17 @@ def plot_checks(fit: Fit) -> Figure:
     -------
     matplotlib.figure.Figure
         Blue: posterior predictive. Grey outline: prior predictive. Line: the data.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_checks(fit)
     """
     results = run_checks(fit)
+    results = [results[k] for k in chosen("check", [result.name for result in results])]
     columns = min(len(results), 2)
     lines = -(-len(results) // columns)
     with styled_figure(fit, 3.3 * columns + 0.4, 1.9 * lines + 0.4) as figure:
@@ -516,6 +450,15 @@ def plot_ranks(fit: Fit) -> Figure:
         among all chains and the uniform one, with the pointwise 99% band of that difference for independent
         draws, widened by the chain's effective sample size (Vehtari et al. 2021; Saeilynoja et al. 2022). For a fit
         to several versions of the data, the chains of the first version, since others have another posterior.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week in [6, 12]")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day"}
+    >>> model = bd.Trial(reference="placebo", covariance="ar1", units="HAM-D points", **columns)
+    >>> fit = bd.fit(model, visits, draws=50, tune=200, chains=2, seed=1)  # a real fit has more draws
+    >>> figure = bd.plot_ranks(fit)
     """
     panels = []
     for name in _slots(fit):
@@ -523,7 +466,7 @@ def plot_ranks(fit: Fit) -> Figure:
         draws = chains.transpose("chain", "draw", ...).values
         flat = draws.reshape(*draws.shape[:2], -1)
         panels += [(f"{name}[{j}]" if flat.shape[2] > 1 else name, flat[:, :, j]) for j in range(flat.shape[2])]
-    panels = panels[:6]
+    panels = [panels[k] for k in chosen("parameter", [label for label, _ in panels])][:6]
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
     with styled_figure(fit, 2.7 * columns + 0.4, 1.9 * lines + 0.4) as figure:

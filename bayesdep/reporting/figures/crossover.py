@@ -8,7 +8,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.models.crossover.data import ONLY_DAY
 from bayesdep.models.crossover.design import by_treatment
 from bayesdep.models.crossover.settings import CrossoverSettings
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import MOST_PANELS, limits
@@ -31,17 +31,30 @@ def plot_pairs(fit: Fit) -> Figure:
         A row of panels per comparison, a panel per day, all on one scale. Points: patients with both outcomes, filled
         where the reference came first. Ticks along the axes: patients with one of the two. Grey line: no difference.
         Blue line and band: outcomes that differ by the posterior mean difference, and by its 95% interval.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> import pandas as pd
+    >>> orders = [("placebo", "drug"), ("drug", "placebo")]
+    >>> rows = [(f"p{i}", k + 1, orders[i % 2][k], 20 + i % 5 - 3 * (i + k) % 2) for i in range(12) for k in (0, 1)]
+    >>> table = pd.DataFrame(rows, columns=["subject", "period", "treatment", "madrs"])  # made up
+    >>> model = bd.Crossover(reference="placebo", outcome="madrs", units="MADRS points", baseline=None, day=None)
+    >>> fit = bd.fit(model, table)  # doctest: +SKIP
+    >>> figure = bd.plot_pairs(fit)  # doctest: +SKIP
     """
     settings, data = settings_of_kind(fit, CrossoverSettings), fit.data
-    days = data["day"].values[:MOST_PANELS]
-    names = data["comparison"].values[: max(1, MOST_PANELS // len(days))]
+    when = chosen("day", data["day"].values)
+    against = chosen("comparison", data["comparison"].values)
+    days = data["day"].values[when[:MOST_PANELS]]
+    names = data["comparison"].values[against[: max(1, MOST_PANELS // len(days))]]
     columns = min(len(days), _COLUMNS)
     rows = -(-len(days) // columns)  # a comparison with more days than columns goes on in the next row
     outcome = by_treatment(data["outcome"].values, data)
     ends = np.array(limits(outcome, room=0.07))
     with styled_figure(fit, max(3.2 * columns, 4.4), 3.5 * rows * len(names) + 0.9) as figure:
-        figure.says_shown(len(days), data.sizes["day"], "days are shown, the first")
-        figure.says_shown(len(names), data.sizes["comparison"], "comparisons are shown, the first of the table")
+        figure.says_shown(len(days), len(when), "days are shown, the first")
+        figure.says_shown(len(names), len(against), "comparisons are shown, the first of the table")
         figure.set_layout_engine("compressed")  # square panels: the constrained one forgets their titles' room
         grid = figure.subplots(rows * len(names), columns, squeeze=False)
         drawn = []
@@ -49,10 +62,10 @@ def plot_pairs(fit: Fit) -> Figure:
             for j in range(len(days)):
                 axes = grid[c * rows + j // columns, j % columns]
                 drawn.append(axes)
-                draws = fit.estimands["difference"].isel(comparison=c, day=j).values
+                draws = fit.estimands["difference"].isel(comparison=against[c], day=when[j]).values
                 _difference(axes, draws, ends)
-                before = _came_first(data["treatment_of"].values, c + 1)
-                _patients(axes, outcome[:, [0, c + 1], j], before, settings.reference)
+                before = _came_first(data["treatment_of"].values, against[c] + 1)
+                _patients(axes, outcome[:, [0, against[c] + 1], when[j]], before, settings.reference)
                 axes.set(xlim=ends, ylim=ends, box_aspect=1)
                 for name, say in ((settings.reference, axes.set_xlabel), (str(names[c]), axes.set_ylabel)):
                     say(f"{settings.outcome} after {name}, {settings.units}", fontsize=8.5)

@@ -14,7 +14,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, styled_figure
+from bayesdep.reporting.figures.common import ratio_axis
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_ROWS, distinct, shown_of
 
@@ -107,6 +108,15 @@ def plot_shares(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Points: the data, red where outside. Bars: the posterior predictive 95% interval, each replicate put against
         the limit of its own measurement. Analytes with the largest shares come first.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> limits = {"censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit", "plate": "plate"}
+    >>> columns = {"analyte": "analyte", "subject": "subject", "group": "group", "time": "time", **limits}
+    >>> fit = bd.fit(bd.Cytokines(reference="HC", **columns), panel)  # doctest: +SKIP
+    >>> figure = bd.plot_shares(fit)  # doctest: +SKIP
     """
     panel, assay = fit.data, recorded(fit)
     groups = panel["group"].values
@@ -121,6 +131,7 @@ def plot_shares(fit: Fit) -> Figure:
     observed = observed.reshape(-1, len(groups))
     has = np.flatnonzero(~np.isnan(observed).all(axis=1))
     order = has[np.lexsort((np.arange(len(has)), -np.nanmean(observed[has], axis=1)))]
+    order = order[chosen("analyte", panel["analyte"].values[order])]
     count, order = len(order), order[: _most(len(groups) / 2)]
     with styled_figure(fit, 6.4, 1.2 + 0.2 * len(order) * max(1.0, len(groups) / 2)) as figure:
         figure.says_shown(len(order), count, "analytes are shown: those with the largest shares")
@@ -157,10 +168,20 @@ def plot_ecdf(fit: Fit) -> Figure:
         limit. Band: pointwise 95% of replicates. Up to 24 analytes, those first whose line is furthest from the
         replicates' mean in standard deviations (given in each title); analytes with fewer than two detected values
         have no line.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> limits = {"censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit", "plate": "plate"}
+    >>> columns = {"analyte": "analyte", "subject": "subject", "group": "group", "time": "time", **limits}
+    >>> fit = bd.fit(bd.Cytokines(reference="HC", **columns), panel)  # doctest: +SKIP
+    >>> figure = bd.plot_ecdf(fit)  # doctest: +SKIP
     """
     panel, assay = fit.data, recorded(fit)
     lines_of_analytes = []
-    for a, name in enumerate(panel["analyte"].values):
+    analytes = panel["analyte"].values
+    for a, name in ((k, analytes[k]) for k in chosen("analyte", analytes)):
         rows = panel["analyte_of"].values == a
         values = assay.data[rows]
         detected = values[np.isfinite(values)]
@@ -237,6 +258,15 @@ def plot_plates(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Points: the data. Bars: posterior predictive 50% and 95% intervals. Values beyond a limit stand at it, in the
         data and in the replicates.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> limits = {"censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit", "plate": "plate"}
+    >>> columns = {"analyte": "analyte", "subject": "subject", "group": "group", "time": "time", **limits}
+    >>> fit = bd.fit(bd.Cytokines(reference="HC", **columns), panel)  # doctest: +SKIP
+    >>> figure = bd.plot_plates(fit)  # doctest: +SKIP
     """
     panel, assay = fit.data, recorded(fit)
     analyte, plate = panel["analyte_of"].values, panel["plate_of"].values
@@ -249,8 +279,9 @@ def plot_plates(fit: Fit) -> Figure:
     medians = np.stack([np.median(away[:, plate == p], axis=1) for p in plates], axis=1)
     observed, replicated = medians[0], medians[1:]
     low_95, low_50, high_50, high_95 = np.quantile(replicated, [0.025, 0.25, 0.75, 0.975], axis=0)
-    count = len(observed)
-    furthest = np.sort(np.argsort(-np.abs(observed), kind="stable")[: _most(1.5)])
+    wanted = chosen("plate", panel["plate"].values[plates])
+    count = len(wanted)
+    furthest = np.sort(wanted[np.argsort(-np.abs(observed[wanted]), kind="stable")[: _most(1.5)]])
     plates = [plates[k] for k in furthest]
     observed, low_95, low_50, high_50, high_95 = (v[furthest] for v in (observed, low_95, low_50, high_50, high_95))
     with styled_figure(fit, 6.4, 1.1 + 0.34 * len(observed)) as figure:
@@ -281,6 +312,15 @@ def plot_changes(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         One panel a time: posterior medians with 95% intervals, one colour a group where groups change differently.
         All panels have the order of the medians at the last time (of the last group).
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> limits = {"censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit", "plate": "plate"}
+    >>> columns = {"analyte": "analyte", "subject": "subject", "group": "group", "time": "time", **limits}
+    >>> fit = bd.fit(bd.Cytokines(reference="HC", **columns), panel)  # doctest: +SKIP
+    >>> figure = bd.plot_changes(fit)  # doctest: +SKIP
     """
     values = fit.estimands["ratio_to_baseline"]
     table = summarise(fit)
@@ -290,13 +330,17 @@ def plot_changes(fit: Fit) -> Figure:
     shape = (len(analytes), len(times), len(groups))
     median, lower, upper = (np.log(table[c].to_numpy(float)).reshape(shape) for c in ("median", "lower", "upper"))
     order = np.argsort(-median[:, -1, -1], kind="stable")
+    order = order[chosen("analyte", analytes[order])]
+    later = chosen("later", times)
+    times, median, lower, upper = times[later], median[:, later], lower[:, later], upper[:, later]
+    count = len(order)
     columns = min(len(times), 4)
     lines = -(-len(times) // columns)
     order = order[shown_of(len(order), _most(lines * max(1.0, len(groups) / 1.5)))]
     y = np.arange(len(order))[::-1]
     height = 1.0 + lines * (0.4 + 0.19 * len(order) * max(1.0, len(groups) / 1.5))
     with styled_figure(fit, 6.6, height) as figure:
-        figure.says_shown(len(order), len(analytes), "analytes are shown: the first and the last in this order")
+        figure.says_shown(len(order), count, "analytes are shown: the first and the last in this order")
         grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
         for t, axes in enumerate(grid.flat[: len(times)]):
             axes.axvline(0, color=GREY, lw=0.8, zorder=0)

@@ -9,7 +9,7 @@ from bayesdep.criticism.completion import methods_of
 from bayesdep.criticism.dropout import check_dropout, find_tipping_point, trial_of
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import CompletesVisits
-from bayesdep.reporting.figures.common import BLUE, GREY, RED, serves, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, RED, serves, styled_figure
 
 _STEPS = 101  # of a curve
 
@@ -36,6 +36,15 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
     ------
     BadInput
         As :func:`~bayesdep.criticism.dropout.find_tipping_point`.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week in [6, 12]")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day"}
+    >>> model = bd.Trial(reference="placebo", covariance="ar1", units="HAM-D points", **columns)
+    >>> fit = bd.fit(model, visits, draws=50, tune=200, chains=2, seed=1)  # a real fit has more draws
+    >>> figure = bd.plot_dropout(fit)
     """
     tip = find_tipping_point(fit, arm)
     trial = trial_of(fit, "plot_dropout")

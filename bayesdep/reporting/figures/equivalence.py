@@ -10,7 +10,7 @@ from bayesdep.criticism.bayes_factor import check_null
 from bayesdep.criticism.equivalence import MOST_FACTORS, check_equivalence
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.ropes import values_at
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, serves, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen_rows, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import finite, limits, shown_of
@@ -71,20 +71,31 @@ def plot_equivalence(fit: Fit) -> Figure:
     ------
     BadInput
         When no region was stated.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> margin = bd.Rope(estimand="mu", margin=5, reason="too small to matter, for the example")
+    >>> figure = bd.plot_equivalence(fit.with_ropes(margin))
     """
     table = check_equivalence(fit)
     counts = [sum(1 for _ in values_at(fit.estimands, rope.estimand, rope.at)) for rope in fit.ropes]
+    firsts, wanted = np.cumsum([0, *counts]), chosen_rows(table)
+    rows_of = [wanted[(wanted >= k) & (wanted < k + n)] - k for k, n in zip(firsts, counts, strict=False)]
+    shown = [k for k, rows in enumerate(rows_of) if len(rows)]
+    counts = [len(rows_of[k]) for k in shown]
     heights = [min(n, _ROWS) + 1.8 for n in counts]
     with styled_figure(fit, 6.8, min(0.9 + 0.26 * sum(heights), 26)) as figure:
         panels = figure.subplots(len(counts), 1, height_ratios=heights, squeeze=False)[:, 0]
-        start = 0
-        for axes, rope, n in zip(panels, fit.ropes, counts, strict=True):
-            rows = table.iloc[start : start + n]
+        for axes, k in zip(panels, shown, strict=True):
+            rope, those = fit.ropes[k], rows_of[k]
             draws = [values.values.ravel() for _, values in values_at(fit.estimands, rope.estimand, rope.at)]
-            kept = shown_of(n, _ROWS)
-            figure.says_shown(len(kept), n, f"values of {rope.estimand} are shown: the first and the last")
-            _panel(axes, rows.iloc[kept], [draws[k] for k in kept], rope.ends)
-            start += n
+            kept = those[shown_of(len(those), _ROWS)]
+            figure.says_shown(len(kept), len(those), f"values of {rope.estimand} are shown: the first and the last")
+            _panel(axes, table.iloc[firsts[k] + kept], [draws[row] for row in kept], rope.ends)
     return figure
 
 
@@ -146,10 +157,19 @@ def plot_bayes_factors(fit: Fit) -> Figure:
     ------
     BadInput
         When none has one.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> margin = bd.Rope(estimand="mu", margin=5, reason="too small to matter, for the example")
+    >>> figure = bd.plot_bayes_factors(fit.with_ropes(margin))
     """
     few = [r for r in fit.ropes if sum(1 for _ in values_at(fit.estimands, r.estimand, r.at)) <= MOST_FACTORS]
     tables = [check_null(fit, rope.estimand, at=rope.at) for rope in few]
-    curves = [curve for table in tables for curve in _curves(table)]
+    curves = [curve for table in tables for curve in _curves(table.iloc[chosen_rows(table)])]
     kept = shown_of(len(curves), _CURVES)
     with styled_figure(fit, 6.4, 3.6 + 0.14 * len(kept)) as figure:
         axes = figure.subplots()

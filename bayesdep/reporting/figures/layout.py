@@ -23,7 +23,7 @@ from bayesdep.reporting.figures.lettering import families, legend_word, readable
 _POINTS = 72.0  # in an inch
 _RESOLUTIONS = (
     100.0,
-    150.0,
+    300.0,
 )  # of a figure on a screen and in a file: letters are set to whole pixels, so widths differ
 _ROWS = 0.36  # largest share of a figure's width for the names of rows
 _COLUMN = 0.3  # share of its height for vertical names under an axis

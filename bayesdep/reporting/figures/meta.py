@@ -15,7 +15,8 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import HasHierarchy
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, styled_figure
+from bayesdep.reporting.figures.common import ratio_axis
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import limits, shown_of
 
@@ -79,12 +80,22 @@ def plot_leave_one_out(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Left: posterior median and 95% interval of the pooled effect without each unit; the band is that of all. Right:
         the same of the standard deviation between units.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_leave_one_out(fit)
     """
     model = _meta(fit)
     table = leave_out_each_study(model, fit.data)
     rows = table[table["estimand"] == "mu"].reset_index(drop=True)
     spread = table[table["estimand"] == "tau"].reset_index(drop=True)
-    count, shown = len(rows) - 1, np.concatenate([[0], 1 + shown_of(len(rows) - 1)])  # the first is that of all
+    wanted = chosen(model.left_out, rows["left_out"].iloc[1:])
+    count = len(wanted)
+    shown = np.concatenate([[0], 1 + wanted[shown_of(count)]])  # the first is that of all
     rows, spread = rows.iloc[shown], spread.iloc[shown]
     with styled_figure(fit, 6.8, 1.2 + 0.22 * len(rows)) as figure:
         figure.says_shown(len(rows) - 1, count, f"{model.left_out} rows are shown: the first and the last of the table")
@@ -117,12 +128,21 @@ def plot_cumulative(fit: Fit, table: Any = None, by: str | None = None) -> Figur
     matplotlib.figure.Figure
         Posterior median and 95% interval of the pooled effect (blue) and of the effect in a new unit (pale), the first
         study on top.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_cumulative(fit)
     """
     model = _meta(fit)
     steps = accumulate_studies(model, fit.data if table is None else table, by)
     rows = steps[steps["estimand"] == "mu"].reset_index(drop=True)
     new = steps[steps["estimand"] == "theta_new"].reset_index(drop=True)
-    count, shown = len(rows), shown_of(len(rows))
+    wanted = chosen("added", rows["added"])
+    count, shown = len(wanted), wanted[shown_of(len(wanted))]
     rows, new = rows.iloc[shown], new.iloc[shown]
     with styled_figure(fit, 6.4, 1.2 + 0.22 * len(rows)) as figure:
         figure.says_shown(len(rows), count, "steps are shown: the first and the last")
@@ -155,6 +175,14 @@ def plot_funnel(fit: Fit) -> Figure:
         Each study by effect and standard error, precise ones on top, over shades of two-sided P values: if publication
         depended on P, missing studies would lie in the shaded region. Lines: the pooled effect and where 95% of
         studies would be expected around it.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> schools = bd.load("eight_schools_rubin1981")
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> fit = bd.fit(model, schools, draws=100, seed=1)
+    >>> figure = bd.plot_funnel(fit)
     """
     data = fit.data
     effect, se = data["effect"].values, data["se"].values
@@ -227,6 +255,15 @@ def plot_within_correlation(fit: Fit) -> Figure:
     -------
     matplotlib.figure.Figure
         Posterior medians and 95% intervals by quadrature at correlations from 0 to 0.8; the line marks the one stated.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> import pandas as pd
+    >>> effects = {"study": ["IL-6", "TNF", "CRP"], "effect": [0.3, 0.1, 0.2], "se": [0.1, 0.1, 0.15]}  # made up
+    >>> model = bd.Meta(measure="standardised-difference", unit="analyte", within_correlation=0.3)
+    >>> fit = bd.fit(model, pd.DataFrame(effects), draws=100, seed=1)
+    >>> figure = bd.plot_within_correlation(fit)
     """
     model = _meta(fit)
     stated = float(getattr(model, "within_correlation", None) or 0.0)

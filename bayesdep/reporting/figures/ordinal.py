@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from bayesdep.inference.fit import Fit
 from bayesdep.models.ordinal.estimands import counts_by_cell, monotone_curve
 from bayesdep.models.ordinal.settings import OrdinalSettings
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -41,22 +41,35 @@ def plot_categories(fit: Fit) -> Figure:
         One panel per arm; a bar per visit, stacked from the best category at the foot to the worst: posterior means. At
         every boundary the 95% interval of the probability of a category or a better one, and a point where the share of
         those observed is.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> import pandas as pd
+    >>> categories = ["remission", "response", "neither"]
+    >>> rows = [(f"p{i}", "drug" if i % 2 else "placebo", i % 4, categories[i % 3]) for i in range(48)]
+    >>> patients = pd.DataFrame(rows, columns=["subject", "arm", "stage", "state"])  # made up
+    >>> columns = {"outcome": "state", "visit": None, "covariates": "mo(stage)"}
+    >>> model = bd.Ordinal(categories=categories, reference="placebo", **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_categories(fit)  # doctest: +SKIP
     """
     settings_of_kind(fit, OrdinalSettings)
     data, probability = fit.data, fit.estimands["probability"]
     arms, visits, categories = (data[dim].values for dim in ("arm", "visit", "category"))
-    count = min(len(arms), MOST_PANELS)
+    wanted = chosen("arm", arms)
+    count = min(len(wanted), MOST_PANELS)
     columns = 1 if count == 1 else 2
     shown = np.unique(np.linspace(0, len(visits) - 1, min(len(visits), _MOST_VISITS)).round().astype(int))
     colours = _COLOURS(np.linspace(0, 1, len(categories)))
     observed = counts_by_cell(data)
     with styled_figure(fit, 6.6, 0.8 + 2.7 * -(-count // columns)) as figure:
-        figure.says_shown(count, len(arms), "arms are shown, the first of the table")
+        figure.says_shown(count, len(wanted), "arms are shown, the first of the table")
         figure.says_shown(len(shown), len(visits), "visits are shown, evenly from the first to the last")
         grid = figure.subplots(-(-count // columns), columns, squeeze=False, sharey=True)
         for unused in grid.flat[count:]:
             unused.remove()
-        for a, axes in enumerate(grid.flat[:count]):
+        for a, axes in zip(wanted, grid.flat[:count], strict=False):
             means = probability.isel(arm=a, visit=shown).mean(("chain", "draw")).transpose("visit", "category").values
             _stacks(axes, means, colours)
             up_to = fit.estimands["at_or_better"].isel(arm=a, visit=shown).transpose("chain", "draw", "visit", "up_to")
@@ -114,6 +127,18 @@ def plot_monotone(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         One panel per ordered predictor with three levels or more. Line and band: posterior mean and 95% interval of the
         share of the effect that is reached at a level. Bars: each step's share, with its 95% interval.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> import pandas as pd
+    >>> categories = ["remission", "response", "neither"]
+    >>> rows = [(f"p{i}", "drug" if i % 2 else "placebo", i % 4, categories[i % 3]) for i in range(48)]
+    >>> patients = pd.DataFrame(rows, columns=["subject", "arm", "stage", "state"])  # made up
+    >>> columns = {"outcome": "state", "visit": None, "covariates": "mo(stage)"}
+    >>> model = bd.Ordinal(categories=categories, reference="placebo", **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_monotone(fit)  # doctest: +SKIP
     """
     settings_of_kind(fit, OrdinalSettings)
     data = fit.data

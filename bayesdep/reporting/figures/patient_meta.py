@@ -13,7 +13,8 @@ from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
 from bayesdep.models.patient_meta.quadratic import rough_interactions
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.common import ratio_axis
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import shown_of
 
@@ -39,14 +40,26 @@ def plot_study_effects(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Grey: the study's own difference of means with Welch's 95% interval. Blue: posterior median and 95% interval.
         Diamond: the pooled effect; bar: 95% prediction interval for a new study.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> patients = bd.simulate("price2022", seed=1).table  # synthetic
+    >>> columns = {"outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement"}
+    >>> moderators = {"moderators": ["age", "female"], "study_levels": "random"}
+    >>> model = bd.PatientMeta(reference="control", times=["rapid"], **moderators, **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_study_effects(fit)  # doctest: +SKIP
     """
     settings, table = settings_of_kind(fit, PatientMetaSettings), summarise(fit)
     times, studies = fit.data["time"].values, fit.data["study"].values
     crude, se = (x.reshape(len(times), -1) for x in fit.model.forest.crude(fit.data))
-    shown = shown_of(len(studies))
+    wanted, when = chosen("study", studies), chosen("time", times)
+    times, crude, se = times[when], crude[when], se[when]
+    shown = wanted[shown_of(len(wanted))]
     y = np.arange(len(shown))[::-1] + 2.6
     with styled_figure(fit, 3.0 * len(times) + 1.2, 1.5 + 0.24 * len(shown)) as figure:
-        figure.says_shown(len(shown), len(studies), "studies are shown: the first and the last of the table")
+        figure.says_shown(len(shown), len(wanted), "studies are shown: the first and the last of the table")
         panels = figure.subplots(1, len(times), sharey=True, sharex=True, squeeze=False)[0]
         for t, axes in enumerate(panels):
             here = table[table["time"] == times[t]]
@@ -92,11 +105,22 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
         A panel per time. Blue: the joint fit's posterior median and 95% interval. Grey: the fit with that moderator
         alone; or, where interactions are pooled and no such fits are given, all moderators jointly without pooling (of
         outcomes, by generalised least squares). Band: what is too small to matter.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> patients = bd.simulate("price2022", seed=1).table  # synthetic
+    >>> columns = {"outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement"}
+    >>> moderators = {"moderators": ["age", "female"], "study_levels": "random"}
+    >>> model = bd.PatientMeta(reference="control", times=["rapid"], **moderators, **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_moderators(fit)  # doctest: +SKIP
     """
     settings, data = settings_of_kind(fit, PatientMetaSettings), fit.data
     table = summarise(fit)
     rows = table[table["estimand"] == "interaction"]
-    times, parts = data["time"].values, data["part"].values
+    when = chosen("time", data["time"].values)
+    times, parts = data["time"].values[when], data["part"].values
     y = np.arange(len(parts))[::-1].astype(float)
     unpooled = sequential is None and settings.effects != "none" and not settings.is_binary
     shift = 0.16 if sequential is not None or unpooled else 0.0
@@ -110,7 +134,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
             if sequential is not None:
                 _alone(axes, sequential, data, str(time), y + shift)
             if unpooled:
-                estimate, se = (x[:, t] for x in rough_interactions(data, log_sds_of_studies(data)[0]))
+                estimate, se = (x[:, when[t]] for x in rough_interactions(data, log_sds_of_studies(data)[0]))
                 axes.hlines(y + shift, estimate - 1.96 * se, estimate + 1.96 * se, color=GREY, lw=1)
                 axes.plot(estimate, y + shift, "o", ms=3, color=GREY, label="jointly, not pooled")
             here = rows[rows["time"] == time]
@@ -152,6 +176,16 @@ def plot_combined(fit: Fit) -> Figure:
         A panel per time. Line and band: the effect that the model expects along M*, posterior mean and 95% interval.
         Points: differences of means between the arms in fifths of the patients by M*; filled by the rule that they
         helped to make, open by the rules that the other studies make, which is how well it does elsewhere.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> patients = bd.simulate("price2022", seed=1).table  # synthetic
+    >>> columns = {"outcome": "improvement", "baseline": "madrs_baseline", "units": "% improvement"}
+    >>> moderators = {"moderators": ["age", "female"], "combined": ["age", "female"]}
+    >>> model = bd.PatientMeta(reference="control", times=["rapid"], study_levels="random", **moderators, **columns)
+    >>> fit = bd.fit(model, patients)  # doctest: +SKIP
+    >>> figure = bd.plot_combined(fit)  # doctest: +SKIP
     """
     settings, data = settings_of_kind(fit, PatientMetaSettings), fit.data
     here = np.isin(data["moderator_of"].values, settings.combined)
@@ -164,10 +198,11 @@ def plot_combined(fit: Fit) -> Figure:
     treated = data["arm_of"].values.astype(bool)
     y = (data["outcome"].values - data["outcome_mean"].values) / data["outcome_sd"].values
     r = fit.estimands["m_star_r"]
+    when = chosen("time", data["time"].values)
     times = data["time"].values
-    with styled_figure(fit, 3.3 * len(times) + 0.6, 3.9) as figure:
-        panels = figure.subplots(1, len(times), sharey=True, squeeze=False)[0]
-        for t, axes in enumerate(panels):
+    with styled_figure(fit, 3.3 * len(when) + 0.6, 3.9) as figure:
+        panels = figure.subplots(1, len(when), sharey=True, squeeze=False)[0]
+        for t, axes in zip(when, panels, strict=True):
             score = x @ w[:, :, t].mean(axis=0)
             elsewhere = (x * others[:, :, t]).sum(axis=1)
             first, last = np.quantile(score, [0.01, 0.99])

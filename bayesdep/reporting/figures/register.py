@@ -3,7 +3,9 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from bayesdep.data.errors import BadInput, did_you_mean
@@ -19,11 +21,12 @@ from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trajectories as trajectory_plots
+from bayesdep.reporting.figures import trajectories_subgroups, trial_subgroups
 from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
-from bayesdep.reporting.figures import trial_subgroups
-from bayesdep.reporting.figures.common import has_figure
+from bayesdep.reporting.figures.composing import STYLE, has_figure
+from bayesdep.reporting.figures.seen import describe
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,13 @@ FIGURES: dict[str, Entry] = {
         "intervals, and the 95% interval of their mean (band) where they are pooled. They are associations, not "
         "effects of the markers.",
         trajectory_plots.has_associations,
+    ),
+    "subgroup_effects": Entry(
+        trajectories_subgroups.plot_subgroup_effects,
+        "What is asked, in each subgroup (its patients in brackets): medians with 95% intervals of one model of all "
+        "patients (blue), whose subgroups are means over their members, and least-squares estimates of each subgroup "
+        "alone (grey); the band is the model's 95% interval in all patients. Subgroups may overlap.",
+        trajectories_subgroups.has_subgroups,
     ),
     "pairs": Entry(
         crossover_plots.plot_pairs,
@@ -292,7 +302,7 @@ def unknown_figures(fit: Fit) -> list[str]:
 
 
 def png(figure: Figure) -> bytes:
-    """Render a figure as PNG.
+    """Render a figure as PNG at 300 dpi; the file holds what is seen in it, in words.
 
     Parameters
     ----------
@@ -304,6 +314,30 @@ def png(figure: Figure) -> bytes:
     bytes
         The file's content, the same for the same figure.
     """
+    return _rendered(figure, "png", {"Software": None, "Description": describe(figure)})
+
+
+def vector_files(figure: Figure) -> dict[str, bytes]:
+    """Render a figure as files without pixels.
+
+    Parameters
+    ----------
+    figure
+        A matplotlib figure.
+
+    Returns
+    -------
+    dict of bytes
+        By ending, ``pdf`` and ``svg``: the same for the same figure.
+    """
+    return {
+        "pdf": _rendered(figure, "pdf", {"Creator": None, "Producer": None, "CreationDate": None}),
+        "svg": _rendered(figure, "svg", {"Creator": None, "Date": None, "Description": describe(figure)}),
+    }
+
+
+def _rendered(figure: Figure, ending: str, metadata: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with mpl.rc_context(STYLE):  # letters stay letters, and names in a file follow from its content
+        figure.savefig(buffer, format=ending, metadata=metadata)
     return buffer.getvalue()

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, serves, styled_figure
 
 
 def has_roc(fit: Fit) -> bool:
@@ -27,6 +27,16 @@ def plot_roc(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Line and band: posterior median and pointwise 95% interval of the sensitivity. Point: sensitivity and
         specificity of the cutoff, with 95% intervals, where one was set.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> panel = bd.simulate("kiraly2017", seed=1).table  # synthetic
+    >>> people = panel.query("group == 'TRD' and time == 0 and analyte == 'FGF-2'").dropna(subset=["responder"])
+    >>> columns = {"outcome": "responder", "censored": "censored", "lod": "lod", "uloq": "uloq", "unit": "unit"}
+    >>> model = bd.Response(cutoff=34, predicts_when="below", plate="plate", **columns)
+    >>> fit = bd.fit(model, people)  # doctest: +SKIP
+    >>> figure = bd.plot_roc(fit)  # doctest: +SKIP
     """
     estimands = fit.estimands
     rate = estimands["roc"]["false_positive_rate"].values.astype(float)

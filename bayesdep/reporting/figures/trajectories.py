@@ -17,7 +17,7 @@ from bayesdep.models.trajectories.paths import mean_markers, mean_outcomes
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import MOST_ROWS, limits
@@ -48,18 +48,28 @@ def plot_courses(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         A column per arm, a row for the outcome and one per marker. Thin lines: patients. Line and band: the mean's
         posterior mean and 95% interval. Shaded: below the largest, paler below the smallest, limit of detection.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("rct2025", seed=1).table  # synthetic
+    >>> columns = {"outcome": "score", "time": "day", "value": "concentration", "analyte": "marker"}
+    >>> model = bd.Trajectories(reference="saline", association=["change"], units="points", **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_courses(fit)  # doctest: +SKIP
     """
     settings, data = settings_of_kind(fit, TrajectoriesSettings), fit.data
     draws = stack_draws(fit.posterior)
     size = draws.sizes["sample"]
     draws = draws.isel(sample=np.unique(np.linspace(0, size - 1, min(size, _DRAWS)).astype(int)))
     arms, markers = data["arm"].values[:_ARMS], _shown_markers(fit)
-    rows = 1 + len(markers)
+    if "analyte" in data.dims:
+        asked = chosen("analyte", data["analyte"].values).tolist()
+        markers = markers if len(asked) == data.sizes["analyte"] else asked
+    rows, count = 1 + len(markers), len(asked) if "analyte" in data.dims else 0
     with styled_figure(fit, max(2.4 * len(arms) + 1.0, 4.4), 1.9 * rows + 0.8) as figure:
         figure.says_shown(len(arms), data.sizes["arm"], "arms are shown, the first")
-        figure.says_shown(
-            len(markers), data.sizes.get("analyte", 0), "markers are shown, those of the largest associations"
-        )
+        figure.says_shown(len(markers), count, "markers are shown, those of the largest associations")
         grid = figure.subplots(rows, len(arms), squeeze=False, sharex=True, sharey="row")
         _outcome_row(grid[0], settings, draws, data)
         for row, k in zip(grid[1:], markers, strict=True):
@@ -163,9 +173,19 @@ def plot_associations(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         A panel per link, a row per marker: medians with 95% intervals, one colour per arm; their mean over markers and
         arms, where they are pooled, as a band.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("rct2025", seed=1).table  # synthetic
+    >>> columns = {"outcome": "score", "time": "day", "value": "concentration", "analyte": "marker"}
+    >>> model = bd.Trajectories(reference="saline", association=["change"], units="points", **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_associations(fit)  # doctest: +SKIP
     """
     settings = settings_of_kind(fit, TrajectoriesSettings)
     found = fit.estimands["association"]
+    found = found.isel(link=chosen("link", found["link"].values), analyte=chosen("analyte", found["analyte"].values))
     links, markers = found["link"].values, found["analyte"].values[:MOST_ROWS]
     arms = found["arm"].values[:_ARMS]
     colours = [INK, BLUE, GREY][: len(arms)] if len(arms) > 1 else [BLUE]
@@ -177,7 +197,7 @@ def plot_associations(fit: Fit) -> Figure:
         for j, axes in enumerate(panels):
             axes.axvline(0, color=GREY, lw=0.9)
             if "association_mean" in fit.estimands:
-                low, high = np.quantile(fit.estimands["association_mean"].isel(link=j).values, [0.025, 0.975])
+                low, high = np.quantile(fit.estimands["association_mean"].sel(link=links[j]).values, [0.025, 0.975])
                 axes.axvspan(low, high, color=BLUE, alpha=0.1, lw=0)
             for a, colour in enumerate(colours):
                 values = found.isel(link=j, arm=a).values.reshape(-1, found.sizes["analyte"])[:, : len(markers)]

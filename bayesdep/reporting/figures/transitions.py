@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from bayesdep.inference.fit import Fit
 from bayesdep.models.transitions.settings import EVERYBODY, TransitionsSettings
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below, shortened
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -39,20 +39,30 @@ def plot_transitions(fit: Fit) -> Figure:
         A panel per arm. Lines from a state to those one step later, as wide as the posterior mean probability is large:
         blue to a better state, red to a worse one, grey to the same. On the left the probability of a better state,
         with its 95% interval.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> cohort = bd.load("trd_cohort_europe").dropna(subset=["before"])
+    >>> states = ["remission", "response", "no response"]
+    >>> columns = {"share": "percent", "n": "people", "start": "no response", "horizon": 2}
+    >>> fit = bd.fit(bd.Transitions(states=states, input="shares", **columns), cohort, draws=100, seed=1)
+    >>> figure = bd.plot_transitions(fit)
     """
     settings, data = settings_of_kind(fit, TransitionsSettings), fit.data
-    arms = data["arm"].values[:MOST_PANELS]
+    wanted = chosen("arm", data["arm"].values)
+    arms = data["arm"].values[wanted[:MOST_PANELS]]
     states = list(settings.states)
     columns = min(len(arms), _COLUMNS)
     rows = -(-len(arms) // columns)
     height = max(2.4, 0.55 * len(states))
     with styled_figure(fit, 4.6 * columns, (height + 0.5) * rows + 0.6) as figure:
-        figure.says_shown(len(arms), data.sizes["arm"], _ARMS)
+        figure.says_shown(len(arms), len(wanted), _ARMS)
         grid = figure.subplots(rows, columns, squeeze=False)
         for k, arm in enumerate(arms):
             axes = grid[k // columns, k % columns]
-            probability = fit.estimands["transition"].isel(arm=k).mean(("chain", "draw")).values
-            better = fit.estimands["improves_next"].isel(arm=k).values
+            probability = fit.estimands["transition"].sel(arm=arm).mean(("chain", "draw")).values
+            better = fit.estimands["improves_next"].sel(arm=arm).values
             _diagram(axes, settings, probability, better.reshape(-1, better.shape[-1]))
             step = f"{float(data['step']):g} {data['step'].attrs['units']}"
             later = "one step later" if data["step"].attrs["units"] == "steps" else f"{step} later"
@@ -110,20 +120,30 @@ def plot_occupancy(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         A panel per arm: bars at the start and at every time, divided by posterior mean shares, the best state at the
         bottom.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> cohort = bd.load("trd_cohort_europe").dropna(subset=["before"])
+    >>> states = ["remission", "response", "no response"]
+    >>> columns = {"share": "percent", "n": "people", "start": "no response", "horizon": 2}
+    >>> fit = bd.fit(bd.Transitions(states=states, input="shares", **columns), cohort, draws=100, seed=1)
+    >>> figure = bd.plot_occupancy(fit)
     """
     settings, data = settings_of_kind(fit, TransitionsSettings), fit.data
-    arms = data["arm"].values[:MOST_PANELS]
+    wanted = chosen("arm", data["arm"].values)
+    arms = data["arm"].values[wanted[:MOST_PANELS]]
     columns = min(len(arms), _COLUMNS)
     rows = -(-len(arms) // columns)
     colours = [_BEST_TO_WORST(x) for x in np.linspace(0, 1, len(settings.states))]
     begin = str(data["visit"].values[0]) if "visit" in data else "start"
     times = [begin, *map(str, data["time"].values)]
     with styled_figure(fit, 4.2 * columns + 0.4, 3.0 * rows + 0.9) as figure:
-        figure.says_shown(len(arms), data.sizes["arm"], _ARMS)
+        figure.says_shown(len(arms), len(wanted), _ARMS)
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
         for k, arm in enumerate(arms):
             axes = grid[k // columns, k % columns]
-            later = fit.estimands["occupancy"].isel(arm=k).mean(("chain", "draw")).transpose("time", "state").values
+            later = fit.estimands["occupancy"].sel(arm=arm).mean(("chain", "draw")).transpose("time", "state").values
             _bars(axes, np.vstack([data["start"].sum("profile").values, later]), colours)
             axes.set_xticks(range(len(times)), times)
             axes.set_title("" if arm == EVERYBODY else str(arm), fontsize=9.5)

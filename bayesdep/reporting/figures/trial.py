@@ -17,7 +17,8 @@ from bayesdep.models.trial.residuals import correlations
 from bayesdep.models.trial.settings import TrialSettings, is_log
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, RED, ratio_axis, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.common import ratio_axis
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_PANELS, limits
 
@@ -59,17 +60,27 @@ def plot_trajectories(fit: Fit) -> Figure:
         One panel per comparison. Line and band: posterior mean and pointwise 95% interval of the mean outcome, had all
         patients at hand been in that arm and missed no visit. Points: means of those observed, as they are, with
         their number below.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_trajectories(fit)  # doctest: +SKIP
     """
     model, data = _model(fit), fit.data
     arms, visits = data["arm"].values, data["visit"].values
     columns = 2 if len(arms) > 2 and _labels_needed(visits) <= _ROOM[2] else 1
     x, scale = positions(visits, _ROOM[columns])
     means = standardised_means(fit)
-    count = min(len(arms) - 1, MOST_PANELS)
+    wanted = 1 + chosen("comparison", arms[1:])
+    count = min(len(wanted), MOST_PANELS)
     with styled_figure(fit, 6.6, 0.6 + 3.1 * -(-count // columns)) as figure:
-        figure.says_shown(count, len(arms) - 1, _COMPARISONS)
+        figure.says_shown(count, len(wanted), _COMPARISONS)
         pairs = _panels(figure, count, columns, 0.13)
-        for k, (axes, counts) in enumerate(pairs, start=1):
+        for k, (axes, counts) in zip(wanted, pairs, strict=False):
             for arm in (0, k):
                 _trajectory(axes, counts, x, means[arm], data, arm, every=-(-len(x) // _COUNTS[columns]))
             axes.set_xticks(x, visits)
@@ -83,7 +94,7 @@ def plot_trajectories(fit: Fit) -> Figure:
         lines = [Line2D([], [], color=c, ls=dashes, lw=1.6) for c, dashes in ((REFERENCE, "--"), (BLUE, "-"))]
         points = [Line2D([], [], color=c, ls="", marker=m, ms=5) for c, m in ((REFERENCE, "s"), (BLUE, "o"))]
         handles: list[Any] = [*lines, Patch(color=GREY, alpha=0.4, lw=0), (points[0], points[1])]
-        other = str(arms[1]) if len(pairs) == 1 else "other arm"
+        other = str(arms[wanted[0]]) if len(pairs) == 1 else "other arm"
         labels = [str(arms[0]), other, "95% band", "observed"]
         legend_below(figure, (handles, labels), 4, handler_map={tuple: HandlerTuple(ndivide=None)})
     return figure
@@ -139,18 +150,28 @@ def plot_difference_along(fit: Fit) -> Figure:
         foot: the patients of both arms. Below, the draws of the crossing that lie inside the observed range, on the
         side on which the arm is more likely to be better, each bar in proportion to its probability; at a threshold
         there is one bar. The axis is of logarithms where the moderator enters as one.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_difference_along(fit)  # doctest: +SKIP
     """
     model, data = _model(fit), fit.data
-    names = data["comparison"].values[:MOST_PANELS]
+    wanted = chosen("comparison", data["comparison"].values)
+    names = data["comparison"].values[wanted[:MOST_PANELS]]
     columns = min(len(names), 2)
     with styled_figure(fit, 6.6, 0.6 + 3.5 * -(-len(names) // columns)) as figure:
-        figure.says_shown(len(names), data.sizes["comparison"], _COMPARISONS)
+        figure.says_shown(len(names), len(wanted), _COMPARISONS)
         pairs = _panels(figure, len(names), columns, 0.22)
-        for k, (axes, below) in enumerate(pairs):
+        for k, name, (axes, below) in zip(wanted, names, pairs, strict=False):
             x = _moderator_axis(model, data["grid_value"].values)
             _difference_along(axes, fit, k, x)
             if len(pairs) > 1:
-                axes.set_title(f"{names[k]} less {data['arm'].values[0]}", pad=12)
+                axes.set_title(f"{name} less {data['arm'].values[0]}", pad=12)
             _crossing(below, fit, k, x, fontsize=8 if columns == 1 else 7)
             below.sharex(axes)
             if is_log(model.moderator_form):
@@ -235,6 +256,15 @@ def plot_covariance(fit: Fit) -> Figure:
         are those of a patient seen on the visits' median days. Right: posterior medians and 95% intervals of the
         residual standard deviation, in the same rows. Where each arm has a covariance of its own there is one line of
         panels per comparison: below the diagonal and in grey the reference's, above it and in blue the other arm's.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_covariance(fit)  # doctest: +SKIP
     """
     model, data = _model(fit), fit.data
     visits, arms = data["visit"].values, [str(arm) for arm in data["arm"].values]
@@ -243,10 +273,11 @@ def plot_covariance(fit: Fit) -> Figure:
     means = [correlations(model, draws, days, arm).mean(axis=0) for arm in range(len(arms) if model.by_arm else 1)]
     sd = fit.estimands["residual_sd"].transpose("chain", "draw", ..., "visit").values
     sds = np.quantile(sd.reshape(*sd.shape[:2], len(means), -1), [0.025, 0.5, 0.975], axis=(0, 1))
-    others = range(1, len(means))[:MOST_PANELS] if model.by_arm else range(1)
+    wanted = 1 + chosen("comparison", arms[1:]) if model.by_arm else np.array([0])
+    others = wanted[:MOST_PANELS]
     height = 1.3 + min(0.36 * max(len(visits), 3), _HIGHEST / len(others))
     with styled_figure(fit, 6.6, 0.3 * model.by_arm + height * len(others)) as figure:
-        figure.says_shown(len(others), max(len(means) - 1, 1), _COMPARISONS)
+        figure.says_shown(len(others), len(wanted), _COMPARISONS)
         grid = figure.subplots(len(others), 2, sharey=True, squeeze=False, width_ratios=(1.5, 1))
         for (left, right), k in zip(grid, others, strict=True):
             _correlations(left, model, visits, means[0], means[k] if model.by_arm else None)

@@ -15,7 +15,7 @@ from bayesdep.models.trial.residuals import NAME, covariances, patterns_of_visit
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.common import BLUE, INK, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, INK, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.figures.trial import REFERENCE, positions, thinned
@@ -133,6 +133,15 @@ def plot_residuals(fit: Fit) -> Figure:
         standard normals are expected to have (Blom 1958: at (k - 3/8) / (n + 1/4)). Band: 95% of replicates from the
         posterior, as many and missing the same visits, lie in it from end to end; means over the draws stray a little
         less than one draw's quantiles would. Right: the same, less the line.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_residuals(fit)  # doctest: +SKIP
     """
     x, points, lower, upper = quantiles_of_residuals(fit)
     is_observed = ~np.isnan(fit.data["outcome"].values)
@@ -241,12 +250,21 @@ def plot_dropout_by_arm(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         Line: share of an arm's patients who were observed at the visit or at a later one. Points: share observed at
         the visit itself.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_dropout_by_arm(fit)  # doctest: +SKIP
     """
     model, data = settings_of_kind(fit, TrialSettings), fit.data
     x, scale = positions(data["visit"].values, _ROOM)
     with styled_figure(fit, 6.6, 2.25 + 0.22 * data.sizes["arm"]) as figure:
         axes = figure.add_subplot()
-        for arm in range(data.sizes["arm"]):
+        for arm in chosen("arm", data["arm"].values):
             _shares_of_arm(axes, x, data, arm)
         axes.set_ylim(0, 1.04)
         axes.set_xticks(x, data["visit"].values)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.settings import TrialSettings, parse_subgroup
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.common import BLUE, GREY, INK, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.trial import REFERENCE, favours, lower_and_higher, shorten
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -43,23 +43,34 @@ def plot_subgroups(fit: Fit) -> Figure:
         number needed to treat for one more patient with benefit or harm, as
         :func:`~bayesdep.reporting.estimands.summarise` has it: where the risk difference's interval includes zero,
         that number's passes through infinity.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> visits = bd.simulate("raison2013", seed=1).table.query("week > 0")  # synthetic
+    >>> columns = {"outcome": "hamd", "baseline": "hamd_baseline", "visit": "week", "day": "day", "moderator": "crp"}
+    >>> model = bd.Trial(reference="placebo", units="HAM-D points", subgroups=["> 5", "<= 5"], response=0.5, **columns)
+    >>> fit = bd.fit(model, visits)  # doctest: +SKIP
+    >>> figure = bd.plot_subgroups(fit)  # doctest: +SKIP
     """
     model = settings_of_kind(fit, TrialSettings)
-    arms = [str(name) for name in fit.data["comparison"].values[: MOST_PANELS // 3]]
+    wanted = chosen("comparison", fit.data["comparison"].values)
+    places = wanted[: MOST_PANELS // 3]
+    arms = [str(name) for name in fit.data["comparison"].values[places]]
     rates = [name for name in ("response", "remission") if f"{name}_difference" in fit.estimands]
     rows = [_label(model, str(text)) for text in fit.data["subgroup"].values] + [_ALL]
     heights = [0.27 * len(rows), *(0.36 * len(rows) for _ in rates)] * len(arms)
     with styled_figure(fit, 6.9, sum(heights) + 1.1 * len(heights)) as figure:
-        figure.says_shown(len(arms), fit.data.sizes["comparison"], "comparisons are shown, the first of the table")
+        figure.says_shown(len(arms), len(wanted), "comparisons are shown, the first of the table")
         figure.set_layout_engine("constrained", hspace=0.06)
         shape = {"height_ratios": heights, "width_ratios": (0.78, 1.85, 1.1)}
         grid = figure.subplots(len(heights), 3, sharey="row", squeeze=False, gridspec_kw=shape)
         panels_of: dict[str, list[Axes]] = {}
         for k, arm in enumerate(arms):
             lines = grid[k * (1 + len(rates)) : (k + 1) * (1 + len(rates))]
-            _differences(fit, model, k, lines[0])
+            _differences(fit, model, int(places[k]), lines[0])
             for rate, line in zip(rates, lines[1:], strict=True):
-                _rates(fit, model, k, rate, line)
+                _rates(fit, model, int(places[k]), rate, line)
             for what, line in zip(["difference", *rates], lines, strict=True):
                 panels_of.setdefault(what, []).append(line[1])
                 _as_table(line[0], rows, [_name_of(name) for name in (arm, model.reference)])

@@ -1,0 +1,75 @@
+"""What a paper prints of trajectories."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.parts.paper import Characteristic, Estimates, Grid, Layout, Sample, covariates_of
+from bayesdep.models.trajectories.settings import TrajectoriesSettings
+
+
+def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Layout]:
+    """Declare the tables.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    mapping of Layout
+        By name.
+    """
+    of = data["arm_of"].values
+    seen = np.isfinite(data["outcome"].values).astype(float)
+    observed = [
+        Characteristic(f"Outcome observed at {visit}", column, "share")
+        for visit, column in zip(data["visit"].values, seen.T, strict=True)
+    ]
+    arms = [str(arm) for arm in data["arm"].values]
+    per = f"{settings.units} per doubling"
+    return _subgroups(settings, per) | {
+        "main": Grid(
+            f"Means by arm and time, {settings.units}.",
+            ("reported",),
+            (
+                Estimates("mean", "Mean", over="arm"),
+                Estimates("difference", "Difference", over="comparison", probability=True),
+            ),
+        ),
+        "associations": Grid(
+            f"Associations of the outcome with markers, {per}.",
+            ("link", "analyte"),
+            (
+                Estimates("association", "Association", over="arm", probability=True),
+                Estimates("association_difference", "Difference", over="comparison", probability=True),
+            ),
+        ),
+        "markers": Grid(
+            "Ratios of markers' geometric means between arms.",
+            ("analyte", "marker_reported"),
+            (Estimates("marker_ratio", "Ratio", over="comparison", probability=True),),
+        ),
+        "sample": Sample(
+            "Characteristics of the sample by arm.", arms, of, (*covariates_of(data, "subject"), *observed)
+        ),
+    }
+
+
+def _subgroups(settings: TrajectoriesSettings, per: str) -> dict[str, Layout]:
+    """What is asked in subgroups, where there are any."""
+    if not settings.subgroups:
+        return {}
+    if not settings.association:
+        difference = Estimates("difference_in", "Difference", over="comparison", probability=True)
+        title = f"Differences between arms at the last time in subgroups, {settings.units}."
+        return {"subgroups": Grid(title, ("subgroup",), (difference,))}
+    by_arm = [Estimates("association_in", "Association", over="arm", probability=True)]
+    if settings.arm is not None:
+        by_arm.append(Estimates("association_difference_in", "Difference", over="comparison", probability=True))
+    title = f"Associations of the outcome with markers in subgroups, {per}."
+    return {"subgroups": Grid(title, ("link", "analyte", "subgroup"), tuple(by_arm))}

@@ -1,0 +1,132 @@
+"""How many decimals a number is printed with: no more than its interval needs, and none that another seed would change.
+
+The last decimal printed is the smallest for which one unit of it is at least the Monte Carlo standard error of every
+number printed with it, and for which the interval's width has at most two significant digits.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MOST_DECIMALS = 6
+
+
+def decimals(lower: float, upper: float, *errors: float) -> int:
+    """Return the number of decimals of an estimate and its interval.
+
+    Parameters
+    ----------
+    lower, upper
+        Ends of the interval.
+    *errors
+        Monte Carlo standard errors of what is printed; 0 or NaN where it is known exactly.
+
+    Returns
+    -------
+    int
+        At least 0 and at most 6.
+
+    Examples
+    --------
+    >>> decimals(-3.81, 0.62), decimals(-3.81, 0.62, 0.09), decimals(-3.81, 0.62, 0.2)
+    (1, 1, 0)
+    """
+    width = abs(upper - lower)
+    of_width = 2 if not np.isfinite(width) or width == 0 else 1 - np.floor(np.log10(width))
+    return int(np.clip(min(of_width, *(decimals_of_error(error) for error in errors), MOST_DECIMALS), 0, None))
+
+
+def decimals_of_each(numbers: Sequence[float], errors: Sequence[float]) -> list[int]:
+    """Return the decimals of a median and its interval, for which one number may be too coarse or too fine.
+
+    Where all are above zero and the ends differ tenfold or more (a concentration, an odds ratio), each has two
+    significant digits of its own, or fewer; otherwise all have the same decimals.
+
+    Parameters
+    ----------
+    numbers
+        The median and the ends of its interval.
+    errors
+        Monte Carlo standard error of each; 0 or NaN where it is known exactly.
+
+    Returns
+    -------
+    list of int
+        For each number.
+
+    Examples
+    --------
+    >>> decimals_of_each([1.5, -3.8, 0.6], [0.0, 0.0, 0.0]), decimals_of_each([3.1, 0.32, 97.0], [0.01, 0.02, 5.0])
+    ([1, 1, 1], [1, 1, 0])
+    """
+    _, lower, upper = numbers
+    if not 0 < 10 * lower <= upper < np.inf:
+        return [decimals(lower, upper, *errors)] * len(numbers)
+    return [
+        int(np.clip(min(1 - np.floor(np.log10(x)), decimals_of_error(e), MOST_DECIMALS), 0, None))
+        for x, e in zip(numbers, errors, strict=True)
+    ]
+
+
+def decimals_of_error(error: float) -> int:
+    """Return the most decimals for which one unit of the last is at least an error.
+
+    Parameters
+    ----------
+    error
+        A Monte Carlo standard error; 0 or NaN where there is none.
+
+    Returns
+    -------
+    int
+        At least 0 and at most 6.
+
+    Examples
+    --------
+    >>> decimals_of_error(0.004), decimals_of_error(0.01), decimals_of_error(0.0)
+    (2, 2, 6)
+    """
+    if not np.isfinite(error) or error <= 0:
+        return MOST_DECIMALS
+    return int(np.clip(np.floor(-np.log10(error) + 1e-9), 0, MOST_DECIMALS))
+
+
+def as_text(value: float, digits: int) -> str:
+    """Return a number with so many decimals, a large one with three significant digits.
+
+    Examples
+    --------
+    >>> as_text(-0.04, 1), as_text(2.5e8, 1)
+    ('0.0', '2.5e+08')
+    """
+    if not np.isfinite(value) or abs(value) >= 1e6:
+        return f"{value:.3g}".replace("inf", "∞")
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def probability_as_text(p: float, error: float) -> str:
+    """Return a probability with two or three decimals, as its Monte Carlo error allows.
+
+    Parameters
+    ----------
+    p
+        The probability.
+    error
+        Its Monte Carlo standard error; 0 where it is known exactly.
+
+    Returns
+    -------
+    str
+        ``"> 0.99"`` where it would be printed as 1, ``"< 0.01"`` where it would be printed as 0.
+
+    Examples
+    --------
+    >>> probability_as_text(0.9312, 0.004), probability_as_text(0.9999, 0.0), probability_as_text(1.0, 0.005)
+    ('0.93', '> 0.999', '> 0.99')
+    """
+    digits = min(max(decimals_of_error(error), 2), 3)
+    least = 10.0**-digits
+    if p > 1 - least:
+        return f"> {1 - least:.{digits}f}"
+    return f"< {least:.{digits}f}" if p < least else f"{p:.{digits}f}"

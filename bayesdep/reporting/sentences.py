@@ -1,0 +1,544 @@
+"""Posterior summaries as sentences that a paper can print: the number, its direction in words, and what is uncertain.
+
+The wording follows from what an estimand says of itself (units, value of no effect, dims) and from what its model says
+of the outcome (``better``, ``units``, the reference). Numbers are rounded to the interval's second significant digit,
+and not finer than their Monte Carlo error.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from bayesdep.inference.fit import Fit
+from bayesdep.inference.primary import Primary, default_primary
+from bayesdep.inference.ropes import values_at
+from bayesdep.reporting.estimands import LEVEL, summarise
+from bayesdep.reporting.evidence import SURE, rank_evidence
+from bayesdep.reporting.rounding import MINUS, decimals, number, probability
+
+_MOST = 6  # values of one estimand that get a sentence each; more are counted by their direction
+_NAMED = 5  # of those counted, the ones named
+_ORDERED = ("visit", "day", "time", "later", "reported", "marker_reported", "step")  # dims of when
+_GROUPS = ("cytokines",)  # families whose arms are groups of people: "in responders", not "on infliximab"
+_BEFORE = (
+    "difference in the ", "risk difference of ", "difference in ", "ratio of ", "odds ratio of ", "difference ",
+)  # fmt: skip
+_ARTICLES = ("the ", "a ", "an ")
+_POSITIVE = (
+    "standard deviation",
+    "spread",
+    "sd ",
+    "share of",
+    "residual s",
+    "degrees of freedom",
+    "typical",
+    "total sd",
+)
+_WORDS = {"part": "moderator"}  # dims called otherwise in descriptions
+_OF = ("analyte", "study", "trial", "marker", "covariate", "moderator", "predictor")  # dims of what an estimand is of
+_NO_UNIT = ("correlation", "rank", "proportion", "log")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A primary estimand in words.
+
+    Parameters
+    ----------
+    estimand
+        Its name, with coordinates as tables print them.
+    text
+        One sentence.
+    """
+
+    estimand: str
+    text: str
+
+
+def primary_sentences(fit: Fit) -> tuple[Sentence, ...]:
+    """Return a sentence for each primary estimand, those of the plan or else the model's.
+
+    An estimand with more than six values is counted instead: how many of them lie on either side of no effect.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    tuple of Sentence
+        At least one.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
+    >>> fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
+    >>> print(primary_sentences(fit.with_primary("sensitivity"))[0].text)
+    The probability of a positive test with the condition was 78% (95% credible interval 57% to 92%; probability that it
+    is above 50% 0.995).
+    """
+    stated = fit.primary or default_primary(fit.model, fit.estimands)
+    return tuple(sentence for one in stated for sentence in _sentences(fit, one))
+
+
+def _sentences(fit: Fit, one: Primary) -> list[Sentence]:
+    places = [at for at, draws in values_at(fit.estimands, one.estimand, one.at) if np.isfinite(draws.values).any()]
+    if not places:
+        return [Sentence(one.estimand, f"The data leave {one.estimand} undefined.")]
+    if len(places) > _MOST and _has_sides(fit.estimands[one.estimand].attrs):
+        return [_counted(fit, one, len(places))]
+    return [sentence_of(fit, one.estimand, dict(at)) for at in places[: 2 * _MOST]]
+
+
+def _has_sides(attrs: Mapping[Any, Any]) -> bool:
+    known = not np.isnan(float(attrs.get("null", 0.0)))
+    return known and "reciprocal_of" not in attrs and "probability" not in attrs
+
+
+def sentence_of(fit: Fit, name: str, at: Mapping[str, str]) -> Sentence:
+    """Return one value of an estimand in words.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+    name, at
+        The estimand and the labels of all its dims.
+
+    Returns
+    -------
+    Sentence
+        The median, its direction, the 95% credible interval, and the probability of the direction.
+    """
+    table = summarise(fit)
+    rows = table[table["estimand"] == name]
+    for dim, label in at.items():
+        rows = rows[rows[dim] == label]
+    row = rows.iloc[0]
+    values = fit.estimands[name].sel({d: at[d] for d in at}).transpose("chain", "draw")
+    told = _Told(fit, name, dict(at), row, values)
+    label = f"{name}[{', '.join(at.values())}]" if at else name
+    return Sentence(label, _WORDING[_kind(told)](told))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a sentence is made of: one row of the table of estimands, and where it stands in the study."""
+
+    fit: Fit
+    name: str
+    at: dict[str, str]
+    row: Any
+    draws: xr.DataArray
+
+    @property
+    def attrs(self) -> Mapping[Any, Any]:
+        return self.fit.estimands[self.name].attrs
+
+    @property
+    def units(self) -> str:
+        return str(self.attrs.get("units", ""))
+
+    @property
+    def description(self) -> str:
+        return str(self.attrs.get("description", self.name))
+
+    @property
+    def reference(self) -> str:
+        model = self.fit.model
+        return str(getattr(model, "reference", None) or getattr(model, "control", None) or "")
+
+    @property
+    def better(self) -> str:
+        """Which side is better: stated by the model, for differences in its outcome only."""
+        is_of_outcome = self.units == getattr(self.fit.model, "units", None)
+        return str(getattr(self.fit.model, "better", "")) if is_of_outcome else ""
+
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        """The lower end, the median and the upper end; of a log ratio, as ratios."""
+        ends = tuple(float(self.row[word]) for word in ("lower", "median", "upper"))
+        base = _base(self.units)
+        return ends if base is None else tuple(base**end for end in ends)  # type: ignore[return-value]
+
+    @property
+    def errors(self) -> tuple[float, float, float]:
+        """The Monte Carlo errors of the three; 0 where they are known exactly."""
+        if self.row["mcse"] == 0:
+            return 0.0, 0.0, 0.0
+        draws = self.draws.values.astype(float)
+        base = _base(self.units)
+        draws = draws if base is None else base**draws
+        found = [
+            float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="quantile", prob=prob))
+            for prob in ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
+        ]
+        return tuple(error if np.isfinite(error) else 0.0 for error in found)  # type: ignore[return-value]
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether it is a positive number whose digits count, not its decimals."""
+        return float(self.attrs.get("null", 0.0)) == 1 or _base(self.units) is not None
+
+    def numbers(self, factor: float = 1.0) -> tuple[str, str, str]:
+        """The lower end, the median and the upper end, rounded."""
+        ends, errors = (tuple(factor * x for x in of) for of in (self.ends, self.errors))
+        if self.is_ratio:  # each to two digits of its own
+            digits = [decimals(0.0, end, error) for end, error in zip(ends, errors, strict=True)]
+        else:
+            digits = [decimals(ends[0], ends[2], max(errors))] * 3
+        return tuple(number(end, d) for end, d in zip(ends, digits, strict=True))  # type: ignore[return-value]
+
+    def size_of(self, factor: float = 1.0) -> str:
+        """The median without its sign."""
+        return self.numbers(factor)[1].removeprefix(MINUS)
+
+    def span(self, factor: float = 1.0, unit: str = "") -> str:
+        """The interval with its name."""
+        lower, _, upper = self.numbers(factor)
+        return f"{LEVEL:.0%} credible interval {lower}{unit} to {upper}{unit}"
+
+    def side(self, *, is_above: bool) -> str:
+        """The probability of a side of no effect, rounded to its Monte Carlo error."""
+        above = float(self.row["prob_gt_null"])
+        if np.isnan(above):
+            return ""
+        return probability(above if is_above else 1 - above, self.size)
+
+    @property
+    def size(self) -> float:
+        """The number of independent draws that a probability is worth."""
+        if self.row["mcse"] == 0:
+            return np.inf
+        return float((self.row["sd"] / self.row["mcse"]) ** 2)
+
+    @property
+    def when(self) -> str:
+        """``" at week 12"``, where it has a visit."""
+        words = []
+        for dim, label in self.at.items():
+            if dim in _ORDERED and dim not in self.within:
+                column = getattr(self.fit.model, dim, None)
+                column = getattr(self.fit.model, "time", None) if dim.endswith("reported") else column
+                word = column if isinstance(column, str) else "" if dim == "later" else dim
+                is_number = re.fullmatch(r"[\d.,]+", label) is not None
+                words.append(f" at {word} {label}" if is_number and word else f" at {label}")
+        return "".join(words)
+
+    @property
+    def who(self) -> str:
+        """``" in patients with crp > 5"``, where it has a subgroup or a value of the moderator."""
+        moderator = getattr(self.fit.model, "moderator", None) or "the moderator"
+        model = self.fit.model
+        moderator = getattr(model, "moderator", None)
+        among = f" in patients with {moderator} " if moderator else " in "
+        words = {"subgroup": among, "group": among, "moderator_value": f" at {moderator or 'the moderator'} "}
+        parts = [(dim, label) for dim, label in self.at.items() if dim in words and dim != self.arm_dim]
+        return "".join(" in all" if label == "all" else f"{words[dim]}{label}" for dim, label in parts)
+
+    @property
+    def what(self) -> str:
+        """Labels of all other dims but arms: an analyte, a state, ..."""
+        known = {*_ORDERED, "subgroup", "moderator_value", "comparison", "treatment", "arm", "group", "side"}
+        return ", ".join(label for dim, label in self.at.items() if dim not in known and dim not in self.within)
+
+    @property
+    def arm_dim(self) -> str:
+        """The dim of arms, or of groups where nothing else is one; empty if there is none."""
+        return next((dim for dim in ("comparison", "treatment", "arm", "group") if dim in self.at), "")
+
+    @property
+    def arm(self) -> str:
+        return f"{self.preposition} {self.at[self.arm_dim]}" if self.arm_dim else ""
+
+    @property
+    def preposition(self) -> str:
+        return "in" if self.fit.model.family in _GROUPS else "on"
+
+    @property
+    def outcome(self) -> str:
+        """The outcome's name: the scale in front of its points, or its column."""
+        units = str(getattr(self.fit.model, "units", ""))
+        if units.endswith(" points"):
+            return units.removesuffix(" points")
+        return f"the outcome ({units})" if units else "the outcome"
+
+    @property
+    def than(self) -> str:
+        return f" than {self.preposition} {self.reference}" if self.reference and self.is_compared else ""
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether it is of an arm against the reference."""
+        return "comparison" in self.at or "treatment" in self.at
+
+    @property
+    def plain(self) -> str:
+        """The description without what it is compared with, and with its own labels for "each study", "the arm"."""
+        text = self.description.split("; ")[0]
+        for word in (", less ", " less ", ", against ", " against "):
+            text = text.replace(f"{word}{self.reference}", "") if self.reference else text
+        if "side" in self.at:
+            text = text.replace("above or below", self.at["side"])
+            text = text.replace("it is better", f"{self.at.get('comparison', 'it')} is better")
+            text = text.replace("on that side", f"{self.at['side']} that value")
+        if "arm" in self.at:
+            text = text.replace("had all been in the arm", f"had all been {self.arm}")
+        for start in (" at a value of the moderator", " in a subgroup of the moderator", " in a subgroup"):
+            text = text.replace(start, "")
+        for dim in self.within:
+            text = re.sub(rf"\b(?:each|a|an|the) {_WORDS.get(dim, dim)}\b", self.at[dim].replace("\\", r"\\"), text)
+        if _base(self.units) is not None:
+            text = re.sub(r"\blog2? ratio", "ratio", text)
+            text = text.replace("mean over analytes of the ratio", "geometric mean over analytes")
+        return text
+
+    @property
+    def within(self) -> tuple[str, ...]:
+        """Dims whose labels the description has a place for."""
+        named = (dim for dim in self.at if dim not in ("arm", "comparison", "treatment"))
+        return tuple(d for d in named if re.search(rf"\b(?:each|a|an|the) {_WORDS.get(d, d)}\b", self.description))
+
+    @property
+    def quantity(self) -> str:
+        """What a difference or a ratio is of."""
+        return next((self.plain.removeprefix(start) for start in _BEFORE if self.plain.startswith(start)), self.plain)
+
+    @property
+    def place(self) -> str:
+        """Every label that tells which value it is, as far as the description does not."""
+        is_named = any(dim in _OF for dim in self.at)
+        what = f" of {self.what}" if self.what and is_named else f" ({self.what})" if self.what else ""
+        arm = f" {self.arm}{f' less {self.reference}' if self.than else ''}" if self.arm else ""
+        return what + (arm if arm.strip() not in self.plain else "") + self.who + self.when
+
+
+def _base(units: str) -> float | None:
+    """The base of a logarithm that is reported as a ratio; None if it is none."""
+    if units == "doublings":
+        return 2.0
+    return float(np.e) if units.startswith("log ") and units.endswith("ratio") else None
+
+
+def _kind(told: _Told) -> str:
+    attrs, units = told.attrs, told.units
+    null = float(attrs.get("null", 0.0))
+    if "probability" in attrs:
+        return "event"
+    if "reciprocal_of" in attrs:
+        return "number needed"
+    of_two = units == "probability" and null == 0 and "difference" in told.name
+    if units in ("risk difference", "difference in probability") or of_two:
+        return "risk difference"
+    if units.endswith("ratio") and (null == 1 or _base(units)):
+        return "odds" if "odds" in units else "ratio"
+    if _base(units):
+        return "ratio"
+    if units in ("probability", "share"):
+        return "probability"
+    if "comparison" in told.at and null == 0 and units == getattr(told.fit.model, "units", None):
+        return "difference"
+    return "value"
+
+
+def _difference(told: _Told) -> str:
+    """Difference in the outcome's points between arms."""
+    is_above = told.ends[1] > 0
+    unit = "points" if told.units.endswith(" points") else told.units
+    outcome = told.outcome if told.units.endswith(" points") else "the outcome"
+    over = re.search(r"mean over \w+", told.description)
+    mean = f", {over[0]}," if over else ""
+    size = told.size_of()
+    of = f" ({told.what})" if told.what else ""
+    found = (
+        f"was {size} {unit} {_word(is_above)}{told.than}"
+        if float(size)
+        else f"was the same{told.than.replace('than', 'as')}"
+    )
+    ends = f"{told.span()}; {_of_side(told, is_above)}"
+    return _capital(f"{told.arm}{told.who}, {outcome}{of}{told.when}{mean} {found} ({ends}).")
+
+
+def _of_side(told: _Told, is_above: bool) -> str:
+    """The probability of benefit where the better side is known; else that of the median's side."""
+    if told.better in ("lower", "higher"):
+        return f"probability of benefit {told.side(is_above=told.better == 'higher')}"
+    return f"probability that it is {_word(is_above)} {told.side(is_above=is_above)}"
+
+
+def _word(is_above: bool) -> str:
+    return "higher" if is_above else "lower"
+
+
+def _ratio(told: _Told) -> str:
+    """Ratio of two means, or of risks."""
+    is_above = told.ends[1] > 1
+    of = told.what or f"the {_without_article(told.quantity)}"
+    times = told.numbers()[1]
+    than = f" as {told.preposition} {told.reference}" if told.reference and told.is_compared else ""
+    side = told.side(is_above=is_above)
+    ends = f"{told.span()}; probability that it is {_word(is_above)} {side}"
+    if not told.arm or not than:
+        return f"{_capital(_article(told.plain))}{told.place} was {times} ({_above(told, 1, told.span())})."
+    return _capital(f"{told.arm}{told.who}, {of}{told.when} was {times} times as high{than} ({ends}).")
+
+
+def _odds(told: _Told) -> str:
+    """Odds ratio."""
+    is_above = told.ends[1] > 1
+    ratio = told.numbers()[1]
+    side = f"probability that it is {'above' if is_above else 'below'} 1 {told.side(is_above=is_above)}"
+    what = re.sub(r"^(?:pooled )?(?:log )?", "", told.plain)
+    if "odds ratio" not in what:
+        what = f"odds ratio, {what}"
+    first = "pooled " if told.description.startswith("pooled") else ""
+    text = f"The {first}{what}{told.place}".replace(", as a ratio", "")
+    return f"{text} was {ratio} ({told.span()}; {side})."
+
+
+def _risk_difference(told: _Told) -> str:
+    """Difference of two probabilities, in percentage points."""
+    is_above = told.ends[1] > 0
+    size = told.size_of(100)
+    of = told.quantity if told.quantity not in ("risk difference", "") else "probability of the event"
+    of = f"{of} ({told.what})" if told.what else of
+    arm = f"{told.arm}{told.who}, ".strip(" ") + " " if told.arm or told.who else ""
+    side = f"probability that it is {_word(is_above)} {told.side(is_above=is_above)}"
+    of = of if re.match(r"(?:the )?(?:probability|share|risk)", of) else f"probability of {of}"
+    points = "percentage point" if size == "1" else "percentage points"
+    found = f"{size} {points} {_word(is_above)}" if float(size) else f"{size} {points} different"
+    return _capital(f"{arm}{_article(of)}{told.when} was {found}{told.than} ({told.span(100)}; {side}).")
+
+
+def _probability(told: _Told) -> str:
+    """A probability or a share."""
+    share = told.numbers(100)[1]
+    null = float(told.attrs.get("null", 0.0))
+    ends = told.span(100, "%")
+    if null == 0.5:
+        ends += f"; probability that it is above 50% {told.side(is_above=True)}"
+    what = told.plain
+    if not re.search(r"probability|share|sensitivity|specificity|index|area", what):
+        what = f"probability of {what}"
+    return f"{_capital(_article(what))}{told.place} was {share}% ({ends})."
+
+
+def _event(told: _Told) -> str:
+    """A statement that is true or false in each draw."""
+    mean, error = float(told.row["mean"]), float(told.row["mcse"])
+    p = probability(mean, mean * (1 - mean) / error**2 if error > 0 else float(told.draws.size))
+    place = f"{told.arm}{told.who}{told.when}".strip()
+    return f"{_capital(f'{place}: ' if place else '')}{told.plain}: probability {p}."
+
+
+def _number_needed(told: _Told) -> str:
+    """One over a risk difference, whose interval may pass through infinity."""
+    median = told.row["median"]
+    text = number(abs(median), 1) if np.isfinite(median) else "\N{INFINITY}"
+    what = "one more patient with benefit" if median > 0 else "one more patient with harm"
+    place = f"{told.arm}{told.who}{told.when}".strip()
+    start = f"{_capital(place)}, {_lower_first(told.description)}" if place else _capital(told.description)
+    return f"{start}: {text} treated for {what} ({LEVEL:.0%} credible interval: {told.row['interval']})."
+
+
+def _value(told: _Told) -> str:
+    """Anything else: what it is, in its units."""
+    size = told.numbers()[1]
+    units = "%" if told.units == "%" else f" {told.units}"
+    units = "" if told.units in _NO_UNIT or units.endswith("moderator's unit") else units
+    what = f"number of {told.plain}" if told.plain.startswith(told.units) and told.units else told.plain
+    ends = _above(told, float(told.attrs.get("null", 0.0)), told.span())
+    return f"{_capital(_article(what))}{told.place} was {size}{units} ({ends})."
+
+
+def _above(told: _Told, null: float, span: str) -> str:
+    """The interval, and the probability of the median's side of no effect where both sides are possible."""
+    above = float(told.row["prob_gt_null"])
+    if np.isnan(null) or np.isnan(above) or not 0 < above < 1 or told.description.startswith(_POSITIVE):
+        return span
+    is_above = told.ends[1] > null
+    return f"{span}; probability that it is {'above' if is_above else 'below'} {null:g} {told.side(is_above=is_above)}"
+
+
+_WORDING = {
+    "difference": _difference,
+    "ratio": _ratio,
+    "odds": _odds,
+    "risk difference": _risk_difference,
+    "probability": _probability,
+    "event": _event,
+    "number needed": _number_needed,
+    "value": _value,
+}
+
+
+def _counted(fit: Fit, one: Primary, count: int) -> Sentence:
+    """Many values of one estimand: how many lie on which side, the surest ones by name."""
+    table = rank_evidence(fit, one.estimand)
+    for dim, label in one.at.items():
+        table = table[table[dim] == label]
+    attrs = fit.estimands[one.estimand].attrs
+    dims = [str(d) for d in fit.estimands[one.estimand].dims if d not in ("chain", "draw") and table[d].nunique() > 1]
+    sure = table[table["false_sign_rate"] < 1 - SURE]
+    parts = []
+    for side, word in (("above", "above"), ("below", "below")):
+        names = [", ".join(str(row[d]) for d in dims) for _, row in sure[sure["side"] == side].iterrows()]
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            parts.append(f"{len(names)} {word} ({'; '.join(names[:_NAMED])}{more})")
+    found = " and ".join(parts) or "none"
+    place = ", ".join(one.at.values())
+    label = f"{one.estimand}[{place}]" if place else one.estimand
+    null = float(attrs.get("null", 0.0))
+    null = 1.0 if _base(str(attrs.get("units", ""))) else null
+    return Sentence(
+        label,
+        f"{_capital(str(attrs.get('description', one.estimand)))}{f' ({place})' if place else ''}: of {count} values, "
+        f"{found} {'lies' if len(sure) == 1 else 'lie'} on that side of {null:g} with a probability above {SURE}.",
+    )
+
+
+def _article(text: str) -> str:
+    return text if text.startswith((*_ARTICLES, "evidence")) else f"the {text}"
+
+
+def _without_article(text: str) -> str:
+    return next((text.removeprefix(a) for a in _ARTICLES if text.startswith(a)), text)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def default_note(fit: Fit) -> str:
+    """Say where the primary estimands come from, if the plan states none; empty if it does.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+
+    Returns
+    -------
+    str
+        One sentence or none.
+    """
+    if fit.primary:
+        return ""
+    names: Sequence[str] = [one.estimand for one in default_primary(fit.model, fit.estimands)]
+    return (
+        f"No primary estimand was stated before the analysis; shown is what {type(fit.model).__name__} answers first, "
+        f"at the last visit where there are several ({', '.join(dict.fromkeys(names))}). A plan states its own: "
+        "[study] primary."
+    )

@@ -1,0 +1,162 @@
+"""Sentences for a paper: every family's estimands in words, with the right direction, side, scale and digits."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from unsampled import FAMILIES, made
+
+import bayesdep as bd
+from bayesdep.inference.primary import Primary, default_primary
+from bayesdep.inference.ropes import values_at
+from bayesdep.reporting.estimands import summarise
+from bayesdep.reporting.rounding import MINUS, decimals, number, probability
+from bayesdep.reporting.sentences import default_note, primary_sentences, sentence_of
+
+
+@pytest.fixture(scope="module")
+def fits():
+    made_once = {}
+
+    def fit(family):
+        if family not in made_once:
+            made_once[family] = made(family)
+        return made_once[family]
+
+    return fit
+
+
+def shifted(fit, name, value, sd=1.0):
+    """The same fit with draws of an estimand around a value."""
+    draws = fit.estimands[name]
+    noise = np.random.default_rng(3).normal(value, sd, draws.shape)
+    groups = {key: node.to_dataset() for key, node in fit.tree.children.items()}
+    groups["estimands"] = groups["estimands"].assign({name: draws.copy(data=noise)})
+    return dataclasses.replace(fit, tree=type(fit.tree).from_dict(groups))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_estimand_of_every_family_is_one_sentence_with_its_interval(family, fits):
+    fit = fits(family)
+    for name in map(str, fit.estimands.data_vars):
+        at, draws = next(iter(values_at(fit.estimands, name, {})))
+        if np.isnan(draws.values).all():
+            continue
+        text = sentence_of(fit, name, dict(at)).text
+        assert text[0].isupper(), text
+        assert text.endswith("."), text
+        assert "  " not in text, text
+        assert "nan" not in text.split(), text
+        assert text.count("(") == text.count(")"), text
+        assert "credible interval" in text or "probability" in text, text
+        if "probability" in fit.estimands[name].attrs:
+            continue
+        for dim, label in at:
+            if dim not in ("side",):  # a side is a word of the sentence
+                assert label in text, (name, dim, text)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_an_answer_though_its_plan_states_none(family, fits):
+    fit = fits(family)
+    stated = default_primary(fit.model, fit.estimands)
+    assert stated
+    assert primary_sentences(fit)
+    assert type(fit.model).__name__ in default_note(fit)
+
+
+def test_direction_and_benefit_follow_from_the_better_side(fits):
+    """A difference of -4 points is lower; that it is a benefit depends on which side is better."""
+    fit = shifted(fits("trial"), "difference", -4.0)
+    at = {"comparison": "arm 1", "visit": "8"}
+    lower = sentence_of(fit, "difference", at).text
+    assert re.match(r"On arm 1, the outcome at visit 8 was 4(\.\d)? unit 0 lower than on arm 0 \(95% cred", lower)
+    assert re.search(r"probability of benefit (above )?0\.99", lower)
+    other = dataclasses.replace(fit.model, better="higher", response=None, remission=None)
+    upper = sentence_of(dataclasses.replace(fit, model=other), "difference", at).text
+    assert "lower than on arm 0" in upper
+    assert re.search(r"probability of benefit (below )?0\.0", upper)
+    points = dataclasses.replace(fit.model, units="HAM-D points")
+    renamed = shifted(dataclasses.replace(fit, model=points), "difference", 2.0)
+    renamed.tree["estimands"]["difference"].attrs["units"] = "HAM-D points"
+    assert "HAM-D at visit 8 was 2" in sentence_of(renamed, "difference", at).text
+
+
+def test_log_ratios_are_told_as_ratios(fits):
+    fit = shifted(fits("cytokines"), "log_ratio", np.log(2.0), 0.01)
+    text = sentence_of(fit, "log_ratio", {"analyte": "analyte 3", "comparison": "group 1"}).text
+    assert text.startswith(
+        "In group 1, analyte 3 was 2.0 times as high as in group 0 (95% credible interval 2.0 to 2.0"
+    )
+    assert "probability that it is higher above 0.9" in text
+
+
+def test_risks_are_told_in_percentage_points_and_probabilities_in_per_cent(fits):
+    fit = shifted(fits("counts"), "risk_difference", -0.12, 0.02)
+    text = sentence_of(fit, "risk_difference", {"treatment": "arm 1", "subgroup": "group 0"}).text
+    assert "12" in text
+    assert "percentage points lower than on arm 0" in text
+    fit = bd.fit(bd.Screen(condition="responder", positives="below_34_pg_per_mL"), bd.load("kiraly2017_fgf2_roc"))
+    (sentence,) = primary_sentences(fit.with_primary("specificity"))
+    row = summarise(fit).set_index("estimand").loc["specificity"]
+    assert f"was {100 * row['median']:.0f}% (95% credible interval {100 * row['lower']:.0f}% to" in sentence.text
+
+
+def test_more_values_than_can_be_read_are_counted(fits):
+    fit = made("cytokines", n=8)
+    fit = shifted(fit, "log_ratio", 3.0, 0.1).with_primary("log_ratio")
+    (sentence,) = primary_sentences(fit)
+    assert "of 8 values, 8 above (analyte 0; analyte 1; analyte 2; analyte 3; analyte 4 and 3 more)" in sentence.text
+    assert "lie on that side of 1 with a probability above 0.95" in sentence.text
+
+
+def test_stated_primaries_come_first_in_their_order_and_stay_with_the_file(fits, tmp_path):
+    fit = fits("meta").with_primary("tau", {"estimand": "theta", "at": {"study": "study 3"}}, "theta[study 1]")
+    assert [s.estimand for s in primary_sentences(fit)] == ["tau", "theta[study 3]", "theta[study 1]"]
+    assert default_note(fit) == ""
+    assert "study 3" in primary_sentences(fit)[1].text
+    again = bd.Fit.load(fit.save(tmp_path / "fit.nc"))
+    assert again.primary == fit.primary == (
+        Primary("tau"), Primary("theta", {"study": "study 3"}), Primary("theta", {"study": "study 1"}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("muu", "study.primary 1: there is no estimand 'muu'; did you mean 'mu'?"),
+        ("theta[study 11]", r"study.primary 1: 'theta' has no value 'theta\[study 11\]'; did you mean"),
+        ({"estimand": "theta", "at": {"trial": "x"}}, "study.primary 1: 'theta' has no dim 'trial'"),
+        ({"estimand": "theta", "at": {"study": "study 0x"}}, "is no study of 'theta'; did you mean 'study 0'?"),
+        (3, r'study.primary 1 is 3; write "NAME"'),
+    ],
+)
+def test_a_primary_estimand_that_is_not_there_is_refused(stated, said, fits):
+    with pytest.raises(bd.BadInput, match=said):
+        fits("meta").with_primary(stated)
+
+
+def test_digits_stop_at_the_monte_carlo_error():
+    """The interval's width asks for two digits; an error of 0.3 leaves none after the point, one of 1.9 as well."""
+    assert [decimals(-3.8, 0.6, error) for error in (0.0, 0.05, 0.3, 1.9)] == [1, 1, 0, 0]
+    assert number(-3.84, 1) == f"{MINUS}3.8"
+    assert number(-0.04, 1) == "0.0"
+    assert probability(0.99999, np.inf) == "above 0.999"
+    assert probability(0.5, 10.0) == "0.5"
+    assert probability(1.0, 2000.0) == "above 0.99", "no draw of 2000 leaves room for three in 2000"
+
+
+def test_sentence_of_the_issue():
+    """The words of a paper, from a trial whose posterior is made to be the issue's example."""
+    fit = made("trial", draws=2000)
+    difference = fit.estimands["difference"]
+    model = dataclasses.replace(fit.model, units="HAM-D points", visit="week")
+    fit = shifted(dataclasses.replace(fit, model=model), "difference", -1.5, 1.1)
+    fit.tree["estimands"]["difference"].attrs = difference.attrs | {"units": "HAM-D points"}
+    (sentence,) = primary_sentences(fit.with_primary("difference[arm 1, 8]"))
+    assert re.fullmatch(
+        r"On arm 1, HAM-D at week 8 was 1\.[45] points lower than on arm 0 \(95% credible interval −3\.\d to 0\.\d; "
+        r"probability of benefit 0\.9\d?\)\.",
+        sentence.text,
+    )

@@ -1,0 +1,27 @@
+"""Execute the notebooks and keep their outputs, which the site shows: `python tools/run_notebooks.py [FILE ...]`."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+LONGEST = 3600  # seconds a cell may take
+
+
+def main() -> None:
+    """Execute the notebooks named on the command line, or all of them, each in an empty folder."""
+    for path in [Path(name) for name in sys.argv[1:]] or sorted(NOTEBOOKS.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        with tempfile.TemporaryDirectory() as folder:
+            NotebookClient(notebook, timeout=LONGEST, resources={"metadata": {"path": folder}}).execute()
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # times of day
+        nbformat.write(notebook, path)
+        print(path.name, flush=True)
+
+
+if __name__ == "__main__":
+    main()
