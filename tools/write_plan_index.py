@@ -19,15 +19,17 @@ the answer is about the design, not about patients.
 
 `bayesdep plans copy STUDY` copies a study's plans out of the installed package.
 """
+_PLAN = re.compile(r"[\w-]+/[\w-]+(?=$|   )")
 _LINE = re.compile(r"  (?P<estimand>\S.*?)(?: \(\d+\))?  +(?P<published>\S.*?)  +(?P<posterior>\S.*?)(?:  |$)")
 
 
 def ledger_text(root: Path = ROOT) -> str:
     """The ledger as it stands in the documents."""
     for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
-        for block in re.findall(r"```text\n(.*?)```", path.read_text(), re.DOTALL):
-            if block.lstrip().startswith("Estimand") and "Published in" in block.splitlines()[0]:
-                return block
+        blocks = re.findall(r"```text\n(.*?)```", path.read_text(), re.DOTALL)
+        found = [block for block in blocks if re.search(r"^ +Estimand +Published ", block, re.MULTILINE)]
+        if found:
+            return "\n".join(found)
     raise ValueError("no document holds the ledger")
 
 
@@ -35,10 +37,10 @@ def answers(ledger: str) -> dict[str, str]:
     """The first line of each plan's part of the ledger: the estimand and its posterior."""
     found: dict[str, str] = {}
     plan = ""
-    for line in ledger.split("\n(1) ")[0].splitlines()[1:]:
-        if not line.startswith(" "):
-            plan = line.split("   ")[0]
-        elif plan not in found and (match := _LINE.match(line)):
+    for line in ledger.splitlines():
+        if title := _PLAN.match(line):
+            plan = title.group()
+        elif plan and plan not in found and (match := _LINE.match(line)):
             found[plan] = f"{match['estimand']}: {match['posterior'].strip()}"
     return found
 

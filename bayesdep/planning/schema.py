@@ -114,7 +114,7 @@ def _of_family(family: str) -> dict[str, Any]:
 def _prior() -> dict[str, Any]:
     shapes: list[dict[str, Any]] = [
         {
-            "properties": {"dist": {"const": dist}, "times_scale": {"type": "boolean"},
+            "properties": {"dist": {"const": dist}, "times_scale": {"type": "boolean"}, "why": {"type": "string"},
                            **{name: {"type": "number"} for name in parameters}},
             "required": ["dist", *parameters],
             "additionalProperties": False,
@@ -122,5 +122,6 @@ def _prior() -> dict[str, Any]:
         for dist, parameters in distributions().items()
     ]  # fmt: skip
     paper = {name: {"type": "string"} for name in ("paper", "outcome", "comparison")}
-    published = {"properties": paper, "required": list(paper), "additionalProperties": False}
+    properties = paper | {"why": {"type": "string"}}
+    published = {"properties": properties, "required": list(paper), "additionalProperties": False}
     return {"type": "object", "description": "A prior distribution, or a published one.", "anyOf": [*shapes, published]}

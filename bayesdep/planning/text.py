@@ -254,7 +254,7 @@ def priors_in_units(model: Model, data: xr.Dataset) -> dict[str, Prior]:
     priors = {}
     for name, prior in priors_of(model, data).items():
         around = model.slots[name].around if model.priors[name].times_scale else None
-        numbers = {k: v for k, v in prior.to_dict().items() if k not in ("dist", "times_scale")}
+        numbers = {k: v for k, v in prior.to_dict().items() if k not in ("dist", "times_scale", "why")}
         if around is not None:
             numbers["mu"] = float(numbers["mu"]) + float(data[around])
         shown: dict[str, Any] = {k: float(f"{v:.3g}") for k, v in numbers.items()}
@@ -280,7 +280,7 @@ def _priors(model: Model, data: xr.Dataset) -> str:
 
 
 def _table_of(prior: Prior) -> dict[str, Any]:
-    return {k: v for k, v in prior.to_dict().items() if k != "times_scale"}
+    return {k: v for k, v in prior.to_dict().items() if k not in ("times_scale", "why")}
 
 
 def _sampling() -> str:
