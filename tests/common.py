@@ -1,6 +1,10 @@
 """What several test files share: trials to read, changes of a table, and draws of a model's parameters."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
+import pytest
 
 import bayesdep as bd
 from bayesdep.inference.computation import Computation
@@ -100,3 +104,11 @@ def with_cell(row, name, value):
         return table
 
     return change
+
+
+def patients(name: str, script: str) -> pd.DataFrame:
+    """Rows of real patients that a script writes from R's survival; the repository holds none, only R's answers."""
+    file = Path(__file__).parent / "references" / f"{name}.csv"
+    if not file.is_file():
+        pytest.skip(f"data of patients are not in the repository; {script} writes tests/references/{name}.csv")
+    return pd.read_csv(file)

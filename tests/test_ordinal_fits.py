@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arviz_stats.base import array_stats
+from common import patients
 
 import bayesdep as bd
 
@@ -58,7 +59,7 @@ def test_a_real_trial_over_years_is_as_clmm_has_it():
         categories=["none", "treated", "persistent"], outcome="oedema", subject="id", visit="year", covariates="arm",
         priors={"covariate_effect": WIDE, "patient_sd": {"dist": "HalfNormal", "sigma": 20}, "visit_effect": WIDE},
     )  # fmt: skip
-    fit = bd.fit(settings, pd.read_csv(REFERENCES / "oedema.csv"), seed=1, progress=False)
+    fit = bd.fit(settings, patients("oedema", "tools/ordinal_ml.R"), seed=1, progress=False)
     assert fit.gate.passed
     r, error = reference("clmm oedema"), reference("clmm oedema", "se")
     (draws,) = logs(fit, "covariate_odds_ratio").values()

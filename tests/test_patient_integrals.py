@@ -7,6 +7,7 @@ import pandas as pd
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from common import patients
 from scipy import integrate
 
 from bayesdep.inference.evaluate import uncompiled
@@ -137,7 +138,7 @@ def test_the_likelihood_of_wine_and_its_maximum_are_those_of_clmm():
 
 
 def test_the_likelihood_of_a_real_trial_over_years_is_that_of_clmm():
-    table, r = pd.read_csv(REFERENCES / "oedema.csv"), reference("clmm oedema")
+    table, r = patients("oedema", "tools/ordinal_ml.R"), reference("clmm oedema")
     table["oedema"] = table["oedema"].map({"none": 0, "treated": 1, "persistent": 2})
     years = np.array([0.0, *(r[f"factor(year){k}"] for k in range(1, 5))])
     level = years[table["year"]] + r["armplacebo"] * (table["arm"] == "placebo").to_numpy()

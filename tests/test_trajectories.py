@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from common import draws_of
+from common import draws_of, patients
 from scipy import integrate, linalg, stats
 
 import bayesdep as bd
@@ -371,7 +371,7 @@ def bivariate() -> tuple[bd.Trajectories, xr.Dataset]:
         reference=None, arm=None, course="linear", marker_course="linear", outcome="albumin", subject="id", time="year",
         value="bili", association=("slope", "baseline", "change"), pooling="none", units="g/dL",
     )  # fmt: skip
-    return model, model.prepare(pd.read_csv(REFERENCES / "pbcseq.csv"))
+    return model, model.prepare(patients("pbcseq", "tests/references/trajectories_pbcseq.R"))
 
 
 def in_words_of_the_bivariate_model(data: xr.Dataset, at: dict[str, float]) -> dict[str, np.ndarray]:

@@ -375,7 +375,9 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
     of_people = [d for d in dims if is_personal(fit.data, d)]
     is_of_people = every[of_people].notna().any(axis=1)
     table = every[~is_of_people]
-    worst = every.loc[is_of_people, ["ess_bulk", "ess_tail"]].min(axis=None) if is_of_people.any() else np.nan
+    worst = (
+        every.loc[is_of_people, ["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min() if is_of_people.any() else np.nan
+    )
     count = len(table)
     if count > _LONG:
         table = table.loc[table[["ess_bulk", "ess_tail"]].min(axis=1).sort_values(kind="stable").index[:_LONG]]
@@ -396,7 +398,7 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
     said = f"{len(every)} parameters"
     said += f"; shown are the {_LONG} with the smallest effective sample sizes" if count > _LONG else ""
     if is_of_people.any():
-        said += f". {int(is_of_people.sum())} are of single people and not shown; their smallest is {float(worst):.0f}"
+        said += f". {int(is_of_people.sum())} are of single people and not shown; their smallest is {worst:.0f}"
     return pd.DataFrame(rows), said + ". All are in summary.csv of the run, or in bayesdep.summarise_parameters(fit)."
 
 

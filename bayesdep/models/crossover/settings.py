@@ -128,5 +128,5 @@ class CrossoverSettings(Described):
         ]
 
 
-def _width(dist: str, **parameters: float) -> Prior:
+def _width(dist: str, **parameters: Any) -> Prior:
     return Prior(dist, times_scale=True, **parameters)

@@ -109,8 +109,9 @@ def replace_why(prior: Prior, why: Any) -> Prior:
     BadInput
         When the reason is not text.
     """
-    further = Prior(prior.dist, why=why, **dict(prior.parameters))
-    both = Prior(prior.dist, why=f"{further.why} ({prior.why})", **dict(prior.parameters))
+    numbers: dict[str, Any] = dict(prior.parameters)
+    further = Prior(prior.dist, why=why, **numbers)
+    both = Prior(prior.dist, why=f"{further.why} ({prior.why})", **numbers)
     object.__setattr__(both, "paper", getattr(prior, "paper", None))
     return both
 

@@ -44,8 +44,8 @@ def plot_subgroup_effects(fit: Fit) -> Figure:
     """
     settings = settings_of_kind(fit, TrajectoriesSettings)
     alone = separate_fits(settings, fit.data)
-    markers = chosen("analyte", fit.data["analyte"].values) if settings.has_markers else []
-    marker = _most_striking(alone.isel(analyte=markers)) if len(markers) else None
+    markers: list[int] = list(chosen("analyte", fit.data["analyte"].values)) if settings.has_markers else []
+    marker = _most_striking(alone.isel(analyte=markers)) if markers else None
     panels = list(_panels(settings, fit, alone, marker))
     wanted = chosen("subgroup", fit.data["subgroup"].values)
     shown = wanted[:MOST_ROWS]
