@@ -10,8 +10,8 @@ from unsampled import FAMILIES, made
 import bayesdep as bd
 from bayesdep.inference.primary import Primary, default_primary
 from bayesdep.inference.ropes import values_at
+from bayesdep.numerics.rounding import MINUS, decimals, number, probability_in_words
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.rounding import MINUS, decimals, number, probability
 from bayesdep.reporting.sentences import default_note, primary_sentences, sentence_of
 
 
@@ -142,9 +142,9 @@ def test_digits_stop_at_the_monte_carlo_error():
     assert [decimals(-3.8, 0.6, error) for error in (0.0, 0.05, 0.3, 1.9)] == [1, 1, 0, 0]
     assert number(-3.84, 1) == f"{MINUS}3.8"
     assert number(-0.04, 1) == "0.0"
-    assert probability(0.99999, np.inf) == "above 0.999"
-    assert probability(0.5, 10.0) == "0.5"
-    assert probability(1.0, 2000.0) == "above 0.99", "no draw of 2000 leaves room for three in 2000"
+    assert probability_in_words(0.99999, np.inf) == "above 0.999"
+    assert probability_in_words(0.5, 10.0) == "0.50"
+    assert probability_in_words(1.0, 2000.0) == "above 0.99", "no draw of 2000 leaves room for three in 2000"
 
 
 def test_sentence_of_the_issue():

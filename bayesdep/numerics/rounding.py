@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 MOST_DECIMALS = 6
+MINUS = "\N{MINUS SIGN}"
 
 
 def decimals(lower: float, upper: float, *errors: float) -> int:
@@ -105,6 +106,17 @@ def as_text(value: float, digits: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def number(value: float, digits: int) -> str:
+    """Return a number as :func:`as_text` does, with a true minus sign, for prose, tables and figures.
+
+    Examples
+    --------
+    >>> number(-3.84, 1), number(-0.001, 2), number(float("-inf"), 1)
+    ('−3.8', '0.00', '−∞')
+    """
+    return as_text(value, digits).replace("-", MINUS)
+
+
 def probability_as_text(p: float, error: float) -> str:
     """Return a probability with two or three decimals, as its Monte Carlo error allows.
 
@@ -130,3 +142,28 @@ def probability_as_text(p: float, error: float) -> str:
     if p > 1 - least:
         return f"> {1 - least:.{digits}f}"
     return f"< {least:.{digits}f}" if p < least else f"{p:.{digits}f}"
+
+
+def probability_in_words(p: float, size: float) -> str:
+    """Return a probability as a sentence has it.
+
+    Parameters
+    ----------
+    p
+        The probability.
+    size
+        The number of independent draws that it was counted in; infinite where it is known exactly. Where all draws
+        agree, the error is that of three in this number (the rule of three).
+
+    Returns
+    -------
+    str
+        ``"above 0.999"`` rather than 1.
+
+    Examples
+    --------
+    >>> probability_in_words(0.934, 2000), probability_in_words(0.9987, 1e6), probability_in_words(1.0, 2000)
+    ('0.93', '0.999', 'above 0.99')
+    """
+    error = max(np.sqrt(p * (1 - p) / size), 3 / size)
+    return probability_as_text(p, error).replace("> ", "above ").replace("< ", "below ")

@@ -17,9 +17,9 @@ from arviz_stats.base import array_stats
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.primary import Primary, default_primary
 from bayesdep.inference.ropes import values_at
+from bayesdep.numerics.rounding import MINUS, decimals, number, probability_in_words
 from bayesdep.reporting.estimands import LEVEL, summarise
 from bayesdep.reporting.evidence import SURE, rank_evidence
-from bayesdep.reporting.rounding import MINUS, decimals, number, probability
 
 _MOST = 6  # values of one estimand that get a sentence each; more are counted by their direction
 _NAMED = 5  # of those counted, the ones named
@@ -210,7 +210,7 @@ class _Told:
         above = float(self.row["prob_gt_null"])
         if np.isnan(above):
             return ""
-        return probability(above if is_above else 1 - above, self.size)
+        return probability_in_words(above if is_above else 1 - above, self.size)
 
     @property
     def size(self) -> float:
@@ -433,7 +433,7 @@ def _probability(told: _Told) -> str:
 def _event(told: _Told) -> str:
     """A statement that is true or false in each draw."""
     mean, error = float(told.row["mean"]), float(told.row["mcse"])
-    p = probability(mean, mean * (1 - mean) / error**2 if error > 0 else float(told.draws.size))
+    p = probability_in_words(mean, mean * (1 - mean) / error**2 if error > 0 else float(told.draws.size))
     place = f"{told.arm}{told.who}{told.when}".strip()
     return f"{_capital(f'{place}: ' if place else '')}{told.plain}: probability {p}."
 

@@ -16,7 +16,14 @@ from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import PrintsTables
 from bayesdep.models.parts.paper import Estimates, Facts, Grid, Layout, Listing, Sample
-from bayesdep.numerics.rounding import as_text, decimals, decimals_of_each, decimals_of_error, probability_as_text
+from bayesdep.numerics.rounding import (
+    as_text,
+    decimals,
+    decimals_of_each,
+    decimals_of_error,
+    number,
+    probability_as_text,
+)
 from bayesdep.reporting.documents import Printed, as_html, write_printed
 from bayesdep.reporting.estimands import is_probability, summarise, summarise_draws
 from bayesdep.reporting.export import warning_of, write_table
@@ -244,12 +251,12 @@ class _Values:
         if not interval:
             digits = min(1, decimals_of_error(factor * row["mcse"]))
             mean = factor * float(row["mean"])
-            return _Value(_minus(as_text(mean, digits)), "", {"": round(mean, digits)})
+            return _Value(number(mean, digits), "", {"": round(mean, digits)})
         if row["interval"]:  # one over another: the words have a decimal
-            text = f"{_minus(as_text(numbers[0], 1))} ({row['interval']})"
+            text = f"{number(numbers[0], 1)} ({row['interval']})"
             return _Value(text, self._p(row, draws), _rounded(numbers, [1, 1, 1]))
         each = decimals_of_each(numbers, errors)
-        median, lower, upper = (_minus(as_text(x, d)) for x, d in zip(numbers, each, strict=True))
+        median, lower, upper = (number(x, d) for x, d in zip(numbers, each, strict=True))
         return _Value(f"{median} ({lower} to {upper})", self._p(row, draws), _rounded(numbers, each))
 
     def probability(self, name: str, at: Mapping[str, str]) -> float:
@@ -284,11 +291,6 @@ class _Values:
         """The estimand's value of no effect."""
         attrs = self.draws[name].attrs
         return 0.0 if "reciprocal_of" in attrs else float(attrs.get("null", 0.0))
-
-
-def _minus(text: str) -> str:
-    """A number with the sign that is printed for minus, which a line does not break at."""
-    return text.replace("-", "\N{MINUS SIGN}", 1) if text.startswith("-") else text
 
 
 def _by_labels(summary: pd.DataFrame, draws: xr.Dataset) -> dict[tuple[str, tuple[str, ...]], "pd.Series[Any]"]:
@@ -402,7 +404,7 @@ def _fact(value: Any, digits: int, name: str) -> tuple[str, dict[str, Any]]:
         return value, {name: value}
     if np.isnan(value):
         return "", {name: np.nan}
-    return _minus(as_text(float(value), digits)), {name: round(float(value), digits) if digits else int(value)}
+    return number(float(value), digits), {name: round(float(value), digits) if digits else int(value)}
 
 
 def _listing(fit: Fit, layout: Listing) -> tuple[list[tuple[str, str]], list[list[str]], pd.DataFrame]:
@@ -491,10 +493,10 @@ def _moments(values: np.ndarray, kind: str) -> tuple[str, dict[str, float]]:
     if kind == "skewed":
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
         digits = decimals(low, high)
-        a, b, c = (_minus(as_text(x, digits)) for x in (middle, low, high))
+        a, b, c = (number(x, digits) for x in (middle, low, high))
         numbers = {"median": middle, "q25": low, "q75": high}
         return f"{a} ({b} to {c})", {name: round(float(x), digits) for name, x in numbers.items()}
     mean, sd = float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else np.nan
     digits = decimals(0.0, sd) if np.isfinite(sd) else 1
     spread = f" ({as_text(sd, digits)})" if np.isfinite(sd) else ""
-    return f"{_minus(as_text(mean, digits))}{spread}", {"mean": round(mean, digits), "sd": round(sd, digits)}
+    return f"{number(mean, digits)}{spread}", {"mean": round(mean, digits), "sd": round(sd, digits)}

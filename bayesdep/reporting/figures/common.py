@@ -20,12 +20,12 @@ from bayesdep.inference.predictive import CheckResult
 from bayesdep.models.model import variable_of
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.numerics.rounding import decimals, number
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, chosen_rows, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.seen import ROW
 from bayesdep.reporting.ranges import bins_of, distinct, finite, limits, shown_of
-from bayesdep.reporting.rounding import decimals, number
 
 _MANY = 20  # longest forest plot that is not sorted
 _TICKS = 8  # of an axis of ratios, at most
