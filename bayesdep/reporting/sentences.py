@@ -39,7 +39,7 @@ _POSITIVE = (
     "typical",
     "total sd",
 )
-_WORDS = {"part": "moderator"}  # dims called otherwise in descriptions
+_WORDS = {"part": "moderator", "up_to": "category"}  # dims called otherwise in descriptions
 _OF = ("analyte", "study", "trial", "marker", "covariate", "moderator", "predictor")  # dims of what an estimand is of
 _NO_UNIT = ("correlation", "rank", "proportion", "log")
 
@@ -235,9 +235,7 @@ class _Told:
     @property
     def who(self) -> str:
         """``" in patients with crp > 5"``, where it has a subgroup or a value of the moderator."""
-        moderator = getattr(self.fit.model, "moderator", None) or "the moderator"
-        model = self.fit.model
-        moderator = getattr(model, "moderator", None)
+        moderator = getattr(self.fit.model, "moderator", None)
         among = f" in patients with {moderator} " if moderator else " in "
         words = {"subgroup": among, "group": among, "moderator_value": f" at {moderator or 'the moderator'} "}
         parts = [(dim, label) for dim, label in self.at.items() if dim in words and dim != self.arm_dim]
@@ -444,7 +442,8 @@ def _number_needed(told: _Told) -> str:
     text = number(abs(median), 1) if np.isfinite(median) else "\N{INFINITY}"
     what = "one more patient with benefit" if median > 0 else "one more patient with harm"
     place = f"{told.arm}{told.who}{told.when}".strip()
-    start = f"{_capital(place)}, {_lower_first(told.description)}" if place else _capital(told.description)
+    what_for = told.plain + (f", against {told.reference}" if told.reference and told.is_compared else "")
+    start = f"{_capital(place)}, {_lower_first(what_for)}" if place else _capital(what_for)
     return f"{start}: {text} treated for {what} ({LEVEL:.0%} credible interval: {told.row['interval']})."
 
 
