@@ -1,6 +1,6 @@
 """Synthetic files as laboratories write them; `python tests/lab_files.py` writes those that lie in `tests/data/` anew.
 
-The layouts of instruments follow the sources that `docs/reading.md` names; every number here is made up.
+The layouts of instruments follow the sources that `docs/howto/reading.md` names; every number here is made up.
 """
 
 from pathlib import Path

@@ -465,15 +465,6 @@ def test_the_verdict_stands_in_the_properties_of_files_that_have_any(written, fa
     assert document.author == ""
 
 
-def test_missing_writer_of_spreadsheets_is_one_sentence_with_the_remedy(tmp_path, screen, monkeypatch):
-    def missing(*_):
-        raise ModuleNotFoundError("No module named 'openpyxl'", name="openpyxl")
-
-    monkeypatch.setitem(bd.export.__globals__["_WRITERS"], "xlsx", missing)
-    with pytest.raises(BadInput, match=re.escape("'xlsx' needs the package openpyxl; install bayesdep[excel]")):
-        bd.export(screen, tmp_path / "x.xlsx")
-
-
 def test_simulated_table_is_written_with_its_truth_and_says_what_it_is(tmp_path):
     made = bd.simulate("kiraly2017_fgf2_roc", seed=5)
     paths = write_simulated(made, tmp_path / "made.csv")

@@ -111,8 +111,6 @@ def write_table(
             _WRITERS[name](table, partial)
     except UnicodeEncodeError as problem:
         raise BadInput(f"a text of the table holds an incomplete character ({problem.reason}); correct it") from None
-    except ModuleNotFoundError as problem:
-        raise BadInput(f"format '{name}' needs the package {problem.name}; install bayesdep[excel]") from None
     return path
 
 

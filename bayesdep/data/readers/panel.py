@@ -91,7 +91,7 @@ def read_panel(
 
     What is certain is found: the encoding, the delimiter, the decimal mark, lines above and below the table, the
     columns by their names, units in the header, rows of limits, the layout of an instrument. What could be read in two
-    ways is refused in one sentence that names the setting which decides. docs/reading.md shows each layout.
+    ways is refused in one sentence that names the setting which decides. docs/howto/reading.md shows each layout.
 
     Parameters
     ----------
