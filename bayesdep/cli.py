@@ -398,7 +398,7 @@ def read_file(
 ) -> int:
     """Read a laboratory's or clinic's file into a tidy table, and write a plan for it."""
     given = dict(locals())
-    from bayesdep.reporting.plan_text import write_read
+    from bayesdep.planning.read import write_read
 
     for word in ("files", "out", "plan", "trial", "reference", "spreadsheet_safe"):
         del given[word]

@@ -1,9 +1,8 @@
-"""A plan as commented TOML, for a table that was read from a laboratory's or clinic's file."""
+"""A laboratory's or clinic's file: its tidy table and a plan for it are written, both or neither."""
 
-import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +11,17 @@ from bayesdep.data.files import whole_files
 from bayesdep.data.readers.panel import read_panel
 from bayesdep.data.readers.result import ReadTable
 from bayesdep.data.readers.trial import read_trial
+from bayesdep.models.documented import documented
 from bayesdep.models.register import model_class
+from bayesdep.planning.families import Draft
+from bayesdep.planning.suggest import Suggestion
+from bayesdep.planning.text import Source, plan_text
 from bayesdep.reporting.export import write_table
 
-_COLUMNS = frozenset(
-    {"value", "analyte", "subject", "group", "time", "plate", "unit", "censored", "lod", "lloq", "uloq"}
-    | {"arm", "visit", "outcome", "baseline", "day"}
-)
-_MEANINGS = {
-    "reference": "what the others are compared with",
-    "replicates": "several rows of a person and analyte are wells of one sample",
-    "beyond_limit": "a number below its limit counts as not detected",
-    "covariates": "a formula of columns",
-    "baseline": "no column of the outcome at baseline",
-}
-_QUESTIONS = {  # with groups to compare, and without
-    "cytokines": ("Which analytes differ between {}?", "What are the levels of the analytes?"),
-    "trial": ("How does the outcome differ between {}?", "How does the outcome change over the visits?"),
-}
-_FAMILIES = {"cytokines": "a panel of analytes, values beyond limits as such", "trial": "a trial over visits"}
-
-
+_FILES = {"cytokines": "the file has a panel of analytes", "trial": "the file has a trial's visits"}
 _OF_TRIALS = {"group": "arm", "time": "visit", "value": "outcome"}  # words of the command for a trial's columns
-_NOT_OF_TRIALS = (
-    "layout",
-    "sample",
-    "plate",
-    "analyte",
-    "analytes",
-    "people",
-    "limits",
-    "block",
-    "extrapolated",
-    "replicates",
+_NOT_OF_TRIALS = (  # words for a panel alone
+    *("layout", "sample", "plate", "analyte", "analytes", "people", "limits", "block", "extrapolated", "replicates"),
 )
 
 
@@ -97,8 +74,10 @@ def write_read(
     if plan is not None:
         more = {} if reference is None else {"reference": reference}
         source = Path(os.path.relpath(out.resolve(), plan.resolve().parent)).as_posix()
-        text = write_plan(read, source, **more)
-        model_class(read.family)(**read.model_settings(**more)).prepare(read.table)
+        title = str(read.table.attrs.get("source", source))
+        said = " (synthetic data)" if read.synthetic else ""
+        about = f"the table read from {title}{said}."
+        text = plan_text(draft_of(read, **more), Source(source, _name(title), about))
     with whole_files(*targets) as partials:
         write_table(read.table, partials[0], format=out.suffix[1:].lower(), spreadsheet_safe=spreadsheet_safe)
         if plan is not None:
@@ -141,80 +120,33 @@ def _read(files: Sequence[Path], given: Mapping[str, Any], *, trial: bool) -> Re
     return read_trial(files[0], **{_OF_TRIALS.get(word, word): value for word, value in settings.items()})
 
 
-def write_plan(read: ReadTable, source: str, **more: Any) -> str:
-    """Return a plan for a table that was read, as TOML with a comment on what may be changed.
+def draft_of(read: ReadTable, **more: Any) -> Suggestion:
+    """Return how a plan reads a table that was read: the model that the file is for, with its columns.
 
     Parameters
     ----------
     read
         The table.
-    source
-        Where the table lies, relative to the plan's folder.
     **more
         Settings of the model, such as ``reference``.
 
     Returns
     -------
-    str
-        A valid plan.
+    Suggestion
+        With the table as the model prepared it.
 
     Raises
     ------
     BadInput
-        When there are groups or arms and no reference is named.
+        When there are groups or arms and no reference is named, or the model cannot take the table.
     """
-    return "\n".join(_lines(read, source, read.model_settings(**more))) + "\n"
-
-
-def _lines(read: ReadTable, source: str, settings: dict[str, Any]) -> Iterator[str]:
-    factor = read.factor
-    others = (
-        [level for level in read.levels(factor) if level != settings.get("reference")] if factor in settings else []
-    )
-    compared = f"{' and '.join(others)} and {settings['reference']}" if others else ""
-    asked, plain = _QUESTIONS[read.family]
-    question = asked.format(compared) if compared else plain
-    title = str(read.table.attrs.get("source", source))
-    said = " (synthetic data)" if read.synthetic else ""
-    yield f"# A plan for the table read from {_plain(title)}{said}. Values can be changed; run it with: bayesdep run"
-    yield "[study]"
-    yield f"name = {_toml(_name(title))}"
-    yield f"title = {_toml(title + said)}"
-    yield f"question = {_toml(question)}"
-    yield ""
-    yield "[data]"
-    yield f"source = {_toml(source)}  # relative to this file"
-    yield ""
-    yield "# What each column of the table is."
-    yield "[data.columns]"
-    for word, value in settings.items():
-        if word in _COLUMNS and isinstance(value, str):
-            yield f"{word} = {_toml(value)}"
-    yield ""
-    yield "[model]"
-    yield f"family = {_toml(read.family)}  # {_FAMILIES[read.family]}"
-    for word, value in settings.items():
-        if word in _COLUMNS and isinstance(value, str):
-            continue
-        comment = f"  # {_MEANINGS[word]}" if word in _MEANINGS else ""
-        yield f"{word} = {_toml(False if value is None else value)}{comment}"
-    yield ""
-    yield "[sampling]"
-    yield "seed = 1  # the same seed gives the same draws"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml(str(key))} = {_toml(one)}" for key, one in value.items()) + " }"
-    return json.dumps(value)
-
-
-def _plain(text: str) -> str:
-    return "".join(character for character in text if character.isprintable())
+    settings = read.model_settings(**more)
+    keys = documented(read.family).keys
+    columns = {word: name for word, name in settings.items() if keys[word].is_column and isinstance(name, str)}
+    others = {word: False if value is None else value for word, value in settings.items() if word not in columns}
+    model = model_class(read.family)(**settings)
+    draft = Draft(read.family, columns, others, why=[_FILES[read.family]])
+    return Suggestion(draft, model, model.prepare(read.table))
 
 
 def _name(title: str) -> str:
