@@ -118,7 +118,7 @@ def number(value: float, digits: int) -> str:
 
 
 def probability_as_text(p: float, error: float) -> str:
-    """Return a probability with two or three decimals, as its Monte Carlo error allows.
+    """Return a probability with one to three decimals, as its Monte Carlo error allows.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def probability_as_text(p: float, error: float) -> str:
     >>> probability_as_text(0.9312, 0.004), probability_as_text(0.9999, 0.0), probability_as_text(1.0, 0.005)
     ('0.93', '> 0.999', '> 0.99')
     """
-    digits = min(max(decimals_of_error(error), 2), 3)
+    digits = min(max(decimals_of_error(error), 1), 3)
     least = 10.0**-digits
     if p > 1 - least:
         return f"> {1 - least:.{digits}f}"

@@ -81,8 +81,8 @@ def primary_sentences(fit: Fit) -> tuple[Sentence, ...]:
     >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
     >>> fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
     >>> print(primary_sentences(fit.with_primary("sensitivity"))[0].text)
-    The probability of a positive test with the condition was 78% (95% credible interval 57% to 92%; probability that it
-    is above 50% 0.995).
+    The probability of a positive test with the condition was 78% (95% credible interval 57% to 92%; probability 0.995
+    that it is above 50%).
     """
     stated = fit.primary or default_primary(fit.model, fit.estimands)
     return tuple(sentence for one in stated for sentence in _sentences(fit, one))
@@ -368,7 +368,7 @@ def _of_side(told: _Told, is_above: bool) -> str:
     """The probability of benefit where the better side is known; else that of the median's side."""
     if told.better in ("lower", "higher"):
         return f"probability of benefit {told.side(is_above=told.better == 'higher')}"
-    return f"probability that it is {_word(is_above)} {told.side(is_above=is_above)}"
+    return f"probability {told.side(is_above=is_above)} that it is {_word(is_above)}"
 
 
 def _word(is_above: bool) -> str:
@@ -382,7 +382,7 @@ def _ratio(told: _Told) -> str:
     times = told.numbers()[1]
     than = f" as {told.preposition} {told.reference}" if told.reference and told.is_compared else ""
     side = told.side(is_above=is_above)
-    ends = f"{told.span()}; probability that it is {_word(is_above)} {side}"
+    ends = f"{told.span()}; probability {side} that it is {_word(is_above)}"
     if not told.arm or not than:
         return f"{_capital(_article(told.plain))}{told.place} was {times} ({_above(told, 1, told.span())})."
     return _capital(f"{told.arm}{told.who}, {of}{told.when} was {times} times as high{than} ({ends}).")
@@ -392,7 +392,7 @@ def _odds(told: _Told) -> str:
     """Odds ratio."""
     is_above = told.ends[1] > 1
     ratio = told.numbers()[1]
-    side = f"probability that it is {'above' if is_above else 'below'} 1 {told.side(is_above=is_above)}"
+    side = f"probability {told.side(is_above=is_above)} that it is {'above' if is_above else 'below'} 1"
     what = re.sub(r"^(?:pooled )?(?:log )?", "", told.plain)
     if "odds ratio" not in what:
         what = f"odds ratio, {what}"
@@ -408,7 +408,7 @@ def _risk_difference(told: _Told) -> str:
     of = told.quantity if told.quantity not in ("risk difference", "") else "probability of the event"
     of = f"{of} ({told.what})" if told.what else of
     arm = f"{told.arm}{told.who}, ".strip(" ") + " " if told.arm or told.who else ""
-    side = f"probability that it is {_word(is_above)} {told.side(is_above=is_above)}"
+    side = f"probability {told.side(is_above=is_above)} that it is {_word(is_above)}"
     of = of if re.match(r"(?:the )?(?:probability|share|risk)", of) else f"probability of {of}"
     points = "percentage point" if size == "1" else "percentage points"
     found = f"{size} {points} {_word(is_above)}" if float(size) else f"{size} {points} different"
@@ -421,7 +421,7 @@ def _probability(told: _Told) -> str:
     null = float(told.attrs.get("null", 0.0))
     ends = told.span(100, "%")
     if null == 0.5:
-        ends += f"; probability that it is above 50% {told.side(is_above=True)}"
+        ends += f"; probability {told.side(is_above=True)} that it is above 50%"
     what = told.plain
     if not re.search(r"probability|share|sensitivity|specificity|index|area", what):
         what = f"probability of {what}"
@@ -463,7 +463,8 @@ def _above(told: _Told, null: float, span: str) -> str:
     if np.isnan(null) or np.isnan(above) or not 0 < above < 1 or told.description.startswith(_POSITIVE):
         return span
     is_above = told.ends[1] > null
-    return f"{span}; probability that it is {'above' if is_above else 'below'} {null:g} {told.side(is_above=is_above)}"
+    side = "above" if is_above else "below"
+    return f"{span}; probability {told.side(is_above=is_above)} that it is {side} {null:g}"
 
 
 _WORDING = {

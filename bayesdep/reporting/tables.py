@@ -263,7 +263,7 @@ class _Values:
         """The probability of a value's lying above no effect, rounded as it is printed; NaN where there is none."""
         row = self._rows[name, tuple(at[d] for d in self.dims(name))]
         draws = self.draws[name].isel({d: self.labels(name, d).index(at[d]) for d in self.dims(name)}).values
-        digits = min(max(decimals_of_error(self._error_of_p(row, draws)), 2), 3)
+        digits = min(max(decimals_of_error(self._error_of_p(row, draws)), 1), 3)
         return float(f"{row['prob_gt_null']:.{digits}f}")  # as it is printed
 
     def _errors(self, draws: np.ndarray, level: float) -> Iterator[float]:
