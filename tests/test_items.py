@@ -16,11 +16,19 @@ from scipy import optimize, special, stats
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
-from bayesdep.designs.raison2013_items import ITEMS, draw_raison2013_items, scale
+from bayesdep.designs.raison2013_items import CHANGE_BY_CRP, ITEMS, draw_raison2013_items, scale
 from bayesdep.inference.evaluate import from_prior, uncompiled
+from bayesdep.models.items import rough
 from bayesdep.models.items.data import with_scores
 from bayesdep.models.items.estimands import crude_differences, gauss_rule
-from bayesdep.models.items.rough import UNKNOWN, _minus_log_posterior, rough_severities
+from bayesdep.models.items.rough import (
+    UNKNOWN,
+    _minus_log_posterior,
+    _modes,
+    _of_items,
+    _places,
+    rough_severities,
+)
 from bayesdep.numerics.graded import (
     ends,
     graded_log_likelihood,
@@ -180,17 +188,147 @@ def test_severities_have_the_moments_of_level_change_and_visits_whatever_the_rou
         assert (np.abs(found - expected) < 4.5 * error).all()
 
 
-def test_rough_severities_are_the_mode_of_their_density():
+OWN = ("level_sd", "slope_sd", "visit_sd", "correlation_share", "level_latent", "slope_latent", "severity_latent")
+WRITTEN = (
+    "level", "slope", "severity", "level_sd", "slope_sd", "visit_sd", "correlation", "visit_effect", "arm_effect",
+    "arm_by_moderator", "moderator_effect", "moderator_change", "departure", "departure_by_moderator",
+    "discrimination", "threshold",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def joint():
+    """A model's density but for terms of PyMC's own distributions, with its parameters, and where to evaluate it."""
+    ours = model(moderator="crp")
+    table = item_table(people=4)
+    table.loc[2, "mood"] = np.nan
+    data = ours.prepare(table.drop(index=[4]))
+    graph = ours.build(data)
+    values = {graph.rvs_to_values[v].name: graph.rvs_to_values[v] for v in graph.free_RVs}
+    others = [v for v in graph.free_RVs if v.name not in OWN]
+    total = graph.logp(jacobian=True) - graph.logp(vars=others, jacobian=True)
+    symbols = graph.replace_rvs_by_values([graph[name] for name in WRITTEN])
+    function = pytensor.function(list(values.values()), [total, *symbols], mode=uncompiled(), on_unused_input="ignore")
+    rng = np.random.default_rng(8)
+    point = {k: x + rng.normal(0, 0.4, np.shape(x)) for k, x in graph.initial_point().items()}
+    dims = {name: graph.named_vars_to_dims.get(name) or () for name in WRITTEN}
+
+    def evaluate(point):
+        total, *found = function(*(point[name] for name in values))
+        return total, xr.Dataset({name: (dims[name], x) for name, x in zip(WRITTEN, found, strict=True)})
+
+    return data, point, evaluate
+
+
+@pytest.mark.parametrize("visit_sd", [0.05, 0.5, 2.0])
+@pytest.mark.parametrize("slope_sd", [0.05, 3.0])
+def test_the_joint_density_is_that_of_the_written_model(joint, visit_sd, slope_sd):
+    """Scores, severities with the Jacobian of their coordinates, sds and the correlation: all terms by SciPy."""
+    data, point, evaluate = joint
+    sds = {"level_sd": 0.7, "slope_sd": slope_sd, "visit_sd": visit_sd}
+    point = point | {f"{name}_softplus__": np.asarray(np.log(np.expm1(x))) for name, x in sds.items()}
+    found, draw = evaluate(point)
+    # an effect is straight in its own coordinate, given those before it, so the Jacobian is triangular
+    slopes = 0.0
+    for name in OWN[4:]:
+        effect = name.removesuffix("_latent")
+        moved = evaluate(point | {name: point[name] + 1.0})[1]
+        slopes += np.log(moved[effect].values - draw[effect].values).sum()
+    assert found == pytest.approx(written_out(draw, data) + slopes, abs=1e-7)  # PyMC's Beta is off by 2e-8 throughout
+
+
+def written_out(draw, data):
+    """The log density of scores, severities, sds and the correlation, as the model's docstring has it."""
+    sds = {name: draw[name].item() for name in ("level_sd", "slope_sd", "visit_sd")}
+    share = (draw["correlation"].item() + 1) / 2
+    total = stats.beta.logpdf(share, 2, 2) + np.log(share * (1 - share))  # sampled as log odds
+    for name, x in sds.items():  # sampled as log(exp(x) - 1)
+        total += stats.halfnorm.logpdf(x, scale=1 if name == "visit_sd" else 2) + np.log(-np.expm1(-x))
+    between = draw["correlation"].item() * sds["level_sd"] * sds["slope_sd"]
+    covariance = [[sds["level_sd"] ** 2, between], [between, sds["slope_sd"] ** 2]]
+    total += stats.multivariate_normal(cov=covariance).logpdf(np.column_stack([draw["level"], draw["slope"]])).sum()
+    x, s, t = data["moderator"].values, data["course"].values, np.array([0, 0.5, 1])
+    code = np.array([-0.5, 0.5])[data["arm_of"].values]
+    effect = draw["arm_effect"].values + draw["arm_by_moderator"].values * x
+    by_visit = np.outer(code * effect + draw["moderator_change"].item() * x, s)
+    mean = draw["visit_effect"].values + by_visit + draw["moderator_effect"].item() * x[:, None]
+    mean = mean + draw["level"].values[:, None] + np.outer(draw["slope"].values, t)
+    total += stats.norm.logpdf(draw["severity"].values, mean, sds["visit_sd"]).sum()
+    cuts = np.split(draw["threshold"].values, np.cumsum(list(HIGHEST.values()))[:-1])
+    departure, changed = draw["departure"].values[0], draw["departure_by_moderator"].values[0]
+    for r, (i, j) in enumerate(zip(data["subject_of"].values, data["visit_of"].values, strict=True)):
+        for m, y in enumerate(data["score"].values[r]):
+            level = draw["discrimination"].values[m] * draw["severity"].values[i, j]
+            level += s[j] * code[i] * (departure[m] + changed[m] * x[i])
+            low, high = np.concatenate([[-np.inf], cuts[m], [np.inf]])[[y, y + 1]] - level
+            if low > 0:  # the tail in which a difference keeps its digits
+                low, high = -high, -low
+            if y >= 0:
+                total += np.log(special.expit(high) - special.expit(low))
+    return total
+
+
+def rough_arguments():
+    """Free parameters of the rough model and what is given, one score missing."""
     score = item_table(people=10)[list(HIGHEST)].to_numpy(copy=True)
     highest = np.array(list(HIGHEST.values()))
     score[3, 2] = -1
-    free = np.random.default_rng(2).normal(0, 0.5, len(score) + len(highest) * 5)
+    free = np.random.default_rng(2).normal(0, 0.5, len(highest) * 5)
+    theta, _, information = _modes(free, score, highest)
+    return free, _places(theta, 1 / np.sqrt(1 + information)), score, highest
+
+
+def test_slopes_of_the_rough_density_are_its_differences():
+    free, places, score, highest = rough_arguments()
+    given = (*places, score, highest)
 
     def of(x):
-        return _minus_log_posterior(x, score, highest)[0]
+        return _minus_log_posterior(x, *given)[0]
 
-    # forward differences are off by 1.5e-8 times the second derivative, a few dozen here, in each of 60 directions
-    assert optimize.check_grad(of, lambda x: _minus_log_posterior(x, score, highest)[1], free) < 1e-4
+    # forward differences are off by 1.5e-8 times the second derivative, a few dozen here, in each of 30 directions
+    assert optimize.check_grad(of, lambda x: _minus_log_posterior(x, *given)[1], free) < 1e-4
+
+
+def test_the_rough_density_is_an_integral_over_standard_normal_severities(monkeypatch):
+    """Nodes around each mode, more of them than are used, against an even grid; priors cancel in a difference."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(31)
+    monkeypatch.setattr(rough, "_NODES", nodes)
+    monkeypatch.setattr(rough, "_WEIGHTS", weights)
+    free, places, score, highest = rough_arguments()
+    a, cuts = _of_items(free, len(highest))
+    z = np.linspace(-8, 8, 401)
+    exact = np.zeros(len(score))
+    for r, row in enumerate(score):
+        p = stats.norm.pdf(z) * (z[1] - z[0])
+        for m, y in enumerate(row):
+            if y >= 0:
+                up = special.expit(cuts[m, y] - a[m] * z) if y < highest[m] else 1.0
+                p = p * (up - (special.expit(cuts[m, y - 1] - a[m] * z) if y > 0 else 0.0))
+        exact[r] = np.log(p.sum())
+    empty = _minus_log_posterior(free, places[0][:, :0], places[1][:, :0], score[:0], highest)[0]
+    found = empty - _minus_log_posterior(free, *places, score, highest)[0]
+    assert found == pytest.approx(exact.sum(), abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_rough_severities_are_near_the_true_ones_where_items_discriminate_differently(seed):
+    """60 patients with gaps: were severities parameters, one item's discrimination would grow until they followed it.
+
+    The items are the design's; on its table of seed 1 the mode over severities and items was off by 3 standard errors.
+    """
+    rng = np.random.default_rng(seed)
+    severity, a = rng.normal(0, 0.8, 441), np.array([x for _, x in ITEMS.values()])
+    a = a / np.exp(np.log(a).mean())
+    highest = np.array([len(shares) - 1 for shares, _ in ITEMS.values()])
+    cuts = np.zeros((len(highest), 4))
+    for m, (shares, _) in enumerate(ITEMS.values()):
+        cuts[m, : highest[m]] = special.logit(np.cumsum(shares)[:-1])
+    above = probabilities_above(severity[:, None] * a, cuts, highest)
+    score = (rng.random((441, len(a), 1)) < above).sum(axis=-1)
+    estimate, error = rough_severities(score, highest)
+    assert 0.8 < ((estimate - severity) / error).std() < 1.25
+    assert 0.85 < np.polyfit(severity, estimate, 1)[0] < 1.15
+    assert np.corrcoef(estimate, severity)[0, 1] > 0.85
 
 
 def test_rough_severities_are_near_the_true_ones_by_their_errors():
@@ -425,6 +563,50 @@ def test_the_design_has_the_published_numbers():
         each = [table.loc[last & above & (table["arm"] == a), name].dropna() for a in ("infliximab", "placebo")]
         error = np.sqrt(sum(x.var() / len(x) for x in each))
         assert each[0].mean() - each[1].mean() == pytest.approx(truth["item_difference"]["crp > 5"][m], abs=4.2 * error)
+
+
+def true_parameters(made, data):
+    """The design's truth as a draw of the model's parameters, which count arms from midway between them."""
+    truth, attrs, t = made.truth, data["moderator"].attrs, data["time"].values
+    off = attrs["mean"] - truth["centre"]
+    departure, by_crp = np.array(truth["departure"]), np.array(truth["departure_by_crp"])
+    effect = truth["effect"] + truth["by_crp"] * off
+    course = scale().shift + t * (CHANGE_BY_CRP * off + effect / 2)
+    cuts = [special.logit(np.cumsum(shares)[:-1]) for shares, _ in ITEMS.values()]
+    a = np.array(truth["discrimination"])
+    values = {
+        "visit_effect": course - course.mean(), "arm_effect": [effect],
+        "arm_by_moderator": [truth["by_crp"] * attrs["sd"]], "moderator_effect": 0.0,
+        "moderator_change": (CHANGE_BY_CRP + truth["by_crp"] / 2) * attrs["sd"],
+        "departure": [departure + by_crp * off], "departure_by_moderator": [by_crp * attrs["sd"]], "discrimination": a,
+        "threshold": np.concatenate([c - x * course.mean() for c, x in zip(cuts, a, strict=True)]), "correlation": 0.0,
+        "level_sd": truth["level_sd"], "slope_sd": truth["slope_sd"], "visit_sd": truth["visit_sd"],
+    }  # fmt: skip
+    dims = {"visit_effect": "visit", "discrimination": "item", "threshold": "step"}
+    dims |= {"arm_effect": "comparison", "arm_by_moderator": "comparison"}
+    dims |= dict.fromkeys(("departure", "departure_by_moderator"), ("comparison", "item"))
+    return xr.Dataset({name: (dims.get(name, ()), x) for name, x in values.items()})
+
+
+@pytest.mark.parametrize("name", ["level_sd", "slope_sd", "visit_sd"])
+def test_the_designs_spreads_are_the_models(name):
+    """The slope of the log likelihood of 300 patients by each sd has expectation 0 at the simulator's truth."""
+    made = draw_raison2013_items(np.random.default_rng(4), (150, 150), complete=True)
+    ours = bd.Items(
+        items={name: len(shares) - 1 for name, (shares, _) in ITEMS.items()}, reference="placebo", visit="week",
+        moderator="crp",
+    )  # fmt: skip
+    data = ours.prepare(made.table)
+    true = true_parameters(made, data)
+    around = [true.assign({name: true[name] * factor}) for factor in (0.97, 1.03)]
+    draws = xr.concat(around, "draw", data_vars="all").expand_dims("chain").transpose("chain", "draw", ...)
+    low, high = ours.log_likelihood(draws, data).values[0]
+    slope = high - low
+    assert abs(slope.sum()) < 4 * slope.std() * np.sqrt(len(slope))
+    wrong = true.assign({name: true[name] * 1.6}), true.assign({name: true[name] * 1.7})
+    draws = xr.concat(wrong, "draw", data_vars="all").expand_dims("chain").transpose("chain", "draw", ...)
+    low, high = ours.log_likelihood(draws, data).values[0]
+    assert (high - low).sum() < -4 * (high - low).std() * np.sqrt(len(low))  # it can fail
 
 
 def test_the_published_size_has_the_published_visits_and_counts():
