@@ -11,7 +11,9 @@ sys.path.insert(0, str(HERE / "_ext"))
 project = "bayesdep"
 author = "The bayesdep authors"
 copyright = "The bayesdep authors, MIT licence"
-(version,) = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), flags=re.M)
+(version,) = re.findall(
+    r'^__version__ = "(.+)"', (ROOT / "bayesdep" / "__init__.py").read_text(encoding="utf-8"), flags=re.M
+)
 release = version
 
 extensions = [

@@ -129,8 +129,9 @@ class Commands(_Made):
         parts = []
         for name, command in sorted(root.commands.items()):
             arguments = " ".join(metavar(p) for p in command.params if not option(p))
-            parts += [literal([f"bayesdep {name} {arguments}".rstrip()]), "", inspect.cleandoc(command.help or ""), ""]
-            parts += [f"- ``{', '.join(p.opts)}``: {p.help}" for p in command.params if option(p) and p.help]
+            said = plain(inspect.cleandoc(command.help or ""))
+            parts += [literal([f"bayesdep {name} {arguments}".rstrip()]), "", said, ""]
+            parts += [f"- ``{', '.join(p.opts)}``: {plain(p.help)}" for p in command.params if option(p) and p.help]
             parts.append("")
         return "\n".join(parts)
 
@@ -162,6 +163,11 @@ class Gallery(_Made):
             parts += [f".. figure:: /figures/{name}.png", f"   :alt: {entry['alt']}", ""]
             parts += [f"   {FIGURES[entry['figure']].caption} Plan ``{entry['plan']}``.", ""]
         return "\n".join(parts)
+
+
+def plain(text: str) -> str:
+    """A text of the command line, in which no character is markup."""
+    return re.sub(r"([*`|_\\])", r"\\\1", text)
 
 
 def metavar(argument: Any) -> str:
