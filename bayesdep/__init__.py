@@ -73,6 +73,7 @@ _PUBLIC = {
     "plot_changes": "bayesdep.reporting.figures.cytokines",
     "plot_checks": "bayesdep.reporting.figures.common",
     "plot_combined": "bayesdep.reporting.figures.patient_meta",
+    "plot_subgroup_effects": "bayesdep.reporting.figures.trajectories_subgroups",
     "plot_courses": "bayesdep.reporting.figures.trajectories",
     "plot_covariance": "bayesdep.reporting.figures.trial",
     "plot_cumulative": "bayesdep.reporting.figures.meta",
@@ -210,6 +211,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.response import plot_roc as plot_roc
     from bayesdep.reporting.figures.trajectories import plot_associations as plot_associations
     from bayesdep.reporting.figures.trajectories import plot_courses as plot_courses
+    from bayesdep.reporting.figures.trajectories_subgroups import plot_subgroup_effects as plot_subgroup_effects
     from bayesdep.reporting.figures.transitions import plot_occupancy as plot_occupancy
     from bayesdep.reporting.figures.transitions import plot_transitions as plot_transitions
     from bayesdep.reporting.figures.trial import plot_covariance as plot_covariance

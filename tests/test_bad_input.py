@@ -552,7 +552,7 @@ def test_command_line_and_python_refuse_a_bad_plan_with_the_same_sentence(case, 
     with pytest.raises(BadInput) as refused:
         bd.run_plan(path, out=desk / "out")
     assert everything(desk) == before
-    assert message == str(refused.value)
+    assert alone(message) == str(refused.value)
     assert message.startswith(f"plan '{path}': ")
     for words in case.says:
         assert words in message
@@ -576,7 +576,7 @@ def test_model_and_table_without_a_plan_refuse_with_the_same_sentence(case, desk
     with pytest.raises(BadInput) as refused, speaking_toml():
         in_python(case)
     path = write_case(case, desk)
-    assert complaint(capsys, ["run", str(path)]) == f"plan '{path}': {refused.value}"
+    assert alone(complaint(capsys, ["run", str(path)])) == f"plan '{path}': {refused.value}"
 
 
 @pytest.mark.parametrize("case", DIRECT.values(), ids=list(DIRECT))
@@ -609,6 +609,11 @@ def test_constructors_refuse_a_missing_setting_as_python_does():
 # The plan's file.
 
 
+def alone(message: str) -> str:
+    """The first fault, as Python says it, without how many more the command found."""
+    return re.sub(r" \(\d+ more: bayesdep check PLAN lists all\)$", "", message)
+
+
 def refused_plan(path: Path) -> str:
     with pytest.raises(BadInput) as refused:
         read_plan(path)
@@ -628,7 +633,7 @@ FILES = {
 def test_a_file_that_is_no_plan_is_refused_in_one_sentence(content, says, desk, capsys):
     (desk / "demo.toml").write_bytes(content)
     message = complaint(capsys, ["run", "demo.toml", "--out", "out"])
-    assert message == refused_plan(Path("demo.toml"))
+    assert alone(message) == refused_plan(Path("demo.toml"))
     assert "plan 'demo.toml'" in message
     for words in says:
         assert words in message
@@ -804,7 +809,7 @@ COMMANDS = {
     ),
     "export to an unknown format": (
         ["export", "empty", "--format", "pdf"],
-        ("--format 'pdf'", "known: csv, html, json, latex, parquet, xlsx"),
+        ("--format 'pdf'", "known: csv, docx, html, json, latex, parquet, xlsx"),
     ),
     "export to a misspelt format": (
         ["export", "empty", "--format", "parqet"],

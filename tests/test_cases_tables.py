@@ -161,7 +161,7 @@ def test_a_code_for_missing_is_refused_and_what_the_message_advises_works(code):
     table = trial_table(HAMD)
     table.loc[[1, 4, 11], "outcome"] = code
     message = refusal(trial().prepare, table)
-    assert f'missing = ["{code}"]' in message
+    assert f'missing=["{code}"]' in message
     assert "rows 2, 5, 12" in message
     read = bd.read_table(table, missing=[str(code)])
     data = trial().prepare(read)
@@ -193,7 +193,7 @@ def test_several_codes_are_found_at_once_and_what_the_message_advises_works(code
     table.loc[[1, 4], "outcome"], table.loc[[7, 11], "outcome"] = int(codes[0]), int(codes[1])
     message = refusal(trial().prepare, table)
     listed = ", ".join(f'"{code}"' for code in codes)
-    assert f"missing = [{listed}] (" in message
+    assert f"missing=[{listed}])" in message
     assert np.isnan(trial().prepare(bd.read_table(table, missing=codes))["outcome"].values).sum() == 4
     other = trial().prepare(bd.read_table(table, missing=codes[:1]))
     assert f"{codes[1]} in rows 8, 12, far from all other numbers" in other.attrs["notes"]
@@ -238,7 +238,7 @@ def test_a_code_among_what_belongs_to_people_is_refused_and_the_advice_works(fam
     one.loc[one[column] == ages[3], column] = 999.0
     two.loc[two[column].isin(ages[3:5]), column] = 999.0
     message = refusal(prepare_, two)
-    assert f'say so with [data] missing = ["999"] and require = ["{column}"]' in message
+    assert f'say so with bd.read_table(table, missing=["999"], require=["{column}"])' in message
     prepare_(bd.read_table(two, missing=["999"], require=[column]))
     prepare_(bd.read_table(two, missing=[]))
     if family != "panel":  # in which one person has several rows
@@ -253,7 +253,7 @@ def test_what_an_arm_of_one_person_is_called_can_be_meant():
     )
     message = refusal(trial().prepare, table)
     assert "did you mean 'ketamine'" in message
-    assert 'labels_meant = ["esketamine"]' in message
+    assert 'labels_meant=["esketamine"]' in message
     data = trial().prepare(bd.read_table(table, labels_meant=["esketamine"]))
     assert data["arm"].values.tolist() == ["placebo", "esketamine", "ketamine"]
     assert "'esketamine' has one person" in data.attrs["notes"]
@@ -624,7 +624,7 @@ def test_a_code_among_limits_is_refused_before_it_censors():
     table.loc[[0, 3], "lod"] = 999.0
     for settings_ in ({}, {"beyond_limit": "censor"}):
         message = refusal(panel_of, table, lod="lod", **settings_)
-        assert 'say so with [data] missing = ["999"] (' in message
+        assert 'say so with bd.read_table(table, missing=["999"])' in message
     data = panel_of(bd.read_table(table, missing={"lod": ["999"]}), lod="lod")
     assert (data["kind"].values == 0).all()
     assert panel_of(table.assign(uloq=9999.0), lod=None, uloq="uloq").sizes["subject"] == 12

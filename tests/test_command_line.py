@@ -520,7 +520,7 @@ def test_failed_gate_exits_with_1_goes_beside_and_leaves_the_good_run_untouched(
     code, _, err = command(*plan, "--draws", 1000, "--tune", 1000)
     assert code == 0, err
     assert verdicts(tmp_path / "run" / "estimands.csv") == "passed"
-    own = {f"figures/{name}.png" for name in ("ranks", "funnel", "leave_one_out")}
+    own = {f"figures/{name}.{end}" for name in ("ranks", "funnel", "leave_one_out") for end in ("png", "pdf", "svg")}
     assert set(files(tmp_path / "run")) == {*CONTRACT, *own} - {"ledger.csv"}  # nothing of the failed run is left
 
 

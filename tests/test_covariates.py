@@ -117,7 +117,7 @@ def test_numbers_are_numbers_in_any_table(kind):
         ("open('x') + age", "there is no function 'open'"),
         (
             "age + gap",
-            r"column 'gap' is empty in row 2 \(and 1 more\); .* leave such rows out: .* .data. require = ..gap..",
+            r"column 'gap' is empty in row 2 \(and 1 more\); .* leave such rows out with .*require=..gap..",
         ),
         ("age + same", "'same' does not vary between the 5 rows used, .*; leave it out"),
         ("age + I(2 * age + 1)", r"'I\(2 \* age \+ 1\)' follows from the columns before it \(age\)"),

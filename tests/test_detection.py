@@ -207,7 +207,7 @@ def test_a_long_text_is_shortened():
 @pytest.mark.parametrize("cell", [None, NAN, pd.NA, "", "  ", "NA", "n/a"])
 def test_missing_is_not_the_same_as_not_detected(cell):
     message = refusal(read, [1, cell, cell])
-    has(message, "row 2 (IL-6)", "blank", "missing is not the same", "and 1 more row", "'OOR <'", 'require = ["pg"]')
+    has(message, "row 2 (IL-6)", "blank", "missing is not the same", "and 1 more row", "'OOR <'", 'require=["pg"]')
 
 
 @pytest.mark.parametrize("cell", [0, -1.5, "0", "-2", "−2", "<0", "< -1", ">0", "1e-999"])

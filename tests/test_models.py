@@ -650,7 +650,11 @@ BAD_TABLES = [
     (Meta(measure="log-risk-ratio", input="counts"), trials(events_control=[3, 10]), "row 2 (b) has 10 of 9"),
     (Meta(measure="log-risk-ratio", input="counts"), trials().iloc[:1], "the table has one study"),
     (Meta(measure="log-risk-ratio", input="counts"), trials(study=["a", "a"]), "study 'a' stands in rows 1 and 2"),
-    (Meta(measure="log-risk-ratio"), trials(), "column 'effect' (estimated effect) is not in the table"),
+    (
+        Meta(measure="log-risk-ratio"),
+        trials(),
+        "columns 'effect' (estimated effect) and 'se' (standard error) are not in the table",
+    ),
 ]
 
 

@@ -20,15 +20,16 @@ from bayesdep.reporting.figures import crossover as crossover_plots
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import dropout as dropout_plots
 from bayesdep.reporting.figures import equivalence as equivalence_plots
+from bayesdep.reporting.figures import items as items_plots
 from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures import trajectories as trajectory_plots
+from bayesdep.reporting.figures import trajectories_subgroups, trial_subgroups
 from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
-from bayesdep.reporting.figures import trial_subgroups
 from bayesdep.reporting.figures.lettering import legend_word, make_readable, readable, style
 from bayesdep.reporting.figures.register import figures_of, png
 
@@ -39,7 +40,7 @@ ODD = [
 MODULES = (
     plots, meta_plots, patient_meta_plots, panel_plots, trial_plots, trial_subgroups, trial_checks_plots,
     crossover_plots, dropout_plots, equivalence_plots, response_plots, transitions_plots,
-    ordinal_plots, trajectory_plots,
+    ordinal_plots, trajectory_plots, trajectories_subgroups, items_plots,
 )  # fmt: skip
 PLOTS = {
     name: function for module in MODULES for name, function in vars(module).items()

@@ -433,7 +433,13 @@ def test_every_figure_is_listed_by_a_model_or_of_any_fit_and_no_model_lists_anot
         "patient-meta": bd.PatientMeta(
             reference="control", moderators=["age", "sex"], combined=["age", "sex"], study_levels="random"
         ),
-        "trajectories": bd.Trajectories(reference="saline", value="value", analyte="marker", association=("change",)),
+        "trajectories": bd.Trajectories(
+            reference="saline",
+            value="value",
+            analyte="marker",
+            association=("change",),
+            subgroups={"old": "age > 50"},
+        ),
     }
     listed = {
         name: getattr(by_settings.get(name, register.model_class(name)), "figures", ()) for name in register.SHIPPED

@@ -114,7 +114,7 @@ def test_no_label_and_no_cell_of_a_person_stands_in_a_report(family, tmp_path, c
         first = table.index[table["subject"] == table["subject"].iloc[0]]
         for column in ("outcome", "value", "baseline", "score"):
             if column in table and pd.api.types.is_float_dtype(table[column]):
-                table.loc[first, column] = value
+                table.loc[first, column] = table.loc[first, column].where(table.loc[first, column].isna(), value)
         return table
 
     for name in ("visits", "occasions", "stages", "periods", "panel", "patients", "courses"):

@@ -14,6 +14,7 @@ from bayesdep.inference.diagnostics import Criterion, Gate
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import estimand
 from bayesdep.reporting.figures import common as plots
+from bayesdep.reporting.figures import composing
 from bayesdep.reporting.figures import cytokines as panel_plots
 from bayesdep.reporting.figures import response as response_plots
 from bayesdep.reporting.figures.register import FIGURES, applies, figures_of, png
@@ -115,7 +116,7 @@ def test_model_that_expects_other_shares_is_ringed_in_red(fit):
     predicted = fit.tree["posterior_predictive"].to_dataset()
     wrong = replaced(fit, posterior_predictive=predicted - 9.0)  # everything below its limit
     rings = panel_plots.plot_shares(wrong).axes[0].lines[1]
-    assert rings.get_markeredgecolor() == plots.RED
+    assert rings.get_markeredgecolor() == composing.RED
     assert len(rings.get_xdata()) == fit.data.sizes["analyte"]
     assert len(panel_plots.plot_shares(fit).axes[0].lines[1].get_xdata()) < 5
 
@@ -284,7 +285,7 @@ def test_forest_without_crude_estimates_or_null_is_drawn(fit):
 
     figure = bd.plot_forest(dataclasses.replace(made, model=Levels(**SETTINGS)))
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["in the model"]
-    assert figure.axes[0].get_xlabel().startswith("pg/mL")
+    assert figure.axes[0].get_xlabel().startswith("level, pg/mL")
 
 
 def test_report_of_a_panel_shows_the_evidence_and_points_to_the_rest(fit, tmp_path):

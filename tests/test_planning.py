@@ -38,6 +38,7 @@ DESIGNS = {
     "price2022": ("patient-meta", ["trial"]),
     "raison2013": ("trial", ["trajectories"]),
     "raison2013_limits": ("trial", ["trajectories"]),
+    "raison2013_items": ("items", ["trial", "trajectories"]),
     "raison2013_markers": ("cytokines", ["response"]),
     "raison2013_responders": ("counts", []),
     "wilkowska2022": ("transitions", ["ordinal"]),

@@ -385,7 +385,7 @@ def of_size(arms, weeks):
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_written_overlaps_or_leaves_the_page(arms, weeks, name):
     figure = FIGURES[name].draw(of_size(arms, weeks))
-    png(figure)  # lays it out
+    figure.draw_without_rendering()  # lays it out
     page, found = figure.get_window_extent(), list(written(figure))
     for i, (text, box) in enumerate(found):
         assert min(box.x0 - page.x0, page.x1 - box.x1, box.y0 - page.y0, page.y1 - box.y1) > -1, text

@@ -19,6 +19,7 @@ _BETTER = ("remission", "remitted", "recovered", "well", "healthy", "response", 
            "improved", "partial response", "mild", "moderate", "same", "unchanged", "no response", "neither", "none",
            "non-responder", "ill", "worse", "severe", "relapse", "dead", "death")  # fmt: skip
 _ROMAN = {"0": 0, "i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5, "vi": 6}
+_HIGHEST, _ITEMS = 4, 5  # of a depression scale: the highest score of an item, and the fewest items
 _LIMITS = ("unit", "plate", "censored", "lod", "lloq", "uloq")
 
 
@@ -448,6 +449,27 @@ def ordinal(table: Columns) -> Draft | None:
     return draft
 
 
+def items(table: Columns) -> Draft | None:
+    """A scale item by item, a column an item, in people at visits."""
+    person = _person(table)
+    if person is None or (arm := _arm(table, person)) is None or (visit := _time(table, person, (arm,))) is None:
+        return None
+    highest: dict[str, int] = {}
+    for name in table.numbers:
+        scores = table.frame[name].dropna().to_numpy(dtype=float)
+        is_score = len(scores) > 0 and bool((np.isin(scores, range(_HIGHEST + 1))).all()) and scores.max() > 0
+        if is_score and name not in (person, arm, visit) and table.varies_within(name, person):
+            highest[name] = int(scores.max())
+    if len(highest) < _ITEMS:
+        return None
+    draft = Draft("items", {"subject": person, "arm": arm, "visit": visit}, {"items": highest})
+    draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+    draft.asks["items"] = "the highest possible score of each item; the largest in the table stands here."
+    draft.why.append(f"{len(highest)} columns hold scores from 0 to at most {_HIGHEST} that change within people")
+    draft.others = [n for n in _remaining(table, draft, person) if n not in highest]
+    return draft
+
+
 def _counted_categories(table: Columns) -> Draft | None:
     count = table.find("count", table.counts)
     few = [n for n in table.few(table.names, 3, 9) if n != count]
@@ -689,6 +711,7 @@ DRAFTS: dict[str, Callable[[Columns], Draft | None]] = {
     "trial": trial,
     "trajectories": trajectories,
     "transitions": transitions,
+    "items": items,
     "ordinal": ordinal,
     "response": response,
     "correlation": correlation,

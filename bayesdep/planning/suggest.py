@@ -76,9 +76,9 @@ def suggest(table: Any, family: str | None = None) -> list[Suggestion]:
 
 
 def _place(draft: Draft) -> int:
-    """Where a draft stands among others: a score with markers first, concentrations of nobody in particular last."""
+    """Where a draft stands: items, and a score with markers, first; concentrations of nobody in particular last."""
     columns = set(draft.columns)
-    if {"outcome", "time", "value"} <= columns:
+    if draft.family == "items" or {"outcome", "time", "value"} <= columns:
         return -1
     return 1 if draft.family == "cytokines" and not columns & {"group", "time", "analyte"} else 0
 

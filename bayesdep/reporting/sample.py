@@ -1,5 +1,6 @@
 """The sample that was analysed: how rows became it, its size by arm, what is missing; no person's name or value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,7 @@ def _plural(dim: str) -> str:
     return f"{word[:-1]}ies" if word.endswith("dy") else f"{word}s"
 
 
-def is_personal(data: xr.Dataset, dim: str) -> bool:
+def is_personal(data: xr.Dataset, dim: str, labels: Sequence[object] = ()) -> bool:
     """Tell whether a dim is of single people or of their values, whose labels a report does not show.
 
     Parameters
@@ -87,13 +88,18 @@ def is_personal(data: xr.Dataset, dim: str) -> bool:
         Prepared data.
     dim
         A dim's name.
+    labels
+        Its labels where a dim is of the posterior alone, such as cells of a person and an analyte.
 
     Returns
     -------
     bool
         Whether its labels are of people.
     """
-    return dim in _PEOPLE and dim in data.dims
+    if dim in _PEOPLE and dim in data.dims:
+        return True
+    people = {str(label) for word in _PEOPLE if word in data.coords for label in data[word].values}
+    return any(" / " in str(label) and str(label).split(" / ")[0] in people for label in labels)
 
 
 def _arms(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:

@@ -122,7 +122,7 @@ def chosen_rows(rows: pd.DataFrame) -> np.ndarray:
     numpy.ndarray
         Their places.
     """
-    first = next(k for k, column in enumerate(rows.columns) if column in ("mean", "median", "lower"))
+    first = next(k for k, column in enumerate(rows.columns) if column in ("mean", "median", "lower", "width"))
     dims = [str(c) for c in rows.columns[1:first] if (rows[c] != "").any()]
     kept = np.ones(len(rows), bool)
     place = np.zeros(len(rows))
@@ -215,6 +215,14 @@ class _Hosted:
             self._ax.remove()
             self._inside = parent.add_subfigure(spec)
         return self._inside
+
+    def supxlabel(self, text: str, **how: Any) -> None:
+        """The label below all panels: below the one, where there is one."""
+        (self._ax.set_xlabel if self._inside is None else self._inside.supxlabel)(text, **how)
+
+    def supylabel(self, text: str, **how: Any) -> None:
+        """The label beside all panels: beside the one, where there is one."""
+        (self._ax.set_ylabel if self._inside is None else self._inside.supylabel)(text, **how)
 
     def __getattr__(self, name: str) -> Any:
         """What only figures of several panels use."""
