@@ -130,7 +130,7 @@ def test_a_written_plan_explains_every_key(family, plans):
     text = plans(family).read_text()
     keys = documented(family).keys
     settings = [key.name for key in keys.values() if not key.is_column]
-    assert [name for name in settings if not re.search(rf"^#?{name} =", text, re.MULTILINE)] == []
+    assert [name for name in settings if not re.search(rf"^#?{name}( =|\.)", text, re.MULTILINE)] == []
     assert [w for w in TABLES["sampling"].model_fields if not re.search(rf"^#?{w} =", text, re.MULTILINE)] == []
     assert max(map(len, text.splitlines())) < 250
 

@@ -167,7 +167,7 @@ def _allowed(hint: Any) -> tuple[tuple[Any, ...], tuple[str, ...]]:
         elif origin is Sequence:
             kinds.append("a list of numbers" if get_args(option) == (float,) else "a list of texts")
         elif origin is Mapping:
-            kinds.append("a table of texts")
+            kinds.append("a table of whole numbers" if get_args(option)[1] is int else "a table of texts")
         elif option is Any:
             kinds.append("anything")
     return tuple(choices), tuple(kinds)

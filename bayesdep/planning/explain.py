@@ -146,4 +146,5 @@ def _stand_ins(key: Key) -> tuple[Any, ...]:
     if key.choices:
         return key.choices
     by_kind = {"a list of texts": ["first", "second", "third"], "a list of numbers": [1.0], "a number": 1.0}
+    by_kind["a table of whole numbers"] = {"first": 4, "second": 4, "third": 2}
     return (next((by_kind[kind] for kind in key.kinds if kind in by_kind), "control"),)

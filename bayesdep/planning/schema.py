@@ -16,6 +16,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "true or false": {"type": "boolean"},
     "a list of texts": {"type": "array", "items": {"type": "string"}},
     "a list of numbers": {"type": "array", "items": {"type": "number"}},
+    "a table of whole numbers": {"type": "object", "additionalProperties": {"type": "integer"}},
     "a table of texts": {"type": "object", "additionalProperties": {"type": "string"}},
 }
 FILE = "plan.schema.json"

@@ -18,6 +18,7 @@ from bayesdep.plan_keys import Data, Sampling
 from bayesdep.planning.suggest import Suggestion
 
 _WIDTH = 100
+_ON_ONE_LINE = 3  # entries of a table
 CHECK = "CHECK"
 
 
@@ -132,7 +133,10 @@ def _clean(text: str) -> str:
 def _line(key: str, value: Any, *, meaning: str = "", ask: str | None = None) -> str:
     """A key that is set, under what it means and what is to be looked at."""
     checked = [f"{CHECK}: {ask}"] if ask else []
-    return _comment(*([_sentence(meaning)] if meaning else []), *checked) + f"{_key(key)} = {toml_value(value)}\n"
+    said = _comment(*([_sentence(meaning)] if meaning else []), *checked)
+    if isinstance(value, Mapping) and len(value) > _ON_ONE_LINE:
+        return said + "".join(f"{_key(key)}.{_key(str(k))} = {toml_value(v)}\n" for k, v in value.items())
+    return said + f"{_key(key)} = {toml_value(value)}\n"
 
 
 def _unset(key: str, default: Any, *, meaning: str, what: str = "") -> str:
