@@ -24,7 +24,7 @@ def require_browser(*, axe=False):
     if reason and NEEDED:
         pytest.fail(f"{reason}, and BAYESDEP_NEEDS_BROWSER=1 says that it is needed")
     if reason:
-        pytest.skip(reason)
+        pytest.skip(f"no page can be opened: {reason}")
 
 
 class Browser:

@@ -38,7 +38,7 @@ class Conversion:
     Examples
     --------
     >>> HRSD_17_TO_MADRS.sentence
-    'score = 5.56 (1.33) + 1.27 (0.06) x given; ...'
+    'score = 5.5... (1.3...) + 1.2... (0.06) x given; ...'
     """
 
     intercept: np.ndarray

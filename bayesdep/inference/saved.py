@@ -82,7 +82,9 @@ def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
     try:
         _refuse_foreign(content)
         with xr.open_datatree(io.BytesIO(content), engine="h5netcdf", phony_dims="sort") as stored:
-            return stored.load()
+            tree = stored.load()
+        _refuse_incomplete_text(tree)
+        return tree
     except BadInput:
         raise
     except Exception as problem:  # arbitrary bytes can raise any error in the libraries
@@ -108,6 +110,17 @@ def _refuse_foreign(content: bytes) -> None:
                     raise BadInput(f"'{group}/{name}' holds neither numbers nor text")
                 needed += float(array.size or 0) * (_TEXT if array.dtype.kind == "O" else array.dtype.itemsize)
         refuse_beyond_memory(needed, "it", "use a machine with more")
+
+
+def _refuse_incomplete_text(tree: xr.DataTree) -> None:
+    """Refuse texts with bytes that are no characters: they could be written to no file and no terminal."""
+    for node in tree.subtree:
+        held = [node.attrs, *(v.attrs for v in node.variables.values())]
+        texts = [str(x) for attrs in held for pair in attrs.items() for x in pair]
+        texts += [str(x) for v in node.variables.values() if v.dtype.kind in "OU" for x in v.values.flat]
+        for text in texts:
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise BadInput(f"a text in '{node.name or 'the file'}' holds an incomplete character")
 
 
 def _members(group: Any) -> Iterator[tuple[str, Any]]:

@@ -166,7 +166,7 @@ class _Told:
         """The lower end, the median and the upper end; of a log ratio, as ratios."""
         ends = tuple(float(self.row[word]) for word in ("lower", "median", "upper"))
         base = _base(self.units)
-        return ends if base is None else tuple(base**end for end in ends)  # type: ignore[return-value]
+        return ends if base is None else tuple(base**end for end in ends)  # type: ignore[return-value]  # as many as went in: three
 
     @property
     def errors(self) -> tuple[float, float, float]:
@@ -180,7 +180,7 @@ class _Told:
             float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="quantile", prob=prob))
             for prob in ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
         ]
-        return tuple(error if np.isfinite(error) else 0.0 for error in found)  # type: ignore[return-value]
+        return tuple(error if np.isfinite(error) else 0.0 for error in found)  # type: ignore[return-value]  # as many as went in: three
 
     @property
     def is_ratio(self) -> bool:
@@ -194,7 +194,7 @@ class _Told:
             digits = [decimals(0.0, end, error) for end, error in zip(ends, errors, strict=True)]
         else:
             digits = [decimals(ends[0], ends[2], max(errors))] * 3
-        return tuple(number(end, d) for end, d in zip(ends, digits, strict=True))  # type: ignore[return-value]
+        return tuple(number(end, d) for end, d in zip(ends, digits, strict=True))  # type: ignore[return-value]  # as many as went in: three
 
     def size_of(self, factor: float = 1.0) -> str:
         """The median without its sign."""

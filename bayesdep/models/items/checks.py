@@ -1,4 +1,4 @@
-"""The predictive checks of a scale item by item: sums, how items hang together, and pairs of items."""
+"""The predictive checks of a scale item by item: sums, how strongly items are correlated, and pairs of items."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

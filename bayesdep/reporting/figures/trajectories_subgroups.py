@@ -41,6 +41,14 @@ def plot_subgroup_effects(fit: Fit) -> Figure:
         A row per subgroup, with its patients; a panel per question and arm or comparison. Blue: medians and 95%
         intervals of the model; grey: separate least-squares fits; band: the model's 95% interval in all patients. Of
         several markers the one is shown whose separate estimate is largest beside its error.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> table = bd.simulate("rct2025", seed=1).table  # synthetic
+    >>> columns = {"outcome": "score", "time": "day", "reference": "saline", "units": "points", "equal_baseline": True}
+    >>> fit = bd.fit(bd.Trajectories(**columns, subgroups={"women": "sex == 'F'"}), table)  # doctest: +SKIP
+    >>> figure = bd.plot_subgroup_effects(fit)  # doctest: +SKIP
     """
     settings = settings_of_kind(fit, TrajectoriesSettings)
     alone = separate_fits(settings, fit.data)
