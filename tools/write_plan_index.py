@@ -64,7 +64,7 @@ def index(root: Path = ROOT) -> str:
     lines, study = [HEAD], ""
     for path in find_plans(root / "models"):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)  # of former names, which a plan may use
             plan = read_plan(path)
         if plan.study.name != study:
             study = plan.study.name

@@ -83,7 +83,7 @@ def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
         _refuse_foreign(content)
         with xr.open_datatree(io.BytesIO(content), engine="h5netcdf", phony_dims="sort") as stored:
             tree = stored.load()
-        _refuse_incomplete_text(tree)
+        refuse_incomplete_text(tree)
         return tree
     except BadInput:
         raise
@@ -112,8 +112,19 @@ def _refuse_foreign(content: bytes) -> None:
         refuse_beyond_memory(needed, "it", "use a machine with more")
 
 
-def _refuse_incomplete_text(tree: xr.DataTree) -> None:
-    """Refuse texts with bytes that are no characters: they could be written to no file and no terminal."""
+def refuse_incomplete_text(tree: xr.DataTree) -> None:
+    """Refuse texts with bytes that are no characters: they could be written to no file and no terminal.
+
+    Parameters
+    ----------
+    tree
+        As it was read.
+
+    Raises
+    ------
+    BadInput
+        In a clause that names the group.
+    """
     for node in tree.subtree:
         held = [node.attrs, *(v.attrs for v in node.variables.values())]
         texts = [str(x) for attrs in held for pair in attrs.items() for x in pair]

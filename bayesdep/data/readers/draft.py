@@ -260,7 +260,11 @@ def read_covariates(draft: Draft, names: Sequence[str], decimal: Mark | None) ->
         text = [None if is_unmeasured(cell) else as_label(cell) for cell in cells]
         kinds = {kind_of(cell) for cell in text if cell is not None}
         if kinds == {"number"}:
-            mark, _ = find_mark(text, lambda row: f"'{name}' of {draft.frame[CELL].iloc[row]}", decimal)  # noqa: B023
+            mark, _ = find_mark(
+                text,
+                lambda row: f"'{name}' of {draft.frame[CELL].iloc[row]}",  # noqa: B023  (called within this iteration)
+                decimal,
+            )
             text = [with_point(cell, mark) for cell in text]
         numbers, _ = as_numbers(text)
         draft.frame[name] = pd.Series(text, dtype=object) if numbers is None else numbers.to_numpy()
