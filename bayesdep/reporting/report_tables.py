@@ -372,7 +372,7 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
     """
     every = summarise_parameters(fit)
     dims = [str(d) for d in dict.fromkeys(d for v in fit.posterior.data_vars.values() for d in v.dims[2:])]
-    of_people = [d for d in dims if is_personal(fit.data, d, every[d].dropna().unique())]
+    of_people = [d for d in dims if is_personal(fit.data, d, list(every[d].dropna().unique()))]
     is_of_people = every[of_people].notna().any(axis=1)
     table = every[~is_of_people]
     worst = (
