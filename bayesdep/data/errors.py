@@ -1,6 +1,6 @@
 """The errors that a user's input can raise, all of a kind at once; suggestions of the right word; Python or TOML."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -30,9 +30,13 @@ class BadInput(ValueError):
 
     def within(self, place: str) -> "BadInput":
         """Return the error with its place before every sentence, such as ``"plan 'x.toml'"``."""
-        placed = type(self)(f"{place}: {self}")
-        placed.faults = tuple(printable(f"{place}: {fault}") for fault in self.faults)
-        return placed
+        return self.reworded(lambda sentence: f"{place}: {sentence}")
+
+    def reworded(self, change: Callable[[str], str]) -> "BadInput":
+        """Return the error with every sentence changed."""
+        other = type(self)(change(str(self)))
+        other.faults = tuple(printable(change(fault)) for fault in self.faults)
+        return other
 
 
 class Faults:

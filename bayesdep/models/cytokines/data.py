@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.cell_origins import naming_cells
 from bayesdep.data.detection import Detection, read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import (
@@ -56,9 +55,7 @@ def prepare(settings: CytokinesSettings, table: Any) -> xr.Dataset:
     BadInput
         Naming column, row and remedy.
     """
-    frame = as_frame(table)
-    with naming_cells(frame):
-        data = read_panel(settings, frame)
+    data = read_panel(settings, as_frame(table))
     groups, analytes = data.sizes["group"], data.sizes["analyte"]
     for name in ("group_mean", "group_effect", "interaction_mean", "interaction"):
         if name in settings.priors:
