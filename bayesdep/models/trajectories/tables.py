@@ -61,7 +61,7 @@ def _subgroups(settings: TrajectoriesSettings, per: str) -> dict[str, Layout]:
         return {}
     if not settings.association:
         difference = Estimates("difference_in", "Difference", over="comparison", probability=True)
-        title = f"Differences between arms at the last time in subgroups, {settings.units}."
+        title = f"Differences between arms at the last reported time in subgroups, {settings.units}."
         return {"subgroups": Grid(title, ("subgroup",), (difference,))}
     by_arm = [Estimates("association_in", "Association", over="arm", probability=True)]
     if settings.arm is not None:
