@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.labels import alike, as_label
 from bayesdep.data.readers.decimals import Mark, find_mark, with_point
 from bayesdep.data.readers.draft import Draft, leave_out_samples, place_of, read_covariates, read_labels
@@ -107,7 +107,9 @@ def read_trial(
     opened = open_file(file, delimiter=delimiter, encoding=encoding)
     grids, notes = choose_sheets(opened, sheet)
     if len(grids) > 1:
-        raise BadInput(f"'{opened.name}': a trial is read from one sheet; name it with sheet = '{grids[0].sheet}'")
+        raise BadInput(
+            f"'{opened.name}': a trial is read from one sheet; name it with {setting('sheet', grids[0].sheet)}"
+        )
     found = find_table(grids[0], header=header, last_row=last_row, loose=True)
     roles = {
         "subject": _needed(found, "subject", subject, "patients"),
@@ -145,7 +147,7 @@ def _needed(found: Found, role: str, stated: str | None, what: str, *, optional:
     """The column of patients, or of arms: in a table of a trial samples are not sought."""
     name = pick(found, role, stated, what)
     if name is None and role == "subject":
-        name = pick(found, "sample", None, what, setting="subject")
+        name = pick(found, "sample", None, what, argument="subject")
     if name is None and not optional:
         raise BadInput(
             f"{found.grid.title} has no column that is known as that of {what}; name it, as in {role} = "
@@ -255,7 +257,7 @@ def _visits_of(found: Found, outcome: str | None, visits: Sequence[str] | None, 
         if key(outcome) not in of:
             known = [stem or "(visits alone)" for stem in series] or [name for name in found.names if name]
             raise BadInput(
-                f"outcome = '{outcome}' begins the names of no columns of visits in {found.grid.title}; "
+                f"{setting('outcome', outcome)} begins the names of no columns of visits in {found.grid.title}; "
                 f"{did_you_mean(outcome, known)}"
             )
         return series[of[key(outcome)]]
@@ -265,7 +267,7 @@ def _visits_of(found: Found, outcome: str | None, visits: Sequence[str] | None, 
         some = [stem for stem in series if stem]
         raise BadInput(
             f"{found.grid.title} has columns of visits of {len(series)} outcomes ({quoted(some)}); name one with "
-            f"outcome = '{some[0]}'"
+            f"{setting('outcome', some[0])}"
         )
     names = [name for name in found.names if name and name not in taken]
     raise BadInput(
@@ -311,7 +313,7 @@ def _read_numbers(draft: Draft, word: str, missing: Sequence[str], decimal: Mark
             what = "the date " if kind == "date" else ""
             raise BadInput(
                 f"{place_of(frame, row)}: the {word} is {what}{shown(cell)}, where a number is needed; correct it, or "
-                f"declare it missing with missing = ['{str(cell)[:30]}']"
+                f"declare it missing with {setting('missing', [str(cell)[:30]])}"
             )
         values.append(np.nan if kind == "blank" else float(with_point(cell, mark)))
     frame[word] = np.array(values, dtype=float)
@@ -323,7 +325,7 @@ def _settle_baseline(draft: Draft, stated: str | None) -> None:
     labels = list(dict.fromkeys(frame["visit"]))
     if stated is not None and stated not in labels and "baseline" not in frame:
         known = [str(label) for label in labels]
-        raise BadInput(f"baseline = '{stated}' is no column and no visit; {did_you_mean(stated, known)}")
+        raise BadInput(f"{setting('baseline', stated)} is no column and no visit; {did_you_mean(stated, known)}")
     zero = [label for label in labels if (label == stated if stated in labels else is_time_zero(str(label)))]
     if not zero:
         if "baseline" not in frame:
@@ -331,7 +333,8 @@ def _settle_baseline(draft: Draft, stated: str | None) -> None:
         return
     if len(zero) > 1:
         raise BadInput(
-            f"{quoted([str(z) for z in zero])} are both visits at time zero; say which with baseline = '{zero[0]}'"
+            f"{quoted([str(z) for z in zero])} are both visits at time zero; say which with "
+            f"{setting('baseline', str(zero[0]))}"
         )
     is_zero = (frame["visit"] == zero[0]).to_numpy()
     if is_zero.all():
