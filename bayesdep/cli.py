@@ -389,7 +389,7 @@ def read_file(
     people: Annotated[Path | None, typer.Option(help="Table of samples: groups, times, covariates.")] = None,
     limits: Annotated[Path | None, typer.Option(help="Table of limits (.csv or .parquet).")] = None,
     block: Annotated[str | None, typer.Option(help="Of xPONENT: the block, such as Net MFI.")] = None,
-    leave_out: Annotated[list[str] | None, typer.Option(help="Sample or pattern to leave out; again.")] = None,
+    leave_out: Annotated[list[str] | None, typer.Option(help="Sample or pattern to leave out, or none; again.")] = None,
     missing: Annotated[list[str] | None, typer.Option(help="Text that stands for a missing value; again.")] = None,
     extrapolated: Annotated[str | None, typer.Option(help="Numbers marked *: number or censor.")] = None,
     replicates: Annotated[bool | None, typer.Option("--replicates", help="Repeated rows are wells.")] = None,

@@ -357,7 +357,9 @@ def test_subjects_that_differ_only_in_case_are_one_which_is_noted_or_refused_whe
     table.loc[3, "subject"] = "p1"
     data = trial().prepare(table)
     assert data.sizes["subject"] == 8
-    assert "'p1' is read as 'P1'" in data.attrs["notes"]
+    (said,) = [line for line in data.attrs["notes"].splitlines() if "only in case or spaces" in line]
+    assert "the label in row 4 differs from an earlier one" in said
+    assert "p1" not in said.lower()
     table.loc[3, "arm"] = "placebo"
     assert "rows 3 and 4 are of one person" in refusal(trial().prepare, table)
 

@@ -482,6 +482,29 @@ def test_the_command_writes_a_table_and_a_plan_that_is_valid(tmp_path, capsys):
     assert "ZX1" not in capsys.readouterr().out
 
 
+AMBIGUOUS = {
+    "two columns of time": ("subject,arm,week,day,outcome\n" + "".join(
+        f"p{i},{'ab'[i % 2]},{w},{7 * w},{20 + i - w}\n" for i in range(6) for w in (0, 1, 2)
+    ), ("--trial",)),
+    "a standard among people": ("sample,IL-6\nStd 1,1.5\np1,2.5\np2,3.5\np3,1.25\n", ()),
+    "a comma": ('sample;IL-6;TNF\np1;"1,234";2\np2;"2,345";3\np3;"3,456";4\n', ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "words"), AMBIGUOUS.values(), ids=list(AMBIGUOUS))
+def test_the_command_names_options_that_help(content, words, tmp_path, capsys):
+    """In Python the same setting is named as an argument."""
+    file, out = tmp_path / "table.csv", tmp_path / "tidy.csv"
+    file.write_text(content)
+    assert command("read", file, "--out", out, *words) == 2
+    said = capsys.readouterr().err
+    option = re.search(r"(--[a-z-]+) ('[^']*'|[^ ;,\n]+)", said)
+    assert option, said
+    assert command("read", file, "--out", out, *words, option[1], option[2].strip("'")) == 0, said
+    with pytest.raises(bd.BadInput, match=f"{option[1][2:].replace('-', '_')} = |visit = "):
+        (bd.read_trial if words else bd.read_panel)(file)
+
+
 def test_a_plan_written_for_a_trial_is_valid(tmp_path):
     from bayesdep.plan import prepare, read_plan
 

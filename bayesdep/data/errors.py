@@ -1,5 +1,6 @@
 """The errors that a user's input can raise, all of a kind at once; suggestions of the right word; Python or TOML."""
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -77,12 +78,24 @@ class Faults:
 
 _speaker: ContextVar[str] = ContextVar("who is spoken to", default="")
 _PLAN = "a plan"
+_COMMAND = "the command line"
+_OPTIONS = {"arm": "group", "visit": "time", "outcome": "value"}  # bayesdep read has one option for both words
 
 
 @contextmanager
 def speaking_toml() -> Iterator[None]:
     """Let messages inside name keys as a plan writes them, rather than as Python does."""
     before = _speaker.set(_PLAN)
+    try:
+        yield
+    finally:
+        _speaker.reset(before)
+
+
+@contextmanager
+def speaking_options() -> Iterator[None]:
+    """Let messages inside name settings as options of a command."""
+    before = _speaker.set(_COMMAND)
     try:
         yield
     finally:
@@ -97,6 +110,38 @@ def speaking_python(model: object) -> Iterator[None]:
         yield
     finally:
         _speaker.reset(before)
+
+
+def setting(word: str, value: object) -> str:
+    """Return how a reader's setting is given: as an argument in Python, as an option at the command line.
+
+    Parameters
+    ----------
+    word
+        Its name.
+    value
+        Its value; a list stands for an option that is given several times, ``none`` where the list is empty.
+
+    Returns
+    -------
+    str
+        What to write.
+
+    Examples
+    --------
+    >>> setting("leave_out", ["Std 1", "Std 2"])
+    "leave_out = ['Std 1', 'Std 2']"
+    >>> with speaking_options():
+    ...     print(setting("leave_out", ["Std 1", "Std 2"]), setting("visit", "week"))
+    --leave-out 'Std 1' --leave-out 'Std 2' --time week
+    """
+    if _speaker.get() != _COMMAND:
+        return f"{word} = {value!r}"
+    option = f"--{_OPTIONS.get(word, word).replace('_', '-')}"
+    if isinstance(value, dict):
+        return f"{option} with a table of the columns analyte and lod"
+    values = (value or ["none"]) if isinstance(value, (list, tuple)) else [value]
+    return " ".join(f"{option} {shlex.quote(str(one))}" for one in values)
 
 
 def in_words(*, toml: str, python: str) -> str:

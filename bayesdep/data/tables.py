@@ -271,9 +271,14 @@ def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarra
     if column.role == "name":
         refuse_lookalikes(labels.tolist(), where)
     elif column.role == "subject":
-        labels, pairs = join_lookalikes(labels)
-        for one, other in pairs:
-            note(frame, f"{where}: '{other}' is read as '{one}', from which it differs only in case or spaces")
+        written = labels
+        labels, pairs = join_lookalikes(written)
+        for _, other in pairs:  # by its row: notes are printed and reported, where no label of a person stands
+            row = list(written).index(other) + 1
+            note(
+                frame,
+                f"{where}: the label in row {row} differs from an earlier one only in case or spaces, and counts as it",
+            )
     return labels
 
 

@@ -1,8 +1,8 @@
 """How many decimals a number is printed with: no more than its interval needs, and none that another seed would change.
 
-The last decimal printed is the smallest for which one unit of it is at least the Monte Carlo standard error of every
-number printed with it, and for which the interval's width has at most two significant digits. An end of an interval that
-would be printed as no effect, though it is not, has more decimals than that, as far as its Monte Carlo error allows.
+The last decimal printed is the finest of which one unit is at least the Monte Carlo standard error of every number
+printed with it, and with which the interval's width has at most two significant digits. An end of an interval that
+would be printed as no effect, though it is not, has more decimals, as far as its Monte Carlo error allows.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, speaking_options
 from bayesdep.data.files import whole_files
 from bayesdep.data.readers.panel import read_panel
 from bayesdep.data.readers.result import ReadTable
@@ -69,15 +69,12 @@ def write_read(
     """
     targets = [out, *([plan] if plan is not None else [])]
     _refuse_places(files, out, plan)
-    read = _read(files, given, trial=trial)
     text = ""
-    if plan is not None:
-        more = {} if reference is None else {"reference": reference}
-        source = Path(os.path.relpath(out.resolve(), plan.resolve().parent)).as_posix()
-        title = str(read.table.attrs.get("source", source))
-        said = " (synthetic data)" if read.synthetic else ""
-        about = f"the table read from {title}{said}."
-        text = plan_text(draft_of(read, **more), Source(source, _name(title), about))
+    with speaking_options():
+        read = _read(files, given, trial=trial)
+        if plan is not None:
+            more = {} if reference is None else {"reference": reference}
+            text = plan_text(draft_of(read, **more), _source(read, out, plan))
     with whole_files(*targets) as partials:
         write_table(read.table, partials[0], format=out.suffix[1:].lower(), spreadsheet_safe=spreadsheet_safe)
         if plan is not None:
@@ -98,6 +95,8 @@ def _refuse_places(files: Sequence[Path], out: Path, plan: Path | None) -> None:
 
 def _read(files: Sequence[Path], given: Mapping[str, Any], *, trial: bool) -> ReadTable:
     settings = {word: value for word, value in given.items() if value not in (None, [], False)}
+    if settings.get("leave_out") == ["none"]:
+        settings["leave_out"] = []
     if not trial:
         if "baseline" in settings:
             raise BadInput("--baseline is for a trial's visits; add --trial, or leave it out")
@@ -147,6 +146,14 @@ def draft_of(read: ReadTable, **more: Any) -> Suggestion:
     model = model_class(read.family)(**settings)
     draft = Draft(read.family, columns, others, why=[_FILES[read.family]])
     return Suggestion(draft, model, model.prepare(read.table))
+
+
+def _source(read: ReadTable, out: Path, plan: Path) -> Source:
+    """Where a plan's table lies, and what it is."""
+    path = Path(os.path.relpath(out.resolve(), plan.resolve().parent)).as_posix()
+    title = str(read.table.attrs.get("source", path))
+    said = " (synthetic data)" if read.synthetic else ""
+    return Source(path, _name(title), f"the table read from {title}{said}.")
 
 
 def _name(title: str) -> str:

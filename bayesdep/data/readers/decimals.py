@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, setting
 from bayesdep.data.labels import clean_label
 from bayesdep.data.readers.grids import Odd
 
@@ -51,7 +51,7 @@ def find_mark(cells: Sequence[Any], place_of: Callable[[int], str], stated: Mark
     """
     if stated is not None:
         if stated not in (".", ","):
-            raise BadInput(f"decimal = {stated!r} is not understood; write '.' or ','")
+            raise BadInput(f"{setting('decimal', stated)} is not understood; write '.' or ','")
         return stated, True
     certain: dict[Mark, tuple[int, str]] = {}
     unclear: dict[Mark, tuple[int, str]] = {}
@@ -77,8 +77,8 @@ def find_mark(cells: Sequence[Any], place_of: Callable[[int], str], stated: Mark
     advised: Mark = known or ","
     raise BadInput(
         f"{place_of(where)}: '{text}' could have a decimal {'point' if known == ',' else 'comma'} or thousands{beside}"
-        f"; state decimal = '{advised}' to read it as {with_point(text, advised)}"
-        + ("" if known else f", or decimal = '.' to read it as {with_point(text, '.')}")
+        f"; state {setting('decimal', advised)} to read it as {with_point(text, advised)}"
+        + ("" if known else f", or {setting('decimal', '.')} to read it as {with_point(text, '.')}")
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.labels import alike, as_label
 from bayesdep.data.limit_text import ACCEPTED, BLANK, Refusal, read_cell
 from bayesdep.data.missing import as_numbers
@@ -90,16 +90,17 @@ def leave_out_samples(draft: Draft, ids: Sequence[str]) -> None:
 def keep_analytes(draft: Draft, analytes: Sequence[str]) -> None:
     """Keep the analytes that the user names, by pattern or in full; the draft is changed in place."""
     labels = [as_label(cell) for cell in draft.frame["analyte"]]
-    draft.frame = draft.frame[_matching(labels, analytes, "analytes", "none of the file's")].reset_index(drop=True)
+    draft.frame = draft.frame[_matching(labels, analytes, "analytes", "no analyte of the file")].reset_index(drop=True)
 
 
-def _matching(labels: Sequence[str], patterns: Sequence[str], setting: str, none: str) -> np.ndarray:
+def _matching(labels: Sequence[str], patterns: Sequence[str], argument: str, none: str) -> np.ndarray:
     """Which labels are of one of the patterns of a setting; refuse a pattern that none is of."""
     found = np.zeros(len(labels), dtype=bool)
     for pattern in map(str, patterns):
         hit = np.array([fnmatchcase(label.casefold(), pattern.casefold()) for label in labels], dtype=bool)
         if not hit.any():
-            raise BadInput(f"{setting}: '{pattern}' is {none}; {did_you_mean(pattern, dict.fromkeys(labels))}")
+            known = dict.fromkeys(labels)
+            raise BadInput(f"{setting(argument, [pattern])} names {none}; {did_you_mean(pattern, known)}")
         found |= hit
     return found
 
@@ -119,10 +120,9 @@ def refuse_calibrators(draft: Draft) -> None:
     found = [label for label in labels if any(fnmatchcase(label.casefold(), pattern) for pattern in _CALIBRATOR)]
     if found:
         row = [as_label(cell) for cell in draft.frame[name]].index(found[0])
-        listed = ", ".join(f'"{label}"' for label in found[:6])
         raise BadInput(
             f"{draft.frame[CELL].iloc[row]}: '{found[0]}' is named like a standard or blank of the plate, not like a "
-            f"person; leave it out with leave_out = [{listed}], or keep all with leave_out = []"
+            f"person; leave it out with {setting('leave_out', found[:6])}, or keep all with {setting('leave_out', [])}"
         )
 
 
@@ -216,11 +216,12 @@ def _extrapolated(frame: pd.DataFrame, row: int, cell: Any, how: Extrapolated | 
     if how == "censor":
         raise BadInput(
             f"{place_of(frame, row)}: '{cell}' is marked as beyond the standard curve, and no end of the curve is "
-            "known on its side; read such numbers as they are with extrapolated = 'number', or give limits"
+            f"known on its side; read such numbers as they are with {setting('extrapolated', 'number')}, or give limits"
         )
     raise BadInput(
-        f"{place_of(frame, row)}: '{cell}' is marked as extrapolated beyond the standard curve; say extrapolated = "
-        "'number' to trust such numbers, or 'censor' to count them as beyond the end of the curve"
+        f"{place_of(frame, row)}: '{cell}' is marked as extrapolated beyond the standard curve; say "
+        f"{setting('extrapolated', 'number')} to trust such numbers, "
+        f"or 'censor' to count them as beyond the end of the curve"
     )
 
 
@@ -233,7 +234,7 @@ def _value(frame: pd.DataFrame, row: int, cell: Any, as_written: Any) -> float |
         problem = reading.problem.removeprefix("which ").removeprefix("is ")
         raise BadInput(
             f"{place_of(frame, row)}: {shown(as_written)} {'is ' if problem.startswith('not') else ''}{problem}; write "
-            f"{ACCEPTED}, or declare it missing with missing = ['{str(as_written)[:30]}']"
+            f"{ACCEPTED}, or declare it missing with {setting('missing', [str(as_written)[:30]])}"
         )
     if reading == BLANK:
         return None
@@ -272,7 +273,7 @@ def read_labels(draft: Draft) -> None:
             first = int(np.flatnonzero(frame[word].isna().to_numpy())[0])
             raise BadInput(
                 f"{place_of(frame, first)} has no {word}: its cell is empty; fill it in, or leave the sample out with "
-                f'leave_out = ["{frame[who].iloc[first]}"]'
+                f"{setting('leave_out', [str(frame[who].iloc[first])])}"
             )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bayesdep.data.budget import available_memory
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.files import read_whole
 from bayesdep.data.parquet_files import read_parquet
 from bayesdep.data.readers.grids import Grid, is_blank, text_of
@@ -139,7 +139,7 @@ def choose_sheets(opened: Opened, sheet: str | Sequence[str] | None) -> tuple[li
     names = [str(grid.sheet) for grid in filled]
     if filled[0].sheet is None:
         if sheet is not None:
-            raise BadInput(f"sheet = '{sheet}', but '{opened.name}' is no workbook; leave sheet out")
+            raise BadInput(f"{setting('sheet', sheet)}, but '{opened.name}' is no workbook; leave sheet out")
         return filled, []
     visible = [grid for grid in filled if not grid.is_hidden]
     hidden = len(filled) - len(visible)
@@ -148,11 +148,12 @@ def choose_sheets(opened: Opened, sheet: str | Sequence[str] | None) -> tuple[li
         if len(visible) > 1:
             some = quoted([str(grid.sheet) for grid in visible])
             raise BadInput(
-                f"'{opened.name}' has {len(visible)} sheets ({some}); say which with sheet = '{visible[0].sheet}', or "
-                "sheet = 'all' if they are plates of one panel"
+                f"'{opened.name}' has {len(visible)} sheets ({some}); say which with "
+                f"{setting('sheet', visible[0].sheet)}, or "
+                f"{setting('sheet', 'all')} if they are plates of one panel"
             )
         if not visible:
-            raise BadInput(f"'{opened.name}' has hidden sheets only; name one with sheet = '{names[0]}'")
+            raise BadInput(f"'{opened.name}' has hidden sheets only; name one with {setting('sheet', names[0])}")
         return visible, notes
     if sheet == "all" and "all" not in names:
         return visible, notes
@@ -160,6 +161,6 @@ def choose_sheets(opened: Opened, sheet: str | Sequence[str] | None) -> tuple[li
     for name in [sheet] if isinstance(sheet, str) else sheet:
         found = [grid for grid in filled if text_of(grid.sheet) == text_of(name)]
         if not found:
-            raise BadInput(f"sheet = '{name}' is not in '{opened.name}'; {did_you_mean(str(name), names)}")
+            raise BadInput(f"{setting('sheet', name)} is not in '{opened.name}'; {did_you_mean(str(name), names)}")
         chosen += found
     return chosen, []

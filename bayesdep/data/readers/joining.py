@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.labels import as_label
 from bayesdep.data.readers.draft import LIMIT_COLUMNS, Draft
 from bayesdep.data.readers.layout import Found
@@ -34,8 +34,8 @@ def join_people(draft: Draft, found: Found) -> None:
     frame = draft.frame
     mine = "sample" if "sample" in frame else "subject"
     title = f"people ({found.grid.title})"
-    person = pick(found, "subject", None, "people", setting="subject")
-    sample = pick(found, "sample", None, "samples", setting="sample")
+    person = pick(found, "subject", None, "people", argument="subject")
+    sample = pick(found, "sample", None, "samples", argument="sample")
     key = sample or person
     if key is None:
         raise BadInput(f"{title} has no column of samples or people; name it 'sample' or 'subject'")
@@ -53,7 +53,7 @@ def join_people(draft: Draft, found: Found) -> None:
     if strangers:
         raise BadInput(
             f"{title} lacks {len(strangers)} of {len(set(labels))} samples, first '{strangers[0]}'; "
-            f'{did_you_mean(strangers[0], of)}, add them, or leave them out with leave_out = ["{strangers[0]}"]'
+            f"{did_you_mean(strangers[0], of)}, add them, or leave them out with {setting('leave_out', [strangers[0]])}"
         )
     at = np.array([of[label] for label in labels])
     roles = {word: pick(found, word, None, what, taken=(key,)) for word, what in _WHAT.items()}
@@ -159,5 +159,5 @@ def _plate_of(found: Found, rest: str, row: int, plates: list[str]) -> str:
             return plate
     raise BadInput(
         f"{found.grid.title}: row {row + found.grid.first} states limits of '{words}', which is no plate; name the row "
-        "'LOD' if it holds for all samples, or give limits = {'IL-6': 0.64, ...}"
+        f"'LOD' if it holds for all samples, or give {setting('limits', {'IL-6': 0.64})}"
     )

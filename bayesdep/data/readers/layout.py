@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, setting
 from bayesdep.data.labels import alike, clean_label
 from bayesdep.data.readers.grids import Grid, is_blank, kind_of, text_of
 
@@ -158,8 +158,8 @@ def find_table(grid: Grid, *, header: int | None = None, last_row: int | None = 
         elif ended and len(filled) * 2 <= len(columns):
             raise BadInput(
                 f"{grid.place(row, columns[0])}: row {row + grid.first} stands below an empty row and holds numbers, "
-                f"but fills {len(filled)} of {len(columns)} columns; end the table with last_row = "
-                f"{rows[-1] + grid.first}, or fill in the row"
+                f"but fills {len(filled)} of {len(columns)} columns; end the table with "
+                f"{setting('last_row', rows[-1] + grid.first)}, or fill in the row"
             )
         else:
             rows.append(row)
@@ -185,7 +185,9 @@ def _say_rows(grid: Grid, rows: Sequence[int], what: str) -> list[str]:
 def _stated(grid: Grid, header: int) -> int:
     at = header - grid.first
     if not 0 <= at < len(grid.rows) or all(is_blank(cell) for cell in grid.rows[at]):
-        raise BadInput(f"header = {header}, but {grid.title} has nothing in that row; give the number of its header's")
+        raise BadInput(
+            f"{setting('header', header)}, but {grid.title} has nothing in that row; give the number of its header's"
+        )
     return at
 
 
@@ -230,7 +232,8 @@ def _find_header(grid: Grid, *, loose: bool) -> int:
             return min(row for row, width in mixed.items() if width >= _SAME_SIZE * max(mixed.values()))
     if not candidates:
         raise BadInput(
-            f"{grid.title} has no row of names with numbers below it; say which row names the columns with header = 1, "
+            f"{grid.title} has no row of names with numbers below it; say which row names the columns with "
+            f"{setting('header', 1)}, "
             "or name another sheet"
         )
     widest = max(candidates.values())
@@ -243,7 +246,7 @@ def _find_header(grid: Grid, *, loose: bool) -> int:
         rows = [row + grid.first for row in blocks]
         raise BadInput(
             f"{grid.title} holds {len(blocks)} tables, with headers in rows {', '.join(map(str, rows))}; read one with "
-            f"header = {rows[0]} and last_row = {rows[1] - 1}"
+            f"{setting('header', rows[0])} and {setting('last_row', rows[1] - 1)}"
         )
     return max((row for row in near if row <= blocks[0]), key=lambda row: (candidates[row], row))
 

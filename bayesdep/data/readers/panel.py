@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.readers import bioplex, msd, olink, xponent
 from bayesdep.data.readers.decimals import Mark
 from bayesdep.data.readers.draft import (
@@ -194,9 +194,9 @@ def _each(file: Any) -> list[Any]:
 def _refuse_unknown(layout: str | None, extrapolated: str | None) -> None:
     layouts = ("wide", "long", *INSTRUMENTS)
     if layout is not None and layout not in layouts:
-        raise BadInput(f"layout = '{layout}' is not known; {did_you_mean(layout, layouts)}")
+        raise BadInput(f"{setting('layout', layout)} is not known; {did_you_mean(layout, layouts)}")
     if extrapolated not in (None, "censor", "number"):
-        raise BadInput(f"extrapolated = {extrapolated!r} is not understood; write 'number' or 'censor'")
+        raise BadInput(f"{setting('extrapolated', extrapolated)} is not understood; write 'number' or 'censor'")
 
 
 def _draft_of(opened: Opened, sheet: Any, how: _How, block: str | None) -> Draft:
@@ -214,7 +214,9 @@ def _draft_of(opened: Opened, sheet: Any, how: _How, block: str | None) -> Draft
         draft.notes[:0] = grids[0].notes
         return draft
     if block is not None:
-        raise BadInput(f"block = '{block}' is for exports of xPONENT, which '{opened.name}' is not; leave block out")
+        raise BadInput(
+            f"{setting('block', block)} is for exports of xPONENT, which '{opened.name}' is not; leave block out"
+        )
     grids, notes = choose_sheets(opened, sheet)
     drafts = []
     for grid in grids:
@@ -305,7 +307,8 @@ def _columns_of_people(found: Found, stated: Mapping[str, str | None]) -> dict[s
     if subject is None and sample is None:
         names = [name for name in found.names if name]
         raise BadInput(
-            f"{found.grid.title} has no column that is known as that of people; name it, as in subject = '{names[0]}'"
+            f"{found.grid.title} has no column that is known as that of people; name it, as in "
+            f"{setting('subject', names[0])}"
         )
     return {word: name for word, name in (("subject", subject), ("sample", sample)) if name is not None}
 
@@ -417,7 +420,8 @@ def _result(draft: Draft, opened: Sequence[Opened]) -> ReadTable:
         )
         if words:
             draft.notes.append(
-                f"{words} values are beyond a limit that the file does not state: give limits = {{'ANALYTE': ...}}"
+                f"{words} values are beyond a limit that the file does not state: give "
+                f"{setting('limits', {'ANALYTE': 0.5})}"
             )
     return ReadTable(
         frame,

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, setting
 from bayesdep.data.html_text import paragraph, piece, preformatted, rows_of_cells
 from bayesdep.data.labels import as_label
 from bayesdep.data.readers.files import Opened
@@ -101,7 +101,8 @@ class ReadTable:
         if settings.get(factor) is not None and "reference" not in settings:
             levels = self.levels(factor)
             raise BadInput(
-                f"{factor}s are compared with one of them, and none is named; add reference = '{levels[0]}', or "
+                f"{factor}s are compared with one of them, and none is named; add "
+                f"{setting('reference', levels[0])}, or "
                 f"another of {quoted(levels)}"
             )
         return settings

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.labels import alike
 from bayesdep.data.readers.grids import is_unmeasured, kind_of
 from bayesdep.data.readers.layout import Found, quoted
@@ -76,7 +76,7 @@ def key(name: str) -> str:
 
 
 def pick(
-    found: Found, role: str, stated: str | None, what: str, *, setting: str | None = None, taken: Collection[str] = ()
+    found: Found, role: str, stated: str | None, what: str, *, argument: str | None = None, taken: Collection[str] = ()
 ) -> str | None:
     """Find the column of a role by its name.
 
@@ -90,7 +90,7 @@ def pick(
         The column as the user names it.
     what
         What the column holds, for messages.
-    setting
+    argument
         The setting that names it; by default the role.
     taken
         Columns that have another role already.
@@ -105,20 +105,20 @@ def pick(
     BadInput
         When the stated column is not in the sheet, or two columns could be meant.
     """
-    setting = setting or role
+    argument = argument or role
     named = [name for name in found.names if name]
     if stated is not None:
-        return stated_column(found, stated, what, setting)
+        return stated_column(found, stated, what, argument)
     columns = [name for name in named if key(name) in NAMES[role] and name not in taken]
     if len(columns) > 1:
         raise BadInput(
-            f"{found.grid.title}: {quoted(columns)} could each be the column of the {what}; say which with {setting} = "
-            f"'{columns[0]}'"
+            f"{found.grid.title}: {quoted(columns)} could each be the column of the {what}; say which with "
+            f"{setting(argument, columns[0])}"
         )
     return columns[0] if columns else None
 
 
-def stated_column(found: Found, stated: str, what: str, setting: str) -> str:
+def stated_column(found: Found, stated: str, what: str, argument: str) -> str:
     """Return the column that the user names, with or without its unit, in any case."""
     named = [name for name in found.names if name]
     if stated in named:
@@ -126,7 +126,9 @@ def stated_column(found: Found, stated: str, what: str, setting: str) -> str:
     close = [name for name in named if key(name) == key(stated)]
     if len(close) == 1:
         return close[0]
-    raise BadInput(f"{setting} = '{stated}' ({what}) is no column of {found.grid.title}; {did_you_mean(stated, named)}")
+    raise BadInput(
+        f"{setting(argument, stated)} ({what}) is no column of {found.grid.title}; {did_you_mean(stated, named)}"
+    )
 
 
 def choose_analytes(
@@ -173,12 +175,14 @@ def choose_analytes(
         have = f"; read as analytes so far: {quoted(analytes)}" if analytes else ""
         raise BadInput(
             f"{found.grid.title}: {quoted(unclear)} hold{'s' if len(unclear) == 1 else ''} numbers and could be "
-            f"analytes or covariates{have}; name the analytes, as in analytes = ['IL*', 'TNF'], or the others with "
-            f"covariates = ['{unclear[0]}']"
+            f"analytes or covariates{have}; name the analytes, as in "
+            f"{setting('analytes', ['IL*', 'TNF'])}, or the others with "
+            f"{setting('covariates', unclear[:1])}"
         )
     if not analytes:
         raise BadInput(
-            f"{found.grid.title} has no column that is known as an analyte; name them, as in analytes = ['IL*', 'TNF']"
+            f"{found.grid.title} has no column that is known as an analyte; name them, as in "
+            f"{setting('analytes', ['IL*', 'TNF'])}"
         )
     rest = [name for name in free if name not in analytes and is_covariate(name)]
     return analytes, tuple(dict.fromkeys([*covariates, *rest]))

@@ -6,7 +6,7 @@ from collections import Counter
 
 from bayesdep.data.budget import refuse_beyond_memory, size
 from bayesdep.data.csv_files import DELIMITERS, STATED_DELIMITER, decode
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.readers.grids import Grid, kind_of
 
 _PER_BYTE = 60  # bytes of memory while a file is read
@@ -49,7 +49,7 @@ def read_text(content: bytes, file: str, delimiter: str | None = None, encoding:
         delimiter = _WORDS.get(delimiter, delimiter)
         if delimiter not in DELIMITERS:
             raise BadInput(
-                f"delimiter = {delimiter!r} is not understood; write one of {', '.join(map(repr, DELIMITERS))}"
+                f"{setting('delimiter', delimiter)} is not understood; write one of {', '.join(map(repr, DELIMITERS))}"
             )
     elif stated:
         delimiter = stated[1]
@@ -74,7 +74,7 @@ def _decoded(content: bytes, encoding: str | None) -> tuple[str, str]:
         return content.decode(encoding).removeprefix("\ufeff"), encoding
     except LookupError:
         known = ("utf-8", "utf-16", "cp1252", "latin-1", "mac-roman")
-        raise BadInput(f"encoding = {encoding!r} is not known; {did_you_mean(encoding, known)}") from None
+        raise BadInput(f"{setting('encoding', encoding)} is not known; {did_you_mean(encoding, known)}") from None
     except UnicodeError:
         raise BadInput(f"the file is not text in {encoding}; leave encoding out to have it found") from None
 
@@ -122,5 +122,5 @@ def _delimiter(text: str, file: str) -> str:
     best = [d for d in whole if candidates[d][0] * 2 > most]
     if len(best) > 1:
         readings = " or ".join(f"{candidates[d][1]} columns split at {DELIMITERS[d]}" for d in best)
-        raise BadInput(f"'{file}' can be read as {readings}; say which with delimiter = '{best[0]}'")
+        raise BadInput(f"'{file}' can be read as {readings}; say which with {setting('delimiter', best[0])}")
     return best[0]

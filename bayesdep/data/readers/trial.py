@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.labels import as_label
 from bayesdep.data.readers.decimals import Mark, find_mark, with_point
 from bayesdep.data.readers.draft import (
@@ -115,7 +115,9 @@ def read_trial(
     opened = open_file(file, delimiter=delimiter, encoding=encoding)
     grids, notes = choose_sheets(opened, sheet)
     if len(grids) > 1:
-        raise BadInput(f"'{opened.name}': a trial is read from one sheet; name it with sheet = '{grids[0].sheet}'")
+        raise BadInput(
+            f"'{opened.name}': a trial is read from one sheet; name it with {setting('sheet', grids[0].sheet)}"
+        )
     found = find_table(grids[0], header=header, last_row=last_row, loose=True)
     roles = {"subject": _needed(found, "subject", subject, "patients"), "arm": _needed(found, "arm", arm, "arms")}
     visit_column = pick(found, "visit", visit, "visits", taken=set(roles.values())) if visits is None else None
@@ -142,11 +144,11 @@ def _needed(found: Found, role: str, stated: str | None, what: str) -> str:
     """The column of patients, or of arms: in a table of a trial samples are not sought."""
     name = pick(found, role, stated, what)
     if name is None and role == "subject":
-        name = pick(found, "sample", None, what, setting="subject")
+        name = pick(found, "sample", None, what, argument="subject")
     if name is None:
         raise BadInput(
-            f"{found.grid.title} has no column that is known as that of {what}; name it, as in {role} = "
-            f"'{next(name for name in found.names if name)}'"
+            f"{found.grid.title} has no column that is known as that of {what}; name it, as in "
+            f"{setting(role, next(name for name in found.names if name))}"
         )
     return name
 
@@ -243,7 +245,7 @@ def _visits_of(found: Found, outcome: str | None, visits: Sequence[str] | None, 
         if key(outcome) not in of:
             known = [stem or "(visits alone)" for stem in series] or [name for name in found.names if name]
             raise BadInput(
-                f"outcome = '{outcome}' begins the names of no columns of visits in {found.grid.title}; "
+                f"{setting('outcome', outcome)} begins the names of no columns of visits in {found.grid.title}; "
                 f"{did_you_mean(outcome, known)}"
             )
         return series[of[key(outcome)]]
@@ -253,12 +255,12 @@ def _visits_of(found: Found, outcome: str | None, visits: Sequence[str] | None, 
         some = [stem for stem in series if stem]
         raise BadInput(
             f"{found.grid.title} has columns of visits of {len(series)} outcomes ({quoted(some)}); name one with "
-            f"outcome = '{some[0]}'"
+            f"{setting('outcome', some[0])}"
         )
     names = [name for name in found.names if name and name not in taken]
     raise BadInput(
         f"{found.grid.title} has neither a column of visits (visit) nor columns that are named by visits, such as "
-        f"HAMD_w2; name them with visits = ['{names[0] if names else 'HAMD_w0'}', ...]"
+        f"HAMD_w2; name them all, as in {setting('visits', names[:2] or ['HAMD_w0', 'HAMD_w2'])}"
     )
 
 
@@ -292,7 +294,7 @@ def _read_numbers(draft: Draft, word: str, missing: Sequence[str], decimal: Mark
             what = "the date " if kind == "date" else ""
             raise BadInput(
                 f"{place_of(frame, row)}: the {word} is {what}{shown(cell)}, where a number is needed; correct it, or "
-                f"declare it missing with missing = ['{str(cell)[:30]}']"
+                f"declare it missing with {setting('missing', [str(cell)[:30]])}"
             )
         values.append(np.nan if kind == "blank" else float(with_point(cell, mark)))
     frame[word] = np.array(values, dtype=float)
@@ -304,7 +306,7 @@ def _settle_baseline(draft: Draft, stated: str | None) -> None:
     labels = list(dict.fromkeys(frame["visit"]))
     if stated is not None and stated not in labels and "baseline" not in frame:
         known = [str(label) for label in labels]
-        raise BadInput(f"baseline = '{stated}' is no column and no visit; {did_you_mean(stated, known)}")
+        raise BadInput(f"{setting('baseline', stated)} is no column and no visit; {did_you_mean(stated, known)}")
     zero = [label for label in labels if (label == stated if stated in labels else is_time_zero(str(label)))]
     if not zero:
         if "baseline" not in frame:
@@ -312,7 +314,8 @@ def _settle_baseline(draft: Draft, stated: str | None) -> None:
         return
     if len(zero) > 1:
         raise BadInput(
-            f"{quoted([str(z) for z in zero])} are both visits at time zero; say which with baseline = '{zero[0]}'"
+            f"{quoted([str(z) for z in zero])} are both visits at time zero; say which with "
+            f"{setting('baseline', str(zero[0]))}"
         )
     is_zero = (frame["visit"] == zero[0]).to_numpy()
     if is_zero.all():

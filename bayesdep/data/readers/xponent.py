@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, setting
 from bayesdep.data.labels import alike
 from bayesdep.data.readers.draft import Draft
 from bayesdep.data.readers.grids import Grid, is_blank, text_of
@@ -67,7 +67,7 @@ def read(grids: Sequence[Grid], block: str | None) -> Draft:
     if "sample" not in where or "location" not in where or not columns:
         raise BadInput(
             f"{grid.title}: block '{name}' in row {head + grid.first} has no columns Location, Sample and analytes; "
-            f"name another with block = '{next(iter(starts))}'"
+            f"name another with {setting('block', next(iter(starts)))}"
         )
     units, batch = _units(grid, starts), _batch(grid)
     records, left_out = [], 0
@@ -120,14 +120,14 @@ def _choose(grid: Grid, starts: dict[str, int], block: str | None) -> str:
     if block is not None:
         if alike(block) in of:
             return of[alike(block)]
-        raise BadInput(f"block = '{block}' is not in {grid.title}; {did_you_mean(block, starts)}")
+        raise BadInput(f"{setting('block', block)} is not in {grid.title}; {did_you_mean(block, starts)}")
     for name in _CONCENTRATIONS:
         if alike(name) in of:
             return of[alike(name)]
     wells = [name for key, name in of.items() if key in _OF_WELLS]
     raise BadInput(
         f"{grid.title} has no block of concentrations (Result), but {quoted(wells or list(starts))}; export "
-        f"concentrations, or read fluorescence with block = '{(wells or list(starts))[0]}'"
+        f"concentrations, or read fluorescence with {setting('block', (wells or list(starts))[0])}"
     )
 
 
