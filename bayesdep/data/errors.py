@@ -140,6 +140,8 @@ def setting(word: str, value: object) -> str:
     option = f"--{_OPTIONS.get(word, word).replace('_', '-')}"
     if isinstance(value, dict):
         return f"{option} with a table of the columns analyte and lod"
+    if value is True:
+        return option
     values = (value or ["none"]) if isinstance(value, (list, tuple)) else [value]
     return " ".join(f"{option} {shlex.quote(str(one))}" for one in values)
 

@@ -344,7 +344,7 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
     Returns
     -------
     table : pandas.DataFrame
-        At most 40 rows, those with the smallest effective sample sizes; all text.
+        At most 40 rows, those with the lowest effective sample sizes; all text.
     sentence : str
         How many there are, and which are shown.
     """
@@ -374,9 +374,9 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
             }
         )
     said = f"{len(every)} parameters"
-    said += f"; shown are the {_LONG} with the smallest effective sample sizes" if count > _LONG else ""
+    said += f"; shown are the {_LONG} with the lowest effective sample sizes" if count > _LONG else ""
     if is_of_people.any():
-        said += f". {int(is_of_people.sum())} are of single people and not shown; their smallest is {worst:.0f}"
+        said += f". {int(is_of_people.sum())} are of single people and not shown; their lowest is {worst:.0f}"
     return pd.DataFrame(rows), said + ". All are in summary.csv of the run, or in bayesdep.summarise_parameters(fit)."
 
 

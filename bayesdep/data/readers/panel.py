@@ -381,7 +381,9 @@ def _settle_replicates(draft: Draft, stated: bool | None) -> None:
     twice = frame.duplicated(key, keep=False).to_numpy()
     if not twice.any():
         if stated:
-            raise BadInput("replicates = True, but nobody has two measurements of an analyte; leave replicates out")
+            raise BadInput(
+                f"{setting('replicates', True)}, but nobody has two measurements of an analyte; leave replicates out"
+            )
         return
     counts = f"{frame.loc[twice, key].drop_duplicates().shape[0]} of {frame[key].drop_duplicates().shape[0]}"
     if stated is None and draft.source and "well" in frame:
