@@ -101,6 +101,7 @@ _PUBLIC = {
     "plot_trajectories": "bayesdep.reporting.figures.trial",
     "plot_transitions": "bayesdep.reporting.figures.transitions",
     "plot_within_correlation": "bayesdep.reporting.figures.meta",
+    "sentences": "bayesdep.reporting.sentences",
     "report": "bayesdep.reporting.report",
     "read_plan": "bayesdep.plan",
     "run_plan": "bayesdep.plan",
@@ -222,6 +223,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.trial_subgroups import plot_subgroups as plot_subgroups
     from bayesdep.reporting.priors import priors as priors
     from bayesdep.reporting.report import report as report
+    from bayesdep.reporting.sentences import sentences as sentences
     from bayesdep.reporting.study import as_study as as_study
     from bayesdep.reporting.tables import table as table
 
