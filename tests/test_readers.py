@@ -432,6 +432,15 @@ bd.report(fit, "report.html")
     assert not re.search(r"ZX1\d\d|\bcell [A-Z]+\d", re.sub(r"data:[^\"]*", "", report))
 
 
+def test_the_next_step_names_the_control_as_the_reference():
+    visits = [{"patient": f"p{i}", "arm": ("drug", "placebo")[i % 2], "week": w, "hamd": 20 + i % 5 - w} for i in range(8)
+              for w in (0, 4)]  # fmt: skip
+    read = bd.read_trial(pd.DataFrame(visits), outcome="hamd")
+    assert "reference='placebo'" in str(read)
+    with pytest.raises(bd.BadInput, match="add reference = 'placebo', or another of"):
+        read.model_settings()
+
+
 def test_letters_are_a_spreadsheets():
     assert [letters(n) for n in (0, 25, 26, 16383)] == ["A", "Z", "AA", "XFD"]
 
