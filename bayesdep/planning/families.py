@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesdep.planning.columns import Columns, control_of, words_of
+from bayesdep.data.labels import control_of, words_of
+from bayesdep.planning.columns import Columns
 
 _UNITS = {"hamd": "HAM-D points", "ham_d": "HAM-D points", "hdrs": "HAM-D points", "hrsd": "HRSD points",
           "madrs": "MADRS points", "bdi": "BDI points", "qids": "QIDS points", "phq9": "PHQ-9 points",

@@ -197,13 +197,15 @@ def rest_sentence(table: pd.DataFrame, shown: pd.DataFrame) -> str:
     )
 
 
-def criteria_table(fit: Fit) -> pd.DataFrame:
+def criteria_table(fit: Fit, *, people: bool = False) -> pd.DataFrame:
     """List the criteria of the convergence check, with their values and thresholds.
 
     Parameters
     ----------
     fit
         Any fit.
+    people
+        Whether single people are named.
 
     Returns
     -------
@@ -215,7 +217,7 @@ def criteria_table(fit: Fit) -> pd.DataFrame:
             "Criterion": c.name,
             "Value": f"{c.value:.4g}",
             "Needs": str(c).rsplit("needs ", 1)[1],
-            "Worst in": without_people(fit, c.where),
+            "Worst in": c.where if people else without_people(fit, c.where),
             "Met": "yes" if c.passed else "no",
         }
         for c in fit.gate.criteria
@@ -333,13 +335,15 @@ def without_people(fit: Fit, text: str) -> str:
     return f"{name}[{shown}]"
 
 
-def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
+def parameters_table(fit: Fit, *, people: bool = False) -> tuple[pd.DataFrame, str]:
     """List parameters with their R-hat, effective sample sizes and Monte Carlo errors; those of single people apart.
 
     Parameters
     ----------
     fit
         Any fit.
+    people
+        Whether those of single people are listed too.
 
     Returns
     -------
@@ -351,7 +355,7 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
     every = summarise_parameters(fit)
     dims = [str(d) for d in dict.fromkeys(d for v in fit.posterior.data_vars.values() for d in v.dims[2:])]
     of_people = [d for d in dims if is_personal(fit.data, d, list(every[d].dropna().unique()))]
-    is_of_people = every[of_people].notna().any(axis=1)
+    is_of_people = every[of_people].notna().any(axis=1) & (not people)
     table = every[~is_of_people]
     worst = (
         every.loc[is_of_people, ["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min() if is_of_people.any() else np.nan

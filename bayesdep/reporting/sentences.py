@@ -90,6 +90,41 @@ def primary_sentences(fit: Fit) -> tuple[Sentence, ...]:
     return tuple(sentence for one in stated for sentence in _sentences(fit, one))
 
 
+def sentences(fit: Fit, *estimands: str | Mapping[str, Any]) -> list[str]:
+    """Return the answers in sentences that a paper can print.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+    *estimands
+        What to answer, as :meth:`~bayesdep.Fit.with_primary` takes it; the primary estimands where none is named.
+
+    Returns
+    -------
+    list of str
+        A sentence for each value: the posterior median, its direction, the 95% credible interval and the probability of
+        that direction. An estimand with more than six values is counted instead: how many of them lie on either side of
+        no effect.
+
+    Raises
+    ------
+    BadInput
+        When the fit has no such estimand.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
+    >>> fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
+    >>> print(*bd.sentences(fit, "sensitivity"))
+    The probability of a positive test with the condition was 78% (95% credible interval 57% to 92%; probability 0.995
+    that it is above 50%).
+    """
+    asked = fit.with_primary(*estimands) if estimands else fit
+    return [sentence.text for sentence in primary_sentences(asked)]
+
+
 def _sentences(fit: Fit, one: Primary) -> list[Sentence]:
     places = [at for at, draws in values_at(fit.estimands, one.estimand, one.at) if np.isfinite(draws.values).any()]
     if not places:

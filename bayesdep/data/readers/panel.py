@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
 from bayesdep.data.errors import BadInput, did_you_mean, setting
-from bayesdep.data.readers import bioplex, msd, olink, xponent
+from bayesdep.data.readers import bioplex, msd, olink, olink_wide, xponent
 from bayesdep.data.readers.decimals import Mark
 from bayesdep.data.readers.draft import (
     LIMIT_COLUMNS,
@@ -33,9 +33,9 @@ from bayesdep.data.readers.layout import Found, find_table, quoted
 from bayesdep.data.readers.result import ReadTable, with_origin
 from bayesdep.data.readers.roles import choose_analytes, is_covariate, only_column_of_labels, pick, stated_column
 
-type Layout = Literal["wide", "long", "bioplex", "xponent", "msd", "olink"]
+type Layout = Literal["wide", "long", "bioplex", "xponent", "msd", "olink", "olink-wide"]
 
-INSTRUMENTS: dict[str, ModuleType] = {module.NAME: module for module in (olink, xponent, bioplex, msd)}
+INSTRUMENTS: dict[str, ModuleType] = {module.NAME: module for module in (olink, olink_wide, xponent, bioplex, msd)}
 _ORDER = (
     "subject", "sample", "group", "time", "plate", "well", "analyte", "concentration", "unit", *LIMIT_COLUMNS,
     "censored",
@@ -102,7 +102,7 @@ def read_panel(
         The sheet of a workbook, several, or ``"all"`` for all visible ones; needed where it has several.
     layout
         ``"wide"`` (a column per analyte), ``"long"`` (a row per measurement), or an instrument's export:
-        ``"bioplex"``, ``"xponent"``, ``"msd"`` or ``"olink"``; None to recognise it.
+        ``"bioplex"``, ``"xponent"``, ``"msd"``, ``"olink"`` or ``"olink-wide"``; None to recognise it.
     header, last_row
         Numbers of the header's row and of the table's last, as a spreadsheet counts; None to find them.
     delimiter, encoding

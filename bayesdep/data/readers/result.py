@@ -9,7 +9,7 @@ import pandas as pd
 from bayesdep.data.cell_origins import CELL
 from bayesdep.data.errors import BadInput, setting
 from bayesdep.data.html_text import paragraph, piece, preformatted, rows_of_cells
-from bayesdep.data.labels import as_label
+from bayesdep.data.labels import as_label, control_of
 from bayesdep.data.readers.files import Opened
 from bayesdep.data.readers.grids import kind_of
 from bayesdep.data.readers.layout import quoted
@@ -102,10 +102,16 @@ class ReadTable:
             levels = self.levels(factor)
             raise BadInput(
                 f"{factor}s are compared with one of them, and none is named; add "
-                f"{setting('reference', levels[0])}, or "
+                f"{setting('reference', self._likely_reference)}, or "
                 f"another of {quoted(levels)}"
             )
         return settings
+
+    @property
+    def _likely_reference(self) -> str:
+        """The level that names a control, or else the first."""
+        levels = self.levels(self.factor)
+        return control_of(levels) or levels[0]
 
     @property
     def factor(self) -> str:
@@ -168,7 +174,7 @@ class ReadTable:
         factor = self.factor
         model = "bd.Trial" if self.family == "trial" else "bd.Cytokines"
         has = factor in self.table and len(self.levels(factor)) > 1
-        reference = f"reference={self.levels(factor)[0]!r}" if has else ""
+        reference = f"reference={self._likely_reference!r}" if has else ""
         return f"{model}(**read.model_settings({reference}))"
 
     def __str__(self) -> str:
