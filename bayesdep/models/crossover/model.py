@@ -52,7 +52,7 @@ class Crossover(CrossoverSettings):
     treatment into the second period, an interaction of treatment and period, and a difference between those randomised
     to one order and the other are one and the same contrast, between patients; so the data can say little about it, the
     test for it has hardly any power, and to choose the analysis by its outcome does harm (Freeman 1989,
-    doi:10.1002/sim.4780081202). With ``carry_over = true`` and a flat prior the difference rests on the first period
+    doi:10.1002/sim.4780081202). With ``carry_over = True`` and a flat prior the difference rests on the first period
     alone, as in a parallel trial; a narrower prior says how much can remain after the washout, and the width of the
     difference then says what that costs. Only the treatment just before counts.
 
