@@ -642,7 +642,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     # trials
     (
         "models/trial/settings:__post_init__",
-        "or false where there is none",
+        "or False where there is none",
         lambda: trial(baseline=True),
         lambda: trial(baseline=False),
     ),

@@ -395,7 +395,7 @@ ADVICE = [
     ),
     (R + "panel:_plain", "leave layout out", lambda: panel(layout="long"), panel),
     (
-        R + "draft:keep_analytes",
+        R + "draft:_matching",
         "names no analyte",
         lambda: panel(LONG, analytes=["CRP"]),
         lambda: panel(LONG, analytes=["TNF"]),
@@ -519,7 +519,7 @@ ADVICE = [
     ),
     (
         R + "trial:_needed",
-        "that of the arms",
+        "that of arms",
         lambda: trial(TRIAL.replace("Arm", "Ward")),
         lambda: trial(TRIAL.replace("Arm", "Ward"), arm="Ward"),
     ),
