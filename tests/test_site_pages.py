@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 # One of each kind; the tutorials have outputs of notebooks, the ledger wide lines, the reference long signatures.
 PAGES = (
     "index.html", "start.html", "which_model.html", "models/trial.html", "gallery.html",
-    "tutorials/your_lab_sheet.html", "tutorials/stages.html", "howto/reading.html", "ledger.html", "glossary.html", "reference/index.html",
-    "reference/generated/bayesdep.Trial.html",
+    "tutorials/your_lab_sheet.html", "tutorials/stages.html", "howto/reading.html", "ledger.html", "glossary.html",
+    "reference/index.html", "reference/generated/bayesdep.Trial.html",
 )  # fmt: skip
 
 
