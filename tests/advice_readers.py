@@ -223,7 +223,12 @@ ADVICE = [
         lambda: panel(leave_out=["P*"]),
         lambda: panel(leave_out=["P1"]),
     ),
-    (R + "draft:leave_out_samples", "is no sample", lambda: panel(leave_out=["P9"]), lambda: panel(leave_out=["P1"])),
+    (
+        R + "draft:leave_out_samples",
+        "names no sample",
+        lambda: panel(leave_out=["P9"]),
+        lambda: panel(leave_out=["P1"]),
+    ),
     (
         R + "files:choose_sheets",
         "is not in",
@@ -395,8 +400,8 @@ ADVICE = [
     ),
     (R + "panel:_plain", "leave layout out", lambda: panel(layout="long"), panel),
     (
-        R + "panel:_only_analytes",
-        "none of the file's",
+        R + "draft:keep_analytes",
+        "names no analyte",
         lambda: panel(LONG, analytes=["CRP"]),
         lambda: panel(LONG, analytes=["TNF"]),
     ),
@@ -423,7 +428,7 @@ ADVICE = [
         lambda: read_in(IN_GROUPS).model_settings(),
         lambda: read_in(IN_GROUPS).model_settings(reference="a"),
     ),
-    (R + "roles:_matching", "no pattern of one", lambda: panel(analytes=["IL9*"]), lambda: panel(analytes=["IL*"])),
+    (R + "roles:_matching", "names no column", lambda: panel(analytes=["IL9*"]), lambda: panel(analytes=["IL*"])),
     (
         R + "roles:choose_analytes",
         "no column that is known as an analyte",

@@ -324,7 +324,7 @@ def test_a_model_shows_words_formula_and_the_meaning_of_every_prior():
     page = model._repr_html_()
     assert "rho" in page
     assert "Beta(alpha=3, beta=2)" in page
-    assert "you: as in Smith 2020" in page
+    assert "chosen for this study: as in Smith 2020" in page
     assert page.count("the model&#x27;s default") == len(model.slots) - 1
     assert all(slot.meaning in page for slot in model.slots.values())
 

@@ -449,6 +449,26 @@ def test_a_trials_later_message_names_the_cell():
         bd.Trial(**read.model_settings(reference="placebo")).prepare(table)
 
 
+def test_every_model_names_the_cell_in_a_later_message():
+    table = bd.read_trial(DATA / "trial_wide.csv").table.copy()
+    table["outcome"] = table["outcome"].astype(object)
+    table.loc[4, "outcome"] = "clotted"
+    model = bd.Trajectories(reference="placebo", time="visit", units="points", value=None)
+    with pytest.raises(bd.BadInput, match=re.escape(f"row 5 ({table['read_from'][4]}, sample {table['subject'][4]})")):
+        model.prepare(table)
+
+
+def test_a_message_with_cells_keeps_all_faults():
+    table = bd.read_trial(DATA / "trial_wide.csv").table.copy()
+    table.loc[4, "arm"] = None
+    table.loc[6, "subject"] = None
+    with pytest.raises(bd.BadInput) as refused:
+        bd.Trial(reference="placebo", baseline=None).prepare(table)
+    assert [fault for fault in refused.value.faults if "read_from" not in fault and table["read_from"][4] in fault]
+    assert [fault for fault in refused.value.faults if table["read_from"][6] in fault]
+    assert str(refused.value) == refused.value.faults[0]
+
+
 @pytest.mark.parametrize("name", lab_files.FILES)
 def test_no_sample_and_no_cell_is_in_a_summary(name):
     read = (bd.read_trial if "trial" in name else bd.read_panel)(DATA / name)
