@@ -456,7 +456,11 @@ def _ratio(told: _Told) -> str:
     side = told.side(is_above=is_above)
     ends = f"{told.span()}; probability {side} that it is {_word(is_above)}"
     if not told.arm or not than:
-        return f"{_capital(_named(told))} was {times} ({_above(told, 1, told.span())})."
+        measure = re.sub(r"^log2? ", "", told.units)
+        named = f"{'an' if measure[:1] in 'aeiou' else 'a'} {measure} of {times}"
+        is_named = "ratio" in told.plain or told.description.startswith(_POSITIVE) or not measure.endswith(" ratio")
+        size = times if is_named else named
+        return f"{_capital(_named(told))} was {size} ({_above(told, 1, told.span())})."
     if told.description.startswith("mean over analytes"):
         found = f"concentrations{told.when} were {times} times as high{than} (geometric mean over analytes; {ends})"
         return _capital(f"{told.arm}{told.who}, {found}.")
