@@ -223,12 +223,7 @@ ADVICE = [
         lambda: panel(leave_out=["P*"]),
         lambda: panel(leave_out=["P1"]),
     ),
-    (
-        R + "draft:leave_out_samples",
-        "names no sample",
-        lambda: panel(leave_out=["P9"]),
-        lambda: panel(leave_out=["P1"]),
-    ),
+    (R + "draft:_matching", "names no sample", lambda: panel(leave_out=["P9"]), lambda: panel(leave_out=["P1"])),
     (
         R + "files:choose_sheets",
         "is not in",
