@@ -1,7 +1,7 @@
 """Two data sets under one set of parameters, as one PyMC model."""
 
 import pymc as pm
-from pytensor.graph.replace import clone_replace
+from pytensor.graph.replace import graph_replace
 
 
 def multiply_likelihood(model: pm.Model, other: pm.Model) -> None:
@@ -19,6 +19,6 @@ def multiply_likelihood(model: pm.Model, other: pm.Model) -> None:
     names = [v.name for v in [*other.free_RVs, *other.deterministics] if v.name in model.named_vars]
     same = {other[name]: model[name] for name in names}
     for rv in other.observed_RVs:
-        (logp,) = clone_replace([pm.logp(rv, other.rvs_to_values[rv])], same)
+        (logp,) = graph_replace([pm.logp(rv, other.rvs_to_values[rv])], same, strict=False)
         with model:
             pm.Potential(f"{rv.name}_again", logp.sum())

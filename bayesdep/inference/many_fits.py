@@ -224,7 +224,7 @@ def _on_cluster(
             return client.submit(_on_worker, job, number, key=name, retries=0, pure=True)
 
         waiting = list(reversed(missing))
-        running = as_completed([])
+        running = as_completed([], loop=client.loop)
         while waiting or not running.is_empty():
             threads = max(1, sum(client.nthreads().values()))
             while waiting and running.count() < _PER_WORKER * threads:

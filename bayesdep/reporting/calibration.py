@@ -148,7 +148,7 @@ def calibration_table(calibration: Calibration) -> pd.DataFrame:
         rows.append(
             {
                 "Quantity": row.quantity,
-                "P, uniform": "" if np.isnan(row.p_uniform) else f"{row.p_uniform:.2g}{mark}",
+                "P, uniform": "" if np.isnan(row.p_uniform) else _p(row.p_uniform) + mark,
                 "95% interval": _share(row.coverage),
                 "50% interval": _share(row.coverage_half),
                 "95%, passed the gate": _share(row.coverage_passed),
@@ -160,6 +160,10 @@ def calibration_table(calibration: Calibration) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _p(value: float) -> str:
+    return "< 0.000001" if value < 1e-6 else f"{value:.2g}"
 
 
 def _share(value: float) -> str:
