@@ -312,7 +312,7 @@ def _posterior_truths(fit_one: SimulatedFit) -> xr.Dataset:
         )
     gate = sampled.check(model.estimands(sampled.posterior, data))
     if not gate.passed:
-        raise BadInput(f"around = 'data', but the fit of the data {gate.sentence}; mend that first")
+        raise BadInput(f"around = 'data', but the fit of the data {gate.sentence}; use around = 'prior'")
     every = stack_draws(sampled.posterior)
     rng = np.random.default_rng(np.random.SeedSequence(fit_one.seed, spawn_key=(0, 1)))
     return every.isel(sample=rng.permutation(every.sizes["sample"]))

@@ -12,7 +12,7 @@ import pickle
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -184,7 +184,7 @@ def _numbered(fit_one: Callable[[int], Arrays], number: int) -> tuple[int, Array
 
 def _here(
     fit_one: Callable[[int], Arrays], missing: Sequence[int], workers: int | None
-) -> Iterator[tuple[int, Arrays]]:
+) -> Generator[tuple[int, Arrays], None, None]:
     at_most = min(workers or os.cpu_count() or 1, len(missing))
     with processes(
         at_most, limit=at_most, single_threaded=True, importing=("bayesdep.inference.sample", "nutpie")
@@ -197,7 +197,7 @@ def _here(
 
 def _on_cluster(
     fit_one: Callable[[int], Arrays], missing: Sequence[int], scheduler: str
-) -> Iterator[tuple[int, Arrays]]:
+) -> Generator[tuple[int, Arrays], None, None]:
     try:
         from distributed import Client, as_completed
     except ImportError:
