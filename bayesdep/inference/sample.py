@@ -187,7 +187,14 @@ def _fit_one(
 
 
 def sample_posterior(
-    model: Model, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
+    model: Model,
+    data: xr.Dataset,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    seed: int = 1,
+    steps: Steps | None = None,
 ) -> xr.Dataset:
     """Sample a model's parameters and nothing else, for simulation studies of many fits.
 
@@ -199,13 +206,15 @@ def sample_posterior(
         Its prepared data.
     draws, tune, chains, seed
         As in :func:`fit`, which makes the same draws.
+    steps
+        Settings of NUTS; by default the model's.
 
     Returns
     -------
     xarray.Dataset
         Draws of every parameter, dims (chain, draw, ...).
     """
-    return _sampled(model, data, (draws, tune, chains), seed).posterior
+    return _sampled(model, data, (draws, tune, chains), seed, steps=steps).posterior
 
 
 def sample_and_check(
@@ -308,6 +317,7 @@ def _sampled(
     max_tree_depth: int | None = None,
     cores: int | None = None,
     also: xr.Dataset | None = None,
+    steps: Steps | None = None,
 ) -> Sampled:
     draws, tune, chains = size
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
@@ -320,7 +330,7 @@ def _sampled(
     if sampler == "exact":
         posterior = _exact_draws(model, data, draws, chains, seeds[0])
     else:
-        steps = Steps.of(model, target_accept, max_tree_depth, data)
+        steps = steps or Steps.of(model, target_accept, max_tree_depth, data)
         nuts = sample_nuts(
             model, core, sampler, steps, draws=draws, tune=tune, chains=chains, seed=seeds[0], cores=cores
         )
