@@ -187,6 +187,26 @@ class Crossover(CrossoverSettings):
         coords = {name: data[name].values for name in ("subject", "period", "later", "day", "comparison")}
         return coords | ({"pair": pairs_of(data)} if days_correlate(self, data) else {})
 
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn outcomes in the place of the observed ones, missing where these are.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        seen = ~np.isnan(data["outcome"].values)
+        return data.assign(outcome=data["outcome"].copy(data=np.where(seen, drawn[OUTCOME].values, np.nan)))
+
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
         """Derive what the trial asks.
 

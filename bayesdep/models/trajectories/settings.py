@@ -32,6 +32,7 @@ class TrajectoriesSettings(Described):
     """The settings of :class:`~bayesdep.models.trajectories.model.Trajectories`, which explains each."""
 
     family: ClassVar[str] = "trajectories"
+    hidden_dims: ClassVar[tuple[str, ...]] = ("beyond",)  # of parameters that are values beyond limits
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None
