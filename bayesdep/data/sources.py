@@ -13,17 +13,18 @@ from bayesdep.data.conditions import read_condition
 from bayesdep.data.csv_files import read_csv
 from bayesdep.data.errors import BadInput, Faults, did_you_mean, in_words, speaking_toml
 from bayesdep.data.files import read_whole
-from bayesdep.data.labels import as_label
+from bayesdep.data.labels import as_label, words_of
 from bayesdep.data.missing import declare_missing
 from bayesdep.data.parquet_files import read_parquet
 from bayesdep.data.published import load, table_file
-from bayesdep.data.tables import as_frame, is_blank, note
+from bayesdep.data.tables import as_frame, is_blank, note, says_synthetic
 from bayesdep.data.toml_text import shown
 
 FROM_USER = "path"  # the source of a plan whose table is given when it is run
 FOR_LIMITS = ("analyte", "plate")  # columns by which a table of limits is joined, in every family
 _KEEP = "data.keep"  # how messages call a condition on rows
 _SHOWN = 10  # labels or values that a sentence lists
+_NAMED = frozenset({"study", "trial", "author", "school", "analyte", "marker"})  # whose rows are named: not people
 
 
 _READERS: dict[str, Callable[[bytes], pd.DataFrame]] = {".csv": read_csv, ".parquet": read_parquet}
@@ -264,7 +265,7 @@ def _read_given(data: Any, expects: str | None) -> tuple[pd.DataFrame, bytes]:
         )
     if not isinstance(data, (str, os.PathLike)):
         frame = as_frame(data)
-        frame.attrs["synthetic"] = bool(frame.attrs.get("synthetic")) or _says_synthetic(frame)
+        frame.attrs["synthetic"] = bool(frame.attrs.get("synthetic")) or says_synthetic(frame)
         frame.attrs.setdefault("source", "a dataframe in memory")
         return frame, _csv_bytes(frame)
     path = Path(data)
@@ -298,13 +299,9 @@ def _say_origin(frame: pd.DataFrame, source: str) -> None:
         "title": Path(source).name,
         "citation": "not stated",
         "source": source,
-        "synthetic": _says_synthetic(frame),
+        "synthetic": says_synthetic(frame),
         "notes": list(notes) if isinstance(notes, list) else [],
     }
-
-
-def _says_synthetic(frame: pd.DataFrame) -> bool:
-    return "origin" in frame and bool(frame["origin"].astype(str).str.startswith("synthetic").any())
 
 
 def _csv_bytes(frame: pd.DataFrame) -> bytes:
@@ -425,14 +422,12 @@ def _leave_out(frame: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
     for column in require:
         complete &= ~is_blank(frame[column])
     if not complete.all():
-        first = frame.iloc[:, 0]
-        labels = ["(blank)" if blank else as_label(v) for v, blank in zip(first, is_blank(first), strict=True)]
-        labels = [label for label, whole in zip(labels, complete, strict=True) if not whole]
-        _say_left_out(
-            frame,
-            f"{(~complete).sum()} of {len(frame)} rows left out because they lack {' or '.join(require)}: "
-            f"{_first_few(labels)}",
-        )
+        sentence = f"{(~complete).sum()} of {len(frame)} rows left out because they lack {' or '.join(require)}"
+        if _NAMED & set(words_of(str(frame.columns[0]))):
+            first = frame.iloc[:, 0]
+            labels = ["(blank)" if blank else as_label(v) for v, blank in zip(first, is_blank(first), strict=True)]
+            sentence += f": {_first_few([label for label, whole in zip(labels, complete, strict=True) if not whole])}"
+        _say_left_out(frame, sentence)
     return _rows(frame, complete)
 
 

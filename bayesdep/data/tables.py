@@ -259,27 +259,9 @@ def _read(frame: pd.DataFrame, column: Column) -> np.ndarray:
     refuse_code(frame, values, column)
     _refuse(bad, column, series, must, "correct it or leave the row out")
     if column.kind != "probability":  # probabilities are never squared, and very small ones are valid
-        refuse_unworkable(values, column)
+        must, remedy = f"where a size of {SIZES}, or 0, is needed", "correct it, or change the unit of the column"
+        _refuse(~is_workable(values), column, series, must, remedy)
     return values
-
-
-def refuse_unworkable(values: np.ndarray, column: Column) -> None:
-    """Refuse numbers so large or so small that their squares over- or underflow.
-
-    Parameters
-    ----------
-    values
-        Shape (rows,), NaN where missing.
-    column
-        The column.
-
-    Raises
-    ------
-    BadInput
-        Naming the first such row.
-    """
-    remedy = "correct it, or change the unit of the column"
-    _refuse(~is_workable(values), column, pd.Series(values), f"where a size of {SIZES}, or 0, is needed", remedy)
 
 
 def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarray:
@@ -588,4 +570,17 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     texts["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
     texts["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
     texts["notes"] = "\n".join(attrs.get("notes", []))
-    return {**texts, "synthetic": int(bool(attrs.get("synthetic", False)))}
+    return {**texts, "synthetic": int(bool(attrs.get("synthetic", False)) or says_synthetic(frame))}
+
+
+def says_synthetic(frame: pd.DataFrame) -> bool:
+    """Tell whether a table says of itself, in its column ``origin``, that rows of it are simulated.
+
+    Attributes do not survive every operation on a table, such as putting two together; a column does.
+
+    Examples
+    --------
+    >>> says_synthetic(pd.DataFrame({"effect": [0.1, 0.2], "origin": [None, "synthetic, seed 1"]}))
+    True
+    """
+    return "origin" in frame and bool(frame["origin"].astype(str).str.startswith("synthetic").any())

@@ -38,7 +38,7 @@ class Ordinal(OrdinalSettings):
     F is the logistic distribution function, or with ``distribution = "probit"`` the normal. **Positive is always
     worse**, under every link: a larger level moves probability to later categories, which are worse, so an odds ratio
     above 1 is one of worse outcomes. Differences of probabilities are the other way round, as readers expect: they are
-    of a category *or a better one*, above 0 where the treated do better, and their inverse is the number needed to
+    of a category *or better*, above 0 where the treated do better, and their inverse is the number needed to
     treat.
 
     a is the arm's place among all arms, so level 0 is midway between them. ``mo(x)`` is monotone: the sum of increments
@@ -235,7 +235,7 @@ class Ordinal(OrdinalSettings):
         Returns
         -------
         list of Check
-            The share with each category or a better one by arm, at the first and the last visit; whether the arms' odds
+            The share with each category or better by arm, at the first and the last visit; whether the arms' odds
             ratio differs between the first and the last threshold (proportional odds); and how often a patient stays in
             a category.
         """
