@@ -301,6 +301,8 @@ def _described(attrs: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
 
 def _complete(model: Model, tree: xr.DataTree, left_out: Any) -> None:
     """Compute what the file left out, or refuse it in a clause."""
+    if not isinstance(left_out, str):
+        raise BadInput("'bayesdep_left_out' is not text")
     if left_out == "{}":
         return
     try:
