@@ -251,18 +251,14 @@ def test_calibration_around_data_and_at_a_stated_truth():
     found = bd.calibrate(model, data, around="data", **MANY | {"fits": 20, "draws": 300, "tune": 300})
     assert not found.table["far_outside"].any(), found
     assert int(found.fits["compilations"].sum()) == 1  # the other nineteen fits use the same density
-    found = bd.calibrate(trials_model(), bcg(1).table, around="design", simulate=bcg, **MANY | {"fits": 40})
+    model = bd.read_plan(PLANS / "ketamine_trials" / "madrs_rapid.toml").model
+    found = bd.calibrate(model, trials(1).table, around="design", simulate=trials, **MANY | {"fits": 40})
     assert found.table.set_index("quantity").loc["mu", "coverage"] >= 0.85  # 0.95 less three standard errors
     assert found.table["p_uniform"].isna().all()
 
 
-def trials_model():
-    counts = {"events_treated": "tb_vaccinated", "n_treated": "n_vaccinated", "events_control": "tb_control"}
-    return bd.Meta(measure="log-odds-ratio", input="counts", study="trial", n_control="n_control", **counts)
-
-
-def bcg(seed: int):
-    return bd.simulate("bcg_trials", seed=seed)
+def trials(seed: int):
+    return bd.simulate("ketamine_trials", seed=seed)
 
 
 # What is refused.

@@ -131,7 +131,10 @@ class SimulatedFit:
         """The truth, and data drawn from it."""
         if self.around == "design":
             assert self.simulate is not None
-            data, values = self.simulate(seeds[0])
+            try:
+                data, values = self.simulate(seeds[0])
+            except BadInput as problem:
+                raise problem.within(f"the simulator's table of fit {number} is refused") from None
             return values, data
         assert isinstance(self.model, Replicates)
         graph = self.model.build(self.data)
