@@ -168,6 +168,43 @@ class Calibration:
 
 def _judge(name: str, group: pd.DataFrame, passed: pd.Series, *, ranked: bool) -> dict[str, Any] | None:
     """Judge one quantity; None where it cannot be compared: constant in every fit, or undefined in one."""
+    if (group["sd"] == 0).all() or group["place"].isna().any() or len(group) < len(passed):
+        return None
+    fits, truth = len(group), group["truth"].to_numpy()
+    inside = (group["lower"].to_numpy() <= truth) & (truth <= group["upper"].to_numpy())
+    half = (group["lower_half"].to_numpy() <= truth) & (truth <= group["upper_half"].to_numpy())
+    good = passed.loc[group["fit"]].to_numpy()
+    first = group.iloc[0]
+    is_discrete = bool(first["is_discrete"])  # then intervals hold more than their probability
+    excludes, wrong = _signs(group, truth)
+    with np.errstate(all="ignore"):
+        error = (group["mean"].to_numpy() - truth) / group["sd"].to_numpy()
+    most = int(group["ranked_among"].max())
+    return {
+        "quantity": name,
+        "kind": first["kind"],
+        "fits": fits,
+        "p_uniform": exceeds(fits, smallest_probability(group["place"].to_numpy())) if ranked else np.nan,
+        "coverage": np.nan if is_discrete else float(inside.mean()),
+        "coverage_half": np.nan if is_discrete else float(half.mean()),
+        "coverage_se": float(np.sqrt(LEVEL * (1 - LEVEL) / fits)),
+        "coverage_p": np.nan if is_discrete else float(stats.binomtest(int(inside.sum()), fits, LEVEL).pvalue),
+        "coverage_passed": np.nan if is_discrete or not good.any() else float(inside[good].mean()),
+        "bias": float(np.mean(error[np.isfinite(error)])) if np.isfinite(error).any() else np.nan,
+        "width": float(np.median(group["upper"] - group["lower"])),
+        "units": first["units"],
+        "excludes_null": excludes,
+        "wrong_sign": wrong,
+        "few_draws": int((group["ranked_among"] < most).sum()),
+    }
+
+
+def _signs(group: pd.DataFrame, truth: np.ndarray) -> tuple[float, float]:
+    """Share of intervals without the value of no effect, and how many of these lie on the wrong side of it."""
+    null = group["null"].to_numpy()
+    if not np.isfinite(null).all():
+        return np.nan, np.nan
+    above, below = group["lower"].to_numpy() > null, group["upper"].to_numpy() < null
     one_side = ((truth > null).all() and above.all()) or ((truth < null).all() and below.all())
     if one_side and np.ptp(truth) > 0:
         return np.nan, np.nan  # a spread or a probability is never zero
