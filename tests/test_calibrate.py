@@ -130,10 +130,10 @@ def test_ranks_of_correlated_draws_use_as_many_as_are_independent():
 
 def test_equal_draws_are_ranked_at_random():
     rng = np.random.default_rng(5)
-    draws = np.repeat([0.0, 1.0], 200).reshape(4, 100)  # half of them equal to the truth
+    draws = rng.integers(0, 2, (4, 100)).astype(float)  # about half of them equal to the truth
     found = {ranked(draws, 1.0, rng)[0] for _ in range(300)}
-    assert min(found) >= 50
-    assert len(found) > 40
+    assert min(found) >= 30
+    assert len(found) > 30
 
 
 def judged(truths, lower, upper, passed=None, null=0.0):
