@@ -130,10 +130,10 @@ def test_ranks_of_correlated_draws_use_as_many_as_are_independent():
 
 def test_equal_draws_are_ranked_at_random():
     rng = np.random.default_rng(5)
-    draws = np.repeat([0.0, 1.0], 200).reshape(4, 100)  # half of them equal to the truth
+    draws = rng.integers(0, 2, (4, 100)).astype(float)  # about half of them equal to the truth
     found = {ranked(draws, 1.0, rng)[0] for _ in range(300)}
-    assert min(found) >= 50
-    assert len(found) > 40
+    assert min(found) >= 30
+    assert len(found) > 30
 
 
 def judged(truths, lower, upper, passed=None, null=0.0):
@@ -251,18 +251,14 @@ def test_calibration_around_data_and_at_a_stated_truth():
     found = bd.calibrate(model, data, around="data", **MANY | {"fits": 20, "draws": 300, "tune": 300})
     assert not found.table["far_outside"].any(), found
     assert int(found.fits["compilations"].sum()) == 1  # the other nineteen fits use the same density
-    found = bd.calibrate(trials_model(), bcg(1).table, around="design", simulate=bcg, **MANY | {"fits": 40})
+    model = bd.read_plan(PLANS / "ketamine_trials" / "madrs_rapid.toml").model
+    found = bd.calibrate(model, trials(1).table, around="design", simulate=trials, **MANY | {"fits": 40})
     assert found.table.set_index("quantity").loc["mu", "coverage"] >= 0.85  # 0.95 less three standard errors
     assert found.table["p_uniform"].isna().all()
 
 
-def trials_model():
-    counts = {"events_treated": "tb_vaccinated", "n_treated": "n_vaccinated", "events_control": "tb_control"}
-    return bd.Meta(measure="log-odds-ratio", input="counts", study="trial", n_control="n_control", **counts)
-
-
-def bcg(seed: int):
-    return bd.simulate("bcg_trials", seed=seed)
+def trials(seed: int):
+    return bd.simulate("ketamine_trials", seed=seed)
 
 
 # What is refused.

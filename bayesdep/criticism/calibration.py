@@ -205,7 +205,8 @@ def _signs(group: pd.DataFrame, truth: np.ndarray) -> tuple[float, float]:
     if not np.isfinite(null).all():
         return np.nan, np.nan
     above, below = group["lower"].to_numpy() > null, group["upper"].to_numpy() < null
-    if ((truth > null).all() and above.all()) or ((truth < null).all() and below.all()):
+    one_side = ((truth > null).all() and above.all()) or ((truth < null).all() and below.all())
+    if one_side and np.ptp(truth) > 0:
         return np.nan, np.nan  # a spread or a probability is never zero
     wrong = (above & (truth < null)) | (below & (truth > null))
     return float((above | below).mean()), float(wrong.sum())

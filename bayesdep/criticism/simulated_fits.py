@@ -131,7 +131,10 @@ class SimulatedFit:
         """The truth, and data drawn from it."""
         if self.around == "design":
             assert self.simulate is not None
-            data, values = self.simulate(seeds[0])
+            try:
+                data, values = self.simulate(seeds[0])
+            except BadInput as problem:
+                raise problem.within(f"the simulator's table of fit {number} is refused") from None
             return values, data
         assert isinstance(self.model, Replicates)
         graph = self.model.build(self.data)
@@ -390,7 +393,7 @@ def _ranked(q: Quantity, rng: np.random.Generator) -> tuple[int, int, float, flo
     if not np.isfinite(q.truth) or np.isnan(flat).any():
         return -1, 0, np.nan, np.nan
     ess = float(len(flat)) if (flat == flat[0]).all() or not np.isfinite(flat).all() else diagnose(q.draws)[1]
-    number = max(1, min(RANKS, len(flat), int(ess)))
+    number = max(1, min(RANKS, len(flat), int(ess))) if np.isfinite(ess) else 1
     thinned = flat[(np.arange(number) * len(flat)) // number]
     rank = int((thinned < q.truth).sum() + np.floor(u[0] * (1 + (thinned == q.truth).sum())))
     return rank, number, (rank + u[1]) / (number + 1), ess
