@@ -401,7 +401,7 @@ ADVICE = [
     ),
     (R + "panel:_plain", "leave layout out", lambda: panel(layout="long"), panel),
     (
-        R + "draft:keep_analytes",
+        R + "draft:_matching",
         "names no analyte",
         lambda: panel(LONG, analytes=["CRP"]),
         lambda: panel(LONG, analytes=["TNF"]),

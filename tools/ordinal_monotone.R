@@ -6,6 +6,7 @@
 # Dirichlet of the stage's increments, and flat category probabilities, which are no prior of brms: instead its thresholds
 # have Normal(0, 10), beside which 400 people say almost everything.
 suppressMessages(library(brms))
+if (!nzchar(system.file("include", package = "BH"))) rstan::rstan_options(boost_lib = "/usr/include")  # Debian's
 folder <- commandArgs(trailingOnly = TRUE)[1]
 set.seed(16)
 n <- 400

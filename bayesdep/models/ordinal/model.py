@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest, reads
@@ -170,6 +171,27 @@ class Ordinal(OrdinalSettings):
         if self.reference is None:
             return Forest(("at_or_better",), None, None, ordinal_estimands.crude_shares)
         return Forest(("difference",), None, None, ordinal_estimands.crude_differences)
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn categories in the place of the observed ones.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        if self.has_patient_effects:
+            return data.assign(category_of=("row", drawn["category_at_visit"].values))
+        return data.assign(counts=(("row", "category"), drawn["category_counts"].values))
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what is asked; see :mod:`bayesdep.models.ordinal.estimands` for each.
