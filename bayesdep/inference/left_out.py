@@ -13,7 +13,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.inference.groups import complete_posterior, scores
 from bayesdep.models.model import Model
 
-LARGE = 8_000_000  # bytes of a group; smaller ones are stored
+LARGE = 4_000_000  # bytes of a group; smaller ones are stored
 _CLOSE = 1e-6  # relative; machines differ in the last digits
 
 

@@ -62,7 +62,10 @@ def whitened_residuals(fit: Fit) -> tuple[Draws, Draws]:
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     is_observed = ~np.isnan(outcome)
     replicated = fit.tree["posterior_predictive"].to_dataset()[[NAME]]
-    stacked = stack_draws(fit.posterior.sel({dim: replicated[dim] for dim in ("chain", "draw")}))
+    posterior = fit.posterior
+    if any(posterior.sizes[dim] != replicated.sizes[dim] for dim in ("chain", "draw")):  # of large data, some draws
+        posterior = posterior.sel({dim: replicated[dim] for dim in ("chain", "draw")})
+    stacked = stack_draws(posterior)
     finite = np.flatnonzero(_finite_draws(stacked))
     if not finite.size:
         raise BadInput("no draw of this fit is finite, so its residuals have no scale; look at its gate")
