@@ -17,7 +17,7 @@ from bayesdep.data.times import order_of_column, order_of_times
 NAMES: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "patient", "participant", "id", "pid", "person", "usubjid", "subjid", "patients", "code"),
     "arm": ("arm", "treatment", "trt", "group", "drug", "condition", "randomised", "allocation", "armcd", "trt01p",
-            "trt01a", "trtp", "trta", "actarm", "gruppe", "randomized", "randomisation", "intervention"),
+            "trt01a", "trtp", "trta", "actarm", "gruppe", "randomisation", "intervention"),
     "group": ("group", "diagnosis", "cohort", "arm", "cases", "dx", "condition"),
     "treatment": ("treatment", "drug", "trt", "condition", "arm", "trtp", "trta"),
     "time": ("visit", "week", "timepoint", "month", "day", "time", "hour", "avisit", "avisitn", "visitnum",

@@ -11,9 +11,9 @@ function finish() {
     cell.colSpan = head.colSpan;
     head.replaceWith(cell);
   }
-  // The search button says more than the label that is read aloud.
-  for (const button of document.querySelectorAll("button.search-button-field[aria-label]")) {
-    button.removeAttribute("aria-label");
+  // The search button is read aloud as it is seen; on a narrow screen, where it has no words, as what it does.
+  for (const button of document.querySelectorAll("button.search-button-field")) {
+    button.setAttribute("aria-label", button.innerText.replace(/\s+/g, " ").trim() || "Search");
   }
 }
 document.addEventListener("DOMContentLoaded", finish);
