@@ -16,6 +16,7 @@ import typer
 
 from bayesdep import __version__, refuse_without_docstrings
 from bayesdep.commands import plans as on_plans
+from bayesdep.commands import studies as on_studies
 from bayesdep.data.errors import BadInput, did_you_mean, printable
 
 if TYPE_CHECKING:
@@ -412,6 +413,7 @@ def read_file(
     return OK
 
 
+app.command()(on_studies.calibrate)
 app.add_typer(on_plans.shipped, name="plans")
 app.command()(on_plans.schema)
 

@@ -21,6 +21,7 @@ from bayesdep.inference.diagnostics import Gate, check_convergence, check_indepe
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.finished_chains import VERSIONS, FinishedChains
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.joint import multiply_likelihood
 from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.nuts import Nuts, sample_nuts
@@ -213,7 +214,7 @@ def sample_posterior(
     xarray.Dataset
         Draws of every parameter, dims (chain, draw, ...).
     """
-    return _sampled(model, data, (draws, tune, chains), seed, steps)[0]
+    return _sampled(model, data, (draws, tune, chains), seed, steps=steps).posterior
 
 
 def sample_and_check(
@@ -235,28 +236,110 @@ def sample_and_check(
     tuple of xarray.Dataset and Gate
         The draws, and the verdict that :func:`fit` would give, without its remedy.
     """
-    posterior, sampled = _sampled(model, data, (draws, tune, chains), seed)
-    checked = check_convergence(model.estimands(posterior, data), sampled.stats)
-    return posterior, dataclasses.replace(checked, note=sampled.note)
+    sampled = _sampled(model, data, (draws, tune, chains), seed)
+    return sampled.posterior, sampled.check(model.estimands(sampled.posterior, data))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """Draws of a model's parameters, without predictions and scores.
+
+    Parameters
+    ----------
+    posterior
+        Draws of every parameter, dims (chain, draw, ...).
+    full, core
+        The PyMC model, and the part of it that was sampled.
+    nuts
+        What the sampler returned; None where draws are of the exact posterior.
+    """
+
+    posterior: xr.Dataset
+    full: pm.Model
+    core: pm.Model
+    nuts: Nuts | None
+
+    def check(self, estimands: xr.Dataset) -> Gate:
+        """Give the verdict that :func:`fit` would give on these estimands, without its remedy."""
+        if self.nuts is None:
+            return check_independent_draws(estimands)
+        return dataclasses.replace(check_convergence(estimands, self.nuts.stats), note=self.nuts.note)
+
+
+def sample_again(
+    model: Model,
+    data: xr.Dataset,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int,
+    sampler: Sampler | None = None,
+    target_accept: float | None = None,
+    max_tree_depth: int | None = None,
+    cores: int | None = None,
+    also: xr.Dataset | None = None,
+) -> Sampled:
+    """Sample a model's parameters as :func:`fit` does, one of many fits.
+
+    Parameters
+    ----------
+    model
+        The generative model.
+    data
+        Its prepared data.
+    draws, tune, chains, seed, sampler, target_accept, max_tree_depth
+        As in :func:`fit`.
+    cores
+        How many chains run at once; by default as many as there are processors.
+    also
+        Further outcomes under the same parameters, as :meth:`~bayesdep.models.model.Replicates.replicate` gives them,
+        whose likelihood is multiplied; None for none.
+
+    Returns
+    -------
+    Sampled
+        The draws.
+    """
+    how = {"cores": cores, "also": also, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
+    chosen = _choose(model, data, sampler) if also is None else sampler or "nutpie"
+    return _sampled(model, data, (draws, tune, chains), seed, chosen, **how)
 
 
 def _sampled(
-    model: Model, data: xr.Dataset, size: tuple[int, int, int], seed: int, steps: Steps | None = None
-) -> tuple[xr.Dataset, Nuts]:
-    """Draws of every parameter, and what the sampler returned."""
+    model: Model,
+    data: xr.Dataset,
+    size: tuple[int, int, int],
+    seed: int,
+    sampler: Sampler = "nutpie",
+    *,
+    target_accept: float | None = None,
+    max_tree_depth: int | None = None,
+    cores: int | None = None,
+    also: xr.Dataset | None = None,
+    steps: Steps | None = None,
+) -> Sampled:
     draws, tune, chains = size
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
-    steps = steps or Steps.of(model, None, None, data)
-    sampled = sample_nuts(model, core, "nutpie", steps, draws=draws, tune=tune, chains=chains, seed=seeds[0])
-    posterior = sampled.values
+    if also is not None:
+        multiply_likelihood(core, model.build(also))
+    nuts = None
+    if sampler == "exact":
+        posterior = _exact_draws(model, data, draws, chains, seeds[0])
+    else:
+        steps = steps or Steps.of(model, target_accept, max_tree_depth, data)
+        nuts = sample_nuts(
+            model, core, sampler, steps, draws=draws, tune=tune, chains=chains, seed=seeds[0], cores=cores
+        )
+        posterior = nuts.values
     flat = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
-    derived = [v for v in full.deterministics if v.name not in posterior]
-    arrays = at_draws(derived, flat, seed=seeds[1]) if derived else []
-    posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, arrays, strict=True)}
-    return label_draws(posterior, full), sampled
+    rest = [v for v in full.unobserved_RVs if v.name not in posterior]
+    arrays = at_draws(rest, flat, seed=seeds[1]) if rest else []
+    posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(rest, arrays, strict=True)}
+    return Sampled(label_draws(posterior, full), full, core, nuts)
 
 
 def _seeds(seed: int) -> list[int]:

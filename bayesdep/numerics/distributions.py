@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, truth
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
 from bayesdep.numerics.types import Tensor
 
@@ -170,7 +170,9 @@ class Prior:
         if not isinstance(times_scale, bool):
             raise BadInput(f"{dist} prior: times_scale = {times_scale!r}, but true or false is needed")
         if times_scale and family.units is None:
-            raise BadInput(f"{dist} prior: times_scale = true, but its values have no unit; leave times_scale out")
+            raise BadInput(
+                f"{dist} prior: times_scale = {truth(True)}, but its values have no unit; leave times_scale out"
+            )
         if not isinstance(why, str):
             raise BadInput(f"{dist} prior: why = {why!r}, but text is needed")
         object.__setattr__(self, "why", why)

@@ -85,7 +85,7 @@ FIGURES: dict[str, Entry] = {
     "categories": Entry(
         ordinal_plots.plot_categories,
         "Probability of every category by arm and visit: posterior means, stacked from the best category at the foot "
-        "to the worst. At each boundary the 95% interval of the probability of that category or a better one, and the "
+        "to the worst. At each boundary the 95% interval of the probability of that category or better, and the "
         "share of those observed (points).",
     ),
     "items": Entry(

@@ -185,9 +185,9 @@ def quantiles_of_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def simultaneous_band(replicates: Draws, k: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the band in which 95% of replicates lie from end to end, equally likely to be left at every place.
 
-    The k-th order statistic of n uniforms is ``Beta(k, n + 1 - k)``, and a normal's probability is uniform. The band runs
-    between equal tails of these distributions (Aldor-Noiman et al. 2013, doi:10.1080/00031305.2013.847865), so wide
-    that the replicates stay in it.
+    The k-th order statistic of n uniforms is ``Beta(k, n + 1 - k)``, and a normal's probability is uniform. The band
+    runs between equal tails of these distributions (Aldor-Noiman et al. 2013, doi:10.1080/00031305.2013.847865), so
+    wide that the replicates stay in it.
 
     Parameters
     ----------
