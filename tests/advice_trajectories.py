@@ -43,12 +43,18 @@ def predicted(patient: pd.DataFrame, **settings: Any) -> Any:
     return model.predict(prior_draws(model.build(data), count=2), data, patient, at=[5.0])
 
 
+def completed(frame: pd.DataFrame, **settings: Any) -> Any:
+    """What the regression of completed visits has."""
+    model = bd.Trajectories(**({"reference": "p"} | settings))
+    return model.regressors(model.prepare(frame))
+
+
 ONE = BOTH[(BOTH["subject"] == "s0") & (BOTH["time"] < 3)]
 EARLY = but(SCORES, {"time": (0, -1)})
 ACTUAL = but(SCORES, time=SCORES["time"] + np.arange(len(SCORES)) / 1000)
 NO_PLACEBO = BOTH[BOTH["marker"].isna() | (BOTH["marker"] != "IL-6") | (BOTH["arm"] == "d")]
 SETTINGS, DATA = "models/trajectories/settings", "models/trajectories/data"
-SUBGROUPS = "models/trajectories/subgroups"
+SUBGROUPS, COMPLETION = "models/trajectories/subgroups", "models/trajectories/completion"
 REFUSALS, PREDICTION, VISITS = "models/trajectories/refusals", "models/trajectories/prediction", "data/visits"
 TWICE = pd.concat([SCORES, SCORES.iloc[[0]]], ignore_index=True)
 
@@ -292,6 +298,18 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "did you mean 'IL-6'",
         lambda: predicted(but(ONE, marker=ONE["marker"].replace("IL-6", "IL-66").to_numpy())),
         lambda: predicted(ONE),
+    ),
+    (
+        f"{COMPLETION}:regressors",
+        "give a fit of scores by arm",
+        lambda: completed(YES, kind="response"),
+        lambda: completed(SCORES),
+    ),
+    (
+        f"{COMPLETION}:regressors",
+        "write the planned time in every row",
+        lambda: completed(ACTUAL, course="linear"),
+        lambda: completed(SCORES, course="linear"),
     ),
     # joining
     (

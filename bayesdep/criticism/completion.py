@@ -93,7 +93,9 @@ class Completed:
         total = self.within(shift) + self.between
         df = self.regression.df
         # Barnard and Rubin 1999, equation 3, for infinitely many imputations
-        df_of_total = (df + 1) / (df + 3) * df * (1 - self.between / total)
+        # at a baseline that everybody has, both variances are zero
+        share = np.divide(self.between, total, out=np.zeros_like(total), where=total > 0)
+        df_of_total = (df + 1) / (df + 3) * df * (1 - share)
         return self.estimate.mean(axis=0) + self.regression.weights @ shift, np.sqrt(total), df_of_total
 
 
@@ -184,10 +186,8 @@ def _regression(trial: CompletesVisits, data: xr.Dataset) -> Regression:
             "these out"
         )
     if len(arms) <= rank:
-        raise BadInput(
-            f"{len(arms)} patients are too few for a regression on {rank} terms at each visit, with {_listed(others)}; "
-            "leave some of these out"
-        )
+        with_others = f", with {_listed(others)}; leave some of these out" if others else "; add patients"
+        raise BadInput(f"{len(arms)} patients are too few for a regression on {rank} terms at each visit{with_others}")
     # the least-squares solution of least length, so that columns that repeat others change nothing
     weights = np.linalg.pinv(design)[: arms.shape[1]]
     basis = np.linalg.svd(design, full_matrices=False)[0][:, :rank]

@@ -70,7 +70,7 @@ def check_dropout(
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.models.trial.model.Trial`.
+        A fit of :class:`~bayesdep.models.trial.model.Trial`, or of scores by :class:`~bayesdep.Trajectories`.
     method
         The assumption, one of the table's.
     delta
@@ -157,7 +157,7 @@ def find_tipping_point(
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.models.trial.model.Trial`.
+        A fit of :class:`~bayesdep.models.trial.model.Trial`, or of scores by :class:`~bayesdep.Trajectories`.
     arm
         The arm whose dropouts get the delta; may be left out where there is only one beside the reference.
     visit
@@ -250,7 +250,7 @@ def trial_of(fit: Fit, asked: str) -> CompletesVisits:
     if not isinstance(fit.model, CompletesVisits):
         raise BadInput(
             f"{asked} is about patients who leave a trial, but this is a fit of {type(fit.model).__name__}; "
-            "give a fit of bd.Trial"
+            "give a fit of bd.Trial or bd.Trajectories"
         )
     return fit.model
 

@@ -12,9 +12,9 @@ from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import checks as trajectory_checks
+from bayesdep.models.trajectories import completion, paths, prediction, scores, separate
 from bayesdep.models.trajectories import data as trajectory_data
 from bayesdep.models.trajectories import estimands as trajectory_estimands
-from bayesdep.models.trajectories import prediction, scores, separate
 from bayesdep.models.trajectories.deviations import covariance_of_deviations
 from bayesdep.models.trajectories.links import given_markers
 from bayesdep.models.trajectories.markers import observe_markers
@@ -22,6 +22,7 @@ from bayesdep.models.trajectories.outcome import mean_outcome, observe_responses
 from bayesdep.models.trajectories.replicates import replicate
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.tables import tables as printed_tables
+from bayesdep.numerics.types import Draws
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -115,6 +116,8 @@ class Trajectories(TrajectoriesSettings):
         Times at which means and differences are reported; by default the planned ones, or five over the follow-up.
     units
         Units of the outcome.
+    better
+        Whether ``"lower"`` or ``"higher"`` scores are better.
     lkj
         Shape of the LKJ prior of deviations' correlations; 1 is uniform.
     scale
@@ -333,6 +336,62 @@ class Trajectories(TrajectoriesSettings):
             markers the share below the limit and the correlation of the first value with the last.
         """
         return trajectory_checks.checks(self, data)
+
+    def expected(self, posterior: xr.Dataset, data: xr.Dataset) -> Draws:
+        """Return the mean of every patient at every visit, the patient's own deviation and markers aside.
+
+        Parameters
+        ----------
+        posterior
+            Draws with dim ``sample``.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (samples, subjects, visits).
+        """
+        return paths.mean_outcomes_of_patients(self, posterior, data)
+
+    def completed(
+        self, posterior: xr.Dataset, data: xr.Dataset, own: Draws, assumed: Draws, dropped: Any
+    ) -> tuple[Draws, Draws]:
+        """Return mean and variance of every outcome given the observed ones, and the markers, of its patient.
+
+        Parameters
+        ----------
+        posterior
+            Draws with dim ``sample``.
+        data
+            As :meth:`prepare` returns it.
+        own, assumed
+            Means from which missed visits start, as :meth:`expected` returns them: those of the patients' own arms, and
+            those assumed of visits that are marked in ``dropped``.
+        dropped
+            Visits missed after the last one observed, shape (subjects, visits).
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Both of shape (samples, subjects, visits).
+        """
+        return completion.completed(self, posterior, data, own, assumed, dropped)
+
+    def regressors(self, data: xr.Dataset) -> dict[str, Any]:
+        """Return what the regression at one visit has beside arms.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            Columns (subjects, terms): the outcome at the first time, where arms are equal there, and covariates.
+        """
+        return completion.regressors(self, data)
 
     def predict(
         self, posterior: xr.Dataset, data: xr.Dataset, patient: Any, *, at: Sequence[float], seed: int = 1

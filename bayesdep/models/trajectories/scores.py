@@ -42,7 +42,7 @@ def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: 
 
     def score(draws: xr.Dataset) -> xr.DataArray:
         mean = mean_outcomes_of_patients(settings, draws, data)
-        of_markers = _Markers(settings, draws, data) if settings.association else None
+        of_markers = Markers(settings, draws, data) if settings.association else None
         found = np.empty((draws.sizes["sample"], len(scored)))
         for k, i in enumerate(scored):
             seen = ~np.isnan(outcome[i])
@@ -62,7 +62,7 @@ def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: 
     return over_draws(posterior, score, max(outcome.size, data.sizes["subject"] * cells, data.sizes["visit"] * nodes))
 
 
-class _Markers:
+class Markers:
     """Markers' residuals from their means and covariances of deviations, for some draws."""
 
     def __init__(self, settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> None:
@@ -179,7 +179,7 @@ def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str
 
 
 def effects_of(
-    settings: TrajectoriesSettings, draws: xr.Dataset, markers: _Markers | None, patient: int, arm: int
+    settings: TrajectoriesSettings, draws: xr.Dataset, markers: Markers | None, patient: int, arm: int
 ) -> tuple[Draws, Draws]:
     """Return mean and covariance of a patient's coefficients of powers of time, given the patient's markers.
 

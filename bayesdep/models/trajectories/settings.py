@@ -51,6 +51,7 @@ class TrajectoriesSettings(Described):
     subgroups: Mapping[str, str] = dataclasses.field(default_factory=dict)
     at: Sequence[float] = ()
     units: str = "points"
+    better: Literal["lower", "higher"] = "lower"
     lkj: float = 2.0
     scale: float | None = None
     beyond_limit: Literal["refuse", "censor"] = "refuse"
@@ -97,6 +98,11 @@ class TrajectoriesSettings(Described):
         return self.value is not None
 
     @property
+    def by_arm(self) -> bool:
+        """Whether each arm has a covariance of its own: they share one."""
+        return False
+
+    @property
     def is_pooled(self) -> bool:
         """Whether associations are pooled over markers."""
         return self.pooling == "partial" and self.analyte is not None
@@ -128,7 +134,8 @@ class TrajectoriesSettings(Described):
     def figures(self) -> tuple[str, ...]:
         """Figures beside those that every fit has."""
         of_subgroups = ("subgroup_effects",) if self.subgroups else ()
-        return ("courses", *(("associations",) if self.association else ()), *of_subgroups)
+        of_dropouts = ("dropout",) if self.kind == "score" and self.arm is not None else ()
+        return ("courses", *(("associations",) if self.association else ()), *of_subgroups, *of_dropouts)
 
     @property
     def slots(self) -> dict[str, Slot]:

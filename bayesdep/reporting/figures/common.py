@@ -154,7 +154,8 @@ def _compared(fit: Fit, rows: pd.DataFrame) -> str:
     what = what.replace("log ratio", "ratio").replace("log odds ratio", "odds ratio") if ratio else what
     named = what if units in what else f"{what}, {units}"
     arms = [str(arm) for arm in rows["comparison"].unique()] if "comparison" in rows else []
-    better, reference = getattr(fit.model, "better", None), str(getattr(fit.model, "reference", None) or "")
+    better = getattr(fit.model, "better", None) if attrs.get("units") == getattr(fit.model, "units", None) else None
+    reference = str(getattr(fit.model, "reference", None) or "")
     sides = ""
     if len(arms) == 1 and reference:
         for word in ("less", "against"):

@@ -21,7 +21,7 @@ def plot_dropout(fit: Fit, arm: str | None = None) -> Figure:
     Parameters
     ----------
     fit
-        A fit of :class:`~bayesdep.models.trial.model.Trial`.
+        A fit of :class:`~bayesdep.models.trial.model.Trial`, or of scores by :class:`~bayesdep.Trajectories`.
     arm
         The arm compared with the reference, whose dropouts get the delta; may be left out where there is only one.
 
@@ -78,7 +78,9 @@ def has_dropout(fit: Fit) -> bool:
     bool
         Whether :func:`plot_dropout` has something to show without an arm being named.
     """
-    if fit.data.sizes["comparison"] > 1 or "moderator_lower" in fit.data:  # see the model's regressors
+    if fit.data.sizes["comparison"] != 1 or "moderator_lower" in fit.data:  # see the model's regressors
+        return False
+    if "time" in fit.data and (fit.data["time"].values != fit.data["time"].values[0]).any():  # no planned visits
         return False
     return bool(np.isnan(fit.data["outcome"].values[fit.data["arm_of"].values == 1, -1]).any())
 

@@ -1,0 +1,125 @@
+"""Missed visits given those observed and the patient's markers, draw by draw: what assumptions on dropouts start from.
+
+A patient's outcomes are jointly normal given the patient's markers (:mod:`bayesdep.models.trajectories.scores`), so
+those that were missed are normal given those that were observed.
+"""
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.models.trajectories.courses import Basis
+from bayesdep.models.trajectories.scores import Markers, effects_of, residual_covariance
+from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.numerics.types import Draws
+
+
+def completed(
+    settings: TrajectoriesSettings,
+    posterior: xr.Dataset,
+    data: xr.Dataset,
+    means: Draws,
+    assumed: Draws,
+    dropped: np.ndarray,
+) -> tuple[Draws, Draws]:
+    """Return mean and variance of every outcome given the observed ones, and the markers, of its patient.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    posterior
+        Draws with dim ``sample``.
+    data
+        The prepared data.
+    means, assumed
+        Means from which missed visits start, the markers aside, shape (samples, subjects, visits): those of the
+        patients' own arms, and those assumed of visits that are marked in ``dropped``.
+    dropped
+        Visits missed after the last one observed, shape (subjects, visits).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Both of shape (samples, subjects, visits).
+    """
+    outcome = data["outcome"].values
+    seen = ~np.isnan(outcome)
+    mean = np.where(seen, outcome, means)
+    variance = np.zeros_like(mean)
+    markers = Markers(settings, posterior, data) if settings.association else None
+    for i in np.flatnonzero(~seen.all(axis=1)):
+        known, missed = np.flatnonzero(seen[i]), np.flatnonzero(~seen[i])
+        design = data["deviation_columns"].values[i]
+        shift, covariance = effects_of(settings, posterior, markers, int(i), int(data["arm_of"][i]))
+        matrix = design @ covariance @ design.T
+        matrix = matrix + residual_covariance(settings, posterior, data, int(i), np.ones(len(design), dtype=bool))
+        across = matrix[:, known][:, :, missed]
+        slopes = np.linalg.solve(matrix[:, known][:, :, known], across)
+        variance[:, i, missed] = np.diagonal(matrix, axis1=1, axis2=2)[:, missed] - (slopes * across).sum(axis=1)
+        by_markers = shift @ design.T
+        filled = []
+        for start in (assumed[:, i] + by_markers, means[:, i] + by_markers):
+            gained = ((outcome[i, known] - start[:, known])[:, :, None] * slopes).sum(axis=1)
+            filled.append(start[:, missed] + gained)
+        mean[:, i, missed] = np.where(dropped[i, missed], *filled)  # a gap is filled from the patient's own arm
+    return mean, variance
+
+
+def regressors(settings: TrajectoriesSettings, data: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return what the regression at one visit has beside arms, by name.
+
+    Where arms are equal at the first time, that is the outcome there; its mean stands for the few that were missed, as
+    an arm says nothing of a baseline (White and Thompson 2005, doi:10.1002/sim.1981).
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        Columns (subjects, terms) by what they are.
+
+    Raises
+    ------
+    BadInput
+        When there are no visits of scores in several arms, from which one could drop out.
+    """
+    if settings.kind != "score" or settings.arm is None:
+        what = f"kind = '{settings.kind}'" if settings.kind != "score" else "no arms"
+        raise BadInput(
+            f"dropping out is asked of scores in several arms, but this fit has {what}; give a fit of scores by arm"
+        )
+    if not is_planned(data):
+        raise BadInput(
+            "patients were seen at times of their own, so there is no visit from which one dropped out; write the "
+            "planned time in every row and fit again"
+        )
+    columns = {}
+    first, when = data["outcome"].values[:, 0], Basis.from_attrs(data["course_columns"].attrs).first
+    if settings.equal_baseline and data["time"].values[0, 0] == when:
+        columns["baseline"] = np.where(np.isnan(first), np.nanmean(first), first)[:, None]
+    if data.sizes["covariate"]:
+        columns["covariates"] = data["covariates"].values
+    return columns
+
+
+def is_planned(data: xr.Dataset) -> bool:
+    """Whether visits are planned ones, the same for all.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+
+    Returns
+    -------
+    bool
+        False where every patient has times of its own.
+    """
+    time = data["time"].values
+    return bool((time == time[0]).all())
