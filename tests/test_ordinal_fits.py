@@ -91,6 +91,33 @@ def settings(**how):
 
 
 @pytest.mark.slow
+def test_a_monotone_effect_is_as_brms_has_it():
+    """400 simulated people (tools/ordinal_monotone.R): means within 0.1 posterior sds of brms' `mo(stage) + arm`.
+
+    Both sets of draws say a mean to a few hundredths of an sd, and an sd to about 1%: a tenth of an sd leaves room for
+    the priors of thresholds, which differ.
+    """
+    wide = {"dist": "Normal", "mu": 0, "sigma": 5}
+    model = bd.Ordinal(
+        categories=["0", "1", "2", "3"], reference="placebo", covariates="mo(stage)",
+        priors={"arm_effect": wide, "monotone_effect": wide},
+    )  # fmt: skip
+    fit = bd.fit(model, pd.read_csv(REFERENCES / "ordinal_monotone_data.csv"), draws=1000, seed=1, progress=False)
+    assert fit.gate.passed
+    found = {
+        "drug": np.log(fit.estimands["odds_ratio"].values).reshape(4, -1),
+        "stage": np.log(fit.estimands["monotone_odds_ratio"].values).reshape(4, -1),
+    }
+    found |= {f"increment{k + 1}": fit.estimands["increment"].values[..., k].reshape(4, -1) for k in range(3)}
+    brms = pd.read_csv(REFERENCES / "ordinal_monotone.csv").set_index("term")
+    for name, draws in found.items():
+        mean, sd, error = brms.loc[name, ["mean", "sd", "mcse"]].astype(float)
+        assert np.hypot(error, array_stats.mcse(draws, chain_axis=0, draw_axis=1)) < 0.05 * sd
+        assert abs(draws.mean() - mean) < 0.1 * sd, name
+        assert abs(draws.std() - sd) < 0.1 * sd, name
+
+
+@pytest.mark.slow
 def test_integrated_and_sampled_patients_have_one_posterior():
     table = simulated(80, 1, visits=3)
     fits = [
