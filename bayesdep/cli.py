@@ -116,7 +116,7 @@ def run(
     todo = [(plan, out or plan.directory) for plan in _read_all(plans)]
     given = _share([plan for plan, _ in todo], data)
     _refuse_early(todo, given)
-    settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    settings: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
     how: dict[str, Any] = {"accept": accept_failed_gate, "quick": quick, "resume": resume, "force": force}
     how["spreadsheet_safe"] = spreadsheet_safe
     runs = [
@@ -160,7 +160,7 @@ def reproduce(
         _refuse_early(todo, [None] * len(todo))
         place_of = {plan.label: place for plan, place in todo}
         with progress(len(todo), _say) as so_far:
-            how = {"accept": accept_failed_gate, "quick": quick, "resume": resume, "force": force}
+            how: dict[str, Any] = {"accept": accept_failed_gate, "quick": quick, "resume": resume, "force": force}
             how |= {"spreadsheet_safe": spreadsheet_safe, "so_far": so_far}
             groups = [[(p, place_of[p.label], how) for p in group] for group in in_order([p for p, _ in todo])]
             runs = _in_turn(side_by_side(_run_all, groups), so_far, several=len(todo) > 1)

@@ -79,7 +79,7 @@ class Calibration:
         """
         passed = self.fits.set_index("fit")["passed"]
         groups = self.values.groupby("quantity", sort=False)
-        rows = [_judge(name, group, passed, ranked=self.around != "design") for name, group in groups]
+        rows = [_judge(str(name), group, passed, ranked=self.around != "design") for name, group in groups]
         table = pd.DataFrame([row for row in rows if row is not None])
         if len(table):
             table["outside"] = table["p_uniform"] < 1 - LEVEL

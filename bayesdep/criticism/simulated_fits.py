@@ -132,10 +132,10 @@ class SimulatedFit:
         if self.around == "design":
             assert self.simulate is not None
             try:
-                data, values = self.simulate(seeds[0])
+                data, truth = self.simulate(seeds[0])
             except BadInput as problem:
                 raise problem.within(f"the simulator's table of fit {number} is refused") from None
-            return values, data
+            return truth, data
         assert isinstance(self.model, Replicates)
         graph = self.model.build(self.data)
         names = [v.name for v in graph.unobserved_RVs]

@@ -310,9 +310,11 @@ def sample_again(
     Sampled
         The draws.
     """
-    how = {"cores": cores, "also": also, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
     chosen = _choose(model, data, sampler) if also is None else sampler or "nutpie"
-    return _sampled(model, data, (draws, tune, chains), seed, chosen, **how)
+    return _sampled(
+        model, data, (draws, tune, chains), seed, chosen, target_accept=target_accept, max_tree_depth=max_tree_depth,
+        cores=cores, also=also,
+    )  # fmt: skip
 
 
 def _sampled(

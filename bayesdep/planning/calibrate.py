@@ -116,7 +116,7 @@ def calibrate(
             "around = 'design' needs a simulator; give simulate, a function from a seed to bd.simulate's kind"
         )
     read = data if isinstance(data, xr.Dataset) else what.prepare(data)
-    simulator = None if around != "design" else partial(_of_model, what, simulate)
+    simulator = partial(_of_model, what, simulate) if around == "design" and simulate is not None else None
     return calibrate_prepared(what, read, sampling=sampling, simulate=simulator, **how)
 
 

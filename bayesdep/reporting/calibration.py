@@ -142,6 +142,7 @@ def calibration_table(calibration: Calibration) -> pd.DataFrame:
         All text.
     """
     rows = []
+    row: Any  # a named tuple, whose fields pandas does not type
     for row in calibration.table.itertuples():
         mark = " (far outside)" if row.far_outside else " (outside)" if row.outside else ""
         excludes = not np.isnan(row.excludes_null)

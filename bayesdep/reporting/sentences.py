@@ -583,7 +583,7 @@ def _counted(fit: Fit, one: Primary, count: int) -> Sentence:
     sure = table[table["false_sign_rate"] < 1 - SURE]
     null = float(attrs.get("null", 0.0))
     among = plural(_WORDS.get(dims[0], dims[0])) if len(dims) == 1 else f"values by {' and '.join(dims)}"
-    parts = []
+    parts: list[str] = []
     for side in ("above", "below"):
         names = [", ".join(str(row[d]) for d in dims) for _, row in sure[sure["side"] == side].iterrows()]
         if names:
