@@ -45,6 +45,7 @@ _PUBLIC = {
     "Fit": "bayesdep.inference.fit",
     "Rope": "bayesdep.inference.ropes",
     "fit": "bayesdep.inference.sample",
+    "settings": "bayesdep.inference.settings",
     "check_predictions": "bayesdep.criticism.checks",
     "compare": "bayesdep.criticism.compare",
     "accumulate_studies": "bayesdep.criticism.influence",

@@ -18,6 +18,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.files import whole_files
+from bayesdep.inference.settings import settings as chosen
 
 VERSIONS = ("bayesdep", "pymc", "pytensor", "nutpie", "arviz-stats", "numpy", "scipy", "pandas", "xarray")
 # what is kept of a sampler's statistics: nutpie's names -> ArviZ's
@@ -144,6 +145,8 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: 
     from llvmlite.binding import get_host_cpu_name
 
     machine = [platform.python_version(), platform.system(), platform.machine(), get_host_cpu_name()]
+    if chosen.compiler != "pytensor":
+        machine += [chosen.compiler, version("llvmlite")]
     versions = {name: version(name) for name in VERSIONS}
     description = json.dumps([plan, dict(settings), versions, machine, data.attrs], sort_keys=True, default=repr)
     digest = hashlib.sha256(description.encode() + code.encode())

@@ -8,6 +8,7 @@ compiled for that.
 """
 
 import ctypes
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,9 +32,10 @@ from pytensor.graph import clone_replace
 from pytensor.graph.rewriting.basic import SequentialGraphRewriter
 from pytensor.link.numba.linker import NumbaLinker
 
-from bayesdep.inference.cached_rewrite import cached_rewrite
+from bayesdep.inference.cached_rewrite import FlatGraph, cached_rewrite
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.evaluate import at_draws, values_of
+from bayesdep.inference.settings import settings
 
 types: Any = numba.types  # numba is not typed
 # A rewritten graph is compiled without further rewriting; the handler only orders the operations that work in place.
@@ -55,12 +57,22 @@ class Density:
         C function: (length, point, gradient out, log density out, shared data) to a status.
     copy
         C function that returns a point unchanged.
+    compiler
+        By which both were made.
+    data
+        What of the data was compiled in; None for nothing.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     logp: Any
     copy: Any
+    compiler: str = "pytensor"
+    data: Any = None
+
+    def serves(self, values: Sequence[np.ndarray], compiler: str) -> bool:
+        """Whether it is what this compiler would make for these data."""
+        return compiler == self.compiler and (self.data is None or self.data.fits(values))
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,10 @@ class Bound(CompiledModel):  # type: ignore[misc]  # nutpie is not typed
         # ctypes takes as long to make a pointer as the density of a small model takes, so they are made once
         arguments = (self.n_dim, *(x.ctypes.data_as(double) for x in (position, gradient, logp)), table.ctypes.data)
 
+        alive = (self, table)  # the function reads their memory
+
         def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
+            assert alive
             position[:] = point
             status = function(*arguments)
             return (float(logp[0]) if status == OK else np.nan), gradient.copy()
@@ -223,6 +238,10 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
     # in every draw; it was no faster (measured with 4,000 patients and with panels of 16 people).
     with pytensor.config.change_flags(numba__fastmath=False):
         graph = cached_rewrite([*computation.values, *inputs.values()], [logp], shapes, rewrite)
+        if settings.compiler == "llvm":
+            found = _with_llvm(graph, sum(prod(shape) for shape in shapes), values)
+            if found is not None:
+                return Density(names, shapes, *found)
         function = pytensor.function(*graph, mode=_AS_IT_IS, accept_inplace=True, on_unused_input="ignore")
         return Density(names, shapes, *_as_c(function.vm.jit_fn, sum(prod(shape) for shape in shapes), values))
 
@@ -270,6 +289,27 @@ def to_constrained(model: pm.Model, draws: dict[str, np.ndarray]) -> dict[str, n
     )
     constrained = at_draws(back, unconstrained) if back else []
     return draws | {rv.name: values for rv, values in zip(transformed, constrained, strict=True)}
+
+
+def _with_llvm(graph: tuple[list[Any], list[Any]], length: int, values: Sequence[np.ndarray]) -> Any:
+    """Density, copy, compiler and data of a graph, compiled without numba; None where that is not possible."""
+    try:
+        from bayesdep.inference.compiler.density import Status, compile_graph
+        from bayesdep.inference.compiler.text import Unsupported
+    except ImportError as problem:  # these versions of PyTensor, numba or llvmlite lack a name
+        _say_why(problem)
+        return None
+    keep = not FlatGraph.of(*graph).may_hold_data
+    try:
+        logp, copy, data = compile_graph(*graph, length, values, Status(OK, NOT_FINITE, WRONG_LENGTH), keep)
+    except (Unsupported, RuntimeError) as problem:  # the second is LLVM's
+        _say_why(problem)
+        return None
+    return logp, copy, "llvm", data
+
+
+def _say_why(problem: Exception) -> None:
+    print(f"note: the density is compiled by PyTensor: {str(problem).splitlines()[0]}", file=sys.stderr)
 
 
 _compiling = threading.Lock()
