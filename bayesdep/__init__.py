@@ -78,6 +78,7 @@ _PUBLIC = {
     "plot_courses": "bayesdep.reporting.figures.trajectories",
     "plot_covariance": "bayesdep.reporting.figures.trial",
     "plot_cumulative": "bayesdep.reporting.figures.meta",
+    "plot_decision_curve": "bayesdep.reporting.figures.response",
     "plot_difference_along": "bayesdep.reporting.figures.trial",
     "plot_dropout": "bayesdep.reporting.figures.dropout",
     "plot_dropout_by_arm": "bayesdep.reporting.figures.trial_checks",
@@ -102,6 +103,7 @@ _PUBLIC = {
     "plot_trajectories": "bayesdep.reporting.figures.trial",
     "plot_transitions": "bayesdep.reporting.figures.transitions",
     "plot_within_correlation": "bayesdep.reporting.figures.meta",
+    "sentences": "bayesdep.reporting.sentences",
     "report": "bayesdep.reporting.report",
     "read_plan": "bayesdep.plan",
     "run_plan": "bayesdep.plan",
@@ -209,6 +211,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.patient_meta import plot_moderators as plot_moderators
     from bayesdep.reporting.figures.patient_meta import plot_study_effects as plot_study_effects
     from bayesdep.reporting.figures.priors import plot_priors as plot_priors
+    from bayesdep.reporting.figures.response import plot_decision_curve as plot_decision_curve
     from bayesdep.reporting.figures.response import plot_roc as plot_roc
     from bayesdep.reporting.figures.trajectories import plot_associations as plot_associations
     from bayesdep.reporting.figures.trajectories import plot_courses as plot_courses
@@ -223,6 +226,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.trial_subgroups import plot_subgroups as plot_subgroups
     from bayesdep.reporting.priors import priors as priors
     from bayesdep.reporting.report import report as report
+    from bayesdep.reporting.sentences import sentences as sentences
     from bayesdep.reporting.study import as_study as as_study
     from bayesdep.reporting.tables import table as table
 

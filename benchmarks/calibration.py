@@ -568,8 +568,8 @@ def study(name: str, fits: int = FITS, seed: int | None = None) -> pd.DataFrame:
 
 def table(found: pd.DataFrame) -> str:
     """Return one line a design as Markdown."""
-    heads = ["design", "data sets", "quantities", "coverage, mean", "lowest", "highest", "smallest P, coverage",
-             "smallest P, uniform", "level"]  # fmt: skip
+    heads = ["design", "data sets", "quantities", "coverage, mean", "lowest", "highest", "lowest P, coverage",
+             "lowest P, uniform", "level"]  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for name in [d for d in DESIGNS if d in set(found["design"])]:
         rows = found[found["design"] == name]

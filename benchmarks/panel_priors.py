@@ -37,7 +37,7 @@ def pooled(y: np.ndarray, s: np.ndarray, width: float, spread: float) -> tuple[n
 
 
 def real(name: str) -> tuple[bd.Cytokines, pd.DataFrame]:
-    """Return a model and a table of a real panel: the smallest value, where repeated, is a floor."""
+    """Return a model and a table of a real panel: the lowest value, where repeated, is a floor."""
     wide = pd.read_csv(REAL / name)
     wide["subject"] = [f"s{i}" for i in range(len(wide))]
     analytes = [c for c in wide.columns if wide[c].dtype.kind in "fi"]

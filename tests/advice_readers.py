@@ -1,6 +1,7 @@
 """Messages of the readers of laboratories' and clinics' files, and their advice; see ``advice.py``."""
 
 import datetime
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ def book(
     return made
 
 
+def wide_olink(**cells: Any) -> openpyxl.Workbook:
+    """The wide Olink workbook with other cells."""
+    made = lab_files.olink_wide()
+    for address, value in cells.items():
+        made.active[address] = value
+    return made
+
+
 def bioplex(kind: str) -> openpyxl.Workbook:
     made = lab_files.bioplex()
     for sheet in made:
@@ -110,7 +119,7 @@ IN_GROUPS = pd.DataFrame({"subject": ["P1", "P2"], "group": ["a", "b"], "analyte
 STARRED = SHEET.replace("1.5", "*0.1")
 WITH_LIMITS = LONG.replace("Conc\n", "Conc;LOD;ULOQ\n").replace("1.5\n", "*0.1;0.5;90\n").replace(";2\n", ";2;0.5;90\n")
 WITH_LIMITS = WITH_LIMITS.replace(";3\n", ";3;0.5;90\n").replace(";4\n", ";4;0.5;90\n")
-DILUTED = lab_files.msd().replace("Range,1,,", "Range,1:4,,")
+DILUTED = re.sub(r",[\d.]+,2000\n", ",0.01,2000\n", lab_files.msd().replace("Range,1,,", "Range,1:4,,"))
 XPONENT_SAMPLES = lab_files.xponent()
 NO_SAMPLES = "\n".join(line for line in XPONENT_SAMPLES.splitlines() if "ZX" not in line) + "\n"
 NO_LOCATION = XPONENT_SAMPLES.replace('"DataType:","Count"\n"Location"', '"DataType:","Count"\n"Where"')
@@ -214,7 +223,12 @@ ADVICE = [
         lambda: panel(leave_out=["P*"]),
         lambda: panel(leave_out=["P1"]),
     ),
-    (R + "draft:leave_out_samples", "is no sample", lambda: panel(leave_out=["P9"]), lambda: panel(leave_out=["P1"])),
+    (
+        R + "draft:leave_out_samples",
+        "names no sample",
+        lambda: panel(leave_out=["P9"]),
+        lambda: panel(leave_out=["P1"]),
+    ),
     (
         R + "files:choose_sheets",
         "is not in",
@@ -315,7 +329,13 @@ ADVICE = [
         lambda: panel(SHEET + ";;;\n;;7;\nkit;;8;\n"),
         lambda: panel(SHEET + ";;;\n;;7;\nkit;;8;\n", last_row=4),
     ),
-    (R + "msd:_refuse_diluted", "multiply the columns", lambda: panel(DILUTED), lambda: panel(lab_files.msd())),
+    (R + "msd:_scale_limits", "multiply the columns", lambda: panel(DILUTED), lambda: panel(lab_files.msd())),
+    (
+        R + "msd:_dilution",
+        "no dilution",
+        lambda: panel(DILUTED.replace(",1:4,", ",neat,")),
+        lambda: panel(lab_files.msd()),
+    ),
     (
         R + "msd:_flag",
         "detection ranges",
@@ -329,18 +349,42 @@ ADVICE = [
         lambda: panel(lab_files.msd()),
     ),
     (
-        R + "olink:_numbers",
+        R + "olink:read_logs",
         "log2 scale",
         lambda: panel(lab_files.olink().replace("PASS;-2.5", "PASS;999")),
         lambda: panel(lab_files.olink()),
     ),
     (
-        R + "olink:_numbers",
+        R + "olink:read_logs",
         "is no number",
         lambda: panel(lab_files.olink().replace("PASS;-2.5", "PASS;low")),
         lambda: panel(lab_files.olink().replace("PASS;-2.5", "PASS;")),
     ),
     (R + "olink:_without_controls", "control samples only", lambda: panel(CONTROLS), lambda: panel(lab_files.olink())),
+    (
+        R + "olink_wide:_is_npx",
+        "NPX or Quantified",
+        lambda: panel(wide_olink(A2="data"), "w.xlsx"),
+        lambda: panel(wide_olink(A2="NPX data"), "w.xlsx"),
+    ),
+    (
+        R + "olink_wide:_limits",
+        "names a plate",
+        lambda: panel(wide_olink(F17="P9"), "w.xlsx"),
+        lambda: panel(wide_olink(F17="P2"), "w.xlsx"),
+    ),
+    (
+        R + "olink_wide:_sheet",
+        "no assays",
+        lambda: panel(wide_olink(B6=None, C6=None, D6=None), "w.xlsx"),
+        lambda: panel(wide_olink(), "w.xlsx"),
+    ),
+    (
+        R + "olink_wide:read",
+        "control samples only",
+        lambda: panel(wide_olink(**{f"A{row}": f"CONTROL_SAMPLE_{row}" for row in range(8, 14)}), "w.xlsx"),
+        lambda: panel(wide_olink(), "w.xlsx"),
+    ),
     (
         R + "panel:_settle_replicates",
         "stands in",
@@ -356,8 +400,8 @@ ADVICE = [
     ),
     (R + "panel:_plain", "leave layout out", lambda: panel(layout="long"), panel),
     (
-        R + "panel:_only_analytes",
-        "none of the file's",
+        R + "draft:keep_analytes",
+        "names no analyte",
         lambda: panel(LONG, analytes=["CRP"]),
         lambda: panel(LONG, analytes=["TNF"]),
     ),
@@ -384,7 +428,7 @@ ADVICE = [
         lambda: read_in(IN_GROUPS).model_settings(),
         lambda: read_in(IN_GROUPS).model_settings(reference="a"),
     ),
-    (R + "roles:_matching", "no pattern of one", lambda: panel(analytes=["IL9*"]), lambda: panel(analytes=["IL*"])),
+    (R + "roles:_matching", "names no column", lambda: panel(analytes=["IL9*"]), lambda: panel(analytes=["IL*"])),
     (
         R + "roles:choose_analytes",
         "no column that is known as an analyte",

@@ -154,6 +154,47 @@ def olink() -> str:
     return "\n".join(lines) + "\n"
 
 
+def olink_wide(kind: str = "NPX") -> openpyxl.Workbook:
+    """A wide Olink workbook of two plates: names above the values, limits and shares below; log2 or concentrations."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    names = list(ANALYTES)[:3]
+    is_log = kind == "NPX"
+    sheet.append(["Project name: SYNTHETIC"])
+    sheet.append([f"{kind} data"])
+    sheet.append(["Panel", *["Olink Synthetic(v.1)"] * (len(names) + 3)])
+    sheet.append(["Assay", *names, "Det Ctrl", "Plate ID", "QC Warning"])
+    sheet.append(["Uniprot ID", *(f"P0{k}" for k in range(len(names)))])
+    sheet.append(["OlinkID", *(f"OID2{k}" for k in range(len(names)))])
+    if not is_log:
+        sheet.append(["Unit", *["pg/mL"] * len(names)])
+    sheet.append([])
+
+    def cell(name: str, value: float, k: int):
+        if is_log:
+            number = round(float(np.log2(value)) - 3, 4)
+            return f"#{number}" if k == 2 else number
+        return "< LLOQ" if value < 2 * LIMITS[name] else round(value, 3)
+
+    for k, person in enumerate(people()[:6]):
+        warn = "Warning" if k == 2 else "Pass"
+        values = [cell(name, person["values"][name], k) for name in names]
+        sheet.append([person["id"], *values, 12.5, f"P{k % 2 + 1}", warn])
+    sheet.append(["CONTROL_SAMPLE_1", *[1.0] * len(names), 12.4, "P1", "Pass"])
+    sheet.append([])
+    if not is_log:
+        sheet.append(["LLOQ", *(2 * LIMITS[name] for name in names)])
+        sheet.append(["ULOQ", *[10_000] * len(names)])
+    for plate, shift in (("P1", 0.0), ("P2", 0.5)):
+        limits = [
+            round(float(np.log2(LIMITS[n])) - 3 + shift, 4) if is_log else LIMITS[n] / 2 + shift / 10 for n in names
+        ]
+        sheet.append(["Plate LOD", *limits, None, plate])
+    sheet.append(["Missing Data freq.", *[0.1] * len(names)])
+    sheet.append(["Normalization", *["Plate control"] * len(names)])  # no spelling check
+    return book
+
+
 def bioplex() -> openpyxl.Workbook:
     """A workbook of Bio-Plex Manager with a sheet per analyte: lines above, wells, the curve below."""
     book = openpyxl.Workbook()
@@ -222,6 +263,7 @@ FILES = {
     "lab_sheet_commas.csv": lambda path: path.write_bytes(wide_text()),
     "xponent.csv": lambda path: path.write_text(xponent()),
     "msd.csv": lambda path: path.write_text(msd()),
+    "olink_wide.xlsx": lambda path: save(olink_wide(), path),
     "olink.csv": lambda path: path.write_text(olink()),
     "bioplex.xlsx": lambda path: save(bioplex(), path),
     "bioplex_summary.xlsx": lambda path: save(bioplex_summary(), path),

@@ -1,6 +1,7 @@
 """What the documents promise is what the code does: README's example runs, the ledger has every plan."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 LEDGER = (ROOT / "docs" / "ledger.md").read_text()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FILES = [path for path in (ROOT / "notebooks").iterdir() if path.suffix in (".xlsx", ".csv")]  # which they read
 
 
 @pytest.mark.sampling
@@ -81,8 +83,33 @@ def test_the_readme_names_every_command_of_the_command_line():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_run_from_top_to_bottom(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
+    for file in FILES:
+        shutil.copy(file, tmp_path)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_the_notebooks_files_are_those_that_the_readers_are_tested_on():
+    assert {path.name for path in FILES} == {"lab_sheet.xlsx", "lab_sheet_commas.csv"}
+    for path in FILES:
+        assert path.read_bytes() == (ROOT / "tests" / "data" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_site_shows_what_the_notebooks_give(path):
+    """Outputs are committed, without a machine's paths or an error; each picture says what it shows."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    text = path.read_text(encoding="utf-8")
+    assert "/tmp/" not in text
+    assert "/work/" not in text
+    for cell in cells:
+        kinds = [output.output_type for output in cell.outputs]
+        assert "error" not in kinds
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40, cell.source
+    assert path.stat().st_size < 700_000
 
 
 def test_the_lock_names_no_host():

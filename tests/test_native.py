@@ -1,6 +1,7 @@
 """The density that nutpie calls by its address: PyMC's, gradient included, with any model's data in it."""
 
 import ctypes
+import gc
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,18 @@ def test_density_and_gradient_are_pymcs(name):
         np.testing.assert_array_equal(gradient_too, gradient)
     assert call(vector, length=bound.n_dim + 1)[0] == WRONG_LENGTH
     assert call(np.full(bound.n_dim, np.nan))[0] == NOT_FINITE  # a divergence, not an end of the run
+
+
+def test_an_evaluator_keeps_the_data_that_it_reads():
+    """Their addresses too: memory that was let go is filled with something else here."""
+    bound = compile_once(model_of("counts"))
+    start, expected = bound.start, Caller(bound)(bound.start)[1]
+    evaluate = bound.evaluator()
+    del bound
+    gc.collect()
+    others = [np.ones(size, dtype=np.int64) for size in range(1, 200) for _ in range(20)]
+    assert evaluate(start)[0] == expected
+    del others  # kept until here
 
 
 def splits(model, point):

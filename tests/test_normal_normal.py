@@ -116,7 +116,7 @@ def test_no_heterogeneity_is_the_fixed_effect_answer(name):
     y, se, scale = DATA[name]
     ours = NormalNormal(y, se, Prior("Normal", mu=0, sigma=1e4 * scale), Prior("HalfNormal", sigma=1e-5 * scale))
     w = 1 / se**2
-    # tau^2 is at most 1e-9 of the smallest variance, and the prior's precision 1e-8 of the data's
+    # tau^2 is at most 1e-9 of the lowest variance, and the prior's precision 1e-8 of the data's
     assert ours.mu.mean == pytest.approx(w @ y / w.sum(), rel=1e-6)
     assert ours.mu.sd == pytest.approx(1 / math.sqrt(w.sum()), rel=1e-6)
     for theta in ours.theta:

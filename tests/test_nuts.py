@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bayesdep as bd
+from bayesdep.criticism.refit import WithoutOne
 from bayesdep.inference import nuts
 from bayesdep.inference.combined_fits import combine_fits
 from bayesdep.inference.diagnostics import Gate
@@ -80,6 +81,23 @@ def test_a_rate_that_the_caller_chose_is_kept(diverges):
     assert [c.value for c in fit.gate.criteria if c.name == "divergences"] == [1]
     assert fit.gate.note == ""
     assert fit.manifest["target_accept"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("numbers", "chosen", "asked"),
+    [
+        ({0.95: 1, 0.97: 0, 0.99: 0}, None, [0.97]),
+        ({0.9: 0, 0.97: 0}, 0.9, [0.9]),
+        ({0.95: 0}, None, [0.95]),
+    ],
+)
+def test_a_unit_is_left_out_with_the_steps_that_the_fit_had_in_the_end(numbers, chosen, asked, diverges):
+    seen = diverges(numbers)
+    fit = bd.fit(MODEL, studies(), target_accept=chosen, max_tree_depth=12, **SIZE)
+    del seen[:]
+    without = WithoutOne(fit)
+    without.sample(without.sel_observations(0)[0])
+    assert [accept for accept, _ in seen] == asked
 
 
 def test_each_attempt_has_its_own_folder_of_finished_chains(tmp_path, diverges):

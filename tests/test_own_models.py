@@ -251,6 +251,14 @@ def test_settings_go_out_and_in(module):
     assert "adverse-events" in register.families()
 
 
+def test_a_notebook_shows_it_as_it_shows_the_packages_own(module):
+    page = module.AdverseEvents(control="<placebo>")._repr_html_()
+    assert "at a rate per person-year that each arm has of its own" in page
+    assert "events[i] ~ Poisson" in page
+    assert "log events a year" in page
+    assert "<placebo>" not in page
+
+
 def test_a_change_of_its_code_is_a_change_of_the_run(module, folder):
     """Chains of a run that was cut off are not taken for those of another model."""
     model = module.AdverseEvents(control="placebo")

@@ -129,6 +129,21 @@ def test_no_label_and_no_cell_of_a_person_stands_in_a_report(family, tmp_path, c
         assert "23.718" not in where
 
 
+def test_people_are_named_in_a_report_where_they_are_asked_for(tmp_path, monkeypatch):
+    import unsampled
+
+    original = unsampled.panel
+    label = "Zx-PID-"
+    monkeypatch.setattr(
+        unsampled, "panel", lambda *a, **k: original(*a, **k).assign(subject=lambda t: label + t["subject"].astype(str))
+    )
+    fit = made("cytokines")
+    assert label not in bd.report(fit, tmp_path / "hidden.html", figures={}).read_text(encoding="utf-8")
+    asked = bd.report(fit, tmp_path / "asked.html", figures={}, people=True).read_text(encoding="utf-8")
+    assert label in asked
+    assert "are of single people and not shown" not in asked
+
+
 def test_the_title_of_a_report_of_your_own_file_is_its_name_and_not_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pd.DataFrame({"study": ["a", "b", "c"], "effect": [0.1, 0.2, 0.3], "se": [0.1, 0.1, 0.2]}).to_csv("mine.csv")

@@ -222,7 +222,30 @@ def test_roc_has_its_area_its_band_and_the_cutoff():
     without = response_plots.plot_roc(response()).axes[0]
     assert [t.get_text() for t in without.get_legend().get_texts()] == ["95% band", "ROC curve"]
     assert applies("roc", response())
+    assert not applies("decision_curve", response())
     assert not applies("shares", response())
+
+
+def test_a_decision_curve_has_both_ways_of_deciding_and_how_surely_the_marker_is_best():
+    at = np.array([0.2, 0.5, 0.8])
+    draws = RNG.normal(0, 0.02, (2, 50, 1))
+    by_marker, everybody = np.array([0.42, 0.25, 0.1]) + draws, np.array([0.4, 0.05, -1.5]) + draws
+    found = {
+        "net_benefit": (("chain", "draw", "decision", "threshold"), np.stack([by_marker, everybody], axis=2)),
+        "net_benefit_gain": (("chain", "draw", "threshold"), by_marker - np.maximum(everybody, 0)),
+    }
+    fit = response()
+    coords = {"threshold": at, "decision": ["by the marker", "everybody"]}
+    fit = replaced(fit, estimands=xr.Dataset(found, coords))
+    figure = response_plots.plot_decision_curve(fit)
+    axes, below = figure.axes
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    np.testing.assert_allclose(lines["treat by the marker"], np.median(by_marker, axis=(0, 1)))
+    np.testing.assert_allclose(lines["treat everybody"], np.median(everybody, axis=(0, 1)))
+    assert list(lines)[-1] == "treat nobody"
+    np.testing.assert_allclose(below.lines[0].get_ydata(), (found["net_benefit_gain"][1] > 0).mean(axis=(0, 1)))
+    assert axes.get_ylim()[0] > -0.5  # the fall of treating everybody does not squeeze the rest
+    assert applies("decision_curve", fit)
 
 
 # The forest plot, the priors and the report of a panel.

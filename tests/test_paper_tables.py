@@ -297,13 +297,34 @@ def test_a_fit_shows_verdict_what_was_asked_first_and_next_steps_and_no_sample(p
     assert SECRET not in repr(fit.data)
 
 
+def test_a_fit_in_a_terminal_says_the_verdict_what_was_asked_first_and_next_steps_and_no_note(private):
+    from unsampled import unsampled
+
+    fit = unsampled(bd.Trial(reference="arm 0", covariance="ar1", units="points"), private)
+    fit.data.attrs["notes"] = f"cell B7 holds {SECRET}\nanother note"
+    said = repr(fit)
+    lines = said.splitlines()
+    assert lines[0] == fit.gate.sentence
+    assert lines[1] == fit.verdict.sentence
+    assert len(lines) < 16
+    assert SECRET not in said + fit._repr_html_()
+    assert "Notes on how it was read (2): fit.data.attrs['notes']." in said  # how to ask for them
+    assert "bd.sentences(fit)" in lines[-1]
+    asked = [line for line in lines if line.startswith("  ")]
+    row = bd.summarise(fit.with_primary("mean_difference")).query("estimand == 'mean_difference'").iloc[0]
+    assert asked[0].startswith(f"  difference in means, less arm 0, mean over visits [{row['comparison']}]: ")
+    median = float(asked[0].split("]: ")[1].split(" (")[0].replace("\u2212", "-"))
+    assert median == pytest.approx(row["median"], abs=0.51)  # whole points: the interval is wide
+    assert f" points, P(> 0) {row['prob_gt_0']:.1f}" in asked[0]
+
+
 def test_a_model_shows_words_formula_and_the_meaning_of_every_prior():
     rho = bd.Prior("Beta", alpha=3, beta=2, why="as in Smith 2020")
     model = bd.Trial(reference="placebo", priors={"rho": rho}, covariance="ar1")
     page = model._repr_html_()
     assert "rho" in page
     assert "Beta(alpha=3, beta=2)" in page
-    assert "you: as in Smith 2020" in page
+    assert "chosen for this study: as in Smith 2020" in page
     assert page.count("the model&#x27;s default") == len(model.slots) - 1
     assert all(slot.meaning in page for slot in model.slots.values())
 

@@ -326,6 +326,64 @@ def test_olink_values_are_two_to_their_power():
     assert bd.Cytokines(**read.model_settings()).prepare(read.table).sizes["measurement"] == len(read.table)
 
 
+def msd_diluted(low, high, value):
+    """An export of one sample in the detection range, diluted fourfold, and another that is below it."""
+    head = lab_files.msd().splitlines()[:2]
+    wells = [
+        f"p1,IL-6,B01,1,In Detection Range,1:4,,400,3.0,{value},{low},{high}",
+        f"p2,IL-6,B02,1,Below Detection Range,4,,100,3.0,NaN,{low},{high}",
+        f"p3,IL-6,B03,1,Below Detection Range,1,,100,3.0,NaN,{low},{high}",
+    ]
+    return "\n".join([*head, *wells]) + "\n"
+
+
+def test_limits_of_diluted_samples_follow_from_the_values_in_their_range(tmp_path):
+    """A value in the range lies within the limits: within those of the curve, or within four times these, or both."""
+    curves = bd.read_panel(write(tmp_path, msd_diluted(2, 100, 300)))  # 300 is above 100: the limits are the curve's
+    assert curves.table.set_index("subject")["lod"].to_dict() == {"p1": 8, "p2": 8, "p3": 2}
+    assert curves.table.set_index("subject")["uloq"].to_dict() == {"p1": 400, "p2": 400, "p3": 100}
+    assert any("times the dilution" in note for note in curves.notes)
+    samples = bd.read_panel(write(tmp_path, msd_diluted(2, 400, 5)))  # 5 is below 8: the limits are the sample's
+    assert set(samples.table["lod"]) == {2}
+    with pytest.raises(bd.BadInput, match="does not show whether"):
+        bd.read_panel(write(tmp_path, msd_diluted(2, 100, 50)))
+    with pytest.raises(bd.BadInput, match="does not show whether"):
+        bd.read_panel(write(tmp_path, msd_diluted(2, 100, 1)))  # within neither
+
+
+def test_a_wide_olink_file_is_read_with_the_limits_of_each_plate():
+    read = bd.read_panel(DATA / "olink_wide.xlsx")
+    assert read.layout == "Olink, wide"
+    assert len(read.table) == 18  # three assays of six people: no control sample, no Det Ctrl
+    for row in read.table.itertuples():
+        who = next(p for p in lab_files.people() if p["id"] == row.subject)
+        assert row.concentration == pytest.approx(who["values"][row.analyte] / 8, rel=1e-4)
+        assert row.lod == pytest.approx(LIMITS[row.analyte] / 8 * 2 ** (0.5 * (row.plate == "P2")), rel=1e-4)
+    sheet = openpyxl.load_workbook(DATA / "olink_wide.xlsx").active
+    address = read.table["read_from"].iloc[0].rsplit(" ", 1)[1]
+    assert 2 ** float(sheet[address].value) == pytest.approx(read.table["concentration"].iloc[0])
+    assert "3 of 18 values are marked # and were read like the others" in read.notes
+    assert bd.Cytokines(**read.model_settings()).prepare(read.table).sizes["measurement"] == 18
+
+
+def test_quantified_values_of_a_wide_olink_file_are_concentrations(tmp_path):
+    read = bd.read_panel(write(tmp_path, lab_files.olink_wide("Quantified"), "q.xlsx"))
+    assert set(read.table["unit"]) == {"pg/mL"}
+    seen = 0
+    for row in read.table.itertuples():
+        value = next(p for p in lab_files.people() if p["id"] == row.subject)["values"][row.analyte]
+        assert row.lloq == 2 * LIMITS[row.analyte]
+        assert row.uloq == 10_000
+        if value < row.lloq:
+            assert row.censored == "left"
+            seen += 1
+        else:
+            assert row.concentration == pytest.approx(value, abs=1e-3)
+    assert seen
+    data = bd.Cytokines(**read.model_settings()).prepare(read.table)
+    assert int((data["lower"] == -np.inf).sum()) == seen
+
+
 def test_bioplex_limits_are_the_ends_of_the_curve():
     read = bd.read_panel(DATA / "bioplex.xlsx")
     assert read.table.groupby("analyte")["lod"].first().to_dict() == {n: LIMITS[n] for n in list(ANALYTES)[:3]}
@@ -391,6 +449,26 @@ def test_a_trials_later_message_names_the_cell():
         bd.Trial(**read.model_settings(reference="placebo")).prepare(table)
 
 
+def test_every_model_names_the_cell_in_a_later_message():
+    table = bd.read_trial(DATA / "trial_wide.csv").table.copy()
+    table["outcome"] = table["outcome"].astype(object)
+    table.loc[4, "outcome"] = "clotted"
+    model = bd.Trajectories(reference="placebo", time="visit", units="points", value=None)
+    with pytest.raises(bd.BadInput, match=re.escape(f"row 5 ({table['read_from'][4]}, sample {table['subject'][4]})")):
+        model.prepare(table)
+
+
+def test_a_message_with_cells_keeps_all_faults():
+    table = bd.read_trial(DATA / "trial_wide.csv").table.copy()
+    table.loc[4, "arm"] = None
+    table.loc[6, "subject"] = None
+    with pytest.raises(bd.BadInput) as refused:
+        bd.Trial(reference="placebo", baseline=None).prepare(table)
+    assert [fault for fault in refused.value.faults if "read_from" not in fault and table["read_from"][4] in fault]
+    assert [fault for fault in refused.value.faults if table["read_from"][6] in fault]
+    assert str(refused.value) == refused.value.faults[0]
+
+
 @pytest.mark.parametrize("name", lab_files.FILES)
 def test_no_sample_and_no_cell_is_in_a_summary(name):
     read = (bd.read_trial if "trial" in name else bd.read_panel)(DATA / name)
@@ -430,6 +508,15 @@ bd.report(fit, "report.html")
     assert float(ratio.sel(analyte="IL-6")) > 0  # raised in the synthetic patients
     report = (tmp_path / "report.html").read_text()
     assert not re.search(r"ZX1\d\d|\bcell [A-Z]+\d", re.sub(r"data:[^\"]*", "", report))
+
+
+def test_the_next_step_names_the_control_as_the_reference():
+    arms = [("drug", "placebo")[i % 2] for i in range(8)]
+    visits = [(f"p{i}", arm, week, 20 + i % 5 - week) for i, arm in enumerate(arms) for week in (0, 4)]
+    read = bd.read_trial(pd.DataFrame(visits, columns=["patient", "arm", "week", "hamd"]), outcome="hamd")
+    assert "reference='placebo'" in str(read)
+    with pytest.raises(bd.BadInput, match="add reference = 'placebo', or another of"):
+        read.model_settings()
 
 
 def test_letters_are_a_spreadsheets():

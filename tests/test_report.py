@@ -166,11 +166,12 @@ def test_model_is_told_in_words_and_as_a_formula(page, fit):
 def test_priors_say_what_they_mean_in_units_and_who_chose_them(page):
     text = section(page, "priors")
     lower, upper = bd.Prior("Beta", alpha=2, beta=1).interval
+    assert "Parameter Prior Meaning 95% between Units Justification" in text
     assert (
-        f"sensitivity Beta(alpha=2, beta=1) the sensitivity: 95% between {lower:.3g} and {upper:.3g} "
+        f"sensitivity Beta(alpha=2, beta=1) the sensitivity {lower:.3f} to {upper:.3f} "
         "probability chosen for this study; no reason was stated" in text
     )
-    assert "specificity Beta(alpha=0.5, beta=0.5) the specificity: 95% between" in text
+    assert "specificity Beta(alpha=0.5, beta=0.5) the specificity 0.00" in text
     assert "the model's default: weakly informative" in text
 
 

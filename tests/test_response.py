@@ -1,5 +1,7 @@
 """Response: the density that is sampled, what follows from its parameters, and what is refused."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from bayesdep.inference.evaluate import at_draws, from_prior
 from bayesdep.models.parts.censored_variables import INSIDE
 from bayesdep.models.response.model import Response
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.net_benefit import net_benefit
 from bayesdep.numerics.roc import best_cutoff, chance, mean_logistic, normal_nodes, roc
 
 BASE = {"unit": "unit", "censored": "censored", "lod": "lod", "uloq": "uloq"}
@@ -238,6 +241,58 @@ def test_accuracy_is_that_of_the_population(side, slope):
         t = optimize.brentq(lambda t, r=rate: 1 - accuracy_by_quad(p, t, side == "below")[1] - r, -6, 6, xtol=1e-10)
         curve = float(found["roc"].sel(false_positive_rate=rate))
         np.testing.assert_allclose(curve, accuracy_by_quad(p, t, side == "below")[0], atol=2e-6)
+
+
+def treated_by_quad(densities, chances, threshold):
+    """Each draw's net benefit of treating where the mean chance is above the threshold; that point by root finding."""
+    weight = threshold / (1 - threshold)
+    above = lambda x: np.mean([p(x) for p in chances]) - threshold  # noqa: E731  (a formula)
+    grid = np.linspace(-20, 20, 4001)
+    signs = [above(x) > 0 for x in grid]
+    ends = [-20.0, *(optimize.brentq(above, grid[i], grid[i + 1]) for i in np.flatnonzero(np.diff(signs))), 20.0]
+    parts = [(a, b) for a, b in itertools.pairwise(ends) if above((a + b) / 2) > 0]
+    gains = [lambda x, d=d, p=p: d(x) * (p(x) - weight * (1 - p(x))) for d, p in zip(densities, chances, strict=True)]
+    return [sum(integral(gain, a, b) for a, b in parts) for gain in gains]
+
+
+def test_the_net_benefit_is_that_of_one_rule_for_all_draws():
+    model = Response(plate="plate", predicts_when="below", **BASE)
+    data = model.prepare(published())
+    centre = float(data["centre"][0])
+    draws = [(0.4, -1.3, 0.2, 0.9), (-0.3, -0.2, 0.5, 0.6), (0.9, 0.4, -0.1, 1.2)]  # of which one points the other way
+    posterior = posterior_of(data).isel(chain=[0])
+    per = float(data["log_sd"][0])
+    for name, k, scale in (
+        ("intercept", 0, 1),
+        ("slope", 1, per),
+        ("marker_mean", 2, 1 / per),
+        ("marker_sd", 3, 1 / per),
+    ):
+        posterior[name].values[0] = np.reshape([d[k] * scale for d in draws], posterior[name].shape[1:])
+    found = model.estimands(posterior, data)
+    chances = [lambda x, a=a, b=b: special.expit(a + b * (x - centre)) for a, b, _, _ in draws]
+    densities = [lambda x, m=m, s=s: stats.norm.pdf(x, centre + m, s) for _, _, m, s in draws]
+    shares = [integral(lambda x, d=d, p=p: d(x) * p(x), -20, 20) for d, p in zip(densities, chances, strict=True)]
+    for threshold in (0.1, 0.5, 0.55, 0.7, 0.9):
+        expected = treated_by_quad(densities, chances, threshold)
+        everybody = [y - threshold / (1 - threshold) * (1 - y) for y in shares]
+        at = found.sel(threshold=threshold).isel(chain=0)
+        of = at["net_benefit"].transpose("decision", "draw")
+        np.testing.assert_allclose(of.sel(decision="by the marker"), expected, atol=2e-4)
+        np.testing.assert_allclose(of.sel(decision="everybody"), everybody, atol=2e-4 / (1 - threshold))
+        gain = np.array(expected) - np.maximum(everybody, 0)
+        np.testing.assert_allclose(at["net_benefit_gain"], gain, atol=2e-4 / (1 - threshold))
+
+
+def test_no_rule_is_better_than_the_one_that_knows_the_chances():
+    rng = np.random.default_rng(3)
+    mean, sd, slope = rng.normal(0, 0.3, 5), rng.uniform(0.5, 1.5, 5), rng.normal(0, 2, 5)
+    intercepts, thresholds = rng.normal(0, 1, (5, 3)), np.array([0.1, 0.3, 0.6, 0.9])
+    known = [net_benefit(*(v[[i]] for v in (mean, sd, intercepts, slope)), thresholds)[0][0] for i in range(5)]
+    shared, everybody = net_benefit(mean, sd, intercepts, slope, thresholds)
+    assert (np.array(known) >= shared - 1e-4).all()
+    assert (np.array(known) >= np.maximum(everybody, 0) - 1e-4).all()
+    assert (np.array(known) > shared + 1e-3).any()  # the five draws disagree
 
 
 def test_covariates_are_averaged_over_the_people_at_hand():

@@ -371,7 +371,7 @@ def test_other_sizes_keep_the_published_shares():
     assert [held[3].sum(), held[10].sum()] == [66, 192]
 
 
-def test_the_smallest_trial_has_one_patient_an_arm():
+def test_a_trial_of_least_size_has_one_patient_an_arm():
     made = draw_raison2013(np.random.default_rng(3), people=(1, 1))
     assert list(people_of(made.table).index) == ["I01", "P01"]
     here = {name: value is None for name, value in made.truth["difference_here"].items()}

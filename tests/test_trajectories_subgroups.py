@@ -11,8 +11,10 @@ from scipy import stats
 from test_trajectories import visits_and_markers
 
 import bayesdep as bd
+from bayesdep.models.trajectories import paths
 from bayesdep.models.trajectories.links import BY_ARM
 from bayesdep.models.trajectories.separate import separate_fits
+from bayesdep.numerics.draws import stack_draws
 
 SUBGROUPS = {"young": "age < 40", "old": "age >= 38", "middle": "35 < age <= 43"}
 MARKERS = {"value": "pg_ml", "analyte": "marker"}
@@ -148,6 +150,36 @@ def test_a_difference_in_a_subgroup_is_the_mean_over_its_members_at_the_last_tim
         for name in ("difference", "marker_difference"):
             expected = found[name].isel({found[name].dims[-1]: -1}) + posterior[f"subgroup_{name}"].values @ own
             np.testing.assert_allclose(found[f"{name}_in"].isel(subgroup=g), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("at", [(), (0.0, 2.0)])
+def test_a_difference_in_a_subgroup_is_of_the_patients_means_at_the_last_reported_time(at):
+    """Deviations grow over the follow-up, which markers may make longer than the outcome's: half-way, half are there.
+
+    By members' expected outcomes and markers, each put into both arms.
+    """
+    frame = table(arms="pd")
+    frame = frame[(frame["time"] <= 2) | frame["marker"].notna()]  # the outcome ends at 2 of 5
+    model = model_of(**MARKERS, course="linear", marker_course="linear", at=at)
+    data = model.prepare(frame)
+    posterior = drawn(model, data)
+    found = model.estimands(posterior, data)
+    draws = stack_draws(posterior)
+    arms = {a: data["arm_code"].values[np.flatnonzero(data["arm_of"].values == a)[0]] for a in (0, 1)}
+    put = {a: data.assign(arm_code=data["arm_code"] * 0 + code) for a, code in arms.items()}
+    for name, expected, times in (
+        ("difference", paths.mean_outcomes_of_patients, "time"),
+        ("marker_difference", paths.mean_markers_of_patients, "marker_time"),
+    ):
+        asked = data["marker_reported_time" if name.startswith("marker") else "reported_time"].values[-1]
+        each = expected(model, draws, put[1]) - expected(model, draws, put[0])
+        person = int(np.flatnonzero((data[times].values == asked).any(axis=1))[0])
+        visit = int(np.flatnonzero(data[times].values[person] == asked)[0])
+        assert (data[times].values[:, visit] == asked).all()
+        for g in range(3):
+            mean = each[:, members(data, g)][..., visit].mean(axis=1)
+            value = found[f"{name}_in"].isel(subgroup=g, comparison=0).transpose("chain", "draw", ...)
+            np.testing.assert_allclose(value.values.reshape(mean.shape), mean, rtol=1e-9)
 
 
 def test_without_deviations_every_subgroup_is_as_all_patients():

@@ -1,5 +1,6 @@
 """Leave-one-out cross-validation; where importance sampling fails, by sampling again without the unit."""
 
+from dataclasses import replace
 from typing import Any
 
 import arviz_stats
@@ -9,6 +10,7 @@ import xarray as xr
 from bayesdep.data.errors import CannotCompare
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import sample_posterior
+from bayesdep.inference.steps import Steps
 from bayesdep.models.model import LeavesOut, ScoresUnits
 
 GOOD_K = 0.7
@@ -79,10 +81,11 @@ class WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz is
         return self.fit.data.drop_sel({self.fit.model.left_out: [label]}), int(idx)
 
     def sample(self, data: xr.Dataset) -> xr.Dataset:
-        """Sample as the fit was sampled."""
+        """Sample as the fit was sampled in the end, with steps that may become shorter still."""
         manifest = self.fit.manifest
         how = {name: manifest[name] for name in ("draws", "tune", "chains", "seed")}
-        return sample_posterior(self.fit.model, data, **how)
+        steps = replace(Steps.from_dict(manifest), is_chosen=False) if "target_accept" in manifest else None
+        return sample_posterior(self.fit.model, data, **how, steps=steps)
 
     def get_inference_data(self, posterior: xr.Dataset) -> xr.DataTree:
         """Return the draws as the tree that ArviZ expects."""

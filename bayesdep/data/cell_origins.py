@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pandas as pd
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.labels import as_label
+from bayesdep.data.tables import as_frame
 
 CELL = "read_from"  # the column in which the readers write it
 _ROWS = re.compile(r"\brows? (\d+)(?: \(([^()]*)\))?(?:( and )(\d+)\b)?")
@@ -16,13 +17,13 @@ _MOST = 2  # rows of a message whose cells are named
 
 
 @contextmanager
-def naming_cells(frame: pd.DataFrame) -> Iterator[None]:
-    """Add the cells of origin to a message about rows of a table that a reader has made.
+def naming_cells(table: Any) -> Iterator[None]:
+    """Add the cells of origin to messages about rows of a table that a reader has made.
 
     Parameters
     ----------
-    frame
-        The table. Without a column ``read_from``, messages stay as they are.
+    table
+        The user's table. Without a column ``read_from``, messages stay as they are.
 
     Raises
     ------
@@ -41,9 +42,12 @@ def naming_cells(frame: pd.DataFrame) -> Iterator[None]:
     try:
         yield
     except BadInput as problem:
+        frame = pd.DataFrame()
+        with suppress(BadInput):  # the table itself may be what was refused
+            frame = as_frame(table)
         if CELL not in frame.columns:
             raise
-        raise type(problem)(_with_cells(str(problem), frame)) from None
+        raise problem.reworded(lambda sentence: _with_cells(sentence, frame)) from None
 
 
 def _with_cells(message: str, frame: pd.DataFrame) -> str:

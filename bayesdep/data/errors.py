@@ -1,7 +1,7 @@
 """The errors that a user's input can raise, all of a kind at once; suggestions of the right word; Python or TOML."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -31,9 +31,13 @@ class BadInput(ValueError):
 
     def within(self, place: str) -> "BadInput":
         """Return the error with its place before every sentence, such as ``"plan 'x.toml'"``."""
-        placed = type(self)(f"{place}: {self}")
-        placed.faults = tuple(printable(f"{place}: {fault}") for fault in self.faults)
-        return placed
+        return self.reworded(lambda sentence: f"{place}: {sentence}")
+
+    def reworded(self, change: Callable[[str], str]) -> "BadInput":
+        """Return the error with every sentence changed."""
+        other = type(self)(change(str(self)))
+        other.faults = tuple(printable(change(fault)) for fault in self.faults)
+        return other
 
 
 class Faults:
@@ -136,6 +140,8 @@ def setting(word: str, value: object) -> str:
     option = f"--{_OPTIONS.get(word, word).replace('_', '-')}"
     if isinstance(value, dict):
         return f"{option} with a table of the columns analyte and lod"
+    if value is True:
+        return option
     values = (value or ["none"]) if isinstance(value, (list, tuple)) else [value]
     return " ".join(f"{option} {shlex.quote(str(one))}" for one in values)
 

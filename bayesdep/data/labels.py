@@ -19,6 +19,10 @@ _NO_TEXT = re.compile(f"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
 _FEWEST_LETTERS = 2
 _SHOWN = 60  # characters of a text in a message
+# Words for those whom the others are compared with.
+_CONTROLS = ("placebo", "control", "controls", "saline", "sham", "hc", "healthy", "healthy control", "midazolam", "tau",
+             "usual care", "treatment as usual", "waitlist", "waiting list", "well", "ctrl", "c", "2", "pbo", "vehicle",
+             "comparator", "active control", "none", "no treatment")  # fmt: skip
 
 
 def clean_label(text: str) -> str:
@@ -303,3 +307,27 @@ def _edits(a: str, b: str) -> int:
             row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
         above = row
     return above[-1]
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in lower case: ``"HAM-D total"`` has three."""
+    return [word for word in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()) if word]
+
+
+def control_of(labels: Sequence[str]) -> str | None:
+    """Return the label that names a control; None where none does.
+
+    Examples
+    --------
+    >>> control_of(["infliximab", "placebo"]), control_of(["MDD", "HC"]), control_of(["a", "b"])
+    ('placebo', 'HC', None)
+    """
+    for word in _CONTROLS:
+        for label in labels:
+            if " ".join(words_of(label)) == word:
+                return label
+    for word in _CONTROLS:
+        for label in labels:
+            if len(word) > 2 and word in words_of(label):
+                return label
+    return next((label for label in labels if label.lower().startswith(("no ", "non-", "not ", "without "))), None)

@@ -13,7 +13,7 @@ from bayesdep.data.conditions import read_condition
 from bayesdep.data.csv_files import read_csv
 from bayesdep.data.errors import BadInput, Faults, did_you_mean, in_words, speaking_toml
 from bayesdep.data.files import read_whole
-from bayesdep.data.labels import as_label
+from bayesdep.data.labels import as_label, words_of
 from bayesdep.data.missing import declare_missing
 from bayesdep.data.parquet_files import read_parquet
 from bayesdep.data.published import load, table_file
@@ -24,6 +24,7 @@ FROM_USER = "path"  # the source of a plan whose table is given when it is run
 FOR_LIMITS = ("analyte", "plate")  # columns by which a table of limits is joined, in every family
 _KEEP = "data.keep"  # how messages call a condition on rows
 _SHOWN = 10  # labels or values that a sentence lists
+_NAMED = frozenset({"study", "trial", "author", "school", "analyte", "marker"})  # whose rows are named: not people
 
 
 _READERS: dict[str, Callable[[bytes], pd.DataFrame]] = {".csv": read_csv, ".parquet": read_parquet}
@@ -425,14 +426,12 @@ def _leave_out(frame: pd.DataFrame, require: Sequence[str]) -> pd.DataFrame:
     for column in require:
         complete &= ~is_blank(frame[column])
     if not complete.all():
-        first = frame.iloc[:, 0]
-        labels = ["(blank)" if blank else as_label(v) for v, blank in zip(first, is_blank(first), strict=True)]
-        labels = [label for label, whole in zip(labels, complete, strict=True) if not whole]
-        _say_left_out(
-            frame,
-            f"{(~complete).sum()} of {len(frame)} rows left out because they lack {' or '.join(require)}: "
-            f"{_first_few(labels)}",
-        )
+        sentence = f"{(~complete).sum()} of {len(frame)} rows left out because they lack {' or '.join(require)}"
+        if _NAMED & set(words_of(str(frame.columns[0]))):
+            first = frame.iloc[:, 0]
+            labels = ["(blank)" if blank else as_label(v) for v, blank in zip(first, is_blank(first), strict=True)]
+            sentence += f": {_first_few([label for label, whole in zip(labels, complete, strict=True) if not whole])}"
+        _say_left_out(frame, sentence)
     return _rows(frame, complete)
 
 

@@ -259,27 +259,9 @@ def _read(frame: pd.DataFrame, column: Column) -> np.ndarray:
     refuse_code(frame, values, column)
     _refuse(bad, column, series, must, "correct it or leave the row out")
     if column.kind != "probability":  # probabilities are never squared, and very small ones are valid
-        refuse_unworkable(values, column)
+        must, remedy = f"where a size of {SIZES}, or 0, is needed", "correct it, or change the unit of the column"
+        _refuse(~is_workable(values), column, series, must, remedy)
     return values
-
-
-def refuse_unworkable(values: np.ndarray, column: Column) -> None:
-    """Refuse numbers so large or so small that their squares over- or underflow.
-
-    Parameters
-    ----------
-    values
-        Shape (rows,), NaN where missing.
-    column
-        The column.
-
-    Raises
-    ------
-    BadInput
-        Naming the first such row.
-    """
-    remedy = "correct it, or change the unit of the column"
-    _refuse(~is_workable(values), column, pd.Series(values), f"where a size of {SIZES}, or 0, is needed", remedy)
 
 
 def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarray:

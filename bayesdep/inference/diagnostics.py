@@ -31,7 +31,7 @@ class Criterion:
     value
         The worst value found.
     threshold
-        The largest, or smallest, value allowed.
+        The maximum, or minimum, allowed.
     passed
         Whether it is met.
     where

@@ -25,6 +25,7 @@ from bayesdep.models.register import UnknownFamily, make_model, settings_of
 
 if TYPE_CHECKING:
     from bayesdep.inference.predictive import CheckResult
+    from bayesdep.inference.shown import Shown
     from bayesdep.inference.verdict import ModelVerdict
 
 
@@ -184,25 +185,25 @@ class Fit:
         return bool(self.data.attrs.get("synthetic", 0))
 
     def __repr__(self) -> str:
-        m = self.manifest
-        each = f" for each of {self.tables} tables" if self.tables > 1 else ""
-        size = f"{m['chains']} chains x {m['draws']} draws{each}, {m['sampler']}, seed {m['seed']}"
-        data = f"{self.data.attrs.get('title') or self.data.attrs.get('source', 'data')}"
-        mark = "SYNTHETIC DATA: " if self.synthetic else ""
-        notes = "".join(f"note: {line}\n" for line in str(self.data.attrs.get("notes", "")).splitlines())
-        return (
-            f"{self.gate.sentence}\n{self.verdict.sentence}\n{type(self.model).__name__} fit ({size})\n{mark}{data}\n"
-            f"{notes}estimands: {', '.join(map(str, self.estimands.data_vars))}"
-        )
+        from bayesdep.inference.shown import fit_as_text
+
+        return fit_as_text(self._shown)
 
     def _repr_html_(self) -> str:
         from bayesdep.inference.shown import fit_as_html
+
+        return fit_as_html(self._shown)
+
+    @property
+    def _shown(self) -> "Shown":
+        """What a notebook and a terminal show of it."""
+        from bayesdep.inference.shown import Shown
 
         verdicts = {v.sentence: v.passed for v in (self.gate, self.verdict)}
         exact = self.exact if self.is_exact else None
         estimands = self.estimands
         primary = self.primary or default_primary(self.model, estimands)
-        return fit_as_html(self.model, self.data, estimands, self.manifest, verdicts, primary, exact)
+        return Shown(self.model, self.data, estimands, self.manifest, verdicts, primary, exact)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole fit to one NetCDF file; an existing file is replaced only by a complete one.

@@ -113,16 +113,17 @@ class Bound(CompiledModel):  # type: ignore[misc]  # nutpie is not typed
         table = self._table()
         position, gradient, logp = np.empty(self.n_dim), np.empty(self.n_dim), np.empty(1)
         double = ctypes.POINTER(ctypes.c_double)
-        function = self.density.logp.ctypes
-        # ctypes takes as long to make a pointer as the density of a small model takes, so they are made once
-        arguments = (self.n_dim, *(x.ctypes.data_as(double) for x in (position, gradient, logp)), table.ctypes.data)
+        # ctypes takes as long to make a pointer as the density of a small model takes, so they are made once; each
+        # keeps its array alive, and the function below keeps this object and so the data
+        pointers = (x.ctypes.data_as(double) for x in (position, gradient, logp))
+        arguments = (self.n_dim, *pointers, table.ctypes.data_as(ctypes.c_void_p))
 
         alive = (self, table)  # the function reads their memory
 
         def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
             assert alive
             position[:] = point
-            status = function(*arguments)
+            status = self.density.logp.ctypes(*arguments)
             return (float(logp[0]) if status == OK else np.nan), gradient.copy()
 
         return evaluate

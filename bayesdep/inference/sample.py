@@ -187,7 +187,14 @@ def _fit_one(
 
 
 def sample_posterior(
-    model: Model, data: xr.Dataset, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int = 1
+    model: Model,
+    data: xr.Dataset,
+    *,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    seed: int = 1,
+    steps: Steps | None = None,
 ) -> xr.Dataset:
     """Sample a model's parameters and nothing else, for simulation studies of many fits.
 
@@ -199,13 +206,15 @@ def sample_posterior(
         Its prepared data.
     draws, tune, chains, seed
         As in :func:`fit`, which makes the same draws.
+    steps
+        Settings of NUTS; by default the model's.
 
     Returns
     -------
     xarray.Dataset
         Draws of every parameter, dims (chain, draw, ...).
     """
-    return _sampled(model, data, (draws, tune, chains), seed)[0]
+    return _sampled(model, data, (draws, tune, chains), seed, steps)[0]
 
 
 def sample_and_check(
@@ -232,14 +241,16 @@ def sample_and_check(
     return posterior, dataclasses.replace(checked, note=sampled.note)
 
 
-def _sampled(model: Model, data: xr.Dataset, size: tuple[int, int, int], seed: int) -> tuple[xr.Dataset, Nuts]:
+def _sampled(
+    model: Model, data: xr.Dataset, size: tuple[int, int, int], seed: int, steps: Steps | None = None
+) -> tuple[xr.Dataset, Nuts]:
     """Draws of every parameter, and what the sampler returned."""
     draws, tune, chains = size
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
-    steps = Steps.of(model, None, None, data)
+    steps = steps or Steps.of(model, None, None, data)
     sampled = sample_nuts(model, core, "nutpie", steps, draws=draws, tune=tune, chains=chains, seed=seeds[0])
     posterior = sampled.values
     flat = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}

@@ -1,6 +1,7 @@
 """How a notebook shows a fit: its verdict, what was asked first, and what to do next."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,21 @@ from bayesdep.data.html_text import paragraph, piece, preformatted, rows_of_cell
 from bayesdep.inference.primary import Primary
 from bayesdep.inference.ropes import values_at
 from bayesdep.models.model import ExactPosterior, Model
-from bayesdep.numerics.rounding import as_text, decimals
+from bayesdep.numerics.rounding import as_text, decimals, probability_as_text
 
-_MOST = 20  # rows of estimands
+_MOST = 20  # rows of estimands in a notebook
+_MOST_LINES = 8  # and in a terminal
 _NEXT = """\
 bd.table(fit).to("table.docx")      # what a paper prints; also "sample", "supplement"
 bd.report(fit, "report.html")       # what a referee asks for
+bd.sentences(fit)                   # the answers in words
 bd.plot_forest(fit)                 # estimates as a figure
 bd.summarise(fit)                   # every estimand"""
 
 
-def fit_as_html(
-    model: Model,
-    data: xr.Dataset,
-    estimands: xr.Dataset,
-    manifest: Mapping[str, Any],
-    verdicts: Mapping[str, bool],
-    primary: Sequence[Primary],
-    exact: ExactPosterior | None,
-) -> str:
-    """Return a fit as a notebook shows it: nothing of its data but where they are from.
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of a fit.
 
     Parameters
     ----------
@@ -42,6 +38,95 @@ def fit_as_html(
         What was asked first.
     exact
         The exact posterior, where the draws are of it.
+    """
+
+    model: Model
+    data: xr.Dataset
+    estimands: xr.Dataset
+    manifest: Mapping[str, Any]
+    verdicts: Mapping[str, bool]
+    primary: Sequence[Primary]
+    exact: ExactPosterior | None
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """A row of cells for each value of a primary estimand, as many as are shown."""
+        return [
+            _row(self.estimands[name], at, draws.values.astype(float), self.exact)
+            for name, at, draws in self._values[:_MOST]
+        ]
+
+    @property
+    def count(self) -> int:
+        """How many values the primary estimands have."""
+        return len(self._values)
+
+    @property
+    def _values(self) -> list[tuple[str, dict[str, str], xr.DataArray]]:
+        return [
+            (one.estimand, dict(at), draws)
+            for one in self.primary
+            for at, draws in values_at(self.estimands, one.estimand, one.at)
+        ]
+
+    @property
+    def how(self) -> str:
+        """The model and how it was sampled."""
+        m = self.manifest
+        tables = int(m.get("tables", 1))
+        each = f" for each of {tables} tables" if tables > 1 else ""
+        size = f"{m['chains']} chains x {m['draws']} draws{each}"
+        return f"{type(self.model).__name__}, {size}, {m['sampler']}, seed {m['seed']}"
+
+    @property
+    def source(self) -> str:
+        """What the data are."""
+        return str(self.data.attrs.get("title") or self.data.attrs.get("source", "data"))
+
+    @property
+    def notes(self) -> str:
+        """How many notes there are on how the table was read, and where they are: they may quote what stands in it."""
+        count = len(str(self.data.attrs.get("notes", "")).splitlines())
+        return f"Notes on how it was read ({count}): fit.data.attrs['notes']." if count else ""
+
+
+def fit_as_text(shown: Shown) -> str:
+    """Return a fit as a terminal shows it.
+
+    Parameters
+    ----------
+    shown
+        What is shown of it.
+
+    Returns
+    -------
+    str
+        The verdict, what was asked first, and what to do next.
+    """
+    mark = "SYNTHETIC DATA: " if shown.data.attrs.get("synthetic") else ""
+    rows = shown.rows[:_MOST_LINES]
+    lines = []
+    for about, labels, median, interval, probability, null, units in rows:
+        where = f" [{labels}]" if labels else ""
+        value = f"{median} ({interval})" if median and interval else median or interval
+        sure = f", P({null}) {probability}" if probability else ""
+        lines.append(f"  {about}{where}: {value} {units}{sure}")
+    left = shown.count - len(rows)
+    more = [f"  and {left} more"] if left else []
+    notes = [shown.notes] if shown.notes else []
+    following = [line.split("#")[0].strip() for line in _NEXT.splitlines()]
+    return "\n".join(
+        [*shown.verdicts, shown.how, f"{mark}{shown.source}", *lines, *more, *notes, f"next: {', '.join(following)}"]
+    )
+
+
+def fit_as_html(shown: Shown) -> str:
+    """Return a fit as a notebook shows it: nothing of its data but where they are from.
+
+    Parameters
+    ----------
+    shown
+        What is shown of it.
 
     Returns
     -------
@@ -49,21 +134,20 @@ def fit_as_html(
         HTML.
     """
     rows = [
-        _row(estimands[one.estimand], dict(at), draws.values.astype(float), exact)
-        for one in primary
-        for at, draws in values_at(estimands, one.estimand, one.at)
+        [*first, f"{probability} ({null})" if probability else "", units]
+        for *first, probability, null, units in shown.rows
     ]
-    cut = f"{_MOST} of {len(rows)} rows; bd.summarise(fit) has all." if len(rows) > _MOST else ""
-    source = str(data.attrs.get("title") or data.attrs.get("source", "data"))
-    notes = len(str(data.attrs.get("notes", "")).splitlines())
-    said = f" Notes on how it was read ({notes}): fit.data.attrs['notes']." if notes else ""
-    how = f"{manifest['chains']} chains of {manifest['draws']} draws, {manifest['sampler']}"
-    mark = "SYNTHETIC DATA: these numbers describe a simulation, not patients." if data.attrs.get("synthetic") else ""
+    cut = f"{_MOST} of {shown.count} rows; bd.summarise(fit) has all." if shown.count > _MOST else ""
+    mark = (
+        "SYNTHETIC DATA: these numbers describe a simulation, not patients."
+        if shown.data.attrs.get("synthetic")
+        else ""
+    )
     return piece(
         paragraph(mark, warning=True),
-        *(paragraph(sentence, warning=not passed) for sentence, passed in verdicts.items()),
-        paragraph(f"{type(model).__name__}, {how}. {source}.{said}"),
-        rows_of_cells("", ["Asked first", "", "Median", "95% interval", "P(above no effect)", "Units"], rows[:_MOST]),
+        *(paragraph(sentence, warning=not passed) for sentence, passed in shown.verdicts.items()),
+        paragraph(f"{shown.how}. {shown.source}. {shown.notes}".strip()),
+        rows_of_cells("", ["Asked first", "", "Median", "95% interval", "P(above no effect)", "Units"], rows),
         paragraph(cut),
         paragraph("Next:"),
         preformatted(_NEXT),
@@ -71,27 +155,34 @@ def fit_as_html(
 
 
 def _row(values: xr.DataArray, at: Mapping[str, str], draws: np.ndarray, exact: ExactPosterior | None) -> list[str]:
-    """A value of an estimand: what it is, labels, median, interval, probability of lying above no effect, units."""
+    """A value of an estimand: what it is, labels, median, interval, probability above no effect, no effect, units."""
     about = [str(values.attrs.get("description", values.name)), ", ".join(at.values())]
     units = str(values.attrs.get("units", ""))
     if "probability" in values.attrs:
-        return [*about, f"{draws.mean():.2f}", "", "", units]
+        return [*about, f"{draws.mean():.2f}", "", "", "", units]
     if "reciprocal_of" in values.attrs:  # its interval may run through infinity
-        return [*about, "", "see bd.summarise(fit)", "", units]
+        return [*about, "", "see bd.summarise(fit)", "", "", units]
     null = float(values.attrs.get("null", 0.0))
     known = None if exact is None else exact.marginals.get((str(values.name), tuple(at.items())))
     if known is None:
         lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975])
-        above, error = float(np.mean(draws > null)), _error_of_median(draws)
+        above, error, error_above = float(np.mean(draws > null)), _error_of_median(draws), _error_of_share(draws > null)
     else:
         lower, median, upper = known.quantile(np.array([0.025, 0.5, 0.975]))
-        above, error = 1 - float(known.cdf(null)) if np.isfinite(null) else np.nan, 0.0
+        above, error, error_above = 1 - float(known.cdf(null)) if np.isfinite(null) else np.nan, 0.0, 0.0
     digits = decimals(lower, upper, error)
     ends = f"{as_text(lower, digits)} to {as_text(upper, digits)}"
-    p = f"{above:.2f} (> {null:g})" if np.isfinite(null) else ""
-    return [*about, as_text(median, digits), ends, p, units]
+    p = [probability_as_text(above, error_above), f"> {null:g}"] if np.isfinite(null) else ["", ""]
+    return [*about, as_text(median, digits), ends, *p, units]
 
 
 def _error_of_median(draws: np.ndarray) -> float:
     """Monte Carlo standard error, draws of shape (chain, draw)."""
     return float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="median"))
+
+
+def _error_of_share(is_above: np.ndarray) -> float:
+    """Monte Carlo standard error of a share of draws, shape (chain, draw); one draw where all or none of them are."""
+    if is_above.all() or not is_above.any():
+        return 1 / is_above.size
+    return float(array_stats.mcse(is_above.astype(float), chain_axis=0, draw_axis=1, method="mean"))

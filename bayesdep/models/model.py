@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.cell_origins import naming_cells
 from bayesdep.data.errors import speaking_python
 from bayesdep.data.read_data import as_read
 from bayesdep.models.parts.paper import Layout
@@ -379,14 +380,16 @@ class CountsQuestions(Protocol):
 
 
 def reads[M](prepare: Callable[[M, Any], xr.Dataset]) -> Callable[[M, Any], xr.Dataset]:
-    """Let a model's ``prepare`` name settings in its messages as that model's (``bd.Trial(outcome="hamd")``).
+    """Let a model's ``prepare`` name its settings and the cells of a laboratory's file in its messages.
 
-    What it returns shows no cell of the table in a notebook (:class:`~bayesdep.data.read_data.ReadData`).
+    Settings are named as the model's (``bd.Trial(outcome="hamd")``), cells where a reader made the table
+    (:func:`~bayesdep.data.cell_origins.naming_cells`). What ``prepare`` returns shows no cell of the table in a
+    notebook (:class:`~bayesdep.data.read_data.ReadData`).
     """
 
     @wraps(prepare)
     def reading(self: M, table: Any) -> xr.Dataset:
-        with speaking_python(self):
+        with speaking_python(self), naming_cells(table):
             return as_read(prepare(self, table))
 
     return reading

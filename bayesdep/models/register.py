@@ -13,6 +13,7 @@ from typing import Any
 
 from bayesdep.data.errors import BadInput, Faults, did_you_mean
 from bayesdep.models.model import Model
+from bayesdep.models.parts.described import Described
 from bayesdep.numerics.distributions import Prior
 
 # The package's own: family -> module and class, imported only when asked for.
@@ -89,6 +90,8 @@ def register[M: type[Any]](model: M) -> M:
             f"{model.__name__} cannot be registered: family = '{family}' is {_path(other)}; choose another family"
         )
     REGISTERED[family] = model
+    if not hasattr(model, "_repr_html_"):
+        model._repr_html_ = Described._repr_html_  # a notebook shows it as it shows the package's own
     return model
 
 

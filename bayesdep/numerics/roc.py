@@ -173,8 +173,8 @@ def best_cutoff(
     """Return the cutoff with the largest Youden index (sensitivity + specificity - 1) in a range, and that index.
 
     The index stops growing where the chance of the outcome equals its overall chance. As that chance is monotone in
-    the marker there is one such point: the largest index where low markers go with the outcome, else the smallest, and
-    then the best cutoff is an end of the range.
+    the marker there is one such point: the maximum where low markers go with the outcome, else the minimum, and then
+    the best cutoff is an end of the range.
 
     Parameters
     ----------

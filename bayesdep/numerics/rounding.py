@@ -1,7 +1,8 @@
 """How many decimals a number is printed with: no more than its interval needs, and none that another seed would change.
 
-The last decimal printed is the smallest for which one unit of it is at least the Monte Carlo standard error of every
-number printed with it, and for which the interval's width has at most two significant digits.
+The last decimal printed is the finest of which one unit is at least the Monte Carlo standard error of every number
+printed with it, and with which the interval's width has at most two significant digits. An end of an interval that
+would be printed as no effect, though it is not, has more decimals, as far as its Monte Carlo error allows.
 """
 
 from collections.abc import Sequence
@@ -37,11 +38,12 @@ def decimals(lower: float, upper: float, *errors: float) -> int:
     return int(np.clip(min(of_width, *(decimals_of_error(error) for error in errors), MOST_DECIMALS), 0, None))
 
 
-def decimals_of_each(numbers: Sequence[float], errors: Sequence[float]) -> list[int]:
+def decimals_of_each(numbers: Sequence[float], errors: Sequence[float], null: float = np.nan) -> list[int]:
     """Return the decimals of a median and its interval, for which one number may be too coarse or too fine.
 
-    Where all are above zero and the ends differ tenfold or more (a concentration, an odds ratio), each has two
-    significant digits of its own, or fewer; otherwise all have the same decimals.
+    Where all are above zero and the ends differ tenfold or more (a concentration), each has two significant digits of
+    its own, or fewer; so it is with ratios (whose value of no effect is 1), which have at least the decimals that the
+    interval's width asks for. Otherwise all have the same decimals.
 
     Parameters
     ----------
@@ -49,6 +51,9 @@ def decimals_of_each(numbers: Sequence[float], errors: Sequence[float]) -> list[
         The median and the ends of its interval.
     errors
         Monte Carlo standard error of each; 0 or NaN where it is known exactly.
+    null
+        The value of no effect, which no end of the interval is rounded to if that can be helped; NaN where there is
+        none.
 
     Returns
     -------
@@ -59,14 +64,33 @@ def decimals_of_each(numbers: Sequence[float], errors: Sequence[float]) -> list[
     --------
     >>> decimals_of_each([1.5, -3.8, 0.6], [0.0, 0.0, 0.0]), decimals_of_each([3.1, 0.32, 97.0], [0.01, 0.02, 5.0])
     ([1, 1, 1], [1, 1, 0])
+    >>> decimals_of_each([1.1, -0.03, 2.4], [0.0, 0.0, 0.0], null=0.0)
+    [1, 2, 1]
+    >>> decimals_of_each([0.7, 0.3, 2.4], [0.01, 0.01, 0.1], null=1.0)
+    [2, 2, 1]
     """
     _, lower, upper = numbers
-    if not 0 < 10 * lower <= upper < np.inf:
-        return [decimals(lower, upper, *errors)] * len(numbers)
-    return [
-        int(np.clip(min(1 - np.floor(np.log10(x)), decimals_of_error(e), MOST_DECIMALS), 0, None))
-        for x, e in zip(numbers, errors, strict=True)
-    ]
+    together = decimals(lower, upper, *errors)
+    found = [together] * len(numbers)
+    is_wide = 0 < 10 * lower <= upper < np.inf
+    if is_wide or (null == 1 and 0 < lower <= upper < np.inf):
+        least = 0 if is_wide else decimals(lower, upper)
+        found = [_of_its_own(x, e, least, together) for x, e in zip(numbers, errors, strict=True)]
+    return [found[0], *(_beside(null, x, d, e) for x, d, e in zip(numbers[1:], found[1:], errors[1:], strict=True))]
+
+
+def _of_its_own(value: float, error: float, least: int, together: int) -> int:
+    """The decimals of a number above zero with two significant digits of its own; if that prints 0, those of all."""
+    digits = int(min(max(1 - np.floor(np.log10(value)), least), decimals_of_error(error), MOST_DECIMALS))
+    return max(digits, 0) if round(value, max(digits, 0)) > 0 else together
+
+
+def _beside(null: float, end: float, digits: int, error: float) -> int:
+    """The decimals with which an end is not printed as no effect, as far as its error allows; else those it has."""
+    if end == null or not np.isfinite(end) or round(end, digits) != null:
+        return digits
+    more = range(digits + 1, decimals_of_error(error) + 1)
+    return next((d for d in more if round(end, d) != null), digits)
 
 
 def decimals_of_error(error: float) -> int:

@@ -1,6 +1,5 @@
 """What the columns of a table may be, by their names and their cells."""
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.data.errors import BadInput
-from bayesdep.data.labels import as_label
+from bayesdep.data.labels import as_label, words_of
 from bayesdep.data.tables import as_frame, is_blank
 from bayesdep.data.times import order_of_column, order_of_times
 
@@ -56,16 +55,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "cluster": ("cluster",),
     "design": ("design",),
 }  # fmt: skip
-# Words for those whom the others are compared with.
-CONTROLS = ("placebo", "control", "controls", "saline", "sham", "hc", "healthy", "healthy control", "midazolam", "tau",
-            "usual care", "treatment as usual", "waitlist", "waiting list", "well", "ctrl", "c", "2", "pbo", "vehicle",
-            "comparator", "active control", "none", "no treatment")  # fmt: skip
 MOST_LEVELS = 12  # of a column whose labels are arms, groups, visits or states
-
-
-def words_of(name: str) -> list[str]:
-    """Return the words of a column's name in lower case: ``"HAM-D total"`` has three."""
-    return [word for word in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()) if word]
 
 
 class Columns:
@@ -156,16 +146,3 @@ class Columns:
     def blanks(self, name: str) -> bool:
         """Tell whether a column has empty cells."""
         return bool(is_blank(self.frame[name]).any())
-
-
-def control_of(labels: Sequence[str]) -> str | None:
-    """Return the label that names a control; None where none does."""
-    for word in CONTROLS:
-        for label in labels:
-            if " ".join(words_of(label)) == word:
-                return label
-    for word in CONTROLS:
-        for label in labels:
-            if len(word) > 2 and word in words_of(label):
-                return label
-    return next((label for label in labels if label.lower().startswith(("no ", "non-", "not ", "without "))), None)

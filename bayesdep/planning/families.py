@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesdep.planning.columns import Columns, control_of, words_of
+from bayesdep.data.labels import control_of, words_of
+from bayesdep.planning.columns import Columns
 
 _UNITS = {"hamd": "HAM-D points", "ham_d": "HAM-D points", "hdrs": "HAM-D points", "hrsd": "HRSD points",
           "madrs": "MADRS points", "bdi": "BDI points", "qids": "QIDS points", "phq9": "PHQ-9 points",
@@ -53,6 +54,11 @@ class Draft:
     why: list[str] = field(default_factory=list)
     asks: dict[str, str] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
+
+    def compare(self, word: str, column: str, table: Columns, key: str = "reference") -> None:
+        """Set a column of arms, groups or treatments, and which of them the others are compared with."""
+        self.columns[word] = column
+        self.choose(key, table.levels(column), f"The {word} that the others are compared with")
 
     def choose(self, key: str, labels: Sequence[str], what: str) -> None:
         """Set a label that others are compared with: the control where one is called so, else the first."""
@@ -136,7 +142,7 @@ def trial(table: Columns) -> Draft | None:
     if visit is None or outcome is None:
         return None
     draft = Draft("trial", {"outcome": outcome, "subject": person, "arm": arm, "visit": visit})
-    draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+    draft.compare("arm", arm, table)
     _units(draft, outcome)
     baseline = _baseline(table, person, outcome, (arm, visit))
     times = table.times(visit) or []
@@ -181,8 +187,7 @@ def trajectories(table: Columns) -> Draft | None:
     if arm is None:
         draft.settings["arm"] = False
     else:
-        draft.columns["arm"] = arm
-        draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+        draft.compare("arm", arm, table)
     _units(draft, outcome)
     draft.why += [f"'{person}' names people with several rows", f"'{time}' has {len(table.levels(time))} times",
                   f"'{outcome}' is a number that changes within people"]  # fmt: skip
@@ -210,7 +215,7 @@ def crossover(table: Columns) -> Draft | None:
         return None
     columns = {"outcome": outcome, "subject": person, "treatment": treatment, "period": period, "day": day}
     draft = Draft("crossover", columns)
-    draft.choose("reference", table.levels(treatment), "The treatment that the others are compared with")
+    draft.compare("treatment", treatment, table)
     baseline = _baseline(table, person, outcome, (period, treatment, day))
     if baseline is not None:
         draft.columns["baseline"] = baseline
@@ -279,8 +284,7 @@ def cytokines(table: Columns) -> Draft | None:
         draft.why.append(f"'{analyte}' has {len(table.levels(analyte))} analytes")
     draft.why.append(f"'{value}' holds concentrations")
     if group is not None:
-        draft.columns["group"] = group
-        draft.choose("reference", table.levels(group), "The group that the others are compared with")
+        draft.compare("group", group, table)
         draft.why.append(f"'{group}' has {_several(table.levels(group))}")
     time = _time(table, person, (group, analyte, *draft.columns.values()))
     if time is not None:
@@ -402,8 +406,7 @@ def transitions(table: Columns) -> Draft | None:
         return None
     draft = Draft("transitions", {"state": state, "subject": person, "visit": visit})
     if arm is not None:
-        draft.columns["arm"] = arm
-        draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+        draft.compare("arm", arm, table)
     _categories(draft, "states", table.levels(state))
     draft.why += [f"'{state}' has {_several(table.levels(state))}, which change within people of '{person}'",
                   f"'{visit}' has {len(table.levels(visit))} times"]  # fmt: skip
@@ -418,8 +421,7 @@ def _published_transitions(table: Columns, before: str, after: str, n: str) -> D
         draft.columns["share"] = share
     arm = table.find("arm", but=[before, after])
     if arm is not None and len(table.levels(arm)) > 1:
-        draft.columns["arm"] = arm
-        draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+        draft.compare("arm", arm, table)
     states = [one for label in [*table.levels(before), *table.levels(after)] for one in label.split(" | ")]
     _categories(draft, "states", list(dict.fromkeys(states)))
     draft.why.append(f"'{before}' and '{after}' are states, and '{n}' counts people")
@@ -441,8 +443,7 @@ def ordinal(table: Columns) -> Draft | None:
     if visit is not None:
         draft.columns["visit"] = visit
     if arm is not None:
-        draft.columns["arm"] = arm
-        draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+        draft.compare("arm", arm, table)
     _categories(draft, "categories", table.levels(state))
     draft.why.append(f"'{state}' has {_several(table.levels(state))}")
     draft.others = _remaining(table, draft, person)
@@ -463,7 +464,7 @@ def items(table: Columns) -> Draft | None:
     if len(highest) < _ITEMS:
         return None
     draft = Draft("items", {"subject": person, "arm": arm, "visit": visit}, {"items": highest})
-    draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+    draft.compare("arm", arm, table)
     draft.asks["items"] = "the highest possible score of each item; the largest in the table stands here."
     draft.why.append(f"{len(highest)} columns hold scores from 0 to at most {_HIGHEST} that change within people")
     draft.others = [n for n in _remaining(table, draft, person) if n not in highest]
@@ -479,8 +480,7 @@ def _counted_categories(table: Columns) -> Draft | None:
     draft = Draft("ordinal", {"outcome": state, "count": count})
     arm = table.find("arm", table.few(table.names), but=[state, count])
     if arm is not None:
-        draft.columns["arm"] = arm
-        draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+        draft.compare("arm", arm, table)
     _categories(draft, "categories", table.levels(state))
     draft.why.append(f"'{state}' has {_several(table.levels(state))}, and '{count}' counts people")
     return draft
@@ -497,7 +497,7 @@ def counts(table: Columns) -> Draft | None:
     if arm is None or n is None or events is None or _person(table) is not None or table.find("study"):
         return None
     draft = Draft("counts", {"arm": arm, "events": events, "n": n})
-    draft.choose("control", table.levels(arm), "The arm that the others are compared with")
+    draft.compare("arm", arm, table, "control")
     others = [name for name in table.names if name not in (arm, n, events) and name not in table.numbers]
     subgroup = table.find("subgroup", others) or next(iter(table.few(others)), None)
     if subgroup is None:
@@ -579,13 +579,20 @@ def small_studies(table: Columns) -> Draft | None:
     return draft
 
 
-def _from_arms(table: Columns, study: str) -> Draft | None:
-    """Two arms a row: columns that share an arm's word, such as n_vaccinated and tb_vaccinated."""
+def _two_arms(table: Columns) -> tuple[dict[str, str], str, str] | None:
+    """The columns of people of two arms by the arms' words, the treated arm's word and the control's."""
     people = {_arm_word(n): n for n in table.counts if _is_n(n) and _arm_word(n)}
     if len(people) != 2:
         return None
     control = control_of(list(people)) or list(people)[1]
-    treated = next(word for word in people if word != control)
+    return people, next(word for word in people if word != control), control
+
+
+def _from_arms(table: Columns, study: str) -> Draft | None:
+    """Two arms a row: columns that share an arm's word, such as n_vaccinated and tb_vaccinated."""
+    if (arms := _two_arms(table)) is None:
+        return None
+    people, treated, control = arms
     found = {word: _of_arm(table, word, people[word]) for word in (treated, control)}
     forms: dict[str, tuple[str, ...]] = {"means": ("mean", "sd"), "moments": ("mean", "sem"), "counts": ("events",)}
     complete = [form for form, parts in forms.items() if all(part in found[word] for word in found for part in parts)]
@@ -670,13 +677,11 @@ def _from_estimates(table: Columns, study: str) -> Draft | None:
 
 
 def _from_p_values(table: Columns, study: str) -> Draft | None:
-    people = {_arm_word(n): n for n in table.counts if _is_n(n) and _arm_word(n)}
-    p = table.find("p_value", table.numbers)
+    arms, p = _two_arms(table), table.find("p_value", table.numbers)
     direction = None if p is None else table.find("effect", table.numbers, but=[p])
-    if p is None or direction is None or len(people) != 2:
+    if p is None or direction is None or arms is None:
         return None
-    control = control_of(list(people)) or list(people)[1]
-    treated = next(word for word in people if word != control)
+    people, treated, control = arms
     columns = {"study": study, "p_value": p, "direction": direction, "n_treated": people[treated],
                "n_control": people[control]}  # fmt: skip
     draft = Draft("meta", columns, {"measure": "standardised-difference", "input": "p-value"})
@@ -695,7 +700,7 @@ def _from_rows_of_arms(table: Columns, study: str) -> Draft | None:
         return Draft("meta", columns, {"measure": "log-odds", "input": "events"},
                      why=[f"'{events}' counts events among '{n}' people"])  # fmt: skip
     draft = Draft("meta", {**columns, "arm": arm}, {"measure": "log-odds-ratio", "input": "arms"})
-    draft.choose("reference", table.levels(arm), "The arm that the others are compared with")
+    draft.compare("arm", arm, table)
     draft.why.append(f"'{arm}' has {_several(table.levels(arm))}, a row each")
     return draft
 

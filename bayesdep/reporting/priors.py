@@ -6,8 +6,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.models.model import Model
-from bayesdep.models.parts.described import chosen_by
+from bayesdep.models.parts.described import justification
 from bayesdep.models.parts.scale import priors_of
+from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.rounding import as_text, decimals
 from bayesdep.reporting.documents import Printed
 from bayesdep.reporting.tables import PaperTable
@@ -50,11 +51,17 @@ def priors(model: Model, table: Any = None) -> PaperTable:
         units = f"multiples of the outcome's scale ({slot.units})" if prior.times_scale else slot.units
         digits = decimals(lower, upper) + 1
         between = f"{as_text(lower, digits)} to {as_text(upper, digits)}"
-        by = chosen_by(model.priors[name], slot)
+        why = justification(model.priors[name], slot)
         about = {"parameter": name, "prior": str(prior), "meaning": slot.meaning}
-        rows.append({**about, "lower": round(lower, digits), "upper": round(upper, digits), "units": units, "by": by})
-        texts.append([name, str(prior), slot.meaning, between, units, by])
-    head = [("", word) for word in ("Parameter", "Prior", "Meaning", "95% between", "Units", "Chosen by")]
+        ends = {"lower": round(lower, digits), "upper": round(upper, digits)}
+        rows.append({**about, **ends, "units": units, "justification": why})
+        texts.append([name, f"{prior}{_multiple(model.priors[name], data)}", slot.meaning, between, units, why])
+    head = [("", word) for word in ("Parameter", "Prior", "Meaning", "95% between", "Units", "Justification")]
     frame = pd.DataFrame(rows)
     frame.attrs = {"title": f"Priors of {type(model).__name__}."}
     return PaperTable(Printed(frame.attrs["title"], head, texts), frame)
+
+
+def _multiple(prior: Prior, data: xr.Dataset | None) -> str:
+    """Of which multiple of the outcome's scale a prior in the outcome's units was made."""
+    return f" ({prior}, and scale is {float(data['scale']):.4g})" if data is not None and prior.times_scale else ""

@@ -4,7 +4,7 @@ import numpy as np
 
 _ROUNDING = 1e-9  # relative to the largest number: closer ones differ only by rounding
 _VALUES = 40  # up to this many distinct values may have one bin each
-_SMALLEST = 60  # largest number of bins of one value each
+_MOST_BINS = 60  # of one value each
 _BINS = 45  # bins otherwise
 _LARGEST = 1e300  # beyond this, differences overflow
 MOST_ROWS = 100  # of a figure with a row per unit: two feet high
@@ -114,7 +114,7 @@ def bins_of(values: np.ndarray, *others: float) -> np.ndarray:
         reached = distinct(np.concatenate([levels, finite(np.array(others))]))
         before, after = (np.rint(np.abs(reached[k] - levels[k]) / step) for k in (0, -1))  # the data may lie outside
         count = np.rint((levels[-1] - levels[0]) / step) + before + after + 1
-        if count <= _SMALLEST:
+        if count <= _MOST_BINS:
             return np.asarray(levels[0] - (before + 0.5) * step + step * np.arange(int(count) + 1))
     more = 0.02 * (high - low)
     return np.linspace(low - more, high + more, _BINS)

@@ -49,13 +49,14 @@ def report(
     ledger: pd.DataFrame | None = None,
     figures: Mapping[str, bytes] | None = None,
     refits: Mapping[str, Fit] | None = None,
+    people: bool = False,
 ) -> Path:
     """Write a self-contained report of a fit, as a page or as a PDF.
 
     It begins with a sentence for each primary estimand (:meth:`~bayesdep.Fit.with_primary`, or ``[study] primary`` of a
-    plan) and the main figure. It shows counts, means and posteriors: no label of a single person and no cell of the
-    table. Every item of the Bayesian analysis reporting guidelines has its place, listed at the end (Kruschke 2021,
-    doi:10.1038/s41562-021-01177-7).
+    plan) and the main figure. It shows counts, means and posteriors: no label of a single person, unless asked for, and
+    no cell of the table. Every item of the Bayesian analysis reporting guidelines has its place, listed at the end
+    (Kruschke 2021, doi:10.1038/s41562-021-01177-7).
 
     Parameters
     ----------
@@ -73,6 +74,9 @@ def report(
         PNG files, if they exist already, by name in :data:`~bayesdep.reporting.figures.register.FIGURES`.
     refits
         Fits of the same data under other priors, by what a reader calls these.
+    people
+        Whether to name single people, by their labels in the table, where the report lists parameters of theirs and
+        says which of them sampled worst. A report that leaves the study has none of them.
 
     Returns
     -------
@@ -108,7 +112,7 @@ def report(
         **_sample(fit),
         **_model(fit),
         **_decisions(fit, ledger),
-        **_computation(fit, refits or {}),
+        **_computation(fit, refits or {}, people=people),
         **_repetition(fit, plan_text, plan_path),
         "guidelines": checklist(fit, question=question, has_refits=bool(refits), has_plan=bool(plan_text)),
         "opened": is_pdf,
@@ -233,16 +237,16 @@ def _decisions(fit: Fit, ledger: pd.DataFrame | None) -> dict[str, Any]:
     }
 
 
-def _computation(fit: Fit, refits: Mapping[str, Fit]) -> dict[str, Any]:
+def _computation(fit: Fit, refits: Mapping[str, Fit], *, people: bool) -> dict[str, Any]:
     moved = check_prior_sensitivity(fit)
-    parameters, sentence = tables.parameters_table(fit)
+    parameters, sentence = tables.parameters_table(fit, people=people)
     return {
         "priors": tables.priors_table(fit),
         "sensitivity": tables.sensitivity_table(moved),
         "sensitivity_sentence": tables.sensitivity_sentence(moved),
         "refits": tables.refits_table(fit, refits) if refits else None,
         "sampling": tables.sampling_sentence(fit),
-        "criteria": tables.criteria_table(fit),
+        "criteria": tables.criteria_table(fit, people=people),
         "oracle": tables.oracle_sentence(fit),
         "parameters": parameters,
         "parameters_sentence": sentence,

@@ -12,10 +12,9 @@ from bayesdep.criticism.missing_information import check_missing_information
 from bayesdep.criticism.sensitivity import THRESHOLD
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.primary import default_primary
-from bayesdep.models.parts.scale import priors_of
-from bayesdep.numerics.distributions import Prior
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.evidence import rank_evidence
+from bayesdep.reporting.priors import priors
 from bayesdep.reporting.sample import is_personal
 from bayesdep.reporting.sentences import primary_sentences
 
@@ -51,7 +50,7 @@ def oracle_sentence(fit: Fit) -> str:
 
 
 def priors_table(fit: Fit) -> pd.DataFrame:
-    """List the priors in the outcome's units, with what they mean and why they were chosen.
+    """List the priors of a fit's parameters in the outcome's units.
 
     Parameters
     ----------
@@ -61,35 +60,11 @@ def priors_table(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``Parameter``, ``Prior``, ``Meaning``, ``Justification``.
+        As :func:`~bayesdep.reporting.priors.priors` prints it; all text.
     """
-    rows = []
-    in_units = priors_of(fit.model, fit.data)
-    for name, slot in fit.model.slots.items():
-        if name not in fit.posterior:  # such as terms that differ between visits, in a trial with one visit
-            continue
-        prior = fit.model.priors[name]
-        lower, upper = in_units[name].interval
-        wide = f" ({prior}, and scale is {float(fit.data['scale']):.4g})" if prior.times_scale else ""
-        rows.append(
-            {
-                "Parameter": name,
-                "Prior": f"{in_units[name]}{wide}",
-                "Meaning": f"{slot.meaning}: 95% between {lower:.3g} and {upper:.3g} {slot.units}",
-                "Justification": _justification(prior, prior == slot.default),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _justification(prior: Prior, is_default: bool) -> str:
-    if prior.why:
-        return prior.why
-    if not is_default:
-        return 'chosen for this study; no reason was stated (why = "..." beside the prior)'
-    if prior.times_scale:
-        return "the model's default: weakly informative, a multiple of the outcome's sd, so that units do not matter"
-    return "the model's default: weakly informative; its reason is in the model's documentation"
+    printed = priors(fit.model, fit.data).printed
+    table = pd.DataFrame(list(printed.rows), columns=pd.Index([own for _, own in printed.head]))
+    return table[table["Parameter"].isin(list(fit.posterior))]  # without those of terms that these data do not have
 
 
 def sampling_sentence(fit: Fit) -> str:
@@ -222,13 +197,15 @@ def rest_sentence(table: pd.DataFrame, shown: pd.DataFrame) -> str:
     )
 
 
-def criteria_table(fit: Fit) -> pd.DataFrame:
+def criteria_table(fit: Fit, *, people: bool = False) -> pd.DataFrame:
     """List the criteria of the convergence check, with their values and thresholds.
 
     Parameters
     ----------
     fit
         Any fit.
+    people
+        Whether single people are named.
 
     Returns
     -------
@@ -240,7 +217,7 @@ def criteria_table(fit: Fit) -> pd.DataFrame:
             "Criterion": c.name,
             "Value": f"{c.value:.4g}",
             "Needs": str(c).rsplit("needs ", 1)[1],
-            "Worst in": without_people(fit, c.where),
+            "Worst in": c.where if people else without_people(fit, c.where),
             "Met": "yes" if c.passed else "no",
         }
         for c in fit.gate.criteria
@@ -261,18 +238,17 @@ def checks_table(fit: Fit) -> pd.DataFrame:
     pandas.DataFrame
         All text.
     """
-    rows = []
-    for _, row in check_predictions(fit).iterrows():
-        rows.append(
-            {
-                "Statistic": row["check"],
-                "Data": f"{row['observed']:.3g}",
-                "Replicates": f"{row['median']:.3g} ({row['lower']:.3g}, {row['upper']:.3g})",
-                "Units": row["units"],
-                "p": f"{row['p']:.3f}",
-                "Prior p": f"{row['prior_p']:.3f}",
-            }
-        )
+    rows = [
+        {
+            "Statistic": row["check"],
+            "Data": f"{row['observed']:.3g}",
+            "Replicates": f"{row['median']:.3g} ({row['lower']:.3g}, {row['upper']:.3g})",
+            "Units": row["units"],
+            "p": f"{row['p']:.3f}",
+            "Prior p": f"{row['prior_p']:.3f}",
+        }
+        for _, row in check_predictions(fit).iterrows()
+    ]
     return pd.DataFrame(rows)
 
 
@@ -292,12 +268,17 @@ def sensitivity_table(moved: pd.DataFrame) -> pd.DataFrame:
     if len(moved) > _LONG:
         moved = moved.sort_values("prior", ascending=False, kind="stable").head(_MOST_DEPENDENT)
     shown: dict[str, Any] = {
-        "Estimand": [f"{e}[{a}]" if a else e for e, a in zip(moved["estimand"], moved["at"], strict=True)],
+        "Estimand": _named(moved),
         "Prior": moved["prior"].map("{:.3f}".format),
         "Likelihood": moved["likelihood"].map("{:.3f}".format),
         "Diagnosis": moved["diagnosis"],
     }
     return pd.DataFrame(shown)
+
+
+def _named(moved: pd.DataFrame) -> list[str]:
+    """Estimands with their labels, as ``difference[infliximab, 12]``."""
+    return [f"{name}[{at}]" if at else name for name, at in zip(moved["estimand"], moved["at"], strict=True)]
 
 
 def sensitivity_sentence(moved: pd.DataFrame) -> str:
@@ -320,12 +301,11 @@ def sensitivity_sentence(moved: pd.DataFrame) -> str:
             "No estimand moves noticeably when the priors are strengthened or weakened a little (all below "
             f"{THRESHOLD})." + cut
         )
-    names = [f"{e}[{a}]" if a else e for e, a in zip(dependent["estimand"], dependent["at"], strict=True)]
+    names = _named(dependent)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return (
-        f"{len(dependent)} of {len(moved)} estimands depend on the priors (power-scaling sensitivity above 0.05): "
-        f"{shown}. "
-        "Report them with another prior beside this one." + cut
+        f"{len(dependent)} of {len(moved)} estimands depend on the priors (power-scaling sensitivity above "
+        f"{THRESHOLD}): {shown}. Report them with another prior beside this one." + cut
     )
 
 
@@ -355,25 +335,27 @@ def without_people(fit: Fit, text: str) -> str:
     return f"{name}[{shown}]"
 
 
-def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
+def parameters_table(fit: Fit, *, people: bool = False) -> tuple[pd.DataFrame, str]:
     """List parameters with their R-hat, effective sample sizes and Monte Carlo errors; those of single people apart.
 
     Parameters
     ----------
     fit
         Any fit.
+    people
+        Whether those of single people are listed too.
 
     Returns
     -------
     table : pandas.DataFrame
-        At most 40 rows, those with the smallest effective sample sizes; all text.
+        At most 40 rows, those with the lowest effective sample sizes; all text.
     sentence : str
         How many there are, and which are shown.
     """
     every = summarise_parameters(fit)
     dims = [str(d) for d in dict.fromkeys(d for v in fit.posterior.data_vars.values() for d in v.dims[2:])]
     of_people = [d for d in dims if is_personal(fit.data, d, list(every[d].dropna().unique()))]
-    is_of_people = every[of_people].notna().any(axis=1)
+    is_of_people = every[of_people].notna().any(axis=1) & (not people)
     table = every[~is_of_people]
     worst = (
         every.loc[is_of_people, ["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min() if is_of_people.any() else np.nan
@@ -396,9 +378,9 @@ def parameters_table(fit: Fit) -> tuple[pd.DataFrame, str]:
             }
         )
     said = f"{len(every)} parameters"
-    said += f"; shown are the {_LONG} with the smallest effective sample sizes" if count > _LONG else ""
+    said += f"; shown are the {_LONG} with the lowest effective sample sizes" if count > _LONG else ""
     if is_of_people.any():
-        said += f". {int(is_of_people.sum())} are of single people and not shown; their smallest is {worst:.0f}"
+        said += f". {int(is_of_people.sum())} are of single people and not shown; their lowest is {worst:.0f}"
     return pd.DataFrame(rows), said + ". All are in summary.csv of the run, or in bayesdep.summarise_parameters(fit)."
 
 
@@ -416,13 +398,13 @@ def meanings_table(fit: Fit) -> pd.DataFrame:
         Columns ``Estimand``, ``Meaning``, ``Units``, ``No effect``.
     """
     rows = []
-    for name, values in ((str(name), values) for name, values in fit.estimands.data_vars.items()):
+    for name, values in fit.estimands.data_vars.items():
         dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
         null = float(values.attrs.get("null", 0.0))
         has_null = not np.isnan(null) and "reciprocal_of" not in values.attrs
         rows.append(
             {
-                "Estimand": f"{name!s}, by {' and '.join(dims)}" if dims else name,
+                "Estimand": f"{name}, by {' and '.join(dims)}" if dims else str(name),
                 "Meaning": str(values.attrs.get("description", "")),
                 "Units": str(values.attrs.get("units", "")),
                 "No effect": f"{null:g}" if has_null else "",

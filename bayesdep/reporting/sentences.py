@@ -17,7 +17,7 @@ from arviz_stats.base import array_stats
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.primary import Primary, default_primary
 from bayesdep.inference.ropes import values_at
-from bayesdep.numerics.rounding import MINUS, decimals, number, probability_in_words
+from bayesdep.numerics.rounding import MINUS, decimals_of_each, number, probability_in_words
 from bayesdep.reporting.estimands import LEVEL, summarise
 from bayesdep.reporting.evidence import SURE, rank_evidence
 
@@ -86,6 +86,41 @@ def primary_sentences(fit: Fit) -> tuple[Sentence, ...]:
     """
     stated = fit.primary or default_primary(fit.model, fit.estimands)
     return tuple(sentence for one in stated for sentence in _sentences(fit, one))
+
+
+def sentences(fit: Fit, *estimands: str | Mapping[str, Any]) -> list[str]:
+    """Return the answers in sentences that a paper can print.
+
+    Parameters
+    ----------
+    fit
+        Any fit.
+    *estimands
+        What to answer, as :meth:`~bayesdep.Fit.with_primary` takes it; the primary estimands where none is named.
+
+    Returns
+    -------
+    list of str
+        A sentence for each value: the posterior median, its direction, the 95% credible interval and the probability of
+        that direction. An estimand with more than six values is counted instead: how many of them lie on either side of
+        no effect.
+
+    Raises
+    ------
+    BadInput
+        When the fit has no such estimand.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> model = bd.Screen(condition="responder", positives="below_34_pg_per_mL")
+    >>> fit = bd.fit(model, bd.load("kiraly2017_fgf2_roc"), seed=1)
+    >>> print(*bd.sentences(fit, "sensitivity"))
+    The probability of a positive test with the condition was 78% (95% credible interval 57% to 92%; probability 0.995
+    that it is above 50%).
+    """
+    asked = fit.with_primary(*estimands) if estimands else fit
+    return [sentence.text for sentence in primary_sentences(asked)]
 
 
 def _sentences(fit: Fit, one: Primary) -> list[Sentence]:
@@ -165,7 +200,7 @@ class _Told:
     def ends(self) -> tuple[float, float, float]:
         """The lower end, the median and the upper end; of a log ratio, as ratios."""
         ends = tuple(float(self.row[word]) for word in ("lower", "median", "upper"))
-        base = _base(self.units)
+        base = self.base
         return ends if base is None else tuple(base**end for end in ends)  # type: ignore[return-value]  # as many as went in: three
 
     @property
@@ -174,7 +209,7 @@ class _Told:
         if self.row["mcse"] == 0:
             return 0.0, 0.0, 0.0
         draws = self.draws.values.astype(float)
-        base = _base(self.units)
+        base = self.base
         draws = draws if base is None else base**draws
         found = [
             float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="quantile", prob=prob))
@@ -183,18 +218,27 @@ class _Told:
         return tuple(error if np.isfinite(error) else 0.0 for error in found)  # type: ignore[return-value]  # as many as went in: three
 
     @property
+    def base(self) -> float | None:
+        """The base of a logarithm that is told as a ratio; None of a spread of logarithms, which is no ratio."""
+        return None if self.description.startswith(_POSITIVE) else _base(self.units)
+
+    @property
+    def null(self) -> float:
+        """The value of no effect on the scale that is told; NaN where there is none."""
+        return float(self.attrs.get("null", 0.0)) if self.base is None else 1.0
+
+    @property
     def is_ratio(self) -> bool:
-        """Whether it is a positive number whose digits count, not its decimals."""
-        return float(self.attrs.get("null", 0.0)) == 1 or _base(self.units) is not None
+        """Whether it is told as a ratio."""
+        return self.null == 1
 
     def numbers(self, factor: float = 1.0) -> tuple[str, str, str]:
-        """The lower end, the median and the upper end, rounded."""
-        ends, errors = (tuple(factor * x for x in of) for of in (self.ends, self.errors))
-        if self.is_ratio:  # each to two digits of its own
-            digits = [decimals(0.0, end, error) for end, error in zip(ends, errors, strict=True)]
-        else:
-            digits = [decimals(ends[0], ends[2], max(errors))] * 3
-        return tuple(number(end, d) for end, d in zip(ends, digits, strict=True))  # type: ignore[return-value]  # as many as went in: three
+        """The lower end, the median and the upper end, rounded as in tables."""
+        lower, median, upper = (factor * x for x in self.ends)
+        of_lower, of_median, of_upper = (factor * x for x in self.errors)
+        digits = decimals_of_each([median, lower, upper], [of_median, of_lower, of_upper], factor * self.null)
+        median_as_text, *ends = (number(x, d) for x, d in zip((median, lower, upper), digits, strict=True))
+        return ends[0], median_as_text, ends[1]
 
     def size_of(self, factor: float = 1.0) -> str:
         """The median without its sign."""
@@ -293,7 +337,7 @@ class _Told:
             text = text.replace(start, "")
         for dim in self.within:
             text = re.sub(rf"\b(?:each|a|an|the) {_WORDS.get(dim, dim)}\b", self.at[dim].replace("\\", r"\\"), text)
-        if _base(self.units) is not None:
+        if self.base is not None:
             text = re.sub(r"\blog2? ratio", "ratio", text)
             text = text.replace("mean over analytes of the ratio", "geometric mean over analytes")
         return text
@@ -314,7 +358,8 @@ class _Told:
         """Every label that tells which value it is, as far as the description does not."""
         is_named = any(dim in _OF for dim in self.at)
         what = f" of {self.what}" if self.what and is_named else f" ({self.what})" if self.what else ""
-        arm = f" {self.arm}{f' less {self.reference}' if self.than else ''}" if self.arm else ""
+        versus = f" {'against' if self.is_ratio else 'less'} {self.reference}" if self.than else ""
+        arm = f" {self.arm}{versus}" if self.arm else ""
         return what + (arm if arm.strip() not in self.plain else "") + self.who + self.when
 
 
@@ -335,9 +380,9 @@ def _kind(told: _Told) -> str:
     of_two = units == "probability" and null == 0 and "difference" in told.name
     if units in ("risk difference", "difference in probability") or of_two:
         return "risk difference"
-    if units.endswith("ratio") and (null == 1 or _base(units)):
+    if units.endswith("ratio") and told.is_ratio:
         return "odds" if "odds" in units else "ratio"
-    if _base(units):
+    if told.base is not None:
         return "ratio"
     if units in ("probability", "share"):
         return "probability"
@@ -355,11 +400,10 @@ def _difference(told: _Told) -> str:
     mean = f", {over[0]}," if over else ""
     size = told.size_of()
     of = f" ({told.what})" if told.what else ""
-    found = (
-        f"was {size} {unit} {_word(is_above)}{told.than}"
-        if float(size)
-        else f"was the same{told.than.replace('than', 'as')}"
-    )
+    found = f"was {size} {unit} {_word(is_above)}{told.than}"
+    if not float(size):  # that arms are the same is nothing that a median of zero says
+        unit_of_last = number(10.0 ** -len(size.partition(".")[2]), len(size.partition(".")[2]))
+        found = f"was less than {unit_of_last} {unit} {_word(is_above)}{told.than}"
     ends = f"{told.span()}; {_of_side(told, is_above)}"
     return _capital(f"{told.arm}{told.who}, {outcome}{of}{told.when}{mean} {found} ({ends}).")
 
@@ -378,7 +422,7 @@ def _word(is_above: bool) -> str:
 def _ratio(told: _Told) -> str:
     """Ratio of two means, or of risks."""
     is_above = told.ends[1] > 1
-    of = told.what or f"the {_without_article(told.quantity)}"
+    of = told.what or f"the {_without_article(told.quantity).replace('risk ratio', 'risk')}"
     times = told.numbers()[1]
     than = f" as {told.preposition} {told.reference}" if told.reference and told.is_compared else ""
     side = told.side(is_above=is_above)
@@ -406,6 +450,7 @@ def _risk_difference(told: _Told) -> str:
     is_above = told.ends[1] > 0
     size = told.size_of(100)
     of = told.quantity if told.quantity not in ("risk difference", "") else "probability of the event"
+    of = re.sub(r"^risk difference\b", "risk", of)
     of = f"{of} ({told.what})" if told.what else of
     arm = f"{told.arm}{told.who}, ".strip(" ") + " " if told.arm or told.who else ""
     side = f"probability {told.side(is_above=is_above)} that it is {_word(is_above)}"
@@ -452,7 +497,8 @@ def _value(told: _Told) -> str:
     size = told.numbers()[1]
     units = "%" if told.units == "%" else f" {told.units}"
     units = "" if told.units in _NO_UNIT or units.endswith("moderator's unit") else units
-    what = f"number of {told.plain}" if told.plain.startswith(told.units) and told.units else told.plain
+    is_count = bool(told.units) and told.units not in _NO_UNIT and told.plain.startswith(told.units)
+    what = f"number of {told.plain}" if is_count else told.plain
     ends = _above(told, float(told.attrs.get("null", 0.0)), told.span())
     return f"{_capital(_article(what))}{told.place} was {size}{units} ({ends})."
 
@@ -497,7 +543,6 @@ def _counted(fit: Fit, one: Primary, count: int) -> Sentence:
     place = ", ".join(one.at.values())
     label = f"{one.estimand}[{place}]" if place else one.estimand
     null = float(attrs.get("null", 0.0))
-    null = 1.0 if _base(str(attrs.get("units", ""))) else null
     return Sentence(
         label,
         f"{_capital(str(attrs.get('description', one.estimand)))}{f' ({place})' if place else ''}: of {count} values, "

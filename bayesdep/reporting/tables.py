@@ -90,7 +90,8 @@ def table(fit: Fit, name: str = MAIN) -> PaperTable:
 
     Estimates are posterior medians with equal-tailed 95% intervals. Numbers are rounded to the precision of the draws:
     one unit of the last decimal is at least the Monte Carlo standard error of every number printed with it (and the
-    interval's width has at most two significant digits).
+    interval's width has at most two significant digits). An end of an interval that would be printed as no effect,
+    though it is not, has more decimals where the draws allow it.
 
     Parameters
     ----------
@@ -255,7 +256,7 @@ class _Values:
         if row["interval"]:  # one over another: the words have a decimal
             text = f"{number(numbers[0], 1)} ({row['interval']})"
             return _Value(text, self._p(row, draws), _rounded(numbers, [1, 1, 1]))
-        each = decimals_of_each(numbers, errors)
+        each = decimals_of_each(numbers, errors, factor * row["null"])
         median, lower, upper = (number(x, d) for x, d in zip(numbers, each, strict=True))
         return _Value(f"{median} ({lower} to {upper})", self._p(row, draws), _rounded(numbers, each))
 

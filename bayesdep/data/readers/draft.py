@@ -1,6 +1,6 @@
 """Measurements as they were found in files, with their cells, on the way to a tidy table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from bayesdep.data.limit_text import ACCEPTED, BLANK, Refusal, read_cell
 from bayesdep.data.missing import as_numbers
 from bayesdep.data.readers.decimals import Mark, find_mark, with_point
 from bayesdep.data.readers.grids import Odd, is_blank, is_unmeasured, kind_of, shown
+from bayesdep.data.readers.layout import Found, quoted
 
 type Extrapolated = Literal["censor", "number"]
 
@@ -77,18 +78,39 @@ def leave_out_samples(draft: Draft, ids: Sequence[str]) -> None:
     """
     name = "sample" if "sample" in draft.frame else "subject"
     labels = [as_label(cell) for cell in draft.frame[name]]
-    gone = np.zeros(len(labels), dtype=bool)
-    for pattern in ids:
-        hit = np.array([fnmatchcase(label.casefold(), str(pattern).casefold()) for label in labels])
-        if not hit.any():
-            raise BadInput(f"leave_out: '{pattern}' is no sample; {did_you_mean(str(pattern), dict.fromkeys(labels))}")
-        gone |= hit
+    gone = _matching(labels, ids, "leave_out", "no sample")
     if gone.all():
         raise BadInput("leave_out leaves no sample; name fewer of them")
     if gone.any():
         count = len({label for label, out in zip(labels, gone, strict=True) if out})
         draft.notes.append(f"{count} sample{'s' if count > 1 else ''} left out as stated (leave_out)")
     draft.frame = draft.frame[~gone].reset_index(drop=True)
+
+
+def keep_analytes(draft: Draft, analytes: Sequence[str]) -> None:
+    """Keep the analytes that the user names, by pattern or in full; the draft is changed in place."""
+    labels = [as_label(cell) for cell in draft.frame["analyte"]]
+    draft.frame = draft.frame[_matching(labels, analytes, "analytes", "no analyte of the file")].reset_index(drop=True)
+
+
+def _matching(labels: Sequence[str], patterns: Sequence[str], argument: str, none: str) -> np.ndarray:
+    """Which labels are of one of the patterns of a setting; refuse a pattern that none is of."""
+    found = np.zeros(len(labels), dtype=bool)
+    for pattern in map(str, patterns):
+        hit = np.array([fnmatchcase(label.casefold(), pattern.casefold()) for label in labels], dtype=bool)
+        if not hit.any():
+            known = dict.fromkeys(labels)
+            raise BadInput(f"{setting(argument, [pattern])} names {none}; {did_you_mean(pattern, known)}")
+        found |= hit
+    return found
+
+
+def note_unread(draft: Draft, found: Found, read: Collection[str]) -> None:
+    """Note the columns that were not read."""
+    unread = [name for name in found.names if name and name not in read]
+    if unread:
+        what = f"column{'s' if len(unread) > 1 else ''} {quoted(unread)}"
+        draft.notes.append(f"{what} not read (name them in covariates to keep them)")
 
 
 def refuse_calibrators(draft: Draft) -> None:
@@ -126,11 +148,7 @@ def read_concentrations(
         At the first cell that is no concentration, or whose decimal mark is ambiguous.
     """
     frame = draft.frame
-    codes = {alike(str(code)) for code in missing}
-    cells = [
-        None if is_unmeasured(cell) or (not isinstance(cell, Odd) and alike(as_label(cell)) in codes) else cell
-        for cell in frame["concentration"]
-    ]
+    cells = measured(frame["concentration"], missing)
     for row, cell in enumerate(cells):
         _refuse_odd(frame, row, cell)
     flagged = (
@@ -158,6 +176,15 @@ def read_concentrations(
     all_numbers = all(isinstance(value, float) for value in values)
     frame = frame.assign(concentration=pd.Series(values, index=frame.index, dtype=float if all_numbers else object))
     draft.frame = frame[~gone].reset_index(drop=True)
+
+
+def measured(cells: Iterable[Any], missing: Sequence[str]) -> list[Any]:
+    """Return cells as they stand, None where they say that nothing was measured, by text or by the user's codes."""
+    codes = {alike(str(code)) for code in missing}
+    return [
+        None if is_unmeasured(cell) or (not isinstance(cell, Odd) and alike(as_label(cell)) in codes) else cell
+        for cell in cells
+    ]
 
 
 def _refuse_odd(frame: pd.DataFrame, row: int, cell: Any) -> None:

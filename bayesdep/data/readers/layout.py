@@ -70,10 +70,13 @@ class Found:
         """Return the position of a column by its name."""
         return self.names.index(name)
 
-    def cells(self, name: str) -> list[object]:
-        """Return a column's cells, one per row of the table."""
+    def cells(self, name: str, *, fill_down: bool = False) -> list[object]:
+        """Return a column's cells, one per row of the table; empty ones, if asked, with what stands above them."""
         at = self.column(name)
-        return [self.grid.cell(row, at) for row in self.rows]
+        cells = [self.grid.cell(row, at) for row in self.rows]
+        for row in range(1, len(cells) if fill_down else 0):
+            cells[row] = cells[row - 1] if is_blank(cells[row]) else cells[row]
+        return cells
 
 
 def split_unit(name: str) -> tuple[str, str]:
@@ -155,8 +158,8 @@ def find_table(grid: Grid, *, header: int | None = None, last_row: int | None = 
         elif ended and len(filled) * 2 <= len(columns):
             raise BadInput(
                 f"{grid.place(row, columns[0])}: row {row + grid.first} stands below an empty row and holds numbers, "
-                f"but fills {len(filled)} of {len(columns)} columns; end the table with last_row = "
-                f"{rows[-1] + grid.first}, or fill in the row"
+                f"but fills {len(filled)} of {len(columns)} columns; end the table with "
+                f"{setting('last_row', rows[-1] + grid.first)}, or fill in the row"
             )
         else:
             rows.append(row)

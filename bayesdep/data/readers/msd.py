@@ -4,10 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
 from bayesdep.data.errors import BadInput
+from bayesdep.data.readers.decimals import find_mark, with_point
 from bayesdep.data.readers.draft import Draft
 from bayesdep.data.readers.grids import Grid, is_unmeasured, kind_of, text_of
 from bayesdep.data.readers.layout import Found, find_table, split_unit, wells
@@ -29,6 +31,7 @@ _FLAGS = {
     "above detection range": "right",
     "above fit curve range": "right",
 }
+_SLACK = (0.99, 1.01)  # for limits and values that were rounded
 _GROUPS_OF_PEOPLE = ("unknown", "unknowns", "sample", "samples", "")
 
 
@@ -64,7 +67,7 @@ def read(grids: Sequence[Grid], _: str | None) -> Draft:
     Raises
     ------
     BadInput
-        When a detection range is not known, or limits of diluted samples are not comparable.
+        When a detection range is not known, or limits of diluted samples could be those of the sample or of the curve.
     """
     grid = next(grid for grid in grids if _header(grid) is not None)
     at = _header(grid)
@@ -101,7 +104,7 @@ def read(grids: Sequence[Grid], _: str | None) -> Draft:
             for flag, cell in zip(columns["censored"], columns["concentration"], strict=True)
         ]
     if "dilution" in of and {"lod", "uloq"} & set(columns):
-        _refuse_diluted(found, keep, of["dilution"])
+        notes += _scale_limits(found, keep, of["dilution"], columns)
     return Draft(pd.DataFrame(columns), LAYOUT, SOURCE, notes=[*notes, *found.notes])
 
 
@@ -157,13 +160,60 @@ def _flag(found: Found, i: int, name: str) -> str:
     return flag
 
 
-def _refuse_diluted(found: Found, keep: list[int], name: str) -> None:
-    """Refuse diluted samples: concentrations are those before dilution, limits those of the standard curve."""
-    for i in keep:
-        dilution = text_of(found.cells(name)[i]).removeprefix("1:")
-        if dilution not in ("", "1", "1.0", "0"):
-            raise BadInput(
-                f"{found.grid.place(found.rows[i], found.column(name))} says that a sample was diluted, and the limits "
-                "of detection are those of the standard curve; multiply the columns of limits by the dilution, and set "
-                "the column Dilution to 1"
-            )
+def _scale_limits(found: Found, keep: list[int], name: str, columns: dict[str, Any]) -> list[str]:
+    """Multiply the limits of diluted samples by their dilution where the file shows that they are the curve's.
+
+    Concentrations are those before dilution. Whether limits are too is not stated: it follows where values in the
+    detection range lie within limits of one kind only.
+    """
+    factors = np.array([_dilution(found, i, name) for i in keep])
+    if (factors == 1).all():
+        return []
+    low, high = (_as_numbers(columns.get(word), len(keep)) for word in ("lod", "uloq"))
+    value = _as_numbers(columns["concentration"], len(keep))
+    seen = np.isfinite(value) & (factors != 1)
+    fits = {
+        kind: not ((value < low * by * _SLACK[0]) | (value > high * by * _SLACK[1]))[seen].any()
+        for kind, by in (("as written", 1.0), ("times dilution", factors))
+    }
+    if fits["as written"] == fits["times dilution"]:
+        first = keep[int(np.flatnonzero(factors != 1)[0])]
+        raise BadInput(
+            f"{found.grid.place(found.rows[first], found.column(name))} says that a sample was diluted, and the file "
+            "does not show whether its limits of detection are those of the sample or of the standard curve; multiply "
+            "the columns of limits by the dilution if they are the curve's, and set the column Dilution to 1"
+        )
+    if fits["as written"]:
+        return [
+            "limits of diluted samples were read as they stand: values in the detection range lie within these only"
+        ]
+    for word in ("lod", "uloq"):
+        if word in columns:
+            numbers = _as_numbers(columns[word], len(keep)) * factors
+            columns[word] = [None if np.isnan(x) else float(x) for x in numbers]
+    count = int((factors != 1).sum())
+    return [f"limits of {wells(count)} with diluted samples are those of the standard curve times the dilution"]
+
+
+def _dilution(found: Found, i: int, name: str) -> float:
+    text = text_of(found.cells(name)[i]).removeprefix("1:").removesuffix("x")
+    try:
+        factor = float(text) if text else 1.0
+    except ValueError:
+        factor = np.nan
+    if factor == 0:
+        return 1.0
+    if not 1 <= factor < np.inf:
+        raise BadInput(
+            f"{found.grid.place(found.rows[i], found.column(name))} is no dilution; write a number such as 4, or 1:4"
+        )
+    return factor
+
+
+def _as_numbers(cells: list[Any] | None, count: int) -> np.ndarray:
+    """Cells as numbers; NaN where there is none."""
+    if cells is None:
+        return np.full(count, np.nan)
+    plain = [None if is_unmeasured(cell) or kind_of(cell) != "number" else cell for cell in cells]
+    mark, _ = find_mark(plain, lambda at: f"row {at + 1}")
+    return np.array([np.nan if (c := with_point(cell, mark)) is None else float(c) for cell in plain])

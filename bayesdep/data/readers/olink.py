@@ -1,6 +1,6 @@
 """Olink NPX files in long form: log2 values turned into relative concentrations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,13 +115,34 @@ def _analytes(found: Found, keep: list[int]) -> list[str]:
 
 
 def _numbers(found: Found, name: str, keep: list[int]) -> np.ndarray:
-    """A column of logarithms: numbers of either sign, with any decimal mark; NaN where empty."""
+    """A column of logarithms."""
     column = found.column(name)
     cells = [found.cells(name)[i] for i in keep]
+    return read_logs(cells, lambda at: found.grid.place(found.rows[keep[at]], column), name)
 
-    def place_of(at: int) -> str:
-        return found.grid.place(found.rows[keep[at]], column)
 
+def read_logs(cells: Sequence[Any], place_of: Callable[[int], str], name: str) -> np.ndarray:
+    """Read logarithms: numbers of either sign, with any decimal mark.
+
+    Parameters
+    ----------
+    cells
+        As they stand.
+    place_of
+        From a cell's position in the sequence to where it is, for messages.
+    name
+        What they are.
+
+    Returns
+    -------
+    numpy.ndarray
+        NaN where a cell is empty.
+
+    Raises
+    ------
+    BadInput
+        At the first cell that is no number, or none on a log2 scale.
+    """
     cells = [None if is_unmeasured(cell) else cell for cell in cells]
     mark, _ = find_mark(cells, place_of)
     values = []

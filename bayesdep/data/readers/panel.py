@@ -11,14 +11,15 @@ import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
 from bayesdep.data.errors import BadInput, did_you_mean, setting
-from bayesdep.data.labels import as_label
-from bayesdep.data.readers import bioplex, msd, olink, xponent
+from bayesdep.data.readers import bioplex, msd, olink, olink_wide, xponent
 from bayesdep.data.readers.decimals import Mark
 from bayesdep.data.readers.draft import (
     LIMIT_COLUMNS,
     Draft,
     Extrapolated,
+    keep_analytes,
     leave_out_samples,
+    note_unread,
     place_of,
     read_concentrations,
     read_covariates,
@@ -26,15 +27,15 @@ from bayesdep.data.readers.draft import (
     refuse_calibrators,
 )
 from bayesdep.data.readers.files import Opened, choose_sheets, open_file
-from bayesdep.data.readers.grids import is_blank, kind_of, text_of
+from bayesdep.data.readers.grids import kind_of, text_of
 from bayesdep.data.readers.joining import join_limits, join_people, spread_limits
 from bayesdep.data.readers.layout import Found, find_table, quoted
-from bayesdep.data.readers.result import ReadTable
+from bayesdep.data.readers.result import ReadTable, with_origin
 from bayesdep.data.readers.roles import choose_analytes, is_covariate, only_column_of_labels, pick, stated_column
 
-type Layout = Literal["wide", "long", "bioplex", "xponent", "msd", "olink"]
+type Layout = Literal["wide", "long", "bioplex", "xponent", "msd", "olink", "olink-wide"]
 
-INSTRUMENTS: dict[str, ModuleType] = {module.NAME: module for module in (olink, xponent, bioplex, msd)}
+INSTRUMENTS: dict[str, ModuleType] = {module.NAME: module for module in (olink, olink_wide, xponent, bioplex, msd)}
 _ORDER = (
     "subject", "sample", "group", "time", "plate", "well", "analyte", "concentration", "unit", *LIMIT_COLUMNS,
     "censored",
@@ -101,7 +102,7 @@ def read_panel(
         The sheet of a workbook, several, or ``"all"`` for all visible ones; needed where it has several.
     layout
         ``"wide"`` (a column per analyte), ``"long"`` (a row per measurement), or an instrument's export:
-        ``"bioplex"``, ``"xponent"``, ``"msd"`` or ``"olink"``; None to recognise it.
+        ``"bioplex"``, ``"xponent"``, ``"msd"``, ``"olink"`` or ``"olink-wide"``; None to recognise it.
     header, last_row
         Numbers of the header's row and of the table's last, as a spreadsheet counts; None to find them.
     delimiter, encoding
@@ -273,22 +274,8 @@ def _combined(opened: Sequence[Opened], drafts: Sequence[Draft], analytes: Seque
             ]
     draft = _merge(drafts)
     if analytes is not None and draft.layout != "wide":
-        draft.frame = _only_analytes(draft.frame, [analytes] if isinstance(analytes, str) else list(analytes))
+        keep_analytes(draft, [analytes] if isinstance(analytes, str) else analytes)
     return draft
-
-
-def _only_analytes(frame: pd.DataFrame, patterns: Sequence[str]) -> pd.DataFrame:
-    from fnmatch import fnmatchcase
-
-    labels = np.array([as_label(cell) for cell in frame["analyte"]], dtype=object)
-    keep = np.zeros(len(frame), dtype=bool)
-    for pattern in patterns:
-        hit = np.array([fnmatchcase(label.casefold(), str(pattern).casefold()) for label in labels], dtype=bool)
-        if not hit.any():
-            known = dict.fromkeys(labels)
-            raise BadInput(f"analytes: '{pattern}' is none of the file's; {did_you_mean(str(pattern), known)}")
-        keep |= hit
-    return frame[keep].reset_index(drop=True)
 
 
 def _plain(found: Found, how: _How) -> Draft:
@@ -326,14 +313,6 @@ def _columns_of_people(found: Found, stated: Mapping[str, str | None]) -> dict[s
     return {word: name for word, name in (("subject", subject), ("sample", sample)) if name is not None}
 
 
-def _label_cells(found: Found, name: str, how: _How) -> list[Any]:
-    cells = found.cells(name)
-    if how.fill_down:
-        for at in range(1, len(cells)):
-            cells[at] = cells[at - 1] if is_blank(cells[at]) else cells[at]
-    return cells
-
-
 def _wide(found: Found, how: _How, labels: Mapping[str, str]) -> Draft:
     """A row per sample, a column per analyte."""
     analytes, covariates = choose_analytes(found, how.analytes, how.covariates, set(labels.values()))
@@ -342,7 +321,7 @@ def _wide(found: Found, how: _How, labels: Mapping[str, str]) -> Draft:
     frame = pd.DataFrame(
         {
             **{
-                word: pd.Series(_label_cells(found, name, how), dtype=object)[rows].array
+                word: pd.Series(found.cells(name, fill_down=how.fill_down), dtype=object)[rows].array
                 for word, name in labels.items()
             },
             "analyte": np.tile(np.array(analytes, dtype=object), len(found.rows)),
@@ -359,7 +338,7 @@ def _wide(found: Found, how: _How, labels: Mapping[str, str]) -> Draft:
         frame[name] = pd.Series(found.cells(name), dtype=object)[rows].array
     draft = Draft(frame, "wide")
     spread_limits(draft, found, at)
-    _note_unread(draft, found, {*labels.values(), *analytes, *covariates})
+    note_unread(draft, found, {*labels.values(), *analytes, *covariates})
     return draft
 
 
@@ -374,7 +353,7 @@ def _long(found: Found, how: _How, labels: Mapping[str, str], analyte: str, valu
     taken = {*columns.values(), value}
     covariates = dict.fromkeys([*named, *(n for n in found.names if n and n not in taken and is_covariate(n))])
     frame = pd.DataFrame(
-        {word: pd.Series(_label_cells(found, name, how), dtype=object) for word, name in columns.items()}
+        {word: pd.Series(found.cells(name, fill_down=how.fill_down), dtype=object) for word, name in columns.items()}
         | {name: pd.Series(found.cells(name), dtype=object) for name in covariates}
     )
     frame["concentration"] = pd.Series(found.cells(value), dtype=object)
@@ -385,16 +364,8 @@ def _long(found: Found, how: _How, labels: Mapping[str, str], analyte: str, valu
     elif "unit" in frame:
         frame["unit"] = [text_of(cell) or "not stated" for cell in frame["unit"]]
     draft = Draft(frame, "long")
-    _note_unread(draft, found, {*taken, *covariates})
+    note_unread(draft, found, {*taken, *covariates})
     return draft
-
-
-def _note_unread(draft: Draft, found: Found, read: set[str]) -> None:
-    unread = [name for name in found.names if name and name not in read]
-    if unread:
-        draft.notes.append(
-            f"column{'s' if len(unread) > 1 else ''} {quoted(unread)} not read (name them in covariates)"
-        )
 
 
 def _only_table(file: Any) -> Found:
@@ -410,7 +381,9 @@ def _settle_replicates(draft: Draft, stated: bool | None) -> None:
     twice = frame.duplicated(key, keep=False).to_numpy()
     if not twice.any():
         if stated:
-            raise BadInput("replicates = True, but nobody has two measurements of an analyte; leave replicates out")
+            raise BadInput(
+                f"{setting('replicates', True)}, but nobody has two measurements of an analyte; leave replicates out"
+            )
         return
     counts = f"{frame.loc[twice, key].drop_duplicates().shape[0]} of {frame[key].drop_duplicates().shape[0]}"
     if stated is None and draft.source and "well" in frame:
@@ -438,18 +411,7 @@ def _result(draft: Draft, opened: Sequence[Opened]) -> ReadTable:
     for word in LIMIT_COLUMNS:
         if word in frame:
             frame = frame.assign(**{word: frame[word].astype(float)})
-    synthetic = any(one.is_synthetic for one in opened)
-    if synthetic:
-        frame = frame.assign(origin="synthetic, as the file says")
-    names = ", ".join(one.name for one in opened)
-    frame.attrs = {
-        "title": names,
-        "citation": "not stated",
-        "source": names,
-        "synthetic": synthetic,
-        "sha256": opened[0].sha256,
-        "notes": [],
-    }
+    frame = with_origin(frame, opened)
     if "unit" in frame and (frame["unit"] == "not stated").any():
         draft.notes.append("some analytes have no unit")
     is_kind = [kind_of(cell) for cell in frame["concentration"]]

@@ -1,7 +1,6 @@
 """What a reader returns: the tidy table, how it was read, and the settings of a model that takes it."""
 
-import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +8,9 @@ import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
 from bayesdep.data.errors import BadInput, setting
-from bayesdep.data.labels import as_label
+from bayesdep.data.html_text import paragraph, piece, preformatted, rows_of_cells
+from bayesdep.data.labels import as_label, control_of
+from bayesdep.data.readers.files import Opened
 from bayesdep.data.readers.grids import kind_of
 from bayesdep.data.readers.layout import quoted
 
@@ -18,7 +19,6 @@ _WORDS = {
     "trial": ("subject", "arm", "visit", "outcome", "baseline", "day"),
 }
 _LEVELS = {"group": 2, "time": 2, "plate": 2, "analyte": 2}  # a factor of fewer levels says nothing
-_LINE = 100
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,10 +102,16 @@ class ReadTable:
             levels = self.levels(factor)
             raise BadInput(
                 f"{factor}s are compared with one of them, and none is named; add "
-                f"{setting('reference', levels[0])}, or "
+                f"{setting('reference', self._likely_reference)}, or "
                 f"another of {quoted(levels)}"
             )
         return settings
+
+    @property
+    def _likely_reference(self) -> str:
+        """The level that names a control, or else the first."""
+        levels = self.levels(self.factor)
+        return control_of(levels) or levels[0]
 
     @property
     def factor(self) -> str:
@@ -168,7 +174,7 @@ class ReadTable:
         factor = self.factor
         model = "bd.Trial" if self.family == "trial" else "bd.Cytokines"
         has = factor in self.table and len(self.levels(factor)) > 1
-        reference = f"reference={self.levels(factor)[0]!r}" if has else ""
+        reference = f"reference={self._likely_reference!r}" if has else ""
         return f"{model}(**read.model_settings({reference}))"
 
     def __str__(self) -> str:
@@ -184,16 +190,34 @@ class ReadTable:
         return str(self)
 
     def _repr_html_(self) -> str:
-        left = " style='text-align:left'"
-        rows = (
-            f"<tr><th{left}>{html.escape(word)}</th><td{left}>{html.escape(text)}</td></tr>"
-            for word, text in self.facts()
-            if text
-        )
-        parts = [f"<table>{''.join(rows)}</table>"]
+        parts = [rows_of_cells("", ["", "As read"], [pair for pair in self.facts() if pair[1]])]
         if self.family == "cytokines":
-            parts.append(self.analytes().to_html(index=False, escape=True, border=0))
-        if self.notes:
-            parts.append("<ul>" + "".join(f"<li>{html.escape(note)}</li>" for note in self.notes) + "</ul>")
-        parts.append(f"<p><code>model = {html.escape(self._next())}</code></p>")
-        return "<div>" + "".join(parts) + "</div>"
+            counted = self.analytes()
+            parts.append(rows_of_cells("", list(counted.columns), counted.astype(str).to_numpy().tolist()))
+        return piece(
+            *parts, *(paragraph(f"Note: {note}") for note in self.notes), preformatted(f"model = {self._next()}")
+        )
+
+
+def with_origin(frame: pd.DataFrame, opened: Sequence[Opened]) -> pd.DataFrame:
+    """Return a table that says which files it is of, and in a column of its own if they are synthetic.
+
+    Parameters
+    ----------
+    frame
+        The tidy table.
+    opened
+        Its files.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With ``attrs`` of their names, the first one's hash and whether they say that their data are synthetic.
+    """
+    synthetic, names = any(one.is_synthetic for one in opened), ", ".join(one.name for one in opened)
+    frame = frame.assign(origin="synthetic, as the file says") if synthetic else frame.copy()
+    frame.attrs = {
+        "title": names, "citation": "not stated", "source": names, "synthetic": synthetic,
+        "sha256": opened[0].sha256, "notes": [],
+    }  # fmt: skip
+    return frame

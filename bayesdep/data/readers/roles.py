@@ -195,7 +195,7 @@ def _matching(found: Found, free: Sequence[str], patterns: Iterable[str]) -> tup
         hits = [n for n in free if n.casefold() == plain or key(n) == key(plain) or fnmatchcase(n.casefold(), plain)]
         if not hits:
             raise BadInput(
-                f"analytes: '{pattern}' is no column of {found.grid.title}, and no pattern of one; "
+                f"{setting('analytes', [pattern])} names no column of {found.grid.title}; "
                 f"{did_you_mean(str(pattern), free)}"
             )
         chosen.update(hits)

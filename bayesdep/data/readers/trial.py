@@ -9,13 +9,21 @@ import pandas as pd
 
 from bayesdep.data.cell_origins import CELL
 from bayesdep.data.errors import BadInput, did_you_mean, setting
-from bayesdep.data.labels import alike, as_label
+from bayesdep.data.labels import as_label
 from bayesdep.data.readers.decimals import Mark, find_mark, with_point
-from bayesdep.data.readers.draft import Draft, leave_out_samples, place_of, read_covariates, read_labels
+from bayesdep.data.readers.draft import (
+    Draft,
+    leave_out_samples,
+    measured,
+    note_unread,
+    place_of,
+    read_covariates,
+    read_labels,
+)
 from bayesdep.data.readers.files import choose_sheets, open_file
-from bayesdep.data.readers.grids import Odd, is_blank, is_unmeasured, kind_of, shown, text_of
+from bayesdep.data.readers.grids import Odd, is_unmeasured, kind_of, shown
 from bayesdep.data.readers.layout import Found, find_table, quoted
-from bayesdep.data.readers.result import ReadTable
+from bayesdep.data.readers.result import ReadTable, with_origin
 from bayesdep.data.readers.roles import is_covariate, key, pick, stated_column
 from bayesdep.data.times import is_time_zero
 
@@ -111,11 +119,7 @@ def read_trial(
             f"'{opened.name}': a trial is read from one sheet; name it with {setting('sheet', grids[0].sheet)}"
         )
     found = find_table(grids[0], header=header, last_row=last_row, loose=True)
-    roles = {
-        "subject": _needed(found, "subject", subject, "patients"),
-        "arm": _needed(found, "arm", arm, "arms", optional=True),
-    }
-    roles = {word: name for word, name in roles.items() if name}
+    roles = {"subject": _needed(found, "subject", subject, "patients"), "arm": _needed(found, "arm", arm, "arms")}
     visit_column = pick(found, "visit", visit, "visits", taken=set(roles.values())) if visits is None else None
     if visit_column is not None:
         draft = _long(found, {**roles, "visit": visit_column}, outcome, baseline, covariates, fill_down)
@@ -133,43 +137,27 @@ def read_trial(
     read_covariates(draft, [str(name) for name in draft.frame.columns if name not in known], decimal)
     frame = draft.frame
     columns = [*(word for word in _ORDER if word in frame), *(c for c in frame.columns if c not in known), CELL]
-    frame = frame[columns]
-    if opened.is_synthetic:
-        frame = frame.assign(origin="synthetic, as the file says")
-    frame.attrs = {
-        "title": opened.name, "citation": "not stated", "source": opened.name, "synthetic": opened.is_synthetic,
-        "sha256": opened.sha256, "notes": [],
-    }  # fmt: skip
-    return ReadTable(frame, "trial", draft.layout, tuple(dict.fromkeys(draft.notes)))
+    return ReadTable(with_origin(frame[columns], [opened]), "trial", draft.layout, tuple(dict.fromkeys(draft.notes)))
 
 
-def _needed(found: Found, role: str, stated: str | None, what: str, *, optional: bool = False) -> str:
+def _needed(found: Found, role: str, stated: str | None, what: str) -> str:
     """The column of patients, or of arms: in a table of a trial samples are not sought."""
     name = pick(found, role, stated, what)
     if name is None and role == "subject":
         name = pick(found, "sample", None, what, argument="subject")
-    if name is None and not optional:
+    if name is None:
         raise BadInput(
-            f"{found.grid.title} has no column that is known as that of {what}; name it, as in {role} = "
-            f"'{next(name for name in found.names if name)}'"
+            f"{found.grid.title} has no column that is known as that of {what}; name it, as in "
+            f"{setting(role, next(name for name in found.names if name))}"
         )
-    if name is None and role == "arm":
-        raise BadInput(
-            f"{found.grid.title} has no column that is known as that of the arms; name it, as in arm = "
-            f"'{next(name for name in found.names if name)}'"
-        )
-    return name or ""
+    return name
 
 
 def _labels_of(found: Found, roles: Mapping[str, str], fill_down: bool) -> dict[str, pd.Series]:
-    columns = {}
-    for word, name in roles.items():
-        cells = found.cells(name)
-        if fill_down and word != "visit":
-            for at in range(1, len(cells)):
-                cells[at] = cells[at - 1] if is_blank(cells[at]) else cells[at]
-        columns[word] = pd.Series(cells, dtype=object)
-    return columns
+    return {
+        word: pd.Series(found.cells(name, fill_down=fill_down and word != "visit"), dtype=object)
+        for word, name in roles.items()
+    }
 
 
 def _long(
@@ -272,7 +260,7 @@ def _visits_of(found: Found, outcome: str | None, visits: Sequence[str] | None, 
     names = [name for name in found.names if name and name not in taken]
     raise BadInput(
         f"{found.grid.title} has neither a column of visits (visit) nor columns that are named by visits, such as "
-        f"HAMD_w2; name them with visits = ['{names[0] if names else 'HAMD_w0'}', ...]"
+        f"HAMD_w2; name them all, as in {setting('visits', names[:2] or ['HAMD_w0', 'HAMD_w2'])}"
     )
 
 
@@ -288,21 +276,14 @@ def _with_covariates(draft: Draft, found: Found, stated: Sequence[str], taken: s
     kept = dict.fromkeys([*named, *known])
     for name in kept:
         draft.frame[name] = pd.Series(found.cells(name), dtype=object)[rows].array
-    unread = [name for name in found.names if name and name not in taken and name not in kept]
-    if unread:
-        what = f"column{'s' if len(unread) > 1 else ''} {quoted(unread)}"
-        draft.notes.append(f"{what} not read (name them in covariates to keep them)")
+    note_unread(draft, found, {*taken, *kept})
     return draft
 
 
 def _read_numbers(draft: Draft, word: str, missing: Sequence[str], decimal: Mark | None) -> None:
     """Numbers of a column, NaN where empty; refuse anything else, naming its cell."""
     frame = draft.frame
-    codes = {alike(str(code)) for code in missing}
-    cells = [
-        None if is_unmeasured(cell) or (not isinstance(cell, Odd) and alike(text_of(cell)) in codes) else cell
-        for cell in frame[word]
-    ]
+    cells = measured(frame[word], missing)
     mark, _ = find_mark(cells, lambda row: place_of(frame, row), decimal)
     values = []
     for row, cell in enumerate(cells):

@@ -86,7 +86,7 @@ class Crossover(CrossoverSettings):
     better
         Whether ``"lower"`` or ``"higher"`` outcomes are better.
     margin
-        Smallest difference that matters to patients, in the outcome's units; None if it is not asked for.
+        Minimal important difference, in the outcome's units; None if it is not asked for.
     scale
         What default priors are multiples of, in the outcome's units; None for the sd of outcomes within treatment,
         period and day.

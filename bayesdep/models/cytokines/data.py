@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.cell_origins import naming_cells
 from bayesdep.data.detection import Detection, read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import (
@@ -27,7 +26,7 @@ from bayesdep.models.parts.covariates import Covariates, read_covariates, refuse
 from bayesdep.models.parts.settings import column_fields
 
 KINDS = ("detected", "left", "right", "interval")
-FLOOR_SHARE = 0.1  # of an analyte's rows with the smallest value, above which it is a suspected floor
+FLOOR_SHARE = 0.1  # of an analyte's rows with the lowest value, above which it is a suspected floor
 _FEW_SAMPLES = 3  # with fewer, wells that agree may do so by chance and by rounding
 _FACTORS = ("analyte", "subject", "group", "time", "plate", "analyte_family")
 _SECTION = np.array([0, 1, 1, 2])  # of each kind: the likelihood cuts measurements into detected, one-sided, interval
@@ -56,9 +55,7 @@ def prepare(settings: CytokinesSettings, table: Any) -> xr.Dataset:
     BadInput
         Naming column, row and remedy.
     """
-    frame = as_frame(table)
-    with naming_cells(frame):
-        data = read_panel(settings, frame)
+    data = read_panel(settings, as_frame(table))
     groups, analytes = data.sizes["group"], data.sizes["analyte"]
     for name in ("group_mean", "group_effect", "interaction_mean", "interaction"):
         if name in settings.priors:
@@ -244,7 +241,7 @@ def with_contrasts(data: xr.Dataset, *, own_centres: bool) -> xr.Dataset:
 
 
 def _note_floors(frame: pd.DataFrame, detection: Detection, analyte: np.ndarray, value: str) -> None:
-    """Note the analytes whose smallest measured value repeats so often that it may stand for values below a limit."""
+    """Note the analytes whose lowest measured value repeats so often that it may stand for values below a limit."""
     is_detected = detection.kind == "detected"
     for name in dict.fromkeys(analyte):
         rows = analyte == name
@@ -255,7 +252,7 @@ def _note_floors(frame: pd.DataFrame, detection: Detection, analyte: np.ndarray,
         if at_floor > 1 and at_floor > FLOOR_SHARE * number:
             note(
                 frame,
-                f"column '{value}': the smallest value of {name}, {np.exp(measured.min()):.6g}, stands in {at_floor} "
+                f"column '{value}': the lowest value of {name}, {np.exp(measured.min()):.6g}, stands in {at_floor} "
                 f"of its {number} rows ({at_floor / number:.0%}), as a floor put for values below a limit would; it is "
                 "read as measured, so flag those rows as non-detects with their limit if it is one",
             )

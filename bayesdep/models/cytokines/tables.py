@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.cytokines.settings import CytokinesSettings
-from bayesdep.models.parts.paper import Characteristic, Estimates, Facts, Grid, Layout, Sample
+from bayesdep.models.parts.paper import Characteristic, Estimates, Facts, Grid, Layout, Sample, covariates_of
 
 
 def tables(settings: CytokinesSettings, data: xr.Dataset) -> Mapping[str, Layout]:
@@ -76,11 +76,7 @@ def _sample_of(data: xr.Dataset) -> Sample:
     """People by group: covariates, and at which times and on which plates they were measured."""
     subject = data["subject_of"].values
     people, first = np.unique(subject, return_index=True)
-    found = []
-    values = data["covariates"].values * data["covariate_sd"].values + data["covariate_mean"].values
-    for name, column in zip(data["covariate"].values, values[first].T, strict=True):
-        is_share = set(np.round(column, 9)) <= {0.0, 1.0}
-        found.append(Characteristic(str(name), column, "share" if is_share else "number"))
+    found = [*covariates_of(data.isel(measurement=first), "measurement")]
     for k, time in enumerate(data["time"].values):
         at_time = np.isin(people, subject[data["time_of"].values == k]).astype(float)
         found.append(Characteristic(f"Measured at {time}", at_time, "share"))

@@ -35,10 +35,10 @@ def checks(settings: ItemsSettings, data: xr.Dataset) -> Sequence[Check]:  # noq
         if len(rows):
             mean = partial(_mean_sum, rows=rows)
             named.append(Check(f"mean sum of all items ({name}, last visit)", _VARIABLE, mean, "points"))
-    for which, function in (("smallest", np.min), ("largest", np.max)):
+    for which, function in (("lowest", np.min), ("highest", np.max)):
         rest = partial(_correlation_with_rest, extreme=function)
         named.append(Check(f"{which} correlation of an item with the others", _VARIABLE, rest, "correlation"))
-    named.append(Check("largest correlation of two items", _VARIABLE, _largest_of_pairs, "correlation"))
+    named.append(Check("highest correlation of two items", _VARIABLE, _largest_of_pairs, "correlation"))
     tops = partial(_share_of_top, data=data)
     return [*named, Check("share of scores that are their item's highest", _VARIABLE, tops, "share")]
 
@@ -61,7 +61,7 @@ def _standardised(y: np.ndarray) -> np.ndarray:
 
 
 def _correlation_with_rest(y: np.ndarray, extreme: Callable[..., np.ndarray]) -> np.ndarray:
-    """The smallest or largest correlation of an item with the sum of the others."""
+    """The lowest or highest correlation of an item with the sum of the others."""
     z = _standardised(y)
     rest = z.sum(axis=-1, keepdims=True) - z
     rest = rest - rest.mean(axis=-2, keepdims=True)
@@ -70,7 +70,7 @@ def _correlation_with_rest(y: np.ndarray, extreme: Callable[..., np.ndarray]) ->
 
 
 def _largest_of_pairs(y: np.ndarray) -> np.ndarray:
-    """The largest correlation of two items over all assessments."""
+    """The highest correlation of two items over all assessments."""
     z = _standardised(y)
     products = np.swapaxes(z, -1, -2) @ z / z.shape[-2]
     items = np.arange(z.shape[-1])

@@ -245,7 +245,7 @@ class Items(ItemsSettings):
         -------
         list of Check
             Mean and sd of the sum score by arm at the last visit, the spread over items of their correlations with the
-            others, and the largest correlation of two items given the sum.
+            others, and the highest correlation of two items given the sum.
         """
         return items_checks.checks(self, data)
 

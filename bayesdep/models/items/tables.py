@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import xarray as xr
 
 from bayesdep.models.items.settings import ItemsSettings
-from bayesdep.models.parts.paper import Estimates, Facts, Grid, Layout
+from bayesdep.models.parts.paper import Estimates, Facts, Grid, Layout, people_seen
 
 
 def tables(settings: ItemsSettings, data: xr.Dataset) -> Mapping[str, Layout]:
@@ -62,6 +61,4 @@ def tables(settings: ItemsSettings, data: xr.Dataset) -> Mapping[str, Layout]:
 
 def _seen(data: xr.Dataset) -> xr.DataArray:
     """How many patients were observed by visit and arm."""
-    counts = np.zeros((data.sizes["visit"], data.sizes["arm"]))
-    np.add.at(counts, (data["visit_of"].values, data["arm_of"].values[data["subject_of"].values]), 1)
-    return xr.DataArray(counts, {"visit": data["visit"].values, "arm": data["arm"].values}, ("visit", "arm"))
+    return people_seen(data, data["visit_of"].values, data["arm_of"].values[data["subject_of"].values])

@@ -6,7 +6,7 @@ from scipy import special
 _NUMBERS_AT_ONCE = 4_000_000  # quadrature points: 32 MB an array
 _STEP = 0.25  # on the scale on which the precision's logarithm has a spread of about one
 _NEGLIGIBLE = 40.0  # nats below the peak
-_SMALLEST = -60.0  # log of a precision beyond which a study would have to lie e^30 scales out
+_LOWEST = -60.0  # log of a precision beyond which a study would have to lie e^30 scales out
 
 
 def log_marginal(y: np.ndarray, se: np.ndarray, mu: np.ndarray, tau: np.ndarray, nu: np.ndarray) -> np.ndarray:
@@ -41,10 +41,10 @@ def log_marginal(y: np.ndarray, se: np.ndarray, mu: np.ndarray, tau: np.ndarray,
     mean = np.broadcast_to(mu if mu.ndim == 2 else mu[:, None], (len(mu), len(y)))
     log_likelihood = np.empty(mean.shape)
     root = np.sqrt(nu / 2)
-    # The grid begins where the density of v is negligible for the smallest nu among the draws, also for the study that
+    # The grid begins where the density of v is negligible for the lowest nu among the draws, also for the study that
     # is farthest from its mean: z scales away, where its precision is near (nu + 1) / (nu + z^2).
     square = (((y - mean) / tau[:, None]) ** 2).max()
-    pulled = np.maximum(np.log((nu + 1) / (nu + square)), _SMALLEST) * root
+    pulled = np.maximum(np.log((nu + 1) / (nu + square)), _LOWEST) * root
     low = pulled.min() - _NEGLIGIBLE / root.min() - 9.0
     v = np.arange(low, 9.0, _STEP)
     draws_at_once = max(1, _NUMBERS_AT_ONCE // (len(y) * len(v)))

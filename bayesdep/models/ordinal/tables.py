@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import xarray as xr
 
 from bayesdep.models.ordinal.settings import OrdinalSettings
-from bayesdep.models.parts.paper import Estimates, Facts, Grid, Layout
+from bayesdep.models.parts.paper import Estimates, Facts, Grid, Layout, people_seen
 
 _POINTS = "Difference, percentage points"
 
@@ -59,7 +58,5 @@ def tables(settings: OrdinalSettings, data: xr.Dataset) -> Mapping[str, Layout]:
 
 def _people(data: xr.Dataset) -> xr.DataArray:
     """How many were observed by visit and arm."""
-    counts = np.zeros((data.sizes["visit"], data.sizes["arm"]))
-    weight = data["counts"].sum("category").values if "counts" in data else np.ones(data["unit_of"].size)
-    np.add.at(counts, (data["visit_of"].values, data["arm_of"].values[data["unit_of"].values]), weight)
-    return xr.DataArray(counts, {"visit": data["visit"].values, "arm": data["arm"].values}, ("visit", "arm"))
+    people = data["counts"].sum("category").values if "counts" in data else 1.0
+    return people_seen(data, data["visit_of"].values, data["arm_of"].values[data["unit_of"].values], people)

@@ -14,17 +14,23 @@ class Described:
 
     def _repr_html_(self: Any) -> str:
         rows = [
-            [name, str(self.priors[name]), slot.meaning, slot.units, chosen_by(self.priors[name], slot)]
+            [name, str(self.priors[name]), slot.meaning, slot.units, justification(self.priors[name], slot)]
             for name, slot in self.slots.items()
         ]
         return piece(
             paragraph(f"{type(self).__name__}: {self.words}"),
             preformatted("\n".join(self.formula)),
-            rows_of_cells("Priors", ["Parameter", "Prior", "Meaning", "Units", "Chosen by"], rows),
+            rows_of_cells("Priors", ["Parameter", "Prior", "Meaning", "Units", "Justification"], rows),
         )
 
 
-def chosen_by(prior: "Prior", slot: "Slot") -> str:
-    """Return who chose a prior, the model or who set one, and the reason where it was stated."""
-    who = "the model's default" if prior == slot.default else "you"
-    return f"{who}: {prior.why}" if prior.why else who
+def justification(prior: "Prior", slot: "Slot") -> str:
+    """Return whether a prior is the model's default, and why it was chosen, as far as that was stated."""
+    is_default = prior == slot.default
+    if prior.why:
+        return f"{"the model's default" if is_default else 'chosen for this study'}: {prior.why}"
+    if not is_default:
+        return 'chosen for this study; no reason was stated (why = "..." beside the prior)'
+    if prior.times_scale:
+        return "the model's default: weakly informative, a multiple of the outcome's sd, so that units do not matter"
+    return "the model's default: weakly informative; its reason is in the model's documentation"

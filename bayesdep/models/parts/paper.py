@@ -195,8 +195,55 @@ def covariates_of(data: xr.Dataset, dim: str) -> tuple[Characteristic, ...]:
     if "covariate_mean" not in data:
         return ()
     values = data["covariates"].transpose(dim, "covariate").values * data["covariate_sd"].values
-    found = []
-    for name, column in zip(data["covariate"].values, (values + data["covariate_mean"].values).T, strict=True):
-        is_share = set(np.round(column, 9)) <= {0.0, 1.0}
-        found.append(Characteristic(str(name), column, "share" if is_share else "number"))
-    return tuple(found)
+    columns = (values + data["covariate_mean"].values).T
+    return tuple(number_or_share(name, column) for name, column in zip(data["covariate"].values, columns, strict=True))
+
+
+def number_or_share(name: object, values: np.ndarray) -> Characteristic:
+    """Return a characteristic: the share of those who have it where all known values are 0 or 1, else a number."""
+    is_share = set(np.round(values[np.isfinite(values)], 9)) <= {0.0, 1.0}
+    return Characteristic(str(name), values, "share" if is_share else "number")
+
+
+def observed_at(times: xr.DataArray, outcome: xr.DataArray) -> tuple[Characteristic, ...]:
+    """Return the shares of people whose outcome is known at each time.
+
+    Parameters
+    ----------
+    times
+        Labels of the times.
+    outcome
+        Shape (people, times), NaN where it was missed.
+
+    Returns
+    -------
+    tuple of Characteristic
+        In the order of times.
+    """
+    seen = np.isfinite(outcome.values).astype(float)
+    pairs = zip(times.values, seen.T, strict=True)
+    return tuple(Characteristic(f"Outcome observed at {time}", column, "share") for time, column in pairs)
+
+
+def people_seen(
+    data: xr.Dataset, visit_of: np.ndarray, arm_of: np.ndarray, people: np.ndarray | float = 1.0
+) -> xr.DataArray:
+    """Count people by visit and arm.
+
+    Parameters
+    ----------
+    data
+        Prepared data with labels ``visit`` and ``arm``.
+    visit_of, arm_of
+        The visit and the arm of every observation, shape (observations,).
+    people
+        How many people each observation is of.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims (visit, arm).
+    """
+    counts = np.zeros((data.sizes["visit"], data.sizes["arm"]))
+    np.add.at(counts, (visit_of, arm_of), people)
+    return xr.DataArray(counts, {"visit": data["visit"].values, "arm": data["arm"].values}, ("visit", "arm"))

@@ -272,7 +272,7 @@ def largest_detected(logs: np.ndarray, data: xr.Dataset) -> np.ndarray:
     -------
     numpy.ndarray
         Shape (...), in log units for one analyte and in standard deviations for several; where no value is within
-        its limits, the smallest of all.
+        its limits, the minimum of all.
     """
     beyond = (logs <= data["log_lod"].values) | (logs >= data["log_uloq"].values)
     size = (logs - data["centre"].values) / (data["log_sd"].values if data.sizes["analyte"] > 1 else 1.0)

@@ -9,7 +9,7 @@ import pandas as pd
 from bayesdep.data.errors import BadInput
 
 _SAME = 1e-6  # of a variance: how closely a stated matrix must have the standard errors' squares on its diagonal
-_SINGULAR = 1e-9  # smallest eigenvalue of a correlation matrix
+_SINGULAR = 1e-9  # lowest eigenvalue of a correlation matrix
 
 type StatedCovariance = dict[str, dict[str, float]] | list[list[float]]
 """Covariances by the labels of two rows, or a matrix in the order of the rows."""

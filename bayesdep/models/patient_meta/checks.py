@@ -42,7 +42,7 @@ def _of_outcomes(data: xr.Dataset) -> Sequence[Check]:
             Check(f"sd of studies' effects, {time}", OUTCOMES, partial(_spread, data=data, t=t), "sd"),
             Check(f"lowest effect of a study, {time}", OUTCOMES, partial(_end, data=data, t=t, of=np.min), "sd"),
             Check(f"highest effect of a study, {time}", OUTCOMES, partial(_end, data=data, t=t, of=np.max), "sd"),
-            Check(f"largest over smallest sd within a study, {time}", OUTCOMES, partial(_ratio, data=data, t=t), ""),
+            Check(f"highest over lowest sd within a study, {time}", OUTCOMES, partial(_ratio, data=data, t=t), ""),
         ]
     if data.sizes["time"] > 1:
         pearson = partial(_pearson, data=data)

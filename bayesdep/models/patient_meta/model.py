@@ -117,7 +117,7 @@ class PatientMeta(PatientMetaSettings):
     expected_nonzero
         For the horseshoe: how many interactions, over parts and times, are expected to matter.
     margin
-        Smallest interaction that matters, in sds of the outcome per unit of the moderator.
+        Minimal important interaction, in sds of the outcome per unit of the moderator.
     missing_moderators
         Whether patients without a moderator are left out (``"omit"``) or have it imputed (``"impute"``).
     imputations

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.paper import Characteristic, Estimates, Facts, Grid, Layout, Sample
+from bayesdep.models.parts.paper import (
+    Estimates,
+    Facts,
+    Grid,
+    Layout,
+    Sample,
+    number_or_share,
+    observed_at,
+)
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
 
 
@@ -61,11 +69,8 @@ def tables(settings: PatientMetaSettings, data: xr.Dataset) -> Mapping[str, Layo
 
 def _sample_of(data: xr.Dataset) -> Sample:
     """Moderators, and whose outcome is known at which time."""
-    found = []
-    for name, values in zip(data["moderator"].values, data["moderators"].values.T, strict=True):
-        is_share = set(values[np.isfinite(values)]) <= {0.0, 1.0}
-        found.append(Characteristic(str(name), values, "share" if is_share else "number"))
-    for time, outcome in zip(data["time"].values, data["outcome"].values.T, strict=True):
-        found.append(Characteristic(f"Outcome observed at {time}", np.isfinite(outcome).astype(float), "share"))
+    moderators = zip(data["moderator"].values, data["moderators"].values.T, strict=True)
+    found = [number_or_share(*pair) for pair in moderators]
+    found += observed_at(data["time"], data["outcome"])
     arms = [str(arm) for arm in data["arm"].values]
     return Sample("Characteristics of the sample by arm.", arms, data["arm_of"].values, tuple(found))

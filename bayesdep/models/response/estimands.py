@@ -11,9 +11,12 @@ from scipy import special
 from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.parts.people import recorded
 from bayesdep.models.response.settings import ResponseSettings
+from bayesdep.numerics.net_benefit import net_benefit
 from bayesdep.numerics.roc import best_cutoff, roc, shares_at_cutoff
 
 RATES = np.round(np.arange(0.02, 0.99, 0.02), 2)  # false-positive rates at which the ROC curve is given
+THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)  # chances of the outcome at which the decision curve is given
+DECISIONS = ("by the marker", "everybody")
 
 
 def stacked(posterior: xr.Dataset, name: str) -> np.ndarray:
@@ -142,7 +145,34 @@ def _accuracy_of_marker(settings: ResponseSettings, posterior: xr.Dataset, data:
         test = f"{'below' if below else 'above'} {settings.cutoff:g} {unit}"
         accuracy |= _accuracy_at_cutoff(posterior, *shares, test)
     accuracy["roc"] = made(curve, "sensitivity at a false-positive rate", "probability", "false_positive_rate")
-    return accuracy
+    return accuracy | _decisions(posterior, centre + mean[:, 0], sd[:, 0], intercepts, slope[:, 0])
+
+
+def _decisions(
+    posterior: xr.Dataset, mean: np.ndarray, sd: np.ndarray, intercepts: np.ndarray, slope: np.ndarray
+) -> dict[str, xr.DataArray]:
+    """The net benefit of treating those whose chance of the outcome is above a threshold."""
+    by_marker, everybody = net_benefit(mean, sd, intercepts, slope, THRESHOLDS)
+    leads = {d: posterior[d] for d in ("chain", "draw")}
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+
+    def along(values: np.ndarray, **dims: Any) -> xr.DataArray:
+        coords = leads | dims | {"threshold": THRESHOLDS}
+        return xr.DataArray(values.reshape(*shape, *values.shape[1:]), coords, tuple(coords))
+
+    units = "true positives per person"
+    return {
+        "net_benefit": estimand(
+            along(np.stack([by_marker, everybody], axis=1), decision=list(DECISIONS)),
+            "net benefit, where one would just treat at that chance of the outcome, of treating",
+            units,
+        ),
+        "net_benefit_gain": estimand(
+            along(by_marker - np.maximum(everybody, 0)),
+            "net benefit of deciding by the marker beyond the better of treating everybody and nobody",
+            units,
+        ),
+    }
 
 
 def _accuracy_at_cutoff(

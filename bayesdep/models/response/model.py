@@ -177,8 +177,11 @@ class Response(ResponseSettings):
         xarray.Dataset
             ``odds_ratio_per_doubling``, ``slope`` (per natural log) and ``odds_ratio_per_sd`` (analyte);
             ``covariate_odds_ratio`` (covariate), per unit of the formula's column; ``auc``. For one analyte also
-            ``roc`` (false_positive_rate), the sensitivity along the curve; ``best_cutoff`` and ``youden``; and with a
-            cutoff its ``sensitivity``, ``specificity``, ``likelihood_ratio_positive`` and
+            ``roc`` (false_positive_rate), the sensitivity along the curve; ``best_cutoff`` and ``youden``;
+            ``net_benefit`` (decision, threshold) of treating those whose marker gives them a chance of the outcome
+            above the threshold, and of treating everybody; ``net_benefit_gain`` (threshold), the first less the better
+            of everybody and nobody; and with a cutoff its ``sensitivity``, ``specificity``,
+            ``likelihood_ratio_positive`` and
             ``likelihood_ratio_negative``.
         """
         return estimands.estimands(self, posterior, data)

@@ -225,8 +225,8 @@ class Trajectories(TrajectoriesSettings):
             marker_reported); with associations ``association`` (link, analyte, arm), ``association_difference`` (link,
             analyte, comparison), ``association_mean`` where pooled, and ``difference_at_control_path`` (comparison,
             reported); with subgroups ``..._in`` of each question (the association and its difference, else the arms'
-            differences at the last time) with ``subgroup`` last, and ``..._from_overall``, less all patients; of events
-            ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit).
+            differences at the last reported time) with ``subgroup`` last, and ``..._from_overall``, less all patients;
+            of events ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit).
         """
         return trajectory_estimands.estimands(self, posterior, data)
 

@@ -27,6 +27,7 @@ from bayesdep.models.parts.contrasts import arm_codes, contrast_root
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.parts.unit_spreads import student_spreads
+from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.types import Draws, Tensor
@@ -256,13 +257,13 @@ def estimands_in(
     for question in settings.questions:
         dims = ("link", "analyte", "arm") if question == "association" else DIMS[question]
         whole = overall[question]
-        if not settings.association:  # at the last time, where a deviation that grows with time is whole
+        if not settings.association:
             whole = whole.isel({whole.dims[-1]: -1}, drop=True)
         size = int(np.prod([data.sizes.get(d, len(settings.association)) for d in (*dims, "subgroup")]))
         apart = over_draws(posterior, _Deviations(settings, data, question, dims), size)
         units, what = whole.attrs["units"], whole.attrs["description"]
         apart = apart.transpose("chain", "draw", *dims, "subgroup")
-        at = "" if settings.association else ", at the last time"
+        at = "" if settings.association else ", at the last reported time"
         found[f"{question}_in"] = estimand(
             (whole + apart).transpose("chain", "draw", *dims, "subgroup"), f"{what}{at}, mean over a subgroup", units
         )
@@ -285,7 +286,19 @@ class _Deviations:
                 dims = (*DIMS["association_difference"], "subgroup")
                 by_arm = draws_of(draws, "subgroup_association_difference", *dims) @ mean
                 apart = apart + np.einsum("slmcg,ca->slmag", by_arm, arm_codes(self.data.sizes["arm"]))
+        if not self.settings.association:
+            apart = apart * _share_at_last(self.data, self.question)
         labels = {d: self.data[d].values for d in (*self.dims, "subgroup") if d != "link"}
         if "link" in self.dims:
             labels["link"] = np.array(self.settings.association, dtype=str)
         return xr.DataArray(apart, labels, ("sample", *self.dims, "subgroup"))
+
+
+def _share_at_last(data: xr.Dataset, question: str) -> float:
+    """How far a deviation that grows with time has come at the last reported time: 1 at the end of the follow-up.
+
+    The follow-up ends with the last time of the outcome or of a marker, whichever is later, and ``at`` may end earlier.
+    """
+    of = "marker_" if question == "marker_difference" else ""
+    basis = Basis.from_attrs(data[f"{of}course_columns"].attrs)
+    return float(basis.share(data[f"{of}reported_time"].values[-1]))

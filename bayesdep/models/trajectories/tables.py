@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import xarray as xr
 
-from bayesdep.models.parts.paper import Characteristic, Estimates, Grid, Layout, Sample, covariates_of
+from bayesdep.models.parts.paper import Estimates, Grid, Layout, Sample, covariates_of, observed_at
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 
 
@@ -25,11 +24,7 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
         By name.
     """
     of = data["arm_of"].values
-    seen = np.isfinite(data["outcome"].values).astype(float)
-    observed = [
-        Characteristic(f"Outcome observed at {visit}", column, "share")
-        for visit, column in zip(data["visit"].values, seen.T, strict=True)
-    ]
+    observed = observed_at(data["visit"], data["outcome"])
     arms = [str(arm) for arm in data["arm"].values]
     per = f"{settings.units} per doubling"
     return _subgroups(settings, per) | {
@@ -66,7 +61,7 @@ def _subgroups(settings: TrajectoriesSettings, per: str) -> dict[str, Layout]:
         return {}
     if not settings.association:
         difference = Estimates("difference_in", "Difference", over="comparison", probability=True)
-        title = f"Differences between arms at the last time in subgroups, {settings.units}."
+        title = f"Differences between arms at the last reported time in subgroups, {settings.units}."
         return {"subgroups": Grid(title, ("subgroup",), (difference,))}
     by_arm = [Estimates("association_in", "Association", over="arm", probability=True)]
     if settings.arm is not None:

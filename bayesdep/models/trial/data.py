@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.cell_origins import naming_cells
 from bayesdep.data.errors import BadInput
 from bayesdep.data.labels import as_label
 from bayesdep.data.tables import (
@@ -62,8 +61,7 @@ def prepare(settings: TrialSettings, table: Any) -> xr.Dataset:
         Naming column, row and remedy.
     """
     frame = as_frame(table)
-    with naming_cells(frame):
-        data, patients = read_visits(settings, frame)
+    data, patients = read_visits(settings, frame)
     refusals.refuse_priors_by_reference(settings.priors, data.sizes["arm"])
     refusals.refuse_unknown_correlations(data, settings.covariance, settings.by_arm)
     refusals.refuse_visits_without_time(settings, data)

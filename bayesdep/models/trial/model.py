@@ -136,8 +136,8 @@ class Trial(TrialSettings):
     better
         Whether ``"lower"`` or ``"higher"`` outcomes are better.
     margin
-        Smallest difference that matters to patients, in the outcome's units; None where none is named, and then the
-        probability of a difference beyond it is not reported.
+        Minimal important difference, in the outcome's units; None where none is named, and then the probability of a
+        difference beyond it is not reported.
     units
         Units of the outcome.
     lkj

@@ -7,7 +7,17 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import estimand
-from bayesdep.models.parts.paper import Characteristic, Estimates, Facts, Grid, Layout, Sample, covariates_of
+from bayesdep.models.parts.paper import (
+    Characteristic,
+    Estimates,
+    Facts,
+    Grid,
+    Layout,
+    Sample,
+    covariates_of,
+    observed_at,
+    people_seen,
+)
 from bayesdep.models.trial.means import everybody_in, expected
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.draws import over_draws
@@ -95,9 +105,8 @@ def adjusted_means(settings: TrialSettings, posterior: xr.Dataset, data: xr.Data
 
 def _observed(data: xr.Dataset) -> xr.DataArray:
     """How many patients were observed by visit and arm."""
-    of, seen = data["arm_of"].values, np.isfinite(data["outcome"].values)
-    counts = np.stack([seen[of == k].sum(axis=0) for k in range(data.sizes["arm"])], axis=1)
-    return xr.DataArray(counts, {"visit": data["visit"].values, "arm": data["arm"].values}, ("visit", "arm"))
+    subject, visit = np.nonzero(np.isfinite(data["outcome"].values))
+    return people_seen(data, visit, data["arm_of"].values[subject])
 
 
 def _sample_of(settings: TrialSettings, data: xr.Dataset) -> Sample:
@@ -108,8 +117,6 @@ def _sample_of(settings: TrialSettings, data: xr.Dataset) -> Sample:
         found.append(Characteristic(f"{settings.baseline}, {settings.units}", data["baseline"].values + mean))
     if "moderator" in data:
         found.append(Characteristic(str(settings.moderator), data["moderator"].values, "skewed"))
-    found += covariates_of(data, "subject")
-    for visit, outcome in zip(data["visit"].values, data["outcome"].values.T, strict=True):
-        found.append(Characteristic(f"Outcome observed at {visit}", np.isfinite(outcome).astype(float), "share"))
+    found += [*covariates_of(data, "subject"), *observed_at(data["visit"], data["outcome"])]
     arms = [str(arm) for arm in data["arm"].values]
     return Sample("Characteristics of the sample by arm.", arms, data["arm_of"].values, tuple(found))

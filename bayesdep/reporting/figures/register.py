@@ -75,6 +75,13 @@ FIGURES: dict[str, Entry] = {
         "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
         response_plots.has_roc,
     ),
+    "decision_curve": Entry(
+        response_plots.plot_decision_curve,
+        "Net benefit of treating by the marker (blue) and of treating everybody (red), with pointwise 95% bands, along "
+        "the chance of the outcome at which one would just treat. Below: the probability that the marker does better "
+        "than treating everybody and nobody.",
+        response_plots.has_decision_curve,
+    ),
     "categories": Entry(
         ordinal_plots.plot_categories,
         "Probability of every category by arm and visit: posterior means, stacked from the best category at the foot "

@@ -47,7 +47,7 @@ def plot_courses(fit: Fit) -> Figure:
     -------
     matplotlib.figure.Figure
         A column per arm, a row for the outcome and one per marker. Thin lines: patients. Line and band: the mean's
-        posterior mean and 95% interval. Shaded: below the largest, paler below the smallest, limit of detection.
+        posterior mean and 95% interval. Shaded: below the highest, paler below the lowest, limit of detection.
 
     Examples
     --------

@@ -407,7 +407,7 @@ def favours(down: str, up: str) -> str:
 
 
 def _labels_needed(visits: np.ndarray) -> float:
-    """How many labels the axis of visits must have room for: its length over the smallest gap between visits."""
+    """How many labels the axis of visits must have room for: its length over the shortest gap between visits."""
     numbers = _numbers(visits)
     return float(np.ptp(numbers) / np.diff(numbers).min()) if len(numbers) > 1 else 0.0
 

@@ -185,16 +185,16 @@ def quantiles_of_residuals(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def simultaneous_band(replicates: Draws, k: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the band in which 95% of replicates lie from end to end, equally likely to be left at every place.
 
-    The k-th smallest of n uniforms is ``Beta(k, n + 1 - k)``, and a normal's probability is uniform. The band runs
-    between equal tails of these distributions (Aldor-Noiman et al. 2013, doi:10.1080/00031305.2013.847865), so wide
-    that the replicates stay in it.
+    The k-th order statistic of n uniforms is ``Beta(k, n + 1 - k)``, and a normal's probability is uniform. The band
+    runs between equal tails of these distributions (Aldor-Noiman et al. 2013, doi:10.1080/00031305.2013.847865), so
+    wide that the replicates stay in it.
 
     Parameters
     ----------
     replicates
         Order statistics of every replicate, shape (samples, places).
     k
-        Which order statistics these are, the smallest being 1, shape (places,).
+        Which order statistics these are, the minimum being 1, shape (places,).
     n
         How many values there are in all.
 
