@@ -27,7 +27,7 @@ from nutpie import _lib
 from nutpie.sample import CompiledModel
 from pymc.initial_point import make_initial_point_expression
 from pymc.pytensorf import collect_default_updates, compile
-from pytensor.compile.mode import AddDestroyHandler, Mode
+from pytensor.compile.mode import AddDestroyHandler, Mode, get_mode
 from pytensor.graph import clone_replace
 from pytensor.graph.rewriting.basic import SequentialGraphRewriter
 from pytensor.link.numba.linker import NumbaLinker
@@ -40,7 +40,21 @@ from bayesdep.inference.settings import settings
 types: Any = numba.types  # numba is not typed
 # A rewritten graph is compiled without further rewriting; the handler only orders the operations that work in place.
 _AS_IT_IS = Mode(linker=NumbaLinker(), optimizer=SequentialGraphRewriter(AddDestroyHandler()))
+# Rewriting for LLVM leaves out what it decides itself: which loops write over their input, and which arrays are single
+# numbers. The other in-place steps stay: without them, rewriting of ordered categories (PyTensor 3.3) does not end.
+_LEFT_OUT = ("inplace_elemwise", "scalarize", "remove_scalar_tensor_boundaries")
 OK, NOT_FINITE, WRONG_LENGTH = 0, 3, -1  # as nutpie reads a status: fine, a divergence (positive), an error (negative)
+
+
+class _RewritesOnly(NumbaLinker):  # type: ignore[misc]  # PyTensor is not typed
+    """Has graphs rewritten as numba needs them, and compiles nothing."""
+
+    def fgraph_convert(self, fgraph: Any, **kwargs: Any) -> None:
+        """Return nothing."""
+
+    def jit_compile(self, fn: Any) -> Any:  # noqa: ARG002  (PyTensor's signature)
+        """Return a function that is never called."""
+        return len  # any function serves
 
 
 @dataclass(frozen=True)
@@ -219,6 +233,11 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
     inputs = {v: v.type() for v in computation.shared}
     (logp,) = clone_replace([computation.logp], inputs)
 
+    compiler = settings.compiler
+    mode = Mode(_RewritesOnly(), get_mode("NUMBA").provided_optimizer)
+    if compiler == "llvm":
+        mode = mode.excluding(*_LEFT_OUT)
+
     def rewrite() -> Any:
         lengths = [prod(shape) for shape in shapes]
         point = pt.TensorType("float64", shape=(sum(lengths),))("point")
@@ -230,7 +249,7 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
         gradient = pt.concatenate([g.ravel() for g in pt.grad(logp, list(computation.values))])
         outputs = clone_replace([logp, gradient], pieces)
         with model:  # PyMC's own compilation settings are the model's
-            compiled = compile((point, *inputs.values()), outputs, mode="NUMBA", on_unused_input="ignore")
+            compiled = compile((point, *inputs.values()), outputs, mode=mode, on_unused_input="ignore")
         return compiled.maker.fgraph
 
     names = tuple(rv.name for rv in model.free_RVs)
@@ -238,8 +257,8 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
     # With fast mathematics, newly compiled code and the same code read from disk can differ in the last digit, and then
     # in every draw; it was no faster (measured with 4,000 patients and with panels of 16 people).
     with pytensor.config.change_flags(numba__fastmath=False):
-        graph = cached_rewrite([*computation.values, *inputs.values()], [logp], shapes, rewrite)
-        if settings.compiler == "llvm":
+        graph = cached_rewrite([*computation.values, *inputs.values()], [logp], (shapes, compiler), rewrite)
+        if compiler == "llvm":
             found = _with_llvm(graph, sum(prod(shape) for shape in shapes), values)
             if found is not None:
                 return Density(names, shapes, *found)

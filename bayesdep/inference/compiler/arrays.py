@@ -116,8 +116,10 @@ class Reduction:
         if kind in (ps.Maximum, ps.Minimum):
             if self.dtype == "bool":
                 raise Unsupported("a maximum of truth values")
-            limits = (-np.inf, np.inf) if scalars.is_float(self.dtype) else (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max)
-            return scalars.number(limits[kind is ps.Minimum], self.dtype)
+            if scalars.is_float(self.dtype):
+                return scalars.number(-np.inf if kind is ps.Maximum else np.inf, self.dtype)
+            limits = np.iinfo(self.dtype)
+            return scalars.number(limits.min if kind is ps.Maximum else limits.max, self.dtype)
         return scalars.number(1 if kind in (ps.Mul, ps.AND) else 0, self.dtype)
 
 
@@ -145,7 +147,7 @@ class Target:
 
     def enter(self, text: Text, level: int) -> None:
         """Begin a level of the loops."""
-        if self.variable and level == self.level:
+        if self.variable and self.reduction and level == self.level:
             text.store_at(self.variable, self.reduction.identity)
 
     def leave(self, text: Text, level: int, index: list[str]) -> None:
@@ -265,7 +267,7 @@ def reshaped(text: Text, x: View, shape: Sequence[int]) -> View:
     return replace(x, shape=tuple(shape), strides=contiguous(shape))
 
 
-def transposed(x: View, order: Sequence[int | str]) -> View:
+def transposed(x: View, order: Sequence[Any]) -> View:
     """Return an array with its dims in another order, and new ones of length 1 at ``"x"``."""
     shape = tuple(1 if i == "x" else x.shape[i] for i in order)
     return replace(x, shape=shape, strides=tuple(0 if i == "x" else x.strides[i] for i in order))

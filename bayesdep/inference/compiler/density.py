@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pytensor.graph.destroyhandler import DestroyHandler
 from pytensor.graph.fg import FunctionGraph
 
 from bayesdep.inference.compiler import scalars
 from bayesdep.inference.compiler.foreign import foreign
 from bayesdep.inference.compiler.graphs import Lowering
 from bayesdep.inference.compiler.machine import Machine, machine_code
-from bayesdep.inference.compiler.text import DependsOnData, Scalar, Text, View, contiguous, literal
+from bayesdep.inference.compiler.text import Scalar, Text, Unsupported, View, contiguous, literal
 
 _FIXED = (0, 1, 64)  # elements of whole numbers among the data that are compiled in, tried in turn
 _ARGUMENTS = "i64 %length, ptr noalias %point, ptr noalias %gradient, ptr noalias %value, ptr noalias %table"
@@ -111,13 +110,12 @@ def compile_graph(
         When the graph has something that is not known here.
     """
     graph = FunctionGraph(list(inputs), list(outputs), clone=False)
-    graph.attach_feature(DestroyHandler())
     order = graph.toposort()
     for limit in _FIXED:
         try:
             source, text, data = _source(order, graph, length, values, status, limit)
             break
-        except DependsOnData:
+        except Unsupported:
             if limit == _FIXED[-1]:
                 raise
     symbols = {name: address for name, address in text.declared.items() if address is not None}

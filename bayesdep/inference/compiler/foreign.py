@@ -1,10 +1,11 @@
-"""This package's own operations, which numba compiles: called at their addresses, one compilation for all models."""
+"""Operations of the package itself, which numba compiles: called at their addresses, one compilation for all models."""
 
 import hashlib
 from typing import Any
 
 import numba
 import pytensor
+from numba.core.cgutils import raw_memcpy
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
@@ -74,9 +75,7 @@ def _address(node: Any, kinds: Any) -> int:
 
 def _as_c(function: Any, given: Any) -> Any:
     """A C function of a table of addresses and shapes."""
-    kinds = types.StarArgTuple.from_types(
-        tuple(types.Array(getattr(types, dtype), dims, "C") for dtype, dims in given)
-    )
+    kinds = types.StarArgTuple.from_types(tuple(types.Array(getattr(types, dtype), dims, "C") for dtype, dims in given))
     function.compile((kinds,))
     call = _on_table(function.overloads[(kinds,)], kinds)
 
@@ -126,15 +125,17 @@ def _on_table(compiled: Any, kinds: Any) -> Any:
             )
             with builder.if_then(status.is_ok, likely=True):
                 results = [result] if isinstance(result, types.Array) else list(result)
-                parts = [out] if isinstance(result, types.Array) else [
-                    builder.extract_value(out, i) for i in range(len(results))
-                ]
+                parts = (
+                    [out]
+                    if isinstance(result, types.Array)
+                    else [builder.extract_value(out, i) for i in range(len(results))]
+                )
                 place = at
                 for kind, part in zip(results, parts, strict=True):
                     array = context.make_array(kind)(context, builder, value=part)
                     target = builder.inttoptr(word(place), array.data.type)
                     size = builder.mul(array.nitems, array.itemsize)
-                    _copy(builder, target, array.data, size)
+                    raw_memcpy(builder, target, array.data, size, 1)  # type: ignore[no-untyped-call]  # numba is not typed
                     context.nrt.decref(builder, kind, part)
                     place += 1 + kind.ndim
                 builder.store(constant(_DONE), words)
@@ -143,9 +144,3 @@ def _on_table(compiled: Any, kinds: Any) -> Any:
         return types.void(given), generate
 
     return call
-
-
-def _copy(builder: Any, target: Any, source: Any, size: Any) -> None:
-    from numba.core import cgutils
-
-    cgutils.raw_memcpy(builder, target, source, size, 1)

@@ -1,8 +1,7 @@
 """A rewritten PyTensor graph as the text of a function: one rule for each operation that the models use."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -10,24 +9,24 @@ import numpy as np
 from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.basic import Apply, Constant
 from pytensor.raise_op import CheckAndRaise
+from pytensor.scalar import basic as ps
 from pytensor.scalar.basic import ScalarOp, identity
 from pytensor.tensor import basic as tb
-from pytensor.tensor.shape import Reshape, Shape_i, SpecifyShape
 from pytensor.tensor import subtensor as tsub
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.extra_ops import CumOp
 from pytensor.tensor.math import Dot
 from pytensor.tensor.rewriting.fused_elemwise import FusedElemwise
-from pytensor.scalar import basic as ps
+from pytensor.tensor.shape import Reshape, Shape_i, SpecifyShape
 
 from bayesdep.inference.compiler import arrays, scalars
 from bayesdep.inference.compiler.arrays import Gather, Operand, Reduction, Scatter, Target
-from bayesdep.inference.compiler.text import DependsOnData, Scalar, Text, Unsupported, View
+from bayesdep.inference.compiler.text import Scalar, Text, Unsupported, View
 
 _FOLDED = 64  # elements of a constant that is computed here instead of by the function
 
 # What a variable is while the function is written: known now, a number, or an array in memory.
-Lowered = np.ndarray | Scalar | View
+Lowered = Any  # numpy.ndarray, Scalar or View
 
 
 class Lowering:
@@ -44,21 +43,27 @@ class Lowering:
     def __init__(self, text: Text, foreign: Callable[["Lowering", Any, list[Lowered]], list[View]]) -> None:
         self.text = text
         self.foreign = foreign
-        self.written: set[Any] = set()  # variables whose memory an operation writes into
+        self.frames: list[_Frame] = []
 
     def graph(self, order: Sequence[Apply], known: dict[Any, Lowered], outputs: Sequence[Any]) -> list[Lowered]:
         """Write a graph's operations in an order; return its outputs."""
-        self.written |= _written(order)
+        frame = _Frame.of(order, outputs)
+        self.frames.append(frame)
 
         def value(variable: Any) -> Lowered:
             if variable not in known and isinstance(variable, Constant):
                 known[variable] = variable.data if variable.data is None else np.asarray(variable.data)
             return known[variable]
 
-        for node in order:
+        for variable, x in known.items():
+            frame.hold(variable, x)
+        for frame.now, node in enumerate(order):
             self.text.step += 1
             inputs = [value(v) for v in node.inputs]
-            known.update(zip(node.outputs, self.node(node, inputs), strict=True))
+            for variable, x in zip(node.outputs, self.node(node, inputs), strict=True):
+                known[variable] = x
+                frame.hold(variable, x)
+        self.frames.pop()
         self.text.step += 1
         return [value(v) for v in outputs]
 
@@ -97,35 +102,45 @@ class Lowering:
     def whole(self, x: Lowered) -> int:
         """Return a whole number that must be known now."""
         if not isinstance(x, np.ndarray) or x.size != 1:
-            raise DependsOnData("a length or place that depends on data")
+            raise Unsupported("a length or place that depends on data")
         return int(x.item())
 
-    def writable(self, node: Any, x: Lowered, in_place: bool) -> View:
-        """Return an array that may be changed: the same one where the operation works in place, or a copy."""
-        if in_place and isinstance(x, View) and x.buffer is not None and (0 not in x.strides or prod(x.shape) == 1):
-            return x
+    def writable(self, inputs: Sequence[Lowered], at: int = 0) -> View:
+        """Return an input's array to be changed: the same one where nothing else reads it later, or a copy."""
+        x = inputs[at]
+        if isinstance(x, View) and x.buffer is not None and (0 not in x.strides or prod(x.shape) == 1):
+            readers = sum(isinstance(y, View) and y.buffer == x.buffer for y in inputs)
+            if readers == 1 and all(frame.is_last(x.buffer) for frame in self.frames):
+                return x
+        return self.copied(x)
+
+    def copied(self, x: Lowered) -> View:
+        """Return a copy of an array."""
         x = self.operand(x)
         new = self.text.buffer(x.dtype, () if isinstance(x, Scalar) else x.shape)
         arrays.copy(self.text, x, new)
         return new
 
 
-def _written(order: Sequence[Apply]) -> set[Any]:
-    found = set()
-    for node in order:
-        for inputs in node.op.destroy_map.values():
-            for i in inputs:
-                variable = node.inputs[i]
-                while variable not in found:
-                    found.add(variable)
-                    owner = variable.owner
-                    if owner is None or not owner.op.view_map:
-                        break
-                    views = owner.op.view_map.get(owner.outputs.index(variable))
-                    if not views:
-                        break
-                    variable = owner.inputs[views[0]]
-    return found
+@dataclass
+class _Frame:
+    """A graph while it is written: which variables lie in which buffer, and where each is read last."""
+
+    last: dict[Any, int]
+    held: dict[int, list[Any]] = field(default_factory=dict)
+    now: int = 0
+
+    @classmethod
+    def of(cls, order: Sequence[Apply], outputs: Sequence[Any]) -> "_Frame":
+        last = {v: i for i, node in enumerate(order) for v in node.inputs}
+        return cls(last | dict.fromkeys(outputs, len(order)))
+
+    def hold(self, variable: Any, x: Lowered) -> None:
+        if isinstance(x, View) and x.buffer is not None:
+            self.held.setdefault(x.buffer, []).append(variable)
+
+    def is_last(self, buffer: int) -> bool:
+        return all(self.last.get(v, -1) <= self.now for v in self.held.get(buffer, ()))
 
 
 def _known(node: Any, inputs: list[Any]) -> list[np.ndarray] | None:
@@ -220,11 +235,13 @@ def _fused(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
             sinks[of[0]].append(target)
             known[n.outputs[0]] = _result(target, shape)
         elif isinstance(n.op, tsub.AdvancedIncSubtensor) and of and middle.outputs[of[0]] is n.inputs[1]:
-            new = low.writable(n, value(n.inputs[0]), n.op.inplace)
-            target = _gather(low, n.op.idx_list, new, [value(v) for v in n.inputs[2:]])
-            sinks[of[0]].append(Scatter(target, not n.op.set_instead_of_inc))
+            known_target = value(n.inputs[0])
+            at = next((i for i, x in enumerate(inputs) if x is known_target), None)
+            new = low.copied(known_target) if at is None else low.writable(inputs, at)
+            place = _gather(low, n.op.idx_list, new, [value(v) for v in n.inputs[2:]])
+            sinks[of[0]].append(Scatter(place, not n.op.set_instead_of_inc))
             known[n.outputs[0]] = new
-            if target.shape != shape[dims - len(target.shape) :] or len(target.shape) < dims:
+            if place.shape != shape:
                 raise Unsupported("an indexed write of values in another shape")
         else:
             stored |= set(n.inputs)
@@ -275,7 +292,7 @@ def _take(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
 
 
 def _scatter(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
-    new = low.writable(node, inputs[0], node.op.inplace)
+    new = low.writable(inputs)
     target = _gather(low, node.op.idx_list, new, inputs[2:])
     value = arrays.Broadcast(low.operand(inputs[1]), target.shape)
     sink = Scatter(target, not node.op.set_instead_of_inc)
@@ -298,24 +315,19 @@ def _slice(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
 
 
 def _put(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
-    new = low.writable(node, inputs[0], node.op.inplace)
+    new = low.writable(inputs)
     part = arrays.sliced(new, _places(low, node.op, inputs[2:]))
     arrays.copy(low.text, low.operand(inputs[1]), part, add=not node.op.set_instead_of_inc)
     return [new]
 
 
-def _alloc(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
-    shape = tuple(low.whole(n) for n in inputs[1:])
-    if node.outputs[0] not in low.written:
-        return [low.view(inputs[0]).broadcast_to(shape)]
-    new = low.text.buffer(node.outputs[0].type.dtype, shape)
-    arrays.copy(low.text, low.operand(inputs[0]), new)
-    return [new]
+def _alloc(low: Lowering, _node: Any, inputs: list[Lowered]) -> list[Lowered]:
+    return [low.view(inputs[0]).broadcast_to([low.whole(n) for n in inputs[1:]])]
 
 
-def _length(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
+def _length(_low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
     x = inputs[0]
-    return [np.array(x.shape[node.op.i], dtype=np.int64)]  # type: ignore[union-attr]  # numbers have no lengths
+    return [np.array(x.shape[node.op.i], dtype=np.int64)]
 
 
 def _shuffle(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
@@ -325,10 +337,10 @@ def _shuffle(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
     return [arrays.transposed(low.view(x), node.op.new_order)]
 
 
-def _reshape(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
+def _reshape(low: Lowering, _node: Any, inputs: list[Lowered]) -> list[Lowered]:
     x, wanted = low.view(inputs[0]), inputs[1]
     if not isinstance(wanted, np.ndarray):
-        raise DependsOnData("a shape that depends on data")
+        raise Unsupported("a shape that depends on data")
     shape = [int(n) for n in wanted]
     if -1 in shape:
         others = -prod(shape)
@@ -341,7 +353,7 @@ def _reshape(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
 def _split(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
     x, lengths = low.view(inputs[0]), inputs[1]
     if not isinstance(lengths, np.ndarray):
-        raise DependsOnData("lengths that depend on data")
+        raise Unsupported("lengths that depend on data")
     ends, axis = np.cumsum(lengths), node.op.axis
     if ends[-1] != x.shape[axis]:
         raise Unsupported("a split into parts of other lengths")
@@ -417,7 +429,9 @@ def _cumulate(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
 
     def body(index: list[str]) -> None:
         before = low.text.load_at(total, new.dtype)
-        found = scalars.combine(low.text, combine, before, scalars.cast(low.text, low.text.load(source, index), new.dtype))
+        found = scalars.combine(
+            low.text, combine, before, scalars.cast(low.text, low.text.load(source, index), new.dtype)
+        )
         low.text.store_at(total, found)
         low.text.store(target, index, found)
 
@@ -429,8 +443,9 @@ def _dot(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
     a, b = (low.view(x) for x in inputs)
     if len(a.shape) != 2 or len(b.shape) != 2:
         raise Unsupported("a product of vectors")
-    rows, columns = replace(a, shape=(a.shape[0], 1, a.shape[1]), strides=(a.strides[0], 0, a.strides[1])), replace(
-        b, shape=(1, b.shape[1], b.shape[0]), strides=(0, b.strides[1], b.strides[0])
+    rows, columns = (
+        replace(a, shape=(a.shape[0], 1, a.shape[1]), strides=(a.strides[0], 0, a.strides[1])),
+        replace(b, shape=(1, b.shape[1], b.shape[0]), strides=(0, b.strides[1], b.strides[0])),
     )
     shape = (a.shape[0], b.shape[1], a.shape[1])
     target = Target.reduced(low.text, shape, Reduction(ps.add, (2,), node.outputs[0].type.dtype))
@@ -438,21 +453,21 @@ def _dot(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
     return [target.output]
 
 
-def _same(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
+def _same(_low: Lowering, _node: Any, inputs: list[Lowered]) -> list[Lowered]:
     return [inputs[0]]
 
 
-def _number(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
+def _number(low: Lowering, _node: Any, inputs: list[Lowered]) -> list[Lowered]:
     return [low.scalar(inputs[0])]
 
 
-def _checked(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
+def _checked(_low: Lowering, _node: Any, inputs: list[Lowered]) -> list[Lowered]:
     if not all(isinstance(x, np.ndarray) and x.all() for x in inputs[1:]):
-        raise DependsOnData("a check while the density is computed")
+        raise Unsupported("a check while the density is computed")
     return [inputs[0]]
 
 
-def _specified(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
+def _specified(low: Lowering, _node: Any, inputs: list[Lowered]) -> list[Lowered]:
     x = low.view(inputs[0])
     for n, wanted in zip(x.shape, inputs[1:], strict=True):
         if wanted is not None and low.whole(wanted) != n:

@@ -1,7 +1,7 @@
 """Operations on numbers as LLVM instructions, computed as PyTensor's numba back end computes them."""
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -178,7 +178,9 @@ def _special(op: Any) -> tuple[str, int, bool]:
     get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     doubles = ", ".join(["double"] * op.nin)
     for key, capsule in table.items():
-        if key == name or (key.startswith("__pyx_fuse_") and key.endswith(name) and key[11:].lstrip("0123456789") == name):
+        if key == name or (
+            key.startswith("__pyx_fuse_") and key.endswith(name) and key[11:].lstrip("0123456789") == name
+        ):
             signature = get_name(capsule)
             for extra, more in (("", False), (", int __pyx_skip_dispatch", True)):
                 if signature.decode() == f"double ({doubles}{extra})":
@@ -308,5 +310,3 @@ def _inner(text: Text, graph: Any, inputs: Sequence[Scalar]) -> list[Scalar]:
         outputs = compute(text, node.op, [value(v) for v in node.inputs], [v.type.dtype for v in node.outputs])
         known.update(zip(node.outputs, outputs, strict=True))
     return [value(v) for v in graph.outputs]
-
-

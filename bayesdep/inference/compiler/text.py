@@ -20,11 +20,7 @@ _ON_STACK = 4096  # bytes: smaller buffers are variables of their own, which LLV
 
 
 class Unsupported(Exception):
-    """This graph has something that is not lowered here; the message says what."""
-
-
-class DependsOnData(Unsupported):
-    """A length or place inside the graph follows from values of the data."""
+    """A graph has something for which there is no rule; the message says what."""
 
 
 class Scalar(NamedTuple):
@@ -96,6 +92,10 @@ def in_memory(dtype: str) -> str:
     return "i8" if dtype == "bool" else LLVM_TYPES[dtype]
 
 
+def _nothing(level: int, index: list[str]) -> None:
+    """Write nothing around a loop."""
+
+
 @dataclass
 class _Buffer:
     size: int
@@ -142,7 +142,9 @@ class Text:
         self.write(f"br label %{block}")
         self.start(block)
 
-    def declare(self, name: str, kind: str, arguments: Sequence[str], address: int | None = None, pure: bool = True):
+    def declare(
+        self, name: str, kind: str, arguments: Sequence[str], address: int | None = None, pure: bool = True
+    ) -> None:
         """Declare a function elsewhere."""
         if name not in self.declared:
             self.declared[name] = address
@@ -233,8 +235,8 @@ class Text:
         self,
         shape: Sequence[int],
         body: Callable[[list[str]], None],
-        enter: Callable[[int, list[str]], None] = lambda level, index: None,
-        leave: Callable[[int, list[str]], None] = lambda level, index: None,
+        enter: Callable[[int, list[str]], None] = _nothing,
+        leave: Callable[[int, list[str]], None] = _nothing,
         index: Sequence[str] = (),
     ) -> None:
         """Write loops over all elements; ``enter`` and ``leave`` are written around each level's loop."""
@@ -265,7 +267,9 @@ class Text:
                       "%past = sub i64 %round, %whole", "%base = getelementptr i8, ptr %block, i64 %past"]  # fmt: skip
             for number, place in zip(blocks, places, strict=True):
                 entry.append(f"%b{number} = getelementptr inbounds i8, ptr %base, i64 {place}")
-            body = [line for x in body for line in (("call void @free(ptr %block)", x) if x.startswith("ret ") else (x,))]
+            body = [
+                line for x in body for line in (("call void @free(ptr %block)", x) if x.startswith("ret ") else (x,))
+            ]
         return self.top, entry, body
 
 
