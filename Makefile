@@ -12,13 +12,14 @@ install: $(VENV)/.installed  ## Set up .venv with the tested versions
 
 $(VENV)/.installed: $(LOCK) pyproject.toml tools/find_python.sh
 	@python="$$(sh tools/find_python.sh)" || exit 1; \
-	echo "Setting up $(VENV) with $$($$python --version)"; \
-	rm -rf $(VENV) && "$$python" -m venv $(VENV)
+	echo "Setting up $(VENV) with $$($$python --version)"; started=$$(date +%s); \
+	rm -rf $(VENV) && "$$python" -m venv $(VENV) && echo $$started > $(VENV)/.started
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Set up in $$(( $$(date +%s) - $$(cat $(VENV)/.started) )) s"
 	@touch $@
 
-run: install  ## Run every plan, print the ledger and where the reports are
+run: install  ## Run the default plans, print the ledger and where the reports are (bayesdep reproduce --all: every plan)
 	@$(BIN)/bayesdep reproduce
 
 test: install  ## Style, types, documentation, tests (fast and sampling tiers), notebooks executed: what CI runs, each part with its time

@@ -105,6 +105,8 @@ _PUBLIC = {
     "plot_within_correlation": "bayesdep.reporting.figures.meta",
     "sentences": "bayesdep.reporting.sentences",
     "report": "bayesdep.reporting.report",
+    "report_calibration": "bayesdep.reporting.calibration",
+    "calibrate": "bayesdep.planning.calibrate",
     "read_plan": "bayesdep.plan",
     "run_plan": "bayesdep.plan",
 }
@@ -184,6 +186,8 @@ if TYPE_CHECKING:
     from bayesdep.numerics.distributions import Prior as Prior
     from bayesdep.plan import read_plan as read_plan
     from bayesdep.plan import run_plan as run_plan
+    from bayesdep.planning.calibrate import calibrate as calibrate
+    from bayesdep.reporting.calibration import report_calibration as report_calibration
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
     from bayesdep.reporting.estimands import summarise_parameters as summarise_parameters

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,16 @@ import typer
 
 from bayesdep import __version__, refuse_without_docstrings
 from bayesdep.commands import plans as on_plans
+from bayesdep.commands import studies as on_studies
 from bayesdep.data.errors import BadInput, did_you_mean, printable
 
 if TYPE_CHECKING:
+    from bayesdep.commands.many import SoFar
     from bayesdep.plan import Plan
     from bayesdep.reporting.places import Place
     from bayesdep.reporting.run_directory import Outcome
 
-    type _Job = tuple[Plan, Path, bool, bool, bool, bool]
+    type _Job = tuple[Plan, Path, dict[str, Any]]
 
 OK, FAILED, BAD_INPUT, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 
@@ -63,8 +65,14 @@ _Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Go on after an interruption: finished plans and chains of the same plan, data, settings and versions are "
-        "used again. If stopped, keep finished chains for the next time.",
+        help="Go on after an interruption: finished chains of the same plan, data, settings and versions are used "
+        "again. If stopped, keep finished chains for the next time.",
+    ),
+]
+_Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Sample again, although plan, data, settings and versions are those of a finished run."
     ),
 ]
 _Safe = Annotated[
@@ -99,6 +107,7 @@ def run(
     accept_failed_gate: _Accept = False,
     strict: _Strict = False,
     resume: _Resume = False,
+    force: _Force = False,
     spreadsheet_safe: _Safe = False,
 ) -> int:
     """Fit plans and write their run directories: posterior, tables, figures, report."""
@@ -108,9 +117,10 @@ def run(
     given = _share([plan for plan, _ in todo], data)
     _refuse_early(todo, given)
     settings = {"draws": draws, "tune": tune, "chains": chains, "seed": seed}
+    how: dict[str, Any] = {"accept": accept_failed_gate, "quick": quick, "resume": resume, "force": force}
+    how["spreadsheet_safe"] = spreadsheet_safe
     runs = [
-        _run_one(plan, place, accept_failed_gate, quick, resume, spreadsheet_safe, data=table, **settings)
-        for (plan, place), table in zip(todo, given, strict=True)
+        _run_one(plan, place, **how, data=table, **settings) for (plan, place), table in zip(todo, given, strict=True)
     ]
     from bayesdep.reporting.console import print_equivalence, print_ledger
 
@@ -121,37 +131,41 @@ def run(
 
 @app.command()
 def reproduce(
+    study: Annotated[str | None, typer.Argument(help="The study whose plans are run; by default all studies'.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also plans that state by_default = false.")] = False,
     models: _Models = Path("models"),
     out: Annotated[Path, typer.Option(help="Directory for all runs.")] = Path("results"),
     quick: _Quick = False,
     accept_failed_gate: _Accept = False,
     strict: _Strict = False,
     resume: _Resume = False,
+    force: _Force = False,
     spreadsheet_safe: _Safe = False,
 ) -> int:
-    """Run every plan and print the ledger: published value beside posterior."""
+    """Run the plans of a folder, or of one study, and print the ledger: published value beside posterior."""
     start = time.perf_counter()
     from bayesdep.inference.parallel import processes
 
     heavy = ("nutpie", "bayesdep.reporting.run_directory")
     with processes(len(list(models.rglob("*.toml"))), importing=heavy, writing=out) as side_by_side:
+        from bayesdep.commands.many import choose, in_order, progress
         from bayesdep.plan import find_plans
 
-        read = _read_all(find_plans(models))
+        plans = _read_all(find_plans(models))
+        read = choose(plans, study, every)
         left_out = [plan for plan in read if plan.needs_data]
         if len(left_out) == len(read):
             raise BadInput(f"every plan in '{models}' needs a file; run them with bayesdep run PLAN --data PATH")
         todo = [(plan, out / plan.study.name / plan.name) for plan in read if not plan.needs_data]
         _refuse_early(todo, [None] * len(todo))
-        # Plans of one family share a compiled model, so they stay together; families run side by side.
-        families: dict[str, list[_Job]] = {}
-        for plan, place in todo:
-            job = plan, place, accept_failed_gate, quick, resume, spreadsheet_safe
-            families.setdefault(plan.model.family, []).append(job)
-        done = [run for group in side_by_side(_run_all, list(families.values())) for run in group]
+        place_of = {plan.label: place for plan, place in todo}
+        with progress(len(todo), _say) as so_far:
+            how = {"accept": accept_failed_gate, "quick": quick, "resume": resume, "force": force}
+            how |= {"spreadsheet_safe": spreadsheet_safe, "so_far": so_far}
+            groups = [[(p, place_of[p.label], how) for p in group] for group in in_order([p for p, _ in todo])]
+            runs = _in_turn(side_by_side(_run_all, groups), so_far, several=len(todo) > 1)
     from bayesdep.reporting.console import print_equivalence, print_ledger, write_ledger
 
-    runs = sorted(done, key=lambda run: run.label)
     written = write_ledger(runs, out / "ledger.csv", spreadsheet_safe=spreadsheet_safe)
     print_ledger(runs)
     print_equivalence(runs)
@@ -160,12 +174,36 @@ def reproduce(
         f"Reports: {out}/<study>/<plan>/report.html. Ledger: {written}"
     )
     code = exit_code(runs, accept_failed_gate, strict)
-    if left_out:
+    _say_left_out(left_out, len(plans) - len(read) if study is None else 0)
+    return code
+
+
+def _in_turn(groups: "Iterable[list[Outcome]]", so_far: "SoFar", *, several: bool) -> "list[Outcome]":
+    """Wait for the runs of groups, in the order of their names; show the first, and when told to stop, all so far."""
+    from bayesdep.reporting.console import print_ledger
+
+    done: list[Outcome] = []
+    try:
+        for group in groups:
+            if several and not done:
+                print_ledger(group[:1])
+                typer.echo(f"The first of its reports: {group[0].directory / 'report.html'}\n")
+            done += group
+    except (KeyboardInterrupt, SystemExit):
+        print_ledger(so_far.outcomes)
+        raise
+    return sorted(done, key=lambda run: run.label)
+
+
+def _say_left_out(needing: "Sequence[Plan]", others: int) -> None:
+    """Name plans that need a file, and say how many are not run by default."""
+    if others:
+        _say(f"{others} more plans are run with --all")
+    if needing:
         how = ", ".join(
-            f"{plan.study.name}/{plan.name} (bayesdep run {plan.path.as_posix()} --data PATH)" for plan in left_out
+            f"{plan.study.name}/{plan.name} (bayesdep run {plan.path.as_posix()} --data PATH)" for plan in needing
         )
         _say(f"left out, because they need a file: {how}")
-    return code
 
 
 @app.command()
@@ -176,6 +214,7 @@ def compare(
     data: _Data = None,
     out: _Out = None,
     quick: _Quick = False,
+    force: _Force = False,
     spreadsheet_safe: _Safe = False,
 ) -> int:
     """Rank the plans of one study by leave-one-out; those of a folder within each family and outcome."""
@@ -208,22 +247,23 @@ def compare(
     folders = [directory / name for name in names_of(groups)] if len(groups) > 1 else [directory]
     places = [Place.find(folder, what, inputs=inputs) for folder in folders]
     return max(
-        _rank(group, place, quick=quick, spreadsheet_safe=spreadsheet_safe)
+        _rank(group, place, quick=quick, force=force, spreadsheet_safe=spreadsheet_safe)
         for group, place in zip(todo, places, strict=True)
     )
 
 
-def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, spreadsheet_safe: bool) -> int:
-    """Fit plans to their prepared data, rank them, and write the ranking."""
+def _rank(given: list[tuple["Plan", Any]], place: "Place", *, quick: bool, force: bool, spreadsheet_safe: bool) -> int:
+    """Take the fits of finished runs, or fit plans to their prepared data; rank them, and write the ranking."""
     from bayesdep.criticism.compare import compare as rank
-    from bayesdep.plan import fit_plan
+    from bayesdep.plan import finished_fit, fit_plan
     from bayesdep.reporting.comparison import write_comparison
 
     fits = {}
     for plan, data in given:
-        _say(f"{plan.label}: fitting")
         sampling: dict[str, Any] = plan.quick if quick else {}
-        fits[plan.name] = fit_plan(plan, data=data, **sampling)
+        found = None if force else finished_fit(plan, data, **sampling)
+        _say(f"{plan.label}: {'fitting' if found is None else f'taken from {plan.directory}; --force samples again'}")
+        fits[plan.name] = found or fit_plan(plan, data=data, **sampling)
     for name, fit in fits.items():
         if not fit.gate.passed:
             _complain(f"{name} {fit.gate.sentence}")
@@ -412,6 +452,7 @@ def read_file(
     return OK
 
 
+app.command()(on_studies.calibrate)
 app.add_typer(on_plans.shipped, name="plans")
 app.command()(on_plans.schema)
 
@@ -457,17 +498,20 @@ def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | No
 
 
 def _run_all(jobs: "list[_Job]") -> "list[Outcome]":
-    return [_run_one(*job) for job in jobs]
+    return [_run_one(plan, out, **how) for plan, out, how in jobs]
 
 
 def _run_one(
     plan: "Plan",
     out: Path,
+    *,
     accept: bool,
     quick: bool,
     resume: bool,
+    force: bool,
     spreadsheet_safe: bool,
     data: Path | None = None,
+    so_far: "SoFar | None" = None,
     **sampling: Any,
 ) -> "Outcome":
     from bayesdep.plan import run_plan
@@ -479,15 +523,21 @@ def _run_one(
     def say(text: str) -> None:
         _say(f"{plan.label}: {text}")
 
-    how: dict[str, Any] = {"resume": resume, "spreadsheet_safe": spreadsheet_safe, "say": say}
+    how: dict[str, Any] = {"resume": resume, "force": force, "spreadsheet_safe": spreadsheet_safe, "say": say}
     run = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **how, **sampling)
     done = run.outcome
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     verdict += "" if done.verdict.passed else ", WARNING ON THE MODEL" + (" as stated" if done.expects_warning else "")
-    took = "finished before" if run.is_kept else f"{time.perf_counter() - start:.1f} s"
+    took = (
+        "finished before, nothing has changed; --force samples again"
+        if run.is_kept
+        else f"{time.perf_counter() - start:.1f} s"
+    )
     _say(f"{done.label}: {verdict} ({took}) -> {done.directory}")
     for line in done.notes:
         _say(f"{done.label}: note: {line}")
+    if so_far is not None:
+        so_far.add(done)
     return done
 
 

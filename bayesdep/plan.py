@@ -505,13 +505,16 @@ def run_plan(
     accept_failed_gate: bool = False,
     data: Any = None,
     resume: bool = False,
+    force: bool = False,
     spreadsheet_safe: bool = False,
     say: Callable[[str], Any] | None = None,
     **sampling: Any,
 ) -> Run:
     """Run a plan and write its run directory.
 
-    A fit that fails the gate is written to ``NAME-failed``, so that it can be inspected and never replaces a good run.
+    A finished run of the same plan, data, settings, versions and machine is kept, and nothing is sampled; a file that
+    it lacks is made from its draws. A fit that fails the gate is written to ``NAME-failed``, so that it can be
+    inspected and never replaces a good run.
     During sampling, finished chains are saved on disk beside the run's directory.
 
     Parameters
@@ -527,6 +530,8 @@ def run_plan(
     resume
         Go on with an interrupted run: finished chains of the same plan, data, settings and versions are used again, and
         the result is the same to the last bit as without the interruption.
+    force
+        Sample again, although nothing has changed since a run was finished.
     spreadsheet_safe
         Whether texts that begin like formulas are escaped in the run's tables, as :func:`bayesdep.export` does it.
     say
@@ -575,13 +580,13 @@ def run_plan(
 
     place, failures = places_of(plan, Path(out) if out is not None else plan.directory, data)
     prepared = prepare(plan, data)
-    from bayesdep.inference.finished_chains import fingerprint
-
-    settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
-    mark = fingerprint(plan.text, prepared, settings, code_of(plan.model))
+    mark = _fingerprint(plan, prepared, sampling)
     say = say or (lambda _: None)
     with held(place, failures) as certain:
-        fit, where = finished((place, failures), mark, accept_failed_gate) if resume else (None, None)
+        fit, where = None, None
+        if not force:
+            as_asked = {"spreadsheet_safe": spreadsheet_safe}
+            fit, where = finished((place, failures), mark, accept_failed_gate, **as_asked)
         if fit is not None and where is not None:
             if certain:
                 remove_chains(place)
@@ -592,6 +597,39 @@ def run_plan(
         with kept_chains(place, mark, resume, certain, say) as kept:
             fit = fit or fit_plan(plan, data=prepared, kept=kept, **sampling)
             return _write(plan, fit, (place, failures), earlier, mark, accept_failed_gate, spreadsheet_safe)
+
+
+def _fingerprint(plan: Plan, prepared: Any, sampling: Mapping[str, Any]) -> str:
+    from bayesdep.inference.finished_chains import fingerprint
+
+    settings = {k: v for k, v in _sampling(plan, sampling).items() if k != "progress"}
+    return fingerprint(plan.text, prepared, settings, code_of(plan.model))
+
+
+def finished_fit(plan: Plan, prepared: Any, **sampling: Any) -> "Fit | None":
+    """Read the fit of a finished run in a plan's directory.
+
+    Parameters
+    ----------
+    plan
+        A validated plan.
+    prepared
+        Its prepared data.
+    **sampling
+        As in :func:`fit_plan`.
+
+    Returns
+    -------
+    Fit or None
+        What :func:`fit_plan` would return; None where the plan, its data, the settings, the versions of the software or
+        the machine differ from those of the run, or there is none.
+    """
+    from bayesdep.reporting.places import Place
+    from bayesdep.reporting.resuming import finished
+
+    place = Place(plan.directory, plan.directory.absolute(), f"run of {plan.label}")
+    both = place, Place(place.failures, place.failures.absolute(), place.what)
+    return finished(both, _fingerprint(plan, prepared, sampling), accept=True)[0]
 
 
 def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Place]":

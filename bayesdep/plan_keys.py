@@ -34,6 +34,9 @@ class Study(_Table):
         "at; by default the model's own.",
         (),
     )  # checked against the estimands
+    by_default: Annotated[bool, Field(strict=True)] = _said(
+        "Whether bayesdep reproduce runs the plan without --all.", True
+    )
     expects_warning: str = _said("The warning on the model that is expected of this plan, and why, if any.", "")
 
 

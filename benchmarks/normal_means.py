@@ -1,7 +1,8 @@
 """What pooling can attain: normal means with known errors of which a few differ, by sums on grids.
 
-Run ``python benchmarks/normal_means.py [data sets]`` (minutes); it writes ``normal_means.csv``. Units have a standard
-error of 0.2 on the log scale, as an analyte of 26 and 33 people has, and those that differ all lie on one side, by
+Run ``python benchmarks/normal_means.py [data sets]`` (an hour of one core); it adds a row to ``normal_means.csv`` as
+each is done, and goes on from there when it is run again. Units have a standard error of 0.2 on the log scale, as an
+analyte of 26 and 33 people has, and those that differ all lie on one side, by
 4.5, 2 or 1.8 of it. Priors are those of a panel (``bayesdep.Cytokines``): the mean over units is unknown, N(0, 1.5),
 the spread N+(1), degrees of freedom Gamma(2, 0.1) above 2; the horseshoe expects the true number of units.
 """
@@ -101,14 +102,18 @@ def judged(law: str, units: int, differ: int, distance: float, sets: int, seed: 
 def main() -> None:
     """Print and write every combination."""
     sets = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    rows = []
+    at = Path(__file__).with_suffix(".csv")
+    rows = pd.read_csv(at).to_dict("records") if at.exists() else []
+    done = {(row["truth"], row["distance"], row["effects"]) for row in rows if row["data_sets"] == sets}
     for name, (units, differ) in TRUTHS.items():
         for distance in (4.5, 2.0, 1.8):
             for law in LAWS:
+                if (name, distance, law) in done:
+                    continue
                 found = judged(law, units, differ, distance, sets, seed=1)
                 rows.append({"truth": name, "distance": distance, "effects": law, "data_sets": sets, **found})
                 print({k: round(float(v), 3) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
-                pd.DataFrame(rows).to_csv(Path(__file__).with_suffix(".csv"), index=False, float_format="%.4g")
+                pd.DataFrame(rows).to_csv(at, index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":

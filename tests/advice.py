@@ -1122,7 +1122,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/patient_meta/settings:_refuse_to_impute",
-        "set split = false",
+        "set split = False",
         lambda: pooled(moderators=["age"], missing_moderators="impute", split=True),
         lambda: pooled(moderators=["age"], missing_moderators="impute", split=False, imputations=2),
     ),

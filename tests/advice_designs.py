@@ -642,7 +642,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     # trials
     (
         "models/trial/settings:__post_init__",
-        "or false where there is none",
+        "or False where there is none",
         lambda: trial(baseline=True),
         lambda: trial(baseline=False),
     ),
@@ -895,7 +895,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     (
         "models/trial/refusals:refuse_scores_for_changes",
-        "say so with change = true",
+        "say so with change = True",
         lambda: trial(but(VISITS, outcome=VISITS["outcome"] - VISITS["baseline"] - 5), response=0.5),
         lambda: trial(but(VISITS, outcome=VISITS["outcome"] - VISITS["baseline"] - 5), response=0.5, change=True),
     ),

@@ -223,12 +223,7 @@ ADVICE = [
         lambda: panel(leave_out=["P*"]),
         lambda: panel(leave_out=["P1"]),
     ),
-    (
-        R + "draft:leave_out_samples",
-        "names no sample",
-        lambda: panel(leave_out=["P9"]),
-        lambda: panel(leave_out=["P1"]),
-    ),
+    (R + "draft:_matching", "names no sample", lambda: panel(leave_out=["P9"]), lambda: panel(leave_out=["P1"])),
     (
         R + "files:choose_sheets",
         "is not in",
@@ -314,6 +309,12 @@ ADVICE = [
         lambda: panel(SHEET + ";;;\nID;Sex;CRP (mg/L);IL-8 (pg/mL)\nP1;f;1;2\n", header=1, last_row=4),
     ),
     (R + "layout:_find_header", "has no row of names", lambda: panel("1;2\n3;4\n"), panel),
+    (
+        R + "layout:_refuse_two_rows",
+        "in two rows, 1 and 2",
+        lambda: panel("ID;IL-6;;TNF;\n;T0;T1;T0;T1\nP1;1.5;2;3;4\nP2;2.5;3;4;5\n"),
+        lambda: panel("ID;Time;IL-6;TNF\nP1;T0;1.5;3\nP1;T1;2;4\nP2;T0;2.5;4\nP2;T1;3;5\n"),
+    ),
     (R + "layout:_names", "no name in row", lambda: panel(SHEET.replace("TNF (pg/mL)", "")), panel),
     (
         R + "layout:_names",
@@ -400,7 +401,7 @@ ADVICE = [
     ),
     (R + "panel:_plain", "leave layout out", lambda: panel(layout="long"), panel),
     (
-        R + "draft:keep_analytes",
+        R + "draft:_matching",
         "names no analyte",
         lambda: panel(LONG, analytes=["CRP"]),
         lambda: panel(LONG, analytes=["TNF"]),
@@ -524,7 +525,7 @@ ADVICE = [
     ),
     (
         R + "trial:_needed",
-        "that of the arms",
+        "that of arms",
         lambda: trial(TRIAL.replace("Arm", "Ward")),
         lambda: trial(TRIAL.replace("Arm", "Ward"), arm="Ward"),
     ),

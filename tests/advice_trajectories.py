@@ -54,7 +54,7 @@ TWICE = pd.concat([SCORES, SCORES.iloc[[0]]], ignore_index=True)
 
 ADVICE: list[tuple[str, str, Any, Any]] = [
     # settings
-    (f"{SETTINGS}:__post_init__", "or false", lambda: curve(arm=True), lambda: curve(arm=False, reference=None)),
+    (f"{SETTINGS}:__post_init__", "or False", lambda: curve(arm=True), lambda: curve(arm=False, reference=None)),
     (f"{SETTINGS}:__post_init__", "such as 2", lambda: curve(lkj=0), lambda: curve(lkj=2)),
     (
         f"{SETTINGS}:_check_association",

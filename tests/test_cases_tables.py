@@ -131,7 +131,7 @@ def test_two_wells_of_a_sample_are_refused_with_the_setting_that_models_them():
     wells = case("duplicate_wells")
     message = refusal(bd.Cytokines(**WELLS).prepare, wells)
     assert "rows 1 and 2" in message
-    assert "replicates = true" in message
+    assert "replicates = True" in message
     data = bd.Cytokines(**WELLS, replicates=True).prepare(wells)
     assert data.sizes == {**data.sizes, "subject": 8, "measurement": 9}
     assert data["kind"].values.tolist().count(1) == 2
@@ -579,7 +579,7 @@ def test_scores_and_changes_are_told_apart_where_response_is_asked():
     scores = people_of("trial")
     changes = scores.assign(outcome=-1 - scores["outcome"] / 4)
     asked = {"response": 0.5, "remission": 7}
-    assert "say so with change = true" in refusal(trial(**asked).prepare, changes)
+    assert "say so with change = True" in refusal(trial(**asked).prepare, changes)
     assert "leave change out if they are scores" in refusal(trial(**asked, change=True).prepare, scores)
     trial(**asked).prepare(scores)
     trial(**asked, change=True).prepare(changes)

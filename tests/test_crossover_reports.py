@@ -166,7 +166,12 @@ def test_simulated_trials_say_so(flat):
     row = bd.as_study(marked, "made up", at={"day": "2"})
     assert row["source"][0].startswith("SYNTHETIC DATA: ")
     assert row.attrs["synthetic"]
-    assert not bd.as_study(flat, "real", at={"day": "2"}).attrs["synthetic"]
+    real = bd.as_study(flat, "real", at={"day": "2"})
+    assert not real.attrs["synthetic"]
+    meta = bd.Meta(measure="difference", units="MADRS points", scale=10)
+    both = pd.concat([real, row, real.assign(study="a third")], ignore_index=True)
+    assert meta.prepare(both).attrs["synthetic"] == 1  # one simulated row is enough
+    assert meta.prepare(pd.concat([real, real.assign(study="b")], ignore_index=True)).attrs["synthetic"] == 0
 
 
 @pytest.mark.parametrize(

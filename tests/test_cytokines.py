@@ -146,11 +146,11 @@ def test_the_model_is_told_as_it_is_set():
 BAD_TABLES = [
     (NAMES | GROUPS | {"reference": "hc"}, small(), "reference = 'hc' is not in column 'group'; did you mean 'HC'?"),
     (NAMES, small(analyte="IL-6", subject=[f"s{i}" for i in range(8)]), "has one analyte, 'IL-6'"),
-    (NAMES, small(subject=["s1"] * 4 + list("abcd")), "set replicates = true where these are wells of one sample"),
+    (NAMES, small(subject=["s1"] * 4 + list("abcd")), "set replicates = True where these are wells of one sample"),
     (
         NAMES | {"time": "t"},
         small(subject=["s1"] * 4 + list("abcd"), t=[0, 0, 0, 1, 0, 1, 0, 1]),
-        "leave time out and set replicates = true",
+        "leave time out and set replicates = True",
     ),
     (NAMES | GROUPS, small(group=["HC", "TRD"] + ["HC", "TRD"] * 3), "each subject has one, so correct the row"),
     (NAMES | GROUPS, small(group="HC"), "is 'HC' throughout"),

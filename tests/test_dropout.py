@@ -352,7 +352,7 @@ def test_arms_with_covariances_of_their_own_are_completed_by_them():
     moved = np.abs(other["outcome"] - plain["outcome"]).max("visit").values
     assert (moved[~is_drug] < 1e-12).all()
     assert moved[is_drug].max() > 0.01
-    with pytest.raises(BadInput, match="'copy-reference' takes the arms to share one covariance, but by_arm = true"):
+    with pytest.raises(BadInput, match="'copy-reference' takes the arms to share one covariance, but by_arm = True"):
         bd.check_dropout(by_arm(), "copy-reference")
     left = bd.plot_dropout(by_arm()).axes[0]
     assert [label.get_text() for label in left.get_yticklabels()] == ["missing at random"]

@@ -290,6 +290,8 @@ def test_reproduce_killed_leaves_no_process_and_resume_keeps_what_is_finished(tm
     assert process.is_gone()
     before = finished.read_bytes()
     run_once([*words, "--resume"], tmp_path)
-    assert "raison2013/exact: passed the gate (finished before)" in (tmp_path / "log.txt").read_text()
+    assert (
+        "raison2013/exact: passed the gate (finished before, nothing has changed" in (tmp_path / "log.txt").read_text()
+    )
     assert finished.read_bytes() == before
     assert result(tmp_path / "out" / "demo" / "schools")

@@ -114,6 +114,18 @@ def test_the_suggested_family_of_a_published_table(name, family):
     assert suggest(table(name))[0].draft.family == family
 
 
+def test_a_statisticians_long_table_is_a_trial():
+    """Columns as clinical data standards name them; the baseline is a column, the arm that of the placebo."""
+    visits = bd.simulate("raison2013", seed=3).table.query("week in [2, 6, 12]")
+    names = {"subject": "USUBJID", "arm": "TRT01P", "week": "AVISITN", "hamd": "AVAL", "hamd_baseline": "BASE"}
+    found = suggest(visits[list(names)].rename(columns=names))[0].draft
+    assert found.family == "trial"
+    assert found.columns == {
+        "subject": "USUBJID", "arm": "TRT01P", "visit": "AVISITN", "outcome": "AVAL", "baseline": "BASE"
+    }  # fmt: skip
+    assert found.settings["reference"] == "placebo"
+
+
 @pytest.mark.parametrize("family", SHIPPED)
 def test_a_written_plan_passes_check_as_it_is(family, plans):
     path = plans(family)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.evaluate import from_prior, value_of
+from bayesdep.inference.evaluate import from_prior, uncompiled, value_of
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.meta.model import Meta
 from bayesdep.models.parts.priors import fill_slots, parse_prior
@@ -204,3 +204,23 @@ def test_slots_are_filled_in_their_own_order_with_defaults_for_the_rest():
     assert list(filled) == list(slots)
     assert filled["effect_sd"] == Prior("HalfCauchy", beta=0.5)
     assert filled["baseline_sd"] == slots["baseline_sd"].default
+
+
+@pytest.mark.parametrize("prior", [Prior("HalfNormal", sigma=8), Prior("Exponential", lam=0.5)])
+def test_a_spread_that_may_be_zero_has_its_prior_in_a_coordinate_with_a_normal_tail(prior):
+    """Its density there is the prior's at the value times the derivative, by differences; forwards undoes backwards."""
+    with pm.Model() as model:
+        prior.rv("spread", may_be_zero=True)
+    u = np.array([-8.0, -3.0, -1.0, 0.0, 0.5, 2.0, 6.0])
+    transform = model.rvs_to_transforms[model["spread"]]
+    inputs = model["spread"].owner.inputs
+    value = value_of(transform.backward(u, *inputs))
+    unit = 8.0 if prior.dist == "HalfNormal" else 1.0
+    known = stats.norm.pdf(u) + u * stats.norm.cdf(u)
+    np.testing.assert_allclose(value, unit * known, rtol=1e-12)
+    np.testing.assert_allclose(value_of(transform.forward(value, *inputs)), u, rtol=1e-9, atol=1e-12)
+    found = [float(model.compile_logp(mode=uncompiled())({"spread_normaltail__": x})) for x in u]
+    expected = prior.scipy.logpdf(value) + np.log(unit) + stats.norm.logcdf(u)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    up, down = (value_of(transform.backward(u + step, *inputs)) for step in (1e-5, -1e-5))
+    np.testing.assert_allclose((up - down) / 2e-5, unit * stats.norm.cdf(u), rtol=1e-4)

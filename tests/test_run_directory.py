@@ -188,7 +188,7 @@ def test_figure_of_someone_s_own_stays_and_the_run_says_that_it_lacks_its_own(ea
     del manifest["files"]["figures/forest.png"]
     (desk / "out" / MANIFEST).write_text(json.dumps(manifest))
     (desk / "out" / "figures" / "forest.png").write_text("mine")
-    code, said = run("--out", "out")
+    code, said = run("--out", "out", "--force")
     assert code == 1
     assert "lacks figures/forest.png (there is a file of this name that no run wrote)" in said
     assert (desk / "out" / "figures" / "forest.png").read_text() == "mine"
@@ -467,13 +467,19 @@ def test_interrupt_at_any_step_of_a_replacement_leaves_one_run_whole(step, in_on
 # Files that fail.
 
 
-def test_figure_that_fails_costs_the_run_that_figure_and_resume_makes_it_without_sampling(desk, run, monkeypatch):
+def test_figure_that_fails_costs_the_run_that_figure_and_the_same_command_makes_it_without_sampling(
+    desk, run, monkeypatch
+):
     monkeypatch.setattr(run_directory, "png", lambda figure: 1 / 0)
     monkeypatch.setattr(run_directory, "check_prior_sensitivity", lambda fit: 1 / 0)
     code, said = run("--out", "out")
     assert code == 1
     (line,) = [line for line in said.splitlines() if line.startswith("bayesdep: ")]
-    for words in ("lacks figures/forest.png (ZeroDivisionError: division by zero)", "diagnostics.json", "--resume"):
+    for words in (
+        "lacks figures/forest.png (ZeroDivisionError: division by zero)",
+        "diagnostics.json",
+        "the same command makes it",
+    ):
         assert words in line
     assert not (desk / "out" / "figures" / "forest.png").exists()
     assert (desk / "out" / "report.html").read_text() == "figures: "
@@ -481,11 +487,11 @@ def test_figure_that_fails_costs_the_run_that_figure_and_resume_makes_it_without
     monkeypatch.setattr(run_directory, "check_prior_sensitivity", lambda _: pd.DataFrame())
     draws = bd.Fit.load(desk / "out" / "posterior.nc").posterior
     monkeypatch.setattr("bayesdep.plan.fit_plan", lambda *_, **__: pytest.fail("fitted again"))
-    code, said = run("--out", "out", "--resume")
+    code, said = run("--out", "out")
     assert code == 0, said
     assert (desk / "out" / "figures" / "forest.png").exists()
     assert bd.Fit.load(desk / "out" / "posterior.nc").posterior.equals(draws)
-    assert "finished before" in run("--out", "out", "--resume")[1]
+    assert "finished before" in run("--out", "out")[1]
 
 
 def test_places_are_of_one_kind(earlier, tmp_path):

@@ -117,7 +117,7 @@ def test_a_prior_in_units_is_that_of_the_variable_times_the_scale(name):
 
 def test_a_share_has_no_scale():
     with pytest.raises(
-        BadInput, match="Beta prior: times_scale = true, but its values have no unit; leave times_scale"
+        BadInput, match="Beta prior: times_scale = True, but its values have no unit; leave times_scale"
     ):
         Prior("Beta", alpha=1, beta=1, times_scale=True)
     with pytest.raises(BadInput, match="times_scale = 1, but true or false is needed"):

@@ -463,3 +463,12 @@ def test_provenance_keeps_what_the_table_says_of_itself():
     assert (about["title"], about["sha256"], about["synthetic"], about["left_out"]) == ("T", "abc", 1, "r")
     assert about["inconsistencies"].splitlines() == ["one", "two"]
     assert all(isinstance(value, str | int) for value in about.values())  # what a NetCDF attribute can hold
+
+
+def test_true_and_false_are_written_as_the_reader_writes_them():
+    """A contradiction names its setting as Python has it, and in a plan as a plan has it."""
+    contradiction = {"reference": "p", "covariance": "unstructured", "heterogeneous": False}
+    with pytest.raises(BadInput, match="heterogeneous = False contradicts covariance"):
+        bd.Trial(**contradiction)
+    with pytest.raises(BadInput, match="heterogeneous = false contradicts covariance"), speaking_toml():
+        bd.Trial(**contradiction)

@@ -139,7 +139,7 @@ def test_bad_tables_get_one_sentence(name):
         ({"at": (0.0,), "moderator": "crp"}, "a value above zero is needed where the moderator enters as a log"),
         ({"at": "1"}, "at = '1', but a list of numbers is needed"),
         ({"at": [True]}, "a list of numbers is needed"),
-        ({"heterogeneous": False}, "heterogeneous = false contradicts covariance = 'unstructured'"),
+        ({"heterogeneous": False}, "heterogeneous = False contradicts covariance = 'unstructured'"),
         ({"margin": 0.0}, "margin = 0.0, but a number above zero is needed"),
         ({"lkj": -1.0}, "lkj = -1.0, but a number above zero"),
         ({"covariance": "ar2"}, "covariance = 'ar2' is not a choice"),

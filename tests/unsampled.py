@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 import bayesdep as bd
-from bayesdep.inference import sample
+from bayesdep.inference import groups, sample
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.inference.nuts import Nuts
 
@@ -33,7 +33,7 @@ def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
         coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
         return Nuts(found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords), steps)
 
-    with mock.patch.object(sample, "sample_nuts", from_thin_air), mock.patch.object(sample, "PRIOR_DRAWS", 50):
+    with mock.patch.object(sample, "sample_nuts", from_thin_air), mock.patch.object(groups, "PRIOR_DRAWS", 50):
         return bd.fit(graph, table, draws=draws, chains=chains, tune=10, seed=seed, progress=False)
 
 

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import stdtrit
 
 from bayesdep.criticism.completion import METHODS, Method, complete, methods_of
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, truth
 from bayesdep.data.times import label_of_time
 from bayesdep.inference.fit import Fit
 from bayesdep.models.model import CompletesVisits
@@ -265,7 +265,8 @@ def _refuse_two_covariances(trial: CompletesVisits, method: Method) -> None:
     """Refuse a reference-based method where each arm has a covariance of its own."""
     if method not in methods_of(trial):
         raise BadInput(
-            f"'{method}' takes the arms to share one covariance, but by_arm = true; fit without it, or use 'delta'"
+            f"'{method}' takes the arms to share one covariance, but by_arm = {truth(True)}; fit "
+            "without it, or use 'delta'"
         )
 
 

@@ -151,6 +151,11 @@ def in_words(*, toml: str, python: str) -> str:
     return toml if _speaker.get() == _PLAN else python
 
 
+def truth(value: bool) -> str:
+    """Return true or false as it is written: in a plan, or in Python."""
+    return in_words(toml=str(value).lower(), python=str(value))
+
+
 def column_setting(word: str, column: str) -> str:
     """Return how the column that a model reads for a word is named: in a plan, or in Python.
 

@@ -68,7 +68,7 @@ def rows_of_cells(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]
         HTML.
     """
     caption = f"<caption>{html.escape(title)}</caption>" if title else ""
-    line = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
+    line = "".join(f'<th scope="col">{html.escape(cell)}</th>' if cell else "<td></td>" for cell in head)
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return (
         f'<table class="tex2jax_ignore mathjax_ignore">{caption}<thead><tr>{line}</tr></thead>\n'

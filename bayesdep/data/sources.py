@@ -17,7 +17,7 @@ from bayesdep.data.labels import as_label, words_of
 from bayesdep.data.missing import declare_missing
 from bayesdep.data.parquet_files import read_parquet
 from bayesdep.data.published import load, table_file
-from bayesdep.data.tables import as_frame, is_blank, note
+from bayesdep.data.tables import as_frame, is_blank, note, says_synthetic
 from bayesdep.data.toml_text import shown
 
 FROM_USER = "path"  # the source of a plan whose table is given when it is run
@@ -265,7 +265,7 @@ def _read_given(data: Any, expects: str | None) -> tuple[pd.DataFrame, bytes]:
         )
     if not isinstance(data, (str, os.PathLike)):
         frame = as_frame(data)
-        frame.attrs["synthetic"] = bool(frame.attrs.get("synthetic")) or _says_synthetic(frame)
+        frame.attrs["synthetic"] = bool(frame.attrs.get("synthetic")) or says_synthetic(frame)
         frame.attrs.setdefault("source", "a dataframe in memory")
         return frame, _csv_bytes(frame)
     path = Path(data)
@@ -299,13 +299,9 @@ def _say_origin(frame: pd.DataFrame, source: str) -> None:
         "title": Path(source).name,
         "citation": "not stated",
         "source": source,
-        "synthetic": _says_synthetic(frame),
+        "synthetic": says_synthetic(frame),
         "notes": list(notes) if isinstance(notes, list) else [],
     }
-
-
-def _says_synthetic(frame: pd.DataFrame) -> bool:
-    return "origin" in frame and bool(frame["origin"].astype(str).str.startswith("synthetic").any())
 
 
 def _csv_bytes(frame: pd.DataFrame) -> bytes:

@@ -570,4 +570,17 @@ def provenance(frame: pd.DataFrame) -> dict[str, Any]:
     texts["sha256"] = str(attrs.get("sha256") or hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest())
     texts["inconsistencies"] = "\n".join(attrs.get("inconsistencies", []))
     texts["notes"] = "\n".join(attrs.get("notes", []))
-    return {**texts, "synthetic": int(bool(attrs.get("synthetic", False)))}
+    return {**texts, "synthetic": int(bool(attrs.get("synthetic", False)) or says_synthetic(frame))}
+
+
+def says_synthetic(frame: pd.DataFrame) -> bool:
+    """Tell whether a table says of itself, in its column ``origin``, that rows of it are simulated.
+
+    Attributes do not survive every operation on a table, such as putting two together; a column does.
+
+    Examples
+    --------
+    >>> says_synthetic(pd.DataFrame({"effect": [0.1, 0.2], "origin": [None, "synthetic, seed 1"]}))
+    True
+    """
+    return "origin" in frame and bool(frame["origin"].astype(str).str.startswith("synthetic").any())

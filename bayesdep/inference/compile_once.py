@@ -1,8 +1,10 @@
 """Compile a model once per process, and use the compiled code again for every later model with the same computation."""
 
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pymc as pm
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
 
 _MOST_CACHED = 8
 compiled_densities: list[tuple[Computation, "Density"]] = []
+
+
+@dataclass
+class Compilations:
+    """How often this process compiled a density, and the seconds it took."""
+
+    number: int = 0
+    seconds: float = 0.0
+
+
+compilations = Compilations()
 
 
 def compile_once(model: pm.Model) -> "Bound":
@@ -38,8 +51,11 @@ def compile_once(model: pm.Model) -> "Bound":
         if density.serves(values, settings.compiler) and earlier.same_as(computation):
             compiled_densities.append(compiled_densities.pop(i))  # the least recently used is dropped first
             return bind(density, values, start)
+    began = time.perf_counter()
     with _without_collection():
         density = compile_density(model, computation, start)
+    compilations.number += 1
+    compilations.seconds += time.perf_counter() - began
     compiled_densities.append((computation, density))
     del compiled_densities[:-_MOST_CACHED]
     return bind(density, values, start)

@@ -1,5 +1,6 @@
 """Finished chains of a fit, saved on disk while its other chains are sampled, and the fingerprint of a fit."""
 
+import functools
 import hashlib
 import json
 import platform
@@ -9,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bayesdep.data.files import whole_files
 from bayesdep.inference.settings import settings as chosen
 
 VERSIONS = ("bayesdep", "pymc", "pytensor", "nutpie", "arviz-stats", "numpy", "scipy", "pandas", "xarray")
+_COMPILERS = ("numba", "llvmlite")
 # what is kept of a sampler's statistics: nutpie's names -> ArviZ's
 STATS = {
     "diverging": "diverging",
@@ -140,18 +142,38 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: 
     Returns
     -------
     str
-        A SHA-256 of these, of the versions of the software and of the kind of processor.
+        A SHA-256 of these, of the package's own code, of the versions of the software and of the kind of processor.
     """
     from llvmlite.binding import get_host_cpu_name
 
     machine = [platform.python_version(), platform.system(), platform.machine(), get_host_cpu_name()]
     if chosen.compiler != "pytensor":
-        machine += [chosen.compiler, version("llvmlite")]
-    versions = {name: version(name) for name in VERSIONS}
-    description = json.dumps([plan, dict(settings), versions, machine, data.attrs], sort_keys=True, default=repr)
+        machine.append(chosen.compiler)
+    versions = {name: _version(name) for name in (*VERSIONS, *_COMPILERS)}
+    description = json.dumps(
+        [plan, dict(settings), versions, _source(), machine, data.attrs], sort_keys=True, default=repr
+    )
     digest = hashlib.sha256(description.encode() + code.encode())
     for name, variable in sorted(data.variables.items(), key=lambda item: str(item[0])):
         values = np.asarray(variable.values)
         content = repr(values.tolist()).encode() if values.dtype.hasobject else np.ascontiguousarray(values).tobytes()
         digest.update(repr((name, variable.dims, values.dtype.str, values.shape, len(content))).encode() + content)
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+@functools.cache
+def _source() -> str:
+    """SHA-256 of the package's code: it can change while its version does not."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(package).as_posix()} {len(content)} ".encode() + content)
     return digest.hexdigest()

@@ -15,6 +15,7 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.data.read_data import as_read
 from bayesdep.inference.diagnostics import Gate
+from bayesdep.inference.left_out import fill_in, leave_out
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
 from bayesdep.inference.primary import Primary, default_primary, primary_of, read_primary
@@ -224,12 +225,13 @@ class Fit:
             When it cannot be written.
         """
         path = Path(path)
-        tree = self.tree.copy()
+        tree, left_out = leave_out(self.model, self.data, self.tree, self.manifest)
+        tree = tree.copy()
         tree.attrs = {
             "bayesdep_family": self.model.family,
             "bayesdep_settings": json.dumps(settings_of(self.model)),
             "bayesdep_manifest": json.dumps(self.manifest),
-        }
+        } | ({"bayesdep_left_out": json.dumps(left_out)} if left_out else {})
         write_tree(tree, path)
         return path
 
@@ -256,6 +258,7 @@ class Fit:
             tree = read_tree(path)
             attrs, tree.attrs = {str(key): value for key, value in tree.attrs.items()}, {}
             model, manifest = _described(attrs)
+            _complete(model, tree, attrs.get("bayesdep_left_out", "{}"))
             _refuse_mismatch(model, manifest, tree)
             refuse_unknown_ropes(ropes_of(manifest), tree["estimands"].to_dataset())
             read_primary(primary_of(manifest), tree["estimands"].to_dataset())
@@ -294,6 +297,20 @@ def _described(attrs: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
         raise BadInput(f"its manifest has no {problem}") from None
     except (ValueError, TypeError, AttributeError, RecursionError) as problem:
         raise BadInput(f"its settings or its manifest cannot be read: {problem}") from None
+
+
+def _complete(model: Model, tree: xr.DataTree, left_out: Any) -> None:
+    """Compute what the file left out, or refuse it in a clause."""
+    if not isinstance(left_out, str):
+        raise BadInput("'bayesdep_left_out' is not text")
+    if left_out == "{}":
+        return
+    try:
+        fill_in(model, tree["constant_data"].to_dataset(), tree, left_out)
+    except BadInput:
+        raise
+    except Exception as problem:  # data and draws of another model can fail with any error
+        raise BadInput(f"its data do not fit its settings: {type(problem).__name__} {problem}") from None
 
 
 def _refuse_mismatch(model: Model, manifest: Mapping[str, Any], tree: xr.DataTree) -> None:

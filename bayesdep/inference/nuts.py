@@ -69,6 +69,7 @@ def sample_nuts(
     kept: FinishedChains | None = None,
     table: int = 0,
     clock: Clock | None = None,
+    cores: int | None = None,
 ) -> Nuts:
     """Sample the free variables of a PyMC model.
 
@@ -93,6 +94,8 @@ def sample_nuts(
         Which version of the data this is, for ``kept``.
     clock
         Measures the steps ``"compile"`` and ``"sample"``.
+    cores
+        How many chains run at once; by default as many as there are processors.
 
     Returns
     -------
@@ -109,10 +112,12 @@ def sample_nuts(
         refuse_endless(partial(ready.evaluator(), ready.start), **size)
         adaptation = model.adaptation if isinstance(model, HasCorrelatedParameters) else "diag"
         with_nutpie = size | {"seed": seed, "progress_bar": progress, "adaptation": adaptation, "table": table}
+        with_nutpie |= {} if cores is None else {"cores": cores}
         sample = partial(_nutpie, ready, with_nutpie)
     else:
         compiler = "pytensor"
         with_pymc = size | {"random_seed": seed, "progressbar": progress}
+        with_pymc |= {} if cores is None else {"cores": cores}
         sample = partial(_pymc, core, with_pymc, table)
     before: list[tuple[float, int]] = []
     with clock("sample"):

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +28,12 @@ GRACE = 20.0  # seconds that a process may take to stop; a running compiler does
 
 @contextmanager
 def processes(
-    at_most: int, *, importing: Sequence[str] = (), writing: Path | None = None
+    at_most: int,
+    *,
+    importing: Sequence[str] = (),
+    writing: Path | None = None,
+    limit: int = WORKERS,
+    single_threaded: bool = False,
 ) -> Iterator[Callable[..., Iterable[Any]]]:
     """Give a ``map`` that calls a function in a few fresh processes.
 
@@ -37,12 +42,17 @@ def processes(
     Parameters
     ----------
     at_most
-        The largest number of jobs; there are never more processes than jobs, than processors, or than two.
+        The largest number of jobs; there are never more processes than jobs, or than ``limit``.
     importing
         Modules that every process imports when it starts, while the caller is still preparing its jobs.
     writing
         The folder under which the jobs write: the incomplete files of a process that had to be killed are removed
         there.
+    limit
+        How many processes at most; by default two, but not more than there are processors.
+    single_threaded
+        Whether each process computes in one thread, for as many processes as processors. The results then come as jobs
+        end, not in their order.
 
     Yields
     ------
@@ -57,26 +67,36 @@ def processes(
     BadInput
         When the system ends a process, for example because memory is short.
     """
-    workers = min(WORKERS, at_most, os.cpu_count() or 1)
+    workers = min(limit, at_most, (os.cpu_count() or 1) if limit == WORKERS else limit)
     if workers <= 1:
         yield map
         return
     others = set(multiprocessing.active_children())
     spawn = multiprocessing.get_context("spawn")
-    about = (tuple(importing), session(), os.getpid())
+    about = (tuple(importing), session(), os.getpid(), single_threaded)
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start, initargs=about)
     try:
         for _ in range(workers):  # a pool starts a process only when there is a job for it
             pool.submit(os.getpid)
-        yield lambda function, jobs: pool.map(partial(_unwound, function), jobs)
+        yield partial(_as_they_end if single_threaded else _in_order, pool)
         pool.shutdown()
     except BrokenProcessPool:
         raise BadInput(
-            "the system ended one of two processes, probably because memory was short; run the plans one by one"
+            "the system ended a process, probably because memory was short; run the plans one by one, or fits in fewer "
+            "processes"
         ) from None
     finally:
         _stop_all([process for process in multiprocessing.active_children() if process not in others], writing)
         pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterable[Any]:
+    return pool.map(partial(_unwound, function), jobs)
+
+
+def _as_they_end(pool: ProcessPoolExecutor, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    for ended in as_completed([pool.submit(_unwound, function, job) for job in jobs]):
+        yield ended.result()
 
 
 def _stop_all(workers: Sequence[multiprocessing.process.BaseProcess], writing: Path | None) -> None:
@@ -92,9 +112,14 @@ def _stop_all(workers: Sequence[multiprocessing.process.BaseProcess], writing: P
                 remove_partials(writing, worker.pid)
 
 
-def _start(modules: Sequence[str], word: str, parent: int) -> None:
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+def _start(modules: Sequence[str], word: str, parent: int, single_threaded: bool) -> None:
     """Let signals end a worker by an exception, so that it removes incomplete files, without traceback; then import."""
     end_with_parent(parent)
+    if single_threaded:  # read when libraries are imported
+        os.environ.update(dict.fromkeys(_THREADS, "1"))
     join_session(word)
     for number in _STOPS:
         if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:  # nohup

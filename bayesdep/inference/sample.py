@@ -18,9 +18,11 @@ from bayesdep.inference.clock import Clock
 from bayesdep.inference.combined_fits import combine_fits
 from bayesdep.inference.cost import refuse_beyond_free_memory
 from bayesdep.inference.diagnostics import Gate, check_convergence, check_independent_draws
-from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
+from bayesdep.inference.evaluate import from_prior
 from bayesdep.inference.finished_chains import VERSIONS, FinishedChains
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.groups import is_rounded, make_groups, posterior_of, rounded_draws
+from bayesdep.inference.joint import multiply_likelihood
 from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.nuts import Nuts, sample_nuts
@@ -30,11 +32,8 @@ from bayesdep.models.model import (
     Imputes,
     KnowsPosterior,
     Model,
-    ScoresUnits,
 )
 from bayesdep.models.parts.scale import with_one_scale
-
-PRIOR_DRAWS = 500
 
 
 def fit(
@@ -157,7 +156,8 @@ def _fit_one(
         )  # fmt: skip
         posterior, stats, steps = sampled.values, sampled.stats, sampled.steps
     with clock("draw"):
-        groups = _groups(model, prepared, full, core, posterior, seeds, predict=table == 0)
+        posterior = rounded_draws(posterior, full)
+        groups = make_groups(model, prepared, full, core, posterior, seeds, predict=table == 0)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
         estimands = groups["estimands"]
@@ -176,6 +176,7 @@ def _fit_one(
         "chains": chains,
         **({} if stats is None else steps.to_dict()),
         "tables": 1,
+        **_precision(full, groups),
         "gate": gate.to_dict(),
         "timings_s": clock.seconds,
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
@@ -184,6 +185,15 @@ def _fit_one(
         ),
     }
     return Fit(model, prepared, xr.DataTree.from_dict(groups), manifest)
+
+
+def _precision(full: pm.Model, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
+    """Say which draws are rounded or left out, for the manifest."""
+    names = [str(name) for name, x in groups["posterior"].items() if is_rounded(str(name), x.values, full)]
+    if "posterior_predictive" not in groups:
+        return {}
+    sizes = groups["posterior_predictive"].sizes
+    return {"rounded": names, "replicated_draws": sizes["chain"] * sizes["draw"]}
 
 
 def sample_posterior(
@@ -214,7 +224,7 @@ def sample_posterior(
     xarray.Dataset
         Draws of every parameter, dims (chain, draw, ...).
     """
-    return _sampled(model, data, (draws, tune, chains), seed, steps)[0]
+    return _sampled(model, data, (draws, tune, chains), seed, steps=steps).posterior
 
 
 def sample_and_check(
@@ -236,28 +246,105 @@ def sample_and_check(
     tuple of xarray.Dataset and Gate
         The draws, and the verdict that :func:`fit` would give, without its remedy.
     """
-    posterior, sampled = _sampled(model, data, (draws, tune, chains), seed)
-    checked = check_convergence(model.estimands(posterior, data), sampled.stats)
-    return posterior, dataclasses.replace(checked, note=sampled.note)
+    sampled = _sampled(model, data, (draws, tune, chains), seed)
+    return sampled.posterior, sampled.check(model.estimands(sampled.posterior, data))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """Draws of a model's parameters, without predictions and scores.
+
+    Parameters
+    ----------
+    posterior
+        Draws of every parameter, dims (chain, draw, ...).
+    full, core
+        The PyMC model, and the part of it that was sampled.
+    nuts
+        What the sampler returned; None where draws are of the exact posterior.
+    """
+
+    posterior: xr.Dataset
+    full: pm.Model
+    core: pm.Model
+    nuts: Nuts | None
+
+    def check(self, estimands: xr.Dataset) -> Gate:
+        """Give the verdict that :func:`fit` would give on these estimands, without its remedy."""
+        if self.nuts is None:
+            return check_independent_draws(estimands)
+        return dataclasses.replace(check_convergence(estimands, self.nuts.stats), note=self.nuts.note)
+
+
+def sample_again(
+    model: Model,
+    data: xr.Dataset,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    seed: int,
+    sampler: Sampler | None = None,
+    target_accept: float | None = None,
+    max_tree_depth: int | None = None,
+    cores: int | None = None,
+    also: xr.Dataset | None = None,
+) -> Sampled:
+    """Sample a model's parameters as :func:`fit` does, one of many fits.
+
+    Parameters
+    ----------
+    model
+        The generative model.
+    data
+        Its prepared data.
+    draws, tune, chains, seed, sampler, target_accept, max_tree_depth
+        As in :func:`fit`.
+    cores
+        How many chains run at once; by default as many as there are processors.
+    also
+        Further outcomes under the same parameters, as :meth:`~bayesdep.models.model.Replicates.replicate` gives them,
+        whose likelihood is multiplied; None for none.
+
+    Returns
+    -------
+    Sampled
+        The draws.
+    """
+    how = {"cores": cores, "also": also, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
+    chosen = _choose(model, data, sampler) if also is None else sampler or "nutpie"
+    return _sampled(model, data, (draws, tune, chains), seed, chosen, **how)
 
 
 def _sampled(
-    model: Model, data: xr.Dataset, size: tuple[int, int, int], seed: int, steps: Steps | None = None
-) -> tuple[xr.Dataset, Nuts]:
-    """Draws of every parameter, and what the sampler returned."""
+    model: Model,
+    data: xr.Dataset,
+    size: tuple[int, int, int],
+    seed: int,
+    sampler: Sampler = "nutpie",
+    *,
+    target_accept: float | None = None,
+    max_tree_depth: int | None = None,
+    cores: int | None = None,
+    also: xr.Dataset | None = None,
+    steps: Steps | None = None,
+) -> Sampled:
     draws, tune, chains = size
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     seeds = _seeds(seed)
     full = model.build(data)
     core = prune_vars_detached_from_observed(full)
-    steps = steps or Steps.of(model, None, None, data)
-    sampled = sample_nuts(model, core, "nutpie", steps, draws=draws, tune=tune, chains=chains, seed=seeds[0])
-    posterior = sampled.values
-    flat = {full[name]: values.reshape(-1, *values.shape[2:]) for name, values in posterior.items()}
-    derived = [v for v in full.deterministics if v.name not in posterior]
-    arrays = at_draws(derived, flat, seed=seeds[1]) if derived else []
-    posterior |= {v.name: x.reshape(chains, draws, *x.shape[1:]) for v, x in zip(derived, arrays, strict=True)}
-    return label_draws(posterior, full), sampled
+    if also is not None:
+        multiply_likelihood(core, model.build(also))
+    if sampler == "exact":
+        nuts, values = None, _exact_draws(model, data, draws, chains, seeds[0])
+    else:
+        steps = steps or Steps.of(model, target_accept, max_tree_depth, data)
+        nuts = sample_nuts(
+            model, core, sampler, steps, draws=draws, tune=tune, chains=chains, seed=seeds[0], cores=cores
+        )
+        values = nuts.values
+    return Sampled(posterior_of(full, core, rounded_draws(values, full), seeds[1], data), full, core, nuts)
 
 
 def _seeds(seed: int) -> list[int]:
@@ -307,55 +394,3 @@ def _exact_draws(model: Model, data: xr.Dataset, draws: int, chains: int, seed: 
     assert exact is not None  # checked by _choose
     flat = exact.draw(draws * chains, np.random.default_rng(seed))
     return {name: values.reshape(chains, draws, *values.shape[1:]) for name, values in flat.items()}
-
-
-def _groups(
-    model: Model,
-    data: xr.Dataset,
-    full: pm.Model,
-    core: pm.Model,
-    posterior: Mapping[str, np.ndarray],
-    seeds: list[int],
-    *,
-    predict: bool,
-) -> dict[str, xr.Dataset]:
-    """Make every group of the tree that follows from the draws of the sampled parameters."""
-    chains, draws = next(iter(posterior.values())).shape[:2]
-    elements = max(data[v].size for v in data.data_vars)
-
-    def flat(of: pm.Model) -> dict[Any, np.ndarray]:
-        return {of[rv.name]: posterior[rv.name].reshape(-1, *posterior[rv.name].shape[2:]) for rv in core.free_RVs}
-
-    def labelled(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
-        return label_draws({k: v.reshape(chains, draws, *v.shape[1:]) for k, v in arrays.items()}, full)
-
-    observed = [rv.name for rv in core.observed_RVs]
-    parameters = [v.name for v in full.unobserved_RVs]
-    drawn = [name for name in parameters if name not in posterior]
-    wanted = drawn + observed if predict else drawn
-    values = at_draws([full[name] for name in wanted], flat(full), seed=seeds[1], elements=elements)
-    arrays = dict(zip(wanted, values, strict=True))
-    everything = {name: arrays[name] for name in drawn} | {
-        name: v.reshape(-1, *v.shape[2:]) for name, v in posterior.items()
-    }
-    groups = {"posterior": labelled({name: everything[name] for name in parameters})}
-    if predict:
-        groups["posterior_predictive"] = labelled({name: arrays[name] for name in observed})
-        prior_names = [v.name for v in core.unobserved_RVs]
-        prior = from_prior([core[name] for name in prior_names + observed], PRIOR_DRAWS, seed=seeds[2])
-        prior_of = {name: v[None] for name, v in zip(prior_names + observed, prior, strict=True)}
-        groups["prior"] = label_draws({name: prior_of[name] for name in prior_names}, core)
-        groups["prior_predictive"] = label_draws({name: prior_of[name] for name in observed}, core)
-
-    scored = model.log_likelihood(groups["posterior"], data) if isinstance(model, ScoresUnits) else None
-    if scored is not None:
-        groups["log_likelihood"] = scored.to_dataset(name=f"by_{model.left_out}")
-    else:
-        densities = log_density(core.observed_RVs, core.rvs_to_values, flat(core))
-        groups["log_likelihood"] = labelled(dict(zip(observed, densities, strict=True)))
-    priors = log_density(core.free_RVs, {rv: rv for rv in core.free_RVs}, flat(core))
-    groups["log_prior"] = labelled({rv.name: p for rv, p in zip(core.free_RVs, priors, strict=True)})
-
-    groups["observed_data"] = label_draws(observed_values(core), core, sample_dims=())
-    groups["constant_data"] = data
-    return groups

@@ -20,6 +20,7 @@ GROUPS = (
 _NEEDED = ("posterior", "constant_data", "estimands")
 _MARK = b"\nbayesdep sha256 "  # after the end of the NetCDF file, which NetCDF readers ignore
 _TRAILER = len(_MARK) + 64
+_PACKED = 100  # numbers from which an array is compressed
 _TEXT = 100  # bytes of a label in memory
 
 
@@ -40,7 +41,14 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     BadInput
         When it cannot be written.
     """
-    content = bytes(tree.to_netcdf(engine="h5netcdf"))  # a copy, since a view would outlive its memory
+    packed = {"zlib": True, "complevel": 4, "shuffle": True}
+    encoding = {
+        node.path: {name: packed for name, x in node.data_vars.items() if x.dtype.kind in "fiub" and x.size > _PACKED}
+        for node in tree.subtree
+    }
+    content = bytes(
+        tree.to_netcdf(engine="h5netcdf", encoding=encoding)
+    )  # a copy, since a view would outlive its memory
     with whole_files(path) as (partial,), partial.open("wb") as file:
         file.write(content)
         file.write(_MARK + hashlib.sha256(content).hexdigest().encode())

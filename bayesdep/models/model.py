@@ -237,6 +237,18 @@ class LeavesOut(Protocol):
 
 
 @runtime_checkable
+class Replicates(Protocol):
+    """A model that puts outcomes drawn from itself in the place of those in its data, as calibration needs."""
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+        """Give the prepared data with drawn outcomes: missing where they were, beyond limits where these say so.
+
+        ``drawn`` is one draw of every variable of the graph that :meth:`Model.build` makes of ``data``. All else that
+        the table told (scales, centres, who had what when) stays, since priors are around it.
+        """
+
+
+@runtime_checkable
 class Imputes(Protocol):
     """A model that draws what is missing in its data, several times, where it is asked to."""
 

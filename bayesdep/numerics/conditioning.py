@@ -76,6 +76,54 @@ def _condition_one(
     return gain
 
 
+# Two effects, written out on single numbers: most models have a level and a slope, and slices of arrays in a loop take
+# compiled code several times as long as the arithmetic does
+
+
+@_step
+def _condition_two(
+    k00: float, k01: float, k11: float, p00: float, p01: float, p11: float, s0: float, s1: float
+) -> tuple[float, float, float, float, float, float]:
+    """Return the gain, the mean's two numbers and V's three, by ``V = (K + |K| adj P) / |I + K P|``."""
+    of_k = k00 * k11 - k01 * k01
+    det = 1.0 + k00 * p00 + 2.0 * k01 * p01 + k11 * p11 + of_k * (p00 * p11 - p01 * p01)
+    v00, v01, v11 = (k00 + of_k * p11) / det, (k01 - of_k * p01) / det, (k11 + of_k * p00) / det
+    b0, b1 = v00 * s0 + v01 * s1, v01 * s0 + v11 * s1
+    return (s0 * b0 + s1 * b1 - np.log(det)) / 2.0, b0, b1, v00, v01, v11
+
+
+@_step
+def _slopes_of_two(
+    p: tuple[float, float, float],
+    s: tuple[float, float],
+    mean: tuple[float, float],
+    v: tuple[float, float, float],
+    of_gain: float,
+    of_mean: tuple[float, float],
+    of_v: tuple[float, float, float],
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Return the derivatives by K (three numbers), P (three) and s; a matrix is its (0, 0), (0, 1) and (1, 1)."""
+    p00, p01, p11 = p
+    s0, s1 = s
+    v00, v01, v11 = v
+    a0, a1 = of_mean
+    half = of_gain / 2.0
+    by_s0, by_s1 = of_gain * mean[0] + v00 * a0 + v01 * a1, of_gain * mean[1] + v01 * a0 + v11 * a1
+    # the symmetric derivative by V, and T = I - V P
+    m00, m11 = of_v[0] + a0 * s0 + half * s0 * s0, of_v[2] + a1 * s1 + half * s1 * s1
+    m01 = of_v[1] + (a0 * s1 + a1 * s0) / 2.0 + half * s0 * s1
+    t00, t01 = 1.0 - v00 * p00 - v01 * p01, -v00 * p01 - v01 * p11
+    t10, t11 = -v01 * p00 - v11 * p01, 1.0 - v01 * p01 - v11 * p11
+    h00, h01, h10, h11 = m00 * t00 + m01 * t10, m00 * t01 + m01 * t11, m01 * t00 + m11 * t10, m01 * t01 + m11 * t11
+    by_k00 = t00 * h00 + t10 * h10 - half * (t00 * p00 + t10 * p01)
+    by_k01 = t00 * h01 + t10 * h11 - half * (t00 * p01 + t10 * p11)
+    by_k11 = t01 * h01 + t11 * h11 - half * (t01 * p01 + t11 * p11)
+    h00, h01, h10, h11 = m00 * v00 + m01 * v01, m00 * v01 + m01 * v11, m01 * v00 + m11 * v01, m01 * v01 + m11 * v11
+    by_p00, by_p01 = -half * v00 - v00 * h00 - v01 * h10, -half * v01 - v00 * h01 - v01 * h11
+    by_p11 = -half * v11 - v01 * h01 - v11 * h11
+    return by_k00, by_k01, by_k11, by_p00, by_p01, by_p11, by_s0, by_s1
+
+
 def condition_units(k: np.ndarray, p: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute gain, mean and covariance of every unit's effects.
 
@@ -99,6 +147,14 @@ def condition_units(k: np.ndarray, p: np.ndarray, s: np.ndarray) -> tuple[np.nda
     """
     units, size = s.shape
     gain, mean, v = np.empty(units), np.empty((units, size)), np.empty((units, size, size))
+    if size == 2:
+        for u in range(units):
+            known = p[u, 0, 0], (p[u, 0, 1] + p[u, 1, 0]) / 2.0, p[u, 1, 1]
+            gain[u], mean[u, 0], mean[u, 1], v[u, 0, 0], v[u, 0, 1], v[u, 1, 1] = _condition_two(
+                k[u, 0, 0], (k[u, 0, 1] + k[u, 1, 0]) / 2.0, k[u, 1, 1], *known, s[u, 0], s[u, 1]
+            )
+            v[u, 1, 0] = v[u, 0, 1]
+        return gain, mean, v
     work = np.empty((size, 2 * size))
     for u in range(units):
         gain[u] = _condition_one(k[u], p[u], s[u], work, mean[u], v[u])
@@ -179,6 +235,21 @@ def slopes_of_units(
     """
     units, size = s.shape
     by_k, by_p, by_s = np.empty(v.shape), np.empty(v.shape), np.empty(s.shape)
+    if size == 2:
+        for u in range(units):
+            found = _slopes_of_two(
+                (p[u, 0, 0], (p[u, 0, 1] + p[u, 1, 0]) / 2.0, p[u, 1, 1]),
+                (s[u, 0], s[u, 1]),
+                (mean[u, 0], mean[u, 1]),
+                (v[u, 0, 0], v[u, 0, 1], v[u, 1, 1]),
+                of_gain[u],
+                (of_mean[u, 0], of_mean[u, 1]),
+                (of_v[u, 0, 0], (of_v[u, 0, 1] + of_v[u, 1, 0]) / 2.0, of_v[u, 1, 1]),
+            )
+            by_k[u, 0, 0], by_k[u, 0, 1], by_k[u, 1, 0], by_k[u, 1, 1] = found[0], found[1], found[1], found[2]
+            by_p[u, 0, 0], by_p[u, 0, 1], by_p[u, 1, 0], by_p[u, 1, 1] = found[3], found[4], found[4], found[5]
+            by_s[u, 0], by_s[u, 1] = found[6], found[7]
+        return by_k, by_p, by_s
     work = np.empty((3, size, size))
     for u in range(units):
         _slopes_of_one(
@@ -213,6 +284,9 @@ def condition_panel(
     units, kinds, _ = residual.shape
     size = design.shape[2]
     density, mean, v = np.empty((units, kinds)), np.empty((units, kinds, size)), np.empty((units, kinds, size, size))
+    if size == 2:
+        _panel_of_two(residual, design, k, sd, counted, density, mean, v)
+        return density, mean, v
     work, p, s = np.empty((size, 2 * size)), np.empty((size, size)), np.empty(size)
     for m in range(kinds):
         log_scale = np.log(sd[m]) + np.log(2.0 * np.pi) / 2.0
@@ -221,6 +295,84 @@ def condition_panel(
             gain = _condition_one(k[m], p, s, work, mean[u, m], v[u, m])
             density[u, m] = gain - square / 2.0 - number * log_scale
     return density, mean, v
+
+
+@_step
+def _sums_of_two(
+    residual: np.ndarray, design: np.ndarray, counted: np.ndarray, sd: float, u: int, m: int
+) -> tuple[float, float, float, float, float, float, float]:
+    """Return P (three numbers) and s of a cell with two effects, the square of its residuals over sd, their number."""
+    p00 = p01 = p11 = s0 = s1 = square = number = 0.0
+    for t in range(residual.shape[2]):
+        if counted[u, m, t] != 0.0:
+            r, g0, g1 = residual[u, m, t] / sd, design[u, t, 0] / sd, design[u, t, 1] / sd
+            p00, p01, p11 = p00 + g0 * g0, p01 + g0 * g1, p11 + g1 * g1
+            s0, s1, square, number = s0 + r * g0, s1 + r * g1, square + r * r, number + 1.0
+    return p00, p01, p11, s0, s1, square, number
+
+
+@_step
+def _panel_of_two(
+    residual: np.ndarray,
+    design: np.ndarray,
+    k: np.ndarray,
+    sd: np.ndarray,
+    counted: np.ndarray,
+    density: np.ndarray,
+    mean: np.ndarray,
+    v: np.ndarray,
+) -> None:
+    """Fill in the results of :func:`condition_panel` for two effects."""
+    for m in range(k.shape[0]):
+        k00, k01, k11 = k[m, 0, 0], (k[m, 0, 1] + k[m, 1, 0]) / 2.0, k[m, 1, 1]
+        log_scale = np.log(sd[m]) + np.log(2.0 * np.pi) / 2.0
+        for u in range(residual.shape[0]):
+            p00, p01, p11, s0, s1, square, number = _sums_of_two(residual, design, counted, sd[m], u, m)
+            gain, mean[u, m, 0], mean[u, m, 1], v[u, m, 0, 0], v[u, m, 0, 1], v[u, m, 1, 1] = _condition_two(
+                k00, k01, k11, p00, p01, p11, s0, s1
+            )
+            v[u, m, 1, 0] = v[u, m, 0, 1]
+            density[u, m] = gain - square / 2.0 - number * log_scale
+
+
+@_step
+def _slopes_of_panel_of_two(
+    residual: np.ndarray,
+    design: np.ndarray,
+    sd: np.ndarray,
+    counted: np.ndarray,
+    mean: np.ndarray,
+    v: np.ndarray,
+    given: tuple[np.ndarray, np.ndarray, np.ndarray],
+    by_residual: np.ndarray,
+    by_k: np.ndarray,
+    by_sd: np.ndarray,
+) -> None:
+    """Fill in the results of :func:`slopes_of_panel` for two effects; ``given`` are the derivatives by its inputs."""
+    of_density, of_mean, of_v = given
+    for m in range(len(sd)):
+        precision = 1.0 / (sd[m] * sd[m])
+        for u in range(residual.shape[0]):
+            p00, p01, p11, s0, s1, square, number = _sums_of_two(residual, design, counted, sd[m], u, m)
+            k00, k01, k11, of_p00, of_p01, of_p11, c0, c1 = _slopes_of_two(
+                (p00, p01, p11),
+                (s0, s1),
+                (mean[u, m, 0], mean[u, m, 1]),
+                (v[u, m, 0, 0], v[u, m, 0, 1], v[u, m, 1, 1]),
+                of_density[u, m],
+                (of_mean[u, m, 0], of_mean[u, m, 1]),
+                (of_v[u, m, 0, 0], (of_v[u, m, 0, 1] + of_v[u, m, 1, 0]) / 2.0, of_v[u, m, 1, 1]),
+            )
+            by_k[m, 0, 0] += k00
+            by_k[m, 0, 1] += k01
+            by_k[m, 1, 0] += k01
+            by_k[m, 1, 1] += k11
+            scaled = c0 * s0 + c1 * s1 + of_p00 * p00 + 2.0 * of_p01 * p01 + of_p11 * p11
+            by_sd[m] += (of_density[u, m] * (square - number) - 2.0 * scaled) / sd[m]
+            for t in range(residual.shape[2]):
+                if counted[u, m, t] != 0.0:
+                    along = c0 * design[u, t, 0] + c1 * design[u, t, 1]
+                    by_residual[u, m, t] = (along - of_density[u, m] * residual[u, m, t]) * precision
 
 
 @_step
@@ -275,6 +427,10 @@ def slopes_of_panel(
     units, kinds, times = residual.shape
     size = design.shape[2]
     by_residual, by_k, by_sd = np.zeros(residual.shape), np.zeros(k.shape), np.zeros(sd.shape)
+    if size == 2:
+        given = (of_density, of_mean, of_v)
+        _slopes_of_panel_of_two(residual, design, sd, counted, mean, v, given, by_residual, by_k, by_sd)
+        return by_residual, by_k, by_sd
     p, s, work = np.empty((size, size)), np.empty(size), np.empty((3, size, size))
     of_k, of_p, of_s = np.empty((size, size)), np.empty((size, size)), np.empty(size)
     for m in range(kinds):

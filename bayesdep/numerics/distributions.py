@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, truth
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
 from bayesdep.numerics.types import Tensor
 
@@ -170,7 +170,9 @@ class Prior:
         if not isinstance(times_scale, bool):
             raise BadInput(f"{dist} prior: times_scale = {times_scale!r}, but true or false is needed")
         if times_scale and family.units is None:
-            raise BadInput(f"{dist} prior: times_scale = true, but its values have no unit; leave times_scale out")
+            raise BadInput(
+                f"{dist} prior: times_scale = {truth(True)}, but its values have no unit; leave times_scale out"
+            )
         if not isinstance(why, str):
             raise BadInput(f"{dist} prior: why = {why!r}, but text is needed")
         object.__setattr__(self, "why", why)
@@ -234,6 +236,7 @@ class Prior:
         dims: str | tuple[str, ...] | None = None,
         logarithmic: bool = False,
         in_widths: bool = False,
+        may_be_zero: bool = False,
     ) -> Any:
         """Return the PyMC random variable of this prior, inside the model context.
 
@@ -249,6 +252,10 @@ class Prior:
         in_widths
             Whether a HalfNormal or HalfCauchy variable is sampled in multiples of its prior's width, so that sampling
             does not depend on the data's units.
+        may_be_zero
+            Whether the data may hardly bound a positive variable from below, as where a spread may be zero: its
+            coordinate then has a normal tail there instead of an exponential one (:func:`normal_tail`), which
+            samplers cross faster. A HalfNormal or HalfCauchy variable is in multiples of its prior's width.
 
         Returns
         -------
@@ -273,6 +280,8 @@ class Prior:
             # log density of a scale parameter falls like -exp(2u) at large u, where trajectories diverge.
             if logarithmic:
                 how["default_transform"] = pm.distributions.transforms.log
+            elif may_be_zero:
+                how["default_transform"] = normal_tail(self.dist in ("HalfNormal", "HalfCauchy"))
             elif in_widths and self.dist in ("HalfNormal", "HalfCauchy"):
                 how["default_transform"] = _softplus_in_widths()
             else:
@@ -376,3 +385,46 @@ def _softplus_in_widths() -> Any:
             return pt.log(inputs[-1]) - pt.softplus(-value)
 
     return SoftplusInWidths()
+
+
+@cache
+def normal_tail(in_widths: bool) -> Any:
+    """Return PyMC's form of the coordinate u of a variable above zero, ``unit (phi(u) + u Phi(u))``.
+
+    phi and Phi are the standard normal density and distribution function; the derivative by u is ``unit Phi(u)``. Far
+    to the right the variable is ``unit u``. To the left it falls like phi, so a density that is flat towards zero is
+    there normal in u; in ``log(exp(x) - 1)`` it is exponential, and chains take long to return from it.
+
+    Parameters
+    ----------
+    in_widths
+        Whether the unit is the prior's width, which is the last input of the distribution, instead of 1.
+    """
+    import pytensor.tensor as pt
+    from pymc.distributions.transforms import Transform
+
+    def mass(u: Tensor) -> Tensor:
+        return pt.erfc(-u / math.sqrt(2)) / 2
+
+    def excess(u: Tensor) -> Tensor:
+        return pt.exp(-(u**2) / 2) / math.sqrt(2 * math.pi) + u * mass(u)
+
+    class NormalTail(Transform):  # type: ignore[misc]  # PyMC is not typed
+        name = "normaltail"
+
+        def backward(self, value: Tensor, *inputs: Tensor) -> Tensor:
+            return (inputs[-1] if in_widths else 1.0) * excess(value)
+
+        def forward(self, value: Tensor, *inputs: Tensor) -> Tensor:
+            """Newton's method on the logarithm, which is concave in u: four steps leave a relative error of 1e-12."""
+            log = pt.log(value / inputs[-1] if in_widths else value)
+            far = pt.sqrt(pt.maximum(-2 * log - 1.2 * pt.log1p(pt.maximum(-2 * log, 0.0)), 0.0))
+            u = pt.switch(log > 0, pt.exp(log), pt.switch(log > -0.9, 1 + 1.3 * log, 0.4 - far))
+            for _ in range(4):
+                u = u - (pt.log(excess(u)) - log) * excess(u) / mass(u)
+            return u
+
+        def log_jac_det(self, value: Tensor, *inputs: Tensor) -> Tensor:
+            return pt.log(mass(value)) + (pt.log(inputs[-1]) if in_widths else 0.0)
+
+    return NormalTail()

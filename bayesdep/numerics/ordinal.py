@@ -154,7 +154,7 @@ def probabilities_up_to(
     link: Link = "cumulative",
     distribution: Distribution = "logit",
 ) -> np.ndarray:
-    """Return the probability of every category or a better one, for means over many units and draws.
+    """Return the probability of every category or better, for means over many units and draws.
 
     Parameters
     ----------

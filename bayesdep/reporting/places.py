@@ -38,6 +38,8 @@ class Manifest:
         SHA-256 of each file that the package wrote there, by relative path with ``/``, except the manifest itself.
     missing
         The reason why a file could not be made, by file.
+    spreadsheet_safe
+        Whether texts of its tables that begin like formulas are escaped.
     """
 
     what: str
@@ -45,6 +47,7 @@ class Manifest:
     fingerprint: str
     files: Mapping[str, str]
     missing: Mapping[str, str]
+    spreadsheet_safe: bool = False
 
     @classmethod
     def of(cls, directory: Path) -> "Manifest | None":
@@ -59,7 +62,9 @@ class Manifest:
             files, missing = dict(entries["files"]), dict(entries.get("missing", {}))
             if not all(_is_inside(path) and isinstance(digest, str) for path, digest in files.items()):
                 return None
-            return cls(str(entries["what"]), bool(entries["failed"]), str(entries["fingerprint"]), files, missing)
+            is_safe = entries.get("spreadsheet_safe") is True
+            named = str(entries["what"]), bool(entries["failed"]), str(entries["fingerprint"])
+            return cls(*named, files, missing, is_safe)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.finished_chains import FinishedChains
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.places import Place
 
 
-def finished(places: Sequence[Place], fingerprint: str, accept: bool) -> tuple[Fit | None, Place | None]:
+def finished(
+    places: Sequence[Place], fingerprint: str, accept: bool, *, spreadsheet_safe: bool = False
+) -> tuple[Fit | None, Place | None]:
     """Find an earlier run that is finished.
 
     Parameters
@@ -20,12 +23,14 @@ def finished(places: Sequence[Place], fingerprint: str, accept: bool) -> tuple[F
         Of the run.
     accept
         Whether a fit that failed its gate is written to the first directory.
+    spreadsheet_safe
+        How its tables are to be written.
 
     Returns
     -------
     tuple
-        Its fit and its directory. The directory is None if other files are missing or damaged, or if it is to be
-        written to the other one; both are None if there is no such fit.
+        Its fit and its directory. The directory is None if other files are missing or damaged, or are to be written
+        otherwise or to the other one; both are None if there is no such fit.
     """
     for place in places:
         manifest = place.manifest
@@ -33,9 +38,14 @@ def finished(places: Sequence[Place], fingerprint: str, accept: bool) -> tuple[F
             continue
         if not manifest.is_whole(place.path, "posterior.nc"):
             continue
+        try:
+            fit = Fit.load(place.path / "posterior.nc")
+        except BadInput:  # whole, but not readable here: its draws are sampled again
+            continue
         is_whole = not manifest.missing and manifest.is_whole(place.path)
         stands_right = place is places[0] or not accept
-        return Fit.load(place.path / "posterior.nc"), place if is_whole and stands_right else None
+        is_right = is_whole and stands_right and manifest.spreadsheet_safe == spreadsheet_safe
+        return fit, place if is_right else None
     return None, None
 
 

@@ -69,7 +69,7 @@ class Outcome:
     def incomplete(self) -> str:
         """The files that the run lacks, in one sentence; empty if none."""
         files = ", ".join(f"{name} ({why})" for name, why in self.missing.items())
-        return files and f"was fitted, but lacks {files}; the same command with --resume makes it without sampling"
+        return files and f"was fitted, but lacks {files}; the same command makes it without sampling"
 
     @property
     def surprise(self) -> str:
@@ -173,7 +173,7 @@ def write_run(
         write_manifest(
             partial,
             place.what,
-            _about(fit, plan),
+            _about(fit, plan) | {"spreadsheet_safe": spreadsheet_safe},
             failed=not fit.gate.passed,
             fingerprint=fingerprint,
             missing=parts.missing,

@@ -71,10 +71,11 @@ def sizes_in_words(data: xr.Dataset) -> str:
     """
     hidden = ("term", "grid", "grid_value", "part", "component", "step", "comparison", "other_arm", "edge")
     shown = {str(dim): size for dim, size in data.sizes.items() if size and dim not in hidden}
-    return ", ".join(f"{size} {_plural(dim) if size != 1 else dim}" for dim, size in shown.items())
+    return ", ".join(f"{size} {plural(dim) if size != 1 else dim}" for dim, size in shown.items())
 
 
-def _plural(dim: str) -> str:
+def plural(dim: str) -> str:
+    """Return the plural of a dim's name, as in "studies"."""
     word = dim.replace("_", " ")
     return f"{word[:-1]}ies" if word.endswith("dy") else f"{word}s"
 

@@ -20,6 +20,7 @@ from bayesdep.inference.ropes import values_at
 from bayesdep.numerics.rounding import MINUS, decimals_of_each, number, probability_in_words
 from bayesdep.reporting.estimands import LEVEL, summarise
 from bayesdep.reporting.evidence import SURE, rank_evidence
+from bayesdep.reporting.sample import plural
 
 _MOST = 6  # values of one estimand that get a sentence each; more are counted by their direction
 _NAMED = 5  # of those counted, the ones named
@@ -40,6 +41,7 @@ _POSITIVE = (
     "total sd",
 )
 _WORDS = {"part": "moderator", "up_to": "category"}  # dims called otherwise in descriptions
+_ALONE = "all"  # the visit, or the arm, of a table that has no other
 _OF = ("analyte", "study", "trial", "marker", "covariate", "moderator", "predictor")  # dims of what an estimand is of
 _NO_UNIT = ("correlation", "rank", "proportion", "log")
 
@@ -193,8 +195,17 @@ class _Told:
     @property
     def better(self) -> str:
         """Which side is better: stated by the model, for differences in its outcome only."""
-        is_of_outcome = self.units == getattr(self.fit.model, "units", None)
-        return str(getattr(self.fit.model, "better", "")) if is_of_outcome else ""
+        return str(getattr(self.fit.model, "better", "")) if self.is_of_outcome else ""
+
+    @property
+    def is_of_outcome(self) -> bool:
+        """Whether its units are the outcome's."""
+        return self.units == getattr(self.fit.model, "units", None)
+
+    @property
+    def is_of_another(self) -> bool:
+        """Whether it is a difference in something else, which its description names in the singular."""
+        return re.match(r"difference in (?!.*(?:means|deviations)\b)", self.description) is not None
 
     @property
     def ends(self) -> tuple[float, float, float]:
@@ -268,12 +279,12 @@ class _Told:
         """``" at week 12"``, where it has a visit."""
         words = []
         for dim, label in self.at.items():
-            if dim in _ORDERED and dim not in self.within:
+            if dim in _ORDERED and dim not in self.within and label != _ALONE:
                 column = getattr(self.fit.model, dim, None)
-                column = getattr(self.fit.model, "time", None) if dim.endswith("reported") else column
-                word = column if isinstance(column, str) else "" if dim == "later" else dim
+                column = getattr(self.fit.model, "time", None) if dim == "later" or dim.endswith("reported") else column
+                word = column if isinstance(column, str) else "time" if dim == "later" else dim
                 is_number = re.fullmatch(r"[\d.,]+", label) is not None
-                words.append(f" at {word} {label}" if is_number and word else f" at {label}")
+                words.append(f" at {word} {label}" if is_number else f" at {label}")
         return "".join(words)
 
     @property
@@ -282,8 +293,14 @@ class _Told:
         moderator = getattr(self.fit.model, "moderator", None)
         among = f" in patients with {moderator} " if moderator else " in "
         words = {"subgroup": among, "group": among, "moderator_value": f" at {moderator or 'the moderator'} "}
-        parts = [(dim, label) for dim, label in self.at.items() if dim in words and dim != self.arm_dim]
-        return "".join(" in all" if label == "all" else f"{words[dim]}{label}" for dim, label in parts)
+        said = []
+        for dim, label in self.at.items():
+            if dim in words and dim != self.arm_dim and not (dim in self.within and label in self.plain):
+                is_condition = dim != "moderator_value" and not moderator and re.search(r"[<>=]", label) is not None
+                start = " in patients with " if is_condition else words[dim]
+                everybody = "" if "if all had been" in self.description else " in all patients"
+                said.append(everybody if label == _ALONE else f"{start}{label}")
+        return "".join(said)
 
     @property
     def what(self) -> str:
@@ -332,21 +349,21 @@ class _Told:
             text = text.replace("it is better", f"{self.at.get('comparison', 'it')} is better")
             text = text.replace("on that side", f"{self.at['side']} that value")
         if "arm" in self.at:
-            text = text.replace("had all been in the arm", f"had all been {self.arm}")
+            text = text.replace("if all had been in the arm", f"if all had been {self.arm}")
+        moderator = getattr(self.fit.model, "moderator", None) or "the moderator"
         for start in (" at a value of the moderator", " in a subgroup of the moderator", " in a subgroup"):
-            text = text.replace(start, "")
+            text = text.replace(start, "").replace(f" at a value of {moderator}", "")
         for dim in self.within:
-            text = re.sub(rf"\b(?:each|a|an|the) {_WORDS.get(dim, dim)}\b", self.at[dim].replace("\\", r"\\"), text)
+            text = re.sub(_called(dim), self.at[dim].replace("\\", r"\\"), text)
         if self.base is not None:
             text = re.sub(r"\blog2? ratio", "ratio", text)
-            text = text.replace("mean over analytes of the ratio", "geometric mean over analytes")
         return text
 
     @property
     def within(self) -> tuple[str, ...]:
         """Dims whose labels the description has a place for."""
         named = (dim for dim in self.at if dim not in ("arm", "comparison", "treatment"))
-        return tuple(d for d in named if re.search(rf"\b(?:each|a|an|the) {_WORDS.get(d, d)}\b", self.description))
+        return tuple(d for d in named if re.search(_called(d), self.description))
 
     @property
     def quantity(self) -> str:
@@ -356,11 +373,18 @@ class _Told:
     @property
     def place(self) -> str:
         """Every label that tells which value it is, as far as the description does not."""
-        is_named = any(dim in _OF for dim in self.at)
+        is_named = any(dim in _OF for dim in self.at if dim not in self.within)
         what = f" of {self.what}" if self.what and is_named else f" ({self.what})" if self.what else ""
-        versus = f" {'against' if self.is_ratio else 'less'} {self.reference}" if self.than else ""
+        word = "less" if f"less {self.reference}" in self.description else "against"
+        versus = f" {word} {self.reference}" if self.than else ""
         arm = f" {self.arm}{versus}" if self.arm else ""
         return what + (arm if arm.strip() not in self.plain else "") + self.who + self.when
+
+
+def _called(dim: str) -> str:
+    """A pattern of how descriptions call one label of a dim: "each study", "a marker's"."""
+    word = "(?:analyte|marker)" if dim == "analyte" else _WORDS.get(dim, dim)
+    return rf"\b(?:each|a|an|the) {word}\b"
 
 
 def _base(units: str) -> float | None:
@@ -386,7 +410,7 @@ def _kind(told: _Told) -> str:
         return "ratio"
     if units in ("probability", "share"):
         return "probability"
-    if "comparison" in told.at and null == 0 and units == getattr(told.fit.model, "units", None):
+    if "comparison" in told.at and null == 0 and (told.is_of_outcome or told.is_of_another):
         return "difference"
     return "value"
 
@@ -396,16 +420,20 @@ def _difference(told: _Told) -> str:
     is_above = told.ends[1] > 0
     unit = "points" if told.units.endswith(" points") else told.units
     outcome = told.outcome if told.units.endswith(" points") else "the outcome"
-    over = re.search(r"mean over \w+", told.description)
-    mean = f", {over[0]}," if over else ""
-    size = told.size_of()
     of = f" ({told.what})" if told.what else ""
-    found = f"was {size} {unit} {_word(is_above)}{told.than}"
+    over = re.search(r"mean over \w+", told.description)
+    where = f"{outcome}{of}{told.when}" + (f", {over[0]}," if over else "")
+    if not told.is_of_outcome:
+        is_label = told.quantity.startswith(tuple(told.at.values()))
+        where = _closed(f"{told.quantity if is_label else _article(told.quantity)}{of}{told.when}")
+    size = told.size_of()
     if not float(size):  # that arms are the same is nothing that a median of zero says
-        unit_of_last = number(10.0 ** -len(size.partition(".")[2]), len(size.partition(".")[2]))
-        found = f"was less than {unit_of_last} {unit} {_word(is_above)}{told.than}"
+        places = len(size.partition(".")[2])
+        size = f"less than {number(10.0**-places, places)}"
+    unit = "point" if unit == "points" and size.split()[-1] == "1" else unit
+    found = f"was {size} {unit} {_word(is_above)}{told.than}"
     ends = f"{told.span()}; {_of_side(told, is_above)}"
-    return _capital(f"{told.arm}{told.who}, {outcome}{of}{told.when}{mean} {found} ({ends}).")
+    return _capital(f"{told.arm}{told.who}, {where} {found} ({ends}).")
 
 
 def _of_side(told: _Told, is_above: bool) -> str:
@@ -428,8 +456,15 @@ def _ratio(told: _Told) -> str:
     side = told.side(is_above=is_above)
     ends = f"{told.span()}; probability {side} that it is {_word(is_above)}"
     if not told.arm or not than:
-        return f"{_capital(_article(told.plain))}{told.place} was {times} ({_above(told, 1, told.span())})."
-    return _capital(f"{told.arm}{told.who}, {of}{told.when} was {times} times as high{than} ({ends}).")
+        measure = re.sub(r"^log2? ", "", told.units)
+        named = f"{'an' if measure[:1] in 'aeiou' else 'a'} {measure} of {times}"
+        is_named = "ratio" in told.plain or told.description.startswith(_POSITIVE) or not measure.endswith(" ratio")
+        size = times if is_named else named
+        return f"{_capital(_named(told))} was {size} ({_above(told, 1, told.span())})."
+    if told.description.startswith("mean over analytes"):
+        found = f"concentrations{told.when} were {times} times as high{than} (geometric mean over analytes; {ends})"
+        return _capital(f"{told.arm}{told.who}, {found}.")
+    return _capital(f"{told.arm}{told.who}, {_closed(of)}{told.when} was {times} times as high{than} ({ends}).")
 
 
 def _odds(told: _Told) -> str:
@@ -441,8 +476,7 @@ def _odds(told: _Told) -> str:
     if "odds ratio" not in what:
         what = f"odds ratio, {what}"
     first = "pooled " if told.description.startswith("pooled") else ""
-    text = f"The {first}{what}{told.place}".replace(", as a ratio", "")
-    return f"{text} was {ratio} ({told.span()}; {side})."
+    return f"{_closed(f'The {first}{what}{told.place}')} was {ratio} ({told.span()}; {side})."
 
 
 def _risk_difference(told: _Told) -> str:
@@ -457,7 +491,7 @@ def _risk_difference(told: _Told) -> str:
     of = of if re.match(r"(?:the )?(?:probability|share|risk)", of) else f"probability of {of}"
     points = "percentage point" if size == "1" else "percentage points"
     found = f"{size} {points} {_word(is_above)}" if float(size) else f"{size} {points} different"
-    return _capital(f"{arm}{_article(of)}{told.when} was {found}{told.than} ({told.span(100)}; {side}).")
+    return _capital(f"{arm}{_closed(f'{_article(of)}{told.when}')} was {found}{told.than} ({told.span(100)}; {side}).")
 
 
 def _probability(told: _Told) -> str:
@@ -470,7 +504,7 @@ def _probability(told: _Told) -> str:
     what = told.plain
     if not re.search(r"probability|share|sensitivity|specificity|index|area", what):
         what = f"probability of {what}"
-    return f"{_capital(_article(what))}{told.place} was {share}% ({ends})."
+    return f"{_capital(_closed(_article(what) + told.place))} was {share}% ({ends})."
 
 
 def _event(told: _Told) -> str:
@@ -478,29 +512,43 @@ def _event(told: _Told) -> str:
     mean, error = float(told.row["mean"]), float(told.row["mcse"])
     p = probability_in_words(mean, mean * (1 - mean) / error**2 if error > 0 else float(told.draws.size))
     place = f"{told.arm}{told.who}{told.when}".strip()
-    return f"{_capital(f'{place}: ' if place else '')}{told.plain}: probability {p}."
+    is_named = bool(told.arm_dim) and told.at[told.arm_dim] in told.plain
+    start = f"{place}, " if place and not is_named else ""
+    return f"{_capital(start + told.plain)}: probability {p}."
 
 
 def _number_needed(told: _Told) -> str:
     """One over a risk difference, whose interval may pass through infinity."""
     median = told.row["median"]
     text = number(abs(median), 1) if np.isfinite(median) else "\N{INFINITY}"
-    what = "one more patient with benefit" if median > 0 else "one more patient with harm"
+    what = "treat" if median > 0 else "harm"
     place = f"{told.arm}{told.who}{told.when}".strip()
-    what_for = told.plain + (f", against {told.reference}" if told.reference and told.is_compared else "")
-    start = f"{_capital(place)}, {_lower_first(what_for)}" if place else _capital(what_for)
-    return f"{start}: {text} treated for {what} ({LEVEL:.0%} credible interval: {told.row['interval']})."
+    named = re.sub(r" \((?:above|below) 0[^()]*\)|(?<=treat) or harm", "", told.plain.replace(" or harm (below 0)", ""))
+    named = named.replace("number needed to treat", f"number needed to {what}", 1)
+    named += f", against {told.reference}," if told.reference and told.is_compared else ""
+    start = f"{_capital(place)}, the {_lower_first(named)}" if place else f"The {_lower_first(named)}"
+    return f"{start} was {text} ({LEVEL:.0%} credible interval: {told.row['interval']})."
 
 
 def _value(told: _Told) -> str:
     """Anything else: what it is, in its units."""
     size = told.numbers()[1]
     units = "%" if told.units == "%" else f" {told.units}"
-    units = "" if told.units in _NO_UNIT or units.endswith("moderator's unit") else units
-    is_count = bool(told.units) and told.units not in _NO_UNIT and told.plain.startswith(told.units)
-    what = f"number of {told.plain}" if is_count else told.plain
-    ends = _above(told, float(told.attrs.get("null", 0.0)), told.span())
-    return f"{_capital(_article(what))}{told.place} was {size}{units} ({ends})."
+    is_count = told.description.startswith(f"number of {told.units}")
+    units = "" if is_count or told.units in _NO_UNIT or units.endswith("moderator's unit") else units
+    ends = _above(told, float(told.attrs.get("null", 0.0)), told.span(unit="%" if units == "%" else ""))
+    return f"{_capital(_named(told))} was {size}{units} ({ends})."
+
+
+def _named(told: _Told) -> str:
+    """What a number is of, with every label that tells which value it is."""
+    return _closed(_article(told.plain) + told.place)
+
+
+def _closed(text: str) -> str:
+    """A phrase with a comma at its end if one within it opens an apposition: "the effect of A, shrunken, was"."""
+    is_open = re.sub(r"\([^()]*\)", "", text).count(", ") % 2 == 1  # two commas close what they open
+    return f"{text}," if is_open else text
 
 
 def _above(told: _Told, null: float, span: str) -> str:
@@ -533,21 +581,22 @@ def _counted(fit: Fit, one: Primary, count: int) -> Sentence:
     attrs = fit.estimands[one.estimand].attrs
     dims = [str(d) for d in fit.estimands[one.estimand].dims if d not in ("chain", "draw") and table[d].nunique() > 1]
     sure = table[table["false_sign_rate"] < 1 - SURE]
+    null = float(attrs.get("null", 0.0))
+    among = plural(_WORDS.get(dims[0], dims[0])) if len(dims) == 1 else f"values by {' and '.join(dims)}"
     parts = []
-    for side, word in (("above", "above"), ("below", "below")):
+    for side in ("above", "below"):
         names = [", ".join(str(row[d]) for d in dims) for _, row in sure[sure["side"] == side].iterrows()]
         if names:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            parts.append(f"{len(names)} {word} ({'; '.join(names[:_NAMED])}{more})")
-    found = " and ".join(parts) or "none"
+            of = "" if parts else f" of {count} {among}"
+            parts.append(f"{side} {null:g} in {len(names)}{of} ({'; '.join(names[:_NAMED])}{more})")
+    found = " and ".join(parts) if parts else f"above or below {null:g} in none of {count} {among}"
+    each = ", each" if len(sure) > 1 else ""
     place = ", ".join(one.at.values())
     label = f"{one.estimand}[{place}]" if place else one.estimand
-    null = float(attrs.get("null", 0.0))
-    return Sentence(
-        label,
-        f"{_capital(str(attrs.get('description', one.estimand)))}{f' ({place})' if place else ''}: of {count} values, "
-        f"{found} {'lies' if len(sure) == 1 else 'lie'} on that side of {null:g} with a probability above {SURE}.",
-    )
+    at = "".join(f" at {at}" if dim in _ORDERED else f" ({at})" for dim, at in one.at.items())
+    what = _closed(f"{_article(str(attrs.get('description', one.estimand)))}{at}")
+    return Sentence(label, f"{_capital(what)} was {found}{each} with a probability above {SURE}.")
 
 
 def _article(text: str) -> str:

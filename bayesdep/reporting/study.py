@@ -46,7 +46,7 @@ def as_study(
     pandas.DataFrame
         One row: ``study``, ``effect`` (posterior mean), ``se`` (posterior sd) and ``source`` (in words, with units).
         Rows of several trials are put together with :func:`pandas.concat`. ``attrs["synthetic"]`` says whether the
-        trial's data were simulated, as the source does too.
+        trial's data were simulated, as the source does too, and a column ``origin``, which tables put together keep.
 
     Raises
     ------
@@ -89,6 +89,8 @@ def as_study(
         "se": sd,
         "source": f"SYNTHETIC DATA: {source}" if fit.synthetic else source,
     }
+    if fit.synthetic:
+        row["origin"] = "synthetic, as the trial's data"  # a column, so that rows put together with others still say so
     table = pd.DataFrame([row])
     table.attrs = {"synthetic": fit.synthetic}
     return table

@@ -111,8 +111,9 @@ class Calibration(_Made):
         family = self.arguments[0]
         rows = calibration_rows(CALIBRATION.read_text(encoding="utf-8"), family)
         if rows:
-            header = ["design", "data sets", "quantities", "coverage of 95% intervals, mean", "lowest", "highest"]
-            return rst_table(header, [row[:6] for row in rows])
+            header = ["design", "data sets", "quantities", "outside the 95% band",
+                      "coverage of 95% intervals, mean", "lowest", "highest"]  # fmt: skip
+            return rst_table(header, [[row[k] for k in (0, 1, 3, 4, 7, 8, 9)] for row in rows])
         designs = [name for name in designs_of_calibration() if is_of(name, family)]
         if not designs:
             raise self.error(f"neither a result nor a design of calibration is of '{family}'")

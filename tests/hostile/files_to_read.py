@@ -161,6 +161,24 @@ def texts() -> Iterator[Attempt]:
         "xPONENT's blocks without end": '"DataType:","Result"\n' * 20_000,
         "Olink's header alone": "SampleID;OlinkID;Assay;NPX\n",
         "Olink's values beyond any": "SampleID;OlinkID;Assay;NPX\na;b;c;1e300\n",
+        "Olink's wide head alone": "x\nNPX data\nPanel;a\nAssay;b\nOlinkID;OID1\n",
+        "Olink's wide head without a word on its values": "Panel;a\nAssay;b\nOlinkID;OID1\np1;1\n",
+        "Olink's wide limits without a plate": "NPX\nPanel;a\nAssay;b\nOlinkID;O\np1;1\nPlate LOD;0\nPlate LOD;1\n",
+        "Olink's wide values beyond any": "NPX\nPanel;a\nAssay;b\nOlinkID;O\np1;-1e300\nLOD;1e300\n",
+        "Olink's wide columns without end": "NPX\nPanel"
+        + ";a" * 20_000
+        + "\nAssay;b\nOlinkID"
+        + ";O" * 20_000
+        + "\np1;1\n",
+        "columns named in two rows": "ID;IL-6;;TNF;\n;T0;T1;T0;T1\np1;1;2;3;4\np2;1;2;3;4\n",
+        "columns named in two rows without end": ";".join(["ID", *["a", "b"] * 9000])
+        + "\n"
+        + ";T" * 18_001
+        + "\n1;2\n",
+        "MSD's dilutions of a hostile kind": (
+            "Sample,Assay,Well,Detection Range,Dilution,Calc. Concentration,Detection Limits: Calc. Low\n"
+            "a,b,A1,In Detection Range,-4,1,1\nb,b,A2,In Detection Range,nan,1,1\nc,b,A3,,1e400,1,1\n"
+        ),
         "MSD's header alone": "Sample,Assay,Well,Calc. Concentration\n",
     }.items():
         yield _attempt(name, "l.csv", content, codes=EITHER, seconds=60.0)

@@ -137,6 +137,8 @@ def edits() -> Iterator[Attempt]:
         for value in (3, "", "null", "[]", "{", "[" * 100_000, np.arange(3), b"\xff\xfe", "x" * 60_000, "{}"):
             shown = str(value)[:10]
             yield attempt(f"{key} is {shown} of {len(str(value))}", _attribute(key, value))
+    for value in (3, "", "null", "[]", "{", "[" * 100_000, np.arange(3), '{"canary": {}}', '{"estimands": {"mu": 1}}'):
+        yield attempt(f"left out is {str(value)[:10]}", _attribute("bayesdep_left_out", value))
     for family in BASES:
         if family != "screen":
             yield attempt(f"family {family}", _attribute("bayesdep_family", family))

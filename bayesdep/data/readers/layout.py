@@ -13,6 +13,8 @@ from bayesdep.data.readers.grids import Grid, is_blank, kind_of, text_of
 
 _SEARCHED = 300  # rows in which a header is sought
 _MEASURED = ("number", "bound", "date", "odd")
+_HEAD = 20  # rows in which a header of two rows is sought
+_TWO = 2
 _SAME_SIZE = 0.6  # width of a second header over the first's, from which on it is a table of its own
 
 _AMOUNT = r"(?:[fpnuµμm]?g|[kmµμu]?I?U|A\.?U\.?|[fpnµμum]?mol|RFU|MFI)"
@@ -125,6 +127,8 @@ def find_table(grid: Grid, *, header: int | None = None, last_row: int | None = 
     BadInput
         When there is none, or two that are as wide, or the header has one name twice.
     """
+    if header is None:
+        _refuse_two_rows(grid)
     at = _stated(grid, header) if header is not None else _find_header(grid, loose=loose)
     names, units = _names(grid, at)
     end = len(grid.rows) if last_row is None else min(len(grid.rows), last_row - grid.first + 1)
@@ -221,6 +225,28 @@ def _names(grid: Grid, at: int) -> tuple[list[str], list[str]]:
                     f"{at + grid.first}; name the column, or empty it"
                 )
     return names, units
+
+
+def _refuse_two_rows(grid: Grid) -> None:
+    """Refuse columns that are named in two rows: analytes over times, or times over analytes."""
+    for row in range(min(len(grid.rows) - 2, _HEAD)):
+        columns = [c for c in range(grid.width) if kind_of(grid.cell(row + 2, c)) in ("number", "bound")]
+        below = {c: text_of(grid.cell(row + 1, c)) for c in columns}
+        if not all(kind_of(grid.cell(row + 1, c)) == "text" for c in columns) or len(set(below.values())) < _TWO:
+            continue
+        above, last = {}, ""
+        for column in range(grid.width):  # a label stands for the empty or merged cells beside it
+            last = text_of(grid.cell(row, column)) or last
+            above[column] = last
+        pairs = {(above[c], below[c]) for c in columns if above[c]}
+        upper, lower = ({pair[k] for pair in pairs} for k in (0, 1))
+        if len(pairs) == len(columns) == len(upper) * len(lower) and min(len(upper), len(lower)) >= _TWO:
+            first, second = row + grid.first, row + 1 + grid.first
+            raise BadInput(
+                f"{grid.title} names its columns in two rows, {first} and {second} ({quoted(sorted(upper)[:2])} "
+                f"over {quoted(sorted(lower)[:2])}); name each column in one row, with a row for each person and time "
+                "and the times in a column of their own"
+            )
 
 
 def _find_header(grid: Grid, *, loose: bool) -> int:

@@ -187,13 +187,10 @@ def _limits(
     rows = [row for name, row in sheet.below if name == word]
     found: dict[tuple[str, int], Any] = {}
     for row in rows:
-        places = [(row, column) for column in sheet.assays]
-        values = [_plain(sheet.grid.cell(*at)) for at in places]
-        if is_log:
-            logs = read_logs(values, lambda i, p=places: sheet.grid.place(*p[i]), _written(sheet, row))  # type: ignore[misc]
-            values = [None if np.isnan(x) else float(2.0**x) for x in logs]
+        values = _limits_in(sheet, row, is_log=is_log)
         found |= {
-            (_plate(sheet, row, plates[column], rows), column): v for (_, column), v in zip(places, values, strict=True)
+            (_plate(sheet, row, plates[column], rows), column): value
+            for column, value in zip(sheet.assays, values, strict=True)
         }
     limits = []
     for row, column in cells:
@@ -205,6 +202,15 @@ def _limits(
             )
         limits.append(found[name, column])
     return limits
+
+
+def _limits_in(sheet: _Sheet, row: int, *, is_log: bool) -> list[Any]:
+    """The limits that stand in a row, one for each assay."""
+    values = [_plain(sheet.grid.cell(row, column)) for column in sheet.assays]
+    if not is_log:
+        return values
+    logs = read_logs(values, lambda i: sheet.grid.place(row, sheet.assays[i]), _written(sheet, row))
+    return [None if np.isnan(x) else float(2.0**x) for x in logs]
 
 
 def _plate(sheet: _Sheet, row: int, column: int | None, rows: Sequence[int]) -> str:

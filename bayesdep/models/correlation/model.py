@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayesdep.models.correlation import checks, estimands, scores
 from bayesdep.models.correlation.data import prepare
+from bayesdep.models.correlation.replicates import replicate
 from bayesdep.models.correlation.settings import CorrelationSettings
 from bayesdep.models.correlation.tables import tables as printed_tables
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
@@ -130,6 +131,25 @@ class Correlation(CorrelationSettings):
                 dims="subject",
             )
         return model
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+        """Put drawn pairs in the place of the observed ones: what lies below a limit is known to be below it.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Random numbers.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return replicate(data, drawn, rng)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
         """Derive the correlation and the line of the score on the concentration.

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bayesdep.models.counts import checks, estimands, exact, scores
@@ -142,6 +143,25 @@ class Counts(CountsSettings):
             pm.Deterministic("risk", pm.math.invlogit(log_odds), dims=("subgroup", "arm"))
             pm.Binomial("events", n=n, logit_p=log_odds, observed=events, dims=("subgroup", "arm"))
         return model
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn numbers of events in the place of those counted.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return data.assign(events=data["events"].copy(data=drawn["events"].values))
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive risks and their contrasts against control, by subgroup and over all patients.

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, truth
 
 
 def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
@@ -54,8 +54,9 @@ def _refuse_unknown_before(data: xr.Dataset) -> None:
     if len(lost):
         i, p = lost[0]
         raise BadInput(
-            f"carry_over = true, but what '{data['subject'].values[i]}' had in period {data['period'].values[p]}, "
-            f"before period {data['period'].values[p + 1]}, is not in the table; add a row with the treatment and an "
+            f"carry_over = {truth(True)}, but what '{data['subject'].values[i]}' had in period "
+            f"{data['period'].values[p]}, before period {data['period'].values[p + 1]}, "
+            f"is not in the table; add a row with the treatment and an "
             "empty outcome, or leave the patient out"
         )
 
@@ -121,8 +122,8 @@ def _refuse_confounded(data: xr.Dataset, j: int) -> None:
         columns.append(data["carry_code"].values[i, p])
         if np.linalg.matrix_rank(np.hstack(columns)) < sum(c.shape[1] for c in columns):
             raise BadInput(
-                f"carry_over = true, but what carries over cannot be told from period and treatment by the outcomes"
-                f"{on}; leave carry_over out"
+                f"carry_over = {truth(True)}, but what carries over cannot be told from period and treatment by the "
+                f"outcomes{on}; leave carry_over out"
             )
 
 

@@ -52,7 +52,7 @@ class Crossover(CrossoverSettings):
     treatment into the second period, an interaction of treatment and period, and a difference between those randomised
     to one order and the other are one and the same contrast, between patients; so the data can say little about it, the
     test for it has hardly any power, and to choose the analysis by its outcome does harm (Freeman 1989,
-    doi:10.1002/sim.4780081202). With ``carry_over = true`` and a flat prior the difference rests on the first period
+    doi:10.1002/sim.4780081202). With ``carry_over = True`` and a flat prior the difference rests on the first period
     alone, as in a parallel trial; a narrower prior says how much can remain after the washout, and the width of the
     difference then says what that costs. Only the treatment just before counts.
 
@@ -186,6 +186,26 @@ class Crossover(CrossoverSettings):
     def _coords(self, data: xr.Dataset) -> dict[str, Any]:
         coords = {name: data[name].values for name in ("subject", "period", "later", "day", "comparison")}
         return coords | ({"pair": pairs_of(data)} if days_correlate(self, data) else {})
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn outcomes in the place of the observed ones, missing where these are.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        seen = ~np.isnan(data["outcome"].values)
+        return data.assign(outcome=data["outcome"].copy(data=np.where(seen, drawn[OUTCOME].values, np.nan)))
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
         """Derive what the trial asks.

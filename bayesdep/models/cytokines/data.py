@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.detection import Detection, read_detection
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, truth
 from bayesdep.data.tables import (
     Column,
     as_frame,
@@ -295,16 +295,16 @@ def _refuse_repeats(frame: pd.DataFrame, labels: _Labels, contracts: _Contracts,
         return
     if not replicates:
         remedy = (
-            "leave time out and set replicates = true, for one of the times"
+            f"leave time out and set replicates = {truth(True)}, for one of the times"
             if "time" in key
-            else ("set replicates = true where these are wells of one sample, or name the column of times")
+            else (f"set replicates = {truth(True)} where these are wells of one sample, or name the column of times")
         )
         refuse_duplicates({w: labels[w] for w in key}, contracts, "measurement of", f"keep one row, or {remedy}")
         return
     sample_of = pd.MultiIndex.from_arrays([labels[w] for w in key]).factorize()[0]
     counts = np.bincount(sample_of)
     if (counts == 1).all():
-        raise BadInput("replicates = true, but nobody has two rows of an analyte; leave replicates out")
+        raise BadInput(f"replicates = {truth(True)}, but nobody has two rows of an analyte; leave replicates out")
     text = pd.DataFrame({str(i): frame.iloc[:, i].map(str) for i in range(len(frame.columns))})
     for row in np.flatnonzero(text.duplicated().to_numpy()):
         same = np.flatnonzero((text == text.iloc[row]).all(axis=1).to_numpy())

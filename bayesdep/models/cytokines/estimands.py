@@ -141,7 +141,10 @@ def _group_estimands(
             log_ratio.copy(data=order.astype(float)), f"rank of the ratio {against}, 1 the largest", "rank", null=np.nan
         ),
         "number_elevated": estimand(
-            (log_ratio > 0).sum("analyte").astype(float), f"analytes elevated {against}", "analytes", null=np.nan
+            (log_ratio > 0).sum("analyte").astype(float),
+            f"number of analytes elevated {against}",
+            "analytes",
+            null=np.nan,
         ),
     }
     if "group_mean" in posterior:

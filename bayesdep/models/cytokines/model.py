@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bayesdep.models.cytokines import checks, estimands, scores
@@ -11,6 +12,7 @@ from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, m
 from bayesdep.models.cytokines.data import prepare
 from bayesdep.models.cytokines.effects import log_residual_sd, means_of, people_of_means
 from bayesdep.models.cytokines.expected import covariates, expected_levels, shared_factor
+from bayesdep.models.cytokines.replicates import replicate
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
@@ -213,6 +215,25 @@ class Cytokines(CytokinesSettings):
             return StudentResiduals(nu)
         pm.modelcontext(None).add_coord("unseen", data["measurement"].values[unseen])
         return StudentResiduals(nu, precisions("precision_latent", nu, dims="unseen"))
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn concentrations in the place of the measured ones, beyond limits where these say so.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return replicate(self, data, drawn)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the study asks for; see :mod:`bayesdep.models.cytokines.estimands` for each.

@@ -29,6 +29,7 @@ class CytokinesSettings(Described):
     """The settings of :class:`~bayesdep.models.cytokines.model.Cytokines`, and what follows from them alone."""
 
     family: ClassVar[str] = "cytokines"
+    hidden_dims: ClassVar[tuple[str, ...]] = ("latent_cell", "unseen")  # of parameters that are values beyond limits
     figures: ClassVar[tuple[str, ...]] = ("changes", "shares", "ecdf", "plates")
 
     reference: str | None = None

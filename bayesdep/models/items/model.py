@@ -181,6 +181,25 @@ class Items(ItemsSettings):
         """What the forest plot shows: the difference of every item's mean at the last visit, also as observed."""
         return Forest(("item_difference",), None, None, items_estimands.crude_differences)
 
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn scores in the place of the observed ones, missing where these are.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return items_data.with_scores(data, drawn["item_score"].values)
+
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what is asked; see :mod:`bayesdep.models.items.estimands` for each.
 

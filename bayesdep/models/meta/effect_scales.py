@@ -21,7 +21,7 @@ class EffectScale:
     f, inverse
         The function and its inverse, on arrays.
     description, units
-        What it is; ``{}`` in the description stands for that of the effect.
+        What it is; ``{}`` stands for the effect's description. Empty where its word "effect" is replaced by the units.
     null
         Its value where there is no effect; NaN where there is none.
     kink
@@ -35,6 +35,10 @@ class EffectScale:
     units: str
     null: float = 0.0
     kink: float | None = None
+
+    def describe(self, effect: str) -> str:
+        """Return what an effect on this scale is, from what the effect is."""
+        return self.description.format(effect) if self.description else effect.replace("effect", self.units, 1)
 
     @property
     def names(self) -> dict[str, str]:
@@ -60,7 +64,7 @@ def effect_scales(settings: MetaSettings) -> list[EffectScale]:
     """
     if settings.is_log:
         ratio = settings.measure.removeprefix("log-").replace("-", " ")
-        scales = [EffectScale("ratio", np.exp, np.log, "{}, as a ratio", ratio, 1.0)]
+        scales = [EffectScale("ratio", np.exp, np.log, "", ratio, 1.0)]
         p = settings.control_risk
         return scales + ([] if p is None else _at_control_risk(settings.measure, p))
     if settings.measure == "log-odds":

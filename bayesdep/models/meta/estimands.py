@@ -38,7 +38,7 @@ def estimands(settings: MetaSettings, posterior: xr.Dataset, data: xr.Dataset) -
     for scale in effect_scales(settings):
         for effect, name in scale.names.items():
             values = xr.DataArray(scale.f(posterior[effect]))
-            description = scale.description.format(derived[effect].description)
+            description = scale.describe(derived[effect].description)
             derived[name] = estimand(values, description, scale.units, null=scale.null, monotone_of=effect)
     derived |= _numbers_needed_to_treat(settings, derived)
     return xr.Dataset(derived)
@@ -52,7 +52,7 @@ def _null(settings: MetaSettings) -> dict[str, float]:
 def _effects(settings: MetaSettings, posterior: xr.Dataset) -> dict[str, xr.DataArray]:
     """The pooled effect, the spread between studies, and the effects of the studies and of a new one."""
     units, rows, null = settings.effect_units, settings.units_in_plural, _null(settings)
-    where = "" if settings.covariates is None else ", at the covariates' means"
+    where = "" if settings.covariates is None else " at the covariates' means"
     spread = "scale of the differences" if settings.heterogeneity == "student-t" else "standard deviation"
     return {
         "mu": estimand(posterior["mu"], f"pooled effect{where}", units, **null),

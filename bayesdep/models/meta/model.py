@@ -252,6 +252,26 @@ class Meta(MetaSettings):
         else:
             likelihood.observe_pairs(data, self.unit, mean, tau, midpoint)
 
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn estimates, or drawn numbers of events, in the place of those observed.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        name = "effect" if "effect" in drawn else "events"
+        return data.assign({name: data[name].copy(data=drawn[name].values)})
+
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive the quantities a meta-analysis reports.
 

@@ -60,7 +60,7 @@ def _cells(y: np.ndarray, data: xr.Dataset) -> np.ndarray:
 
 
 def _share(y: np.ndarray, data: xr.Dataset, arm: int, visit: int, up_to: int) -> np.ndarray:
-    """The share of an arm at a visit with a category or a better one."""
+    """The share of an arm at a visit with a category or better."""
     counts = _cells(y, data)[..., arm, visit, :]
     return np.asarray(counts[..., : up_to + 1].sum(axis=-1) / np.maximum(counts.sum(axis=-1), 1))
 

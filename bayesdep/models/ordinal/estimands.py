@@ -139,7 +139,7 @@ def _in_groups(level: Draws, weight: np.ndarray, groups: int) -> tuple[Draws, Dr
 
 
 def _probabilities(settings: OrdinalSettings, up_to: xr.DataArray) -> dict[str, xr.DataArray]:
-    """The probability of each category, and of it or a better one."""
+    """The probability of each category, and of it or better."""
     values = up_to.values
     shape = (*values.shape[:-1], 1)
     each = np.diff(np.concatenate([np.zeros(shape), values, np.ones(shape)], axis=-1), axis=-1)
@@ -147,7 +147,7 @@ def _probabilities(settings: OrdinalSettings, up_to: xr.DataArray) -> dict[str, 
     probability = xr.DataArray(each, coords, (*up_to.dims[:-1], "category"))
     return {
         "probability": estimand(probability, "probability of the category", "probability", null=np.nan),
-        "at_or_better": estimand(up_to, "probability of the category or a better one", "probability", null=np.nan),
+        "at_or_better": estimand(up_to, "probability of the category or better", "probability", null=np.nan),
     }
 
 
@@ -158,9 +158,9 @@ def _against_reference(values: xr.DataArray) -> xr.DataArray:
 
 
 def _differences(settings: OrdinalSettings, up_to: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Differences in the probability of a category or a better one, and numbers needed to treat."""
+    """Differences in the probability of a category or better, and numbers needed to treat."""
     difference = _against_reference(up_to).transpose("chain", "draw", "comparison", "visit", "up_to")
-    what = f"the category or a better one, against {settings.reference}"
+    what = f"the category or better, against {settings.reference}"
     return {
         "difference": estimand(difference, f"difference in the probability of {what}", "probability"),
         "number_needed_to_treat": estimand(
@@ -219,7 +219,7 @@ def _along_moderator(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.
     elements = data.sizes["unit"] * data.sizes["arm"] + _groups(data) * nodes * data.sizes["up_to"] * 2
     difference = over_draws(posterior, at_values, elements)
     what = (
-        "difference in the probability of the category or a better one at a value of the moderator, last visit, "
+        "difference in the probability of the category or better at a value of the moderator, last visit, "
         f"against {settings.reference}"
     )
     return {"difference_at": estimand(difference, what, "probability")}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest, reads
@@ -38,7 +39,7 @@ class Ordinal(OrdinalSettings):
     F is the logistic distribution function, or with ``distribution = "probit"`` the normal. **Positive is always
     worse**, under every link: a larger level moves probability to later categories, which are worse, so an odds ratio
     above 1 is one of worse outcomes. Differences of probabilities are the other way round, as readers expect: they are
-    of a category *or a better one*, above 0 where the treated do better, and their inverse is the number needed to
+    of a category *or better*, above 0 where the treated do better, and their inverse is the number needed to
     treat.
 
     a is the arm's place among all arms, so level 0 is midway between them. ``mo(x)`` is monotone: the sum of increments
@@ -171,6 +172,27 @@ class Ordinal(OrdinalSettings):
             return Forest(("at_or_better",), None, None, ordinal_estimands.crude_shares)
         return Forest(("difference",), None, None, ordinal_estimands.crude_differences)
 
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn categories in the place of the observed ones.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        if self.has_patient_effects:
+            return data.assign(category_of=("row", drawn["category_at_visit"].values))
+        return data.assign(counts=(("row", "category"), drawn["category_counts"].values))
+
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what is asked; see :mod:`bayesdep.models.ordinal.estimands` for each.
 
@@ -235,7 +257,7 @@ class Ordinal(OrdinalSettings):
         Returns
         -------
         list of Check
-            The share with each category or a better one by arm, at the first and the last visit; whether the arms' odds
+            The share with each category or better by arm, at the first and the last visit; whether the arms' odds
             ratio differs between the first and the last threshold (proportional odds); and how often a patient stays in
             a category.
         """

@@ -94,7 +94,7 @@ class OrdinalSettings(Described):
 
     @property
     def primary_estimands(self) -> tuple[str, ...]:
-        """What is asked first: differences in the probability of a category or a better one; without arms, that."""
+        """What is asked first: differences in the probability of a category or better; without arms, that."""
         return ("difference",) if self.reference is not None else ("at_or_better",)
 
     @property
@@ -135,7 +135,7 @@ class OrdinalSettings(Described):
         """The model in words."""
         function = {"logit": "logistic", "probit": "normal"}[self.distribution]
         what = {
-            "cumulative": f"The probability of a category or a better one is a {function} function of thresholds less "
+            "cumulative": f"The probability of a category or better is a {function} function of thresholds less "
             "a patient's level",
             "continuation": f"Categories are steps in a sequence: the probability of stopping at one, once it is "
             f"reached, is a {function} function of its threshold less a patient's level",

@@ -28,7 +28,7 @@ def tables(settings: OrdinalSettings, data: xr.Dataset) -> Mapping[str, Layout]:
     n = _people(data)
     return {
         "main": Grid(
-            "Probability of a category or a better one by arm and visit, %.",
+            "Probability of a category or better by arm and visit, %.",
             ("visit", "up_to"),
             (
                 Estimates("at_or_better", "Probability, %", over="arm", percent=True),

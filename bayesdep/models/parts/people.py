@@ -208,6 +208,27 @@ def recorded(data: xr.Dataset) -> np.ndarray:
         return np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
 
 
+def within_limits(data: xr.Dataset, logs: np.ndarray) -> dict[str, xr.DataArray]:
+    """Return the ends of the intervals in which log concentrations are known to lie, given the limits of the data.
+
+    Parameters
+    ----------
+    data
+        As :func:`read_people` returns it, with its limits.
+    logs
+        Shape (subject, analyte).
+
+    Returns
+    -------
+    dict of xarray.DataArray
+        ``log_lower`` and ``log_upper``: the value twice where it lies within the limits.
+    """
+    below, above = logs < data["log_lod"].values, logs > data["log_uloq"].values
+    lower = np.where(below, -np.inf, np.where(above, data["log_uloq"].values, logs))
+    upper = np.where(above, np.inf, np.where(below, data["log_lod"].values, logs))
+    return {name: data[name].copy(data=x) for name, x in (("log_lower", lower), ("log_upper", upper))}
+
+
 def visible_share(data: xr.Dataset) -> np.ndarray:
     """Return the share of each analyte's variance that its limits leave visible: 1 where all was detected.
 

@@ -8,6 +8,7 @@ from arviz_stats.base import array_stats
 from bayesdep.data.errors import BadInput
 from bayesdep.models.patient_meta.imputation_model import ImputationModel, Patients
 from bayesdep.models.patient_meta.moderators import FEWEST_PATIENTS, FEWEST_STUDIES
+from bayesdep.numerics.one_thread import one_thread
 
 CHAINS, BURN_IN = 4, 200  # chains; draws let go first
 BETWEEN, FEWEST_DRAWS = 40, 200  # draws from one imputation to the next, at least; draws of a chain, at least
@@ -82,16 +83,17 @@ def impute(
     for rng in np.random.default_rng(SEED).spawn(CHAINS):
         model = ImputationModel(patients, rng)
         trace = []
-        for step, state in enumerate(model.draws(BURN_IN + between * each)):
-            if step < BURN_IN:
-                continue
-            mean = [state.x[lack[:, j], at].mean() for at, j in enumerate(missing)]
-            trace.append(np.r_[state.gamma.ravel(), mean])
-            if (step - BURN_IN + 1) % between == 0:
-                one = values.copy()
-                drawn = centre[missing] + scale[missing] * state.x
-                one[:, missing] = np.where(lack[:, missing], drawn, values[:, missing])
-                found.append(one)
+        with one_thread():
+            for step, state in enumerate(model.draws(BURN_IN + between * each)):
+                if step < BURN_IN:
+                    continue
+                mean = [state.x[lack[:, j], at].mean() for at, j in enumerate(missing)]
+                trace.append(np.r_[state.gamma.ravel(), mean])
+                if (step - BURN_IN + 1) % between == 0:
+                    one = values.copy()
+                    drawn = centre[missing] + scale[missing] * state.x
+                    one[:, missing] = np.where(lack[:, missing], drawn, values[:, missing])
+                    found.append(one)
         traces.append(trace)
     r_hats = [float(array_stats.rhat(x, chain_axis=0, draw_axis=1)) for x in np.moveaxis(np.array(traces), 2, 0)]
     at = int(np.argmax(r_hats))

@@ -15,6 +15,7 @@ from bayesdep.models.patient_meta.checks import checks
 from bayesdep.models.patient_meta.data import imputations_of, prepare
 from bayesdep.models.patient_meta.estimands import crude_effects, estimands, own_prior
 from bayesdep.models.patient_meta.events import add_events
+from bayesdep.models.patient_meta.replicates import replicate
 from bayesdep.models.patient_meta.scores import log_likelihood, log_likelihood_of_events
 from bayesdep.models.patient_meta.settings import OF_ONE_MODERATOR, PatientMetaSettings
 from bayesdep.models.patient_meta.tables import tables as printed_tables
@@ -247,6 +248,25 @@ class PatientMeta(PatientMetaSettings):
         coords: dict[str, Any] = {name: data[name].values for name in names} | {"which": ["level", "effect"]}
         coords["new_which"] = ["effect"] if self.has_free_levels else ["level", "effect"]
         return coords if self.is_binary else coords | {"deviation_of": np.arange(data.sizes["deviation"])}
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+        """Draw outcomes patient by patient, which the model itself knows as sums of products only.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Random numbers.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return replicate(self, data, drawn, rng)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the analysis asks.

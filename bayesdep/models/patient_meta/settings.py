@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, truth
 from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
@@ -235,7 +235,7 @@ def _refuse_to_impute(settings: PatientMetaSettings) -> None:
     if settings.split:
         raise BadInput(
             "missing_moderators = 'impute' and split are both on, but a study without any value of a moderator cannot "
-            "tell its part within studies from that between studies; set split = false, or "
+            f"tell its part within studies from that between studies; set split = {truth(False)}, or "
             "missing_moderators = 'omit'"
         )
     if settings.combined:

@@ -138,7 +138,7 @@ def _accuracy_of_marker(settings: ResponseSettings, posterior: xr.Dataset, data:
     accuracy = {
         "auc": made(area, name, "probability", null=0.5),
         "best_cutoff": made(np.exp(log_best), "cutoff with the largest Youden index, in the observed range", unit),
-        "youden": made(index, "largest Youden index: sensitivity + specificity - 1", "probability"),
+        "youden": made(index, "largest Youden index (sensitivity + specificity - 1)", "probability"),
     }
     if settings.cutoff is not None:
         shares = shares_at_cutoff(standardised(float(np.log(settings.cutoff))), intercepts, steepness)
@@ -186,10 +186,10 @@ def _accuracy_at_cutoff(
         "sensitivity": made(sensitivity, f"probability of a value {test} in responders", "probability", null=0.5),
         "specificity": made(specificity, f"probability of no value {test} in others", "probability", null=0.5),
         "likelihood_ratio_positive": made(
-            sensitivity / false_positive, f"odds of response multiplied by a value {test}", "ratio", null=1.0
+            sensitivity / false_positive, f"positive likelihood ratio of a value {test}", "ratio", null=1.0
         ),
         "likelihood_ratio_negative": made(
-            false_negative / specificity, f"odds of response multiplied by a value not {test}", "ratio", null=1.0
+            false_negative / specificity, f"negative likelihood ratio of a value {test}", "ratio", null=1.0
         ),
     }
 

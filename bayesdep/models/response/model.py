@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
@@ -11,6 +12,7 @@ from bayesdep.models.parts.paper import Layout
 from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
 from bayesdep.models.response.data import prepare
+from bayesdep.models.response.replicates import replicate
 from bayesdep.models.response.settings import ResponseSettings
 from bayesdep.models.response.slopes import slopes
 from bayesdep.models.response.tables import tables as printed_tables
@@ -161,6 +163,25 @@ class Response(ResponseSettings):
             observed = pm.Data("outcome_data", data["outcome"].values, dims="subject")
             pm.Bernoulli("outcome", logit_p=log_odds, observed=observed, dims="subject")
         return model
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+        """Put drawn concentrations and outcomes in the place of the observed ones.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Random numbers.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return replicate(data, drawn, rng)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive odds ratios and the accuracy of the marker in the population.

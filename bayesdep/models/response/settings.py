@@ -26,6 +26,7 @@ class ResponseSettings(Described):
     """The settings of :class:`~bayesdep.models.response.model.Response`, and what follows from them alone."""
 
     family: ClassVar[str] = "response"
+    hidden_dims: ClassVar[tuple[str, ...]] = ("non_detect",)  # of parameters that are values beyond limits
     figures: ClassVar[tuple[str, ...]] = ("roc", "decision_curve")
     primary_estimands: ClassVar[tuple[str, ...]] = ("slope", "auc")
     target_accept: ClassVar[float] = 0.95  # the horseshoe has regions of high curvature; one analyte is quick

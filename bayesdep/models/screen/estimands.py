@@ -28,15 +28,15 @@ def estimands(posterior: xr.Dataset) -> xr.Dataset:
             "sensitivity": estimand(u, "probability of a positive test with the condition", "probability", null=0.5),
             "specificity": estimand(v, "probability of a negative test without it", "probability", null=0.5),
             "likelihood_ratio_positive": estimand(
-                u / (1 - v), "odds of the condition multiplied by a positive test", "ratio", null=1.0
+                u / (1 - v), "positive likelihood ratio of the test", "ratio", null=1.0
             ),
             "likelihood_ratio_negative": estimand(
-                (1 - u) / v, "odds of the condition multiplied by a negative test", "ratio", null=1.0
+                (1 - u) / v, "negative likelihood ratio of the test", "ratio", null=1.0
             ),
             "diagnostic_odds_ratio": estimand(
                 u * v / ((1 - u) * (1 - v)), "odds ratio of a positive test", "odds ratio", null=1.0
             ),
-            "youden": estimand(u + v - 1, "Youden index: sensitivity + specificity - 1", "probability"),
+            "youden": estimand(u + v - 1, "Youden index (sensitivity + specificity - 1)", "probability"),
         }
     )
 

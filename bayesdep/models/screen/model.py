@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
@@ -105,6 +106,25 @@ class Screen(ScreenSettings):
             p = pt.stack([sensitivity, 1 - specificity])
             pm.Binomial("positives", n=n, p=p, observed=positives, dims="group")
         return model
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn numbers of positives in the place of those counted.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return data.assign(positives=data["positives"].copy(data=drawn["positives"].values))
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
         """Derive the accuracy measures.

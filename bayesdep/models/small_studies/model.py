@@ -215,6 +215,25 @@ class SmallStudies(SmallStudiesSettings):
                 shift = shift + sign * has_bias[name] * slope * se**power
         return shift
 
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn estimates in the place of the published ones.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return data.assign(effect=data["effect"].copy(data=drawn["effect"].values))
+
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive the pooled effect, the spread, what is published, and what the models' probabilities are.
 

@@ -124,6 +124,26 @@ class Stepwise(StepwiseSettings):
             )  # fmt: skip
         return model
 
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn numbers of remissions in the place of those counted, all of them known exactly.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        counted = drawn["remitted_count"].values
+        return data.assign({w: data[w].copy(data=counted) for w in ("remitted", "remitted_at_most")})
+
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive probabilities of remission and their contrasts.
 

@@ -39,7 +39,10 @@ def covariance_of_deviations(
     from bayesdep.numerics.covariance import vine_root
 
     powers, dims = settings.powers, () if dim is None else (dim,)
-    sd = pt.stack([prior[f"{prefix}{word}_sd"].rv(f"{prefix}{word}_sd", dims=dims or None) for word in powers], axis=-1)
+    sd = pt.stack(
+        [prior[f"{prefix}{word}_sd"].rv(f"{prefix}{word}_sd", dims=dims or None, may_be_zero=True) for word in powers],
+        axis=-1,
+    )
     size = len(powers)
     if size == 1:
         return sd[..., None] ** 2

@@ -75,7 +75,7 @@ def _difference(settings: TrajectoriesSettings, prior: Mapping[str, Prior], arms
 
 def _spread(settings: TrajectoriesSettings, prior: Mapping[str, Prior], name: str) -> Tensor:
     """The spread of associations over markers, shape (link, analyte) or (link, 1)."""
-    spread = prior[f"{name}_sd"].rv(f"{name}_sd", dims="link")[:, None]
+    spread = prior[f"{name}_sd"].rv(f"{name}_sd", dims="link", may_be_zero=True)[:, None]
     return student_spreads(name, spread, dims=("link", "analyte")) if settings.effects == "student" else spread
 
 
@@ -116,19 +116,30 @@ def given_markers(
     prior, size = priors_of(settings, data), len(settings.powers)
     arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject")
     by_arm = associations(settings, data)
-    c: Tensor = 0.0
-    for k, link in enumerate(settings.association):
-        c = c + by_arm[k].T[:, :, None, None] * link_matrix(link, settings.powers)
-    if "baseline" in settings.association:  # what goes with the baseline at the first time already, in all arms
-        level = prior["baseline_level"].rv("baseline_level", dims="analyte")
-        c = c + level[None, :, None, None] * np.diag([1.0, *[0.0] * (size - 1)])
-    c = c[arm_of]  # (subject, analyte, power, power)
+    weights = [by_arm[k].T[arm_of] for k in range(len(settings.association))]  # each (subject, analyte)
     if settings.subgroups:
         apart = _of_subgroups(settings, data, arm_of)
-        for k, link in enumerate(settings.association):
-            c = c + apart[:, k, :, None, None] * link_matrix(link, settings.powers)
-    mean, covariance = markers
-    shift = (c * mean[:, :, None, :]).sum(axis=-1).sum(axis=1)
-    half = (c[:, :, :, :, None] * covariance[:, :, None, :, :]).sum(axis=3)
-    added = (half[:, :, :, None, :] * c[:, :, None, :, :]).sum(axis=-1).sum(axis=1)
-    return shift, own + added
+        weights = [weight + apart[:, k] for k, weight in enumerate(weights)]
+    matrices = [link_matrix(link, settings.powers) for link in settings.association]
+    if "baseline" in settings.association:  # what goes with the baseline at the first time already, in all arms
+        level = prior["baseline_level"].rv("baseline_level", dims="analyte")
+        weights.append(level[None, :])
+        matrices.append(np.diag([1.0, *[0.0] * (size - 1)]))
+    return _summed(weights, matrices, own, *markers)
+
+
+def _summed(
+    weights: list[Tensor], matrices: list[np.ndarray], own: Tensor, mean: Tensor, covariance: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sum C B and C V C' over markers: with ``C = sum_k w_k E_k``, the E fixed, numbers are summed before matrices."""
+    import pytensor.tensor as pt
+
+    shift: Tensor = 0.0
+    for k, one in enumerate(matrices):
+        shift = shift + ((weights[k][:, :, None] * mean).sum(axis=1)[:, None, :] * one).sum(axis=-1)
+        for j in range(k + 1):
+            both = (weights[k] * weights[j])[:, :, None, None]
+            within = pt.tensordot((both * covariance).sum(axis=1), matrices[j].T, axes=1)
+            added = (one[:, :, None] * within[:, None, :, :]).sum(axis=2)
+            own = own + (added if j == k else added + added.dimshuffle(0, 2, 1))
+    return shift, own

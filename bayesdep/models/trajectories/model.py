@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -18,6 +19,7 @@ from bayesdep.models.trajectories.deviations import covariance_of_deviations
 from bayesdep.models.trajectories.links import given_markers
 from bayesdep.models.trajectories.markers import observe_markers
 from bayesdep.models.trajectories.outcome import mean_outcome, observe_responses, observe_scores
+from bayesdep.models.trajectories.replicates import replicate
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.tables import tables as printed_tables
 
@@ -205,6 +207,25 @@ class Trajectories(TrajectoriesSettings):
         if self.arm is None:
             return Forest(("mean",), None, None, trajectory_estimands.no_crude(self, "mean"))
         return Forest(("difference",), None, None, trajectory_estimands.no_crude(self, "difference"))
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+        """Draw outcomes and markers patient by patient.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Random numbers.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return replicate(self, data, drawn, rng)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what is asked for; see :mod:`bayesdep.models.trajectories.estimands` for each.

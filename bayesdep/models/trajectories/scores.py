@@ -93,12 +93,7 @@ class _Markers:
 
     def links(self, patient: int, arm: int) -> Draws:
         """C of every marker in a patient, shape (samples, analytes, powers, powers)."""
-        found: Draws = self.by_arm[:, :, arm]
-        if self.settings.subgroups:
-            matrices = np.stack([link_matrix(link, self.settings.powers) for link in self.settings.association])
-            apart = associations_of_patient(self.draws, self.data, patient)
-            found = found + np.einsum("slm,lrp->smrp", apart, matrices)
-        return found
+        return links_of_patient(self.settings, self.draws, self.data, self.by_arm, patient, arm)
 
 
 def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
@@ -121,6 +116,37 @@ def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
     if "baseline" in settings.association:
         found[..., 0, 0] += draws_of(draws, "baseline_level", "analyte")[:, :, None]
     return np.asarray(found)
+
+
+def links_of_patient(
+    settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, by_arm: Draws, patient: int, arm: int
+) -> Draws:
+    """Return C of every marker in one patient, with what the patient's subgroups add.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    draws
+        With dim ``sample``.
+    data
+        The prepared data.
+    by_arm
+        As :func:`links_of` returns it.
+    patient, arm
+        Their places.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, analytes, powers, powers).
+    """
+    found: Draws = by_arm[:, :, arm]
+    if settings.subgroups:
+        matrices = np.stack([link_matrix(link, settings.powers) for link in settings.association])
+        apart = associations_of_patient(draws, data, patient)
+        found = found + np.einsum("slm,lrp->smrp", apart, matrices)
+    return found
 
 
 def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str = "", *dims: str) -> Draws:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bayesdep.data.conditions import read_condition
-from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.data.errors import BadInput, did_you_mean, truth
 from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale
@@ -32,6 +32,7 @@ class TrajectoriesSettings(Described):
     """The settings of :class:`~bayesdep.models.trajectories.model.Trajectories`, which explains each."""
 
     family: ClassVar[str] = "trajectories"
+    hidden_dims: ClassVar[tuple[str, ...]] = ("beyond",)  # of parameters that are values beyond limits
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None
@@ -77,7 +78,9 @@ class TrajectoriesSettings(Described):
         check_settings(self)
         check_scale(self.scale)
         if self.arm is True:
-            raise BadInput("arm = true, but the name of a column is needed, or false where there are no arms")
+            raise BadInput(
+                f"arm = {truth(True)}, but the name of a column is needed, or {truth(False)} where there are no arms"
+            )
         object.__setattr__(self, "association", tuple(self.association))
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
         _check_association(self)

@@ -165,7 +165,7 @@ def modifiers(settings: TrajectoriesSettings, data: xr.Dataset, question: str) -
 
     prior, name, dims = priors_of(settings, data), f"subgroup_{question}", DIMS[question]
     by = dims[0] if dims[0] in ("link", "power") else None
-    spread = prior[f"{name}_sd"].rv(f"{name}_sd", dims=by)
+    spread = prior[f"{name}_sd"].rv(f"{name}_sd", dims=by, may_be_zero=True)
     spread = spread / pm.Data(f"{name}_unit", float(data["subgroup_unit"]))
     tails = tuple(d for d in dims if d != "comparison")
     if by is not None:

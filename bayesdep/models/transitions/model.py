@@ -238,6 +238,26 @@ class Transitions(TransitionsSettings):
         observed = pm.Data("counted", data["transition_count"].values, dims=("cell", "after"))
         GroupedStates("transition_count", *parameters, observed=observed, dims=("cell", "after"))
 
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn states, or drawn numbers of transitions, in the place of the observed ones.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        name = "state_at_visit" if self.input == "patients" else "transition_count"
+        return data.assign({name: data[name].copy(data=drawn[name].values)})
+
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what is asked of states; see :mod:`bayesdep.models.transitions.estimands` for each.
 

@@ -232,19 +232,19 @@ def _crossings(
         "crossing": estimand(
             xr.DataArray(np.stack(places, axis=-1), coords, dims),
             "value of the moderator above or below which it is better at the last visit, "
-            f"{_against(settings)}; an end of the observed range where the arms do not change places inside it",
+            f"{_against(settings)}; an end of the observed range where the difference keeps its sign inside it",
             "the moderator's unit",
             null=np.nan,
         ),
         "crosses": estimand(
             crosses,
-            "the arms change places inside the observed range at the last visit, and it is better on that side",
+            "the difference changes sign inside the observed range at the last visit, and it is better on that side",
             "probability",
             probability=True,
         ),
         "no_crossing": estimand(
             1 - crosses.max("side"),
-            "the arms do not change places inside the observed range at the last visit",
+            "the difference keeps its sign inside the observed range at the last visit",
             "probability",
             probability=True,
         ),
@@ -307,7 +307,7 @@ def _rates(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> 
         treated = rate.isel(arm=slice(1, None)).rename(arm="comparison")
         difference = treated - rate.isel(arm=0, drop=True)
         by_name |= {
-            f"{name}_rate": estimand(rate, f"{what} had all been in the arm", "probability", null=np.nan),
+            f"{name}_rate": estimand(rate, f"{what} if all had been in the arm", "probability", null=np.nan),
             f"{name}_difference": estimand(difference, f"risk difference of {what}, {against}", "risk difference"),
             f"{name}_nnt": estimand(
                 1 / difference,

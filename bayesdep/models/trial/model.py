@@ -18,6 +18,7 @@ from bayesdep.models.trial import data as trial_data
 from bayesdep.models.trial import estimands as trial_estimands
 from bayesdep.models.trial.censored_moderator import is_latent, terms_in_model
 from bayesdep.models.trial.means import effect_at_visits, expected, sum_of_products
+from bayesdep.models.trial.replicates import replicate
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.models.trial.tables import tables as printed_tables
 from bayesdep.numerics.student import precisions
@@ -288,6 +289,25 @@ class Trial(TrialSettings):
     def forest(self) -> Forest:
         """What the forest plot shows: the arms' difference at every visit, also as means of the observed."""
         return Forest(("difference",), None, None, trial_estimands.crude_differences)
+
+    def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
+        """Put drawn outcomes in the place of the observed ones, missing where these are.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        drawn
+            One draw of every variable of :meth:`build`.
+        rng
+            Not needed here.
+
+        Returns
+        -------
+        xarray.Dataset
+            Everything else as in ``data``.
+        """
+        return replicate(data, drawn)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what the trial asks; see :mod:`bayesdep.models.trial.estimands` for each.

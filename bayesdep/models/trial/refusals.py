@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, truth
 from bayesdep.data.tables import Column
 from bayesdep.models.parts.covariates import Covariates
 from bayesdep.models.trial.settings import TrialSettings
@@ -227,7 +227,7 @@ def refuse_scores_for_changes(settings: TrialSettings, data: xr.Dataset) -> None
     if not settings.change and baseline_is_score and (y < 0).mean() > _MOST_BELOW_ZERO:
         raise BadInput(
             f"column '{settings.outcome}': {(y < 0).mean():.0%} of the outcomes are below zero, though no baseline "
-            "is, so they are changes from baseline; say so with change = true"
+            f"is, so they are changes from baseline; say so with change = {truth(True)}"
         )
     if settings.change and (y > 0).all():
         raise BadInput(

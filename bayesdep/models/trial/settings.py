@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, truth
 from bayesdep.data.grammar import shorten
 from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.formulas import read_formula
@@ -27,6 +27,7 @@ class TrialSettings(Described):
     """The settings of :class:`~bayesdep.models.trial.model.Trial`, which explains each."""
 
     family: ClassVar[str] = "trial"
+    hidden_dims: ClassVar[tuple[str, ...]] = ("non_detect",)  # of parameters that are values beyond limits
     adaptation: ClassVar[Literal["low_rank"]] = "low_rank"
     left_out: ClassVar[str] = "subject"
     figures: ClassVar[tuple[str, ...]] = (
@@ -78,7 +79,9 @@ class TrialSettings(Described):
         check_settings(self)
         check_scale(self.scale)
         if self.baseline is True:
-            raise BadInput("baseline = true, but the name of a column is needed, or false where there is none")
+            raise BadInput(
+                f"baseline = {truth(True)}, but the name of a column is needed, or {truth(False)} where there is none"
+            )
         split_level(self.covariates)
         object.__setattr__(self, "visit_order", tuple(self.visit_order))
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
@@ -86,7 +89,8 @@ class TrialSettings(Described):
         _check_moderator(self)
         if self.covariance == "unstructured" and not self.heterogeneous:
             raise BadInput(
-                "heterogeneous = false contradicts covariance = 'unstructured'; use 'toeplitz', or leave it out"
+                f"heterogeneous = {truth(False)} contradicts covariance = 'unstructured'; use 'toeplitz', or leave "
+                "it out"
             )
         _check_numbers(self)
         _check_rates(self)

@@ -39,7 +39,7 @@ def plot_categories(fit: Fit) -> Figure:
     -------
     matplotlib.figure.Figure
         One panel per arm; a bar per visit, stacked from the best category at the foot to the worst: posterior means. At
-        every boundary the 95% interval of the probability of a category or a better one, and a point where the share of
+        every boundary the 95% interval of the probability of a category or better, and a point where the share of
         those observed is.
 
     Examples

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.fit import Fit
@@ -26,7 +29,7 @@ from bayesdep.reporting.figures import trajectories_subgroups, trial_subgroups
 from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
-from bayesdep.reporting.figures.composing import STYLE, has_figure
+from bayesdep.reporting.figures.composing import RESOLUTION, STYLE, has_figure
 from bayesdep.reporting.figures.seen import describe
 
 
@@ -85,7 +88,7 @@ FIGURES: dict[str, Entry] = {
     "categories": Entry(
         ordinal_plots.plot_categories,
         "Probability of every category by arm and visit: posterior means, stacked from the best category at the foot "
-        "to the worst. At each boundary the 95% interval of the probability of that category or a better one, and the "
+        "to the worst. At each boundary the 95% interval of the probability of that category or better, and the "
         "share of those observed (points).",
     ),
     "items": Entry(
@@ -328,7 +331,24 @@ def png(figure: Figure) -> bytes:
     bytes
         The file's content, the same for the same figure.
     """
-    return _rendered(figure, "png", {"Software": None, "Description": describe(figure)})
+    buffer, described = io.BytesIO(), PngInfo()
+    described.add_text("Description", describe(figure))
+    with Image.open(io.BytesIO(_rendered(figure, "png", {}, pil_kwargs={"compress_level": 1}))) as drawn:
+        _in_few_colours(drawn.convert("RGB")).save(buffer, "png", pnginfo=described, dpi=(RESOLUTION, RESOLUTION))
+    return buffer.getvalue()
+
+
+def _in_few_colours(image: Image.Image) -> Image.Image:
+    """Keep the 256 most frequent colours, and put the nearest for others: edges of letters. A third of the bytes."""
+    most = image.getcolors(1 << 24) or []
+    every = np.array([colour for _, colour in sorted(most, reverse=True)], dtype=np.int32)
+    palette = every[:256]
+    place = np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    nearest = np.zeros(1 << 24, dtype=np.uint8)
+    nearest[every @ place] = ((every[:, None] - palette) ** 2).sum(axis=-1).argmin(axis=1)
+    few = Image.fromarray(nearest[np.asarray(image) @ place])
+    few.putpalette(palette.astype(np.uint8).tobytes())
+    return few
 
 
 def vector_files(figure: Figure) -> dict[str, bytes]:
@@ -350,8 +370,8 @@ def vector_files(figure: Figure) -> dict[str, bytes]:
     }
 
 
-def _rendered(figure: Figure, ending: str, metadata: dict[str, Any]) -> bytes:
+def _rendered(figure: Figure, ending: str, metadata: dict[str, Any], **how: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):  # letters stay letters, and names in a file follow from its content
-        figure.savefig(buffer, format=ending, metadata=metadata)
+        figure.savefig(buffer, format=ending, metadata=metadata, **how)
     return buffer.getvalue()

@@ -102,10 +102,10 @@ def plot_decision_curve(fit: Fit) -> Figure:
     with styled_figure(fit, 5.2, 5.0) as figure:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         top = 0.0
-        for (decision, values), color in zip(benefit.groupby("decision", squeeze=False), (BLUE, RED), strict=True):
+        for (decision, values), ink in zip(benefit.groupby("decision", squeeze=False), (BLUE, RED), strict=True):
             lower, median, upper = _interval(values.squeeze("decision"))
-            axes.fill_between(at, lower, upper, color=color, alpha=0.2, lw=0)
-            axes.plot(at, median, color=color, lw=1.8, label=f"treat {decision}")
+            axes.fill_between(at, lower, upper, color=ink, alpha=0.2, lw=0)
+            axes.plot(at, median, color=ink, lw=1.8, label=f"treat {decision}")
             top = max(top, float(upper.max()))
         axes.axhline(0, color=GREY, lw=1.2, ls="--", label="treat nobody")
         axes.set_ylim(-0.25 * top, 1.05 * top)  # treating everybody falls without end

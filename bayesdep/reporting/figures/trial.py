@@ -136,7 +136,7 @@ def standardised_means(fit: Fit) -> np.ndarray:
 
 @serves("difference_along", "trials with a moderator", has_moderator)
 def plot_difference_along(fit: Fit) -> Figure:
-    """Draw the difference between arms at the last visit along the moderator, and where the arms change places.
+    """Draw the difference between arms at the last visit along the moderator, and where it changes sign.
 
     Parameters
     ----------

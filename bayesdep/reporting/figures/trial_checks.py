@@ -61,14 +61,15 @@ def whitened_residuals(fit: Fit) -> tuple[Draws, Draws]:
     model, data = settings_of_kind(fit, TrialSettings), fit.data
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     is_observed = ~np.isnan(outcome)
-    stacked = stack_draws(fit.posterior)
+    replicated = fit.tree["posterior_predictive"].to_dataset()[[NAME]]
+    stacked = stack_draws(fit.posterior.sel({dim: replicated[dim] for dim in ("chain", "draw")}))
     finite = np.flatnonzero(_finite_draws(stacked))
     if not finite.size:
         raise BadInput("no draw of this fit is finite, so its residuals have no scale; look at its gate")
     most = int(np.clip(_NUMBERS // max(is_observed.sum(), 1), _LEAST, _DRAWS))
     kept = finite[thinned(finite.size, most)]
     draws = stacked.isel(sample=kept)
-    predictive = stack_draws(fit.tree["posterior_predictive"].to_dataset()[[NAME]])[NAME].isel(sample=kept)
+    predictive = stack_draws(replicated)[NAME].isel(sample=kept)
     replicates = predictive.transpose("sample", "subject", "visit").values
     mean, sds = expected(model, draws, data), residual_sds(draws, data)
     residuals = []

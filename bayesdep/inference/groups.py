@@ -1,0 +1,253 @@
+"""The groups of a fit's tree that follow from the draws of its sampled parameters."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from pymc.logprob.transforms import LogTransform
+
+from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
+from bayesdep.inference.labelled import label_draws
+from bayesdep.models.model import Model, ScoresUnits
+
+PRIOR_DRAWS = 500
+MANY = 32  # elements of a parameter beyond which its draws are rounded
+_VALUES = 500_000  # replicated values, beyond which fewer draws are replicated
+_FEWEST = 200  # draws that are replicated however many values the data have
+_BITS_PER_SD = 13  # rounding adds less than a part in 10**8 to a variance
+_BITS_OF_REPLICATES = 17  # five significant digits; whole numbers up to 131,072 are exact
+_BITS = 53  # of a double
+
+
+def rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """Round numbers to some binary digits, relative to their size: never across zero.
+
+    Parameters
+    ----------
+    values
+        Numbers, of any shape; those that are not finite stay.
+    bits
+        How many of the 53 binary digits of a double.
+
+    Returns
+    -------
+    numpy.ndarray
+        Doubles with zeros at their ends, which compress well.
+
+    Examples
+    --------
+    >>> rounded(np.array([1 / 3, -1e-300, np.inf]), 17)
+    array([ 3.33333969e-001, -1.00000029e-300,              inf])
+    """
+    if bits >= _BITS:
+        return values
+    fraction, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits))
+
+
+def rounded_draws(draws: Mapping[str, np.ndarray], model: pm.Model) -> dict[str, np.ndarray]:
+    """Round the draws of parameters with many elements: levels and residuals of people, weights of measurements.
+
+    Draws are known to their Monte Carlo error, a thirtieth of a standard deviation for a thousand independent ones;
+    their last digits are random, and are most of what a file of a fit would hold. Only parameters that take any value,
+    or any above zero, are rounded, so that none leaves its support.
+
+    Parameters
+    ----------
+    draws
+        By parameter, draws first: shape (chain, draw, ...).
+    model
+        The PyMC model.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        The same shapes. A rounding error is below the parameter's smallest standard deviation over 8,192.
+    """
+    return {name: rounded(x, _needed_bits(x)) if is_rounded(name, x, model) else x for name, x in draws.items()}
+
+
+def is_rounded(name: str, draws: np.ndarray, model: pm.Model) -> bool:
+    """Whether the draws of a parameter, shape (chain, draw, ...), are rounded."""
+    if math.prod(draws.shape[2:]) <= MANY or draws.dtype.kind != "f":
+        return False
+    transforms = {rv.name: transform for rv, transform in model.rvs_to_transforms.items()}
+    return name in transforms and (transforms[name] is None or isinstance(transforms[name], LogTransform))
+
+
+def _needed_bits(draws: np.ndarray) -> int:
+    flat = draws.reshape(-1, *draws.shape[2:])
+    with np.errstate(all="ignore"):
+        sd, size = flat.std(axis=0), np.abs(flat).max(axis=0)
+        ratio = float(np.max(size / sd))
+    return _BITS if not np.isfinite(ratio) else min(_BITS, _BITS_PER_SD + math.ceil(math.log2(max(ratio, 1.0))))
+
+
+def make_groups(
+    model: Model,
+    data: xr.Dataset,
+    full: pm.Model,
+    core: pm.Model,
+    sampled: Mapping[str, np.ndarray],
+    seeds: Sequence[int],
+    *,
+    predict: bool,
+) -> dict[str, xr.Dataset]:
+    """Make every group of the tree that follows from the draws of the sampled parameters.
+
+    Parameters
+    ----------
+    model, data
+        The generative model and its prepared data.
+    full, core
+        Its PyMC model, and the part that is sampled.
+    sampled
+        Draws by parameter, shape (chain, draw, ...).
+    seeds
+        Four, the first of which is the sampler's.
+    predict
+        Whether to draw replicates and from the prior.
+
+    Returns
+    -------
+    dict of xarray.Dataset
+        By name.
+    """
+    groups = {"posterior": posterior_of(full, core, sampled, seeds[1], data)}
+    if predict:
+        groups |= _predictions(data, core, sampled, seeds)
+    groups["log_likelihood"] = scores(model, data, core, groups["posterior"])
+    priors = log_density(core.free_RVs, {rv: rv for rv in core.free_RVs}, _flat(core, sampled))
+    chains = next(iter(sampled.values())).shape[:2]
+    sums = {rv.name: p.reshape(len(p), -1).sum(axis=1) for rv, p in zip(core.free_RVs, priors, strict=True)}
+    groups["log_prior"] = label_draws({name: p.reshape(chains) for name, p in sums.items()}, full)
+    groups["observed_data"] = label_draws(observed_values(core), core, sample_dims=())
+    groups["constant_data"] = data
+    return groups
+
+
+def posterior_of(
+    full: pm.Model, core: pm.Model, sampled: Mapping[str, np.ndarray], seed: int, data: xr.Dataset
+) -> xr.Dataset:
+    """Draw the parameters that were not sampled, and compute the functions of all.
+
+    Effects that were integrated out, and those of new studies, are drawn from their conditional distribution.
+
+    Parameters
+    ----------
+    full, core
+        The PyMC model, and the part that is sampled.
+    sampled
+        Draws by parameter, shape (chain, draw, ...).
+    seed
+        Of the parameters drawn here.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    xarray.Dataset
+        The group ``posterior``.
+    """
+    others = [rv.name for rv in full.free_RVs if rv.name not in sampled]
+    draws = dict(sampled)
+    if others:
+        shape = next(iter(sampled.values())).shape[:2]
+        found = at_draws(
+            [full[name] for name in others], _flat(core, sampled, full), seed=seed, elements=_elements(data)
+        )
+        drawn = {name: x.reshape(*shape, *x.shape[1:]) for name, x in zip(others, found, strict=True)}
+        draws |= rounded_draws(drawn, full)
+    return complete_posterior(full, draws, data)
+
+
+def complete_posterior(full: pm.Model, draws: Mapping[str, np.ndarray], data: xr.Dataset) -> xr.Dataset:
+    """Compute the functions of parameters that a model names, and put all in the model's order.
+
+    Parameters
+    ----------
+    full
+        The PyMC model.
+    draws
+        By parameter, shape (chain, draw, ...); functions among them are kept as they are.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    xarray.Dataset
+        The group ``posterior``.
+    """
+    chains, number = next(iter(draws.values())).shape[:2]
+    wanted = [v.name for v in full.deterministics if v.name not in draws]
+    given = {full[name]: x.reshape(-1, *x.shape[2:]) for name, x in draws.items()}
+    found = at_draws([full[name] for name in wanted], given, elements=_elements(data)) if wanted else []
+    every = dict(draws) | {n: x.reshape(chains, number, *x.shape[1:]) for n, x in zip(wanted, found, strict=True)}
+    return label_draws({v.name: every[v.name] for v in full.unobserved_RVs}, full)
+
+
+def scores(model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.Dataset) -> xr.Dataset:
+    """Compute the log density of what leave-one-out leaves out, at every draw.
+
+    Parameters
+    ----------
+    model, data
+        The generative model and its prepared data.
+    core
+        The part of its PyMC model that is sampled.
+    posterior
+        The group of that name.
+
+    Returns
+    -------
+    xarray.Dataset
+        The group ``log_likelihood``.
+    """
+    scored = model.log_likelihood(posterior, data) if isinstance(model, ScoresUnits) else None
+    if scored is not None:
+        return scored.to_dataset(name=f"by_{model.left_out}")
+    sampled = {rv.name: posterior[rv.name].values for rv in core.free_RVs}
+    chains = next(iter(sampled.values())).shape[:2]
+    densities = log_density(core.observed_RVs, core.rvs_to_values, _flat(core, sampled))
+    named = zip(core.observed_RVs, densities, strict=True)
+    return label_draws({rv.name: x.reshape(*chains, *x.shape[1:]) for rv, x in named}, core)
+
+
+def _predictions(
+    data: xr.Dataset, core: pm.Model, sampled: Mapping[str, np.ndarray], seeds: Sequence[int]
+) -> dict[str, xr.Dataset]:
+    """Replicates of the data from the posterior and from the prior, and the draws from the prior."""
+    observed = [rv.name for rv in core.observed_RVs]
+    parameters = [v.name for v in core.unobserved_RVs]
+    chains, draws = next(iter(sampled.values())).shape[:2]
+    most = max(_FEWEST, _VALUES // max(1, sum(x.size for x in observed_values(core).values())))
+    at = np.arange(0, draws, math.ceil(chains * draws / most))
+    given = _flat(core, {name: x[:, at] for name, x in sampled.items()})
+    found = at_draws([core[name] for name in observed], given, seed=seeds[3], elements=_elements(data))
+    replicates = {
+        name: _as_replicates(x.reshape(chains, len(at), *x.shape[1:])) for name, x in zip(observed, found, strict=True)
+    }
+    names = parameters + observed
+    prior = dict(zip(names, from_prior([core[n] for n in names], PRIOR_DRAWS, seed=seeds[2]), strict=True))
+    few = {name: _as_replicates(prior[name][None, :most]) for name in observed}
+    return {
+        "posterior_predictive": label_draws(replicates, core).assign_coords(draw=at),
+        "prior": label_draws(rounded_draws({name: prior[name][None] for name in parameters}, core), core),
+        "prior_predictive": label_draws(few, core),
+    }
+
+
+def _as_replicates(values: np.ndarray) -> np.ndarray:
+    return rounded(values, _BITS_OF_REPLICATES) if values.dtype.kind == "f" else values
+
+
+def _flat(core: pm.Model, draws: Mapping[str, np.ndarray], of: pm.Model | None = None) -> dict[Any, np.ndarray]:
+    """Draws of the sampled variables, chains one after the other, by variable of a model."""
+    return {(of or core)[rv.name]: draws[rv.name].reshape(-1, *draws[rv.name].shape[2:]) for rv in core.free_RVs}
+
+
+def _elements(data: xr.Dataset) -> int:
+    return max(data[v].size for v in data.data_vars)

@@ -1,0 +1,123 @@
+"""Parts of a fit that its file leaves out, since they are large and follow from the rest, computed when it is read."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import xarray as xr
+from pymc.model.transform.conditioning import prune_vars_detached_from_observed
+
+from bayesdep.data.errors import BadInput
+from bayesdep.inference.groups import complete_posterior, scores
+from bayesdep.models.model import Model
+
+LARGE = 8_000_000  # bytes of a group; smaller ones are stored
+_CLOSE = 1e-6  # relative; machines differ in the last digits
+
+
+def leave_out(
+    model: Model, data: xr.Dataset, tree: xr.DataTree, manifest: Mapping[str, Any]
+) -> tuple[xr.DataTree, dict[str, dict[str, float]]]:
+    """Take large groups that can be computed again out of a tree.
+
+    Parameters
+    ----------
+    model, data
+        The generative model and its prepared data.
+    tree
+        The fit's groups.
+    manifest
+        The fit's.
+
+    Returns
+    -------
+    xarray.DataTree
+        The tree without them.
+    dict
+        What was taken out: by group and variable, the mean of its numbers.
+    """
+    found = {name: tree[name].to_dataset() for name in ("posterior", "estimands", "log_likelihood") if name in tree}
+    large = {name: group for name, group in found.items() if group.nbytes > LARGE}
+    # Functions in exact draws need not be those of the parameters, and of several tables only the first is in the file.
+    if not large or manifest["sampler"] == "exact" or manifest.get("tables", 1) > 1:
+        return tree, {}
+    built = model.build(data)
+    posterior = _recomputed_posterior(built, data, found["posterior"], set(_functions(built)))
+    fresh = {
+        "posterior": lambda: posterior,
+        "estimands": lambda: model.estimands(found["posterior"], data),
+        "log_likelihood": lambda: scores(model, data, prune_vars_detached_from_observed(built), found["posterior"]),
+    }
+    kept, means = tree.copy(), {}
+    for name, group in large.items():
+        # a fit that was changed after sampling keeps what is no longer computed
+        if not fresh[name]().identical(group):
+            continue
+        names = _functions(built) if name == "posterior" else list(map(str, group.data_vars))
+        means[name] = {one: _mean(group[one]) for one in names if one in group}
+        kept[name] = xr.DataTree(group.drop_vars(names))
+    return kept, means
+
+
+def fill_in(model: Model, data: xr.Dataset, tree: xr.DataTree, described: str) -> None:
+    """Compute what a file left out, and put it into the tree.
+
+    Parameters
+    ----------
+    model, data
+        The generative model and its prepared data.
+    tree
+        The groups as they were read.
+    described
+        The second result of :func:`leave_out`, as JSON.
+
+    Raises
+    ------
+    BadInput
+        In a clause, when the result is not what the file says it was.
+    """
+    means = _read(described)
+    built = model.build(data)
+    posterior = tree["posterior"].to_dataset()
+    if "posterior" in means:
+        posterior = _recomputed_posterior(built, data, posterior, set(means["posterior"]))
+        tree["posterior"] = xr.DataTree(posterior)
+    if "estimands" in means:
+        tree["estimands"] = xr.DataTree(model.estimands(posterior, data))
+    if "log_likelihood" in means:
+        tree["log_likelihood"] = xr.DataTree(scores(model, data, prune_vars_detached_from_observed(built), posterior))
+    for group, of_group in means.items():
+        arrays = tree[group].to_dataset()
+        for name, mean in of_group.items():
+            now = _mean(arrays[name]) if name in arrays else np.nan
+            if not np.isclose(now, mean, rtol=_CLOSE, atol=_CLOSE, equal_nan=True):
+                raise BadInput(f"its '{group}/{name}' is computed otherwise by this version; run its plan again")
+
+
+def _read(described: str) -> dict[str, dict[str, float]]:
+    try:
+        found = {
+            str(group): {str(name): float(mean) for name, mean in of_group.items()}
+            for group, of_group in json.loads(described).items()
+        }
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise BadInput("what it left out cannot be read") from None
+    if unknown := set(found) - {"posterior", "estimands", "log_likelihood"}:
+        raise BadInput(f"it leaves out '{min(unknown)}', which cannot be computed")
+    return found
+
+
+def _functions(built: pm.Model) -> list[str]:
+    return [str(v.name) for v in built.deterministics]
+
+
+def _recomputed_posterior(built: pm.Model, data: xr.Dataset, posterior: xr.Dataset, without: set[str]) -> xr.Dataset:
+    kept = {str(name): x.values for name, x in posterior.items() if name not in without}
+    return complete_posterior(built, kept, data)
+
+
+def _mean(values: xr.DataArray) -> float:
+    finite = values.values[np.isfinite(values.values)]
+    return float(finite.mean()) if finite.size else np.nan

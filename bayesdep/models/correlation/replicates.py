@@ -1,0 +1,30 @@
+"""Pairs of concentration and score drawn from the model."""
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.models.parts.people import within_limits
+
+
+def replicate(data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+    """Draw pairs; a concentration beyond its limit is known only to lie there.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+    drawn
+        One draw of every variable of the model's graph.
+    rng
+        Random numbers.
+
+    Returns
+    -------
+    xarray.Dataset
+        Everything else as in ``data``.
+    """
+    z, other = rng.standard_normal((2, data.sizes["subject"]))
+    rho, mean, sd = (drawn[name].values for name in ("rho", "score_mean", "score_sd"))
+    logs = float(data["centre"].values[0]) + drawn["marker_mean"].values + drawn["marker_sd"].values * z
+    score = float(data["score_centre"]) + mean + sd * (rho * z + np.sqrt((1 - rho) * (1 + rho)) * other)
+    return data.assign(within_limits(data, logs[:, None])).assign(score=data["score"].copy(data=score))

@@ -1,0 +1,36 @@
+"""Outcomes of a trial drawn from the model."""
+
+import numpy as np
+import xarray as xr
+
+from bayesdep.data.errors import BadInput
+from bayesdep.models.trial.censored_moderator import is_latent
+
+
+def replicate(data: xr.Dataset, drawn: xr.Dataset) -> xr.Dataset:
+    """Put drawn outcomes in the place of the observed ones, missing where these are.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+    drawn
+        One draw of every variable of the model's graph.
+
+    Returns
+    -------
+    xarray.Dataset
+        Everything else as in ``data``.
+
+    Raises
+    ------
+    BadInput
+        Where the moderator has values beyond its limits.
+    """
+    if is_latent(data):
+        raise BadInput(
+            "the moderator has values beyond its limits, along which no outcomes are drawn; calibrate the same model "
+            "without moderator_lod and the like"
+        )
+    seen = ~np.isnan(data["outcome"].values)
+    return data.assign(outcome=data["outcome"].copy(data=np.where(seen, drawn["outcome_by_visit"].values, np.nan)))
