@@ -45,6 +45,7 @@ _PUBLIC = {
     "Fit": "bayesdep.inference.fit",
     "Rope": "bayesdep.inference.ropes",
     "fit": "bayesdep.inference.sample",
+    "settings": "bayesdep.inference.settings",
     "check_predictions": "bayesdep.criticism.checks",
     "compare": "bayesdep.criticism.compare",
     "accumulate_studies": "bayesdep.criticism.influence",
@@ -164,6 +165,7 @@ if TYPE_CHECKING:
     from bayesdep.inference.fit import Fit as Fit
     from bayesdep.inference.ropes import Rope as Rope
     from bayesdep.inference.sample import fit as fit
+    from bayesdep.inference.settings import settings as settings
     from bayesdep.models.correlation.model import Correlation as Correlation
     from bayesdep.models.counts.model import Counts as Counts
     from bayesdep.models.crossover.model import Crossover as Crossover

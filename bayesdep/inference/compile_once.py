@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pymc as pm
 
 from bayesdep.inference.computation import Computation
+from bayesdep.inference.settings import settings
 
 if TYPE_CHECKING:
     from bayesdep.inference.native import Bound, Density
@@ -47,7 +48,7 @@ def compile_once(model: pm.Model) -> "Bound":
     computation, start = Computation.of(model), centre(model)
     values = [variable.get_value(borrow=True) for variable in computation.shared]
     for i, (earlier, density) in enumerate(compiled_densities):
-        if earlier.same_as(computation):
+        if density.serves(values, settings.compiler) and earlier.same_as(computation):
             compiled_densities.append(compiled_densities.pop(i))  # the least recently used is dropped first
             return bind(density, values, start)
     began = time.perf_counter()

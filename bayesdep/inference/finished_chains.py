@@ -19,6 +19,7 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.files import whole_files
+from bayesdep.inference.settings import settings as chosen
 
 VERSIONS = ("bayesdep", "pymc", "pytensor", "nutpie", "arviz-stats", "numpy", "scipy", "pandas", "xarray")
 _COMPILERS = ("numba", "llvmlite")
@@ -146,6 +147,8 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: 
     from llvmlite.binding import get_host_cpu_name
 
     machine = [platform.python_version(), platform.system(), platform.machine(), get_host_cpu_name()]
+    if chosen.compiler != "pytensor":
+        machine.append(chosen.compiler)
     versions = {name: _version(name) for name in (*VERSIONS, *_COMPILERS)}
     description = json.dumps(
         [plan, dict(settings), versions, _source(), machine, data.attrs], sort_keys=True, default=repr

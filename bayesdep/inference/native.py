@@ -8,6 +8,7 @@ compiled for that.
 """
 
 import ctypes
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,19 +27,34 @@ from nutpie import _lib
 from nutpie.sample import CompiledModel
 from pymc.initial_point import make_initial_point_expression
 from pymc.pytensorf import collect_default_updates, compile
-from pytensor.compile.mode import AddDestroyHandler, Mode
+from pytensor.compile.mode import AddDestroyHandler, Mode, get_mode
 from pytensor.graph import clone_replace
 from pytensor.graph.rewriting.basic import SequentialGraphRewriter
 from pytensor.link.numba.linker import NumbaLinker
 
-from bayesdep.inference.cached_rewrite import cached_rewrite
+from bayesdep.inference.cached_rewrite import FlatGraph, cached_rewrite
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.evaluate import at_draws, values_of
+from bayesdep.inference.settings import settings
 
 types: Any = numba.types  # numba is not typed
 # A rewritten graph is compiled without further rewriting; the handler only orders the operations that work in place.
 _AS_IT_IS = Mode(linker=NumbaLinker(), optimizer=SequentialGraphRewriter(AddDestroyHandler()))
+# Rewriting for LLVM leaves out what it decides itself: which loops write over their input, and which arrays are single
+# numbers. The other in-place steps stay: without them, rewriting of ordered categories (PyTensor 3.3) does not end.
+_LEFT_OUT = ("inplace_elemwise", "scalarize", "remove_scalar_tensor_boundaries")
 OK, NOT_FINITE, WRONG_LENGTH = 0, 3, -1  # as nutpie reads a status: fine, a divergence (positive), an error (negative)
+
+
+class _RewritesOnly(NumbaLinker):  # type: ignore[misc]  # PyTensor is not typed
+    """Has graphs rewritten as numba needs them, and compiles nothing."""
+
+    def fgraph_convert(self, fgraph: Any, **kwargs: Any) -> None:
+        """Return nothing."""
+
+    def jit_compile(self, fn: Any) -> Any:  # noqa: ARG002  (PyTensor's signature)
+        """Return a function that is never called."""
+        return len  # any function serves
 
 
 @dataclass(frozen=True)
@@ -55,12 +71,22 @@ class Density:
         C function: (length, point, gradient out, log density out, shared data) to a status.
     copy
         C function that returns a point unchanged.
+    compiler
+        By which both were made.
+    data
+        What of the data was compiled in; None for nothing.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     logp: Any
     copy: Any
+    compiler: str = "pytensor"
+    data: Any = None
+
+    def serves(self, values: Sequence[np.ndarray], compiler: str) -> bool:
+        """Whether it is what this compiler would make for these data."""
+        return compiler == self.compiler and (self.data is None or self.data.fits(values))
 
 
 @dataclass(frozen=True)
@@ -106,7 +132,10 @@ class Bound(CompiledModel):  # type: ignore[misc]  # nutpie is not typed
         pointers = (x.ctypes.data_as(double) for x in (position, gradient, logp))
         arguments = (self.n_dim, *pointers, table.ctypes.data_as(ctypes.c_void_p))
 
+        alive = (self, table)  # the function reads their memory
+
         def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
+            assert alive
             position[:] = point
             status = self.density.logp.ctypes(*arguments)
             return (float(logp[0]) if status == OK else np.nan), gradient.copy()
@@ -204,6 +233,11 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
     inputs = {v: v.type() for v in computation.shared}
     (logp,) = clone_replace([computation.logp], inputs)
 
+    compiler = settings.compiler
+    mode = Mode(_RewritesOnly(), get_mode("NUMBA").provided_optimizer)
+    if compiler == "llvm":
+        mode = mode.excluding(*_LEFT_OUT)
+
     def rewrite() -> Any:
         lengths = [prod(shape) for shape in shapes]
         point = pt.TensorType("float64", shape=(sum(lengths),))("point")
@@ -215,7 +249,7 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
         gradient = pt.concatenate([g.ravel() for g in pt.grad(logp, list(computation.values))])
         outputs = clone_replace([logp, gradient], pieces)
         with model:  # PyMC's own compilation settings are the model's
-            compiled = compile((point, *inputs.values()), outputs, mode="NUMBA", on_unused_input="ignore")
+            compiled = compile((point, *inputs.values()), outputs, mode=mode, on_unused_input="ignore")
         return compiled.maker.fgraph
 
     names = tuple(rv.name for rv in model.free_RVs)
@@ -223,7 +257,11 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
     # With fast mathematics, newly compiled code and the same code read from disk can differ in the last digit, and then
     # in every draw; it was no faster (measured with 4,000 patients and with panels of 16 people).
     with pytensor.config.change_flags(numba__fastmath=False):
-        graph = cached_rewrite([*computation.values, *inputs.values()], [logp], shapes, rewrite)
+        graph = cached_rewrite([*computation.values, *inputs.values()], [logp], (shapes, compiler), rewrite)
+        if compiler == "llvm":
+            found = _with_llvm(graph, sum(prod(shape) for shape in shapes), values)
+            if found is not None:
+                return Density(names, shapes, *found)
         function = pytensor.function(*graph, mode=_AS_IT_IS, accept_inplace=True, on_unused_input="ignore")
         return Density(names, shapes, *_as_c(function.vm.jit_fn, sum(prod(shape) for shape in shapes), values))
 
@@ -271,6 +309,27 @@ def to_constrained(model: pm.Model, draws: dict[str, np.ndarray]) -> dict[str, n
     )
     constrained = at_draws(back, unconstrained) if back else []
     return draws | {rv.name: values for rv, values in zip(transformed, constrained, strict=True)}
+
+
+def _with_llvm(graph: tuple[list[Any], list[Any]], length: int, values: Sequence[np.ndarray]) -> Any:
+    """Density, copy, compiler and data of a graph, compiled without numba; None where that is not possible."""
+    try:
+        from bayesdep.inference.compiler.density import Status, compile_graph
+        from bayesdep.inference.compiler.text import Unsupported
+    except ImportError as problem:  # these versions of PyTensor, numba or llvmlite lack a name
+        _say_why(problem)
+        return None
+    keep = not FlatGraph.of(*graph).may_hold_data
+    try:
+        logp, copy, data = compile_graph(*graph, length, values, Status(OK, NOT_FINITE, WRONG_LENGTH), keep)
+    except (Unsupported, RuntimeError) as problem:  # the second is LLVM's
+        _say_why(problem)
+        return None
+    return logp, copy, "llvm", data
+
+
+def _say_why(problem: Exception) -> None:
+    print(f"note: the density is compiled by PyTensor: {str(problem).splitlines()[0]}", file=sys.stderr)
 
 
 _compiling = threading.Lock()

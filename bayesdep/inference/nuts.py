@@ -36,12 +36,15 @@ class Nuts:
         The settings with which these were sampled.
     before
         Target acceptance rate and number of divergences of each attempt before.
+    compiler
+        By which the log density was compiled: one of ``COMPILERS``.
     """
 
     values: dict[str, np.ndarray]
     stats: xr.Dataset
     steps: Steps
     before: tuple[tuple[float, int], ...] = ()
+    compiler: str = "pytensor"
 
     @property
     def note(self) -> str:
@@ -105,12 +108,14 @@ def sample_nuts(
     if sampler == "nutpie":
         with clock("compile"):
             ready = compile_once(core)
+        compiler = ready.density.compiler
         refuse_endless(partial(ready.evaluator(), ready.start), **size)
         adaptation = model.adaptation if isinstance(model, HasCorrelatedParameters) else "diag"
         with_nutpie = size | {"seed": seed, "progress_bar": progress, "adaptation": adaptation, "table": table}
         with_nutpie |= {} if cores is None else {"cores": cores}
         sample = partial(_nutpie, ready, with_nutpie)
     else:
+        compiler = "pytensor"
         with_pymc = size | {"random_seed": seed, "progressbar": progress}
         with_pymc |= {} if cores is None else {"cores": cores}
         sample = partial(_pymc, core, with_pymc, table)
@@ -127,7 +132,7 @@ def sample_nuts(
     values = {rv.name: np.stack([chain.draws[rv.name] for chain in found]) for rv in core.free_RVs}
     if sampler == "nutpie":
         values = _constrained(core, values)
-    return Nuts(values, _stats(found), steps, tuple(before))
+    return Nuts(values, _stats(found), steps, tuple(before), compiler)
 
 
 def _nutpie(ready: Any, given: Mapping[str, Any], steps: Steps, kept: FinishedChains | None) -> Sequence[Chain]:

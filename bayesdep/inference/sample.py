@@ -169,6 +169,7 @@ def _fit_one(
         groups["sample_stats"] = stats
     manifest = {
         "sampler": sampler,
+        **({} if sampled is None else {"compiler": sampled.compiler}),
         "seed": seed,
         "draws": draws,
         "tune": tune if stats is not None else 0,
