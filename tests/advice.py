@@ -13,6 +13,8 @@ import pandas as pd
 import bayesdep as bd
 from bayesdep.data import sources, times
 from bayesdep.data.detection import add_limits, read_detection
+from bayesdep.inference.evaluate import from_prior
+from bayesdep.inference.labelled import label_draws
 from bayesdep.models.parts.covariates import read_covariates
 from bayesdep.models.parts.priors import parse_prior
 
@@ -110,6 +112,15 @@ def response(frame: pd.DataFrame = ONE, **settings: Any) -> Any:
 
 def correlation(frame: pd.DataFrame = ONE[ONE["analyte"] == "TNF"], **settings: Any) -> Any:
     return bd.Correlation(**({"score": "score", "value": "value"} | settings)).prepare(frame)
+
+
+def replicated(model: Any, frame: pd.DataFrame) -> Any:
+    """Data like a table's, drawn from the model's prior."""
+    data = model.prepare(frame)
+    graph = model.build(data)
+    variables = [*graph.unobserved_RVs, *graph.observed_RVs]
+    drawn = dict(zip([rv.name for rv in variables], from_prior(variables, 1, seed=1), strict=True))
+    return model.replicate(data, label_draws(drawn, graph, sample_dims=()), np.random.default_rng(1))
 
 
 def pooled(frame: pd.DataFrame = PATIENTS, **settings: Any) -> Any:
@@ -1107,6 +1118,25 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "give studies with both arms",
         lambda: pooled(but(PATIENTS, arm=np.where(PATIENTS["study"] < "d", "c", "k"))),
         pooled,
+    ),
+    (
+        "models/patient_meta/replicates:replicate",
+        "use 'omit'",
+        lambda: replicated(
+            bd.PatientMeta(reference="c", moderators=["age"], missing_moderators="impute", split=False, imputations=2),
+            PATIENTS,
+        ),
+        lambda: replicated(
+            bd.PatientMeta(reference="c", moderators=["age"], missing_moderators="omit", split=False), PATIENTS
+        ),
+    ),
+    (
+        "models/trial/replicates:replicate",
+        "calibrate the same model without",
+        lambda: replicated(
+            bd.Trial(reference="p", moderator="crp", moderator_lod="limit", moderator_model="log-normal"), BELOW
+        ),
+        lambda: replicated(bd.Trial(reference="p", moderator="crp"), VISITS),
     ),
     (
         "models/patient_meta/settings:_refuse_to_impute",
