@@ -835,7 +835,7 @@ COMMANDS = {
     "unknown command": (["runn"], ("'runn'", "did you mean 'run'?")),
     "missing argument": (["run"], ("PLAN", "bayesdep --help")),
     "missing option": (["simulate", "bcg_trials", "--seed", "1"], ("'--out'", "bayesdep --help")),
-    "one argument too many": (["reproduce", "all"], ("(all)", "bayesdep --help")),
+    "one argument too many": (["reproduce", "raison2013", "all"], ("(all)", "bayesdep --help")),
     "unknown published table to show": (
         ["datasets", "kiraly2017_table3"],
         ("'kiraly2017_table3'", "did you mean 'kiraly2017_table2'?"),

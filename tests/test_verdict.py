@@ -69,7 +69,7 @@ def test_every_estimand_of_zeros_and_ones_says_that_it_is_a_probability(name):
 # What shipped plans state of their verdicts: `bayesdep reproduce` holds every plan against its own statement; here are
 # the list, and the plans whose posterior needs no sampling.
 
-STATED = {"kiraly2017/table2_moments", "benchmarks/nhanes_crp", "benchmarks/viral_load"}
+STATED = {"benchmarks/nhanes_crp", "benchmarks/viral_load"}
 
 
 def test_shipped_plans_that_warn_are_these():

@@ -249,6 +249,17 @@ def report_calibration(
     ------
     BadInput
         When it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesdep as bd
+    >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
+    >>> found = bd.calibrate(
+    ...     model, bd.load("eight_schools_rubin1981"), fits=20, draws=100, workers=1, store=tempfile.mkdtemp()
+    ... )
+    >>> bd.report_calibration(found, Path(tempfile.mkdtemp()) / "calibration.html").name
+    'calibration.html'
     """
     images = {name: png(figure) for name, figure in figures_of_calibration(calibration).items()}
     with whole_files(path) as (partial,):
