@@ -271,7 +271,8 @@ def test_reproduce_prints_and_writes_the_ledger_of_every_plan(command, tmp_path)
     assert len(out.splitlines()) < 40  # one screen
     for run in ("raison2013/responders_unpooled", "kiraly2017/fgf2_screen"):
         assert set(files(tmp_path / "results" / run)) == CONTRACT
-    assert err == ""  # the workers, whose own stream this is not, say what they do
+    # The workers, whose own stream this is not, say what they do; on a slow machine a line says how far all are.
+    assert all(re.match(r"\d of 2 plans done after \d+ s", line) for line in err.splitlines())
 
 
 def test_reproduce_leaves_out_plans_that_need_a_file_and_says_how_to_run_them(command, tmp_path):

@@ -192,7 +192,7 @@ def test_reproduce_cut_off_leaves_no_partial_directory_and_no_process(number, tm
     words = [sys.executable, "-m", "bayesdep.cli", "reproduce", "--out", "out"]
     run = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("out/kiraly2017/fgf2_screen/manifest.json")):  # then the slow ones are under way
+    while not list(tmp_path.glob("out/*/*/manifest.json")):  # then the slow ones are under way
         assert time.monotonic() < deadline
         assert run.poll() is None
         time.sleep(0.1)

@@ -32,7 +32,7 @@ def processes(
     *,
     importing: Sequence[str] = (),
     writing: Path | None = None,
-    limit: int = WORKERS,
+    limit: int | None = None,
     single_threaded: bool = False,
 ) -> Iterator[Callable[..., Iterable[Any]]]:
     """Give a ``map`` that calls a function in a few fresh processes.
@@ -67,7 +67,7 @@ def processes(
     BadInput
         When the system ends a process, for example because memory is short.
     """
-    workers = min(limit, at_most, (os.cpu_count() or 1) if limit == WORKERS else limit)
+    workers = min(at_most, min(WORKERS, os.cpu_count() or 1) if limit is None else limit)
     if workers <= 1:
         yield map
         return

@@ -115,7 +115,7 @@ def _on_table(compiled: Any, kinds: Any) -> Any:
                     strides.insert(0, step)
                     step = builder.mul(step, extent)
                 array = context.make_array(kind)(context, builder)
-                populate_array(array, data=pointer, shape=shape, strides=strides, itemsize=size, meminfo=None)  # type: ignore[no-untyped-call]
+                populate_array(array, data=pointer, shape=shape, strides=strides, itemsize=size, meminfo=None)  # type: ignore[no-untyped-call]  # numba is not typed
                 made.append(array._getvalue())
             convention = context.call_conv
             kind = convention.get_function_type(result, arguments).as_pointer()
