@@ -256,13 +256,13 @@ def test_fgf2_correlation_has_its_printed_p_with_31_patients_only():
 def test_fgf2_area_under_the_curve_has_its_printed_p_with_19_and_12_but_not_with_20_and_13():
     """Mann-Whitney's normal P of the printed area, 0.86, anywhere it can have been rounded from."""
 
-    def smallest_and_largest_p(responders, others):
+    def minimum_and_maximum_p(responders, others):
         spread = np.sqrt((responders + others + 1) / (12 * responders * others))
         return 2 * stats.norm.sf((np.array([0.865, 0.855]) - 0.5) / spread)
 
-    low, high = smallest_and_largest_p(19, 12)
+    low, high = minimum_and_maximum_p(19, 12)
     assert low < 0.00075 < 0.00085 < high
-    assert smallest_and_largest_p(20, 13)[1] < 0.00075
+    assert minimum_and_maximum_p(20, 13)[1] < 0.00075
 
 
 # Raison 2013.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import bayesdep as bd
 from bayesdep.data.errors import BadInput, did_you_mean, speaking_toml
 from bayesdep.data.labels import clean_label
-from bayesdep.data.magnitude import LARGEST, SMALLEST
+from bayesdep.data.magnitude import LARGEST, LOWEST
 from bayesdep.data.tables import (
     MOST_DIFFERENT,
     Column,
@@ -38,8 +38,8 @@ NEEDED = {
 }
 # What each kind accepts and, beside what no number column accepts, what each refuses.
 ACCEPTED = {
-    "number": st.just(0.0) | st.floats(SMALLEST, LARGEST) | st.floats(-LARGEST, -SMALLEST),
-    "positive": st.floats(SMALLEST, LARGEST),
+    "number": st.just(0.0) | st.floats(LOWEST, LARGEST) | st.floats(-LARGEST, -LOWEST),
+    "positive": st.floats(LOWEST, LARGEST),
     "count": st.integers(0, 2**53).map(float),
     "probability": st.floats(min_value=0, max_value=1, exclude_min=True),
 }

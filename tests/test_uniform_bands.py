@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from arviz_stats.ecdf_utils import ecdf_pit
 
-from bayesdep.numerics.uniform_bands import band, exceeds, points_of, smallest_probability
+from bayesdep.numerics.uniform_bands import band, exceeds, points_of, minimum_probability
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
@@ -18,11 +18,11 @@ def test_the_probability_is_that_of_all_outcomes_counted(n):
         if sum(counts) == n:
             ways = factorial(n) / prod(map(factorial, counts))
             values = np.repeat((np.arange(n) + 0.5) / n, counts)
-            smallest = smallest_probability(values)
-            seen[smallest] = seen.get(smallest, 0.0) + ways / n**n
-    for smallest in seen:
-        expected = sum(p for other, p in seen.items() if other <= smallest * (1 + 1e-9))
-        assert exceeds(n, smallest) == pytest.approx(expected, abs=1e-12)
+            minimum = minimum_probability(values)
+            seen[minimum] = seen.get(minimum, 0.0) + ways / n**n
+    for minimum in seen:
+        expected = sum(p for other, p in seen.items() if other <= minimum * (1 + 1e-9))
+        assert exceeds(n, minimum) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_band_holds_the_whole_function_as_often_as_it_says():
@@ -52,6 +52,6 @@ def test_values_are_outside_exactly_where_their_p_value_is_below():
         u = np.sort(rng.beta(1.3, 1, n))
         share = np.searchsorted(u, z, side="right") / n
         outside = bool(((share < low - 1e-9) | (share > high + 1e-9)).any())
-        found.append((outside, exceeds(n, smallest_probability(u)) <= 0.1))
+        found.append((outside, exceeds(n, minimum_probability(u)) <= 0.1))
     assert {a == b for a, b in found} == {True}
     assert 0.1 < np.mean([a for a, _ in found]) < 0.9

@@ -32,7 +32,7 @@ from bayesdep.inference.sample import sample_again
 from bayesdep.models.model import Imputes, Model, Replicates
 from bayesdep.models.register import code_of, settings_of
 from bayesdep.numerics.draws import stack_draws
-from bayesdep.numerics.uniform_bands import exceeds, smallest_probability
+from bayesdep.numerics.uniform_bands import exceeds, minimum_probability
 
 LEVEL = 0.95  # of intervals and of the band
 STRICT = 0.01  # over the number of quantities: no quantity is to lie outside the band at this level
@@ -184,7 +184,7 @@ def _judge(name: str, group: pd.DataFrame, passed: pd.Series, *, ranked: bool) -
         "quantity": name,
         "kind": first["kind"],
         "fits": fits,
-        "p_uniform": exceeds(fits, smallest_probability(group["place"].to_numpy())) if ranked else np.nan,
+        "p_uniform": exceeds(fits, minimum_probability(group["place"].to_numpy())) if ranked else np.nan,
         "coverage": np.nan if is_discrete else float(inside.mean()),
         "coverage_half": np.nan if is_discrete else float(half.mean()),
         "coverage_se": float(np.sqrt(LEVEL * (1 - LEVEL) / fits)),

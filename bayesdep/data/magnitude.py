@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-SMALLEST, LARGEST = 1e-50, 1e50  # (1e50 / 1e-50)**2 = 1e200, where float64 ends at 1.8e308
-SIZES = f"{SMALLEST:g} to {LARGEST:g}"
+LOWEST, LARGEST = 1e-50, 1e50  # (1e50 / 1e-50)**2 = 1e200, where float64 ends at 1.8e308
+SIZES = f"{LOWEST:g} to {LARGEST:g}"
 
 
 def is_workable(values: Any) -> np.ndarray:
@@ -29,4 +29,4 @@ def is_workable(values: Any) -> np.ndarray:
     [True, True, False, False, True]
     """
     size = np.abs(np.asarray(values, dtype=float))
-    return np.asarray(np.isnan(size) | (size == 0) | ((size >= SMALLEST) & (size <= LARGEST)))
+    return np.asarray(np.isnan(size) | (size == 0) | ((size >= LOWEST) & (size <= LARGEST)))

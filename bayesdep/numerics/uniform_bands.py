@@ -1,11 +1,11 @@
 r"""Simultaneous bands for the empirical distribution function of independent uniform values, exactly.
 
-Of n independent uniform values, the number up to z is Binomial(n, z) at every z. Values are judged by the most
-surprising of these counts at the points z = 1/k, ..., (k - 1)/k: by the smallest two-sided pointwise probability, as
-Saeilynoja, Buerkner and Vehtari (2022, doi:10.1007/s11222-022-10090-6) do, whose bands are those of ArviZ's
-``plot_ecdf_pit``. There the distribution of that smallest probability is simulated; here it is computed. Counts in k
-intervals of equal length are independent Poisson numbers given their sum, so the probability that all counts stay
-within bounds is a chain of k convolutions, each cut at the bounds.
+Of n independent uniform values, the number up to z is Binomial(n, z). At each of the points z = 1/k, ..., (k - 1)/k
+this count has a two-sided binomial probability. The test statistic is the minimum of these probabilities over the
+points (Saeilynoja, Buerkner and Vehtari 2022, doi:10.1007/s11222-022-10090-6; ArviZ's ``plot_ecdf_pit`` draws the same
+bands). ArviZ simulates the distribution of the minimum; here it is computed: counts in k intervals of equal length are
+independent Poisson numbers given their sum, so the probability that all counts stay within bounds is a chain of k
+convolutions, each cut at the bounds.
 """
 
 from functools import lru_cache
@@ -47,8 +47,8 @@ def _pointwise(n: int) -> np.ndarray:
     return np.asarray(np.minimum(1.0, 2 * np.minimum(below, above)))
 
 
-def smallest_probability(values: np.ndarray) -> float:
-    """Return the smallest two-sided pointwise probability of an empirical distribution function.
+def minimum_probability(values: np.ndarray) -> float:
+    """Return the minimum two-sided pointwise probability of an empirical distribution function.
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ def smallest_probability(values: np.ndarray) -> float:
 
 
 @lru_cache(maxsize=4096)
-def exceeds(n: int, smallest: float) -> float:
-    """Return the probability that n independent uniform values are at least as surprising.
+def exceeds(n: int, minimum: float) -> float:
+    """Return the probability that n independent uniform values have this minimum or a lower one.
 
     Parameters
     ----------
     n
         How many values.
-    smallest
-        Their smallest pointwise probability.
+    minimum
+        Their minimum pointwise probability.
 
     Returns
     -------
@@ -83,10 +83,10 @@ def exceeds(n: int, smallest: float) -> float:
     Examples
     --------
     >>> values = np.array([0.1, 0.35, 0.6, 0.85])
-    >>> exceeds(4, smallest_probability(values))
+    >>> exceeds(4, minimum_probability(values))
     1.0
     """
-    within = _pointwise(n) > smallest * (1 + 1e-9)
+    within = _pointwise(n) > minimum * (1 + 1e-9)
     # The counts' increments given their sum n are those of independent Poisson numbers with mean n / k.
     step = stats.poisson.pmf(np.arange(n + 1), n / (len(within) + 1))
     weight = np.zeros(n + 1)
@@ -114,7 +114,10 @@ def band(n: int, level: float) -> tuple[np.ndarray, np.ndarray]:
     """
     pointwise = _pointwise(n)
     candidates = np.unique(pointwise)
-    low, high = -1, len(candidates)  # the largest pointwise probability whose exclusion costs at most 1 - level
+    low, high = (
+        -1,
+        len(candidates),
+    )  # bisection for the highest pointwise probability whose exclusion costs at most 1 - level
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if exceeds(n, float(candidates[middle])) <= 1 - level else (low, middle)
