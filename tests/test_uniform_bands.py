@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from arviz_stats.ecdf_utils import ecdf_pit
 
-from bayesdep.numerics.uniform_bands import band, exceeds, points_of, minimum_probability
+from bayesdep.numerics.uniform_bands import band, exceeds, minimum_probability, points_of
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
