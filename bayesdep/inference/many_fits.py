@@ -186,9 +186,7 @@ def _here(
     fit_one: Callable[[int], Arrays], missing: Sequence[int], workers: int | None
 ) -> Generator[tuple[int, Arrays], None, None]:
     at_most = min(workers or os.cpu_count() or 1, len(missing))
-    with processes(
-        at_most, limit=at_most, single_threaded=True, importing=("bayesdep.inference.sample", "nutpie")
-    ) as run:
+    with processes(at_most, single_threaded=True, importing=("bayesdep.inference.sample", "nutpie")) as run:
         yield from run(partial(_numbered, fit_one), missing)
 
 
@@ -221,7 +219,7 @@ def _on_cluster(
         def submit(number: int) -> Any:
             # a task whose worker died is made again elsewhere, however often workers die
             name = f"bayesdep-fit-{key}-{number}"
-            return client.submit(_on_worker, job, number, key=name, retries=0, pure=True)
+            return client.submit(_numbered, job, number, key=name, retries=0, pure=True)
 
         waiting = list(reversed(missing))
         running = as_completed([], loop=client.loop)
@@ -232,7 +230,3 @@ def _on_cluster(
             future = next(running)
             yield future.result()
             future.release()
-
-
-def _on_worker(fit_one: Callable[[int], Arrays], number: int) -> tuple[int, Arrays]:
-    return number, fit_one(number)

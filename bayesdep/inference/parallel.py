@@ -32,7 +32,6 @@ def processes(
     *,
     importing: Sequence[str] = (),
     writing: Path | None = None,
-    limit: int | None = None,
     single_threaded: bool = False,
 ) -> Iterator[Callable[..., Iterable[Any]]]:
     """Give a ``map`` that calls a function in a few fresh processes.
@@ -42,32 +41,30 @@ def processes(
     Parameters
     ----------
     at_most
-        The largest number of jobs; there are never more processes than jobs, or than ``limit``.
+        The largest number of jobs; there are never more processes than jobs, than two, or than processors.
     importing
         Modules that every process imports when it starts, while the caller is still preparing its jobs.
     writing
         The folder under which the jobs write: the incomplete files of a process that had to be killed are removed
         there.
-    limit
-        How many processes at most; by default two, but not more than there are processors.
     single_threaded
-        Whether each process computes in one thread, for as many processes as processors. The results then come as jobs
-        end, not in their order.
+        Whether each process computes in one thread; then there are ``at_most`` processes, and results come as jobs end,
+        not in their order.
 
     Yields
     ------
     callable
         ``map(function, jobs)``: the results in the jobs' order. A job's exception is raised in the caller. At the end
         of the block the processes are waited for; if an exception ends it, running processes are told to stop and clean
-        up, and are killed if they have not after 20 seconds. If this process is killed, they end at once. With a limit
-        of one process, all jobs run in this one.
+        up, and are killed if they have not after 20 seconds. If this process is killed, they end at once. With one
+        process, all jobs run in this one.
 
     Raises
     ------
     BadInput
         When the system ends a process, for example because memory is short.
     """
-    workers = min(at_most, min(WORKERS, os.cpu_count() or 1) if limit is None else limit)
+    workers = at_most if single_threaded else min(at_most, WORKERS, os.cpu_count() or 1)
     if workers <= 1:
         yield map
         return

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.parts.people import within_limits
+from bayesdep.models.parts.replicates import put
 
 
 def replicate(data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
@@ -27,4 +28,4 @@ def replicate(data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> 
     rho, mean, sd = (drawn[name].values for name in ("rho", "score_mean", "score_sd"))
     logs = float(data["centre"].values[0]) + drawn["marker_mean"].values + drawn["marker_sd"].values * z
     score = float(data["score_centre"]) + mean + sd * (rho * z + np.sqrt((1 - rho) * (1 + rho)) * other)
-    return data.assign(within_limits(data, logs[:, None])).assign(score=data["score"].copy(data=score))
+    return put(data, score=score, **within_limits(data, logs[:, None]))

@@ -15,6 +15,7 @@ from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.pooling import non_centred_effects
+from bayesdep.models.parts.replicates import put
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -161,7 +162,7 @@ class Counts(CountsSettings):
         xarray.Dataset
             Everything else as in ``data``.
         """
-        return data.assign(events=data["events"].copy(data=drawn["events"].values))
+        return put(data, events=drawn["events"].values)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive risks and their contrasts against control, by subgroup and over all patients.

@@ -17,6 +17,7 @@ from bayesdep.models.crossover.tables import tables as printed_tables
 from bayesdep.models.crossover.terms import covariance_root, days_correlate, effects_by_day, sum_of_products
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
+from bayesdep.models.parts.replicates import put
 from bayesdep.models.parts.scale import priors_of
 
 if TYPE_CHECKING:
@@ -204,8 +205,7 @@ class Crossover(CrossoverSettings):
         xarray.Dataset
             Everything else as in ``data``.
         """
-        seen = ~np.isnan(data["outcome"].values)
-        return data.assign(outcome=data["outcome"].copy(data=np.where(seen, drawn[OUTCOME].values, np.nan)))
+        return put(data, outcome=drawn[OUTCOME].values)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
         """Derive what the trial asks.

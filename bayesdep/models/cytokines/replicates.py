@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.cytokines.settings import CytokinesSettings
+from bayesdep.models.parts.replicates import put, recorded_as
 
 
 def replicate(settings: CytokinesSettings, data: xr.Dataset, drawn: xr.Dataset) -> xr.Dataset:
@@ -23,11 +24,8 @@ def replicate(settings: CytokinesSettings, data: xr.Dataset, drawn: xr.Dataset) 
     xarray.Dataset
         Everything else as in ``data``.
     """
-    logs, lod, uloq = drawn["log_concentration"].values, data["lod"].values, data["uloq"].values
-    kind = np.zeros(len(logs), dtype=data["kind"].dtype)
-    if settings.substitute is None:
-        kind = np.where(logs < lod, 1, np.where(logs > uloq, 2, 0)).astype(kind.dtype)
-    lower = np.where(kind == 1, -np.inf, np.where(kind == 2, uloq, logs))
-    upper = np.where(kind == 2, np.inf, np.where(kind == 1, lod, logs))
-    put = {name: data[name].copy(data=x) for name, x in (("lower", lower), ("upper", upper), ("kind", kind))}
-    return data.assign(put).isel(measurement=np.argsort(kind > 0, kind="stable"))
+    has_limits = settings.substitute is None
+    limits = (data["lod"].values, data["uloq"].values) if has_limits else (-np.inf, np.inf)
+    kind, lower, upper = recorded_as(drawn["log_concentration"].values, *limits)
+    made = put(data, lower=lower, upper=upper, kind=kind)
+    return made.isel(measurement=np.argsort(kind > 0, kind="stable"))

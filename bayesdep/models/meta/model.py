@@ -15,6 +15,7 @@ from bayesdep.models.meta.tables import tables as printed_tables
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.paper import Layout
+from bayesdep.models.parts.replicates import put
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.numerics.types import Tensor
 
@@ -270,7 +271,7 @@ class Meta(MetaSettings):
             Everything else as in ``data``.
         """
         name = "effect" if "effect" in drawn else "events"
-        return data.assign({name: data[name].copy(data=drawn[name].values)})
+        return put(data, **{name: drawn[name].values})
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive the quantities a meta-analysis reports.

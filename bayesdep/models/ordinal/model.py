@@ -17,6 +17,7 @@ from bayesdep.models.ordinal.settings import OrdinalSettings
 from bayesdep.models.ordinal.tables import tables as printed_tables
 from bayesdep.models.ordinal.terms import row_levels, row_thresholds
 from bayesdep.models.parts.paper import Layout
+from bayesdep.models.parts.replicates import put
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -190,8 +191,8 @@ class Ordinal(OrdinalSettings):
             Everything else as in ``data``.
         """
         if self.has_patient_effects:
-            return data.assign(category_of=("row", drawn["category_at_visit"].values))
-        return data.assign(counts=(("row", "category"), drawn["category_counts"].values))
+            return put(data, category_of=drawn["category_at_visit"].values)
+        return put(data, counts=drawn["category_counts"].values)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what is asked; see :mod:`bayesdep.models.ordinal.estimands` for each.

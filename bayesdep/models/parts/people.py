@@ -20,6 +20,7 @@ from bayesdep.data.tables import (
     rows_with_notes,
 )
 from bayesdep.models.parts.paper import Characteristic
+from bayesdep.models.parts.replicates import recorded_as
 
 
 def read_people(
@@ -208,7 +209,7 @@ def recorded(data: xr.Dataset) -> np.ndarray:
         return np.where(np.isinf(lower), upper, np.where(np.isinf(upper), lower, (lower + upper) / 2))
 
 
-def within_limits(data: xr.Dataset, logs: np.ndarray) -> dict[str, xr.DataArray]:
+def within_limits(data: xr.Dataset, logs: np.ndarray) -> dict[str, np.ndarray]:
     """Return the ends of the intervals in which log concentrations are known to lie, given the limits of the data.
 
     Parameters
@@ -220,13 +221,11 @@ def within_limits(data: xr.Dataset, logs: np.ndarray) -> dict[str, xr.DataArray]
 
     Returns
     -------
-    dict of xarray.DataArray
+    dict of numpy.ndarray
         ``log_lower`` and ``log_upper``: the value twice where it lies within the limits.
     """
-    below, above = logs < data["log_lod"].values, logs > data["log_uloq"].values
-    lower = np.where(below, -np.inf, np.where(above, data["log_uloq"].values, logs))
-    upper = np.where(above, np.inf, np.where(below, data["log_lod"].values, logs))
-    return {name: data[name].copy(data=x) for name, x in (("log_lower", lower), ("log_upper", upper))}
+    _, lower, upper = recorded_as(logs, data["log_lod"].values, data["log_uloq"].values)
+    return {"log_lower": lower, "log_upper": upper}
 
 
 def visible_share(data: xr.Dataset) -> np.ndarray:

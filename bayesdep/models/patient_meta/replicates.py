@@ -5,6 +5,7 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.replicates import put
 from bayesdep.models.patient_meta.events import count_events
 from bayesdep.models.patient_meta.products import columns_of, sum_products
 from bayesdep.models.patient_meta.scores import coefficients_of, roots_of
@@ -58,7 +59,6 @@ def replicate(
             noise[:, 1] = rho * noise[:, 0] + np.sqrt(1 - rho**2) * noise[:, 1]
         y = mean + drawn["study_sd"].transpose("study", "time").values[of] * noise
         y = data["outcome_mean"].values + data["outcome_sd"].values * y
-    y = np.where(np.isnan(data["outcome"].values), np.nan, y)
-    told = data.assign(outcome=data["outcome"].copy(data=y))
+    told = put(data, outcome=y)
     summed = count_events(told) if settings.is_binary else sum_products(told, free=settings.has_free_levels)
     return told.drop_vars([v for v in summed.variables if v in told.variables]).merge(summed, combine_attrs="override")

@@ -5,6 +5,7 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.models.parts.people import within_limits
+from bayesdep.models.parts.replicates import put
 
 
 def replicate(data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
@@ -30,6 +31,5 @@ def replicate(data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> 
     log_odds = drawn["intercept"].values + x @ drawn["slope"].values
     if data.sizes["covariate"]:
         log_odds = log_odds + data["covariates"].values @ drawn["covariate_slope"].values
-    responds = (rng.random(len(x)) < special.expit(log_odds)).astype(data["outcome"].dtype)
-    limited = within_limits(data, data["centre"].values + scale * x)
-    return data.assign(limited).assign(outcome=data["outcome"].copy(data=responds))
+    responds = rng.random(len(x)) < special.expit(log_odds)
+    return put(data, outcome=responds, **within_limits(data, data["centre"].values + scale * x))

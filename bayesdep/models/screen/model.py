@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
+from bayesdep.models.parts.replicates import put
 from bayesdep.models.screen import checks, estimands, exact, scores
 from bayesdep.models.screen.data import prepare
 from bayesdep.models.screen.settings import ScreenSettings
@@ -124,7 +125,7 @@ class Screen(ScreenSettings):
         xarray.Dataset
             Everything else as in ``data``.
         """
-        return data.assign(positives=data["positives"].copy(data=drawn["positives"].values))
+        return put(data, positives=drawn["positives"].values)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
         """Derive the accuracy measures.

@@ -10,6 +10,7 @@ from scipy import special
 
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.paper import Layout
+from bayesdep.models.parts.replicates import put
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.small_studies import checks, estimands, exact, wording
 from bayesdep.models.small_studies.averaging import ModelAverage
@@ -232,7 +233,7 @@ class SmallStudies(SmallStudiesSettings):
         xarray.Dataset
             Everything else as in ``data``.
         """
-        return data.assign(effect=data["effect"].copy(data=drawn["effect"].values))
+        return put(data, effect=drawn["effect"].values)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive the pooled effect, the spread, what is published, and what the models' probabilities are.

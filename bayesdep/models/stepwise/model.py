@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayesdep.models.model import Check, ExactPosterior, Forest, reads
 from bayesdep.models.parts.paper import Layout
+from bayesdep.models.parts.replicates import put
 from bayesdep.models.stepwise import checks, estimands, exact
 from bayesdep.models.stepwise.data import prepare
 from bayesdep.models.stepwise.settings import StepwiseSettings
@@ -142,7 +143,7 @@ class Stepwise(StepwiseSettings):
             Everything else as in ``data``.
         """
         counted = drawn["remitted_count"].values
-        return data.assign({w: data[w].copy(data=counted) for w in ("remitted", "remitted_at_most")})
+        return put(data, remitted=counted, remitted_at_most=counted)
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive probabilities of remission and their contrasts.

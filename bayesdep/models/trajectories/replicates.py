@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from bayesdep.models.parts.replicates import put, recorded_as
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
 from bayesdep.models.trajectories.scores import covariance_of, links_of, links_of_patient, residual_covariance
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
@@ -51,7 +52,7 @@ def replicate(
             y[i, seen[i]] = at + root @ rng.standard_normal(len(at))
         else:
             y[i, seen[i]] = rng.random(len(at)) < special.expit(at)
-    return data.assign(outcome=data["outcome"].copy(data=y))
+    return put(data, outcome=y)
 
 
 def _with_markers(
@@ -59,18 +60,11 @@ def _with_markers(
 ) -> tuple[xr.Dataset, np.ndarray]:
     """Data with drawn markers, and the markers' deviations (subject, analyte, power)."""
     root = np.linalg.cholesky(covariance_of(settings, one, "marker_", "analyte")[0])
-    measured = data["detection"].values >= 0
     z = rng.standard_normal((data.sizes["subject"], *root.shape[:2]))
     deviation = np.einsum("mrs,ims->imr", root, z)
     logs = mean_markers_of_patients(settings, one, data)[0]
     logs = logs + np.einsum("itr,imr->imt", data["marker_deviation_columns"].values, deviation)
     logs = logs + one["marker_residual_sd"].values[0][:, None] * rng.standard_normal(logs.shape)
-    lod, uloq = data["lod"].values, data["uloq"].values
-    below, above = measured & (logs < lod), measured & (logs > uloq)
-    detection = np.where(below, 1, np.where(above, 2, np.where(measured, 0, -1)))
-    put = {
-        "lower": np.where(below, -np.inf, np.where(above, uloq, np.where(measured, logs, data["lower"].values))),
-        "upper": np.where(above, np.inf, np.where(below, lod, np.where(measured, logs, data["upper"].values))),
-        "detection": detection.astype(data["detection"].dtype),
-    }
-    return data.assign({name: data[name].copy(data=x) for name, x in put.items()}), deviation
+    kind, lower, upper = recorded_as(logs, data["lod"].values, data["uloq"].values)
+    detection = np.where(data["detection"].values < 0, -1, kind)  # what was not measured stays so
+    return put(data, lower=lower, upper=upper, detection=detection), deviation

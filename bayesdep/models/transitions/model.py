@@ -11,6 +11,7 @@ from bayesdep.models.model import Check, ExactPosterior, Forest, reads
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.pooling import non_centred_effects
+from bayesdep.models.parts.replicates import put
 from bayesdep.models.transitions import checks, estimands, exact, scores
 from bayesdep.models.transitions.data import prepare
 from bayesdep.models.transitions.settings import TransitionsSettings
@@ -256,7 +257,7 @@ class Transitions(TransitionsSettings):
             Everything else as in ``data``.
         """
         name = "state_at_visit" if self.input == "patients" else "transition_count"
-        return data.assign({name: data[name].copy(data=drawn[name].values)})
+        return put(data, **{name: drawn[name].values})
 
     def estimands(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         """Derive what is asked of states; see :mod:`bayesdep.models.transitions.estimands` for each.

@@ -1,9 +1,9 @@
 """Outcomes of a trial drawn from the model."""
 
-import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.replicates import put
 from bayesdep.models.trial.censored_moderator import is_latent
 
 
@@ -32,5 +32,4 @@ def replicate(data: xr.Dataset, drawn: xr.Dataset) -> xr.Dataset:
             "the moderator has values beyond its limits, along which no outcomes are drawn; calibrate the same model "
             "without moderator_lod and the like"
         )
-    seen = ~np.isnan(data["outcome"].values)
-    return data.assign(outcome=data["outcome"].copy(data=np.where(seen, drawn["outcome_by_visit"].values, np.nan)))
+    return put(data, outcome=drawn["outcome_by_visit"].values)
