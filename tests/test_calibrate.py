@@ -168,6 +168,25 @@ def test_coverage_signs_and_width_are_counted():
     assert not found.passed
 
 
+def test_around_a_stated_truth_nothing_is_said_to_be_calibrated():
+    """Intervals that miss their truth in all fits but one: that is described, and no verdict is given on it."""
+    inside = judged([1, 2, 3], [0.5, 5, 5], [1.5, 6, 6])
+    assert inside.verdict.startswith("Calibrated")
+    found = dataclasses.replace(inside, around="design")
+    assert found.passed
+    assert "alibrated" not in found.verdict
+    assert "described, not judged" in found.verdict
+    assert any("33.3%" in sentence for sentence in found.sentences)
+
+
+def test_few_draws_are_fewer_than_a_hundred_in_every_fit():
+    found = judged([1, 2], [0.5, 1], [1.5, 3])
+    few = dataclasses.replace(found, values=found.values.assign(ranked_among=40))
+    assert found.table["few_draws"].item() == 0
+    assert few.table["few_draws"].item() == 2
+    assert any("fewer than 100 independent draws" in sentence for sentence in few.sentences)
+
+
 def test_a_spread_is_not_said_to_exclude_zero():
     (row,) = judged([1, 2], [0.5, 1], [1.5, 3]).table.itertuples()
     assert np.isnan(row.excludes_null)

@@ -4,7 +4,7 @@ If the mathematics and the sampler are right, the rank of a true value among ind
 95% intervals contain 95% of the true values (Talts et al. 2018, arXiv:1804.06788). A quantity is judged by the
 empirical distribution function of its ranks, which lies within a simultaneous band with a stated probability
 (Saeilynoja, Buerkner and Vehtari 2022, doi:10.1007/s11222-022-10090-6; :mod:`bayesdep.numerics.uniform_bands`). Around
-a stated truth ranks are not uniform, and intervals alone are judged.
+a stated truth ranks are not uniform: intervals are described, and the gate alone is judged.
 """
 
 import dataclasses
@@ -75,7 +75,7 @@ class Calibration:
         standard error of a share of 0.95, and ``coverage_p`` (binomial); ``coverage_passed`` among fits that passed the
         gate; ``bias`` in posterior sds; ``width`` of the 95% interval (median) in ``units``; ``excludes_null``, the
         share of intervals without the value of no effect, and ``wrong_sign``, how many of these lie on the wrong side;
-        ``few_draws``, the fits in which fewer draws than asked for were independent.
+        ``few_draws``, the fits in which fewer than 100 draws were independent.
         """
         passed = self.fits.set_index("fit")["passed"]
         groups = self.values.groupby("quantity", sort=False)
@@ -116,8 +116,21 @@ class Calibration:
         return bool(is_even and self.failed <= GATE_SHARE * len(self.fits))
 
     @property
+    def verdict(self) -> str:
+        """The verdict in one sentence; around a stated truth intervals are described, and the gate alone is judged."""
+        if not self.passed:
+            return (
+                "TOO MANY FITS FAILED THEIR GATE."
+                if self.around == "design"
+                else "NOT CALIBRATED, or too many fits failed their gate."
+            )
+        if self.around == "design":
+            return "Few fits failed their gate; how often intervals contain this truth is described, not judged."
+        return "Calibrated, as far as these fits tell."
+
+    @property
     def sentences(self) -> list[str]:
-        """The verdict, in sentences."""
+        """What was found, in sentences."""
         table, n, fits = self.table, len(self.table), len(self.fits)
         found = []
         if self.around != "design":
@@ -179,7 +192,6 @@ def _judge(name: str, group: pd.DataFrame, passed: pd.Series, *, ranked: bool) -
     excludes, wrong = _signs(group, truth)
     with np.errstate(all="ignore"):
         error = (group["mean"].to_numpy() - truth) / group["sd"].to_numpy()
-    most = int(group["ranked_among"].max())
     return {
         "quantity": name,
         "kind": first["kind"],
@@ -195,7 +207,7 @@ def _judge(name: str, group: pd.DataFrame, passed: pd.Series, *, ranked: bool) -
         "units": first["units"],
         "excludes_null": excludes,
         "wrong_sign": wrong,
-        "few_draws": int((group["ranked_among"] < most).sum()),
+        "few_draws": int((group["ranked_among"] < RANKS).sum()),
     }
 
 

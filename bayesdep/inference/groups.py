@@ -65,7 +65,7 @@ def rounded_draws(draws: Mapping[str, np.ndarray], model: pm.Model) -> dict[str,
     Returns
     -------
     dict of numpy.ndarray
-        The same shapes. A rounding error is below 1/8,192 of the least standard deviation of the parameter's elements.
+        The same shapes. A rounding error is below 1/8,192 of the standard deviation of the element that is rounded.
     """
     return {name: rounded(x, _needed_bits(x)) if is_rounded(name, x, model) else x for name, x in draws.items()}
 

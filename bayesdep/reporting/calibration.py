@@ -30,7 +30,7 @@ _WHERE = {
     "data": "Parameters were drawn from the posterior of the data at hand, new data from the model given them, and new "
     "data analysed together with those at hand: calibration where these data lie.",
     "design": "Tables were drawn from a simulator with one stated truth, and each was analysed as any table is. Ranks "
-    "are not uniform around one truth, so intervals alone are judged.",
+    "are not uniform around one truth, so intervals alone are described.",
 }
 
 
@@ -211,6 +211,7 @@ def calibration_page(calibration: Calibration, title: str, command: str, images:
     return page.render(
         title=title,
         passed=calibration.passed,
+        verdict=calibration.verdict,
         sentences=calibration.sentences,
         where=_WHERE[calibration.around],
         pictures=pictures,
