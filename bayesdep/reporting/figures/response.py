@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, serves, styled_figure
+from bayesdep.reporting.ranges import limits
 
 
 def has_roc(fit: Fit) -> bool:
@@ -101,13 +102,14 @@ def plot_decision_curve(fit: Fit) -> Figure:
     better = (gain > 0).mean(("chain", "draw")).values
     with styled_figure(fit, 5.2, 5.0) as figure:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        top = 0.0
+        ends: list[np.ndarray] = []
         for (decision, values), ink in zip(benefit.groupby("decision", squeeze=False), (BLUE, RED), strict=True):
             lower, median, upper = _interval(values.squeeze("decision"))
             axes.fill_between(at, lower, upper, color=ink, alpha=0.2, lw=0)
             axes.plot(at, median, color=ink, lw=1.8, label=f"treat {decision}")
-            top = max(top, float(upper.max()))
+            ends.append(upper)
         axes.axhline(0, color=GREY, lw=1.2, ls="--", label="treat nobody")
+        top = limits(0.0, *ends)[1]
         axes.set_ylim(-0.25 * top, 1.05 * top)  # treating everybody falls without end
         axes.set_ylabel("net benefit,\ntrue positives per person")
         axes.legend(loc="upper right")
