@@ -136,8 +136,8 @@ def fingerprint(plan: str, data: xr.Dataset, settings: Mapping[str, Any], code: 
     settings
         The sampler's settings, the seed included.
     code
-        For a user's own model, a text that changes with its code; empty for the package's models, which change only
-        with its version.
+        For a user's own model, a text that changes with its code; empty for the package's models, whose code is part
+        of the fingerprint anyway.
 
     Returns
     -------

@@ -22,7 +22,6 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 from nutpie import _lib
 from nutpie.sample import CompiledModel
 from pymc.initial_point import make_initial_point_expression
@@ -35,6 +34,7 @@ from pytensor.link.numba.linker import NumbaLinker
 from bayesdep.inference.cached_rewrite import FlatGraph, cached_rewrite
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.evaluate import at_draws, values_of
+from bayesdep.inference.numba_arrays import array_at, array_of_table
 from bayesdep.inference.settings import settings
 
 types: Any = numba.types  # numba is not typed
@@ -411,26 +411,10 @@ def _arrays(kinds: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:  # noqa: ARG001  (numba's)
             integer = context.get_value_type(types.intp)
             words = builder.bitcast(given[2], integer.as_pointer())
-            made, at = [], 0
-            for k, kind in enumerate(kinds):
-                if k == 0:
-                    data, shape = given[0], [given[1]]
-                else:
-                    row = [
-                        builder.load(builder.gep(words, [context.get_constant(types.intp, at + j)]))
-                        for j in range(1 + kind.ndim)
-                    ]
-                    data, shape = builder.inttoptr(row[0], context.get_data_type(kind.dtype).as_pointer()), row[1:]
-                    at += 1 + kind.ndim
-                size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-                strides: list[Any] = []
-                step = size
-                for extent in reversed(shape):
-                    strides.insert(0, step)
-                    step = builder.mul(step, extent)
-                array = context.make_array(kind)(context, builder)
-                populate_array(array, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)  # type: ignore[no-untyped-call]  # numba is not typed
-                made.append(array._getvalue())
+            made, at = [array_at(context, builder, kinds[0], given[0], [given[1]])], 0
+            for kind in kinds[1:]:
+                made.append(array_of_table(context, builder, kind, words, at))
+                at += 1 + kind.ndim
             return context.make_tuple(builder, kinds, made)
 
         return kinds(point, length, table), generate

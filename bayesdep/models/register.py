@@ -260,8 +260,8 @@ def code_of(model: Model) -> str:
     Returns
     -------
     str
-        Empty for the package's own models, whose version says it; else a SHA-256 of the source of its module, or of
-        its class where it was written in a notebook. Where there is no source to read, never the same twice.
+        Empty for the package's own models; else a SHA-256 of the source of its module, or of its class where it was
+        written in a notebook. Where there is no source to read, never the same twice.
     """
     cls = type(model)
     if cls.__module__.startswith("bayesdep."):

@@ -89,43 +89,46 @@ def calibrate(
     >>> found.failed, len(found.fits)
     (0, 20)
     """
-    how: dict[str, Any] = {
-        "fits": fits, "around": around, "seed": seed, "elements": elements, "store": store, "workers": workers,
-        "scheduler": scheduler, "say": say,
-    }  # fmt: skip
     if isinstance(what, (str, os.PathLike)):
         what = read_plan(what)
+    simulator = _simulator_of(what, simulate) if around == "design" else None
+    text = ""
     if isinstance(what, Plan):
-        if around == "design":
-            if simulate is None:
-                _refuse_no_simulator(what)
-            simulator: Any = partial(_of_plan, what, simulate)
-        else:
-            simulator = None
         own = {k: v for k, v in what.sampling.model_dump().items() if k != "seed"}
         sampling = own | {k: v for k, v in sampling.items() if v is not None}
-        return calibrate_prepared(
-            what.model, prepare(what, data), sampling=sampling, simulate=simulator, text=what.text, **how
-        )
-    if data is None:
-        raise BadInput("a model is calibrated on the design of a table; give data, whose outcomes are replaced")
+        model, read, text = what.model, prepare(what, data), what.text
+    else:
+        model, read = what, _prepared(what, data)
+    return calibrate_prepared(
+        model, read, fits=fits, around=around, seed=seed, elements=elements, sampling=sampling, simulate=simulator,
+        store=store, workers=workers, scheduler=scheduler, say=say, text=text,
+    )  # fmt: skip
+
+
+def _prepared(model: Model, data: Any) -> "xr.Dataset":
     import xarray as xr
 
-    if around == "design" and simulate is None:
+    if data is None:
+        raise BadInput("a model is calibrated on the design of a table; give data, whose outcomes are replaced")
+    return data if isinstance(data, xr.Dataset) else model.prepare(data)
+
+
+def _simulator_of(
+    what: Model | Plan, simulate: Callable[[int], Simulated] | None
+) -> "Callable[[int], tuple[xr.Dataset, Mapping[str, Any]]]":
+    """What draws prepared data and their truth from a seed: the simulator that is given, else a plan's own."""
+    if simulate is not None:
+        return partial(_of_model, what.model if isinstance(what, Plan) else what, simulate)
+    if not isinstance(what, Plan):
         raise BadInput(
             "around = 'design' needs a simulator; give simulate, a function from a seed to bd.simulate's kind"
         )
-    read = data if isinstance(data, xr.Dataset) else what.prepare(data)
-    simulator = partial(_of_model, what, simulate) if around == "design" and simulate is not None else None
-    return calibrate_prepared(what, read, sampling=sampling, simulate=simulator, **how)
-
-
-def _refuse_no_simulator(plan: Plan) -> None:
-    if not plan.data.source.startswith(_SCHEME):
+    if not what.data.source.startswith(_SCHEME):
         raise BadInput(
-            f"plan '{plan.path}' has no simulator (source = \"{plan.data.source}\"), so no truth is stated; use around "
+            f"plan '{what.path}' has no simulator (source = \"{what.data.source}\"), so no truth is stated; use around "
             "= 'prior' or 'data'"
         )
+    return partial(_of_plan, what)
 
 
 def _of_model(model: Model, simulate: Callable[[int], Simulated], seed: int) -> "tuple[xr.Dataset, Mapping[str, Any]]":
@@ -133,13 +136,8 @@ def _of_model(model: Model, simulate: Callable[[int], Simulated], seed: int) -> 
     return model.prepare(made.table), made.truth
 
 
-def _of_plan(
-    plan: Plan, simulate: Callable[[int], Simulated] | None, seed: int
-) -> "tuple[xr.Dataset, Mapping[str, Any]]":
+def _of_plan(plan: Plan, seed: int) -> "tuple[xr.Dataset, Mapping[str, Any]]":
     """A table of a plan's own simulator, read as the plan says, and its truth."""
-    if simulate is not None:
-        made = simulate(seed)
-        return plan.model.prepare(made.table), made.truth
     from bayesdep.designs.register import simulate as draw
 
     name = plan.data.source.removeprefix(_SCHEME)

@@ -7,11 +7,11 @@ import numba
 import pytensor
 from numba.core.cgutils import raw_memcpy
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 from pytensor.link.numba.dispatch.basic import numba_funcify_ensure_cache
 
 from bayesdep.inference.compiler import arrays
 from bayesdep.inference.compiler.text import Scalar, Unsupported, View
+from bayesdep.inference.numba_arrays import array_of_table
 
 types: Any = numba.types  # numba is not typed
 _compiled: dict[Any, Any] = {}
@@ -95,50 +95,29 @@ def _on_table(compiled: Any, kinds: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ARG001  (numba's)
             integer = context.get_value_type(types.intp)
             words = builder.bitcast(values[0], integer.as_pointer())
-            at = 1
-
-            def word(i: int) -> Any:
-                return builder.load(builder.gep(words, [context.get_constant(types.intp, i)]))
-
-            def constant(n: int) -> Any:
-                return context.get_constant(types.intp, n)
-
-            made = []
+            made, at = [], 1
             for kind in kinds:
-                pointer = builder.inttoptr(word(at), context.get_data_type(kind.dtype).as_pointer())
-                shape = [word(at + 1 + j) for j in range(kind.ndim)]
+                made.append(array_of_table(context, builder, kind, words, at))
                 at += 1 + kind.ndim
-                size = constant(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-                strides: list[Any] = []
-                step = size
-                for extent in reversed(shape):
-                    strides.insert(0, step)
-                    step = builder.mul(step, extent)
-                array = context.make_array(kind)(context, builder)
-                populate_array(array, data=pointer, shape=shape, strides=strides, itemsize=size, meminfo=None)  # type: ignore[no-untyped-call]  # numba is not typed
-                made.append(array._getvalue())
             convention = context.call_conv
             kind = convention.get_function_type(result, arguments).as_pointer()
-            function = builder.inttoptr(constant(address), kind)
+            function = builder.inttoptr(context.get_constant(types.intp, address), kind)
             status, out = convention.call_function(
                 builder, function, result, arguments, [context.make_tuple(builder, kinds, made)]
             )
             with builder.if_then(status.is_ok, likely=True):
-                results = [result] if isinstance(result, types.Array) else list(result)
-                parts = (
-                    [out]
-                    if isinstance(result, types.Array)
-                    else [builder.extract_value(out, i) for i in range(len(results))]
-                )
-                place = at
+                is_one = isinstance(result, types.Array)
+                results = [result] if is_one else list(result)
+                parts = [out] if is_one else [builder.extract_value(out, i) for i in range(len(results))]
                 for kind, part in zip(results, parts, strict=True):
                     array = context.make_array(kind)(context, builder, value=part)
-                    target = builder.inttoptr(word(place), array.data.type)
+                    place = builder.load(builder.gep(words, [context.get_constant(types.intp, at)]))
+                    target = builder.inttoptr(place, array.data.type)
                     size = builder.mul(array.nitems, array.itemsize)
                     raw_memcpy(builder, target, array.data, size, 1)  # type: ignore[no-untyped-call]  # numba is not typed
                     context.nrt.decref(builder, kind, part)
-                    place += 1 + kind.ndim
-                builder.store(constant(_DONE), words)
+                    at += 1 + kind.ndim
+                builder.store(context.get_constant(types.intp, _DONE), words)
             return context.get_dummy_value()
 
         return types.void(given), generate
