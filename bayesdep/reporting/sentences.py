@@ -5,6 +5,7 @@ of the outcome (``better``, ``units``, the reference). Numbers are rounded to th
 and not finer than their Monte Carlo error.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -391,7 +392,7 @@ def _base(units: str) -> float | None:
     """The base of a logarithm that is reported as a ratio; None if it is none."""
     if units == "doublings":
         return 2.0
-    return float(np.e) if units.startswith("log ") and units.endswith("ratio") else None
+    return math.e if units.startswith("log ") and units.endswith("ratio") else None
 
 
 def _kind(told: _Told) -> str:
