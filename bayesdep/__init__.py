@@ -68,6 +68,7 @@ _PUBLIC = {
     "priors": "bayesdep.reporting.priors",
     "table": "bayesdep.reporting.tables",
     "plot_priors": "bayesdep.reporting.figures.priors",
+    "plot_assumed_people": "bayesdep.reporting.figures.transitions",
     "plot_associations": "bayesdep.reporting.figures.trajectories",
     "plot_bayes_factors": "bayesdep.reporting.figures.equivalence",
     "plot_categories": "bayesdep.reporting.figures.ordinal",
@@ -221,6 +222,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.trajectories import plot_associations as plot_associations
     from bayesdep.reporting.figures.trajectories import plot_courses as plot_courses
     from bayesdep.reporting.figures.trajectories_subgroups import plot_subgroup_effects as plot_subgroup_effects
+    from bayesdep.reporting.figures.transitions import plot_assumed_people as plot_assumed_people
     from bayesdep.reporting.figures.transitions import plot_occupancy as plot_occupancy
     from bayesdep.reporting.figures.transitions import plot_transitions as plot_transitions
     from bayesdep.reporting.figures.trial import plot_covariance as plot_covariance

@@ -21,6 +21,7 @@ import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.designs.wilkowska2022 import STATES, matrices
 from bayesdep.inference.evaluate import uncompiled
+from bayesdep.models.transitions.assumed_people import occupancy_of_fewer
 from bayesdep.models.transitions.chains import log_one_step
 from bayesdep.numerics.chains_of_states import log_powers, shifted_rows
 from bayesdep.numerics.ordinal import log_probabilities, thresholds_of
@@ -234,6 +235,39 @@ def test_no_exact_posterior_where_something_is_shared_or_was_missed():
     assert model().exact(model().prepare(TABLE)) is None
     free = model(effects="free")
     assert free.exact(free.prepare(TABLE)) is None  # visits were missed
+
+
+def shares_of(n):
+    return pd.DataFrame(
+        {"before": ["b", "b", "b", "c", "c"], "after": ["a", "b", "c", "a | b", "c"], "n": n,
+         "share": [0.25, 0.25, 0.5, 0.75, 0.25]}
+    )  # fmt: skip
+
+
+def test_the_same_shares_of_half_the_people_have_the_posterior_of_half_the_counts():
+    """400 people halved against a table of 200, by the same draws; and the mean after one step by hand."""
+    fitted = bd.Transitions(states=ABC, input="shares", start="b", horizon=3)
+    full, half = (fitted.prepare(shares_of(n)) for n in (400, 200))
+    of_both = occupancy_of_fewer(fitted, full, [1.0, 0.5])
+    (of_half,) = occupancy_of_fewer(fitted, half, [1.0])
+    np.testing.assert_array_equal(of_both.isel(fraction=1).values, of_half.values)
+    draws = of_both.sel(arm="everybody", time="1", state="a")
+    for fraction, n in ((1.0, 400), (0.5, 200)):
+        beta = stats.beta(0.25 * n + 1, 0.75 * n + 2)
+        one = draws.sel(fraction=fraction)
+        assert abs(float(one.mean()) - beta.mean()) < 4 * beta.std() / np.sqrt(one.size)
+        assert float(one.std()) == pytest.approx(beta.std(), rel=4 / np.sqrt(2 * one.size))
+
+
+def test_the_figure_over_assumed_people_is_for_shares_alone():
+    fitted = bd.Transitions(states=ABC, input="shares", start="b", horizon=3)
+    fit = bd.fit(fitted, shares_of(400), draws=50, seed=1)
+    figure = bd.plot_assumed_people(fit, select={"state": ["a", "c"]})
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["a", "c"]
+    counts = shares_of(400).assign(n=lambda t: (t["n"] * t["share"]).astype(int)).drop(columns="share")
+    counted = bd.fit(bd.Transitions(states=ABC, input="counts", start="b", horizon=3), counts, draws=50, seed=1)
+    with pytest.raises(BadInput, match="plot_assumed_people is for models of transitions from shares"):
+        bd.plot_assumed_people(counted)
 
 
 def posterior_of(fitted, data, seed=5, draws=3):

@@ -23,7 +23,7 @@ class TransitionsSettings(Described):
 
     family: ClassVar[str] = "transitions"
     exact_by_default: ClassVar[bool] = True
-    figures: ClassVar[tuple[str, ...]] = ("state_transitions", "state_occupancy")
+    figures: ClassVar[tuple[str, ...]] = ("state_transitions", "state_occupancy", "assumed_people")
 
     states: Sequence[str]
     reference: str | None = None

@@ -162,6 +162,12 @@ FIGURES: dict[str, Entry] = {
         "Shares of patients in each state at the start and later, the best state at the bottom: posterior means in per "
         "cent, had all patients been in that arm.",
     ),
+    "assumed_people": Entry(
+        transitions_plots.plot_assumed_people,
+        "Shares of patients in each state at the last time, if the published shares are of fewer people than the table "
+        "says: posterior medians with 50% (thick) and 95% intervals.",
+        transitions_plots.has_shares,
+    ),
     "courses": Entry(
         trajectory_plots.plot_courses,
         "Courses of patients (thin lines) and their mean (line, with its 95% band), of the outcome and of markers, arm "

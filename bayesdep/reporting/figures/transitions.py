@@ -8,6 +8,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bayesdep.inference.fit import Fit
+from bayesdep.models.transitions import exact
+from bayesdep.models.transitions.assumed_people import FRACTIONS, occupancy_of_fewer
 from bayesdep.models.transitions.settings import EVERYBODY, TransitionsSettings
 from bayesdep.numerics.types import Draws
 from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, settings_of_kind, styled_figure
@@ -181,3 +183,69 @@ def _bars(axes: Axes, shares: np.ndarray, colours: list[tuple[float, float, floa
             axes.text(float(at), middle, said, ha="center", va="center", fontsize=7, color=colour_of_text)
         below = below + shares[:, state]
     axes.set(ylim=(0, 1))
+
+
+def has_shares(fit: Fit) -> bool:
+    """Whether a fit is of published shares whose posterior is known for any number of people."""
+    settings = settings_of_kind(fit, TransitionsSettings)
+    return settings.input == "shares" and exact.exact(settings, fit.data) is not None
+
+
+@serves("assumed_people", "models of transitions from shares, of free rows and single steps", has_shares)
+def plot_assumed_people(fit: Fit) -> Figure:
+    """Draw the share in each state at the last time, if published shares are of fewer people than the table says.
+
+    Parameters
+    ----------
+    fit
+        A fit of :class:`~bayesdep.Transitions` with ``input = "shares"``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel per state (and arm): the posterior median with its 50% (thick) and 95% interval, for all the people in
+        the table and for 75%, 50%, 25% and 12.5% of them. ``select`` takes another ``time``.
+
+    Examples
+    --------
+    >>> import bayesdep as bd
+    >>> cohort = bd.load("trd_cohort_europe").dropna(subset=["before"])
+    >>> states = ["remission", "response", "no response"]
+    >>> columns = {"share": "percent", "n": "people", "start": "no response", "horizon": 2}
+    >>> fit = bd.fit(bd.Transitions(states=states, input="shares", **columns), cohort, draws=100, seed=1)
+    >>> figure = bd.plot_assumed_people(fit)
+    """
+    settings, data = settings_of_kind(fit, TransitionsSettings), fit.data
+    found = occupancy_of_fewer(settings, data)
+    time = found["time"].values[chosen("time", data["time"].values)[-1]]
+    wanted = [
+        (arm, state)
+        for arm in data["arm"].values[chosen("arm", data["arm"].values)]
+        for state in np.array(settings.states)[chosen("state", settings.states)]
+    ]
+    panels = wanted[:MOST_PANELS]
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    with styled_figure(fit, 2.9 * columns + 0.4, 2.6 * rows + 0.7) as figure:
+        figure.says_shown(len(panels), len(wanted), "states are shown, the best ones of each arm")
+        grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
+        for k, (arm, state) in enumerate(panels):
+            axes = grid[k // columns, k % columns]
+            draws = found.sel(arm=arm, state=state, time=time).values
+            lower, low, median, high, upper = np.quantile(draws, [0.025, 0.25, 0.5, 0.75, 0.975], axis=1)
+            at = np.arange(len(FRACTIONS))
+            axes.vlines(at, lower, upper, color=BLUE, lw=1.3)
+            axes.vlines(at, low, high, color=BLUE, lw=4)
+            axes.plot(at, median, "o", ms=5, color=BLUE, markeredgecolor="white")
+            axes.set_xticks(at, [f"{100 * x:.3g}" for x in FRACTIONS])
+            axes.set(xlim=(-0.5, len(at) - 0.5), ylim=(0, 1))
+            axes.grid(axis="y", lw=0.4, color="#dddddd")
+            name = shortened(str(state), 130, 9.5)
+            axes.set_title(name if arm == EVERYBODY else f"{arm}: {name}", fontsize=9.5, parse_math=False)
+            if k % columns == 0:
+                axes.set_ylabel(f"share of patients at {time} {data['step'].attrs['units']}")
+            if k + columns >= len(panels):
+                axes.set_xlabel("people, % of those in the table")
+        for unused in [*grid.flat][len(panels) :]:
+            unused.remove()
+    return figure
