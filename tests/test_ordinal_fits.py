@@ -79,7 +79,7 @@ def simulated(n, seed, visits=4):
         for v in range(visits):
             level = own - 0.3 * v + (0.9 if i % 2 else 0.0) + (0.0, 1.0, 1.2, 1.5)[stage]
             rows.append({"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "visit": v + 1, "stage": stage,
-                         "outcome": str(int((level + rng.logistic() > [-1.0, 0.5, 2.0]).sum()))})  # fmt: skip
+                         "outcome": str(int((level + rng.logistic() > np.array([-1.0, 0.5, 2.0])).sum()))})  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -12,14 +12,14 @@ from scipy import integrate
 
 from bayesdep.inference.evaluate import uncompiled
 from bayesdep.numerics.ordinal import log_probability_of
-from bayesdep.numerics.patient_integrals import NODES, patient_log_integrals
+from bayesdep.numerics.patient_integrals import EXPONENT, patient_log_integrals
 
 REFERENCES = Path(__file__).parent / "references"
 LINKS = [("cumulative", "logit"), ("continuation", "logit"), ("cumulative", "probit"), ("continuation", "probit"),
          ("adjacent", "logit")]  # fmt: skip
 
 
-def function_of(category, start, link, distribution, nodes=NODES, weights=None):
+def function_of(category, start, link, distribution, exponent=EXPONENT, weights=None):
     """The integrals of patients, and slopes of their weighted sum: a function of level, sd, thresholds and gaps."""
     categories = int(category.max()) + 1
     level, sd = pt.dvector(), pt.dscalar()
@@ -28,7 +28,7 @@ def function_of(category, start, link, distribution, nodes=NODES, weights=None):
     given = [level, sd, thresholds, *([gaps] if gaps is not None else [])]
     log_p = patient_log_integrals(
         pt.as_tensor(category), pt.as_tensor(start), thresholds, gaps, level, sd, link=link, distribution=distribution,
-        nodes=nodes,
+        exponent=exponent,
     )  # fmt: skip
     slopes = [] if weights is None else pytensor.grad((log_p * weights).sum(), given)
     return pytensor.function(given, [log_p, *slopes], mode=uncompiled())
@@ -49,7 +49,7 @@ def test_integrals_are_those_of_scipy_and_slopes_those_of_differences(link, dist
     level, sd, thresholds = given[:3]
     gaps = np.diff(thresholds)
     weights = np.array([1.0, 2.0, 3.0])
-    f = function_of(category, start, link, distribution, weights=weights)
+    f = function_of(category, start, link, distribution, exponent=26.0, weights=weights)
     log_p, *slopes = f(*given)
     for i in range(3):
         rows = slice(start[i], start[i + 1])
@@ -92,11 +92,30 @@ def test_every_patient_is_right_to_a_millionth_for_large_spreads(link, distribut
     how = {"link": link, "distribution": distribution}
     exact = on_a_grid(category, start, given[0], sd, given[2], np.diff(given[2]), how)
     errors = {
-        n: np.abs(function_of(category, start, link, distribution, nodes=n)(*given)[0] - exact).max()
-        for n in (21, NODES)
+        n: np.abs(function_of(category, start, link, distribution, exponent=n)(*given)[0] - exact).max()
+        for n in (EXPONENT, 24.0)
     }
-    assert errors[NODES] < 1e-6
-    assert errors[21] < 1e-5
+    assert errors[EXPONENT] < 3e-7
+    assert errors[24.0] < 1e-10
+
+
+@pytest.mark.parametrize("sd", [0.3, 1.5, 6.0])
+@pytest.mark.parametrize(("link", "distribution"), LINKS)
+def test_patients_with_many_visits_or_large_spreads_are_right_too(link, distribution, sd):
+    """One to 60 visits; levels up to twice the sd, so that some patients stay at an end throughout."""
+    rng = np.random.default_rng(4)
+    visits = np.tile([1, 6, 60], 3)
+    start = np.append(0, visits.cumsum())
+    own = np.repeat(sd * rng.normal(size=len(visits)) * np.repeat([1.0, 1.0, 2.0], 3), visits)
+    thresholds = np.array([-1.5, -0.2, 0.4, 2.0])
+    level = rng.normal(0, 0.5, size=visits.sum())
+    category = ((level + own + rng.logistic(size=visits.sum()))[:, None] > thresholds).sum(axis=1)
+    gaps = np.diff(thresholds)
+    given = [level, np.array(sd), thresholds, *([gaps] if link == "cumulative" else [])]
+    category[0] = 4  # so that there are five
+    exact = on_a_grid(category, start, level, sd, thresholds, gaps, {"link": link, "distribution": distribution})
+    found = function_of(category, start, link, distribution)(*given)[0]
+    np.testing.assert_allclose(found, exact, rtol=0, atol=3e-7)
 
 
 def test_extreme_levels_give_finite_slopes():
@@ -131,7 +150,7 @@ def test_the_likelihood_of_wine_and_its_maximum_are_those_of_clmm():
     thresholds = r[["1|2", "2|3", "3|4", "4|5"]].to_numpy()
     level = x @ r[["tempwarm", "contactyes"]].to_numpy()
     total, (d_level, d_sd, d_thresholds) = log_likelihood(table, "rating", "judge", level, thresholds, r["sd"])
-    # clmm integrates with 31 nodes, here 41; its printed estimates have ten digits
+    # clmm integrates with 31 nodes; its printed estimates have ten digits
     assert total == pytest.approx(r["log likelihood"], abs=1e-6)
     # slopes at its maximum, in units of one standard error (0.5) of a coefficient: 1e-4 of one
     assert np.abs([*(d_level @ x), d_sd, *d_thresholds]).max() < 1e-4

@@ -70,9 +70,9 @@ class Ordinal(OrdinalSettings):
     thresholds, and theirs are ``2 / (K - 1)`` as wide from four categories on. With three or more arms, effects are
     correlated 1/2, so which arm is the reference carries no information.
 
-    Patients' own levels are integrated out by adaptive Gauss-Hermite quadrature (41 nodes, centred and scaled for each
-    patient), or sampled; with one row a patient, or counts of people, there are none. Missed visits are left out, as
-    missing at random.
+    Patients' own levels are integrated out by the trapezoidal rule on an even grid around each patient's mode, whose
+    error is bounded (2e-7 of a patient's log likelihood; :mod:`bayesdep.numerics.patient_integrals`), or sampled; with
+    one row a patient, or counts of people, there are none. Missed visits are left out, as missing at random.
 
     Parameters
     ----------
