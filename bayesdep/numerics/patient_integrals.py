@@ -529,8 +529,9 @@ def patient_log_integrals(
     log_p = op(z, own_gaps, sd, category, start, np.array(exponent), np.array(kind))[0]
     if kind == 0 and categories > 2:
         inside = pt.clip(category - 1, 0, categories - 3)
-        gap = gaps[inside] if gaps.ndim == 1 else gaps[pt.arange(gaps.shape[0]), inside]
+        of_gap = pt.log1mexp(-gaps)
+        of_row = of_gap[inside] if gaps.ndim == 1 else of_gap[pt.arange(gaps.shape[0]), inside]
         between = pt.and_(category > 0, category < categories - 1)
-        of_rows = pt.concatenate([pt.zeros(1), pt.cumsum(pt.switch(between, pt.log1mexp(-gap), 0.0))])
+        of_rows = pt.concatenate([pt.zeros(1), pt.cumsum(pt.switch(between, of_row, 0.0))])
         log_p = log_p + of_rows[start[1:]] - of_rows[start[:-1]]
     return log_p
