@@ -19,12 +19,8 @@ def replicate(
     ----------
     settings
         The model's settings.
-    data
-        The prepared data.
-    drawn
-        One draw of every variable of the model's graph.
-    rng
-        Random numbers.
+    data, drawn, rng
+        As :meth:`bayesdep.models.trajectories.model.Trajectories.replicate` takes them.
 
     Returns
     -------
@@ -38,8 +34,8 @@ def replicate(
         data, of_markers = _with_markers(settings, data, one, rng)
         if settings.association:
             by_arm = links_of(settings, one)
-            for i, arm in enumerate(data["arm_of"].values):
-                links = links_of_patient(settings, one, data, by_arm, i, int(arm))[0]
+            for i in range(people):
+                links = links_of_patient(settings, one, data, by_arm, i)[0]
                 deviation[i] += np.einsum("mrs,ms->r", links, of_markers[i])
     mean = mean_outcomes_of_patients(settings, one, data)[0]
     mean = mean + np.einsum("ivr,ir->iv", data["deviation_columns"].values, deviation)

@@ -47,7 +47,7 @@ def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: 
         for k, i in enumerate(scored):
             seen = ~np.isnan(outcome[i])
             design = data["deviation_columns"].values[i][seen]
-            shift, covariance = effects_of(settings, draws, of_markers, int(i), int(data["arm_of"][i]))
+            shift, covariance = effects_of(settings, draws, of_markers, int(i))
             residual = outcome[i][seen] - mean[:, i][:, seen] - shift @ design.T
             if settings.kind == "score":
                 within = design @ covariance @ design.T + residual_covariance(settings, draws, data, int(i), seen)
@@ -91,9 +91,9 @@ class Markers:
         mean = np.squeeze(gain @ self.residual[:, patient, marker][:, seen][..., None], -1)
         return mean, own - gain @ design @ own
 
-    def links(self, patient: int, arm: int) -> Draws:
+    def links(self, patient: int) -> Draws:
         """C of every marker in a patient, shape (samples, analytes, powers, powers)."""
-        return links_of_patient(self.settings, self.draws, self.data, self.by_arm, patient, arm)
+        return links_of_patient(self.settings, self.draws, self.data, self.by_arm, patient)
 
 
 def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
@@ -119,29 +119,25 @@ def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
 
 
 def links_of_patient(
-    settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, by_arm: Draws, patient: int, arm: int
+    settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, by_arm: Draws, patient: int
 ) -> Draws:
-    """Return C of every marker in one patient, with what the patient's subgroups add.
+    """Return C of every marker in one patient: as :func:`links_of` has it, and what the patient's subgroups add.
 
     Parameters
     ----------
-    settings
-        The model's settings.
-    draws
-        With dim ``sample``.
-    data
-        The prepared data.
+    settings, draws, data
+        The model's settings, draws with dim ``sample``, and the prepared data.
     by_arm
         As :func:`links_of` returns it.
-    patient, arm
-        Their places.
+    patient
+        The patient's place.
 
     Returns
     -------
     numpy.ndarray
         Shape (samples, analytes, powers, powers).
     """
-    found: Draws = by_arm[:, :, arm]
+    found: Draws = by_arm[:, :, int(data["arm_of"][patient])]
     if settings.subgroups:
         matrices = np.stack([link_matrix(link, settings.powers) for link in settings.association])
         apart = associations_of_patient(draws, data, patient)
@@ -179,7 +175,7 @@ def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str
 
 
 def effects_of(
-    settings: TrajectoriesSettings, draws: xr.Dataset, markers: Markers | None, patient: int, arm: int
+    settings: TrajectoriesSettings, draws: xr.Dataset, markers: Markers | None, patient: int
 ) -> tuple[Draws, Draws]:
     """Return mean and covariance of a patient's coefficients of powers of time, given the patient's markers.
 
@@ -191,8 +187,8 @@ def effects_of(
         With dim ``sample``.
     markers
         The markers; None without associations.
-    patient, arm
-        Their places.
+    patient
+        The patient's place.
 
     Returns
     -------
@@ -203,7 +199,7 @@ def effects_of(
     mean = np.zeros(covariance.shape[:-1])
     if markers is None:
         return mean, covariance
-    links = markers.links(patient, arm)
+    links = markers.links(patient)
     for m in range(markers.measured.shape[1]):
         link = links[:, m]
         deviation, uncertainty = markers.of(patient, m)
