@@ -10,7 +10,7 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.models.parts.missed_visits import fill_missed
 from bayesdep.models.trajectories.courses import Basis
-from bayesdep.models.trajectories.scores import Markers, effects_of, residual_covariance
+from bayesdep.models.trajectories.scores import Markers, visits_of
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.types import Draws
 
@@ -43,14 +43,11 @@ def completed(
     variance = np.zeros_like(mean)
     markers = Markers(settings, posterior, data) if settings.association else None
     for i in np.flatnonzero(~seen.all(axis=1)):
-        design = data["deviation_columns"].values[i]
-        shift, covariance = effects_of(settings, posterior, markers, int(i))
-        matrix = design @ covariance @ design.T
-        matrix = matrix + residual_covariance(settings, posterior, data, int(i), np.ones(len(design), dtype=bool))
-        by_markers, one = (shift @ design.T)[:, None], [i]
+        shift, covariance = visits_of(settings, posterior, data, markers, int(i))
+        by_markers, one = shift[:, None], [i]
         cells = np.ix_(range(len(own)), one, np.flatnonzero(~seen[i]))
         mean[cells], conditional = fill_missed(
-            outcome[one], matrix, own[:, one] + by_markers, assumed[:, one] + by_markers, dropped[one]
+            outcome[one], covariance, own[:, one] + by_markers, assumed[:, one] + by_markers, dropped[one]
         )
         variance[cells] = conditional[:, None, :]
     return mean, variance

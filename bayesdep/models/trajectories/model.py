@@ -196,7 +196,8 @@ class Trajectories(TrajectoriesSettings):
             if self.has_markers:  # log2 z_im(t); then d_i and the associations given the markers
                 markers = observe_markers(self, data)
                 if self.association:
-                    shift, covariance = given_markers(self, data, covariance, markers)
+                    shift, covariance, along = given_markers(self, data, covariance, markers)
+                    mean = mean if along is None else mean + along
             # y_i(t)
             observe = observe_scores if self.kind == "score" else observe_responses
             observe(self, data, mean, shift, covariance)
