@@ -56,6 +56,9 @@ NO_PLACEBO = BOTH[BOTH["marker"].isna() | (BOTH["marker"] != "IL-6") | (BOTH["ar
 SETTINGS, DATA = "models/trajectories/settings", "models/trajectories/data"
 SUBGROUPS, COMPLETION = "models/trajectories/subgroups", "models/trajectories/completion"
 REFUSALS, PREDICTION, VISITS = "models/trajectories/refusals", "models/trajectories/prediction", "data/visits"
+BELOW = but(
+    BOTH, value=np.where(BOTH["marker"].eq("BDNF") & BOTH["value"].lt(0.4), "<0.4", BOTH["value"].astype(object))
+)
 TWICE = pd.concat([SCORES, SCORES.iloc[[0]]], ignore_index=True)
 
 ADVICE: list[tuple[str, str, Any, Any]] = [
@@ -97,6 +100,24 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "with pooling = 'partial'",
         lambda: joint(effects="student", pooling="none"),
         lambda: joint(effects="student", pooling="partial"),
+    ),
+    (
+        f"{SETTINGS}:_check_exact",
+        "name one, such as association = 'value'",
+        lambda: joint(exact="BDNF", association=()),
+        lambda: joint(exact="BDNF", association="value"),
+    ),
+    (
+        f"{SETTINGS}:_check_exact",
+        "leave exact out",
+        lambda: joint(pd.concat([YES, BLOOD], ignore_index=True), exact="BDNF", kind="response"),
+        lambda: joint(pd.concat([YES, BLOOD], ignore_index=True), kind="response"),
+    ),
+    (
+        f"{SETTINGS}:_check_exact",
+        "use association = 'value' or 'change'",
+        lambda: joint(exact="BDNF", association="slope"),
+        lambda: joint(exact="BDNF", association="change"),
     ),
     (
         f"{SETTINGS}:_check_courses",
@@ -220,6 +241,24 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "check it",
         lambda: curve(but(SCORES, outcome=1), kind="response"),
         lambda: curve(YES, kind="response"),
+    ),
+    (
+        f"{REFUSALS}:refuse_unknown_exact",
+        "did you mean 'BDNF'",
+        lambda: joint(exact="BDNV"),
+        lambda: joint(exact="BDNF"),
+    ),
+    (
+        f"{REFUSALS}:refuse_inexact",
+        "leave 'BDNF' out of exact",
+        lambda: joint(BELOW, exact=["IL-6", "BDNF"]),
+        lambda: joint(BELOW, exact=["IL-6"]),
+    ),
+    (
+        f"{REFUSALS}:refuse_inexact",
+        "keep one of them",
+        lambda: predicted(pd.concat([ONE, ONE[ONE["marker"] == "BDNF"]], ignore_index=True), exact="BDNF"),
+        lambda: predicted(ONE, exact="BDNF"),
     ),
     # events
     (

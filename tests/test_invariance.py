@@ -197,6 +197,12 @@ def courses_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def levels_table() -> pd.DataFrame:
+    """The same, with the second marker measured without a limit, and missing at times."""
+    table = courses_table().drop(columns="flag")
+    return table[(table["analyte"] == "CRP") | (np.arange(len(table)) % 5 > 0)]
+
+
 def items_table() -> pd.DataFrame:
     rng = np.random.default_rng(7)
     rows = []
@@ -315,6 +321,14 @@ EXAMPLES = {
         swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
         turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference_mean",
         "association_difference_latent"),
+    ),
+    "trajectories of a drug level": Example(
+        {"reference": "placebo", "value": "concentration", "analyte": "analyte", "exact": ("IL-6",),
+         "association": ("change", "baseline")},
+        levels_table(), multiplied("outcome", "concentration"), moved("outcome"),
+        swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
+        turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference_mean",
+        "association_difference_latent"), family="trajectories",
     ),
     "trial": Example(
         {"reference": "placebo", "units": "points", "baseline": "baseline"}, trial_table(),

@@ -12,12 +12,8 @@ def replicate(data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> 
 
     Parameters
     ----------
-    data
-        The prepared data.
-    drawn
-        One draw of every variable of the model's graph.
-    rng
-        Random numbers.
+    data, drawn, rng
+        As :meth:`bayesdep.models.correlation.model.Correlation.replicate` takes them.
 
     Returns
     -------

@@ -14,10 +14,8 @@ def replicate(settings: CytokinesSettings, data: xr.Dataset, drawn: xr.Dataset) 
     ----------
     settings
         The model's settings.
-    data
-        The prepared data.
-    drawn
-        One draw of every variable of the model's graph.
+    data, drawn
+        As :meth:`bayesdep.models.cytokines.model.Cytokines.replicate` takes them.
 
     Returns
     -------

@@ -21,12 +21,8 @@ def replicate(
     ----------
     settings
         The model's settings.
-    data
-        The prepared data.
-    drawn
-        One draw of every variable of the model's graph.
-    rng
-        Random numbers.
+    data, drawn, rng
+        As :meth:`bayesdep.models.patient_meta.model.PatientMeta.replicate` takes them.
 
     Returns
     -------

@@ -7,7 +7,6 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check
-from bayesdep.models.trajectories.data import recorded
 from bayesdep.models.trajectories.markers import NAME as MARKERS
 from bayesdep.models.trajectories.outcome import NAME
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
@@ -70,7 +69,6 @@ def _of_markers(data: xr.Dataset) -> list[Check]:
     """Shares below the limit, the largest value, and the correlation of the first values with the last."""
     measured, lod = data["detection"].values >= 0, data["lod"].values
     centre = data["marker_centre"].values[:, None]
-    logs = recorded(data["lower"].values, data["upper"].values)
     found = []
     if (np.isfinite(lod) & measured).any():
         known = np.isfinite(lod) & measured
@@ -78,11 +76,12 @@ def _of_markers(data: xr.Dataset) -> list[Check]:
     spread = partial(_spread, measured=measured, centre=centre)
     if not (data["detection"].values > 0).any():  # values beyond a limit are not in the data as they are in replicates
         found.append(Check("sd of log2 concentrations", MARKERS, spread, "doublings"))
-        who, which = np.nonzero(measured[:, :, 0] & measured[:, :, -1])
-        pairs = (who, which)
-        if measured.shape[2] > 1 and len(pairs[0]) >= _FEWEST and np.isfinite(logs[pairs]).any():
-            name = f"correlation of markers at {data['marker_visit'].values[0]} and {data['marker_visit'].values[-1]}"
-            found.append(Check(name, MARKERS, partial(_first_and_last, pairs=pairs, centre=centre), "correlation"))
+        first, last = np.flatnonzero(measured.any(axis=(0, 1)))[[0, -1]]
+        pairs = np.nonzero(measured[:, :, first] & measured[:, :, last])
+        if first < last and len(pairs[0]) >= _FEWEST:
+            name = "correlation of markers at {} and {}".format(*data["marker_visit"].values[[first, last]])
+            statistic = partial(_correlation_of_times, pairs=pairs, first=first, last=last, centre=centre)
+            found.append(Check(name, MARKERS, statistic, "correlation"))
     return found
 
 
@@ -120,6 +119,8 @@ def _spread(z: np.ndarray, measured: np.ndarray, centre: np.ndarray) -> np.ndarr
     return np.asarray((z - centre)[..., measured].std(-1))
 
 
-def _first_and_last(z: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], centre: np.ndarray) -> np.ndarray:
+def _correlation_of_times(
+    z: np.ndarray, pairs: tuple[np.ndarray, ...], first: int, last: int, centre: np.ndarray
+) -> np.ndarray:
     around = z - centre
-    return _correlated(around[..., pairs[0], pairs[1], 0], around[..., pairs[0], pairs[1], -1])
+    return _correlated(around[..., *pairs, first], around[..., *pairs, last])

@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.missed_visits import fill_missed
 from bayesdep.models.trajectories.courses import Basis
-from bayesdep.models.trajectories.scores import Markers, effects_of, residual_covariance
+from bayesdep.models.trajectories.scores import Markers, visits_of
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.types import Draws
 
@@ -18,7 +19,7 @@ def completed(
     settings: TrajectoriesSettings,
     posterior: xr.Dataset,
     data: xr.Dataset,
-    means: Draws,
+    own: Draws,
     assumed: Draws,
     dropped: np.ndarray,
 ) -> tuple[Draws, Draws]:
@@ -28,15 +29,8 @@ def completed(
     ----------
     settings
         The model's settings.
-    posterior
-        Draws with dim ``sample``.
-    data
-        The prepared data.
-    means, assumed
-        Means from which missed visits start, the markers aside, shape (samples, subjects, visits): those of the
-        patients' own arms, and those assumed of visits that are marked in ``dropped``.
-    dropped
-        Visits missed after the last one observed, shape (subjects, visits).
+    posterior, data, own, assumed, dropped
+        As :meth:`bayesdep.models.trajectories.model.Trajectories.completed` takes them.
 
     Returns
     -------
@@ -45,24 +39,17 @@ def completed(
     """
     outcome = data["outcome"].values
     seen = ~np.isnan(outcome)
-    mean = np.where(seen, outcome, means)
+    mean = np.where(seen, outcome, own)
     variance = np.zeros_like(mean)
     markers = Markers(settings, posterior, data) if settings.association else None
     for i in np.flatnonzero(~seen.all(axis=1)):
-        known, missed = np.flatnonzero(seen[i]), np.flatnonzero(~seen[i])
-        design = data["deviation_columns"].values[i]
-        shift, covariance = effects_of(settings, posterior, markers, int(i), int(data["arm_of"][i]))
-        matrix = design @ covariance @ design.T
-        matrix = matrix + residual_covariance(settings, posterior, data, int(i), np.ones(len(design), dtype=bool))
-        across = matrix[:, known][:, :, missed]
-        slopes = np.linalg.solve(matrix[:, known][:, :, known], across)
-        variance[:, i, missed] = np.diagonal(matrix, axis1=1, axis2=2)[:, missed] - (slopes * across).sum(axis=1)
-        by_markers = shift @ design.T
-        filled = []
-        for start in (assumed[:, i] + by_markers, means[:, i] + by_markers):
-            gained = ((outcome[i, known] - start[:, known])[:, :, None] * slopes).sum(axis=1)
-            filled.append(start[:, missed] + gained)
-        mean[:, i, missed] = np.where(dropped[i, missed], *filled)  # a gap is filled from the patient's own arm
+        shift, covariance = visits_of(settings, posterior, data, markers, int(i))
+        by_markers, one = shift[:, None], [i]
+        cells = np.ix_(range(len(own)), one, np.flatnonzero(~seen[i]))
+        mean[cells], conditional = fill_missed(
+            outcome[one], covariance, own[:, one] + by_markers, assumed[:, one] + by_markers, dropped[one]
+        )
+        variance[cells] = conditional[:, None, :]
     return mean, variance
 
 

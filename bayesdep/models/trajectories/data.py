@@ -41,6 +41,7 @@ from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import read_subgroups
 
 KINDS = ("detected", "left", "right", "interval")  # of a measurement; -1 where there was none
+UNMEASURED = 4  # of a value that there was no measurement of, and that is a parameter
 _MANY_PER_PERSON = 2  # times of the table over the most of any patient; above this, times are actual ones
 _FEW_TIMES = 3  # which are planned ones in any case
 _DEFAULT_TIMES = 5  # at which means are reported where times are actual ones
@@ -99,6 +100,8 @@ def prepare(settings: TrajectoriesSettings, table: Any) -> xr.Dataset:
     data = xr.Dataset(variables, coords).merge(_outcomes(settings, frame, rows, (first, last), arm_of, arms))
     if settings.has_markers:
         data = data.merge(_markers(settings, frame, rows, (first, last), arm_of, arms))
+        if settings.exact:
+            data = data.assign(_values_that_outcomes_need(settings, data))
     if settings.subgroups:
         known = ~np.isnan(data["outcome"].values).all(axis=1)
         if settings.has_markers:
@@ -247,13 +250,11 @@ class _Slots:
     planned: np.ndarray | None
 
 
-def _slots(rows: _Rows, used: np.ndarray) -> _Slots:
-    """Put the times of some rows side by side."""
-    patient, time, label = rows.patient[used], rows.time[used], rows.label[used]
+def _slots(people: int, patient: np.ndarray, time: np.ndarray, label: np.ndarray) -> _Slots:
+    """Put times of patients side by side."""
     pairs = pd.DataFrame({"patient": patient, "time": time})
     distinct = np.unique(time)
     most = int(pairs.drop_duplicates().groupby("patient").size().max())
-    people = len(rows.people)
     if len(distinct) <= max(_FEW_TIMES, _MANY_PER_PERSON * most):
         name_of = dict(zip(time, label, strict=True))
         of = np.searchsorted(distinct, time)
@@ -325,7 +326,7 @@ def _outcomes(
     """Outcomes by patient and visit, and the columns of their course."""
     used = np.flatnonzero(~np.isnan(rows.outcome))
     _refuse_two_outcomes(settings, frame, rows, used)
-    slots = _slots(rows, used)
+    slots = _slots(len(rows.people), rows.patient[used], rows.time[used], rows.label[used])
     outcome = np.full(slots.time.shape, np.nan)
     outcome[rows.patient[used], slots.of] = rows.outcome[used]
     place = f"column '{settings.outcome}' ({_meaning(settings, 'outcome')})"
@@ -394,7 +395,7 @@ def _reported(settings: TrajectoriesSettings, slots: _Slots, observed: np.ndarra
     if settings.at:
         return np.array(settings.at)
     if slots.planned is not None:
-        return slots.planned
+        return slots.planned[np.isin(slots.planned, observed)]
     return np.linspace(observed.min(), observed.max(), _DEFAULT_TIMES)
 
 
@@ -421,9 +422,12 @@ def _markers(
     analyte, detection = _measurements(settings, part)
     names = list(dict.fromkeys(analyte))
     marker = np.array([names.index(a) for a in analyte])
-    slots = _slots(rows, used)
+    refusals.refuse_unknown_exact(settings, names)
+    whose = np.column_stack([rows.patient[used], rows.time[used]])
+    refusals.refuse_inexact(settings, part, analyte, whose, detection.kind)
+    slots = _slots(len(rows.people), *_times_of_markers(settings, rows, used))
     shape = (len(rows.people), len(names), slots.time.shape[1])
-    at = (rows.patient[used], marker, slots.of)
+    at = (rows.patient[used], marker, slots.of[: len(used)])
 
     def spread(values: np.ndarray, empty: float) -> np.ndarray:
         found = np.full(shape, empty)
@@ -431,13 +435,17 @@ def _markers(
         return found
 
     by_row = {w: getattr(detection, w) / np.log(2) for w in ("lower", "upper", "lod", "uloq")}
+    for limit in ("lod", "uloq"):
+        by_row[limit] = np.where(np.isin(analyte, settings.exact), np.nan, by_row[limit])
     kind = spread(np.array([KINDS.index(k) for k in detection.kind]), -1).astype(int)
     lower, upper = spread(by_row["lower"], np.nan), spread(by_row["upper"], np.nan)
     place = f"column '{settings.value}' ({_meaning(settings, 'value')})"
     refusals.refuse_markers(kind, recorded(lower, upper), names, place)
-    labels_of_slots = slots.labels if slots.planned is not None and settings.marker_course == "visits" else None
+    when = (kind >= 0).any(axis=(0, 1))  # beside exact markers there are times of the outcome alone
+    has_means = slots.planned is not None and settings.marker_course == "visits"
+    labels_of_slots = [label for label, there in zip(slots.labels, when, strict=True) if there] if has_means else None
     for k, name in enumerate(names):
-        seen = np.where(kind[:, k] >= 0, 1.0, np.nan)
+        seen = np.where(kind[:, k][:, when] >= 0, 1.0, np.nan)
         refusals.refuse_arms_without(seen, arm_of, arms, labels_of_slots, f"{place}, marker '{name}'", "the marker")
     basis = _course(settings, "marker_course", slots, rows.time[used], ends)
     dims = ("subject", "analyte", "marker_visit")
@@ -465,6 +473,56 @@ def _markers(
             "marker_reported": np.array(_labels_of(reported, slots), dtype=str),
         },
     )
+
+
+def _times_of_markers(
+    settings: TrajectoriesSettings, rows: _Rows, used: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Patients, times and labels of measurements; then those of outcomes, which exact markers need values for."""
+    seen = np.flatnonzero(~np.isnan(rows.outcome)) if settings.exact else np.array([], dtype=int)
+    at = np.concatenate([used, seen])
+    patient, time, label = rows.patient[at], rows.time[at], rows.label[at]
+    if settings.needs_first:
+        people, first = np.unique(rows.patient[seen]), int(rows.time.argmin())
+        patient = np.concatenate([patient, people])
+        time, label = (np.concatenate([x, np.repeat(x0, len(people))]) for x, x0 in
+                       ((time, rows.time[first]), (label, rows.label[first])))  # fmt: skip
+    return patient, time, label
+
+
+def _values_that_outcomes_need(settings: TrajectoriesSettings, data: xr.Dataset) -> dict[str, Any]:
+    """Which markers are exact, where the values stand that the outcome goes with, and which of these are missing."""
+    is_exact, seen = np.isin(data["analyte"].values, settings.exact), ~np.isnan(data["outcome"].values)
+    when = data["marker_time"].values
+    same = when[:, None, :] == data["time"].values[:, :, None]  # (subject, visit, marker_visit)
+    first = when == data["course_columns"].attrs["first"]
+    needed = (same & seen[:, :, None]).any(axis=1)
+    if settings.needs_first:
+        needed |= first & seen.any(axis=1)[:, None]
+    missing = needed[:, None, :] & is_exact[:, None] & (data["detection"].values < 0)
+    return {
+        "is_exact": ("analyte", is_exact.astype(int)),
+        "slot_of_visit": (("subject", "visit"), same.argmax(axis=-1)),
+        "slot_of_first": ("subject", first.argmax(axis=-1)),
+        "is_unmeasured": (("subject", "analyte", "marker_visit"), missing.astype(int)),
+    }
+
+
+def kinds_of(data: xr.Dataset) -> np.ndarray:
+    """Return what is known of every marker at every time, parameters that were not measured included.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (subject, analyte, marker_visit): places in ``KINDS``, ``UNMEASURED``, or -1 where there is nothing.
+    """
+    kind = data["detection"].values
+    return np.where(data["is_unmeasured"].values == 1, UNMEASURED, kind) if "is_unmeasured" in data else kind
 
 
 def _measurements(settings: TrajectoriesSettings, part: pd.DataFrame) -> tuple[np.ndarray, Detection]:

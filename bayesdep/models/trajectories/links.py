@@ -6,7 +6,8 @@ coefficients of powers of time: what marker m adds in a patient of arm a is ``C 
 (:func:`bayesdep.models.trajectories.settings.link_matrix`). Given the marker's values, b is normal with mean B and
 covariance V, so the outcome's coefficients are normal too, with mean ``sum_m C B`` and covariance
 ``D + sum_m C V C'``, D that of the outcome's own deviations. So markers and outcome are integrated out one after the
-other, in matrices of two or three rows.
+other, in matrices of two or three rows. Markers without error enter by their values instead
+(:mod:`bayesdep.models.trajectories.exact`).
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.parts.unit_spreads import student_spreads
-from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
+from bayesdep.models.trajectories.exact import at_visits
+from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrices
 from bayesdep.models.trajectories.subgroups import modifiers
 from bayesdep.numerics.distributions import Prior
 from bayesdep.numerics.types import Tensor
@@ -91,8 +93,8 @@ def _of_subgroups(settings: TrajectoriesSettings, data: xr.Dataset, arm_of: Tens
 
 
 def given_markers(
-    settings: TrajectoriesSettings, data: xr.Dataset, own: Tensor, markers: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
+    settings: TrajectoriesSettings, data: xr.Dataset, own: Tensor, markers: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return the distribution of the outcome's coefficients of powers of time, given a patient's markers.
 
     Parameters
@@ -104,32 +106,37 @@ def given_markers(
     own
         Covariance of the outcome's own deviations, shape (power, power).
     markers
-        Mean and covariance of the markers' deviations, given their values.
+        Mean and covariance of the markers' deviations, given their values, and the values less their means.
 
     Returns
     -------
     tuple
-        Mean, shape (subject, power), and covariance, shape (subject, power, power).
+        Mean, shape (subject, power), and covariance, shape (subject, power, power); what exact markers add to the
+        outcome's mean, shape (subject, visit), None where there are none.
     """
     import pymc as pm
 
-    prior, size = priors_of(settings, data), len(settings.powers)
+    prior = priors_of(settings, data)
     arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject")
     by_arm = associations(settings, data)
     weights = [by_arm[k].T[arm_of] for k in range(len(settings.association))]  # each (subject, analyte)
     if settings.subgroups:
         apart = _of_subgroups(settings, data, arm_of)
         weights = [weight + apart[:, k] for k, weight in enumerate(weights)]
-    matrices = [link_matrix(link, settings.powers) for link in settings.association]
     if "baseline" in settings.association:  # what goes with the baseline at the first time already, in all arms
         level = prior["baseline_level"].rv("baseline_level", dims="analyte")
         weights.append(level[None, :])
-        matrices.append(np.diag([1.0, *[0.0] * (size - 1)]))
-    return _summed(weights, matrices, own, *markers)
+    mean, covariance, value = markers
+    along = None
+    if settings.exact:
+        is_exact = pm.Data("is_exact", data["is_exact"].values.astype(float), dims="analyte")
+        along = at_visits(settings, data, [weight * is_exact for weight in weights], value)
+        weights = [weight * (1 - is_exact) for weight in weights]
+    return *_summed(weights, link_matrices(settings), own, mean, covariance), along
 
 
 def _summed(
-    weights: list[Tensor], matrices: list[np.ndarray], own: Tensor, mean: Tensor, covariance: Tensor
+    weights: list[Tensor], matrices: np.ndarray, own: Tensor, mean: Tensor, covariance: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Sum C B and C V C' over markers: with ``C = sum_k w_k E_k``, the E fixed, numbers are summed before matrices."""
     import pytensor.tensor as pt

@@ -11,7 +11,8 @@ m and sd s, cut at the limit: with :math:`r = (limit - m) / s` and for a value b
 
 which is the quantile of that cut normal but for the normal distribution function, for which a logistic one stands. Far
 below the limit z is ``m + s x``; near it the distance shrinks with x. So x is close to standard normal whatever the
-limit, the sds and the level of the marker are. The density is exact: it contains the derivative of z by x.
+limit, the sds and the level of the marker are. The density is exact: it contains the derivative of z by x. A value that
+was not measured but is needed (:mod:`bayesdep.models.trajectories.exact`) has no limit, and z is ``m + s x``.
 """
 
 from typing import Any
@@ -22,7 +23,7 @@ import xarray as xr
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories.courses import Basis
-from bayesdep.models.trajectories.data import recorded
+from bayesdep.models.trajectories.data import UNMEASURED, kinds_of, recorded
 from bayesdep.models.trajectories.deviations import covariance_of_deviations
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import modifiers
@@ -33,7 +34,7 @@ NAME = "log2_concentration"
 _LOGISTIC = 1.702  # Phi(x) is within 0.0095 of 1 / (1 + exp(-1.702 x)) (Camilli 1994, doi:10.3102/10769986019003293)
 
 
-def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[Tensor, Tensor]:
+def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[Tensor, Tensor, Tensor]:
     """Observe the markers inside a PyMC model context.
 
     Parameters
@@ -47,7 +48,7 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[T
     -------
     tuple
         Mean and covariance of every marker's deviations in every patient, given its values: shapes (subject, analyte,
-        power) and (subject, analyte, power, power).
+        power) and (subject, analyte, power, power); and values less their means, (subject, analyte, marker_visit).
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -61,7 +62,7 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[T
     sd = prior["marker_residual_sd"].rv("marker_residual_sd", dims="analyte")
     columns = pm.Data("marker_deviation_columns", data["marker_deviation_columns"].values[:, None])
     design = pt.specify_shape(columns, (None, 1, None, len(settings.powers)))
-    kind = data["detection"].values
+    kind = kinds_of(data)
     logs = np.nan_to_num(recorded(data["lower"].values, data["upper"].values))
     value = pm.Data("log2_recorded", logs, dims=dims)
     counted = pm.Data("is_measured", (kind >= 0).astype(float), dims=dims)
@@ -71,8 +72,9 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[T
         latent, correction = _values_beyond_limits(data, logs, mean, columns, covariance, sd)
     about = (mean, design, covariance, sd, counted)
     PanelCurves(NAME, *about, hidden, latent, correction, observed=value, dims=dims)
-    effects = of_panel(pt.switch(hidden, latent, value), *about)
-    return effects.mean, effects.covariance
+    found = pt.switch(hidden, latent, value)
+    effects = of_panel(found, *about)
+    return effects.mean, effects.covariance, found - mean
 
 
 def _means(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
@@ -119,7 +121,7 @@ def _values_beyond_limits(
     import pymc as pm
     import pytensor.tensor as pt
 
-    kind, lower, upper = (data[name].values for name in ("detection", "lower", "upper"))
+    kind, lower, upper = kinds_of(data), data["lower"].values, data["upper"].values
     at = np.nonzero(kind > 0)
     subject, analyte, time = (
         pm.Data(f"beyond_{w}", x) for w, x in zip(("subject", "analyte", "time"), at, strict=True)
@@ -130,9 +132,9 @@ def _values_beyond_limits(
     x = pm.Normal("beyond_latent", dims="beyond")
     centre, spread = _given_detected(data, logs, mean, columns, covariance, sd)
     low, high = lower[at], upper[at]
-    is_right, is_between = kind[at] == 2, kind[at] == 3
+    is_right, is_between, is_free = kind[at] == 2, kind[at] == 3, kind[at] == UNMEASURED
     side = pm.Data("beyond_side", np.where(is_right, -1.0, 1.0), dims="beyond")
-    limit = pm.Data("beyond_limit", np.where(is_right, low, high), dims="beyond")
+    limit = pm.Data("beyond_limit", np.where(is_free, 0.0, np.where(is_right, low, high)), dims="beyond")
     r = side * (limit - centre) / spread
     a, b = pt.softplus(-_LOGISTIC * r) - _LOGISTIC * x, -_LOGISTIC * r
     value = centre - side * spread * (b + pt.softplus(a - b)) / _LOGISTIC
@@ -145,6 +147,9 @@ def _values_beyond_limits(
         value = pt.switch(between, bottom + width * share, value)
         inside = pt.log(_LOGISTIC * width) - pt.softplus(_LOGISTIC * x) - pt.softplus(-_LOGISTIC * x)
         log_slope = pt.switch(between, inside, log_slope)
+    if is_free.any():  # no limit: the quantile of the normal itself
+        free = pm.Data("is_free", is_free.astype(float), dims="beyond")
+        value, log_slope = pt.switch(free, centre + spread * x, value), pt.switch(free, pt.log(spread), log_slope)
     pm.Deterministic("log2_beyond", value, dims="beyond")
     blank = pt.zeros_like(mean)
     latent = pt.set_subtensor(blank[subject, analyte, time], value)
@@ -161,7 +166,7 @@ def _given_detected(
 
     from bayesdep.numerics.random_effects import of_curves, products_of
 
-    kind, design = data["detection"].values, data["marker_deviation_columns"].values
+    kind, design = kinds_of(data), data["marker_deviation_columns"].values
     cells, size = np.nonzero((kind > 0).any(axis=2)), design.shape[-1]
     person, marker = (pm.Data(f"cell_{w}", x) for w, x in zip(("subject", "analyte"), cells, strict=True))
     is_detected = (kind[cells] == 0).astype(float)

@@ -57,6 +57,11 @@ class Trajectories(TrajectoriesSettings):
     side without e its log odds; with ``kind = "event"`` it is the log odds of the event in the interval that ends at t,
     given none before (:mod:`bayesdep.models.trajectories.events`), markers being taken at that time.
 
+    **Measured without error**: of a marker named in ``exact``, such as the level of a drug, the outcome goes with the
+    values themselves, ``v_im(t) = log2 z_im(t) - g_ma(t) = w_im(u) + eps_im(t)`` in the place of w_im(u); eps is then
+    change from visit to visit. Links are v(t), v(t) - v(t_0) and v(t_0) u. A value that an outcome needs and that was
+    not measured is a parameter with this model (:mod:`bayesdep.models.trajectories.exact`).
+
     **Subgroups**: with c_ig one for members of subgroup g and zero for others, less the share of members, what is asked
     of patient i (associations where there are any, else the arms' differences, growing in proportion to time) is that
     of all patients plus ``sum_g c_ig delta_g``, with ``delta_g ~ N(0, subgroup_..._sd / q)`` or Student t: one
@@ -103,6 +108,10 @@ class Trajectories(TrajectoriesSettings):
         Whether residuals of a patient's outcomes correlate, less the longer the time between.
     association
         How the outcome goes with the markers: any of the links above; empty for separate models.
+    exact
+        Markers measured without error, by name (the name of the column ``value`` where there is no ``analyte``), beside
+        scores with the links ``"value"``, ``"change"`` and ``"baseline"``. Their values are numbers above zero, one per
+        time, without limits.
     pooling
         ``"partial"`` pooling of associations over markers, or ``"none"``.
     effects
@@ -160,7 +169,10 @@ class Trajectories(TrajectoriesSettings):
             ``arm_code`` (subject, comparison; the arm's indicator less the share of patients in it), ``covariates``,
             ``centre`` and ``scale``. With markers ``lower`` and ``upper`` (subject, analyte, marker_visit), the log2
             concentration or the ends of its interval, ``detection`` (0 detected, 1 below, 2 above, 3 between limits,
-            -1 not measured), ``lod``, ``uloq``, ``marker_centre``, and columns over time as for the outcome.
+            -1 not measured), ``lod``, ``uloq``, ``marker_centre``, and columns over time as for the outcome. With
+            exact markers ``is_exact`` (analyte), ``is_unmeasured`` (subject, analyte, marker_visit), 1 where a value
+            that an outcome needs is missing, and the marker_visit of each outcome and of the first time,
+            ``slot_of_visit`` (subject, visit) and ``slot_of_first``.
 
         Raises
         ------
@@ -196,7 +208,8 @@ class Trajectories(TrajectoriesSettings):
             if self.has_markers:  # log2 z_im(t); then d_i and the associations given the markers
                 markers = observe_markers(self, data)
                 if self.association:
-                    shift, covariance = given_markers(self, data, covariance, markers)
+                    shift, covariance, along = given_markers(self, data, covariance, markers)
+                    mean = mean if along is None else mean + along
             # y_i(t)
             observe = observe_scores if self.kind == "score" else observe_responses
             observe(self, data, mean, shift, covariance)

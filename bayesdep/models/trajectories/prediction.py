@@ -18,9 +18,11 @@ from scipy import special
 from bayesdep.data.detection import read_detection
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import Column, as_frame, is_blank, read_columns, rows_with_notes
+from bayesdep.models.trajectories import refusals
 from bayesdep.models.trajectories.courses import Basis
+from bayesdep.models.trajectories.exact import of_outcomes
 from bayesdep.models.trajectories.paths import mean_markers, mean_outcomes
-from bayesdep.models.trajectories.scores import covariance_of, links_of
+from bayesdep.models.trajectories.scores import covariance_of, links_of, weights_of
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
@@ -68,22 +70,15 @@ def predict(
     ahead = np.asarray(at, dtype=float)
     seen = np.flatnonzero(~np.isnan(outcome))
     everywhen = np.concatenate([time[seen], ahead])
-    size = len(settings.powers)
-    mean, covariance = np.zeros((draws.sizes["sample"], size)), covariance_of(settings, draws)
+    design = basis.share(everywhen)[:, None] ** np.arange(len(settings.powers))
+    expected = mean_outcomes(settings, draws, data, everywhen)[:, arm]
+    total = design @ covariance_of(settings, draws) @ design.T
+    total = total + _residual_covariance(settings, draws, data, everywhen)
     if settings.association:
-        links = links_of(settings, draws)
-        for k, marker in _markers_of(settings, frame, data).items():
-            shift, uncertainty = _deviation(settings, draws, data, basis, arm, k, marker, rng)
-            link = links[:, k, arm]
-            mean = mean + np.squeeze(link @ shift[..., None], -1)
-            covariance = covariance + link @ uncertainty @ np.swapaxes(link, -1, -2)
-        for k in set(range(data.sizes["analyte"])) - set(_markers_of(settings, frame, data)):
-            link = links[:, k, arm]  # a marker that was not measured
-            own = covariance_of(settings, draws, "marker_", "analyte")[:, k]
-            covariance = covariance + link @ own @ np.swapaxes(link, -1, -2)
-    design = np.stack([basis.share(everywhen) ** p for p in range(size)], axis=-1)
-    expected = mean_outcomes(settings, draws, data, everywhen)[:, arm] + mean @ design.T
-    total = design @ covariance @ design.T + _residual_covariance(settings, draws, data, everywhen)
+        markers = _markers_of(settings, frame, data)
+        for k in range(data.sizes["analyte"]):
+            added, uncertainty = _along_marker(settings, draws, data, arm, k, markers.get(k), everywhen, rng)
+            expected, total = expected + added, total + uncertainty
     n = len(seen)
     centre, variance = expected[:, n:], np.diagonal(total, axis1=1, axis2=2)[:, n:]
     if n:
@@ -154,12 +149,44 @@ def _markers_of(
         **{w: c for w, c in limits.items() if c in part.columns},
     )
     time = read_columns(part, {"time": Column(settings.time, "number", "time since baseline")})["time"]
+    refusals.refuse_inexact(settings, part, analyte, time, detection.kind)
     found = {}
     for k, label in enumerate(known):
         own = analyte == label
         if own.any():
             found[k] = (time[own], detection.lower[own] / np.log(2), detection.upper[own] / np.log(2))
     return found
+
+
+def _along_marker(
+    settings: TrajectoriesSettings,
+    draws: xr.Dataset,
+    data: xr.Dataset,
+    arm: int,
+    k: int,
+    marker: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+    everywhen: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[Draws, Draws]:
+    """Mean and covariance of what a marker, None if it was not measured, adds to the outcome at some times."""
+    basis = Basis.from_attrs(data["course_columns"].attrs)
+    own, share = covariance_of(settings, draws, "marker_", "analyte")[:, k], basis.share(everywhen)
+    if data["analyte"].values[k] in settings.exact:
+        time, value, _ = marker or (np.empty(0),) * 3
+        return of_outcomes(
+            settings.association,
+            weights_of(settings, draws)[:, :, k, arm],
+            share,
+            basis.share(time),
+            value - mean_markers(settings, draws, data, time)[:, k, arm],
+            own,
+            draws["marker_residual_sd"].transpose("sample", "analyte").values[:, k] ** 2,
+        )
+    mean, covariance = np.zeros(own.shape[:-1]), own
+    if marker is not None:
+        mean, covariance = _deviation(settings, draws, data, basis, arm, k, marker, rng)
+    at = share[:, None] ** np.arange(len(settings.powers)) @ links_of(settings, draws)[:, k, arm]
+    return np.squeeze(at @ mean[..., None], -1), at @ covariance @ np.swapaxes(at, -1, -2)
 
 
 def _deviation(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesdep.data.errors import BadInput
+from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import note
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 
@@ -81,6 +81,71 @@ def refuse_markers(kind: np.ndarray, logs: np.ndarray, names: Sequence[str], pla
         measured = logs[:, k][kind[:, k] >= 0]
         if np.ptp(measured) < 1e-9:
             raise BadInput(f"{place}: marker '{name}' has one value throughout; leave it out")
+
+
+def refuse_unknown_exact(settings: TrajectoriesSettings, known: Sequence[str]) -> None:
+    """Refuse exact markers that are not in the table.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    known
+        The table's markers.
+
+    Raises
+    ------
+    BadInput
+        Naming the marker.
+    """
+    for name in settings.exact:
+        if name not in known:
+            raise BadInput(
+                f"exact = {list(settings.exact)} has '{name}', which is not a marker of the table; "
+                f"{did_you_mean(name, known)}"
+            )
+
+
+def refuse_inexact(
+    settings: TrajectoriesSettings, part: pd.DataFrame, analyte: np.ndarray, time: np.ndarray, kind: np.ndarray
+) -> None:
+    """Refuse values of exact markers beyond a limit, and two of a patient at one time.
+
+    A value is what the outcome goes with, so there is one at a time, and it is a number.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    part
+        The rows with measurements.
+    analyte
+        The marker of each.
+    time
+        When each was; of one patient, or with the patient as first of two columns.
+    kind
+        What is known of each: ``"detected"``, or how it lies beyond a limit.
+
+    Raises
+    ------
+    BadInput
+        Naming the marker, and the row.
+    """
+    place, setting = f"column '{settings.value}' (concentration)", f"exact = {list(settings.exact)}"
+    first: dict[tuple[object, ...], int] = {}
+    for row in np.flatnonzero(np.isin(analyte, settings.exact)):
+        name, number = analyte[row], part.index[int(row)] + 1
+        if kind[row] != "detected":
+            raise BadInput(
+                f"{place}: row {number} has '{name}' beyond a limit, but {setting} needs numbers; leave the row "
+                f"out, or leave '{name}' out of exact"
+            )
+        before = first.setdefault((name, *np.atleast_1d(time[row]).tolist()), int(row))
+        if before != row:
+            raise BadInput(
+                f"{place}: rows {part.index[before] + 1} and {number} have '{name}' of one patient at one time, but "
+                f"{setting} needs one value; keep one of them"
+            )
 
 
 def refuse_other_than_yes_or_no(outcome: np.ndarray, place: str, kind: str) -> None:

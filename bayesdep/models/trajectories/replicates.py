@@ -5,9 +5,11 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.models.parts.replicates import put, recorded_as
+from bayesdep.models.trajectories.courses import Basis
+from bayesdep.models.trajectories.exact import rows_of_links
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
-from bayesdep.models.trajectories.scores import covariance_of, links_of, links_of_patient, residual_covariance
-from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.scores import covariance_of, residual_covariance, weights_of, weights_of_patient
+from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrices
 
 
 def replicate(
@@ -19,12 +21,8 @@ def replicate(
     ----------
     settings
         The model's settings.
-    data
-        The prepared data.
-    drawn
-        One draw of every variable of the model's graph.
-    rng
-        Random numbers.
+    data, drawn, rng
+        As :meth:`bayesdep.models.trajectories.model.Trajectories.replicate` takes them.
 
     Returns
     -------
@@ -34,21 +32,18 @@ def replicate(
     one = drawn.expand_dims("sample")
     people, powers = data.sizes["subject"], len(settings.powers)
     deviation = rng.standard_normal((people, powers)) @ np.linalg.cholesky(covariance_of(settings, one)[0]).T
-    if settings.has_markers:
-        data, of_markers = _with_markers(settings, data, one, rng)
-        if settings.association:
-            by_arm = links_of(settings, one)
-            for i, arm in enumerate(data["arm_of"].values):
-                links = links_of_patient(settings, one, data, by_arm, i, int(arm))[0]
-                deviation[i] += np.einsum("mrs,ms->r", links, of_markers[i])
     mean = mean_outcomes_of_patients(settings, one, data)[0]
     mean = mean + np.einsum("ivr,ir->iv", data["deviation_columns"].values, deviation)
+    if settings.has_markers:
+        data, of_markers, around = _with_markers(settings, data, one, rng)
+        if settings.association:
+            mean = mean + _along_markers(settings, data, one, of_markers, around)
     seen = ~np.isnan(data["outcome"].values)
     y = np.full(seen.shape, np.nan)
     for i in range(people):
         at = mean[i, seen[i]]
         if settings.kind == "score":
-            root = np.linalg.cholesky(residual_covariance(settings, one, data, i, seen[i])[0])
+            root = np.linalg.cholesky(residual_covariance(settings, one, data, i)[0][np.ix_(seen[i], seen[i])])
             y[i, seen[i]] = at + root @ rng.standard_normal(len(at))
         else:
             y[i, seen[i]] = rng.random(len(at)) < special.expit(at)
@@ -57,14 +52,32 @@ def replicate(
 
 def _with_markers(
     settings: TrajectoriesSettings, data: xr.Dataset, one: xr.Dataset, rng: np.random.Generator
-) -> tuple[xr.Dataset, np.ndarray]:
-    """Data with drawn markers, and the markers' deviations (subject, analyte, power)."""
+) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
+    """Data with drawn markers, their deviations (subject, analyte, power), and values less means, by marker_visit."""
     root = np.linalg.cholesky(covariance_of(settings, one, "marker_", "analyte")[0])
     z = rng.standard_normal((data.sizes["subject"], *root.shape[:2]))
     deviation = np.einsum("mrs,ims->imr", root, z)
-    logs = mean_markers_of_patients(settings, one, data)[0]
-    logs = logs + np.einsum("itr,imr->imt", data["marker_deviation_columns"].values, deviation)
-    logs = logs + one["marker_residual_sd"].values[0][:, None] * rng.standard_normal(logs.shape)
+    around = np.einsum("itr,imr->imt", data["marker_deviation_columns"].values, deviation)
+    around = around + one["marker_residual_sd"].values[0][:, None] * rng.standard_normal(around.shape)
+    logs = mean_markers_of_patients(settings, one, data)[0] + around
     kind, lower, upper = recorded_as(logs, data["lod"].values, data["uloq"].values)
     detection = np.where(data["detection"].values < 0, -1, kind)  # what was not measured stays so
-    return put(data, lower=lower, upper=upper, detection=detection), deviation
+    return put(data, lower=lower, upper=upper, detection=detection), deviation, around
+
+
+def _along_markers(
+    settings: TrajectoriesSettings, data: xr.Dataset, one: xr.Dataset, deviation: np.ndarray, around: np.ndarray
+) -> np.ndarray:
+    """What markers add to outcomes, shape (subject, visit): by their deviations, or by their values where exact."""
+    weights, matrices, design = weights_of(settings, one), link_matrices(settings), data["deviation_columns"].values
+    is_exact = data["is_exact"].values if settings.exact else np.zeros(data.sizes["analyte"], dtype=int)
+    found = np.zeros(design.shape[:2])
+    for i in range(len(found)):
+        own = weights_of_patient(settings, one, data, weights, i)[0]
+        found[i] = design[i] @ np.einsum("lm,lrs,ms->r", own * (1 - is_exact), matrices, deviation[i])
+        if settings.exact:
+            share = Basis.from_attrs(data["course_columns"].attrs).share(data["time"].values[i])
+            slots = np.concatenate([data["slot_of_first"].values[[i]], data["slot_of_visit"].values[i]])
+            rows = rows_of_links(settings.association, share)
+            found[i] += np.einsum("lm,lvp,mp->v", own * is_exact, rows, around[i][:, slots])
+    return found

@@ -8,9 +8,11 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayesdep.models.trajectories.data import recorded
+from bayesdep.models.trajectories.courses import Basis
+from bayesdep.models.trajectories.data import kinds_of, recorded
+from bayesdep.models.trajectories.exact import of_outcomes
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
-from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
+from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrices
 from bayesdep.models.trajectories.subgroups import associations_of_patient
 from bayesdep.numerics.draws import draws_of, over_draws
 from bayesdep.numerics.normal import LOG_2_PI
@@ -46,13 +48,13 @@ def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: 
         found = np.empty((draws.sizes["sample"], len(scored)))
         for k, i in enumerate(scored):
             seen = ~np.isnan(outcome[i])
-            design = data["deviation_columns"].values[i][seen]
-            shift, covariance = effects_of(settings, draws, of_markers, int(i), int(data["arm_of"][i]))
-            residual = outcome[i][seen] - mean[:, i][:, seen] - shift @ design.T
             if settings.kind == "score":
-                within = design @ covariance @ design.T + residual_covariance(settings, draws, data, int(i), seen)
-                found[:, k] = _log_normal(residual, within)
+                shift, covariance = visits_of(settings, draws, data, of_markers, int(i))
+                residual = outcome[i][seen] - mean[:, i][:, seen] - shift[:, seen]
+                found[:, k] = _log_normal(residual, covariance[:, seen][:, :, seen])
             else:
+                design = data["deviation_columns"].values[i][seen]
+                shift, covariance = effects_of(settings, draws, of_markers, int(i))
                 log_odds = mean[:, i][:, seen] + shift @ design.T
                 found[:, k] = _log_bernoulli(outcome[i][seen], log_odds, design, covariance)
         return xr.DataArray(found, {"subject": name}, ("sample", "subject"))
@@ -72,14 +74,15 @@ class Markers:
             np.nan_to_num(recorded(data["lower"].values, data["upper"].values)),
             (draws.sizes["sample"], *self.measured.shape),
         ).copy()
-        hidden = np.nonzero(data["detection"].values > 0)
+        hidden = np.nonzero(kinds_of(data) > 0)
         if len(hidden[0]):
             logs[:, hidden[0], hidden[1], hidden[2]] = draws_of(draws, "log2_beyond", "beyond")
         self.residual = logs - mean_markers_of_patients(settings, draws, data)
         self.covariance = covariance_of(settings, draws, "marker_", "analyte")
         self.variance = draws_of(draws, "marker_residual_sd", "analyte") ** 2
         self.settings, self.draws, self.data = settings, draws, data
-        self.by_arm = links_of(settings, draws)
+        self.weights = weights_of(settings, draws)
+        self.exact = np.flatnonzero(data["is_exact"].values) if settings.exact else np.array([], dtype=int)
 
     def of(self, patient: int, marker: int) -> tuple[Draws, Draws]:
         """Mean and covariance of a marker's deviation in a patient, given its values."""
@@ -91,9 +94,45 @@ class Markers:
         mean = np.squeeze(gain @ self.residual[:, patient, marker][:, seen][..., None], -1)
         return mean, own - gain @ design @ own
 
-    def links(self, patient: int, arm: int) -> Draws:
-        """C of every marker in a patient, shape (samples, analytes, powers, powers)."""
-        return links_of_patient(self.settings, self.draws, self.data, self.by_arm, patient, arm)
+    def weights_of(self, patient: int) -> Draws:
+        """Associations of a patient, shape (samples, links, analytes)."""
+        return weights_of_patient(self.settings, self.draws, self.data, self.weights, patient)
+
+    def of_exact(self, patient: int, marker: int) -> tuple[Draws, Draws]:
+        """Mean and covariance of what an exact marker adds to a patient's outcomes, given its values."""
+        seen = self.measured[patient, marker]
+        basis = Basis.from_attrs(self.data["course_columns"].attrs)
+        return of_outcomes(
+            self.settings.association,
+            self.weights_of(patient)[:, :, marker],
+            basis.share(self.data["time"].values[patient]),
+            basis.share(self.data["marker_time"].values[patient][seen]),
+            self.residual[:, patient, marker][:, seen],
+            self.covariance[:, marker],
+            self.variance[:, marker],
+        )
+
+
+def weights_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
+    """Return associations by link, marker and arm, the last link ``baseline_level`` where there is a baseline.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    draws
+        With dim ``sample``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, links, analytes, arms).
+    """
+    found = draws_of(draws, "association_by_arm", "link", "analyte", "arm")
+    if "baseline" not in settings.association:
+        return found
+    level = draws_of(draws, "baseline_level", "analyte")[:, None, :, None]
+    return np.concatenate([found, np.repeat(level, found.shape[-1], axis=-1)], axis=1)
 
 
 def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
@@ -111,41 +150,32 @@ def links_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
     numpy.ndarray
         Shape (samples, analytes, arms, powers, powers).
     """
-    matrices = np.stack([link_matrix(link, settings.powers) for link in settings.association])
-    found = np.einsum("slma,lrp->smarp", draws_of(draws, "association_by_arm", "link", "analyte", "arm"), matrices)
-    if "baseline" in settings.association:
-        found[..., 0, 0] += draws_of(draws, "baseline_level", "analyte")[:, :, None]
-    return np.asarray(found)
+    return np.asarray(np.einsum("slma,lrp->smarp", weights_of(settings, draws), link_matrices(settings)))
 
 
-def links_of_patient(
-    settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, by_arm: Draws, patient: int, arm: int
+def weights_of_patient(
+    settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, weights: Draws, patient: int
 ) -> Draws:
-    """Return C of every marker in one patient, with what the patient's subgroups add.
+    """Return associations in one patient: those of the arm, and what the patient's subgroups add.
 
     Parameters
     ----------
-    settings
-        The model's settings.
-    draws
-        With dim ``sample``.
-    data
-        The prepared data.
-    by_arm
-        As :func:`links_of` returns it.
-    patient, arm
-        Their places.
+    settings, draws, data
+        The model's settings, draws with dim ``sample``, and the prepared data.
+    weights
+        As :func:`weights_of` returns it.
+    patient
+        The patient's place.
 
     Returns
     -------
     numpy.ndarray
-        Shape (samples, analytes, powers, powers).
+        Shape (samples, links, analytes).
     """
-    found: Draws = by_arm[:, :, arm]
+    found: Draws = weights[..., int(data["arm_of"][patient])]
     if settings.subgroups:
-        matrices = np.stack([link_matrix(link, settings.powers) for link in settings.association])
         apart = associations_of_patient(draws, data, patient)
-        found = found + np.einsum("slm,lrp->smrp", apart, matrices)
+        found = found + np.pad(apart, [(0, 0), (0, found.shape[1] - apart.shape[1]), (0, 0)])
     return found
 
 
@@ -179,7 +209,7 @@ def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str
 
 
 def effects_of(
-    settings: TrajectoriesSettings, draws: xr.Dataset, markers: Markers | None, patient: int, arm: int
+    settings: TrajectoriesSettings, draws: xr.Dataset, markers: Markers | None, patient: int
 ) -> tuple[Draws, Draws]:
     """Return mean and covariance of a patient's coefficients of powers of time, given the patient's markers.
 
@@ -191,8 +221,8 @@ def effects_of(
         With dim ``sample``.
     markers
         The markers; None without associations.
-    patient, arm
-        Their places.
+    patient
+        The patient's place.
 
     Returns
     -------
@@ -203,42 +233,64 @@ def effects_of(
     mean = np.zeros(covariance.shape[:-1])
     if markers is None:
         return mean, covariance
-    links = markers.links(patient, arm)
-    for m in range(markers.measured.shape[1]):
+    links = np.einsum("slm,lrp->smrp", markers.weights_of(patient), link_matrices(settings))
+    for m in np.setdiff1d(np.arange(markers.measured.shape[1]), markers.exact):
         link = links[:, m]
-        deviation, uncertainty = markers.of(patient, m)
+        deviation, uncertainty = markers.of(patient, int(m))
         mean = mean + np.squeeze(link @ deviation[..., None], -1)
         covariance = covariance + link @ uncertainty @ np.swapaxes(link, -1, -2)
     return mean, covariance
 
 
-def residual_covariance(
-    settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, patient: int, seen: np.ndarray
-) -> Draws:
+def visits_of(
+    settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, markers: Markers | None, patient: int
+) -> tuple[Draws, Draws]:
+    """Return the distribution of a patient's scores at all visits given the patient's markers.
+
+    Parameters
+    ----------
+    settings, draws, data
+        The model's settings, draws with dim ``sample``, and the prepared data.
+    markers
+        The markers; None without associations.
+    patient
+        The patient's place.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        What the markers add to the mean, shape (samples, visits), and the covariance, (samples, visits, visits).
+    """
+    design = data["deviation_columns"].values[patient]
+    effect, covariance = effects_of(settings, draws, markers, patient)
+    shift = effect @ design.T
+    total = design @ covariance @ design.T + residual_covariance(settings, draws, data, patient)
+    if markers is not None:
+        for m in markers.exact:
+            added, uncertainty = markers.of_exact(patient, int(m))
+            shift, total = shift + added, total + uncertainty
+    return shift, total
+
+
+def residual_covariance(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, patient: int) -> Draws:
     """Return the covariance of residuals of a patient's visits.
 
     Parameters
     ----------
-    settings
-        The model's settings.
-    draws
-        With dim ``sample``.
-    data
-        The prepared data.
+    settings, draws, data
+        The model's settings, draws with dim ``sample``, and the prepared data.
     patient
         The patient's place.
-    seen
-        Which visits, shape (visits,).
 
     Returns
     -------
     numpy.ndarray
-        Shape (samples, visits seen, visits seen).
+        Shape (samples, visits, visits).
     """
     variance = draws_of(draws, "residual_sd")[:, None, None] ** 2
     if not settings.autocorrelation:
-        return np.asarray(variance * np.eye(int(seen.sum())))
-    time = data["time"].values[patient][seen] / float(data["typical_gap"])
+        return np.asarray(variance * np.eye(data.sizes["visit"]))
+    time = data["time"].values[patient] / float(data["typical_gap"])
     rho = draws_of(draws, "rho")[:, None, None]
     return np.asarray(variance * rho ** np.abs(np.subtract.outer(time, time)))
 

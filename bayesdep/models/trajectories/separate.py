@@ -214,7 +214,8 @@ def _marker_for(settings: TrajectoriesSettings, data: xr.Dataset, link: str, log
     found = []
     for m in range(logs.shape[1]):
         mean, slope = _own_line(logs[:, m], share)
-        level = mean if len(matrix) == 1 else logs[:, m, 0]
+        first = np.isfinite(logs[:, m]).any(axis=0).argmax()  # the first time at which the marker was measured
+        level = mean if len(matrix) == 1 else logs[:, m, first]
         found.append(slope * reached[1] if len(reached) > 1 and reached[1] else level * reached[0])
     return np.stack(found)
 

@@ -17,6 +17,7 @@ from bayesdep.numerics.distributions import Prior
 
 Course = Literal["visits", "linear", "quadratic", "spline", "cyclic"]
 LINKS = ("value", "slope", "change", "area", "baseline")
+EXACT_LINKS = ("value", "change", "baseline")  # which a marker known at visits alone has
 POWERS = {"level": ("level",), "slope": ("level", "slope"), "quadratic": ("level", "slope", "curvature")}
 _LINK_IN_WORDS = {
     "value": "its current value",
@@ -32,7 +33,7 @@ class TrajectoriesSettings(Described):
     """The settings of :class:`~bayesdep.models.trajectories.model.Trajectories`, which explains each."""
 
     family: ClassVar[str] = "trajectories"
-    hidden_dims: ClassVar[tuple[str, ...]] = ("beyond",)  # of parameters that are values beyond limits
+    hidden_dims: ClassVar[tuple[str, ...]] = ("beyond",)  # of parameters that are values beyond limits, or missing
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None
@@ -45,6 +46,7 @@ class TrajectoriesSettings(Described):
     equal_baseline: bool = False
     autocorrelation: bool = False
     association: Sequence[str] = ()
+    exact: Sequence[str] = ()
     pooling: Literal["partial", "none"] = "partial"
     effects: Literal["normal", "student"] = "normal"
     covariates: str | None = None
@@ -72,8 +74,9 @@ class TrajectoriesSettings(Described):
     uloq: str | None = column(None, "upper limit of quantification")
 
     def __post_init__(self) -> None:
-        if isinstance(self.association, str):
-            object.__setattr__(self, "association", (self.association,))
+        for word in ("association", "exact"):
+            given = getattr(self, word)
+            object.__setattr__(self, word, (given,) if isinstance(given, str) else tuple(given))
         if self.arm is False:  # a plan, which has no None, writes false where there are no arms
             object.__setattr__(self, "arm", None)
         check_settings(self)
@@ -82,9 +85,9 @@ class TrajectoriesSettings(Described):
             raise BadInput(
                 f"arm = {truth(True)}, but the name of a column is needed, or {truth(False)} where there are no arms"
             )
-        object.__setattr__(self, "association", tuple(self.association))
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
         _check_association(self)
+        _check_exact(self)
         _check_courses(self)
         _check_columns(self)
         _check_subgroups(self)
@@ -101,6 +104,11 @@ class TrajectoriesSettings(Described):
     def by_arm(self) -> bool:
         """Whether each arm has a covariance of its own: they share one."""
         return False
+
+    @property
+    def needs_first(self) -> bool:
+        """Whether outcomes go with exact markers' values at the first time."""
+        return bool(self.exact) and bool({"change", "baseline"} & set(self.association))
 
     @property
     def is_pooled(self) -> bool:
@@ -182,6 +190,11 @@ class TrajectoriesSettings(Described):
                 f" The outcome goes with a marker's latent deviation from its arm's course: with {links}{pooled}. "
                 "These are associations, not effects of the marker."
             )
+        if self.exact:
+            text += (
+                f" Measured without error: {', '.join(self.exact)}, whose values themselves the outcome goes with, "
+                "less their arm's course; values that are missing at a visit are predicted from the others."
+            )
         if self.subgroups:
             asked = "associations" if self.association else "arms' differences"
             text += (
@@ -212,6 +225,8 @@ class TrajectoriesSettings(Described):
                 "censored at its limits",
                 f"w[i, m](t) = {powers.replace('[i]', '[i, m]')}, MVN as above for each marker",
             ]
+        if self.exact:
+            lines.append(f"measured without error, so w[i, m](t) = log2 z[i, m, t] - its mean: {', '.join(self.exact)}")
         lines += [
             f"{question}[i] = {question} + sum_g c[i, g] delta[g], delta[g] ~ {self.effects}(0, sd / q)"
             for question in (self.questions if self.subgroups else ())
@@ -375,6 +390,24 @@ def link_matrix(link: str, powers: Sequence[str]) -> np.ndarray:
     return matrix[:size, :size]
 
 
+def link_matrices(settings: TrajectoriesSettings) -> np.ndarray:
+    """Return the matrices of all links, with ``"baseline"`` one more at the end: what is there at the first time.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (links, powers, powers).
+    """
+    size = len(settings.powers)
+    level = [_LEVEL[:size, :size]] if "baseline" in settings.association else []
+    return np.stack([*(link_matrix(link, settings.powers) for link in settings.association), *level])
+
+
 # Settings that contradict each other
 
 
@@ -407,6 +440,25 @@ def _check_association(settings: TrajectoriesSettings) -> None:
             f"effects = '{settings.effects}' is a distribution of associations over markers, or of subgroups; name the "
             "column of markers as analyte and an association, with pooling = 'partial'"
         )
+
+
+def _check_exact(settings: TrajectoriesSettings) -> None:
+    if not settings.exact:
+        return
+    place = f"exact = {list(settings.exact)}"
+    if not settings.association:
+        raise BadInput(
+            f"{place} says that the outcome goes with values themselves, but association is empty; name one, such as "
+            "association = 'value', or leave exact out"
+        )
+    if settings.kind != "score":
+        raise BadInput(f"{place} is beside scores, but kind = '{settings.kind}'; leave exact out")
+    for link in settings.association:
+        if link not in EXACT_LINKS:
+            raise BadInput(
+                f"{place} has values at visits, but association = '{link}' needs them between visits too; use "
+                "association = 'value' or 'change', or leave exact out"
+            )
 
 
 def _check_subgroups(settings: TrajectoriesSettings) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
+from bayesdep.models.parts.missed_visits import fill_missed
 from bayesdep.models.trial.censored_moderator import is_latent
 from bayesdep.models.trial.residuals import covariances, patterns_of_visits, residual_sds
 from bayesdep.models.trial.settings import TrialSettings
@@ -11,25 +12,16 @@ from bayesdep.numerics.types import Draws
 
 
 def completed(
-    settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset, means: Draws, assumed: Draws, dropped: np.ndarray
+    settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset, own: Draws, assumed: Draws, dropped: np.ndarray
 ) -> tuple[Draws, Draws]:
     """Return mean and variance of every outcome given the observed ones of its patient.
-
-    Visits are analysed one by one, so covariances between imputed visits are not needed.
 
     Parameters
     ----------
     settings
         The model's settings.
-    posterior
-        Draws with dim ``sample``.
-    data
-        The prepared trial.
-    means, assumed
-        Means from which missed visits start, shape (samples, subjects, visits): those of the patients' own arms, and
-        those assumed of visits that are marked in ``dropped``.
-    dropped
-        Visits missed after the last one observed, shape (subjects, visits).
+    posterior, data, own, assumed, dropped
+        As :meth:`bayesdep.models.trial.model.Trial.completed` takes them.
 
     Returns
     -------
@@ -38,26 +30,18 @@ def completed(
     """
     outcome, days, arm_of = data["outcome"].values, data["day"].values, data["arm_of"].values
     is_observed = ~np.isnan(outcome)
-    mean = np.where(is_observed, outcome, means)
+    mean = np.where(is_observed, outcome, own)
     variance = np.zeros_like(mean)
     sds = residual_sds(posterior, data)
     incomplete = np.flatnonzero(~is_observed.all(axis=1))
     for patients, visits in patterns_of_visits(settings, data, incomplete):
-        observed, missed = np.flatnonzero(visits), np.flatnonzero(~visits)
         matrix = covariances(settings, posterior, sds, days[patients[0]], arm_of[patients[0]])
-        across = matrix[:, observed][:, :, missed]
-        slopes = np.linalg.solve(matrix[:, observed][:, :, observed], across)
-        conditional = np.diagonal(matrix, axis1=1, axis2=2)[:, missed] - (slopes * across).sum(axis=1)
         precision = posterior["precision"].values[:, patients, None] if settings.robust else 1.0
-        cells = np.ix_(range(len(means)), patients, missed)
+        cells = np.ix_(range(len(own)), patients, np.flatnonzero(~visits))
+        mean[cells], conditional = fill_missed(
+            outcome[patients], matrix, own[:, patients], assumed[:, patients], dropped[patients]
+        )
         variance[cells] = conditional[:, None, :] / precision
-        imputed = [
-            start[:, patients][:, :, missed]
-            + (outcome[patients][:, observed] - start[:, patients][:, :, observed]) @ slopes
-            for start in (assumed, means)
-        ]
-        is_dropped = dropped[patients][:, missed]  # a gap before the last visit is filled from the patient's own arm
-        mean[cells] = np.where(is_dropped, *imputed)
     return mean, variance
 
 

@@ -12,10 +12,8 @@ def replicate(data: xr.Dataset, drawn: xr.Dataset) -> xr.Dataset:
 
     Parameters
     ----------
-    data
-        The prepared data.
-    drawn
-        One draw of every variable of the model's graph.
+    data, drawn
+        As :meth:`bayesdep.models.trial.model.Trial.replicate` takes them.
 
     Returns
     -------

@@ -340,6 +340,22 @@ def styled_figure(fit: Fit, width: float, height: float) -> Iterator[StyledFigur
         yield figure
 
 
+def derives(estimand: str) -> Callable[[Fit], bool]:
+    """Return the condition that a fit has an estimand.
+
+    Parameters
+    ----------
+    estimand
+        Its name.
+
+    Returns
+    -------
+    callable
+        From a fit to whether it has it.
+    """
+    return lambda fit: estimand in fit.estimands
+
+
 def has_figure(fit: Fit, name: str) -> bool:
     """Tell whether a figure applies to a fit's model.
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 from bayesdep.inference.fit import Fit
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.figures.common import ratio_axis
-from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, derives, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_ROWS, distinct, shown_of
 
@@ -33,11 +33,6 @@ def has_limits(fit: Fit) -> bool:
 def has_plates(fit: Fit) -> bool:
     """Whether a panel has several plates."""
     return fit.data.sizes["plate"] > 1
-
-
-def has_changes(fit: Fit) -> bool:
-    """Whether a panel has several times."""
-    return "ratio_to_baseline" in fit.estimands
 
 
 @dataclass(frozen=True)
@@ -298,7 +293,7 @@ def plot_plates(fit: Fit) -> Figure:
     return figure
 
 
-@serves("changes", "panels with times", has_changes)
+@serves("changes", "panels with times", derives("ratio_to_baseline"))
 def plot_changes(fit: Fit) -> Figure:
     """Draw each analyte's ratio to baseline at each later time.
 

@@ -12,18 +12,22 @@ from matplotlib.patches import Patch
 from bayesdep.inference.fit import Fit
 from bayesdep.models.ordinal.estimands import counts_by_cell, monotone_curve
 from bayesdep.models.ordinal.settings import OrdinalSettings
-from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import (
+    BLUE,
+    GREY,
+    INK,
+    chosen,
+    derives,
+    serves,
+    settings_of_kind,
+    styled_figure,
+)
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_PANELS
 
 _COLOURS = LinearSegmentedColormap.from_list("categories", ["#f4f6f9", "#c5d6e6", "#8db2d2", "#4f88bb"])
 _MOST_VISITS = 24  # bars that have room along a panel
 _BAR = 0.78
-
-
-def has_increments(fit: Fit) -> bool:
-    """Whether a predictor has a monotone effect with two steps or more."""
-    return "increment" in fit.estimands
 
 
 @serves("categories", "ordinal outcomes")
@@ -113,7 +117,7 @@ def _boundaries(axes: Axes, up_to: np.ndarray, counts: np.ndarray) -> None:
         axes.plot(x[seen], share, "o", ms=4, mfc="white", mec=INK, mew=0.9, zorder=3)
 
 
-@serves("monotone", "ordinal outcomes with a monotone effect of three levels or more", has_increments)
+@serves("monotone", "ordinal outcomes with a monotone effect of three levels or more", derives("increment"))
 def plot_monotone(fit: Fit) -> Figure:
     """Draw monotone effects: how much of an effect is reached at each level, and each step's share of it.
 

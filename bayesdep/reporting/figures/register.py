@@ -29,7 +29,7 @@ from bayesdep.reporting.figures import trajectories_subgroups, trial_subgroups
 from bayesdep.reporting.figures import transitions as transitions_plots
 from bayesdep.reporting.figures import trial as trial_plots
 from bayesdep.reporting.figures import trial_checks as trial_checks_plots
-from bayesdep.reporting.figures.composing import RESOLUTION, STYLE, has_figure
+from bayesdep.reporting.figures.composing import RESOLUTION, STYLE, derives, has_figure
 from bayesdep.reporting.figures.seen import describe
 
 
@@ -71,19 +71,19 @@ FIGURES: dict[str, Entry] = {
     "changes": Entry(
         panel_plots.plot_changes,
         "Ratios to baseline with 95% intervals, ordered by their median at the last time.",
-        panel_plots.has_changes,
+        derives("ratio_to_baseline"),
     ),
     "roc": Entry(
         response_plots.plot_roc,
         "ROC curve with its pointwise 95% band; the point, where a cutoff was set, is that cutoff's.",
-        response_plots.has_roc,
+        derives("roc"),
     ),
     "decision_curve": Entry(
         response_plots.plot_decision_curve,
         "Net benefit of treating by the marker (blue) and of treating everybody (red), with pointwise 95% bands, along "
         "the chance of the outcome at which one would just treat. Below: the probability that the marker does better "
         "than treating everybody and nobody.",
-        response_plots.has_decision_curve,
+        derives("net_benefit"),
     ),
     "categories": Entry(
         ordinal_plots.plot_categories,
@@ -101,7 +101,7 @@ FIGURES: dict[str, Entry] = {
         ordinal_plots.plot_monotone,
         "Monotone effects of ordered predictors: the share of the effect from the lowest level to the highest that is "
         "reached at each level (line, 95% band), and each step's share of it (bars, 95% intervals).",
-        ordinal_plots.has_increments,
+        derives("increment"),
     ),
     "trajectories": Entry(
         trial_plots.plot_trajectories,
@@ -114,7 +114,7 @@ FIGURES: dict[str, Entry] = {
         "patient (at its limit where a value lies beyond one). Below, the posterior of the value beyond which, on the "
         "side named, the arm does better than the reference, as far as it lies inside the observed range: the bars sum "
         "to the probability that it does.",
-        trial_plots.has_moderator,
+        derives("difference_along"),
     ),
     "subgroups": Entry(
         trial_subgroups.plot_subgroups,
@@ -124,7 +124,7 @@ FIGURES: dict[str, Entry] = {
         "may overlap. Where asked for, the same of response and remission, predicted for complete trajectories, beside "
         "each arm's rate and the number needed to treat for one more patient with benefit or harm; where the risk "
         "difference's interval includes zero, that number's passes through infinity.",
-        trial_subgroups.has_subgroups,
+        derives("difference_in"),
     ),
     "covariance": Entry(
         trial_plots.plot_covariance,
@@ -178,7 +178,7 @@ FIGURES: dict[str, Entry] = {
         "Associations of the outcome with each marker's deviation from its arm's course, by arm: medians with 95% "
         "intervals, and the 95% interval of their mean (band) where they are pooled. They are associations, not "
         "effects of the markers.",
-        trajectory_plots.has_associations,
+        derives("association"),
     ),
     "subgroup_effects": Entry(
         trajectories_subgroups.plot_subgroup_effects,

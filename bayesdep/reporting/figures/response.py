@@ -5,16 +5,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, serves, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, derives, serves, styled_figure
 from bayesdep.reporting.ranges import limits
 
 
-def has_roc(fit: Fit) -> bool:
-    """Whether a fit derives an ROC curve."""
-    return "roc" in fit.estimands
-
-
-@serves("roc", "one biomarker as a predictor", has_roc)
+@serves("roc", "one biomarker as a predictor", derives("roc"))
 def plot_roc(fit: Fit) -> Figure:
     """Draw the ROC curve of a marker.
 
@@ -66,12 +61,7 @@ def plot_roc(fit: Fit) -> Figure:
     return figure
 
 
-def has_decision_curve(fit: Fit) -> bool:
-    """Whether a fit derives the net benefit of decisions."""
-    return "net_benefit" in fit.estimands
-
-
-@serves("decision_curve", "one biomarker as a predictor", has_decision_curve)
+@serves("decision_curve", "one biomarker as a predictor", derives("net_benefit"))
 def plot_decision_curve(fit: Fit) -> Figure:
     """Draw the decision curve of a marker: what it is worth to decide by it, against treating everybody or nobody.
 

@@ -17,7 +17,16 @@ from bayesdep.models.trajectories.paths import mean_markers, mean_outcomes
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
-from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import (
+    BLUE,
+    GREY,
+    INK,
+    chosen,
+    derives,
+    serves,
+    settings_of_kind,
+    styled_figure,
+)
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.lettering import legend_word
 from bayesdep.reporting.ranges import MOST_ROWS, limits
@@ -27,11 +36,6 @@ _TIMES = 61  # over the follow-up, at which means are drawn
 _MARKERS = 4  # shown
 _ARMS = 3  # side by side
 _ROW = 0.34  # inches of a marker's row
-
-
-def has_associations(fit: Fit) -> bool:
-    """Whether the outcome is linked to markers."""
-    return "association" in fit.estimands
 
 
 @serves("courses", "trajectories")
@@ -92,7 +96,7 @@ def plot_courses(fit: Fit) -> Figure:
 def _shown_markers(fit: Fit) -> list[int]:
     """Places of the markers that are drawn: those with the largest associations over their sds, else the first."""
     count = fit.data.sizes.get("analyte", 0)
-    if count <= _MARKERS or not has_associations(fit):
+    if count <= _MARKERS or "association" not in fit.estimands:
         return list(range(min(count, _MARKERS)))
     found = fit.estimands["association"]
     values = found.values.reshape(-1, *found.shape[2:])
@@ -159,7 +163,7 @@ def _mean(axes: Axes, time: np.ndarray, means: Draws) -> None:
     axes.plot(time, middle, color=BLUE, lw=1.8, zorder=4)
 
 
-@serves("associations", "trajectories with an association", has_associations)
+@serves("associations", "trajectories with an association", derives("association"))
 def plot_associations(fit: Fit) -> Figure:
     """Draw associations of the outcome with each marker, by arm.
 

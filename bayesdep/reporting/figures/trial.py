@@ -18,7 +18,17 @@ from bayesdep.models.trial.settings import TrialSettings, is_log
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.types import Draws
 from bayesdep.reporting.figures.common import ratio_axis
-from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import (
+    BLUE,
+    GREY,
+    INK,
+    RED,
+    chosen,
+    derives,
+    serves,
+    settings_of_kind,
+    styled_figure,
+)
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_PANELS, limits
 
@@ -38,11 +48,6 @@ _CORRELATIONS = LinearSegmentedColormap.from_list("correlations", [RED, "white",
 def has_visits(fit: Fit) -> bool:
     """Whether a trial has more visits than one."""
     return fit.data.sizes["visit"] > 1
-
-
-def has_moderator(fit: Fit) -> bool:
-    """Whether a trial has a moderator."""
-    return "difference_along" in fit.estimands
 
 
 @serves("trajectories", "trials")
@@ -134,7 +139,7 @@ def standardised_means(fit: Fit) -> np.ndarray:
     return np.stack([expected(_model(fit), kept, everybody_in(arm, data)).mean(axis=1) for arm in arms])
 
 
-@serves("difference_along", "trials with a moderator", has_moderator)
+@serves("difference_along", "trials with a moderator", derives("difference_along"))
 def plot_difference_along(fit: Fit) -> Figure:
     """Draw the difference between arms at the last visit along the moderator, and where it changes sign.
 

@@ -10,7 +10,16 @@ from matplotlib.ticker import MaxNLocator
 from bayesdep.inference.fit import Fit
 from bayesdep.models.trial.settings import TrialSettings, parse_subgroup
 from bayesdep.reporting.estimands import summarise
-from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import (
+    BLUE,
+    GREY,
+    INK,
+    chosen,
+    derives,
+    serves,
+    settings_of_kind,
+    styled_figure,
+)
 from bayesdep.reporting.figures.trial import REFERENCE, favours, lower_and_higher, shorten
 from bayesdep.reporting.ranges import MOST_PANELS
 
@@ -19,12 +28,7 @@ _HEAD, _LABEL = 11, 12  # characters of a line of an arm's name over its column,
 _SMALL = 7.5
 
 
-def has_subgroups(fit: Fit) -> bool:
-    """Whether a trial was asked for subgroups."""
-    return "difference_in" in fit.estimands
-
-
-@serves("subgroups", "trials with subgroups of a moderator", has_subgroups)
+@serves("subgroups", "trials with subgroups of a moderator", derives("difference_in"))
 def plot_subgroups(fit: Fit) -> Figure:
     """Draw the difference at the last visit in each subgroup, and the rates of response and remission.
 
