@@ -129,8 +129,8 @@ def scale_priors(
     >>> schools = bd.load("eight_schools_rubin1981")
     >>> model = bd.Meta(measure="difference", units="points", scale=100, study="school")
     >>> fit = bd.fit(model, schools, draws=100, seed=1).with_primary("mu")
-    >>> moved = bd.scale_priors(fit, powers=[0.8, 1.25])
-    >>> bool((moved["pareto_k"] < 0.7).all())
+    >>> moved = bd.scale_priors(fit, powers=[0.8, 1, 1.25]).set_index(["prior", "power"])
+    >>> bool(moved.loc[("mu", 1), "ess"] > moved.loc[("mu", 0.8), "ess"])
     True
     """
     check_level(level)
