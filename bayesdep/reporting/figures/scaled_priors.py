@@ -73,7 +73,8 @@ def plot_scaled_priors(fit: Fit, groups: Groups | None = None) -> Figure:
     checked, moved = check_each_prior(fit, groups), scale_priors(fit, groups)
     for table in (checked, moved):
         table["estimand"] = _labels(table)
-    by = checked.pivot_table(index="estimand", columns="prior", values="sensitivity", sort=False)
+    known = checked.assign(sensitivity=checked["sensitivity"].fillna(0.0))  # of a few values it is not defined
+    by = known.pivot_table(index="estimand", columns="prior", values="sensitivity", sort=False)
     rows, columns = (list(found) for found in (by.index, by.columns))
     rows = [rows[k] for k in chosen("estimand", rows)]
     columns = [columns[k] for k in chosen("prior", columns)]
