@@ -57,6 +57,8 @@ _PUBLIC = {
     "check_missing_information": "bayesdep.criticism.missing_information",
     "check_null": "bayesdep.criticism.bayes_factor",
     "check_prior_sensitivity": "bayesdep.criticism.sensitivity",
+    "check_each_prior": "bayesdep.criticism.each_prior",
+    "scale_priors": "bayesdep.criticism.each_prior",
     "fit_each_moderator": "bayesdep.criticism.sequential",
     "sensitivity_grid": "bayesdep.criticism.influence",
     "summarise": "bayesdep.reporting.estimands",
@@ -98,6 +100,7 @@ _PUBLIC = {
     "plot_ranks": "bayesdep.reporting.figures.common",
     "plot_residuals": "bayesdep.reporting.figures.trial_checks",
     "plot_roc": "bayesdep.reporting.figures.response",
+    "plot_scaled_priors": "bayesdep.reporting.figures.scaled_priors",
     "plot_shares": "bayesdep.reporting.figures.cytokines",
     "plot_study_effects": "bayesdep.reporting.figures.patient_meta",
     "plot_subgroups": "bayesdep.reporting.figures.trial_subgroups",
@@ -138,6 +141,8 @@ if TYPE_CHECKING:
     from bayesdep.criticism.compare import compare as compare
     from bayesdep.criticism.dropout import check_dropout as check_dropout
     from bayesdep.criticism.dropout import find_tipping_point as find_tipping_point
+    from bayesdep.criticism.each_prior import check_each_prior as check_each_prior
+    from bayesdep.criticism.each_prior import scale_priors as scale_priors
     from bayesdep.criticism.equivalence import check_equivalence as check_equivalence
     from bayesdep.criticism.influence import accumulate_studies as accumulate_studies
     from bayesdep.criticism.influence import check_influence as check_influence
@@ -219,6 +224,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.priors import plot_priors as plot_priors
     from bayesdep.reporting.figures.response import plot_decision_curve as plot_decision_curve
     from bayesdep.reporting.figures.response import plot_roc as plot_roc
+    from bayesdep.reporting.figures.scaled_priors import plot_scaled_priors as plot_scaled_priors
     from bayesdep.reporting.figures.trajectories import plot_associations as plot_associations
     from bayesdep.reporting.figures.trajectories import plot_courses as plot_courses
     from bayesdep.reporting.figures.trajectories_subgroups import plot_subgroup_effects as plot_subgroup_effects

@@ -31,7 +31,11 @@ MODELS = Path(__file__).resolve().parents[1] / "models"
 CONTRACT = {
     *["posterior.nc", "summary.csv", "estimands.csv", "ledger.csv", "diagnostics.json", "manifest.json"],
     "report.html",
-    *(f"figures/{name}.{end}" for name in ("forest", "prior_posterior", "checks") for end in ("png", "pdf", "svg")),
+    *(
+        f"figures/{name}.{end}"
+        for name in ("forest", "prior_posterior", "scaled_priors", "checks")
+        for end in ("png", "pdf", "svg")
+    ),
 }
 GIVEN = """\
 [study]

@@ -415,7 +415,13 @@ def test_another_process_needs_the_module_and_says_so(module, folder):
     run = bd.run_plan(
         folder / "safety.toml", out=folder / "run", draws=200, tune=300, chains=2, accept_failed_gate=True
     )
-    assert {p.stem for p in (folder / "run" / "figures").iterdir()} == {"forest", "prior_posterior", "checks", "ranks"}
+    assert {p.stem for p in (folder / "run" / "figures").iterdir()} == {
+        "forest",
+        "prior_posterior",
+        "scaled_priors",
+        "checks",
+        "ranks",
+    }
     code = "import bayesdep as bd, sys; fit = bd.Fit.load('run/posterior.nc'); print(fit.model)"
     alone = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert alone.returncode != 0

@@ -23,7 +23,7 @@ from bayesdep.reporting.report import report
 pytestmark = pytest.mark.sampling
 RNG = np.random.default_rng(1)
 GATE = Gate((Criterion("R-hat", 1.0, 1.01, True),))
-PANEL = ("forest", "prior_posterior", "checks", "shares", "ecdf", "plates", "ranks")
+PANEL = ("forest", "prior_posterior", "scaled_priors", "checks", "shares", "ecdf", "plates", "ranks")
 
 
 def table(analytes=30, people=24, times=(0,)):
@@ -68,7 +68,7 @@ def test_panel_has_its_figures_and_others_do_not(fit):
     screen = bd.fit(
         bd.Screen(condition="responder", positives="below_34_pg_per_mL"), bd.load("kiraly2017_fgf2_roc"), draws=50
     )
-    assert set(figures_of(screen)) == {"forest", "prior_posterior", "checks"}
+    assert set(figures_of(screen)) == {"forest", "prior_posterior", "scaled_priors", "checks"}
 
 
 def test_every_figure_is_drawn_at_report_width_and_says_synthetic(fit):

@@ -251,7 +251,7 @@ def test_report_that_cannot_be_written_is_refused(fit, images, tmp_path):
 
 
 def test_every_figure_but_the_rank_plot_is_drawn_of_independent_draws(images):
-    assert set(images) == {"forest", "prior_posterior", "checks"}
+    assert set(images) == {"forest", "prior_posterior", "scaled_priors", "checks"}
 
 
 def test_figures_are_drawn_and_not_white(images):

@@ -25,6 +25,7 @@ from bayesdep.inference.ropes import refuse_unknown_place, values_at
 from bayesdep.models.model import OwnPrior, own_prior_of
 from bayesdep.numerics.conditional_density import Grids, Normals, bound_in_tail, conditionals, ratio_of_normals
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.importance import GOOD_K, smooth_weights
 from bayesdep.numerics.marginals import NormalMixture
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -32,7 +33,6 @@ _WIDTH_OF = {"Normal": "sigma", "StudentT": "sigma", "Cauchy": "beta"}
 _DRAWS = (200, 1000)  # of the posterior at which conditional densities are computed: fewest and most
 _WORK = 1_500_000  # numbers in the data times draws, where there is a choice
 _LARGEST_ERROR = 0.2  # of the estimate, relative to it
-_LARGEST_K = 0.7
 _ELEMENTS = 4_000_000
 
 
@@ -239,7 +239,7 @@ def _of_draws(fit: Fit, own: OwnPrior, draws: np.ndarray, prior: Prior) -> Bayes
     densities = found.density(0.0).reshape(some.shape)
     at_prior = float(own.prior.scipy.pdf(0.0))
     value, error = densities.mean() / at_prior, _mcse(densities) / at_prior
-    if not error <= _LARGEST_ERROR * value or _tail(densities) > _LARGEST_K:
+    if not error <= _LARGEST_ERROR * value or _tail(densities) > GOOD_K:
         bound = bound_in_tail(draws.ravel(), 0.0, _effective(draws)) / at_prior
         reason = "no effect lies too far in the posterior's tail for a number"
         return BayesFactor(prior, bound=max(bound, 0.0), reason=reason)
@@ -248,7 +248,7 @@ def _of_draws(fit: Fit, own: OwnPrior, draws: np.ndarray, prior: Prior) -> Bayes
         ratio = _ratio(found, some, own.prior, width)
         k = np.nan if width == 1 else _tail(ratio)
         spread = _mcse(densities / densities.mean() - ratio / ratio.mean()) if np.isfinite(ratio).all() else np.inf
-        usable = np.isfinite(spread) and not k > _LARGEST_K
+        usable = np.isfinite(spread) and not k > GOOD_K
         rows.append(
             {"width": width, "value": value / ratio.mean() if usable else np.nan,
              "error": value / ratio.mean() * spread if usable else np.nan, "pareto_k": k}
@@ -282,12 +282,7 @@ def _effective(draws: np.ndarray) -> float:
 def _tail(weights: np.ndarray) -> float:
     """The shape of a generalised Pareto distribution of the largest weights; above 0.7 their mean is not reliable."""
     with np.errstate(divide="ignore"):
-        logs = np.log(np.ravel(weights))
-    if not np.isfinite(logs).any() or np.isposinf(logs).any():
-        return float("inf")
-    if np.ptp(logs[np.isfinite(logs)]) < 1e-9:
-        return -float("inf")
-    return float(array_stats.psislw(np.maximum(logs, logs[np.isfinite(logs)].min() - 50), axis=-1)[1])
+        return smooth_weights(np.log(np.ravel(weights)))[1]
 
 
 def _along(fit: Fit, own: OwnPrior, step: int) -> Any:

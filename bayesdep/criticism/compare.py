@@ -8,9 +8,10 @@ import arviz_stats
 import numpy as np
 import pandas as pd
 
-from bayesdep.criticism.refit import GOOD_K, score_left_out_units
+from bayesdep.criticism.refit import score_left_out_units
 from bayesdep.data.errors import BadInput, CannotCompare
 from bayesdep.inference.fit import Fit
+from bayesdep.numerics.importance import GOOD_K
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from bayesdep.inference.fit import Fit
 from bayesdep.inference.sample import sample_posterior
 from bayesdep.inference.steps import Steps
 from bayesdep.models.model import LeavesOut, ScoresUnits
+from bayesdep.numerics.importance import GOOD_K
 
-GOOD_K = 0.7
 _MOST = 12  # units of one fit for which sampling is repeated; more indicate a problem of the model, not of units
 _R_HAT = 1.01
 

@@ -49,42 +49,61 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
     drawn = fit.estimands
     chains = chains_of(drawn[[name for name, values in drawn.data_vars.items() if "probability" not in values.attrs]])
     log_prior = fit.tree["log_prior"].to_dataset()
-    likelihood_of = _centred_by_version(_total(fit.tree["log_likelihood"].to_dataset()), fit.tables)
+    likelihood_of = _centred_by_version(total_density(fit.tree["log_likelihood"].to_dataset()), fit.tables)
     priors = {variable_of(fit.model, slot) for slot in fit.model.slots}
     scaled = [name for name in log_prior.data_vars if is_term_of_slot(str(name), priors)]
-    # Only sums over priors and units matter. All estimands go into one variable: hundreds would take ten seconds.
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset(
-                {"estimand": (("chain", "draw", "row"), np.stack([draws for _, _, draws in chains], axis=2))},
-                {d: fit.posterior[d] for d in ("chain", "draw")},
-            ),
-            "log_prior": xr.Dataset({"total": _total(log_prior[scaled])}),
-            "log_likelihood": xr.Dataset({"total": likelihood_of}),
-        }
+    # Only sums over priors and units matter.
+    values = np.stack([draws for _, _, draws in chains], axis=2)
+    prior, likelihood = (
+        power_scaling_sensitivity(values, total.transpose("chain", "draw", missing_dims="ignore").values)
+        for total in (total_density(log_prior[scaled]), likelihood_of)
     )
-    prior, likelihood = (_sensitivity(tree, group) for group in ("prior", "likelihood"))
     return pd.DataFrame(
         {
             "estimand": [name for name, _, _ in chains],
             "at": [label.strip("[]") for _, label, _ in chains],
             "prior": prior,
             "likelihood": likelihood,
-            "diagnosis": [DEPENDS if p > THRESHOLD else ROBUST for p in prior],
+            "diagnosis": [diagnose_sensitivity(p) for p in prior],
         }
     )
 
 
-def _sensitivity(tree: xr.DataTree, group: str) -> np.ndarray:
-    """By estimand; zero where the density is the same at all draws, as of flat priors, which a power leaves flat."""
-    density = tree[f"log_{group}"].to_dataset()["total"].values
+def diagnose_sensitivity(value: float) -> str:
+    """Return what a sensitivity to a prior says: ``"robust"`` or ``"depends on its prior"``."""
+    return DEPENDS if value > THRESHOLD else ROBUST
+
+
+def power_scaling_sensitivity(values: np.ndarray, density: np.ndarray) -> np.ndarray:
+    """Measure how fast distributions change as a part of the posterior's density is raised to a power.
+
+    Parameters
+    ----------
+    values
+        Draws, shape (chain, draw, estimand).
+    density
+        The logarithm of that part, up to a constant: shape (chain, draw).
+
+    Returns
+    -------
+    numpy.ndarray
+        By estimand; zero where the density is the same at all draws, as of flat priors, which a power leaves flat.
+    """
     if np.ptp(density) <= _FLAT * max(1.0, float(np.abs(density).max())):
-        return np.zeros(tree["posterior"].to_dataset().sizes["row"])
-    return np.asarray(psense(tree, group=group)["estimand"].to_numpy())
+        return np.zeros(values.shape[2])
+    coords = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1])}
+    # All estimands go into one variable: hundreds would take ten seconds.
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset({"estimand": (("chain", "draw", "row"), values)}, coords),
+            "log_prior": xr.Dataset({"scaled": (("chain", "draw"), density)}, coords),
+        }
+    )
+    return np.asarray(psense(tree, group="prior")["estimand"].to_numpy())
 
 
-def _total(terms: xr.Dataset) -> xr.DataArray:
-    """Sum over all dims except chain and draw."""
+def total_density(terms: xr.Dataset) -> xr.DataArray:
+    """Return the sum of log densities over all dims except chain and draw."""
     return sum(
         (term.sum([d for d in term.dims if d not in ("chain", "draw")]) for term in terms.data_vars.values()),
         start=xr.DataArray(0.0),

@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image, UnidentifiedImageError
 
+from bayesdep.criticism.each_prior import check_each_prior
 from bayesdep.criticism.equivalence import check_equivalence, in_words
 from bayesdep.criticism.sensitivity import check_prior_sensitivity
 from bayesdep.data.files import whole_files
@@ -32,7 +33,7 @@ from bayesdep.reporting.sentences import default_note, primary_sentences
 
 _MAIN = ("trajectories", "categories", "roc", "state_occupancy", "study_effects")  # the main figure; else the forest
 _OF_CHECKS = ("checks", "residuals", "dropout_by_arm", "shares", "ecdf", "plates")
-_OF_PRIORS = ("prior_posterior", "within_correlation")
+_OF_PRIORS = ("scaled_priors", "prior_posterior", "within_correlation")
 _OF_CHAINS = ("ranks",)
 _SHORT = 12  # rows of a table of the sample that stands open
 _INTERVALS = "Intervals are equal-tailed 95% credible intervals; the number before them is the posterior median."
@@ -244,6 +245,7 @@ def _computation(fit: Fit, refits: Mapping[str, Fit], *, people: bool) -> dict[s
         "priors": tables.priors_table(fit),
         "sensitivity": tables.sensitivity_table(moved),
         "sensitivity_sentence": tables.sensitivity_sentence(moved),
+        "each_prior": tables.each_prior_table(check_each_prior(fit)),
         "refits": tables.refits_table(fit, refits) if refits else None,
         "sampling": tables.sampling_sentence(fit),
         "criteria": tables.criteria_table(fit, people=people),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesdep.criticism.checks import check_predictions
+from bayesdep.criticism.each_prior import ALL
 from bayesdep.criticism.missing_information import check_missing_information
 from bayesdep.criticism.sensitivity import THRESHOLD
 from bayesdep.inference.fit import Fit
@@ -274,6 +275,42 @@ def sensitivity_table(moved: pd.DataFrame) -> pd.DataFrame:
         "Diagnosis": moved["diagnosis"],
     }
     return pd.DataFrame(shown)
+
+
+def each_prior_table(checked: pd.DataFrame) -> pd.DataFrame | None:
+    """Say of each primary estimand on which priors it depends, the most dependent first where there are many.
+
+    Parameters
+    ----------
+    checked
+        As :func:`~bayesdep.criticism.each_prior.check_each_prior` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Columns ``Estimand``, ``Depends on`` (priors with their sensitivities, or none) and ``Largest of the others``;
+        None where there is nothing to scale, or one prior only.
+    """
+    alone = checked[checked["prior"] != ALL]
+    if alone.empty or len(alone) == len(checked):
+        return None
+    order = alone.groupby(["estimand", "at"], sort=False)["sensitivity"].max()
+    if len(order) > _LONG:
+        order = order.sort_values(ascending=False, kind="stable").head(_MOST_DEPENDENT)
+    rows = []
+    for name, at in order.index:
+        those = alone[(alone["estimand"] == name) & (alone["at"] == at)]
+        ranked = those.sort_values("sensitivity", ascending=False, kind="stable")
+        told = [f"{row.prior} ({row.sensitivity:.3f})" for row in ranked.itertuples()]
+        many = int((ranked["sensitivity"] > THRESHOLD).sum())
+        rows.append(
+            {
+                "Estimand": f"{name}[{at}]" if at else name,
+                "Depends on": ", ".join(told[:many]) or "none",
+                "Largest of the others": told[many] if many < len(told) else "",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _named(moved: pd.DataFrame) -> list[str]:

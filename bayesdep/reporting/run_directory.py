@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesdep.criticism.checks import check_predictions
+from bayesdep.criticism.each_prior import check_each_prior
 from bayesdep.criticism.equivalence import check_equivalence
 from bayesdep.criticism.sensitivity import check_prior_sensitivity
 from bayesdep.data.errors import BadInput
@@ -278,6 +279,7 @@ def _diagnostics(fit: Fit) -> dict[str, Any]:
         "model": fit.verdict.to_dict(),
         "checks": check_predictions(fit).to_dict("records"),
         "sensitivity": check_prior_sensitivity(fit).to_dict("records"),
+        "sensitivity_by_prior": check_each_prior(fit).to_dict("records"),
         "oracle": None if exact is None else exact.to_dict("records"),
     }
 

@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
-from scipy import special
 
 from bayesdep.models.model import estimand
 from bayesdep.models.patient_meta.interactions import SCALES, sd_of_interactions
@@ -29,9 +27,9 @@ from bayesdep.models.patient_meta.quadratic import as_quadratic
 from bayesdep.models.patient_meta.scores import coefficients_of, log_sds_within, roots_of
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
 from bayesdep.numerics.draws import over_draws, stack_draws
+from bayesdep.numerics.importance import GOOD_K, smooth_weights
 from bayesdep.numerics.pair_correlation import pair_correlation_draws
 
-GOOD_K = 0.7
 _FEWEST = 100  # draws for which Pareto's k is worth anything
 DRAWS = 400  # of the spreads: means over them are needed
 IN_SAMPLE, CROSS_VALIDATED = "in-sample", "cross-validated"
@@ -138,10 +136,10 @@ def leave_one_out(
     studies, parts = data.sizes["study"], data.sizes["part"]
     size = data.sizes["time"] * (data.sizes["column"] + 1 + parts)
     left_out = over_draws(flat, without_each, studies * size**2)
-    log_weight, k = -left_out["score"].values.T, np.full(studies, np.inf)
-    if len(used) >= _FEWEST:  # a tail of a few draws has no shape
-        log_weight, k = array_stats.psislw(log_weight, axis=-1)
-    average = np.einsum("ks,ski->ki", special.softmax(log_weight, axis=-1), left_out["mean"].values)
+    weights, k = zip(*(smooth_weights(-score) for score in left_out["score"].values.T), strict=True)
+    if len(used) < _FEWEST:  # a tail of a few draws has no shape
+        k = (np.inf,) * studies
+    average = np.einsum("ks,ski->ki", np.array(weights), left_out["mean"].values)
     by_time = average.reshape(studies, data.sizes["time"], -1)
     return LeftOut(np.moveaxis(by_time[..., -parts:], 1, 2), np.asarray(k))
 

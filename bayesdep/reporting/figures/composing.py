@@ -55,6 +55,7 @@ EVERY_FIT = (
     "equivalence",
     "bayes_factors",
     "prior_posterior",
+    "scaled_priors",
     "checks",
     "ranks",
 )  # names of the figures of any model's fits

@@ -24,6 +24,7 @@ from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
+from bayesdep.reporting.figures import scaled_priors as scaled_priors_plots
 from bayesdep.reporting.figures import trajectories as trajectory_plots
 from bayesdep.reporting.figures import trajectories_subgroups, trial_subgroups
 from bayesdep.reporting.figures import transitions as transitions_plots
@@ -230,6 +231,14 @@ FIGURES: dict[str, Entry] = {
         meta_plots.has_funnel,
     ),
     "prior_posterior": Entry(plots.plot_prior_posterior, "Each prior (grey) and the posterior it became (blue)."),
+    "scaled_priors": Entry(
+        scaled_priors_plots.plot_scaled_priors,
+        "Primary estimands as one prior is raised to a power, the others left as they are: medians and 95% intervals "
+        "from reweighted draws (below 1 the prior is weaker, above 1 stronger). At the head of each panel the "
+        "sensitivity (bold above 0.05) and the largest Pareto k of the weights; red crosses where k is above 0.7 and "
+        "what is drawn is not to be trusted.",
+        scaled_priors_plots.has_scaled_priors,
+    ),
     "checks": Entry(
         plots.plot_checks, "Predictive checks: the data (line) among replicates from the posterior and the prior."
     ),
