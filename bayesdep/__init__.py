@@ -66,6 +66,7 @@ _PUBLIC = {
     "summarise_parameters": "bayesdep.reporting.estimands",
     "as_study": "bayesdep.reporting.study",
     "rank_evidence": "bayesdep.reporting.evidence",
+    "compare_priors": "bayesdep.reporting.other_priors",
     "export": "bayesdep.reporting.export",
     "priors": "bayesdep.reporting.priors",
     "table": "bayesdep.reporting.tables",
@@ -237,6 +238,7 @@ if TYPE_CHECKING:
     from bayesdep.reporting.figures.trial_checks import plot_dropout_by_arm as plot_dropout_by_arm
     from bayesdep.reporting.figures.trial_checks import plot_residuals as plot_residuals
     from bayesdep.reporting.figures.trial_subgroups import plot_subgroups as plot_subgroups
+    from bayesdep.reporting.other_priors import compare_priors as compare_priors
     from bayesdep.reporting.priors import priors as priors
     from bayesdep.reporting.report import report as report
     from bayesdep.reporting.sentences import sentences as sentences

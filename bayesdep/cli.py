@@ -122,10 +122,11 @@ def run(
     runs = [
         _run_one(plan, place, **how, data=table, **settings) for (plan, place), table in zip(todo, given, strict=True)
     ]
-    from bayesdep.reporting.console import print_equivalence, print_ledger
+    from bayesdep.reporting.console import print_equivalence, print_ledger, print_other_priors
 
     print_ledger(runs)
     print_equivalence(runs)
+    print_other_priors(runs)
     return exit_code(runs, accept_failed_gate, strict)
 
 
@@ -164,11 +165,12 @@ def reproduce(
             how |= {"spreadsheet_safe": spreadsheet_safe, "so_far": so_far}
             groups = [[(p, place_of[p.label], how) for p in group] for group in in_order([p for p, _ in todo])]
             runs = _in_turn(side_by_side(_run_all, groups), so_far, several=len(todo) > 1)
-    from bayesdep.reporting.console import print_equivalence, print_ledger, write_ledger
+    from bayesdep.reporting.console import print_equivalence, print_ledger, print_other_priors, write_ledger
 
     written = write_ledger(runs, out / "ledger.csv", spreadsheet_safe=spreadsheet_safe)
     print_ledger(runs)
     print_equivalence(runs)
+    print_other_priors(runs)
     typer.echo(
         f"{len(runs)} plans in {time.perf_counter() - start:.0f} s. "
         f"Reports: {out}/<study>/<plan>/report.html. Ledger: {written}"

@@ -1,5 +1,6 @@
 """A plan: one TOML file that is the pre-registration, the run and the audit trail."""
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -33,6 +34,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Other priors under which a plan is repeated.
+
+    Parameters
+    ----------
+    name
+        What a reader calls them.
+    why
+        Why somebody may hold them.
+    model
+        The plan's model with these priors.
+    """
+
+    name: str
+    why: str
+    model: Model
+
+
+@dataclass(frozen=True)
 class Plan:
     """A validated plan.
 
@@ -48,6 +68,8 @@ class Plan:
         The generative model, with its priors.
     ropes
         Regions of practical equivalence.
+    alternatives
+        Other priors under which it is repeated.
     """
 
     path: Path
@@ -58,6 +80,11 @@ class Plan:
     sampling: Sampling
     published: tuple[Published, ...]
     ropes: tuple[Rope, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+    def under(self, other: Alternative) -> "Plan":
+        """Return the same plan under other priors."""
+        return dataclasses.replace(self, model=other.model, alternatives=())
 
     @property
     def name(self) -> str:
@@ -110,6 +137,8 @@ class Run:
         Whether it is an earlier run that was finished already.
     notes
         Warnings for those who open its tables in a spreadsheet.
+    refits
+        Fits under the plan's other priors, by their names.
     """
 
     plan: Plan
@@ -119,10 +148,12 @@ class Run:
     missing: Mapping[str, str] = field(default_factory=dict)
     is_kept: bool = False
     notes: tuple[str, ...] = ()
+    refits: Mapping[str, "Fit"] = field(default_factory=dict)
 
     @property
     def outcome(self) -> "Outcome":
         """The run without its draws."""
+        from bayesdep.reporting.other_priors import compare_priors
         from bayesdep.reporting.run_directory import Outcome
 
         study = self.plan.study
@@ -137,6 +168,7 @@ class Run:
             (*str(self.fit.data.attrs.get("notes", "")).splitlines(), *self.notes),
             self.missing,
             _equivalence(self.fit),
+            compare_priors(self.fit, self.refits) if self.refits else None,
         )
 
 
@@ -241,7 +273,29 @@ def _validated(path: Path, text: str) -> Plan:
     with faults:
         model = _model(raw)
     faults.refuse()
-    return Plan(path, text, raw.study, raw.data, model, raw.sampling, raw.published, tuple(ropes))
+    others = _alternatives(raw, model)
+    return Plan(path, text, raw.study, raw.data, model, raw.sampling, raw.published, tuple(ropes), others)
+
+
+def _alternatives(raw: WrittenPlan, model: Model) -> tuple[Alternative, ...]:
+    """The plan's other priors; what is wrong in several of them is found at once."""
+    faults, found = Faults(), dict[str, Alternative]()
+    for one in raw.sensitivity:
+        place = f"sensitivity '{one.name}'"
+        with faults:
+            if one.name.lower() in {name.lower() for name in found}:
+                raise BadInput(f"{place} stands twice; give each its own name")
+            if not one.priors:
+                raise BadInput(f"{place} replaces no prior; name one in [sensitivity.priors], or leave it out")
+            try:
+                other = _model(raw.model_copy(update={"priors": {**raw.priors, **one.priors}}))
+            except BadInput as problem:
+                raise problem.within(place) from None
+            if dict(other.priors) == dict(model.priors):
+                raise BadInput(f"{place} has the plan's own priors; change one, or leave it out")
+            found[one.name] = Alternative(one.name, one.why, other)
+    faults.refuse()
+    return tuple(found.values())
 
 
 def _model(raw: WrittenPlan) -> Model:
@@ -316,7 +370,7 @@ def _explained(problem: ValidationError) -> BadInput:
     meant = {misspelt for e in errors if e["type"] == "extra_forbidden" for misspelt in _meant(e)}
     said: dict[tuple[str | int, ...], str] = {}  # one sentence for a key: what it may be instead is several errors
     for error in errors:
-        key = error["loc"][: 3 if error["loc"][0] in ("published", "rope") else 2]
+        key = error["loc"][: 3 if error["loc"][0] in ("published", "rope", "sensitivity") else 2]
         if error["type"] != "missing" or error["loc"] not in meant:
             said.setdefault(key, _explain(error))
     faults = [BadInput(sentence) for sentence in said.values()]
@@ -417,6 +471,34 @@ def prepare(plan: Plan, data: Any = None) -> Any:
                 _refuse_unknown_estimands(plan, prepared)
     except BadInput as problem:
         raise problem.within(f"plan '{plan.path}'") from None
+    return prepared
+
+
+def prepare_alternatives(plan: Plan, data: Any = None) -> dict[str, Any]:
+    """Read a plan's data for each of its other priors, which may be refused for this table.
+
+    Parameters
+    ----------
+    plan, data
+        As in :func:`prepare`.
+
+    Returns
+    -------
+    dict of xarray.Dataset
+        By the names of the priors.
+
+    Raises
+    ------
+    BadInput
+        Naming the plan and the priors.
+    """
+    prepared = {}
+    for other in plan.alternatives:
+        try:
+            with speaking_toml():
+                prepared[other.name] = other.model.prepare(read_rows(plan, data))
+        except BadInput as problem:
+            raise problem.within(f"plan '{plan.path}': sensitivity '{other.name}'") from None
     return prepared
 
 
@@ -576,27 +658,41 @@ def run_plan(
     """
     plan = plan if isinstance(plan, Plan) else read_plan(plan)
     from bayesdep.reporting.places import held
-    from bayesdep.reporting.resuming import finished, kept_chains, remove_chains
+    from bayesdep.reporting.resuming import finished, finished_refits, kept_chains, remove_chains
 
     place, failures = places_of(plan, Path(out) if out is not None else plan.directory, data)
-    prepared = prepare(plan, data)
+    prepared, others = prepare(plan, data), prepare_alternatives(plan, data)
     mark = _fingerprint(plan, prepared, sampling)
     say = say or (lambda _: None)
     with held(place, failures) as certain:
-        fit, where = None, None
+        fit, where, refits = None, None, {}
         if not force:
             as_asked = {"spreadsheet_safe": spreadsheet_safe}
             fit, where = finished((place, failures), mark, accept_failed_gate, **as_asked)
-        if fit is not None and where is not None:
+            refits = finished_refits((place, failures), mark, list(others))
+        if fit is not None and where is not None and len(refits) == len(others):
             if certain:
                 remove_chains(place)
-            return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True)
+            return Run(plan, fit, _ledger(plan, fit), where.asked, is_kept=True, refits=refits)
         earlier = place.manifest, failures.manifest
         if earlier[0] is not None and earlier[0].what != place.what:
             say(f"will replace the {earlier[0].what} in '{place.asked}'")
         with kept_chains(place, mark, resume, certain, say) as kept:
             fit = fit or fit_plan(plan, data=prepared, kept=kept, **sampling)
-            return _write(plan, fit, (place, failures), earlier, mark, accept_failed_gate, spreadsheet_safe)
+            with contextlib.ExitStack() as stack:
+                for other in plan.alternatives:
+                    if other.name not in refits:
+                        own = _fingerprint(plan.under(other), others[other.name], {**sampling, "under": other.name})
+                        chains = stack.enter_context(kept_chains(place, own, resume, False, lambda _: None))
+                        refits[other.name] = _refit(plan, other, others[other.name], chains, sampling)
+                refits = {other.name: refits[other.name] for other in plan.alternatives}
+                return _write(plan, fit, refits, (place, failures), earlier, mark, accept_failed_gate, spreadsheet_safe)
+
+
+def _refit(plan: Plan, other: Alternative, prepared: Any, kept: "FinishedChains", sampling: Mapping[str, Any]) -> "Fit":
+    """Fit a plan under other priors; its manifest says which, and why."""
+    done = fit_plan(plan.under(other), data=prepared, kept=kept, **sampling)
+    return dataclasses.replace(done, manifest=done.manifest | {"alternative": {"name": other.name, "why": other.why}})
 
 
 def _fingerprint(plan: Plan, prepared: Any, sampling: Mapping[str, Any]) -> str:
@@ -666,6 +762,7 @@ def places_of(plan: Plan, directory: Path, data: Any = None) -> "tuple[Place, Pl
 def _write(
     plan: Plan,
     fit: "Fit",
+    refits: "Mapping[str, Fit]",
     places: "tuple[Place, Place]",
     earlier: "tuple[Manifest | None, Manifest | None]",
     mark: str,
@@ -684,12 +781,13 @@ def _write(
         question=plan.study.question,
         plan={"path": plan.path.as_posix(), "sha256": plan.sha256, "text": plan.text},
         ledger=lambda fit: _ledger(plan, fit),
+        refits=refits,
         fingerprint=mark,
         spreadsheet_safe=spreadsheet_safe,
     )
     if good:
         places[1].remove_failure()  # an earlier failure of the same plan
-    return Run(plan, fit, written.ledger, place.asked, written.missing, notes=written.notes)
+    return Run(plan, fit, written.ledger, place.asked, written.missing, notes=written.notes, refits=refits)
 
 
 def _equivalence(fit: "Fit") -> "pd.DataFrame | None":

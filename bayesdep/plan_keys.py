@@ -112,6 +112,16 @@ class Rope(_Table):
     level: _Number = _said("Probability from which an effect counts as present or absent.", 0.95)
 
 
+class Sensitivity(_Table):
+    """Other priors under which the analysis is repeated, side by side with its own."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", strict=True)] = _said(
+        "What a reader calls these priors: letters, digits, '_', '.' and '-'; a file is called so."
+    )
+    why: _Text = _said("Why somebody may hold them.")
+    priors: dict[str, Any] = _said("Priors by parameter, as in [priors]; the others stay as they are.")
+
+
 class WrittenPlan(_Table):
     """A plan of bayesdep: the pre-registration, the run and the audit trail in one file."""
 
@@ -122,8 +132,10 @@ class WrittenPlan(_Table):
     sampling: Sampling = _said("How the posterior is drawn.", Sampling())
     published: tuple[Published, ...] = _said("Published numbers, to be set beside the posterior.", ())
     rope: tuple[Rope, ...] = _said("Regions of practical equivalence.", ())
+    sensitivity: tuple[Sensitivity, ...] = _said("Other priors under which the analysis is repeated.", ())
 
 
 TABLES: dict[str, type[BaseModel]] = {
     "study": Study, "data": Data, "sampling": Sampling, "published": Published, "rope": Rope,
+    "sensitivity": Sensitivity,
 }  # fmt: skip

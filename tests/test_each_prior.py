@@ -196,26 +196,28 @@ def test_log_densities_of_single_priors_sum_to_the_models_own(family):
 
 
 REFUSED = [
-    ({"x": ["aa"]}, "'aa' in 'x' is no prior of this fit; did you mean 'a'?"),
-    ({"x": []}, "name its priors in a list"),
-    ({"x": "a"}, "name its priors in a list"),
-    ({ALL: ["a"]}, "choose another name"),
-    (["a"], 'write it as {"spreads": ["tau"]}'),
+    ({"x": ["aa"]}, "'aa' in 'x' is no prior of this fit; did you mean 'a'?", {"x": ["a"]}),
+    ({"x": []}, "name its priors in a list", {"x": ["a"]}),
+    ({"x": "a"}, "name its priors in a list", {"x": ["a"]}),
+    ({ALL: ["a"]}, "choose another name", {"x": ["a"]}),
+    (["a"], 'write it as {"spreads": ["tau"]}', {"spreads": ["a"]}),
 ]
 
 
-@pytest.mark.parametrize(("groups", "words"), REFUSED)
-def test_groups_that_cannot_be_read_are_refused(fit, groups, words):
+@pytest.mark.parametrize(("groups", "words", "advised"), REFUSED)
+def test_groups_that_cannot_be_read_are_refused_and_the_advice_works(fit, groups, words, advised):
     for function in (bd.check_each_prior, bd.scale_priors, bd.plot_scaled_priors):
         with pytest.raises(BadInput) as refused:
             function(fit, groups)
         assert words in str(refused.value)
+    assert set(bd.check_each_prior(fit, advised)["prior"]) == {ALL, *advised}
 
 
 @pytest.mark.parametrize("powers", [[0, 1], [], ["x"], None, [np.inf]])
 def test_powers_are_above_zero(fit, powers):
     with pytest.raises(BadInput, match="give some around 1"):
         bd.scale_priors(fit, powers=powers)
+    assert bd.scale_priors(fit, powers=[0.8, 1, 1.25])["power"].max() == 1.25
 
 
 # The figure and the report.

@@ -144,8 +144,10 @@ def scale_priors(
     ]
     units = {name: str(values.attrs.get("units", "")) for name, values in fit.estimands.data_vars.items()}
     for estimand, at, own, _ in _judged(fit):
+        order = np.argsort(own.ravel(), kind="stable")
+        ascending = own.ravel()[order]
         for name, power, weights, k in weighted:
-            lower, median, upper = _quantiles(own.ravel(), weights, tails)
+            lower, median, upper = _quantiles(ascending, weights[order], tails)
             rows.append(
                 {"estimand": estimand, "at": at, "prior": name, "power": power, "median": median, "lower": lower,
                  "upper": upper, "pareto_k": k, "ess": 1 / float((weights**2).sum()),
@@ -252,11 +254,9 @@ def _weights(density: np.ndarray, power: float) -> tuple[np.ndarray, float]:
     return smooth_weights(log_ratio.ravel(), relative)
 
 
-def _quantiles(values: np.ndarray, weights: np.ndarray, at: Sequence[float]) -> np.ndarray:
+def _quantiles(ascending: np.ndarray, weights: np.ndarray, at: Sequence[float]) -> np.ndarray:
     """Quantiles of weighted draws; with equal weights those of :func:`numpy.quantile`."""
-    order = np.argsort(values, kind="stable")
-    ascending, share = values[order], weights[order]
     # each draw stands in the middle of its weight, stretched so that the first is at 0 and the last at 1
-    middle = np.cumsum(share) - share / 2
+    middle = np.cumsum(weights) - weights / 2
     middle = (middle - middle[0]) / (middle[-1] - middle[0])
     return np.interp(at, middle, ascending)

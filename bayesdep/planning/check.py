@@ -16,7 +16,7 @@ from bayesdep.data.toml_text import LARGEST, read_toml
 from bayesdep.inference.sample import estimand_template
 from bayesdep.models.parts.scale import in_outcome_units, priors_of
 from bayesdep.numerics.distributions import Prior
-from bayesdep.plan import Plan, places_of, prepare, read_plan, read_rows
+from bayesdep.plan import Plan, places_of, prepare, prepare_alternatives, read_plan, read_rows
 from bayesdep.plan_keys import Data
 
 
@@ -70,6 +70,7 @@ def check_plan(path: Path, *, data: Any = None, out: Path | None = None) -> Chec
         return Checked(plan.label, _sentences(faults), (plan.study.title, *needs))
     with faults:
         prepared = prepare(plan, data)
+        prepare_alternatives(plan, data)
         estimands = estimand_template(plan.model, prepared)
         lines = tuple(_what_would_be_run(plan, read_rows(plan, data), prepared, estimands, out))
     return Checked(plan.label, _sentences(faults), () if faults.found else lines)
@@ -117,6 +118,9 @@ def _what_would_be_run(
     yield from (f"    {line}" for line in model.formula if line.split(" ~ ")[0] not in priors)
     for name, slot in plan.model.slots.items():
         yield f"prior of {name}, {slot.meaning}: {prior_in_words(priors[name], slot.units)}"
+    for other in plan.alternatives:
+        changed = [name for name, prior in other.model.priors.items() if prior != plan.model.priors.get(name)]
+        yield f"again under the priors '{other.name}' ({', '.join(changed)}): {other.why}"
     yield f"first asked: {', '.join(plan.model.primary_estimands)}"
     for estimand, values in estimands.data_vars.items():
         yield f"estimand {estimand}: {values.attrs.get('description', '')} ({values.attrs.get('units', '')})"

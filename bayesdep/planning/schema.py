@@ -52,6 +52,7 @@ def plan_schema() -> dict[str, Any]:
         "description": properties["priors"]["description"],
         "additionalProperties": {"$ref": "#/$defs/prior"},
     }
+    schema["$defs"]["Sensitivity"]["properties"]["priors"]["additionalProperties"] = {"$ref": "#/$defs/prior"}
     schema["$defs"]["Data"]["properties"]["keep"] |= {"type": ["object", "string"]}
     schema["$defs"] |= {"prior": _prior(), **{family: _settings(family) for family in known}}
     schema["allOf"] = [_of_family(family) for family in known]

@@ -14,6 +14,7 @@ from bayesdep.criticism.compare import Comparison
 from bayesdep.data.published import list_datasets, load
 from bayesdep.reporting.export import write_table
 from bayesdep.reporting.ledger import ledger_in_words
+from bayesdep.reporting.other_priors import priors_in_words
 from bayesdep.reporting.run_directory import Outcome
 
 _COLOURS = {
@@ -119,10 +120,29 @@ def print_equivalence(runs: Sequence[Outcome]) -> None:
         Runs, in order; those without such regions are skipped.
     """
     some = [(run, run.equivalence) for run in runs if run.equivalence is not None]
+    _print_tables([(run, table[[c for c in table.columns if not c.startswith("Reason")]]) for run, table in some])
+
+
+def print_other_priors(runs: Sequence[Outcome]) -> None:
+    """Print the primary estimands of plans under their other priors.
+
+    Parameters
+    ----------
+    runs
+        Runs, in order; those of plans without other priors are skipped.
+    """
+    some = [(run, run.other_priors) for run in runs if run.other_priors is not None]
+    _print_tables([(run, priors_in_words(table)) for run, table in some])
+    for _, table in some:
+        _console().print(table.attrs["sentence"], markup=False, soft_wrap=True)
+
+
+def _print_tables(some: Sequence[tuple[Outcome, pd.DataFrame]]) -> None:
+    """Print tables with the same columns, each below the title of its run."""
     if not some:
         return
-    columns = [c for c in some[0][1].columns if not c.startswith("Reason")]
-    lines = [(run, [tuple(map(str, row)) for row in table[columns].to_numpy()]) for run, table in some]
+    columns = list(some[0][1].columns)
+    lines = [(run, [tuple(map(str, row)) for row in table.to_numpy()]) for run, table in some]
     widths = [max(len(row[i]) for _, rows in lines for row in [columns, *rows]) for i in range(len(columns) - 1)]
     widths[0] += 2  # names are indented
     console = _console()

@@ -54,7 +54,7 @@ def checklist(fit: Fit, *, question: str, has_refits: bool, has_plan: bool) -> t
     decided = "decisions" if fit.ropes else ""
     why = "" if question else "the goal was not stated; give question = in the plan or to bd.report"
     chains = "independent draws of the exact posterior: there are no chains" if fit.is_exact else ""
-    refit_note = "" if has_refits else "by power-scaling; fits under other priors were not given (refits=)"
+    refit_note = "" if has_refits else "by power-scaling; fits under other priors: none ([[sensitivity]], refits=)"
     no_factors = "" if fit.ropes else "no Bayes factor is reported"
     script = "" if has_plan else "made from Python: the call is printed"
     return (

@@ -86,6 +86,11 @@ class Manifest:
             return False
 
 
+def refit_file(name: str) -> str:
+    """Return the file of a run that holds the fit under other priors of this name."""
+    return f"sensitivity/{name}.nc"
+
+
 def _is_inside(path: str) -> bool:
     parts = PurePosixPath(path).parts
     return bool(parts) and ".." not in parts and not PurePosixPath(path).is_absolute()

@@ -27,6 +27,7 @@ from bayesdep.reporting.export import journal_table
 from bayesdep.reporting.figures.register import FIGURES, figures_of, png
 from bayesdep.reporting.guidelines import checklist
 from bayesdep.reporting.ledger import ledger_in_words
+from bayesdep.reporting.other_priors import alternatives_in_words, compare_priors, priors_in_words
 from bayesdep.reporting.pdf import write_pdf
 from bayesdep.reporting.sample import describe_sample, sizes_in_words
 from bayesdep.reporting.sentences import default_note, primary_sentences
@@ -246,13 +247,26 @@ def _computation(fit: Fit, refits: Mapping[str, Fit], *, people: bool) -> dict[s
         "sensitivity": tables.sensitivity_table(moved),
         "sensitivity_sentence": tables.sensitivity_sentence(moved),
         "each_prior": tables.each_prior_table(check_each_prior(fit)),
-        "refits": tables.refits_table(fit, refits) if refits else None,
+        **_refits(fit, refits),
         "sampling": tables.sampling_sentence(fit),
         "criteria": tables.criteria_table(fit, people=people),
         "oracle": tables.oracle_sentence(fit),
         "parameters": parameters,
         "parameters_sentence": sentence,
         "checks": tables.checks_table(fit),
+    }
+
+
+def _refits(fit: Fit, refits: Mapping[str, Fit]) -> dict[str, Any]:
+    """The primary estimands under other priors, and what these are."""
+    if not refits:
+        return {"refits": None}
+    compared = compare_priors(fit, refits)
+    return {
+        "refits": priors_in_words(compared, _SHORT),
+        "refits_sentence": compared.attrs["sentence"],
+        "alternatives": alternatives_in_words(compared),
+        "refits_left_out": max(0, len(compared) // (1 + len(refits)) - _SHORT),
     }
 
 

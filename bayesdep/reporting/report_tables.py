@@ -1,6 +1,5 @@
 """Tables and sentences of a report, from a fit: all text, rounded."""
 
-from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -12,12 +11,10 @@ from bayesdep.criticism.each_prior import ALL
 from bayesdep.criticism.missing_information import check_missing_information
 from bayesdep.criticism.sensitivity import THRESHOLD
 from bayesdep.inference.fit import Fit
-from bayesdep.inference.primary import default_primary
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.evidence import rank_evidence
 from bayesdep.reporting.priors import priors
 from bayesdep.reporting.sample import is_personal
-from bayesdep.reporting.sentences import primary_sentences
 
 _LONG = 40  # longest table; longer ones are cut
 _FEW = 20  # most rows of an estimand that a cut table shows
@@ -447,27 +444,4 @@ def meanings_table(fit: Fit) -> pd.DataFrame:
                 "No effect": f"{null:g}" if has_null else "",
             }
         )
-    return pd.DataFrame(rows)
-
-
-def refits_table(fit: Fit, refits: Mapping[str, Fit]) -> pd.DataFrame:
-    """Put the primary estimands of fits under other priors beside one another.
-
-    Parameters
-    ----------
-    fit
-        The fit of the report.
-    refits
-        Fits of the same data, by the name of their priors.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``Priors``, ``Estimand``, ``In words``; the report's own first.
-    """
-    rows = []
-    for name, one in {"these": fit, **refits}.items():
-        asked = fit.primary or default_primary(fit.model, fit.estimands)
-        for sentence in primary_sentences(one.with_primary(*asked)):
-            rows.append({"Priors": name, "Estimand": sentence.estimand, "In words": sentence.text})
     return pd.DataFrame(rows)

@@ -1,13 +1,13 @@
 """Resuming runs that were interrupted: finished runs, and the folder of finished chains."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.finished_chains import FinishedChains
 from bayesdep.inference.fit import Fit
-from bayesdep.reporting.places import Place
+from bayesdep.reporting.places import Place, refit_file
 
 
 def finished(
@@ -47,6 +47,34 @@ def finished(
         is_right = is_whole and stands_right and manifest.spreadsheet_safe == spreadsheet_safe
         return fit, place if is_right else None
     return None, None
+
+
+def finished_refits(places: Sequence[Place], fingerprint: str, names: Sequence[str]) -> dict[str, Fit]:
+    """Read the fits under other priors of an earlier run.
+
+    Parameters
+    ----------
+    places, fingerprint
+        As in :func:`finished`.
+    names
+        Of the priors.
+
+    Returns
+    -------
+    dict of Fit
+        Those that are whole, by name.
+    """
+    found: dict[str, Fit] = {}
+    for place in places:
+        manifest = place.manifest
+        if manifest is None or (manifest.what, manifest.fingerprint) != (place.what, fingerprint):
+            continue
+        for name in names:
+            file = refit_file(name)
+            if name not in found and manifest.is_whole(place.path, file):
+                with suppress(BadInput):  # whole, but not readable here: sampled again
+                    found[name] = Fit.load(place.path / file)
+    return found
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from bayesdep.inference.verdict import ModelVerdict
 from bayesdep.reporting.estimands import oracle, summarise, summarise_parameters
 from bayesdep.reporting.export import formula_note, write_table
 from bayesdep.reporting.figures.register import FIGURES, applies, png, unknown_figures, vector_files
-from bayesdep.reporting.places import Manifest, Place, write_manifest
+from bayesdep.reporting.other_priors import compare_priors
+from bayesdep.reporting.places import Manifest, Place, refit_file, write_manifest
 from bayesdep.reporting.report import report
 
 
@@ -53,6 +54,8 @@ class Outcome:
         The reason why a file could not be made, by file.
     equivalence
         The verdicts on presence and absence, for readers; None if the plan states no region of practical equivalence.
+    other_priors
+        Primary estimands under the plan's other priors; None if it has none.
     """
 
     label: str
@@ -65,6 +68,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     equivalence: pd.DataFrame | None = None
+    other_priors: pd.DataFrame | None = None
 
     @property
     def incomplete(self) -> str:
@@ -110,6 +114,7 @@ def write_run(
     question: str,
     plan: Mapping[str, Any],
     ledger: Callable[[Fit], pd.DataFrame | None],
+    refits: Mapping[str, Fit] | None = None,
     fingerprint: str = "",
     spreadsheet_safe: bool = False,
 ) -> Written:
@@ -130,6 +135,8 @@ def write_run(
         ``text`` and ``sha256`` of the plan, for the manifest.
     ledger
         Compares published numbers with the posterior, if the plan has any.
+    refits
+        Fits under the plan's other priors, by name.
     fingerprint
         Of the run, for the manifest.
     spreadsheet_safe
@@ -145,15 +152,19 @@ def write_run(
     BadInput
         When the posterior or the manifest cannot be written, or another run has been written there meanwhile.
     """
-    stands = place.manifest
+    stands, refits = place.manifest, refits or {}
     with whole_directory(place.path, stands.replaceable if stands else ()) as partial:
         _save(fit, partial / "posterior.nc")
         parts = _Parts(partial, place.others)
         tables = _Tables(spreadsheet_safe)
+        for name, one in refits.items():
+            parts.make(refit_file(name), partial_of(_save, one))
         parts.make("summary.csv", lambda path: tables.write(summarise_parameters(fit), path))
         parts.make("estimands.csv", lambda path: tables.write(summarise(fit), path))
         if fit.ropes:
             parts.make("equivalence.csv", lambda path: tables.write(check_equivalence(fit), path))
+        if refits:
+            parts.make("sensitivity.csv", lambda path: tables.write(compare_priors(fit, refits), path))
         rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
         names = (*FIGURES, *unknown_figures(fit))
         images = {name: image for name in names if (image := _figures(fit, name, parts)) is not None}
@@ -168,9 +179,10 @@ def write_run(
                 plan_path=plan["path"],
                 ledger=rows,
                 figures=images,
+                refits=refits,
             ),
         )
-        parts.make("diagnostics.json", lambda path: _json(path, _diagnostics(fit)))
+        parts.make("diagnostics.json", lambda path: _json(path, _diagnostics(fit, refits)))
         write_manifest(
             partial,
             place.what,
@@ -272,7 +284,7 @@ def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _diagnostics(fit: Fit) -> dict[str, Any]:
+def _diagnostics(fit: Fit, refits: Mapping[str, Fit]) -> dict[str, Any]:
     exact = oracle(fit)
     return {
         **fit.gate.to_dict(),
@@ -280,6 +292,7 @@ def _diagnostics(fit: Fit) -> dict[str, Any]:
         "checks": check_predictions(fit).to_dict("records"),
         "sensitivity": check_prior_sensitivity(fit).to_dict("records"),
         "sensitivity_by_prior": check_each_prior(fit).to_dict("records"),
+        "other_priors": {name: one.gate.to_dict() for name, one in refits.items()},
         "oracle": None if exact is None else exact.to_dict("records"),
     }
 
