@@ -23,7 +23,13 @@ JOINT = [OUTCOME, CONCENTRATION, "beyond_latent"]
 MANY = 200
 MODELS = {
     "value": {"exact": ["BDNF"]},
-    "all": {"exact": ["BDNF", "IL-6"], "association": "change", "autocorrelation": True},
+    "all": {
+        "exact": ["BDNF", "IL-6"],
+        "association": "change",
+        "autocorrelation": True,
+        "course": "linear",
+        "marker_course": "spline",
+    },
     "change and baseline": {"exact": ["BDNF"], "association": ("change", "baseline"), "equal_baseline": True},
     "level": {"exact": "IL-6", "deviations": "level", "pooling": "none", "course": "linear", "marker_course": "linear"},
     "quadratic": {"exact": ["IL-6"], "deviations": "quadratic", "covariates": "age"},
@@ -49,7 +55,7 @@ def with_own_times(table: pd.DataFrame) -> pd.DataFrame:
 def built(name: str):
     model = exact_model(name)
     table = visits_and_markers()
-    data = model.prepare(with_own_times(table) if name == "level" else table)
+    data = model.prepare(with_own_times(table) if name in ("all", "level") else table)
     return model, data, model.build(data)
 
 
