@@ -1352,6 +1352,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         trial,
     ),
     (
+        "data/labels:refuse_lookalikes",
+        "are the same number; write them alike",
+        lambda: trial(but(VISITS, visit=["1.0", *VISITS["visit"].astype(str)[1:]])),
+        lambda: trial(but(VISITS, visit=VISITS["visit"].astype(str))),
+    ),
+    (
         "data/labels:lone_labels",
         "did you mean",
         lambda: trial(

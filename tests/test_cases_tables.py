@@ -352,6 +352,19 @@ def test_arms_that_differ_only_in_case_or_inner_spaces_are_refused(other):
     assert "differ only in case" in refusal(trial().prepare, table)
 
 
+def test_labels_that_are_one_number_are_refused_and_of_people_joined():
+    """A cell of a spreadsheet that is the number 1 is read as "1"; beside it stands the text "1.0"."""
+    table = trial_table(HAMD)
+    table["visit"] = table["visit"].astype(str)
+    first = str(table["visit"].iloc[0])
+    table.loc[0, "visit"] = f"{float(first):.1f}"
+    assert "are the same number; write them alike" in refusal(trial().prepare, table)
+    table = trial_table(HAMD)
+    table["subject"] = table["subject"].str.removeprefix("P")
+    table.loc[3, "subject"] += ".0"
+    assert trial().prepare(table).sizes["subject"] == 8
+
+
 def test_subjects_that_differ_only_in_case_are_one_which_is_noted_or_refused_where_rows_conflict():
     table = trial_table(HAMD)
     table.loc[3, "subject"] = "p1"

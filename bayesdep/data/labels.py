@@ -16,6 +16,7 @@ _INVISIBLE |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2061, 0x206A)])
 # control characters other than white space, lone surrogates, and non-characters
 _NONE = "".join(map(chr, (plane + end for plane in range(0, 0x110000, 0x10000) for end in (0xFFFE, 0xFFFF))))
 _NO_TEXT = re.compile(f"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONE}]")
+_DECIMAL = re.compile(r"[+-]?[0-9]+\.[0-9]*")
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
 _FEWEST_LETTERS = 2
 _SHOWN = 60  # characters of a text in a message
@@ -182,7 +183,7 @@ def _refuse_no_labels(cells: pd.Series, name: str) -> None:
 
 
 def refuse_lookalikes(labels: Sequence[str], where: str, rows: Sequence[int] | None = None) -> None:
-    """Refuse labels that differ only in case, inner spaces or the form of their letters.
+    """Refuse labels that differ only in case, inner spaces or the form of their letters, or are the same number.
 
     Parameters
     ----------
@@ -201,6 +202,8 @@ def refuse_lookalikes(labels: Sequence[str], where: str, rows: Sequence[int] | N
     row_of = range(len(labels)) if rows is None else rows
     for pair in _pairs(labels):
         one, other = (f"'{label}' in row {row_of[list(labels).index(label)] + 1}" for label in pair)
+        if alike(pair[0]) != alike(pair[1]):
+            raise BadInput(f"{where}: {one} and {other} are the same number; write them alike")
         raise BadInput(
             f"{where}: {one} and {other} differ only in case, in spaces or in the form of their letters; if they are "
             "the same, write them alike, and if not, give them names that differ more"
@@ -234,7 +237,13 @@ def join_lookalikes(labels: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str
 
 def _pairs(labels: Iterable[str]) -> list[tuple[str, str]]:
     first: dict[str, str] = {}
-    return [(one, label) for label in dict.fromkeys(labels) if (one := first.setdefault(alike(label), label)) != label]
+    return [(one, label) for label in dict.fromkeys(labels) if (one := first.setdefault(_key(label), label)) != label]
+
+
+def _key(label: str) -> str:
+    """What labels that mean the same have in common: "1.0" is "1", as a cell that is a number would be read."""
+    key = alike(label)
+    return key.rstrip("0").rstrip(".") if _DECIMAL.fullmatch(key) else key
 
 
 def lone_labels(labels: Iterable[str], where: str, what: str = "person", *, meant: Sequence[str] = ()) -> list[str]:

@@ -8,12 +8,12 @@ patient's own level is ``sd x``, x standard normal. The log of
 is found by the trapezoidal rule on an even grid that begins near each patient's mode and ends on both sides where the
 integrand has fallen to ``exp(-18)`` of its highest value (it is log-concave under every link). Its error is the
 integrand's growth beside the real line (Trefethen and Weideman 2014, doi:10.1137/130932132, theorem 5.1): with spacing
-h, at most ``2 exp(-2 pi y / h) G(y)`` relative to the integral, where ``|f(x + iy)| <= G(y) |f(x)|``, for any y. Here
+h, at most ``2 exp(-2 pi y / h) G(y)`` relative to the integral, where ``|f(x + i y)| <= G(y) |f(x)|`` for any y. Here
 ``exp(y^2 / 2)`` is from the normal density, and every factor of the likelihood adds, with ``v = sd y``,
 
-    logistic function          |F(u + iv)| <= F(u) / cos(v / 2)
-    normal interval            |P(u + iv)| <= P(u) exp(v^2 / 2)
-    adjacent, K categories     |P(u + iv)| <= P(u) / cos((K - 1) v / 2)
+    logistic function          |F(u + i v)| <= F(u) / cos(v / 2)
+    normal interval            |P(u + i v)| <= P(u) exp(v^2 / 2)
+    adjacent, K categories     |P(u + i v)| <= P(u) / cos((K - 1) v / 2)
 
 (of the last, the sum in the denominator is of weights on an arc of (K - 1) v, and no shorter than its projection on the
 arc's middle). The largest h that keeps the bound below ``exp(-16)`` is taken: the log integral is right to about 2e-7
