@@ -255,7 +255,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: joint(BELOW, exact=["IL-6"]),
     ),
     (
-        f"{REFUSALS}:refuse_inexact",
+        f"{REFUSALS}:refuse_two_values",
         "keep one of them",
         lambda: predicted(pd.concat([ONE, ONE[ONE["marker"] == "BDNF"]], ignore_index=True), exact="BDNF"),
         lambda: predicted(ONE, exact="BDNF"),

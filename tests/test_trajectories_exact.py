@@ -304,15 +304,16 @@ def test_a_prediction_is_the_normal_of_what_comes_given_what_was_seen(name):
         assert found["sd"].iloc[0] == pytest.approx(np.sqrt(total[0, 0] - gain @ total[1:, 0]), rel=1e-8)
 
 
-def test_two_values_of_one_time_are_refused_however_the_time_is_written():
+@pytest.mark.parametrize("model", [exact_model("value"), model_of("value")], ids=["exact", "with an error"])
+def test_two_values_of_one_time_are_refused_however_the_time_is_written(model):
     table = visits_and_markers()
-    row = table.index[table["marker"] == "BDNF"][0]
-    twice = pd.concat([table, table.loc[[row]]], ignore_index=True).astype({"time": object})
+    row = table.index[(table["marker"] == "BDNF") & (table["time"] == 2)][0]
+    twice = pd.concat([table, table.loc[[row]]], ignore_index=True)
     with pytest.raises(BadInput, match="stands in rows"):
-        exact_model("value").prepare(twice)
-    twice["time"] = [*(f"{t:g}" for t in table["time"]), f"{float(table['time'][row]):.1f}"]
-    with pytest.raises(BadInput, match=r"one patient at one time.*keep one of them|stands in rows"):
-        exact_model("value").prepare(twice)
+        model.prepare(twice)
+    written = twice.assign(time=[*(f"{t:g}" for t in table["time"]), "2.0"])
+    with pytest.raises(BadInput, match=rf"rows {row + 1} and {len(twice)} have 'BDNF' of one patient at one time"):
+        model.prepare(written)
 
 
 def test_times_and_limits_of_other_rows_do_not_change_what_is_measured():

@@ -149,7 +149,8 @@ def _markers_of(
         **{w: c for w, c in limits.items() if c in part.columns},
     )
     time = read_columns(part, {"time": Column(settings.time, "number", "time since baseline")})["time"]
-    refusals.refuse_inexact(settings, part, analyte, time, detection.kind)
+    refusals.refuse_inexact(settings, part, analyte, detection.kind)
+    refusals.refuse_two_values(settings, part, analyte, time, settings.exact)
     found = {}
     for k, label in enumerate(known):
         own = analyte == label

@@ -106,12 +106,38 @@ def refuse_unknown_exact(settings: TrajectoriesSettings, known: Sequence[str]) -
             )
 
 
-def refuse_inexact(
-    settings: TrajectoriesSettings, part: pd.DataFrame, analyte: np.ndarray, time: np.ndarray, kind: np.ndarray
-) -> None:
-    """Refuse values of exact markers beyond a limit, and two of a patient at one time.
+def refuse_inexact(settings: TrajectoriesSettings, part: pd.DataFrame, analyte: np.ndarray, kind: np.ndarray) -> None:
+    """Refuse values of exact markers beyond a limit: a value is what the outcome goes with, so it is a number.
 
-    A value is what the outcome goes with, so there is one at a time, and it is a number.
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    part
+        The rows with measurements.
+    analyte
+        The marker of each.
+    kind
+        What is known of each: ``"detected"``, or how it lies beyond a limit.
+
+    Raises
+    ------
+    BadInput
+        Naming the marker and the row.
+    """
+    for row in np.flatnonzero(np.isin(analyte, settings.exact)):
+        if kind[row] != "detected":
+            raise BadInput(
+                f"column '{settings.value}' (concentration): row {part.index[int(row)] + 1} has '{analyte[row]}' "
+                f"beyond a limit, but exact = {list(settings.exact)} needs numbers; leave the row out, or leave "
+                f"'{analyte[row]}' out of exact"
+            )
+
+
+def refuse_two_values(
+    settings: TrajectoriesSettings, part: pd.DataFrame, analyte: np.ndarray, time: np.ndarray, of: Sequence[str]
+) -> None:
+    """Refuse two measurements of a marker in a patient at one time, however the time is written.
 
     Parameters
     ----------
@@ -123,28 +149,21 @@ def refuse_inexact(
         The marker of each.
     time
         When each was; of one patient, or with the patient as first of two columns.
-    kind
-        What is known of each: ``"detected"``, or how it lies beyond a limit.
+    of
+        The markers of which there can be one.
 
     Raises
     ------
     BadInput
-        Naming the marker, and the row.
+        Naming the marker and both rows.
     """
-    place, setting = f"column '{settings.value}' (concentration)", f"exact = {list(settings.exact)}"
     first: dict[tuple[object, ...], int] = {}
-    for row in np.flatnonzero(np.isin(analyte, settings.exact)):
-        name, number = analyte[row], part.index[int(row)] + 1
-        if kind[row] != "detected":
-            raise BadInput(
-                f"{place}: row {number} has '{name}' beyond a limit, but {setting} needs numbers; leave the row "
-                f"out, or leave '{name}' out of exact"
-            )
-        before = first.setdefault((name, *np.atleast_1d(time[row]).tolist()), int(row))
+    for row in np.flatnonzero(np.isin(analyte, of)):
+        before = first.setdefault((analyte[row], *np.atleast_1d(time[row]).tolist()), int(row))
         if before != row:
             raise BadInput(
-                f"{place}: rows {part.index[before] + 1} and {number} have '{name}' of one patient at one time, but "
-                f"{setting} needs one value; keep one of them"
+                f"column '{settings.value}' (concentration): rows {part.index[before] + 1} and "
+                f"{part.index[int(row)] + 1} have '{analyte[row]}' of one patient at one time; keep one of them"
             )
 
 
