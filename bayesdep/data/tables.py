@@ -277,8 +277,8 @@ def _labels(frame: pd.DataFrame, series: pd.Series, column: Column) -> np.ndarra
             row = list(written).index(other) + 1
             note(
                 frame,
-                f"{where}: the label in row {row} differs from an earlier one only in case or spaces, or in how a number "
-                "is written, and counts as it",
+                f"{where}: the label in row {row} differs from an earlier one only in case or spaces, or in how a "
+                "number is written, and counts as it",
             )
     return labels
 
