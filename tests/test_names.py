@@ -25,6 +25,7 @@ from bayesdep.reporting.figures import meta as meta_plots
 from bayesdep.reporting.figures import ordinal as ordinal_plots
 from bayesdep.reporting.figures import patient_meta as patient_meta_plots
 from bayesdep.reporting.figures import response as response_plots
+from bayesdep.reporting.figures import scaled_priors as scaled_priors_plots
 from bayesdep.reporting.figures import trajectories as trajectory_plots
 from bayesdep.reporting.figures import trajectories_subgroups, trial_subgroups
 from bayesdep.reporting.figures import transitions as transitions_plots
@@ -40,7 +41,7 @@ ODD = [
 MODULES = (
     plots, meta_plots, patient_meta_plots, panel_plots, trial_plots, trial_subgroups, trial_checks_plots,
     crossover_plots, dropout_plots, equivalence_plots, response_plots, transitions_plots,
-    ordinal_plots, trajectory_plots, trajectories_subgroups, items_plots,
+    ordinal_plots, trajectory_plots, trajectories_subgroups, items_plots, scaled_priors_plots,
 )  # fmt: skip
 PLOTS = {
     name: function for module in MODULES for name, function in vars(module).items()
