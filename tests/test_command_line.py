@@ -671,7 +671,7 @@ def test_run_that_is_cut_off_leaves_nothing_and_the_earlier_run_untouched(
     earlier = files(tmp_path)
     long = {
         "sampling": ["long.toml", "--draws", "2000000"],
-        "writing": [str(MODELS / "kiraly2017" / "fgf2_screen.toml")],
+        "writing": [str(MODELS / "kiraly2017" / "fgf2_screen.toml"), "--force"],  # it is there already
     }
     ended, err, seen = cut_off(place, number, tmp_path, ["run", *long[place], "--out", "run"])
     told = "demo/long: will replace the run of kiraly2017/fgf2_screen in 'run'\n" if place == "sampling" else ""

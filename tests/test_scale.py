@@ -209,4 +209,4 @@ def test_prior_draws_the_report_and_several_versions_keep_to_the_scale(tmp_path)
     text = bd.report(fit, tmp_path / "report.html", figures={}).read_text(encoding="utf-8")
     assert "mu ~ Normal(mu=0, sigma=2000)" in text
     assert "Normal(mu=0, sigma=2000) (Normal(mu=0, sigma=2) times scale, and scale is 1000)" in text
-    assert "95% between -3.92e+03 and 3.92e+03 points" in text
+    assert '<td class=" ">-3919.9 to 3919.9</td><td class=" ">points</td>' in text

@@ -40,7 +40,7 @@ def rounded(values: np.ndarray, bits: int) -> np.ndarray:
     Examples
     --------
     >>> rounded(np.array([1 / 3, -1e-300, np.inf]), 17)
-    array([ 3.33333969e-001, -1.00000029e-300,              inf])
+    array([ 3.33332062e-001, -1.00000017e-300,              inf])
     """
     if bits >= _BITS:
         return values

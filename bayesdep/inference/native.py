@@ -411,8 +411,9 @@ def _arrays(kinds: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:  # noqa: ARG001  (numba's)
             integer = context.get_value_type(types.intp)
             words = builder.bitcast(given[2], integer.as_pointer())
-            made, at = [array_at(context, builder, kinds[0], given[0], [given[1]])], 0
-            for kind in kinds[1:]:
+            first, *rest = kinds  # a tuple of equal types takes no places
+            made, at = [array_at(context, builder, first, given[0], [given[1]])], 0
+            for kind in rest:
                 made.append(array_of_table(context, builder, kind, words, at))
                 at += 1 + kind.ndim
             return context.make_tuple(builder, kinds, made)
