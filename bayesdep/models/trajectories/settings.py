@@ -1,7 +1,7 @@
 """The settings of `Trajectories`: refusals of contradictions, parameters that take a prior, the model in words."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -76,7 +76,8 @@ class TrajectoriesSettings(Described):
     def __post_init__(self) -> None:
         for word in ("association", "exact"):
             given = getattr(self, word)
-            object.__setattr__(self, word, (given,) if isinstance(given, str) else tuple(given))
+            one = (given,) if isinstance(given, str) else given
+            object.__setattr__(self, word, tuple(one) if isinstance(one, Iterable) else one)
         if self.arm is False:  # a plan, which has no None, writes false where there are no arms
             object.__setattr__(self, "arm", None)
         check_settings(self)
