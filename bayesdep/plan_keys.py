@@ -115,7 +115,7 @@ class Rope(_Table):
 class Sensitivity(_Table):
     """Other priors under which the analysis is repeated, side by side with its own."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", strict=True)] = _said(
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$", strict=True)] = _said(
         "What a reader calls these priors: letters, digits, '_', '.' and '-'; a file is called so."
     )
     why: _Text = _said("Why somebody may hold them.")

@@ -61,7 +61,7 @@ def keys_of(base: Base) -> list[tuple[str, ...]]:
             keys.append(("data", "columns", field.name) if "column" in field.metadata else ("model", field.name))
     keys += [
         ("model", "family"),
-        *((table,) for table in ("study", "data", "model", "priors", "sampling", "published")),
+        *((table,) for table in ("study", "data", "model", "priors", "sampling", "published", "rope", "sensitivity")),
     ]
     keys += [("data", "keep", next(iter(base.table)))]
     return keys
@@ -155,6 +155,26 @@ def every_prior() -> Iterator[Attempt]:
             )
 
 
+def other_priors() -> Iterator[Attempt]:
+    """Keys of [[sensitivity]] with values of every kind, by turns."""
+    base = BASES["meta"]
+    whole = {"name": "wide", "why": "a demonstration", "priors": {"tau": {"dist": "HalfNormal", "sigma": 1}}}
+    values = [(kind, at, value) for kind, values in VALUES.items() for at, value in enumerate(values)]
+    for turn, (kind, at, value) in enumerate(values):
+        key = list(whole)[turn % 3]
+        plan = base.plan() | {"sensitivity": [whole | {key: value}]}
+        yield Attempt(f"meta: sensitivity {key} is {kind} {at}", files(base, plan), codes=EITHER)
+    for key, value in (
+        ("name", "x" * 1000),
+        ("name", "../../outside"),
+        ("name", ".."),
+        ("why", "<script>alert(1)</script>"),
+    ):
+        plan = base.plan() | {"sensitivity": [whole | {key: value}]}
+        yield Attempt(f"meta: sensitivity {key} {value[:12]}", files(base, plan), codes=EITHER)
+    yield Attempt("good sensitivity", files(base, base.plan() | {"sensitivity": [whole]}), codes=(DONE,))
+
+
 def _slots(base: Base) -> list[str]:
     return [*model_class(base.family)(**base.model, **base.columns, priors=base.priors).slots]
 
@@ -198,4 +218,4 @@ def no_plans() -> Iterator[Attempt]:
     yield Attempt("plan with byte order mark", good | {"plan.toml": b"\xef\xbb\xbf" + text.encode()}, codes=(DONE,))
 
 
-ATTEMPTS = [*good(), *every_key(), *every_prior(), *no_plans()]
+ATTEMPTS = [*good(), *every_key(), *every_prior(), *other_priors(), *no_plans()]
