@@ -351,7 +351,7 @@ def _refuse_column(word: str, family: str, known: Sequence[str], settings: Mappi
 _NEEDED = {
     "string_type": "text",
     "string_too_short": "some text",
-    "string_pattern_mismatch": "a name of letters, digits, '_', '.' and '-' (a folder or file is called so), not too long",
+    "string_pattern_mismatch": "a name of letters, digits, '_', '.' and '-' (a file is called so), not too long",
     "int_type": "a whole number",
     "float_type": "a number",
     "dict_type": "a table",
