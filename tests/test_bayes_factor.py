@@ -185,9 +185,10 @@ def test_of_a_trial_it_is_the_ratio_of_dense_marginal_likelihoods(effect):
     priors = priors_of(model, data)
     expected = np.exp(log_marginal_of_trial(data, priors, False) - log_marginal_of_trial(data, priors, True))
     fit = bd.fit(model, table, draws=600, chains=2)
-    if effect == 4:  # four and a half posterior sds from no effect: an upper bound
+    if effect == 4:  # four and a half posterior sds from no effect, where the error is larger
         found = bayes_factor(fit, "difference", {"comparison": "d", "visit": "1"})
-        assert expected < found.bound < 0.1
+        assert found.error < 0.2 * found.value
+        assert abs(found.value - expected) < 4 * found.error
         return
     for name in ("difference", "mean_difference"):
         row = bd.check_null(fit, name).set_index("width").loc[1.0]

@@ -49,10 +49,10 @@ def at_visits(settings: TrajectoriesSettings, data: xr.Dataset, weights: Sequenc
     import pytensor.tensor as pt
 
     slot = pm.Data("slot_of_visit", data["slot_of_visit"].values, dims=("subject", "visit"))
-    person = pt.arange(slot.shape[0])
-    has = {"value": value[person[:, None], :, slot]}  # (subject, visit, analyte)
+    person, over_time = pt.arange(slot.shape[0]), value.transpose(0, 2, 1)  # (subject, marker_visit, analyte)
+    has = {"value": over_time[person[:, None], slot]}  # (subject, visit, analyte)
     if settings.needs_first:
-        first = value[person, :, pm.Data("slot_of_first", data["slot_of_first"].values, dims="subject")][:, None, :]
+        first = over_time[person, pm.Data("slot_of_first", data["slot_of_first"].values, dims="subject")][:, None, :]
         share = pm.Data("share_at_visits", data["deviation_columns"].values[:, :, 1])[:, :, None]  # links need slopes
         has |= {"change": has["value"] - first, "baseline": first * share, "level": first}
     names = [*settings.association, *(["level"] if "baseline" in settings.association else [])]
