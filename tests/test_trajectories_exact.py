@@ -312,7 +312,7 @@ def test_two_values_of_one_time_are_refused_however_the_time_is_written(model):
     with pytest.raises(BadInput, match="stands in rows"):
         model.prepare(twice)
     written = twice.assign(time=[*(f"{t:g}" for t in table["time"]), "2.0"])
-    with pytest.raises(BadInput, match=rf"rows {row + 1} and {len(twice)} have 'BDNF' of one patient at one time"):
+    with pytest.raises(BadInput, match=rf"'2' in row \d+ and '2.0' in row {len(twice)} are the same number"):
         model.prepare(written)
 
 
