@@ -231,6 +231,7 @@ def test_stated_primaries_come_first_in_their_order_and_stay_with_the_file(fits,
 @pytest.mark.parametrize(
     ("stated", "said"),
     [
+        ("", "study.primary 1: there is no estimand ''; known: "),
         ("muu", "study.primary 1: there is no estimand 'muu'; did you mean 'mu'?"),
         ("theta[study 11]", r"study.primary 1: 'theta' has no value 'theta\[study 11\]'; did you mean"),
         ({"estimand": "theta", "at": {"trial": "x"}}, "study.primary 1: 'theta' has no dim 'trial'"),

@@ -48,7 +48,7 @@ def require_estimand(name: str, estimands: xr.Dataset, *labels: str, place: str 
     ...
     bayesdep.inference.named_estimands.NoSuchEstimand: there is no estimand 'risks'; did you mean 'risk'?
     """
-    refused = str(estimands.attrs.get("refused", "")).split("; ")
+    refused = set(str(estimands.attrs.get("refused", "")).split("; ")) - {""}
     for requested in (name, *(f"{name} of {label}" for label in labels)):
         if requested in refused:
             raise NoSuchEstimand(
