@@ -19,6 +19,21 @@ BCG = {
     "events_control": "tb_control",
     "n_control": "n_control",
 }
+SCREEN_PLAN = """\
+[study]
+name = "demo"
+title = "A two-by-two table"
+
+[data]
+source = "published:kiraly2017_fgf2_roc"
+
+[data.columns]
+positives = "below_34_pg_per_mL"
+
+[model]
+family = "screen"
+condition = "responder"
+"""
 SCHOOLS_PLAN = """\
 [study]
 name = "demo"

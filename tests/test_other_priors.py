@@ -9,7 +9,7 @@ import re
 import jsonschema
 import pandas as pd
 import pytest
-from common import SCHOOLS_PLAN
+from common import SCHOOLS_PLAN, SCREEN_PLAN
 from scipy import stats
 from unsampled import made
 
@@ -21,27 +21,16 @@ from bayesdep.planning.check import check_plan
 from bayesdep.planning.schema import plan_schema
 from bayesdep.reporting.other_priors import OWN, priors_in_words
 
-PLAN = """\
-[study]
-name = "demo"
-title = "A two-by-two table"
-
-[data]
-source = "published:kiraly2017_fgf2_roc"
-
-[data.columns]
-positives = "below_34_pg_per_mL"
-
-[model]
-family = "screen"
-condition = "responder"
-
+PLAN = (
+    SCREEN_PLAN
+    + """
 [priors]
 specificity = { dist = "Beta", alpha = 2, beta = 1 }
 
 [sampling]
 draws = 500
 """
+)
 DOUBTS = """
 [[sensitivity]]
 name = "doubts"

@@ -74,7 +74,9 @@ def test_panel_has_its_figures_and_others_do_not(fit):
 def test_every_figure_is_drawn_at_report_width_and_says_synthetic(fit):
     marked = dataclasses.replace(fit, data=fit.data.assign_attrs(synthetic=1))
     for name, figure in figures_of(marked).items():
-        assert figure.get_suptitle().splitlines()[0] == "SYNTHETIC DATA", name  # then what is not shown
+        first, *others = figure.get_suptitle().splitlines()
+        assert first == "SYNTHETIC DATA", name
+        assert all(" are shown: " in line for line in others), name  # of many, some
         assert 4 <= figure.get_figwidth() <= 9, name
         assert png(figure).startswith(b"\x89PNG")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from common import SCREEN_PLAN
 from matplotlib.figure import Figure
 
 import bayesdep as bd
@@ -21,21 +22,6 @@ from bayesdep.reporting import run_directory
 from bayesdep.reporting.figures.register import Entry
 from bayesdep.reporting.places import MANIFEST, Manifest, Place
 
-PLAN = """\
-[study]
-name = "demo"
-title = "A two-by-two table"
-
-[data]
-source = "published:kiraly2017_fgf2_roc"
-
-[data.columns]
-positives = "below_34_pg_per_mL"
-
-[model]
-family = "screen"
-condition = "responder"
-"""
 posix = pytest.mark.skipif(os.name == "nt", reason="links and locks as POSIX knows them")
 
 
@@ -58,7 +44,7 @@ def desk(tmp_path, monkeypatch):
     """A folder with a plan that needs no sampling, in which the command line runs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plans").mkdir()
-    (tmp_path / "plans" / "screen.toml").write_text(PLAN)
+    (tmp_path / "plans" / "screen.toml").write_text(SCREEN_PLAN)
     return tmp_path
 
 
@@ -66,7 +52,7 @@ def desk(tmp_path, monkeypatch):
 def earlier(tmp_path_factory):
     """A run of that plan, with all its figures."""
     folder = tmp_path_factory.mktemp("earlier")
-    (folder / "screen.toml").write_text(PLAN)
+    (folder / "screen.toml").write_text(SCREEN_PLAN)
     return bd.run_plan(folder / "screen.toml", out=folder / "run", draws=250, chains=2).directory
 
 
@@ -199,7 +185,7 @@ def test_out_that_holds_what_is_read_is_refused(what, earlier, desk, capsys):
     shutil.copytree(earlier, desk / "out")
     shutil.copy(desk / "plans" / "screen.toml", desk / "out" / "screen.toml")
     (desk / "out" / "table.csv").write_text("group,positives,n\nill,15,19\nwell,1,12\n")
-    own = re.sub(r'source = "published:.*"', f'source = "{desk}/out/table.csv"', PLAN)
+    own = re.sub(r'source = "published:.*"', f'source = "{desk}/out/table.csv"', SCREEN_PLAN)
     (desk / "plans" / "own.toml").write_text(own)
     before = tree(desk)
     with pytest.raises(SystemExit) as ending:
@@ -256,7 +242,7 @@ def test_plan_named_as_the_place_of_another_s_failures_is_refused_beside_it(desk
 
 
 def test_run_of_another_plan_is_replaced_only_where_it_is_named_and_the_user_is_told(earlier, desk, run):
-    (desk / "plans" / "other.toml").write_text(PLAN)
+    (desk / "plans" / "other.toml").write_text(SCREEN_PLAN)
     with pytest.raises(SystemExit) as ending:
         main(["run", "plans/other.toml", "--out", "out"])
     assert ending.value.code == 0
