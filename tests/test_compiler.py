@@ -11,6 +11,8 @@ import pytest
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.op import Op
+from pytensor.scalar import basic as ps
+from pytensor.tensor.elemwise import Elemwise
 from test_invariance import EXAMPLES
 from test_invariance import model_of as example_model
 from test_native import model_of
@@ -24,6 +26,7 @@ from bayesdep.inference.at_address import _LEFT_OUT, NOT_FINITE, OK, _RewritesOn
 from bayesdep.inference.compile_once import compile_once
 from bayesdep.inference.compiler import machine
 from bayesdep.inference.compiler.density import Status, compile_graph
+from bayesdep.inference.compiler.graphs import _known
 from bayesdep.inference.compiler.text import Unsupported
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.native import centre
@@ -133,6 +136,14 @@ def test_an_operation_is_numpys(case):
     assert status == OK
     assert value == pytest.approx(float(expected), rel=1e-12)
     np.testing.assert_allclose(gradient, slopes, rtol=1e-11, atol=1e-12)
+
+
+def test_known_numbers_beyond_the_type_of_a_constant_are_computed():
+    """Numbers of rows above 127 meet constants of int8, as in ordered categories of 500 patients."""
+    n = ps.int64()
+    node = Elemwise(ps.Composite([n], [n - ps.constant(1, dtype="int8")])).make_node(pt.lvector())
+    (found,) = _known(node, [np.array([501, 3000])])
+    assert found.tolist() == [500, 2999]
 
 
 class Twice(Op):
