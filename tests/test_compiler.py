@@ -165,6 +165,16 @@ def test_an_unknown_operation_is_refused():
 
 
 @pytest.mark.sampling
+def test_a_fault_of_the_compiler_does_not_stop_a_fit(monkeypatch, capsys):
+    notes.say_once.cache_clear()
+    monkeypatch.setattr(machine, "_compiled", lambda source: [][len(source)])
+    with pm.Model() as model:
+        pm.Normal("x", shape=(5, 7))
+    assert compile_once(model).density.compiler == "pytensor"
+    assert "note: the density is compiled by PyTensor, after IndexError: list index" in capsys.readouterr().err
+
+
+@pytest.mark.sampling
 def test_what_is_not_known_goes_pytensors_way_and_says_so(capsys):
     notes.say_once.cache_clear()
     with pm.Model() as model:

@@ -101,8 +101,11 @@ def _with_llvm(graph: tuple[list[Any], list[Any]], length: int, values: Sequence
     keep = not FlatGraph.of(*graph).may_hold_data
     try:
         logp, copy, data = compile_graph(*graph, length, values, Status(OK, NOT_FINITE, WRONG_LENGTH), keep)
-    except (Unsupported, RuntimeError) as problem:  # the second is LLVM's
+    except Unsupported as problem:
         say_slower("the density is compiled by PyTensor", problem)
+        return None
+    except Exception as problem:  # a fault of this road must not stop a fit that the other one can do
+        say_slower(f"the density is compiled by PyTensor, after {type(problem).__name__}", problem)
         return None
     return logp, copy, "llvm", data
 
