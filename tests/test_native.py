@@ -16,11 +16,11 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 import bayesdep as bd
 from bayesdep.inference import compile_once as compiled_module
 from bayesdep.inference import notes
-from bayesdep.inference.at_address import NOT_FINITE, OK, WRONG_LENGTH
 from bayesdep.inference.chains import _sample_all, _sample_each
 from bayesdep.inference.compile_once import compile_once
 from bayesdep.inference.computation import Computation
 from bayesdep.inference.native import bind, centre, compile_density, to_constrained
+from bayesdep.inference.status import NOT_FINITE, OK, WRONG_LENGTH
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.meta.model import Meta

@@ -22,9 +22,9 @@ from pytensor.link.numba.linker import NumbaLinker
 
 from bayesdep.inference.cached_rewrite import FlatGraph, cached_rewrite
 from bayesdep.inference.computation import Computation, flat_density
-from bayesdep.inference.native import NOT_FINITE, OK, WRONG_LENGTH
 from bayesdep.inference.notes import say_slower
 from bayesdep.inference.numba_arrays import array_at, array_of_table
+from bayesdep.inference.status import NOT_FINITE, OK, WRONG_LENGTH
 
 types: Any = numba.types  # numba is not typed
 # A rewritten graph is compiled without further rewriting; the handler only orders the operations that work in place.
@@ -93,14 +93,14 @@ def compile_at_address(
 def _with_llvm(graph: tuple[list[Any], list[Any]], length: int, values: Sequence[np.ndarray]) -> Any:
     """Density, copy, compiler and data of a graph, compiled without numba; None where that is not possible."""
     try:
-        from bayesdep.inference.compiler.density import Status, compile_graph
+        from bayesdep.inference.compiler.density import compile_graph
         from bayesdep.inference.compiler.text import Unsupported
     except ImportError as problem:  # these versions of PyTensor, numba or llvmlite lack a name
         say_slower("the density is compiled by PyTensor", problem)
         return None
     keep = not FlatGraph.of(*graph).may_hold_data
     try:
-        logp, copy, data = compile_graph(*graph, length, values, Status(OK, NOT_FINITE, WRONG_LENGTH), keep)
+        logp, copy, data = compile_graph(*graph, length, values, keep)
     except Unsupported as problem:
         say_slower("the density is compiled by PyTensor", problem)
         return None

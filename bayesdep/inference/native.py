@@ -22,8 +22,7 @@ from bayesdep.inference.computation import Computation, flat_density
 from bayesdep.inference.evaluate import at_draws, values_of
 from bayesdep.inference.notes import say_slower
 from bayesdep.inference.settings import settings
-
-OK, NOT_FINITE, WRONG_LENGTH = 0, 3, -1  # as nutpie reads a status: fine, a divergence (positive), an error (negative)
+from bayesdep.inference.status import OK
 
 
 @dataclass(frozen=True)
