@@ -529,7 +529,7 @@ def _refuse_unknown_estimands(plan: Plan, prepared: Any) -> None:
     with faults:
         read_primary(plan.study.primary, template)
     with faults:
-        refuse_unknown_ropes(plan.ropes, template)
+        refuse_unknown_ropes(plan.ropes, template, called="[[rope]] row")
     with faults:
         refuse_unknown(_published(plan), template, plan.ropes)
     faults.refuse()

@@ -753,8 +753,13 @@ def test_merged_and_stacked_tables_are_read_alike():
         np.testing.assert_allclose(x, y.sel(labels), equal_nan=True)
     joined = bd.join_markers(scores, markers[["subject", "time", "marker", "pg_ml"]])
     three = model_of("value").prepare(joined)
+    from_a_file = markers[["subject", "time", "marker", "pg_ml"]].assign(time=[f"{t:.1f}" for t in markers["time"]])
+    both = bd.join_markers(scores.assign(origin="synthetic, a"), from_a_file.assign(origin="synthetic, b"))
+    assert both["origin"].value_counts().to_dict() == {"synthetic, a": len(scores), "synthetic, b": len(markers)}
+    four = model_of("value").prepare(both)  # "0.0" beside the number 0
     for name in ("outcome", "lower", "upper", "detection"):
         np.testing.assert_array_equal(one[name], three[name])
+        np.testing.assert_array_equal(one[name], four[name])
 
 
 def test_every_form_of_a_value_beyond_a_limit_is_one_interval():

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesdep.data.cell_origins import CELL
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.labels import as_label
 from bayesdep.data.tables import Column, as_frame, note, read_columns
@@ -65,14 +66,21 @@ def join_markers(
             f"column '{subject}' (patient): the markers have {len(strangers)} patients without a visit, first "
             f"'{strangers[0]}'; {did_you_mean(strangers[0], known)}, or leave their rows out of the markers"
         )
-    both = [c for c in laboratory.columns if c in clinic.columns and c not in (subject, time)]
+    own = (subject, time, "origin", CELL)  # where a row comes from may differ
+    both = [c for c in laboratory.columns if c in clinic.columns and c not in own]
     for column in both:
         _refuse_other_values(clinic, laboratory, column, who, whose)
     laboratory = laboratory.drop(columns=both)
     if tolerance is not None:
         laboratory[time] = _matched(clinic, laboratory, known, whose, time, tolerance)
+    else:  # a file's text "0.0" and a number 0 are one time
+        as_numbers = [pd.to_numeric(frame[time], errors="coerce") for frame in (clinic, laboratory)]
+        if all(
+            (n.notna() == frame[time].notna()).all() for n, frame in zip(as_numbers, (clinic, laboratory), strict=True)
+        ):
+            clinic, laboratory = clinic.assign(**{time: as_numbers[0]}), laboratory.assign(**{time: as_numbers[1]})
     for column in clinic.columns:
-        if column in (subject, time):
+        if column in own:
             continue
         text = [as_label(v) if not pd.isna(v) else "" for v in clinic[column]]
         constant = {p: len({text[r] for r in rows}) == 1 for p, rows in known.items()}

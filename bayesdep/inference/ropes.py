@@ -179,7 +179,7 @@ def refuse_unknown_place(estimands: xr.Dataset, name: str, at: Mapping[str, str]
             raise BadInput(f"{place}: '{label}' is no {dim} of '{name}'; {did_you_mean(label, labels)}")
 
 
-def refuse_unknown_ropes(ropes: Sequence[Rope], estimands: xr.Dataset) -> None:
+def refuse_unknown_ropes(ropes: Sequence[Rope], estimands: xr.Dataset, *, called: str = "rope") -> None:
     """Refuse regions of estimands that the fit does not have, or whose value of no effect is not known.
 
     Parameters
@@ -188,16 +188,18 @@ def refuse_unknown_ropes(ropes: Sequence[Rope], estimands: xr.Dataset) -> None:
         The regions.
     estimands
         Of the fit, or a template of them.
+    called
+        What a region is called where it was stated: "[[rope]] row" in a plan.
 
     Raises
     ------
     BadInput
-        Naming the region's row and the remedy.
+        Naming the region's number and the remedy.
     """
     faults = Faults()
     for i, rope in enumerate(ropes, start=1):
         with faults:
-            _refuse_unknown(rope, f"[[rope]] row {i}", estimands)
+            _refuse_unknown(rope, f"{called} {i}", estimands)
     faults.refuse()
 
 
