@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from bayesdep.data.errors import BadInput, Faults, did_you_mean
-from bayesdep.models.model import Model
+from bayesdep.models.model import Forest, Model
 from bayesdep.models.parts.described import Described
 from bayesdep.numerics.distributions import Prior
 
@@ -114,6 +114,11 @@ def _refuse_incomplete(model: Any) -> None:
     for part in METHODS:
         if not callable(getattr(model, part, None)):
             raise BadInput(f"{start}: its '{part}' is no method; make it one, {shown}")
+    forest = inspect.getattr_static(model, "forest", None)
+    if "forest" not in fields and not isinstance(forest, Forest) and not hasattr(forest, "__get__"):  # no property
+        raise BadInput(
+            f"{start}: its 'forest' is {forest!r}; make it a bayesdep.modelling.Forest, whose estimates may be NaN"
+        )
     if "priors" not in fields:
         raise BadInput(f"{start}: its 'priors' is no field, so no plan can replace a prior; make it one")
     family = getattr(model, "family", None)
