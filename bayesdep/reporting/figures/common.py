@@ -185,7 +185,8 @@ def _numbers(
         ends = [float(row[word]) for word in ("median", "lower", "upper")]
         with np.errstate(over="ignore"):
             ends = [float(np.exp(end)) for end in ends] if is_log else ends
-        digits = decimals_of_each(ends, [0.0] * 3, 1.0 if is_log else float(row["null"]))
+        errors = [float(row["mcse"]) * (end if is_log else 1.0) for end in ends]
+        digits = decimals_of_each(ends, errors, 1.0 if is_log else float(row["null"]))
         median, lower, upper = (number(end, d) for end, d in zip(ends, digits, strict=True))
         text = f"{median} ({lower} to {upper})"
         share = f"   {weight[k]:.0%}" if k < len(weight) else ""
