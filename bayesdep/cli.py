@@ -21,12 +21,13 @@ from bayesdep.data.errors import BadInput, did_you_mean, printable
 
 if TYPE_CHECKING:
     from bayesdep.commands.many import SoFar
-    from bayesdep.plan import Plan
+    from bayesdep.plan import Plan, Run
     from bayesdep.reporting.places import Place
     from bayesdep.reporting.run_directory import Outcome
 
     type _Job = tuple[Plan, Path, dict[str, Any]]
 
+_MOST_ANSWERS = 6  # sentences that a run prints
 OK, FAILED, BAD_INPUT, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 
 app = typer.Typer(
@@ -447,10 +448,9 @@ def read_file(
     read, written = write_read(
         files, given, out, plan, trial=trial, reference=reference, spreadsheet_safe=spreadsheet_safe
     )
-    for line in str(read).splitlines():
-        typer.echo(printable(line))
-    for path in written:
-        typer.echo(str(path))
+    following = f"bayesdep check {plan}, bayesdep run {plan}" if plan else f"bayesdep new {out}"
+    for line in (*read.lines(), *written, f"next: {following}"):
+        typer.echo(printable(str(line)))
     return OK
 
 
@@ -540,7 +540,23 @@ def _run_one(
         _say(f"{done.label}: note: {line}")
     if so_far is not None:
         so_far.add(done)
+    else:
+        _say_answers(run)
     return done
+
+
+def _say_answers(run: "Run") -> None:
+    """Say what the fit answers, unless it failed its gate, and where the report is."""
+    from bayesdep.reporting.sentences import sentences
+
+    answers = sentences(run.fit) if run.fit.gate.passed else []
+    lines = answers[:_MOST_ANSWERS]
+    if len(answers) > _MOST_ANSWERS:
+        lines.append(f"{len(answers) - _MOST_ANSWERS} more such sentences are in the report.")
+    if "report.html" not in run.missing:
+        lines.append(f"report: {run.directory / 'report.html'}")
+    for line in lines:
+        typer.echo(printable(f"  {line}"))
 
 
 def exit_code(runs: "Sequence[Outcome]", accept: bool, strict: bool) -> int:

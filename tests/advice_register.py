@@ -9,6 +9,7 @@ from typing import Any
 
 import bayesdep as bd
 from bayesdep.models import register
+from bayesdep.models.model import Forest
 from bayesdep.models.register import make_model, model_class
 
 CODE = """
@@ -17,7 +18,8 @@ import dataclasses
 class Given:
     priors: dict = dataclasses.field(default_factory=dict)
     family = "given"
-    target_accept = slots = left_out = primary_estimands = forest = words = formula = None
+    target_accept = slots = left_out = primary_estimands = words = formula = None
+    forest = property(lambda self: None)
     prepare = build = estimands = checks = lambda self: None
 """
 
@@ -26,7 +28,7 @@ def given(name: str = "Given", frozen: bool = True, without: str = "", field: bo
     """A class that has every part of a model, and can do nothing."""
     parts: dict[str, Any] = dict.fromkeys(register.PARTS, "")
     parts |= {method: lambda self: None for method in register.METHODS}
-    parts |= {"family": "given", **constants}
+    parts |= {"family": "given", "forest": Forest((), None, None, lambda data: (data, data)), **constants}
     fields: list[Any] = [("priors", dict, dataclasses.field(default_factory=dict))] if field else []
     kept = {part: value for part, value in parts.items() if part != without and not (field and part == "priors")}
     return dataclasses.make_dataclass(name, fields, namespace=kept, frozen=frozen)
@@ -97,6 +99,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: registered(given()),
     ),
     (INCOMPLETE, "it has no 'words'; add it", lambda: registered(given(without="words")), lambda: registered(given())),
+    (
+        INCOMPLETE,
+        "make it a bayesdep.modelling.Forest",
+        lambda: registered(given(forest=None)),
+        lambda: registered(given()),
+    ),
     (INCOMPLETE, "make it one", lambda: registered(given(build="a graph")), lambda: registered(given())),
     (INCOMPLETE, "make it one", lambda: registered(given(field=False)), lambda: registered(given())),
     (

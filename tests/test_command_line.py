@@ -166,6 +166,9 @@ def test_run_writes_exactly_the_contract_s_files_the_same_for_the_same_seed(comm
     assert "kiraly2017/fgf2_screen: passed the gate" in err
     assert "results/kiraly2017/fgf2_screen" in err
     assert re.search(r"sensitivity.*0\.79.*yes", out)
+    answers = [line for line in out.splitlines() if line.startswith("  ")]
+    assert f"  {bd.sentences(screen_run.fit)[0]}" in answers
+    assert f"  report: {Path('results/kiraly2017/fgf2_screen/report.html')}" in answers
     assert not any(p.name.startswith(".") for p in directory.parent.iterdir())
     made, earlier = files(directory), files(screen_run.directory)
     for name in ("summary.csv", "estimands.csv", "ledger.csv", "figures/forest.png", "figures/checks.png"):
@@ -498,8 +501,9 @@ def test_failed_gate_exits_with_1_goes_beside_and_leaves_the_good_run_untouched(
     shutil.copytree(screen_run.directory, tmp_path / "run")
     earlier = files(tmp_path / "run")
 
-    code, _, err = command(*plan, *short)
+    code, out, err = command(*plan, *short)
     assert code == 1
+    assert "credible interval" not in out, "numbers that are not to be used"
     complaint = err.splitlines()[-1]
     assert complaint.startswith("bayesdep: demo/short FAILED THE GATE, do not use these numbers: ")
     assert complaint.endswith("see run-failed")

@@ -128,6 +128,8 @@ CASES = {
                 []),
     "whole numbers": (lambda x, n: (x[: n[0]] * (n[1] % 2)).sum() + (x * pt.arange(6)).sum(), [np.array([4, 3])]),
     "nothing": (lambda x, a: x.sum() + (a * x).sum() + pt.exp(a).sum(), [np.empty((0, 6))]),
+    "truth values": (lambda x, b: (x * ((x > 0) * b * (x < 1))).sum() + (x * ((x > 1) + b)).sum(),
+                     [np.array([True, False] * 3)]),
     "kinds of numbers": (lambda x, n, b: (x * n).sum() + pt.clip(x, -0.5, 0.5).sum() + (x * b).sum() + pt.abs(x).min(),
                          [np.arange(6, dtype=np.int8), np.array([True, False] * 3)]),
 }  # fmt: skip

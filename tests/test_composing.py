@@ -137,6 +137,18 @@ def test_files_are_as_journals_ask_for(studies):
     assert files == vector_files(figure), "the same figure gives the same bytes"
 
 
+def test_a_picture_that_is_saved_has_the_resolution_of_journals_unless_one_is_set(studies):
+    def width(**how):
+        file = io.BytesIO()
+        bd.plot_forest(studies, size=(6, 4)).savefig(file, **how)
+        return Image.open(file).size[0]
+
+    assert width() == 6 * RESOLUTION
+    assert width(dpi=50) == 300
+    with mpl.rc_context({"savefig.dpi": 80}):
+        assert width() == 480
+
+
 def test_a_notebook_shows_a_figure_though_nobody_imported_pyplot(studies):
     picture = Image.open(io.BytesIO(bd.plot_forest(studies)._repr_png_()))
     assert picture.size[0] > 600

@@ -5,7 +5,7 @@ import pytest
 from arviz_stats.base import array_stats
 from scipy import special, stats
 
-from bayesdep.inference.diagnostics import diagnose, normal_scores
+from bayesdep.inference.diagnostics import Criterion, diagnose, normal_scores
 
 AXES = {"chain_axis": 0, "draw_axis": 1}
 
@@ -47,3 +47,10 @@ def test_a_draw_that_is_not_finite_leaves_nothing_to_diagnose():
     chain = chains("independent")
     chain[1, 7] = np.nan
     assert np.isnan(diagnose(chain)).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"), [(1.00312, "1.003"), (16000.0, "16000"), (12345.6, "12346"), (9876.5, "9876"), (0.0, "0")]
+)
+def test_a_criterion_prints_no_power_of_ten(value, printed):
+    assert str(Criterion("ESS bulk", value, 400, True)) == f"ESS bulk {printed}, needs >= 400"

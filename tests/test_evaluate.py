@@ -150,3 +150,22 @@ def test_a_given_variable_that_depends_on_another_given_one_is_not_drawn_anew():
     given = {model["mu"]: np.zeros(4), model["first"]: np.ones((4, 3)), model["second"]: np.full((4, 3), 5.0)}
     total, _ = at_draws([model["sum"], model["new"]], given, seed=1)
     np.testing.assert_array_equal(total, np.full((4, 3), 6.0))
+
+
+def test_variables_that_cannot_be_vectorised_are_drawn_once_per_draw():
+    """A mixture takes its own generator along; each draw has its own parameters and its own numbers."""
+    with pm.Model(coords={"patient": range(5)}) as model:
+        share, rate = pm.Beta("share", 1, 1), pm.HalfNormal("rate", 4)
+        pm.ZeroInflatedPoisson("y", share, rate, observed=np.zeros(5, dtype=int), dims="patient")
+    rng = np.random.default_rng(2)
+    p, mu = rng.uniform(size=1500), rng.uniform(0.5, 6, size=1500)
+    given = {model["share"]: p, model["rate"]: mu}
+    (y,) = at_draws([model["y"]], given, seed=3)
+    assert y.shape == (1500, 5)
+    below, at = ((1 - p) * (k >= 0) + p * stats.poisson.cdf(k, mu) for k in (y.T - 1, y.T))
+    pit = below + rng.uniform(size=at.shape) * (at - below)  # uniform when every draw has its own parameters
+    for patient in range(5):
+        assert stats.kstest(pit[patient], "uniform").pvalue > 1e-4
+    correlation = np.corrcoef(pit)
+    assert np.abs(correlation[~np.eye(5, dtype=bool)]).max() < 4 / np.sqrt(1500)
+    np.testing.assert_array_equal(y, at_draws([model["y"]], given, seed=3)[0])

@@ -315,6 +315,29 @@ def test_latex_table_is_whole_and_escapes_what_latex_would_take_for_commands(wri
     assert text.isascii()
 
 
+def test_journal_table_prints_ranks_whole_small_probabilities_as_below_and_intervals_as_sentences_do():
+    from unsampled import made
+
+    from bayesdep.reporting.sample import sizes_in_words
+
+    fit = made("cytokines")
+    assert "family" not in sizes_in_words(fit.data)  # of which there is one, that is, none
+    table = bd.summarise(fit)
+    share = (table["estimand"] == "share_below").idxmax()
+    table.loc[share, ["median", "lower", "upper", "mcse"]] = [1e-5, 2e-9, 4e-4, 1e-7]
+    shown = journal_table(table)
+    assert shown.loc[share, "Median"] == "< 0.001"
+    assert shown.loc[share, "95% interval"] == "< 0.001 to < 0.001"
+    ranks = shown[shown["Units"] == "rank"]
+    assert len(ranks)
+    assert not ranks["Median"].str.contains(".", regex=False).any()
+    ratios = table.index[table["estimand"] == "geometric_mean_ratio"]
+    assert len(ratios)
+    for i in ratios:
+        lower, upper = shown.loc[i, "95% interval"].split(" to ")
+        assert len(upper.partition(".")[2]) <= len(lower.partition(".")[2])
+
+
 def test_journal_table_rounds_to_two_digits_of_the_interval(screen):
     rows = journal_table(bd.summarise(screen)).set_index("Estimand")
     beta = stats.beta(15.5, 4.5)

@@ -211,6 +211,14 @@ def test_a_class_that_lacks_a_part_is_refused_by_its_name(part):
     assert register.REGISTERED == {}
 
 
+def test_all_parts_that_a_class_lacks_are_named_at_once():
+    model = made()
+    for part in ("words", "forest", "checks"):
+        delattr(model, part)
+    with pytest.raises(bd.BadInput, match=r"it has no ('(words|forest|checks)'( and )?){3}; add them"):
+        bd.register(model)
+
+
 class Bare:
     """No part at all."""
 

@@ -150,4 +150,5 @@ def test_the_title_of_a_report_of_your_own_file_is_its_name_and_not_a_path(tmp_p
     fit = bd.fit(bd.Meta(measure="standardised-difference"), bd.read_table(tmp_path / "mine.csv"), draws=200, seed=1)
     text = bd.report(fit, "report.html", figures={}).read_text(encoding="utf-8")
     assert "<title>Meta of mine.csv</title>" in text
+    assert "Meta of mine.csv.</p>" in text, "and no citation that nobody stated"
     assert str(tmp_path) not in text

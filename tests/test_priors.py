@@ -1,6 +1,8 @@
 """Priors: the densities of scipy and PyMC agree, messages help, and a plan's form round-trips."""
 
+import dataclasses
 import math
+import pickle
 
 import numpy as np
 import pymc as pm
@@ -10,6 +12,7 @@ from scipy import stats
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior, uncompiled, value_of
 from bayesdep.models.counts.model import Counts
+from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.meta.model import Meta
 from bayesdep.models.parts.priors import fill_slots, parse_prior
 from bayesdep.numerics.distributions import _FAMILIES, Prior
@@ -224,3 +227,20 @@ def test_a_spread_that_may_be_zero_has_its_prior_in_a_coordinate_with_a_normal_t
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     up, down = (value_of(transform.backward(u + step, *inputs)) for step in (1e-5, -1e-5))
     np.testing.assert_allclose((up - down) / 2e-5, unit * stats.norm.cdf(u), rtol=1e-4)
+
+
+def test_a_model_with_other_settings_keeps_the_priors_that_were_chosen_and_has_defaults_of_its_own():
+    chosen = {"level": Prior("Normal", mu=1, sigma=2)}
+    over_time = Cytokines(subject="subject", time="time", priors=chosen)
+    at_baseline = dataclasses.replace(over_time, time=None)
+    assert {"time_effect", "cell_ratio"} <= set(over_time.priors)
+    assert at_baseline == Cytokines(subject="subject", priors=chosen)
+    assert dataclasses.replace(at_baseline, time="time") == over_time
+    assert dataclasses.replace(pickle.loads(pickle.dumps(over_time)), time=None) == at_baseline
+
+
+def test_a_prior_that_was_chosen_is_not_dropped_in_silence_with_its_parameter():
+    over_time = Cytokines(subject="subject", time="time", priors={"time_effect": Prior("Normal", mu=0, sigma=0.3)})
+    with pytest.raises(BadInput, match="time_effect: the model has no such parameter"):
+        dataclasses.replace(over_time, time=None)
+    assert dataclasses.replace(over_time, time=None, priors={}) == Cytokines(subject="subject")

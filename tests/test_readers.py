@@ -546,7 +546,12 @@ def test_the_command_writes_a_table_and_a_plan_that_is_valid(tmp_path, capsys):
     for name in ("lower", "upper", "kind", "lod"):
         np.testing.assert_array_equal(planned[name], direct[name])
     assert planned.attrs["synthetic"] == 1
-    assert "ZX1" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "ZX1" not in said
+    assert said.splitlines()[-1] == f"next: bayesdep check {plan}, bayesdep run {plan}"
+    assert "bd." not in said, "Python is no help at the command line"
+    assert command("read", DATA / "lab_sheet.xlsx", "--out", out) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"next: bayesdep new {out}"
 
 
 AMBIGUOUS = {

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from unsampled import FAMILIES, made
+from unsampled import FAMILIES, made, patients, unsampled
 
 import bayesdep as bd
 from bayesdep.inference.primary import Primary, default_primary
@@ -215,6 +215,20 @@ def test_a_table_of_one_visit_names_no_visit_and_a_condition_is_of_patients(fits
     named = dataclasses.replace(fit, tree=type(fit.tree).from_dict(groups))
     text = sentence_of(named, "risk_difference", {"treatment": "arm 1", "subgroup": "crp > 5"}).text
     assert text.startswith("On arm 1 in patients with crp > 5, the probability of the event was")
+
+
+def test_patients_measured_once_are_told_and_drawn_without_a_time():
+    columns = {"time": None, "moderators": ["moderator 0", "moderator 1"], "combined": ["moderator 0", "moderator 1"]}
+    model = bd.PatientMeta(reference="arm 0", study_levels="random", units="points", **columns)
+    fit = unsampled(model, patients().query("time == 'time 0'"))
+    said = bd.sentences(fit, "effect", "interaction")
+    assert said[0].startswith("The pooled effect")
+    assert not any(word in sentence for sentence in said for word in ("time", " all "))
+    assert "[" not in next(line for line in repr(fit).splitlines() if line.startswith("  pooled effect"))
+    for figure in (bd.plot_study_effects(fit), bd.plot_moderators(fit)):
+        assert [axes.get_title("left") for axes in figure.axes] == [""]
+    (axes,) = bd.plot_combined(fit).axes
+    assert re.match(r"r = \S+ \(\S+ to \S+\) in-sample", axes.get_title("left").replace("\n", " "))
 
 
 def test_stated_primaries_come_first_in_their_order_and_stay_with_the_file(fits, tmp_path):

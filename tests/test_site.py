@@ -120,6 +120,19 @@ def test_every_model_has_a_page_and_a_row_in_the_table_of_models():
         assert public in bd.__all__
 
 
+@pytest.mark.parametrize("family", families())
+def test_the_page_of_a_model_says_all_of_it(family):
+    text = (DOCS / "models" / f"{family}.md").read_text()
+    parts = re.findall(r"^## (.*)$", text, flags=re.M)
+    assert parts == [
+        *("The model", "Formula and priors, in units", "What it reports", "How it is derived", "What it assumes"),
+        *("Calibration", "Agreement with R and other references"),
+    ]
+    for part in ("How it is derived", "What it assumes", "Agreement with R and other references"):
+        written = text.split(f"## {part}\n")[1].split("\n## ")[0]
+        assert len(written.split()) >= 15, part
+
+
 def test_every_figure_of_the_gallery_is_there_and_says_what_it_shows():
     gallery = tomllib.loads((DOCS / "figures" / "gallery.toml").read_text(encoding="utf-8"))
     for name, entry in gallery.items():

@@ -305,7 +305,7 @@ def refuse_impossible(
     if around != "design" and not isinstance(model, Replicates):
         raise BadInput(
             f"{type(model).__name__} cannot put drawn outcomes into its data; give it a method replicate(data, drawn, "
-            "rng), as docs/howto/calibration.md shows"
+            "rng), as the documentation's page on calibration shows"
         )
 
 

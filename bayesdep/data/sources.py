@@ -297,7 +297,7 @@ def _say_origin(frame: pd.DataFrame, source: str) -> None:
     notes = frame.attrs.get("notes", [])
     frame.attrs = {  # and nothing from the metadata of a parquet file
         "title": Path(source).name,
-        "citation": "not stated",
+        "citation": "",
         "source": source,
         "synthetic": says_synthetic(frame),
         "notes": list(notes) if isinstance(notes, list) else [],

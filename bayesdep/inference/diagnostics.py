@@ -47,7 +47,12 @@ class Criterion:
     def __str__(self) -> str:
         bound = ">=" if self.name.startswith(("ESS", "E-BFMI", INDEPENDENT)) else "<="
         place = f" ({self.where})" if self.where else ""
-        return f"{self.name} {self.value:.4g}{place}, needs {bound} {self.threshold:g}"
+        return f"{self.name} {self.printed}{place}, needs {bound} {self.threshold:g}"
+
+    @property
+    def printed(self) -> str:
+        """The value with four digits, or all of those of a large number."""
+        return f"{self.value:.4g}" if not 1e4 <= abs(self.value) < 1e9 else f"{self.value:.0f}"
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class Gate:
 
 
 def _short(criterion: Criterion) -> str:
-    return f"{criterion.name} {criterion.value:.4g}"
+    return f"{criterion.name} {criterion.printed}"
 
 
 def check_convergence(estimands: xr.Dataset, sample_stats: xr.Dataset | None, tables: int = 1) -> Gate:

@@ -92,18 +92,22 @@ def at_draws(
     if seed is not None:
         reseed_rngs(find_rng_nodes(outputs), seed)
     inputs = {variable: variable.type.clone(shape=(None, *variable.type.shape))() for variable in given}
-    vectorised = vectorize_graph(outputs, inputs)
-    f = pytensor.function(
-        list(inputs.values()),
-        vectorised,
-        updates=collect_default_updates(vectorised),
-        mode=uncompiled(),
-        on_unused_input="ignore",
-    )
     draws = len(next(iter(given.values())))
+    try:
+        vectorised = vectorize_graph(outputs, inputs)
+    except NotImplementedError:  # a mixture, a truncated variable, and others that PyMC makes of several
+        f = _function_of(list(given), outputs)
+        drawn = [f(*(values[i] for values in given.values())) for i in range(draws)]
+        return [np.stack(values) for values in zip(*drawn, strict=True)]
+    f = _function_of(list(inputs.values()), vectorised)
     step = max(1, _ELEMENTS_AT_ONCE // max(elements, 1))
     parts = [f(*(values[i : i + step] for values in given.values())) for i in range(0, draws, step)]
     return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+
+
+def _function_of(inputs: list[Tensor], outputs: list[Tensor]) -> Any:
+    updates = collect_default_updates(outputs)
+    return pytensor.function(inputs, outputs, updates=updates, mode=uncompiled(), on_unused_input="ignore")
 
 
 def _with_broadcast_parameters(outputs: list[Tensor], given: list[Tensor]) -> list[Tensor]:

@@ -12,10 +12,12 @@ from bayesdep.data.html_text import paragraph, piece, preformatted, rows_of_cell
 from bayesdep.inference.primary import Primary
 from bayesdep.inference.ropes import values_at
 from bayesdep.models.model import ExactPosterior, Model
-from bayesdep.numerics.rounding import as_text, decimals, probability_as_text
+from bayesdep.numerics.rounding import as_text, decimals_of_each, probability_as_text
 
 _MOST = 20  # rows of estimands in a notebook
 _MOST_LINES = 8  # and in a terminal
+_QUANTILES = (0.5, 0.025, 0.975)
+_ALONE = "all"  # the visit, or the arm, of a table that has no other
 _NEXT = """\
 bd.table(fit).to("table.docx")      # what a paper prints; also "sample", "supplement"
 bd.report(fit, "report.html")       # what a referee asks for
@@ -156,7 +158,8 @@ def fit_as_html(shown: Shown) -> str:
 
 def _row(values: xr.DataArray, at: Mapping[str, str], draws: np.ndarray, exact: ExactPosterior | None) -> list[str]:
     """A value of an estimand: what it is, labels, median, interval, probability above no effect, no effect, units."""
-    about = [str(values.attrs.get("description", values.name)), ", ".join(at.values())]
+    several = [label for dim, label in at.items() if label != _ALONE or values.sizes[dim] > 1]
+    about = [str(values.attrs.get("description", values.name)), ", ".join(several)]
     units = str(values.attrs.get("units", ""))
     if "probability" in values.attrs:
         return [*about, f"{draws.mean():.2f}", "", "", "", units]
@@ -165,20 +168,23 @@ def _row(values: xr.DataArray, at: Mapping[str, str], draws: np.ndarray, exact: 
     null = float(values.attrs.get("null", 0.0))
     known = None if exact is None else exact.marginals.get((str(values.name), tuple(at.items())))
     if known is None:
-        lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975])
-        above, error, error_above = float(np.mean(draws > null)), _error_of_median(draws), _error_of_share(draws > null)
+        median, lower, upper = np.quantile(draws, _QUANTILES)
+        errors = [_error_of_quantile(draws, q) for q in _QUANTILES]
+        above, error_above = float(np.mean(draws > null)), _error_of_share(draws > null)
     else:
-        lower, median, upper = known.quantile(np.array([0.025, 0.5, 0.975]))
-        above, error, error_above = 1 - float(known.cdf(null)) if np.isfinite(null) else np.nan, 0.0, 0.0
-    digits = decimals(lower, upper, error)
-    ends = f"{as_text(lower, digits)} to {as_text(upper, digits)}"
+        median, lower, upper = known.quantile(np.array(_QUANTILES))
+        errors = [0.0] * 3
+        above, error_above = 1 - float(known.cdf(null)) if np.isfinite(null) else np.nan, 0.0
+    digits = decimals_of_each([median, lower, upper], errors, null)
+    middle, *ends = (as_text(x, d) for x, d in zip((median, lower, upper), digits, strict=True))
     p = [probability_as_text(above, error_above), f"> {null:g}"] if np.isfinite(null) else ["", ""]
-    return [*about, as_text(median, digits), ends, *p, units]
+    return [*about, middle, f"{ends[0]} to {ends[1]}", *p, units]
 
 
-def _error_of_median(draws: np.ndarray) -> float:
-    """Monte Carlo standard error, draws of shape (chain, draw)."""
-    return float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="median"))
+def _error_of_quantile(draws: np.ndarray, prob: float) -> float:
+    """Monte Carlo standard error, draws of shape (chain, draw); 0 where it is not known, as for one value alone."""
+    error = float(array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="quantile", prob=prob))
+    return error if np.isfinite(error) else 0.0
 
 
 def _error_of_share(is_above: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from bayesdep.data.errors import BadInput, Faults, did_you_mean
-from bayesdep.models.model import Model
+from bayesdep.models.model import Forest, Model
 from bayesdep.models.parts.described import Described
 from bayesdep.numerics.distributions import Prior
 
@@ -105,12 +105,20 @@ def _refuse_incomplete(model: Any) -> None:
     if not (isinstance(model, type) and dataclasses.is_dataclass(model) and _is_frozen(model)):
         raise BadInput(f"{start}: it is no frozen dataclass; put @bd.register above @dataclass(frozen=True)")
     fields = {f.name for f in dataclasses.fields(model)}
-    for part in PARTS:
-        if not hasattr(model, part) and part not in fields:
-            raise BadInput(f"{start}: it has no '{part}'; add it, as docs/howto/your_own_model.md shows")
+    shown = "as the documentation's page on a model of your own shows"
+    lacking = [part for part in PARTS if not hasattr(model, part) and part not in fields]
+    if lacking:
+        them = "it" if len(lacking) == 1 else "them"
+        names = " and ".join(f"'{part}'" for part in lacking)
+        raise BadInput(f"{start}: it has no {names}; add {them}, {shown}")
     for part in METHODS:
         if not callable(getattr(model, part, None)):
-            raise BadInput(f"{start}: its '{part}' is no method; make it one, as docs/howto/your_own_model.md shows")
+            raise BadInput(f"{start}: its '{part}' is no method; make it one, {shown}")
+    forest = inspect.getattr_static(model, "forest", None)
+    if "forest" not in fields and not isinstance(forest, Forest) and not hasattr(forest, "__get__"):  # no property
+        raise BadInput(
+            f"{start}: its 'forest' is {forest!r}; make it a bayesdep.modelling.Forest, whose estimates may be NaN"
+        )
     if "priors" not in fields:
         raise BadInput(f"{start}: its 'priors' is no field, so no plan can replace a prior; make it one")
     family = getattr(model, "family", None)

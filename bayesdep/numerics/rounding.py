@@ -43,7 +43,8 @@ def decimals_of_each(numbers: Sequence[float], errors: Sequence[float], null: fl
 
     Where all are above zero and the ends differ tenfold or more (a concentration), each has two significant digits of
     its own, or fewer; so it is with ratios (whose value of no effect is 1), which have at least the decimals that the
-    interval's width asks for, and a median that is no finer than both ends. Otherwise all have the same decimals.
+    interval's width asks for, an upper end that is no finer than the lower, and a median that is no finer than both.
+    Otherwise all have the same decimals.
 
     Parameters
     ----------
@@ -68,6 +69,8 @@ def decimals_of_each(numbers: Sequence[float], errors: Sequence[float], null: fl
     [1, 2, 1]
     >>> decimals_of_each([0.7, 0.3, 2.4], [0.01, 0.01, 0.1], null=1.0)
     [2, 2, 1]
+    >>> decimals_of_each([1.06, 0.68, 1.54], [0.01, 0.02, 0.01], null=1.0)
+    [1, 1, 1]
     """
     _, lower, upper = numbers
     together = decimals(lower, upper, *errors)
@@ -76,6 +79,7 @@ def decimals_of_each(numbers: Sequence[float], errors: Sequence[float], null: fl
     if is_wide or (null == 1 and 0 < lower <= upper < np.inf):
         least = 0 if is_wide else decimals(lower, upper)
         found = [_of_its_own(x, e, least, together) for x, e in zip(numbers, errors, strict=True)]
+        found[2] = min(found[2], found[1])  # not finer than the smaller number
         found[0] = found[0] if is_wide else min(found[0], max(found[1:]))  # not finer than both ends
     return [found[0], *(_beside(null, x, d, e) for x, d, e in zip(numbers[1:], found[1:], errors[1:], strict=True))]
 

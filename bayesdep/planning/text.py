@@ -173,7 +173,7 @@ def _study(family: str, source: Source) -> str:
     return "[study]\n" + "".join(
         (
             _line("name", source.name),
-            _line("title", f"{source.name} ({family})", meaning="Title of the report"),
+            _line("title", f"{documented(family).python} of {source.name}", meaning="Title of the report"),
             _comment("The question in one sentence, as it stands at the head of the report.") + '#question = ""\n',
         )
     )

@@ -17,7 +17,7 @@ from bayesdep.data.files import whole_files
 from bayesdep.data.labels import shortly
 from bayesdep.designs.register import Simulated
 from bayesdep.inference.fit import Fit
-from bayesdep.numerics.rounding import as_text, decimals, probability_as_text
+from bayesdep.numerics.rounding import as_text, decimals, decimals_of_each, probability_as_text
 from bayesdep.reporting.documents import DOCUMENTS, Printed
 from bayesdep.reporting.estimands import COLUMNS, in_words, is_probability, summarise
 
@@ -163,6 +163,8 @@ def _like_formula(text: str) -> bool:
     return False
 
 
+_COUNTED = ("rank", "analytes")  # units of what is counted
+_PROBABILITY = 3  # decimals of a probability at most
 _WITH_INTERVAL = re.compile(
     r"-[0-9.]+ \(-?[0-9.]+, -?[0-9.]+\)"
 )  # as the ledger writes it; no spreadsheet evaluates it
@@ -203,13 +205,12 @@ def journal_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for _, row in table.iterrows():
         at = ", ".join(str(row[d]) for d in dims if row[d] != "")
-        digits = decimals(row["lower"], row["upper"], row["mcse"])
-        median = "not known" if np.isnan(row["median"]) else as_text(row["median"], digits)
-        interval = row["interval"] or f"{as_text(row['lower'], digits)} to {as_text(row['upper'], digits)}"
+        median, lower, upper = _in_print(row)
+        interval = row["interval"] or f"{lower} to {upper}"
         if is_probability(row):
             median, interval = "", in_words(row)
         elif np.isnan(row["median"]):
-            interval = ""
+            median, interval = "not known", ""
         rows.append(
             {
                 "Estimand": f"{row['estimand']}[{at}]" if at else row["estimand"],
@@ -252,6 +253,21 @@ def write_simulated(made: Simulated, path: str | os.PathLike[str]) -> list[Path]
         made.table.to_csv(table_file, index=False)  # its column `origin` says that it is synthetic
         truth_file.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return [path, truth]
+
+
+def _in_print(row: "pd.Series[Any]") -> list[str]:
+    """The median and both ends of an estimand, rounded; counts are whole, and probabilities end at 0.001."""
+    numbers = [float(row[word]) for word in ("median", "lower", "upper")]
+    digits = decimals_of_each(numbers, [row["mcse"]] * 3, row["null"])
+    if row["units"] in _COUNTED:
+        digits = [0] * 3
+    if row["units"] != "probability":
+        return [as_text(number, d) for number, d in zip(numbers, digits, strict=True)]
+    least = 10.0**-_PROBABILITY
+    return [
+        f"< {least:g}" if 0 < number < least / 2 else as_text(number, min(d, _PROBABILITY))
+        for number, d in zip(numbers, digits, strict=True)
+    ]
 
 
 def _has_null(row: "pd.Series[Any]") -> bool:

@@ -213,7 +213,7 @@ def criteria_table(fit: Fit, *, people: bool = False) -> pd.DataFrame:
     rows = [
         {
             "Criterion": c.name,
-            "Value": f"{c.value:.4g}",
+            "Value": c.printed,
             "Needs": str(c).rsplit("needs ", 1)[1],
             "Worst in": c.where if people else without_people(fit, c.where),
             "Met": "yes" if c.passed else "no",

@@ -67,11 +67,12 @@ def sizes_in_words(data: xr.Dataset) -> str:
     Returns
     -------
     str
-        Dims with more than nothing in them.
+        Dims with more than nothing in them, and with more than the one label that stands for no division.
     """
     hidden = ("term", "grid", "grid_value", "part", "component", "step", "comparison", "other_arm", "edge")
     shown = {str(dim): size for dim, size in data.sizes.items() if size and dim not in hidden}
-    return ", ".join(f"{size} {plural(dim) if size != 1 else dim}" for dim, size in shown.items())
+    shown = {dim: size for dim, size in shown.items() if [str(label) for label in data[dim].values] != ["all"]}
+    return ", ".join(f"{size} {plural(dim) if size != 1 else dim.replace('_', ' ')}" for dim, size in shown.items())
 
 
 def plural(dim: str) -> str:

@@ -177,14 +177,23 @@ class ReadTable:
         reference = f"reference={self._likely_reference!r}" if has else ""
         return f"{model}(**read.model_settings({reference}))"
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """What was read and how, line by line.
+
+        Returns
+        -------
+        list of str
+            Facts, analytes with how many of their values lie beyond a limit, and notes; no sample and no cell.
+        """
         lines = [f"{word + ':':<17} {text}" for word, text in self.facts() if text]
         if self.family == "cytokines":
             lines.append(f"{'analytes:':<17} {'n':>6} {'beyond limit':>13}  unit")
             for name, n, beyond, unit in self.analytes().itertuples(index=False):
                 lines.append(f"  {name:<15} {n:>6} {beyond:>13}  {unit}")
-        lines += [f"note: {note}" for note in self.notes]
-        return "\n".join([*lines, f"next: model = {self._next()}; fit = bd.fit(model, read.table, seed=1)"])
+        return lines + [f"note: {note}" for note in self.notes]
+
+    def __str__(self) -> str:
+        return "\n".join([*self.lines(), f"next: model = {self._next()}; fit = bd.fit(model, read.table, seed=1)"])
 
     def __repr__(self) -> str:
         return str(self)
@@ -217,7 +226,7 @@ def with_origin(frame: pd.DataFrame, opened: Sequence[Opened]) -> pd.DataFrame:
     synthetic, names = any(one.is_synthetic for one in opened), ", ".join(one.name for one in opened)
     frame = frame.assign(origin="synthetic, as the file says") if synthetic else frame.copy()
     frame.attrs = {
-        "title": names, "citation": "not stated", "source": names, "synthetic": synthetic,
+        "title": names, "citation": "", "source": names, "synthetic": synthetic,
         "sha256": opened[0].sha256, "notes": [],
     }  # fmt: skip
     return frame

@@ -70,6 +70,7 @@ _COMPARISONS = {
     ps.GE: ("oge", "ge"),
 }  # fmt: skip
 _FOLDED = {ps.Add: ("fadd", "add"), ps.Mul: ("fmul", "mul"), ps.Sub: ("fsub", "sub")}
+_OF_TRUTH_VALUES = {ps.Add: "or", ps.Mul: "and"}  # as NumPy has it: a Poisson density multiplies its conditions
 _BITS = {ps.AND: "and", ps.OR: "or", ps.XOR: "xor"}
 FLAGS = ""
 
@@ -132,9 +133,9 @@ def fold(text: Text, op: type, inputs: Sequence[Scalar], flags: str = FLAGS) -> 
     """Add, multiply or subtract numbers of one dtype, from left to right."""
     dtype = inputs[0].dtype
     real, whole = _FOLDED[op]
-    if dtype == "bool":
+    if dtype == "bool" and op not in _OF_TRUTH_VALUES:
         raise Unsupported(f"{op.__name__} of truth values")
-    instruction = f"{real} {flags}" if is_float(dtype) else whole
+    instruction = f"{real} {flags}" if is_float(dtype) else _OF_TRUTH_VALUES[op] if dtype == "bool" else whole
     total = inputs[0].value
     for x in inputs[1:]:
         total = text.make(f"{instruction} {LLVM_TYPES[dtype]} {total}, {x.value}")

@@ -1,6 +1,6 @@
 """Slots for priors in a model, and the priors given by a user."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,34 @@ def replace_why(prior: Prior, why: Any) -> Prior:
     return both
 
 
-def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str, Prior]:
+class Filled(dict[str, Prior]):
+    """One prior for every slot of a model, some of them chosen and the others the model's defaults.
+
+    ``dataclasses.replace`` gives a model's priors to a model with other settings. That one takes what was chosen, and
+    has defaults of its own.
+
+    Parameters
+    ----------
+    priors
+        By parameter name.
+    chosen
+        The names of those that are not defaults.
+    """
+
+    def __init__(self, priors: Mapping[str, Prior], chosen: Collection[str]) -> None:
+        super().__init__(priors)
+        self._chosen = frozenset(chosen)
+
+    def __reduce__(self) -> tuple[type["Filled"], tuple[dict[str, Prior], frozenset[str]]]:
+        return Filled, (dict(self), self._chosen)
+
+    @property
+    def chosen(self) -> dict[str, Prior]:
+        """Those that are not defaults."""
+        return {name: prior for name, prior in self.items() if name in self._chosen}
+
+
+def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> Filled:
     """Fill a model's slots with the given priors, and the other slots with defaults.
 
     Parameters
@@ -124,11 +151,12 @@ def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str,
     slots
         The model's slots.
     given
-        Priors by parameter name, as :func:`parse_prior` reads them.
+        Priors by parameter name, as :func:`parse_prior` reads them. Of another model's filled slots only those count
+        that were chosen.
 
     Returns
     -------
-    dict of Prior
+    Filled
         One prior for every slot, in the slots' order.
 
     Raises
@@ -136,6 +164,7 @@ def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str,
     BadInput
         When a name is unknown, a prior leaves its parameter's support, or a needed prior is missing.
     """
+    given = given.chosen if isinstance(given, Filled) else given
     faults = Faults()
     for name in given:
         with faults:
@@ -146,7 +175,7 @@ def fill_slots(slots: Mapping[str, Slot], given: Mapping[str, Any]) -> dict[str,
         with faults:
             filled[name] = _fill(name, slot, given)
     faults.refuse()
-    return filled
+    return Filled(filled, given)
 
 
 def _fill(name: str, slot: Slot, given: Mapping[str, Any]) -> Prior:

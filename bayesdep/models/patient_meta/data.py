@@ -32,7 +32,7 @@ from bayesdep.models.patient_meta.moderators import Complete, read_moderators, r
 from bayesdep.models.patient_meta.products import sum_products
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
 
-ONLY_TIME = "the only time"
+ONLY_TIME = "all"  # the time of a table that has no other
 
 
 def prepare(settings: PatientMetaSettings, table: Any) -> xr.Dataset:

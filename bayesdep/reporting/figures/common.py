@@ -20,7 +20,7 @@ from bayesdep.inference.predictive import CheckResult
 from bayesdep.models.model import variable_of
 from bayesdep.models.parts.priors import Slot
 from bayesdep.models.parts.scale import priors_of
-from bayesdep.numerics.rounding import decimals, number
+from bayesdep.numerics.rounding import decimals_of_each, number
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, chosen_rows, serves, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
@@ -185,8 +185,9 @@ def _numbers(
         ends = [float(row[word]) for word in ("median", "lower", "upper")]
         with np.errstate(over="ignore"):
             ends = [float(np.exp(end)) for end in ends] if is_log else ends
-        width = decimals(min(ends[1:]), max(ends[1:]), 0.0)
-        median, lower, upper = (number(end, decimals(0.0, end, 0.0) if is_log else width) for end in ends)
+        errors = [float(row["mcse"]) * (end if is_log else 1.0) for end in ends]
+        digits = decimals_of_each(ends, errors, 1.0 if is_log else float(row["null"]))
+        median, lower, upper = (number(end, d) for end, d in zip(ends, digits, strict=True))
         text = f"{median} ({lower} to {upper})"
         share = f"   {weight[k]:.0%}" if k < len(weight) else ""
         said.append("" if np.isnan(ends[0]) else text + share)

@@ -25,7 +25,7 @@ _RESOLUTIONS = (
     100.0,
     300.0,
 )  # of a figure on a screen and in a file: letters are set to whole pixels, so widths differ
-_ROWS = 0.36  # largest share of a figure's width for the names of rows
+ROWS = 0.36  # largest share of a figure's width for the names of rows
 _COLUMN = 0.3  # share of its height for vertical names under an axis
 _LEAST = 34.0  # points: with less room per name, names are vertical
 _LONG = 0.7  # share of the room in a figure's grid; longer texts are measured against the final layout
@@ -242,7 +242,7 @@ def fit_texts(figure: Figure) -> None:
     columns = len({axes.get_position().x0 for axes, labels in rows.items() if labels and labels[0].get_text()})
     for axes in figure.axes:
         width, height = _slot(axes)
-        _fit_rows(axes.yaxis, _ROWS * figure.get_figwidth() * _POINTS / max(columns, 1), height)
+        _fit_rows(axes.yaxis, ROWS * figure.get_figwidth() * _POINTS / max(columns, 1), height)
         _fit_columns(axes.xaxis, width, _COLUMN * figure.get_figheight() * _POINTS)
     for text in figure.texts:
         _wrap(text, text.get_text(), figure.get_figwidth() * _POINTS - 2 * _GAP)

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 
 from bayesdep.inference.fit import Fit
 from bayesdep.models.patient_meta.combined import CROSS_VALIDATED, IN_SAMPLE, leave_one_out
+from bayesdep.models.patient_meta.data import ONLY_TIME
 from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
 from bayesdep.models.patient_meta.quadratic import rough_interactions
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
+from bayesdep.numerics.rounding import number
 from bayesdep.reporting.estimands import summarise
 from bayesdep.reporting.figures.common import ratio_axis
 from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, settings_of_kind, styled_figure
@@ -74,7 +76,7 @@ def plot_study_effects(fit: Fit) -> Figure:
             axes.fill(ends, [1, 1.3, 1, 0.7], color=BLUE)
             axes.plot([new["lower"], new["upper"]], [0, 0], color=BLUE, lw=4, alpha=0.35, solid_capstyle="butt")
             axes.plot(new["median"], 0, "|", color=BLUE, ms=9)
-            axes.set_title(str(times[t]), fontsize=9)
+            axes.set_title(_at(times[t]), fontsize=9)
             if settings.is_binary:
                 ratio_axis(axes)
         panels[0].set_yticks([*y, 1, 0], [*studies[shown], "overall", "new study"])
@@ -141,7 +143,7 @@ def plot_moderators(fit: Fit, sequential: pd.DataFrame | None = None) -> Figure:
             axes.hlines(y - shift, here["lower"], here["upper"], color=BLUE, lw=1.6)
             pooled = "" if settings.effects == "none" else f", pooled ({settings.effects})"
             axes.plot(here["median"], y - shift, "o", ms=4, color=BLUE, label=f"jointly{pooled}")
-            axes.set_title(str(time), fontsize=9)
+            axes.set_title(_at(time), fontsize=9)
             axes.tick_params(axis="y", length=0)
         panels[0].set_yticks(y, [str(p) for p in parts])
         panels[0].set_ylim(-0.7, len(parts) - 0.3)
@@ -222,7 +224,7 @@ def plot_combined(fit: Fit) -> Figure:
             ):
                 _fifths(axes, values, y[:, t], treated, fill, color, word)
             said = [_said(r.sel(evaluation=e).isel(time=t).values) for e in (IN_SAMPLE, CROSS_VALIDATED)]
-            title = f"{times[t]}: r = {said[0]} in-sample, {said[1]} cross-validated"
+            title = f"{_at(times[t], ': ')}r = {said[0]} in-sample, {said[1]} cross-validated"
             axes.set_title(title, fontsize=8.5)
             axes.set_xlabel("M*, sd of the effect", fontsize=8.5)
         panels[0].set_ylabel(f"effect of {data['arm'].values[1]}, less {settings.reference}, sd", fontsize=8.5)
@@ -236,11 +238,16 @@ def _say_below(panels: np.ndarray, text: str) -> None:
         axes.set_xlabel(text, fontsize=8.5)
 
 
+def _at(time: object, then: str = "") -> str:
+    """A time as a heading; nothing where the table has no other."""
+    return "" if time == ONLY_TIME else f"{time}{then}"
+
+
 def _said(draws: np.ndarray) -> str:
     if np.isnan(draws).any():
         return "unknown"
-    lower, upper = np.quantile(draws, [0.025, 0.975])
-    return f"{draws.mean():.2f} ({lower:.2f}, {upper:.2f})"
+    lower, median, upper = (number(end, 2) for end in np.quantile(draws, [0.025, 0.5, 0.975]))
+    return f"{median} ({lower} to {upper})"
 
 
 def _fifths(

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.predictive import prior_predictive
 from bayesdep.models.model import Model
-from bayesdep.reporting.figures.composing import BLUE, GREY, plain_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, STYLE, plain_figure
+from bayesdep.reporting.figures.layout import ROWS, width_of
 
 _MOST_ROWS = 12  # of one quantity
+_NARROWEST, _WIDEST = 6.4, 9.0  # inches
 _SPREAD = 50  # from this ratio of the ends on, an axis of values above zero is logarithmic
 
 
@@ -70,13 +72,19 @@ def plot_priors(model: Model, table: Any, *, draws: int = 500, seed: int = 1) ->
     groups += [_Rows(f"Data under the prior{units and ', '}{units}", values) for units, values in by_units.items()]
     heights = [min(len(group.draws), _MOST_ROWS) + 1.4 for group in groups]
     marks = ["SYNTHETIC DATA"] if found.synthetic else []
-    with plain_figure(6.4, 0.24 * sum(heights) + 0.5, marks) as figure:
+    with plain_figure(_width_for(groups), 0.24 * sum(heights) + 0.5, marks) as figure:
         axes = np.atleast_1d(figure.subplots(len(groups), 1, gridspec_kw={"height_ratios": heights}))
         for ax, group in zip(axes, groups, strict=True):
             _draw(ax, group)
             if len(group.draws) > _MOST_ROWS:
                 figure.says_shown(_MOST_ROWS, len(group.draws), f"rows of {group.title.split(',')[0]!r} (the first)")
     return figure
+
+
+def _width_for(groups: Sequence[_Rows]) -> float:
+    """The width in inches that shows the longest label of a row whole, within limits."""
+    widest = max(width_of(label, STYLE["font.size"]) for group in groups for label in group.draws)
+    return min(max(_NARROWEST, 1.05 * widest / 72 / ROWS), _WIDEST)
 
 
 def _rows_of(values: Any, attrs: dict[str, Any]) -> _Rows:
