@@ -37,6 +37,7 @@ from bayesdep.models.parts.scale import scale_of
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.trajectories import refusals
 from bayesdep.models.trajectories.courses import Basis, basis_of
+from bayesdep.models.trajectories.factor import coords_of_factor
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import read_subgroups
 
@@ -471,6 +472,7 @@ def _markers(
             "marker_term": ["mean", *basis.terms],
             "marker_change": basis.terms,
             "marker_reported": np.array(_labels_of(reported, slots), dtype=str),
+            **coords_of_factor(settings, names),
         },
     )
 

@@ -66,5 +66,9 @@ def _covariance(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Data
     own = np.repeat(covariance_of(settings, draws)[:, None], data.sizes["arm"], axis=1)
     if not settings.association:
         return own
-    link, of_markers = links_of(settings, draws), covariance_of(settings, draws, "marker_", "analyte")
-    return np.asarray(own + np.einsum("smapq,smqr,smatr->sapt", link, of_markers, link))
+    if settings.shared_factor:
+        of_linked = covariance_of(settings, draws, "factor_")[:, None]
+    else:
+        of_linked = covariance_of(settings, draws, "marker_", "analyte")
+    link = links_of(settings, draws)
+    return np.asarray(own + np.einsum("smapq,smqr,smatr->sapt", link, of_linked, link))

@@ -62,6 +62,18 @@ class Trajectories(TrajectoriesSettings):
     change from visit to visit. Links are v(t), v(t) - v(t_0) and v(t_0) u. A value that an outcome needs and that was
     not measured is a parameter with this model (:mod:`bayesdep.models.trajectories.exact`).
 
+    **Shared factor**: with ``shared_factor`` markers' deviations have a part in common, and the outcome goes with it in
+    the place of single markers::
+
+        w_im(u) = loading_m f_i(u) + own_im(u)       own_im as w_im above, independent of those of other markers
+        f_i(u) = level_i + factor_slope_i u (+ ...),  correlated normal, the level with sd 1
+        y_i(t) = ... + sum_k association_ka k(f_i, t)
+
+    A loading is in doublings per sd of the factor's level, an association in the outcome's units per such sd. Loadings
+    have either sign, but that of ``positive_loading`` is above zero, which gives the factor its direction. Given f
+    markers are independent, so f is integrated out too (:mod:`bayesdep.models.trajectories.factor`). There is no
+    difference at the control arm's path: f is what patients deviate by, and has the same mean in all arms.
+
     **Subgroups**: with c_ig one for members of subgroup g and zero for others, less the share of members, what is asked
     of patient i (associations where there are any, else the arms' differences, growing in proportion to time) is that
     of all patients plus ``sum_g c_ig delta_g``, with ``delta_g ~ N(0, subgroup_..._sd / q)`` or Student t: one
@@ -82,7 +94,8 @@ class Trajectories(TrajectoriesSettings):
     and for the log2 concentration of each marker, in doublings: ``marker_course ~ N(0, 2)`` around its centre,
     ``marker_arm_effect ~ N(0, 1)`` (95% of ratios between 1/4 and 4), ``marker_arm_change ~ N(0, 0.7)``,
     ``marker_level_sd ~ N+(1.5)``, ``marker_slope_sd`` and ``marker_residual_sd ~ N+(1)``;
-    ``subgroup_marker_difference_sd ~ N+(0.35)``. With three or more arms,
+    ``subgroup_marker_difference_sd ~ N+(0.35)``; with a shared factor ``loading ~ N(0, 1)``, ``positive_loading ~
+    N+(1)``, ``factor_slope_sd ~ N+(1)`` in sds of its level, and associations as above per sd. With three or more arms,
     differences to the reference correlate 1/2, so which arm is the reference carries no information.
 
     Parameters
@@ -112,6 +125,12 @@ class Trajectories(TrajectoriesSettings):
         Markers measured without error, by name (the name of the column ``value`` where there is no ``analyte``), beside
         scores with the links ``"value"``, ``"change"`` and ``"baseline"``. Their values are numbers above zero, one per
         time, without limits.
+    shared_factor
+        Whether markers share one factor that the outcome goes with: three markers or more, without ``exact`` and
+        ``subgroups``.
+    positive_loading
+        The marker whose loading on the shared factor is above zero: one that surely rises with what the factor is meant
+        to be, such as CRP with inflammation.
     pooling
         ``"partial"`` pooling of associations over markers, or ``"none"``.
     effects
@@ -172,7 +191,8 @@ class Trajectories(TrajectoriesSettings):
             -1 not measured), ``lod``, ``uloq``, ``marker_centre``, and columns over time as for the outcome. With
             exact markers ``is_exact`` (analyte), ``is_unmeasured`` (subject, analyte, marker_visit), 1 where a value
             that an outcome needs is missing, and the marker_visit of each outcome and of the first time,
-            ``slot_of_visit`` (subject, visit) and ``slot_of_first``.
+            ``slot_of_visit`` (subject, visit) and ``slot_of_first``. With a shared factor the coords ``factor`` and
+            ``free_marker``, of markers whose loadings have either sign.
 
         Raises
         ------
@@ -200,6 +220,7 @@ class Trajectories(TrajectoriesSettings):
         of_markers = ("analyte", "marker_visit", "marker_term", "marker_change") if self.has_markers else ()
         dims = ("subject", "visit", "term", "change", "comparison", "covariate", "power", "arm", *of_markers)
         dims += ("subgroup",) if self.subgroups else ()
+        dims += ("factor", "free_marker") if self.shared_factor else ()
         coords = {dim: data[dim].values for dim in dims} | ({"link": self.association} if self.association else {})
         with pm.Model(coords=coords) as graph:
             # f_a(t) + x_i' covariate_effect, and the covariance of d_i
@@ -261,7 +282,8 @@ class Trajectories(TrajectoriesSettings):
             unit of time; with markers ``marker_difference`` (doublings) and ``marker_ratio`` (analyte, comparison,
             marker_reported); with associations ``association`` (link, analyte, arm), ``association_difference`` (link,
             analyte, comparison), ``association_mean`` where pooled, and ``difference_at_control_path`` (comparison,
-            reported); with subgroups ``..._in`` of each question (the association and its difference, else the arms'
+            reported); with a shared factor, ``factor`` in place of analyte there, ``loading`` and ``factor_share``
+            (analyte); with subgroups ``..._in`` of each question (the association and its difference, else the arms'
             differences at the last reported time) with ``subgroup`` last, and ``..._from_overall``, less all patients;
             of events ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit).
         """
@@ -346,7 +368,8 @@ class Trajectories(TrajectoriesSettings):
         -------
         list of Check
             Means and sds of the outcome at the first and the last visit by arm, the correlation of these visits, and of
-            markers the share below the limit and the correlation of the first value with the last.
+            markers the share below the limit, the correlation of the first value with the last, and with a shared
+            factor the mean correlation between markers.
         """
         return trajectory_checks.checks(self, data)
 

@@ -26,33 +26,49 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
     of = data["arm_of"].values
     observed = observed_at(data["visit"], data["outcome"])
     arms = [str(arm) for arm in data["arm"].values]
-    per = f"{settings.units} per doubling"
-    return _subgroups(settings, per) | {
-        "main": Grid(
-            f"Means by arm and time, {settings.units}.",
-            ("reported",),
-            (
-                Estimates("mean", "Mean", over="arm"),
-                Estimates("difference", "Difference", over="comparison", probability=True),
+    per = f"{settings.units} per {'sd' if settings.shared_factor else 'doubling'}"
+    what = "the shared factor" if settings.shared_factor else "markers"
+    return (
+        _subgroups(settings, per)
+        | _loadings(settings)
+        | {
+            "main": Grid(
+                f"Means by arm and time, {settings.units}.",
+                ("reported",),
+                (
+                    Estimates("mean", "Mean", over="arm"),
+                    Estimates("difference", "Difference", over="comparison", probability=True),
+                ),
             ),
-        ),
-        "associations": Grid(
-            f"Associations of the outcome with markers, {per}.",
-            ("link", "analyte"),
-            (
-                Estimates("association", "Association", over="arm", probability=True),
-                Estimates("association_difference", "Difference", over="comparison", probability=True),
+            "associations": Grid(
+                f"Associations of the outcome with {what}, {per}.",
+                ("link", settings.linked),
+                (
+                    Estimates("association", "Association", over="arm", probability=True),
+                    Estimates("association_difference", "Difference", over="comparison", probability=True),
+                ),
             ),
-        ),
-        "markers": Grid(
-            "Ratios of markers' geometric means between arms.",
-            ("analyte", "marker_reported"),
-            (Estimates("marker_ratio", "Ratio", over="comparison", probability=True),),
-        ),
-        "sample": Sample(
-            "Characteristics of the sample by arm.", arms, of, (*covariates_of(data, "subject"), *observed)
-        ),
-    }
+            "markers": Grid(
+                "Ratios of markers' geometric means between arms.",
+                ("analyte", "marker_reported"),
+                (Estimates("marker_ratio", "Ratio", over="comparison", probability=True),),
+            ),
+            "sample": Sample(
+                "Characteristics of the sample by arm.", arms, of, (*covariates_of(data, "subject"), *observed)
+            ),
+        }
+    )
+
+
+def _loadings(settings: TrajectoriesSettings) -> dict[str, Layout]:
+    """Markers' loadings on the factor that they share, where there is one."""
+    if not settings.shared_factor:
+        return {}
+    columns = (
+        Estimates("loading", "Loading", probability=True),
+        Estimates("factor_share", "Share of variance at the first time"),
+    )
+    return {"loadings": Grid("Loadings of markers on the shared factor, doublings per sd.", ("analyte",), columns)}
 
 
 def _subgroups(settings: TrajectoriesSettings, per: str) -> dict[str, Layout]:
