@@ -213,6 +213,7 @@ def plot_associations(fit: Fit) -> Figure:
             by_arm = [found.isel({"link": j, "arm": a, of: slice(MOST_ROWS)}) for a in range(len(arms))]
             _intervals(axes, by_arm, colours, found[of].values[:MOST_ROWS])
             axes.set_title(str(links[j]), fontsize=9)
+            axes.tick_params(labelleft=j == 0)
         if loading is not None:
             _intervals(row[-1], [loading.isel(analyte=slice(MOST_ROWS))], [BLUE], markers)
             row[-1].set_title("loadings of markers", fontsize=9)
