@@ -278,7 +278,8 @@ def of_shared(
     kinds = Integrated(*condition_kinds(value - mean, design, covariance, sd, counted))
     precision = sd[:, None, None] ** -2 * products
     sums = ((counted * (value - mean))[..., None] * design[:, None]).sum(axis=2) * sd[:, None] ** -2
-    reduced = precision - pt.matmul(precision, pt.matmul(kinds.covariance, precision))
+    half = (kinds.covariance[..., :, :, None] * precision[..., None, :, :]).sum(axis=-2)  # V P: matrices are small
+    reduced = precision - (precision[..., :, :, None] * half[..., None, :, :]).sum(axis=-2)
     less = sums - (precision * kinds.mean[..., None, :]).sum(axis=-1)
     known = (loading[:, None, None] ** 2 * reduced).sum(axis=1)
     along = (loading[:, None] * less).sum(axis=1)
