@@ -27,6 +27,7 @@ CLINIC = SCORES.rename(columns={"outcome": "score"})
 LABORATORY = BLOOD.drop(columns=["arm", "age"])
 EVENT = but(SCORES, outcome=((SCORES["time"] == 5) & (SCORES.index % 8 < 4)).astype(float))
 YES = but(SCORES, outcome=np.arange(len(SCORES)) % 2)
+STAGES = but(SCORES, outcome=np.arange(len(SCORES)) % 3)
 
 
 def curve(frame: pd.DataFrame = SCORES, **settings: Any) -> Any:
@@ -121,6 +122,42 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "use association = 'value' or 'change'",
         lambda: joint(exact="BDNF", association="slope"),
         lambda: joint(exact="BDNF", association="change"),
+    ),
+    (
+        f"{SETTINGS}:_check_kind",
+        "leave categories out",
+        lambda: curve(categories=["well", "ill"]),
+        curve,
+    ),
+    (
+        "models/parts/categories:refuse_categories",
+        "write them from the best to the worst",
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 2, 1]),
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1, 2]),
+    ),
+    (
+        "models/parts/categories:places_of_categories",
+        "or add it to categories",
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1]),
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1, 2]),
+    ),
+    (
+        "models/parts/categories:places_of_categories",
+        "leave it out of categories",
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1, 2, 3]),
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1, 2]),
+    ),
+    (
+        f"{DATA}:_categories_of_rows",
+        "name the right one",
+        lambda: curve(but(BOTH, outcome=np.nan), kind="ordinal", categories=[0, 1], value="value", analyte="marker"),
+        lambda: curve(
+            but(BOTH, outcome=np.where(BOTH["marker"].isna(), BOTH.index % 2, np.nan)),
+            kind="ordinal",
+            categories=[0, 1],
+            value="value",
+            analyte="marker",
+        ),
     ),
     (
         f"{SETTINGS}:_check_shared_factor",

@@ -29,7 +29,10 @@ def checks(settings: TrajectoriesSettings, data: xr.Dataset) -> Sequence[Check]:
     list of Check
         See :meth:`~bayesdep.models.trajectories.model.Trajectories.checks`.
     """
-    found = _of_scores(settings, data) if settings.kind == "score" else _of_responses(data)
+    if settings.kind == "score":
+        found = _of_scores(settings, data)
+    else:
+        found = _of_categories(data) if settings.kind == "ordinal" else _of_responses(data)
     return [*found, *(_of_markers(settings, data) if settings.has_markers else [])]
 
 
@@ -63,6 +66,19 @@ def _of_responses(data: xr.Dataset) -> list[Check]:
     number = np.bincount(at[0])
     statistic = partial(_spread_of_shares, of=at[0], number=np.maximum(number, 1))
     return [*found, Check("sd of patients' shares of yes", NAME, statistic, "share")]
+
+
+def _of_categories(data: xr.Dataset) -> list[Check]:
+    """Shares of every category by arm, and the spread between patients of their own shares of the best."""
+    at = np.nonzero(~np.isnan(data["outcome"].values))
+    arm, number = data["arm_of"].values[at[0]], np.bincount(at[0])
+    found = [
+        Check(f"share of {name}, {label}", NAME, partial(_share_of, rows=np.flatnonzero(arm == a), k=k), "share")
+        for a, label in enumerate(data["arm"].values)
+        for k, name in enumerate(data["category"].values)
+    ]
+    spread = partial(_spread_of_best, of=at[0], number=np.maximum(number, 1))
+    return [*found, Check(f"sd of patients' shares of {data['category'].values[0]}", NAME, spread, "share")]
 
 
 def _of_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]:
@@ -108,6 +124,14 @@ def _correlated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _share(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(y[..., rows].mean(-1))
+
+
+def _share_of(y: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    return np.asarray((y[..., rows] == k).mean(-1))
+
+
+def _spread_of_best(y: np.ndarray, of: np.ndarray, number: np.ndarray) -> np.ndarray:
+    return _spread_of_shares((y == 0).astype(float), of, number)
 
 
 def _spread_of_shares(y: np.ndarray, of: np.ndarray, number: np.ndarray) -> np.ndarray:

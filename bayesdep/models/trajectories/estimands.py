@@ -1,6 +1,7 @@
 """What trajectories are asked for: courses by arm, markers' ratios, associations, and differences along a path."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -10,6 +11,8 @@ from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import paths
 from bayesdep.models.trajectories.events import estimands_of_events
 from bayesdep.models.trajectories.factor import estimands_of_factor
+from bayesdep.models.trajectories.ordered import estimands_of_categories
+from bayesdep.models.trajectories.scores import covariance_of_effects
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import estimands_in
 from bayesdep.numerics.draws import draws_of, over_draws
@@ -67,6 +70,9 @@ def estimands(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Da
     by_name = _of_outcome(settings, posterior, data) | _of_spreads(settings, posterior)
     if settings.kind == "event":
         by_name |= estimands_of_events(settings, posterior, data)
+    if settings.kind == "ordinal":
+        covariance = partial(_of_effects, settings, data)
+        by_name |= estimands_of_categories(settings, posterior, data, covariance)
     if settings.has_markers and settings.arm is not None:
         by_name |= _of_markers(settings, posterior, data)
     if settings.shared_factor:
@@ -82,6 +88,10 @@ def _each(posterior: xr.Dataset, function: Callable[[xr.Dataset], xr.DataArray],
     return over_draws(posterior, function, elements)
 
 
+def _of_effects(settings: TrajectoriesSettings, data: xr.Dataset, draws: xr.Dataset) -> Draws:
+    return covariance_of_effects(settings, draws, data)
+
+
 def _units(settings: TrajectoriesSettings) -> str:
     return settings.units if settings.kind == "score" else "log odds"
 
@@ -93,7 +103,9 @@ def _of_outcome(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.
     """Means by arm and their differences at the reported times, and slopes of straight lines."""
     time, units = data["reported_time"].values, _units(settings)
     size = data.sizes["arm"] * len(time)
-    odds = "log odds of the event in an interval" if settings.kind == "event" else "log odds"
+    odds = {
+        "event": "log odds of the event in an interval", "ordinal": "log odds of a worse category"
+    }.get(settings.kind, "log odds")  # fmt: skip
     what = "mean" if settings.kind == "score" else f"{odds} at a patient's deviation of zero"
     mean = _each(
         posterior,

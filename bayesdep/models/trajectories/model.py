@@ -55,7 +55,12 @@ class Trajectories(TrajectoriesSettings):
     Student t; their differences between arms likewise. With ``pooling = "none"`` each has a prior of its own. With
     ``value`` left out there are no markers: a growth curve. With ``kind = "response"`` y is yes or no, and the right
     side without e its log odds; with ``kind = "event"`` it is the log odds of the event in the interval that ends at t,
-    given none before (:mod:`bayesdep.models.trajectories.events`), markers being taken at that time.
+    given none before (:mod:`bayesdep.models.trajectories.events`), markers being taken at that time. With
+    ``kind = "ordinal"`` y is one of ``categories``, from the best to the worst, by a cumulative logit::
+
+        P(y_i(t) <= k) = logistic(threshold_k - level_i(t))      level: the right side without e and f's mean over time
+
+    so positive is worse, and thresholds stand for the mean (:mod:`bayesdep.models.trajectories.ordered`).
 
     **Measured without error**: of a marker named in ``exact``, such as the level of a drug, the outcome goes with the
     values themselves, ``v_im(t) = log2 z_im(t) - g_ma(t) = w_im(u) + eps_im(t)`` in the place of w_im(u); eps is then
@@ -90,6 +95,7 @@ class Trajectories(TrajectoriesSettings):
         association, association_difference ~ N(0, 0.5 s)  per doubling; pooled: their means, with spreads N+(0.25 s)
         subgroup_course_sd, subgroup_difference_sd ~ N+(0.5 s);  subgroup_association_sd, ..._difference_sd ~ N+(0.25 s)
         rho ~ Beta(2, 2)              at the median gap between a patient's visits;  correlations ~ LKJ(2)
+        thresholds: those of category probabilities ~ Dirichlet(1) at level 0, all sets of them equally likely
 
     and for the log2 concentration of each marker, in doublings: ``marker_course ~ N(0, 2)`` around its centre,
     ``marker_arm_effect ~ N(0, 1)`` (95% of ratios between 1/4 and 4), ``marker_arm_change ~ N(0, 0.7)``,
@@ -103,8 +109,11 @@ class Trajectories(TrajectoriesSettings):
     reference
         The arm the others are compared with; None where there are no arms.
     kind
-        What the outcome is: a ``"score"`` (or a change), a yes-no ``"response"``, or an ``"event"`` in intervals that
-        are the same for all, with a row per interval at risk (0, or 1 where the event came; none after it).
+        What the outcome is: a ``"score"`` (or a change), a yes-no ``"response"``, an ``"event"`` in intervals that
+        are the same for all, with a row per interval at risk (0, or 1 where the event came; none after it), or
+        ``"ordinal"``, one of ordered categories.
+    categories
+        Of an ordinal outcome, from the best to the worst, as the table has them; somebody has each.
     course, marker_course
         Course over time of the outcome and of the markers: ``"visits"``, ``"linear"``, ``"quadratic"``, ``"spline"`` or
         ``"cyclic"``.
@@ -221,6 +230,7 @@ class Trajectories(TrajectoriesSettings):
         dims = ("subject", "visit", "term", "change", "comparison", "covariate", "power", "arm", *of_markers)
         dims += ("subgroup",) if self.subgroups else ()
         dims += ("factor", "free_marker") if self.shared_factor else ()
+        dims += ("category", "up_to") if self.kind == "ordinal" else ()
         coords = {dim: data[dim].values for dim in dims} | ({"link": self.association} if self.association else {})
         with pm.Model(coords=coords) as graph:
             # f_a(t) + x_i' covariate_effect, and the covariance of d_i
@@ -285,7 +295,9 @@ class Trajectories(TrajectoriesSettings):
             reported); with a shared factor, ``factor`` in place of analyte there, ``loading`` and ``factor_share``
             (analyte); with subgroups ``..._in`` of each question (the association and its difference, else the arms'
             differences at the last reported time) with ``subgroup`` last, and ``..._from_overall``, less all patients;
-            of events ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit).
+            of events ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit); of categories
+            ``at_or_better`` (arm, reported, up_to), ``category_probability`` (arm, reported, category) and
+            ``at_or_better_difference`` (comparison, reported, up_to).
         """
         return trajectory_estimands.estimands(self, posterior, data)
 

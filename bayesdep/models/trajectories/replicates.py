@@ -4,10 +4,12 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from bayesdep.models.parts.categories import THRESHOLD, draw_categories
 from bayesdep.models.parts.replicates import put, recorded_as
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.exact import rows_of_links
 from bayesdep.models.trajectories.factor import LOADING
+from bayesdep.models.trajectories.ordered import FORM
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
 from bayesdep.models.trajectories.scores import covariance_of, residual_covariance, weights_of, weights_of_patient
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrices
@@ -46,6 +48,8 @@ def replicate(
         if settings.kind == "score":
             root = np.linalg.cholesky(residual_covariance(settings, one, data, i)[0][np.ix_(seen[i], seen[i])])
             y[i, seen[i]] = at + root @ rng.standard_normal(len(at))
+        elif settings.kind == "ordinal":
+            y[i, seen[i]] = draw_categories(at, one[THRESHOLD].values[0], rng, None, FORM)
         else:
             y[i, seen[i]] = rng.random(len(at)) < special.expit(at)
     return put(data, outcome=y)

@@ -4,7 +4,8 @@ It is what leave-one-out asks for: how well outcomes of a patient are predicted,
 markers. A model with markers and one without score the same outcomes, so they can be compared.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -14,6 +15,7 @@ from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.data import kinds_of, recorded
 from bayesdep.models.trajectories.exact import of_outcomes
 from bayesdep.models.trajectories.factor import LOADING, of_patient
+from bayesdep.models.trajectories.ordered import log_probabilities_of
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrices
 from bayesdep.models.trajectories.subgroups import associations_of_patient
@@ -59,7 +61,8 @@ def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: 
                 design = data["deviation_columns"].values[i][seen]
                 shift, covariance = effects_of(settings, draws, of_markers, int(i))
                 log_odds = mean[:, i][:, seen] + shift @ design.T
-                found[:, k] = _log_bernoulli(outcome[i][seen], log_odds, design, covariance)
+                log_p = partial(_log_responses if settings.kind != "ordinal" else log_probabilities_of, draws)
+                found[:, k] = _log_integral(partial(log_p, outcome[i][seen]), log_odds, design, covariance)
         return xr.DataArray(found, {"subject": name}, ("sample", "subject"))
 
     cells = data.sizes.get("analyte", 1) * data.sizes.get("marker_visit", 1)
@@ -224,6 +227,30 @@ def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str
     return np.asarray(sd[..., :, None] * correlation * sd[..., None, :])
 
 
+def covariance_of_effects(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> Draws:
+    """Return the covariance of a new patient's coefficients of powers of time, markers not known.
+
+    Parameters
+    ----------
+    settings, draws, data
+        The model's settings, draws with dim ``sample``, and the prepared data.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, arms, powers, powers).
+    """
+    own = np.repeat(covariance_of(settings, draws)[:, None], data.sizes["arm"], axis=1)
+    if not settings.association:
+        return own
+    if settings.shared_factor:
+        of_linked = covariance_of(settings, draws, "factor_")[:, None]
+    else:
+        of_linked = covariance_of(settings, draws, "marker_", "analyte")
+    link = links_of(settings, draws)
+    return np.asarray(own + np.einsum("smapq,smqr,smatr->sapt", link, of_linked, link))
+
+
 def effects_of(
     settings: TrajectoriesSettings, draws: xr.Dataset, markers: Markers | None, patient: int
 ) -> tuple[Draws, Draws]:
@@ -343,10 +370,14 @@ def quadrature(size: int) -> tuple[np.ndarray, np.ndarray]:
     return nodes, weights
 
 
-def _log_bernoulli(outcome: np.ndarray, log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
-    """Log probabilities of a patient's responses, the deviation integrated out by Gauss-Hermite quadrature."""
+def _log_responses(draws: xr.Dataset, outcome: np.ndarray, log_odds: Draws) -> Draws:  # noqa: ARG001
+    """Log probabilities of a patient's yes-no responses, shape (samples, nodes, visits)."""
+    return np.asarray(special.log_expit((2 * outcome - 1) * log_odds))
+
+
+def _log_integral(log_p: Callable[[Draws], Draws], log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
+    """Log probabilities of all of a patient's outcomes, the deviation integrated out by Gauss-Hermite quadrature."""
     nodes, weights = quadrature(design.shape[1])
     root = np.linalg.cholesky(covariance)
     at = log_odds[:, None, :] + np.einsum("srk,nk,vr->snv", root, nodes, design)
-    sign = 2 * outcome - 1
-    return np.asarray(special.logsumexp(special.log_expit(sign * at).sum(axis=-1) + weights, axis=-1))
+    return np.asarray(special.logsumexp(log_p(at).sum(axis=-1) + weights, axis=-1))

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesdep.data.conditions import read_condition
 from bayesdep.data.errors import BadInput, did_you_mean, truth
+from bayesdep.models.parts.categories import as_text, refuse_categories
 from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale
@@ -39,7 +40,8 @@ class TrajectoriesSettings(Described):
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None
-    kind: Literal["score", "response", "event"] = "score"
+    kind: Literal["score", "response", "event", "ordinal"] = "score"
+    categories: Sequence[str] = ()
     course: Course = "visits"
     marker_course: Course = "visits"
     knots: Literal[3, 4, 5] = 3
@@ -78,6 +80,8 @@ class TrajectoriesSettings(Described):
     uloq: str | None = column(None, "upper limit of quantification")
 
     def __post_init__(self) -> None:
+        if isinstance(self.categories, (list, tuple)):
+            object.__setattr__(self, "categories", tuple(as_text(x) for x in self.categories))
         for word in ("association", "exact"):
             given = getattr(self, word)
             one = (given,) if isinstance(given, str) else given
@@ -91,6 +95,7 @@ class TrajectoriesSettings(Described):
                 f"arm = {truth(True)}, but the name of a column is needed, or {truth(False)} where there are no arms"
             )
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
+        _check_kind(self)
         _check_shared_factor(self)
         _check_association(self)
         _check_exact(self)
@@ -105,6 +110,11 @@ class TrajectoriesSettings(Described):
     def has_markers(self) -> bool:
         """Whether there are markers beside the outcome."""
         return self.value is not None
+
+    @property
+    def first_term(self) -> int:
+        """Where the course's terms begin: the mean over time is one of them, unless thresholds stand for it."""
+        return int(self.kind == "ordinal")
 
     @property
     def by_arm(self) -> bool:
@@ -181,11 +191,10 @@ class TrajectoriesSettings(Described):
         """The model in words."""
         of_arm = "" if self.arm is None else ", by arm"
         own = {"level": "a level", "slope": "a level and a slope", "quadratic": "a level, a slope and a curvature"}
-        what = (
-            "The log odds of the event in an interval, given none before, follow"
-            if self.kind == "event"
-            else ("The outcome follows")
-        )
+        what = {
+            "event": "The log odds of the event in an interval, given none before, follow",
+            "ordinal": f"The log odds of a category worse than each of {', '.join(self.categories[:-1])} follow",
+        }.get(self.kind, "The outcome follows")
         text = (
             f"{what} a course over time ({self.course}){of_arm}, and every patient has {own[self.deviations]} around it"
         )
@@ -232,9 +241,12 @@ class TrajectoriesSettings(Described):
         residual = "AR(rho, gap)" if self.autocorrelation else "independent"
         mean = f"course[t]{arm}{covariates} + {powers}{links}"
         lines = [
-            f"y[i, t] ~ N({mean}, residual_sd), {residual}"
-            if self.kind == "score"
-            else f"logit P(y[i, t] = 1{' | none before' if self.kind == 'event' else ''}) = {mean}",
+            {
+                "score": f"y[i, t] ~ N({mean}, residual_sd), {residual}",
+                "response": f"logit P(y[i, t] = 1) = {mean}",
+                "event": f"logit P(y[i, t] = 1 | none before) = {mean}",
+                "ordinal": f"P(y[i, t] <= k) = logistic(threshold[k] - level[i, t]), level[i, t] = {mean}",
+            }[self.kind],
             f"({', '.join(self.powers)})[i] ~ MVN(0, sds, LKJ({self.lkj:g}))",
         ]
         if self.has_markers:
@@ -254,6 +266,8 @@ class TrajectoriesSettings(Described):
             f"{question}[i] = {question} + sum_g c[i, g] delta[g], delta[g] ~ {self.effects}(0, sd / q)"
             for question in (self.questions if self.subgroups else ())
         ]
+        if self.kind == "ordinal":
+            lines.append("threshold: those of category probabilities ~ Dirichlet(1) at level 0")
         return [*lines, *(f"{name} ~ {prior}" for name, prior in self.priors.items())]
 
 
@@ -452,6 +466,16 @@ def link_matrices(settings: TrajectoriesSettings) -> np.ndarray:
 
 
 # Settings that contradict each other
+
+
+def _check_kind(settings: TrajectoriesSettings) -> None:
+    if settings.kind == "ordinal":
+        refuse_categories(tuple(settings.categories))
+    elif settings.categories:
+        raise BadInput(
+            f"categories are of kind = 'ordinal', but kind = '{settings.kind}'; leave categories out, or set kind = "
+            "'ordinal'"
+        )
 
 
 def _check_association(settings: TrajectoriesSettings) -> None:

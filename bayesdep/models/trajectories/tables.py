@@ -31,6 +31,7 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
     return (
         _subgroups(settings, per)
         | _loadings(settings)
+        | _categories(settings)
         | {
             "main": Grid(
                 f"Means by arm and time, {settings.units}.",
@@ -58,6 +59,17 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
             ),
         }
     )
+
+
+def _categories(settings: TrajectoriesSettings) -> dict[str, Layout]:
+    """Probabilities of ordered categories, where there are any."""
+    if settings.kind != "ordinal":
+        return {}
+    columns = (
+        Estimates("at_or_better", "Or better", over="arm"),
+        Estimates("at_or_better_difference", "Difference", over="comparison", probability=True),
+    )
+    return {"categories": Grid("Probabilities of a category or better.", ("reported", "up_to"), columns)}
 
 
 def _loadings(settings: TrajectoriesSettings) -> dict[str, Layout]:
