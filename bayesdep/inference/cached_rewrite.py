@@ -11,7 +11,9 @@ user's own model may have, is not stored.
 """
 
 import contextlib
+import copyreg
 import hashlib
+import io
 import pickle
 import platform
 from collections.abc import Callable, Sequence
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor
+from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.basic import Apply, Constant, equal_computations
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.traversal import io_toposort
@@ -176,11 +179,27 @@ def _read(file: Path) -> _Stored | None:
     return stored if isinstance(stored, _Stored) else None
 
 
+class _Pickler(pickle.Pickler):
+    """Writes operations that are made of others without the gradients that they keep, which are functions."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        """Leave out what a graph's operation computes again when asked."""
+        if not isinstance(thing, OpFromGraph):
+            return NotImplemented
+        return copyreg.__newobj__, (type(thing),), vars(thing) | {"_lop_op_cache": {}, "_rop_op_cache": None}  # type: ignore[attr-defined]  # of a module whose stub leaves it out
+
+
+def _pickled(stored: _Stored) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file).dump(stored)
+    return file.getvalue()
+
+
 def _write(file: Path, stored: _Stored) -> None:
     """Write a file completely or not at all, and remove the oldest files."""
     # a full disk, a missing permission, or a user's own operation that cannot be pickled: nothing is stored
     with contextlib.suppress(OSError, BadInput, pickle.PickleError, AttributeError, TypeError):
-        content = compile_cache.seal(signed_name(file), pickle.dumps(stored))
+        content = compile_cache.seal(signed_name(file), _pickled(stored))
         if content is None:
             return
         file.parent.mkdir(parents=True, exist_ok=True)

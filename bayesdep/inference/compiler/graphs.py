@@ -151,10 +151,26 @@ def _known(node: Any, inputs: list[Any]) -> list[np.ndarray] | None:
         return None
     storage: list[list[Any]] = [[None] for _ in node.outputs]
     with np.errstate(all="ignore"):
-        given = [x if x is None or x.ndim else x[()] for x in inputs] if isinstance(node.op, ScalarOp) else list(inputs)
-        node.op.perform(node, given, storage)
+        if isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Composite):
+            storage = [[x] for x in _composite(node, inputs)]
+        else:
+            numbers = isinstance(node.op, ScalarOp)
+            given = [x[()] if numbers and x is not None and not x.ndim else x for x in inputs]
+            node.op.perform(node, given, storage)
     kinds = [np.dtype(v.type.dtype) for v in node.outputs]
     return [np.array(cell, dtype=kind) for (cell,), kind in zip(storage, kinds, strict=True)]
+
+
+def _composite(node: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Compute several steps of every element; PyTensor's own way (3.3) fails where 501 meets a constant of int8."""
+    given = np.broadcast_arrays(*inputs)
+    found = [np.empty(given[0].shape, dtype=v.type.dtype) for v in node.outputs]
+    for place in np.ndindex(given[0].shape):
+        storage: list[list[Any]] = [[None] for _ in node.outputs]
+        node.op.scalar_op.perform(None, [x[place] for x in given], storage)  # of NumPy's numbers, not of Python's
+        for values, (cell,) in zip(found, storage, strict=True):
+            values[place] = cell
+    return found
 
 
 def _elemwise(low: Lowering, node: Any, inputs: list[Lowered]) -> list[Lowered]:
