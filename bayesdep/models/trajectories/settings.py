@@ -245,7 +245,7 @@ class TrajectoriesSettings(Described):
                 "score": f"y[i, t] ~ N({mean}, residual_sd), {residual}",
                 "response": f"logit P(y[i, t] = 1) = {mean}",
                 "event": f"logit P(y[i, t] = 1 | none before) = {mean}",
-                "ordinal": f"P(y[i, t] <= k) = logistic(threshold[k] - level[i, t]), level[i, t] = {mean}",
+                "ordinal": f"P(y[i, t] <= k) = logistic(threshold[k] - eta[i, t]), eta[i, t] = {mean}",
             }[self.kind],
             f"({', '.join(self.powers)})[i] ~ MVN(0, sds, LKJ({self.lkj:g}))",
         ]
@@ -267,7 +267,7 @@ class TrajectoriesSettings(Described):
             for question in (self.questions if self.subgroups else ())
         ]
         if self.kind == "ordinal":
-            lines.append("threshold: those of category probabilities ~ Dirichlet(1) at level 0")
+            lines.append("threshold: those of category probabilities ~ Dirichlet(1) at eta = 0")
         return [*lines, *(f"{name} ~ {prior}" for name, prior in self.priors.items())]
 
 

@@ -26,7 +26,8 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
     of = data["arm_of"].values
     observed = observed_at(data["visit"], data["outcome"])
     arms = [str(arm) for arm in data["arm"].values]
-    per = f"{settings.units} per {'sd' if settings.shared_factor else 'doubling'}"
+    units = settings.units if settings.kind == "score" else "log odds"
+    per = f"{units} per {'sd' if settings.shared_factor else 'doubling'}"
     what = "the shared factor" if settings.shared_factor else "markers"
     return (
         _subgroups(settings, per)
@@ -34,7 +35,7 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
         | _categories(settings)
         | {
             "main": Grid(
-                f"Means by arm and time, {settings.units}.",
+                f"Means by arm and time, {units}.",
                 ("reported",),
                 (
                     Estimates("mean", "Mean", over="arm"),

@@ -127,7 +127,8 @@ def _outcome_row(row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Data
             who = np.flatnonzero(data["arm_of"].values == a)
             _individuals(axes, data["time"].values[who], data["outcome"].values[who])
         _mean(axes, at, means[:, a])
-    row[0].set_ylabel(f"{settings.outcome}\n({settings.units if is_score else 'log odds'})")
+    units = {"score": settings.units, "ordinal": "log odds of worse"}.get(settings.kind, "log odds")
+    row[0].set_ylabel(f"{settings.outcome}\n({units})")
 
 
 def _marker_row(row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, k: int) -> None:
