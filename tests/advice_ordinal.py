@@ -37,6 +37,7 @@ def steps(frame: pd.DataFrame = STEPS, **settings: Any) -> Any:
 
 
 ORDER = {"stage": "I < II < III"}
+ORDERED = "models/parts/categories"
 SETTINGS = "models/ordinal/settings:"
 DATA = "models/ordinal/data:"
 MONOTONE = "models/parts/monotone:"
@@ -48,11 +49,16 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: cells(concentration=0.0),
         lambda: cells(concentration=1),
     ),
-    (f"{SETTINGS}_check_categories", "two or more are needed", lambda: cells(categories=["remission"]), cells),
-    (f"{SETTINGS}_check_categories", "twice", lambda: cells(categories=["remission", "remission"]), cells),
-    (f"{SETTINGS}_check_categories", "an empty name", lambda: cells(categories=["remission", " "]), cells),
     (
-        f"{SETTINGS}_check_categories",
+        f"{ORDERED}:refuse_categories",
+        "two or more are needed",
+        lambda: cells(categories=["remission"]),
+        cells,
+    ),
+    (f"{ORDERED}:refuse_categories", "twice", lambda: cells(categories=["remission", "remission"]), cells),
+    (f"{ORDERED}:refuse_categories", "an empty name", lambda: cells(categories=["remission", " "]), cells),
+    (
+        f"{ORDERED}:refuse_categories",
         "out of order",
         lambda: bd.Ordinal(categories=[0, 2, 1]),
         lambda: [bd.Ordinal(categories=x) for x in ([0, 1, 2], [2, 1, 0])],
@@ -124,13 +130,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: people(PEOPLE.assign(outcome=None), outcome="baseline"),
     ),
     (
-        f"{DATA}_categories",
+        f"{ORDERED}:places_of_categories",
         "not among categories",
         lambda: cells(but(CELLS, {"outcome": (0, "remision")})),
         lambda: [cells(), cells(but(CELLS, {"outcome": (0, "remision")}), categories=["remision", *CATEGORIES])],
     ),
     (
-        f"{DATA}_categories",
+        f"{ORDERED}:places_of_categories",
         "its threshold cannot be known",
         lambda: cells(categories=[*CATEGORIES, "worse"]),
         lambda: cells(categories=CATEGORIES),

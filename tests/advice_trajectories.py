@@ -20,10 +20,14 @@ BLOOD = pd.DataFrame(
      for i in range(12) for t in (0, 2, 5) for m in ("IL-6", "BDNF")]
 )  # fmt: skip
 BOTH = pd.concat([SCORES, BLOOD], ignore_index=True)
+THREE = pd.concat([BOTH, but(BLOOD[BLOOD["marker"] == "IL-6"], marker="CRP", value=2.0)], ignore_index=True)
+THREE.loc[THREE["marker"] == "CRP", "value"] = np.exp(RNG.normal(size=int((THREE["marker"] == "CRP").sum())))
+SHARED = {"shared_factor": True, "positive_loading": "CRP"}
 CLINIC = SCORES.rename(columns={"outcome": "score"})
 LABORATORY = BLOOD.drop(columns=["arm", "age"])
 EVENT = but(SCORES, outcome=((SCORES["time"] == 5) & (SCORES.index % 8 < 4)).astype(float))
 YES = but(SCORES, outcome=np.arange(len(SCORES)) % 2)
+STAGES = but(SCORES, outcome=np.arange(len(SCORES)) % 3)
 
 
 def curve(frame: pd.DataFrame = SCORES, **settings: Any) -> Any:
@@ -118,6 +122,78 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "use association = 'value' or 'change'",
         lambda: joint(exact="BDNF", association="slope"),
         lambda: joint(exact="BDNF", association="change"),
+    ),
+    (
+        f"{SETTINGS}:_check_kind",
+        "leave categories out",
+        lambda: curve(categories=["well", "ill"]),
+        curve,
+    ),
+    (
+        "models/parts/categories:refuse_categories",
+        "write them from the best to the worst",
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 2, 1]),
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1, 2]),
+    ),
+    (
+        "models/parts/categories:places_of_categories",
+        "or add it to categories",
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1]),
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1, 2]),
+    ),
+    (
+        "models/parts/categories:places_of_categories",
+        "leave it out of categories",
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1, 2, 3]),
+        lambda: curve(STAGES, kind="ordinal", categories=[0, 1, 2]),
+    ),
+    (
+        f"{DATA}:_categories_of_rows",
+        "name the right one",
+        lambda: curve(but(BOTH, outcome=np.nan), kind="ordinal", categories=[0, 1], value="value", analyte="marker"),
+        lambda: curve(
+            but(BOTH, outcome=np.where(BOTH["marker"].isna(), BOTH.index % 2, np.nan)),
+            kind="ordinal",
+            categories=[0, 1],
+            value="value",
+            analyte="marker",
+        ),
+    ),
+    (
+        f"{SETTINGS}:_check_shared_factor",
+        "set shared_factor = True",
+        lambda: joint(THREE, positive_loading="CRP"),
+        lambda: joint(THREE, positive_loading="CRP", shared_factor=True),
+    ),
+    (
+        f"{SETTINGS}:_check_shared_factor",
+        "name it as analyte",
+        lambda: joint(THREE, **SHARED, analyte=None),
+        lambda: joint(THREE, **SHARED, analyte="marker"),
+    ),
+    (
+        f"{SETTINGS}:_check_shared_factor",
+        "such as positive_loading = 'CRP'",
+        lambda: joint(THREE, shared_factor=True),
+        lambda: joint(THREE, shared_factor=True, positive_loading="CRP"),
+    ),
+    (
+        f"{SETTINGS}:_check_shared_factor",
+        "leave effects out",
+        lambda: joint(THREE, **SHARED, effects="student"),
+        lambda: joint(THREE, **SHARED),
+    ),
+    (
+        "models/trajectories/factor:coords_of_factor",
+        "leave shared_factor and positive_loading out",
+        lambda: joint(**SHARED | {"positive_loading": "IL-6"}),
+        joint,
+    ),
+    (
+        "models/trajectories/factor:coords_of_factor",
+        "did you mean 'CRP'",
+        lambda: joint(THREE, **SHARED | {"positive_loading": "crp"}),
+        lambda: joint(THREE, **SHARED),
     ),
     (
         f"{SETTINGS}:_check_courses",

@@ -179,7 +179,7 @@ def states_table() -> pd.DataFrame:
     )  # fmt: skip
 
 
-def courses_table() -> pd.DataFrame:
+def courses_table(analytes: tuple[str, ...] = ("CRP", "IL-6")) -> pd.DataFrame:
     """Every row has a measurement and the visit's outcome, so that no label is missing."""
     rng, limit = np.random.default_rng(6), 0.5
     rows = []
@@ -189,7 +189,7 @@ def courses_table() -> pd.DataFrame:
             if i % 6 == 2 and time == 4:
                 continue
             outcome = round(25 - time + level + rng.normal(0, 3), 1)
-            for k, analyte in enumerate(("CRP", "IL-6")):
+            for k, analyte in enumerate(analytes):
                 value = float(np.exp(rng.normal(k / 2, 0.8)))
                 rows.append({"subject": f"p{i}", "arm": ("placebo", "drug")[i % 2], "time": time, "outcome": outcome,
                              "analyte": analyte, "concentration": max(value, limit),
@@ -321,6 +321,14 @@ EXAMPLES = {
         swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
         turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference_mean",
         "association_difference_latent"),
+    ),
+    "trajectories of a shared factor": Example(
+        {"reference": "placebo", "value": "concentration", "analyte": "analyte", "censored": "flag",
+         "association": ("change",), "shared_factor": True, "positive_loading": "IL-6"},
+        courses_table(("CRP", "IL-6", "TNF")), multiplied("outcome", "concentration"), moved("outcome"),
+        swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
+        turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference"),
+        family="trajectories",
     ),
     "trajectories of a drug level": Example(
         {"reference": "placebo", "value": "concentration", "analyte": "analyte", "exact": ("IL-6",),

@@ -230,6 +230,12 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
             subgroups={name("group", k): f"age < {38 + k}" for k in range(3)},
         )  # fmt: skip
         return unsampled(model, courses(name, **some), **how)
+    if family == "factor":
+        model = bd.Trajectories(
+            reference=name("arm", 0), value="value", analyte="marker", association=("change", "slope"), units=unit,
+            shared_factor=True, positive_loading=name("marker", 1),
+        )  # fmt: skip
+        return unsampled(model, courses(name, **some), **how)
     if family == "growth":
         model = bd.Trajectories(reference=name("arm", 0), course="linear", units=unit)
         return unsampled(model, courses(name, **some).dropna(subset=["outcome"]), **how)
@@ -267,7 +273,8 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
 EXACT = {"draws": 100, "chains": 2, "seed": 1}
 FAMILIES = (
     "meta", "small-studies", "counts", "pooled-counts", "screen", "trial", "trial-arms", "crossover", "cytokines",
-    "patient-meta", "response", "correlation", "ordinal", "items", "stepwise", "trajectories", "growth", "transitions",
+    "patient-meta", "response", "correlation", "ordinal", "items", "stepwise", "trajectories", "growth", "factor",
+    "transitions",
 )  # fmt: skip
 
 

@@ -242,6 +242,117 @@ def of_panel(
     return Integrated(*condition_kinds(value - mean, design[:, 0], covariance, sd, counted))
 
 
+def of_shared(
+    value: Tensor,
+    mean: Tensor,
+    design: Tensor,
+    covariance: Tensor,
+    sd: Tensor,
+    loading: Tensor,
+    shared: Tensor,
+    counted: Tensor,
+    products: Tensor,
+) -> tuple[Integrated, Integrated]:
+    r"""Integrate the effects of :class:`SharedCurves` out: those of each kind, and those that all kinds share.
+
+    With ``y_m = mean_m + G (loading_m f + b_m) + e_m``, ``f ~ N(0, Psi)``, P and s of kind m as above, and V the
+    covariance of b_m given y_m and f = 0, kind m says of f
+
+    .. math:: P_m^* = l_m^2 (P - P V P), \quad s_m^* = l_m (s - P V s)
+
+    since :math:`P - P V P = G' S^{-1} G`, S the covariance of y_m given f. Kinds are independent given f, so these are
+    added up.
+
+    Parameters
+    ----------
+    value, mean, design, covariance, sd, loading, shared, counted, products
+        As in :class:`SharedCurves`, with values in place of latent ones.
+
+    Returns
+    -------
+    tuple of Integrated
+        Of effects of each kind's own, given f = 0, by unit and kind; of f, by unit: its density is what is added to
+        those of the kinds.
+    """
+    size = shared.type.shape[-1]
+    kinds = Integrated(*condition_kinds(value - mean, design, covariance, sd, counted))
+    precision = sd[:, None, None] ** -2 * products
+    sums = ((counted * (value - mean))[..., None] * design[:, None]).sum(axis=2) * sd[:, None] ** -2
+    half = (kinds.covariance[..., :, :, None] * precision[..., None, :, :]).sum(axis=-2)  # V P: matrices are small
+    reduced = precision - (precision[..., :, :, None] * half[..., None, :, :]).sum(axis=-2)
+    less = sums - (precision * kinds.mean[..., None, :]).sum(axis=-1)
+    known = (loading[:, None, None] ** 2 * reduced).sum(axis=1)
+    along = (loading[:, None] * less).sum(axis=1)
+    of_all = _of_size(shared + pt.zeros_like(known), 1, size)
+    return kinds, Integrated(*condition(of_all, _of_size(known, 1, size), _of_size(along, None, size)))
+
+
+class _SharedCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
+    name = "shared_curves"
+    signature = "(k,j),(j,q),(k,q,q),(k),(k),(q,q),(k,j),(k,q,q),(k,j),(k,j),(k,j)->(k,j)"
+    dtype = "floatX"
+    _print_name = ("SharedCurves", "\\operatorname{SharedCurves}")
+
+    @classmethod
+    def rng_fn(
+        cls, rng: Any, mean: Any, design: Any, covariance: Any, sd: Any, loading: Any, shared: Any, *others: Any
+    ) -> Any:
+        size, design = others[-1], np.asarray(design)
+        units = (mean, covariance[..., 0], sd[..., None], loading[..., None], shared, design)
+        batch = np.broadcast_shapes(*(np.shape(x)[:-2] for x in units)) if size is None else tuple(size)
+        noise = rng.standard_normal((*batch, *np.shape(mean)[-2:])) * sd[..., None]
+        in_common = _with_effects(rng, 0.0, design, shared, np.zeros((*batch, np.shape(mean)[-1])))
+        about = mean + loading[..., None] * in_common[..., None, :]
+        return _with_effects(rng, about, design[..., None, :, :], covariance, noise)
+
+
+class SharedCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+    """As :class:`PanelCurves`, with effects that all kinds share beside their own, each by a loading of its own.
+
+    Parameters are ``mean`` (kind, time), ``design`` (time, column: G), ``covariance`` (kind, column, column), ``sd``
+    and ``loading`` (kind), ``shared`` (column, column: Psi), ``counted`` (kind, time; 1 or 0), ``products`` (kind,
+    column, column: G'G over what counts), and by kind and time ``hidden``, ``latent`` and ``correction``, as there.
+    """
+
+    rv_type = _SharedCurvesRV
+    rv_op = _SharedCurvesRV()
+
+    @classmethod
+    def dist(cls, *parameters: Tensor, **kwargs: Any) -> Tensor:
+        """Return the random variable."""
+        return super().dist([pt.as_tensor_variable(p) for p in parameters], **kwargs)
+
+    def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
+        """Return the mean."""
+        counted = others[5]
+        return mean + 0 * counted
+
+    def logp(
+        value: Tensor,
+        mean: Tensor,
+        design: Tensor,
+        covariance: Tensor,
+        sd: Tensor,
+        loading: Tensor,
+        shared: Tensor,
+        counted: Tensor,
+        products: Tensor,
+        hidden: Tensor,
+        latent: Tensor,
+        correction: Tensor,
+    ) -> Tensor:
+        """Return the density of a unit's values that are counted."""
+        found = pt.switch(hidden, latent, value)
+        own, noise, loads, psi = (_of_all(x, core) for x, core in ((covariance, 3), (sd, 1), (loading, 1), (shared, 2)))
+        of_kinds, in_common = of_shared(found, mean, design, own, noise, loads, psi, counted, products)
+        return of_kinds.log_density.sum(axis=-1) + in_common.log_density + correction.sum(axis=(-2, -1))
+
+
+def _of_all(x: Tensor, core: int) -> Tensor:
+    """A parameter without the dim of one unit that PyMC puts in front."""
+    return x.squeeze(0) if x.type.ndim > core else x
+
+
 class _SerialCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     name = "serial_curves"
     signature = "(j),(j,q),(q,q),(),(),(j),(j),(j)->(j)"

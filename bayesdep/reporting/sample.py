@@ -155,7 +155,8 @@ def _by_visit(data: xr.Dataset) -> pd.DataFrame | None:
         for k, label in enumerate(labels):
             values = data["outcome"].values[of == k, j]
             one[f"{label}: observed"] = _share(int(np.isfinite(values).sum()), len(values))
-            one[f"{label}: mean (sd)"] = _mean_sd(values)
+            if "category" not in data.coords:
+                one[f"{label}: mean (sd)"] = _mean_sd(values)
         rows.append(one)
     return pd.DataFrame(rows)
 

@@ -9,8 +9,6 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.labels import as_label
-from bayesdep.data.missing import is_number
 from bayesdep.data.tables import (
     Column,
     Kind,
@@ -26,6 +24,7 @@ from bayesdep.data.tables import (
 )
 from bayesdep.data.times import number_names, order_of_column, order_of_times, refuse_actual_times
 from bayesdep.models.ordinal.settings import OrdinalSettings
+from bayesdep.models.parts.categories import places_of_categories
 from bayesdep.models.parts.contrasts import arm_codes, refuse_without_correlation
 from bayesdep.models.parts.covariates import Covariates, columns_of, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.monotone import Ordered, Slope, read_ordered, read_slopes, split_monotone
@@ -103,7 +102,9 @@ def _read_rows(settings: OrdinalSettings, frame: pd.DataFrame) -> _Rows:
         contracts["count"] = _column(settings, "count", "count")
     read = read_columns(frame, contracts)
     people = read.get("count", np.ones(len(frame)))
-    category = _categories(settings, read["outcome"], people)
+    where = f"column '{settings.outcome}' ({_meaning(settings, 'outcome')})"
+    numbers = range(1, len(frame) + 1)
+    category = places_of_categories(read["outcome"], settings.categories, people, numbers, where)
     unit, units, names = np.arange(len(frame)), frame, [str(i + 1) for i in range(len(frame))]
     if "subject" in read:
         names = list(dict.fromkeys(read["subject"]))
@@ -134,32 +135,6 @@ def _with_outcome(settings: OrdinalSettings, frame: pd.DataFrame) -> pd.DataFram
             note(frame, f"column '{name}': {missed.sum()} rows without a category are visits that were missed")
             frame = rows_with_notes(frame, np.flatnonzero(~missed))
     return frame
-
-
-def _categories(settings: OrdinalSettings, labels: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """The category of every row; refuse unknown ones, and categories nobody has."""
-    place = f"column '{settings.outcome}' ({_meaning(settings, 'outcome')})"
-    names = list(settings.categories)
-    if all(is_number(x) for x in names):
-        names = [_number(x) for x in names]
-        labels = np.array([_number(x) if is_number(x) else x for x in labels], dtype=object)
-    for row, label in enumerate(labels):
-        if label not in names:
-            raise BadInput(
-                f"{place}: row {row + 1} is '{label}', which is not among categories ({', '.join(names)}); "
-                f"{did_you_mean(label, names)}, or add it to categories, which go from the best to the worst"
-            )
-    category = np.array([names.index(x) for x in labels])
-    found = np.bincount(category, weights=people, minlength=len(names))
-    for k in np.flatnonzero(found == 0):
-        raise BadInput(
-            f"{place}: nobody has '{names[int(k)]}', so its threshold cannot be known; leave it out of categories"
-        )
-    return category
-
-
-def _number(text: str) -> str:
-    return as_label(float(text))
 
 
 def _visits(

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.ordinal.settings import OrdinalSettings
-from bayesdep.numerics.ordinal import log_probabilities, log_probability_of, probabilities_up_to
+from bayesdep.models.parts.categories import draw_categories
+from bayesdep.numerics.ordinal import log_probabilities, log_probability_of
 from bayesdep.numerics.patient_integrals import patient_log_integrals
 from bayesdep.numerics.types import Tensor
 
@@ -92,7 +93,7 @@ def observe_categories(
             return log_probability_of(value, *split(rest), level, **how).sum()
 
         def draw_given(level: Any, *rest: Any, rng: Any = None, size: Any = None) -> np.ndarray:
-            return _draw_categories(level, *split(rest)[:1], rng, size, how)
+            return draw_categories(level, *split(rest)[:1], rng, size, how)
 
         pm.CustomDist(
             CATEGORY, level, *arguments, logp=log_given, random=draw_given, dtype="int64",
@@ -107,7 +108,7 @@ def observe_categories(
     def draw_new(level: Any, sd: Any, *rest: Any, rng: Any = None, size: Any = None) -> np.ndarray:
         batch = np.shape(level)[:-1] if size is None else tuple(size)
         own = np.asarray(sd)[..., None] * rng.standard_normal((*batch, len(start) - 1))
-        return _draw_categories(level + own[..., unit_of], *split(rest)[:1], rng, None, how)
+        return draw_categories(level + own[..., unit_of], *split(rest)[:1], rng, None, how)
 
     pm.CustomDist(
         CATEGORY, level, sd, *arguments, logp=log_integrated, random=draw_new, dtype="int64",
@@ -118,12 +119,3 @@ def observe_categories(
 def first_rows(data: xr.Dataset) -> np.ndarray:
     """Return the first row of every patient, and the number of rows."""
     return np.searchsorted(data["unit_of"].values, np.arange(data.sizes["unit"] + 1))
-
-
-def _draw_categories(level: Any, thresholds: Any, rng: Any, size: Any, how: Any) -> np.ndarray:
-    """A category of every row, given the patients' levels."""
-    shared = np.ndim(thresholds) <= np.ndim(level)
-    own = np.asarray(thresholds)[..., None, :] if shared else np.asarray(thresholds)
-    up_to = probabilities_up_to(own, np.asarray(level), **how)
-    shape = up_to.shape[:-1] if size is None else (*size, up_to.shape[-2])
-    return np.asarray((rng.random((*shape, 1)) > up_to).sum(axis=-1))

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bayesdep.data.errors import BadInput, did_you_mean
-from bayesdep.data.labels import as_label
 from bayesdep.data.missing import is_number
+from bayesdep.models.parts.categories import as_text, refuse_categories
 from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.settings import check_settings, column
@@ -54,11 +54,11 @@ class OrdinalSettings(Described):
         for name in ("categories", "visit_order"):
             value = getattr(self, name)
             if isinstance(value, (list, tuple)):
-                object.__setattr__(self, name, tuple(_as_text(x) for x in value))
+                object.__setattr__(self, name, tuple(as_text(x) for x in value))
         check_settings(self)
         object.__setattr__(self, "by_threshold", tuple(self.by_threshold))
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
-        _check_categories(tuple(self.categories))
+        refuse_categories(tuple(self.categories))
         _check_columns(self)
         _check_effects(self)
         if not 0 < self.concentration < np.inf:
@@ -185,11 +185,6 @@ class OrdinalSettings(Described):
         return self.baseline is not None or by_moderator or "monotone_effect" in self.slots
 
 
-def _as_text(value: Any) -> Any:
-    """Numbers among labels as text, as labels of a table are read."""
-    return as_label(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
 # Parameters that take a prior
 
 
@@ -214,28 +209,6 @@ def _slot_of_threshold_effects(link: Link, width: float, units: str) -> Slot:
 
 
 # Settings that contradict each other
-
-
-def _check_categories(categories: tuple[str, ...]) -> None:
-    """Refuse fewer than two categories, the same one twice, and numbers that neither rise nor fall."""
-    if len(categories) < 2:
-        raise BadInput(
-            f"categories = {list(categories)}, but two or more are needed, from the best to the worst; name them, such "
-            "as ['remission', 'response', 'no response']"
-        )
-    twice = [x for x in categories if categories.count(x) > 1]
-    if twice:
-        raise BadInput(f"categories: '{twice[0]}' stands there twice; name each category once")
-    if any(not x.strip() for x in categories):
-        raise BadInput("categories has an empty name; name every category, from the best to the worst")
-    if all(is_number(x) for x in categories):
-        steps = np.diff([float(x) for x in categories])
-        if not (np.all(steps > 0) or np.all(steps < 0)):
-            rising = sorted(categories, key=float)
-            raise BadInput(
-                f"categories = {list(categories)} are numbers out of order; write them from the best to the worst, "
-                f"such as {rising}, or {rising[::-1]} if larger is better"
-            )
 
 
 def _check_columns(settings: OrdinalSettings) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.ordinal.settings import OrdinalSettings
+from bayesdep.models.parts.categories import add_thresholds
 from bayesdep.models.parts.contrasts import contrast_root, contrasts, shared_root
 from bayesdep.models.parts.monotone import increments
 from bayesdep.numerics.distributions import Prior
@@ -151,11 +152,7 @@ def row_thresholds(settings: OrdinalSettings, data: xr.Dataset) -> tuple[Tensor,
     import pytensor.tensor as pt
 
     categories = data.sizes["category"]
-    typical = pm.Dirichlet("typical_probability", a=np.full(categories, settings.concentration), dims="category")
-    typical = pt.specify_shape(typical, (categories,))
-    thresholds, gaps = thresholds_of(typical, **settings.form)
-    thresholds = pm.Deterministic("threshold", thresholds, dims="up_to")
-    thresholds = pt.specify_shape(thresholds, (categories - 1,))
+    thresholds, gaps = add_thresholds(settings.concentration, settings.form)
     if not data.sizes["term"]:
         return thresholds, gaps
     value = pm.Data("term_value", data["term_value"].values, dims=("row", "term"))

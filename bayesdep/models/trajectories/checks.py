@@ -29,8 +29,11 @@ def checks(settings: TrajectoriesSettings, data: xr.Dataset) -> Sequence[Check]:
     list of Check
         See :meth:`~bayesdep.models.trajectories.model.Trajectories.checks`.
     """
-    found = _of_scores(settings, data) if settings.kind == "score" else _of_responses(data)
-    return [*found, *(_of_markers(data) if settings.has_markers else [])]
+    if settings.kind == "score":
+        found = _of_scores(settings, data)
+    else:
+        found = _of_categories(data) if settings.kind == "ordinal" else _of_responses(data)
+    return [*found, *(_of_markers(settings, data) if settings.has_markers else [])]
 
 
 def _of_scores(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]:
@@ -65,8 +68,21 @@ def _of_responses(data: xr.Dataset) -> list[Check]:
     return [*found, Check("sd of patients' shares of yes", NAME, statistic, "share")]
 
 
-def _of_markers(data: xr.Dataset) -> list[Check]:
-    """Shares below the limit, the largest value, and the correlation of the first values with the last."""
+def _of_categories(data: xr.Dataset) -> list[Check]:
+    """Shares of every category by arm, and the spread between patients of their own shares of the best."""
+    at = np.nonzero(~np.isnan(data["outcome"].values))
+    arm, number = data["arm_of"].values[at[0]], np.bincount(at[0])
+    found = [
+        Check(f"share of {name}, {label}", NAME, partial(_share_of, rows=np.flatnonzero(arm == a), k=k), "share")
+        for a, label in enumerate(data["arm"].values)
+        for k, name in enumerate(data["category"].values)
+    ]
+    spread = partial(_spread_of_best, of=at[0], number=np.maximum(number, 1))
+    return [*found, Check(f"sd of patients' shares of {data['category'].values[0]}", NAME, spread, "share")]
+
+
+def _of_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]:
+    """Shares below the limit, sds, the correlation of the first values with the last, and that between markers."""
     measured, lod = data["detection"].values >= 0, data["lod"].values
     centre = data["marker_centre"].values[:, None]
     found = []
@@ -82,6 +98,10 @@ def _of_markers(data: xr.Dataset) -> list[Check]:
             name = "correlation of markers at {} and {}".format(*data["marker_visit"].values[[first, last]])
             statistic = partial(_correlation_of_times, pairs=pairs, first=first, last=last, centre=centre)
             found.append(Check(name, MARKERS, statistic, "correlation"))
+        full = np.flatnonzero(measured.any(axis=2).all(axis=1))
+        if settings.shared_factor and len(full) >= _FEWEST:
+            means = partial(_between_markers, measured=measured, full=full, centre=centre)
+            found.append(Check("mean correlation between markers", MARKERS, means, "correlation"))
     return found
 
 
@@ -106,6 +126,14 @@ def _share(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray(y[..., rows].mean(-1))
 
 
+def _share_of(y: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    return np.asarray((y[..., rows] == k).mean(-1))
+
+
+def _spread_of_best(y: np.ndarray, of: np.ndarray, number: np.ndarray) -> np.ndarray:
+    return _spread_of_shares((y == 0).astype(float), of, number)
+
+
 def _spread_of_shares(y: np.ndarray, of: np.ndarray, number: np.ndarray) -> np.ndarray:
     member = (of[:, None] == np.arange(len(number))).astype(float)
     return np.asarray((y @ member / number)[..., np.unique(of)].std(-1))
@@ -124,3 +152,13 @@ def _correlation_of_times(
 ) -> np.ndarray:
     around = z - centre
     return _correlated(around[..., *pairs, first], around[..., *pairs, last])
+
+
+def _between_markers(z: np.ndarray, measured: np.ndarray, full: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """The mean over pairs of markers of the correlation of patients' means over time."""
+    there = measured[full]
+    mean = np.where(there, z[..., full, :, :] - centre, 0.0).sum(axis=-1) / there.sum(axis=-1)
+    away = mean - mean.mean(axis=-2, keepdims=True)
+    away = away / np.sqrt((away**2).sum(axis=-2, keepdims=True))
+    count = away.shape[-1]
+    return np.asarray(((away.sum(axis=-1) ** 2).sum(axis=-1) - count) / (count * (count - 1)))

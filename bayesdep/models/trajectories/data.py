@@ -30,6 +30,7 @@ from bayesdep.data.tables import (
     rows_with_notes,
 )
 from bayesdep.data.times import order_of_times
+from bayesdep.models.parts.categories import places_of_categories
 from bayesdep.models.parts.contrasts import refuse_without_correlation
 from bayesdep.models.parts.covariates import columns_of, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.people import rows_of_people
@@ -37,6 +38,7 @@ from bayesdep.models.parts.scale import scale_of
 from bayesdep.models.parts.settings import column_fields
 from bayesdep.models.trajectories import refusals
 from bayesdep.models.trajectories.courses import Basis, basis_of
+from bayesdep.models.trajectories.factor import coords_of_factor
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import read_subgroups
 
@@ -144,11 +146,24 @@ def _read_rows(settings: TrajectoriesSettings, frame: pd.DataFrame) -> _Rows:
         rows = np.flatnonzero(~is_marker | ~is_blank(frame[settings.outcome]))
     else:
         rows = np.arange(len(frame))
-    outcome[rows] = numbers_or_empty(rows_with_notes(frame, rows), _column(settings, "outcome", "number"))
-    if settings.kind != "score":
-        place = f"column '{settings.outcome}' ({_meaning(settings, 'outcome')})"
+    place = f"column '{settings.outcome}' ({_meaning(settings, 'outcome')})"
+    if settings.kind == "ordinal":
+        rows = rows[~is_blank(frame[settings.outcome].iloc[rows])] if settings.outcome in frame.columns else rows
+        outcome[rows] = _categories_of_rows(settings, rows_with_notes(frame, rows), place)
+    else:
+        outcome[rows] = numbers_or_empty(rows_with_notes(frame, rows), _column(settings, "outcome", "number"))
+    if settings.kind in ("response", "event"):
         refusals.refuse_other_than_yes_or_no(outcome, place, settings.kind)
     return _Rows(people, patient, time, label, outcome, is_marker)
+
+
+def _categories_of_rows(settings: TrajectoriesSettings, part: pd.DataFrame, place: str) -> np.ndarray:
+    """Places of the rows' categories, the best first."""
+    if not len(part):
+        raise BadInput(f"{place} is empty throughout; name the right one")
+    labels = read_columns(part, {"outcome": _column(settings, "outcome", "label")})["outcome"]
+    numbers = [int(index) + 1 for index in part.index]
+    return places_of_categories(labels, settings.categories, np.ones(len(part)), numbers, place)
 
 
 def _is_marker(settings: TrajectoriesSettings, frame: pd.DataFrame) -> np.ndarray:
@@ -299,14 +314,18 @@ def _course(
 
 
 def _columns_over_time(
-    settings: TrajectoriesSettings, basis: Basis, time: np.ndarray, prefix: str, slot: str
+    settings: TrajectoriesSettings, basis: Basis, time: np.ndarray, prefix: str, slot: str, first: int = 0
 ) -> dict[str, Any]:
-    """The columns of a course, of arms' differences and of patients' deviations."""
+    """The columns of a course, from its ``first``, of arms' differences and of patients' deviations."""
     of_arms = basis.since_first(time) if settings.equal_baseline else basis.columns(time)[..., 1:]
     powers = np.stack([basis.share(time) ** k for k in range(len(settings.powers))], axis=-1)
     return {
         f"{prefix}time": (("subject", slot), time),
-        f"{prefix}course_columns": (("subject", slot, f"{prefix}term"), basis.columns(time), basis.to_attrs()),
+        f"{prefix}course_columns": (
+            ("subject", slot, f"{prefix}term"),
+            basis.columns(time)[..., first:],
+            basis.to_attrs(),
+        ),
         f"{prefix}arm_columns": (("subject", slot, f"{prefix}change"), of_arms),
         f"{prefix}deviation_columns": (("subject", slot, "power"), powers),
     }
@@ -344,7 +363,7 @@ def _outcomes(
     gaps = np.concatenate([np.diff(np.unique(rows.time[used][rows.patient[used] == i])) for i in range(len(arm_of))])
     variables = {
         "outcome": (("subject", "visit"), outcome, {"units": settings.units}),
-        **_columns_over_time(settings, basis, slots.time, "", "visit"),
+        **_columns_over_time(settings, basis, slots.time, "", "visit", settings.first_term),
         "centre": ((), centre),
         "scale": ((), scale, {"units": settings.units}),
         "typical_gap": ((), float(np.median(gaps)) if len(gaps) else ends[1] - ends[0]),
@@ -356,10 +375,14 @@ def _outcomes(
     variables["reported_time"] = ("reported", reported)
     coords = {
         "visit": np.array(slots.labels, dtype=str),
-        "term": ["mean", *basis.terms],
+        "term": ["mean", *basis.terms][settings.first_term :],
         "change": basis.terms,
         "reported": np.array(labels, dtype=str),
     }
+    if settings.kind == "ordinal":
+        coords |= {
+            "category": np.array(settings.categories, dtype=str), "up_to": np.array(settings.categories[:-1], dtype=str)
+        }  # fmt: skip
     return xr.Dataset(variables, coords)
 
 
@@ -376,6 +399,11 @@ def _refuse_no_intervals(settings: TrajectoriesSettings, slots: _Slots) -> None:
 def _refuse_two_outcomes(settings: TrajectoriesSettings, frame: pd.DataFrame, rows: _Rows, used: np.ndarray) -> None:
     """Refuse two outcomes of a patient at one time; the same number beside several markers is one outcome."""
     first: dict[tuple[int, float], int] = {}
+
+    def written(row: int) -> str:
+        outcome = rows.outcome[row]
+        return f"'{settings.categories[int(outcome)]}'" if settings.kind == "ordinal" else f"{outcome:g}"
+
     for row in used:
         key = (int(rows.patient[row]), float(rows.time[row]))
         before = first.setdefault(key, int(row))
@@ -385,7 +413,7 @@ def _refuse_two_outcomes(settings: TrajectoriesSettings, frame: pd.DataFrame, ro
         if alone or rows.outcome[row] != rows.outcome[before]:
             raise BadInput(
                 f"column '{settings.outcome}' ({_meaning(settings, 'outcome')}): patient '{rows.people[key[0]]}' has "
-                f"{rows.outcome[before]:g} in row {frame.index[before] + 1} and {rows.outcome[row]:g} in row "
+                f"{written(before)} in row {frame.index[before] + 1} and {written(row)} in row "
                 f"{frame.index[row] + 1}, both at time {rows.label[row]}; keep one of them"
             )
 
@@ -471,6 +499,7 @@ def _markers(
             "marker_term": ["mean", *basis.terms],
             "marker_change": basis.terms,
             "marker_reported": np.array(_labels_of(reported, slots), dtype=str),
+            **coords_of_factor(settings, names),
         },
     )
 

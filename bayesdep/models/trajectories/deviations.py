@@ -14,8 +14,8 @@ def covariance_of_deviations(
 ) -> Tensor:
     """Add sds and correlations of patients' deviations to a PyMC model, inside its context.
 
-    The correlation is ``LKJ(lkj)``, from its partial correlations on a vine (Lewandowski, Kurowicka and Joe 2009,
-    doi:10.1016/j.jmva.2009.04.008).
+    A sd without a prior, that of the level of a shared factor, is 1. The correlation is ``LKJ(lkj)``, from its partial
+    correlations on a vine (Lewandowski, Kurowicka and Joe 2009, doi:10.1016/j.jmva.2009.04.008).
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def covariance_of_deviations(
     prior
         Priors, in the outcome's units.
     prefix
-        What the names begin with: empty for the outcome, ``"marker_"`` for markers.
+        What the names begin with: empty for the outcome, ``"marker_"`` for markers, ``"factor_"`` for what they share.
     dim
         Dim of independent copies.
 
@@ -39,9 +39,9 @@ def covariance_of_deviations(
     from bayesdep.numerics.covariance import vine_root
 
     powers, dims = settings.powers, () if dim is None else (dim,)
+    names = [f"{prefix}{word}_sd" for word in powers]
     sd = pt.stack(
-        [prior[f"{prefix}{word}_sd"].rv(f"{prefix}{word}_sd", dims=dims or None, may_be_zero=True) for word in powers],
-        axis=-1,
+        [prior[n].rv(n, dims=dims or None, may_be_zero=True) if n in prior else pt.ones(()) for n in names], axis=-1
     )
     size = len(powers)
     if size == 1:

@@ -1,6 +1,7 @@
 """What trajectories are asked for: courses by arm, markers' ratios, associations, and differences along a path."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -9,6 +10,9 @@ from bayesdep.models.model import OwnPrior, estimand
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import paths
 from bayesdep.models.trajectories.events import estimands_of_events
+from bayesdep.models.trajectories.factor import estimands_of_factor
+from bayesdep.models.trajectories.ordered import estimands_of_categories
+from bayesdep.models.trajectories.scores import covariance_of_effects
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import estimands_in
 from bayesdep.numerics.draws import draws_of, over_draws
@@ -33,8 +37,10 @@ def no_crude(settings: TrajectoriesSettings, name: str) -> Callable[[xr.Dataset]
         From the prepared data to NaN for every row.
     """
     dims = {
-        "association": ("link", "analyte", "arm"), "difference": ("comparison", "reported"), "mean": ("arm", "reported")
-    }[name]  # fmt: skip
+        "association": ("link", settings.linked, "arm"),
+        "difference": ("comparison", "reported"),
+        "mean": ("arm", "reported"),
+    }[name]
 
     def crude(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         sizes = {"link": len(settings.association), **data.sizes}
@@ -64,8 +70,13 @@ def estimands(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Da
     by_name = _of_outcome(settings, posterior, data) | _of_spreads(settings, posterior)
     if settings.kind == "event":
         by_name |= estimands_of_events(settings, posterior, data)
+    if settings.kind == "ordinal":
+        covariance = partial(_of_effects, settings, data)
+        by_name |= estimands_of_categories(settings, posterior, data, covariance)
     if settings.has_markers and settings.arm is not None:
         by_name |= _of_markers(settings, posterior, data)
+    if settings.shared_factor:
+        by_name |= estimands_of_factor(settings, posterior)
     if settings.association:
         by_name |= _of_associations(settings, posterior, data)
     if settings.subgroups:
@@ -75,6 +86,10 @@ def estimands(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Da
 
 def _each(posterior: xr.Dataset, function: Callable[[xr.Dataset], xr.DataArray], elements: int) -> xr.DataArray:
     return over_draws(posterior, function, elements)
+
+
+def _of_effects(settings: TrajectoriesSettings, data: xr.Dataset, draws: xr.Dataset) -> Draws:
+    return covariance_of_effects(settings, draws, data)
 
 
 def _units(settings: TrajectoriesSettings) -> str:
@@ -88,7 +103,9 @@ def _of_outcome(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.
     """Means by arm and their differences at the reported times, and slopes of straight lines."""
     time, units = data["reported_time"].values, _units(settings)
     size = data.sizes["arm"] * len(time)
-    odds = "log odds of the event in an interval" if settings.kind == "event" else "log odds"
+    odds = {
+        "event": "log odds of the event in an interval", "ordinal": "log odds of a worse category"
+    }.get(settings.kind, "log odds")  # fmt: skip
     what = "mean" if settings.kind == "score" else f"{odds} at a patient's deviation of zero"
     mean = _each(
         posterior,
@@ -138,7 +155,9 @@ def _slopes(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Data
 
 def _of_spreads(settings: TrajectoriesSettings, posterior: xr.Dataset) -> dict[str, xr.DataArray]:
     """Spreads between and within patients, and correlations of patients' deviations."""
-    units, prefixes = _units(settings), {"": "", **({"marker_": " of a marker"} if settings.has_markers else {})}
+    beside = ", beside the shared factor" if settings.shared_factor else ""
+    of_markers = {"marker_": f" of a marker{beside}"} if settings.has_markers else {}
+    units, prefixes = _units(settings), {"": "", **of_markers}
     found = {}
     for prefix, of in prefixes.items():
         unit = "doublings" if prefix else units
@@ -149,7 +168,7 @@ def _of_spreads(settings: TrajectoriesSettings, posterior: xr.Dataset) -> dict[s
             )
         if f"{prefix}residual_sd" in posterior:
             found[f"{prefix}residual_sd"] = estimand(
-                posterior[f"{prefix}residual_sd"], f"residual sd{of}", unit, null=np.nan
+                posterior[f"{prefix}residual_sd"], f"residual sd{of.removesuffix(beside)}", unit, null=np.nan
             )
         if len(settings.powers) > 1:
             found[f"{prefix}correlation"] = estimand(
@@ -191,9 +210,10 @@ def _of_associations(
     settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset
 ) -> dict[str, xr.DataArray]:
     """Associations by arm, their differences and means, and arms' differences at the control arm's path."""
-    per = f"{_units(settings)} per doubling"
-    by_arm = posterior["association_by_arm"].transpose(*_DRAWS, "link", "analyte", "arm")
-    found = {"association": estimand(by_arm, "association with a marker's deviation from its arm's course", per)}
+    per = f"{_units(settings)} per {'sd of the factor' if settings.shared_factor else 'doubling'}"
+    by_arm = posterior["association_by_arm"].transpose(*_DRAWS, "link", settings.linked, "arm")
+    what = "the factor that markers share" if settings.shared_factor else "a marker's deviation from its arm's course"
+    found = {"association": estimand(by_arm, f"association with {what}", per)}
     if settings.arm is not None:
         found["association_difference"] = estimand(
             _less_reference(by_arm), f"difference in association, less {settings.reference}", per
@@ -204,10 +224,13 @@ def _of_associations(
             posterior["association_sd"], "spread of associations over markers", per, null=np.nan
         )
     if "baseline" in settings.association:
+        who = "the factor" if settings.shared_factor else "a marker"
         found["baseline_level"] = estimand(
-            posterior["baseline_level"], "difference in level at the first time by a marker's value there", per
+            posterior["baseline_level"],
+            f"difference in level at the first time by {who}'s value there",
+            per,
         )
-    if settings.arm is not None:
+    if settings.arm is not None and not settings.shared_factor:  # a factor has no path: its mean is zero in all arms
         found["difference_at_control_path"] = estimand(
             _at_control_path(settings, posterior, data),
             f"difference less {settings.reference} had all markers followed the mean path of {settings.reference}: an "
@@ -253,15 +276,20 @@ def own_prior(settings: TrajectoriesSettings, name: str, at: Mapping[str, str], 
     Returns
     -------
     OwnPrior or str
-        Of covariates' effects, of ``baseline_level``, and of associations that are not pooled: their difference between
-        two arms, or themselves where there are no arms.
+        Of covariates' effects, loadings of either sign, ``baseline_level``, and of associations that are not pooled:
+        their difference between two arms, or themselves where there are no arms.
     """
     prior = priors_of(settings, data)
     if name == "covariate_effect":
         k = list(data["covariate"].values).index(at["covariate"])
         return OwnPrior(name, prior[name], (k,), 1 / float(data["covariate_sd"][k]))
+    if name == "loading":
+        if at["analyte"] == settings.positive_loading:
+            return "its sign gives the factor its direction, so zero is at the end of its prior"
+        return OwnPrior(name, prior[name], (list(data["free_marker"].values).index(at["analyte"]),))
+    linked = settings.linked
     if name == "baseline_level":
-        return OwnPrior(name, prior[name], (list(data["analyte"].values).index(at["analyte"]),))
+        return OwnPrior(name, prior[name], (list(data[linked].values).index(at[linked]),))
     of_one = name == "association_difference" or (name == "association" and settings.arm is None)
     if name.endswith(("_in", "_from_overall")):
         return "subgroups are pooled, with a spread that may be zero"
@@ -271,5 +299,5 @@ def own_prior(settings: TrajectoriesSettings, name: str, at: Mapping[str, str], 
         return "it is pooled over markers, with a spread that may be zero"
     if data.sizes["comparison"] > 1:
         return "the differences of several arms to one reference are correlated a priori"
-    place = (settings.association.index(at["link"]), list(data["analyte"].values).index(at["analyte"]))
+    place = (settings.association.index(at["link"]), list(data[linked].values).index(at[linked]))
     return OwnPrior(name, prior[name], place if name == "association" else (*place, 0))

@@ -13,10 +13,9 @@ from scipy import special
 
 from bayesdep.models.model import estimand
 from bayesdep.models.trajectories.paths import labelled, mean_outcomes
-from bayesdep.models.trajectories.scores import NODES, covariance_of, links_of, quadrature
+from bayesdep.models.trajectories.scores import NODES, covariance_of_effects, quadrature
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.numerics.draws import over_draws
-from bayesdep.numerics.types import Draws
 
 
 def estimands_of_events(
@@ -54,17 +53,8 @@ def estimands_of_events(
 def _probabilities(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """One less the mean, over patients' deviations, of the product of what is not the hazard."""
     mean = mean_outcomes(settings, draws, data, data["time"].values[0])  # planned: the same for all
-    root = np.linalg.cholesky(_covariance(settings, draws, data))
+    root = np.linalg.cholesky(covariance_of_effects(settings, draws, data))
     nodes, weights = quadrature(len(settings.powers))
     apart = np.einsum("sapk,nk,jp->sanj", root, nodes, data["deviation_columns"].values[0])
     none = np.cumsum(special.log_expit(-(mean[:, :, None, :] + apart)), axis=-1)
     return labelled(1 - np.einsum("n,sanj->saj", np.exp(weights), np.exp(none)), ("arm", "visit"), data)
-
-
-def _covariance(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> Draws:
-    """Covariance of patients' coefficients of powers of time, markers not known: (samples, arms, powers, powers)."""
-    own = np.repeat(covariance_of(settings, draws)[:, None], data.sizes["arm"], axis=1)
-    if not settings.association:
-        return own
-    link, of_markers = links_of(settings, draws), covariance_of(settings, draws, "marker_", "analyte")
-    return np.asarray(own + np.einsum("smapq,smqr,smatr->sapt", link, of_markers, link))

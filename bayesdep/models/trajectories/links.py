@@ -41,7 +41,7 @@ def associations(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
     Returns
     -------
     pytensor.tensor.TensorVariable
-        Shape (link, analyte, arm).
+        Shape (link, analyte, arm), with the shared factor in place of analytes where there is one.
     """
     import pymc as pm
 
@@ -49,15 +49,15 @@ def associations(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
     overall = _mean_over_arms(settings, prior)
     by_arm = overall[:, :, None]
     if settings.arm is not None:
-        difference = _difference(settings, prior, data.sizes["comparison"], data.sizes["analyte"])
+        difference = _difference(settings, prior, data.sizes["comparison"], data.sizes[settings.linked])
         codes = arm_codes(data.sizes["arm"])
         by_arm = by_arm + sum(difference[:, :, c, None] * codes[c] for c in range(len(codes)))
-    return pm.Deterministic(BY_ARM, by_arm, dims=("link", "analyte", "arm"))
+    return pm.Deterministic(BY_ARM, by_arm, dims=("link", settings.linked, "arm"))
 
 
 def _mean_over_arms(settings: TrajectoriesSettings, prior: Mapping[str, Prior]) -> Tensor:
     """Associations, mean over arms, shape (link, analyte)."""
-    name, dims = "association", ("link", "analyte")
+    name, dims = "association", ("link", settings.linked)
     if not settings.is_pooled:
         return prior[name].rv(name, dims=dims)
     mean = prior[f"{name}_mean"].rv(f"{name}_mean", dims="link")
@@ -66,7 +66,7 @@ def _mean_over_arms(settings: TrajectoriesSettings, prior: Mapping[str, Prior]) 
 
 def _difference(settings: TrajectoriesSettings, prior: Mapping[str, Prior], arms: int, analytes: int) -> Tensor:
     """Differences between arms in associations, shape (link, analyte, comparison)."""
-    name, dims, root = "association_difference", ("link", "analyte", "comparison"), contrast_root(arms)
+    name, dims, root = "association_difference", ("link", settings.linked, "comparison"), contrast_root(arms)
     links = np.eye(len(settings.association))
     if not settings.is_pooled:
         return contrasts(prior[name], name, dims=dims, roots=[links, np.eye(analytes), root])
@@ -106,7 +106,8 @@ def given_markers(
     own
         Covariance of the outcome's own deviations, shape (power, power).
     markers
-        Mean and covariance of the markers' deviations, given their values, and the values less their means.
+        Mean and covariance of the markers' deviations, or the shared factor's, given their values, and the values less
+        their means.
 
     Returns
     -------
@@ -124,7 +125,7 @@ def given_markers(
         apart = _of_subgroups(settings, data, arm_of)
         weights = [weight + apart[:, k] for k, weight in enumerate(weights)]
     if "baseline" in settings.association:  # what goes with the baseline at the first time already, in all arms
-        level = prior["baseline_level"].rv("baseline_level", dims="analyte")
+        level = prior["baseline_level"].rv("baseline_level", dims=settings.linked)
         weights.append(level[None, :])
     mean, covariance, value = markers
     along = None

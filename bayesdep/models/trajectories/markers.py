@@ -25,6 +25,7 @@ from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.data import UNMEASURED, kinds_of, recorded
 from bayesdep.models.trajectories.deviations import covariance_of_deviations
+from bayesdep.models.trajectories.factor import shared_deviations
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import modifiers
 from bayesdep.numerics.normal import log_standard_normal
@@ -48,12 +49,13 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[T
     -------
     tuple
         Mean and covariance of every marker's deviations in every patient, given its values: shapes (subject, analyte,
-        power) and (subject, analyte, power, power); and values less their means, (subject, analyte, marker_visit).
+        power) and (subject, analyte, power, power), or those of the one factor that markers share, with a dim of one in
+        place of analytes; and values less their means, (subject, analyte, marker_visit).
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesdep.numerics.random_effects import PanelCurves, of_panel
+    from bayesdep.numerics.random_effects import PanelCurves, SharedCurves, of_panel, of_shared, products_of
 
     prior = priors_of(settings, data)
     dims = ("subject", "analyte", "marker_visit")
@@ -67,13 +69,24 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[T
     value = pm.Data("log2_recorded", logs, dims=dims)
     counted = pm.Data("is_measured", (kind >= 0).astype(float), dims=dims)
     hidden, latent, correction = pt.zeros_like(counted), pt.zeros_like(counted), pt.zeros_like(counted)
+    total = covariance
+    if settings.shared_factor:
+        loading, shared = shared_deviations(settings, data)
+        total = covariance + loading[:, None, None] ** 2 * shared
     if (kind > 0).any():
         hidden = pm.Data("is_hidden", (kind > 0).astype(float), dims=dims)
-        latent, correction = _values_beyond_limits(data, logs, mean, columns, covariance, sd)
-    about = (mean, design, covariance, sd, counted)
-    PanelCurves(NAME, *about, hidden, latent, correction, observed=value, dims=dims)
+        latent, correction = _values_beyond_limits(data, logs, mean, columns, total, sd)
     found = pt.switch(hidden, latent, value)
+    if settings.shared_factor:
+        products = products_of(data["marker_deviation_columns"].values[:, None], (kind >= 0).astype(float))
+        known = (counted, pm.Data("marker_products", products))
+        with_factor = (mean, design[:, 0], covariance, sd, loading, shared, *known)
+        SharedCurves(NAME, *with_factor, hidden, latent, correction, observed=value, dims=dims)
+        factor = of_shared(found, *with_factor)[1]
+        return factor.mean[:, None], factor.covariance[:, None], found - mean
+    about = (mean, design, covariance, sd, counted)
     effects = of_panel(found, *about)
+    PanelCurves(NAME, *about, hidden, latent, correction, observed=value, dims=dims)
     return effects.mean, effects.covariance, found - mean
 
 

@@ -55,12 +55,29 @@ class Trajectories(TrajectoriesSettings):
     Student t; their differences between arms likewise. With ``pooling = "none"`` each has a prior of its own. With
     ``value`` left out there are no markers: a growth curve. With ``kind = "response"`` y is yes or no, and the right
     side without e its log odds; with ``kind = "event"`` it is the log odds of the event in the interval that ends at t,
-    given none before (:mod:`bayesdep.models.trajectories.events`), markers being taken at that time.
+    given none before (:mod:`bayesdep.models.trajectories.events`), markers being taken at that time. With
+    ``kind = "ordinal"`` y is one of ``categories``, from the best to the worst, by a cumulative logit::
+
+        P(y_i(t) <= k) = logistic(threshold_k - level_i(t))      level: the right side without e and f's mean over time
+
+    so positive is worse, and thresholds stand for the mean (:mod:`bayesdep.models.trajectories.ordered`).
 
     **Measured without error**: of a marker named in ``exact``, such as the level of a drug, the outcome goes with the
     values themselves, ``v_im(t) = log2 z_im(t) - g_ma(t) = w_im(u) + eps_im(t)`` in the place of w_im(u); eps is then
     change from visit to visit. Links are v(t), v(t) - v(t_0) and v(t_0) u. A value that an outcome needs and that was
     not measured is a parameter with this model (:mod:`bayesdep.models.trajectories.exact`).
+
+    **Shared factor**: with ``shared_factor`` markers' deviations have a part in common, and the outcome goes with it in
+    the place of single markers::
+
+        w_im(u) = loading_m f_i(u) + own_im(u)       own_im as w_im above, independent of those of other markers
+        f_i(u) = level_i + factor_slope_i u (+ ...),  correlated normal, the level with sd 1
+        y_i(t) = ... + sum_k association_ka k(f_i, t)
+
+    A loading is in doublings per sd of the factor's level, an association in the outcome's units per such sd. Loadings
+    have either sign, but that of ``positive_loading`` is above zero, which gives the factor its direction. Given f
+    markers are independent, so f is integrated out too (:mod:`bayesdep.models.trajectories.factor`). There is no
+    difference at the control arm's path: f is what patients deviate by, and has the same mean in all arms.
 
     **Subgroups**: with c_ig one for members of subgroup g and zero for others, less the share of members, what is asked
     of patient i (associations where there are any, else the arms' differences, growing in proportion to time) is that
@@ -78,11 +95,13 @@ class Trajectories(TrajectoriesSettings):
         association, association_difference ~ N(0, 0.5 s)  per doubling; pooled: their means, with spreads N+(0.25 s)
         subgroup_course_sd, subgroup_difference_sd ~ N+(0.5 s);  subgroup_association_sd, ..._difference_sd ~ N+(0.25 s)
         rho ~ Beta(2, 2)              at the median gap between a patient's visits;  correlations ~ LKJ(2)
+        thresholds: those of category probabilities ~ Dirichlet(1) at level 0, all sets of them equally likely
 
     and for the log2 concentration of each marker, in doublings: ``marker_course ~ N(0, 2)`` around its centre,
     ``marker_arm_effect ~ N(0, 1)`` (95% of ratios between 1/4 and 4), ``marker_arm_change ~ N(0, 0.7)``,
     ``marker_level_sd ~ N+(1.5)``, ``marker_slope_sd`` and ``marker_residual_sd ~ N+(1)``;
-    ``subgroup_marker_difference_sd ~ N+(0.35)``. With three or more arms,
+    ``subgroup_marker_difference_sd ~ N+(0.35)``; with a shared factor ``loading ~ N(0, 1)``, ``positive_loading ~
+    N+(1)``, ``factor_slope_sd ~ N+(1)`` in sds of its level, and associations as above per sd. With three or more arms,
     differences to the reference correlate 1/2, so which arm is the reference carries no information.
 
     Parameters
@@ -90,8 +109,11 @@ class Trajectories(TrajectoriesSettings):
     reference
         The arm the others are compared with; None where there are no arms.
     kind
-        What the outcome is: a ``"score"`` (or a change), a yes-no ``"response"``, or an ``"event"`` in intervals that
-        are the same for all, with a row per interval at risk (0, or 1 where the event came; none after it).
+        What the outcome is: a ``"score"`` (or a change), a yes-no ``"response"``, an ``"event"`` in intervals that
+        are the same for all, with a row per interval at risk (0, or 1 where the event came; none after it), or
+        ``"ordinal"``, one of ordered categories.
+    categories
+        Of an ordinal outcome, from the best to the worst, as the table has them; somebody has each.
     course, marker_course
         Course over time of the outcome and of the markers: ``"visits"``, ``"linear"``, ``"quadratic"``, ``"spline"`` or
         ``"cyclic"``.
@@ -112,6 +134,12 @@ class Trajectories(TrajectoriesSettings):
         Markers measured without error, by name (the name of the column ``value`` where there is no ``analyte``), beside
         scores with the links ``"value"``, ``"change"`` and ``"baseline"``. Their values are numbers above zero, one per
         time, without limits.
+    shared_factor
+        Whether markers share one factor that the outcome goes with: three markers or more, without ``exact`` and
+        ``subgroups``.
+    positive_loading
+        The marker whose loading on the shared factor is above zero: one that surely rises with what the factor is meant
+        to be, such as CRP with inflammation.
     pooling
         ``"partial"`` pooling of associations over markers, or ``"none"``.
     effects
@@ -172,7 +200,8 @@ class Trajectories(TrajectoriesSettings):
             -1 not measured), ``lod``, ``uloq``, ``marker_centre``, and columns over time as for the outcome. With
             exact markers ``is_exact`` (analyte), ``is_unmeasured`` (subject, analyte, marker_visit), 1 where a value
             that an outcome needs is missing, and the marker_visit of each outcome and of the first time,
-            ``slot_of_visit`` (subject, visit) and ``slot_of_first``.
+            ``slot_of_visit`` (subject, visit) and ``slot_of_first``. With a shared factor the coords ``factor`` and
+            ``free_marker``, of markers whose loadings have either sign.
 
         Raises
         ------
@@ -200,6 +229,8 @@ class Trajectories(TrajectoriesSettings):
         of_markers = ("analyte", "marker_visit", "marker_term", "marker_change") if self.has_markers else ()
         dims = ("subject", "visit", "term", "change", "comparison", "covariate", "power", "arm", *of_markers)
         dims += ("subgroup",) if self.subgroups else ()
+        dims += ("factor", "free_marker") if self.shared_factor else ()
+        dims += ("category", "up_to") if self.kind == "ordinal" else ()
         coords = {dim: data[dim].values for dim in dims} | ({"link": self.association} if self.association else {})
         with pm.Model(coords=coords) as graph:
             # f_a(t) + x_i' covariate_effect, and the covariance of d_i
@@ -261,9 +292,12 @@ class Trajectories(TrajectoriesSettings):
             unit of time; with markers ``marker_difference`` (doublings) and ``marker_ratio`` (analyte, comparison,
             marker_reported); with associations ``association`` (link, analyte, arm), ``association_difference`` (link,
             analyte, comparison), ``association_mean`` where pooled, and ``difference_at_control_path`` (comparison,
-            reported); with subgroups ``..._in`` of each question (the association and its difference, else the arms'
+            reported); with a shared factor, ``factor`` in place of analyte there, ``loading`` and ``factor_share``
+            (analyte); with subgroups ``..._in`` of each question (the association and its difference, else the arms'
             differences at the last reported time) with ``subgroup`` last, and ``..._from_overall``, less all patients;
-            of events ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit).
+            of events ``event_probability`` (arm, visit) and ``event_difference`` (comparison, visit); of categories
+            ``at_or_better`` (arm, reported, up_to), ``category_probability`` (arm, reported, category) and
+            ``at_or_better_difference`` (comparison, reported, up_to).
         """
         return trajectory_estimands.estimands(self, posterior, data)
 
@@ -346,7 +380,8 @@ class Trajectories(TrajectoriesSettings):
         -------
         list of Check
             Means and sds of the outcome at the first and the last visit by arm, the correlation of these visits, and of
-            markers the share below the limit and the correlation of the first value with the last.
+            markers the share below the limit, the correlation of the first value with the last, and with a shared
+            factor the mean correlation between markers.
         """
         return trajectory_checks.checks(self, data)
 

@@ -6,6 +6,7 @@ import xarray as xr
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories.courses import Basis
+from bayesdep.models.trajectories.ordered import observe_categories
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import modifiers
 from bayesdep.numerics.types import Tensor
@@ -121,7 +122,7 @@ def observe_scores(
 def observe_responses(
     settings: TrajectoriesSettings, data: xr.Dataset, mean: Tensor, shift: Tensor, covariance: Tensor
 ) -> None:
-    """Observe yes-no responses given patients' deviations, which are parameters, inside a PyMC model context.
+    """Observe responses, events or categories given patients' deviations, which are parameters, in a PyMC context.
 
     Parameters
     ----------
@@ -145,6 +146,9 @@ def observe_responses(
     pm.modelcontext(None).add_coord("response", names)
     subject, visit = (pm.Data(f"response_{w}", x) for w, x in zip(("subject", "visit"), at, strict=True))
     observed = pm.Data("outcome", data["outcome"].values[at].astype(int), dims="response")
+    if settings.kind == "ordinal":
+        observe_categories(NAME, log_odds[subject, visit], observed)
+        return
     pm.Bernoulli(NAME, logit_p=log_odds[subject, visit], observed=observed, dims="response")
 
 

@@ -41,7 +41,8 @@ def mean_outcomes(settings: TrajectoriesSettings, posterior: xr.Dataset, data: x
         Shape (samples, arms, times).
     """
     basis = Basis.from_attrs(data["course_columns"].attrs)
-    mean = float(data["centre"]) + draws_of(posterior, "course", "term") @ basis.columns(time).T
+    columns = basis.columns(time)[..., settings.first_term :]
+    mean = float(data["centre"]) + draws_of(posterior, "course", "term") @ columns.T
     mean = np.repeat(mean[:, None], data.sizes["arm"], axis=1)
     if settings.arm is None:
         return mean

@@ -21,10 +21,11 @@ from bayesdep.data.tables import Column, as_frame, is_blank, read_columns, rows_
 from bayesdep.models.trajectories import refusals
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.exact import of_outcomes
+from bayesdep.models.trajectories.factor import LOADING
 from bayesdep.models.trajectories.paths import mean_markers, mean_outcomes
 from bayesdep.models.trajectories.scores import covariance_of, links_of, weights_of
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
-from bayesdep.numerics.draws import stack_draws
+from bayesdep.numerics.draws import draws_of, stack_draws
 from bayesdep.numerics.types import Draws
 
 _CANDIDATES = 20
@@ -76,8 +77,14 @@ def predict(
     total = total + _residual_covariance(settings, draws, data, everywhen)
     if settings.association:
         markers = _markers_of(settings, frame, data)
-        for k in range(data.sizes["analyte"]):
-            added, uncertainty = _along_marker(settings, draws, data, arm, k, markers.get(k), everywhen, rng)
+        if settings.shared_factor:
+            parts = [_along_factor(settings, draws, data, arm, markers, everywhen, rng)]
+        else:
+            parts = [
+                _along_marker(settings, draws, data, arm, k, markers.get(k), everywhen, rng)
+                for k in range(data.sizes["analyte"])
+            ]
+        for added, uncertainty in parts:
             expected, total = expected + added, total + uncertainty
     n = len(seen)
     centre, variance = expected[:, n:], np.diagonal(total, axis1=1, axis2=2)[:, n:]
@@ -202,17 +209,59 @@ def _deviation(
 ) -> tuple[Draws, Draws]:
     """Mean and covariance of a marker's deviation, given its values; those beyond limits are drawn."""
     time, lower, upper = marker
-    hidden = lower != upper
-    order = np.argsort(hidden, kind="stable")  # detected values first
-    time, lower, upper, hidden = time[order], lower[order], upper[order], hidden[order]
-    design = np.stack([basis.share(time) ** p for p in range(len(settings.powers))], axis=-1)
+    design = basis.share(time)[:, None] ** np.arange(len(settings.powers))
     own = covariance_of(settings, draws, "marker_", "analyte")[:, k]
-    variance = draws["marker_residual_sd"].transpose("sample", "analyte").values[:, k] ** 2
+    variance = draws_of(draws, "marker_residual_sd", "analyte")[:, k] ** 2
     total = design @ own @ design.T + variance[:, None, None] * np.eye(len(time))
     mean = mean_markers(settings, draws, data, time)[:, k, arm]
-    values = _completed(mean, total, lower, upper, hidden, rng)
-    gain = np.swapaxes(np.linalg.solve(total, design @ own), -1, -2)
-    return np.squeeze(gain @ (values - mean)[..., None], -1), own - gain @ design @ own
+    return _given(own, design @ own, total, mean, lower, upper, rng)
+
+
+def _along_factor(
+    settings: TrajectoriesSettings,
+    draws: xr.Dataset,
+    data: xr.Dataset,
+    arm: int,
+    markers: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    everywhen: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[Draws, Draws]:
+    """Mean and covariance of what the factor that markers share adds to the outcome at some times."""
+    basis, powers = Basis.from_attrs(data["course_columns"].attrs), np.arange(len(settings.powers))
+    shared = covariance_of(settings, draws, "factor_")
+    mean, covariance = np.zeros(shared.shape[:-1]), shared
+    if markers:
+        k = np.concatenate([np.full(len(time), m) for m, (time, *_) in markers.items()])
+        time, lower, upper = (np.concatenate(part) for part in zip(*markers.values(), strict=True))
+        design = basis.share(time)[:, None] ** powers
+        own = covariance_of(settings, draws, "marker_", "analyte")[:, k]
+        total = np.einsum("vr,svrt,wt->svw", design, own, design) * np.equal.outer(k, k)
+        total = total + draws_of(draws, "marker_residual_sd", "analyte")[:, k, None] ** 2 * np.eye(len(k))
+        along = draws_of(draws, LOADING, "analyte")[:, k, None] * design
+        across = along @ shared
+        total = total + across @ np.swapaxes(along, -1, -2)
+        expected = mean_markers(settings, draws, data, time)[:, k, arm, np.arange(len(k))]
+        mean, covariance = _given(shared, across, total, expected, lower, upper, rng)
+    at = basis.share(everywhen)[:, None] ** powers @ links_of(settings, draws)[:, 0, arm]
+    return np.squeeze(at @ mean[..., None], -1), at @ covariance @ np.swapaxes(at, -1, -2)
+
+
+def _given(
+    own: Draws,
+    across: Draws,
+    total: Draws,
+    mean: Draws,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[Draws, Draws]:
+    """Mean and covariance of coefficients given values: their own covariance, that with the values, and the values'."""
+    hidden = lower != upper
+    order = np.argsort(hidden, kind="stable")  # detected values first
+    across, total, mean = across[:, order], total[:, order][:, :, order], mean[:, order]
+    values = _completed(mean, total, lower[order], upper[order], hidden[order], rng)
+    gain = np.swapaxes(np.linalg.solve(total, across), -1, -2)
+    return np.squeeze(gain @ (values - mean)[..., None], -1), own - gain @ across
 
 
 def _completed(

@@ -4,9 +4,12 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from bayesdep.models.parts.categories import THRESHOLD, draw_categories
 from bayesdep.models.parts.replicates import put, recorded_as
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.exact import rows_of_links
+from bayesdep.models.trajectories.factor import LOADING
+from bayesdep.models.trajectories.ordered import FORM
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
 from bayesdep.models.trajectories.scores import covariance_of, residual_covariance, weights_of, weights_of_patient
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrices
@@ -45,6 +48,8 @@ def replicate(
         if settings.kind == "score":
             root = np.linalg.cholesky(residual_covariance(settings, one, data, i)[0][np.ix_(seen[i], seen[i])])
             y[i, seen[i]] = at + root @ rng.standard_normal(len(at))
+        elif settings.kind == "ordinal":
+            y[i, seen[i]] = draw_categories(at, one[THRESHOLD].values[0], rng, None, FORM)
         else:
             y[i, seen[i]] = rng.random(len(at)) < special.expit(at)
     return put(data, outcome=y)
@@ -53,16 +58,25 @@ def replicate(
 def _with_markers(
     settings: TrajectoriesSettings, data: xr.Dataset, one: xr.Dataset, rng: np.random.Generator
 ) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
-    """Data with drawn markers, their deviations (subject, analyte, power), and values less means, by marker_visit."""
+    """Data with drawn markers, deviations that outcomes go with, and values less means.
+
+    Deviations are (subject, analyte, power), or those of the shared factor, (subject, 1, power); values less means are
+    (subject, analyte, marker_visit).
+    """
     root = np.linalg.cholesky(covariance_of(settings, one, "marker_", "analyte")[0])
     z = rng.standard_normal((data.sizes["subject"], *root.shape[:2]))
     deviation = np.einsum("mrs,ims->imr", root, z)
+    linked = deviation
+    if settings.shared_factor:
+        of_factor = np.linalg.cholesky(covariance_of(settings, one, "factor_")[0])
+        linked = (rng.standard_normal((len(z), len(of_factor))) @ of_factor.T)[:, None]
+        deviation = deviation + one[LOADING].values[0][:, None] * linked
     around = np.einsum("itr,imr->imt", data["marker_deviation_columns"].values, deviation)
     around = around + one["marker_residual_sd"].values[0][:, None] * rng.standard_normal(around.shape)
     logs = mean_markers_of_patients(settings, one, data)[0] + around
     kind, lower, upper = recorded_as(logs, data["lod"].values, data["uloq"].values)
     detection = np.where(data["detection"].values < 0, -1, kind)  # what was not measured stays so
-    return put(data, lower=lower, upper=upper, detection=detection), deviation, around
+    return put(data, lower=lower, upper=upper, detection=detection), linked, around
 
 
 def _along_markers(
@@ -70,7 +84,7 @@ def _along_markers(
 ) -> np.ndarray:
     """What markers add to outcomes, shape (subject, visit): by their deviations, or by their values where exact."""
     weights, matrices, design = weights_of(settings, one), link_matrices(settings), data["deviation_columns"].values
-    is_exact = data["is_exact"].values if settings.exact else np.zeros(data.sizes["analyte"], dtype=int)
+    is_exact = data["is_exact"].values if settings.exact else np.zeros(deviation.shape[1], dtype=int)
     found = np.zeros(design.shape[:2])
     for i in range(len(found)):
         own = weights_of_patient(settings, one, data, weights, i)[0]

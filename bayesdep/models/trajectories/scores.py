@@ -4,6 +4,9 @@ It is what leave-one-out asks for: how well outcomes of a patient are predicted,
 markers. A model with markers and one without score the same outcomes, so they can be compared.
 """
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import numpy as np
 import xarray as xr
 from scipy import special
@@ -11,6 +14,8 @@ from scipy import special
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.data import kinds_of, recorded
 from bayesdep.models.trajectories.exact import of_outcomes
+from bayesdep.models.trajectories.factor import LOADING, of_patient
+from bayesdep.models.trajectories.ordered import log_probabilities_of
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrices
 from bayesdep.models.trajectories.subgroups import associations_of_patient
@@ -56,7 +61,8 @@ def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: 
                 design = data["deviation_columns"].values[i][seen]
                 shift, covariance = effects_of(settings, draws, of_markers, int(i))
                 log_odds = mean[:, i][:, seen] + shift @ design.T
-                found[:, k] = _log_bernoulli(outcome[i][seen], log_odds, design, covariance)
+                log_p = partial(_log_responses if settings.kind != "ordinal" else log_probabilities_of, draws)
+                found[:, k] = _log_integral(partial(log_p, outcome[i][seen]), log_odds, design, covariance)
         return xr.DataArray(found, {"subject": name}, ("sample", "subject"))
 
     cells = data.sizes.get("analyte", 1) * data.sizes.get("marker_visit", 1)
@@ -80,6 +86,8 @@ class Markers:
         self.residual = logs - mean_markers_of_patients(settings, draws, data)
         self.covariance = covariance_of(settings, draws, "marker_", "analyte")
         self.variance = draws_of(draws, "marker_residual_sd", "analyte") ** 2
+        if settings.shared_factor:
+            self.loading, self.shared = draws_of(draws, LOADING, "analyte"), covariance_of(settings, draws, "factor_")
         self.settings, self.draws, self.data = settings, draws, data
         self.weights = weights_of(settings, draws)
         self.exact = np.flatnonzero(data["is_exact"].values) if settings.exact else np.array([], dtype=int)
@@ -93,6 +101,15 @@ class Markers:
         gain = np.swapaxes(np.linalg.solve(total, design @ own), -1, -2)
         mean = np.squeeze(gain @ self.residual[:, patient, marker][:, seen][..., None], -1)
         return mean, own - gain @ design @ own
+
+    def linked(self, patient: int) -> Iterator[tuple[int, Draws, Draws]]:
+        """Mean and covariance of what the outcome goes with, and its place: markers that have an error, or a factor."""
+        if self.settings.shared_factor:
+            about = (self.design[patient], self.measured[patient], self.residual[:, patient])
+            yield 0, *of_patient(*about, self.loading, self.shared, self.covariance, self.variance)
+            return
+        for m in np.setdiff1d(np.arange(self.measured.shape[1]), self.exact):
+            yield int(m), *self.of(patient, int(m))
 
     def weights_of(self, patient: int) -> Draws:
         """Associations of a patient, shape (samples, links, analytes)."""
@@ -126,12 +143,12 @@ def weights_of(settings: TrajectoriesSettings, draws: xr.Dataset) -> Draws:
     Returns
     -------
     numpy.ndarray
-        Shape (samples, links, analytes, arms).
+        Shape (samples, links, analytes, arms), with the shared factor in place of analytes where there is one.
     """
-    found = draws_of(draws, "association_by_arm", "link", "analyte", "arm")
+    found = draws_of(draws, "association_by_arm", "link", settings.linked, "arm")
     if "baseline" not in settings.association:
         return found
-    level = draws_of(draws, "baseline_level", "analyte")[:, None, :, None]
+    level = draws_of(draws, "baseline_level", settings.linked)[:, None, :, None]
     return np.concatenate([found, np.repeat(level, found.shape[-1], axis=-1)], axis=1)
 
 
@@ -189,7 +206,7 @@ def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str
     draws
         With dim ``sample``.
     prefix
-        Empty for the outcome, ``"marker_"`` for markers.
+        Empty for the outcome, ``"marker_"`` for markers, ``"factor_"`` for what they share.
     *dims
         ``"analyte"`` for markers.
 
@@ -198,7 +215,9 @@ def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str
     numpy.ndarray
         Shape (samples, *dims, powers, powers).
     """
-    sd = np.stack([draws_of(draws, f"{prefix}{word}_sd", *dims) for word in settings.powers], axis=-1)
+    names = [f"{prefix}{word}_sd" for word in settings.powers]
+    one = np.ones(draws.sizes["sample"])  # a shared factor's level has no sd of its own
+    sd = np.stack([draws_of(draws, name, *dims) if name in draws else one for name in names], axis=-1)
     size = len(settings.powers)
     correlation = np.zeros((*sd.shape, size)) + np.eye(size)
     if size > 1:
@@ -206,6 +225,30 @@ def covariance_of(settings: TrajectoriesSettings, draws: xr.Dataset, prefix: str
         by_pair = draws_of(draws, f"{prefix}correlation_by_pair", *dims, "pair")
         correlation[..., rows, columns] = correlation[..., columns, rows] = by_pair
     return np.asarray(sd[..., :, None] * correlation * sd[..., None, :])
+
+
+def covariance_of_effects(settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset) -> Draws:
+    """Return the covariance of a new patient's coefficients of powers of time, markers not known.
+
+    Parameters
+    ----------
+    settings, draws, data
+        The model's settings, draws with dim ``sample``, and the prepared data.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, arms, powers, powers).
+    """
+    own = np.repeat(covariance_of(settings, draws)[:, None], data.sizes["arm"], axis=1)
+    if not settings.association:
+        return own
+    if settings.shared_factor:
+        of_linked = covariance_of(settings, draws, "factor_")[:, None]
+    else:
+        of_linked = covariance_of(settings, draws, "marker_", "analyte")
+    link = links_of(settings, draws)
+    return np.asarray(own + np.einsum("smapq,smqr,smatr->sapt", link, of_linked, link))
 
 
 def effects_of(
@@ -234,9 +277,8 @@ def effects_of(
     if markers is None:
         return mean, covariance
     links = np.einsum("slm,lrp->smrp", markers.weights_of(patient), link_matrices(settings))
-    for m in np.setdiff1d(np.arange(markers.measured.shape[1]), markers.exact):
+    for m, deviation, uncertainty in markers.linked(patient):
         link = links[:, m]
-        deviation, uncertainty = markers.of(patient, int(m))
         mean = mean + np.squeeze(link @ deviation[..., None], -1)
         covariance = covariance + link @ uncertainty @ np.swapaxes(link, -1, -2)
     return mean, covariance
@@ -328,10 +370,14 @@ def quadrature(size: int) -> tuple[np.ndarray, np.ndarray]:
     return nodes, weights
 
 
-def _log_bernoulli(outcome: np.ndarray, log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
-    """Log probabilities of a patient's responses, the deviation integrated out by Gauss-Hermite quadrature."""
+def _log_responses(draws: xr.Dataset, outcome: np.ndarray, log_odds: Draws) -> Draws:  # noqa: ARG001
+    """Log probabilities of a patient's yes-no responses, shape (samples, nodes, visits)."""
+    return np.asarray(special.log_expit((2 * outcome - 1) * log_odds))
+
+
+def _log_integral(log_p: Callable[[Draws], Draws], log_odds: Draws, design: np.ndarray, covariance: Draws) -> Draws:
+    """Log probabilities of all of a patient's outcomes, the deviation integrated out by Gauss-Hermite quadrature."""
     nodes, weights = quadrature(design.shape[1])
     root = np.linalg.cholesky(covariance)
     at = log_odds[:, None, :] + np.einsum("srk,nk,vr->snv", root, nodes, design)
-    sign = 2 * outcome - 1
-    return np.asarray(special.logsumexp(special.log_expit(sign * at).sum(axis=-1) + weights, axis=-1))
+    return np.asarray(special.logsumexp(log_p(at).sum(axis=-1) + weights, axis=-1))

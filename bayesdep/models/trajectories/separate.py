@@ -78,6 +78,8 @@ def looked_at(settings: TrajectoriesSettings, estimands: xr.Dataset, data: xr.Da
     if not settings.questions or not (settings.has_markers or settings.subgroups):
         return ""
     markers = f"{_counted(data.sizes['analyte'], 'marker')} x " if settings.has_markers else ""
+    if settings.shared_factor and settings.association:
+        markers = f"one factor of {markers.removesuffix(' x ')} x "
     questions = _counted(len(settings.questions), "question")
     asked = " and ".join(name.replace("_", " ") for name in settings.questions)
     number, found = _exclude_zero([estimands[name] for name in settings.questions])

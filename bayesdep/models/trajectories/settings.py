@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesdep.data.conditions import read_condition
 from bayesdep.data.errors import BadInput, did_you_mean, truth
+from bayesdep.models.parts.categories import as_text, refuse_categories
 from bayesdep.models.parts.described import Described
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import check_scale
@@ -19,6 +20,8 @@ Course = Literal["visits", "linear", "quadratic", "spline", "cyclic"]
 LINKS = ("value", "slope", "change", "area", "baseline")
 EXACT_LINKS = ("value", "change", "baseline")  # which a marker known at visits alone has
 POWERS = {"level": ("level",), "slope": ("level", "slope"), "quadratic": ("level", "slope", "curvature")}
+_OF_MARKER = "a marker's latent deviation from its arm's course"
+_EACH_LINK = " + sum_m association[{0}, m, arm] {0}(w[i, m], t)"
 _LINK_IN_WORDS = {
     "value": "its current value",
     "slope": "its current rate of change",
@@ -37,7 +40,8 @@ class TrajectoriesSettings(Described):
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None
-    kind: Literal["score", "response", "event"] = "score"
+    kind: Literal["score", "response", "event", "ordinal"] = "score"
+    categories: Sequence[str] = ()
     course: Course = "visits"
     marker_course: Course = "visits"
     knots: Literal[3, 4, 5] = 3
@@ -47,6 +51,8 @@ class TrajectoriesSettings(Described):
     autocorrelation: bool = False
     association: Sequence[str] = ()
     exact: Sequence[str] = ()
+    shared_factor: bool = False
+    positive_loading: str | None = None
     pooling: Literal["partial", "none"] = "partial"
     effects: Literal["normal", "student"] = "normal"
     covariates: str | None = None
@@ -74,6 +80,8 @@ class TrajectoriesSettings(Described):
     uloq: str | None = column(None, "upper limit of quantification")
 
     def __post_init__(self) -> None:
+        if isinstance(self.categories, (list, tuple)):
+            object.__setattr__(self, "categories", tuple(as_text(x) for x in self.categories))
         for word in ("association", "exact"):
             given = getattr(self, word)
             one = (given,) if isinstance(given, str) else given
@@ -87,6 +95,8 @@ class TrajectoriesSettings(Described):
                 f"arm = {truth(True)}, but the name of a column is needed, or {truth(False)} where there are no arms"
             )
         object.__setattr__(self, "at", tuple(float(x) for x in self.at))
+        _check_kind(self)
+        _check_shared_factor(self)
         _check_association(self)
         _check_exact(self)
         _check_courses(self)
@@ -102,6 +112,11 @@ class TrajectoriesSettings(Described):
         return self.value is not None
 
     @property
+    def first_term(self) -> int:
+        """Where the course's terms begin: the mean over time is one of them, unless thresholds stand for it."""
+        return int(self.kind == "ordinal")
+
+    @property
     def by_arm(self) -> bool:
         """Whether each arm has a covariance of its own: they share one."""
         return False
@@ -114,7 +129,12 @@ class TrajectoriesSettings(Described):
     @property
     def is_pooled(self) -> bool:
         """Whether associations are pooled over markers."""
-        return self.pooling == "partial" and self.analyte is not None
+        return self.pooling == "partial" and self.analyte is not None and not self.shared_factor
+
+    @property
+    def linked(self) -> str:
+        """The dim of what the outcome goes with: markers, or the one factor that they share."""
+        return "factor" if self.shared_factor else "analyte"
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -150,7 +170,11 @@ class TrajectoriesSettings(Described):
     def slots(self) -> dict[str, Slot]:
         """Parameters that take a prior: those of the terms that the settings switch on."""
         return (
-            _slots_of_outcome(self) | _slots_of_markers(self) | _slots_of_associations(self) | _slots_of_subgroups(self)
+            _slots_of_outcome(self)
+            | _slots_of_markers(self)
+            | _slots_of_factor(self)
+            | _slots_of_associations(self)
+            | _slots_of_subgroups(self)
         )
 
     @property
@@ -167,11 +191,10 @@ class TrajectoriesSettings(Described):
         """The model in words."""
         of_arm = "" if self.arm is None else ", by arm"
         own = {"level": "a level", "slope": "a level and a slope", "quadratic": "a level, a slope and a curvature"}
-        what = (
-            "The log odds of the event in an interval, given none before, follow"
-            if self.kind == "event"
-            else ("The outcome follows")
-        )
+        what = {
+            "event": "The log odds of the event in an interval, given none before, follow",
+            "ordinal": f"The log odds of a category worse than each of {', '.join(self.categories[:-1])} follow",
+        }.get(self.kind, "The outcome follows")
         text = (
             f"{what} a course over time ({self.course}){of_arm}, and every patient has {own[self.deviations]} around it"
         )
@@ -184,13 +207,16 @@ class TrajectoriesSettings(Described):
                 f"patients have {own[self.deviations]}; a value beyond a detection limit enters as the probability "
                 "of lying there."
             )
+        if self.shared_factor:
+            text += (
+                " Markers share one factor, a course of the patient that each deviates with by a loading of its own, "
+                f"beside deviations of its own; the factor rises with {self.positive_loading}."
+            )
         if self.association:
             links = ", and with ".join(_LINK_IN_WORDS[link] for link in self.association)
             pooled = ", pooled over markers" if self.is_pooled else ""
-            text += (
-                f" The outcome goes with a marker's latent deviation from its arm's course: with {links}{pooled}. "
-                "These are associations, not effects of the marker."
-            )
+            what, of = ("the factor", "the factor") if self.shared_factor else (_OF_MARKER, "the marker")
+            text += f" The outcome goes with {what}: with {links}{pooled}. These are associations, not effects of {of}."
         if self.exact:
             text += (
                 f" Measured without error: {', '.join(self.exact)}, whose values themselves the outcome goes with, "
@@ -210,13 +236,17 @@ class TrajectoriesSettings(Described):
         powers = "level[i]" + "".join(f" + {word}[i] u^{k}" for k, word in enumerate(self.powers[1:], start=1))
         arm = "" if self.arm is None else " + arm_course[j] a[i]"
         covariates = "" if self.covariates is None else f" + covariate_effect x[i]  ({self.covariates})"
-        links = "".join(f" + sum_m association[{link}, m, arm] {link}(w[i, m], t)" for link in self.association)
+        each = " + association[{0}, arm] {0}(f[i], t)" if self.shared_factor else _EACH_LINK
+        links = "".join(each.format(link) for link in self.association)
         residual = "AR(rho, gap)" if self.autocorrelation else "independent"
         mean = f"course[t]{arm}{covariates} + {powers}{links}"
         lines = [
-            f"y[i, t] ~ N({mean}, residual_sd), {residual}"
-            if self.kind == "score"
-            else f"logit P(y[i, t] = 1{' | none before' if self.kind == 'event' else ''}) = {mean}",
+            {
+                "score": f"y[i, t] ~ N({mean}, residual_sd), {residual}",
+                "response": f"logit P(y[i, t] = 1) = {mean}",
+                "event": f"logit P(y[i, t] = 1 | none before) = {mean}",
+                "ordinal": f"P(y[i, t] <= k) = logistic(threshold[k] - eta[i, t]), eta[i, t] = {mean}",
+            }[self.kind],
             f"({', '.join(self.powers)})[i] ~ MVN(0, sds, LKJ({self.lkj:g}))",
         ]
         if self.has_markers:
@@ -226,12 +256,18 @@ class TrajectoriesSettings(Described):
                 "censored at its limits",
                 f"w[i, m](t) = {powers.replace('[i]', '[i, m]')}, MVN as above for each marker",
             ]
+        if self.shared_factor:
+            lines[-1] = f"w[i, m](t) = loading[m] f[i](t) + {powers.replace('[i]', '[i, m]')}, MVN for each marker"
+            of_factor = " + ".join(f"factor_{word}[i]{f' u^{k}' if k else ''}" for k, word in enumerate(self.powers))
+            lines.append(f"f[i](t) = {of_factor}, MVN, level with sd 1;  loading[{self.positive_loading}] > 0")
         if self.exact:
             lines.append(f"measured without error, so w[i, m](t) = log2 z[i, m, t] - its mean: {', '.join(self.exact)}")
         lines += [
             f"{question}[i] = {question} + sum_g c[i, g] delta[g], delta[g] ~ {self.effects}(0, sd / q)"
             for question in (self.questions if self.subgroups else ())
         ]
+        if self.kind == "ordinal":
+            lines.append("threshold: those of category probabilities ~ Dirichlet(1) at eta = 0")
         return [*lines, *(f"{name} ~ {prior}" for name, prior in self.priors.items())]
 
 
@@ -295,13 +331,32 @@ def _slots_of_markers(settings: TrajectoriesSettings) -> dict[str, Slot]:
             _normal(0.7, False), "real", "a term of how the arms' difference in a marker changes in time", doublings
         )
     widths = {"level": 1.5, "slope": 1.0, "curvature": 1.0}
+    own = "own " if settings.shared_factor else ""
     for word in settings.powers:
         slots[f"marker_{word}_sd"] = Slot(
-            _spread(widths[word], False), "positive", f"the sd between patients of a marker's {word}", doublings
+            _spread(widths[word], False), "positive", f"the sd between patients of a marker's {own}{word}", doublings
         )
     slots["marker_residual_sd"] = Slot(
         _spread(1, False), "positive", "the residual sd of a marker, assay and short-term change together", doublings
     )
+    return slots
+
+
+def _slots_of_factor(settings: TrajectoriesSettings) -> dict[str, Slot]:
+    """Parameters of the factor that markers share; its level has an sd of 1."""
+    if not settings.shared_factor:
+        return {}
+    per, sds = "doublings per sd of the factor", "sds of the factor's level"
+    slots = {
+        "loading": Slot(_normal(1, False), "real", "a marker's loading on the shared factor", per),
+        "positive_loading": Slot(
+            _spread(1, False), "positive", f"the loading of {settings.positive_loading}, which is above zero", per
+        ),
+    }
+    for word in settings.powers[1:]:
+        slots[f"factor_{word}_sd"] = Slot(
+            _spread(1, False), "positive", f"the sd between patients of the factor's {word}", sds
+        )
     return slots
 
 
@@ -310,9 +365,10 @@ def _slots_of_associations(settings: TrajectoriesSettings) -> dict[str, Slot]:
     if not settings.association:
         return {}
     of_score = settings.kind == "score"
-    per = f"{settings.units if of_score else 'log odds'} per doubling"
+    per = f"{settings.units if of_score else 'log odds'} per {'sd' if settings.shared_factor else 'doubling'}"
     wide, narrow = _normal(0.5, of_score), _spread(0.25, of_score)
-    words = {"association": "the association of the outcome with a marker, mean over arms"}
+    what = "the shared factor" if settings.shared_factor else "a marker"
+    words = {"association": f"the association of the outcome with {what}, mean over arms"}
     if settings.arm is not None:
         words["association_difference"] = "the difference between arms in an association"
     slots: dict[str, Slot] = {}
@@ -323,7 +379,7 @@ def _slots_of_associations(settings: TrajectoriesSettings) -> dict[str, Slot]:
         else:
             slots[name] = Slot(wide, "real", meaning, per)
     if "baseline" in settings.association:
-        meaning = "the difference in the outcome's level by a marker's value at the first time, in all arms"
+        meaning = f"the difference in the outcome's level by {what}'s value at the first time, in all arms"
         slots["baseline_level"] = Slot(_normal(0.5, of_score), "real", meaning, per)
     return slots
 
@@ -412,6 +468,16 @@ def link_matrices(settings: TrajectoriesSettings) -> np.ndarray:
 # Settings that contradict each other
 
 
+def _check_kind(settings: TrajectoriesSettings) -> None:
+    if settings.kind == "ordinal":
+        refuse_categories(tuple(settings.categories))
+    elif settings.categories:
+        raise BadInput(
+            f"categories are of kind = 'ordinal', but kind = '{settings.kind}'; leave categories out, or set kind = "
+            "'ordinal'"
+        )
+
+
 def _check_association(settings: TrajectoriesSettings) -> None:
     for link in settings.association:
         if link not in LINKS:
@@ -460,6 +526,35 @@ def _check_exact(settings: TrajectoriesSettings) -> None:
                 f"{place} has values at visits, but association = '{link}' needs them between visits too; use "
                 "association = 'value' or 'change', or leave exact out"
             )
+
+
+def _check_shared_factor(settings: TrajectoriesSettings) -> None:
+    if not settings.shared_factor:
+        if settings.positive_loading is not None:
+            raise BadInput(
+                f"positive_loading = '{settings.positive_loading}' is of a shared factor; set shared_factor = "
+                f"{truth(True)}, or leave positive_loading out"
+            )
+        return
+    place = f"shared_factor = {truth(True)}"
+    if settings.analyte is None:
+        raise BadInput(
+            f"{place} is of several markers, but no column of markers is named; name it as analyte, or leave "
+            "shared_factor out"
+        )
+    if settings.positive_loading is None:
+        raise BadInput(
+            f"{place} leaves open which way the factor points; name a marker that rises with it, such as "
+            "positive_loading = 'CRP'"
+        )
+    beside = {
+        "exact": bool(settings.exact), "subgroups": bool(settings.subgroups), "effects": settings.effects != "normal"
+    }  # fmt: skip
+    for word in (word for word, given in beside.items() if given):
+        raise BadInput(
+            f"{place} is without {word}, since the outcome goes with the factor and not with single markers; leave "
+            f"{word} out, or shared_factor"
+        )
 
 
 def _check_subgroups(settings: TrajectoriesSettings) -> None:

@@ -26,33 +26,62 @@ def tables(settings: TrajectoriesSettings, data: xr.Dataset) -> Mapping[str, Lay
     of = data["arm_of"].values
     observed = observed_at(data["visit"], data["outcome"])
     arms = [str(arm) for arm in data["arm"].values]
-    per = f"{settings.units} per doubling"
-    return _subgroups(settings, per) | {
-        "main": Grid(
-            f"Means by arm and time, {settings.units}.",
-            ("reported",),
-            (
-                Estimates("mean", "Mean", over="arm"),
-                Estimates("difference", "Difference", over="comparison", probability=True),
+    units = settings.units if settings.kind == "score" else "log odds"
+    per = f"{units} per {'sd' if settings.shared_factor else 'doubling'}"
+    what = "the shared factor" if settings.shared_factor else "markers"
+    return (
+        _subgroups(settings, per)
+        | _loadings(settings)
+        | _categories(settings)
+        | {
+            "main": Grid(
+                f"Means by arm and time, {units}.",
+                ("reported",),
+                (
+                    Estimates("mean", "Mean", over="arm"),
+                    Estimates("difference", "Difference", over="comparison", probability=True),
+                ),
             ),
-        ),
-        "associations": Grid(
-            f"Associations of the outcome with markers, {per}.",
-            ("link", "analyte"),
-            (
-                Estimates("association", "Association", over="arm", probability=True),
-                Estimates("association_difference", "Difference", over="comparison", probability=True),
+            "associations": Grid(
+                f"Associations of the outcome with {what}, {per}.",
+                ("link", settings.linked),
+                (
+                    Estimates("association", "Association", over="arm", probability=True),
+                    Estimates("association_difference", "Difference", over="comparison", probability=True),
+                ),
             ),
-        ),
-        "markers": Grid(
-            "Ratios of markers' geometric means between arms.",
-            ("analyte", "marker_reported"),
-            (Estimates("marker_ratio", "Ratio", over="comparison", probability=True),),
-        ),
-        "sample": Sample(
-            "Characteristics of the sample by arm.", arms, of, (*covariates_of(data, "subject"), *observed)
-        ),
-    }
+            "markers": Grid(
+                "Ratios of markers' geometric means between arms.",
+                ("analyte", "marker_reported"),
+                (Estimates("marker_ratio", "Ratio", over="comparison", probability=True),),
+            ),
+            "sample": Sample(
+                "Characteristics of the sample by arm.", arms, of, (*covariates_of(data, "subject"), *observed)
+            ),
+        }
+    )
+
+
+def _categories(settings: TrajectoriesSettings) -> dict[str, Layout]:
+    """Probabilities of ordered categories, where there are any."""
+    if settings.kind != "ordinal":
+        return {}
+    columns = (
+        Estimates("at_or_better", "Or better", over="arm"),
+        Estimates("at_or_better_difference", "Difference", over="comparison", probability=True),
+    )
+    return {"categories": Grid("Probabilities of a category or better.", ("reported", "up_to"), columns)}
+
+
+def _loadings(settings: TrajectoriesSettings) -> dict[str, Layout]:
+    """Markers' loadings on the factor that they share, where there is one."""
+    if not settings.shared_factor:
+        return {}
+    columns = (
+        Estimates("loading", "Loading", probability=True),
+        Estimates("factor_share", "Share of variance at the first time"),
+    )
+    return {"loadings": Grid("Loadings of markers on the shared factor, doublings per sd.", ("analyte",), columns)}
 
 
 def _subgroups(settings: TrajectoriesSettings, per: str) -> dict[str, Layout]:

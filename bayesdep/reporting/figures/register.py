@@ -177,8 +177,9 @@ FIGURES: dict[str, Entry] = {
     "associations": Entry(
         trajectory_plots.plot_associations,
         "Associations of the outcome with each marker's deviation from its arm's course, by arm: medians with 95% "
-        "intervals, and the 95% interval of their mean (band) where they are pooled. They are associations, not "
-        "effects of the markers.",
+        "intervals, and the 95% interval of their mean (band) where they are pooled. Where markers share a factor, the "
+        "association is with it, and a last panel has the markers' loadings. They are associations, not effects of the "
+        "markers.",
         derives("association"),
     ),
     "subgroup_effects": Entry(

@@ -73,7 +73,7 @@ def plot_courses(fit: Fit) -> Figure:
     rows, count = 1 + len(markers), len(asked) if "analyte" in data.dims else 0
     with styled_figure(fit, max(2.4 * len(arms) + 1.0, 4.4), 1.9 * rows + 0.8) as figure:
         figure.says_shown(len(arms), data.sizes["arm"], "arms are shown, the first")
-        figure.says_shown(len(markers), count, "markers are shown, those of the largest associations")
+        figure.says_shown(len(markers), count, f"markers are shown, those of the largest {_of_markers(fit)}s")
         grid = figure.subplots(rows, len(arms), squeeze=False, sharex=True, sharey="row")
         _outcome_row(grid[0], settings, draws, data)
         for row, k in zip(grid[1:], markers, strict=True):
@@ -94,15 +94,20 @@ def plot_courses(fit: Fit) -> Figure:
 
 
 def _shown_markers(fit: Fit) -> list[int]:
-    """Places of the markers that are drawn: those with the largest associations over their sds, else the first."""
-    count = fit.data.sizes.get("analyte", 0)
-    if count <= _MARKERS or "association" not in fit.estimands:
+    """Places of the markers that are drawn: those with the largest effects over their sds, else the first."""
+    count, asked = fit.data.sizes.get("analyte", 0), _of_markers(fit)
+    if count <= _MARKERS or asked not in fit.estimands:
         return list(range(min(count, _MARKERS)))
-    found = fit.estimands["association"]
-    values = found.values.reshape(-1, *found.shape[2:])
+    found = fit.estimands[asked].transpose("chain", "draw", "analyte", ...)
+    values = found.values.reshape(-1, count, int(np.prod(found.shape[3:])))
     with np.errstate(all="ignore"):
-        size = np.nan_to_num(np.abs(values.mean(axis=0)) / values.std(axis=0), posinf=0.0).max(axis=(0, 2))
+        size = np.nan_to_num(np.abs(values.mean(axis=0)) / values.std(axis=0), posinf=0.0).max(axis=1)
     return sorted(np.argsort(-size, kind="stable")[:_MARKERS].tolist())
+
+
+def _of_markers(fit: Fit) -> str:
+    """What is asked of each marker: its loading on a factor that all share, or its association."""
+    return "loading" if "loading" in fit.estimands else "association"
 
 
 def _times(data: xr.Dataset, variable: str) -> np.ndarray:
@@ -122,7 +127,8 @@ def _outcome_row(row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Data
             who = np.flatnonzero(data["arm_of"].values == a)
             _individuals(axes, data["time"].values[who], data["outcome"].values[who])
         _mean(axes, at, means[:, a])
-    row[0].set_ylabel(f"{settings.outcome}\n({settings.units if is_score else 'log odds'})")
+    units = {"score": settings.units, "ordinal": "log odds of worse"}.get(settings.kind, "log odds")
+    row[0].set_ylabel(f"{settings.outcome}\n({units})")
 
 
 def _marker_row(row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Dataset, data: xr.Dataset, k: int) -> None:
@@ -165,7 +171,7 @@ def _mean(axes: Axes, time: np.ndarray, means: Draws) -> None:
 
 @serves("associations", "trajectories with an association", derives("association"))
 def plot_associations(fit: Fit) -> Figure:
-    """Draw associations of the outcome with each marker, by arm.
+    """Draw associations of the outcome with each marker, or with the factor that markers share, by arm.
 
     Parameters
     ----------
@@ -176,7 +182,7 @@ def plot_associations(fit: Fit) -> Figure:
     -------
     matplotlib.figure.Figure
         A panel per link, a row per marker: medians with 95% intervals, one colour per arm; their mean over markers and
-        arms, where they are pooled, as a band.
+        arms, where they are pooled, as a band. With a shared factor, one row, and a last panel of markers' loadings.
 
     Examples
     --------
@@ -188,31 +194,30 @@ def plot_associations(fit: Fit) -> Figure:
     >>> figure = bd.plot_associations(fit)  # doctest: +SKIP
     """
     settings = settings_of_kind(fit, TrajectoriesSettings)
-    found = fit.estimands["association"]
-    found = found.isel(link=chosen("link", found["link"].values), analyte=chosen("analyte", found["analyte"].values))
-    links, markers = found["link"].values, found["analyte"].values[:MOST_ROWS]
-    arms = found["arm"].values[:_ARMS]
+    found, loading = fit.estimands["association"], fit.estimands.get("loading")
+    of = settings.linked
+    found = found.isel({"link": chosen("link", found["link"].values), of: chosen(of, found[of].values)})
+    if loading is not None:
+        loading = loading.isel(analyte=chosen("analyte", loading["analyte"].values))
+    links, shown = found["link"].values, found if loading is None else loading
+    markers, arms = shown["analyte"].values[:MOST_ROWS], found["arm"].values[:_ARMS]
     colours = [INK, BLUE, GREY][: len(arms)] if len(arms) > 1 else [BLUE]
-    height = max(2.2, _ROW * len(markers) + 1.3)
-    with styled_figure(fit, max(3.1 * len(links), 4.6), height) as figure:
-        figure.says_shown(len(markers), found.sizes["analyte"], "markers are shown, the first")
+    panels, height = len(links) + (loading is not None), max(2.2, _ROW * len(markers) + 1.3)
+    with styled_figure(fit, max(3.1 * panels, 4.6), height) as figure:
+        figure.says_shown(len(markers), shown.sizes["analyte"], "markers are shown, the first")
         figure.says_shown(len(arms), found.sizes["arm"], "arms are shown, the first")
-        panels = figure.subplots(1, len(links), squeeze=False, sharey=True)[0]
-        for j, axes in enumerate(panels):
-            axes.axvline(0, color=GREY, lw=0.9)
+        row = figure.subplots(1, panels, squeeze=False, sharey=loading is None)[0]
+        for j, axes in enumerate(row[: len(links)]):
             if "association_mean" in fit.estimands:
                 low, high = np.quantile(fit.estimands["association_mean"].sel(link=links[j]).values, [0.025, 0.975])
                 axes.axvspan(low, high, color=BLUE, alpha=0.1, lw=0)
-            for a, colour in enumerate(colours):
-                values = found.isel(link=j, arm=a).values.reshape(-1, found.sizes["analyte"])[:, : len(markers)]
-                lower, middle, upper = np.quantile(values, [0.025, 0.5, 0.975], axis=0)
-                y = np.arange(len(markers)) + 0.18 * (a - (len(colours) - 1) / 2)
-                axes.hlines(y, lower, upper, color=colour, lw=1.3)
-                axes.plot(middle, y, "o", ms=4, color=colour)
+            by_arm = [found.isel({"link": j, "arm": a, of: slice(MOST_ROWS)}) for a in range(len(arms))]
+            _intervals(axes, by_arm, colours, found[of].values[:MOST_ROWS])
             axes.set_title(str(links[j]), fontsize=9)
-            axes.set_xlabel(f"{found.attrs['units']}")
-            axes.set_yticks(range(len(markers)), [str(m) for m in markers])
-            axes.set_ylim(len(markers) - 0.5, -0.5)
+            axes.tick_params(labelleft=j == 0)
+        if loading is not None:
+            _intervals(row[-1], [loading.isel(analyte=slice(MOST_ROWS))], [BLUE], markers)
+            row[-1].set_title("loadings of markers", fontsize=9)
         handles: list[Any] = [Line2D([], [], color=c, marker="o", ms=4, lw=1.3) for c in colours]
         names = [legend_word(str(a)) for a in arms] if settings.arm is not None else ["association"]
         if "association_mean" in fit.estimands:
@@ -220,3 +225,16 @@ def plot_associations(fit: Fit) -> Figure:
             names.append("mean of the markers, 95% interval")
         legend_below(figure, (handles, names), 3)
     return figure
+
+
+def _intervals(axes: Axes, effects: list[xr.DataArray], colours: list[Any], labels: np.ndarray) -> None:
+    """Draw medians and 95% intervals of some effects, each of dims (chain, draw, row), row by row in their colours."""
+    axes.axvline(0, color=GREY, lw=0.9)
+    for k, (effect, colour) in enumerate(zip(effects, colours, strict=True)):
+        lower, middle, upper = np.quantile(effect.values.reshape(-1, len(labels)), [0.025, 0.5, 0.975], axis=0)
+        y = np.arange(len(labels)) + 0.18 * (k - (len(colours) - 1) / 2)
+        axes.hlines(y, lower, upper, color=colour, lw=1.3)
+        axes.plot(middle, y, "o", ms=4, color=colour)
+    axes.set_xlabel(str(effects[0].attrs["units"]))
+    axes.set_yticks(range(len(labels)), [str(label) for label in labels])
+    axes.set_ylim(len(labels) - 0.5, -0.5)
