@@ -81,6 +81,35 @@ def _spacing_of_normal(sd: float, factors: float, exponent: float) -> float:
     return max(2.0 * np.pi / np.sqrt(2.0 * exponent * (1.0 + factors * sd * sd)), _FINEST)
 
 
+def spacing(sd: float, factors: int, thresholds: int, *, link: Link, distribution: Distribution) -> float:
+    """Return the widest grid for the mean of a probability over patients' own levels, as exact as the integrals here.
+
+    Parameters
+    ----------
+    sd
+        Of patients' own levels.
+    factors
+        Of how many factors a category's probability is a product.
+    thresholds
+        K - 1.
+    link, distribution
+        As of :func:`patient_log_integrals`.
+
+    Returns
+    -------
+    float
+        In standard deviations of patients' own levels.
+
+    Examples
+    --------
+    >>> round(spacing(1.5, 1, 3, link="cumulative", distribution="logit"), 2)
+    0.59
+    """
+    if distribution == "probit":
+        return _spacing_of_normal(sd, factors, EXPONENT)
+    return _spacing(sd, factors, thresholds if link == "adjacent" else 1, EXPONENT)
+
+
 @_step
 def _newton(x: float, slope: float, curvature: float, low: float, high: float) -> tuple[float, float, float, bool]:
     """The next place on the way to a mode that lies between two bounds, the bounds, and whether it is near enough."""
