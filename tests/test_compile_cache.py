@@ -200,10 +200,14 @@ print(folder)
 COMPILES = f"""{PLACES}
 import pymc as pm
 from bayesdep.inference.compile_once import compile_once
+import bayesdep
 with pm.Model() as model:
     pm.Normal("x")
-compile_once(model)
+for compiler in ("llvm", "pytensor"):
+    bayesdep.settings.compiler = compiler
+    compile_once(model)
 assert list(folder.glob("bayesdep/*/*.pickle")) and list(NUMBA_CACHE_PATH.iterdir())
+assert list(folder.glob("bayesdep/machine-code/*"))
 """
 
 

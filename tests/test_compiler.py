@@ -21,17 +21,19 @@ import bayesdep as bd
 from bayesdep.data import compile_cache
 from bayesdep.data.errors import BadInput
 from bayesdep.inference import compile_once as compiled_module
+from bayesdep.inference import notes
+from bayesdep.inference.at_address import _LEFT_OUT, _RewritesOnly
 from bayesdep.inference.compile_once import compile_once
 from bayesdep.inference.compiler import machine
-from bayesdep.inference.compiler.density import Status, compile_graph
+from bayesdep.inference.compiler.density import compile_graph
 from bayesdep.inference.compiler.graphs import _known
 from bayesdep.inference.compiler.text import Unsupported
 from bayesdep.inference.computation import Computation
-from bayesdep.inference.native import _LEFT_OUT, NOT_FINITE, OK, _RewritesOnly, centre
+from bayesdep.inference.native import centre
 from bayesdep.inference.settings import Settings, settings
+from bayesdep.inference.status import NOT_FINITE, OK, WRONG_LENGTH
 
 PLAIN = Mode(linker="py", optimizer="fast_run").excluding("fusion")
-STATUS = Status(ok=0, not_finite=3, wrong_length=-1)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +90,7 @@ def through_llvm(function, data, length=6, seed=1):
     shared = [pt.TensorType(d.dtype, shape=(None,) * d.ndim)() for d in data]
     y = function(x, *shared)
     outputs = [y, pt.grad(y, x)]
-    logp, _, fits = compile_graph(*rewritten([x, *shared], outputs), length, data, STATUS, False)
+    logp, _, fits = compile_graph(*rewritten([x, *shared], outputs), length, data, False)
     point = np.random.default_rng(seed).normal(size=length)
     plain = pytensor.function([x, *shared], outputs, mode=PLAIN)
     return called(logp, point, data), plain(point, *data), fits
@@ -163,7 +165,18 @@ def test_an_unknown_operation_is_refused():
 
 
 @pytest.mark.sampling
+def test_a_fault_of_the_compiler_does_not_stop_a_fit(monkeypatch, capsys):
+    notes.say_once.cache_clear()
+    monkeypatch.setattr(machine, "_compiled", lambda source: [][len(source)])
+    with pm.Model() as model:
+        pm.Normal("x", shape=(5, 7))
+    assert compile_once(model).density.compiler == "pytensor"
+    assert "note: the density is compiled by PyTensor, after IndexError: list index" in capsys.readouterr().err
+
+
+@pytest.mark.sampling
 def test_what_is_not_known_goes_pytensors_way_and_says_so(capsys):
+    notes.say_once.cache_clear()
     with pm.Model() as model:
         x = pm.Normal("x", shape=2)
         pm.Potential("p", pt.linalg.slogdet(pt.eye(2) + pt.outer(x, x))[1])
@@ -204,26 +217,26 @@ def test_newly_compiled_code_and_code_from_disk_are_the_same(tmp_path, monkeypat
     made = []
     compile_text = machine._compiled
     monkeypatch.setattr(machine, "_compiled", lambda source: made.append(1) or compile_text(source))
-    found = [called(compile_graph(*graph, 6, data, STATUS, True)[0], point, data) for _ in range(2)]
+    found = [called(compile_graph(*graph, 6, data, True)[0], point, data) for _ in range(2)]
     assert len(made) == 1
     assert found[0][:2] == found[1][:2]
     np.testing.assert_array_equal(found[0][2], found[1][2])
     (file,) = (compile_cache.own_folder() / "machine-code").iterdir()
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # somebody else's code is not run
-    assert called(compile_graph(*graph, 6, data, STATUS, True)[0], point, data)[1] == found[0][1]
+    assert called(compile_graph(*graph, 6, data, True)[0], point, data)[1] == found[0][1]
     assert len(made) == 2
 
 
 def test_a_point_that_is_no_number_and_a_wrong_length_are_told():
     x = pt.TensorType("float64", shape=(3,))("x")
     y = pt.log(x).sum()
-    logp, copy, _ = compile_graph(*rewritten([x], [y, pt.grad(y, x)]), 3, [], STATUS, False)
+    logp, copy, _ = compile_graph(*rewritten([x], [y, pt.grad(y, x)]), 3, [], False)
     status, value, _ = called(logp, np.array([1.0, np.nan, 2.0]), [])
     assert status == NOT_FINITE
     assert np.isnan(value)
     assert called(logp, np.array([1.0, 0.0, 2.0]), [])[0] == NOT_FINITE
-    assert called(logp, np.array([1.0, 2.0]), [])[0] == STATUS.wrong_length
+    assert called(logp, np.array([1.0, 2.0]), [])[0] == WRONG_LENGTH
     source, target = np.arange(3.0), np.zeros(3)
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint64, *[ctypes.c_void_p] * 3)
     assert kind(copy.address)(3, 3, source.ctypes.data, target.ctypes.data, None) == 0
@@ -233,12 +246,12 @@ def test_a_point_that_is_no_number_and_a_wrong_length_are_told():
 def test_the_compiler_is_chosen_by_name(monkeypatch):
     own = Settings()
     monkeypatch.delenv("BAYESDEP_COMPILER", raising=False)
-    assert own.compiler == "pytensor"
-    monkeypatch.setenv("BAYESDEP_COMPILER", "llvm")
     assert own.compiler == "llvm"
-    own.compiler = "pytensor"
-    assert repr(own) == "Settings(compiler='pytensor')"
-    with pytest.raises(BadInput, match=r"settings.compiler = 'gcc' is not a choice; use one of pytensor, llvm"):
+    monkeypatch.setenv("BAYESDEP_COMPILER", "pytensor")
+    assert own.compiler == "pytensor"
+    own.compiler = "llvm"
+    assert repr(own) == "Settings(compiler='llvm')"
+    with pytest.raises(BadInput, match=r"settings.compiler = 'gcc' is not a choice; use one of llvm, pytensor"):
         own.compiler = "gcc"
     monkeypatch.setenv("BAYESDEP_COMPILER", "gcc")
     with pytest.raises(BadInput, match="BAYESDEP_COMPILER = 'gcc' is not a choice"):

@@ -235,7 +235,7 @@ def test_chains_of_pymc_s_sampler_are_kept_together(tmp_path, monkeypatch):
 @pytest.mark.sampling
 def test_start_that_is_never_found_is_an_error_and_no_wait(tmp_path, monkeypatch):
     model, data = prepared(SCHOOLS_PLAN, tmp_path)
-    monkeypatch.setattr(Bound, "_start", lambda self, _=None: np.full(self.n_dim, np.nan))
+    monkeypatch.setattr(Bound, "near", lambda self, _=None: np.full(self.n_dim, np.nan))
     settings = {"draws": 10, "tune": 10, "chains": 2, "progress": False, "sampler": "nutpie"}
     for kept in (None, FinishedChains(tmp_path / "chains")):
         with pytest.raises(RuntimeError, match="nitialization points failed"):

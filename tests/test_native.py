@@ -2,6 +2,9 @@
 
 import ctypes
 import gc
+import importlib
+import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -12,9 +15,12 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 import bayesdep as bd
 from bayesdep.inference import compile_once as compiled_module
+from bayesdep.inference import notes
+from bayesdep.inference.chains import _sample_all, _sample_each
 from bayesdep.inference.compile_once import compile_once
 from bayesdep.inference.computation import Computation
-from bayesdep.inference.native import NOT_FINITE, OK, WRONG_LENGTH, bind, centre, compile_density, to_constrained
+from bayesdep.inference.native import bind, centre, compile_density, to_constrained
+from bayesdep.inference.status import NOT_FINITE, OK, WRONG_LENGTH
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.meta.model import Meta
@@ -183,9 +189,15 @@ def test_a_panel_with_other_values_is_the_same_computation(groups):
 
 
 @pytest.mark.sampling
-def test_a_reused_density_gives_the_draws_of_a_fresh_one(monkeypatch):
-    """Other values, other numbers of censored ones and other prior numbers, on the density of the first panel."""
+@pytest.mark.parametrize(("compiler", "censored_compile_again"), [("llvm", True), ("pytensor", False)])
+def test_a_reused_density_gives_the_draws_of_a_fresh_one(monkeypatch, compiler, censored_compile_again):
+    """Other values and other prior numbers on the density of the first panel, and other numbers of censored values.
+
+    LLVM's code has the lengths of the data in it, so that it is compiled again where the numbers of censored values
+    differ; PyTensor's serves them.
+    """
     settings = {"draws": 50, "tune": 100, "chains": 2, "seed": 3}
+    monkeypatch.setattr(bd.settings, "_compiler", compiler)
     monkeypatch.setattr(compiled_module, "compiled_densities", [])
     model = Cytokines(analyte="analyte", subject="subject", group="group", reference="HC")
     other = Cytokines(
@@ -196,8 +208,11 @@ def test_a_reused_density_gives_the_draws_of_a_fresh_one(monkeypatch):
     kinds = [model.prepare(t)["kind"].values for t in (first, second)]
     assert (kinds[0] != 0).sum() != (kinds[1] != 0).sum()
     bd.fit(model, first, **settings)
+    bd.fit(model, second, **settings)
+    compiled = len(compiled_module.compiled_densities)
+    assert compiled == (2 if censored_compile_again else 1)
     reused = bd.fit(other, second, **settings)
-    assert len(compiled_module.compiled_densities) == 1  # the first panel's density served
+    assert len(compiled_module.compiled_densities) == compiled  # an earlier density served
     monkeypatch.setattr(compiled_module, "compiled_densities", [])
     fresh = bd.fit(other, second, **settings)
     assert len(compiled_module.compiled_densities) == 1
@@ -224,3 +239,63 @@ def test_a_bound_density_keeps_its_data_whatever_happens_to_the_models():
     assert before[1] == pytest.approx(
         float(-(0.25 + 2.25 + 12.25) / 2 - 0.5**2 / 200 - 2 * np.log(2 * np.pi) - np.log(10))
     )
+
+
+class Lacking(types.ModuleType):
+    """A module in which some names of another are missing, as in a version that has renamed them."""
+
+    def __init__(self, module, *names):
+        super().__init__(module.__name__)
+        self.__dict__.update({k: v for k, v in vars(module).items() if k not in names})
+
+
+def without(monkeypatch, module, *names):
+    """Have imports of a module find one without some names."""
+    found = importlib.import_module(module)
+    monkeypatch.setitem(sys.modules, module, Lacking(found, *names))
+    notes.say_once.cache_clear()
+    for ours in ("nutpie_address", "at_address"):
+        monkeypatch.delitem(sys.modules, f"bayesdep.inference.{ours}", raising=False)
+
+
+MISSING = {
+    "nutpie": ("nutpie._lib", "PyMcModel", "nutpie calls the density through Python"),
+    "pytensor": ("pytensor.link.numba.linker", "NumbaLinker", "the density is called through Python"),
+}
+
+
+@pytest.mark.sampling
+@pytest.mark.parametrize("lacking", MISSING)
+def test_a_version_without_a_private_name_is_served_by_public_functions(lacking, monkeypatch, capsys):
+    """One line says so; with the same compiler the draws are the same to the bit."""
+    module, name, line = MISSING[lacking]
+    monkeypatch.setattr(bd.settings, "_compiler", "pytensor")
+    model, table = bd.Counts(control="placebo", events="responders"), bd.load("raison2013_responders")
+    settings = {"draws": 50, "tune": 100, "chains": 2, "seed": 3}
+    monkeypatch.setattr(compiled_module, "compiled_densities", [])
+    fast = bd.fit(model, table, **settings)
+    assert "note:" not in capsys.readouterr().err
+    without(monkeypatch, module, name)
+    monkeypatch.setattr(compiled_module, "compiled_densities", [])
+    slow = bd.fit(model, table, **settings)
+    said = [one for one in capsys.readouterr().err.splitlines() if one.startswith("note:")]
+    assert len(said) == 1
+    assert said[0].startswith(f"note: {line}")
+    assert name in said[0]
+    xr.testing.assert_allclose(slow.tree["posterior"].to_dataset(), fast.tree["posterior"].to_dataset(), rtol=1e-8)
+
+
+@pytest.mark.sampling
+def test_chains_are_saved_one_by_one_without_nutpies_private_names(monkeypatch):
+    """A run that can be resumed asks for each chain alone; it does so through Python too."""
+    from bayesdep.inference.for_nutpie import for_nutpie
+
+    without(monkeypatch, "nutpie._lib", "LogpFunc")
+    ready = compile_once(model_of("counts"))
+    given = {"draws": 30, "tune": 50, "seed": 3, "progress_bar": False}
+    together = _sample_all(ready, 3, given)
+    each = dict(_sample_each(ready, [0, 1, 2], given))
+    for number, chain in enumerate(together):
+        for name, values in chain.draws.items():
+            np.testing.assert_array_equal(each[number].draws[name], values)
+    assert type(for_nutpie(ready)).__name__ == "PyFuncModel"

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from bayesdep.inference.finished_chains import STATS, Chain, FinishedChains
+from bayesdep.inference.for_nutpie import for_nutpie
 from bayesdep.inference.native import Bound
 
 STARTS = 500  # points from which nutpie tries to start a chain
@@ -63,7 +64,7 @@ def sample_chains(
 def _sample_all(ready: Bound, chains: int, settings: dict[str, Any]) -> list[Chain]:
     import nutpie
 
-    tree = nutpie.sample(ready, chains=chains, save_warmup=False, **settings)
+    tree = nutpie.sample(for_nutpie(ready), chains=chains, save_warmup=False, **settings)
     if tree["posterior"].sizes["draw"] < settings["draws"]:  # nutpie hands back what it has when it is interrupted
         raise KeyboardInterrupt
     posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
@@ -77,23 +78,25 @@ def _sample_all(ready: Bound, chains: int, settings: dict[str, Any]) -> list[Cha
 
 
 @dataclass(frozen=True)
-class _Alone(Bound):
-    """A density from which one chain is sampled, with the random numbers that it has among several.
+class _Alone:
+    """One chain of a density, with the random numbers that it has among several.
 
     nutpie numbers chains from 0, and the number determines the stream of random numbers. One thread asks for the
     starting points of the chains in order; chains with smaller numbers are stopped when it asks for theirs.
     """
 
-    number: int = 0
-    ended: "queue.SimpleQueue[tuple[int, bool]]" = field(default_factory=queue.SimpleQueue)
+    ready: Bound
+    number: int
+    ended: "queue.SimpleQueue[tuple[int, bool]]"
     asked: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def _start(self, seed: int | None = None) -> np.ndarray:
+    def start(self, seed: int | None = None) -> np.ndarray:
+        """Return a starting point of this chain, and none to the chains before it."""
         attempt = next(self.asked) - self.number
         if attempt < 0:
             raise StopIteration
-        point = super()._start(seed)
-        if attempt == STARTS - 1 and not np.isfinite(self.evaluator()(point)[0]):
+        point = self.ready.near(seed)
+        if attempt == STARTS - 1 and not np.isfinite(self.ready.evaluator()(point)[0]):
             self.ended.put((self.number, False))  # nutpie gives up here without raising an error
         return point
 
@@ -116,7 +119,7 @@ def _sample_each(ready: Bound, missing: Sequence[int], settings: dict[str, Any])
             while waiting or running:
                 while waiting and len(running) < at_once:
                     number = waiting.pop(0)
-                    alone = _Alone(ready.dims, ready.density, ready.values, ready.start, number, ended)
+                    alone = _Alone(ready, number, ended)
                     shown = bar(number)
 
                     def watch(progress: Sequence[Any], alone: _Alone = alone, shown: Any = shown) -> None:
@@ -124,8 +127,9 @@ def _sample_each(ready: Bound, missing: Sequence[int], settings: dict[str, Any])
                         alone.watch(progress)
 
                     running[number] = nutpie.sample(
-                        alone, chains=number + 1, cores=1, blocking=False, return_raw_trace=True, progress_bar=False,
-                        progress_callback=watch, progress_rate=_EVERY, **settings,
+                        for_nutpie(ready, alone.start), chains=number + 1, cores=1, blocking=False,
+                        return_raw_trace=True, progress_bar=False, progress_callback=watch, progress_rate=_EVERY,
+                        **settings,
                     )  # fmt: skip
                 try:
                     number, is_good = ended.get(timeout=0.5)

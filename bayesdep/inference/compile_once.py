@@ -41,7 +41,7 @@ def compile_once(model: pm.Model) -> "Bound":
     Returns
     -------
     Bound
-        Ready for ``nutpie.sample``.
+        Ready for :func:`~bayesdep.inference.for_nutpie.for_nutpie`.
     """
     from bayesdep.inference.native import bind, centre, compile_density
 

@@ -6,11 +6,16 @@ graphs themselves are compared, not names or settings, so a constant in a graph 
 by mistake.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph import clone_replace
 from pytensor.graph.basic import equal_computations
 from pytensor.graph.traversal import graph_inputs
 
@@ -59,3 +64,70 @@ class Computation:
             return False
         mine, theirs = [*self.values, *self.shared], [*other.values, *other.shared]
         return bool(equal_computations([self.logp], [other.logp], mine, theirs))
+
+
+@dataclass(frozen=True)
+class FlatDensity:
+    """A log density and its gradient as functions of one vector and of the data.
+
+    Parameters
+    ----------
+    logp
+        The log density; the data are inputs, so that neither a stored graph nor compiled code contains them.
+    values
+        The free variables' values in it.
+    point
+        One vector that holds them all.
+    data
+        The data, in the order of the computation's shared variables.
+    shapes
+        Of the variables, on the unconstrained scale.
+    """
+
+    logp: Any
+    values: tuple[Any, ...]
+    point: Any
+    data: tuple[Any, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The vector and the data."""
+        return (self.point, *self.data)
+
+    @property
+    def unflattened(self) -> list[Any]:
+        """The variables and the data, as the log density has them."""
+        return [*self.values, *self.data]
+
+    def outputs(self) -> list[Any]:
+        """Return the log density and its gradient with respect to the vector."""
+        lengths = [prod(shape) for shape in self.shapes]
+        ends = np.cumsum(lengths)
+        pieces = {
+            value: self.point[end - length : end].reshape(shape).astype(value.dtype)
+            for value, length, end, shape in zip(self.values, lengths, ends, self.shapes, strict=True)
+        }
+        gradient = pt.concatenate([g.ravel() for g in pt.grad(self.logp, list(self.values))])
+        return list(clone_replace([self.logp, gradient], pieces))
+
+
+def flat_density(computation: Computation, shapes: Sequence[tuple[int, ...]]) -> FlatDensity:
+    """Write a computation's log density as a function of one vector and of the data.
+
+    Parameters
+    ----------
+    computation
+        The log density, whose data are shared variables.
+    shapes
+        Of the variables, on the unconstrained scale.
+
+    Returns
+    -------
+    FlatDensity
+        Its gradient is derived when asked for.
+    """
+    data = {v: v.type() for v in computation.shared}
+    (logp,) = clone_replace([computation.logp], data)
+    point = pt.TensorType("float64", shape=(sum(prod(shape) for shape in shapes),))("point")
+    return FlatDensity(logp, computation.values, point, tuple(data.values()), tuple(shapes))

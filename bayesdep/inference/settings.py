@@ -4,7 +4,7 @@ import os
 
 from bayesdep.data.errors import BadInput
 
-COMPILERS = ("pytensor", "llvm")
+COMPILERS = ("llvm", "pytensor")
 _VARIABLE = "BAYESDEP_COMPILER"
 
 
@@ -24,11 +24,12 @@ class Settings:
     def compiler(self) -> str:
         """How a log density is compiled.
 
-        ``"pytensor"`` (the default) is PyTensor's own way, numba; ``"llvm"`` takes seconds where that takes half a
-        minute. Both compute the same density, but not to the last digit, so draws of a seed differ. The environment
-        variable ``BAYESDEP_COMPILER`` chooses for processes that set nothing.
+        ``"llvm"`` (the default) takes seconds where ``"pytensor"``, PyTensor's own way by numba, takes half a minute.
+        Both compute the same density, but not to the last digit, so draws of a seed may differ. What ``"llvm"`` does
+        not know is compiled by PyTensor, which one line on standard error says. The environment variable
+        ``BAYESDEP_COMPILER`` chooses for processes that set nothing.
         """
-        return self._compiler or _checked(os.environ.get(_VARIABLE) or "pytensor", _VARIABLE)
+        return self._compiler or _checked(os.environ.get(_VARIABLE) or COMPILERS[0], _VARIABLE)
 
     @compiler.setter
     def compiler(self, name: str) -> None:

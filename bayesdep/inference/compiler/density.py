@@ -13,6 +13,7 @@ from bayesdep.inference.compiler.foreign import foreign
 from bayesdep.inference.compiler.graphs import Lowering
 from bayesdep.inference.compiler.machine import Machine, machine_code
 from bayesdep.inference.compiler.text import Scalar, Text, Unsupported, View, contiguous, literal
+from bayesdep.inference.status import NOT_FINITE, OK, WRONG_LENGTH
 
 _FIXED = (0, 1, 64)  # elements of whole numbers among the data that are compiled in, tried in turn
 _ARGUMENTS = "i64 %length, ptr noalias %point, ptr noalias %gradient, ptr noalias %value, ptr noalias %table"
@@ -25,15 +26,6 @@ entry:
   ret i64 0
 }
 """
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the function returns: as the sampler reads it."""
-
-    ok: int
-    not_finite: int
-    wrong_length: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +74,7 @@ class Data:
 
 
 def compile_graph(
-    inputs: Sequence[Any], outputs: Sequence[Any], length: int, values: Sequence[np.ndarray], status: Status, keep: bool
+    inputs: Sequence[Any], outputs: Sequence[Any], length: int, values: Sequence[np.ndarray], keep: bool
 ) -> tuple[Function, Function, Data]:
     """Compile a rewritten graph.
 
@@ -94,8 +86,6 @@ def compile_graph(
         Of the point.
     values
         The data.
-    status
-        What the function returns.
     keep
         Whether the machine code may be kept on disk.
 
@@ -113,7 +103,7 @@ def compile_graph(
     order = graph.toposort()
     for limit in _FIXED:
         try:
-            source, text, data = _source(order, graph, length, values, status, limit)
+            source, text, data = _source(order, graph, length, values, limit)
             break
         except Unsupported:
             if limit == _FIXED[-1]:
@@ -123,14 +113,12 @@ def compile_graph(
     return Function(machine.addresses["logp"], machine), Function(machine.addresses["copy"], machine), data
 
 
-def _source(
-    order: Any, graph: Any, length: int, values: Sequence[np.ndarray], status: Status, limit: int
-) -> tuple[str, Text, Data]:
+def _source(order: Any, graph: Any, length: int, values: Sequence[np.ndarray], limit: int) -> tuple[str, Text, Data]:
     text = Text()
     wrong = text.make(f"icmp ne i64 %length, {length}")
     text.write(f"br i1 {wrong}, label %wrong, label %right")
     text.start("wrong")
-    text.write(f"ret i64 {status.wrong_length}")
+    text.write(f"ret i64 {WRONG_LENGTH}")
     text.start("right")
     known: dict[Any, Any] = {graph.inputs[0]: View("%point", "float64", (length,), (1,))}
     fixed, word = [], 0
@@ -145,13 +133,13 @@ def _source(
             known[variable] = View(pointer, x.dtype.name, x.shape, contiguous(x.shape))
     low = Lowering(text, foreign)
     logp, gradient = low.graph(order, known, graph.outputs)
-    _finish(text, low, logp, gradient, length, status)
+    _finish(text, low, logp, gradient, length)
     top, entry, body = text.finished()
     lines = [*top, f"define i64 @logp({_ARGUMENTS}) {{", "entry:", *entry, *body, "}", _COPY]
     return "\n".join(lines), text, Data(tuple(x.shape for x in values), tuple(fixed))
 
 
-def _finish(text: Text, low: Lowering, logp: Any, gradient: Any, length: int, status: Status) -> None:
+def _finish(text: Text, low: Lowering, logp: Any, gradient: Any, length: int) -> None:
     """Copy the results to where the sampler reads them, and say whether they are numbers."""
     slopes, out = low.view(gradient), View("%gradient", "float64", (length,), (1,))
     infinity, finite = literal(np.inf, "float64"), text.variable("i8")
@@ -175,4 +163,4 @@ def _finish(text: Text, low: Lowering, logp: Any, gradient: Any, length: int, st
         good = text.make(f"and i1 {good}, {well}")
     text.store_at("%value", scalars.choose(text, good, value, scalars.number(np.nan, "float64")))
     good = text.make(f"and i1 {good}, {is_number(value)}")
-    text.write(f"ret i64 {text.make(f'select i1 {good}, i64 {status.ok}, i64 {status.not_finite}')}")
+    text.write(f"ret i64 {text.make(f'select i1 {good}, i64 {OK}, i64 {NOT_FINITE}')}")
