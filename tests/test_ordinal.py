@@ -8,14 +8,24 @@ import pandas as pd
 import pytensor
 import pytensor.tensor as pt
 import pytest
+import xarray as xr
 from scipy import integrate, optimize, special
 
 from bayesdep.inference.evaluate import at_draws, from_prior, uncompiled
 from bayesdep.inference.labelled import label_draws
-from bayesdep.models.ordinal.estimands import _in_groups, counts_by_cell, crude_differences
+from bayesdep.models.ordinal.data import term_values
+from bayesdep.models.ordinal.estimands import (
+    _in_groups,
+    counts_by_cell,
+    crude_differences,
+    kinds_of_people,
+    own_levels,
+)
 from bayesdep.models.ordinal.model import Ordinal
 from bayesdep.models.ordinal.scores import _levels
+from bayesdep.models.ordinal.terms import levels_from, thresholds_from
 from bayesdep.numerics.draws import stack_draws
+from bayesdep.numerics.ordinal import probabilities_up_to
 
 REFERENCES = Path(__file__).parent / "references"
 LEVELS = ["Low", "Medium", "High"]
@@ -238,6 +248,60 @@ def test_probabilities_are_means_over_people_and_their_own_levels():
     expected = estimands["at_or_better"].sel(arm="drug") - estimands["at_or_better"].sel(arm="placebo")
     np.testing.assert_allclose(difference.values, expected.transpose("chain", "draw", "visit", "up_to").values)
     np.testing.assert_allclose(estimands["number_needed_to_treat"].values, 1 / estimands["difference"].values)
+
+
+@pytest.mark.parametrize("sd", [0.3, 1.5, 6.0])
+@pytest.mark.parametrize(
+    ("link", "distribution"),
+    [("cumulative", "logit"), ("continuation", "logit"), ("adjacent", "logit"), ("cumulative", "probit"),
+     ("continuation", "probit")],
+)  # fmt: skip
+def test_means_over_patients_own_levels_are_right_to_a_millionth(link, distribution, sd):
+    """Against a grid of 0.01 standard deviations, at thresholds in the middle and far from it."""
+    settings = model(link=link, distribution=distribution)
+    places, weights = own_levels(settings, xr.Dataset({"patient_sd": ("sample", [sd, sd / 2])}), 2)
+    fine = np.arange(-9, 9.005, 0.01)
+    dense = np.exp(-(fine**2) / 2) / np.exp(-(fine**2) / 2).sum()
+    for of_draw in (sd, sd / 2):
+        for thresholds in ([-0.5, 0.7], [-6.0, -4.0], [3.0, 9.0]):
+            how = {"link": link, "distribution": distribution}
+            found = weights @ probabilities_up_to(np.array(thresholds), of_draw * places, **how)
+            exact = dense @ probabilities_up_to(np.array(thresholds), of_draw * fine, **how)
+            np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-8)
+
+
+def over_people(settings, draws, data):
+    """P(y <= k) by draw, arm and visit: the mean over all people of a table, one by one."""
+    places, weights = own_levels(settings, draws, 2)
+    levels, people = levels_from(settings, draws, data), data.sizes["unit"]
+    found = np.zeros((draws.sizes["sample"], 2, 2, 2))
+    for a, v in np.ndindex(2, 2):
+        columns = term_values(data, np.full(people, a), np.full(people, v), np.arange(people))
+        thresholds, _ = thresholds_from(settings, draws, columns)
+        for place, weight in zip(places, weights, strict=True):
+            own = draws["patient_sd"].values[:, None] * place
+            level = levels.cells[:, a, v, None] + levels.units[:, a] + own
+            found[:, a, v] += weight * probabilities_up_to(thresholds, level).mean(axis=1)
+    return found
+
+
+@pytest.mark.parametrize("by_threshold", [[], ["visit"], ["age"]])
+def test_means_over_kinds_of_people_are_those_over_people(by_threshold):
+    settings = model(covariates="age", moderator="stage", at=[0.0, 2.0], by_threshold=by_threshold)
+    data = settings.prepare(patients().assign(age=lambda t: t["age"].round(-1)))
+    people = kinds_of_people(data)
+    assert people.sizes["unit"] < data.sizes["unit"] / 2
+    assert people["weight"].sum() == data["weight"].sum()
+    _, posterior = drawn(settings, data)
+    found, draws = stack_draws(settings.estimands(posterior, data)), stack_draws(posterior)
+    at_or_better = found["at_or_better"].transpose("sample", "arm", "visit", "up_to")
+    np.testing.assert_allclose(at_or_better.values, over_people(settings, draws, data), rtol=1e-9)
+    scale = data["moderator_scale"].attrs
+    for k, value in enumerate(settings.at):
+        moderator = np.full(data.sizes["unit"], (value - scale["mean"]) / scale["sd"])
+        at_last = over_people(settings, draws, data.assign(moderator=("unit", moderator)))[:, :, -1]
+        difference = found["difference_at"].isel(comparison=0, moderator_value=k).transpose("sample", "up_to")
+        np.testing.assert_allclose(difference.values, at_last[:, 1] - at_last[:, 0], atol=1e-10)
 
 
 def test_mean_scores_are_sums_of_scores_times_probabilities():

@@ -8,11 +8,12 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from common import patients
+from numba import njit
 from scipy import integrate
 
 from bayesdep.inference.evaluate import uncompiled
 from bayesdep.numerics.ordinal import log_probability_of
-from bayesdep.numerics.patient_integrals import EXPONENT, patient_log_integrals
+from bayesdep.numerics.patient_integrals import EXPONENT, integrals_of_ends, patient_log_integrals
 
 REFERENCES = Path(__file__).parent / "references"
 LINKS = [("cumulative", "logit"), ("continuation", "logit"), ("cumulative", "probit"), ("continuation", "probit"),
@@ -124,6 +125,30 @@ def test_extreme_levels_give_finite_slopes():
     for level, sd in ((800.0, 1.0), (-800.0, 1.0), (0.0, 500.0), (0.0, 1e-9)):
         found = f(given[0] + level, np.array(sd), *given[2:])
         assert all(np.isfinite(x).all() for x in found)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_compiled_integrals_are_those_of_the_plain_steps(kind):
+    """Vectors of LLVM against NumPy; with so many visits, or so far out, that products are taken in parts."""
+    rng = np.random.default_rng(5)
+    visits = np.array([1, 6, 150, 40])
+    start = np.append(0, visits.cumsum())
+    own = np.repeat([0.0, 8.0, -2.0, 40.0], visits)
+    z = np.array([-1.0, 0.5, 2.0]) - rng.normal(size=(visits.sum(), 1))
+    z[start[3] :] += rng.choice([-100.0, 100.0], size=(visits[3], 1))
+    category = ((own + rng.logistic(size=visits.sum()))[:, None] > z).sum(axis=1)
+    compiled = njit(integrals_of_ends, error_model="numpy")
+    for sd in (0.2, 1.5, 30.0):
+        given = [z, np.empty((len(z), 0)), np.array(sd), category, start, np.array(EXPONENT), np.array(kind)]
+        for one, other in zip(compiled(*given), integrals_of_ends(*given), strict=True):
+            assert np.isfinite(other).all()
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
+
+
+def test_levels_that_are_no_numbers_give_integrals_that_are_none():
+    category, start, given = example("cumulative")
+    found = function_of(category, start, "cumulative", "logit")(given[0] + np.nan, *given[1:])[0]
+    assert np.isnan(found).all()
 
 
 def reference(model):

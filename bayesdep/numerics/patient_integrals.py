@@ -18,13 +18,14 @@ between -y and y, whatever y. Here
 
 (of the last, the sum in the denominator is of weights on an arc of (K - 1) v, and no shorter than its projection on the
 arc's middle). The largest h, over some y, with ``G(y) exp(-2 pi y / h) = exp(-16)`` is taken: the log integral is right
-to about 2e-7 for any data and any sd up to about 50 (beyond, h stays at its least), with 11 to 20 places for most
-patients. Slopes are means over the integrand's own distribution (Fisher's identity), by the same places.
+to about 2e-7 for any data and any sd up to about 50 (beyond, h stays at its least), with 11 to 20 places that matter
+for most patients. Slopes are means over the integrand's own distribution (Fisher's identity), by the same places.
 
 Under the logistic links a probability is a product of "ends": ``F(z_k)`` where the patient stopped, ``F(-z_k)`` where
 not (``numerics/ordinal.py``; what a cumulative interval has beside, its gap, does not depend on x). With
-``q = exp(-z_k) exp(sd x)`` they are ``1 / (1 + q)`` and ``q / (1 + q)``, so one exponential a row and one a place serve
-all pairs of the two.
+``q = exp(-z_k) exp(sd x)`` they are ``1 / (1 + q)`` and ``1 / (1 + 1 / q)``, so one exponential a row and one for many
+places serve all pairs of the two, and a weight is a quotient of products: no logarithm is taken where these stay
+finite. Places are taken 24 at a time, side by side (:mod:`bayesdep.numerics.lanes`).
 """
 
 import inspect
@@ -43,6 +44,8 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
+from bayesdep.numerics import lanes
+from bayesdep.numerics.lanes import LANES, add_shares, multiply_factors
 from bayesdep.numerics.ordinal import Distribution, Link
 from bayesdep.numerics.types import Tensor
 
@@ -53,15 +56,19 @@ _NEWTON_STEPS = 60
 _NEAR = 0.1  # of a standard deviation of the integrand, to its mode
 _FARTHEST = 300.0  # size of z and of sd x beyond which exponentials are capped: a probability of 1e-130
 _FULL = 600.0  # log of a product, before its logarithm is taken
+_STEEP = 300.0  # of the normal's log density over places side by side, beyond which each is computed by itself
+# rows of what is computed side by side
+_WEIGHT, _OF_STOPS, _OF_OTHERS, _UP, _DOWN, _PRODUCT, _SHIFT = range(7)
 _DIFFERENTIATED = 3  # of the operation's inputs, the first: z, gaps, sd
 _ANGLES = np.array([0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.0])
 _GROWTH = -np.log(np.cos(_ANGLES / 2))  # of one logistic factor
 _FAST = {"arcp", "contract", "afn", "reassoc", "nsz"} if config.numba__fastmath else False  # as PyTensor has it
+_ERRORS = "numpy"  # a division is not checked for zero before it, which would keep loops from being vectorised
 
 
 def _step[Function: Callable[..., Any]](function: Function) -> Function:
     """A step of the computation: plain Python until compiled code calls it, then compiled as that code is."""
-    registered: Function = register_jitable(fastmath=_FAST)(function)
+    registered: Function = register_jitable(fastmath=_FAST, error_model=_ERRORS)(function)
     return registered
 
 
@@ -79,6 +86,35 @@ def _spacing(sd: float, factors: float, angle: float, exponent: float) -> float:
 def _spacing_of_normal(sd: float, factors: float, exponent: float) -> float:
     """The widest grid for so many normal intervals."""
     return max(2.0 * np.pi / np.sqrt(2.0 * exponent * (1.0 + factors * sd * sd)), _FINEST)
+
+
+def spacing(sd: float, factors: int, thresholds: int, *, link: Link, distribution: Distribution) -> float:
+    """Return the widest grid for the mean of a probability over patients' own levels, as exact as the integrals here.
+
+    Parameters
+    ----------
+    sd
+        Of patients' own levels.
+    factors
+        Of how many factors a category's probability is a product.
+    thresholds
+        K - 1.
+    link, distribution
+        As of :func:`patient_log_integrals`.
+
+    Returns
+    -------
+    float
+        In standard deviations of patients' own levels.
+
+    Examples
+    --------
+    >>> round(spacing(1.5, 1, 3, link="cumulative", distribution="logit"), 2)
+    0.59
+    """
+    if distribution == "probit":
+        return _spacing_of_normal(sd, factors, EXPONENT)
+    return _spacing(sd, factors, thresholds if link == "adjacent" else 1, EXPONENT)
 
 
 @_step
@@ -128,56 +164,69 @@ def integrals_of_ends(
     """
     patients, thresholds = len(start) - 1, z.shape[1]
     log_integral, d_z, d_gaps, d_sd = np.empty(patients), np.zeros(z.shape), np.zeros(gaps.shape), np.empty(patients)
-    most = 1
-    for i in range(patients):
-        most = max(most, (start[i + 1] - start[i]) * thresholds)
-    odds, ratio, mean, stops = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
-    row_of, end_of = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     spread, form, least = float(sd[()]), int(kind[()]), float(exponent[()])
-    fall = least + _FALL
+    fall, most = np.exp(-least - _FALL), 1
     for i in range(patients):
-        ends, fixed, highest = _ends_of(z, category, start[i], start[i + 1], form, odds, row_of, end_of, stops)
+        most = max(most, (start[i + 1] - start[i]) * (thresholds if form == 1 else min(thresholds, 2)))
+    odds, row_of, end_of = np.empty(most), np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
+    above, shares, work = np.empty((most, LANES)), np.empty((most, LANES)), np.empty((7, LANES))
+    spaces, grids = np.zeros(most + 1), np.empty((most + 1, 3, LANES))
+    for i in range(patients):
+        ends, stops, highest = _ends_of(z, category, start[i], start[i + 1], form, odds, row_of, end_of)
         mode = _mode_of_ends(odds, stops, ends, spread)
-        space = _spacing(spread, ends, 1.0, least)
-        log_integral[i], d_sd[i] = _sum_of_ends(
-            odds, stops, ends, fixed, highest, spread, mode, space, fall, ratio, mean
+        if spaces[ends] == 0.0:
+            spaces[ends] = _spacing(spread, ends, 1.0, least)
+            _fill_grid(grids, ends, spread, spaces[ends])
+        log_integral[i], d_sd[i], total = _sum_of_ends(
+            odds, stops, ends, highest, spread, mode, spaces[ends], fall, grids, above, shares, work
         )
         for e in range(ends):
-            d_z[row_of[e], end_of[e]] = stops[e] - mean[e]
+            share = 0.0
+            for k in range(LANES):
+                share += shares[e, k]
+            d_z[row_of[e], end_of[e]] = share / total if e < stops else -share / total
     return log_integral, d_z, d_gaps, d_sd
 
 
 @_step
 def _ends_of(
     z: np.ndarray, category: np.ndarray, first: int, last: int, kind: int, odds: np.ndarray, row_of: np.ndarray,
-    end_of: np.ndarray, stops: np.ndarray,
-) -> tuple[int, float, float]:  # fmt: skip
-    """Fill in a patient's ends, ``exp(-z)`` and whether each stops; return their number, sum of -z and highest -z."""
-    ends, fixed, highest, thresholds = 0, 0.0, -_FARTHEST, z.shape[1]
+    end_of: np.ndarray,
+) -> tuple[int, int, float]:  # fmt: skip
+    """Fill in a patient's ends, those that stop first, and their odds; return both numbers and the highest log odds."""
+    ends, highest, thresholds = 0, -_FARTHEST, z.shape[1]
     for row in range(first, last):
         y = category[row]
-        for k in range(0 if kind == 1 else max(y - 1, 0), min(y, thresholds - 1) + 1):
-            place = min(max(-z[row, k], -_FARTHEST), _FARTHEST)
+        if y < thresholds:
+            place = min(max(-z[row, y], -_FARTHEST), _FARTHEST)
+            odds[ends], row_of[ends], end_of[ends] = np.exp(place), row, y
+            highest, ends = max(highest, place), ends + 1
+    stops = ends
+    for row in range(first, last):
+        y = category[row]
+        for k in range(0 if kind == 1 else max(y - 1, 0), y):
+            place = min(max(z[row, k], -_FARTHEST), _FARTHEST)
             odds[ends], row_of[ends], end_of[ends] = np.exp(place), row, k
-            stops[ends] = 1.0 if k == y else 0.0
-            highest = max(highest, place)
-            if k != y:
-                fixed += place
-            ends += 1
-    return ends, fixed, highest
+            highest, ends = max(highest, place), ends + 1
+    return ends, stops, highest
 
 
 @_step
-def _mode_of_ends(odds: np.ndarray, stops: np.ndarray, ends: int, sd: float) -> float:
+def _mode_of_ends(odds: np.ndarray, stops: int, ends: int, sd: float) -> float:
     """Near where a patient's integrand is largest."""
     x, low, high = 0.0, -np.inf, np.inf
     for _ in range(_NEWTON_STEPS):
-        factor = np.exp(min(max(sd * x, -_FARTHEST), _FARTHEST))
+        up = np.exp(min(max(sd * x, -_FARTHEST), _FARTHEST))
+        down = 1.0 / up
         slope, curvature = 0.0, 0.0
-        for e in range(ends):
-            ratio = 1.0 / (1.0 + odds[e] * factor)
-            slope += ratio - stops[e]
-            curvature += ratio * (1.0 - ratio)
+        for e in range(stops):
+            share = 1.0 / (1.0 + odds[e] * up)
+            slope -= 1.0 - share
+            curvature += share * (1.0 - share)
+        for e in range(stops, ends):
+            share = 1.0 / (1.0 + odds[e] * down)
+            slope += 1.0 - share
+            curvature += share * (1.0 - share)
         x, low, high, near = _newton(x, sd * slope - x, 1.0 + sd * sd * curvature, low, high)
         if near:
             break
@@ -185,57 +234,104 @@ def _mode_of_ends(odds: np.ndarray, stops: np.ndarray, ends: int, sd: float) -> 
 
 
 @_step
-def _sum_of_ends(
-    odds: np.ndarray, stops: np.ndarray, ends: int, fixed: float, highest: float, sd: float, mode: float, space: float,
-    fall: float, ratio: np.ndarray, mean: np.ndarray,
-) -> tuple[float, float]:  # fmt: skip
-    """A patient's log integral and its derivative by sd; fill in every end's mean ratio."""
-    passed, total, by_sd, level, top = 0.0, 0.0, 0.0, 0.0, 0.0
-    for e in range(ends):
-        passed += 1.0 - stops[e]
-        mean[e] = 0.0
-    stopped = ends - passed
-    for direction in (1, -1):
-        place = 0 if direction == 1 else -1
-        while True:
-            x = mode + space * place
-            own = min(max(sd * x, -_FARTHEST), _FARTHEST)
-            slope, log_product = _ends_at(odds, ends, np.exp(own), max(highest + own, 0.0) + 0.7, ratio)
-            height = fixed + passed * own - x * x / 2.0 - log_product
-            if place == 0:
-                level = top = height
-            top = max(top, height)
-            if height < top - fall:
-                break
-            weight = np.exp(height - level)
-            total += weight
-            by_sd += weight * x * (slope - stopped)
-            for e in range(ends):
-                mean[e] += weight * ratio[e]
-            place += direction
-    for e in range(ends):
-        mean[e] /= total
-    return level + np.log(total * space) - np.log(2.0 * np.pi) / 2.0, by_sd / total
+def _fill_grid(grids: np.ndarray, ends: int, sd: float, space: float) -> None:
+    """Fill in how ``exp(sd x)``, ``exp(-sd x)`` and ``exp(-x^2 / 2)`` change over places side by side, from 0 on."""
+    for k in range(LANES):
+        grids[ends, 0, k], grids[ends, 1, k] = np.exp(sd * space * k), np.exp(-sd * space * k)
+        grids[ends, 2, k] = np.exp(-((space * k) ** 2) / 2.0)
 
 
 @_step
-def _ends_at(odds: np.ndarray, ends: int, factor: float, largest: float, ratio: np.ndarray) -> tuple[float, float]:
-    """Fill in every end's ratio at one place; return their sum, and minus the log of their product.
+def _sum_of_ends(
+    odds: np.ndarray, stops: int, ends: int, highest: float, sd: float, mode: float, space: float, fall: float,
+    grids: np.ndarray, above: np.ndarray, shares: np.ndarray, work: np.ndarray,
+) -> tuple[float, float, float]:  # fmt: skip
+    """A patient's log integral, its derivative by sd and the sum of weights; fill in every end's shares of these.
 
-    Logarithms are taken of products of as many ends as stay finite, each below ``exp(largest)``.
+    Places are taken ``LANES`` at a time: first those around the mode, then on its right and its left.
     """
-    done, slope, log_product = 0, 0.0, 0.0
-    together = max(int(_FULL / largest), 1)
+    for e in range(ends):
+        for k in range(LANES):
+            shares[e, k] = 0.0
+    whole, by_sd, base, top = 0.0, 0.0, 0.0, 0.0
+    low, high = False, False  # whether the integrand has fallen there
+    left = right = -(LANES // 2)
+    while not (low and high):
+        if not high:
+            place = right
+            right += LANES
+        else:
+            left -= LANES
+            place = left
+        moved = space * place
+        base = _weigh_places(
+            odds, stops, ends, highest, sd, mode, moved, space, grids, above, work, base, right - left == LANES
+        )
+        add_shares(above, shares, work, _OF_STOPS, _WEIGHT, 0, stops)
+        add_shares(above, shares, work, _OF_OTHERS, _WEIGHT, stops, ends)
+        for k in range(LANES):
+            whole += work[_WEIGHT, k]
+            by_sd += (work[_OF_OTHERS, k] - work[_OF_STOPS, k]) * (mode + moved + space * k)
+            top = max(top, work[_WEIGHT, k])
+        if place == left:  # what is no number has fallen too
+            low = not work[_WEIGHT, 0] >= top * fall
+        if place + LANES == right:
+            high = not work[_WEIGHT, LANES - 1] >= top * fall
+    constant = mode * mode / 2.0 + np.log(2.0 * np.pi) / 2.0 + base
+    return np.log(whole * space) - constant, by_sd / whole, whole
+
+
+@_step
+def _weigh_places(
+    odds: np.ndarray, stops: int, ends: int, highest: float, sd: float, mode: float, moved: float, space: float,
+    grids: np.ndarray, above: np.ndarray, work: np.ndarray, base: float, first: bool,
+) -> float:  # fmt: skip
+    """Fill in the integrand at places side by side from ``mode + moved`` on, and every end's odds and 1.
+
+    It is over ``exp(-mode^2 / 2 - base)``. A product of so many ends that it may overflow is taken in parts, with the
+    logarithm of each; then ``base`` is what the first places have at the mode. Returns base.
+    """
+    own = min(max(sd * (mode + moved), -_FARTHEST), _FARTHEST)
+    factor = np.exp(own)
+    inverse = 1.0 / factor
+    for k in range(LANES):
+        work[_UP, k], work[_DOWN, k] = factor * grids[ends, 0, k], inverse * grids[ends, 1, k]
+        work[_PRODUCT, k], work[_SHIFT, k] = 1.0, 0.0
+    reach = max(abs(own), abs(own + sd * space * (LANES - 1)))
+    finite = _FULL / (max(highest + reach, 0.0) + 0.7)
+    together = int(finite) if finite > 1.0 else 1
+    done = min(together, ends)
+    multiply_factors(above, odds, work, _PRODUCT, _UP, 0, min(done, stops))
+    multiply_factors(above, odds, work, _PRODUCT, _DOWN, stops, done)
     while done < ends:
-        until, product = min(done + together, ends), 1.0
-        for e in range(done, until):
-            above = 1.0 + odds[e] * factor
-            product *= above
-            ratio[e] = 1.0 / above
-            slope += ratio[e]
-        log_product += np.log(product)
+        for k in range(LANES):
+            work[_SHIFT, k] += np.log(work[_PRODUCT, k])
+            work[_PRODUCT, k] = 1.0
+        until = min(done + together, ends)
+        multiply_factors(above, odds, work, _PRODUCT, _UP, done, min(until, stops))
+        multiply_factors(above, odds, work, _PRODUCT, _DOWN, max(done, stops), until)
         done = until
-    return slope, log_product
+    base = work[_SHIFT, LANES // 2] if first else base
+    if together < ends or base != 0.0:
+        for k in range(LANES):
+            work[_PRODUCT, k] *= np.exp(work[_SHIFT, k] - base)
+    _weigh_by_normal(mode, moved, space, grids, ends, work)
+    return base
+
+
+@_step
+def _weigh_by_normal(mode: float, moved: float, space: float, grids: np.ndarray, ends: int, work: np.ndarray) -> None:
+    """Fill in ``exp((mode^2 - x^2) / 2)`` over the product, at places side by side from ``mode + moved`` on."""
+    x = mode + moved
+    if abs(x) * space * LANES > _STEEP or abs(moved * (mode + x)) > _STEEP:
+        for k in range(LANES):
+            d = moved + space * k
+            work[_WEIGHT, k] = np.exp(-d * (2.0 * mode + d) / 2.0) / work[_PRODUCT, k]
+        return
+    value, ratio = np.exp(-moved * (mode + x) / 2.0), np.exp(-x * space)
+    for k in range(LANES):
+        work[_WEIGHT, k] = value * grids[ends, 2, k] / work[_PRODUCT, k]
+        value *= ratio
 
 
 # Any link
@@ -476,7 +572,8 @@ class PatientIntegrals(Op):  # type: ignore[misc]  # PyTensor is not typed
 def _compiled(op: Any, **kwargs: Any) -> Any:  # noqa: ARG001  (PyTensor's)
     # the number tells PyTensor's cache on disk one version of the steps from another
     function = integrals_of_ends if op.of_ends else integrals_of_rows
-    return numba_njit(function), zlib.crc32(inspect.getsource(sys.modules[__name__]).encode())
+    source = "".join(inspect.getsource(module) for module in (sys.modules[__name__], lanes))
+    return numba_njit(function, error_model=_ERRORS), zlib.crc32(source.encode())
 
 
 _KINDS = {

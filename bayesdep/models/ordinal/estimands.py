@@ -9,13 +9,11 @@ from bayesdep.models.ordinal.settings import OrdinalSettings
 from bayesdep.models.ordinal.terms import Levels, levels_from, place_of_moderator, thresholds_from
 from bayesdep.numerics.draws import over_draws
 from bayesdep.numerics.ordinal import probabilities_up_to
+from bayesdep.numerics.patient_integrals import spacing
 from bayesdep.numerics.types import Draws
 
 _GROUPS = 50  # groups of units with similar levels, over which means are taken
-# Places and weights of the standard normal on an even grid: for functions that are smooth on the scale of its step the
-# trapezoidal rule is right to exp(-2 pi^2 / (step sd)), 3e-8 of a logistic function at a patient sd of 2.5
-_PLACES = np.linspace(-6, 6, 41)
-_WEIGHTS = np.exp(-(_PLACES**2) / 2) / np.exp(-(_PLACES**2) / 2).sum()
+_FARTHEST = 6.0  # standard deviations of patients' own levels, as far as means over them go
 
 
 def estimands(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
@@ -38,14 +36,15 @@ def estimands(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Dataset
     xarray.Dataset
         Estimands by name, odds ratios last.
     """
-    up_to = _at_or_better(settings, posterior, data)
+    people = kinds_of_people(data)
+    up_to = _at_or_better(settings, posterior, people)
     by_name = _probabilities(settings, up_to)
     if settings.reference is not None:
         by_name |= _differences(settings, up_to)
     if settings.has_scores:
         by_name |= _scores(settings, up_to)
     if settings.moderator is not None:
-        by_name |= _along_moderator(settings, posterior, data)
+        by_name |= _along_moderator(settings, posterior, people)
     if data.sizes["step"]:
         by_name |= _monotone(posterior, data)
     if settings.has_patient_effects:
@@ -58,24 +57,54 @@ def estimands(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Dataset
 # Probabilities
 
 
-def _at_or_better(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
+def kinds_of_people(data: xr.Dataset) -> xr.Dataset:
+    """Return what units are like with one unit for all who are alike in every predictor, and their weights together."""
+    names = ("covariates", "reached", "slope_column", "moderator")
+    columns = [data[name].values.reshape(data.sizes["unit"], -1) for name in names]
+    _, first, kind = np.unique(np.column_stack(columns), axis=0, return_index=True, return_inverse=True)
+    weight = np.bincount(kind.ravel(), weights=data["weight"].values)
+    return data.drop_dims("row").isel(unit=first).assign(weight=("unit", weight))
+
+
+def own_levels(settings: OrdinalSettings, posterior: xr.Dataset, thresholds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return places and weights of patients' own levels, in their sd, for means of probabilities over patients.
+
+    They are an even grid for the largest sd of the draws, by the bound of :mod:`bayesdep.numerics.patient_integrals`:
+    a probability is right to a relative 2e-7. Without patients' levels there is one place, 0.
+    """
+    if not settings.has_patient_effects:
+        return np.zeros(1), np.ones(1)
+    sd, factors = float(posterior["patient_sd"].max()), thresholds if settings.link == "continuation" else 1
+    space = spacing(sd, factors, thresholds, link=settings.link, distribution=settings.distribution)
+    places = space * np.arange(-np.ceil(_FARTHEST / space), np.ceil(_FARTHEST / space) + 1)
+    weights = np.exp(-(places**2) / 2)
+    return places, weights / weights.sum()
+
+
+def _at_or_better(settings: OrdinalSettings, posterior: xr.Dataset, people: xr.Dataset) -> xr.DataArray:
     """P(y <= k) by arm and visit, dims (chain, draw, arm, visit, up_to)."""
-    nodes = len(_PLACES) if settings.has_patient_effects else 1
-    cells = data.sizes["arm"] * data.sizes["visit"]
-    elements = data.sizes["unit"] * data.sizes["arm"] + _groups(data) * nodes * data.sizes["up_to"] * 2 + cells
+    own = own_levels(settings, posterior, people.sizes["up_to"])
+    cells = people.sizes["arm"] * people.sizes["visit"]
+    elements = people.sizes["unit"] * people.sizes["arm"] + _in_means(people, own) + cells
 
     def of_draws(draws: xr.Dataset) -> xr.DataArray:
-        levels = levels_from(settings, draws, data)
-        values = mean_up_to(settings, draws, data, levels, data["weight"].values)
-        coords = {dim: data[dim].values for dim in ("arm", "visit", "up_to")}
+        levels = levels_from(settings, draws, people)
+        values = mean_up_to(settings, draws, people, levels, own)
+        coords = {dim: people[dim].values for dim in ("arm", "visit", "up_to")}
         return xr.DataArray(values, coords, ("sample", "arm", "visit", "up_to"))
 
     return over_draws(posterior, of_draws, elements)
 
 
+def _in_means(people: xr.Dataset, own: tuple[np.ndarray, np.ndarray]) -> int:
+    """How many numbers a mean of one draw is taken over."""
+    return int(_groups(people) * len(own[0]) * people.sizes["up_to"] * 2)
+
+
 def mean_up_to(
-    settings: OrdinalSettings, draws: xr.Dataset, data: xr.Dataset, levels: Levels, weight: np.ndarray
-) -> Draws:
+    settings: OrdinalSettings, draws: xr.Dataset, people: xr.Dataset, levels: Levels,
+    own: tuple[np.ndarray, np.ndarray],
+) -> Draws:  # fmt: skip
     """Return the mean over units and patients' own levels of P(y <= k), by arm and visit.
 
     Parameters
@@ -84,41 +113,43 @@ def mean_up_to(
         The model's settings.
     draws
         Draws with dim ``sample``.
-    data
-        The prepared data.
+    people
+        What units are like, as :func:`kinds_of_people` returns it.
     levels
-        Of its arms, visits and units.
-    weight
-        People of every unit.
+        Of its arms, visits (all or the last ones) and units.
+    own
+        Places and weights of patients' own levels, as :func:`own_levels` returns them.
 
     Returns
     -------
     numpy.ndarray
         Shape (samples, arms, visits, K - 1).
     """
-    own = np.zeros((levels.cells.shape[0], 1))
+    moved = np.zeros((levels.cells.shape[0], 1))
     if settings.has_patient_effects:
-        own = np.asarray(draws["patient_sd"].values)[:, None] * _PLACES
-    shares = _WEIGHTS if settings.has_patient_effects else np.ones(1)
-    how = settings.form
-    found = np.empty((*levels.cells.shape, data.sizes["up_to"]))
-    units = np.arange(levels.units.shape[-1])
+        moved = np.asarray(draws["patient_sd"].values)[:, None] * own[0]
+    found = np.empty((*levels.cells.shape, people.sizes["up_to"]))
+    units, visits = np.arange(levels.units.shape[-1]), levels.cells.shape[2]
+    first = people.sizes["visit"] - visits
     for a in range(levels.cells.shape[1]):
-        level, weights = _in_groups(levels.units[:, a], weight, _groups(data))
-        for v in range(levels.cells.shape[2]):
-            value = term_values(data, np.full(len(units), a), np.full(len(units), v), units)
-            if not (data["term_kind"].values == 2).any():
+        level, weights = _in_groups(levels.units[:, a], people["weight"].values, _groups(people))
+        total = (level[:, :, None] + moved[:, None, :]).reshape(len(level), -1)
+        shares = (weights[:, :, None] * own[1]).reshape(len(level), 1, -1)
+        for v in range(visits):
+            value = term_values(people, np.full(len(units), a), np.full(len(units), first + v), units)
+            if not (people["term_kind"].values == 2).any():
                 value = value[:1]
             thresholds, _ = thresholds_from(settings, draws, value)
-            total = levels.cells[:, a, v, None, None] + level[:, :, None] + own[:, None, :]
-            p = probabilities_up_to(thresholds[:, :, None], total, **how)
-            found[:, a, v] = np.einsum("sgmk,sg,m->sk", p, weights, shares)
+            if thresholds.shape[1] > 1:
+                thresholds = np.repeat(thresholds, len(own[0]), axis=1)
+            p = probabilities_up_to(thresholds, levels.cells[:, a, v, None] + total, **settings.form)
+            found[:, a, v] = (shares @ p)[:, 0]
     return found
 
 
-def _groups(data: xr.Dataset) -> int:
+def _groups(people: xr.Dataset) -> int:
     """How many groups of units means are taken over: all units where thresholds are their own."""
-    return data.sizes["unit"] if (data["term_kind"].values == 2).any() else min(_GROUPS, data.sizes["unit"])
+    return people.sizes["unit"] if (people["term_kind"].values == 2).any() else min(_GROUPS, people.sizes["unit"])
 
 
 def _in_groups(level: Draws, weight: np.ndarray, groups: int) -> tuple[Draws, Draws]:
@@ -188,35 +219,36 @@ def _scores(settings: OrdinalSettings, up_to: xr.DataArray) -> dict[str, xr.Data
 # Along a moderator, and monotone effects
 
 
-def _along_moderator(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
+def _along_moderator(settings: OrdinalSettings, posterior: xr.Dataset, people: xr.Dataset) -> dict[str, xr.DataArray]:
     """Differences at values of the moderator, at the last visit: everybody put at that value."""
     monotone = settings.moderator_form == "monotone"
     place = place_of_moderator(settings)
     if monotone:
-        steps = np.flatnonzero(data["ordered_of_step"].values == place)
-        labels = [str(x).split(": ", 1)[1] for x in data["level"].values[data["ordered_of_level"].values == place]]
+        steps = np.flatnonzero(people["ordered_of_step"].values == place)
+        labels = [str(x).split(": ", 1)[1] for x in people["level"].values[people["ordered_of_level"].values == place]]
         passed = np.tril(np.ones((len(labels), len(steps))), -1)
         # `reached` is less its mean over people: a step that somebody has not taken is minus that mean
-        values = passed + data["reached"].values[:, steps].min(axis=0)
+        values = passed + people["reached"].values[:, steps].min(axis=0)
     else:
         if not settings.at:
             return {}
-        labels, attrs = [f"{x:g}" for x in settings.at], data["moderator_scale"].attrs
+        labels, attrs = [f"{x:g}" for x in settings.at], people["moderator_scale"].attrs
         values = (np.array(settings.at) - attrs["mean"]) / attrs["sd"]
+
+    own = own_levels(settings, posterior, people.sizes["up_to"])
 
     def at_values(draws: xr.Dataset) -> xr.DataArray:
         found = []
         for value in values:
-            moved = _with_moderator(data, monotone, steps if monotone else None, value)
+            moved = _with_moderator(people, monotone, steps if monotone else None, value)
             levels = levels_from(settings, draws, moved)
             last = Levels(levels.cells[..., -1:], levels.units)
-            up_to = mean_up_to(settings, draws, moved, last, data["weight"].values)[:, :, 0]
+            up_to = mean_up_to(settings, draws, moved, last, own)[:, :, 0]
             found.append(up_to[:, 1:] - up_to[:, :1])
-        coords = {"comparison": data["comparison"].values, "moderator_value": labels, "up_to": data["up_to"].values}
+        coords = {"comparison": people["comparison"].values, "moderator_value": labels, "up_to": people["up_to"].values}
         return xr.DataArray(np.stack(found, axis=2), coords, ("sample", *coords))
 
-    nodes = len(_PLACES) if settings.has_patient_effects else 1
-    elements = data.sizes["unit"] * data.sizes["arm"] + _groups(data) * nodes * data.sizes["up_to"] * 2
+    elements = people.sizes["unit"] * people.sizes["arm"] + _in_means(people, own)
     difference = over_draws(posterior, at_values, elements)
     what = (
         "difference in the probability of the category or better at a value of the moderator, last visit, "
@@ -225,13 +257,13 @@ def _along_moderator(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.
     return {"difference_at": estimand(difference, what, "probability")}
 
 
-def _with_moderator(data: xr.Dataset, monotone: bool, steps: np.ndarray | None, value: np.ndarray) -> xr.Dataset:
+def _with_moderator(people: xr.Dataset, monotone: bool, steps: np.ndarray | None, value: np.ndarray) -> xr.Dataset:
     """The data with everybody at one value of the moderator."""
     if not monotone:
-        return data.assign(moderator=("unit", np.full(data.sizes["unit"], float(value))))
-    reached = data["reached"].values.copy()
+        return people.assign(moderator=("unit", np.full(people.sizes["unit"], float(value))))
+    reached = people["reached"].values.copy()
     reached[:, steps] = value
-    return data.assign(reached=(("unit", "step"), reached))
+    return people.assign(reached=(("unit", "step"), reached))
 
 
 def _monotone(posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
