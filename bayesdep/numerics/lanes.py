@@ -81,7 +81,7 @@ class _Rows:
 
     def place(self, data: Any, part: int, row: Any) -> Any:
         """Address of a vector."""
-        at = self.builder.add(self.builder.mul(row, self.whole(LANES)), self.whole(_TOGETHER * part))
+        at = self.builder.add(self.builder.mul(row, self.whole(LANES)), self.whole(_TOGETHER * part))  # type: ignore[no-untyped-call]  # llvmlite is not typed
         return self.builder.bitcast(self.builder.gep(data, [at]), _VECTOR.as_pointer())
 
     def load(self, data: Any, part: int, row: Any) -> Any:
@@ -145,11 +145,11 @@ def _add(context: Any, above: Any, shares: Any, work: Any, slope: Any, weight: A
 
 @overload(multiply_factors, strict=False)
 def _compiled_multiply(above: Any, odds: Any, work: Any, product: Any, moved: Any, first: Any, last: Any) -> Any:  # noqa: ARG001  (numba's)
-    return lambda above, odds, work, product, moved, first, last: _multiply(
+    return lambda above, odds, work, product, moved, first, last: _multiply(  # type: ignore[call-arg]  # numba's gives the context
         above, odds, work, product, moved, first, last
     )
 
 
 @overload(add_shares, strict=False)
 def _compiled_add(above: Any, shares: Any, work: Any, slope: Any, weight: Any, first: Any, last: Any) -> Any:  # noqa: ARG001  (numba's)
-    return lambda above, shares, work, slope, weight, first, last: _add(above, shares, work, slope, weight, first, last)
+    return lambda above, shares, work, slope, weight, first, last: _add(above, shares, work, slope, weight, first, last)  # type: ignore[call-arg]  # numba's gives the context
