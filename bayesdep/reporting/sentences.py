@@ -431,10 +431,15 @@ def _difference(told: _Told) -> str:
     if not float(size):  # that arms are the same is nothing that a median of zero says
         places = len(size.partition(".")[2])
         size = f"less than {number(10.0**-places, places)}"
-    unit = "point" if unit == "points" and size.split()[-1] == "1" else unit
-    found = f"was {size} {unit} {_word(is_above)}{told.than}"
+    found = f"was {_in_units(size, unit)} {_word(is_above)}{told.than}"
     ends = f"{told.span()}; {_of_side(told, is_above)}"
     return _capital(f"{told.arm}{told.who}, {where} {found} ({ends}).")
+
+
+def _in_units(size: str, units: str) -> str:
+    """A number with its units: 1 point per doubling, 2 points per doubling."""
+    of_one = re.sub(r"\b(point|doubling)s\b", r"\1", units, count=1) if size.split()[-1] == "1" else units
+    return f"{size} {of_one}"
 
 
 def _of_side(told: _Told, is_above: bool) -> str:
@@ -534,7 +539,7 @@ def _number_needed(told: _Told) -> str:
 def _value(told: _Told) -> str:
     """Anything else: what it is, in its units."""
     size = told.numbers()[1]
-    units = "%" if told.units == "%" else f" {told.units}"
+    units = "%" if told.units == "%" else _in_units(size, told.units).removeprefix(size)
     is_count = told.description.startswith(f"number of {told.units}")
     units = "" if is_count or told.units in _NO_UNIT or units.endswith("moderator's unit") else units
     ends = _above(told, float(told.attrs.get("null", 0.0)), told.span(unit="%" if units == "%" else ""))

@@ -147,7 +147,7 @@ def _marker_row(row: np.ndarray, settings: TrajectoriesSettings, draws: xr.Datas
         _individuals(axes, data["marker_time"].values[who], 2.0 ** logs[who])
         _mean(axes, at, 2.0 ** means[:, a])
         axes.set_yscale("log", base=2)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
         if np.isfinite(lod).any():
             low, high = limits(2.0 ** logs[measured])
             axes.set_ylim(min(low, 2.0 ** np.nanmin(lod)) * 0.8, high * 1.25)
