@@ -192,4 +192,4 @@ def test_no_global_state_is_touched(studies):
     before = dict(mpl.rcParams)
     bd.plot_forest(studies)
     assert dict(mpl.rcParams) == before
-    assert register._rendered(Figure(), "png", {})[:4] == b"\x89PNG"
+    assert register._rendered(Figure(), "png")[:4] == b"\x89PNG"

@@ -12,7 +12,9 @@ from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.draws import over_draws
 from bayesdep.numerics.types import Draws
 
-_PATHS = 2000  # paths per draw and arm, over all patients together; at least two a patient
+# Paths per draw and arm, over all patients together; at least two a patient. They make a rate's sd larger by a quarter
+# of a percent: their noise has an sd of 0.004 where the posterior's is 0.06 (60 patients at seven visits, response).
+_PATHS = 400
 
 
 def rates(settings: TrialSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.Dataset:

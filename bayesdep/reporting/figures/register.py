@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from scipy.spatial import cKDTree
 
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.fit import Fit
@@ -349,21 +350,25 @@ def png(figure: Figure) -> bytes:
     """
     buffer, described = io.BytesIO(), PngInfo()
     described.add_text("Description", describe(figure))
-    with Image.open(io.BytesIO(_rendered(figure, "png", {}, pil_kwargs={"compress_level": 1}))) as drawn:
-        _in_few_colours(drawn.convert("RGB")).save(buffer, "png", pnginfo=described, dpi=(RESOLUTION, RESOLUTION))
+    pixels = _rendered(figure, "rgba", dpi=RESOLUTION)
+    size = int(figure.get_figwidth() * RESOLUTION), int(figure.get_figheight() * RESOLUTION)
+    drawn = Image.frombytes("RGBA", size, pixels).convert("RGB")
+    _in_few_colours(drawn).save(buffer, "png", pnginfo=described, dpi=(RESOLUTION, RESOLUTION))
     return buffer.getvalue()
 
 
 def _in_few_colours(image: Image.Image) -> Image.Image:
     """Keep the 256 most frequent colours, and put the nearest for others: edges of letters. A third of the bytes."""
-    most = image.getcolors(1 << 24) or []
-    every = np.array([colour for _, colour in sorted(most, reverse=True)], dtype=np.int32)
-    palette = every[:256]
-    place = np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
-    nearest = np.zeros(1 << 24, dtype=np.uint8)
-    nearest[every @ place] = ((every[:, None] - palette) ** 2).sum(axis=-1).argmin(axis=1)
-    few = Image.fromarray(nearest[np.asarray(image) @ place])
-    few.putpalette(palette.astype(np.uint8).tobytes())
+    colours, place = 1 << 24, np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    drawn = np.asarray(image).astype(np.int32) @ place
+    often = np.bincount(drawn.ravel(), minlength=colours)
+    every = np.flatnonzero(often)
+    every = every[np.lexsort((every, often[every]))][::-1]
+    parts = every[:, None] // place % 256
+    nearest = np.zeros(colours, dtype=np.uint8)
+    nearest[every] = cKDTree(parts[:256]).query(parts)[1]
+    few = Image.fromarray(nearest[drawn])
+    few.putpalette(parts[:256].astype(np.uint8).tobytes())
     return few
 
 
@@ -373,21 +378,22 @@ def vector_files(figure: Figure) -> dict[str, bytes]:
     Parameters
     ----------
     figure
-        A matplotlib figure.
+        A matplotlib figure that was drawn before: the places of its panels stay.
 
     Returns
     -------
     dict of bytes
         By ending, ``pdf`` and ``svg``: the same for the same figure.
     """
+    figure.set_layout_engine("none")
     return {
-        "pdf": _rendered(figure, "pdf", {"Creator": None, "Producer": None, "CreationDate": None}),
-        "svg": _rendered(figure, "svg", {"Creator": None, "Date": None, "Description": describe(figure)}),
+        "pdf": _rendered(figure, "pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None}),
+        "svg": _rendered(figure, "svg", metadata={"Creator": None, "Date": None, "Description": describe(figure)}),
     }
 
 
-def _rendered(figure: Figure, ending: str, metadata: dict[str, Any], **how: Any) -> bytes:
+def _rendered(figure: Figure, ending: str, **how: Any) -> bytes:
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):  # letters stay letters, and names in a file follow from its content
-        figure.savefig(buffer, format=ending, metadata=metadata, **how)
+        figure.savefig(buffer, format=ending, **how)
     return buffer.getvalue()
