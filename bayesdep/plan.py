@@ -102,6 +102,11 @@ class Plan:
         return self.data.source == FROM_USER
 
     @property
+    def comes_with_package(self) -> bool:
+        """Whether its table is one of the package's: published, or drawn from a design."""
+        return self.data.source.startswith(("published:", "simulate:"))
+
+    @property
     def quick(self) -> dict[str, int]:
         """Settings of a quick run: at most 500 draws and 500 tuning draws a chain."""
         return {"draws": min(self.sampling.draws, 500), "tune": min(self.sampling.tune, 500)}

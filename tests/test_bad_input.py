@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -773,6 +774,24 @@ def test_bad_data_of_a_later_plan_are_refused_before_the_first_is_run(words, goo
     before = everything(desk)
     assert "there is no data file 'tabel.csv'" in complaint(capsys, words)
     assert everything(desk) == before
+
+
+@pytest.mark.sampling
+def test_the_first_result_does_not_wait_for_a_check_of_the_packages_own_data(tmp_path, monkeypatch, capsys):
+    """A fault in a later plan of such data ends the command after it, and leaves nothing half-written."""
+    shipped = Path(__file__).parents[1] / "models"
+    (tmp_path / "plans").mkdir()
+    shutil.copy(shipped / "benchmarks" / "eight_schools.toml", tmp_path / "plans")
+    fault = (shipped / "raison2013" / "crp_none.toml").read_text().replace('"placebo"', '"plazebo"')
+    (tmp_path / "plans" / "later.toml").write_text(fault)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ending:
+        main(["reproduce", "--models", "plans"])
+    assert ending.value.code == 2
+    assert "plan 'plans/later.toml': reference = 'plazebo'" in capsys.readouterr().err.splitlines()[-1]
+    runs = sorted(str(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("manifest.json"))
+    assert runs == ["results/benchmarks/eight_schools"]
+    assert not list(tmp_path.rglob(".*partial*"))
 
 
 # The other commands.
