@@ -44,7 +44,13 @@ def observe_categories(name: str, level: Tensor, observed: Tensor) -> None:
     def logp(value: Tensor, level: Tensor, thresholds: Tensor, gaps: Tensor) -> Tensor:
         return log_probability_of(value, thresholds, gaps, level, **FORM).sum()
 
-    def random(level: Any, thresholds: Any, gaps: Any, rng: Any = None, size: Any = None) -> np.ndarray:  # noqa: ARG001
+    def random(
+        level: Any,
+        thresholds: Any,
+        gaps: Any,
+        rng: Any = None,
+        size: Any = None,  # noqa: ARG001  (PyMC's signature)
+    ) -> np.ndarray:
         return draw_categories(level, thresholds, rng, size, FORM)
 
     pm.CustomDist(
