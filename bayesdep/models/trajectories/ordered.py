@@ -47,9 +47,9 @@ def observe_categories(name: str, level: Tensor, observed: Tensor) -> None:
     def random(
         level: Any,
         thresholds: Any,
-        gaps: Any,
+        gaps: Any,  # noqa: ARG001  (PyMC's signature)
         rng: Any = None,
-        size: Any = None,  # noqa: ARG001  (PyMC's signature)
+        size: Any = None,
     ) -> np.ndarray:
         return draw_categories(level, thresholds, rng, size, FORM)
 
