@@ -159,16 +159,18 @@ def reproduce(
         if len(left_out) == len(read):
             raise BadInput(f"every plan in '{models}' needs a file; run them with bayesdep run PLAN --data PATH")
         todo = [(plan, out / plan.study.name / plan.name) for plan in read if not plan.needs_data]
-        own = [(plan, place) for plan, place in todo if not plan.comes_with_package]
         _refuse_places(todo, [None] * len(todo))
-        _refuse_data(own, [None] * len(own))
+        groups = in_order([plan for plan, _ in todo])
+        # one plan of seconds is shown before the package's own data of the others are checked, which takes 20 s
+        later = [p for group in groups[1:] for p in group if p.comes_with_package] if len(groups[0]) == 1 else []
+        shown = {plan.label for plan in [*groups[0], *later]} if later else set[str]()
+        _refuse_data([plan for plan, _ in todo if plan.label not in shown])
         place_of = {plan.label: place for plan, place in todo}
         with progress(len(todo), _say) as so_far:
             how: dict[str, Any] = {"accept": accept_failed_gate, "quick": quick, "resume": resume, "force": force}
             how |= {"spreadsheet_safe": spreadsheet_safe, "so_far": so_far}
-            groups = [[(p, place_of[p.label], how) for p in group] for group in in_order([p for p, _ in todo])]
-            others = [(plan, place) for plan, place in todo if plan.comes_with_package]
-            runs = _in_turn(_first_before(side_by_side(_run_all, groups), others), so_far, several=len(todo) > 1)
+            jobs = [[(plan, place_of[plan.label], how) for plan in group] for group in groups]
+            runs = _in_turn(_first_before(side_by_side(_run_all, jobs), later), so_far, several=len(todo) > 1)
     from bayesdep.reporting.console import print_equivalence, print_ledger, print_other_priors, write_ledger
 
     written = write_ledger(runs, out / "ledger.csv", spreadsheet_safe=spreadsheet_safe)
@@ -184,13 +186,11 @@ def reproduce(
     return code
 
 
-def _first_before(
-    groups: "Iterable[list[Outcome]]", others: "Sequence[tuple[Plan, Path]]"
-) -> "Iterator[list[Outcome]]":
-    """Give the first group at once, and check the package's own data, which takes 20 s, while others are run."""
+def _first_before(groups: "Iterable[list[Outcome]]", later: "Sequence[Plan]") -> "Iterator[list[Outcome]]":
+    """Give the first group at once, and check the data of later plans while they are run."""
     groups = iter(groups)
     yield next(groups)
-    _refuse_data(others, [None] * len(others))
+    _refuse_data(later)
     yield from groups
 
 
@@ -499,7 +499,7 @@ def _refuse_early(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | No
     """Check data and directory of all plans before the first of several is run."""
     if len(todo) > 1:  # a single plan is checked when it is run
         _refuse_places(todo, given)
-        _refuse_data(todo, given)
+        _refuse_data([plan for plan, _ in todo], given)
 
 
 def _refuse_places(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | None]) -> None:
@@ -515,10 +515,10 @@ def _refuse_places(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | N
             )
 
 
-def _refuse_data(todo: "Sequence[tuple[Plan, Path]]", given: Sequence[Path | None]) -> None:
+def _refuse_data(plans: "Sequence[Plan]", given: Sequence[Path | None] = ()) -> None:
     from bayesdep.plan import prepare
 
-    for (plan, _), table in zip(todo, given, strict=True):
+    for plan, table in zip(plans, given or [None] * len(plans), strict=True):
         prepare(plan, table)
 
 

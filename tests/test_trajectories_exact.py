@@ -9,18 +9,17 @@ import xarray as xr
 from common import draws_of
 from scipy import linalg, stats
 from test_trajectories import CONCENTRATION, OUTCOME, covariance, dense, model_of, visits_and_markers
+from trajectories_as_normal import assert_drawn_data_are_normal, assert_missed_visits_are_normal
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import uncompiled
 from bayesdep.models.trajectories.links import BY_ARM
 from bayesdep.models.trajectories.paths import mean_markers_of_patients, mean_outcomes_of_patients
-from bayesdep.models.trajectories.replicates import replicate
 from bayesdep.models.trajectories.settings import link_matrix
 from bayesdep.numerics.draws import stack_draws
 
 JOINT = [OUTCOME, CONCENTRATION, "beyond_latent"]
-MANY = 200
 MODELS = {
     "value": {"exact": ["BDNF"]},
     "all": {
@@ -250,40 +249,12 @@ def test_scores_are_of_outcomes_given_the_values_that_were_measured(name):
 @pytest.mark.parametrize("name", ["value", "all", "change and baseline"])
 def test_missed_visits_are_normal_given_outcomes_and_values(name):
     model, data, graph = built(name)
-    _, posterior = draws_of(graph, count=1, seed=7)
-    draws, draw = stack_draws(posterior), posterior.isel(chain=0, draw=0)
-    own, outcome = model.expected(draws, data), data["outcome"].values
-    mean, variance = model.completed(draws, data, own, own, np.zeros(outcome.shape, dtype=bool))
-    for i in range(len(outcome)):
-        value, centre, total = joint(model, data, draw, i, np.arange(outcome.shape[1]))
-        gap = np.isnan(value)
-        slopes = np.linalg.solve(total[np.ix_(~gap, ~gap)], total[np.ix_(~gap, gap)])
-        filled = centre[gap] + (value - centre)[~gap] @ slopes
-        np.testing.assert_allclose(mean[0, i][np.isnan(outcome[i])], filled, rtol=1e-8)
-        left = np.diagonal(total)[gap] - (slopes * total[np.ix_(~gap, gap)]).sum(axis=0)
-        np.testing.assert_allclose(variance[0, i][np.isnan(outcome[i])], left, rtol=1e-8)
+    assert_missed_visits_are_normal(model, data, graph, joint)
 
 
 def test_drawn_data_have_the_dense_normal_s_mean_and_covariance():
-    """Sums of squares on the scale on which it is standard, of 200 draws, by chi-squared."""
     model, data, graph = built("change and baseline")
-    draw, rng = draws_of(graph, count=1, seed=8)[1].isel(chain=0, draw=0), np.random.default_rng(1)
-    made = [replicate(model, data, draw, rng) for _ in range(MANY)]
-    tails = []
-    for i in range(data.sizes["subject"]):
-        _, centre, total = joint(model, data, draw, i, seen_of(data, i))
-        measured = data["detection"].values[i] >= 0
-        values = np.array(
-            [np.append(x["outcome"].values[i][seen_of(data, i)], x["upper"].values[i][measured]) for x in made]
-        )
-        z = np.linalg.solve(np.linalg.cholesky(total), (values - centre).T).T
-        products = (z.T @ z)[np.tril_indices(z.shape[1], -1)] / np.sqrt(MANY)
-        tails += [
-            stats.chi2.sf(MANY * (z.mean(axis=0) ** 2).sum(), z.shape[1]),
-            *(f((z**2).sum(), z.size) for f in (stats.chi2.cdf, stats.chi2.sf)),
-            stats.chi2.sf((products**2).sum(), len(products)),
-        ]
-    assert min(tails) > 0.001 / len(tails)
+    assert_drawn_data_are_normal(model, data, graph, joint, seen_of)
 
 
 @pytest.mark.parametrize("name", ["value", "change and baseline"])

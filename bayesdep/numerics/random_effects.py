@@ -128,6 +128,17 @@ def without_correlation(values: Tensor, correlation: Tensor, place: Tensor, sd: 
     return (values - correlation * pt.take_along_axis(values, place, axis=-1)) / sd
 
 
+class _TakesParameters:
+    """A distribution whose parameters are those of its random variable, in order."""
+
+    @classmethod
+    def dist(cls, *parameters: Tensor, **kwargs: Any) -> Tensor:
+        """Return the random variable."""
+        return super().dist(  # type: ignore[misc]  # PyMC's, which comes beside
+            [pt.as_tensor_variable(p) for p in parameters], **kwargs
+        )
+
+
 class _CurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     name = "curves"
     signature = "(j),(j,q),(q,q),(),(j),(q,q)->(j)"
@@ -141,7 +152,7 @@ class _CurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
         return _with_effects(rng, mean, design, covariance, noise)
 
 
-class Curves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+class Curves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """A unit's values over time: a mean, normal effects on columns of its own, and independent residuals.
 
     Parameters are ``mean`` (time), ``design`` (time, column: G), ``covariance`` (column, column: K), ``sd``,
@@ -150,11 +161,6 @@ class Curves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
 
     rv_type = _CurvesRV
     rv_op = _CurvesRV()
-
-    @classmethod
-    def dist(cls, *parameters: Tensor, **kwargs: Any) -> Tensor:
-        """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in parameters], **kwargs)
 
     def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
@@ -182,7 +188,7 @@ class _PanelCurvesRV(_CurvesRV):
     _print_name = ("PanelCurves", "\\operatorname{PanelCurves}")
 
 
-class PanelCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+class PanelCurves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """Several kinds of values of units over time, each with effects of its own: markers of patients.
 
     Parameters are ``mean`` (unit, kind, time), ``design`` (unit, 1, time, column: G), ``covariance`` (kind, column,
@@ -193,11 +199,6 @@ class PanelCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
 
     rv_type = _PanelCurvesRV
     rv_op = _PanelCurvesRV()
-
-    @classmethod
-    def dist(cls, *parameters: Tensor, **kwargs: Any) -> Tensor:
-        """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in parameters], **kwargs)
 
     def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
@@ -306,7 +307,7 @@ class _SharedCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not type
         return _with_effects(rng, about, design[..., None, :, :], covariance, noise)
 
 
-class SharedCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+class SharedCurves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """As :class:`PanelCurves`, with effects that all kinds share beside their own, each by a loading of its own.
 
     Parameters are ``mean`` (kind, time), ``design`` (time, column: G), ``covariance`` (kind, column, column), ``sd``
@@ -316,11 +317,6 @@ class SharedCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
 
     rv_type = _SharedCurvesRV
     rv_op = _SharedCurvesRV()
-
-    @classmethod
-    def dist(cls, *parameters: Tensor, **kwargs: Any) -> Tensor:
-        """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in parameters], **kwargs)
 
     def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
@@ -369,7 +365,7 @@ class _SerialCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not type
         return _with_effects(rng, mean, design, covariance, noise)
 
 
-class SerialCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+class SerialCurves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
     """As :class:`Curves`, with residuals that correlate ``rho ** gap``.
 
     Parameters are ``mean`` (time), ``design`` (time, column), ``covariance`` (column, column), ``sd``, ``rho``, and
@@ -378,11 +374,6 @@ class SerialCurves(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
 
     rv_type = _SerialCurvesRV
     rv_op = _SerialCurvesRV()
-
-    @classmethod
-    def dist(cls, *parameters: Tensor, **kwargs: Any) -> Tensor:
-        """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in parameters], **kwargs)
 
     def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""

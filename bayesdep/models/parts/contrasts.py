@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
+import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.numerics.distributions import Prior
@@ -114,6 +115,27 @@ def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Se
         correlated = (last[..., None, :] * root).sum(axis=-1)
         effects = correlated.dimshuffle(*_with_last_at(axis, len(roots)))
     return pm.Deterministic(name, mu + sigma * effects, dims=dims)
+
+
+def less_first_arm(by_arm: xr.DataArray) -> xr.DataArray:
+    """Return every other arm's values less the first's, with dim ``comparison`` in place of ``arm``.
+
+    Parameters
+    ----------
+    by_arm
+        Values with dim ``arm``, the reference first.
+
+    Returns
+    -------
+    xarray.DataArray
+        One arm fewer.
+
+    Examples
+    --------
+    >>> less_first_arm(xr.DataArray([3.0, 5.0], {"arm": ["placebo", "drug"]})).to_series().to_dict()
+    {'drug': 2.0}
+    """
+    return by_arm.isel(arm=slice(1, None)).rename(arm="comparison") - by_arm.isel(arm=0, drop=True)
 
 
 def _with_last_at(axis: int, count: int) -> list[int]:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import OwnPrior, estimand
+from bayesdep.models.parts.contrasts import less_first_arm
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import paths
 from bayesdep.models.trajectories.events import estimands_of_events
@@ -114,7 +115,7 @@ def _of_outcome(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.
     )
     found = {"mean": estimand(mean, f"{what}, covariates at their means", units, null=np.nan)}
     if settings.arm is not None:
-        difference = _less_reference(mean)
+        difference = less_first_arm(mean)
         found["difference"] = estimand(
             difference, f"difference in {what.split(' at ')[0]}, less {settings.reference}", units
         )
@@ -126,12 +127,6 @@ def _of_outcome(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.
             "difference per unit of a covariate's column", f"{units} per unit",
         )  # fmt: skip
     return found
-
-
-def _less_reference(by_arm: xr.DataArray) -> xr.DataArray:
-    """Differences to the first arm, along ``comparison`` in its place."""
-    rest = by_arm.isel(arm=slice(1, None)).rename(arm="comparison")
-    return rest - by_arm.isel(arm=0, drop=True)
 
 
 def _slopes(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -148,7 +143,7 @@ def _slopes(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Data
     found = {"slope": estimand(by_arm, "mean change per unit of time", units)}
     if settings.arm is not None:
         found["slope_difference"] = estimand(
-            _less_reference(by_arm), f"difference in mean change per unit of time, less {settings.reference}", units
+            less_first_arm(by_arm), f"difference in mean change per unit of time, less {settings.reference}", units
         )
     return found
 
@@ -193,7 +188,7 @@ def _of_markers(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.
         lambda draws: paths.labelled(paths.mean_markers(settings, draws, data, time), dims, data),
         data.sizes["analyte"] * data.sizes["arm"] * len(time),
     )
-    difference = _less_reference(by_arm)
+    difference = less_first_arm(by_arm)
     against = f"to {settings.reference}"
     return {
         "marker_difference": estimand(difference, f"log2 ratio of geometric means {against}", "doublings"),
@@ -216,7 +211,7 @@ def _of_associations(
     found = {"association": estimand(by_arm, f"association with {what}", per)}
     if settings.arm is not None:
         found["association_difference"] = estimand(
-            _less_reference(by_arm), f"difference in association, less {settings.reference}", per
+            less_first_arm(by_arm), f"difference in association, less {settings.reference}", per
         )
     if settings.is_pooled:
         found["association_mean"] = estimand(posterior["association_mean"], "mean association of the markers", per)

@@ -12,6 +12,7 @@ import xarray as xr
 from scipy import special
 
 from bayesdep.models.model import estimand
+from bayesdep.models.parts.contrasts import less_first_arm
 from bayesdep.models.trajectories.paths import labelled, mean_outcomes
 from bayesdep.models.trajectories.scores import NODES, covariance_of_effects, quadrature
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
@@ -44,9 +45,9 @@ def estimands_of_events(
     what = "probability of the event by the end of an interval"
     found = {"event_probability": estimand(by_arm, what, "probability", null=np.nan)}
     if settings.arm is not None:
-        rest = by_arm.isel(arm=slice(1, None)).rename(arm="comparison")
-        less = rest - by_arm.isel(arm=0, drop=True)
-        found["event_difference"] = estimand(less, f"{what}, less {settings.reference}", "risk difference")
+        found["event_difference"] = estimand(
+            less_first_arm(by_arm), f"{what}, less {settings.reference}", "risk difference"
+        )
     return found
 
 

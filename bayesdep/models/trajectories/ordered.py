@@ -16,6 +16,7 @@ import xarray as xr
 
 from bayesdep.models.model import estimand
 from bayesdep.models.parts.categories import THRESHOLD, TYPICAL, add_thresholds, draw_categories
+from bayesdep.models.parts.contrasts import less_first_arm
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.paths import labelled, mean_outcomes
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
@@ -131,7 +132,7 @@ def estimands_of_categories(
         ),
     }
     if settings.arm is not None:
-        rest = by_arm.isel(arm=slice(1, None)).rename(arm="comparison")
-        less = rest - by_arm.isel(arm=0, drop=True)
-        found["at_or_better_difference"] = estimand(less, f"{what}, less {settings.reference}", "risk difference")
+        found["at_or_better_difference"] = estimand(
+            less_first_arm(by_arm), f"{what}, less {settings.reference}", "risk difference"
+        )
     return found

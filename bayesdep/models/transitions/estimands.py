@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import estimand
+from bayesdep.models.parts.contrasts import less_first_arm
 from bayesdep.models.transitions.chains import log_one_step, powers
 from bayesdep.models.transitions.dropouts import changes_by_delta
 from bayesdep.models.transitions.settings import TransitionsSettings
@@ -77,7 +78,7 @@ def _named(
     derived["time_in_remission"] = estimand(in_remission, f"expected time in {remission}{assumed}", units, **rest)
     if settings.reference is not None:
         against = f"against {settings.reference}{assumed}"
-        difference = _against(derived["improved"])
+        difference = less_first_arm(derived["improved"])
         derived["improved_difference"] = estimand(
             difference, f"difference in the share that is at least one state better, {against}", _DIFFERENCE
         )
@@ -88,17 +89,14 @@ def _named(
             reciprocal_of=f"improved_difference{suffix}",
         )
         derived["occupancy_difference"] = estimand(
-            _against(derived["occupancy"]), f"difference in the share in a state, {against}", _DIFFERENCE
+            less_first_arm(derived["occupancy"]), f"difference in the share in a state, {against}", _DIFFERENCE
         )
         derived["time_in_remission_difference"] = estimand(
-            _against(derived["time_in_remission"]), f"difference in the expected time in {remission}, {against}", units
+            less_first_arm(derived["time_in_remission"]),
+            f"difference in the expected time in {remission}, {against}",
+            units,
         )
     return {f"{name}{suffix}": values for name, values in derived.items()}
-
-
-def _against(values: xr.DataArray) -> xr.DataArray:
-    """Each arm less the reference."""
-    return values.isel(arm=slice(1, None)).rename(arm="comparison") - values.isel(arm=0, drop=True)
 
 
 def _odds_ratios(settings: TransitionsSettings, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, xr.DataArray]:
