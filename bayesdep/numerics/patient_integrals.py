@@ -108,11 +108,11 @@ def spacing(sd: float, factors: int, thresholds: int, *, link: Link, distributio
     Examples
     --------
     >>> round(spacing(1.5, 1, 3, link="cumulative", distribution="logit"), 2)
-    0.59
+    0.61
     """
     if distribution == "probit":
-        return _spacing_of_normal(sd, factors, EXPONENT)
-    return _spacing(sd, factors, thresholds if link == "adjacent" else 1, EXPONENT)
+        return float(_spacing_of_normal(sd, factors, EXPONENT))
+    return float(_spacing(sd, factors, thresholds if link == "adjacent" else 1, EXPONENT))
 
 
 @_step
