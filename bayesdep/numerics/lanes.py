@@ -1,8 +1,8 @@
 """Sums and products of many numbers side by side, as vector instructions in compiled code.
 
 Numba vectorises loops only where it can show that their arrays do not overlap, and never short ones or sums; these
-steps decide how fast :mod:`bayesdep.numerics.patient_integrals` is. Each is stated in NumPy, which uncompiled code runs,
-and written a second time as LLVM's vectors: the same operations in the same order, so the same numbers.
+steps decide how fast :mod:`bayesdep.numerics.patient_integrals` is. Each is stated in NumPy, which uncompiled code
+runs, and written a second time as LLVM's vectors: the same operations in the same order, so the same numbers.
 """
 
 from typing import Any
@@ -140,8 +140,8 @@ class _Vectors:
 
     def place(self, data: Any, part: int, row: Any) -> Any:
         """Address of a vector."""
-        at = self.builder.add(self.builder.mul(row, self.whole(LANES)), self.whole(_TOGETHER * part))
-        return self.builder.bitcast(self.builder.gep(data, [at]), _VECTOR.as_pointer())  # type: ignore[no-untyped-call]  # llvmlite is not typed
+        at = self.builder.add(self.builder.mul(row, self.whole(LANES)), self.whole(_TOGETHER * part))  # type: ignore[no-untyped-call]  # llvmlite is not typed
+        return self.builder.bitcast(self.builder.gep(data, [at]), _VECTOR.as_pointer())
 
     def load(self, data: Any, row: Any) -> list[Any]:
         """Read a row."""
@@ -228,8 +228,8 @@ def _add(
         above, before, shares, work, slope, weight, inverse, first, last = v.given
         weights, total = v.load(work, weight), v.variables(v.constants(_ZERO))
         rest = v.variables(v.load(work, inverse))
-        with cgutils.for_range(builder, builder.sub(last, first)) as loop:  # type: ignore[no-untyped-call]  # numba is not typed
-            e = builder.sub(builder.sub(last, v.whole(1)), loop.index)
+        with cgutils.for_range(builder, builder.sub(last, first)) as loop:
+            e = builder.sub(builder.sub(last, v.whole(1)), loop.index)  # type: ignore[no-untyped-call]  # llvmlite is not typed
             left = [builder.load(x) for x in rest]
             inverses = v.each("fmul", v.load(before, e), left)
             share = v.each("fsub", weights, v.each("fmul", weights, inverses))
@@ -298,9 +298,7 @@ def _moment(context: Any, work: Any, plus: Any, minus: Any, start: Any, space: A
         work, plus, minus, start, space = v.given
         along = v.each("fmul", v.everywhere(space), v.constants(_PLACES))
         places = v.each("fadd", v.everywhere(start), along)
-        return v.halved(
-            builder.fadd, v.each("fmul", v.each("fsub", v.load(work, plus), v.load(work, minus)), places)
-        )
+        return v.halved(builder.fadd, v.each("fmul", v.each("fsub", v.load(work, plus), v.load(work, minus)), places))
 
     return types.float64(work, types.intp, types.intp, types.float64, types.float64), generate
 

@@ -265,7 +265,20 @@ def _sum_of_ends(
             place = left
         moved = space * place
         base = _weigh_places(
-            odds, stops, ends, highest, sd, mode, moved, space, grids, bell, above, before, work, base,
+            odds,
+            stops,
+            ends,
+            highest,
+            sd,
+            mode,
+            moved,
+            space,
+            grids,
+            bell,
+            above,
+            before,
+            work,
+            base,
             right - left == LANES,
         )
         add_shares(above, before, shares, work, _OF_OTHERS, _WEIGHT, _INVERSE, stops, ends)
@@ -401,6 +414,9 @@ def integrals_of_rows(
                         d_gaps[row, k] += weight * by_gap[row - first, k]
                 by_sd += weight * x * slope
                 place += direction
+        if not total > 0.0:  # no number, or nothing: what the first place has
+            log_integral[i], d_sd[i] = level, np.nan
+            continue
         log_integral[i], d_sd[i] = level + np.log(total * space) - np.log(2.0 * np.pi) / 2.0, by_sd / total
         for row in range(first, last):
             for k in range(thresholds):
