@@ -25,7 +25,8 @@ Under the logistic links a probability is a product of "ends": ``F(z_k)`` where 
 not (``numerics/ordinal.py``; what a cumulative interval has beside, its gap, does not depend on x). With
 ``q = exp(-z_k) exp(sd x)`` they are ``1 / (1 + q)`` and ``1 / (1 + 1 / q)``, so one exponential a row and one for many
 places serve all pairs of the two, and a weight is a quotient of products: no logarithm is taken where these stay
-finite. Places are taken 24 at a time, side by side (:mod:`bayesdep.numerics.lanes`).
+finite. Places are taken 24 at a time, side by side (:mod:`bayesdep.numerics.lanes`); slopes take the inverse of every
+end from that of the product, so there is one division for all ends of a place.
 """
 
 import inspect
