@@ -72,6 +72,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: scores(but(SCORES, {"sleep": (1, 3)})),
         lambda: [scores(), scores(but(SCORES, {"sleep": (1, 3)}), items=HIGHEST | {"sleep": 3})],
     ),
+    (
+        f"{DATA}_checked",
+        "empty it if it is missing",
+        lambda: scores(but(SCORES, {"sleep": (1, -1)})),
+        lambda: scores(but(SCORES, {"sleep": (1, None)})),
+    ),
     (f"{DATA}_visits", "says no time", lambda: scores(visit="place"), scores),
     (
         f"{DATA}_times",

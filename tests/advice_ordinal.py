@@ -141,6 +141,12 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: cells(categories=[*CATEGORIES, "worse"]),
         lambda: cells(categories=CATEGORIES),
     ),
+    (
+        f"{ORDERED}:places_of_categories",
+        "leave it out of categories, and its rows out of the table",
+        lambda: cells(CELLS.assign(people=[9, 0, 4, 4, 0, 8])),
+        lambda: cells(CELLS[CELLS["outcome"] != "response"], categories=["remission", "neither"]),
+    ),
     (f"{DATA}_arms", "name one of these", lambda: cells(reference="q"), lambda: cells(reference="p")),
     (
         f"{DATA}_arms",

@@ -619,3 +619,21 @@ def test_the_published_size_has_the_published_visits_and_counts():
     highest = {name: len(shares) - 1 for name, (shares, _) in ITEMS.items()}
     assert all(table[name].max() <= top and table[name].isna().any() for name, top in highest.items() if top)
     assert sum(highest.values()) == 52
+
+
+@pytest.mark.sampling
+def test_the_difference_of_the_sum_is_that_of_a_trial_of_the_sum():
+    """120 synthetic patients, six items, three visits: one posterior standard deviation apart at most, and as wide."""
+    names = ["depressed mood", "guilt", "work and activities", "retardation", "psychic anxiety", "somatic anxiety"]
+    made = draw_raison2013_items(np.random.default_rng(8), (60, 60), complete=True)
+    visits = made.table[made.table["week"].isin([0, 6, 12])]
+    short = {"draws": 500, "tune": 500, "chains": 2, "seed": 1, "progress": False}
+    items = bd.Items(items={name: len(ITEMS[name][0]) - 1 for name in names}, reference="placebo", visit="week")
+    of_items = bd.fit(items, visits, **short).estimands["sum_difference"].sel(visit="12").values
+    sums = visits.assign(total=visits[names].sum(axis=1))
+    start = sums[sums["week"] == 0].set_index("subject")["total"]
+    later = sums[sums["week"] > 0].assign(before=lambda rows: rows["subject"].map(start))
+    trial = bd.Trial(reference="placebo", outcome="total", baseline="before", visit="week", units="points")
+    of_sums = bd.fit(trial, later, **short).estimands["difference"].sel(visit="12").values
+    assert abs(of_items.mean() - of_sums.mean()) < of_sums.std()
+    assert of_items.std() / of_sums.std() == pytest.approx(1.0, abs=0.3)

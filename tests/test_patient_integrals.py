@@ -145,10 +145,22 @@ def test_compiled_integrals_are_those_of_the_plain_steps(kind):
             np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-13)
 
 
-def test_levels_that_are_no_numbers_give_integrals_that_are_none():
-    category, start, given = example("cumulative")
-    found = function_of(category, start, "cumulative", "logit")(given[0] + np.nan, *given[1:])[0]
+@pytest.mark.parametrize(("link", "distribution"), LINKS)
+def test_levels_that_are_no_numbers_give_integrals_that_are_none(link, distribution):
+    category, start, given = example(link)
+    found = function_of(category, start, link, distribution)(given[0] + np.nan, *given[1:])[0]
     assert np.isnan(found).all()
+
+
+def test_categories_that_cannot_be_have_integrals_that_are_no_numbers():
+    """Two thresholds that rounding has put at one place: the sampler turns back, and the grid ends."""
+    category, start, (level, sd, thresholds, gaps) = example("cumulative")
+    f = function_of(category, start, "cumulative", "probit")
+    with np.errstate(all="ignore"):
+        found = f(level, sd, thresholds, gaps * [1.0, 0.0])[0]
+    cannot = np.logical_or.reduceat(category == 2, start[:-1])
+    assert cannot.any()
+    assert np.array_equal(~np.isfinite(found), cannot)
 
 
 def reference(model):

@@ -318,6 +318,17 @@ def test_a_missing_column_is_named_with_what_would_be_scored_instead():
     assert bd.stage(rows, system="thase-rush").stage[0] == "II"
 
 
+def test_trials_without_a_column_are_told_what_would_be_scored_instead():
+    rows = LONG.drop(columns="drug")
+    with pytest.raises(BadInput, match="or use system = 'thase-rush', whose columns are all there") as problem:
+        bd.stage(rows, system="maudsley", rows="trials")
+    assert "column 'drug' (drug of the treatment trial) is not in the table" in str(problem.value)
+    assert bd.stage(rows, system="thase-rush", rows="trials").stage[0] == "II"
+    # added empty, the failed trials may be of one drug or of several
+    found = bd.stage(rows.assign(drug=None), system="maudsley", rows="trials")
+    assert found.lowest[0] < found.highest[0]
+
+
 def test_a_scale_that_is_longer_than_its_range_is_refused():
     with pytest.raises(BadInput, match="from 0 to 60"):
         bd.stage(pd.DataFrame({"failed_trials": [2], "madrs": [61]}), system="gsrd")

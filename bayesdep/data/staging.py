@@ -238,13 +238,21 @@ def _refuse_absent(frame: pd.DataFrame, rule: System, column: str, what: str, ro
         return
     able = [
         other.name for other in SYSTEMS.values()
-        if other is not rule and rows == "patients" and all(item.name in frame.columns for item in other.items)
+        if other is not rule and all(name in frame.columns for name in _needed(other, rows))
     ]  # fmt: skip
     instead = f", or use system = '{able[0]}', whose columns are all there" if able else ""
     raise BadInput(
         f"column '{column}' ({what}) is not in the table, and system = '{rule.name}' needs it; name it in columns, add "
         f"it empty for the interval of scores that a patient could have{instead}"
     )
+
+
+def _needed(rule: System, rows: str) -> list[str]:
+    """The columns that a system needs, by their own names."""
+    names = [item.name for item in rule.items]
+    if rows == "patients":
+        return names
+    return [*_OF_EVERY_TRIAL, *_OF_TRIALS[rule.name], *(name for name in names if name not in _COUNTED)]
 
 
 def _read_patients(

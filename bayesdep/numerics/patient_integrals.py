@@ -25,7 +25,8 @@ Under the logistic links a probability is a product of "ends": ``F(z_k)`` where 
 not (``numerics/ordinal.py``; what a cumulative interval has beside, its gap, does not depend on x). With
 ``q = exp(-z_k) exp(sd x)`` they are ``1 / (1 + q)`` and ``1 / (1 + 1 / q)``, so one exponential a row and one for many
 places serve all pairs of the two, and a weight is a quotient of products: no logarithm is taken where these stay
-finite. Places are taken 24 at a time, side by side (:mod:`bayesdep.numerics.lanes`).
+finite. Places are taken 24 at a time, side by side (:mod:`bayesdep.numerics.lanes`); slopes take the inverse of every
+end from that of the product, so there is one division for all ends of a place.
 """
 
 import inspect
@@ -44,7 +45,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from bayesdep.numerics import lanes
-from bayesdep.numerics.lanes import LANES, add_shares, multiply_factors
+from bayesdep.numerics.lanes import LANES, add_shares, highest_of, moment_of, multiply_factors, total_of, weigh
 from bayesdep.numerics.ordinal import Distribution, Link
 from bayesdep.numerics.types import Tensor
 
@@ -57,7 +58,7 @@ _FARTHEST = 300.0  # size of z and of sd x beyond which exponentials are capped:
 _FULL = 600.0  # log of a product, before its logarithm is taken
 _STEEP = 300.0  # of the normal's log density over places side by side, beyond which each is computed by itself
 # rows of what is computed side by side
-_WEIGHT, _OF_STOPS, _OF_OTHERS, _UP, _DOWN, _PRODUCT, _SHIFT = range(7)
+_WEIGHT, _OF_STOPS, _OF_OTHERS, _UP, _DOWN, _PRODUCT, _INVERSE, _SHIFT = range(8)
 _DIFFERENTIATED = 3  # of the operation's inputs, the first: z, gaps, sd
 _ANGLES = np.array([0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4, 2.6, 2.8, 3.0])
 _GROWTH = -np.log(np.cos(_ANGLES / 2))  # of one logistic factor
@@ -67,6 +68,12 @@ _ERRORS = "numpy"  # a division is not checked for zero before it, which would k
 def _step[Function: Callable[..., Any]](function: Function) -> Function:
     """A step of the computation: plain Python until compiled code calls it, then compiled as that code is."""
     registered: Function = register_jitable(error_model=_ERRORS)(function)
+    return registered
+
+
+def _step_in_place[Function: Callable[..., Any]](function: Function) -> Function:
+    """A step whose compiled code stands where it is called: a call costs as much as the arithmetic of a patient."""
+    registered: Function = register_jitable(error_model=_ERRORS, inline="always")(function)
     return registered
 
 
@@ -167,26 +174,23 @@ def integrals_of_ends(
     for i in range(patients):
         most = max(most, (start[i + 1] - start[i]) * (thresholds if form == 1 else min(thresholds, 2)))
     odds, row_of, end_of = np.empty(most), np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-    above, shares, work = np.empty((most, LANES)), np.empty((most, LANES)), np.empty((7, LANES))
-    spaces, grids = np.zeros(most + 1), np.empty((most + 1, 3, LANES))
+    above, before, shares, work = np.empty((most, LANES)), np.empty((most, LANES)), np.empty(most), np.empty((8, LANES))
+    spaces, grids, bell = np.zeros(most + 1), np.empty((most + 1, 2, LANES)), np.empty((most + 1, LANES))
     for i in range(patients):
         ends, stops, highest = _ends_of(z, category, start[i], start[i + 1], form, odds, row_of, end_of)
         mode = _mode_of_ends(odds, stops, ends, spread)
         if spaces[ends] == 0.0:
             spaces[ends] = _spacing(spread, ends, 1.0, least)
-            _fill_grid(grids, ends, spread, spaces[ends])
+            _fill_grid(grids, bell, ends, spread, spaces[ends])
         log_integral[i], d_sd[i], total = _sum_of_ends(
-            odds, stops, ends, highest, spread, mode, spaces[ends], fall, grids, above, shares, work
+            odds, stops, ends, highest, spread, mode, spaces[ends], fall, grids, bell, above, before, shares, work
         )
         for e in range(ends):
-            share = 0.0
-            for k in range(LANES):
-                share += shares[e, k]
-            d_z[row_of[e], end_of[e]] = share / total if e < stops else -share / total
+            d_z[row_of[e], end_of[e]] = shares[e] / total if e < stops else -shares[e] / total
     return log_integral, d_z, d_gaps, d_sd
 
 
-@_step
+@_step_in_place
 def _ends_of(
     z: np.ndarray, category: np.ndarray, first: int, last: int, kind: int, odds: np.ndarray, row_of: np.ndarray,
     end_of: np.ndarray,
@@ -209,7 +213,7 @@ def _ends_of(
     return ends, stops, highest
 
 
-@_step
+@_step_in_place
 def _mode_of_ends(odds: np.ndarray, stops: int, ends: int, sd: float) -> float:
     """Near where a patient's integrand is largest."""
     x, low, high = 0.0, -np.inf, np.inf
@@ -232,25 +236,24 @@ def _mode_of_ends(odds: np.ndarray, stops: int, ends: int, sd: float) -> float:
 
 
 @_step
-def _fill_grid(grids: np.ndarray, ends: int, sd: float, space: float) -> None:
+def _fill_grid(grids: np.ndarray, bell: np.ndarray, ends: int, sd: float, space: float) -> None:
     """Fill in how ``exp(sd x)``, ``exp(-sd x)`` and ``exp(-x^2 / 2)`` change over places side by side, from 0 on."""
     for k in range(LANES):
         grids[ends, 0, k], grids[ends, 1, k] = np.exp(sd * space * k), np.exp(-sd * space * k)
-        grids[ends, 2, k] = np.exp(-((space * k) ** 2) / 2.0)
+        bell[ends, k] = np.exp(-((space * k) ** 2) / 2.0)
 
 
-@_step
+@_step_in_place
 def _sum_of_ends(
     odds: np.ndarray, stops: int, ends: int, highest: float, sd: float, mode: float, space: float, fall: float,
-    grids: np.ndarray, above: np.ndarray, shares: np.ndarray, work: np.ndarray,
+    grids: np.ndarray, bell: np.ndarray, above: np.ndarray, before: np.ndarray, shares: np.ndarray, work: np.ndarray,
 ) -> tuple[float, float, float]:  # fmt: skip
     """A patient's log integral, its derivative by sd and the sum of weights; fill in every end's shares of these.
 
     Places are taken ``LANES`` at a time: first those around the mode, then on its right and its left.
     """
     for e in range(ends):
-        for k in range(LANES):
-            shares[e, k] = 0.0
+        shares[e] = 0.0
     whole, by_sd, base, top = 0.0, 0.0, 0.0, 0.0
     low, high = False, False  # whether the integrand has fallen there
     left = right = -(LANES // 2)
@@ -263,14 +266,27 @@ def _sum_of_ends(
             place = left
         moved = space * place
         base = _weigh_places(
-            odds, stops, ends, highest, sd, mode, moved, space, grids, above, work, base, right - left == LANES
+            odds,
+            stops,
+            ends,
+            highest,
+            sd,
+            mode,
+            moved,
+            space,
+            grids,
+            bell,
+            above,
+            before,
+            work,
+            base,
+            right - left == LANES,
         )
-        add_shares(above, shares, work, _OF_STOPS, _WEIGHT, 0, stops)
-        add_shares(above, shares, work, _OF_OTHERS, _WEIGHT, stops, ends)
-        for k in range(LANES):
-            whole += work[_WEIGHT, k]
-            by_sd += (work[_OF_OTHERS, k] - work[_OF_STOPS, k]) * (mode + moved + space * k)
-            top = max(top, work[_WEIGHT, k])
+        add_shares(above, before, shares, work, _OF_OTHERS, _WEIGHT, _INVERSE, stops, ends)
+        add_shares(above, before, shares, work, _OF_STOPS, _WEIGHT, _INVERSE, 0, stops)
+        whole += total_of(work, _WEIGHT)
+        by_sd += moment_of(work, _OF_OTHERS, _OF_STOPS, mode + moved, space)
+        top = max(top, highest_of(work, _WEIGHT))
         if place == left:  # what is no number has fallen too
             low = not work[_WEIGHT, 0] >= top * fall
         if place + LANES == right:
@@ -279,10 +295,11 @@ def _sum_of_ends(
     return np.log(whole * space) - constant, by_sd / whole, whole
 
 
-@_step
+@_step_in_place
 def _weigh_places(
     odds: np.ndarray, stops: int, ends: int, highest: float, sd: float, mode: float, moved: float, space: float,
-    grids: np.ndarray, above: np.ndarray, work: np.ndarray, base: float, first: bool,
+    grids: np.ndarray, bell: np.ndarray, above: np.ndarray, before: np.ndarray, work: np.ndarray, base: float,
+    first: bool,
 ) -> float:  # fmt: skip
     """Fill in the integrand at places side by side from ``mode + moved`` on, and every end's odds and 1.
 
@@ -299,37 +316,41 @@ def _weigh_places(
     finite = _FULL / (max(highest + reach, 0.0) + 0.7)
     together = int(finite) if finite > 1.0 else 1
     done = min(together, ends)
-    multiply_factors(above, odds, work, _PRODUCT, _UP, 0, min(done, stops))
-    multiply_factors(above, odds, work, _PRODUCT, _DOWN, stops, done)
+    multiply_factors(above, before, odds, work, _PRODUCT, _UP, 0, min(done, stops))
+    multiply_factors(above, before, odds, work, _PRODUCT, _DOWN, stops, done)
     while done < ends:
         for k in range(LANES):
             work[_SHIFT, k] += np.log(work[_PRODUCT, k])
             work[_PRODUCT, k] = 1.0
         until = min(done + together, ends)
-        multiply_factors(above, odds, work, _PRODUCT, _UP, done, min(until, stops))
-        multiply_factors(above, odds, work, _PRODUCT, _DOWN, max(done, stops), until)
+        multiply_factors(above, before, odds, work, _PRODUCT, _UP, done, min(until, stops))
+        multiply_factors(above, before, odds, work, _PRODUCT, _DOWN, max(done, stops), until)
         done = until
     base = work[_SHIFT, LANES // 2] if first else base
     if together < ends or base != 0.0:
         for k in range(LANES):
             work[_PRODUCT, k] *= np.exp(work[_SHIFT, k] - base)
-    _weigh_by_normal(mode, moved, space, grids, ends, work)
+    _weigh_by_normal(mode, moved, space, bell, ends, work)
+    if together < ends or base != 0.0:  # there is no product of the factors alone: each has an inverse of its own
+        for k in range(LANES):
+            work[_INVERSE, k] = 1.0
+            for e in range(ends):
+                before[e, k], above[e, k] = 1.0 / above[e, k], 1.0
     return base
 
 
-@_step
-def _weigh_by_normal(mode: float, moved: float, space: float, grids: np.ndarray, ends: int, work: np.ndarray) -> None:
-    """Fill in ``exp((mode^2 - x^2) / 2)`` over the product, at places side by side from ``mode + moved`` on."""
+@_step_in_place
+def _weigh_by_normal(mode: float, moved: float, space: float, bell: np.ndarray, ends: int, work: np.ndarray) -> None:
+    """Fill in ``exp((mode^2 - x^2) / 2)`` over the product, and one over it, at places from ``mode + moved`` on."""
     x = mode + moved
     if abs(x) * space * LANES > _STEEP or abs(moved * (mode + x)) > _STEEP:
         for k in range(LANES):
             d = moved + space * k
-            work[_WEIGHT, k] = np.exp(-d * (2.0 * mode + d) / 2.0) / work[_PRODUCT, k]
+            work[_INVERSE, k] = 1.0 / work[_PRODUCT, k]
+            work[_WEIGHT, k] = np.exp(-d * (2.0 * mode + d) / 2.0) * work[_INVERSE, k]
         return
     value, ratio = np.exp(-moved * (mode + x) / 2.0), np.exp(-x * space)
-    for k in range(LANES):
-        work[_WEIGHT, k] = value * grids[ends, 2, k] / work[_PRODUCT, k]
-        value *= ratio
+    weigh(work, bell, ends, _WEIGHT, _PRODUCT, _INVERSE, value, ratio)
 
 
 # Any link
@@ -382,7 +403,7 @@ def integrals_of_rows(
                 if place == 0:
                     level = top = height
                 top = max(top, height)
-                if height < top - fall:
+                if not height - top >= -fall:  # what is no number, and nothing beside nothing, has fallen too
                     break
                 weight = np.exp(height - level)
                 total += weight
@@ -394,6 +415,9 @@ def integrals_of_rows(
                         d_gaps[row, k] += weight * by_gap[row - first, k]
                 by_sd += weight * x * slope
                 place += direction
+        if not total > 0.0:  # no number, or nothing: what the first place has
+            log_integral[i], d_sd[i] = level, np.nan
+            continue
         log_integral[i], d_sd[i] = level + np.log(total * space) - np.log(2.0 * np.pi) / 2.0, by_sd / total
         for row in range(first, last):
             for k in range(thresholds):

@@ -187,9 +187,12 @@ def _checked(settings: ItemsSettings, frame: pd.DataFrame, column: str, item: st
     values = numbers_or_empty(frame, Column(column, "number", f"score of '{item}'"))
     bad = np.flatnonzero(~np.isnan(values) & ((values < 0) | (values > highest) | (values != np.round(values))))
     if len(bad):
+        value = values[bad[0]]
+        too_high = value > highest and value == round(value)
+        remedy = "state the item's highest score in items" if too_high else "empty it if it is missing"
         raise BadInput(
-            f"column '{column}' (score of '{item}'): row {frame.index[bad[0]] + 1} is {values[bad[0]]:g}, but this "
-            f"item is scored 0 to {highest} in whole numbers; correct it, or state the item's highest score in items"
+            f"column '{column}' (score of '{item}'): row {frame.index[bad[0]] + 1} is {value:g}, but this item is "
+            f"scored 0 to {highest} in whole numbers; correct it, or {remedy}"
         )
     return values
 

@@ -93,8 +93,10 @@ def places_of_categories(
     category = np.array([names.index(x) for x in labels])
     found = np.bincount(category, weights=people, minlength=len(names))
     for k in np.flatnonzero(found == 0):
+        rows_too = ", and its rows out of the table" if k in category else ""  # counts of 0
         raise BadInput(
             f"{place}: nobody has '{names[int(k)]}', so its threshold cannot be known; leave it out of categories"
+            f"{rows_too}"
         )
     return category
 

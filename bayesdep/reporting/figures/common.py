@@ -424,7 +424,8 @@ def _among_replicates(axes: Axes, result: CheckResult) -> None:
     axes.axvline(at, color=INK, lw=1.6, label="data")
     axes.set_xlim(*limits(bins, at, room=0.02))
     axes.set_ylim(0, 1.3 * np.max(tops) or 1.0)  # a prior concentrated elsewhere may be cut
-    axes.set_title(f"{result.name}  (p = {result.p:.2f})")
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_title(f"{result.name}  (p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{result.p:.2f})")
     lost = result.replicated.size - finite(result.replicated).size
     beyond = [f"{lost} of {result.replicated.size} replicates cannot be shown here"] if lost else []
     beyond += [] if np.isfinite(at) else [f"the data's is {result.observed:g}"]

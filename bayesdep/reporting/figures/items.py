@@ -11,11 +11,12 @@ from matplotlib.lines import Line2D
 from bayesdep.inference.fit import Fit
 from bayesdep.models.items.settings import ItemsSettings
 from bayesdep.reporting.figures.common import ratio_axis
-from bayesdep.reporting.figures.composing import BLUE, GREY, INK, chosen, serves, settings_of_kind, styled_figure
+from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, chosen, serves, settings_of_kind, styled_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.ranges import MOST_ROWS, finite, limits
 
-_COLOURS = (INK, BLUE, GREY)  # of values of the moderator, or of arms
+_COLOURS = (INK, BLUE, GREY, RED)  # of values of the moderator and of its mean, or of arms
+_MOST = 3  # values or arms
 _ROW = 0.3
 
 
@@ -33,7 +34,7 @@ def plot_items(fit: Fit) -> Figure:
     matplotlib.figure.Figure
         A row per item. Left: differences of means at the last visit, medians with 95% intervals, one colour per value
         of the moderator, or per arm where there is none. Right: odds ratios of a worse score beyond severity, of the
-        same arms, at the moderator's mean.
+        same arms; with a moderator at its mean, in a colour of their own.
 
     Examples
     --------
@@ -53,19 +54,23 @@ def plot_items(fit: Fit) -> Figure:
     if along:
         found = found.isel(comparison=0, drop=True)
     dim = "moderator_value" if along else "comparison"
-    labels = found[dim].values[: len(_COLOURS)]
+    labels = found[dim].values[:_MOST]
     ratio = fit.estimands["departure_odds_ratio"].isel(item=shown)
     beyond = ratio.copy(data=np.log(ratio.values))
-    arms = beyond["comparison"].values[: 1 if along else len(_COLOURS)]
+    arms = beyond["comparison"].values[: 1 if along else _MOST]
     with styled_figure(fit, 7.4, max(2.4, _ROW * len(items) + 1.4)) as figure:
         figure.says_shown(len(items), len(wanted), "items are shown, the first")
         figure.says_shown(len(labels), found.sizes[dim], "values or arms are shown, the first")
         left, right = figure.subplots(1, 2, sharey=True)
-        _rows(left, [found.isel({dim: k}) for k in range(len(labels))])
+        _rows(left, [found.isel({dim: k}) for k in range(len(labels))], _COLOURS)
         left.set_xlabel("difference in an item's mean, points")
-        _rows(right, [beyond.isel(comparison=k) for k in range(len(arms))])
+        _rows(
+            right, [beyond.isel(comparison=k) for k in range(len(arms))], _COLOURS[len(labels) :] if along else _COLOURS
+        )
         ratio_axis(right)
-        right.set_xlabel("odds ratio of a worse score beyond severity")
+        mean = "mean logarithm" if settings.moderator_form == "log" else "mean"
+        at = f", at the {mean} of {settings.moderator}" if along else ""
+        right.set_xlabel(f"odds ratio of a worse score beyond severity{at}")
         left.set_yticks(range(len(items)), [str(x) for x in items])
         left.set_ylim(len(items) - 0.5, -0.5)
         handles: list[Any] = [Line2D([], [], color=c, marker="o", ms=4, lw=1.3) for c in _COLOURS[: len(labels)]]
@@ -74,7 +79,7 @@ def plot_items(fit: Fit) -> Figure:
     return figure
 
 
-def _rows(axes: Axes, found: list[xr.DataArray]) -> None:
+def _rows(axes: Axes, found: list[xr.DataArray], colours: tuple[str, ...]) -> None:
     """A row per item with one interval for each of some posteriors."""
     axes.axvline(0, color=GREY, lw=0.9)
     ends = []
@@ -82,7 +87,7 @@ def _rows(axes: Axes, found: list[xr.DataArray]) -> None:
         values = draws.transpose("chain", "draw", "item").values
         lower, middle, upper = np.quantile(values.reshape(-1, values.shape[-1]), [0.025, 0.5, 0.975], axis=0)
         y = np.arange(len(middle)) + 0.2 * (k - (len(found) - 1) / 2)
-        axes.hlines(y, lower, upper, color=_COLOURS[k], lw=1.3)
-        axes.plot(middle, y, "o", ms=3.5, color=_COLOURS[k])
+        axes.hlines(y, lower, upper, color=colours[k], lw=1.3)
+        axes.plot(middle, y, "o", ms=3.5, color=colours[k])
         ends += [lower, upper]
     axes.set_xlim(*limits(finite(np.concatenate(ends)), 0.0, room=0.05))
