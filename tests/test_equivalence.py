@@ -5,6 +5,7 @@ Oracles: shares counted by hand, exact normal and quadrature marginals, the Mont
 
 import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -108,6 +109,18 @@ def test_a_rope_without_coordinates_is_of_every_value(fit):
     table = bd.check_equivalence(fit, rope("theta"), rope("theta", at={"study": "study 2"}), rope())
     assert len(table) == 8 + 1 + 1
     assert table["study"].tolist()[-2:] == ["study 2", ""]
+
+
+def test_a_value_that_the_model_fixes_is_no_evidence(fit):
+    """Where baselines are equal by the model, their difference is no finding; asked for by name, it is what it is."""
+    theta = fit.estimands["theta"]
+    values = theta.where(theta["study"] != "study 2", 0.0)
+    some = with_draws(fit, values.values, "theta")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(bd.check_equivalence(some, rope("theta"))) == 7
+        row = bd.check_equivalence(some, rope("theta", at={"study": "study 2"})).iloc[0]
+    assert (row["prob_inside"], row["mcse_inside"], row["conclusion"]) == (1, 0, "absent")
 
 
 def test_regions_of_many_values_have_no_bayes_factors_unasked():

@@ -1,6 +1,7 @@
 """Markers that share one factor: densities, scores, completion, draws and predictions against one normal written."""
 
 import functools
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -265,14 +266,24 @@ def test_priors_of_single_parameters_are_found_and_others_say_why_not():
     assert (one.variable, one.index) == ("association_difference", (0, 0, 0))
 
 
-def test_the_check_of_markers_is_the_mean_correlation_of_patients_means():
+def test_the_checks_of_pairs_of_markers_are_root_mean_square_correlations():
     model, data, _ = built("value")
-    check = next(c for c in model.checks(data) if c.name == "mean correlation between markers")
-    values, measured = data["upper"].values, data["detection"].values >= 0
-    people = [i for i in range(data.sizes["subject"]) if measured[i].any(axis=1).all()]
-    means = np.array([[values[i, m][measured[i, m]].mean() for m in range(len(MARKERS))] for i in people])
-    correlation = np.corrcoef(means.T)[np.tril_indices(len(MARKERS), -1)].mean()
-    assert float(check.statistic(values)) == pytest.approx(correlation, rel=1e-10)
+    checks = {c.name: c for c in model.checks(data)}
+    measured = data["detection"].values >= 0
+    values = np.where(measured, data["upper"].values, np.nan)
+    first, last = np.flatnonzero(measured.any(axis=(0, 1)))[[0, -1]]
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of patients without a marker
+        levels = pd.DataFrame(np.nanmean(values, axis=-1))
+    changes = pd.DataFrame(values[..., last] - values[..., first])
+    assert levels.isna().any(axis=None)
+    for what, of_patients in (("levels", levels), ("changes", changes)):
+        check = checks[f"root mean square correlation between markers' {what}"]
+        r = of_patients.corr(min_periods=3).to_numpy()[np.tril_indices(len(MARKERS), -1)]
+        typical = np.sqrt(np.nanmean(r**2))
+        assert float(check.statistic(np.nan_to_num(values))) == pytest.approx(typical, rel=1e-10)
+    assert check.remedy is not None
+    assert "shared_factor" not in check.remedy  # it shares one already
 
 
 def inflamed(people: int = 90, seed: int = 2) -> tuple[pd.DataFrame, dict[str, float]]:

@@ -212,3 +212,18 @@ def test_without_any_effect_one_model_of_subgroups_finds_little_and_separate_fit
         assert share("hierarchical", f"{name}_from_overall", "each") <= above(0.01)
         assert share("hierarchical", f"{name}_in", "any of 28") <= above(0.12)
         assert share("separate", name, "any of 28") > 0.3
+
+
+@pytest.mark.sampling
+def test_markers_that_go_together_are_warned_of_when_entered_together_and_not_alone():
+    """Two markers that follow one cause, of which the model knows nothing, and the remedy of the warning."""
+    table = runpy.run_path(str(REFERENCES.parents[1] / "benchmarks" / "common_cause.py"))["patients"](people=100)
+    model = bd.Trajectories(
+        reference="placebo", value="value", analyte="marker", association="change", course="linear",
+        marker_course="linear", equal_baseline=True,
+    )  # fmt: skip
+    how = {"draws": 200, "tune": 300, "chains": 2, "seed": 1, "progress": False}
+    together = bd.fit(model, table, **how).verdict
+    assert [x.name for x in together.warnings] == ["root mean square correlation between markers' changes"]
+    assert together.sentence.endswith("fit each marker alone")
+    assert bd.fit(model, table[table["marker"].ne("stress")], **how).verdict.passed

@@ -41,7 +41,9 @@ def check_equivalence(fit: Fit, *ropes: Rope) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per value: ``estimand``, one column per dim, ``lower`` and ``upper`` (ends of the region), ``units``,
+        One row per value, without those that the model fixes (arms' difference before treatment where baselines are
+        equal) unless a region has no other: ``estimand``, one column per dim, ``lower`` and ``upper`` (ends of the
+        region), ``units``,
         ``median``, ``prob_below``, ``prob_inside``, ``prob_above`` and their Monte Carlo standard errors
         ``mcse_below``, ... (0 where they are known exactly), ``level``, ``conclusion`` (``"present, above"``,
         ``"present, below"``, ``"absent"`` or ``"undecided"``), ``is_close`` (the deciding probability is within two
@@ -85,6 +87,7 @@ def _table(fit: Fit, ropes: tuple[Rope, ...]) -> pd.DataFrame:
     dims: dict[str, str] = {}
     for rope in ropes:
         values = list(values_at(fit.estimands, rope.estimand, rope.at))
+        values = [x for x in values if not _is_fixed(x[1])] or values
         for coordinates, draws in values:
             dims |= {dim: "" for dim, _ in coordinates}
             marginal = marginals.get((rope.estimand, coordinates))
@@ -102,6 +105,11 @@ def _table(fit: Fit, ropes: tuple[Rope, ...]) -> pd.DataFrame:
     return table
 
 
+def _is_fixed(draws: xr.DataArray) -> bool:
+    """Whether the model fixes a value, as arms' difference before treatment is zero where baselines are equal."""
+    return bool((draws == draws.values.flat[0]).all())
+
+
 def _of_draws(values: xr.DataArray, rope: Rope, tables: int) -> dict[str, Any]:
     """Shares of draws, with Monte Carlo errors; where all draws agree, the sd of what n effective draws leave open."""
     draws = np.ascontiguousarray(values.values, dtype=float)
@@ -109,8 +117,11 @@ def _of_draws(values: xr.DataArray, rope: Rope, tables: int) -> dict[str, Any]:
     if np.isnan(draws).any():
         return {"median": np.nan} | {f"{what}_{side}": np.nan for side in _SIDES for what in ("prob", "mcse")}
     where = {"below": draws < lower, "inside": (draws >= lower) & (draws <= upper), "above": draws > upper}
-    effective = diagnose(draws, tables)[1]
     found: dict[str, Any] = {"median": float(np.median(draws))}
+    if _is_fixed(values):
+        known = {f"prob_{side}": float(holds.all()) for side, holds in where.items()}
+        return found | known | {f"mcse_{side}": 0.0 for side in _SIDES}
+    effective = diagnose(draws, tables)[1]
     for side, holds in where.items():
         share = float(holds.mean())
         if share in (0.0, 1.0):  # the sd of a Beta(1/2, n + 1/2): nothing, or everything, of n effective draws

@@ -29,6 +29,8 @@ class CheckResult:
         Its values in posterior predictive replicates, shape (draws,).
     prior
         Its values in prior predictive replicates, shape (prior draws,).
+    remedy
+        What to do where data and replicates differ; general advice where None.
     """
 
     name: str
@@ -36,6 +38,7 @@ class CheckResult:
     observed: float
     replicated: np.ndarray
     prior: np.ndarray
+    remedy: str | None = None
 
     @property
     def p(self) -> float:
@@ -87,7 +90,8 @@ def check_results(model: Model, data: xr.Dataset, tree: xr.DataTree) -> list[Che
             return check.replicated(tree[draws].to_dataset(), np.random.default_rng(_SEED))
 
         observed = float(check.statistic(values("observed_data")))
-        results.append(CheckResult(check.name, check.units, observed, replicated("posterior"), replicated("prior")))
+        drawn = replicated("posterior"), replicated("prior")
+        results.append(CheckResult(check.name, check.units, observed, *drawn, check.remedy))
     return results
 
 

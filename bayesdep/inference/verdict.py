@@ -44,11 +44,14 @@ class Judgement:
         The estimand with its coordinates, or the check.
     p
         Two-sided tail probability.
+    remedy
+        What to do where it is small; the general advice of its kind where None.
     """
 
     kind: Kind
     name: str
     p: float
+    remedy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class ModelVerdict:
                     else claim.replace("conflicts with its", "conflict with their").replace("is ", "are ")
                 )
                 parts.append(f"{names}{more} {verb}")
-        remedy = "; ".join(text for kind, text in _REMEDIES.items() if by_kind[kind])
+        remedy = "; ".join(dict.fromkeys(x.remedy or _REMEDIES[kind] for kind in _REMEDIES for x in by_kind[kind]))
         return f"WARNING ON THE MODEL: {'; '.join(parts)} (tail probability below {self.threshold:.1g}); {remedy}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,7 +167,8 @@ def check_model(
     for result in checks:
         replicates = Distribution(result.replicated)
         if replicates.is_known and np.isfinite(result.observed):
-            judged.append(Judgement("check", result.name, replicates.two_sided(result.observed)))
+            p = replicates.two_sided(result.observed)
+            judged.append(Judgement("check", result.name, p, result.remedy))
     return ModelVerdict(tuple(judged))
 
 

@@ -39,6 +39,8 @@ class Check:
     replicated
         From draws of the parameters and a generator to the statistic in replicates, shape (draws,), where these are
         not those of the variable: new units, say. None where they are.
+    remedy
+        What to do where the data are out of line with the model; general advice where None.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Check:
     statistic: Callable[[np.ndarray], np.ndarray]
     units: str
     replicated: Callable[[xr.Dataset, np.random.Generator], np.ndarray] | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True)

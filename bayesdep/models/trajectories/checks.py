@@ -6,12 +6,19 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
+from bayesdep.data.errors import truth
 from bayesdep.models.model import Check
+from bayesdep.models.trajectories.data import kinds_of
+from bayesdep.models.trajectories.factor import FEWEST
 from bayesdep.models.trajectories.markers import NAME as MARKERS
 from bayesdep.models.trajectories.outcome import NAME
-from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.models.trajectories.settings import TrajectoriesSettings, may_share
 
 _FEWEST = 3  # patients for a correlation
+_ONE_BY_ONE = (
+    "markers go together more than the model says, so that an association may stand at the wrong one of them: fit each "
+    "marker alone"
+)
 
 
 def checks(settings: TrajectoriesSettings, data: xr.Dataset) -> Sequence[Check]:
@@ -82,7 +89,7 @@ def _of_categories(data: xr.Dataset) -> list[Check]:
 
 
 def _of_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]:
-    """Shares below the limit, sds, the correlation of the first values with the last, and that between markers."""
+    """Shares below the limit, sds, the correlation of the first values with the last, and those between markers."""
     measured, lod = data["detection"].values >= 0, data["lod"].values
     centre = data["marker_centre"].values[:, None]
     found = []
@@ -98,10 +105,38 @@ def _of_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]
             name = "correlation of markers at {} and {}".format(*data["marker_visit"].values[[first, last]])
             statistic = partial(_correlation_of_times, pairs=pairs, first=first, last=last, centre=centre)
             found.append(Check(name, MARKERS, statistic, "correlation"))
-        full = np.flatnonzero(measured.any(axis=2).all(axis=1))
-        if settings.shared_factor and len(full) >= _FEWEST:
-            means = partial(_between_markers, measured=measured, full=full, centre=centre)
-            found.append(Check("mean correlation between markers", MARKERS, means, "correlation"))
+    return [*found, *(_of_pairs(settings, data) if data.sizes["analyte"] > 1 else [])]
+
+
+def _of_pairs(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]:
+    """How strongly markers correlate between patients, by levels and by changes from the first to the last time.
+
+    In the model markers' deviations are independent, but for a shared factor. Values beyond a limit are put at it, in
+    the data and in replicates; those beyond a limit that is not known are left out.
+    """
+    lod, uloq, kind = data["lod"].values, data["uloq"].values, kinds_of(data)
+    low, high = np.where(np.isfinite(lod), lod, -np.inf), np.where(np.isfinite(uloq), uloq, np.inf)
+    usable = (kind == 0) | ((kind == 1) & np.isfinite(low)) | ((kind == 2) & np.isfinite(high))
+    if not usable.any():
+        return []
+    first, last = np.flatnonzero(usable.any(axis=(0, 1)))[[0, -1]]
+    change = np.zeros(usable.shape)
+    change[..., last] += usable[..., first] & usable[..., last]
+    change[..., first] -= usable[..., first] & usable[..., last]
+    remedy = _ONE_BY_ONE
+    if may_share(settings) and data.sizes["analyte"] >= FEWEST:
+        one = data["analyte"].values[0]
+        remedy += f", or let them share a factor (shared_factor = {truth(True)}, positive_loading = '{one}')"
+    about = {"low": low, "high": high, "centre": data["marker_centre"].values[:, None]}
+    found = []
+    for what, weights in (("levels", usable / np.maximum(usable.sum(axis=-1, keepdims=True), 1)), ("changes", change)):
+        known = weights.any(axis=-1)
+        enough = np.tril(known.T.astype(int) @ known >= _FEWEST, -1)
+        if enough.any():
+            pairs = np.nonzero(enough)
+            statistic = partial(_between_markers, weights=weights, known=known.astype(float), pairs=pairs, **about)
+            name = f"root mean square correlation between markers' {what}"
+            found.append(Check(name, MARKERS, statistic, "correlation", remedy=remedy))
     return found
 
 
@@ -154,11 +189,18 @@ def _correlation_of_times(
     return _correlated(around[..., *pairs, first], around[..., *pairs, last])
 
 
-def _between_markers(z: np.ndarray, measured: np.ndarray, full: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """The mean over pairs of markers of the correlation of patients' means over time."""
-    there = measured[full]
-    mean = np.where(there, z[..., full, :, :] - centre, 0.0).sum(axis=-1) / there.sum(axis=-1)
-    away = mean - mean.mean(axis=-2, keepdims=True)
-    away = away / np.sqrt((away**2).sum(axis=-2, keepdims=True))
-    count = away.shape[-1]
-    return np.asarray(((away.sum(axis=-1) ** 2).sum(axis=-1) - count) / (count * (count - 1)))
+def _between_markers(
+    z: np.ndarray, weights: np.ndarray, known: np.ndarray, pairs: tuple[np.ndarray, ...], low: np.ndarray,
+    high: np.ndarray, centre: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """The root mean square, over pairs of markers, of correlations of weighted sums over time in who has both."""
+    x = np.where(weights != 0.0, (np.clip(z, low, high) - centre) * weights, 0.0).sum(axis=-1)
+    x = (x - x.sum(axis=-2, keepdims=True) / np.maximum(known.sum(axis=0), 1)) * known  # for exact sums of squares
+    flipped, count = np.swapaxes(x, -1, -2), known.T @ known
+    total = flipped @ known
+    other = np.swapaxes(total, -1, -2)
+    products = flipped @ x - total * other / np.maximum(count, 1)
+    squares = np.swapaxes(x**2, -1, -2) @ known - total**2 / np.maximum(count, 1)
+    size = np.sqrt(np.maximum(squares * np.swapaxes(squares, -1, -2), 0.0))
+    r = np.divide(products, size, out=np.zeros_like(products), where=size > 0.0)  # all at the limit: no correlation
+    return np.asarray(np.sqrt((r[..., *pairs] ** 2).mean(axis=-1)))

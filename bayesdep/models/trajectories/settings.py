@@ -528,6 +528,30 @@ def _check_exact(settings: TrajectoriesSettings) -> None:
             )
 
 
+def may_share(settings: TrajectoriesSettings) -> bool:
+    """Return whether markers that share no factor could, the other settings as they are.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+
+    Returns
+    -------
+    bool
+        Whatever the number of markers.
+    """
+    return settings.analyte is not None and not settings.shared_factor and not _not_with_a_factor(settings)
+
+
+def _not_with_a_factor(settings: TrajectoriesSettings) -> list[str]:
+    """The settings that are given and cannot stand beside a shared factor."""
+    given = {
+        "exact": bool(settings.exact), "subgroups": bool(settings.subgroups), "effects": settings.effects != "normal"
+    }  # fmt: skip
+    return [word for word, is_given in given.items() if is_given]
+
+
 def _check_shared_factor(settings: TrajectoriesSettings) -> None:
     if not settings.shared_factor:
         if settings.positive_loading is not None:
@@ -547,10 +571,7 @@ def _check_shared_factor(settings: TrajectoriesSettings) -> None:
             f"{place} leaves open which way the factor points; name a marker that rises with it, such as "
             "positive_loading = 'CRP'"
         )
-    beside = {
-        "exact": bool(settings.exact), "subgroups": bool(settings.subgroups), "effects": settings.effects != "normal"
-    }  # fmt: skip
-    for word in (word for word, given in beside.items() if given):
+    for word in _not_with_a_factor(settings):
         raise BadInput(
             f"{place} is without {word}, since the outcome goes with the factor and not with single markers; leave "
             f"{word} out, or shared_factor"
