@@ -80,6 +80,8 @@ def test_the_first_result_comes_first_and_one_study_can_be_asked_for(command, tm
     assert code == 0
     first = "The first of its reports: results/raison2013/responders_unpooled/report.html"
     assert first in out
+    figures = {path.suffix for path in tmp_path.glob("results/*/*/figures/*")}
+    assert figures == {".png"}, "PDF and SVG take as long as the figures themselves, so they are made with --vector"
     assert "fgf2_screen" not in out[: out.index(first)]
     code, out, err = command("reproduce", "raison2013", "--quick", "--models", "plans", "--out", "one")
     assert code == 0, err
