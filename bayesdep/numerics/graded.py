@@ -9,7 +9,8 @@ effects b differ between items::
 The log probability of a score is that of two "ends", ``log F(threshold_y - level)`` and ``log F(level -
 threshold_{y-1})``, and ``log(1 - exp(-gap))`` of the distance of the two thresholds, which does not depend on the
 level. With ``q = exp(level) exp(-threshold)`` the ends are ``1 / (1 + q)`` and ``q / (1 + q)``, so one exponential
-serves a score, its slopes and its curvature.
+serves a score, its slopes and its curvature. Of a level or threshold so large that a product of two odds is no finite
+number, each end is computed on its own.
 """
 
 import inspect
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
+from numba.extending import register_jitable
 from pytensor.gradient import grad_undefined
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -27,8 +29,16 @@ from scipy import special
 
 from bayesdep.numerics.types import Tensor
 
-_FARTHEST = 150.0  # size of a level or threshold beyond which exponentials are capped: a probability of 1e-65
+_FARTHEST = 150.0  # size of a level or threshold up to which a product of two odds is a finite number
 _DIFFERENTIATED = 5  # of the operation's inputs, the first
+
+
+@register_jitable
+def _end(x: float) -> tuple[float, float]:
+    """``log F(x)`` and F(x), of any size."""
+    small = np.exp(-abs(x))
+    share = (1.0 if x >= 0.0 else small) / (1.0 + small)
+    return min(x, 0.0) - np.log1p(small), share
 
 
 def graded_slopes(
@@ -71,10 +81,11 @@ def graded_slopes(
     number = columns.shape[1]
     by_severity, by_discrimination = np.zeros(rows), np.zeros(items)
     by_effects, by_thresholds, by_inside = np.zeros(effects.shape), np.zeros(thresholds.shape), np.zeros(inside.shape)
-    scale = np.empty(thresholds.shape)
+    scale, is_far = np.empty(thresholds.shape), np.zeros(items, dtype=np.bool_)
     for m in range(items):
         for k in range(highest[m]):
-            scale[m, k] = np.exp(-min(max(thresholds[m, k], -_FARTHEST), _FARTHEST))
+            is_far[m] = is_far[m] or not abs(thresholds[m, k]) <= _FARTHEST
+            scale[m, k] = 0.0 if is_far[m] else np.exp(-thresholds[m, k])
     total = 0.0
     for r in range(rows):
         for m in range(items):
@@ -84,25 +95,37 @@ def graded_slopes(
             level = discrimination[m] * severity[r]
             for q in range(number):
                 level += columns[r, q] * effects[q, m]
-            odds = np.exp(min(max(level, -_FARTHEST), _FARTHEST))
-            slope, product = 0.0, 1.0
-            if y < highest[m]:
-                above = 1.0 + odds * scale[m, y]
-                product = above
-                share = 1.0 / above
-                slope = share - 1.0
-                by_thresholds[m, y] += 1.0 - share
-            if y > 0:
-                above = 1.0 + odds * scale[m, y - 1]
-                product *= above
-                share = 1.0 / above
-                slope += share
-                by_thresholds[m, y - 1] -= share
-                total += level - thresholds[m, y - 1]
+            slope = 0.0
+            if is_far[m] or not abs(level) <= _FARTHEST:  # what is no number goes this way too
                 if y < highest[m]:
-                    total += inside[m, y - 1]
-                    by_inside[m, y - 1] += 1.0
-            total -= np.log(product)
+                    log_end, share = _end(thresholds[m, y] - level)
+                    total += log_end
+                    slope = share - 1.0
+                    by_thresholds[m, y] += 1.0 - share
+                if y > 0:
+                    log_end, share = _end(level - thresholds[m, y - 1])
+                    total += log_end
+                    slope += 1.0 - share
+                    by_thresholds[m, y - 1] -= 1.0 - share
+            else:
+                odds, product = np.exp(level), 1.0
+                if y < highest[m]:
+                    above = 1.0 + odds * scale[m, y]
+                    product = above
+                    share = 1.0 / above
+                    slope = share - 1.0
+                    by_thresholds[m, y] += 1.0 - share
+                if y > 0:
+                    above = 1.0 + odds * scale[m, y - 1]
+                    product *= above
+                    share = 1.0 / above
+                    slope += share
+                    by_thresholds[m, y - 1] -= share
+                    total += level - thresholds[m, y - 1]
+                total -= np.log(product)
+            if 0 < y < highest[m]:
+                total += inside[m, y - 1]
+                by_inside[m, y - 1] += 1.0
             by_severity[r] += slope * discrimination[m]
             by_discrimination[m] += slope * severity[r]
             for q in range(number):
