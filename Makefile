@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help install run test lint types docs notebooks tests bench evidence crossing price imputation nhanes calibrate coverage oldest wheel lock clean
+.PHONY: help install run test lint types docs notebooks tests bench cold evidence crossing price imputation nhanes calibrate coverage oldest wheel lock clean
 
 help:  ## Show what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ wheel: install  ## Build the wheel and try it in an empty environment, from an e
 
 bench: install  ## Measure against named alternatives
 	$(BIN)/python benchmarks/run.py
+
+cold: install  ## Where the time of a run goes by stage, cold and warm, for every shipped plan (an hour; goes on where it was stopped)
+	$(BIN)/python benchmarks/cold_start.py
 
 evidence: install  ## What the treatment of non-detects and the law of effects do to conclusions (hours)
 	$(BIN)/python benchmarks/evidence.py

@@ -80,6 +80,9 @@ _Safe = Annotated[
     bool,
     typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that a spreadsheet would take for formulas."),
 ]
+_Vector = Annotated[
+    bool, typer.Option("--vector", help="Write figures as PDF and SVG too, as bayesdep run does; takes longer.")
+]
 _Models = Annotated[Path, typer.Option(help="Folder of plans.")]
 
 
@@ -143,6 +146,7 @@ def reproduce(
     resume: _Resume = False,
     force: _Force = False,
     spreadsheet_safe: _Safe = False,
+    vector: _Vector = False,
 ) -> int:
     """Run the plans of a folder, or of one study, and print the ledger: published value beside posterior."""
     start = time.perf_counter()
@@ -168,7 +172,7 @@ def reproduce(
         place_of = {plan.label: place for plan, place in todo}
         with progress(len(todo), _say) as so_far:
             how: dict[str, Any] = {"accept": accept_failed_gate, "quick": quick, "resume": resume, "force": force}
-            how |= {"spreadsheet_safe": spreadsheet_safe, "so_far": so_far}
+            how |= {"spreadsheet_safe": spreadsheet_safe, "vector": vector, "so_far": so_far}
             jobs = [[(plan, place_of[plan.label], how) for plan in group] for group in groups]
             runs = _in_turn(_first_before(side_by_side(_run_all, jobs), later), so_far, several=len(todo) > 1)
     from bayesdep.reporting.console import print_equivalence, print_ledger, print_other_priors, write_ledger
@@ -535,6 +539,7 @@ def _run_one(
     resume: bool,
     force: bool,
     spreadsheet_safe: bool,
+    vector: bool = True,
     data: Path | None = None,
     so_far: "SoFar | None" = None,
     **sampling: Any,
@@ -548,8 +553,8 @@ def _run_one(
     def say(text: str) -> None:
         _say(f"{plan.label}: {text}")
 
-    how: dict[str, Any] = {"resume": resume, "force": force, "spreadsheet_safe": spreadsheet_safe, "say": say}
-    run = run_plan(plan, out=out, accept_failed_gate=accept, data=data, **how, **sampling)
+    how: dict[str, Any] = {"resume": resume, "force": force, "spreadsheet_safe": spreadsheet_safe, "vector": vector}
+    run = run_plan(plan, out=out, accept_failed_gate=accept, data=data, say=say, **how, **sampling)
     done = run.outcome
     verdict = "passed the gate" if done.gate.passed else "FAILED THE GATE"
     verdict += "" if done.verdict.passed else ", WARNING ON THE MODEL" + (" as stated" if done.expects_warning else "")

@@ -594,6 +594,7 @@ def run_plan(
     resume: bool = False,
     force: bool = False,
     spreadsheet_safe: bool = False,
+    vector: bool = True,
     say: Callable[[str], Any] | None = None,
     **sampling: Any,
 ) -> Run:
@@ -621,6 +622,9 @@ def run_plan(
         Sample again, although nothing has changed since a run was finished.
     spreadsheet_safe
         Whether texts that begin like formulas are escaped in the run's tables, as :func:`bayesdep.export` does it.
+    vector
+        Whether figures are written as PDF and SVG too; as PNG they always are. A finished run that lacks them gets them
+        from its draws.
     say
         Called with messages before sampling.
     **sampling
@@ -668,11 +672,10 @@ def run_plan(
     place, failures = places_of(plan, Path(out) if out is not None else plan.directory, data)
     prepared, others = prepare(plan, data), prepare_alternatives(plan, data)
     mark = _fingerprint(plan, prepared, sampling)
-    say = say or (lambda _: None)
+    say, as_asked = say or (lambda _: None), {"spreadsheet_safe": spreadsheet_safe, "vector": vector}
     with held(place, failures) as certain:
         fit, where, refits = None, None, {}
         if not force:
-            as_asked = {"spreadsheet_safe": spreadsheet_safe}
             fit, where = finished((place, failures), mark, accept_failed_gate, **as_asked)
             refits = finished_refits((place, failures), mark, list(others))
         if fit is not None and where is not None and len(refits) == len(others):
@@ -691,7 +694,7 @@ def run_plan(
                         chains = stack.enter_context(kept_chains(place, own, resume, False, lambda _: None))
                         refits[other.name] = _refit(plan, other, others[other.name], chains, sampling)
                 refits = {other.name: refits[other.name] for other in plan.alternatives}
-                return _write(plan, fit, refits, (place, failures), earlier, mark, accept_failed_gate, spreadsheet_safe)
+                return _write(plan, fit, refits, (place, failures), earlier, mark, accept_failed_gate, as_asked)
 
 
 def _refit(plan: Plan, other: Alternative, prepared: Any, kept: "FinishedChains", sampling: Mapping[str, Any]) -> "Fit":
@@ -772,7 +775,7 @@ def _write(
     earlier: "tuple[Manifest | None, Manifest | None]",
     mark: str,
     accept: bool,
-    spreadsheet_safe: bool,
+    as_asked: Mapping[str, bool],
 ) -> Run:
     from bayesdep.reporting.run_directory import write_run
 
@@ -788,7 +791,7 @@ def _write(
         ledger=lambda fit: _ledger(plan, fit),
         refits=refits,
         fingerprint=mark,
-        spreadsheet_safe=spreadsheet_safe,
+        **as_asked,
     )
     if good:
         places[1].remove_failure()  # an earlier failure of the same plan

@@ -52,6 +52,34 @@ def test_a_fit_whose_draws_were_changed_is_stored_whole(tmp_path, monkeypatch):
     assert bd.Fit.load(changed.save(tmp_path / "posterior.nc")).tree.identical(changed.tree)
 
 
+SCHOOLS = bd.Meta(measure="difference", units="points", scale=100, study="school")
+
+
+def test_a_fit_that_was_just_made_is_saved_without_computing_it_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(left_out, "LARGE", 0)
+    fit = bd.fit(SCHOOLS, bd.load("eight_schools_rubin1981"), sampler="nutpie", draws=50, tune=50, chains=2, seed=1)
+    changed = bd.Fit(fit.model, fit.data, fit.tree.copy(deep=True), fit.manifest)
+    changed.tree["estimands"]["mu"].values[0, 0] += 1
+    labelled = bd.Fit(fit.model, fit.data, fit.tree.copy(deep=True), fit.manifest)
+    labelled.tree["log_likelihood"].coords["school"] = [f"s{i}" for i in range(8)]
+    for other in (changed, labelled):
+        assert bd.Fit.load(other.save(tmp_path / "other.nc")).tree.identical(other.tree)
+
+    def never(*_given, **_words):
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        for name in ("complete_posterior", "scores"):
+            patch.setattr(left_out, name, never)
+        patch.setattr(type(fit.model), "estimands", never)
+        fit.save(tmp_path / "posterior.nc")
+        with pytest.raises(AssertionError):
+            changed.save(tmp_path / "other.nc")
+    with xr.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf", phony_dims="sort") as stored:
+        assert not stored["estimands"].data_vars
+    assert bd.Fit.load(tmp_path / "posterior.nc").tree.identical(fit.tree)
+
+
 @pytest.mark.parametrize("words", ["[", "3", '{"posterior": 1}', '{"canary": {}}', "[" * 100_000])
 def test_a_description_of_what_is_left_out_that_cannot_be_read_is_refused(words):
     fit = made("trial", **EXACT)

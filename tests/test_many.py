@@ -80,11 +80,14 @@ def test_the_first_result_comes_first_and_one_study_can_be_asked_for(command, tm
     assert code == 0
     first = "The first of its reports: results/raison2013/responders_unpooled/report.html"
     assert first in out
+    manifests = [json.loads(path.read_text()) for path in tmp_path.glob("results/*/*/manifest.json")]
+    assert [manifest["vector"] for manifest in manifests] == [False, False]
     assert "fgf2_screen" not in out[: out.index(first)]
-    code, out, err = command("reproduce", "raison2013", "--quick", "--models", "plans", "--out", "one")
+    code, out, err = command("reproduce", "raison2013", "--quick", "--models", "plans", "--out", "one", "--vector")
     assert code == 0, err
     assert out.splitlines()[-1].startswith("1 plans in ")
     assert [path.name for path in (tmp_path / "one").iterdir() if path.is_dir()] == ["raison2013"]
+    assert json.loads((tmp_path / "one/raison2013/responders_unpooled/manifest.json").read_text())["vector"] is True
     plan = tmp_path / "plans" / "kiraly2017" / "fgf2_screen.toml"
     plan.write_text(plan.read_text().replace("[study]", "[study]\nby_default = false"))
     code, out, err = command("reproduce", "--quick", "--models", "plans")

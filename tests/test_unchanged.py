@@ -1,5 +1,7 @@
 """A finished run is kept while plan, data, settings, versions and code are the same; any change samples again."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import bayesdep as bd
 from bayesdep.inference import finished_chains, sample
 from bayesdep.inference.finished_chains import fingerprint
 from bayesdep.reporting import run_directory
+from bayesdep.reporting.figures.register import FIGURES
 
 PLAN = """\
 [study]
@@ -97,6 +100,24 @@ def test_tables_asked_for_otherwise_are_written_from_the_same_draws(desk, comman
     assert command(*words)[0] == command(*words, "--spreadsheet-safe")[0] == 0
     assert fitted() == 1
     assert "finished before" not in command(*words)[2]  # written again, as asked now
+
+
+def test_figures_are_written_as_pdf_and_svg_when_asked_for_and_from_the_same_draws(desk, fitted, monkeypatch):
+    monkeypatch.setattr(run_directory, "FIGURES", {"forest": FIGURES["forest"]})
+
+    def written(*, vector):
+        run = bd.run_plan("plans/one.toml", vector=vector, draws=250, chains=2)
+        assert json.loads((run.directory / "manifest.json").read_text())["vector"] is (not run.is_kept and vector)
+        return run.is_kept, sorted(path.name for path in (run.directory / "figures").iterdir())
+
+    assert written(vector=False) == (False, ["forest.png"])
+    assert written(vector=False) == (True, ["forest.png"])
+    every = ["forest.pdf", "forest.png", "forest.svg"]
+    assert written(vector=True) == (False, every)
+    run = bd.run_plan("plans/one.toml", vector=False, draws=250, chains=2)
+    assert run.is_kept  # what is there beyond what is asked for stays
+    assert sorted(path.name for path in (run.directory / "figures").iterdir()) == every
+    assert fitted() == 1
 
 
 @pytest.mark.parametrize("change", ["plan", "data", "numpy", "code", "damage", "force"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pymc as pm
 
 from bayesdep.inference.computation import Computation
+from bayesdep.inference.evaluate import untraced
 from bayesdep.inference.settings import settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Compilations:
 compilations = Compilations()
 
 
+@untraced()
 def compile_once(model: pm.Model) -> "Bound":
     """Return a compiled model with its data, from an earlier fit of the same computation where there is one.
 

@@ -4,7 +4,8 @@ For data sets of this field's size, compilation takes most of the time: a compil
 the same graph, vectorised over draws and run by PyTensor's Python linker, is numpy on whole arrays: milliseconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,13 @@ _UNCOMPILED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["fast_co
 _ELEMENTS_AT_ONCE = 20_000_000  # 160 MB per array: bounds memory for large data
 
 
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Let PyTensor not note the lines of code that made a variable: a tenth of the time, for variables made here."""
+    with pytensor.config.change_flags(traceback__limit=0):
+        yield
+
+
 def uncompiled() -> Mode:
     """Return PyTensor's mode in which a graph is evaluated by NumPy, without compiling anything.
 
@@ -62,6 +70,7 @@ def uncompiled() -> Mode:
     return _UNCOMPILED
 
 
+@untraced()
 def at_draws(
     outputs: Sequence[Tensor], given: Mapping[Tensor, np.ndarray], *, seed: int | None = None, elements: int = 1
 ) -> list[np.ndarray]:
@@ -128,6 +137,7 @@ def _with_broadcast_parameters(outputs: list[Tensor], given: list[Tensor]) -> li
     return graph_replace(outputs, not_given) if not_given else outputs
 
 
+@untraced()
 def from_prior(outputs: Sequence[Tensor], draws: int, *, seed: int) -> list[np.ndarray]:
     """Draw variables of a model from their prior (or prior predictive) distribution.
 
@@ -187,6 +197,7 @@ def value_of(variable: Tensor) -> np.ndarray:
     return values_of([variable])[0]
 
 
+@untraced()
 def values_of(variables: Sequence[Tensor], *, updates: Mapping[Tensor, Tensor] | None = None) -> list[np.ndarray]:
     """Return the values of several variables that depend on data only.
 

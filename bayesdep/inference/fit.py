@@ -109,6 +109,11 @@ class Fit:
 
         For an unknown name the error says in one sentence which setting, if any, would make it available.
         """
+        return self._estimands.copy()
+
+    @functools.cached_property
+    def _estimands(self) -> Estimands:
+        """The same, made once: a report asks for it some two hundred times."""
         draws = self.tree["estimands"].to_dataset()
         return Estimands(draws.data_vars, draws.coords, draws.attrs)
 

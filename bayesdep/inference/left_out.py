@@ -1,5 +1,6 @@
 """Parts of a fit that its file leaves out, since they are large and follow from the rest, computed when it is read."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +13,38 @@ from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.groups import complete_posterior, scores
 from bayesdep.models.model import Model
+from bayesdep.models.register import settings_of
 
 LARGE = 4_000_000  # bytes of a group; smaller ones are stored
 _CLOSE = 1e-6  # relative; machines differ in the last digits
+_GROUPS = ("posterior", "estimands", "log_likelihood")
+_computed: set[bytes] = set()  # digests of groups that this process computed from these draws, model and data
+
+
+def remember(model: Model, data: xr.Dataset, groups: Mapping[str, xr.Dataset]) -> None:
+    """Remember that groups were computed from their draws, so that saving them need not compute them again.
+
+    Parameters
+    ----------
+    model, data
+        The generative model and its prepared data.
+    groups
+        The groups of a fit, as they were just made.
+    """
+    if any(groups[name].nbytes > LARGE for name in _GROUPS if name in groups):
+        _computed.add(_digest(model, data, groups))
+
+
+def _digest(model: Model, data: xr.Dataset, groups: Mapping[str, xr.Dataset]) -> bytes:
+    """A hash of all that says whether groups follow from their draws: changed numbers, labels or settings change it."""
+    said = hashlib.sha256(repr((model.family, settings_of(model))).encode())
+    for group in (data, *(groups[name] for name in _GROUPS if name in groups)):
+        said.update(repr((sorted(group.attrs.items(), key=str), sorted(map(str, group.variables)))).encode())
+        for x in (group.variables[name] for name in sorted(group.variables, key=str)):
+            values = np.ascontiguousarray(x.values)
+            said.update(repr((x.dims, values.shape, values.dtype.str, sorted(x.attrs.items(), key=str))).encode())
+            said.update(repr(values.tolist()).encode() if values.dtype.kind in "OUST" else values.view(np.uint8).data)
+    return said.digest()
 
 
 def leave_out(
@@ -38,22 +68,22 @@ def leave_out(
     dict
         What was taken out: by group and variable, the mean of its numbers.
     """
-    found = {name: tree[name].to_dataset() for name in ("posterior", "estimands", "log_likelihood") if name in tree}
+    found = {name: tree[name].to_dataset() for name in _GROUPS if name in tree}
     large = {name: group for name, group in found.items() if group.nbytes > LARGE}
     # Functions in exact draws need not be those of the parameters, and of several tables only the first is in the file.
     if not large or manifest["sampler"] == "exact" or manifest.get("tables", 1) > 1:
         return tree, {}
     built = model.build(data)
-    posterior = _recomputed_posterior(built, data, found["posterior"], set(_functions(built)))
+    is_as_made = _digest(model, data, found) in _computed
     fresh = {
-        "posterior": lambda: posterior,
+        "posterior": lambda: _recomputed_posterior(built, data, found["posterior"], set(_functions(built))),
         "estimands": lambda: model.estimands(found["posterior"], data),
         "log_likelihood": lambda: scores(model, data, prune_vars_detached_from_observed(built), found["posterior"]),
     }
     kept, means = tree.copy(), {}
     for name, group in large.items():
         # a fit that was changed after sampling keeps what is no longer computed
-        if not fresh[name]().identical(group):
+        if not is_as_made and not fresh[name]().identical(group):
             continue
         names = _functions(built) if name == "posterior" else list(map(str, group.data_vars))
         means[name] = {one: _mean(group[one]) for one in names if one in group}
@@ -104,7 +134,7 @@ def _read(described: str) -> dict[str, dict[str, float]]:
         }
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise BadInput("what it left out cannot be read") from None
-    if unknown := set(found) - {"posterior", "estimands", "log_likelihood"}:
+    if unknown := set(found) - set(_GROUPS):
         raise BadInput(f"it leaves out '{min(unknown)}', which cannot be computed")
     return found
 

@@ -24,6 +24,7 @@ from bayesdep.inference.fit import Fit
 from bayesdep.inference.groups import is_rounded, make_groups, posterior_of, rounded_draws
 from bayesdep.inference.joint import multiply_likelihood
 from bayesdep.inference.labelled import label_draws
+from bayesdep.inference.left_out import remember
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.nuts import Nuts, sample_nuts
 from bayesdep.inference.remedies import add_remedy
@@ -160,6 +161,7 @@ def _fit_one(
         groups = make_groups(model, prepared, full, core, posterior, seeds, predict=table == 0)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
+        remember(model, prepared, groups)
         estimands = groups["estimands"]
         checked = check_independent_draws(estimands) if sampler == "exact" else check_convergence(estimands, stats)
         if sampled is not None:

@@ -173,6 +173,7 @@ def in_words(row: "pd.Series[Any]") -> str:
     return f"P = {row['mean']:g} in all draws"
 
 
+@cached_on_fit
 def summarise_parameters(fit: Fit) -> pd.DataFrame:
     """Summarise every parameter, with its diagnostics.
 

@@ -40,6 +40,8 @@ class Manifest:
         The reason why a file could not be made, by file.
     spreadsheet_safe
         Whether texts of its tables that begin like formulas are escaped.
+    vector
+        Whether its figures are there as PDF and SVG too.
     """
 
     what: str
@@ -48,6 +50,7 @@ class Manifest:
     files: Mapping[str, str]
     missing: Mapping[str, str]
     spreadsheet_safe: bool = False
+    vector: bool = True
 
     @classmethod
     def of(cls, directory: Path) -> "Manifest | None":
@@ -64,7 +67,8 @@ class Manifest:
                 return None
             is_safe = entries.get("spreadsheet_safe") is True
             named = str(entries["what"]), bool(entries["failed"]), str(entries["fingerprint"])
-            return cls(*named, files, missing, is_safe)
+            has_vector = entries.get("vector") is not False  # runs of earlier versions do not say
+            return cls(*named, files, missing, is_safe, has_vector)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 

@@ -11,7 +11,7 @@ from bayesdep.reporting.places import Place, refit_file
 
 
 def finished(
-    places: Sequence[Place], fingerprint: str, accept: bool, *, spreadsheet_safe: bool = False
+    places: Sequence[Place], fingerprint: str, accept: bool, *, spreadsheet_safe: bool = False, vector: bool = False
 ) -> tuple[Fit | None, Place | None]:
     """Find an earlier run that is finished.
 
@@ -25,6 +25,8 @@ def finished(
         Whether a fit that failed its gate is written to the first directory.
     spreadsheet_safe
         How its tables are to be written.
+    vector
+        Whether its figures are wanted as PDF and SVG too.
 
     Returns
     -------
@@ -44,7 +46,8 @@ def finished(
             continue
         is_whole = not manifest.missing and manifest.is_whole(place.path)
         stands_right = place is places[0] or not accept
-        is_right = is_whole and stands_right and manifest.spreadsheet_safe == spreadsheet_safe
+        has_all = manifest.vector or not vector
+        is_right = is_whole and stands_right and has_all and manifest.spreadsheet_safe == spreadsheet_safe
         return fit, place if is_right else None
     return None, None
 

@@ -117,6 +117,7 @@ def write_run(
     refits: Mapping[str, Fit] | None = None,
     fingerprint: str = "",
     spreadsheet_safe: bool = False,
+    vector: bool = True,
 ) -> Written:
     """Write every file of a run, the posterior first; if another file cannot be made, the others are still written.
 
@@ -141,6 +142,8 @@ def write_run(
         Of the run, for the manifest.
     spreadsheet_safe
         As in :func:`~bayesdep.reporting.export.export`.
+    vector
+        Whether to write figures as PDF and SVG too; as PNG they are always there.
 
     Returns
     -------
@@ -167,7 +170,7 @@ def write_run(
             parts.make("sensitivity.csv", lambda path: tables.write(compare_priors(fit, refits), path))
         rows = parts.make("ledger.csv", lambda path: _ledger(fit, ledger, tables, path))
         names = (*FIGURES, *unknown_figures(fit))
-        images = {name: image for name in names if (image := _figures(fit, name, parts)) is not None}
+        images = {name: image for name in names if (image := _figures(fit, name, parts, vector=vector)) is not None}
         parts.make(
             "report.html",
             lambda path: report(
@@ -186,7 +189,7 @@ def write_run(
         write_manifest(
             partial,
             place.what,
-            _about(fit, plan) | {"spreadsheet_safe": spreadsheet_safe},
+            _about(fit, plan) | {"spreadsheet_safe": spreadsheet_safe, "vector": vector},
             failed=not fit.gate.passed,
             fingerprint=fingerprint,
             missing=parts.missing,
@@ -260,13 +263,13 @@ def _ledger(fit: Fit, ledger: Callable[[Fit], pd.DataFrame | None], tables: _Tab
     return rows
 
 
-def _figures(fit: Fit, name: str, parts: _Parts) -> bytes | None:
-    """Draw one figure of the register and write it in three formats; the PNG, or None if it does not apply."""
+def _figures(fit: Fit, name: str, parts: _Parts, *, vector: bool) -> bytes | None:
+    """Draw one figure of the register and write it in one format or three; the PNG, or None if it does not apply."""
     figure = parts.make(f"figures/{name}.png", partial_of(_figure, fit, name))
     if figure is None:
         return None
     image, drawn = figure
-    for ending, content in vector_files(drawn).items():
+    for ending, content in (vector_files(drawn) if vector else {}).items():
         parts.make(f"figures/{name}.{ending}", partial_of(_write, content))
     return image
 

@@ -412,8 +412,8 @@ def _among_replicates(axes: Axes, result: CheckResult) -> None:
     """Draw one test quantity: replicates, prior and data."""
     bins = bins_of(result.replicated, result.observed)
     tops, _, _ = axes.hist(
-        finite(result.replicated), bins=bins.tolist(), weights=_shares(result.replicated, bins), color=BLUE, alpha=0.55,
-        label="replicated",
+        finite(result.replicated), bins=bins.tolist(), weights=_shares(result.replicated, bins), histtype="stepfilled",
+        color=BLUE, alpha=0.55, label="replicated",
     )  # fmt: skip
     # most of a wide prior may lie outside; shares refer to all draws
     axes.hist(

@@ -350,24 +350,40 @@ def png(figure: Figure) -> bytes:
     """
     buffer, described = io.BytesIO(), PngInfo()
     described.add_text("Description", describe(figure))
-    pixels = _rendered(figure, "rgba", dpi=RESOLUTION)
-    size = int(figure.get_figwidth() * RESOLUTION), int(figure.get_figheight() * RESOLUTION)
-    drawn = Image.frombytes("RGBA", size, pixels).convert("RGB")
-    _in_few_colours(drawn).save(buffer, "png", pnginfo=described, dpi=(RESOLUTION, RESOLUTION))
+    drawn = _Pixels()
+    _render(figure, drawn, "rgba", dpi=RESOLUTION)
+    _in_few_colours(drawn.array).save(buffer, "png", pnginfo=described, dpi=(RESOLUTION, RESOLUTION))
     return buffer.getvalue()
 
 
-def _in_few_colours(image: Image.Image) -> Image.Image:
-    """Keep the 256 most frequent colours, and put the nearest for others: edges of letters. A third of the bytes."""
-    colours, place = 1 << 24, np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
-    drawn = np.asarray(image).astype(np.int32) @ place
-    often = np.bincount(drawn.ravel(), minlength=colours)
-    every = np.flatnonzero(often)
-    every = every[np.lexsort((every, often[every]))][::-1]
-    parts = every[:, None] // place % 256
-    nearest = np.zeros(colours, dtype=np.uint8)
-    nearest[every] = cKDTree(parts[:256]).query(parts)[1]
-    few = Image.fromarray(nearest[drawn])
+class _Pixels(io.BytesIO):
+    """A file for matplotlib's format rgba, which keeps height and width."""
+
+    array: np.ndarray
+
+    def write(self, content: Any) -> int:
+        """Keep the picture, a number per pixel: red, green, blue, opacity."""
+        self.array = np.array(content).view(">u4")[:, :, 0]
+        return self.array.nbytes
+
+
+def _in_few_colours(pixels: np.ndarray) -> Image.Image:
+    """Keep the 256 most frequent colours, and put the nearest for others: edges of letters. A third of the bytes.
+
+    Runs of equal pixels are counted, not single ones: most of a figure is white.
+    """
+    flat = pixels.ravel()
+    begins = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(begins, append=len(flat))
+    every, which = np.unique(
+        flat[begins].astype(np.int64) >> 8, return_inverse=True
+    )  # red, green, blue without opacity
+    often = np.bincount(which, weights=lengths)
+    order = np.lexsort((every, often))[::-1]
+    parts = every[order, None] // [1 << 16, 1 << 8, 1] % 256
+    nearest = np.empty(len(every), dtype=np.uint8)
+    nearest[order] = cKDTree(parts[:256]).query(parts)[1]
+    few = Image.fromarray(np.repeat(nearest[which], lengths).reshape(pixels.shape))
     few.putpalette(parts[:256].astype(np.uint8).tobytes())
     return few
 
@@ -394,6 +410,10 @@ def vector_files(figure: Figure) -> dict[str, bytes]:
 
 def _rendered(figure: Figure, ending: str, **how: Any) -> bytes:
     buffer = io.BytesIO()
-    with mpl.rc_context(STYLE):  # letters stay letters, and names in a file follow from its content
-        figure.savefig(buffer, format=ending, **how)
+    _render(figure, buffer, ending, **how)
     return buffer.getvalue()
+
+
+def _render(figure: Figure, file: io.BytesIO, ending: str, **how: Any) -> None:
+    with mpl.rc_context(STYLE):  # letters stay letters, and names in a file follow from its content
+        figure.savefig(file, format=ending, **how)
