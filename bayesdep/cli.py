@@ -164,16 +164,15 @@ def reproduce(
             raise BadInput(f"every plan in '{models}' needs a file; run them with bayesdep run PLAN --data PATH")
         todo = [(plan, out / plan.study.name / plan.name) for plan in read if not plan.needs_data]
         _refuse_places(todo, [None] * len(todo))
-        groups = in_order([plan for plan, _ in todo])
-        # one plan of seconds is shown before the package's own data of the others are checked, which takes 20 s
-        later = [p for group in groups[1:] for p in group if p.comes_with_package] if len(groups[0]) == 1 else []
-        shown = {plan.label for plan in [*groups[0], *later]} if later else set[str]()
-        _refuse_data([plan for plan, _ in todo if plan.label not in shown])
+        ordered = in_order([plan for plan, _ in todo])
+        # the first result is shown before the package's own data of the other plans are checked
+        later = [plan for plan in ordered[1:] if plan.comes_with_package]
+        _refuse_data([plan for plan in ordered if not plan.comes_with_package])
         place_of = {plan.label: place for plan, place in todo}
         with progress(len(todo), _say) as so_far:
             how: dict[str, Any] = {"accept": accept_failed_gate, "quick": quick, "resume": resume, "force": force}
             how |= {"spreadsheet_safe": spreadsheet_safe, "vector": vector, "so_far": so_far}
-            jobs = [[(plan, place_of[plan.label], how) for plan in group] for group in groups]
+            jobs = [[(plan, place_of[plan.label], how)] for plan in ordered]
             runs = _in_turn(_first_before(side_by_side(_run_all, jobs), later), so_far, several=len(todo) > 1)
     from bayesdep.reporting.console import print_equivalence, print_ledger, print_other_priors, write_ledger
 
@@ -191,10 +190,15 @@ def reproduce(
 
 
 def _first_before(groups: "Iterable[list[Outcome]]", later: "Sequence[Plan]") -> "Iterator[list[Outcome]]":
-    """Give the first group at once, and check the data of later plans while they are run."""
+    """Give the first group at once, and check the data of later plans while they are run.
+
+    But for those whose missing values are drawn, which takes as long as the check of all others.
+    """
+    from bayesdep.models.model import Imputes
+
     groups = iter(groups)
     yield next(groups)
-    _refuse_data(later)
+    _refuse_data([plan for plan in later if not (isinstance(plan.model, Imputes) and plan.model.imputes)])
     yield from groups
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from bayesdep.plan import Plan
     from bayesdep.reporting.run_directory import Outcome
 
-FIRST = ("counts", "cytokines", "trial", "meta")  # families in the order in which they are run; then the others
+# families in the order in which they are run, then the others: plans of the last ones take seconds, so that no process
+# waits long for another at the end
+FIRST = ("counts", "cytokines", "trial", "patient-meta", "meta")
 EVERY = 10.0  # seconds between two lines on what is done
 _DONE, _PARTIAL = ".done", ".partial"
 
@@ -51,8 +53,8 @@ def choose(plans: "Sequence[Plan]", study: str | None, every: bool) -> "list[Pla
     return [plan for plan in plans if plan.study.name == study]
 
 
-def in_order(plans: "Sequence[Plan]") -> "list[list[Plan]]":
-    """Put plans that share a compiled model together, the first families first.
+def in_order(plans: "Sequence[Plan]") -> "list[Plan]":
+    """Put the first families first, plans of one family one after the other: they share what is compiled.
 
     Parameters
     ----------
@@ -61,9 +63,9 @@ def in_order(plans: "Sequence[Plan]") -> "list[list[Plan]]":
 
     Returns
     -------
-    list of list of Plan
-        Groups, each to be run by one process. The first is one plan that takes seconds, where there is one: its
-        posterior is known without sampling, and it has published numbers.
+    list of Plan
+        The first is one that takes seconds, where there is one: its posterior is known without sampling, and it has
+        published numbers.
     """
 
     def place(plan: "Plan") -> tuple[int, str, str]:
@@ -72,11 +74,7 @@ def in_order(plans: "Sequence[Plan]") -> "list[list[Plan]]":
 
     ordered = sorted(plans, key=place)
     first = next((plan for plan in ordered if plan.published and _is_exact(plan)), None)
-    groups: dict[str, list[Plan]] = {}
-    for plan in ordered:
-        if plan is not first:
-            groups.setdefault(plan.model.family, []).append(plan)
-    return ([] if first is None else [[first]]) + list(groups.values())
+    return ordered if first is None else [first, *(plan for plan in ordered if plan is not first)]
 
 
 def _is_exact(plan: "Plan") -> bool:
