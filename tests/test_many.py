@@ -1,7 +1,7 @@
 """Many plans: which are run, in which order, and what is said and kept of those that are done."""
 
-import json
 import itertools
+import json
 import re
 import time
 from pathlib import Path
