@@ -154,7 +154,8 @@ WIDE_VISITS = VISITS.assign(
 )
 THREE_ARMS = VISITS.assign(arm=["abc"[int(s[1:]) % 3] for s in VISITS["subject"]])
 THREE_PERIODS = pd.DataFrame(
-    [{"subject": s, "treatment": "pde"[(i + p * (1 + i % 2)) % 3], "period": p + 1, "outcome": float(20 + i % 5 - p)}
+    [{"subject": s, "treatment": "pde"[(i + p * (1 + i % 2)) % 3], "period": p + 1,
+      "outcome": float(20 + i % 5 - p + i * (p + 2) % 3)}
      for i, s in enumerate(PEOPLE) for p in range(3)]
 )  # fmt: skip
 WITHOUT_E = THREE_PERIODS[THREE_PERIODS["treatment"] != "e"].reset_index(drop=True)
@@ -175,6 +176,7 @@ TWO_DAYS = TWO_DAYS.assign(day=[1, 2] * len(THREE_PERIODS))
 SECOND = (TWO_DAYS["day"] == 2) & (TWO_DAYS["period"] == 2)
 SAME_ORDER = ONE_DAY["subject"].str[1:].astype(int) % 2 == 0
 NO_SECOND = SAME_ORDER | (ONE_DAY["period"] == 1)
+EXACT = 20.0 + PERIODS["subject"].str[1:].astype(int) % 5 - PERIODS["period"]  # by patient and period alone
 EITHER = (PERIODS["day"] == 1) == (PERIODS["subject"].str[1:].astype(int) % 4 < 2)
 THREE_GROUPS = ONE.assign(group=[["HC", "MDD", "TRD"][int(s[1:]) % 3] for s in ONE["subject"]])
 PUBLISHED = {"paper": "Turner 2015", "outcome": "pain", "comparison": "pharmacological against control"}
@@ -766,6 +768,18 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "leave carry_over out",
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(NO_SECOND)), day=None, carry_over=True),
         lambda: crossover(but(ONE_DAY, outcome=ONE_DAY["outcome"].where(NO_SECOND)), day=None),
+    ),
+    (
+        "models/crossover/design:_refuse_exact",
+        "leave that day out",
+        lambda: crossover(but(PERIODS, outcome=PERIODS["outcome"].where(PERIODS["day"] != 1, EXACT))),
+        lambda: crossover(PERIODS[PERIODS["day"] != 1]),
+    ),
+    (
+        "models/crossover/design:_refuse_exact",
+        "name the column of what was measured",
+        lambda: crossover(ONE_DAY.assign(copied=20.0 - ONE_DAY["period"]), outcome="copied", day=None),
+        lambda: crossover(ONE_DAY, day=None),
     ),
     (
         "models/crossover/design:_refuse_rare_pairs",

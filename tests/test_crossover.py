@@ -462,3 +462,16 @@ def test_the_plan_is_the_benchmarks():
     assert plan.needs_data
     published = {row.model_dump()["at"]["day"]: row.value for row in plan.published if row.estimand == "difference"}
     assert published == {"2": -7.407, "10": -5.67}
+
+
+def test_outcomes_without_a_residual_are_refused_where_their_sd_has_no_posterior():
+    """With one residual degree of freedom the density of the residual sd s is 1 / s near 0; with none it is finite."""
+    rows = [(f"p{i}", k, "ab"[(i + k) % 2], 20.0 + 3 * i - 2 * k - 4 * ((i + k) % 2)) for i in range(3) for k in (0, 1)]
+    table = pd.DataFrame(rows, columns=["subject", "period", "treatment", "outcome"])
+    model = bd.Crossover(reference="a", baseline=None, day=None, scale=1.0)
+    with pytest.raises(bd.BadInput, match="explain every outcome exactly"):
+        model.prepare(table)
+    two = table[table["subject"] != "p2"]
+    assert model.prepare(two).sizes["subject"] == 2
+    off = table.assign(outcome=table["outcome"] + 1e-3 * (table.index == 0))
+    assert model.prepare(off).sizes["subject"] == 3

@@ -7,6 +7,8 @@ import xarray as xr
 
 from bayesdep.data.errors import BadInput, truth
 
+_EXACT = 1e-9  # of the range of outcomes: a residual of rounding
+
 
 def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
     """Add the codes of periods, treatments and, where asked for, of carry-over.
@@ -62,7 +64,7 @@ def _refuse_unknown_before(data: xr.Dataset) -> None:
 
 
 def refuse_unknowable(data: xr.Dataset, *, joint: bool) -> None:
-    """Refuse outcomes that cannot tell period, treatment, carry-over, patients or days apart.
+    """Refuse outcomes that cannot tell period, treatment, carry-over, patients or days apart, or that have no residual.
 
     Parameters
     ----------
@@ -79,6 +81,7 @@ def refuse_unknowable(data: xr.Dataset, *, joint: bool) -> None:
     for j in range(data.sizes["day"]):
         _refuse_empty(data, j)
         _refuse_confounded(data, j)
+        _refuse_exact(data, j)
     if joint:
         _refuse_rare_pairs(data)
 
@@ -125,6 +128,32 @@ def _refuse_confounded(data: xr.Dataset, j: int) -> None:
                 f"carry_over = {truth(True)}, but what carries over cannot be told from period and treatment by the "
                 f"outcomes{on}; leave carry_over out"
             )
+
+
+def _refuse_exact(data: xr.Dataset, j: int) -> None:
+    """Refuse outcomes of a day that have no residual: its sd would have no posterior.
+
+    With r outcomes more than there are coefficients, the likelihood of the residual sd s grows as s^-r towards 0: its
+    integral is infinite.
+    """
+    y = data["outcome"].values[..., j]
+    i, p = np.nonzero(~np.isnan(y))
+    columns = [data["period_code"].values[p], data["treatment_code"].values[i, p]]
+    columns += [data["carry_code"].values[i, p]] if "carry_code" in data else []
+    who, member = np.unique(i, return_inverse=True)
+    own = (np.arange(len(who))[:, None] == member).astype(float)
+    values = np.column_stack([y[i, p], *columns])
+    within = values - (own.T @ (own @ values / own.sum(axis=1, keepdims=True)))
+    design = within[:, 1:]
+    coefficients, _, rank, _ = np.linalg.lstsq(design, within[:, 0], rcond=None)
+    rest = within[:, 0] - design @ coefficients
+    if len(i) > len(who) + rank and np.abs(rest).max() <= _EXACT * np.ptp(y[i, p]):
+        on, _ = _on_day(data, j)
+        remedy = "leave that day out" if data.sizes["day"] > 1 else "name the column of what was measured"
+        raise BadInput(
+            f"patient, period and treatment explain every outcome{on} exactly, so that no residual is left whose sd "
+            f"could be estimated; {remedy}"
+        )
 
 
 def _refuse_rare_pairs(data: xr.Dataset) -> None:

@@ -37,7 +37,7 @@ def plot_pairs(fit: Fit) -> Figure:
     >>> import bayesdep as bd
     >>> import pandas as pd
     >>> orders = [("placebo", "drug"), ("drug", "placebo")]
-    >>> rows = [(f"p{i}", k + 1, orders[i % 2][k], 20 + i % 5 - 3 * (i + k) % 2) for i in range(12) for k in (0, 1)]
+    >>> rows = [(f"p{i}", k + 1, orders[i % 2][k], 30 - i * (k + 2) % 7) for i in range(12) for k in (0, 1)]
     >>> table = pd.DataFrame(rows, columns=["subject", "period", "treatment", "madrs"])  # made up
     >>> model = bd.Crossover(reference="placebo", outcome="madrs", units="MADRS points", baseline=None, day=None)
     >>> fit = bd.fit(model, table)  # doctest: +SKIP
