@@ -1,21 +1,29 @@
-"""models/README.md: every shipped plan with its question, model, data, and the first line of its ledger.
+"""models/README.md: every shipped plan with its question, model, data, and answer.
 
-Run ``python tools/write_plan_index.py`` after a plan, or the ledger that stands in the documents, has changed.
+Run ``python tools/write_plan_index.py`` after a plan, or the ledger that stands in the documents, has changed. The answer of
+a plan is its first line in the ledger. That of a plan without a published number is the first sentence of its report,
+kept in ``tools/answers.json``; ``python tools/write_plan_index.py results/STUDY/PLAN ...`` takes it from runs.
 """
 
+import json
 import re
+import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
+from bayesdep.inference.fit import Fit
 from bayesdep.plan import Plan, find_plans, read_plan
+from bayesdep.reporting.sentences import sentences
 
 ROOT = Path(__file__).parents[1]
+SENTENCES = Path(__file__).parent / "answers.json"
 HEAD = """# Plans
 
-Made by `tools/write_plan_index.py` from the plans and from the ledger that `make run` prints. An answer is the
-posterior (median and 95% interval) of the estimand that the plan first sets beside a published number; `P` is the
-probability of the published direction. With synthetic data
-the answer is about the design, not about patients.
+Made by `tools/write_plan_index.py` from the plans and their runs. An answer is the posterior (median and 95% interval)
+of the estimand that the plan first sets beside a published number; `P` is the probability of the published direction.
+Without a published number it is the first sentence of the report. With synthetic data the answer is about the design,
+not about patients.
 
 `bayesdep plans copy STUDY` copies a study's plans out of the installed package.
 """
@@ -45,6 +53,15 @@ def answers(ledger: str) -> dict[str, str]:
     return found
 
 
+def keep_sentences(runs: Iterable[Path]) -> None:
+    """Keep the first sentence of the reports of runs."""
+    kept = json.loads(SENTENCES.read_text(encoding="utf-8")) if SENTENCES.exists() else {}
+    for run in runs:
+        plan = read_plan(ROOT / json.loads((run / "manifest.json").read_text(encoding="utf-8"))["plan"]["path"])
+        kept[plan.label] = sentences(Fit.load(run / "posterior.nc"))[0]
+    SENTENCES.write_text(json.dumps(dict(sorted(kept.items())), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def _data(plan: Plan) -> str:
     scheme, _, name = plan.data.source.partition(":")
     return {
@@ -60,7 +77,7 @@ def _cell(text: str) -> str:
 
 def index(root: Path = ROOT) -> str:
     """The text of models/README.md."""
-    said = answers(ledger_text(root))
+    said = json.loads(SENTENCES.read_text(encoding="utf-8")) | answers(ledger_text(root))
     lines, study = [HEAD], ""
     for path in find_plans(root / "models"):
         with warnings.catch_warnings():
@@ -72,11 +89,11 @@ def index(root: Path = ROOT) -> str:
                 f"\n## {study}\n\n| plan | question | model | data | answer |\n| --- | --- | --- | --- | --- |\n"
             )
         link = f"[{plan.name}]({path.relative_to(root / 'models').as_posix()})"
-        answer = said.get(plan.label, "compared with others of its study, or with your table")
-        cells = link, plan.study.question or plan.study.title, f"`{plan.model.family}`", _data(plan), answer
+        cells = link, plan.study.question or plan.study.title, f"`{plan.model.family}`", _data(plan), said[plan.label]
         lines.append(f"| {' | '.join(map(_cell, cells))} |\n")
     return "".join(lines)
 
 
 if __name__ == "__main__":
+    keep_sentences(map(Path, sys.argv[1:]))
     (ROOT / "models" / "README.md").write_text(index())
