@@ -276,8 +276,9 @@ def test_reproduce_prints_and_writes_the_ledger_of_every_plan(command, tmp_path)
     last = out.splitlines()[-1]
     assert re.match(r"2 plans in \d+ s\. Reports: .*results/<study>/<plan>/report\.html\. Ledger: .*ledger\.csv", last)
     assert len(out.splitlines()) < 40  # one screen
+    pictures = {name for name in CONTRACT if not name.endswith((".pdf", ".svg"))}
     for run in ("raison2013/responders_unpooled", "kiraly2017/fgf2_screen"):
-        assert set(files(tmp_path / "results" / run)) == CONTRACT
+        assert set(files(tmp_path / "results" / run)) == pictures
     # The workers, whose own stream this is not, say what they do; on a slow machine a line says how far all are.
     assert all(re.match(r"\d of 2 plans done after \d+ s", line) for line in err.splitlines())
 
