@@ -1,5 +1,6 @@
 """models/README.md lists every shipped plan as it is, with the answer that the ledger has."""
 
+import json
 from pathlib import Path
 
 import write_plan_index
@@ -20,3 +21,12 @@ def test_an_answer_is_of_the_estimand_that_its_plan_publishes_first():
     first = {label: plans[label].published[0].estimand for label in said}
     assert {label: answer.split(":")[0].split("[")[0] for label, answer in said.items()} == first
     assert len(first) > 30
+
+
+def test_every_plan_has_an_answer_and_none_is_kept_twice():
+    from bayesdep.plan import find_plans, read_plan
+
+    said = write_plan_index.answers(write_plan_index.ledger_text())
+    kept = json.loads(write_plan_index.SENTENCES.read_text(encoding="utf-8"))
+    assert not said.keys() & kept.keys()
+    assert said.keys() | kept.keys() == {read_plan(path).label for path in find_plans(ROOT / "models")}

@@ -1,8 +1,8 @@
 """models/README.md: every shipped plan with its question, model, data, and answer.
 
-Run ``python tools/write_plan_index.py`` after a plan, or the ledger that stands in the documents, has changed. The answer of
-a plan is its first line in the ledger. That of a plan without a published number is the first sentence of its report,
-kept in ``tools/answers.json``; ``python tools/write_plan_index.py results/STUDY/PLAN ...`` takes it from runs.
+Run ``python tools/write_plan_index.py`` after a plan, or the ledger that stands in the documents, has changed. The
+answer of a plan is its first line in the ledger. That of a plan without a published number is the first sentence of its
+report, kept in ``tools/answers.json``; ``python tools/write_plan_index.py results/STUDY/PLAN ...`` takes it from runs.
 """
 
 import json
