@@ -105,9 +105,9 @@ def _instrumented() -> Account:
     """Import what a run needs, and count the stages of runs from now on."""
     account = Account()
     with account("import"):
-        import nutpie  # noqa: F401
+        import nutpie  # noqa: F401  (its import is timed)
 
-        import bayesdep.cli  # noqa: F401
+        import bayesdep.cli  # noqa: F401  (its import is timed)
         from bayesdep import plan
         from bayesdep.criticism import checks, each_prior, sensitivity
         from bayesdep.inference import cached_rewrite, compile_once, diagnostics, fit, groups, nuts, predictive, sample
@@ -137,7 +137,7 @@ def _instrumented() -> Account:
             account.everywhere(stage, function)
     for entry in register.FIGURES.values():
         object.__setattr__(entry, "draw", account.of("figures", entry.draw))
-    fit.Fit.save = account.of("write", fit.Fit.save)  # type: ignore[method-assign]
+    fit.Fit.save = account.of("write", fit.Fit.save)  # type: ignore[method-assign]  # its time is taken
     for family in families():
         kind: Any = model_class(family)
         kind.build, kind.estimands = account.of("build", kind.build), account.of("estimate", kind.estimands)
