@@ -284,6 +284,9 @@ def test_the_checks_of_pairs_of_markers_are_root_mean_square_correlations():
         assert float(check.statistic(np.nan_to_num(values))) == pytest.approx(typical, rel=1e-10)
     assert check.remedy is not None
     assert "shared_factor" not in check.remedy  # it shares one already
+    courses = bd.Trajectories(reference="p", value="pg_ml", analyte="marker")
+    alone = courses.checks(courses.prepare(shared_table()))
+    assert not [c for c in alone if "between markers" in c.name]  # nothing is associated, nothing can be misplaced
 
 
 def inflamed(people: int = 90, seed: int = 2) -> tuple[pd.DataFrame, dict[str, float]]:

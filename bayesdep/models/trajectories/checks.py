@@ -105,7 +105,9 @@ def _of_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]
             name = "correlation of markers at {} and {}".format(*data["marker_visit"].values[[first, last]])
             statistic = partial(_correlation_of_times, pairs=pairs, first=first, last=last, centre=centre)
             found.append(Check(name, MARKERS, statistic, "correlation"))
-    return [*found, *(_of_pairs(settings, data) if data.sizes["analyte"] > 1 else [])]
+    if settings.association and data.sizes["analyte"] > 1:  # courses of markers do not depend on how markers correlate
+        found += _of_pairs(settings, data)
+    return found
 
 
 def _of_pairs(settings: TrajectoriesSettings, data: xr.Dataset) -> list[Check]:

@@ -380,8 +380,8 @@ class Trajectories(TrajectoriesSettings):
         -------
         list of Check
             Means and sds of the outcome at the first and the last visit by arm, the correlation of these visits, and of
-            markers the share below the limit, the correlation of the first value with the last, and how strongly
-            markers correlate with each other.
+            markers the share below the limit, the correlation of the first value with the last, and, where outcomes are
+            associated with several, how strongly these correlate with each other.
         """
         return trajectory_checks.checks(self, data)
 
