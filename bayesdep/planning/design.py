@@ -182,7 +182,7 @@ def assurance(
     Examples
     --------
     >>> import bayesdep as bd
-    >>> rows = [(f"s{i}", "pd"[i % 2], week, 20.0, 15.0 + i % 3) for i in range(20) for week in (2, 4)]
+    >>> rows = [(f"s{i}", "pd"[i % 2], week, 20.0 + i % 4, 15.0 + i % 3) for i in range(20) for week in (2, 4)]
     >>> table = pd.DataFrame(rows, columns=["subject", "arm", "visit", "baseline", "outcome"])
     >>> found = bd.assurance(
     ...     bd.Trial(reference="p", covariance="ar1", scale=6.0), table, n=20, fits=4, workers=1, draws=100, tune=100,
