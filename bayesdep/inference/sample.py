@@ -158,6 +158,8 @@ def _fit_one(
         posterior, stats, steps = sampled.values, sampled.stats, sampled.steps
     with clock("draw"):
         posterior = rounded_draws(posterior, full)
+        if sampled is not None:
+            sampled = dataclasses.replace(sampled, values={})  # of many parameters, a second copy of all draws
         groups = make_groups(model, prepared, full, core, posterior, seeds, predict=table == 0)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
@@ -195,7 +197,12 @@ def _precision(full: pm.Model, groups: Mapping[str, xr.Dataset]) -> dict[str, An
     if "posterior_predictive" not in groups:
         return {}
     sizes = groups["posterior_predictive"].sizes
-    return {"rounded": names, "replicated_draws": sizes["chain"] * sizes["draw"]}
+    scored = groups["log_likelihood"].sizes
+    return {
+        "rounded": names,
+        "replicated_draws": sizes["chain"] * sizes["draw"],
+        "scored_draws": scored["chain"] * scored["draw"],
+    }
 
 
 def sample_posterior(
