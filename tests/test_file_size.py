@@ -10,7 +10,9 @@ from unsampled import EXACT, FAMILIES, made
 
 import bayesdep as bd
 from bayesdep.criticism.refit import score_left_out_units
+from bayesdep.data import budget
 from bayesdep.inference import groups, left_out
+from bayesdep.inference.cost import refuse_beyond_free_memory
 from bayesdep.inference.groups import rounded, rounded_draws
 from bayesdep.models.trial.means import expected
 from bayesdep.numerics.draws import stack_draws
@@ -167,3 +169,14 @@ def test_outcomes_of_large_data_under_the_prior_belong_to_the_prior_draws(monkey
     for visit in range(drawn.shape[1]):
         assert np.corrcoef(drawn[:, visit], means[:, visit])[0, 1] > 0.9
         assert abs(np.corrcoef(np.roll(drawn[:, visit], 1), means[:, visit])[0, 1]) < 0.7
+
+
+def test_memory_is_estimated_for_the_scores_and_replicates_that_are_kept(monkeypatch):
+    with pm.Model(coords={"measurement": range(300_000)}) as model:
+        pm.Normal("y", pm.Normal("mu"), 1, observed=np.zeros(300_000), dims="measurement")
+    monkeypatch.setattr(budget, "available_memory", lambda: 7e9)  # scores take 2.4 GB, replicates 3.8
+    refuse_beyond_free_memory(model, model, draws=1000, chains=4)
+    refuse_beyond_free_memory(model, model, draws=4000, chains=4)  # no more than these are kept
+    monkeypatch.setattr(budget, "available_memory", lambda: 5e9)
+    with pytest.raises(bd.BadInput, match=r"would need 5\.8 GB of memory, and 4\.7 GB are free"):
+        refuse_beyond_free_memory(model, model, draws=1000, chains=4)

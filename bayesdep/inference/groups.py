@@ -227,8 +227,17 @@ def _scored_draws(model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.
     """The draws at which units are scored."""
     units = data.sizes.get(model.left_out) or sum(x.size for x in observed_values(core).values())
     draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    kept = max(_FEWEST_SCORED, _SCORES // max(1, units))
-    return posterior.isel(draw=slice(None, None, max(1, math.ceil(draws / kept))))
+    return posterior.isel(draw=slice(None, None, max(1, math.ceil(draws / most_scored(units)))))
+
+
+def most_scored(units: int) -> int:
+    """Return at how many draws so many units are scored at most."""
+    return max(_FEWEST_SCORED, _SCORES // max(1, units))
+
+
+def most_replicated(values: int) -> int:
+    """Return at how many draws data of so many values are replicated at most."""
+    return max(_FEWEST, _VALUES // max(1, values))
 
 
 def _predictions(
@@ -238,7 +247,7 @@ def _predictions(
     observed = [rv.name for rv in core.observed_RVs]
     parameters = [v.name for v in core.unobserved_RVs]
     chains, draws = next(iter(sampled.values())).shape[:2]
-    most = max(_FEWEST, _VALUES // max(1, sum(x.size for x in observed_values(core).values())))
+    most = most_replicated(sum(x.size for x in observed_values(core).values()))
     at = np.arange(0, draws, math.ceil(chains * draws / most))
     given = _flat(core, {name: x[:, at] for name, x in sampled.items()})
     found = at_draws([core[name] for name in observed], given, seed=seeds[3], elements=elements_of(data))
