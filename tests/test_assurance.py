@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import advice
+import advice_trajectories
 import numpy as np
 import pandas as pd
 import pytest
@@ -249,3 +251,54 @@ def test_the_same_prior_of_analysis_and_design_is_the_models_own():
     other = dataclasses.replace(study, n=24)
     assert other.fingerprint != study.fingerprint
     assert dataclasses.replace(study).fingerprint == study.fingerprint
+
+
+FAMILIES = {
+    "crossover": (bd.Crossover(reference="p", scale=5.0), advice.PERIODS),
+    "cytokines": (
+        bd.Cytokines(reference="HC", group="group", value="value", subject="subject", analyte="analyte"), advice.ONE,
+    ),
+    "cytokines by time": (
+        bd.Cytokines(
+            reference="HC", group="group", value="value", subject="subject", analyte="analyte", time="time",
+            baseline="Day 0",
+        ),
+        advice.WELLS,
+    ),
+    "response": (
+        bd.Response(outcome="responder", analyte="analyte", value="value", effects="student", scale=1.0), advice.ONE,
+    ),
+    "correlation": (bd.Correlation(score="score", value="value"), advice.TNF),
+    "patient-meta": (bd.PatientMeta(reference="c", moderators=["age"], split=False, scale=1.0), advice.PATIENTS),
+    "trial with a moderator": (bd.Trial(reference="p", moderator="crp", scale=5.0), advice.VISITS),
+    "trajectories": (
+        bd.Trajectories(reference="p", value="value", analyte="marker", association=["value"], scale=5.0),
+        advice_trajectories.BOTH,
+    ),
+    "ordinal": (
+        bd.Ordinal(categories=["0", "1", "2"], reference="p", subject="subject", visit="time"),
+        advice_trajectories.STAGES.assign(outcome=lambda t: t["outcome"].astype(int).astype(str)),
+    ),
+    "transitions": (
+        bd.Transitions(states=["0", "1", "2"], reference="p", visit="time", state="outcome"),
+        advice_trajectories.STAGES.assign(outcome=lambda t: t["outcome"].astype(int).astype(str)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("n", [25, 40])
+def test_every_family_with_patients_draws_studies_of_any_size(family, n):
+    model, table = FAMILIES[family]
+    study = _from_priors(model, table, {}, [])["design"](n)
+    assert isinstance(study, FromPrior)
+    data, truth = study([1, 2, 3])
+    assert n in data.sizes.values()
+    before = model.prepare(resized(table, n, np.random.default_rng(1), unit=study.unit, strata=study.strata))
+    assert set(data.data_vars) == set(before.data_vars)
+    estimands = model.estimands(truth, data)
+    assert all(np.isfinite(estimands[name]).any() for name in list(estimands.data_vars)[:1])
+    other, _ = study([1, 7, 8])
+    changed = [name for name in data.data_vars if not data[name].identical(other[name])]
+    assert changed  # outcomes
+    assert "arm_of" not in changed
