@@ -85,7 +85,7 @@ def test_a_fit_that_was_just_made_is_saved_without_computing_it_again(tmp_path, 
 def test_a_description_of_what_is_left_out_that_cannot_be_read_is_refused(words):
     fit = made("trial", **EXACT)
     with pytest.raises(bd.BadInput, match=r"left out cannot be read|leaves out 'canary'"):
-        left_out.fill_in(fit.model, fit.data, fit.tree.copy(), words)
+        left_out.fill_in(fit.model, fit.data, fit.tree.copy(), fit.manifest, words)
 
 
 def test_rounding_is_far_below_what_draws_can_tell():

@@ -216,6 +216,23 @@ def scores(model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.Dataset
     return label_draws({rv.name: x.reshape(*chains, *x.shape[1:]) for rv, x in named}, core)
 
 
+def join_chains(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Put the chains of several versions of the data one after the other.
+
+    Parameters
+    ----------
+    parts
+        The same group of each version's fit.
+
+    Returns
+    -------
+    xarray.Dataset
+        Chains numbered from 0; labels and attributes are the first version's.
+    """
+    joined = xr.concat(parts, "chain", data_vars="all", combine_attrs="override", join="override")
+    return joined.assign_coords(chain=range(joined.sizes["chain"]))
+
+
 def _predictions(
     data: xr.Dataset, core: pm.Model, sampled: Mapping[str, np.ndarray], seeds: Sequence[int]
 ) -> dict[str, xr.Dataset]:
