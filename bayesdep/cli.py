@@ -476,6 +476,7 @@ def read_file(
 
 
 app.command()(on_studies.calibrate)
+app.command()(on_studies.design)
 app.add_typer(on_plans.shipped, name="plans")
 app.command()(on_plans.schema)
 
@@ -550,6 +551,8 @@ def _run_one(
 ) -> "Outcome":
     from bayesdep.plan import run_plan
 
+    if so_far is not None and not sys.stderr.isatty():  # a line every ten seconds says how many plans are done
+        sampling["progress"] = False
     if quick:
         sampling = plan.quick | {k: v for k, v in sampling.items() if v is not None}
     start = time.perf_counter()

@@ -1,14 +1,17 @@
 """Densities of correlated visits with gaps against dense multivariate normals, and draws against their moments."""
 
+import numba
 import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor.graph.fg import FunctionGraph
 from scipy import stats
 
-from bayesdep.inference.evaluate import uncompiled
-from bayesdep.numerics import covariance
+from bayesdep.inference.evaluate import at_draws, uncompiled
+from bayesdep.numerics import covariance, patterns
+from bayesdep.numerics.patterns import DensityWithGaps, density_with_gaps, log_density_with_gaps
 
 VISITS = 5
 
@@ -68,25 +71,86 @@ def test_exchangeable_visits_are_a_dense_normal_whatever_the_gaps(seed, rho):
     np.testing.assert_allclose(evaluated(rv, trial["y"]), dense(trial, matrix), rtol=1e-8, atol=1e-8)
 
 
+def random_groups(seed):
+    """A random trial whose patients are of two groups, with a covariance each."""
+    trial, eigenvalues = random_trial(seed, patients=40), np.array([0.2, 0.4, 0.9, 1.5, 2.0])
+    matrices = [stats.random_correlation.rvs(eigenvalues, random_state=seed + k) for k in range(2)]
+    group = np.random.default_rng(seed).integers(0, 2, 40)
+    scaled = np.stack([matrix * np.outer(trial["sd"], trial["sd"]) for matrix in matrices])
+    return trial, np.stack(matrices), group, scaled
+
+
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("gaps", [True, False])
-def test_regression_on_the_past_is_a_dense_normal_whatever_the_gaps(seed, gaps):
-    """With gaps, roots are those of matrices with the identity's rows for missed visits; a missed end needs none."""
-    trial = random_trial(seed)
-    matrix = stats.random_correlation.rvs(np.array([0.2, 0.4, 0.9, 1.5, 2.0]), random_state=seed)
-    whole = np.linalg.cholesky(matrix)
-    if gaps:
-        kept = trial["seen"].astype(float)
-        each = matrix * kept[:, :, None] * kept[:, None, :] + np.eye(VISITS) * (1 - kept)[:, :, None]
-        given = pt.specify_shape(pt.as_tensor(each), (None, VISITS, VISITS))
-        root = covariance.cholesky(given, VISITS)
-    else:
-        last = np.random.default_rng(seed).integers(0, VISITS + 1, len(trial["seen"]))
-        trial["seen"] = np.arange(VISITS) < last[:, None]
-        root = whole
-    seen = trial["seen"].astype(float)
-    rv = covariance.RegressionOnThePast.dist(trial["mean"], trial["sd"], whole, root, seen)
-    np.testing.assert_allclose(evaluated(rv, trial["y"]), dense(trial, matrix), rtol=1e-8, atol=1e-8)
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_any_covariance_is_a_dense_normal_whatever_the_gaps(seed, is_scaled):
+    trial, matrices, group, scaled = random_groups(seed)
+    scale = np.random.default_rng(seed).uniform(0.5, 2, 40) if is_scaled else np.ones(1)
+    rv = covariance.AnyCovariance.dist(trial["mean"], scaled, scale, *covariance.patterns_of(trial["seen"], group))
+    expected = dense(trial, matrices[group] * np.broadcast_to(scale, 40)[:, None, None] ** 2)
+    np.testing.assert_allclose(evaluated(rv, trial["y"]), expected.sum(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_slopes_of_a_density_with_gaps_are_those_of_dense_normals(seed):
+    """By complex steps of the density of each patient, to the last digits; compiled and with arrays."""
+    trial, _, group, scaled = random_groups(seed)
+    residual, given = trial["y"] - trial["mean"], covariance.patterns_of(trial["seen"], group)
+
+    def density(e, s):
+        total = 0.0
+        for i, seen in enumerate(trial["seen"]):
+            own, part = e[i, seen], s[group[i]][np.ix_(seen, seen)]
+            # complex numbers have no sign, and determinants here are near positive numbers
+            total = total - (own @ np.linalg.solve(part, own) + np.log(np.linalg.det(part))) / 2
+            total = total - seen.sum() * np.log(2 * np.pi) / 2
+        return total
+
+    def slopes(of, at):
+        found, step = np.zeros(at.shape), 1e-30j
+        for place in np.ndindex(at.shape):
+            moved = at.astype(complex)
+            moved[place] += step
+            found[place] = of(moved).imag / step.imag
+        return found
+
+    by_residual = slopes(lambda e: density(e, scaled), residual)
+    by_covariance = slopes(lambda s: density(residual, s), scaled)
+    compiled = numba.njit(density_with_gaps)(residual, scaled, *given)
+    outputs = [[None], [None], [None]]
+    DensityWithGaps().perform(None, (residual, scaled, *given), outputs)
+    for found in (compiled, [value for (value,) in outputs]):
+        np.testing.assert_allclose(found[0], [density(residual, scaled)], rtol=1e-10)
+        np.testing.assert_allclose(found[1], by_residual, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(found[2], by_covariance, rtol=1e-10, atol=1e-10)
+
+
+def test_a_density_with_gaps_of_many_draws_is_that_of_each():
+    trial, _, group, scaled = random_groups(1)
+    residual, covariances = pt.dmatrix(), pt.dtensor3()
+    total = log_density_with_gaps(residual, covariances, *covariance.patterns_of(trial["seen"], group))
+    f = pytensor.function([residual, covariances], total, mode=uncompiled())
+    e = np.random.default_rng(1).normal(0, 1, (3, *trial["y"].shape))
+    s = scaled * np.array([1.0, 2.0, 0.5])[:, None, None, None]
+    both = at_draws([total], {residual: e, covariances: s})[0]
+    np.testing.assert_allclose(both, [f(*one) for one in zip(e, s, strict=True)], rtol=1e-12)
+
+
+def test_a_density_with_gaps_factors_a_pattern_once_and_its_graph_does_not_grow(monkeypatch):
+    """Whatever the number of patients and patterns: one operation, and in it as many factors as patterns."""
+    factors, nodes = [], []
+    monkeypatch.setattr(patterns, "_invert", lambda *given, was=patterns._invert: factors.append(1) or was(*given))
+    for patients, visits_seen in ((6, 2), (60, 2), (60, 6)):
+        seen = np.arange(6) < np.random.default_rng(1).integers(1, visits_seen + 1, patients)[:, None]
+        seen[np.arange(visits_seen)] = np.arange(6) < np.arange(1, visits_seen + 1)[:, None]
+        given = covariance.patterns_of(seen, np.zeros(patients, dtype=int))
+        factors.clear()
+        density_with_gaps(np.ones(seen.shape), np.eye(6)[None], *given)
+        assert len(factors) == len(given[1]) == visits_seen
+        rv = covariance.AnyCovariance.dist(np.zeros(seen.shape), np.eye(6)[None], np.ones(1), *given)
+        graph = FunctionGraph(outputs=[pm.logp(rv, pt.dmatrix())], clone=False)
+        nodes.append(len(graph.apply_nodes))
+        assert sum(isinstance(node.op, DensityWithGaps) for node in graph.apply_nodes) == 1
+    assert len(set(nodes)) == 1
 
 
 def test_partial_correlations_make_a_correlation_matrix_with_an_lkj_density():
@@ -135,7 +199,15 @@ def test_draws_of_every_visit_have_the_mean_and_the_covariance():
             0.6 ** np.abs(day[:, None] - day),
         ),
         (covariance.Exchangeable.dist(many, sd, 0.6, seen), 0.4 * np.eye(3) + 0.6),
-        (covariance.RegressionOnThePast.dist(many, sd, *[np.linalg.cholesky(matrix)] * 2, seen), matrix),
+        (
+            covariance.AnyCovariance.dist(
+                many,
+                (matrix * np.outer(sd, sd))[None],
+                np.ones(1),
+                *covariance.patterns_of(np.tile(seen == 1, (len(many), 1)), np.zeros(len(many), dtype=int)),
+            ),
+            matrix,
+        ),
     ]
     for rv, correlation in cases:
         draws = pytensor.function([], rv, mode=uncompiled())()

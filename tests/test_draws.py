@@ -1,5 +1,7 @@
 """Functions over draws: the same as all at once, whatever the size of a part and the order of dims."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -72,3 +74,19 @@ def test_parts_come_in_the_order_of_the_draws(monkeypatch):
 
     whole = np.random.default_rng(0).normal(size=(3, 70))
     np.testing.assert_array_equal(over_draws(POSTERIOR, noise, elements=1).values, whole)
+
+
+def test_results_are_written_where_they_stay(monkeypatch):
+    """Not as parts and their concatenation: twice the memory of the largest array of a fit."""
+    monkeypatch.setattr(draws, "NUMBERS_AT_ONCE", 40_000)
+    posterior = xr.Dataset({"mu": (("chain", "draw"), RNG.normal(size=(2, 500)))})
+
+    def wide(part):
+        return part["mu"] * xr.DataArray(np.ones(1000), dims="unit")
+
+    tracemalloc.start()
+    found = over_draws(posterior, wide, elements=1000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.shape == (2, 500, 1000)
+    assert peak < 1.3 * found.nbytes

@@ -9,8 +9,13 @@ import xarray as xr
 from unsampled import EXACT, FAMILIES, made
 
 import bayesdep as bd
+from bayesdep.criticism.refit import score_left_out_units
+from bayesdep.data import budget
 from bayesdep.inference import groups, left_out
+from bayesdep.inference.cost import refuse_beyond_free_memory
 from bayesdep.inference.groups import rounded, rounded_draws
+from bayesdep.models.trial.means import expected
+from bayesdep.numerics.draws import stack_draws
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -125,3 +130,54 @@ def test_large_data_have_few_replicates_and_the_manifest_says_how_many(monkeypat
     assert fit.tree["prior_predictive"].sizes["draw"] == 50
     assert fit.posterior.sizes["draw"] == 100
     assert json.dumps(fit.manifest["rounded"])
+
+
+def test_large_data_have_scores_of_some_draws_and_all_that_reads_them_follows(monkeypatch):
+    whole = made("trial", **EXACT)
+    monkeypatch.setattr(groups, "_SCORES", 1)
+    monkeypatch.setattr(groups, "_FEWEST_SCORED", 50)
+    fit = made("trial", **EXACT)
+    scored, every = (x.tree["log_likelihood"].to_dataset() for x in (fit, whole))
+    assert scored.sizes["chain"] * scored.sizes["draw"] == 50 == fit.manifest["scored_draws"]
+    assert list(scored["draw"].values) == list(range(0, 100, 4))
+    xr.testing.assert_identical(scored, every.isel(draw=slice(None, None, 4)))
+    assert whole.manifest["scored_draws"] == every.sizes["chain"] * every.sizes["draw"]
+
+
+def test_scores_of_some_draws_serve_leave_one_out_and_sensitivity(monkeypatch):
+    whole = bd.fit(SCHOOLS, bd.load("eight_schools_rubin1981"), draws=500, chains=4, seed=1)
+    monkeypatch.setattr(groups, "_SCORES", 1)
+    fit = bd.fit(SCHOOLS, bd.load("eight_schools_rubin1981"), draws=500, chains=4, seed=1)
+    assert fit.manifest["scored_draws"] == 1000
+    assert fit.manifest["replicated_draws"] == whole.manifest["replicated_draws"]
+    few, every = (score_left_out_units(x) for x in (fit, whole))
+    assert few.n_samples == 1000
+    assert float(few.elpd) == pytest.approx(float(every.elpd), abs=0.2)  # its standard error over schools is 1
+    few, every = (bd.check_prior_sensitivity(x) for x in (fit, whole))
+    np.testing.assert_array_equal(few["prior"], every["prior"])
+    np.testing.assert_allclose(few["likelihood"], every["likelihood"], atol=0.1)
+
+
+def test_outcomes_of_large_data_under_the_prior_belong_to_the_prior_draws(monkeypatch):
+    """Drawn for some of the prior draws of parameters: they scatter around the means that these very draws have."""
+    monkeypatch.setattr(groups, "_VALUES", 1)
+    monkeypatch.setattr(groups, "_FEWEST", 40)  # of 50 prior draws
+    fit = made("trial", **EXACT)
+    outcomes = fit.tree["prior_predictive"]["outcome_by_visit"].values[0]
+    assert len(outcomes) == 40 < fit.tree["prior"].sizes["draw"]
+    prior = stack_draws(fit.tree["prior"].to_dataset()).isel(sample=slice(40))
+    drawn, means = (x.mean(axis=1) for x in (outcomes, expected(fit.model, prior, fit.data)))
+    for visit in range(drawn.shape[1]):
+        assert np.corrcoef(drawn[:, visit], means[:, visit])[0, 1] > 0.9
+        assert abs(np.corrcoef(np.roll(drawn[:, visit], 1), means[:, visit])[0, 1]) < 0.7
+
+
+def test_memory_is_estimated_for_the_scores_and_replicates_that_are_kept(monkeypatch):
+    with pm.Model(coords={"measurement": range(300_000)}) as model:
+        pm.Normal("y", pm.Normal("mu"), 1, observed=np.zeros(300_000), dims="measurement")
+    monkeypatch.setattr(budget, "available_memory", lambda: 7e9)  # scores take 2.4 GB, replicates 3.8
+    refuse_beyond_free_memory(model, model, draws=1000, chains=4)
+    refuse_beyond_free_memory(model, model, draws=4000, chains=4)  # no more than these are kept
+    monkeypatch.setattr(budget, "available_memory", lambda: 5e9)
+    with pytest.raises(bd.BadInput, match=r"would need 5\.8 GB of memory, and 4\.7 GB are free"):
+        refuse_beyond_free_memory(model, model, draws=1000, chains=4)

@@ -212,9 +212,9 @@ def test_chains_apart_and_chains_taken_from_disk_are_bit_for_bit_those_of_all_at
     sampled = []
     apart = chains_module._sample_each
 
-    def seen(ready, missing, settings):
+    def seen(ready, missing, settings, lines):
         sampled.extend(missing)
-        return apart(ready, missing, settings)
+        return apart(ready, missing, settings, lines)
 
     monkeypatch.setattr(chains_module, "_sample_each", seen)
     same(bd.fit(model, data, kept=kept, **size), together)

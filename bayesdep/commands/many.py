@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesdep.data.errors import BadInput, did_you_mean
+from bayesdep.inference.clock import spoken
 
 if TYPE_CHECKING:
     from bayesdep.plan import Plan
@@ -124,12 +125,8 @@ class SoFar:
             Since the first was started.
         """
         done = len(list(self.folder.glob(f"*{_DONE}")))
-        left = f", about {_spoken(seconds * (total - done) / done)} left" if done else ""
-        return f"{done} of {total} plans done after {_spoken(seconds)}{left}"
-
-
-def _spoken(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        left = f", about {spoken(seconds * (total - done) / done)} left" if done else ""
+        return f"{done} of {total} plans done after {spoken(seconds)}{left}"
 
 
 @contextmanager

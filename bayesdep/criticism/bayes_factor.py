@@ -33,7 +33,6 @@ _WIDTH_OF = {"Normal": "sigma", "StudentT": "sigma", "Cauchy": "beta"}
 _DRAWS = (200, 1000)  # of the posterior at which conditional densities are computed: fewest and most
 _WORK = 1_500_000  # numbers in the data times draws, where there is a choice
 _LARGEST_ERROR = 0.2  # of the estimate, relative to it
-_ELEMENTS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -304,7 +303,7 @@ def _along(fit: Fit, own: OwnPrior, step: int) -> Any:
         moved = repeated[core[own.variable]]
         at: Any = (slice(None), *own.index)
         moved[at] = values.ravel()
-        parts = at_draws(densities, repeated, elements=int(size) * (20_000_000 // _ELEMENTS))
+        parts = at_draws(densities, repeated, elements=int(size))
         return np.sum([part.reshape(len(moved), -1).sum(axis=1) for part in parts], axis=0).reshape(values.shape)
 
     return log_density

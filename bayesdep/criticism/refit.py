@@ -44,7 +44,7 @@ def score_left_out_units(fit: Fit) -> Any:
             "to be left out, or are such outcomes; compare fits to one table each"
         )
     name = str(next(iter(fit.tree["log_likelihood"].data_vars)))
-    loo = arviz_stats.loo(fit.tree, pointwise=True, var_name=name)
+    loo = arviz_stats.loo(_scored(fit.tree), pointwise=True, var_name=name)
     bad = np.asarray(loo.pareto_k.values >= GOOD_K)
     model = fit.model
     can = isinstance(model, ScoresUnits) and model.left_out in fit.data.dims and loo.pareto_k.dims == (model.left_out,)
@@ -59,6 +59,14 @@ def score_left_out_units(fit: Fit) -> Any:
     for unit in wrapper.failed:
         exact.pareto_k.values[unit] = before.values[unit]
     return exact
+
+
+def _scored(tree: xr.DataTree) -> xr.DataTree:
+    """What leave-one-out reads, with the draws at which units were scored: all, or of large data some."""
+    scores, posterior = (tree[name].to_dataset() for name in ("log_likelihood", "posterior"))
+    if scores.sizes["draw"] == posterior.sizes["draw"]:
+        return tree
+    return xr.DataTree.from_dict({"posterior": posterior.sel(draw=scores["draw"].values), "log_likelihood": scores})
 
 
 class WithoutOne(arviz_stats.SamplingWrapper):  # type: ignore[misc]  # arviz is not typed

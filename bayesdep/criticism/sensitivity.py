@@ -11,6 +11,7 @@ from bayesdep.models.model import variable_of
 from bayesdep.models.parts.contrasts import is_term_of_slot
 
 THRESHOLD = 0.05
+_TOGETHER = 200  # estimands whose sensitivity is computed at once: of thousands, it would take much memory
 _FLAT = 1e-10  # relative range of a log density that is the same at all draws but for rounding
 DEPENDS, ROBUST = "depends on its prior", "robust"
 
@@ -49,21 +50,22 @@ def check_prior_sensitivity(fit: Fit) -> pd.DataFrame:
     drawn = fit.estimands
     chains = chains_of(drawn[[name for name, values in drawn.data_vars.items() if "probability" not in values.attrs]])
     log_prior = fit.tree["log_prior"].to_dataset()
-    likelihood_of = _centred_by_version(total_density(fit.tree["log_likelihood"].to_dataset()), fit.tables)
+    scores = fit.tree["log_likelihood"].to_dataset()
+    likelihood = _centred_by_version(total_density(scores), fit.tables)
     priors = {variable_of(fit.model, slot) for slot in fit.model.slots}
     scaled = [name for name in log_prior.data_vars if is_term_of_slot(str(name), priors)]
     # Only sums over priors and units matter.
     values = np.stack([draws for _, _, draws in chains], axis=2)
-    prior, likelihood = (
-        power_scaling_sensitivity(values, total.transpose("chain", "draw", missing_dims="ignore").values)
-        for total in (total_density(log_prior[scaled]), likelihood_of)
-    )
+    prior = power_scaling_sensitivity(values, _by_draw(total_density(log_prior[scaled])))
+    # of large data some draws are scored
+    at = np.flatnonzero(np.isin(fit.posterior["draw"].values, scores["draw"].values))
+    by_likelihood = power_scaling_sensitivity(values[:, at], _by_draw(likelihood))
     return pd.DataFrame(
         {
             "estimand": [name for name, _, _ in chains],
             "at": [label.strip("[]") for _, label, _ in chains],
             "prior": prior,
-            "likelihood": likelihood,
+            "likelihood": by_likelihood,
             "diagnosis": [diagnose_sensitivity(p) for p in prior],
         }
     )
@@ -92,22 +94,31 @@ def power_scaling_sensitivity(values: np.ndarray, density: np.ndarray) -> np.nda
     if np.ptp(density) <= _FLAT * max(1.0, float(np.abs(density).max())):
         return np.zeros(values.shape[2])
     coords = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1])}
-    # All estimands go into one variable: hundreds would take ten seconds.
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset({"estimand": (("chain", "draw", "row"), values)}, coords),
-            "log_prior": xr.Dataset({"scaled": (("chain", "draw"), density)}, coords),
-        }
-    )
-    return np.asarray(psense(tree, group="prior")["estimand"].to_numpy())
+    log_prior = xr.Dataset({"scaled": (("chain", "draw"), density)}, coords)
+    found = []
+    for start in range(0, values.shape[2], _TOGETHER):
+        # Many estimands go into one variable: hundreds one by one would take ten seconds.
+        some = xr.Dataset({"estimand": (("chain", "draw", "row"), values[..., start : start + _TOGETHER])}, coords)
+        tree = xr.DataTree.from_dict({"posterior": some, "log_prior": log_prior})
+        found.append(psense(tree, group="prior")["estimand"].to_numpy())
+    return np.concatenate(found)
 
 
 def total_density(terms: xr.Dataset) -> xr.DataArray:
     """Return the sum of log densities over all dims except chain and draw."""
-    return sum(
-        (term.sum([d for d in term.dims if d not in ("chain", "draw")]) for term in terms.data_vars.values()),
-        start=xr.DataArray(0.0),
-    )
+    return sum(map(_total_of_term, terms.data_vars.values()), start=xr.DataArray(0.0))
+
+
+def _total_of_term(term: xr.DataArray) -> xr.DataArray:
+    others = [d for d in term.dims if d not in ("chain", "draw")]
+    if "chain" not in term.dims or not others:
+        return term.sum(others)
+    # chain by chain: xarray sums a copy, and scores of units are large
+    return xr.concat([term.isel(chain=[k]).sum(others) for k in range(term.sizes["chain"])], "chain")
+
+
+def _by_draw(total: xr.DataArray) -> np.ndarray:
+    return np.asarray(total.transpose("chain", "draw", missing_dims="ignore").values)
 
 
 def _centred_by_version(total: xr.DataArray, tables: int) -> xr.DataArray:

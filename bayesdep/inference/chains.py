@@ -18,13 +18,14 @@ import pyarrow as pa
 from bayesdep.inference.finished_chains import STATS, Chain, FinishedChains
 from bayesdep.inference.for_nutpie import for_nutpie
 from bayesdep.inference.native import Bound
+from bayesdep.inference.progress import Lines
 
 STARTS = 500  # points from which nutpie tries to start a chain
 _EVERY = 10  # milliseconds between two looks at a chain's progress
 
 
 def sample_chains(
-    ready: Bound, *, chains: int, kept: FinishedChains | None, table: int, **settings: Any
+    ready: Bound, *, chains: int, kept: FinishedChains | None, table: int, lines: bool = False, **settings: Any
 ) -> list[Chain]:
     """Sample chains of a density.
 
@@ -38,6 +39,8 @@ def sample_chains(
         Where finished chains are saved, and read from; None for nowhere.
     table
         Which version of the data this is, for ``kept``.
+    lines
+        Whether a line says every ten seconds how far the chains are.
     **settings
         ``draws``, ``tune``, ``seed``, ``progress_bar`` and whatever else ``nutpie.sample`` takes.
 
@@ -51,19 +54,28 @@ def sample_chains(
     KeyboardInterrupt
         When sampling is interrupted.
     """
+    each = settings["draws"] + settings["tune"]
     if kept is None:
-        return _sample_all(ready, chains, settings)
+        return _sample_all(ready, chains, settings, Lines(each * chains) if lines else None)
     by_number = {number: kept.chain(table, number) for number in range(chains)}
     missing = [number for number, chain in by_number.items() if chain is None]
-    for number, chain in _sample_each(ready, missing, settings):
+    told = Lines(each * len(missing)) if lines else None
+    for number, chain in _sample_each(ready, missing, settings, told):
         kept.keep(table, number, chain)
         by_number[number] = chain
     return [chain for chain in by_number.values() if chain is not None]
 
 
-def _sample_all(ready: Bound, chains: int, settings: dict[str, Any]) -> list[Chain]:
+def _sample_all(ready: Bound, chains: int, settings: dict[str, Any], lines: Lines | None) -> list[Chain]:
     import nutpie
 
+    if lines is not None:
+
+        def tell(progress: Sequence[Any]) -> None:
+            for number, chain in enumerate(progress):
+                lines.of_chain(number, chain.finished_draws)
+
+        settings = settings | {"progress_callback": tell}
     tree = nutpie.sample(for_nutpie(ready), chains=chains, save_warmup=False, **settings)
     if tree["posterior"].sizes["draw"] < settings["draws"]:  # nutpie hands back what it has when it is interrupted
         raise KeyboardInterrupt
@@ -106,7 +118,9 @@ class _Alone:
             self.ended.put((self.number, True))
 
 
-def _sample_each(ready: Bound, missing: Sequence[int], settings: dict[str, Any]) -> Iterator[tuple[int, Chain]]:
+def _sample_each(
+    ready: Bound, missing: Sequence[int], settings: dict[str, Any], lines: Lines | None
+) -> Iterator[tuple[int, Chain]]:
     """Sample chains in parallel, as many as there are processors, and yield each when it ends."""
     import nutpie
 
@@ -124,6 +138,8 @@ def _sample_each(ready: Bound, missing: Sequence[int], settings: dict[str, Any])
 
                     def watch(progress: Sequence[Any], alone: _Alone = alone, shown: Any = shown) -> None:
                         shown(progress[alone.number])
+                        if lines is not None:
+                            lines.of_chain(alone.number, progress[alone.number].finished_draws)
                         alone.watch(progress)
 
                     running[number] = nutpie.sample(

@@ -1,4 +1,4 @@
-"""Seconds of the steps of a fit."""
+"""Seconds of the steps of a fit, and seconds in words."""
 
 import time
 from collections.abc import Iterator
@@ -17,3 +17,14 @@ class Clock:
         start = time.perf_counter()
         yield
         self.seconds[step] = round(time.perf_counter() - start, 4)
+
+
+def spoken(seconds: float) -> str:
+    """Return a duration in words.
+
+    Examples
+    --------
+    >>> spoken(42.3), spoken(600)
+    ('42 s', '10 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -9,6 +9,7 @@ import pymc as pm
 
 from bayesdep.data.budget import NUMBER, refuse_beyond_memory
 from bayesdep.data.errors import BadInput
+from bayesdep.inference.groups import most_replicated, most_scored
 from bayesdep.numerics.types import Tensor
 
 # Copies of the posterior, or of the replicated data, that a fit holds at once: as sampled, on the scale of the model,
@@ -40,8 +41,12 @@ def refuse_beyond_free_memory(full: pm.Model, core: pm.Model, *, draws: int, cha
     """
     parameters = sum(_elements(full, v) for v in full.unobserved_RVs)
     units = sum(_elements(full, v) for v in core.observed_RVs)
-    # for each outcome a replicate and a log likelihood; for each parameter a draw and a prior density
-    needed = NUMBER * _COPIES * draws * chains * (2 * parameters + 2 * units + _OTHERS)
+    # for each parameter a draw and a prior density; for each outcome, of some draws if they are many, a replicate (of
+    # posterior and prior) and a log likelihood, of which there is one copy
+    every = draws * chains
+    replicated, scored = min(every, most_replicated(units)), min(every, most_scored(units))
+    needed = NUMBER * _COPIES * (every * (2 * parameters + _OTHERS) + 2 * replicated * units)
+    needed += NUMBER * scored * units
     size = f"{parameters:,} parameters and replicates of {units:,} outcomes"
     what = f"{chains:,} chain{'s' if chains > 1 else ''} of {draws:,} draws of {size}"
     refuse_beyond_memory(needed, what, "ask for fewer draws or chains")

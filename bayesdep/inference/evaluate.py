@@ -43,7 +43,8 @@ def _few_operands(fgraph: Any, node: Any) -> list[Any] | None:  # noqa: ARG001  
 _UNCOMPILED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["fast_compile", "stabilize"])).register(
     (dfs_rewriter(_few_operands), 1000.0)  # after all that could join the parts again
 )
-_ELEMENTS_AT_ONCE = 20_000_000  # 160 MB per array: bounds memory for large data
+# 16 MB per array, of which a graph holds some ten: more would leave the processor's cache and take twice as long
+_ELEMENTS_AT_ONCE = 2_000_000
 
 
 @contextmanager
@@ -192,7 +193,11 @@ def from_prior(outputs: Sequence[Tensor], draws: int, *, seed: int) -> list[np.n
 
 @untraced()
 def log_density(
-    variables: Sequence[Tensor], values: Mapping[Tensor, Tensor], given: Mapping[Tensor, np.ndarray]
+    variables: Sequence[Tensor],
+    values: Mapping[Tensor, Tensor],
+    given: Mapping[Tensor, np.ndarray],
+    *,
+    elements: int = 1,
 ) -> list[np.ndarray]:
     """Evaluate elementwise log densities of random variables at many draws.
 
@@ -202,15 +207,15 @@ def log_density(
         Random variables of a model.
     values
         For each of them, where its density is evaluated: a constant, or the variable itself to use ``given``.
-    given
-        Draws by variable, as in :func:`at_draws`.
+    given, elements
+        Draws by variable, and elements of the largest intermediate result, as in :func:`at_draws`.
 
     Returns
     -------
     list of numpy.ndarray
         One array per variable, draws first.
     """
-    return at_draws([pm.logp(variable, values[variable]) for variable in variables], given)
+    return at_draws([pm.logp(variable, values[variable]) for variable in variables], given, elements=elements)
 
 
 def value_of(variable: Tensor) -> np.ndarray:

@@ -42,8 +42,8 @@ class Fit:
         The prepared data.
     tree
         ArviZ groups: ``posterior``, ``prior``, ``prior_predictive``, ``posterior_predictive``,
-        ``log_likelihood`` (by the unit that leave-one-out leaves out), ``log_prior``, ``sample_stats`` (when
-        sampled), ``observed_data``, ``constant_data``; and ``estimands``.
+        ``log_likelihood`` (by the unit that leave-one-out leaves out; of large data at some of the draws),
+        ``log_prior``, ``sample_stats`` (when sampled), ``observed_data``, ``constant_data``; and ``estimands``.
     manifest
         Sampler, seed, numbers of draws (for each of ``tables`` versions of the data), versions of software, timings in
         seconds, machine and the gate's verdict.

@@ -17,6 +17,8 @@ PRIOR_DRAWS = 500
 MANY = 32  # elements of a parameter beyond which its draws are rounded
 _VALUES = 500_000  # replicated values, beyond which fewer draws are replicated
 _FEWEST = 200  # draws that are replicated however many values the data have
+_SCORES = 30_000_000  # scores of units, beyond which those of fewer draws are kept: 240 MB
+_FEWEST_SCORED = 1000  # draws whose scores are kept however many units there are
 _BITS_PER_SD = 13  # rounding adds less than a part in 10**8 to a variance
 _BITS_OF_REPLICATES = 17  # five significant digits; whole numbers up to 131,072 are exact
 _BITS = 53  # of a double
@@ -119,11 +121,13 @@ def make_groups(
     groups = {"posterior": posterior_of(full, core, sampled, seeds[1], data)}
     if predict:
         groups |= _predictions(data, core, sampled, seeds)
-    groups["log_likelihood"] = scores(model, data, core, groups["posterior"])
-    priors = log_density(core.free_RVs, {rv: rv for rv in core.free_RVs}, _flat(core, sampled))
+    own = {rv: rv for rv in core.free_RVs}
+    priors = log_density(core.free_RVs, own, _flat(core, sampled), elements=elements_of(data))
     chains = next(iter(sampled.values())).shape[:2]
     sums = {rv.name: p.reshape(len(p), -1).sum(axis=1) for rv, p in zip(core.free_RVs, priors, strict=True)}
     groups["log_prior"] = label_draws({name: p.reshape(chains) for name, p in sums.items()}, full)
+    del priors
+    groups["log_likelihood"] = scores(model, data, core, groups["posterior"])  # large: after what takes memory
     groups["observed_data"] = label_draws(observed_values(core), core, sample_dims=())
     groups["constant_data"] = data
     return groups
@@ -157,7 +161,7 @@ def posterior_of(
     if others:
         shape = next(iter(sampled.values())).shape[:2]
         found = at_draws(
-            [full[name] for name in others], _flat(core, sampled, full), seed=seed, elements=_elements(data)
+            [full[name] for name in others], _flat(core, sampled, full), seed=seed, elements=elements_of(data)
         )
         drawn = {name: x.reshape(*shape, *x.shape[1:]) for name, x in zip(others, found, strict=True)}
         draws |= rounded_draws(drawn, full)
@@ -184,13 +188,13 @@ def complete_posterior(full: pm.Model, draws: Mapping[str, np.ndarray], data: xr
     chains, number = next(iter(draws.values())).shape[:2]
     wanted = [v.name for v in full.deterministics if v.name not in draws]
     given = {full[name]: x.reshape(-1, *x.shape[2:]) for name, x in draws.items()}
-    found = at_draws([full[name] for name in wanted], given, elements=_elements(data)) if wanted else []
+    found = at_draws([full[name] for name in wanted], given, elements=elements_of(data)) if wanted else []
     every = dict(draws) | {n: x.reshape(chains, number, *x.shape[1:]) for n, x in zip(wanted, found, strict=True)}
     return label_draws({v.name: every[v.name] for v in full.unobserved_RVs}, full)
 
 
 def scores(model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.Dataset) -> xr.Dataset:
-    """Compute the log density of what leave-one-out leaves out, at every draw.
+    """Compute the log density of what leave-one-out leaves out.
 
     Parameters
     ----------
@@ -204,16 +208,36 @@ def scores(model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.Dataset
     Returns
     -------
     xarray.Dataset
-        The group ``log_likelihood``.
+        The group ``log_likelihood``: of every draw, or, where these would be more than 30 million numbers, of every
+        second, third and so on, of 1,000 at least; its coordinate ``draw`` says which.
     """
+    posterior = _scored_draws(model, data, core, posterior)
     scored = model.log_likelihood(posterior, data) if isinstance(model, ScoresUnits) else None
     if scored is not None:
         return scored.to_dataset(name=f"by_{model.left_out}")
     sampled = {rv.name: posterior[rv.name].values for rv in core.free_RVs}
     chains = next(iter(sampled.values())).shape[:2]
-    densities = log_density(core.observed_RVs, core.rvs_to_values, _flat(core, sampled))
+    densities = log_density(core.observed_RVs, core.rvs_to_values, _flat(core, sampled), elements=elements_of(data))
     named = zip(core.observed_RVs, densities, strict=True)
-    return label_draws({rv.name: x.reshape(*chains, *x.shape[1:]) for rv, x in named}, core)
+    labelled = label_draws({rv.name: x.reshape(*chains, *x.shape[1:]) for rv, x in named}, core)
+    return labelled.assign_coords(draw=posterior["draw"].values)
+
+
+def _scored_draws(model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.Dataset) -> xr.Dataset:
+    """The draws at which units are scored."""
+    units = data.sizes.get(model.left_out) or sum(x.size for x in observed_values(core).values())
+    draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    return posterior.isel(draw=slice(None, None, max(1, math.ceil(draws / most_scored(units)))))
+
+
+def most_scored(units: int) -> int:
+    """Return at how many draws so many units are scored at most."""
+    return max(_FEWEST_SCORED, _SCORES // max(1, units))
+
+
+def most_replicated(values: int) -> int:
+    """Return at how many draws data of so many values are replicated at most."""
+    return max(_FEWEST, _VALUES // max(1, values))
 
 
 def join_chains(parts: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -240,15 +264,20 @@ def _predictions(
     observed = [rv.name for rv in core.observed_RVs]
     parameters = [v.name for v in core.unobserved_RVs]
     chains, draws = next(iter(sampled.values())).shape[:2]
-    most = max(_FEWEST, _VALUES // max(1, sum(x.size for x in observed_values(core).values())))
+    most = most_replicated(sum(x.size for x in observed_values(core).values()))
     at = np.arange(0, draws, math.ceil(chains * draws / most))
     given = _flat(core, {name: x[:, at] for name, x in sampled.items()})
-    found = at_draws([core[name] for name in observed], given, seed=seeds[3], elements=_elements(data))
+    found = at_draws([core[name] for name in observed], given, seed=seeds[3], elements=elements_of(data))
     replicates = {
         name: _as_replicates(x.reshape(chains, len(at), *x.shape[1:])) for name, x in zip(observed, found, strict=True)
     }
-    names = parameters + observed
+    is_large = most < PRIOR_DRAWS  # then outcomes are drawn for some of the draws of parameters
+    names = parameters if is_large else parameters + observed
     prior = dict(zip(names, from_prior([core[n] for n in names], PRIOR_DRAWS, seed=seeds[2]), strict=True))
+    if is_large:
+        given = {rv: prior[rv.name][:most] for rv in core.free_RVs}
+        found = at_draws([core[name] for name in observed], given, seed=seeds[2], elements=elements_of(data))
+        prior |= dict(zip(observed, found, strict=True))
     few = {name: _as_replicates(prior[name][None, :most]) for name in observed}
     return {
         "posterior_predictive": label_draws(replicates, core).assign_coords(draw=at),
@@ -266,5 +295,17 @@ def _flat(core: pm.Model, draws: Mapping[str, np.ndarray], of: pm.Model | None =
     return {(of or core)[rv.name]: draws[rv.name].reshape(-1, *draws[rv.name].shape[2:]) for rv in core.free_RVs}
 
 
-def _elements(data: xr.Dataset) -> int:
+def elements_of(data: xr.Dataset) -> int:
+    """Return the elements of the largest intermediate result per draw, for :func:`at_draws`.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+
+    Returns
+    -------
+    int
+        The size of the data's largest array.
+    """
     return max(data[v].size for v in data.data_vars)

@@ -1,5 +1,6 @@
 """Sampling with NUTS: nutpie's or PyMC's own, and again with shorter steps where a few transitions diverged."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from bayesdep.inference.compile_once import compile_once
 from bayesdep.inference.cost import refuse_endless
 from bayesdep.inference.finished_chains import STATS, Chain, FinishedChains
 from bayesdep.inference.parallel import forks_that_end
+from bayesdep.inference.progress import Lines, Shown
 from bayesdep.inference.steps import Steps
 from bayesdep.models.model import HasCorrelatedParameters, Model
 
@@ -65,7 +67,7 @@ def sample_nuts(
     tune: int,
     chains: int,
     seed: int,
-    progress: bool = False,
+    progress: Shown = "nothing",
     kept: FinishedChains | None = None,
     table: int = 0,
     clock: Clock | None = None,
@@ -88,8 +90,10 @@ def sample_nuts(
         ``"nutpie"`` or ``"pymc"``.
     steps
         Settings of NUTS.
-    draws, tune, chains, seed, progress, kept
+    draws, tune, chains, seed, kept
         As :func:`~bayesdep.inference.sample.fit` takes them.
+    progress
+        How it is shown: :func:`~bayesdep.inference.progress.how_shown`.
     table
         Which version of the data this is, for ``kept``.
     clock
@@ -111,12 +115,14 @@ def sample_nuts(
         compiler = ready.density.compiler
         refuse_endless(partial(ready.evaluator(), ready.start), **size)
         adaptation = model.adaptation if isinstance(model, HasCorrelatedParameters) else "diag"
-        with_nutpie = size | {"seed": seed, "progress_bar": progress, "adaptation": adaptation, "table": table}
+        with_nutpie = size | {"seed": seed, "adaptation": adaptation, "table": table}
+        with_nutpie |= {"progress_bar": progress == "bar", "lines": progress == "lines"}
         with_nutpie |= {} if cores is None else {"cores": cores}
         sample = partial(_nutpie, ready, with_nutpie)
     else:
         compiler = "pytensor"
-        with_pymc = size | {"random_seed": seed, "progressbar": progress}
+        with_pymc: dict[str, Any] = size | {"random_seed": seed, "progressbar": progress == "bar"}
+        with_pymc |= {"callback": _told((draws + tune) * chains)} if progress == "lines" else {}
         with_pymc |= {} if cores is None else {"cores": cores}
         sample = partial(_pymc, core, with_pymc, table)
     before: list[tuple[float, int]] = []
@@ -139,6 +145,12 @@ def _nutpie(ready: Any, given: Mapping[str, Any], steps: Steps, kept: FinishedCh
     from bayesdep.inference.chains import sample_chains
 
     return sample_chains(ready, kept=kept, target_accept=steps.target_accept, maxdepth=steps.max_tree_depth, **given)
+
+
+def _told(total: int) -> Callable[..., None]:
+    """A function that PyMC's sampler calls after every draw, tuning draws included."""
+    lines, done = Lines(total), itertools.count(1)
+    return lambda **_: lines.of_chain(0, next(done))
 
 
 def _constrained(core: pm.Model, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

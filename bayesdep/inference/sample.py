@@ -4,7 +4,6 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +26,7 @@ from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.left_out import remember
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.nuts import Nuts, sample_nuts
+from bayesdep.inference.progress import how_shown
 from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
 from bayesdep.models.model import (
@@ -77,7 +77,8 @@ def fit(
     max_tree_depth
         Maximum tree depth of NUTS (doublings of a trajectory), 5 to 15; by default 10, which allows 1,023 steps.
     progress
-        Whether to show a progress bar; by default only on a terminal, and never under ``CI=true``.
+        Whether to show a progress bar; by default on a terminal, and off it a line every ten seconds (standard error),
+        with the time left; neither under ``CI=true``.
     kept
         Where finished chains are saved while others are sampled, and read from; by default nowhere. The caller makes
         sure that the chains there belong to this fit.
@@ -142,8 +143,6 @@ def _fit_one(
     draws, tune, chains = size
     clock, seeds = Clock(), _seeds(seed)
     sampler = _choose(model, prepared, sampler)
-    if progress is None:
-        progress = sys.stderr.isatty() and os.environ.get("CI", "").lower() not in ("true", "1")
 
     with clock("build"):
         full, core = _built(model, prepared)
@@ -154,12 +153,14 @@ def _fit_one(
         sampled, stats = None, None
     else:
         sampled = sample_nuts(
-            model, core, sampler, steps, draws=draws, tune=tune, chains=chains, seed=seeds[0], progress=progress,
-            kept=kept, table=table, clock=clock,
+            model, core, sampler, steps, draws=draws, tune=tune, chains=chains, seed=seeds[0],
+            progress=how_shown(progress), kept=kept, table=table, clock=clock,
         )  # fmt: skip
         posterior, stats, steps = sampled.values, sampled.stats, sampled.steps
     with clock("draw"):
         posterior = rounded_draws(posterior, full)
+        if sampled is not None:
+            sampled = dataclasses.replace(sampled, values={})  # of many parameters, a second copy of all draws
         groups = make_groups(model, prepared, full, core, posterior, seeds, predict=table == 0)
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
@@ -212,7 +213,12 @@ def _precision(full: pm.Model, groups: Mapping[str, xr.Dataset]) -> dict[str, An
     if "posterior_predictive" not in groups:
         return {}
     sizes = groups["posterior_predictive"].sizes
-    return {"rounded": names, "replicated_draws": sizes["chain"] * sizes["draw"]}
+    scored = groups["log_likelihood"].sizes
+    return {
+        "rounded": names,
+        "replicated_draws": sizes["chain"] * sizes["draw"],
+        "scored_draws": scored["chain"] * scored["draw"],
+    }
 
 
 def sample_posterior(

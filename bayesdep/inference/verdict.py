@@ -16,6 +16,7 @@ from scipy import special
 
 from bayesdep.inference.diagnostics import chains_of
 from bayesdep.inference.evaluate import at_draws
+from bayesdep.inference.groups import elements_of
 from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.predictive import CheckResult
 from bayesdep.inference.tails import Distribution
@@ -207,7 +208,7 @@ def prior_estimands(model: Model, data: xr.Dataset, prior: xr.Dataset, *, seed: 
     values_of = {str(name): values.values[0] for name, values in prior.data_vars.items()}
     given = {rv: values_of[rv.name] for rv in full.free_RVs if rv.name in values_of}
     missing = [v for v in full.unobserved_RVs if v.name not in values_of]
-    drawn = at_draws(missing, given, seed=seed) if missing else []
+    drawn = at_draws(missing, given, seed=seed, elements=elements_of(data)) if missing else []
     values_of |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
     with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not
         return model.estimands(label_draws({n: v[None] for n, v in values_of.items()}, full), data)

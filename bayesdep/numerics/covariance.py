@@ -2,10 +2,8 @@
 
 A patient's residuals u_j = (y_j - mean_j) / sd_j have correlation matrix R = L L'. Three ways to their density:
 
-*Regression on the past* (unstructured, Toeplitz): z = L^-1 u by forward substitution, visit by visit for all patients
-at once. Where a missed visit is followed by an observed one, its row and column of R are those of the identity, so that
-every pattern's matrix has the same size and all are factored at once; patterns are few. Visits after the last observed
-one need nothing.
+*Patterns* (unstructured, Toeplitz): patients who were observed at the same visits share the factor of these visits'
+covariance (:mod:`bayesdep.numerics.patterns`).
 
 *Innovations* (first-order autoregression): u_j given the previous observed u is normal around rho^gap times it, with
 variance 1 - rho^(2 gap), the gap counted in visits or in days (spatial power). Linear in the visits, nothing latent.
@@ -25,62 +23,98 @@ import pytensor.tensor as pt
 from pytensor.tensor.random.op import RandomVariable
 
 from bayesdep.numerics.normal import LOG_2_PI
+from bayesdep.numerics.patterns import log_density_with_gaps
 from bayesdep.numerics.types import Tensor
 
 
-class _RegressionRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
-    name = "regression_on_the_past"
-    signature = "(j),(j),(j,j),(j,j),(j)->(j)"
+class _AnyCovarianceRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
+    name = "any_covariance"
+    signature = "(i,j),(g,j,j),(u),(i),(p),(p,j)->(i,j)"
     dtype = "floatX"
-    _print_name = ("RegressionOnThePast", "\\operatorname{RegressionOnThePast}")
+    _print_name = ("AnyCovariance", "\\operatorname{AnyCovariance}")
 
     @classmethod
-    def rng_fn(cls, rng: Any, mean: Any, sd: Any, root_of_all: Any, *others: Any) -> Any:
-        *_, size = others  # root, is_observed, and how many
-        return _draw(rng, mean, sd, root_of_all, size)
+    def rng_fn(cls, rng: Any, mean: Any, covariance: Any, scale: Any, *others: Any) -> Any:
+        pattern_of, group_of, _, _ = others  # is_observed, and how many: draws are of every visit
+        # data have draws in front where parameters have
+        pattern_of, group_of = (x.reshape(-1, x.shape[-1])[0] for x in (pattern_of, group_of))
+        root, group = np.linalg.cholesky(covariance), group_of[pattern_of]
+        draws = np.broadcast_shapes(mean.shape[:-2], root.shape[:-3], scale.shape[:-1])
+        noise = rng.standard_normal((*draws, *mean.shape[-2:]))
+        for g in range(root.shape[-3]):
+            noise[..., group == g, :] = noise[..., group == g, :] @ np.swapaxes(root[..., g, :, :], -1, -2)
+        return mean + scale[..., None] * noise
 
 
-class RegressionOnThePast(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
-    """Visits of a patient, any correlation matrix.
+class AnyCovariance(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
+    """Visits of all patients, with any covariance matrix.
 
-    Parameters are ``mean``, ``sd`` (visit), ``root_of_all`` and ``root`` (visit, visit: Cholesky factors of the
-    correlation matrix, and of the same with the rows and columns of missed visits replaced by the identity's) and
-    ``is_observed`` (visit; 1 or 0). Draws are of every visit.
+    Parameters are ``mean`` (patient, visit), ``covariance`` (group, visit, visit), ``scale`` (patient, or one for all),
+    by which a patient's residuals are divided, and what :func:`patterns_of` returns. Draws are of every visit.
     """
 
-    rv_type = _RegressionRV
-    rv_op = _RegressionRV()
+    rv_type = _AnyCovarianceRV
+    rv_op = _AnyCovarianceRV()
 
     @classmethod
     def dist(
-        cls, mean: Tensor, sd: Tensor, root_of_all: Tensor, root: Tensor, is_observed: Tensor, **kwargs: Any
+        cls,
+        mean: Tensor,
+        covariance: Tensor,
+        scale: Tensor,
+        pattern_of: Tensor,
+        group_of: Tensor,
+        is_observed: Tensor,
+        **kwargs: Any,
     ) -> Tensor:
         """Return the random variable."""
-        return super().dist([pt.as_tensor_variable(p) for p in (mean, sd, root_of_all, root, is_observed)], **kwargs)
+        parameters = (mean, covariance, scale, pattern_of, group_of, is_observed)
+        return super().dist([pt.as_tensor_variable(p) for p in parameters], **kwargs)
 
     def support_point(rv: Tensor, size: Any, mean: Tensor, *others: Tensor) -> Tensor:  # noqa: ARG002  (PyMC's)
         """Return the mean."""
-        *_, is_observed = others  # sd, root_of_all, root
-        return mean + 0 * is_observed
+        return mean
 
     def logp(
         value: Tensor,
         mean: Tensor,
-        sd: Tensor,
-        root_of_all: Tensor,  # noqa: ARG002  (for draws)
-        root: Tensor,
+        covariance: Tensor,
+        scale: Tensor,
+        pattern_of: Tensor,
+        group_of: Tensor,
         is_observed: Tensor,
     ) -> Tensor:
-        """Return the density of a patient's observed visits."""
-        u = is_observed * (value - mean) / sd
-        total: Tensor = 0.0
-        past: Tensor = pt.zeros_like(u)
-        for j in range(root.type.shape[-1]):  # known when the model is built, unlike the data's
-            z = (u[..., j] - past[..., j]) / root[..., j, j]
-            past = past + z[..., None] * root[..., :, j]
-            scale = pt.log(sd[..., j]) + pt.log(root[..., j, j])
-            total = total - is_observed[..., j] * (z**2 / 2 + scale + LOG_2_PI / 2)
-        return total
+        """Return the density of all observed visits of all patients, a number."""
+        residual = (value - mean) / scale[:, None]
+        number = is_observed.sum(axis=-1)[pattern_of]
+        density = log_density_with_gaps(residual, covariance, pattern_of, group_of, is_observed)
+        return density - (number * pt.log(scale)).sum()
+
+
+def patterns_of(is_observed: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put patients of one group together who were observed at the same visits.
+
+    Parameters
+    ----------
+    is_observed
+        Whether a patient was observed at a visit, shape (patient, visit).
+    group
+        The group of every patient, whose covariance matrix it has.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        ``pattern_of``, the pattern of every patient; ``group_of``, the group of every pattern; and ``is_observed``
+        (pattern, visit), 1 or 0.
+
+    Examples
+    --------
+    >>> pattern_of, group_of, is_observed = patterns_of(np.array([[1, 1], [1, 0], [1, 1]]) == 1, np.array([0, 0, 0]))
+    >>> pattern_of.tolist(), group_of.tolist(), is_observed.tolist()
+    ([1, 0, 1], [0, 0], [[1.0, 0.0], [1.0, 1.0]])
+    """
+    patterns, pattern_of = np.unique(np.column_stack([group, is_observed]), axis=0, return_inverse=True)
+    return pattern_of.ravel(), patterns[:, 0], patterns[:, 1:].astype(float)
 
 
 class _SerialRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed

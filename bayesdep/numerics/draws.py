@@ -132,20 +132,40 @@ def over_draws[Result: (xr.DataArray, xr.Dataset)](
     array([[0., 1.],
            [4., 9.]])
     """
-    parts = [function(part) for part in chunks_of_draws(stack_draws(posterior), elements)]
-    if isinstance(parts[0], xr.DataArray):
-        return _joined([part for part in parts if isinstance(part, xr.DataArray)], posterior)
-    variables = {name: _joined([part[name] for part in parts], posterior) for name in parts[0].data_vars}
-    return xr.Dataset(variables, attrs=parts[0].attrs)
+    stacked = stack_draws(posterior)
+    parts = chunks_of_draws(stacked, elements)
+    first = function(next(parts))
+    results = {None: first} if isinstance(first, xr.DataArray) else dict(first.data_vars)
+    count, done = stacked.sizes["sample"], first.sizes["sample"]
+    whole = {name: _room_for(part, count) for name, part in results.items()}  # filled part by part: no second copy
+    for part in map(function, parts):
+        rows = slice(done, done + part.sizes["sample"])
+        for name, values in whole.items():
+            found = part if isinstance(part, xr.DataArray) else part[name]
+            values[rows] = found.transpose("sample", ...).values
+        done = rows.stop
+    if isinstance(first, xr.DataArray):
+        return _labelled(whole[None], first, posterior)
+    variables = {name: _labelled(values, first[name], posterior) for name, values in whole.items()}
+    return xr.Dataset(variables, attrs=first.attrs)
 
 
-def _joined(parts: list[xr.DataArray], posterior: xr.Dataset) -> xr.DataArray:
-    """Concatenate results along ``sample`` and give them the posterior's dims of draws back."""
-    parts = [part.transpose("sample", ...) for part in parts]
-    values = np.concatenate([part.values for part in parts])
+def _room_for(part: xr.DataArray, count: int) -> Draws:
+    """An array for the results of all draws, with those of the first in it."""
+    values = part.transpose("sample", ...).values
+    if len(values) == count:
+        return np.asarray(values)
+    whole = np.empty((count, *values.shape[1:]), values.dtype)
+    whole[: len(values)] = values
+    return whole
+
+
+def _labelled(values: Draws, first: xr.DataArray, posterior: xr.Dataset) -> xr.DataArray:
+    """Give results the posterior's dims of draws back, and the rest of their labels."""
+    first = first.transpose("sample", ...)
     draws = [dim for dim in ("sample", "chain", "draw") if dim in posterior.dims]
     coords = {name: c for name, c in posterior.coords.items() if c.dims and set(c.dims) <= set(draws)}
     coords |= {dim: posterior[dim] for dim in draws if dim != "sample"}  # counted where they have no labels
-    coords |= {name: c for name, c in parts[0].coords.items() if "sample" not in c.dims}
+    coords |= {name: c for name, c in first.coords.items() if "sample" not in c.dims}
     shape = (*(posterior.sizes[dim] for dim in draws), *values.shape[1:])
-    return xr.DataArray(values.reshape(shape), coords, (*draws, *parts[0].dims[1:]), parts[0].name, parts[0].attrs)
+    return xr.DataArray(values.reshape(shape), coords, (*draws, *first.dims[1:]), first.name, first.attrs)

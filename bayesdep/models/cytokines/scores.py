@@ -14,6 +14,7 @@ from bayesdep.numerics.draws import over_draws
 from bayesdep.numerics.normal import LOG_2_PI, log_standard_normal
 
 NODES = 21
+_ARRAYS = 4  # as large as the scores, while these are computed
 
 
 def log_likelihood(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
@@ -43,7 +44,7 @@ def log_likelihood(settings: CytokinesSettings, posterior: xr.Dataset, data: xr.
         nu = part["nu"].values if settings.robust else None
         return xr.DataArray(score_cells(z, sd, data, psi=psi, nu=nu), {unit: labels}, ("sample", unit))
 
-    return over_draws(posterior, scores, elements=data.sizes["measurement"])
+    return over_draws(posterior, scores, elements=_ARRAYS * data.sizes["measurement"])
 
 
 def score_cells(

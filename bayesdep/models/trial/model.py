@@ -251,25 +251,27 @@ class Trial(TrialSettings):
         import pytensor.tensor as pt
 
         prior, visits = priors_of(self, data), data.sizes["visit"]
-        arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject") if self.by_arm else None
         # D; of a multivariate t, D over the root of precision_i ~ Gamma(nu / 2, nu / 2)
-        sd = residuals.residual_sds_of_patients(prior["residual_sd"], data, arm_of, heterogeneous=self.heterogeneous)
+        sd = residuals.residual_sds_of_groups(
+            prior["residual_sd"], data, by_arm=self.by_arm, heterogeneous=self.heterogeneous
+        )
+        root_precision = None
         if self.robust:
             root_precision = precisions("precision_latent", prior["nu"].rv("nu"), dims="subject")
             pm.Deterministic("precision", root_precision**2, dims="subject")
-            sd = sd / root_precision[:, None]
-        outcomes = residuals.Outcomes.of(data, mean, sd)
         # R
+        if visits > 1 and self.covariance in ("unstructured", "toeplitz"):
+            if self.covariance == "unstructured":
+                correlation = residuals.unstructured_correlation(self.lkj, data, by_arm=self.by_arm)
+            else:
+                correlation = residuals.toeplitz_correlation(prior["partial_share"], data, by_arm=self.by_arm)
+            residuals.observe_correlated(data, mean, sd, correlation, root_precision, by_arm=self.by_arm)
+            return
+        arm_of = pm.Data("arm_of", data["arm_of"].values, dims="subject") if self.by_arm else None
+        sd = sd[0] if arm_of is None else sd[arm_of]
+        outcomes = residuals.Outcomes.of(data, mean, sd if root_precision is None else sd / root_precision[:, None])
         if visits == 1:
             residuals.observe_exchangeable(outcomes, pt.zeros(()))  # one visit has nothing to correlate with
-            return
-        if self.covariance == "unstructured":
-            correlation = residuals.unstructured_correlation(self.lkj, data, by_arm=self.by_arm)
-            residuals.observe_correlated(outcomes, correlation, data, arm_of)
-            return
-        if self.covariance == "toeplitz":
-            correlation = residuals.toeplitz_correlation(prior["partial_share"], data, by_arm=self.by_arm)
-            residuals.observe_correlated(outcomes, correlation, data, arm_of)
             return
         rho = prior["rho"].rv("rho", dims=("arm",) if self.by_arm else None)
         rho_of_patients = rho if arm_of is None else rho[arm_of]

@@ -27,7 +27,7 @@ NAME = "outcome_by_visit"
 # In the model
 
 
-def residual_sds_of_patients(prior: Prior, data: xr.Dataset, arm_of: Tensor | None, *, heterogeneous: bool) -> Tensor:
+def residual_sds_of_groups(prior: Prior, data: xr.Dataset, *, by_arm: bool, heterogeneous: bool) -> Tensor:
     """Add the residual sds to a PyMC model, inside its context.
 
     Parameters
@@ -36,24 +36,23 @@ def residual_sds_of_patients(prior: Prior, data: xr.Dataset, arm_of: Tensor | No
         Of a residual sd, in the outcome's units.
     data
         The prepared trial.
-    arm_of
-        The arm of every patient, where arms have residual sds of their own; else None.
+    by_arm
+        Whether arms have residual sds of their own; else all patients are one group.
     heterogeneous
         Whether each visit has a residual sd of its own.
 
     Returns
     -------
     pytensor.tensor.TensorVariable
-        Shape (visit,), or (subject, visit) where arms have their own.
+        Shape (group, visit).
     """
     import pytensor.tensor as pt
 
-    dims = (*(() if arm_of is None else ("arm",)), *(("visit",) if heterogeneous else ()))
+    dims = (*(("arm",) if by_arm else ()), *(("visit",) if heterogeneous else ()))
     sd = prior.rv("residual_sd", dims=dims or None)
-    if arm_of is not None:
-        sd = sd[arm_of]
-    of_subjects = sd.shape[:1] if arm_of is not None else ()
-    return pt.broadcast_to(sd if heterogeneous else sd[..., None], (*of_subjects, data.sizes["visit"]))
+    sd = sd if by_arm else sd[None]
+    groups = data.sizes["arm"] if by_arm else 1
+    return pt.broadcast_to(sd if heterogeneous else sd[:, None], (groups, data.sizes["visit"]))
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,15 @@ class Outcomes:
         Shape (subject, visit); ``sd`` may lack the subject where it is the same for all.
     observed
         ``is_observed`` as a tensor of ones and zeros.
-    values
-        The outcomes, zero where missing.
+    likelihood
+        Arguments that every distribution of the outcomes has.
     """
 
     is_observed: np.ndarray
     mean: Tensor
     sd: Tensor
     observed: Tensor
-    values: Tensor
+    likelihood: dict[str, Any]
 
     @classmethod
     def of(cls, data: xr.Dataset, mean: Tensor, sd: Tensor) -> "Outcomes":
@@ -84,15 +83,16 @@ class Outcomes:
         import pymc as pm
 
         is_observed = ~np.isnan(data["outcome"].values)
-        dims = ("subject", "visit")
-        observed = pm.Data("seen", is_observed.astype(float), dims=dims)
-        values = pm.Data("outcome", np.where(is_observed, data["outcome"].values, 0.0), dims=dims)
-        return cls(is_observed, mean, sd, observed, values)
+        observed = pm.Data("seen", is_observed.astype(float), dims=("subject", "visit"))
+        return cls(is_observed, mean, sd, observed, _observed(data))
 
-    @property
-    def likelihood(self) -> dict[str, Any]:
-        """Arguments that every distribution of the outcomes has."""
-        return {"observed": self.values, "dims": ("subject", "visit")}
+
+def _observed(data: xr.Dataset) -> dict[str, Any]:
+    """Arguments that every distribution of the outcomes has, inside a PyMC model's context; missed visits are 0."""
+    import pymc as pm
+
+    dims = ("subject", "visit")
+    return {"observed": pm.Data("outcome", np.nan_to_num(data["outcome"].values), dims=dims), "dims": dims}
 
 
 def observe_exchangeable(outcomes: Outcomes, rho: Tensor) -> None:
@@ -115,29 +115,38 @@ def observe_serial(outcomes: Outcomes, rho: Tensor, times: np.ndarray) -> None:
     Serial(NAME, outcomes.mean, outcomes.sd, rho, outcomes.observed, *gaps, **outcomes.likelihood)
 
 
-def observe_correlated(outcomes: Outcomes, correlation: Tensor, data: xr.Dataset, arm_of: Tensor | None) -> None:
-    """Let the visits of a patient have any correlation matrix, shape (visit, visit), or (arm, visit, visit)."""
+def observe_correlated(
+    data: xr.Dataset, mean: Tensor, sd: Tensor, correlation: Tensor, root_precision: Tensor | None, *, by_arm: bool
+) -> None:
+    """Observe the outcomes, inside a PyMC model's context: visits of a patient have any correlation matrix.
+
+    Parameters
+    ----------
+    data
+        The prepared trial.
+    mean
+        Shape (subject, visit).
+    sd
+        As :func:`residual_sds_of_groups` returns them.
+    correlation
+        Shape (visit, visit), or (arm, visit, visit) where arms have their own.
+    root_precision
+        By which the sds of a patient are divided, shape (subject,); None for none.
+    by_arm
+        Whether arms are the groups.
+    """
     import pymc as pm
     import pytensor.tensor as pt
 
-    from bayesdep.numerics.covariance import RegressionOnThePast, cholesky
+    from bayesdep.numerics.covariance import AnyCovariance, patterns_of
 
-    if arm_of is None:
-        correlation = correlation[None]
-    # Patients who miss the same visits share a root. The row of a missed visit is replaced by the identity's, unless
-    # no observed visit follows: then the regression on the past never uses it.
-    is_observed = outcomes.is_observed
-    is_followed = np.maximum.accumulate(is_observed[:, ::-1], axis=1)[:, ::-1]
-    arm = np.zeros(len(is_observed), dtype=int) if arm_of is None else data["arm_of"].values
-    patterns, pattern_of = np.unique(np.column_stack([arm, is_observed | ~is_followed]), axis=0, return_inverse=True)
-    kept, visits = patterns[:, 1:].astype(float), is_observed.shape[1]
-    of_pattern = correlation[pm.Data("arm_of_pattern", patterns[:, 0])]
-    kept_pairs = pm.Data("kept", kept[:, :, None] * kept[:, None, :])
-    left_out = pm.Data("left_out", np.eye(visits) * (1 - kept)[:, :, None])
-    roots = pt.specify_shape(cholesky(of_pattern * kept_pairs + left_out, visits), (None, visits, visits))
-    root = roots[pm.Data("pattern_of", pattern_of.ravel(), dims="subject")]
-    root_of_all = cholesky(correlation, visits)[0 if arm_of is None else arm_of]
-    RegressionOnThePast(NAME, outcomes.mean, outcomes.sd, root_of_all, root, outcomes.observed, **outcomes.likelihood)
+    is_observed = ~np.isnan(data["outcome"].values)
+    group = data["arm_of"].values if by_arm else np.zeros(len(is_observed), dtype=int)
+    pattern_of, group_of, kept = patterns_of(is_observed, group)
+    patterns = pm.Data("pattern_of", pattern_of, dims="subject"), pm.Data("group_of", group_of), pm.Data("kept", kept)
+    covariance = (correlation if by_arm else correlation[None]) * sd[:, :, None] * sd[:, None, :]
+    scale = pt.ones(1) if root_precision is None else 1 / root_precision
+    AnyCovariance(NAME, mean, covariance, scale, *patterns, **_observed(data))
 
 
 def toeplitz_correlation(prior: Prior, data: xr.Dataset, *, by_arm: bool) -> Tensor:
@@ -385,9 +394,16 @@ def _scores(settings: TrialSettings, draws: xr.Dataset, data: xr.Dataset) -> Dra
     residual, sds = outcome - expected(settings, draws, data), residual_sds(draws, data)
     nu = draws["nu"].values[:, None] if settings.robust else None
     scores = np.zeros(residual.shape[:2])
+    matrices: dict[int, Draws] = {}
     for patients, visits in patterns_of_visits(settings, data, np.flatnonzero(is_scored)):
-        first = patients[0]
-        matrix = covariances(settings, draws, sds, days[first], arm_of[first])
+        day, arm = days[patients[0]], int(arm_of[patients[0]])
+        if settings.covariance == "spatial-power":  # patients of a pattern share their days, patterns seldom do
+            matrix = covariances(settings, draws, sds, day, arm)
+        else:
+            key = arm if settings.by_arm else 0
+            if key not in matrices:
+                matrices[key] = covariances(settings, draws, sds, day, arm)
+            matrix = matrices[key]
         root = np.linalg.cholesky(matrix[:, visits][:, :, visits])
         scores[:, patients] = _log_density(residual[:, patients][:, :, visits], root, nu)
     return scores
@@ -400,7 +416,7 @@ def _log_density(residual: Draws, root: Draws, nu: Draws | None) -> Draws:
     covariance or scale matrix, ``nu`` (samples, 1) or None.
     """
     n = residual.shape[-1]
-    squares = (np.linalg.solve(root[:, None], residual[..., None])[..., 0] ** 2).sum(axis=-1)
+    squares = (np.linalg.solve(root, np.swapaxes(residual, 1, 2)) ** 2).sum(axis=1)  # one factor for all patients
     log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)[:, None]
     if nu is None:
         return np.asarray(-squares / 2 - log_det - n * np.log(2 * np.pi) / 2)
