@@ -10,6 +10,7 @@ import xarray as xr
 import bayesdep as bd
 from bayesdep.criticism.refit import score_left_out_units
 from bayesdep.data.errors import BadInput
+from bayesdep.inference import left_out
 from bayesdep.inference.diagnostics import check_convergence, diagnose
 from bayesdep.models.patient_meta import imputation
 from bayesdep.models.patient_meta.imputation import impute
@@ -262,6 +263,26 @@ def test_a_fit_is_of_all_versions_and_says_so(tmp_path):
     assert np.isfinite(bd.check_prior_sensitivity(fit)[["prior", "likelihood"]].to_numpy()).all()
     with pytest.raises(BadInput, match="this fit is of 3 versions of the data"):
         score_left_out_units(fit)
+
+
+@pytest.mark.sampling
+def test_a_file_leaves_out_what_follows_from_each_version(tmp_path, monkeypatch):
+    """Draws of each version's chains and its imputation give the rest, to the last bit."""
+    fit = imputed_fit()
+    monkeypatch.setattr(left_out, "LARGE", np.inf)
+    whole = fit.save(tmp_path / "whole.nc").stat().st_size
+    monkeypatch.setattr(left_out, "LARGE", 0)
+    path = fit.save(tmp_path / "posterior.nc")
+    assert path.stat().st_size < 0.7 * whole
+    with xr.open_datatree(path, engine="h5netcdf", phony_dims="sort") as stored:
+        assert not stored["estimands"].data_vars
+        assert not stored["log_likelihood"].data_vars
+    assert bd.Fit.load(path).tree.identical(fit.tree)
+    copied = bd.Fit(fit.model, fit.data, fit.tree.copy(deep=True), fit.manifest)
+    copied.tree["estimands"]["interaction"].values[-1] += 1.0
+    assert bd.Fit.load(copied.save(tmp_path / "other.nc")).tree.identical(copied.tree)
+    with pytest.raises(BadInput, match="does not follow from the table"):
+        left_out.fill_in(fit.model, fit.data, fit.tree.copy(), fit.manifest | {"tables": 2}, "{}")
 
 
 @pytest.mark.sampling

@@ -8,6 +8,8 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.inference.diagnostics import Criterion, Gate, check_convergence, check_independent_draws
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.groups import join_chains
+from bayesdep.inference.left_out import remember
 from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
 
@@ -54,10 +56,9 @@ def combine_fits(fits: Sequence[Fit], data: xr.Dataset) -> Fit:
             )
     groups = {name: group.to_dataset() for name, group in first.tree.children.items()}
     for name in set(BY_DRAW) & set(groups):
-        parts = [x.tree[name].to_dataset() for x in fits]
-        joined = xr.concat(parts, "chain", data_vars="all", combine_attrs="override", join="override")
-        groups[name] = joined.assign_coords(chain=range(joined.sizes["chain"]))
+        groups[name] = join_chains([x.tree[name].to_dataset() for x in fits])
     groups["constant_data"] = data
+    remember(first.model, data, groups)
     seconds = {step: round(sum(x.manifest["timings_s"][step] for x in fits), 4) for step in first.manifest["timings_s"]}
     estimands = groups["estimands"]
     if first.is_exact:

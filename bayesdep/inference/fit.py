@@ -263,7 +263,7 @@ class Fit:
             tree = read_tree(path)
             attrs, tree.attrs = {str(key): value for key, value in tree.attrs.items()}, {}
             model, manifest = _described(attrs)
-            _complete(model, tree, attrs.get("bayesdep_left_out", "{}"))
+            _complete(model, tree, manifest, attrs.get("bayesdep_left_out", "{}"))
             _refuse_mismatch(model, manifest, tree)
             refuse_unknown_ropes(ropes_of(manifest), tree["estimands"].to_dataset())
             read_primary(primary_of(manifest), tree["estimands"].to_dataset())
@@ -304,14 +304,14 @@ def _described(attrs: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
         raise BadInput(f"its settings or its manifest cannot be read: {problem}") from None
 
 
-def _complete(model: Model, tree: xr.DataTree, left_out: Any) -> None:
+def _complete(model: Model, tree: xr.DataTree, manifest: Mapping[str, Any], left_out: Any) -> None:
     """Compute what the file left out, or refuse it in a clause."""
     if not isinstance(left_out, str):
         raise BadInput("'bayesdep_left_out' is not text")
     if left_out == "{}":
         return
     try:
-        fill_in(model, tree["constant_data"].to_dataset(), tree, left_out)
+        fill_in(model, tree["constant_data"].to_dataset(), tree, manifest, left_out)
     except BadInput:
         raise
     except Exception as problem:  # data and draws of another model can fail with any error

@@ -240,6 +240,23 @@ def most_replicated(values: int) -> int:
     return max(_FEWEST, _VALUES // max(1, values))
 
 
+def join_chains(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Put the chains of several versions of the data one after the other.
+
+    Parameters
+    ----------
+    parts
+        The same group of each version's fit.
+
+    Returns
+    -------
+    xarray.Dataset
+        Chains numbered from 0; labels and attributes are the first version's.
+    """
+    joined = xr.concat(parts, "chain", data_vars="all", combine_attrs="override", join="override")
+    return joined.assign_coords(chain=range(joined.sizes["chain"]))
+
+
 def _predictions(
     data: xr.Dataset, core: pm.Model, sampled: Mapping[str, np.ndarray], seeds: Sequence[int]
 ) -> dict[str, xr.Dataset]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import xarray as xr
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.groups import complete_posterior, scores
-from bayesdep.models.model import Model
+from bayesdep.inference.groups import complete_posterior, join_chains, scores
+from bayesdep.models.model import Imputes, Model
 from bayesdep.models.register import settings_of
 
 LARGE = 4_000_000  # bytes of a group; smaller ones are stored
@@ -70,15 +71,18 @@ def leave_out(
     """
     found = {name: tree[name].to_dataset() for name in _GROUPS if name in tree}
     large = {name: group for name, group in found.items() if group.nbytes > LARGE}
-    # Functions in exact draws need not be those of the parameters, and of several tables only the first is in the file.
-    if not large or manifest["sampler"] == "exact" or manifest.get("tables", 1) > 1:
+    if manifest["sampler"] == "exact":
+        large.pop("posterior", None)  # functions in exact draws need not be those of the parameters
+    versions = _versions_of(model, data, manifest) if large else []
+    if not versions:
         return tree, {}
-    built = model.build(data)
+    built = model.build(versions[0])
     is_as_made = _digest(model, data, found) in _computed
+    posterior = found["posterior"]
     fresh = {
-        "posterior": lambda: _recomputed_posterior(built, data, found["posterior"], set(_functions(built))),
-        "estimands": lambda: model.estimands(found["posterior"], data),
-        "log_likelihood": lambda: scores(model, data, prune_vars_detached_from_observed(built), found["posterior"]),
+        "posterior": lambda: _posterior_of(model, versions, posterior, set(_functions(built))),
+        "estimands": lambda: _of_each(versions, posterior, model.estimands),
+        "log_likelihood": lambda: _of_each(versions, posterior, partial(_scores_of, model)),
     }
     kept, means = tree.copy(), {}
     for name, group in large.items():
@@ -91,7 +95,7 @@ def leave_out(
     return kept, means
 
 
-def fill_in(model: Model, data: xr.Dataset, tree: xr.DataTree, described: str) -> None:
+def fill_in(model: Model, data: xr.Dataset, tree: xr.DataTree, manifest: Mapping[str, Any], described: str) -> None:
     """Compute what a file left out, and put it into the tree.
 
     Parameters
@@ -100,6 +104,8 @@ def fill_in(model: Model, data: xr.Dataset, tree: xr.DataTree, described: str) -
         The generative model and its prepared data.
     tree
         The groups as they were read.
+    manifest
+        The fit's.
     described
         The second result of :func:`leave_out`, as JSON.
 
@@ -109,15 +115,17 @@ def fill_in(model: Model, data: xr.Dataset, tree: xr.DataTree, described: str) -
         In a clause, when the result is not what the file says it was.
     """
     means = _read(described)
-    built = model.build(data)
+    versions = _versions_of(model, data, manifest)
+    if not versions:
+        raise BadInput("it leaves out what does not follow from the table in it")
     posterior = tree["posterior"].to_dataset()
     if "posterior" in means:
-        posterior = _recomputed_posterior(built, data, posterior, set(means["posterior"]))
+        posterior = _posterior_of(model, versions, posterior, set(means["posterior"]))
         tree["posterior"] = xr.DataTree(posterior)
     if "estimands" in means:
-        tree["estimands"] = xr.DataTree(model.estimands(posterior, data))
+        tree["estimands"] = xr.DataTree(_of_each(versions, posterior, model.estimands))
     if "log_likelihood" in means:
-        tree["log_likelihood"] = xr.DataTree(scores(model, data, prune_vars_detached_from_observed(built), posterior))
+        tree["log_likelihood"] = xr.DataTree(_of_each(versions, posterior, partial(_scores_of, model)))
     for group, of_group in means.items():
         arrays = tree[group].to_dataset()
         for name, mean in of_group.items():
@@ -143,9 +151,36 @@ def _functions(built: pm.Model) -> list[str]:
     return [str(v.name) for v in built.deterministics]
 
 
-def _recomputed_posterior(built: pm.Model, data: xr.Dataset, posterior: xr.Dataset, without: set[str]) -> xr.Dataset:
-    kept = {str(name): x.values for name, x in posterior.items() if name not in without}
-    return complete_posterior(built, kept, data)
+def _versions_of(model: Model, data: xr.Dataset, manifest: Mapping[str, Any]) -> Sequence[xr.Dataset]:
+    """The versions of the data that a fit is of, if they follow from what its file has: of many tables, the first."""
+    tables = manifest.get("tables", 1)
+    versions = model.imputations_of(data) if isinstance(model, Imputes) and model.imputes else [data]
+    return versions if len(versions) == tables else []
+
+
+def _of_each(
+    versions: Sequence[xr.Dataset],
+    posterior: xr.Dataset,
+    compute: Callable[[xr.Dataset, xr.Dataset], xr.Dataset],
+) -> xr.Dataset:
+    """Compute something of the draws of each version and its data, and put the chains together as a fit does."""
+    if len(versions) == 1:
+        return compute(posterior, versions[0])
+    chains = np.split(np.arange(posterior.sizes["chain"]), len(versions))
+    parts = [compute(posterior.isel(chain=at), one) for at, one in zip(chains, versions, strict=True)]
+    return join_chains(parts)
+
+
+def _posterior_of(model: Model, versions: Sequence[xr.Dataset], posterior: xr.Dataset, without: set[str]) -> xr.Dataset:
+    def complete(draws: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+        kept = {str(name): x.values for name, x in draws.items() if name not in without}
+        return complete_posterior(model.build(data), kept, data)
+
+    return _of_each(versions, posterior, complete)
+
+
+def _scores_of(model: Model, draws: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+    return scores(model, data, prune_vars_detached_from_observed(model.build(data)), draws)
 
 
 def _mean(values: xr.DataArray) -> float:
