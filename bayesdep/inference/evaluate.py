@@ -110,8 +110,17 @@ def at_draws(
         return [np.stack(values) for values in zip(*drawn, strict=True)]
     f = _function_of(list(inputs.values()), vectorised)
     step = max(1, _ELEMENTS_AT_ONCE // max(elements, 1))
-    parts = [f(*(values[i : i + step] for values in given.values())) for i in range(0, draws, step)]
-    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+    found = [np.asarray(x) for x in f(*(values[:step] for values in given.values()))]
+    if step >= draws:
+        return found
+    whole = [np.empty((draws, *x.shape[1:]), x.dtype) for x in found]  # filled part by part: no second copy
+    for start in range(0, draws, step):
+        part = slice(start, start + step)
+        if start:
+            found = f(*(values[part] for values in given.values()))
+        for every, some in zip(whole, found, strict=True):
+            every[part] = some
+    return whole
 
 
 def _function_of(inputs: list[Tensor], outputs: list[Tensor]) -> Any:
