@@ -476,6 +476,7 @@ def read_file(
 
 
 app.command()(on_studies.calibrate)
+app.command()(on_studies.design)
 app.add_typer(on_plans.shipped, name="plans")
 app.command()(on_plans.schema)
 

@@ -213,6 +213,17 @@ def trajectories(*, markers: bool, **settings: Any) -> Design:
     return Design(model, data)
 
 
+def published_trajectories() -> Design:
+    """The 133 patients of the trial of blood markers, its arms, times and gaps, with two markers and associations."""
+    table = bd.simulate("rct2025", seed=1).table
+    table = table[table["marker"].isna() | table["marker"].isin(["IL-1RA", "IL-6"])]
+    columns = {"outcome": "score", "time": "day", "value": "concentration", "analyte": "marker"}
+    narrow = {"marker_course": bd.Prior("Normal", mu=0, sigma=0.5)}  # limits that some are below
+    settings: dict[str, Any] = {"association": ["change"], "equal_baseline": True, "scale": 6.0, "priors": narrow}
+    model = bd.Trajectories(reference="saline", **columns, **settings)
+    return Design(model, model.prepare(table), draws=1200)
+
+
 COLUMNS = {"unit": "unit", "plate": "plate", "censored": "censored", "lod": "lod", "uloq": "uloq"}
 DESIGNS: dict[str, Callable[[], Design]] = {
     "cytokines, normal": partial(panel, effects="normal"),
@@ -245,6 +256,7 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "transitions, effects by state": partial(transitions, effects="by-state"),
     "trajectories, growth curve": partial(trajectories, markers=False, autocorrelation=True),
     "trajectories, two markers": partial(trajectories, markers=True, association=["change"]),
+    "trajectories, published design": published_trajectories,
     "trial": trial,
 }  # fmt: skip
 

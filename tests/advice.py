@@ -42,6 +42,7 @@ WELLS = pd.DataFrame(
       "age": 20.0 + i, "row": "x"} for i, s in enumerate(PEOPLE) for a in ("IL-6", "TNF") for t in ("Day 0", "Day 1")]
 )  # fmt: skip
 ONE = WELLS[WELLS["time"] == "Day 0"]
+TNF = ONE[ONE["analyte"] == "TNF"]
 PATIENTS = pd.DataFrame(
     [{"study": k, "subject": f"{i}", "arm": ["c", "k"][i % 2], "time": t, "outcome": float(RNG.normal()),
       "age": 40.0 + i, "base": 20.0 + i, "two": 80.0 + 2 * i, "same": 1.0}
@@ -110,7 +111,7 @@ def response(frame: pd.DataFrame = ONE, **settings: Any) -> Any:
     return bd.Response(**(base | settings)).prepare(frame)
 
 
-def correlation(frame: pd.DataFrame = ONE[ONE["analyte"] == "TNF"], **settings: Any) -> Any:
+def correlation(frame: pd.DataFrame = TNF, **settings: Any) -> Any:
     return bd.Correlation(**({"score": "score", "value": "value"} | settings)).prepare(frame)
 
 
@@ -726,8 +727,44 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "models/correlation/data:prepare",
         "check which rows",
-        lambda: correlation(but(ONE[ONE["analyte"] == "TNF"], score=1.0)),
+        lambda: correlation(but(TNF, score=1.0)),
         correlation,
+    ),
+    (
+        "models/correlation/data:prepare",
+        "name the column of what was measured",
+        lambda: correlation(but(TNF, copied=3 - 2 * np.log(TNF["value"].to_numpy())), score="copied"),
+        correlation,
+    ),
+    (
+        "models/trial/refusals:refuse_no_residual",
+        "name the column of what was measured",
+        lambda: trial(but(VISITS, copied=VISITS["baseline"] / 2 - VISITS["visit"]), outcome="copied"),
+        trial,
+    ),
+    (
+        "models/cytokines/data:_refuse_no_residual",
+        "leave it out",
+        lambda: panel(pd.concat([ONE, but(TNF, analyte="IL-9", value=(TNF["group"] == "HC").to_numpy() + 1.0)])),
+        lambda: panel(ONE),
+    ),
+    (
+        "models/cytokines/data:_refuse_no_residual",
+        "and the column of analytes out",
+        lambda: panel(pd.concat([TNF, but(TNF, analyte="IL-9", value=(TNF["group"] == "HC").to_numpy() + 1.0)])),
+        lambda: panel(TNF, analyte=None),
+    ),
+    (
+        "models/cytokines/data:_refuse_no_residual",
+        "name the column of what was measured",
+        lambda: panel(but(TNF, copied=(TNF["group"] == "HC").to_numpy() + 1.0), value="copied", analyte=None),
+        lambda: panel(TNF, analyte=None),
+    ),
+    (
+        "models/patient_meta/data:_refuse_no_residual",
+        "name the column of what was measured",
+        lambda: pooled(but(PATIENTS, copied=(PATIENTS["arm"] == "k").to_numpy() + 1.0), outcome="copied"),
+        pooled,
     ),
     (
         "models/response/outcome:read_outcome",
@@ -803,8 +840,8 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "models/cytokines/data:_refuse_one_level",
         "nothing to pool over",
-        lambda: panel(ONE[ONE["analyte"] == "TNF"]),
-        lambda: panel(ONE[ONE["analyte"] == "TNF"], analyte=None),
+        lambda: panel(TNF),
+        lambda: panel(TNF, analyte=None),
     ),
     (
         "models/cytokines/data:_refuse_plates_of_one_group",
@@ -1222,7 +1259,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "models/response/settings:__post_init__",
         "cutoff",
         lambda: response(cutoff=-1.0),
-        lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", cutoff=1.0, predicts_when="below"),
+        lambda: response(TNF, effects="none", cutoff=1.0, predicts_when="below"),
     ),
     (
         "models/response/settings:__post_init__",
@@ -1245,8 +1282,8 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "models/response/data:_refuse_number_of_analytes",
         "use effects = 'none'",
-        lambda: response(ONE[ONE["analyte"] == "TNF"], predicts_when="below"),
-        lambda: response(ONE[ONE["analyte"] == "TNF"], effects="none", predicts_when="below"),
+        lambda: response(TNF, predicts_when="below"),
+        lambda: response(TNF, effects="none", predicts_when="below"),
     ),
     (
         "models/screen/settings:__post_init__",

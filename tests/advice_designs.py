@@ -41,6 +41,7 @@ from bayesdep.data.toml_text import read_toml
 from bayesdep.designs.kiraly2017 import draw_kiraly2017
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.designs.raison2013 import draw_raison2013
+from bayesdep.designs.resized import resized
 from bayesdep.models.parts.priors import parse_prior
 from bayesdep.models.patient_meta.events import count_events
 
@@ -183,7 +184,21 @@ PUBLISHED = {"paper": "Turner 2015", "outcome": "pain", "comparison": "pharmacol
 COMBINED = {"moderators": ["age"], "combined": ["age"], "split": False, "effects": "normal", "study_levels": "random"}
 IMPUTED = {"moderators": ["marker"], "missing_moderators": "impute", "split": False, "imputations": 2}
 
+VISITS_OF_TWO = pd.DataFrame({"subject": ["a", "a", "b"], "arm": ["p", "p", "d"], "visit": [1, 2, 1]})
+
 ADVICE: list[tuple[str, str, Any, Any]] = [
+    (
+        "designs/register:_people",
+        "leave people out",
+        lambda: bd.simulate("bcg_trials", seed=1, people=5),
+        lambda: bd.simulate("bcg_trials", seed=1),
+    ),
+    (
+        "designs/resized:resized",
+        "give a larger n",
+        lambda: resized(VISITS_OF_TWO, 1, np.random.default_rng(1), unit=["subject"], strata=["arm"]),
+        lambda: resized(VISITS_OF_TWO, 2, np.random.default_rng(1), unit=["subject"], strata=["arm"]),
+    ),
     # files
     ("data/files:whole_files", "choose another", lambda: write_file(FOLDER / "a file"), lambda: write_file(FOLDER)),
     (

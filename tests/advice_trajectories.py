@@ -53,6 +53,9 @@ def completed(frame: pd.DataFrame, **settings: Any) -> Any:
     return model.regressors(model.prepare(frame))
 
 
+LINE = but(
+    BLOOD, value=np.exp2(1 + BLOOD["age"].to_numpy() / 30 + BLOOD["time"].to_numpy() * (BLOOD["age"].to_numpy() % 4))
+)
 ONE = BOTH[(BOTH["subject"] == "s0") & (BOTH["time"] < 3)]
 EARLY = but(SCORES, {"time": (0, -1)})
 ACTUAL = but(SCORES, time=SCORES["time"] + np.arange(len(SCORES)) / 1000)
@@ -66,6 +69,18 @@ BELOW = but(
 TWICE = pd.concat([SCORES, SCORES.iloc[[0]]], ignore_index=True)
 
 ADVICE: list[tuple[str, str, Any, Any]] = [
+    (
+        f"{REFUSALS}:refuse_no_residual",
+        "leave the marker out",
+        lambda: joint(pd.concat([SCORES, BLOOD[BLOOD["marker"] == "BDNF"], LINE[LINE["marker"] == "IL-6"]])),
+        lambda: joint(pd.concat([SCORES, BLOOD[BLOOD["marker"] == "BDNF"]])),
+    ),
+    (
+        f"{REFUSALS}:refuse_no_residual",
+        "name the column of what was measured",
+        lambda: curve(but(SCORES, copied=SCORES["age"] - SCORES["time"] * (SCORES["age"] % 5)), outcome="copied"),
+        curve,
+    ),
     # settings
     (f"{SETTINGS}:__post_init__", "or False", lambda: curve(arm=True), lambda: curve(arm=False, reference=None)),
     (f"{SETTINGS}:__post_init__", "such as 2", lambda: curve(lkj=0), lambda: curve(lkj=2)),

@@ -40,6 +40,9 @@ def short(monkeypatch):
     """Short chains, where it does not matter whether they have converged."""
     for name, value in {"BURN_IN": 20, "BETWEEN": 5, "FEWEST_DRAWS": 5}.items():
         monkeypatch.setattr(imputation, name, value)
+    imputation._impute.cache_clear()
+    yield
+    imputation._impute.cache_clear()
 
 
 def test_nobody_is_left_out_and_what_is_known_stays(short):
@@ -63,7 +66,32 @@ def test_nobody_is_left_out_and_what_is_known_stays(short):
 
 
 def test_the_same_table_gives_the_same_imputations(short):
-    xr.testing.assert_identical(MODEL.prepare(table()), MODEL.prepare(table()))
+    first = MODEL.prepare(table())
+    imputation._impute.cache_clear()
+    xr.testing.assert_identical(first, MODEL.prepare(table()))
+
+
+def test_a_table_that_is_prepared_again_is_not_imputed_again(short, monkeypatch):
+    """Under other priors too; with other values it is, and what a caller does to its copy is its own affair."""
+    made = []
+
+    class Counted(ImputationModel):
+        def __init__(self, *given):
+            made.append(given)
+            super().__init__(*given)
+
+    monkeypatch.setattr(imputation, "ImputationModel", Counted)
+    first = MODEL.prepare(table())
+    kept = first.copy(deep=True)
+    first["imputed"].values[:] = 0.0
+    other = variant(priors={"effect": {"dist": "Normal", "mu": 0, "sigma": 7}})
+    assert len(made) == imputation.CHAINS
+    xr.testing.assert_identical(MODEL.prepare(table()), kept)
+    xr.testing.assert_identical(other.prepare(table())["imputed"], kept["imputed"])
+    assert len(made) == imputation.CHAINS
+    changed = table().assign(systolic=table()["systolic"] + 1.0 * (table()["subject"] == table()["subject"].iloc[0]))
+    MODEL.prepare(changed)
+    assert len(made) == 2 * imputation.CHAINS
 
 
 @pytest.mark.parametrize("settings", [{}, {"times": ("rapid",), "baseline": None, "at_least": 50.0}])
@@ -150,7 +178,10 @@ def test_r_hat_says_when_chains_have_not_met(monkeypatch):
             yield self.state
 
     monkeypatch.setattr(ImputationModel, "draws", stuck)
-    assert impute(values, ["x"], **given)[1] > 1.1
+    imputation._impute.cache_clear()
+    found = impute(values, ["x"], **given)
+    imputation._impute.cache_clear()  # of a model that nobody uses
+    assert found[1] > 1.1
 
 
 def test_versions_are_diagnosed_apart():
@@ -250,6 +281,7 @@ def test_the_fits_agree_with_the_imputation_models_own_posterior(monkeypatch):
                 yield state
 
     monkeypatch.setattr(imputation, "ImputationModel", Watched)
+    imputation._impute.cache_clear()
     data = model.prepare(table())
     own = np.array(traces)  # moderators known of all first, then by how many lack them
     own[:, 1] *= float(data["scale"].sel(moderator="systolic")) / np.nanstd(data["moderators"].values[:, 1])

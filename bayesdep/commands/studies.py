@@ -1,12 +1,13 @@
-"""The command on many simulated fits: calibrate."""
+"""The commands on many simulated fits: calibrate and design."""
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bayesdep.data.errors import printable
+from bayesdep.data.errors import BadInput, printable
 
 OK, FAILED = 0, 1
 
@@ -57,6 +58,71 @@ def calibrate(
         typer.echo(printable(sentence))
     typer.echo(printable(f"Report: {directory}/report.html"))
     return OK if found.passed else FAILED
+
+
+def design(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file (.toml).")],
+    n: Annotated[str, typer.Option("--n", help="Numbers of patients, such as 60,120,240.")],
+    decision: Annotated[
+        list[str], typer.Option(help='Such as "P(difference[drug, 8] < -2) > 0.95"; again for several.')
+    ],
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(help='Design prior as a plan writes it, or all mass at a number: "arm_effect = -3"; again.'),
+    ] = None,
+    no_effect: Annotated[
+        list[str] | None, typer.Option(help="Parameter that is zero where there is no effect; again for several.")
+    ] = None,
+    truth: Annotated[str, typer.Option(help="Where truths come from: prior, or simulator (the plan's own).")] = "prior",
+    fits: Annotated[int, typer.Option(help="How many studies of each size are simulated and analysed.")] = 200,
+    data: Annotated[
+        Path | None, typer.Option(metavar="PATH", help='The table of a plan whose source is "path".')
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory to write; by default results/<study>/<plan>-design.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same studies.")] = 1,
+    draws: Annotated[int | None, typer.Option(help="Draws per chain, instead of the plan's.")] = None,
+    tune: Annotated[int | None, typer.Option(help="Tuning draws per chain, instead of the plan's.")] = None,
+    chains: Annotated[int | None, typer.Option(help="Chains, instead of the plan's.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one for each processor.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers make the fits instead.")
+    ] = None,
+    spreadsheet_safe: Annotated[
+        bool, typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that look like formulas.")
+    ] = False,
+) -> int:
+    """Simulate a planned study: how often does its analysis reach a decision? Goes on where it was stopped."""
+    from bayesdep.plan import read_plan
+    from bayesdep.planning.design import design_plan
+
+    read = read_plan(plan)
+    said = {"fits": fits, "truth": truth, "seed": seed, "draws": draws, "tune": tune, "chains": chains}
+    words = ["bayesdep", "design", plan.as_posix(), "--n", n]
+    several = {"decision": decision, "prior": prior or [], "no-effect": no_effect or []}
+    words += [word for name, values in several.items() for value in values for word in (f"--{name}", value)]
+    words += [word for name, value in said.items() if value is not None for word in (f"--{name}", str(value))]
+
+    def say(text: str) -> None:
+        _say(f"{read.label}: {text}")
+
+    found, directory = design_plan(
+        read, data=data, out=out, prior=prior or [], truth=truth, command=shlex.join(words), say=say,
+        n=_numbers(n), decision=decision, no_effect=no_effect or [], fits=fits, seed=seed, draws=draws, tune=tune,
+        chains=chains, workers=workers, scheduler=scheduler, spreadsheet_safe=spreadsheet_safe,
+    )  # fmt: skip
+    for sentence in found.sentences:
+        typer.echo(printable(sentence))
+    typer.echo(printable(f"Report: {directory}/report.html"))
+    return OK if found.passed else FAILED
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"--n '{text}' is no list of whole numbers; write it as 60,120,240") from None
 
 
 def _say(text: str) -> None:

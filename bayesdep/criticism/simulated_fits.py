@@ -136,22 +136,8 @@ class SimulatedFit:
             except BadInput as problem:
                 raise problem.within(f"the simulator's table of fit {number} is refused") from None
             return truth, data
-        assert isinstance(self.model, Replicates)
-        graph = self.model.build(self.data)
-        names = [v.name for v in graph.unobserved_RVs]
-        observed = [v.name for v in graph.observed_RVs]
-        if self.truths is None:
-            values = from_prior([graph[n] for n in [*names, *observed]], 1, seed=seeds[0])
-            drawn = dict(zip([*names, *observed], values, strict=True))
-        else:
-            one = self.truths.isel(sample=number % self.truths.sizes["sample"])
-            drawn = {n: one[n].values for n in names}
-            free = {graph[v.name]: drawn[v.name][None] for v in graph.free_RVs}
-            values = at_draws([graph[n] for n in observed], free, seed=seeds[0])
-            drawn |= {n: v[0] for n, v in zip(observed, values, strict=True)}
-        labelled = label_draws(drawn, graph, sample_dims=())
-        data = self.model.replicate(self.data, labelled, np.random.default_rng(seeds[1]))
-        return labelled[names].drop_dims(hidden_dims(self.model), errors="ignore").expand_dims(("chain", "draw")), data
+        one = None if self.truths is None else self.truths.isel(sample=number % self.truths.sizes["sample"])
+        return drawn_from(self.model, self.data, seeds, one)
 
     def _compared(
         self, truth: Any, data: xr.Dataset, fitted: xr.Dataset, sampled: Sampled, estimands: xr.Dataset, seed: int
@@ -176,6 +162,44 @@ class SimulatedFit:
         draws = sampled.posterior.isel(draw=slice(None, None, step))
         scored = log_likelihoods(self.model, draws, truth, data, sampled.core if data is fitted else None)
         return None if scored is None else Quantity(LOG_LIKELIHOOD, _TEST, scored[1], scored[0])
+
+
+def drawn_from(
+    model: Model, data: xr.Dataset, seeds: Sequence[int], truth: xr.Dataset | None = None
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Draw parameters from a model's prior, and outcomes given them on the design of some data.
+
+    Parameters
+    ----------
+    model
+        The model, which can draw outcomes.
+    data
+        Prepared data, whose outcomes are replaced.
+    seeds
+        Two: of the parameters, and of the outcomes.
+    truth
+        One draw of the parameters, where they are not to be drawn from the prior.
+
+    Returns
+    -------
+    tuple of xarray.Dataset
+        The truth, with dims (chain, draw) of one, and the data.
+    """
+    assert isinstance(model, Replicates)
+    graph = model.build(data)
+    names = [v.name for v in graph.unobserved_RVs]
+    observed = [v.name for v in graph.observed_RVs]
+    if truth is None:
+        values = from_prior([graph[n] for n in [*names, *observed]], 1, seed=seeds[0])
+        drawn = dict(zip([*names, *observed], values, strict=True))
+    else:
+        drawn = {n: truth[n].values for n in names}
+        free = {graph[v.name]: drawn[v.name][None] for v in graph.free_RVs}
+        values = at_draws([graph[n] for n in observed], free, seed=seeds[0])
+        drawn |= {n: v[0] for n, v in zip(observed, values, strict=True)}
+    labelled = label_draws(drawn, graph, sample_dims=())
+    replicated = model.replicate(data, labelled, np.random.default_rng(seeds[1]))
+    return labelled[names].drop_dims(hidden_dims(model), errors="ignore").expand_dims(("chain", "draw")), replicated
 
 
 def parameters_of(model: Model, posterior: xr.Dataset) -> list[str]:

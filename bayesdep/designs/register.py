@@ -4,7 +4,9 @@ Every table made here says that it is synthetic: in ``attrs``, and in a column `
 in CSV files, so that no report of simulated data can be mistaken for a study.
 """
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,7 +120,7 @@ def designs() -> dict[str, str]:
     return {name: (make.__doc__ or "").strip().splitlines()[0] for name, make in _DESIGNS.items()}
 
 
-def simulate(name: str, *, seed: int) -> Simulated:
+def simulate(name: str, *, seed: int, people: int | None = None) -> Simulated:
     """Draw one synthetic data set from a study's design, with its truth.
 
     Parameters
@@ -127,6 +129,8 @@ def simulate(name: str, *, seed: int) -> Simulated:
         One of :func:`designs`.
     seed
         Same seed, same table.
+    people
+        Patients in all, in the study's shares of arms; by default as many as the study had.
 
     Returns
     -------
@@ -136,7 +140,7 @@ def simulate(name: str, *, seed: int) -> Simulated:
     Raises
     ------
     BadInput
-        When there is no such design, naming the nearest one.
+        When there is no such design, naming the nearest one, or its number of patients is fixed.
 
     Examples
     --------
@@ -146,7 +150,10 @@ def simulate(name: str, *, seed: int) -> Simulated:
     """
     if name not in _DESIGNS:
         raise BadInput(f"there is no simulator '{name}'; {did_you_mean(name, _DESIGNS)}")
-    simulated = _DESIGNS[name](np.random.default_rng(seed))
+    draw: Callable[..., Simulated] = _DESIGNS[name]
+    if people is not None:
+        draw = partial(draw, people=_people(name, people))
+    simulated = draw(np.random.default_rng(seed))
     table = simulated.table.assign(origin=f"synthetic: {name}, seed {seed}")
     table.attrs = simulated.table.attrs | {
         "title": f"Synthetic data on the design of {name}: {designs()[name].rstrip('.')}",
@@ -155,3 +162,15 @@ def simulate(name: str, *, seed: int) -> Simulated:
         "synthetic": True,
     }
     return Simulated(table, simulated.truth)
+
+
+def _people(name: str, count: int) -> int | tuple[int, ...]:
+    """A number of patients as a design takes it: in all, or by arm in the study's shares."""
+    found = inspect.signature(_DESIGNS[name]).parameters.get("people")
+    if found is None:
+        flexible = [n for n, make in _DESIGNS.items() if "people" in inspect.signature(make).parameters]
+        raise BadInput(f"simulator '{name}' has a fixed number of patients; leave people out, or use one of {flexible}")
+    if isinstance(found.default, int):
+        return count
+    first = round(count * found.default[0] / sum(found.default))
+    return first, count - first

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pymc as pm
 
-from bayesdep.inference.computation import Computation
+from bayesdep.inference.computation import Computation, Definition
 from bayesdep.inference.evaluate import untraced
 from bayesdep.inference.settings import settings
 
@@ -47,20 +47,21 @@ def compile_once(model: pm.Model) -> "Bound":
     """
     from bayesdep.inference.native import bind, centre, compile_density
 
-    computation, start = Computation.of(model), centre(model)
-    values = [variable.get_value(borrow=True) for variable in computation.shared]
-    for i, (earlier, density) in enumerate(compiled_densities):
-        if density.serves(values, settings.compiler) and earlier.same_as(computation):
+    start, definition = centre(model), Definition.of(model)
+    for i, (computation, density) in enumerate(compiled_densities):
+        values = computation.values_for(definition)
+        if values is not None and density.serves(values, settings.compiler):
             compiled_densities.append(compiled_densities.pop(i))  # the least recently used is dropped first
             return bind(density, values, start)
     began = time.perf_counter()
     with _without_collection():
+        computation = Computation.of(model, definition)
         density = compile_density(model, computation, start)
     compilations.number += 1
     compilations.seconds += time.perf_counter() - began
     compiled_densities.append((computation, density))
     del compiled_densities[:-_MOST_CACHED]
-    return bind(density, values, start)
+    return bind(density, [variable.get_value(borrow=True) for variable in computation.shared], start)
 
 
 @contextmanager

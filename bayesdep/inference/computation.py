@@ -16,8 +16,45 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph import clone_replace
-from pytensor.graph.basic import equal_computations
 from pytensor.graph.traversal import graph_inputs
+
+from bayesdep.inference.equal_graphs import Graph, density_graph
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What determines a model's log density: compared instead of it, because PyMC takes up to a second to derive it.
+
+    Parameters
+    ----------
+    signature
+        Names, transforms and shapes of the free variables, which determine the sampler's parameter vector.
+    operations, graph
+        As :func:`~bayesdep.inference.equal_graphs.density_graph` returns them.
+    """
+
+    signature: tuple[Any, ...]
+    operations: tuple[Any, ...]
+    graph: Graph
+
+    @classmethod
+    def of(cls, model: pm.Model) -> "Definition":
+        """Read it from a model."""
+        lengths = {dim: len(values) if values is not None else None for dim, values in model.coords.items()}
+        signature = tuple(
+            (
+                rv.name,
+                type(model.rvs_to_transforms[rv]).__name__,
+                tuple(lengths[d] for d in model.named_vars_to_dims.get(rv.name, ())),
+            )
+            for rv in model.free_RVs
+        )
+        return cls(signature, *density_graph(model))
+
+    def same_as(self, other: "Definition") -> bool:
+        """Tell whether everything but shared values is equal."""
+        fixed = self.signature == other.signature and self.operations == other.operations
+        return fixed and self.graph.same_as(other.graph)
 
 
 @dataclass(frozen=True)
@@ -30,40 +67,48 @@ class Computation:
         The log density's graph.
     values
         The free variables' values, its inputs.
-    signature
-        Names, transforms and shapes of the free variables, which determine the sampler's parameter vector.
     shared
         The shared variables of the graph (data and prior hyperparameters), in the order of a graph traversal.
+    definition
+        What determines the log density.
     """
 
     logp: Any
     values: tuple[Any, ...]
-    signature: tuple[Any, ...]
     shared: tuple[SharedVariable, ...]
+    definition: Definition
 
     @classmethod
-    def of(cls, model: pm.Model) -> "Computation":
-        """Read a model's computation."""
-        lengths = {dim: len(values) if values is not None else None for dim, values in model.coords.items()}
-        signature = tuple(
-            (
-                rv.name,
-                type(model.rvs_to_transforms[rv]).__name__,
-                tuple(lengths[d] for d in model.named_vars_to_dims.get(rv.name, ())),
-            )
-            for rv in model.free_RVs
-        )
+    def of(cls, model: pm.Model, definition: "Definition | None" = None) -> "Computation":
+        """Read a model's computation; ``definition`` where it was made before."""
         logp = model.logp()
         values = tuple(model.rvs_to_values[rv] for rv in model.free_RVs)
         shared = tuple(v for v in graph_inputs([logp]) if isinstance(v, SharedVariable))
-        return cls(logp, values, signature, shared)
+        return cls(logp, values, shared, Definition.of(model) if definition is None else definition)
 
     def same_as(self, other: "Computation") -> bool:
         """Tell whether everything but shared values agrees: variables, transforms, shapes of parameters, graph."""
-        if self.signature != other.signature or [v.type for v in self.shared] != [v.type for v in other.shared]:
-            return False
-        mine, theirs = [*self.values, *self.shared], [*other.values, *other.shared]
-        return bool(equal_computations([self.logp], [other.logp], mine, theirs))
+        return self.values_for(other.definition) is not None
+
+    def values_for(self, definition: Definition) -> list[np.ndarray] | None:
+        """Return the values of the shared variables that make this computation that of another model.
+
+        Parameters
+        ----------
+        definition
+            Of the other model.
+
+        Returns
+        -------
+        list of numpy.ndarray or None
+            In the order of ``shared``; None where the other model is another computation.
+        """
+        if not self.definition.same_as(definition):
+            return None
+        theirs = dict(zip(self.definition.graph.shared, definition.graph.shared, strict=True))
+        if any(variable not in theirs for variable in self.shared):
+            return None
+        return [theirs[variable].get_value(borrow=True) for variable in self.shared]
 
 
 @dataclass(frozen=True)

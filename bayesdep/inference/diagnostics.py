@@ -3,7 +3,7 @@
 It stands beside the sampler, not with the criticism of the model, because every fit contains its verdict.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -143,9 +143,13 @@ def check_convergence(estimands: xr.Dataset, sample_stats: xr.Dataset | None, ta
     """
     worst = {"R-hat": (-np.inf, ""), "ESS bulk": (np.inf, ""), "ESS tail": (np.inf, "")}
     failing: dict[str, float] = {}
+    of_tables: list[tuple[float, str]] = []
     for name, label, draws in chains_of(estimands):
-        r_hat, bulk, tail = diagnose(draws, tables)
-        where = f"{name}{label}"
+        each, where = _diagnose_each(draws, tables), f"{name}{label}"
+        r_hat, bulk, tail = _together(each)
+        of_tables += [
+            (x[0], f"{where}, table {k + 1}") for k, x in enumerate(each) if not _is_constant(draws, tables, k)
+        ]
         if not np.isfinite(r_hat):
             r_hat, bulk, tail = np.inf, 0.0, 0.0
         if "probability" in estimands[name].attrs:
@@ -163,7 +167,8 @@ def check_convergence(estimands: xr.Dataset, sample_stats: xr.Dataset | None, ta
         *(Criterion(k, worst[k][0], ESS, worst[k][0] >= ESS, worst[k][1]) for k in ("ESS bulk", "ESS tail")),
     ]
     if tables > 1:
-        criteria.append(_worst_table(estimands, tables))
+        r_hat, where = max(((np.inf if np.isnan(r) else r, at) for r, at in of_tables), default=(-np.inf, ""))
+        criteria.append(Criterion("R-hat of one table", r_hat, R_HAT_OF_ONE, r_hat <= R_HAT_OF_ONE, where))
     if sample_stats is not None:
         divergences = int(sample_stats["diverging"].sum())
         at_maximum = int(sample_stats["reached_max_treedepth"].sum())
@@ -217,18 +222,6 @@ def check_independent_draws(estimands: xr.Dataset) -> Gate:
     return Gate((Criterion(INDEPENDENT, draws, ESS, draws >= ESS),))
 
 
-def _worst_table(estimands: xr.Dataset, tables: int) -> Criterion:
-    """The criterion on the version of the data with the largest R-hat."""
-    r_hats = [
-        (diagnose(x)[0], f"{name}{label}, table {k + 1}")
-        for name, label, draws in chains_of(estimands)
-        for k, x in enumerate(np.split(draws, tables))
-        if np.ptp(x) > 0
-    ]
-    r_hat, where = max(((np.inf if np.isnan(r) else r, at) for r, at in r_hats), default=(-np.inf, ""))
-    return Criterion("R-hat of one table", r_hat, R_HAT_OF_ONE, r_hat <= R_HAT_OF_ONE, where)
-
-
 def chains_of(draws: xr.Dataset) -> list[tuple[str, str, np.ndarray]]:
     """List every scalar quantity of a dataset of draws that has something to diagnose.
 
@@ -277,9 +270,25 @@ def diagnose(chain: np.ndarray, tables: int = 1) -> tuple[float, float, float]:
     tuple of float
         R-hat, bulk ESS, tail ESS; NaN where a draw is not finite or undefined.
     """
-    if tables > 1:
-        r_hats, bulk, tail = np.transpose([diagnose(x) for x in np.split(chain, tables)])
-        return float(r_hats.mean()), float(bulk.sum()), float(tail.sum())
+    return _together(_diagnose_each(chain, tables))
+
+
+def _together(each: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """The mean R-hat of several versions of the data, and the sums of their effective sample sizes."""
+    r_hats, bulk, tail = np.transpose(each)
+    return float(r_hats.mean()), float(bulk.sum()), float(tail.sum())
+
+
+def _is_constant(chain: np.ndarray, tables: int, k: int) -> bool:
+    return not np.ptp(np.split(chain, tables)[k]) > 0
+
+
+def _diagnose_each(chain: np.ndarray, tables: int) -> list[tuple[float, float, float]]:
+    """R-hat, bulk ESS and tail ESS of each version of the data."""
+    return [_diagnose_one(x) for x in np.split(chain, tables)]
+
+
+def _diagnose_one(chain: np.ndarray) -> tuple[float, float, float]:
     if not np.isfinite(chain).all():
         return np.nan, np.nan, np.nan
     half = chain.shape[1] // 2

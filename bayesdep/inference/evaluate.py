@@ -4,8 +4,10 @@ For data sets of this field's size, compilation takes most of the time: a compil
 the same graph, vectorised over draws and run by PyTensor's Python linker, is numpy on whole arrays: milliseconds.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytensor
 import pytensor.tensor as pt
 from pymc.pytensorf import collect_default_updates, find_rng_nodes, reseed_rngs
 from pytensor.compile.mode import Mode
-from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
+from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.graph.traversal import io_toposort
@@ -22,6 +24,7 @@ from pytensor.scalar.basic import Add, Mul
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.op import RandomVariable
 
+from bayesdep.inference.equal_graphs import Derived, Graph
 from bayesdep.numerics.types import Tensor
 
 _OPERANDS = 30  # numpy's functions of arrays take 32, the result included
@@ -40,7 +43,8 @@ def _few_operands(fgraph: Any, node: Any) -> list[Any] | None:  # noqa: ARG001  
 _UNCOMPILED = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["fast_compile", "stabilize"])).register(
     (dfs_rewriter(_few_operands), 1000.0)  # after all that could join the parts again
 )
-_ELEMENTS_AT_ONCE = 2_000_000  # 16 MB per array, of which a graph holds some ten: bounds memory for large data
+# 16 MB per array, of which a graph holds some ten: more would leave the processor's cache and take twice as long
+_ELEMENTS_AT_ONCE = 2_000_000
 
 
 @contextmanager
@@ -92,35 +96,61 @@ def at_draws(
     list of numpy.ndarray
         One array per output, draws first.
     """
-    # Given variables become plain inputs. Otherwise, where one given random variable depends on another, cloning would
-    # copy it together with its descendants, and the copy would be drawn again instead of taking the given values.
-    plain = {variable: variable.type() for variable in given}
-    copies = list(clone_replace(list(outputs), plain))
-    given = {plain[variable]: values for variable, values in given.items()}
-    outputs = _with_broadcast_parameters(copies, list(given))
-    if seed is not None:
-        reseed_rngs(find_rng_nodes(outputs), seed)
-    inputs = {variable: variable.type.clone(shape=(None, *variable.type.shape))() for variable in given}
-    draws = len(next(iter(given.values())))
+    graph = Graph.of(outputs, list(given))
+    values, draws = list(given.values()), len(next(iter(given.values())))
+    with _one_at_a_time:
+        function = derived_functions.of(graph, _over_draws)
+        if seed is not None:
+            reseed_rngs(function.generators, seed)
+        if function.is_vectorised:
+            step = max(1, _ELEMENTS_AT_ONCE // max(elements, 1))
+            whole: list[np.ndarray] = []
+            for part in (slice(i, i + step) for i in range(0, draws, step)):
+                found = [np.asarray(x) for x in function.call(*(x[part] for x in values), *graph.values)]
+                if step >= draws:
+                    return found
+                # filled part by part: no second copy
+                whole = whole or [np.empty((draws, *x.shape[1:]), x.dtype) for x in found]
+                for every, some in zip(whole, found, strict=True):
+                    every[part] = some
+            return whole
+        drawn = [function.call(*(x[i] for x in values), *graph.values) for i in range(draws)]
+        return [np.stack(pieces) for pieces in zip(*drawn, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A graph as a function of the given values and of the data.
+
+    Parameters
+    ----------
+    call
+        The function.
+    generators
+        Its random number generators.
+    is_vectorised
+        Whether it takes many draws at once.
+    """
+
+    call: Any
+    generators: list[Any]
+    is_vectorised: bool
+
+
+derived_functions: Derived[_Function] = Derived(most=64)
+_one_at_a_time = threading.RLock()  # a function has memory and generators of its own
+
+
+def _over_draws(graph: Graph) -> _Function:
+    """Vectorise a graph over draws of what is given, where PyTensor can."""
+    outputs = _with_broadcast_parameters(list(graph.outputs), list(graph.given))
+    generators = find_rng_nodes(outputs)
+    inputs = {variable: variable.type.clone(shape=(None, *variable.type.shape))() for variable in graph.given}
     try:
         vectorised = vectorize_graph(outputs, inputs)
     except NotImplementedError:  # a mixture, a truncated variable, and others that PyMC makes of several
-        f = _function_of(list(given), outputs)
-        drawn = [f(*(values[i] for values in given.values())) for i in range(draws)]
-        return [np.stack(values) for values in zip(*drawn, strict=True)]
-    f = _function_of(list(inputs.values()), vectorised)
-    step = max(1, _ELEMENTS_AT_ONCE // max(elements, 1))
-    found = [np.asarray(x) for x in f(*(values[:step] for values in given.values()))]
-    if step >= draws:
-        return found
-    whole = [np.empty((draws, *x.shape[1:]), x.dtype) for x in found]  # filled part by part: no second copy
-    for start in range(0, draws, step):
-        part = slice(start, start + step)
-        if start:
-            found = f(*(values[part] for values in given.values()))
-        for every, some in zip(whole, found, strict=True):
-            every[part] = some
-    return whole
+        return _Function(_function_of([*graph.given, *graph.shared], outputs), generators, False)
+    return _Function(_function_of([*inputs.values(), *graph.shared], vectorised), generators, True)
 
 
 def _function_of(inputs: list[Tensor], outputs: list[Tensor]) -> Any:
@@ -168,6 +198,7 @@ def from_prior(outputs: Sequence[Tensor], draws: int, *, seed: int) -> list[np.n
     return [np.asarray(values) for values in drawn]
 
 
+@untraced()
 def log_density(
     variables: Sequence[Tensor],
     values: Mapping[Tensor, Tensor],
@@ -211,22 +242,27 @@ def value_of(variable: Tensor) -> np.ndarray:
 
 
 @untraced()
-def values_of(variables: Sequence[Tensor], *, updates: Mapping[Tensor, Tensor] | None = None) -> list[np.ndarray]:
+def values_of(variables: Sequence[Tensor]) -> list[np.ndarray]:
     """Return the values of several variables that depend on data only.
 
     Parameters
     ----------
     variables
-        Variables of a model.
-    updates
-        Updates of random number generators among their ancestors, where there are any.
+        Variables of a model. Of random ones among their ancestors, only the shapes may matter.
 
     Returns
     -------
     list of numpy.ndarray
         Their values.
     """
-    return [np.asarray(v) for v in pytensor.function([], list(variables), updates=updates, mode=uncompiled())()]
+    graph = Graph.of(variables)
+    with _one_at_a_time:
+        function = derived_functions.of(graph, _at_data)
+        return [np.array(v) for v in function.call(*graph.values)]
+
+
+def _at_data(graph: Graph) -> _Function:
+    return _Function(_function_of(list(graph.shared), list(graph.outputs)), list(graph.generators), False)
 
 
 def observed_values(model: pm.Model) -> dict[str, np.ndarray]:

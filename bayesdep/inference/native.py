@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pymc as pm
 from pymc.initial_point import make_initial_point_expression
-from pymc.pytensorf import collect_default_updates, compile
+from pymc.pytensorf import compile
 
 from bayesdep.inference.computation import Computation, flat_density
-from bayesdep.inference.evaluate import at_draws, values_of
+from bayesdep.inference.evaluate import at_draws, untraced, values_of
 from bayesdep.inference.notes import say_slower
 from bayesdep.inference.settings import settings
 from bayesdep.inference.status import OK
@@ -155,7 +155,7 @@ def centre(model: pm.Model) -> list[np.ndarray]:
         initval_strategies=model.rvs_to_initial_values,
         return_transformed=True,
     )
-    return values_of(expressions, updates=collect_default_updates(outputs=expressions))
+    return values_of(expressions)
 
 
 def compile_density(model: pm.Model, computation: Computation, start: Sequence[np.ndarray]) -> Density:
@@ -209,6 +209,7 @@ def bind(density: Density, values: Sequence[np.ndarray], start: Sequence[np.ndar
     return Bound(density, copies, np.concatenate([value.ravel() for value in start]).astype(float))
 
 
+@untraced()
 def to_constrained(model: pm.Model, draws: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Transform unconstrained draws to the variables' own scales.
 

@@ -34,7 +34,7 @@ class Primary:
         return {"estimand": self.estimand, "at": dict(self.at)}
 
 
-def read_primary(stated: Sequence[Any], estimands: xr.Dataset) -> tuple[Primary, ...]:
+def read_primary(stated: Sequence[Any], estimands: xr.Dataset, place: str = _PLACE) -> tuple[Primary, ...]:
     """Read primary estimands as a plan states them, and refuse those that the fit does not have.
 
     Parameters
@@ -44,6 +44,8 @@ def read_primary(stated: Sequence[Any], estimands: xr.Dataset) -> tuple[Primary,
         (``"difference[infliximab, 12]"``), a mapping with ``estimand`` and ``at``, or a :class:`Primary`.
     estimands
         Of the fit, or a template of them.
+    place
+        Where they are stated, for messages.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def read_primary(stated: Sequence[Any], estimands: xr.Dataset) -> tuple[Primary,
     BadInput
         Naming the entry and the nearest name or label.
     """
-    return tuple(_read(value, f"{_PLACE} {i}", estimands) for i, value in enumerate(stated, start=1))
+    return tuple(_read(value, f"{place} {i}", estimands) for i, value in enumerate(stated, start=1))
 
 
 def _read(value: Any, place: str, estimands: xr.Dataset) -> Primary:

@@ -17,7 +17,7 @@ from bayesdep.inference.clock import Clock
 from bayesdep.inference.combined_fits import combine_fits
 from bayesdep.inference.cost import refuse_beyond_free_memory
 from bayesdep.inference.diagnostics import Gate, check_convergence, check_independent_draws
-from bayesdep.inference.evaluate import from_prior
+from bayesdep.inference.evaluate import from_prior, untraced
 from bayesdep.inference.finished_chains import VERSIONS, FinishedChains
 from bayesdep.inference.fit import Fit
 from bayesdep.inference.groups import is_rounded, make_groups, posterior_of, rounded_draws
@@ -115,7 +115,8 @@ def fit(
     size = (draws, tune, chains)
     steps = [Steps.of(model, target_accept, max_tree_depth, x) for x in versions]
     fits = [
-        _fit_one(model, x, size, seed + k, sampler, steps[k], progress, kept, table=k) for k, x in enumerate(versions)
+        _fit_one(model, x, size, seed + k, sampler, steps[k], progress, kept, table=k, of=len(versions))
+        for k, x in enumerate(versions)
     ]
     done = fits[0] if len(fits) == 1 else combine_fits(fits, read[0])
     done.manifest["timings_s"] = clock.seconds | done.manifest["timings_s"]
@@ -133,17 +134,18 @@ def _fit_one(
     kept: FinishedChains | None,
     *,
     table: int,
+    of: int,
 ) -> Fit:
-    """Fit a model to one version of prepared data; predictions are drawn for the first version only."""
+    """Fit a model to one of some versions of prepared data.
+
+    Predictions are drawn for the first version only; several versions get their verdict together.
+    """
     draws, tune, chains = size
     clock, seeds = Clock(), _seeds(seed)
     sampler = _choose(model, prepared, sampler)
 
     with clock("build"):
-        full = model.build(prepared)
-        # Variables not needed for the likelihood (a new study's effect, effects that were integrated out) are drawn
-        # afterwards from their conditional distribution, exactly; only ancestors of the data need a sampler.
-        core = prune_vars_detached_from_observed(full)
+        full, core = _built(model, prepared)
         refuse_beyond_free_memory(full, core, draws=draws, chains=chains)
     if sampler == "exact":
         with clock("sample"):
@@ -163,11 +165,11 @@ def _fit_one(
     with clock("estimate"):
         groups["estimands"] = model.estimands(groups["posterior"], prepared)
         remember(model, prepared, groups)
-        estimands = groups["estimands"]
-        checked = check_independent_draws(estimands) if sampler == "exact" else check_convergence(estimands, stats)
+        gate = Gate(()) if of > 1 else _verdict(groups["estimands"], sampler, stats)
         if sampled is not None:
-            checked = dataclasses.replace(checked, note=sampled.note)
-        gate = add_remedy(checked, model, prepared, draws, steps if stats is not None else None)
+            gate = dataclasses.replace(gate, note=sampled.note)
+        if of == 1:
+            gate = add_remedy(gate, model, prepared, draws, steps if stats is not None else None)
     if stats is not None:
         groups["sample_stats"] = stats
     manifest = {
@@ -188,6 +190,21 @@ def _fit_one(
         ),
     }
     return Fit(model, prepared, xr.DataTree.from_dict(groups), manifest)
+
+
+@untraced()
+def _built(model: Model, data: xr.Dataset) -> tuple[pm.Model, pm.Model]:
+    """The PyMC model, and the part of it that is sampled.
+
+    Variables not needed for the likelihood (a new study's effect, effects that were integrated out) are drawn
+    afterwards from their conditional distribution, exactly; only ancestors of the data need a sampler.
+    """
+    full = model.build(data)
+    return full, prune_vars_detached_from_observed(full)
+
+
+def _verdict(estimands: xr.Dataset, sampler: Sampler, stats: xr.Dataset | None) -> Gate:
+    return check_independent_draws(estimands) if sampler == "exact" else check_convergence(estimands, stats)
 
 
 def _precision(full: pm.Model, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
@@ -342,8 +359,7 @@ def _sampled(
     draws, tune, chains = size
     check_numbers(draws=draws, tune=tune, chains=chains, seed=seed)
     seeds = _seeds(seed)
-    full = model.build(data)
-    core = prune_vars_detached_from_observed(full)
+    full, core = _built(model, data)
     if also is not None:
         multiply_likelihood(core, model.build(also))
     if sampler == "exact":

@@ -8,7 +8,7 @@ import math
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -97,6 +97,12 @@ _FAMILIES: dict[str, _Family] = {
     ),
     "Beta": _Family({"alpha": True, "beta": True}, "unit", lambda alpha, beta: stats.beta(alpha, beta), None),
 }
+
+
+@lru_cache(maxsize=256)
+def _frozen(dist: str, parameters: tuple[tuple[str, float], ...]) -> Any:
+    """Remembered: scipy takes a millisecond to make one, and drawing from the prior asks for one at every draw."""
+    return _FAMILIES[dist].scipy(**dict(parameters))
 
 
 def distributions() -> dict[str, tuple[str, ...]]:
@@ -219,7 +225,7 @@ class Prior:
     @property
     def scipy(self) -> Any:
         """The same distribution as a frozen scipy distribution; in multiples of the scale if times_scale."""
-        return _FAMILIES[self.dist].scipy(**dict(self.parameters))
+        return _frozen(self.dist, self.parameters)
 
     @property
     def interval(self) -> tuple[float, float]:

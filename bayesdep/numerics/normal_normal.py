@@ -295,7 +295,7 @@ class NormalNormal(OnSpreads):
         """Dependent effects as the first subset keeps them."""
         return [block for block, subsets in self._blocks if subsets[0]]
 
-    @property
+    @cached_property
     def thetas(self) -> Mixtures:
         """Posteriors of the studies' own effects, in the order of ``y``, also of those that the first subset lacks."""
         nodes, b = self.nodes, self.nodes.coefficients

@@ -8,9 +8,10 @@ import xarray as xr
 from bayesdep.data.errors import BadInput
 from bayesdep.data.tables import Column, as_frame, provenance, read_columns
 from bayesdep.models.correlation.settings import CorrelationSettings
-from bayesdep.models.parts.people import read_people, rows_of_people
+from bayesdep.models.parts.people import is_detected, read_people, recorded, rows_of_people
 from bayesdep.models.parts.scale import scale_of
 from bayesdep.models.parts.settings import column_fields
+from bayesdep.numerics.exact_fit import is_explained_exactly
 
 
 def prepare(settings: CorrelationSettings, table: Any) -> xr.Dataset:
@@ -46,6 +47,12 @@ def prepare(settings: CorrelationSettings, table: Any) -> xr.Dataset:
     if np.ptp(score) == 0:
         raise BadInput(
             f"{place} is {score[0]:g} in everybody, so nothing correlates with it; check which rows are kept"
+        )
+    logs = recorded(data)[:, 0]
+    if is_detected(data).all() and is_explained_exactly(score, np.column_stack([np.ones(len(logs)), logs])):
+        raise BadInput(
+            f"{place} follows from the log concentration exactly, so that their correlation is not uncertain; "
+            "name the column of what was measured"
         )
     one_group = np.zeros(len(score), dtype=int)
     units = {"units": settings.units}

@@ -6,8 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput, truth
-
-_EXACT = 1e-9  # of the range of outcomes: a residual of rounding
+from bayesdep.numerics.exact_fit import is_explained_exactly
 
 
 def code_design(data: xr.Dataset, *, carry_over: bool) -> xr.Dataset:
@@ -131,23 +130,12 @@ def _refuse_confounded(data: xr.Dataset, j: int) -> None:
 
 
 def _refuse_exact(data: xr.Dataset, j: int) -> None:
-    """Refuse outcomes of a day that have no residual: its sd would have no posterior.
-
-    With r outcomes more than there are coefficients, the likelihood of the residual sd s grows as s^-r towards 0: its
-    integral is infinite.
-    """
+    """Refuse outcomes of a day that have no residual: its sd would have no posterior."""
     y = data["outcome"].values[..., j]
     i, p = np.nonzero(~np.isnan(y))
     columns = [data["period_code"].values[p], data["treatment_code"].values[i, p]]
     columns += [data["carry_code"].values[i, p]] if "carry_code" in data else []
-    who, member = np.unique(i, return_inverse=True)
-    own = (np.arange(len(who))[:, None] == member).astype(float)
-    values = np.column_stack([y[i, p], *columns])
-    within = values - (own.T @ (own @ values / own.sum(axis=1, keepdims=True)))
-    design = within[:, 1:]
-    coefficients, _, rank, _ = np.linalg.lstsq(design, within[:, 0], rcond=None)
-    rest = within[:, 0] - design @ coefficients
-    if len(i) > len(who) + rank and np.abs(rest).max() <= _EXACT * np.ptp(y[i, p]):
+    if is_explained_exactly(y[i, p], np.column_stack(columns), member=i):
         on, _ = _on_day(data, j)
         remedy = "leave that day out" if data.sizes["day"] > 1 else "name the column of what was measured"
         raise BadInput(

@@ -24,6 +24,7 @@ from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.parts.contrasts import refuse_without_correlation
 from bayesdep.models.parts.covariates import Covariates, read_covariates, refuse_covariates_of
 from bayesdep.models.parts.settings import column_fields
+from bayesdep.numerics.exact_fit import is_explained_exactly
 
 KINDS = ("detected", "left", "right", "interval")
 FLOOR_SHARE = 0.1  # of an analyte's rows with the lowest value, above which it is a suspected floor
@@ -134,6 +135,7 @@ def read_panel(settings: CytokinesSettings, frame: pd.DataFrame) -> xr.Dataset:
     position = {
         w: _positions(values, levels[w]) for w, values in (labels | {"analyte": analyte, "subject": subject}).items()
     }
+    _refuse_no_residual(detection, position, levels, f"column '{settings.value}' ({meanings['value']})")
     return _panel_of(settings, frame, detection, covariates, levels, position)
 
 
@@ -375,3 +377,29 @@ def _refuse_plates_of_one_group(labels: _Labels, contracts: _Contracts) -> None:
             "difference between groups cannot be told from one between plates; leave the plate out of the model only "
             "if the assays were calibrated to each other"
         )
+
+
+def _refuse_no_residual(
+    detection: Detection, position: Mapping[str, np.ndarray], levels: Mapping[str, list[str]], place: str
+) -> None:
+    """Refuse an analyte with one value in every group at every time: its residual sd has no posterior.
+
+    Were one value beyond a limit, that sd could not be zero.
+    """
+    detected = np.isclose(detection.lower, detection.upper, rtol=0, atol=0)
+    nowhere = np.zeros(len(detected), int)
+    cell = position.get("group", nowhere) * len(levels["time"]) + position.get("time", nowhere)
+    for k, analyte in enumerate(levels["analyte"]):
+        rows = position["analyte"] == k
+        if detected[rows].all() and is_explained_exactly(
+            detection.lower[rows], np.empty((int(rows.sum()), 0)), cell[rows]
+        ):
+            few = {
+                1: "name the column of what was measured",
+                2: "leave it out, and the column of analytes out of the model",
+            }
+            remedy = few.get(len(levels["analyte"]), "leave it out")
+            raise BadInput(
+                f"{place}: analyte '{analyte}' has one value in every group at every time, so that no residual is left "
+                f"whose sd could be estimated; {remedy}"
+            )

@@ -25,8 +25,15 @@ class _JointEffectsRV(RandomVariable):  # type: ignore[misc]  # PyMC is not type
         batch = np.broadcast_shapes(*shapes) if size is None else tuple(size)
         n, c = np.shape(shared)[-2:]
         deviations = np.asarray(between)[..., None] * rng.standard_normal((*batch, c))
-        along = sd * rng.standard_normal((*batch, n)) + np.matmul(shared, deviations[..., None])[..., 0]
-        return mean + np.matmul(turn, along[..., None])[..., 0]
+        along = sd * rng.standard_normal((*batch, n)) + _times_transposed(deviations, shared)
+        return mean + _times_transposed(along, turn)
+
+
+def _times_transposed(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Multiply many vectors, shape (..., n), by the transpose of a matrix (m, n): one product where it is the same."""
+    if all(length == 1 for length in matrix.shape[:-2]):
+        return np.asarray(vectors @ matrix.reshape(matrix.shape[-2:]).T)
+    return np.asarray(np.matmul(matrix, vectors[..., None])[..., 0])
 
 
 class JointEffects(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
@@ -51,10 +58,10 @@ class JointEffects(pm.Distribution):  # type: ignore[misc]  # PyMC is not typed
 
     def logp(value: Any, mean: Any, sd: Any, turn: Any, between: Any, shared: Any) -> Any:
         """Return the density of the vector, by Woodbury's identity cluster by cluster."""
-        residual = ((value - mean)[..., :, None] * turn).sum(axis=-2) / sd
-        shared = shared / sd[..., :, None]
-        ratio = between**2 * (shared**2).sum(axis=-2)
-        last = (shared * residual[..., :, None]).sum(axis=-2)
-        alone = -(residual**2 + np.log(2 * np.pi)) / 2 - pt.log(sd)
-        joint = between**2 / (1 + ratio) * last**2 - pt.log1p(ratio)
+        w = sd**-2
+        residual = (value - mean) @ turn
+        ratio = between**2 * (w @ shared**2)
+        pull = (w * residual) @ shared
+        alone = -(w * residual**2 + np.log(2 * np.pi)) / 2 - pt.log(sd)
+        joint = between**2 / (1 + ratio) * pull**2 - pt.log1p(ratio)
         return alone.sum(axis=-1) + joint.sum(axis=-1) / 2

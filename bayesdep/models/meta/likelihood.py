@@ -76,14 +76,13 @@ def observe_dependent_effects(
     between = 0.0 if tau_cluster is None else tau_cluster
     JointEffects("effect", mean, sd, turn, between, shared, observed=y, dims=unit)
     if tau_cluster is not None:
-        residual = ((y - mean)[:, None] * turn).sum(axis=0) / sd**2
-        precision = (shared**2 / sd[:, None] ** 2).sum(axis=0)
-        conditional = tau_cluster**2 / (1 + tau_cluster**2 * precision)
-        pull = (shared * residual[:, None]).sum(axis=0)
+        w = sd**-2
+        conditional = tau_cluster**2 / (1 + tau_cluster**2 * (w @ shared**2))
+        pull = (w * ((y - mean) @ turn)) @ shared
         deviation = pm.Normal("deviation", conditional * pull, pm.math.sqrt(conditional), dims="cluster")
         mean = mean + deviation[pm.Data("cluster_of", data["cluster_of"].values, dims=unit)]
     shrink = tau**2 / (tau**2 + variance)
-    pulled = (turn * (shrink * ((y - mean)[:, None] * turn).sum(axis=0))).sum(axis=1)
+    pulled = turn @ (shrink * ((y - mean) @ turn))
     JointEffects("theta", mean + pulled, pm.math.sqrt(shrink * variance), turn, 0.0, shared, dims=unit)
 
 

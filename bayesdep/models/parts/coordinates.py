@@ -9,6 +9,7 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
+from pymc.distributions.shape_utils import rv_size_is_none
 from pymc.distributions.transforms import Transform
 
 from bayesdep.numerics.distributions import Prior
@@ -95,9 +96,10 @@ def in_multiples(prior: Prior, name: str, unit: Tensor, *, dims: str | None = No
         return Prior(prior.dist, **of).scipy.rvs(size=size, random_state=rng)
 
     def start(rv: Tensor, size: Any, *parameters: Tensor) -> Tensor:  # noqa: ARG001  (PyMC's)
-        """The location of the prior, or one unit above zero."""
+        """The location of the prior, or one unit above zero; not through the variable, which every model has anew."""
         of = dict(zip(names, parameters[:-1], strict=True))
-        return pt.zeros_like(rv) + (of.get("mu", of.get("alpha")) if real else parameters[-1])
+        place = of.get("mu", of.get("alpha")) if real else parameters[-1]
+        return place if rv_size_is_none(size) else pt.full(size, place)
 
     return pm.CustomDist(
         name, *shared, unit, logp=logp, random=random, support_point=start,

@@ -31,6 +31,7 @@ from bayesdep.models.patient_meta.interactions import design_errors
 from bayesdep.models.patient_meta.moderators import Complete, read_moderators, refuse_collinear
 from bayesdep.models.patient_meta.products import sum_products
 from bayesdep.models.patient_meta.settings import PatientMetaSettings
+from bayesdep.numerics.exact_fit import is_explained_exactly
 
 ONLY_TIME = "all"  # the time of a table that has no other
 
@@ -169,6 +170,8 @@ def read_patients(settings: PatientMetaSettings, frame: pd.DataFrame) -> xr.Data
         note(frame, sentence)
     of, studies = pd.factorize(people.study[kept])
     _refuse_one_study(settings, studies, is_short=bool(without_outcome or left_out))
+    if not settings.is_binary:
+        _refuse_no_residual(settings, y[kept], of * 2 + people.arm[kept], people.times)
     data = xr.Dataset(
         {
             "outcome": (("subject", "time"), y[kept], {"units": settings.units}),
@@ -311,6 +314,18 @@ def _refuse_one_study(settings: PatientMetaSettings, studies: Sequence[str], *, 
         f"column '{settings.study}' ({column_fields(settings)['study']}): there is one study, '{studies[0]}',{gone} so "
         "effects cannot be seen to differ between studies; give more, or use family = 'trial'"
     )
+
+
+def _refuse_no_residual(settings: PatientMetaSettings, y: np.ndarray, group: np.ndarray, times: Sequence[str]) -> None:
+    """Refuse outcomes that are the same in everybody of an arm: their residual sd has no posterior."""
+    for t, time in enumerate(times):
+        seen = ~np.isnan(y[:, t])
+        if is_explained_exactly(y[seen, t], np.empty((int(seen.sum()), 0)), group[seen]):
+            raise BadInput(
+                f"column '{settings.outcome}' ({column_fields(settings)['outcome']}) at time '{time}' is the same in "
+                "everybody of a study's arm, in every study, so that no residual is left whose sd could be estimated; "
+                "name the column of what was measured"
+            )
 
 
 def _times(frame: pd.DataFrame, labels: np.ndarray, wanted: Sequence[str], column: str | None) -> list[str]:

@@ -1,6 +1,7 @@
 """Multiple imputation of missing moderators: which can be imputed, and whether the draws have converged."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from arviz_stats.base import array_stats
@@ -27,6 +28,9 @@ def impute(
     imputations: int,
 ) -> tuple[np.ndarray, float, str]:
     """Draw missing moderators from their joint posterior with everything else, several times.
+
+    The latest draws are remembered: a plan's data are prepared when they are checked, when the plan is run, and once
+    for each of its other priors.
 
     Parameters
     ----------
@@ -59,12 +63,30 @@ def impute(
     BadInput
         When a moderator is known of too few, or belongs to studies.
     """
+    arrays = tuple(_frozen(x) for x in (values, outcome, treated, study, baseline))
+    imputed, r_hat, worst = _impute(arrays, tuple(map(str, names)), shrunken, imputations)
+    return imputed.copy(), r_hat, worst
+
+
+type _Frozen = tuple[bytes, str, tuple[int, ...]]
+
+
+def _frozen(x: np.ndarray) -> _Frozen:
+    return x.tobytes(), x.dtype.str, x.shape
+
+
+@lru_cache(maxsize=4)
+def _impute(
+    arrays: tuple[_Frozen, ...], names: tuple[str, ...], shrunken: bool, imputations: int
+) -> tuple[np.ndarray, float, str]:
+    """As :func:`impute`, of arguments that can be compared."""
+    values, outcome, treated, study, baseline = (np.frombuffer(x, kind).reshape(shape) for x, kind, shape in arrays)
     lack = np.isnan(values)
     order = np.argsort(lack.sum(axis=0), kind="stable")
     missing = order[lack[:, order].any(axis=0)]
     known = order[~lack[:, order].any(axis=0)]
     for j in missing:
-        _refuse_unknowable(values[:, j], str(names[j]), treated, study)
+        _refuse_unknowable(values[:, j], names[j], treated, study)
     is_binary = np.array([np.isin(values[~lack[:, j], j], (0, 1)).all() for j in range(values.shape[1])])
     centre = np.where(is_binary, 0.0, np.nanmean(values, axis=0))
     scale = np.where(is_binary, 1.0, np.nanstd(values, axis=0))

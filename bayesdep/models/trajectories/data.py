@@ -355,15 +355,18 @@ def _outcomes(
     each = slots.labels if slots.planned is not None and settings.course == "visits" else None
     refusals.refuse_arms_without(outcome, arm_of, arms, each, place)
     basis = _course(settings, "course", slots, rows.time[used], ends)
+    over_time = _columns_over_time(settings, basis, slots.time, "", "visit", settings.first_term)
     scale, centre = 1.0, 0.0
     if settings.kind == "score":
+        columns = tuple(over_time[f"{word}_columns"][1] for word in ("course", "arm", "deviation"))
+        refusals.refuse_no_residual(outcome, columns, arm_of, place, "name the column of what was measured")
         centre = float(np.nanmean(outcome))
         initial = np.array([row[~np.isnan(row)][0] if (~np.isnan(row)).any() else np.nan for row in outcome])
         scale = scale_of(initial, arm_of, stated=settings.scale, where=f"{place} at a patient's first time")
     gaps = np.concatenate([np.diff(np.unique(rows.time[used][rows.patient[used] == i])) for i in range(len(arm_of))])
     variables = {
         "outcome": (("subject", "visit"), outcome, {"units": settings.units}),
-        **_columns_over_time(settings, basis, slots.time, "", "visit", settings.first_term),
+        **over_time,
         "centre": ((), centre),
         "scale": ((), scale, {"units": settings.units}),
         "typical_gap": ((), float(np.median(gaps)) if len(gaps) else ends[1] - ends[0]),
@@ -476,6 +479,9 @@ def _markers(
         seen = np.where(kind[:, k][:, when] >= 0, 1.0, np.nan)
         refusals.refuse_arms_without(seen, arm_of, arms, labels_of_slots, f"{place}, marker '{name}'", "the marker")
     basis = _course(settings, "marker_course", slots, rows.time[used], ends)
+    over_time = _columns_over_time(settings, basis, slots.time, "marker_", "marker_visit")
+    columns = tuple(over_time[f"marker_{word}_columns"][1] for word in ("course", "arm", "deviation"))
+    refusals.refuse_markers_without_residual(np.where(kind > 0, np.inf, lower), columns, arm_of, names, place)
     dims = ("subject", "analyte", "marker_visit")
     units = part[settings.unit].astype(str).to_numpy() if settings.unit else np.full(len(part), "concentration units")
     first = [int(np.flatnonzero(marker == k)[0]) for k in range(len(names))]
@@ -488,7 +494,7 @@ def _markers(
             "lod": (dims, spread(by_row["lod"], np.nan), log2),
             "uloq": (dims, spread(by_row["uloq"], np.nan), log2),
             "detection": (dims, kind),
-            **_columns_over_time(settings, basis, slots.time, "marker_", "marker_visit"),
+            **over_time,
             "marker_centre": ("analyte", np.nanmean(recorded(lower, upper), axis=(0, 2)), log2),
             "unit": ("analyte", units[first].astype(str)),
             "marker_reported_time": ("marker_reported", reported),

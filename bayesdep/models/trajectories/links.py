@@ -15,11 +15,13 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from bayesdep.models.parts.adaptive_effects import adaptive_effects
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.parts.unit_spreads import student_spreads
 from bayesdep.models.trajectories.exact import at_visits
+from bayesdep.models.trajectories.own_lines import rough_associations
 from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrices
 from bayesdep.models.trajectories.subgroups import modifiers
 from bayesdep.numerics.distributions import Prior
@@ -46,33 +48,42 @@ def associations(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
     import pymc as pm
 
     prior = priors_of(settings, data)
-    overall = _mean_over_arms(settings, prior)
+    known = rough_associations(settings, data)
+    overall = _mean_over_arms(settings, prior, known)
     by_arm = overall[:, :, None]
     if settings.arm is not None:
-        difference = _difference(settings, prior, data.sizes["comparison"], data.sizes[settings.linked])
+        difference = _difference(settings, prior, data.sizes["comparison"], known)
         codes = arm_codes(data.sizes["arm"])
         by_arm = by_arm + sum(difference[:, :, c, None] * codes[c] for c in range(len(codes)))
     return pm.Deterministic(BY_ARM, by_arm, dims=("link", settings.linked, "arm"))
 
 
-def _mean_over_arms(settings: TrajectoriesSettings, prior: Mapping[str, Prior]) -> Tensor:
+def _mean_over_arms(
+    settings: TrajectoriesSettings, prior: Mapping[str, Prior], known: tuple[np.ndarray, np.ndarray]
+) -> Tensor:
     """Associations, mean over arms, shape (link, analyte)."""
     name, dims = "association", ("link", settings.linked)
     if not settings.is_pooled:
         return prior[name].rv(name, dims=dims)
     mean = prior[f"{name}_mean"].rv(f"{name}_mean", dims="link")
-    return non_centred_effects(name, mean[:, None], _spread(settings, prior, name), dims=dims)
+    estimate, se = known[0].mean(axis=-1), np.sqrt((known[1] ** 2).sum(axis=-1)) / known[1].shape[-1]
+    return adaptive_effects(name, mean[:, None], _spread(settings, prior, name), estimate, se, dims=dims)
 
 
-def _difference(settings: TrajectoriesSettings, prior: Mapping[str, Prior], arms: int, analytes: int) -> Tensor:
+def _difference(
+    settings: TrajectoriesSettings, prior: Mapping[str, Prior], arms: int, known: tuple[np.ndarray, np.ndarray]
+) -> Tensor:
     """Differences between arms in associations, shape (link, analyte, comparison)."""
     name, dims, root = "association_difference", ("link", settings.linked, "comparison"), contrast_root(arms)
     links = np.eye(len(settings.association))
     if not settings.is_pooled:
-        return contrasts(prior[name], name, dims=dims, roots=[links, np.eye(analytes), root])
+        return contrasts(prior[name], name, dims=dims, roots=[links, np.eye(known[0].shape[1]), root])
     mean = contrasts(prior[f"{name}_mean"], f"{name}_mean", dims=("link", "comparison"), roots=[links, root])
     spread = _spread(settings, prior, name)[:, :, None]
-    return non_centred_effects(name, mean[:, None, :], spread, dims=dims, root=root if arms > 1 else None)
+    if arms > 1:  # they correlate
+        return non_centred_effects(name, mean[:, None, :], spread, dims=dims, root=root)
+    estimate, se = known[0][..., 1:] - known[0][..., :1], np.hypot(known[1][..., 1:], known[1][..., :1])
+    return adaptive_effects(name, mean[:, None, :], spread, estimate, se, dims=dims)
 
 
 def _spread(settings: TrajectoriesSettings, prior: Mapping[str, Prior], name: str) -> Tensor:

@@ -9,6 +9,7 @@ import xarray as xr
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.data.tables import note
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
+from bayesdep.numerics.exact_fit import is_explained_exactly
 
 
 def refuse_arms_without(
@@ -81,6 +82,70 @@ def refuse_markers(kind: np.ndarray, logs: np.ndarray, names: Sequence[str], pla
         measured = logs[:, k][kind[:, k] >= 0]
         if np.ptp(measured) < 1e-9:
             raise BadInput(f"{place}: marker '{name}' has one value throughout; leave it out")
+
+
+def refuse_no_residual(
+    values: np.ndarray, columns: tuple[np.ndarray, np.ndarray, np.ndarray], arm_of: np.ndarray, place: str, remedy: str
+) -> None:
+    """Refuse values that patients' own deviations and arms' courses explain exactly: their sd has no posterior.
+
+    Parameters
+    ----------
+    values
+        Shape (subjects, times), NaN where missing.
+    columns
+        Of the mean course, of arms' differences from it, and of patients' deviations: shapes (subjects, times, ...).
+    arm_of
+        The arm of every patient.
+    place
+        The column, for messages.
+    remedy
+        What helps.
+
+    Raises
+    ------
+    BadInput
+        Naming the column, and the marker if it is one.
+    """
+    i, t = np.nonzero(~np.isnan(values))
+    course, of_arms, own = (x[i, t] for x in columns)
+    by_arm = [(arm_of[i] == arm)[:, None] * of_arms for arm in range(1, arm_of.max() + 1)]
+    if is_explained_exactly(values[i, t], np.hstack([course, *by_arm]), i, own):
+        raise BadInput(
+            f"{place}: the course over time and each patient's deviation from it explain every value exactly, so that "
+            f"no residual is left whose sd could be estimated; {remedy}"
+        )
+
+
+def refuse_markers_without_residual(
+    logs: np.ndarray,
+    columns: tuple[np.ndarray, np.ndarray, np.ndarray],
+    arm_of: np.ndarray,
+    names: Sequence[str],
+    place: str,
+) -> None:
+    """Refuse a marker without a residual. Were one of its values beyond a limit, the residual sd could not be zero.
+
+    Parameters
+    ----------
+    logs
+        Shape (subjects, markers, times): NaN where not measured, infinite beyond a limit.
+    columns, arm_of
+        As :func:`refuse_no_residual` takes them.
+    names
+        The markers' names.
+    place
+        The column, for messages.
+
+    Raises
+    ------
+    BadInput
+        Naming the marker.
+    """
+    remedy = "leave the marker out" if len(names) > 1 else "name the column of what was measured"
+    for k, name in enumerate(names):
+        if not np.isinf(logs[:, k]).any():
+            refuse_no_residual(logs[:, k], columns, arm_of, f"{place}, marker '{name}'", remedy)
 
 
 def refuse_unknown_exact(settings: TrajectoriesSettings, known: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ from bayesdep.numerics.normal import LOG_2_PI
 from bayesdep.numerics.types import Draws
 
 NODES = 15  # of the quadrature over each power of a patient's deviation
+_KEPT = 16  # sets of times whose matrices are kept: patients share few where visits were planned
 
 
 def log_likelihood(settings: TrajectoriesSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
@@ -91,16 +92,29 @@ class Markers:
         self.settings, self.draws, self.data = settings, draws, data
         self.weights = weights_of(settings, draws)
         self.exact = np.flatnonzero(data["is_exact"].values) if settings.exact else np.array([], dtype=int)
+        self.known: dict[tuple[int, bytes], tuple[Draws, Draws]] = {}
 
     def of(self, patient: int, marker: int) -> tuple[Draws, Draws]:
         """Mean and covariance of a marker's deviation in a patient, given its values."""
         seen = self.measured[patient, marker]
-        design = self.design[patient][seen]
-        own = self.covariance[:, marker]
-        total = design @ own @ design.T + self.variance[:, marker, None, None] * np.eye(int(seen.sum()))
-        gain = np.swapaxes(np.linalg.solve(total, design @ own), -1, -2)
+        gain, covariance = self._given(marker, self.design[patient][seen])
         mean = np.squeeze(gain @ self.residual[:, patient, marker][:, seen][..., None], -1)
-        return mean, own - gain @ design @ own
+        return mean, covariance
+
+    def _given(self, marker: int, design: np.ndarray) -> tuple[Draws, Draws]:
+        """What a marker's values are multiplied by, and what is left of its deviation's covariance.
+
+        They are the same for all patients who were measured at the same times.
+        """
+        key = (marker, design.tobytes())
+        if key not in self.known:
+            own = self.covariance[:, marker]
+            total = design @ own @ design.T + self.variance[:, marker, None, None] * np.eye(len(design))
+            gain = np.swapaxes(np.linalg.solve(total, design @ own), -1, -2)
+            if len(self.known) == _KEPT * self.measured.shape[1]:
+                self.known.clear()
+            self.known[key] = gain, own - gain @ design @ own
+        return self.known[key]
 
     def linked(self, patient: int) -> Iterator[tuple[int, Draws, Draws]]:
         """Mean and covariance of what the outcome goes with, and its place: markers that have an error, or a factor."""

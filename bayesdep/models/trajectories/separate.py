@@ -17,9 +17,9 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.data import recorded
-from bayesdep.models.trajectories.settings import TrajectoriesSettings, link_matrix
+from bayesdep.models.trajectories.own_lines import marker_for, outcome_for, slopes_by_group
+from bayesdep.models.trajectories.settings import TrajectoriesSettings
 
 LEVEL = 0.95
 
@@ -167,12 +167,12 @@ def _associations(settings: TrajectoriesSettings, data: xr.Dataset, question: st
     estimate, error, freedom = (np.full(shape, np.nan) for _ in range(3))
     logs = recorded(data["lower"].values, data["upper"].values)
     for k, link in enumerate(settings.association):
-        y, x = _outcome_for(settings, data, link), _marker_for(settings, data, link, logs)
+        y, (x, _) = outcome_for(settings, data, link), marker_for(settings, data, link, logs)
         for g, is_in in enumerate(data["subgroup_member"].values.astype(bool)):
             for m in range(shape[1]):
                 used = is_in & np.isfinite(y) & np.isfinite(x[m])
                 by_arm = [used & (arm == a) for a in range(arms)]
-                estimate[k, m, :, g], error[k, m, :, g], freedom[k, m, :, g] = _slopes(y, x[m], by_arm)
+                estimate[k, m, :, g], error[k, m, :, g], freedom[k, m, :, g] = slopes_by_group(y, x[m], by_arm)
     dims = ("link", "analyte", "arm", "subgroup")
     if question == "association":
         return dims, estimate, error, freedom
@@ -183,54 +183,3 @@ def _associations(settings: TrajectoriesSettings, data: xr.Dataset, question: st
         np.sqrt(error[:, :, 1:] ** 2 + error[:, :, :1] ** 2),
         freedom[:, :, 1:],
     )
-
-
-def _slopes(y: np.ndarray, x: np.ndarray, groups: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Slope of y on x in every group, its standard error with one residual variance, and degrees of freedom."""
-    left = sum(int(rows.sum()) for rows in groups) - 2 * len(groups)
-    nothing = np.full(len(groups), np.nan)
-    if left < 1 or min(len(np.unique(x[rows])) for rows in groups) < 2:
-        return nothing, nothing, np.nan
-    around = [(x[rows] - x[rows].mean(), y[rows] - y[rows].mean()) for rows in groups]
-    square = np.array([float(a @ a) for a, _ in around])
-    slope = np.array([float(a @ b) for a, b in around]) / square
-    rest = sum(float(((b - s * a) ** 2).sum()) for (a, b), s in zip(around, slope, strict=True))
-    return slope, np.sqrt(rest / left / square), float(left)
-
-
-def _outcome_for(settings: TrajectoriesSettings, data: xr.Dataset, link: str) -> np.ndarray:
-    """By patient, the part of the outcome that a link reaches: its slope, or its mean."""
-    if settings.kind != "score":
-        return np.full(data.sizes["subject"], np.nan)
-    matrix = link_matrix(link, settings.powers[:2])
-    share = Basis.from_attrs(data["course_columns"].attrs).share(data["time"].values)
-    mean, slope = _own_line(data["outcome"].values, share)
-    return slope if len(matrix) > 1 and matrix[1].any() else mean
-
-
-def _marker_for(settings: TrajectoriesSettings, data: xr.Dataset, link: str, logs: np.ndarray) -> np.ndarray:
-    """By marker and patient, what a link has of the marker."""
-    matrix = link_matrix(link, settings.powers[:2])
-    reached = matrix[1] if len(matrix) > 1 and matrix[1].any() else matrix[0]
-    share = Basis.from_attrs(data["marker_course_columns"].attrs).share(data["marker_time"].values)
-    found = []
-    for m in range(logs.shape[1]):
-        mean, slope = _own_line(logs[:, m], share)
-        first = np.isfinite(logs[:, m]).any(axis=0).argmax()  # the first time at which the marker was measured
-        level = mean if len(matrix) == 1 else logs[:, m, first]
-        found.append(slope * reached[1] if len(reached) > 1 and reached[1] else level * reached[0])
-    return np.stack(found)
-
-
-def _own_line(values: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """By patient, the mean and the least-squares slope over the follow-up; NaN where there is too little."""
-    seen = np.isfinite(values)
-    count = seen.sum(axis=1)
-    weight = np.where(seen, 1.0, 0.0) / np.maximum(count, 1)[:, None]
-    y = np.where(seen, values, 0.0)
-    mean, at = (weight * y).sum(axis=1), (weight * share).sum(axis=1)
-    away = np.where(seen, share - at[:, None], 0.0)
-    square = (away**2).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = (away * y).sum(axis=1) / square
-    return np.where(count > 0, mean, np.nan), np.where(square > 1e-12, slope, np.nan)

@@ -157,6 +157,7 @@ def read_visits(settings: TrialSettings, frame: pd.DataFrame) -> tuple[xr.Datase
         variables["baseline_sd"] = ((), float(baseline.std()))
     refuse_without_news(outcome, baseline, rows.visits.labels, place, settings.visit, "visit")
     refusals.refuse_aliased_covariates(covariates, arm_of, baseline, settings.covariates)
+    refusals.refuse_no_residual(outcome, arm_of, baseline, covariates.values, place)
     if settings.level is not None:
         level_of, levels = _levels(settings.level, patients)
         variables["site_of"] = ("subject", level_of)

@@ -10,6 +10,7 @@ from bayesdep.data.tables import Column
 from bayesdep.models.parts.covariates import Covariates
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.exact_fit import is_explained_exactly
 
 _MOST_BELOW_ZERO = 0.5  # share of outcomes below zero from which they are changes
 _FEWEST = 3  # patients for a correlation
@@ -103,6 +104,46 @@ def refuse_aliased_covariates(
                 "effects cannot be told apart; leave it out"
             )
         design = np.column_stack([design, column])
+
+
+def refuse_no_residual(
+    outcome: np.ndarray, arm_of: np.ndarray, baseline: np.ndarray | None, covariates: np.ndarray, place: str
+) -> None:
+    """Refuse outcomes that visit, arm, baseline and covariates explain exactly: their residual sd has no posterior.
+
+    Parameters
+    ----------
+    outcome
+        Shape (subjects, visits), NaN where missed.
+    arm_of
+        The arm of every patient.
+    baseline
+        Shape (subjects,), or None.
+    covariates
+        Shape (subjects, covariates).
+    place
+        The column, for messages.
+
+    Raises
+    ------
+    BadInput
+        Naming the column.
+    """
+    i, v = np.nonzero(~np.isnan(outcome))
+    visits, arms = np.eye(outcome.shape[1])[v], np.eye(arm_of.max() + 1)[arm_of[i]]
+    of_arms = (visits[:, :, None] * arms[:, None, :]).reshape(len(i), -1)
+    of_baseline = [] if baseline is None else [visits * baseline[i][:, None]]
+    if is_explained_exactly(outcome[i, v], np.hstack([of_arms, *of_baseline, covariates[i]])):
+        by = [
+            "visit",
+            "arm",
+            *(["baseline"] if baseline is not None else []),
+            *(["covariates"] if covariates.size else []),
+        ]
+        raise BadInput(
+            f"{place}: {', '.join(by[:-1])} and {by[-1]} explain every outcome exactly, so that no residual is left "
+            "whose sd could be estimated; name the column of what was measured"
+        )
 
 
 def refuse_uninformative_levels(level_of: np.ndarray, column: str) -> None:

@@ -357,15 +357,25 @@ def _posterior(axes: Axes, x: np.ndarray, draws: np.ndarray, support: tuple[floa
 
 
 def _density(draws: np.ndarray, support: tuple[float, float]) -> Callable[[np.ndarray], np.ndarray]:
-    """Kernel density with reflection at the ends of the support."""
-    kernel = stats.gaussian_kde(draws)
+    """Kernel density with reflection at the ends of the support.
+
+    Normal kernels with Scott's (1992) width. Draws are first shared out between the two nearest points of a grid of a
+    twentieth of that width, which changes the density by less than a thousandth of its maximum and takes no longer for
+    more draws.
+    """
+    width = draws.std(ddof=1) * draws.size ** (-1 / 5)
+    step, low = width / 20, draws.min()
+    below, part = np.divmod((draws - low) / step, 1)
+    place = below.astype(int)
+    weights = np.bincount(place, 1 - part, place.max() + 2) + np.bincount(place + 1, part)
+    grid = np.flatnonzero(weights)
+    weights, at = weights[grid], low + step * grid
+
+    def kernels(x: np.ndarray) -> np.ndarray:
+        return np.asarray(stats.norm.pdf(x[:, None], at, width) @ weights / draws.size)
 
     def density(x: np.ndarray) -> np.ndarray:
-        values = kernel(x)
-        for end in support:
-            if np.isfinite(end):
-                values = values + kernel(2 * end - x)
-        return np.asarray(values)
+        return np.asarray(kernels(x) + sum(kernels(2 * end - x) for end in support if np.isfinite(end)))
 
     return density
 
