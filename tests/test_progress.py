@@ -38,15 +38,26 @@ def test_a_line_is_said_every_ten_seconds_and_none_when_nothing_or_everything_is
     at, said = [0.0], []
     lines = Lines(4000, say=said.append, now=lambda: at[0])
     for second, number, done in [
-        (5, 0, 10), (12, 0, 0), (13, 0, 500), (22, 1, 500), (23, 1, 1000), (200, 0, 1500), (230, 1, 2500),
+        (0, 0, 0), (5, 0, 10), (12, 0, 0), (13, 0, 500), (22, 1, 500), (23, 1, 1000), (200, 0, 1500), (230, 1, 2500),
     ]:  # fmt: skip
-        at[0] = second
+        at[0] = 1000 + second
         lines.of_chain(number, done)
     assert said == [
         "sampling: 500 of 4,000 draws after 13 s, about 2 min left",
         "sampling: 1,500 of 4,000 draws after 23 s, about 38 s left",
         "sampling: 2,500 of 4,000 draws after 3 min, about 2 min left",
     ]
+
+
+def test_time_left_is_counted_from_the_first_report_on():
+    """PyMC's sampler compiles before it: minutes for the first draw would say days for a thousand."""
+    at, said = [0.0], []
+    lines = Lines(1001, say=said.append, now=lambda: at[0])
+    at[0] = 600.0
+    lines.of_chain(0, 1)
+    at[0] = 620.0
+    lines.of_chain(0, 501)
+    assert said == ["sampling: 501 of 1,001 draws after 20 s, about 20 s left"]
 
 
 @pytest.mark.sampling

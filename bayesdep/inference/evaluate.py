@@ -104,9 +104,16 @@ def at_draws(
             reseed_rngs(function.generators, seed)
         if function.is_vectorised:
             step = max(1, _ELEMENTS_AT_ONCE // max(elements, 1))
-            slices = [slice(i, i + step) for i in range(0, draws, step)]
-            parts = [function.call(*(x[at] for x in values), *graph.values) for at in slices]
-            return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+            whole: list[np.ndarray] = []
+            for part in (slice(i, i + step) for i in range(0, draws, step)):
+                found = [np.asarray(x) for x in function.call(*(x[part] for x in values), *graph.values)]
+                if step >= draws:
+                    return found
+                # filled part by part: no second copy
+                whole = whole or [np.empty((draws, *x.shape[1:]), x.dtype) for x in found]
+                for every, some in zip(whole, found, strict=True):
+                    every[part] = some
+            return whole
         drawn = [function.call(*(x[i] for x in values), *graph.values) for i in range(draws)]
         return [np.stack(pieces) for pieces in zip(*drawn, strict=True)]
 

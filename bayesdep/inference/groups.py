@@ -12,6 +12,7 @@ from pymc.logprob.transforms import LogTransform
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.labelled import label_draws
 from bayesdep.models.model import Model, ScoresUnits
+from bayesdep.numerics.draws import slices_of_draws
 
 PRIOR_DRAWS = 500
 MANY = 32  # elements of a parameter beyond which its draws are rounded
@@ -46,8 +47,13 @@ def rounded(values: np.ndarray, bits: int) -> np.ndarray:
     """
     if bits >= _BITS:
         return values
-    fraction, exponent = np.frexp(values)
-    return np.asarray(np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits))
+    values = np.asarray(values, dtype=float)
+    result = np.empty(values.shape)
+    flat, out = values.reshape(-1), result.reshape(-1)
+    for rows in slices_of_draws(len(flat), 1):  # some at a time: each step makes an array
+        fraction, exponent = np.frexp(flat[rows])
+        out[rows] = np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits)
+    return result
 
 
 def rounded_draws(draws: Mapping[str, np.ndarray], model: pm.Model) -> dict[str, np.ndarray]:

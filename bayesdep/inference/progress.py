@@ -43,7 +43,9 @@ def _to_standard_error(line: str) -> None:
 
 
 class Lines:
-    """Says how many draws of all chains are done, and how long the others may take; the first line after ten seconds.
+    """Says how many draws of all chains are done, and how long the others may take.
+
+    Seconds count from the first report; the first line is said ten seconds after it.
 
     Parameters
     ----------
@@ -58,6 +60,7 @@ class Lines:
     --------
     >>> at = iter([0.0, 4.0, 20.0])
     >>> lines = Lines(8000, say=print, now=lambda: next(at))
+    >>> lines.of_chain(0, 0)
     >>> lines.of_chain(0, 500)
     >>> lines.of_chain(1, 1500)
     sampling: 2,000 of 8,000 draws after 20 s, about 60 s left
@@ -68,16 +71,19 @@ class Lines:
     ) -> None:
         self._total, self._say, self._now = total, say, now
         self._done: dict[int, int] = {}
+        self._before: int | None = None  # draws of the first report: what came before may have been compilation
         self._lock = threading.Lock()  # samplers report from threads of their own
-        self._start = self._last = now()
+        self._start = self._last = 0.0
 
     def of_chain(self, number: int, done: int) -> None:
         """Take in how many draws of a chain are done, and say a line where the last was said ten seconds ago."""
         with self._lock:
             self._done[number] = done
             at, made = self._now(), sum(self._done.values())
-            if at - self._last < EVERY or not 0 < made < self._total:
+            if self._before is None:
+                self._before, self._start, self._last = made, at, at
+            if at - self._last < EVERY or not self._before < made < self._total:
                 return
             self._last, spent = at, at - self._start
-            left = spoken(spent * (self._total - made) / made)
+            left = spoken(spent * (self._total - made) / (made - self._before))
             self._say(f"sampling: {made:,} of {self._total:,} draws after {spoken(spent)}, about {left} left")
