@@ -82,7 +82,14 @@ def shared_root(count: int, correlation: float) -> np.ndarray:
     return np.linalg.cholesky(np.full((count, count), correlation) + (1 - correlation) * np.eye(count))
 
 
-def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Sequence[np.ndarray]) -> Tensor:
+def contrasts(
+    prior: Prior,
+    name: str,
+    *,
+    dims: str | tuple[str, ...],
+    roots: Sequence[np.ndarray],
+    directions: np.ndarray | None = None,
+) -> Tensor:
     """Return effects that each have the given prior and are correlated along their dims, inside a model context.
 
     Parameters
@@ -96,6 +103,10 @@ def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Se
         Their dims.
     roots
         Lower-triangular root of the correlations along each dim.
+    directions
+        Orthogonal matrix along the last dim, shape (..., effects, effects), whose columns are combinations of effects
+        that data know unequally well: these are sampled, standardised. Independent normals are so in any directions,
+        so the prior is the same.
 
     Returns
     -------
@@ -104,11 +115,18 @@ def contrasts(prior: Prior, name: str, *, dims: str | tuple[str, ...], roots: Se
     """
     import pymc as pm
     import pytensor
+    import pytensor.tensor as pt
 
-    if all((root == np.eye(len(root))).all() for root in roots):
+    if prior.dist != "Normal":
+        directions = None
+    if directions is None and all((root == np.eye(len(root))).all() for root in roots):
         return prior.rv(name, dims=dims)
     mu, sigma = (pytensor.shared(np.array(prior[k]), name=f"{name}.{k}") for k in ("mu", "sigma"))
     effects = pm.Normal(f"{name}{STANDARDISED}", dims=dims)
+    if directions is not None:
+        known = tuple(1 if length == 1 else None for length in directions.shape)  # dims along which it is the same
+        turned = pt.specify_shape(pm.Data(f"{name}_directions", directions), known)
+        effects = (effects[..., None, :] * turned).sum(axis=-1)
     for axis, root in enumerate(roots):
         # written out: numba takes long to compile a matrix product
         last = effects.dimshuffle(*(a for a in range(len(roots)) if a != axis), axis)

@@ -25,6 +25,7 @@ from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories.courses import Basis
 from bayesdep.models.trajectories.data import UNMEASURED, kinds_of, recorded
 from bayesdep.models.trajectories.deviations import covariance_of_deviations
+from bayesdep.models.trajectories.directions import directions_of_markers
 from bayesdep.models.trajectories.factor import shared_deviations
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import modifiers
@@ -96,19 +97,23 @@ def _means(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
 
     prior = priors_of(settings, data)
     terms, changes = data.sizes["marker_term"], data.sizes["marker_change"]
-    course = prior["marker_course"].rv("marker_course", dims=("analyte", "marker_term"))
+    known, eye = directions_of_markers(settings, data), np.eye(data.sizes["analyte"])
+    course = contrasts(
+        prior["marker_course"], "marker_course", dims=("analyte", "marker_term"), roots=[eye, np.eye(terms)],
+        directions=known.get("marker_course"),
+    )  # fmt: skip
     columns = pm.Data("marker_course_columns", data["marker_course_columns"].values)
     centre = pm.Data("marker_centre", data["marker_centre"].values, dims="analyte")
     mean = centre[None, :, None] + sum(columns[:, None, :, k] * course[None, :, k, None] for k in range(terms))
     if settings.arm is None:
         return mean
-    arms, analytes = data.sizes["comparison"], data.sizes["analyte"]
-    root, eye = contrast_root(arms), np.eye(analytes)
+    arms = data.sizes["comparison"]
+    root = contrast_root(arms)
     a = pm.Data("arm_code_of_markers", data["arm_code"].values, dims=("subject", "comparison"))
     over_time = pm.Data("marker_arm_columns", data["marker_arm_columns"].values)
     change = contrasts(
         prior["marker_arm_change"], "marker_arm_change", dims=("analyte", "comparison", "marker_change"),
-        roots=[eye, root, np.eye(changes)],
+        roots=[eye, root, np.eye(changes)], directions=known.get("marker_arm_change"),
     )  # fmt: skip
     effect = None
     if not settings.equal_baseline:

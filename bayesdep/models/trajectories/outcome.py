@@ -6,6 +6,7 @@ import xarray as xr
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories.courses import Basis
+from bayesdep.models.trajectories.directions import directions_of_means
 from bayesdep.models.trajectories.ordered import observe_categories
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
 from bayesdep.models.trajectories.subgroups import modifiers
@@ -32,7 +33,10 @@ def mean_outcome(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
     import pymc as pm
 
     prior, arms, changes = priors_of(settings, data), data.sizes["comparison"], data.sizes["change"]
-    course = prior["course"].rv("course", dims="term")
+    known = directions_of_means(settings, data)
+    course = contrasts(
+        prior["course"], "course", dims=("term",), roots=[np.eye(data.sizes["term"])], directions=known.get("course")
+    )
     columns = pm.Data("course_columns", data["course_columns"].values)
     mean = pm.Data("centre", float(data["centre"])) + sum(
         columns[:, :, k] * course[k] for k in range(data.sizes["term"])
@@ -42,8 +46,9 @@ def mean_outcome(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
         a = pm.Data("arm_code", data["arm_code"].values, dims=("subject", "comparison"))
         over_time = pm.Data("arm_columns", data["arm_columns"].values)
         change = contrasts(
-            prior["arm_change"], "arm_change", dims=("comparison", "change"), roots=[root, np.eye(changes)]
-        )
+            prior["arm_change"], "arm_change", dims=("comparison", "change"), roots=[root, np.eye(changes)],
+            directions=known.get("arm_change"),
+        )  # fmt: skip
         if not settings.equal_baseline:
             effect = contrasts(prior["arm_effect"], "arm_effect", dims=("comparison",), roots=[root])
             mean = mean + sum(a[:, c, None] * effect[c] for c in range(arms))
