@@ -1,21 +1,18 @@
 """The report of a planned study's assurance: figures, tables, a page of HTML, and its directory."""
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from bayesdep.criticism.assurance import Assurance
-from bayesdep.data.files import whole_directory
-from bayesdep.reporting.export import write_table
 from bayesdep.reporting.figures.composing import BLUE, GREY, INK, plain_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.register import png
-from bayesdep.reporting.places import Place, write_manifest
+from bayesdep.reporting.places import Place
+from bayesdep.reporting.simulated import page_of, write_directory
 
 _COLOURS = (BLUE, "#7a4f00", "#2b6331", "#6a3d9a", INK)
 _CAPTIONS = {
@@ -141,35 +138,27 @@ def assurance_page(found: Assurance, title: str, command: str, images: Mapping[s
     str
         HTML.
     """
-    page = Environment(
-        loader=PackageLoader("bayesdep.reporting", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    ).get_template("assurance.html.jinja")
-    pictures = [
-        {"name": name, "png": base64.b64encode(image).decode(), "caption": _CAPTIONS[name], "alt": _CAPTIONS[name]}
-        for name, image in images.items()
-    ]
-    table, about = assurance_table(found), dict[str, Any](found.about)
+    table = assurance_table(found)
     numbers = ("mean", "lower", "upper")
     widths = found.widths.astype({"n": str}).assign(
         **{name: found.widths[name].map("{:.3g}".format) for name in numbers}
     )
     names = {"n": "Patients", "value": "Value", "mean": "Mean width", "lower": "2.5%", "upper": "97.5%"}
     gates = found.fits.loc[~found.fits["passed"], ["n", "effects", "fit", "gate"]].astype(str)
-    return page.render(
+    return page_of(
+        "assurance.html.jinja",
+        images,
+        _CAPTIONS,
+        found.about,
         title=title,
-        passed=found.passed,
         sentences=found.sentences,
-        prior=[f"{name} ~ {value}" for name, value in about["prior"].items()],
-        no_effect=about["no_effect"],
-        pictures=pictures,
+        prior=[f"{name} ~ {value}" for name, value in found.about["prior"].items()],
+        no_effect=found.about["no_effect"],
         table=table,
         numeric=tuple(name for name in table.columns if name != "Decision"),
         widths=widths.rename(columns=names),
         gates=gates.rename(columns={"n": "Patients", "effects": "Effects", "fit": "Study", "gate": "Verdict"}),
         command=command,
-        model=about["model"],
-        sampling=", ".join(f"{k} {v}" for k, v in about["sampling"].items() if v is not None),
-        versions=", ".join(f"{k} {v}" for k, v in about["versions"].items()),
     )
 
 
@@ -189,17 +178,11 @@ def write_assurance(
     spreadsheet_safe
         As in :func:`bayesdep.export`.
     """
-    earlier = place.manifest
     images = {"assurance": png(plot_assurance(found)), "widths": png(plot_widths(found))}
-    with place.held(), whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
-        tables = {
-            "assurance": found.table, "widths": found.widths, "fits": found.fits, "reached": found.reached,
-            "values": found.values,
-        }  # fmt: skip
-        for name, table in tables.items():
-            write_table(table, partial / f"{name}.csv", spreadsheet_safe=spreadsheet_safe)
-        for name, image in images.items():
-            (partial / f"{name}.png").write_bytes(image)
-        (partial / "report.html").write_text(assurance_page(found, title, command, images), encoding="utf-8")
-        about = {"sentences": found.sentences, "passed": found.passed, "about": dict(found.about)}
-        write_manifest(partial, place.what, about)
+    tables = {
+        "assurance": found.table, "widths": found.widths, "fits": found.fits, "reached": found.reached,
+        "values": found.values,
+    }  # fmt: skip
+    about = {"sentences": found.sentences, "passed": found.passed, "about": dict(found.about)}
+    page = assurance_page(found, title, command, images)
+    write_directory(place, page, tables, images, about, spreadsheet_safe=spreadsheet_safe)

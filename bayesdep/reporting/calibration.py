@@ -1,7 +1,5 @@
 """The report of a calibration: verdict, figures of ranks and intervals, tables; and its directory."""
 
-import base64
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,18 +7,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
-from PIL import Image
 
 from bayesdep.criticism.calibration import LEVEL, STRICT, Calibration
-from bayesdep.data.files import whole_directory, whole_files
+from bayesdep.data.files import whole_files
 from bayesdep.numerics.uniform_bands import band, points_of
-from bayesdep.reporting.export import write_table
 from bayesdep.reporting.figures.composing import BLUE, GREY, INK, RED, plain_figure
 from bayesdep.reporting.figures.layout import legend_below
 from bayesdep.reporting.figures.register import png
-from bayesdep.reporting.places import Place, write_manifest
+from bayesdep.reporting.places import Place
+from bayesdep.reporting.simulated import page_of, write_directory
 
 _NAMED = 5  # quantities that lie furthest outside, drawn in colour and named
 _MOST = 40  # rows of the figure of intervals
@@ -197,33 +193,24 @@ def calibration_page(calibration: Calibration, title: str, command: str, images:
     str
         HTML.
     """
-    page = Environment(
-        loader=PackageLoader("bayesdep.reporting", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    ).get_template("calibration.html.jinja")
-    pictures = []
-    for name, image in images.items():
-        seen = str(Image.open(io.BytesIO(image)).info.get("Description", ""))
-        encoded = base64.b64encode(image).decode()
-        pictures.append({"name": name, "png": encoded, "caption": _CAPTIONS[name], "alt": seen or _CAPTIONS[name]})
     table = calibration_table(calibration)
     gates = calibration.fits.loc[~calibration.fits["passed"], ["fit", "gate"]]
-    about: dict[str, Any] = dict(calibration.about)
-    return page.render(
+    return page_of(
+        "calibration.html.jinja",
+        images,
+        _CAPTIONS,
+        calibration.about,
         title=title,
         passed=calibration.passed,
         verdict=calibration.verdict,
         sentences=calibration.sentences,
         where=_WHERE[calibration.around],
-        pictures=pictures,
         table=table,
         numeric=tuple(table.columns[1:]),
         left_out=calibration.left_out,
         gates=gates.rename(columns={"fit": "Fit", "gate": "Verdict"}).astype(str),
         timing=calibration.timing,
         command=command,
-        model=about["model"],
-        sampling=", ".join(f"{k} {v}" for k, v in about["sampling"].items() if v is not None),
-        versions=", ".join(f"{k} {v}" for k, v in about["versions"].items()),
     )
 
 
@@ -284,15 +271,8 @@ def write_calibration(
     spreadsheet_safe
         As in :func:`bayesdep.export`.
     """
-    earlier = place.manifest
     images = {name: png(figure) for name, figure in figures_of_calibration(calibration).items()}
-    with place.held(), whole_directory(place.path, earlier.replaceable if earlier else ()) as partial:
-        tables = {"quantities": calibration.table, "fits": calibration.fits, "values": calibration.values}
-        for name, table in tables.items():
-            write_table(table, partial / f"{name}.csv", spreadsheet_safe=spreadsheet_safe)
-        for name, image in images.items():
-            (partial / f"{name}.png").write_bytes(image)
-        page = calibration_page(calibration, title, command, images)
-        (partial / "report.html").write_text(page, encoding="utf-8")
-        about = {"sentences": calibration.sentences, "passed": calibration.passed, "about": dict(calibration.about)}
-        write_manifest(partial, place.what, about)
+    tables = {"quantities": calibration.table, "fits": calibration.fits, "values": calibration.values}
+    about = {"sentences": calibration.sentences, "passed": calibration.passed, "about": dict(calibration.about)}
+    page = calibration_page(calibration, title, command, images)
+    write_directory(place, page, tables, images, about, spreadsheet_safe=spreadsheet_safe)
