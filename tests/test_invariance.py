@@ -319,7 +319,8 @@ EXAMPLES = {
          "association": ("change", "baseline")},
         courses_table(), multiplied("outcome", "concentration"), moved("outcome"),
         swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
-        turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference_mean",
+        turned=("arm_effect", "arm_change_standardised", "marker_arm_effect", "marker_arm_change_standardised",
+        "association_difference_mean",
         "association_difference_latent"),
     ),
     "trajectories of a shared factor": Example(
@@ -327,7 +328,8 @@ EXAMPLES = {
          "association": ("change",), "shared_factor": True, "positive_loading": "IL-6"},
         courses_table(("CRP", "IL-6", "TNF")), multiplied("outcome", "concentration"), moved("outcome"),
         swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
-        turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference"),
+        turned=("arm_effect", "arm_change_standardised", "marker_arm_effect", "marker_arm_change_standardised",
+        "association_difference"),
         family="trajectories",
     ),
     "trajectories of a drug level": Example(
@@ -335,7 +337,8 @@ EXAMPLES = {
          "association": ("change", "baseline")},
         levels_table(), multiplied("outcome", "concentration"), moved("outcome"),
         swapped("arm", "placebo", "drug"), {"blank rows": with_blank_rows}, again(), densities=seen("outcome"),
-        turned=("arm_effect", "arm_change", "marker_arm_effect", "marker_arm_change", "association_difference_mean",
+        turned=("arm_effect", "arm_change_standardised", "marker_arm_effect", "marker_arm_change_standardised",
+        "association_difference_mean",
         "association_difference_latent"), family="trajectories",
     ),
     "trial": Example(

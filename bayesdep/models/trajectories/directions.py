@@ -94,9 +94,16 @@ def _directions(
     arms = 0 if settings.arm is None else data.sizes["comparison"]
     blocks = [covariance[k : k + changes, k : k + changes] for k in terms + changes * np.arange(arms)]
     return {
-        "course": np.linalg.eigh(covariance[:terms, :terms])[1],
-        "arm_change": np.linalg.eigh(np.mean(blocks, axis=0))[1] if arms and changes else np.eye(changes),
+        "course": _axes(covariance[:terms, :terms]),
+        "arm_change": _axes(np.mean(blocks, axis=0)) if arms and changes else np.eye(changes),
     }
+
+
+def _axes(covariance: np.ndarray) -> np.ndarray:
+    """Its principal axes as columns, the largest element of each above zero, so that rounding does not turn one."""
+    vectors = np.linalg.eigh(covariance)[1]
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+    return np.asarray(vectors * np.where(largest < 0, -1.0, 1.0))
 
 
 def _fixed(settings: TrajectoriesSettings, data: xr.Dataset, course: np.ndarray, of_arms: np.ndarray) -> np.ndarray:
