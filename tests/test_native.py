@@ -293,8 +293,8 @@ def test_chains_are_saved_one_by_one_without_nutpies_private_names(monkeypatch):
     without(monkeypatch, "nutpie._lib", "LogpFunc")
     ready = compile_once(model_of("counts"))
     given = {"draws": 30, "tune": 50, "seed": 3, "progress_bar": False}
-    together = _sample_all(ready, 3, given)
-    each = dict(_sample_each(ready, [0, 1, 2], given))
+    together = _sample_all(ready, 3, given, None)
+    each = dict(_sample_each(ready, [0, 1, 2], given, None))
     for number, chain in enumerate(together):
         for name, values in chain.draws.items():
             np.testing.assert_array_equal(each[number].draws[name], values)
