@@ -238,6 +238,12 @@ def test_a_bad_plan_of_a_study_writes_nothing(command, tmp_path):
         assert not (tmp_path / "out").exists()
 
 
+def test_the_help_shows_labels_in_brackets(command):
+    """Brackets are marks of style where help is printed."""
+    _, out, _ = command("design", "--help")
+    assert "difference[drug, 8]" in " ".join(out.replace("│", " ").split())
+
+
 def test_a_model_whose_patients_cannot_be_copied_needs_a_simulator():
     frame = pd.DataFrame({"study": list("abc"), "effect": [0.1, 0.2, 0.3], "se": 0.1})
     with pytest.raises(bd.BadInput, match="give simulate"):

@@ -11,6 +11,16 @@ from bayesdep.data.errors import BadInput, printable
 
 OK, FAILED = 0, 1
 
+_Data = Annotated[Path | None, typer.Option(metavar="PATH", help='The table of a plan whose source is "path".')]
+_Draws = Annotated[int | None, typer.Option(help="Draws per chain, instead of the plan's.")]
+_Tune = Annotated[int | None, typer.Option(help="Tuning draws per chain, instead of the plan's.")]
+_Chains = Annotated[int | None, typer.Option(help="Chains, instead of the plan's.")]
+_Workers = Annotated[int | None, typer.Option(help="Processes; by default one for each processor.")]
+_Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers make the fits instead.")
+]
+_Safe = Annotated[bool, typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that look like formulas.")]
+
 
 def calibrate(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file (.toml).")],
@@ -18,24 +28,18 @@ def calibrate(
     around: Annotated[
         str, typer.Option(help="Where truths come from: prior, data (its posterior), or design (a simulator's).")
     ] = "prior",
-    data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help='The table of a plan whose source is "path".')
-    ] = None,
+    data: _Data = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory to write; by default results/<study>/<plan>-calibration-<around>.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same fits.")] = 1,
-    draws: Annotated[int | None, typer.Option(help="Draws per chain, instead of the plan's.")] = None,
-    tune: Annotated[int | None, typer.Option(help="Tuning draws per chain, instead of the plan's.")] = None,
-    chains: Annotated[int | None, typer.Option(help="Chains, instead of the plan's.")] = None,
+    draws: _Draws = None,
+    tune: _Tune = None,
+    chains: _Chains = None,
     elements: Annotated[int, typer.Option(help="Elements compared of each parameter and estimand, at most.")] = 5,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one for each processor.")] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers make the fits instead.")
-    ] = None,
-    spreadsheet_safe: Annotated[
-        bool, typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that look like formulas.")
-    ] = False,
+    workers: _Workers = None,
+    scheduler: _Scheduler = None,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Fit a plan's model to many simulated data sets: are its posteriors right? Goes on where it was stopped."""
     from bayesdep.plan import read_plan
@@ -64,7 +68,7 @@ def design(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan file (.toml).")],
     n: Annotated[str, typer.Option("--n", help="Numbers of patients, such as 60,120,240.")],
     decision: Annotated[
-        list[str], typer.Option(help='Such as "P(difference[drug, 8] < -2) > 0.95"; again for several.')
+        list[str], typer.Option(help=r'Such as "P(difference\[drug, 8] < -2) > 0.95"; again for several.')
     ],
     prior: Annotated[
         list[str] | None,
@@ -75,23 +79,17 @@ def design(
     ] = None,
     truth: Annotated[str, typer.Option(help="Where truths come from: prior, or simulator (the plan's own).")] = "prior",
     fits: Annotated[int, typer.Option(help="How many studies of each size are simulated and analysed.")] = 200,
-    data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help='The table of a plan whose source is "path".')
-    ] = None,
+    data: _Data = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory to write; by default results/<study>/<plan>-design.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same studies.")] = 1,
-    draws: Annotated[int | None, typer.Option(help="Draws per chain, instead of the plan's.")] = None,
-    tune: Annotated[int | None, typer.Option(help="Tuning draws per chain, instead of the plan's.")] = None,
-    chains: Annotated[int | None, typer.Option(help="Chains, instead of the plan's.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one for each processor.")] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers make the fits instead.")
-    ] = None,
-    spreadsheet_safe: Annotated[
-        bool, typer.Option("--spreadsheet-safe", help="Escape texts of .csv files that look like formulas.")
-    ] = False,
+    draws: _Draws = None,
+    tune: _Tune = None,
+    chains: _Chains = None,
+    workers: _Workers = None,
+    scheduler: _Scheduler = None,
+    spreadsheet_safe: _Safe = False,
 ) -> int:
     """Simulate a planned study: how often does its analysis reach a decision? Goes on where it was stopped."""
     from bayesdep.plan import read_plan

@@ -27,7 +27,7 @@ from bayesdep.criticism.simulated_fits import AROUND, RANKS, Around, SimulatedFi
 from bayesdep.data.errors import BadInput, did_you_mean
 from bayesdep.inference.finished_chains import VERSIONS, fingerprint
 from bayesdep.inference.many_fits import Arrays, FinishedFits, numbered_fits
-from bayesdep.inference.numbers import check_numbers
+from bayesdep.inference.numbers import check_least, check_numbers
 from bayesdep.inference.sample import sample_again
 from bayesdep.models.model import Imputes, Model, Replicates
 from bayesdep.models.register import code_of, settings_of
@@ -295,9 +295,7 @@ def refuse_impossible(
 ) -> None:
     """Refuse what cannot be calibrated, before anything is fitted."""
     check_numbers(seed=seed, **{key: sampling[key] for key in ("draws", "tune", "chains")})
-    for name, value, least in (("fits", fits, 2), ("elements", elements, 1), ("workers", workers, 1)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise BadInput(f"{name} = {value!r}, but a whole number of at least {least} is needed")
+    check_least(fits=(fits, 2), elements=(elements, 1), workers=(workers, 1))
     if around not in AROUND:
         raise BadInput(f"around = {around!r} is not a choice; {did_you_mean(str(around), AROUND)}")
     if isinstance(model, Imputes) and model.imputes:

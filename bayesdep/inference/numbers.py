@@ -40,6 +40,31 @@ def check_numbers(**numbers: Any) -> None:
             raise BadInput(f"{name} = {shown}, but a whole number of at most {MOST[name]:,} is needed")
 
 
+def check_least(**numbers: tuple[Any, int]) -> None:
+    """Refuse what is no whole number of at least so many; None, where a default stands for it, is none of these.
+
+    Parameters
+    ----------
+    **numbers
+        By name: the number, and the least it may be.
+
+    Raises
+    ------
+    BadInput
+        Naming the first that is not.
+
+    Examples
+    --------
+    >>> check_least(fits=(1, 2))
+    Traceback (most recent call last):
+    ...
+    bayesdep.data.errors.BadInput: fits = 1, but a whole number of at least 2 is needed
+    """
+    for name, (value, least) in numbers.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise BadInput(f"{name} = {value!r}, but a whole number of at least {least} is needed")
+
+
 def check_level(level: Any) -> None:
     """Refuse an impossible probability of an interval.
 

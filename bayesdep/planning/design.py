@@ -25,7 +25,7 @@ from bayesdep.designs.resized import resized
 from bayesdep.designs.simulated import Simulated
 from bayesdep.inference.finished_chains import VERSIONS, fingerprint
 from bayesdep.inference.many_fits import FinishedFits, numbered_fits
-from bayesdep.inference.numbers import check_numbers
+from bayesdep.inference.numbers import check_least, check_numbers
 from bayesdep.inference.sample import estimand_template
 from bayesdep.models.model import Imputes, Model, Replicates
 from bayesdep.models.parts.priors import parse_prior
@@ -200,7 +200,8 @@ def assurance(
     assert not isinstance(model, Plan)
     sampling = {"draws": 1000, "tune": 1000, "chains": 4} | own | {k: v for k, v in sampling.items() if v is not None}
     sizes = _sizes(n)
-    _refuse_numbers(fits, seed, workers, sampling)
+    check_numbers(seed=seed, **{key: sampling[key] for key in ("draws", "tune", "chains")})
+    check_least(fits=(fits, 2), workers=(workers, 1))
     decisions = _decisions(decision)
     targets = tuple(dict.fromkeys(target for one in decisions for target in one.targets))
     studies: dict[str, _Draws] = {}
@@ -363,13 +364,6 @@ def _decisions(decision: str | Sequence[str]) -> tuple[Decision, ...]:
     return found
 
 
-def _refuse_numbers(fits: int, seed: int, workers: int | None, sampling: Mapping[str, Any]) -> None:
-    check_numbers(seed=seed, **{key: sampling[key] for key in ("draws", "tune", "chains")})
-    for name, value, least in (("fits", fits, 2), ("workers", workers, 1)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise BadInput(f"{name} = {value!r}, but a whole number of at least {least} is needed")
-
-
 def _table(data: Any) -> pd.DataFrame:
     from bayesdep.data.tables import as_frame
 
@@ -421,7 +415,7 @@ def _designed(model: Model, prior: Mapping[str, Any]) -> Model:
             raise BadInput(f"design prior: there is no parameter '{name}'; {did_you_mean(name, model.slots)}")
         priors[name] = _point(value) if _is_number(value) else parse_prior(name, value)
     try:
-        changed: Any = dataclasses.replace(model, priors={**model.priors, **priors})  # type: ignore[type-var]
+        changed: Any = dataclasses.replace(model, priors={**model.priors, **priors})  # type: ignore[type-var]  # a dataclass
     except BadInput as problem:
         raise problem.within("design prior") from None
     designed: Model = changed
