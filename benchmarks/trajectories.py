@@ -1,7 +1,7 @@
 """Trajectories: time of a gradient and a fit by the number of patients, and beside PyMC's plainest form of the model.
 
-Run with ``python benchmarks/trajectories.py`` (a quarter of an hour on two cores; ``--quick`` a few minutes). Seconds by
-the number of patients are of the processor, so other work on the machine matters little. The plain form has every
+Run with ``python benchmarks/trajectories.py`` (a quarter of an hour on two cores; ``--quick`` a few minutes). Seconds
+by the number of patients are of the processor, so other work on the machine matters little. The plain form has every
 patient's deviations as parameters and ``pm.Censored`` for values beyond limits, and is sampled by nutpie too, on the
 same table: the published design with ten markers.
 """
