@@ -64,7 +64,7 @@ evidence: install  ## What the treatment of non-detects and the law of effects d
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/sparse_effects.py
 
-crossing: install  ## How often a trial like Raison's finds where its arms cross (a quarter of an hour)
+crossing: install  ## How often a trial like Raison's finds where its arms cross (half an hour)
 	$(BIN)/python benchmarks/crossing.py
 
 price: install  ## Whether intervals of patient-level meta-analyses hold, and what M* is worth elsewhere (a quarter of an hour)
