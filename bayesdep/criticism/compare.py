@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import arviz_stats
 import numpy as np
@@ -12,6 +13,10 @@ from bayesdep.criticism.refit import score_left_out_units
 from bayesdep.data.errors import BadInput, CannotCompare
 from bayesdep.inference.fit import Fit
 from bayesdep.numerics.importance import GOOD_K
+
+CLEAR = 4  # difference of scores below which models predict alike
+MANY = 100  # units from which on the standard error of a difference is about right
+_FEW = 3  # units that may be named as deciding
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,15 @@ class Comparison:
         What a left-out unit is (a patient, a study).
     units
         The number of units.
+    by_unit
+        One row per unit: ``unit``, a column of expected log densities for each fit, best first, and ``difference``,
+        the best less the second; those units first that speak most, for either. Empty where units are not the same.
     """
 
     table: pd.DataFrame
     left_out: str
     units: int
+    by_unit: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def reliable(self) -> bool:
@@ -41,7 +50,12 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """The comparison in one sentence."""
+        """The comparison in one sentence, which says no more than the numbers allow.
+
+        Fits are told apart where the difference of their scores is 4 or more and exceeds two standard errors, or four
+        among fewer than 100 units, where standard errors can be half of what they should be (Sivula, Magnusson,
+        Matamoros and Vehtari 2020, doi:10.48550/arXiv.2008.10296).
+        """
         if not self.reliable:
             bad = self.table.loc[self.table["worst_pareto_k"] >= GOOD_K, "model"]
             return (
@@ -50,9 +64,55 @@ class Comparison:
                 "importance sampling"
             )
         best, second = self.table["model"].iloc[0], self.table.iloc[1]
-        clear = abs(second["elpd_diff"]) > 2 * second["diff_se"]
-        verdict = "predicts best" if clear else "is ahead, but by less than two standard errors: no clear winner"
-        return f"{best} {verdict} (leaving out one {self.left_out} of {self.units} at a time)"
+        close = self.table[~self._is_told_apart].iloc[1:]
+        if len(close):
+            said = self._not_told_apart([best, *close["model"]], close)
+        else:
+            by, se = abs(second["elpd_diff"]), second["diff_se"]
+            said = f"{best} predicts best, ahead of {second['model']} by {by:.1f} (standard error {se:.1f})"
+            said += self._who_decides
+        pairs = zip(self.table["model"], self.table["weight"], strict=True)
+        weights = ", ".join(f"{weight:.2f} {name}" for name, weight in pairs)
+        return f"{said}; leaving out one {self.left_out} of {self.units} at a time; stacking weights: {weights}"
+
+    @property
+    def _errors(self) -> int:
+        """How many standard errors a difference must exceed."""
+        return 4 if self.units < MANY else 2
+
+    @property
+    def _is_told_apart(self) -> pd.Series:
+        """Of each fit, whether it is told apart from the best; the best itself is not."""
+        by = self.table["elpd_diff"].abs()
+        return (by >= CLEAR) & (by > self._errors * self.table["diff_se"])
+
+    def _not_told_apart(self, names: list[str], close: pd.DataFrame) -> str:
+        """That some fits are not told apart from the best, and why."""
+        by, se = (close[name].abs().to_numpy(float) for name in ("elpd_diff", "diff_se"))
+        farthest = int(by.argmax())
+        said = (
+            f"{', '.join(names[:-1])} and {names[-1]} cannot be told apart: their scores differ by {by[farthest]:.1f}"
+        )
+        if by[farthest] < CLEAR:
+            return f"{said}, and differences below {CLEAR} say nothing"
+        said += f" with a standard error of {se[farthest]:.1f}"
+        if by[farthest] <= 2 * se[farthest]:
+            return f"{said}, less than two of them"
+        return f"{said}, and among fewer than {MANY} units the error can be twice as large"
+
+    @property
+    def _who_decides(self) -> str:
+        """Up to three units without which the two best would not be told apart: a clause, empty if there are none."""
+        if self.by_unit.empty:
+            return ""
+        own = self.by_unit.sort_values("difference", ascending=False, kind="stable")
+        for k in range(1, min(_FEW, len(own) - 2) + 1):
+            rest = own["difference"].iloc[k:]
+            se = np.sqrt(len(rest) * rest.var(ddof=1))
+            if not (rest.sum() >= CLEAR and rest.sum() > self._errors * se):
+                who = ", ".join(map(str, own["unit"].iloc[:k]))
+                return f", which hangs on {self.left_out} {who}: without, it is {rest.sum():.1f} ({se:.1f})"
+        return ""
 
 
 def compare(fits: Mapping[str, Fit]) -> Comparison:
@@ -118,7 +178,19 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
             "refits": [int(np.sum(scores[name].pareto_k.values == 0)) for name in ranked.index],
         }
     )
-    return Comparison(table, reference.model.left_out, scores[first].n_data_points)
+    by_unit = _by_unit({str(name): scores[name] for name in ranked.index})
+    return Comparison(table, reference.model.left_out, scores[first].n_data_points, by_unit)
+
+
+def _by_unit(scores: Mapping[str, Any]) -> pd.DataFrame:
+    """The scores of every unit under every fit, best first."""
+    each = [one.elpd_i for one in scores.values()]
+    index = each[0].to_series().index
+    labels = [" / ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in index]
+    found = pd.DataFrame({"unit": labels, **{name: x.values.ravel() for name, x in zip(scores, each, strict=True)}})
+    first, second = list(scores)[:2]
+    found["difference"] = found[first] - found[second]
+    return found.sort_values("difference", key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
 
 def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit) -> None:
