@@ -16,7 +16,7 @@ from bayesdep.numerics.importance import GOOD_K
 
 CLEAR = 4  # difference of scores below which models predict alike
 MANY = 100  # units from which on the standard error of a difference is about right
-_FEW = 3  # units that may be named as deciding
+_FEW = 3  # units on which a difference can be said to hang
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Comparison:
         The number of units.
     by_unit
         One row per unit: ``unit``, a column of expected log densities for each fit, best first, and ``difference``,
-        the best less the second; those units first that speak most, for either. Empty where units are not the same.
+        the best less the second: the units that speak most for the best come first, those for the second last.
     """
 
     table: pd.DataFrame
@@ -102,16 +102,18 @@ class Comparison:
 
     @property
     def _who_decides(self) -> str:
-        """Up to three units without which the two best would not be told apart: a clause, empty if there are none."""
+        """Up to three units without which the two best would not be told apart: a clause, empty if there are none.
+
+        It does not name them, since they may be people and sentences are printed.
+        """
         if self.by_unit.empty:
             return ""
-        own = self.by_unit.sort_values("difference", ascending=False, kind="stable")
-        for k in range(1, min(_FEW, len(own) - 2) + 1):
-            rest = own["difference"].iloc[k:]
+        for k in range(1, min(_FEW, len(self.by_unit) - 2) + 1):
+            rest = self.by_unit["difference"].iloc[k:]
             se = np.sqrt(len(rest) * rest.var(ddof=1))
             if not (rest.sum() >= CLEAR and rest.sum() > self._errors * se):
-                who = ", ".join(map(str, own["unit"].iloc[:k]))
-                return f", which hangs on {self.left_out} {who}: without, it is {rest.sum():.1f} ({se:.1f})"
+                who = f"one {self.left_out}" if k == 1 else f"{k} units"
+                return f", which hangs on {who} (the first in by_unit): without, it is {rest.sum():.1f} ({se:.1f})"
         return ""
 
 
@@ -190,7 +192,7 @@ def _by_unit(scores: Mapping[str, Any]) -> pd.DataFrame:
     found = pd.DataFrame({"unit": labels, **{name: x.values.ravel() for name, x in zip(scores, each, strict=True)}})
     first, second = list(scores)[:2]
     found["difference"] = found[first] - found[second]
-    return found.sort_values("difference", key=np.abs, ascending=False, kind="stable", ignore_index=True)
+    return found.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
 
 
 def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit) -> None:
