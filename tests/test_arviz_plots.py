@@ -16,7 +16,7 @@ from bayesdep.data.errors import BadInput
 
 PAGE = (Path(__file__).parents[1] / "docs" / "howto" / "arviz.md").read_text(encoding="utf-8")
 ROWS = [re.findall(r"`(plot_\w+)`", line.split("|")[1]) for line in PAGE.splitlines() if line.startswith("| `plot_")]
-OF_PARAMETERS, (ENERGY,), (KHAT,), OF_PREDICTIONS, (LOO_INTERVAL,), PAVA, (ROOTOGRAM,), _, _ = ROWS
+OF_PARAMETERS, SENSITIVITY, (ENERGY,), (KHAT,), OF_PREDICTIONS, (LOO_INTERVAL,), PAVA, (ROOTOGRAM,), _, _ = ROWS
 FAMILIES = {
     "Trial": "trial", "Crossover": "crossover", "Cytokines": "cytokines", "PatientMeta": "patient-meta",
     "Response": "response", "Correlation": "correlation", "Ordinal": "ordinal", "Counts": "counts", "Screen": "screen",
@@ -100,10 +100,11 @@ def test_values_beyond_limits_are_drawn_within_them_and_others_stay():
 @pytest.mark.parametrize("model", list(FAMILIES))
 def test_every_plot_that_the_page_names_is_drawn(model):
     fit = fit_of(model)
-    name = next(name for name, x in fit.posterior.items() if x.size > x.sizes["chain"] * x.sizes["draw"] or x.ndim == 2)
+    names = sorted(map(str, fit.posterior.data_vars), key=lambda name: fit.posterior[name].size)[:2]
     for plot in OF_PARAMETERS:
-        names = [n for n, x in fit.posterior.items() if x.ndim == 2][:2] if plot == "plot_pair" else [name]
-        draw(plot, fit.tree, var_names=names or [name])
+        draw(plot, fit.tree, var_names=names)
+    for plot in SENSITIVITY if model not in ("Counts", "Stepwise") else ():
+        draw(plot, fit.tree, var_names=names)
     if model not in EXACT:
         draw(ENERGY, fit.tree)
     draw(KHAT, az.loo(fit.tree, pointwise=True))

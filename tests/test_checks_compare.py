@@ -302,3 +302,49 @@ def test_units_that_decide_are_counted_and_others_are_not():
     # three of 4 and the rest 3.6: without one 11.6 beyond 2 x 5.6, without two 7.6 within 2 x 4.0
     three = one.assign(difference=np.r_[4.0, 4.0, 4.0, np.full(197, 3.6 / 197)])
     assert "hangs on 2 units (the first in by_unit): without, it is 7.6 (4.0)" in ranked([15.6], [6.9], by_unit=three)
+
+
+# Meta-analyses of two and of three levels.
+
+
+def effects(seed=4):
+    rng = np.random.default_rng(seed)
+    lab = np.array(["d", "b", "a", "c", "e", "f"])[np.arange(15) % 6]  # neither sorted nor in one piece
+    own = dict(zip("abcdef", rng.normal(0, 0.4, 6), strict=True))
+    effect = [round(0.3 + own[x] + rng.normal(0, 0.25), 3) for x in lab]
+    return pd.DataFrame({"study": [f"s{i}" for i in range(15)], "lab": lab, "effect": effect, "se": 0.2})
+
+
+LEVELS = {
+    2: bd.Meta(measure="standardised-difference"), 3: bd.Meta(measure="standardised-difference", cluster="lab"),
+}  # fmt: skip
+
+
+def test_two_and_three_levels_are_compared_cluster_by_cluster_exactly():
+    """log p(cluster | all others) is a difference of log marginal likelihoods, known by quadrature."""
+    table = effects()
+    fits = {f"{k} levels": bd.fit(model, table, draws=4000, seed=1) for k, model in LEVELS.items()}
+    for order in (fits, dict(reversed(fits.items()))):
+        found = bd.compare(order)
+        assert (found.left_out, found.units) == ("cluster", 6)
+        of_unit = found.by_unit.set_index("unit")
+        assert sorted(of_unit.index) == list("abcdef")
+        for k, model in LEVELS.items():
+            data = model.prepare(table)
+            for lab in "abcdef":
+                kept = (table["lab"] != lab).to_numpy()
+                both = [model.hierarchy(data, at[None]).log_marginal for at in (np.full(15, True), kept)]
+                exact = float(np.ravel(both[0])[0] - np.ravel(both[1])[0])
+                # 16,000 independent draws and Pareto's k below 0.5: a few hundredths
+                assert of_unit.loc[lab, f"{k} levels"] == pytest.approx(exact, abs=0.05)
+
+
+def test_levels_whose_units_depend_on_one_another_are_refused_as_before():
+    table = effects()
+    fits = {k: bd.fit(model, table, draws=100, seed=1) for k, model in LEVELS.items()}
+    dependent = dataclasses.replace(fits[2], data=fits[2].data.assign(covariance=(("study", "other"), np.eye(15))))
+    assert "one leaves out a study, the other a cluster; compare fits with the same unit" in refusal(
+        a=dependent, b=fits[3]
+    )
+    other = bd.fit(LEVELS[2], table.assign(effect=table["effect"] + 1), draws=100, seed=1)
+    assert "'effect' has different values in the two" in refusal(a=other, b=fits[3])

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, stats
 from test_invariance import EXAMPLES
-from unsampled import visits
+from unsampled import patients, unsampled, visits
 
 import bayesdep as bd
 from bayesdep.inference.evaluate import from_prior
@@ -88,6 +88,40 @@ def test_numbers_have_the_probabilities_below_and_up_to_them():
     np.testing.assert_allclose(high, [[0.2, 1]])
     assert law.at(np.array([[0.1, 0.69]]), np.zeros(2), np.zeros(2)).tolist() == [[0.0, 1.0]]
     assert law.at(np.array([[0.21, 0.999]]), np.zeros(2), np.zeros(2)).tolist() == [[1.0, 2.0]]
+
+
+# Patients of several studies, beside formulas written out.
+
+
+def test_a_patient_of_a_study_is_predicted_from_its_deviations_and_the_first_time():
+    """y_t = intercept_t + own_kt + (T - share) effect_t + (T - 1/2) deviation_kt, times correlated."""
+    model = bd.PatientMeta(reference="arm 0", time="time", times=["time 0", "time 1"], study_levels="random")
+    table = patients()
+    table.loc[[5, 40], "outcome"] = np.nan  # a second time, and a first one
+    fit = unsampled(model, table, draws=4, chains=1)
+    draw, data = fit.posterior.isel(chain=0, draw=2), fit.data
+    few = fit.posterior.isel(chain=[0], draw=[2])
+    (one,) = model.observations(few, data).values()
+    rows = 0
+    for i in range(data.sizes["subject"]):
+        treated, study = int(data["arm_of"][i]), int(data["study_of"][i])
+        own = draw["deviation"].transpose("study", "time", "which").values[study]
+        mean = draw["intercept"].values + (treated - float(data["share_treated"])) * draw["effect"].values
+        mean = mean + own[:, 0] + (treated - 0.5) * own[:, 1]
+        sd = draw["study_sd"].transpose("study", "time").values[study] * data["outcome_sd"].values
+        mean = data["outcome_mean"].values + data["outcome_sd"].values * mean
+        rho, y = float(draw["residual_correlation"]), data["outcome"].values[i]
+        expected = []
+        if not np.isnan(y[0]):
+            expected.append(stats.norm.cdf(y[0], mean[0], sd[0]))
+        if not np.isnan(y[1]):
+            known = not np.isnan(y[0])
+            centre = mean[1] + known * rho * sd[1] / sd[0] * (np.nan_to_num(y[0]) - mean[0])
+            expected.append(stats.norm.cdf(y[1], centre, sd[1] * np.sqrt(1 - known * rho**2)))
+        found = one.law.around(one.lower, one.upper)[0][0, rows : rows + len(expected)]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+        rows += len(expected)
+    assert rows == len(one.lower) == 2 * data.sizes["subject"] - 2
 
 
 # Leave-one-out, beside posteriors known in closed form.

@@ -1,19 +1,22 @@
 """Rank fits by leave-one-out cross-validation, and refuse comparisons that have no meaning."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import arviz_stats
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from bayesdep.criticism.refit import score_left_out_units
+from bayesdep.criticism.refit import score_groups, score_left_out_units
 from bayesdep.data.errors import BadInput, CannotCompare
 from bayesdep.inference.fit import Fit
+from bayesdep.models.model import HasHierarchy
 from bayesdep.numerics.importance import GOOD_K
 
+CLUSTER = "cluster"  # what a meta-analysis with clusters leaves out
 CLEAR = 4  # difference of scores below which models predict alike
 MANY = 100  # units from which on the standard error of a difference is about right
 _FEW = 3  # units on which a difference can be said to hang
@@ -121,7 +124,8 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     """Compare fits of the same data by leave-one-out (PSIS: Vehtari and others 2017, doi:10.1007/s11222-016-9696-4).
 
     A unit whose Pareto k is 0.7 or more is left out by sampling again without it, if such units are few and the model
-    can score a unit outside the fit.
+    can score a unit outside the fit. A meta-analysis with clusters and one without are compared cluster by cluster: of
+    the latter the joint density of a cluster's effects.
 
     Parameters
     ----------
@@ -158,13 +162,15 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     if len(fits) < 2:
         raise BadInput("a comparison needs two fits or more; give another fit (at the command line: another plan)")
     (first, reference), *others = fits.items()
+    clusters = _clusters_of(list(fits.values()))
     for name, other in others:
-        _refuse_incomparable(first, reference, name, other)
+        _refuse_incomparable(first, reference, name, other, may_group=clusters is not None)
     scores, worst = {}, {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Pareto.*")  # k is in the table and decides `reliable`
         for name, fit in fits.items():
-            scores[name] = score_left_out_units(fit)
+            is_single = clusters is not None and fit.model.left_out != CLUSTER
+            scores[name] = score_groups(fit, *clusters) if is_single and clusters else score_left_out_units(fit)
             worst[name] = float(np.max(scores[name].pareto_k))
         ranked = arviz_stats.compare(scores, round_to="none")
     table = pd.DataFrame(
@@ -181,7 +187,24 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
         }
     )
     by_unit = _by_unit({str(name): scores[name] for name in ranked.index})
-    return Comparison(table, reference.model.left_out, scores[first].n_data_points, by_unit)
+    left_out = reference.model.left_out if clusters is None else CLUSTER
+    return Comparison(table, left_out, scores[first].n_data_points, by_unit)
+
+
+def _clusters_of(fits: Sequence[Fit]) -> tuple[xr.DataArray, np.ndarray] | None:
+    """Number of each unit's cluster and the clusters, where some fits leave out these and others single units."""
+    if len({fit.model.left_out for fit in fits}) > 1:
+        for fit in fits:
+            if fit.model.left_out == CLUSTER and isinstance(fit.model, HasHierarchy):
+                return fit.data["cluster_of"], fit.data["cluster"].values
+    return None
+
+
+def _is_grouped(fit: Fit) -> bool:
+    """Whether a fit scores clusters, or units that are independent given its parameters, whose scores can be added."""
+    if fit.model.left_out == CLUSTER:
+        return True
+    return isinstance(fit.model, HasHierarchy) and "covariance" not in fit.data
 
 
 def _by_unit(scores: Mapping[str, Any]) -> pd.DataFrame:
@@ -195,7 +218,7 @@ def _by_unit(scores: Mapping[str, Any]) -> pd.DataFrame:
     return found.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
 
 
-def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit) -> None:
+def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit, *, may_group: bool) -> None:
     pair = f"{first} and {second} cannot be compared"
     if _differ_in_censoring(one, other):
         raise CannotCompare(
@@ -203,7 +226,7 @@ def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit) -> None:
             "compared with a probability of the other (half a limit against a censored likelihood); compare fits that "
             "treat non-detects alike, and check a substitution by predictive checks instead"
         )
-    if one.model.left_out != other.model.left_out:
+    if one.model.left_out != other.model.left_out and not (may_group and _is_grouped(one) and _is_grouped(other)):
         raise CannotCompare(
             f"{pair}: one leaves out a {one.model.left_out}, the other a {other.model.left_out}; "
             "compare fits with the same unit"

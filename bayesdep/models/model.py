@@ -236,7 +236,7 @@ class ScoresUnits(Protocol):
 class PredictsObservations(Protocol):
     """A model that predicts each number observed from the parameters and what came before it in its unit."""
 
-    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> "Mapping[str, Observations]":
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> Mapping[str, "Observations"]:
         """Give them by the name of the variable; draws are (chain, draw), one chain after the other in the result."""
 
 
