@@ -6,6 +6,7 @@ sums over a unit, conjugate posteriors for leave-one-out, and uniformity where d
 
 import dataclasses
 
+import arviz_stats
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +16,10 @@ from test_invariance import EXAMPLES
 from unsampled import patients, unsampled, visits
 
 import bayesdep as bd
+from bayesdep.data.errors import BadInput
 from bayesdep.inference.evaluate import from_prior
 from bayesdep.inference.labelled import label_draws
-from bayesdep.inference.observations import Predicted
+from bayesdep.inference.observations import Predicted, arviz_tree
 from bayesdep.models.model import PredictsObservations
 from bayesdep.models.parts.observations import Categories, Normals, of_groups, of_steps
 from bayesdep.models.parts.replicates import put
@@ -175,6 +177,25 @@ def test_left_out_probabilities_are_those_of_the_exact_posterior():
     np.testing.assert_allclose(pit, exact, atol=0.004)  # 20,000 draws of a mean with an sd of 0.25: 0.0007 each
     whole = (one.law.around(one.lower, one.upper)[0]).mean(axis=0)
     assert np.abs(whole - exact).max() > 0.02  # the whole posterior knows the observation itself
+
+    groups = {name: group.to_dataset() for name, group in tree.children.items()}
+    groups["observed_data"] = groups["constant_data"]
+    groups["log_likelihood"] = xr.Dataset({"by_unit": (("chain", "draw", "i"), np.zeros((4, 5000, n)))})
+    of_arviz = arviz_tree(Known(matrix), xr.DataTree.from_dict(groups), tables=1, seed=1)
+    # a share of 20,000 replicates, weighted: four standard errors of 0.0035 each
+    np.testing.assert_allclose(arviz_stats.loo_pit(of_arviz)["y"].values, exact, atol=0.015)
+    assert list(of_arviz["log_likelihood"].data_vars) == ["y", "by_unit"]
+
+
+def test_observations_of_several_versions_of_the_data_are_refused():
+    one = patients().assign(outcome=lambda t: t["outcome"].round())
+    model = bd.PatientMeta(reference="arm 0", time="time", times=["time 0", "time 1"], study_levels="random")
+    fit = unsampled(model, one, draws=4, chains=1)
+    several = dataclasses.replace(fit, manifest=fit.manifest | {"tables": 2})
+    for asked in (lambda: several.arviz, lambda: bd.check_loo_pit(several)):
+        with pytest.raises(BadInput, match=r"this fit is of 2 versions of the data.*; fit one table for checks"):
+            asked()
+    assert len(bd.check_loo_pit(fit)) == len(one)
 
 
 def test_people_left_out_of_a_cell_are_predicted_by_the_others():

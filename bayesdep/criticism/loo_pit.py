@@ -25,9 +25,9 @@ def check_loo_pit(fit: Fit) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per observation: ``variable``, what it belongs to (``subject``, ``visit``, ``analyte``, ...), ``below``
-        and ``up_to`` (probabilities, equal for numbers), ``pit`` and ``pareto_k`` (at 0.7 or more the row is not to be
-        trusted). Probabilities are means over the importance weights of each draw's own, not shares of replicates, so
-        tails have no ties.
+        and ``up_to`` (probabilities, equal for numbers), ``pit`` and ``pareto_k``: at 0.7 or more the row is not to be
+        trusted; minus infinity where an observation moves no weight, infinity where draws are too few. Probabilities
+        are weighted means of each draw's own, not shares of replicates, so there are no ties in the tails.
 
     Raises
     ------

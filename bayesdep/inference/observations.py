@@ -1,17 +1,17 @@
 """Single observations and their predictions, as ArviZ's plots take them, and their leave-one-out probabilities."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import arviz_stats
 import numpy as np
 import xarray as xr
+from arviz_stats.base import array_stats
 
 from bayesdep.data.errors import BadInput
 from bayesdep.models.model import Model, PredictsObservations
 from bayesdep.models.parts.observations import Observations
+from bayesdep.numerics.importance import smooth_weights
 from bayesdep.numerics.types import Draws
 
 _NUMBERS = 8_000_000  # in an array of predictions, 64 MB, beyond which fewer draws are taken
@@ -95,13 +95,15 @@ class Predicted:
         k : numpy.ndarray
             Shape (observations,).
         """
-        tree = xr.DataTree.from_dict({"posterior": self.posterior, _SCORES: self.scores(name).to_dataset(name=name)})
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*Pareto.*")  # k is returned
-            loo = arviz_stats.loo(tree, pointwise=True, var_name=name)
-        logs = loo.log_weights.transpose("chain", "draw", ...).values.reshape(-1, len(loo.pareto_k))
-        weights = np.exp(logs - logs.max(axis=0))
-        return weights / weights.sum(axis=0), loo.pareto_k.values
+        scores = self.observations[name].with_later
+        shape = (self.posterior.sizes["chain"], self.posterior.sizes["draw"], -1)
+        with np.errstate(all="ignore"):
+            ess = array_stats.ess(
+                np.exp(scores - scores.max(axis=0)).reshape(shape), chain_axis=0, draw_axis=1, method="mean"
+            )
+        relative = np.where(ess > 0, np.minimum(ess / len(scores), 1.0), 1.0)
+        each = [smooth_weights(-score, float(share)) for score, share in zip(scores.T, relative, strict=True)]
+        return np.stack([weights for weights, _ in each], axis=-1), np.array([k for _, k in each])
 
     def values(self, name: str, rng: np.random.Generator) -> np.ndarray:
         """Return what was observed; of what is known as an interval, a draw from it.
