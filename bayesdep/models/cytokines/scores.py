@@ -110,7 +110,7 @@ def _integrated_over_effects(
     spread: np.ndarray,
 ) -> np.ndarray:
     """Log integrals over the cells' effects, shape (draws, cells)."""
-    return np.asarray(special.logsumexp(nodes_of_effects(z, sd, data, of, psi, nu, centre, spread)[1], axis=0))
+    return np.asarray(special.logsumexp(nodes_of_effects(z, sd, data, of, psi, nu, centre, spread, NODES)[1], axis=0))
 
 
 def nodes_of_effects(
@@ -122,7 +122,7 @@ def nodes_of_effects(
     nu: np.ndarray | None,
     centre: np.ndarray,
     spread: np.ndarray,
-    number: int = NODES,
+    number: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Place the nodes of the integrals over the cells' effects.
 
