@@ -936,7 +936,7 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
     ),
     # numbers that no computer word holds well
     (
-        "numerics/distributions:__init__",
+        "numerics/distributions:_check_number",
         "or 0, is needed; change it",
         lambda: bd.Prior("Normal", mu=0, sigma=1e300),
         lambda: bd.Prior("Normal", mu=0, sigma=1e9),
