@@ -111,6 +111,7 @@ _PUBLIC = {
     "sentences": "bayesdep.reporting.sentences",
     "report": "bayesdep.reporting.report",
     "report_calibration": "bayesdep.reporting.calibration",
+    "as_prior": "bayesdep.planning.next_prior",
     "assurance": "bayesdep.planning.design",
     "calibrate": "bayesdep.planning.calibrate",
     "read_plan": "bayesdep.plan",
@@ -196,6 +197,7 @@ if TYPE_CHECKING:
     from bayesdep.plan import run_plan as run_plan
     from bayesdep.planning.calibrate import calibrate as calibrate
     from bayesdep.planning.design import assurance as assurance
+    from bayesdep.planning.next_prior import as_prior as as_prior
     from bayesdep.reporting.calibration import report_calibration as report_calibration
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact
