@@ -57,6 +57,7 @@ _PUBLIC = {
     "check_missing_information": "bayesdep.criticism.missing_information",
     "check_null": "bayesdep.criticism.bayes_factor",
     "check_prior_sensitivity": "bayesdep.criticism.sensitivity",
+    "check_borrowing": "bayesdep.criticism.borrowing",
     "check_each_prior": "bayesdep.criticism.each_prior",
     "scale_priors": "bayesdep.criticism.each_prior",
     "fit_each_moderator": "bayesdep.criticism.sequential",
@@ -140,6 +141,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bayesdep.criticism.bayes_factor import check_null as check_null
+    from bayesdep.criticism.borrowing import check_borrowing as check_borrowing
     from bayesdep.criticism.checks import check_predictions as check_predictions
     from bayesdep.criticism.compare import compare as compare
     from bayesdep.criticism.dropout import check_dropout as check_dropout

@@ -9,7 +9,7 @@ from scipy import optimize, special
 from bayesdep.numerics.marginals import NormalMixture
 
 MOST = 4  # components
-_POINTS = 1000  # quantiles that stand for more draws than that
+_GROUPS = 600  # of neighbouring draws
 _HOW = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-10, "gtol": 1e-7}
 _NARROWEST = 0.02  # least sd of a component, in sds of the draws: a narrower one would be of few draws
 _LEGENDRE = np.polynomial.legendre.leggauss(24)
@@ -61,14 +61,11 @@ def fit_mixture(draws: np.ndarray, effective: float, most: int = MOST) -> Fitted
     (1, 3.0, 2.0)
     """
     centre, spread = float(draws.mean()), float(draws.std())
-    z = (draws - centre) / spread
-    if len(z) > _POINTS:
-        z = np.quantile(z, (np.arange(_POINTS) + 0.5) / _POINTS)
-    z = np.sort(z)
+    z, share = _grouped(np.sort((draws - centre) / spread))
     best: Fitted | None = None
     score = -np.inf
     for count in range(1, most + 1):
-        found = max((_climb(z, *start) for start in _starts(z, count)), key=lambda one: one.log_density)
+        found = max((_climb(z, share, *start) for start in _starts(z, share, count)), key=lambda one: one.log_density)
         if effective * found.log_density - 3 * count <= score:
             break
         best, score = found, effective * found.log_density - 3 * count
@@ -79,14 +76,25 @@ def fit_mixture(draws: np.ndarray, effective: float, most: int = MOST) -> Fitted
     return Fitted(scaled, best.log_density - float(np.log(spread)))
 
 
-def _starts(z: np.ndarray, count: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _grouped(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and shares of groups of neighbouring draws, small ones in the tails: the fit takes a tenth of the time."""
+    count = len(z)
+    reach = np.log(2 * count)
+    edges = np.unique(np.round(count * special.expit(np.linspace(-reach, reach, _GROUPS + 1))).astype(int))
+    edges[0], edges[-1] = 0, count
+    size = np.diff(edges)
+    return np.add.reduceat(z, edges[:-1]) / size, size / count
+
+
+def _starts(z: np.ndarray, share: np.ndarray, count: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     even = np.full(count, 1 / count)
-    parts = np.array_split(z, count)
-    cut = (even, np.array([p.mean() for p in parts]), np.array([max(p.std(), _NARROWEST) for p in parts]))
+    part = np.minimum((np.cumsum(share) - share / 2) * count, count - 1).astype(int)
+    means = [np.average(z[part == k], weights=share[part == k]) for k in range(count)]
+    cut = (even, np.array(means), np.array([max(z[part == k].std(), _NARROWEST) for k in range(count)]))
     return [cut] if count == 1 else [cut, (even, np.zeros(count), 1.8 ** (np.arange(count) - (count - 1) / 2))]
 
 
-def _climb(z: np.ndarray, weights: np.ndarray, means: np.ndarray, sds: np.ndarray) -> Fitted:
+def _climb(z: np.ndarray, share: np.ndarray, weights: np.ndarray, means: np.ndarray, sds: np.ndarray) -> Fitted:
     """The maximum of the mean log density that is uphill, by a quasi-Newton method: EM takes thousands of steps."""
     count = len(weights)
 
@@ -98,9 +106,9 @@ def _climb(z: np.ndarray, weights: np.ndarray, means: np.ndarray, sds: np.ndarra
         x = (z[:, None] - of.means) / of.sds
         terms = np.log(of.weights) - at[2 * count :] - x**2 / 2
         total = special.logsumexp(terms, axis=1)
-        share = np.exp(terms - total[:, None])
-        slope = [share.mean(axis=0) - of.weights, (share * x).mean(axis=0) / of.sds, (share * (x**2 - 1)).mean(axis=0)]
-        return -float(total.mean()), -np.concatenate(slope)
+        each = share[:, None] * np.exp(terms - total[:, None])
+        slope = [each.sum(axis=0) - of.weights, (each * x).sum(axis=0) / of.sds, (each * (x**2 - 1)).sum(axis=0)]
+        return -float(share @ total), -np.concatenate(slope)
 
     # weights stay above exp(-20) and widths within reach of the draws', so that no component is lost on the way
     bounds = [(-10.0, 10.0)] * count + [(z[0], z[-1])] * count + [(np.log(_NARROWEST), np.log(10.0))] * count
