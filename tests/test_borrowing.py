@@ -1,6 +1,8 @@
 """Posteriors as priors: mixtures against quadrature, borrowed controls against closed forms."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -367,3 +369,68 @@ def test_llvm_compiles_mixtures_to_pymcs_density(name, monkeypatch, capsys):
 def test_a_fit_without_a_mixture_has_no_weights(historical):
     with pytest.raises(BadInput, match=r"no prior of this fit is a mixture; give one as bd.as_prior makes it"):
         bd.check_borrowing(historical)
+
+
+# What the how-to page states
+
+PAGE = (Path(bd.__file__).parents[1] / "docs" / "howto" / "borrowing.md").read_text(encoding="utf-8")
+DRIFTS = (0, -1, -2, -4, -8, 2)
+TRIAL_SD, PRIOR_OF_EFFECT = 7.0, 10.0
+
+
+def share_declared(weights, mu, sigma, truth, effect, controls, treated):
+    """How often P(effect < 0) > 0.975: a sum over both arms' observed means, the posterior in closed form."""
+    noise = TRIAL_SD**2 / np.array([controls, treated])
+    z = np.linspace(-7, 7, 561)
+    first = (truth + math.sqrt(noise[0]) * z)[:, None]
+    second = (truth + effect + math.sqrt(noise[1]) * z)[None, :]
+    evidence, below = 0.0, 0.0
+    for w, m, s in zip(weights, mu, sigma, strict=True):
+        own = s**2 + noise[0]
+        other = s**2 + PRIOR_OF_EFFECT**2 + noise[1]
+        determinant = own * other - s**4
+        a, b = first - m, second - m
+        square = (other * a**2 - 2 * s**2 * a * b + own * b**2) / determinant
+        density = w * np.exp(-square / 2) / math.sqrt(determinant)
+        gain = PRIOR_OF_EFFECT**2 / determinant
+        mean, variance = gain * (own * b - s**2 * a), PRIOR_OF_EFFECT**2 * (1 - gain * own)
+        evidence = evidence + density
+        below = below + density * stats.norm.cdf(-mean / math.sqrt(variance))
+    each = stats.norm.pdf(z) * (z[1] - z[0])
+    return float(each @ (below / evidence > 0.975) @ each)
+
+
+def test_the_page_prints_what_its_code_prints_and_its_table_is_computed():
+    code, printed = re.findall(r"```(?:python|text)\n(.*?)```", PAGE, flags=re.DOTALL)[:2]
+    names = {}
+    exec(code.replace("print(found)", ""), names)  # the page's own code
+    found = names["found"]
+    line = printed.strip().splitlines()[-1]
+    shown = parse_prior("mu", read_toml(line)["PARAMETER"])
+    grid = np.linspace(-30, 15, 200)
+    np.testing.assert_allclose(shown.scipy.cdf(grid), found.prior.scipy.cdf(grid), atol=1e-3)  # another processor's fit
+    (worth,) = re.findall(r"worth ([0-9.]+) patients", printed)
+    assert float(worth) == pytest.approx(found.patients_robust, rel=0.01)
+    rows = re.findall(r"^\| (nothing borrowed|[0-9.]+) \|(.*)\|$", PAGE, flags=re.MULTILINE)
+    of = {k: np.array(shown[k]) for k in ("weights", "mu", "sigma")}
+    assert len(rows) == 4
+    for name, cells in rows:
+        if name == "nothing borrowed":
+            prior = ([1.0], [0.0], [100.0])
+        else:
+            weights = np.append(of["weights"][:-1] / 0.8 * (1 - float(name)), float(name))
+            prior = (weights, of["mu"], of["sigma"])
+        computed = [share_declared(*prior, -6.711 + drift, 0, 20, 40) for drift in DRIFTS]
+        computed.append(share_declared(*prior, -6.711, -4, 20, 40))
+        # three decimals; the edge of the region is known to a cell of the sum, 0.025 sd
+        np.testing.assert_allclose([float(x) for x in cells.split("|")], computed, atol=1.5e-3)
+    doubled = share_declared([1.0], [0.0], [100.0], -6.711, -4, 40, 40)
+    assert f"power of {doubled:.3f}" in PAGE
+
+
+def test_the_sum_over_observed_means_is_right_where_the_answer_is_known():
+    """Without borrowing and with a flat prior of the effect the decision is a z test of level 2.5%."""
+    sd = TRIAL_SD * math.sqrt(1 / 20 + 1 / 40)
+    shrunken = PRIOR_OF_EFFECT**2 / (PRIOR_OF_EFFECT**2 + sd**2)
+    limit = stats.norm.ppf(0.975) / math.sqrt(shrunken)  # of z, beyond which the posterior is convinced
+    assert share_declared([1.0], [0.0], [1e4], -6.7, 0, 20, 40) == pytest.approx(stats.norm.sf(limit), abs=1e-3)
