@@ -3,11 +3,16 @@
 import numpy as np
 import pandas as pd
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 from common import same_computation
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
+from pytensor.graph.traversal import graph_inputs, io_toposort
+from pytensor.scalar.basic import Exp
+from pytensor.tensor.elemwise import Elemwise
 
 import bayesdep as bd
+from bayesdep.inference.computation import Computation, flat_density
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.meta.model import Meta
 from bayesdep.models.screen.model import Screen
@@ -125,3 +130,18 @@ def test_real_studies_of_one_design_share_a_computation():
     real = model.prepare(bd.load("raison2013_responders"))
     other = model.prepare(bd.simulate("raison2013_responders", seed=3).table)
     assert same_computation(model.build(real), model.build(other))
+
+
+def test_what_two_observed_variables_share_is_computed_once():
+    with pm.Model() as model:
+        mean = pt.exp(pm.Normal("a"))
+        pm.Normal("x", mean, 1, observed=pm.Data("of_x", np.ones(2)))
+        pm.Normal("y", mean, 2, observed=pm.Data("of_y", np.ones(3)))
+    computation = Computation.of(model)
+    flat = flat_density(computation, [()])
+    before, after = (
+        sum(isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Exp) for node in io_toposort([], [logp]))
+        for logp in (computation.logp, flat.logp)
+    )
+    assert (before, after) == (2, 1)
+    assert set(flat.values) <= set(graph_inputs([flat.logp]))

@@ -109,12 +109,15 @@ def with_markers(seed, people=133):
 
 @pytest.mark.sampling
 def test_means_of_patients_with_hardly_any_residual_pass_the_gate():
-    """Their slopes differ by twenty times the residual sd; 170 effective draws of 2,000 in the effects themselves."""
+    """Their slopes differ by twenty times the residual sd; 340 effective draws of 4,000 in the effects themselves.
+
+    With default draws, which the gate is for: with half of them, R-hat of some seeds is 1.011.
+    """
     one = model(value="value", analyte="marker", association=["change"], equal_baseline=True)
-    fit = bd.fit(one, with_markers(2), draws=500, tune=500, seed=1)
+    fit = bd.fit(one, with_markers(2), seed=1)
     assert fit.gate.passed, fit.gate.sentence
-    means = fit.estimands["mean"].values.reshape(4, 500, -1)
-    assert min(diagnose(means[..., k])[1] for k in range(means.shape[-1])) > 1000
+    means = fit.estimands["mean"].values.reshape(*fit.estimands["mean"].shape[:2], -1)
+    assert min(diagnose(means[..., k])[1] for k in range(means.shape[-1])) > 2000
 
 
 def test_markers_have_axes_of_their_own():

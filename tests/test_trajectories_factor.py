@@ -211,7 +211,7 @@ def test_draws_of_the_graph_share_the_factor():
     mean, sd, loading = rng.normal(size=(units, kinds, times)), np.array([0.5, 1.5]), np.array([2.0, -1.0])
     counted, zero = np.ones(mean.shape), np.zeros(mean.shape)
     products = products_of(design[:, None], counted)
-    about = (mean, design, np.array(own), sd, loading, shared, counted, products, zero, zero, zero)
+    about = (mean, design, np.array(own), sd, loading, shared, counted, products, zero, zero, zero[..., 0])
     drawn = pm.draw(SharedCurves.dist(*about), draws=2000, random_seed=1, mode=uncompiled()).reshape(2000, units, -1)
     tails = []
     for u in range(units):

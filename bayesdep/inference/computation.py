@@ -16,6 +16,8 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph import clone_replace
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.basic import MergeOptimizer
 from pytensor.graph.traversal import graph_inputs
 
 from bayesdep.inference.equal_graphs import Graph, density_graph
@@ -173,6 +175,18 @@ def flat_density(computation: Computation, shapes: Sequence[tuple[int, ...]]) ->
         Its gradient is derived when asked for.
     """
     data = {v: v.type() for v in computation.shared}
-    (logp,) = clone_replace([computation.logp], data)
+    logp = _computed_once(clone_replace([computation.logp], data)[0], [*computation.values, *data.values()])
     point = pt.TensorType("float64", shape=(sum(prod(shape) for shape in shapes),))("point")
     return FlatDensity(logp, computation.values, point, tuple(data.values()), tuple(shapes))
+
+
+def _computed_once(logp: Any, inputs: Sequence[Any]) -> Any:
+    """Return a log density in which equal parts are one.
+
+    PyMC copies what several observed variables have in common, such as markers that an outcome is associated with.
+    PyTensor joins the copies when it rewrites the graph, but by then each has a gradient of its own, and these stay
+    apart.
+    """
+    graph = FunctionGraph(list(inputs), [logp], clone=True, copy_inputs=False)
+    MergeOptimizer().rewrite(graph)
+    return graph.outputs[0]

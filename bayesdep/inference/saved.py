@@ -55,7 +55,9 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
 
 
 def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
-    """Read a tree that :func:`write_tree` wrote, or an earlier version without a hash.
+    """Read a tree that :func:`write_tree` wrote.
+
+    Nothing but what has its hash at its end is given to NetCDF's library, which damaged files can keep busy forever.
 
     Parameters
     ----------
@@ -72,9 +74,9 @@ def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
     FileNotFoundError
         When there is no such file.
     BadInput
-        In a clause that says what is wrong with the file: it is not NetCDF, was changed or cut off, contains something
-        that no fit has (links to other files, types that are neither numbers nor text), or needs more memory than is
-        free.
+        In a clause that says what is wrong with the file: it was changed, cut off or not written here, contains
+        something that no fit has (links to other files, types that are neither numbers nor text), or needs more memory
+        than is free.
     """
     try:
         content = read_whole(path, available_memory() / 2)
@@ -82,11 +84,11 @@ def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
         raise
     except OSError as problem:
         raise BadInput(str(problem.strerror)) from None
-    mark, digest = content[-_TRAILER:-64], content[-64:]
-    if mark == _MARK:
-        content = content[:-_TRAILER]
-        if hashlib.sha256(content).hexdigest().encode() != digest:
-            raise BadInput("it was changed or damaged after it was saved")
+    content, mark, digest = content[:-_TRAILER], content[-_TRAILER:-64], content[-64:]
+    if mark != _MARK:
+        raise BadInput("its end is not that of one: it was cut off, or another program wrote it")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise BadInput("it was changed or damaged after it was saved")
     try:
         _refuse_foreign(content)
         with xr.open_datatree(io.BytesIO(content), engine="h5netcdf", phony_dims="sort") as stored:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.tensor.elemwise import DimShuffle
 from pytensor.tensor.random.op import RandomVariable
 
 from bayesdep.numerics.conditioning import condition, condition_kinds
@@ -183,7 +184,7 @@ class Curves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # PyMC i
 
 class _PanelCurvesRV(_CurvesRV):
     name = "panel_curves"
-    signature = "(j),(j,q),(q,q),(),(j),(j),(j),(j)->(j)"
+    signature = "(j),(j,q),(q,q),(),(j),(j),(j),()->(j)"
     dtype = "floatX"
     _print_name = ("PanelCurves", "\\operatorname{PanelCurves}")
 
@@ -192,9 +193,9 @@ class PanelCurves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # P
     """Several kinds of values of units over time, each with effects of its own: markers of patients.
 
     Parameters are ``mean`` (unit, kind, time), ``design`` (unit, 1, time, column: G), ``covariance`` (kind, column,
-    column), ``sd`` (kind), and by unit, kind and time ``counted`` (1 or 0), ``hidden`` (1 where the value is a
-    parameter of the model), ``latent`` (that parameter) and ``correction`` (what is added to the log density there: of
-    the change of variables that the parameter is sampled in). Draws are of every time.
+    column), ``sd`` (kind), by unit, kind and time ``counted`` (1 or 0), ``hidden`` (1 where the value is a parameter of
+    the model) and ``latent`` (that parameter), and ``correction`` (unit, kind): what is added to the log density, of
+    the changes of variables that the parameters are sampled in. Draws are of every time.
     """
 
     rv_type = _PanelCurvesRV
@@ -218,11 +219,9 @@ class PanelCurves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # P
     ) -> Tensor:
         """Return the density of a unit's values of a kind that are counted."""
         found = pt.switch(hidden, latent, value)
-        # PyMC puts a dim of one unit before those of kinds
-        own = covariance.squeeze(0) if covariance.type.ndim > 3 else covariance
-        noise = sd.squeeze(0) if sd.type.ndim > 1 else sd
+        own, noise = _of_all(covariance, 3), _of_all(sd, 1)
         of_kinds = of_panel(found, mean, design, own, noise, counted)
-        return of_kinds.log_density + pt.sum(correction, axis=-1)
+        return of_kinds.log_density + correction
 
 
 def of_panel(
@@ -240,7 +239,7 @@ def of_panel(
     Integrated
         By unit and kind; its density is complete.
     """
-    return Integrated(*condition_kinds(value - mean, design[:, 0], covariance, sd, counted))
+    return Integrated(*condition_kinds(value - mean, design.squeeze(1), covariance, sd, counted))
 
 
 def of_shared(
@@ -290,7 +289,7 @@ def of_shared(
 
 class _SharedCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed
     name = "shared_curves"
-    signature = "(k,j),(j,q),(k,q,q),(k),(k),(q,q),(k,j),(k,q,q),(k,j),(k,j),(k,j)->(k,j)"
+    signature = "(k,j),(j,q),(k,q,q),(k),(k),(q,q),(k,j),(k,q,q),(k,j),(k,j),(k)->(k,j)"
     dtype = "floatX"
     _print_name = ("SharedCurves", "\\operatorname{SharedCurves}")
 
@@ -312,7 +311,7 @@ class SharedCurves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # 
 
     Parameters are ``mean`` (kind, time), ``design`` (time, column: G), ``covariance`` (kind, column, column), ``sd``
     and ``loading`` (kind), ``shared`` (column, column: Psi), ``counted`` (kind, time; 1 or 0), ``products`` (kind,
-    column, column: G'G over what counts), and by kind and time ``hidden``, ``latent`` and ``correction``, as there.
+    column, column: G'G over what counts), ``hidden`` and ``latent`` (kind, time) and ``correction`` (kind), as there.
     """
 
     rv_type = _SharedCurvesRV
@@ -341,12 +340,19 @@ class SharedCurves(_TakesParameters, pm.Distribution):  # type: ignore[misc]  # 
         found = pt.switch(hidden, latent, value)
         own, noise, loads, psi = (_of_all(x, core) for x, core in ((covariance, 3), (sd, 1), (loading, 1), (shared, 2)))
         of_kinds, in_common = of_shared(found, mean, design, own, noise, loads, psi, counted, products)
-        return of_kinds.log_density.sum(axis=-1) + in_common.log_density + correction.sum(axis=(-2, -1))
+        return of_kinds.log_density.sum(axis=-1) + in_common.log_density + correction.sum(axis=-1)
 
 
 def _of_all(x: Tensor, core: int) -> Tensor:
-    """A parameter without the dim of one unit that PyMC puts in front."""
-    return x.squeeze(0) if x.type.ndim > core else x
+    """A parameter without the dim of one unit that PyMC puts in front, as it was before where that is known.
+
+    So it is the same variable where the effects are used elsewhere too, and they are computed once.
+    """
+    if x.type.ndim <= core:
+        return x
+    added = x.owner is not None and isinstance(x.owner.op, DimShuffle) and x.owner.op.is_left_expand_dims
+    before = x.owner.inputs[0] if added else None
+    return before if before is not None and before.type.ndim == core else x.squeeze(0)
 
 
 class _SerialCurvesRV(RandomVariable):  # type: ignore[misc]  # PyMC is not typed

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hostile.zygote import limit
+from hostile.zygote import WAITING, limit
 
 TESTS = Path(__file__).resolve().parents[1]
 REFUSED, DONE = 2, 0
@@ -51,7 +52,7 @@ class Attempt:
     interrupted_at
         A module: when that process is about to import it, it is interrupted (SIGINT).
     seconds, megabytes, file_megabytes
-        Its limits: beyond the time it hangs; memory is that beyond the warm process's.
+        Its limits: beyond that time of processors it hangs; memory is that beyond the warm process's.
     writes
         Folders below its own in which it may leave files when it succeeds.
     """
@@ -192,7 +193,7 @@ def _run_alone(attempt: Attempt, place: Path, logs: list[str]) -> dict[str, Any]
             done, status, used = os.wait4(process.pid, os.WNOHANG)
             if done:
                 break
-            if time.monotonic() - start > attempt.seconds:
+            if time.monotonic() - start > attempt.seconds * WAITING:
                 hung = True
                 process.kill()
                 _, status, used = os.wait4(process.pid, 0)
@@ -210,7 +211,7 @@ def _run_alone(attempt: Attempt, place: Path, logs: list[str]) -> dict[str, Any]
 def faults(attempt: Attempt, result: Result) -> list[str]:
     """Say what of a result must not be, for any attempt and for this one."""
     found = []
-    if result.hung:
+    if result.hung or result.code == -signal.SIGXCPU:
         found.append(f"it hung: ended after {result.seconds:.0f} s")
     elif result.code < 0:
         found.append(f"it crashed: ended by signal {-result.code}")

@@ -1,6 +1,7 @@
 """Saved fits: cut and flipped, with groups missing, types changed, settings of another model, links to other files."""
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from hostile.harness import DONE, REFUSED, Attempt
 EITHER = (REFUSED, DONE, 1)  # 1: the gate that the fit carries has failed
 WORDS = ("export", "run_of_fit", "--format", "json", "--out", "out/estimands.json")
 PLACE = "run_of_fit/posterior.nc"
-_TRAILER = 80
+_MARK = b"\nbayesdep sha256 "
+_TRAILER = len(_MARK) + 64
 
 
 @functools.cache
@@ -32,12 +34,17 @@ def good_bytes() -> bytes:
         return fit.save(Path(folder) / "fit.nc").read_bytes()
 
 
+def hashed(content: bytes) -> bytes:
+    """Return a file's content with its hash at the end, as if it had been saved so."""
+    return content + _MARK + hashlib.sha256(content).hexdigest().encode()
+
+
 def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(change(good_bytes()))
 
 
 def _edited(change: Callable[[Any], object]) -> Callable[[Path], object]:
-    """Edit the file with h5py, as a tool of someone's would; the hash at its end is gone then."""
+    """Edit the file with h5py, and give it the hash of what it is then, as someone would who means harm."""
 
     def write(path: Path) -> None:
         import h5py
@@ -45,6 +52,7 @@ def _edited(change: Callable[[Any], object]) -> Callable[[Path], object]:
         path.write_bytes(good_bytes()[:-_TRAILER])
         with h5py.File(path, "r+") as file:
             change(file)
+        path.write_bytes(hashed(path.read_bytes()))
 
     return write
 
@@ -69,10 +77,10 @@ def _replaced(place: str, make: Callable[[Any, str], object]) -> Callable[[Any],
     return change
 
 
-def flipped(content: bytes, seed: int, count: int, *, hashed: bool) -> bytes:
-    """Return bytes of which some are others; where they are to be hashed, as if they had been saved so."""
+def flipped(content: bytes, seed: int, count: int) -> bytes:
+    """Return bytes of which some are others."""
     rng = np.random.default_rng(seed)
-    changed = bytearray(content if hashed else content[:-_TRAILER])
+    changed = bytearray(content)
     for at in rng.integers(0, len(changed), count):
         changed[at] = rng.integers(256)
     return bytes(changed)
@@ -83,12 +91,12 @@ def bytes_() -> Iterator[Attempt]:
         return Attempt(f"fit: {name}", {PLACE: content, "out/there": ""}, WORDS, **{"codes": (REFUSED,)} | how)
 
     yield attempt("good", _bytes(lambda b: b), codes=(DONE, 1))
-    yield attempt("without its hash", _bytes(lambda b: b[:-_TRAILER]), codes=(DONE, 1))
+    yield attempt("without its hash", _bytes(lambda b: b[:-_TRAILER]), says="cut off, or another program")
     for share in (0.0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999):
         yield attempt(f"cut at {share}", _bytes(lambda b, share=share: b[: int(share * len(b))]))
     for less in (1, 10, 64, 79):
-        yield attempt(f"cut by {less} bytes of its hash", _bytes(lambda b, less=less: b[:-less]), codes=EITHER)
-    yield attempt("more bytes at its end", _bytes(lambda b: b + b"\0" * 1000), codes=EITHER)
+        yield attempt(f"cut by {less} bytes of its hash", _bytes(lambda b, less=less: b[:-less]))
+    yield attempt("more bytes at its end", _bytes(lambda b: b + b"\0" * 1000))
     yield attempt("twice", _bytes(lambda b: b + b))
     yield attempt("its end first", _bytes(lambda b: b[::-1]))
     yield attempt("zeros", _bytes(lambda b: b"\0" * len(b)))
@@ -101,13 +109,13 @@ def bytes_() -> Iterator[Attempt]:
     for seed in range(20):
         yield attempt(
             f"flipped {seed}",
-            _bytes(lambda b, seed=seed: flipped(b, seed, 1 + seed, hashed=True)),
+            _bytes(lambda b, seed=seed: flipped(b, seed, 1 + seed)),
             says="changed or damaged|not a saved fit",
         )
     for seed in range(20):
         yield attempt(
-            f"flipped without hash {seed}",
-            _bytes(lambda b, seed=seed: flipped(b, seed, 1 + 4 * seed, hashed=False)),
+            f"flipped and hashed again {seed}",
+            _bytes(lambda b, seed=seed: hashed(flipped(b[:-_TRAILER], seed, 1 + 4 * seed))),
             codes=EITHER,
         )
 

@@ -28,6 +28,7 @@ WARM = (
     "h5netcdf",
 )
 REACHED = "the attempt reached the sampler"
+WAITING = 10  # seconds that an attempt may wait, for each of processor time that it may take
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def _serve(attempt: dict[str, Any]) -> dict[str, Any]:
         done, status, used = os.wait4(pid, os.WNOHANG)
         if done:
             break
-        if time.monotonic() - start > attempt["seconds"]:
+        if time.monotonic() - start > attempt["seconds"] * WAITING:
             killed = True
             os.killpg(pid, signal.SIGKILL)
             _, status, used = os.wait4(pid, 0)
@@ -114,11 +115,14 @@ def run_words(words: Sequence[str]) -> None:
 
 
 def limit(megabytes: int, seconds: float, file_megabytes: float | None) -> None:
-    """Limit what this process may take: memory beyond what it has, time of processors, the size of a file."""
+    """Limit what this process may take: memory beyond what it has, time of processors, the size of a file.
+
+    Processor time, since a busy machine, or one that stands still for a while, says nothing of the attempt.
+    """
     has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _LINUX else 0
     if _LINUX:
         resource.setrlimit(resource.RLIMIT_AS, (has + megabytes * 2**20,) * 2)
-    cpu = int(seconds * 4) + 1
+    cpu = int(seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = int((500 if file_megabytes is None else file_megabytes) * 2**20)

@@ -69,13 +69,13 @@ def observe_markers(settings: TrajectoriesSettings, data: xr.Dataset) -> tuple[T
     logs = np.nan_to_num(recorded(data["lower"].values, data["upper"].values))
     value = pm.Data("log2_recorded", logs, dims=dims)
     counted = pm.Data("is_measured", (kind >= 0).astype(float), dims=dims)
-    hidden, latent, correction = pt.zeros_like(counted), pt.zeros_like(counted), pt.zeros_like(counted)
+    hidden = pm.Data("is_hidden", (kind > 0).astype(float), dims=dims)
+    latent, correction = hidden, pt.zeros_like(counted[..., 0])  # where nothing is hidden
     total = covariance
     if settings.shared_factor:
         loading, shared = shared_deviations(settings, data)
         total = covariance + loading[:, None, None] ** 2 * shared
     if (kind > 0).any():
-        hidden = pm.Data("is_hidden", (kind > 0).astype(float), dims=dims)
         latent, correction = _values_beyond_limits(data, logs, mean, columns, total, sd)
     found = pt.switch(hidden, latent, value)
     if settings.shared_factor:
@@ -135,7 +135,7 @@ def _means(settings: TrajectoriesSettings, data: xr.Dataset) -> Tensor:
 def _values_beyond_limits(
     data: xr.Dataset, logs: np.ndarray, mean: Tensor, columns: Tensor, covariance: Tensor, sd: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Values beyond limits, and what the change of variables adds to the log density: (subject, analyte, time)."""
+    """Values beyond limits, (subject, analyte, time), and what the change of variables adds to cells' log densities."""
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -171,8 +171,8 @@ def _values_beyond_limits(
     pm.Deterministic("log2_beyond", value, dims="beyond")
     blank = pt.zeros_like(mean)
     latent = pt.set_subtensor(blank[subject, analyte, time], value)
-    correction = pt.set_subtensor(blank[subject, analyte, time], log_slope - log_standard_normal(x))
-    return latent, correction
+    of_cells = pt.zeros_like(mean[..., 0])[subject, analyte]
+    return latent, pt.inc_subtensor(of_cells, log_slope - log_standard_normal(x))
 
 
 def _given_detected(
