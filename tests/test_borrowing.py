@@ -24,8 +24,9 @@ from bayesdep.inference.settings import settings
 from bayesdep.models.parts.priors import parse_prior
 from bayesdep.models.trial.means import everybody_in
 from bayesdep.numerics.draws import stack_draws
-from bayesdep.numerics.fitted_mixtures import difference_of_cdf, effective_patients, fit_mixture
+from bayesdep.numerics.fitted_mixtures import Fitted, difference_of_cdf, effective_patients, fit_mixture
 from bayesdep.numerics.marginals import NormalMixture
+from bayesdep.planning import next_prior
 from bayesdep.planning.next_prior import as_prior
 
 EVEN = (np.arange(4000) + 0.5) / 4000
@@ -210,6 +211,32 @@ def test_what_cannot_be_a_prior_is_refused_in_a_sentence(historical, asked, said
     assert "\n" not in str(raised.value)
 
 
+def test_normals_that_do_not_describe_a_posterior_are_refused(historical, monkeypatch):
+    wrong = NormalMixture(np.ones(1), np.zeros(1), np.ones(1))
+    monkeypatch.setattr(next_prior, "fit_mixture", lambda draws, effective: Fitted(wrong, 0.0))
+    with pytest.raises(
+        BadInput, match=r"'theta_new' is not well described by a mixture of four normals, .* \d\.\d\d off"
+    ):
+        as_prior(historical, robust_weight=0)
+
+
+@pytest.mark.sampling
+def test_a_parameter_of_a_chain_becomes_a_prior_in_its_own_units():
+    """The first trial's effect, as the second one's prior: its distribution is that of the draws."""
+    fit = bd.fit(flat_model(), flat_trial(-7.5, -11.5), seed=4, draws=1000)
+    asked = {"robust_weight": 0.5, "vague": bd.Prior("Normal", mu=0, sigma=9)}
+    found = as_prior(fit, "arm_effect", **asked)
+    draws = fit.posterior["arm_effect"].values.ravel()
+    grid = np.quantile(draws, np.linspace(0.01, 0.99, 50))
+    of_draws = (draws[:, None] <= grid).mean(axis=0)
+    expected = 0.5 * of_draws + 0.5 * stats.norm.cdf(grid, 0, 9)
+    assert np.abs(found.prior.scipy.cdf(grid) - expected).max() <= 0.5 * found.difference + 1e-3
+    assert found.of == "Difference between arms, mean over visits (points)"
+    assert flat_model(arm_effect=found.prior).priors["arm_effect"] == found.prior
+    with pytest.raises(BadInput, match=r"name the parameter whose posterior is to be a prior; known: .*control_mean"):
+        as_prior(fit, **asked)
+
+
 # Borrowed controls in a trial
 
 
@@ -284,8 +311,7 @@ def wide_trial():
     return pd.DataFrame(rows, columns=["subject", "arm", "visit", "baseline", "crp", "outcome"])
 
 
-@pytest.mark.parametrize("time", ["visits", "weeks"])
-@pytest.mark.parametrize("place", ["last", "mean"])
+@pytest.mark.parametrize(("place", "time"), [("last", "visits"), ("mean", "weeks")])
 def test_the_parameter_is_the_control_arms_mean_and_the_rest_has_its_own_prior(place, time):
     """Means of the control arm's patients from prior draws, at mean baseline and moderator, by another function."""
     prior = bd.Prior("NormalMixture", weights=[0.6, 0.4], mu=[14, 20], sigma=[1, 5])
@@ -296,7 +322,7 @@ def test_the_parameter_is_the_control_arms_mean_and_the_rest_has_its_own_prior(p
     data = model.prepare(wide_trial())
     graph = model.build(data)
     names = [v.name for v in [*graph.free_RVs, *graph.deterministics]]
-    drawn = from_prior([graph[name] for name in names], 4000, seed=6)
+    drawn = from_prior([graph[name] for name in names], 2000, seed=6)
     posterior = {
         name: (("chain", "draw", *(graph.named_vars_to_dims.get(name) or ())), x[None])
         for name, x in zip(names, drawn, strict=True)
@@ -314,7 +340,7 @@ def test_the_parameter_is_the_control_arms_mean_and_the_rest_has_its_own_prior(p
     else:  # an independent normal less the mean of three
         expected = {"sd": 12.0 * math.sqrt(2 / 3), "values": beside - beside.mean(axis=1, keepdims=True)}
     found = expected["values"]
-    np.testing.assert_allclose(found.std(axis=0), expected["sd"], rtol=4 / math.sqrt(2 * 4000))
+    np.testing.assert_allclose(found.std(axis=0), expected["sd"], rtol=4 / math.sqrt(2 * 2000))
     for other in (control, draws["arm_effect"].values.reshape(2, -1)[0]):
         assert max(abs(stats.pearsonr(found[:, j], other).statistic) for j in range(found.shape[1])) < 4 / math.sqrt(
             4000

@@ -155,7 +155,7 @@ def as_prior(
     if difference > _FAR + noise:
         raise BadInput(
             f"'{label}' is not well described by a mixture of four normals, whose distribution function is "
-            f"{difference:.2f} off; take a parameter with a smooth posterior, or its sum with another one"
+            f"{difference:.2f} off; take a parameter whose posterior is smooth"
         )
     information = _information(units, unit_sd)
     if robust_weight > 0:

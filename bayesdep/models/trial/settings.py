@@ -19,7 +19,7 @@ from bayesdep.numerics.distributions import Prior
 
 Form = Literal["linear", "log", "log-quadratic", "log-spline", "threshold"]
 DEPARTURE = "_departure"  # ends the name of what a visit adds to an effect's mean over visits
-_CONTROL = {"last": "last visit", "mean": "mean over visits"}
+_CONTROL = {"last": ("last visit", "at the last visit"), "mean": ("mean over visits", "over all visits")}
 _SUBGROUP = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*$")
 
 
@@ -146,9 +146,14 @@ class TrialSettings(Described):
             if self.moderator_model is not None
             else ""
         )
+        control = (
+            f" The mean in {self.reference} has a prior of its own {_CONTROL[self.control_prior][1]}."
+            if self.control_prior is not None
+            else ""
+        )
         return (
             f"Outcomes of a patient are {distribution}, with {correlation}{by_arm}; {adjusted}{arms} {over_time}. "
-            f"Missed visits are integrated out, as missing at random.{limits}"
+            f"Missed visits are integrated out, as missing at random.{limits}{control}"
         )
 
     @property
@@ -199,8 +204,7 @@ def _slots_of_means(settings: TrialSettings) -> dict[str, Slot]:
     when = ", mean over visits" if settings.time == "visits" else ", at the last visit"
     slots = {"visit_mean": Slot(_normal(2), "real", "the mean at a visit less the overall mean", points)}
     if settings.control_prior is not None:
-        place = "at the last visit" if settings.control_prior == "last" else "over all visits"
-        meaning = f"the mean outcome {place} in {settings.reference}"
+        meaning = f"the mean outcome {_CONTROL[settings.control_prior][1]} in {settings.reference}"
         slots["control_mean"] = Slot(None, "real", meaning, points)
     if settings.baseline is not None:
         meaning, units = "the difference per unit at baseline, mean over visits", f"{points} per unit at baseline"
