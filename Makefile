@@ -14,7 +14,9 @@ $(VENV)/.installed: $(LOCK) pyproject.toml tools/find_python.sh
 	@python="$$(sh tools/find_python.sh)" || exit 1; \
 	echo "Setting up $(VENV) with $$($$python --version)"; started=$$(date +%s); \
 	rm -rf $(VENV) && "$$python" -m venv $(VENV) && echo $$started > $(VENV)/.started
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK)
+	@if command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --no-deps -r $(LOCK); \
+	then echo "Installed by uv"; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK); fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@echo "Set up in $$(( $$(date +%s) - $$(cat $(VENV)/.started) )) s"
 	@touch $@
@@ -64,7 +66,7 @@ evidence: install  ## What the treatment of non-detects and the law of effects d
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/sparse_effects.py
 
-crossing: install  ## How often a trial like Raison's finds where its arms cross (a quarter of an hour)
+crossing: install  ## How often a trial like Raison's finds where its arms cross (half an hour)
 	$(BIN)/python benchmarks/crossing.py
 
 price: install  ## Whether intervals of patient-level meta-analyses hold, and what M* is worth elsewhere (a quarter of an hour)

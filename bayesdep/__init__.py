@@ -47,6 +47,7 @@ _PUBLIC = {
     "fit": "bayesdep.inference.sample",
     "settings": "bayesdep.inference.settings",
     "check_predictions": "bayesdep.criticism.checks",
+    "check_loo_pit": "bayesdep.criticism.loo_pit",
     "compare": "bayesdep.criticism.compare",
     "accumulate_studies": "bayesdep.criticism.influence",
     "check_dropout": "bayesdep.criticism.dropout",
@@ -153,6 +154,7 @@ if TYPE_CHECKING:
     from bayesdep.criticism.influence import check_influence as check_influence
     from bayesdep.criticism.influence import leave_out_each_study as leave_out_each_study
     from bayesdep.criticism.influence import sensitivity_grid as sensitivity_grid
+    from bayesdep.criticism.loo_pit import check_loo_pit as check_loo_pit
     from bayesdep.criticism.missing_information import check_missing_information as check_missing_information
     from bayesdep.criticism.sensitivity import check_prior_sensitivity as check_prior_sensitivity
     from bayesdep.criticism.sequential import fit_each_moderator as fit_each_moderator

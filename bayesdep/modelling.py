@@ -20,12 +20,14 @@ from bayesdep.models.model import (
     Model,
     OwnPrior,
     PoolsStudies,
+    PredictsObservations,
     PrintsTables,
     ScoresUnits,
     StatesPriors,
     TakesModerators,
     estimand,
 )
+from bayesdep.models.parts.observations import Categories, Law, Normals, Observations
 from bayesdep.models.parts.paper import Characteristic, Estimates, Facts, Grid, Listing, Sample
 from bayesdep.models.parts.priors import Slot, fill_slots
 from bayesdep.models.parts.scale import priors_of, scale_of
@@ -37,6 +39,7 @@ from bayesdep.numerics.normal_normal import NormalNormal
 
 __all__ = [
     "BadInput",
+    "Categories",
     "Characteristic",
     "Check",
     "Column",
@@ -54,14 +57,18 @@ __all__ = [
     "KnowsCare",
     "KnowsPosterior",
     "KnowsRemedies",
+    "Law",
     "LeavesOut",
     "Listing",
     "ListsFigures",
     "Marginal",
     "Model",
     "NormalNormal",
+    "Normals",
+    "Observations",
     "OwnPrior",
     "PoolsStudies",
+    "PredictsObservations",
     "PrintsTables",
     "Prior",
     "Sample",

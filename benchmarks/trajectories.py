@@ -1,12 +1,14 @@
-"""Trajectories: time of a gradient by the number of patients, and of a fit beside PyMC's plainest form of the model.
+"""Trajectories: time of a gradient and a fit by the number of patients, and beside PyMC's plainest form of the model.
 
-Run with ``python benchmarks/trajectories.py`` (ten minutes on two cores; ``--quick`` a few). The plain form has every
+Run with ``python benchmarks/trajectories.py`` (a quarter of an hour on two cores; ``--quick`` a few minutes). Seconds
+by the number of patients are of the processor, so other work on the machine matters little. The plain form has every
 patient's deviations as parameters and ``pm.Censored`` for values beyond limits, and is sampled by nutpie too, on the
 same table: the published design with ten markers.
 """
 
 import argparse
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,9 @@ MODEL = bd.Trajectories(
     equal_baseline=True,
 )  # fmt: skip
 SIZES = (133, 1000, 10_000)
+FITTED = (133, 365, 1000)
+# as many draws as the gate needs: the tails of ten sds of slopes, which may be zero, have the fewest effective ones
+HOW: dict[str, Any] = {"draws": 700, "tune": 700, "chains": 4}
 
 
 def data_of(people: int) -> Any:
@@ -32,15 +37,34 @@ def data_of(people: int) -> Any:
 
 
 def gradient(people: int) -> float:
-    """Milliseconds of one log density with its gradient."""
+    """Milliseconds of one log density with its gradient: the quickest of five blocks."""
     ready = compile_once(prune_vars_detached_from_observed(MODEL.build(data_of(people))))
     evaluate = ready.evaluator()
     evaluate(ready.start)
     count = max(5, 20_000 // people)
-    start = time.perf_counter()
-    for _ in range(count):
-        evaluate(ready.start)
-    return (time.perf_counter() - start) / count * 1000
+    blocks = []
+    for _ in range(5):
+        start = time.process_time()
+        for _ in range(count):
+            evaluate(ready.start)
+        blocks.append((time.process_time() - start) / count * 1000)
+    return min(blocks)
+
+
+def fitted(people: int) -> float:
+    """Seconds of a whole fit that is compiled already."""
+    data = data_of(people)
+    compile_once(prune_vars_detached_from_observed(MODEL.build(data)))
+    start = time.process_time()
+    fit = bd.fit(MODEL, data, seed=1, progress=False, **HOW)
+    taken = time.process_time() - start
+    print(f"fit, {people:6,} patients: {taken:8.1f} s of the processor, {fit.gate.sentence}", flush=True)
+    return taken
+
+
+def exponent(sizes: Sequence[int], times: Sequence[float]) -> float:
+    """The power of the number of patients that time grows with."""
+    return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
 def plain(data: Any) -> pm.Model:
@@ -91,19 +115,19 @@ def main() -> None:
     times = [gradient(n) for n in sizes]
     for n, each in zip(sizes, times, strict=True):
         print(f"gradient, {n:6,} patients: {each:8.2f} ms")
-    slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
-    print(f"exponent in patients: {slope:.2f}")
-    # as many draws as the gate needs: the tails of ten sds of slopes, which may be zero, have the fewest effective ones
-    data, how = data_of(sum(PEOPLE)), {"draws": 700, "tune": 700, "chains": 4}
+    print(f"exponent of a gradient in patients: {exponent(sizes, times):.3f}", flush=True)
+    if not quick:
+        print(f"exponent of a fit in patients: {exponent(FITTED, [fitted(n) for n in FITTED]):.3f}", flush=True)
+    data = data_of(sum(PEOPLE))
     for run in ("cold", "warm"):
         start = time.perf_counter()
-        fit = bd.fit(MODEL, data, seed=1, progress=False, **how)
+        fit = bd.fit(MODEL, data, seed=1, progress=False, **HOW)
         print(f"bayesdep, {run}: {time.perf_counter() - start:6.1f} s, {fit.gate.sentence}")
     if quick:
         return
     start = time.perf_counter()
     with plain(data):
-        tree = pm.sample(nuts_sampler="nutpie", random_seed=1, progressbar=False, target_accept=0.9, **how)
+        tree = pm.sample(nuts_sampler="nutpie", random_seed=1, progressbar=False, target_accept=0.9, **HOW)
     divergent = int(tree["sample_stats"]["diverging"].sum())
     print(f"plain PyMC: {time.perf_counter() - start:6.1f} s, {divergent} divergences")
 

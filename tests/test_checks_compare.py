@@ -214,7 +214,10 @@ def test_identical_fits_rank_as_equal(raison):
     assert found.table["elpd_diff"].abs().max() == 0
     assert found.table["diff_se"].abs().max() == 0
     assert found.reliable
-    assert "no clear winner" in found.sentence
+    assert found.sentence.startswith(
+        "a and b cannot be told apart: their scores differ by 0.0, and differences below 4"
+    )
+    assert found.by_unit["difference"].abs().max() == 0
     assert found.left_out == "subject"
     assert found.units == 60
 
@@ -237,7 +240,13 @@ def test_better_model_ranks_first_whatever_the_order_given(raison):
         found = bd.compare(fits)
         assert found.table["model"].to_list() == ["good", "poor"]
         assert found.table["elpd"].is_monotonic_decreasing
-        assert found.sentence.startswith("good predicts best")
+        row = found.table.iloc[1]
+        assert 4 < abs(row["elpd_diff"]) < 4 * row["diff_se"]  # 60 people are too few for two standard errors
+        assert found.sentence.startswith("good and poor cannot be told apart: their scores differ by ")
+        assert "among fewer than 100 units the error can be twice as large" in found.sentence
+        assert found.by_unit["difference"].sum() == pytest.approx(-row["elpd_diff"])
+        assert found.by_unit["difference"].is_monotonic_decreasing
+        assert set(found.by_unit["unit"]) == set(raison.tree["log_likelihood"]["subject"].values)
         assert found.table["weight"].sum() == pytest.approx(1, abs=1e-6)
 
 
@@ -257,10 +266,85 @@ def test_high_pareto_k_makes_a_ranking_unreliable_and_names_the_fit(raison):
     assert "in spoiled," in found.sentence
 
 
-def test_ranking_is_clear_only_beyond_two_standard_errors():
-    def ranked(difference):
-        rows = {"model": ["a", "b"], "elpd_diff": [0.0, difference], "diff_se": [0.0, 1.0]}
-        return Comparison(pd.DataFrame({**rows, "worst_pareto_k": [0.1, 0.1]}), "subject", 60)
+def ranked(differences, ses, units=200, by_unit=None):
+    names = ["a", "b", "c"][: len(differences) + 1]
+    table = pd.DataFrame(
+        {"model": names, "elpd_diff": [0.0, *differences], "diff_se": [0.0, *ses], "worst_pareto_k": 0.1,
+         "weight": 1 / len(names)}
+    )  # fmt: skip
+    return Comparison(table, "subject", units, pd.DataFrame() if by_unit is None else by_unit).sentence
 
-    assert ranked(2.01).sentence == "a predicts best (leaving out one subject of 60 at a time)"
-    assert "no clear winner" in ranked(1.99).sentence
+
+def test_a_sentence_says_no_more_than_the_numbers_allow():
+    """Told apart: a difference of 4 or more beyond two standard errors, or four among fewer than 100 units."""
+    assert ranked([10.0], [4.9]).startswith("a predicts best, ahead of b by 10.0 (standard error 4.9); leaving out one")
+    assert "a and b cannot be told apart" in ranked([10.0], [5.1])
+    assert "with a standard error of 5.1, less than two of them" in ranked([10.0], [5.1])
+    assert ranked([3.9], [0.1]).startswith(
+        "a and b cannot be told apart: their scores differ by 3.9, and differences below 4 say nothing"
+    )
+    assert ranked([4.1], [0.1]).startswith("a predicts best")
+    assert "can be twice as large" in ranked([10.0], [2.6], units=60)
+    assert ranked([10.0], [2.4], units=60).startswith("a predicts best")
+    assert ranked([1.0, 20.0], [1.0, 2.0]).startswith("a and b cannot be told apart: their scores differ by 1.0")
+    assert ranked([1.0, 3.0], [1.0, 2.0]).startswith("a, b and c cannot be told apart: their scores differ by 3.0")
+    assert ranked([10.0], [1.0]).endswith("stacking weights: 0.50 a, 0.50 b")
+
+
+def test_units_that_decide_are_counted_and_others_are_not():
+    even = np.full(200, 0.05)
+    one = pd.DataFrame({"unit": [f"p{i}" for i in range(200)], "difference": np.r_[6.0, np.full(199, 0.015)]})
+    assert "which hangs on one subject (the first in by_unit): without, it is 3.0 (0.0)" in ranked(
+        [8.985], [1.0], by_unit=one
+    )
+    none = one.assign(difference=even)
+    assert "hangs" not in ranked([10.0], [1.0], by_unit=none)
+    # three of 4 and the rest 3.6: without one 11.6 beyond 2 x 5.6, without two 7.6 within 2 x 4.0
+    three = one.assign(difference=np.r_[4.0, 4.0, 4.0, np.full(197, 3.6 / 197)])
+    assert "hangs on 2 units (the first in by_unit): without, it is 7.6 (4.0)" in ranked([15.6], [6.9], by_unit=three)
+
+
+# Meta-analyses of two and of three levels.
+
+
+def effects(seed=4):
+    rng = np.random.default_rng(seed)
+    lab = np.array(["d", "b", "a", "c", "e", "f"])[np.arange(15) % 6]  # neither sorted nor in one piece
+    own = dict(zip("abcdef", rng.normal(0, 0.4, 6), strict=True))
+    effect = [round(0.3 + own[x] + rng.normal(0, 0.25), 3) for x in lab]
+    return pd.DataFrame({"study": [f"s{i}" for i in range(15)], "lab": lab, "effect": effect, "se": 0.2})
+
+
+LEVELS = {
+    2: bd.Meta(measure="standardised-difference"), 3: bd.Meta(measure="standardised-difference", cluster="lab"),
+}  # fmt: skip
+
+
+def test_two_and_three_levels_are_compared_cluster_by_cluster_exactly():
+    """log p(cluster | all others) is a difference of log marginal likelihoods, known by quadrature."""
+    table = effects()
+    fits = {f"{k} levels": bd.fit(model, table, draws=4000, seed=1) for k, model in LEVELS.items()}
+    for order in (fits, dict(reversed(fits.items()))):
+        found = bd.compare(order)
+        assert (found.left_out, found.units) == ("cluster", 6)
+        of_unit = found.by_unit.set_index("unit")
+        assert sorted(of_unit.index) == list("abcdef")
+        for k, model in LEVELS.items():
+            data = model.prepare(table)
+            for lab in "abcdef":
+                kept = (table["lab"] != lab).to_numpy()
+                both = [model.hierarchy(data, at[None]).log_marginal for at in (np.full(15, True), kept)]
+                exact = float(np.ravel(both[0])[0] - np.ravel(both[1])[0])
+                # 16,000 independent draws and Pareto's k below 0.5: a few hundredths
+                assert of_unit.loc[lab, f"{k} levels"] == pytest.approx(exact, abs=0.05)
+
+
+def test_levels_whose_units_depend_on_one_another_are_refused_as_before():
+    table = effects()
+    fits = {k: bd.fit(model, table, draws=100, seed=1) for k, model in LEVELS.items()}
+    dependent = dataclasses.replace(fits[2], data=fits[2].data.assign(covariance=(("study", "other"), np.eye(15))))
+    assert "one leaves out a study, the other a cluster; compare fits with the same unit" in refusal(
+        a=dependent, b=fits[3]
+    )
+    other = bd.fit(LEVELS[2], table.assign(effect=table["effect"] + 1), draws=100, seed=1)
+    assert "'effect' has different values in the two" in refusal(a=other, b=fits[3])

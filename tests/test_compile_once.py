@@ -12,6 +12,7 @@ from pytensor.scalar.basic import Exp
 from pytensor.tensor.elemwise import Elemwise
 
 import bayesdep as bd
+from bayesdep.inference import compile_once
 from bayesdep.inference.computation import Computation, flat_density
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.meta.model import Meta
@@ -145,3 +146,18 @@ def test_what_two_observed_variables_share_is_computed_once():
     )
     assert (before, after) == (2, 1)
     assert set(flat.values) <= set(graph_inputs([flat.logp]))
+
+
+def test_data_of_other_shapes_are_compiled_from_what_was_derived(monkeypatch):
+    """PyMC's derivation takes as long as the compilation; what it gives is that of a model compiled alone."""
+    monkeypatch.setattr(compile_once, "compiled_densities", [])
+    compile_once.compile_once(meta(studies=5))
+    with monkeypatch.context() as patch:
+        patch.setattr(Computation, "of", lambda *_: pytest.fail("derived again"))
+        other = compile_once.compile_once(meta(studies=8))
+    monkeypatch.setattr(compile_once, "compiled_densities", [])
+    alone, point = compile_once.compile_once(meta(studies=8)), other.start + 0.3
+    value, slope = other.evaluator()(point)
+    expected = alone.evaluator()(point)
+    assert value == expected[0]
+    np.testing.assert_array_equal(slope, expected[1])

@@ -22,7 +22,7 @@ from bayesdep.models.ordinal.estimands import (
     own_levels,
 )
 from bayesdep.models.ordinal.model import Ordinal
-from bayesdep.models.ordinal.scores import _levels
+from bayesdep.models.ordinal.scores import levels_of_rows
 from bayesdep.models.ordinal.terms import levels_from, thresholds_from
 from bayesdep.numerics.draws import stack_draws
 from bayesdep.numerics.ordinal import probabilities_up_to
@@ -173,7 +173,7 @@ def test_levels_and_the_likelihood_are_those_of_the_docstring():
                 draw, "baseline", CATEGORIES.index(row["baseline"]), above["baseline"]
             )
             level[i] += float(draw["monotone_effect"][0]) * mo(draw, "stage", row["stage"], above["stage"])
-        found = _levels(settings, stack_draws(posterior), data)
+        found = levels_of_rows(settings, stack_draws(posterior), data)
         np.testing.assert_allclose(found[s], level, rtol=1e-10, atol=1e-12)
         p = special.expit(np.asarray(draw["threshold"])[None, :] - level[:, None])
         each = np.diff(np.column_stack([np.zeros(len(p)), p, np.ones(len(p))]), axis=1)

@@ -1,17 +1,25 @@
 """Rank fits by leave-one-out cross-validation, and refuse comparisons that have no meaning."""
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import arviz_stats
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from bayesdep.criticism.refit import score_left_out_units
+from bayesdep.criticism.refit import score_groups, score_left_out_units
 from bayesdep.data.errors import BadInput, CannotCompare
 from bayesdep.inference.fit import Fit
+from bayesdep.models.model import HasHierarchy
 from bayesdep.numerics.importance import GOOD_K
+
+CLUSTER = "cluster"  # what a meta-analysis with clusters leaves out
+CLEAR = 4  # difference of scores below which models predict alike
+MANY = 100  # units from which on the standard error of a difference is about right
+_FEW = 3  # units on which a difference can be said to hang
 
 
 @dataclass(frozen=True)
@@ -28,11 +36,15 @@ class Comparison:
         What a left-out unit is (a patient, a study).
     units
         The number of units.
+    by_unit
+        One row per unit: ``unit``, a column of expected log densities for each fit, best first, and ``difference``,
+        the best less the second: the units that speak most for the best come first, those for the second last.
     """
 
     table: pd.DataFrame
     left_out: str
     units: int
+    by_unit: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def reliable(self) -> bool:
@@ -41,7 +53,12 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """The comparison in one sentence."""
+        """The comparison in one sentence, which says no more than the numbers allow.
+
+        Fits are told apart where the difference of their scores is 4 or more and exceeds two standard errors, or four
+        among fewer than 100 units, where standard errors can be half of what they should be (Sivula, Magnusson,
+        Matamoros and Vehtari 2020, doi:10.48550/arXiv.2008.10296).
+        """
         if not self.reliable:
             bad = self.table.loc[self.table["worst_pareto_k"] >= GOOD_K, "model"]
             return (
@@ -50,16 +67,65 @@ class Comparison:
                 "importance sampling"
             )
         best, second = self.table["model"].iloc[0], self.table.iloc[1]
-        clear = abs(second["elpd_diff"]) > 2 * second["diff_se"]
-        verdict = "predicts best" if clear else "is ahead, but by less than two standard errors: no clear winner"
-        return f"{best} {verdict} (leaving out one {self.left_out} of {self.units} at a time)"
+        close = self.table[~self._is_told_apart].iloc[1:]
+        if len(close):
+            said = self._not_told_apart([best, *close["model"]], close)
+        else:
+            by, se = abs(second["elpd_diff"]), second["diff_se"]
+            said = f"{best} predicts best, ahead of {second['model']} by {by:.1f} (standard error {se:.1f})"
+            said += self._who_decides
+        pairs = zip(self.table["model"], self.table["weight"], strict=True)
+        weights = ", ".join(f"{weight:.2f} {name}" for name, weight in pairs)
+        return f"{said}; leaving out one {self.left_out} of {self.units} at a time; stacking weights: {weights}"
+
+    @property
+    def _errors(self) -> int:
+        """How many standard errors a difference must exceed."""
+        return 4 if self.units < MANY else 2
+
+    @property
+    def _is_told_apart(self) -> pd.Series:
+        """Of each fit, whether it is told apart from the best; the best itself is not."""
+        by = self.table["elpd_diff"].abs()
+        return (by >= CLEAR) & (by > self._errors * self.table["diff_se"])
+
+    def _not_told_apart(self, names: list[str], close: pd.DataFrame) -> str:
+        """That some fits are not told apart from the best, and why."""
+        by, se = (close[name].abs().to_numpy(float) for name in ("elpd_diff", "diff_se"))
+        farthest = int(by.argmax())
+        said = (
+            f"{', '.join(names[:-1])} and {names[-1]} cannot be told apart: their scores differ by {by[farthest]:.1f}"
+        )
+        if by[farthest] < CLEAR:
+            return f"{said}, and differences below {CLEAR} say nothing"
+        said += f" with a standard error of {se[farthest]:.1f}"
+        if by[farthest] <= 2 * se[farthest]:
+            return f"{said}, less than two of them"
+        return f"{said}, and among fewer than {MANY} units the error can be twice as large"
+
+    @property
+    def _who_decides(self) -> str:
+        """Up to three units without which the two best would not be told apart: a clause, empty if there are none.
+
+        It does not name them, since they may be people and sentences are printed.
+        """
+        if self.by_unit.empty:
+            return ""
+        for k in range(1, min(_FEW, len(self.by_unit) - 2) + 1):
+            rest = self.by_unit["difference"].iloc[k:]
+            se = np.sqrt(len(rest) * rest.var(ddof=1))
+            if not (rest.sum() >= CLEAR and rest.sum() > self._errors * se):
+                who = f"one {self.left_out}" if k == 1 else f"{k} units"
+                return f", which hangs on {who} (the first in by_unit): without, it is {rest.sum():.1f} ({se:.1f})"
+        return ""
 
 
 def compare(fits: Mapping[str, Fit]) -> Comparison:
     """Compare fits of the same data by leave-one-out (PSIS: Vehtari and others 2017, doi:10.1007/s11222-016-9696-4).
 
     A unit whose Pareto k is 0.7 or more is left out by sampling again without it, if such units are few and the model
-    can score a unit outside the fit.
+    can score a unit outside the fit. A meta-analysis with clusters and one without are compared cluster by cluster: of
+    the latter the joint density of a cluster's effects.
 
     Parameters
     ----------
@@ -96,13 +162,15 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
     if len(fits) < 2:
         raise BadInput("a comparison needs two fits or more; give another fit (at the command line: another plan)")
     (first, reference), *others = fits.items()
+    clusters = _clusters_of(list(fits.values()))
     for name, other in others:
-        _refuse_incomparable(first, reference, name, other)
+        _refuse_incomparable(first, reference, name, other, may_group=clusters is not None)
     scores, worst = {}, {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Pareto.*")  # k is in the table and decides `reliable`
         for name, fit in fits.items():
-            scores[name] = score_left_out_units(fit)
+            is_single = clusters is not None and fit.model.left_out != CLUSTER
+            scores[name] = score_groups(fit, *clusters) if is_single and clusters else score_left_out_units(fit)
             worst[name] = float(np.max(scores[name].pareto_k))
         ranked = arviz_stats.compare(scores, round_to="none")
     table = pd.DataFrame(
@@ -118,10 +186,39 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
             "refits": [int(np.sum(scores[name].pareto_k.values == 0)) for name in ranked.index],
         }
     )
-    return Comparison(table, reference.model.left_out, scores[first].n_data_points)
+    by_unit = _by_unit({str(name): scores[name] for name in ranked.index})
+    left_out = reference.model.left_out if clusters is None else CLUSTER
+    return Comparison(table, left_out, scores[first].n_data_points, by_unit)
 
 
-def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit) -> None:
+def _clusters_of(fits: Sequence[Fit]) -> tuple[xr.DataArray, np.ndarray] | None:
+    """Number of each unit's cluster and the clusters, where some fits leave out these and others single units."""
+    if len({fit.model.left_out for fit in fits}) > 1:
+        for fit in fits:
+            if fit.model.left_out == CLUSTER and isinstance(fit.model, HasHierarchy):
+                return fit.data["cluster_of"], fit.data["cluster"].values
+    return None
+
+
+def _is_grouped(fit: Fit) -> bool:
+    """Whether a fit scores clusters, or units that are independent given its parameters, whose scores can be added."""
+    if fit.model.left_out == CLUSTER:
+        return True
+    return isinstance(fit.model, HasHierarchy) and "covariance" not in fit.data
+
+
+def _by_unit(scores: Mapping[str, Any]) -> pd.DataFrame:
+    """The scores of every unit under every fit, best first."""
+    each = [one.elpd_i for one in scores.values()]
+    index = each[0].to_series().index
+    labels = [" / ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in index]
+    found = pd.DataFrame({"unit": labels, **{name: x.values.ravel() for name, x in zip(scores, each, strict=True)}})
+    first, second = list(scores)[:2]
+    found["difference"] = found[first] - found[second]
+    return found.sort_values("difference", ascending=False, kind="stable", ignore_index=True)
+
+
+def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit, *, may_group: bool) -> None:
     pair = f"{first} and {second} cannot be compared"
     if _differ_in_censoring(one, other):
         raise CannotCompare(
@@ -129,7 +226,7 @@ def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit) -> None:
             "compared with a probability of the other (half a limit against a censored likelihood); compare fits that "
             "treat non-detects alike, and check a substitution by predictive checks instead"
         )
-    if one.model.left_out != other.model.left_out:
+    if one.model.left_out != other.model.left_out and not (may_group and _is_grouped(one) and _is_grouped(other)):
         raise CannotCompare(
             f"{pair}: one leaves out a {one.model.left_out}, the other a {other.model.left_out}; "
             "compare fits with the same unit"

@@ -61,6 +61,32 @@ def score_left_out_units(fit: Fit) -> Any:
     return exact
 
 
+def score_groups(fit: Fit, group: xr.DataArray, labels: np.ndarray) -> Any:
+    """Estimate the expected log predictive density of groups of units that are independent given the parameters.
+
+    Parameters
+    ----------
+    fit
+        A fit that scores single units.
+    group
+        The number of each unit's group, with the unit's dim.
+    labels
+        Of the groups.
+
+    Returns
+    -------
+    arviz_stats.ELPDData
+        Pointwise, by PSIS alone; groups are in the order of ``labels``.
+    """
+    scores = next(iter(fit.tree["log_likelihood"].to_dataset().data_vars.values()))
+    (unit,) = group.dims
+    member = xr.DataArray(np.eye(len(labels))[group.values], {unit: group[unit], "group": labels}, (unit, "group"))
+    summed = scores.dot(member, dim=[unit])
+    tree = fit.tree.copy()
+    tree["log_likelihood"] = xr.DataTree(summed.transpose("chain", "draw", ...).to_dataset(name="by_group"))
+    return arviz_stats.loo(_scored(tree), pointwise=True, var_name="by_group")
+
+
 def _scored(tree: xr.DataTree) -> xr.DataTree:
     """What leave-one-out reads, with the draws at which units were scored: all, or of large data some."""
     scores, posterior = (tree[name].to_dataset() for name in ("log_likelihood", "posterior"))

@@ -46,7 +46,11 @@ class _RewritesOnly(NumbaLinker):  # type: ignore[misc]  # PyTensor is not typed
 
 
 def compile_at_address(
-    model: pm.Model, computation: Computation, shapes: Sequence[tuple[int, ...]], compiler: str
+    model: pm.Model,
+    computation: Computation,
+    values: Sequence[np.ndarray],
+    shapes: Sequence[tuple[int, ...]],
+    compiler: str,
 ) -> tuple[Any, Any, str, Any]:
     """Compile a model's log density and gradient to a C function.
 
@@ -55,7 +59,9 @@ def compile_at_address(
     model
         A PyMC model whose data and prior numbers are shared variables.
     computation
-        Its log density.
+        Its log density, or an equal one.
+    values
+        The data, one array per shared variable of the computation.
     shapes
         Of the variables, on the unconstrained scale.
     compiler
@@ -77,7 +83,6 @@ def compile_at_address(
             compiled = compile(flat.inputs, flat.outputs(), mode=mode, on_unused_input="ignore")
         return compiled.maker.fgraph
 
-    values = [v.get_value(borrow=True) for v in computation.shared]
     length = sum(prod(shape) for shape in shapes)
     # With fast mathematics, newly compiled code and the same code read from disk can differ in the last digit, and then
     # in every draw; it was no faster (measured with 4,000 patients and with panels of 16 people).

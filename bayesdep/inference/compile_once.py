@@ -47,21 +47,24 @@ def compile_once(model: pm.Model) -> "Bound":
     """
     from bayesdep.inference.native import bind, centre, compile_density
 
-    start, definition = centre(model), Definition.of(model)
+    start, definition, known = centre(model), Definition.of(model), None
     for i, (computation, density) in enumerate(compiled_densities):
         values = computation.values_for(definition)
         if values is not None and density.serves(values, settings.compiler):
             compiled_densities.append(compiled_densities.pop(i))  # the least recently used is dropped first
             return bind(density, values, start)
+        known = known if values is None else (computation, values)  # the same, compiled for data of other shapes
     began = time.perf_counter()
     with _without_collection():
-        computation = Computation.of(model, definition)
-        density = compile_density(model, computation, start)
+        if known is None:
+            computation = Computation.of(model, definition)
+            known = computation, [variable.get_value(borrow=True) for variable in computation.shared]
+        density = compile_density(model, *known, start)
     compilations.number += 1
     compilations.seconds += time.perf_counter() - began
-    compiled_densities.append((computation, density))
+    compiled_densities.append((known[0], density))
     del compiled_densities[:-_MOST_CACHED]
-    return bind(density, [variable.get_value(borrow=True) for variable in computation.shared], start)
+    return bind(density, known[1], start)
 
 
 @contextmanager

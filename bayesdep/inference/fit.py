@@ -98,6 +98,18 @@ class Fit:
 
         return check_results(self.model, self.data, self.tree)
 
+    @functools.cached_property
+    def arviz(self) -> xr.DataTree:
+        """The tree for ArviZ's plots of predictions, observation by observation; computed when it is asked for.
+
+        ``observed_data``, ``posterior_predictive`` and ``log_likelihood`` have the same variables and dims: one element
+        per number observed, with who and when as coordinates, each predicted from the parameters and from what came
+        before it in its unit (:func:`~bayesdep.inference.observations.arviz_tree`). ``tree`` has whole units instead.
+        """
+        from bayesdep.inference.observations import arviz_tree
+
+        return arviz_tree(self.model, self.tree, tables=self.tables, seed=int(self.manifest["seed"]))
+
     @property
     def posterior(self) -> xr.Dataset:
         """Draws of the parameters, dims (chain, draw, ...)."""

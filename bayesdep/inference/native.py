@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor
 from pymc.initial_point import make_initial_point_expression
 from pymc.pytensorf import compile
 
@@ -158,7 +159,9 @@ def centre(model: pm.Model) -> list[np.ndarray]:
     return values_of(expressions)
 
 
-def compile_density(model: pm.Model, computation: Computation, start: Sequence[np.ndarray]) -> Density:
+def compile_density(
+    model: pm.Model, computation: Computation, values: Sequence[np.ndarray], start: Sequence[np.ndarray]
+) -> Density:
     """Compile a model's log density and gradient.
 
     Parameters
@@ -166,7 +169,9 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
     model
         A PyMC model whose data and prior numbers are shared variables.
     computation
-        Its log density.
+        Its log density, or an equal one.
+    values
+        The data, one array per shared variable of the computation.
     start
         As :func:`centre` returns it, for the shapes.
 
@@ -179,11 +184,11 @@ def compile_density(model: pm.Model, computation: Computation, start: Sequence[n
     try:
         from bayesdep.inference.at_address import compile_at_address
 
-        return Density(names, shapes, *compile_at_address(model, computation, shapes, settings.compiler))
+        return Density(names, shapes, *compile_at_address(model, computation, values, shapes, settings.compiler))
     except (ImportError, AttributeError) as problem:  # these versions of PyTensor or numba lack a name
         say_slower("the density is called through Python, which is slower", problem)
     flat = flat_density(computation, shapes)
-    with model:
+    with model, pytensor.config.change_flags(numba__fastmath=False):  # as at an address, so draws are the same
         function = compile(flat.inputs, flat.outputs(), mode="NUMBA", on_unused_input="ignore")
     return Density(names, shapes, None, None, "pytensor", None, function)
 

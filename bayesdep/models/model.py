@@ -19,6 +19,7 @@ from bayesdep.numerics.marginals import Marginal
 if TYPE_CHECKING:
     import pymc as pm
 
+    from bayesdep.models.parts.observations import Observations
     from bayesdep.numerics.normal_normal import NormalNormal
 
 
@@ -229,6 +230,14 @@ class ScoresUnits(Protocol):
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
         """Log-likelihood of each left-out unit, dims (chain, draw, unit); None where the model's own serves."""
+
+
+@runtime_checkable
+class PredictsObservations(Protocol):
+    """A model that predicts each number observed from the parameters and what came before it in its unit."""
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> Mapping[str, "Observations"]:
+        """Give them by the name of the variable; draws are (chain, draw), one chain after the other in the result."""
 
 
 @runtime_checkable

@@ -9,10 +9,12 @@ import xarray as xr
 
 from bayesdep.models.correlation import checks, estimands, scores
 from bayesdep.models.correlation.data import prepare
+from bayesdep.models.correlation.observations import observations
 from bayesdep.models.correlation.replicates import replicate
 from bayesdep.models.correlation.settings import CorrelationSettings
 from bayesdep.models.correlation.tables import tables as printed_tables
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.people import recorded
 from bayesdep.models.parts.scale import priors_of
@@ -167,6 +169,23 @@ class Correlation(CorrelationSettings):
             ``correlation``, ``slope`` (per log unit), ``slope_per_doubling`` and ``variance_explained``.
         """
         return estimands.estimands(posterior, units=self.units)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.correlation.observations.observations` returns it.
+        """
+        return observations(posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log density of each subject's pair, or of the score and the probability of the non-detect.

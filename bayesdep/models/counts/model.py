@@ -9,10 +9,12 @@ import xarray as xr
 
 from bayesdep.models.counts import checks, estimands, exact, scores
 from bayesdep.models.counts.data import prepare
+from bayesdep.models.counts.observations import observations
 from bayesdep.models.counts.settings import CountsSettings
 from bayesdep.models.counts.tables import tables as printed_tables
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.contrasts import arm_codes, contrast_root, contrasts
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.replicates import put
@@ -198,6 +200,23 @@ class Counts(CountsSettings):
             None when anything is pooled. Contrasts over all subgroups have no marginal and come from the draws.
         """
         return exact.exact(self, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.counts.observations.observations` returns it.
+        """
+        return observations(posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
         """Return the log probability of the outcome that each subject had.

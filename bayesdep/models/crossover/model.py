@@ -11,11 +11,13 @@ from bayesdep.models.crossover.checks import OUTCOME, checks
 from bayesdep.models.crossover.data import prepare
 from bayesdep.models.crossover.design import pairs_of
 from bayesdep.models.crossover.estimands import crude_differences, estimands, own_prior
+from bayesdep.models.crossover.observations import observations
 from bayesdep.models.crossover.scores import log_likelihood
 from bayesdep.models.crossover.settings import CrossoverSettings
 from bayesdep.models.crossover.tables import tables as printed_tables
 from bayesdep.models.crossover.terms import covariance_root, days_correlate, effects_by_day, sum_of_products
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.replicates import put
 from bayesdep.models.parts.scale import priors_of
@@ -228,6 +230,23 @@ class Crossover(CrossoverSettings):
             ``residual_correlation`` (pair).
         """
         return estimands(self, posterior)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.crossover.observations.observations` returns it.
+        """
+        return observations(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Score every patient by the multivariate normal density of the outcomes that were observed.

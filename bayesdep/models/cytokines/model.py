@@ -12,12 +12,14 @@ from bayesdep.models.cytokines.cells import Cells, Repeated, StudentResiduals, m
 from bayesdep.models.cytokines.data import prepare
 from bayesdep.models.cytokines.effects import log_residual_sd, means_of, people_of_means
 from bayesdep.models.cytokines.expected import covariates, expected_levels, shared_factor
+from bayesdep.models.cytokines.observations import observations
 from bayesdep.models.cytokines.replicates import replicate
 from bayesdep.models.cytokines.rough_effects import hardly_detected, rough_effects
 from bayesdep.models.cytokines.settings import CytokinesSettings
 from bayesdep.models.cytokines.split import people
 from bayesdep.models.cytokines.tables import tables as printed_tables
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.numerics.student import precisions
 from bayesdep.numerics.types import Tensor
@@ -255,6 +257,23 @@ class Cytokines(CytokinesSettings):
             ``share_below`` (analyte, group), ``residual_sd`` (analyte).
         """
         return estimands.estimands(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.cytokines.observations.observations` returns it.
+        """
+        return observations(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log density of each measurement, or of each person's cell where there are several in it.

@@ -109,22 +109,52 @@ def _integrated_over_effects(
     centre: np.ndarray,
     spread: np.ndarray,
 ) -> np.ndarray:
-    """Log integrals over the cells' effects, shape (draws, cells).
+    """Log integrals over the cells' effects, shape (draws, cells)."""
+    return np.asarray(special.logsumexp(nodes_of_effects(z, sd, data, of, psi, nu, centre, spread, NODES)[1], axis=0))
 
-    ``of`` is the cell of each measurement; centre and spread of each cell's effect place the first nodes.
+
+def nodes_of_effects(
+    z: np.ndarray,
+    sd: np.ndarray,
+    data: xr.Dataset,
+    of: np.ndarray,
+    psi: np.ndarray,
+    nu: np.ndarray | None,
+    centre: np.ndarray,
+    spread: np.ndarray,
+    number: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Place the nodes of the integrals over the cells' effects.
+
+    Parameters
+    ----------
+    z, sd, data, psi, nu
+        As of :func:`score_cells`; ``psi`` of shape (draws, 1).
+    of
+        The cell of each measurement, numbered from 0; every cell has one.
+    centre, spread
+        Of each cell's effect, shape (draws, cells): they place the first nodes.
+    number
+        How many nodes.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Effects, and the logs of the terms whose sum is the integral, both of shape (nodes, draws, cells).
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(number)
     for _ in range(2):  # a second time around the mean and sd that the first finds: 1e-3 becomes 1e-10
-        terms = []
+        terms, effects = [], []
         for node, weight in zip(nodes, weights, strict=True):
             effect = centre + spread * node
             scored = _by_cell(_score(z - psi * effect[:, of], sd, data, nu), of)
             terms.append(scored + stats.norm.logpdf(effect) + np.log(spread) + node**2 / 2 + np.log(weight))
+            effects.append(effect)
         share = special.softmax(np.stack(terms), axis=0)
         mean = np.tensordot(nodes, share, 1)
         variance = np.maximum(np.tensordot(nodes**2, share, 1) - mean**2, 1e-12)
         centre, spread = centre + spread * mean, spread * np.sqrt(variance)
-    return np.asarray(special.logsumexp(np.stack(terms), axis=0))
+    return np.stack(effects), np.stack(terms)
 
 
 def _by_cell(values: np.ndarray, of: np.ndarray) -> np.ndarray:

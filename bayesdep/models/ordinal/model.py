@@ -13,9 +13,11 @@ from bayesdep.models.ordinal import data as ordinal_data
 from bayesdep.models.ordinal import estimands as ordinal_estimands
 from bayesdep.models.ordinal import scores
 from bayesdep.models.ordinal.likelihood import observe_categories, observe_counts
+from bayesdep.models.ordinal.observations import observations
 from bayesdep.models.ordinal.settings import OrdinalSettings
 from bayesdep.models.ordinal.tables import tables as printed_tables
 from bayesdep.models.ordinal.terms import row_levels, row_thresholds
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.replicates import put
 
@@ -214,6 +216,23 @@ class Ordinal(OrdinalSettings):
             probits.
         """
         return ordinal_estimands.estimands(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.ordinal.observations.observations` returns it.
+        """
+        return observations(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Score every person by the log probability of their category, or of a patient's at all visits.

@@ -42,7 +42,7 @@ def log_likelihood(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Da
     ]  # fmt: skip
 
     def of_draws(draws: xr.Dataset) -> xr.DataArray:
-        level = _levels(settings, draws, data)
+        level = levels_of_rows(settings, draws, data)
         thresholds, gaps = thresholds_from(settings, draws, data["term_value"].values)
         how = settings.form
         log_p = log_probabilities(thresholds, gaps, level, **how)[:, rows, categories]
@@ -52,8 +52,8 @@ def log_likelihood(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Da
     return over_draws(posterior, of_draws, counts.size * 4 + len(labels))
 
 
-def _levels(settings: OrdinalSettings, draws: xr.Dataset, data: xr.Dataset) -> Draws:
-    """The level of every row without the patient's own part, shape (samples, rows)."""
+def levels_of_rows(settings: OrdinalSettings, draws: xr.Dataset, data: xr.Dataset) -> Draws:
+    """Return the level of every row without the patient's own part, shape (samples, rows); draws have ``sample``."""
     levels, unit = levels_from(settings, draws, data), data["unit_of"].values
     arm = data["arm_of"].values[unit]
     return np.asarray(levels.cells[:, arm, data["visit_of"].values] + levels.units[:, arm, unit])
@@ -62,11 +62,11 @@ def _levels(settings: OrdinalSettings, draws: xr.Dataset, data: xr.Dataset) -> D
 def _of_patients(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
     """The log integral of every patient."""
     own = data.sizes["term"] > 0
-    integrals = _integrals(settings.link, settings.distribution, data.sizes["category"], own)
+    integrals = integrals_of(settings, data)
     category, start = data["category_of"].values, first_rows(data)
 
     def of_draws(draws: xr.Dataset) -> xr.DataArray:
-        level = _levels(settings, draws, data)
+        level = levels_of_rows(settings, draws, data)
         thresholds, gaps = thresholds_from(settings, draws, data["term_value"].values)
         sd = np.asarray(draws["patient_sd"].values)
         values = np.empty((len(sd), data.sizes["unit"]))
@@ -76,6 +76,11 @@ def _of_patients(settings: OrdinalSettings, posterior: xr.Dataset, data: xr.Data
         return xr.DataArray(values, {"subject": data["unit"].values}, ("sample", "subject"))
 
     return over_draws(posterior, of_draws, data.sizes["row"] * (data.sizes["category"] if own else 4))
+
+
+def integrals_of(settings: OrdinalSettings, data: xr.Dataset) -> Any:
+    """Return a compiled function: category, start, level, sd, thresholds and gaps -> every patient's log integral."""
+    return _integrals(settings.link, settings.distribution, data.sizes["category"], data.sizes["term"] > 0)
 
 
 @cache

@@ -107,7 +107,11 @@ def _residual_sums(
 ) -> tuple[np.ndarray, np.ndarray]:
     """``sum z r'``, (study, pattern, arm, column, time), and ``sum r r'`` of both, (study, pattern, time, time)."""
     studies, patterns, arms, columns, times = projected.shape
-    by_time = np.ascontiguousarray(gamma.transpose((0, 2, 1)))  # the longest loop reads along its last axis
+    by_time = np.empty((arms, times, columns))  # the longest loop reads along its last axis
+    for arm in range(arms):
+        for j in range(columns):
+            for t in range(times):
+                by_time[arm, t, j] = gamma[arm, j, t]
     sums, products = np.zeros(projected.shape), np.zeros((studies, patterns, times, times))
     for k in range(studies):
         for p in range(patterns):

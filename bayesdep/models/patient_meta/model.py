@@ -9,12 +9,14 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.patient_meta import event_estimands
 from bayesdep.models.patient_meta.checks import checks
 from bayesdep.models.patient_meta.data import imputations_of, prepare
 from bayesdep.models.patient_meta.estimands import crude_effects, estimands, own_prior
 from bayesdep.models.patient_meta.events import add_events
+from bayesdep.models.patient_meta.observations import observations
 from bayesdep.models.patient_meta.replicates import replicate
 from bayesdep.models.patient_meta.scores import log_likelihood, log_likelihood_of_events
 from bayesdep.models.patient_meta.settings import OF_ONE_MODERATOR, PatientMetaSettings
@@ -295,6 +297,23 @@ class PatientMeta(PatientMetaSettings):
             ``nnt`` (time). Where levels are free, attrs name what is ``refused`` for it, and the ``remedy``.
         """
         return estimands(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.patient_meta.observations.observations` returns it.
+        """
+        return observations(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Score every study by the density of its patients' outcomes, with all that is its own integrated out.

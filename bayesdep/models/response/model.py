@@ -8,10 +8,12 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.response import checks, estimands, scores
 from bayesdep.models.response.concentrations import labels_of_non_detects, log_concentrations
 from bayesdep.models.response.data import prepare
+from bayesdep.models.response.observations import observations
 from bayesdep.models.response.replicates import replicate
 from bayesdep.models.response.settings import ResponseSettings
 from bayesdep.models.response.slopes import slopes
@@ -206,6 +208,23 @@ class Response(ResponseSettings):
             ``likelihood_ratio_negative``.
         """
         return estimands.estimands(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.response.observations.observations` returns it.
+        """
+        return observations(posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log density of each subject's concentrations and outcome, non-detects integrated out.

@@ -8,10 +8,12 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.replicates import put
 from bayesdep.models.screen import checks, estimands, exact, scores
 from bayesdep.models.screen.data import prepare
+from bayesdep.models.screen.observations import observations
 from bayesdep.models.screen.settings import ScreenSettings
 from bayesdep.models.screen.tables import tables as printed_tables
 
@@ -159,6 +161,23 @@ class Screen(ScreenSettings):
             With a marginal for every estimand.
         """
         return exact.exact(self, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.screen.observations.observations` returns it.
+        """
+        return observations(posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Return the log probability of the test result that each subject had.

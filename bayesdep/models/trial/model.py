@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trial import checks as trial_checks
@@ -18,6 +19,7 @@ from bayesdep.models.trial import data as trial_data
 from bayesdep.models.trial import estimands as trial_estimands
 from bayesdep.models.trial.censored_moderator import is_latent, terms_in_model
 from bayesdep.models.trial.means import effect_at_visits, expected, means_beside_control, sum_of_products
+from bayesdep.models.trial.observations import observations
 from bayesdep.models.trial.replicates import replicate
 from bayesdep.models.trial.settings import TrialSettings
 from bayesdep.models.trial.tables import tables as printed_tables
@@ -350,6 +352,23 @@ class Trial(TrialSettings):
             same of remission.
         """
         return trial_estimands.estimands(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Give the distribution of every single observation given the parameters and its unit's earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.trial.observations.observations` returns it.
+        """
+        return observations(self, posterior, data)
 
     def log_likelihood(self, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray:
         """Score every patient ever observed by the multivariate normal (or t) density of the visits that were.
