@@ -58,6 +58,7 @@ _PUBLIC = {
     "check_missing_information": "bayesdep.criticism.missing_information",
     "check_null": "bayesdep.criticism.bayes_factor",
     "check_prior_sensitivity": "bayesdep.criticism.sensitivity",
+    "check_borrowing": "bayesdep.criticism.borrowing",
     "check_each_prior": "bayesdep.criticism.each_prior",
     "scale_priors": "bayesdep.criticism.each_prior",
     "fit_each_moderator": "bayesdep.criticism.sequential",
@@ -112,6 +113,7 @@ _PUBLIC = {
     "sentences": "bayesdep.reporting.sentences",
     "report": "bayesdep.reporting.report",
     "report_calibration": "bayesdep.reporting.calibration",
+    "as_prior": "bayesdep.planning.next_prior",
     "assurance": "bayesdep.planning.design",
     "calibrate": "bayesdep.planning.calibrate",
     "read_plan": "bayesdep.plan",
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bayesdep.criticism.bayes_factor import check_null as check_null
+    from bayesdep.criticism.borrowing import check_borrowing as check_borrowing
     from bayesdep.criticism.checks import check_predictions as check_predictions
     from bayesdep.criticism.compare import compare as compare
     from bayesdep.criticism.dropout import check_dropout as check_dropout
@@ -198,6 +201,7 @@ if TYPE_CHECKING:
     from bayesdep.plan import run_plan as run_plan
     from bayesdep.planning.calibrate import calibrate as calibrate
     from bayesdep.planning.design import assurance as assurance
+    from bayesdep.planning.next_prior import as_prior as as_prior
     from bayesdep.reporting.calibration import report_calibration as report_calibration
     from bayesdep.reporting.estimands import summarise as summarise
     from bayesdep.reporting.estimands import summarise_exact as summarise_exact

@@ -93,6 +93,10 @@ def trial(frame: pd.DataFrame = VISITS, **settings: Any) -> Any:
     return bd.Trial(**({"reference": "p"} | settings)).prepare(frame)
 
 
+def mixture(**changed: Any) -> bd.Prior:
+    return bd.Prior("NormalMixture", **{"weights": [0.8, 0.2], "mu": [0, 0], "sigma": [1, 5]} | changed)
+
+
 def crossover(frame: pd.DataFrame = PERIODS, **settings: Any) -> Any:
     return bd.Crossover(**({"reference": "p"} | settings)).prepare(frame)
 
@@ -423,13 +427,13 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: bd.Prior("Normal", mu=0, sigma=1, why="three trials of the same drug"),
     ),
     (
-        "numerics/distributions:__init__",
+        "numerics/distributions:_check_number",
         "must be a finite number",
         lambda: bd.Prior("Normal", mu=np.inf, sigma=1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
     ),
     (
-        "numerics/distributions:__init__",
+        "numerics/distributions:_check_number",
         "must be above zero",
         lambda: bd.Prior("Normal", mu=0, sigma=-1),
         lambda: bd.Prior("Normal", mu=0, sigma=1),
@@ -439,6 +443,30 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         "swap them",
         lambda: bd.Prior("Uniform", lower=1, upper=0),
         lambda: bd.Prior("Uniform", lower=0, upper=1),
+    ),
+    (
+        "numerics/distributions:__init__",
+        "weights add to 0.8, but they must add to 1",
+        lambda: mixture(weights=[0.5, 0.3]),
+        lambda: mixture(weights=[0.7, 0.3]),
+    ),
+    (
+        "numerics/distributions:_check_components",
+        "but a list is needed, of one number per component",
+        lambda: mixture(sigma=1),
+        lambda: mixture(sigma=[1, 2]),
+    ),
+    (
+        "numerics/distributions:_check_components",
+        "give one of each per component",
+        lambda: mixture(weights=[0.5, 0.3, 0.2]),
+        mixture,
+    ),
+    (
+        "numerics/distributions:_check_components",
+        "merge some",
+        lambda: mixture(weights=[1 / 21] * 21, mu=[0] * 21, sigma=[1] * 21),
+        lambda: mixture(weights=[1 / 20] * 20, mu=[0] * 20, sigma=[1] * 20),
     ),
     (
         "models/parts/priors:parse_prior",

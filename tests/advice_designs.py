@@ -186,6 +186,8 @@ IMPUTED = {"moderators": ["marker"], "missing_moderators": "impute", "split": Fa
 
 VISITS_OF_TWO = pd.DataFrame({"subject": ["a", "a", "b"], "arm": ["p", "p", "d"], "visit": [1, 2, 1]})
 
+NORMAL, CAUCHY = bd.Prior("Normal", mu=0, sigma=9), bd.Prior("Cauchy", alpha=0, beta=9)
+
 ADVICE: list[tuple[str, str, Any, Any]] = [
     (
         "designs/register:_people",
@@ -934,9 +936,18 @@ ADVICE: list[tuple[str, str, Any, Any]] = [
         lambda: trial(response=0.5, change=True),
         lambda: trial(response=0.5),
     ),
+    (
+        "models/trial/settings:_check_control",
+        "use one, or leave control_prior out",
+        lambda: trial(control_prior="last", priors={"control_mean": NORMAL, "visit_mean": CAUCHY}),
+        lambda: (
+            trial(control_prior="last", priors={"control_mean": NORMAL, "visit_mean": NORMAL}),
+            trial(priors={"visit_mean": CAUCHY}),
+        ),
+    ),
     # numbers that no computer word holds well
     (
-        "numerics/distributions:__init__",
+        "numerics/distributions:_check_number",
         "or 0, is needed; change it",
         lambda: bd.Prior("Normal", mu=0, sigma=1e300),
         lambda: bd.Prior("Normal", mu=0, sigma=1e9),

@@ -1,6 +1,9 @@
 """Planned studies: decisions, tables of another size, and how often simulated studies reach a decision."""
 
 import dataclasses
+import html
+import re
+import shlex
 
 import advice
 import advice_trajectories
@@ -214,7 +217,9 @@ def test_the_command_writes_a_report(command, tmp_path, truth):
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"report.html", "assurance.png", "widths.png", "fits.csv"}
     page = (tmp_path / "out" / "report.html").read_text()
     assert "SYNTHETIC DATA" in page
-    assert "bayesdep design" in page
+    written = shlex.split(html.unescape(re.search(r"bayesdep design [^<]*", page)[0]))
+    assert written[written.index("--out") + 1] == (tmp_path / "out").as_posix()
+    assert [written[k + 1] for k, word in enumerate(written) if word == "--decision"] == [words[1]]
     fits = pd.read_csv(tmp_path / "out" / "fits.csv")
     assert set(fits["effects"]) == ({"design", "no effect"} if truth == "prior" else {"design"})
 

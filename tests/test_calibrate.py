@@ -306,5 +306,7 @@ def test_the_command_writes_its_report(command, tmp_path):
     page = (tmp_path / "c" / "report.html").read_text()
     assert "SYNTHETIC DATA" in page
     assert "theta[Murrough 2013]" in page
+    said = f"bayesdep calibrate {plan.as_posix()} --fits 10 --around prior --seed 1 --elements 5 --draws 100 --out"
+    assert f"{said} {(tmp_path / 'c').as_posix()}" in page
     assert len(list((tmp_path / "c-fits").glob("*/fit-*.npz"))) == 10
     assert {p.name for p in (tmp_path / "c").iterdir()} >= {"quantities.csv", "fits.csv", "values.csv", "ranks.png"}

@@ -14,6 +14,7 @@ from bayesdep.inference.evaluate import from_prior, uncompiled, value_of
 from bayesdep.models.counts.model import Counts
 from bayesdep.models.cytokines.model import Cytokines
 from bayesdep.models.meta.model import Meta
+from bayesdep.models.parts.coordinates import in_multiples
 from bayesdep.models.parts.priors import fill_slots, parse_prior
 from bayesdep.numerics.distributions import _FAMILIES, Prior
 
@@ -29,6 +30,7 @@ EXAMPLES = {
     "LogStudentT": Prior("LogStudentT", nu=5, mu=-1.2, sigma=0.9),
     "Uniform": Prior("Uniform", lower=-2, upper=0.5),
     "Beta": Prior("Beta", alpha=0.5, beta=3),
+    "NormalMixture": Prior("NormalMixture", weights=[0.6, 0.3, 0.1], mu=[-1.5, 0, 4], sigma=[0.4, 1.5, 6]),
 }
 
 # The density as a textbook prints it, with the names PyMC gives the parameters: independent of scipy's own
@@ -56,6 +58,10 @@ TEXTBOOK = {
     "Uniform": lambda x, lower, upper: np.full_like(x, 1 / (upper - lower)),
     "Beta": lambda x, alpha, beta: (
         math.gamma(alpha + beta) / (math.gamma(alpha) * math.gamma(beta)) * x ** (alpha - 1) * (1 - x) ** (beta - 1)
+    ),
+    "NormalMixture": lambda x, weights, mu, sigma: sum(
+        w * np.exp(-((x - m) ** 2) / (2 * s**2)) / (s * math.sqrt(2 * math.pi))
+        for w, m, s in zip(weights, mu, sigma, strict=True)
     ),
 }
 
@@ -108,6 +114,43 @@ def test_parameters_are_kept_in_the_order_of_the_family_so_that_equal_priors_are
     assert Prior("Normal", sigma=2, mu=1)["sigma"] == 2
 
 
+def test_a_mixture_is_rescaled_component_by_component_and_its_interval_leaves_as_much_on_each_side():
+    prior = Prior("NormalMixture", weights=[0.8, 0.2], mu=[-1, 0], sigma=[0.5, 2], times_scale=True)
+    assert prior.in_units(10) == Prior("NormalMixture", weights=[0.8, 0.2], mu=[-10, 0], sigma=[5, 20])
+    assert repr(prior) == "NormalMixture(weights=[0.8, 0.2], mu=[-1, 0], sigma=[0.5, 2]) times scale"
+    lower, upper = prior.interval
+
+    def below(x):
+        return 0.8 * stats.norm.cdf(x, -1, 0.5) + 0.2 * stats.norm.cdf(x, 0, 2)
+
+    np.testing.assert_allclose([below(lower), below(upper)], [0.025, 0.975], rtol=1e-12)
+
+
+def test_a_mixture_of_equal_components_is_their_normal():
+    grid = np.linspace(-60.0, 60.0, 25)  # far out, where a plain sum of densities underflows
+    same = Prior("NormalMixture", weights=[0.3, 0.7], mu=[1, 1], sigma=[0.5, 0.5])
+    normal = Prior("Normal", mu=1, sigma=0.5)
+    np.testing.assert_allclose(same.scipy.logpdf(grid), normal.scipy.logpdf(grid), rtol=1e-13)
+    with pm.Model():
+        of_pymc = value_of(pm.logp(same.rv("x"), grid))
+    np.testing.assert_allclose(of_pymc, normal.scipy.logpdf(grid), rtol=1e-13)
+
+
+@pytest.mark.parametrize("prior", [EXAMPLES["NormalMixture"], EXAMPLES["Normal"]], ids=["mixture", "normal"])
+def test_a_prior_in_multiples_of_a_unit_has_the_same_density_and_draws(prior):
+    import pytensor
+
+    with pm.Model() as model:
+        rv = in_multiples(prior, "x", pytensor.shared(np.array(3.0), name="unit"))
+    u = np.array([-2.0, -0.1, 0.7])
+    found = [float(model.compile_logp(mode=uncompiled())({"x_scaled__": at})) for at in u]
+    np.testing.assert_allclose(found, prior.scipy.logpdf(3 * u) + math.log(3), rtol=1e-12)
+    (drawn,) = from_prior([rv], 1000, seed=21)
+    assert stats.kstest(drawn.ravel(), prior.scipy.cdf).pvalue > 1e-3
+    start = model.initial_point()["x_scaled__"] * 3
+    assert start == pytest.approx(prior.scipy.mean(), abs=1e-6)
+
+
 def test_hyperparameters_are_shared_variables_not_constants():
     from pytensor.compile.sharedvalue import SharedVariable
     from pytensor.graph.traversal import graph_inputs
@@ -135,6 +178,39 @@ def test_hyperparameters_are_shared_variables_not_constants():
         ({"dist": "Gamma", "alpha": 2, "beta": -0.1}, "beta = -0.1, but it must be above zero"),
         ({"dist": "Uniform", "lower": 1, "upper": 1}, "lower = 1 is not below upper = 1; swap them"),
         ({"dist": "Uniform", "lower": 2, "upper": 1}, "lower = 2 is not below upper = 1; swap them"),
+        (
+            {"dist": "NormalMixture", "weights": 1, "mu": [0], "sigma": [1]},
+            "weights = 1, but a list is needed, of one number per component, such as",
+        ),
+        (
+            {"dist": "NormalMixture", "weights": [], "mu": [], "sigma": []},
+            "weights = [], but a list is needed, of one number per component, such as",
+        ),
+        (
+            {"dist": "NormalMixture", "weights": [0.5, 0.5], "mu": [0], "sigma": [1, 2]},
+            "there are 2 of weights and 1 of mu and 2 of sigma; give one of each per component",
+        ),
+        (
+            {"dist": "NormalMixture", "weights": [0.5, 0.4], "mu": [0, 0], "sigma": [1, 2]},
+            "weights add to 0.9, but they must add to 1; change them",
+        ),
+        (
+            {"dist": "NormalMixture", "weights": [1.5, -0.5], "mu": [0, 0], "sigma": [1, 2]},
+            "weights = -0.5, but it must be above zero",
+        ),
+        (
+            {"dist": "NormalMixture", "weights": [0.5, 0.5], "mu": [0, 0], "sigma": [1, -2]},
+            "sigma = -2, but it must be above zero",
+        ),
+        (
+            {"dist": "NormalMixture", "weights": [0.5, 0.5], "mu": [0, "a"], "sigma": [1, 2]},
+            "mu = 'a', but it must be a finite number",
+        ),
+        (
+            {"dist": "NormalMixture", "weights": [1 / 21] * 21, "mu": [0] * 21, "sigma": [1] * 21},
+            "21 components, but at most 20 are possible; merge some",
+        ),
+        ({"dist": "NormalMixture", "weights": [1], "mu": [0]}, "'sigma' is missing; give weights and mu and sigma"),
     ],
 )
 def test_an_impossible_prior_gives_one_helpful_sentence(arguments, message):
@@ -149,12 +225,15 @@ def test_an_impossible_prior_gives_one_helpful_sentence(arguments, message):
 @pytest.mark.parametrize("name", [name for name, family in _FAMILIES.items() if any(family.parameters.values())])
 def test_every_scale_parameter_must_be_above_zero(name):
     for parameter, positive in _FAMILIES[name].parameters.items():
-        changed = dict(EXAMPLES[name].parameters) | {parameter: -1}
+        several = _FAMILIES[name].is_mixture
+        changed = dict(EXAMPLES[name].parameters)
+        changed |= {parameter: [-1, *changed[parameter][1:]] if several else -1}
         if positive:
             with pytest.raises(BadInput, match=f"{name} prior: {parameter} = -1, but it must be above zero"):
                 Prior(name, **changed)
         else:
-            assert Prior(name, **changed)[parameter] == -1
+            found = Prior(name, **changed)[parameter]
+            assert (found[0] if several else found) == -1
 
 
 @pytest.mark.parametrize("value", [3, "Normal", {"mu": 0, "sigma": 1}, {"dist": 3}, None])

@@ -1,6 +1,7 @@
 """The commands on many simulated fits: calibrate and design."""
 
 import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,9 +48,8 @@ def calibrate(
 
     read = read_plan(plan)
     asked: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains}
-    said = {"seed": seed, "elements": elements} | {k: v for k, v in asked.items() if v is not None}
-    options = "".join(f" --{name} {value}" for name, value in said.items())
-    command = f"bayesdep calibrate {plan.as_posix()} --fits {fits} --around {around}{options}"
+    said = {"fits": fits, "around": around, "seed": seed, "elements": elements, **asked, "data": data, "out": out}
+    command = _written(["bayesdep", "calibrate", plan.as_posix()], said)
 
     def say(text: str) -> None:
         _say(f"{read.label}: {text}")
@@ -97,16 +97,15 @@ def design(
 
     read = read_plan(plan)
     said = {"fits": fits, "truth": truth, "seed": seed, "draws": draws, "tune": tune, "chains": chains}
+    several = {"decision": decision, "prior": prior, "no-effect": no_effect}
     words = ["bayesdep", "design", plan.as_posix(), "--n", n]
-    several = {"decision": decision, "prior": prior or [], "no-effect": no_effect or []}
-    words += [word for name, values in several.items() for value in values for word in (f"--{name}", value)]
-    words += [word for name, value in said.items() if value is not None for word in (f"--{name}", str(value))]
+    command = _written(words, several | said | {"data": data, "out": out})
 
     def say(text: str) -> None:
         _say(f"{read.label}: {text}")
 
     found, directory = design_plan(
-        read, data=data, out=out, prior=prior or [], truth=truth, command=shlex.join(words), say=say,
+        read, data=data, out=out, prior=prior or [], truth=truth, command=command, say=say,
         n=_numbers(n), decision=decision, no_effect=no_effect or [], fits=fits, seed=seed, draws=draws, tune=tune,
         chains=chains, workers=workers, scheduler=scheduler, spreadsheet_safe=spreadsheet_safe,
     )  # fmt: skip
@@ -114,6 +113,17 @@ def design(
         typer.echo(printable(sentence))
     typer.echo(printable(f"Report: {directory}/report.html"))
     return OK if found.passed else FAILED
+
+
+def _written(words: Sequence[str], options: Mapping[str, Any]) -> str:
+    """The command with those of its options that were given, for a shell; workers and the like change no number."""
+    given = [
+        (name, value)
+        for name, values in options.items()
+        for value in (values if isinstance(values, list) else [values])
+    ]
+    texts = [(f"--{n}", v.as_posix() if isinstance(v, Path) else str(v)) for n, v in given if v is not None]
+    return shlex.join([*words, *(word for pair in texts for word in pair)])
 
 
 def _numbers(text: str) -> list[int]:

@@ -12,13 +12,16 @@ from functools import cache, lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from bayesdep.data.errors import BadInput, did_you_mean, truth
 from bayesdep.data.magnitude import LARGEST, SIZES, is_workable
+from bayesdep.numerics.mixtures import Mixture
 from bayesdep.numerics.types import Tensor
 
 Support = Literal["real", "positive", "unit"]
+MOST_COMPONENTS = 20  # of a mixture
+_ADD_TO = 1e-6  # how far from one the weights of a mixture may add up: they are written with some decimals
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,15 @@ class _Family:
     """One distribution: its parameters (True if it must be above zero), its scipy equivalent, and effects of units.
 
     ``units`` says how each parameter changes with the unit of the variable: ``"times"`` (a location or a width),
-    ``"over"`` (a rate) or ``"log"`` (a location of the logarithm); None if values have no unit, like shares.
+    ``"over"`` (a rate) or ``"log"`` (a location of the logarithm); None if values have no unit, like shares. Of a
+    mixture each parameter is a list, of one number per component.
     """
 
     parameters: dict[str, bool]
     support: Support
     scipy: Callable[..., Any]
     units: dict[str, Literal["times", "over", "log"]] | None
+    is_mixture: bool = False
 
 
 class _LogStudentT(stats.rv_continuous):  # type: ignore[misc]  # scipy is not typed
@@ -49,6 +54,37 @@ class _LogStudentT(stats.rv_continuous):  # type: ignore[misc]  # scipy is not t
 
     def _ppf(self, q: Any, nu: Any, s: Any) -> Any:
         return np.exp(s * stats.t.ppf(q, nu))
+
+
+class _NormalMixture(stats.rv_continuous):  # type: ignore[misc]  # scipy is not typed
+    """A mixture of normals with the methods of scipy's distributions."""
+
+    def __init__(self, weights: tuple[float, ...], mu: tuple[float, ...], sigma: tuple[float, ...]) -> None:
+        super().__init__(name="normal_mixture")
+        share = np.array(weights) / math.fsum(weights)
+        self._mixture = Mixture(share, np.array(mu), np.array(sigma))
+
+    def _logpdf(self, x: Any) -> Any:
+        of = self._mixture
+        z = (np.asarray(x, float)[..., None] - of.means) / of.sds
+        return special.logsumexp(-(z**2) / 2 - np.log(of.sds * math.sqrt(2 * math.pi)), b=of.weights, axis=-1)
+
+    def _pdf(self, x: Any) -> Any:
+        return np.exp(self._logpdf(x))
+
+    def _cdf(self, x: Any) -> Any:
+        return self._mixture.cdf(x)
+
+    def _ppf(self, q: Any) -> Any:
+        return self._mixture.quantile(q)
+
+    def _stats(self) -> Any:
+        return self._mixture.mean, self._mixture.sd**2, None, None
+
+    def _rvs(self, size: Any = None, random_state: Any = None) -> Any:
+        of = self._mixture
+        which = random_state.choice(len(of.weights), p=of.weights, size=size)
+        return random_state.normal(of.means[which], of.sds[which])
 
 
 _log_student_t = _LogStudentT(a=0.0, name="log_student_t", shapes="nu, s")
@@ -96,11 +132,16 @@ _FAMILIES: dict[str, _Family] = {
         {"lower": "times", "upper": "times"},
     ),
     "Beta": _Family({"alpha": True, "beta": True}, "unit", lambda alpha, beta: stats.beta(alpha, beta), None),
+    "NormalMixture": _Family(
+        {"weights": True, "mu": False, "sigma": True}, "real", _NormalMixture, _PLACE_AND_WIDTH, is_mixture=True
+    ),
 }
+
+type Number = float | tuple[float, ...]  # a parameter; of a mixture, one number per component
 
 
 @lru_cache(maxsize=256)
-def _frozen(dist: str, parameters: tuple[tuple[str, float], ...]) -> Any:
+def _frozen(dist: str, parameters: tuple[tuple[str, Number], ...]) -> Any:
     """Remembered: scipy takes a millisecond to make one, and drawing from the prior asks for one at every draw."""
     return _FAMILIES[dist].scipy(**dict(parameters))
 
@@ -108,6 +149,11 @@ def _frozen(dist: str, parameters: tuple[tuple[str, float], ...]) -> Any:
 def distributions() -> dict[str, tuple[str, ...]]:
     """List the distributions that a prior can have, with the names of their parameters."""
     return {name: tuple(family.parameters) for name, family in _FAMILIES.items()}
+
+
+def is_mixture(dist: str) -> bool:
+    """Whether a distribution is a mixture, each of whose parameters is a list of one number per component."""
+    return _FAMILIES[dist].is_mixture
 
 
 @dataclass(frozen=True, init=False)
@@ -118,7 +164,8 @@ class Prior:
     ----------
     dist
         One of Normal, StudentT, Cauchy, HalfNormal, HalfCauchy, Exponential, Gamma, LogNormal, LogStudentT, Uniform,
-        Beta. LogStudentT is PyMC's StudentT of the logarithm.
+        Beta, NormalMixture. LogStudentT is PyMC's StudentT of the logarithm. Of a NormalMixture each parameter is a
+        list, of one number per component; its ``weights`` (PyMC's ``w``) add to one.
     times_scale
         Whether the numbers are multiples of the data's ``scale`` (:mod:`bayesdep.models.parts.scale`) rather than in
         the outcome's units. Default priors of parameters in the outcome's units are such multiples; a prior that you
@@ -143,10 +190,12 @@ class Prior:
     bayesdep.data.errors.BadInput: Normal prior: sigma = -1, but it must be above zero
     >>> Prior("Normal", mu=0, sigma=0.7, times_scale=True)
     Normal(mu=0, sigma=0.7) times scale
+    >>> Prior("NormalMixture", weights=[0.8, 0.2], mu=[-4, 0], sigma=[1, 7])
+    NormalMixture(weights=[0.8, 0.2], mu=[-4, 0], sigma=[1, 7])
     """
 
     dist: str
-    parameters: tuple[tuple[str, float], ...]
+    parameters: tuple[tuple[str, Number], ...]
     times_scale: bool
     why: str = field(default="", compare=False)
 
@@ -157,18 +206,17 @@ class Prior:
         for name in parameters:
             if name not in family.parameters:
                 raise BadInput(f"{dist} prior: no parameter '{name}'; {did_you_mean(name, family.parameters)}")
-        for name, positive in family.parameters.items():
+        for name in family.parameters:
             if name not in parameters:
                 raise BadInput(f"{dist} prior: '{name}' is missing; give {' and '.join(family.parameters)}")
-            value = parameters[name]
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not _is_finite(value):
-                raise BadInput(f"{dist} prior: {name} = {value!r}, but it must be a finite number")
-            if positive and value <= 0:
-                raise BadInput(f"{dist} prior: {name} = {value}, but it must be above zero")
-            of_logarithm = family.units is not None and "log" in family.units.values() and name != "nu"
-            if not is_workable(value) or (of_logarithm and abs(float(value)) > math.log(LARGEST)):
-                most = f"size of at most {math.log(LARGEST):.0f}" if of_logarithm else f"size of {SIZES}, or 0,"
-                raise BadInput(f"{dist} prior: {name} = {value:g}, but a {most} is needed; change it")
+        if family.is_mixture:
+            _check_components(dist, parameters)
+        for name in family.parameters:
+            for value in parameters[name] if family.is_mixture else [parameters[name]]:
+                _check_number(dist, name, value)
+        if family.is_mixture and abs(math.fsum(parameters["weights"]) - 1) > _ADD_TO:
+            total = math.fsum(parameters["weights"])
+            raise BadInput(f"{dist} prior: weights add to {total:.6g}, but they must add to 1; change them")
         if dist == "Uniform" and parameters["lower"] >= parameters["upper"]:
             raise BadInput(
                 f"Uniform prior: lower = {parameters['lower']} is not below upper = {parameters['upper']}; swap them"
@@ -184,14 +232,14 @@ class Prior:
         object.__setattr__(self, "why", why)
         object.__setattr__(self, "dist", dist)
         object.__setattr__(self, "times_scale", times_scale)
-        plain = (float(parameters[name]) for name in family.parameters)
+        plain = (_plain(parameters[name]) for name in family.parameters)
         object.__setattr__(self, "parameters", tuple(zip(family.parameters, plain, strict=True)))
 
     def __repr__(self) -> str:
-        numbers_ = ", ".join(f"{k}={v:.6g}" for k, v in self.parameters)
+        numbers_ = ", ".join(f"{k}={_shown(v)}" for k, v in self.parameters)
         return f"{self.dist}({numbers_})" + (" times scale" if self.times_scale else "")
 
-    def __getitem__(self, parameter: str) -> float:
+    def __getitem__(self, parameter: str) -> Any:
         return dict(self.parameters)[parameter]
 
     def in_units(self, scale: float) -> "Prior":
@@ -219,7 +267,10 @@ class Prior:
         units = _FAMILIES[self.dist].units
         assert units is not None  # refused by __init__
         follow = {"times": lambda v: v * scale, "over": lambda v: v / scale, "log": lambda v: v + math.log(scale)}
-        numbers_: dict[str, Any] = {k: follow[units[k]](v) if k in units else v for k, v in self.parameters}
+        numbers_: dict[str, Any] = {
+            k: v if k not in units else [*map(follow[units[k]], v)] if isinstance(v, tuple) else follow[units[k]](v)
+            for k, v in self.parameters
+        }
         return Prior(self.dist, why=self.why, **numbers_)
 
     @property
@@ -294,6 +345,11 @@ class Prior:
                 how["default_transform"] = softplus()
         if self.dist == "LogStudentT":
             return pm.CustomDist(name, *shared.values(), logp=_log_t, random=_draw_log_t, **how, dims=dims)
+        if self.dist == "NormalMixture":
+            return pm.CustomDist(
+                name, *shared.values(), logp=log_mixture, random=draw_mixture, support_point=mean_of_mixture,
+                signature="(k),(k),(k)->()", dims=dims,
+            )  # fmt: skip
         return getattr(pm, self.dist)(name, **shared, **how, dims=dims)
 
     def sum_to_zero(self, name: str, *, dims: tuple[str, ...]) -> Tensor:
@@ -329,7 +385,44 @@ class Prior:
     def to_dict(self) -> dict[str, Any]:
         """Return the prior as a plan writes it."""
         further = {"times_scale": True} if self.times_scale else {}
-        return {"dist": self.dist, **dict(self.parameters)} | further | ({"why": self.why} if self.why else {})
+        numbers_ = {k: list(v) if isinstance(v, tuple) else v for k, v in self.parameters}
+        return {"dist": self.dist, **numbers_} | further | ({"why": self.why} if self.why else {})
+
+
+def _plain(value: Any) -> Number:
+    return tuple(map(float, value)) if isinstance(value, (list, tuple)) else float(value)
+
+
+def _shown(value: Number) -> str:
+    return f"[{', '.join(f'{v:.6g}' for v in value)}]" if isinstance(value, tuple) else f"{value:.6g}"
+
+
+def _check_components(dist: str, parameters: dict[str, Any]) -> None:
+    """Refuse parameters of a mixture that are not lists of the same length."""
+    for name, value in parameters.items():
+        if not isinstance(value, (list, tuple)) or not value:
+            raise BadInput(
+                f"{dist} prior: {name} = {value!r}, but a list is needed, of one number per component, such as [1, 2]"
+            )
+    first, *others = (len(value) for value in parameters.values())
+    if any(other != first for other in others):
+        lengths = " and ".join(f"{len(value)} of {name}" for name, value in parameters.items())
+        raise BadInput(f"{dist} prior: there are {lengths}; give one of each per component")
+    if first > MOST_COMPONENTS:
+        raise BadInput(f"{dist} prior: {first} components, but at most {MOST_COMPONENTS} are possible; merge some")
+
+
+def _check_number(dist: str, name: str, value: Any) -> None:
+    """Refuse a parameter, or one component's, that is not a possible number."""
+    family = _FAMILIES[dist]
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not _is_finite(value):
+        raise BadInput(f"{dist} prior: {name} = {value!r}, but it must be a finite number")
+    if family.parameters[name] and value <= 0:
+        raise BadInput(f"{dist} prior: {name} = {value}, but it must be above zero")
+    of_logarithm = family.units is not None and "log" in family.units.values() and name != "nu"
+    if not is_workable(value) or (of_logarithm and abs(float(value)) > math.log(LARGEST)):
+        most = f"size of at most {math.log(LARGEST):.0f}" if of_logarithm else f"size of {SIZES}, or 0,"
+        raise BadInput(f"{dist} prior: {name} = {value:g}, but a {most} is needed; change it")
 
 
 def _is_finite(value: Any) -> bool:
@@ -352,6 +445,32 @@ def _log_t(value: Tensor, nu: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
 
 def _draw_log_t(nu: Any, mu: Any, sigma: Any, rng: Any = None, size: Any = None) -> Any:
     return np.exp(mu + sigma * rng.standard_t(nu, size))
+
+
+def log_mixture(value: Tensor, weights: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
+    """Return the log density of a mixture of normals as a PyTensor graph; parameters have the components last."""
+    import pytensor.tensor as pt
+    from pytensor.gradient import disconnected_grad
+
+    terms = pt.log(weights / (weights.sum() * sigma)) - ((value[..., None] - mu) / sigma) ** 2 / 2
+    # its slope cancels: a term is subtracted and added
+    largest = disconnected_grad(terms.max(axis=-1, keepdims=True))
+    return pt.log(pt.exp(terms - largest).sum(axis=-1)) + largest[..., 0] - math.log(2 * math.pi) / 2
+
+
+def draw_mixture(weights: Any, mu: Any, sigma: Any, rng: Any = None, size: Any = None) -> Any:
+    """Draw from a mixture of normals; PyMC repeats its parameters along further axes."""
+    weights, mu, sigma = (np.reshape(v, (-1, np.shape(v)[-1]))[0] for v in (weights, mu, sigma))
+    return _NormalMixture(tuple(weights), tuple(mu), tuple(sigma)).rvs(size=size, random_state=rng)
+
+
+def mean_of_mixture(rv: Tensor, size: Any, weights: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:  # noqa: ARG001  (PyMC's)
+    """Return where chains start: the mean."""
+    import pytensor.tensor as pt
+    from pymc.distributions.shape_utils import rv_size_is_none
+
+    mean = (weights * mu).sum(axis=-1) / weights.sum(axis=-1)
+    return mean if rv_size_is_none(size) else pt.full(size, mean)
 
 
 @cache

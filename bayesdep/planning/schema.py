@@ -6,7 +6,7 @@ from typing import Any
 from bayesdep.models.documented import Key, documented
 from bayesdep.models.parts.settings import LABELS
 from bayesdep.models.register import FORMER, families
-from bayesdep.numerics.distributions import distributions
+from bayesdep.numerics.distributions import MOST_COMPONENTS, distributions, is_mixture
 from bayesdep.plan_keys import WrittenPlan
 
 _TYPES: dict[str, dict[str, Any]] = {
@@ -19,6 +19,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "a table of whole numbers": {"type": "object", "additionalProperties": {"type": "integer"}},
     "a table of texts": {"type": "object", "additionalProperties": {"type": "string"}},
 }
+_COMPONENTS = {"type": "array", "items": {"type": "number"}, "minItems": 1, "maxItems": MOST_COMPONENTS}
 FILE = "plan.schema.json"
 HEADER = f"#:schema ../{FILE}"  # first line of a shipped plan, for Taplo
 
@@ -117,7 +118,7 @@ def _prior() -> dict[str, Any]:
     shapes: list[dict[str, Any]] = [
         {
             "properties": {"dist": {"const": dist}, "times_scale": {"type": "boolean"}, "why": {"type": "string"},
-                           **{name: {"type": "number"} for name in parameters}},
+                           **dict.fromkeys(parameters, _COMPONENTS if is_mixture(dist) else {"type": "number"})},
             "required": ["dist", *parameters],
             "additionalProperties": False,
         }

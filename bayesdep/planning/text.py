@@ -13,7 +13,7 @@ import xarray as xr
 from bayesdep.models.documented import Key, documented
 from bayesdep.models.model import Model
 from bayesdep.models.parts.scale import priors_of
-from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.distributions import Prior, is_mixture
 from bayesdep.plan_keys import Data, Sampling
 from bayesdep.planning.suggest import Suggestion
 
@@ -261,8 +261,9 @@ def priors_in_units(model: Model, data: xr.Dataset) -> dict[str, Prior]:
         numbers = {k: v for k, v in prior.to_dict().items() if k not in ("dist", "times_scale", "why")}
         if around is not None:
             numbers["mu"] = float(numbers["mu"]) + float(data[around])
-        shown: dict[str, Any] = {k: float(f"{v:.3g}") for k, v in numbers.items()}
-        priors[name] = Prior(prior.dist, **shown)
+        if not is_mixture(prior.dist):  # rounded weights need not add to one
+            numbers = {k: float(f"{v:.3g}") for k, v in numbers.items()}
+        priors[name] = Prior(prior.dist, **numbers)
     return priors
 
 

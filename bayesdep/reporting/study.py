@@ -76,7 +76,7 @@ def as_study(
     attrs = fit.estimands[estimand].attrs
     if float(attrs.get("null", 0.0)) != 0 or "reciprocal_of" in attrs:  # NaN is no zero either
         raise BadInput(f"'{estimand}' is not on a scale with zero for no effect; choose a difference or a log ratio")
-    place = _place(fit.estimands[estimand], at or {})
+    place = one_place(fit.estimands[estimand], at or {})
     draws = fit.estimands[estimand].sel(place).transpose("chain", "draw").values
     sd = float(draws.std(ddof=1))
     label = estimand + (f"[{', '.join(place.values())}]" if place else "")
@@ -111,8 +111,26 @@ def _refuse_informed(fit: Fit, label: str, z: np.ndarray) -> None:
         )
 
 
-def _place(values: xr.DataArray, at: Mapping[str, str]) -> dict[str, str]:
-    """Check coordinates against an estimand's, and add those with one label."""
+def one_place(values: xr.DataArray, at: Mapping[str, str]) -> dict[str, str]:
+    """Check coordinates against an estimand's, and add those with one label.
+
+    Parameters
+    ----------
+    values
+        Draws, and a value for each label of their other dims.
+    at
+        Labels by dim.
+
+    Returns
+    -------
+    dict of str
+        A label of every dim.
+
+    Raises
+    ------
+    BadInput
+        Where a dim or label does not exist, or one of several has to be chosen.
+    """
     dims = [str(d) for d in values.dims if d not in ("chain", "draw")]
     for dim in at:
         if dim not in dims:

@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 from pymc.distributions.shape_utils import rv_size_is_none
 from pymc.distributions.transforms import Transform
 
-from bayesdep.numerics.distributions import Prior
+from bayesdep.numerics.distributions import Prior, draw_mixture, log_mixture, mean_of_mixture
 from bayesdep.numerics.types import Tensor
 
 _LIMITED = ("Uniform", "Beta")  # their own limits are their unit
@@ -81,6 +81,8 @@ def in_multiples(prior: Prior, name: str, unit: Tensor, *, dims: str | None = No
     """
     if prior.dist in _LIMITED:
         return prior.rv(name, dims=dims)
+    if prior.dist == "NormalMixture":
+        return _mixture_in_multiples(prior, name, unit, dims)
     names = [parameter for parameter, _ in prior.parameters]
     shared = [pytensor.shared(np.array(v, dtype=float), name=f"{name}.{k}") for k, v in prior.parameters]
     real = bool(np.isneginf(prior.scipy.support()[0]))
@@ -104,4 +106,21 @@ def in_multiples(prior: Prior, name: str, unit: Tensor, *, dims: str | None = No
     return pm.CustomDist(
         name, *shared, unit, logp=logp, random=random, support_point=start,
         default_transform=Scaled() if real else Softplus(), dims=dims,
+    )  # fmt: skip
+
+
+def _mixture_in_multiples(prior: Prior, name: str, unit: Tensor, dims: str | None) -> Tensor:
+    def logp(value: Tensor, *parameters: Tensor) -> Tensor:
+        return log_mixture(value, *parameters[:-1])
+
+    def random(weights: Any, mu: Any, sigma: Any, unit: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001
+        return draw_mixture(weights, mu, sigma, rng=rng, size=size)
+
+    def start(rv: Tensor, size: Any, *parameters: Tensor) -> Tensor:
+        return mean_of_mixture(rv, size, *parameters[:-1])
+
+    shared = [pytensor.shared(np.array(v, dtype=float), name=f"{name}.{k}") for k, v in prior.parameters]
+    return pm.CustomDist(
+        name, *shared, unit, logp=logp, random=random, support_point=start, signature="(k),(k),(k),()->()",
+        default_transform=Scaled(), dims=dims,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from bayesdep.models.parts.contrasts import STANDARDISED
 from bayesdep.models.trial.censored_moderator import terms_of_patients
 from bayesdep.models.trial.settings import DEPARTURE, TrialSettings
 from bayesdep.numerics.distributions import Prior
@@ -68,6 +69,54 @@ def effect_at_visits(
         departure = prior[f"{name}{DEPARTURE}"].sum_to_zero(f"{name}{DEPARTURE}", dims=(*dims, "visit"))
         at_visits = at_visits + (_exchangeable(departure, 0.0, arms) if arms > 1 else departure)
     return pm.Deterministic(f"{name}{AT_VISIT}", at_visits, dims=(*dims, "visit"))
+
+
+def means_beside_control(
+    settings: TrialSettings, arm_effect: Tensor, *, prior: Mapping[str, Prior], data: xr.Dataset
+) -> Tensor:
+    """Add the visits' means to a PyMC model where the reference arm's has a prior of its own, inside its context.
+
+    At visit j the reference arm's mean is ``centre + visit_mean_j + sum_k c_k arm_effect_kj``, c the codes of a patient
+    of that arm. Where it has a prior of its own, at the last visit or on average, the visits' means follow from it and
+    from what is free beside it: the other visits' means, or departures from the average that sum to zero. The map from
+    these to the visits' means is a shift given the effects, so no Jacobian is needed, and the other means, or
+    departures, have the distribution that the prior of ``visit_mean`` gives them.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    arm_effect
+        Effects at every visit, shape (comparison, visit).
+    prior
+        The priors, in the outcome's units.
+    data
+        The prepared trial.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Means at the visits, less the overall mean, at the trial's mix of arms; shape (visit,).
+    """
+    import pymc as pm
+    import pytensor
+    import pytensor.tensor as pt
+
+    visits = data.sizes["visit"]
+    codes = everybody_in(0, data)["arm_code"].values[0]
+    code = pm.Data("control_code", codes, dims="comparison")
+    shift = sum(code[k] * arm_effect[k] for k in range(len(codes)))
+    level = prior["control_mean"].rv("control_mean") - pm.Data("control_centre", float(data["centre"]))
+    mu, sigma = (pytensor.shared(np.array(prior["visit_mean"][k]), name=f"visit_mean.{k}") for k in ("mu", "sigma"))
+    name = f"visit_mean{STANDARDISED}"
+    if visits == 1:
+        means = level[None] - shift
+    elif settings.control_prior == "last":
+        others = mu + sigma * pm.Normal(name, dims="earlier_visit")
+        means = pt.concatenate([others, (level - shift[visits - 1])[None]])
+    else:
+        means = level - shift.mean() + sigma * pm.ZeroSumNormal(name, dims="visit")
+    return pm.Deterministic("visit_mean", means, dims="visit")
 
 
 def _exchangeable(independent: Tensor, centre: Tensor, arms: int) -> Tensor:

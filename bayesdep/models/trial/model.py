@@ -18,7 +18,7 @@ from bayesdep.models.trial import completion, residuals
 from bayesdep.models.trial import data as trial_data
 from bayesdep.models.trial import estimands as trial_estimands
 from bayesdep.models.trial.censored_moderator import is_latent, terms_in_model
-from bayesdep.models.trial.means import effect_at_visits, expected, sum_of_products
+from bayesdep.models.trial.means import effect_at_visits, expected, means_beside_control, sum_of_products
 from bayesdep.models.trial.observations import observations
 from bayesdep.models.trial.replicates import replicate
 from bayesdep.models.trial.settings import TrialSettings
@@ -91,6 +91,11 @@ class Trial(TrialSettings):
     last visit    -2.31 (1.00)        -2.60 (1.08)  -2.66 (1.08)
     ============  ==================  ============  ==================
 
+    *Borrowed controls.* With ``control_prior`` the mean of the reference arm (of patients of mean baseline, covariates
+    and moderator, in an average site) is a parameter ``control_mean`` with a stated prior, independent of the effects:
+    at the last visit, and the other visits' means have the prior above; or on average over the visits, and departures
+    from it, which sum to zero, have the sd of the prior above (:func:`bayesdep.as_prior` makes one of earlier trials).
+
     The prior is on the mean over visits, so it does not narrow with their number. With three or more arms, differences
     to the reference are normal and correlated 1/2, so which arm is the reference carries no information.
 
@@ -133,6 +138,9 @@ class Trial(TrialSettings):
         When that is asked: at ``"any"`` visit, the ``"last"``, or one named by its label.
     change
         Whether the outcome is the change from baseline rather than the score.
+    control_prior
+        Where the reference arm's mean has a prior of its own, ``priors.control_mean``, such as one made of earlier
+        trials: at the ``"last"`` visit, or its ``"mean"`` over visits; None where only visits' means have one.
     covariates
         Formula of patients' covariates, such as ``"age + sex"``; ``"age + (1 | site)"`` gives a column of many levels a
         random effect.
@@ -206,7 +214,10 @@ class Trial(TrialSettings):
         used = {"site": self.level is not None, "arm": self.by_arm, "term": self.moderator is not None}
         used |= dict.fromkeys(("non_detect", "moderator_covariate"), is_latent(data))
         dims = ["subject", "visit", "comparison", "covariate", *(dim for dim, is_used in used.items() if is_used)]
-        with pm.Model(coords={dim: data[dim].values for dim in dims}) as graph:
+        coords = {dim: data[dim].values for dim in dims}
+        if self.control_prior == "last":
+            coords["earlier_visit"] = data["visit"].values[:-1]
+        with pm.Model(coords=coords) as graph:
             mean = self._mean_outcome(data)
             self._observe_outcome(data, mean)
         return graph
@@ -219,8 +230,12 @@ class Trial(TrialSettings):
         by_visit = partial(effect_at_visits, prior=prior, data=data)  # every visit has its own
         over_time = partial(by_visit, time=self.time)  # the same, or in proportion to time
         # visit_mean_j + arm_effect_j a_i
-        visit_mean = prior["visit_mean"].rv("visit_mean", dims="visit")
-        arm_effect = over_time("arm_effect", ("comparison",))
+        if self.control_prior is None:
+            visit_mean = prior["visit_mean"].rv("visit_mean", dims="visit")
+            arm_effect = over_time("arm_effect", ("comparison",))
+        else:
+            arm_effect = over_time("arm_effect", ("comparison",))
+            visit_mean = means_beside_control(self, arm_effect, prior=prior, data=data)
         a = pm.Data("arm_code", data["arm_code"].values, dims=("subject", "comparison"))
         mean = pm.Data("centre", float(data["centre"])) + visit_mean + sum_of_products(a, arm_effect, comparisons)
         if self.baseline is not None:  # + baseline_slope_j b_i

@@ -19,6 +19,7 @@ from bayesdep.numerics.distributions import Prior
 
 Form = Literal["linear", "log", "log-quadratic", "log-spline", "threshold"]
 DEPARTURE = "_departure"  # ends the name of what a visit adds to an effect's mean over visits
+_CONTROL = {"last": ("last visit", "at the last visit"), "mean": ("mean over visits", "over all visits")}
 _SUBGROUP = re.compile(r"\s*(<=|>=|<|>)\s*([0-9.eE+-]+)\s*$")
 
 
@@ -53,6 +54,7 @@ class TrialSettings(Described):
     response_when: str | float = "any"
     remission_when: str | float = "last"
     change: bool = False
+    control_prior: Literal["last", "mean"] | None = None
     covariates: str | None = None
     better: Literal["lower", "higher"] = "lower"
     margin: float | None = None
@@ -96,6 +98,7 @@ class TrialSettings(Described):
         _check_rates(self)
         object.__setattr__(self, "priors", fill_slots(self.slots, self.priors))
         _check_departures(self.priors)
+        _check_control(self)
 
     @property
     def formula_of_covariates(self) -> str | None:
@@ -143,9 +146,14 @@ class TrialSettings(Described):
             if self.moderator_model is not None
             else ""
         )
+        control = (
+            f" The mean in {self.reference} has a prior of its own {_CONTROL[self.control_prior][1]}."
+            if self.control_prior is not None
+            else ""
+        )
         return (
             f"Outcomes of a patient are {distribution}, with {correlation}{by_arm}; {adjusted}{arms} {over_time}. "
-            f"Missed visits are integrated out, as missing at random.{limits}"
+            f"Missed visits are integrated out, as missing at random.{limits}{control}"
         )
 
     @property
@@ -168,6 +176,11 @@ class TrialSettings(Described):
             *(f"{name}[., j] = {name} week[j] / week[last]" for name in in_time if self.time == "weeks"),
             *(f"{name}[., j] = {name} + {name}_departure[., j], sum over j = 0" for name in by_visit),
             *(["site_effect[s] ~ N(0, site_sd)"] if self.level is not None else []),
+            *(
+                [f"control_mean = {_CONTROL[self.control_prior]} of mean[i, .] in {self.reference}, b[i] = 0"]
+                if self.control_prior is not None
+                else []
+            ),
             *_formula_of_moderator(self),
             f"R {self.covariance}" + (f" ~ LKJ({self.lkj:g})" if self.covariance == "unstructured" else ""),
             *(f"{name} ~ {prior}" for name, prior in self.priors.items()),
@@ -190,6 +203,9 @@ def _slots_of_means(settings: TrialSettings) -> dict[str, Slot]:
     points, per_sd = settings.units, f"{settings.units} per sd"
     when = ", mean over visits" if settings.time == "visits" else ", at the last visit"
     slots = {"visit_mean": Slot(_normal(2), "real", "the mean at a visit less the overall mean", points)}
+    if settings.control_prior is not None:
+        meaning = f"the mean outcome {_CONTROL[settings.control_prior][1]} in {settings.reference}"
+        slots["control_mean"] = Slot(None, "real", meaning, points)
     if settings.baseline is not None:
         meaning, units = "the difference per unit at baseline, mean over visits", f"{points} per unit at baseline"
         slots["baseline_slope"] = Slot(_normal(1), "real", meaning, units, per="baseline_sd")
@@ -314,6 +330,16 @@ def _check_departures(priors: Mapping[str, Prior]) -> None:
                 f"priors.{name}: {prior} is not Normal with mu = 0, but departures sum to zero over visits; "
                 'write { dist = "Normal", mu = 0, sigma = NUMBER }'
             )
+
+
+def _check_control(settings: TrialSettings) -> None:
+    """Refuse a prior of visits' means that is not normal beside a prior of the control arm's mean."""
+    prior = settings.priors["visit_mean"]
+    if settings.control_prior is not None and prior.dist != "Normal":
+        raise BadInput(
+            f"priors.visit_mean: {prior}, but with control_prior the other visits' means need a Normal; use one, or "
+            "leave control_prior out"
+        )
 
 
 # What a setting says
