@@ -391,7 +391,7 @@ def test_it_fits_reports_exports_saves_and_compares_as_the_tutorial_says(module,
     assert out.startswith("passed the gate")
     assert fit.gate.passed
     assert fit.verdict.passed
-    assert "(leaving out one patient of 85 at a time)" in out
+    assert "leaving out one patient of 85 at a time" in out
     page = (folder / "report.html").read_text()
     assert "events[i] ~ Poisson" in page
     assert "log events a year" in page
