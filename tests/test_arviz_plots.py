@@ -39,7 +39,7 @@ def quiet():
 
     mpl.use("Agg")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of layouts and fonts, which are ArviZ's
         yield
     plt.close("all")
 
