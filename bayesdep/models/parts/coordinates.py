@@ -113,8 +113,8 @@ def _mixture_in_multiples(prior: Prior, name: str, unit: Tensor, dims: str | Non
     def logp(value: Tensor, *parameters: Tensor) -> Tensor:
         return log_mixture(value, *parameters[:-1])
 
-    def random(*parameters: Any, rng: Any = None, size: Any = None) -> Any:
-        return draw_mixture(*parameters[:-1], rng=rng, size=size)
+    def random(weights: Any, mu: Any, sigma: Any, *unit: Any, rng: Any = None, size: Any = None) -> Any:  # noqa: ARG001  (PyMC's)
+        return draw_mixture(weights, mu, sigma, rng=rng, size=size)
 
     def start(rv: Tensor, size: Any, *parameters: Tensor) -> Tensor:
         return mean_of_mixture(rv, size, *parameters[:-1])
