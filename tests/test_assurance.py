@@ -4,6 +4,7 @@ import dataclasses
 import html
 import re
 import shlex
+from pathlib import Path
 
 import advice
 import advice_trajectories
@@ -313,3 +314,16 @@ def test_every_family_with_patients_draws_studies_of_any_size(family, n):
     changed = [name for name in data.data_vars if not data[name].identical(other[name])]
     assert changed  # outcomes
     assert "arm_of" not in changed
+
+
+@pytest.mark.parametrize("level", ["above_0.8", "above_0.95"])
+def test_assurance_agrees_with_a_simulation_of_the_published_design(level):
+    """Raison 2013's moderation as one point: shares of ``benchmarks/crossing.py``, whose trials are others."""
+    table = pd.read_csv(Path(__file__).parents[1] / "benchmarks" / "crossing.csv")
+    found = table[table["quantity"] == "crossing"].set_index(["moderation", "patients"])
+    one, other = found.loc["published"], found.loc["published, by bd.assurance"]
+    assert list(one.index) == list(other.index) == [60, 120, 240, 480]
+    n, m = one["trials"], other["trials"]
+    share = (one[level] * n + other[level] * m + 1) / (n + m + 2)  # of both, kept from 0 and 1
+    error = np.sqrt(share * (1 - share) * (1 / n + 1 / m))
+    assert ((one[level] - other[level]).abs() <= 2.6 * error).all()
