@@ -294,14 +294,14 @@ def test_a_sentence_says_no_more_than_the_numbers_allow():
 def test_units_that_decide_are_counted_and_others_are_not():
     even = np.full(200, 0.05)
     one = pd.DataFrame({"unit": [f"p{i}" for i in range(200)], "difference": np.r_[6.0, np.full(199, 0.015)]})
-    assert "which hangs on one subject (the first in by_unit): without, it is 3.0 (0.0)" in ranked(
+    assert "which depends on one subject (first in by_unit): without, it is 3.0 (0.0)" in ranked(
         [8.985], [1.0], by_unit=one
     )
     none = one.assign(difference=even)
-    assert "hangs" not in ranked([10.0], [1.0], by_unit=none)
+    assert "depends" not in ranked([10.0], [1.0], by_unit=none)
     # three of 4 and the rest 3.6: without one 11.6 beyond 2 x 5.6, without two 7.6 within 2 x 4.0
     three = one.assign(difference=np.r_[4.0, 4.0, 4.0, np.full(197, 3.6 / 197)])
-    assert "hangs on 2 units (the first in by_unit): without, it is 7.6 (4.0)" in ranked([15.6], [6.9], by_unit=three)
+    assert "depends on 2 units (first in by_unit): without, it is 7.6 (4.0)" in ranked([15.6], [6.9], by_unit=three)
 
 
 # Meta-analyses of two and of three levels.

@@ -19,7 +19,7 @@ from bayesdep.numerics.importance import GOOD_K
 CLUSTER = "cluster"  # what a meta-analysis with clusters leaves out
 CLEAR = 4  # difference of scores below which models predict alike
 MANY = 100  # units from which on the standard error of a difference is about right
-_FEW = 3  # units on which a difference can be said to hang
+_FEW = 3  # units that a difference can be said to depend on
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Comparison:
             se = np.sqrt(len(rest) * rest.var(ddof=1))
             if not (rest.sum() >= CLEAR and rest.sum() > self._errors * se):
                 who = f"one {self.left_out}" if k == 1 else f"{k} units"
-                return f", which hangs on {who} (the first in by_unit): without, it is {rest.sum():.1f} ({se:.1f})"
+                return f", which depends on {who} (first in by_unit): without, it is {rest.sum():.1f} ({se:.1f})"
         return ""
 
 
