@@ -17,7 +17,7 @@ $(VENV)/.installed: $(LOCK) pyproject.toml tools/find_python.sh
 	@if command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --no-deps -r $(LOCK); \
 	then echo "Installed by uv"; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK); fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@echo "Set up in $$(( $$(date +%s) - $$(cat $(VENV)/.started) )) s"
 	@touch $@
 
