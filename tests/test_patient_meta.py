@@ -20,6 +20,7 @@ from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models.model import ScoresUnits
 from bayesdep.models.patient_meta.density import density_and_slopes
 from bayesdep.models.patient_meta.likelihood import deviations, log_density, raw_products, residuals
+from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
 from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.moderators import BETWEEN, WHOLE, WITHIN
 from bayesdep.models.patient_meta.products import columns_of, statistics_of
@@ -355,18 +356,53 @@ def error_by_design(data, level):
 
 
 def rough(data):
-    """Every study's log sd within arms and patterns of missing times, and 1 / sqrt(2 degrees of freedom)."""
-    y = standardised(data)
+    """Every study's log residual sd within arms and patterns of missing times, and 1 / sqrt(2 degrees of freedom).
+
+    Residuals of least squares of patients, with the same slopes by arm in all studies.
+    """
+    y, z = standardised(data), columns_of(data)[:, 1:]
     of, arm = data["study_of"].values, data["arm_of"].values
     key = (~np.isnan(y)) @ (2 ** np.arange(y.shape[1]))
+    cell = 100 * of + 10 * arm + key
     logs, errors = np.empty((data.sizes["study"], y.shape[1])), np.empty((data.sizes["study"], y.shape[1]))
-    for k, t in np.ndindex(logs.shape):
-        here = pd.DataFrame({"y": y[of == k, t], "arm": arm[of == k], "key": key[of == k]}).dropna()
-        groups = here.groupby(["arm", "key"])["y"]
-        df = (groups.size() - 1).sum()
-        logs[k, t] = np.log(((here["y"] - groups.transform("mean")) ** 2).sum() / df) / 2
-        errors[k, t] = 1 / np.sqrt(2 * df)
+    for t in range(y.shape[1]):
+        seen = ~np.isnan(y[:, t])
+        about = pd.DataFrame(np.column_stack([y[:, t], z])[seen])
+        away = (about - about.groupby(cell[seen]).transform("mean")).to_numpy()
+        residual, lost = away[:, 0].copy(), 0
+        for a in (0, 1):
+            here = arm[seen] == a
+            if z.shape[1]:
+                slope, _, rank, _ = np.linalg.lstsq(away[here, 1:], away[here, 0], rcond=1e-8)
+                residual[here] -= away[here, 1:] @ slope
+                lost += rank
+        df = np.bincount(of[seen]) - np.bincount(np.unique(cell[seen]) // 100).astype(float)
+        df *= 1 - lost / df.sum()
+        logs[:, t] = np.log(np.bincount(of[seen], residual**2) / df) / 2
+        errors[:, t] = 1 / np.sqrt(2 * df)
     return logs, errors
+
+
+def test_rough_residual_sds_are_those_of_least_squares_of_patients():
+    for name in ("core", "rapid", "moderators", "whole", "free, rapid"):
+        found = log_sds_of_studies(data_of(name))
+        np.testing.assert_allclose(found, rough(data_of(name)), rtol=1e-8, atol=1e-10)
+
+
+def test_rough_residual_sds_leave_out_what_moderators_explain():
+    # were it left in, residual sds of 0.1 to 0.3 beside slopes of 2 would be sampled around 2
+    rng, rows = np.random.default_rng(7), []
+    for k in range(6):
+        for i in range(60):
+            x = rng.normal()
+            y = k + 2 * x + (0.1 if k % 2 else 0.3) * rng.normal()
+            who = {"study": f"s{k}", "subject": f"{k}-{i}", "arm": ("control", "drug")[i % 2], "time": "end"}
+            rows.append(who | {"x": x, "y": y})
+    settings = {"reference": "control", "outcome": "y", "moderators": ["x"], "split": False, "scale": 1.0}
+    data = PatientMeta(**settings).prepare(pd.DataFrame(rows))
+    logs, errors = log_sds_of_studies(data)
+    z = (logs[:, 0] + np.log(data["outcome_sd"].values) - np.log([0.3, 0.1] * 3)) / errors[:, 0]
+    assert np.abs(z).max() < 4 and np.abs(z).mean() < 2
 
 
 @pytest.mark.parametrize("name", MODELS)

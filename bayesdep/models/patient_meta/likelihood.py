@@ -311,7 +311,10 @@ def _cholesky(matrix: Entries) -> Entries:
 
 
 def log_sds_of_studies(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log of every study's sd within arms at every time, and its standard error: (study, time).
+    """Return rough logs of every study's residual sd at every time, and their standard errors: (study, time).
+
+    Residuals are those of least squares within a study's arms and patterns of missing outcomes, with the same slopes
+    in all studies. Each study loses its share of the degrees of freedom of the slopes.
 
     Parameters
     ----------
@@ -324,10 +327,40 @@ def log_sds_of_studies(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         Estimate and standard error, 1 / sqrt(2 degrees of freedom); (0, 1) where a study has no degree of freedom.
     """
     times = data.sizes["time"]
-    place = [times + t * (t + 3) // 2 for t in range(times)]  # of the products of a time with itself
-    squares = data["outcomes"].values[..., place].sum(axis=(1, 2))
-    count = data["cross"].values[..., 0, 0][..., None] * data["seen"].values[:, None, :]
-    free = np.maximum(count - 1, 0).sum(axis=(1, 2))
-    estimable = (free > 0) & (squares > 0)
-    estimate = np.where(estimable, np.log(np.where(estimable, squares, 1) / np.maximum(free, 1)) / 2, 0.0)
-    return estimate, np.where(estimable, 1 / np.sqrt(2 * np.maximum(free, 1)), 1.0)
+    count = data["cross"].values[..., 0, 0]
+    estimate, se = (np.empty((data.sizes["study"], times)) for _ in range(2))
+    for t in range(times):
+        seen = data["seen"].values[:, t, None]
+        free = (np.maximum(count - 1, 0) * seen).sum(axis=(1, 2))
+        squares, lost = _squares_within_arms(data, t, free.sum())
+        free = free * (1 - lost / max(free.sum(), 1))
+        estimable = (free > 0) & (squares > 0)
+        estimate[:, t] = np.where(estimable, np.log(np.where(estimable, squares / np.maximum(free, 1), 1)) / 2, 0.0)
+        se[:, t] = np.where(estimable, 1 / np.sqrt(2 * np.maximum(free, 1)), 1.0)
+    return estimate, se
+
+
+def _squares_within_arms(data: xr.Dataset, time: int, free: float) -> tuple[np.ndarray, int]:
+    """Sum squares of residuals within arms by study, and count slopes; without slopes where data do not determine any.
+
+    Slopes are by arm: what a column does and what it does by treatment.
+    """
+    place = data.sizes["time"] + time * (time + 3) // 2  # of the products of this time with itself
+    seen = data["seen"].values[:, time, None]
+    squares = data["outcomes"].values[..., place] * seen
+    cross, projected = (data[v].values * seen[..., None, None] for v in ("cross", "projected"))
+    count = np.maximum(cross[..., :1, :1], 1)
+    mean = cross[..., 1:, :1] / count
+    within = cross[..., 1:, 1:] - count * mean * np.swapaxes(mean, -1, -2)
+    towards = projected[..., 1:, time] - mean[..., 0] * projected[..., :1, time]
+    lost = 0
+    slopes = np.zeros((squares.shape[-1], within.shape[-1]))
+    for arm in range(len(slopes)):
+        slopes[arm], _, rank, _ = np.linalg.lstsq(
+            within[:, :, arm].sum(axis=(0, 1)), towards[:, :, arm].sum(axis=(0, 1)), rcond=1e-10
+        )
+        lost += int(rank)
+    if lost >= free / 2:  # too few patients for slopes
+        return squares.sum(axis=(1, 2)), 0
+    explained = 2 * (slopes * towards).sum(axis=-1) - np.einsum("ai,kpaij,aj->kpa", slopes, within, slopes)
+    return np.maximum(squares - explained, 0).sum(axis=(1, 2)), lost
