@@ -1,4 +1,4 @@
-"""Simulation-based calibration of every model that is sampled, at small designs.
+"""Simulation-based calibration of every model that is sampled, at small designs, with the sampler's default settings.
 
 Run with ``python benchmarks/calibration.py`` (hours on two cores), or one design with ``python
 benchmarks/calibration.py "counts, two arms"``. Finished fits are kept in ``build/calibration``, so that a run that was
@@ -29,17 +29,15 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "evidence" / "calibration.md"
 STORE = HERE.parent / "build" / "calibration"
 FITS = 200
-SAMPLING = {"draws": 500, "tune": 500, "chains": 4}
 ELEMENTS = 3  # of every parameter and estimand: the first, middle and last
 
 
 @dataclass(frozen=True)
 class Design:
-    """A model at a design of data, whose outcomes are replaced, and how it is sampled."""
+    """A model at a design of data, whose outcomes are replaced."""
 
     model: Model
     data: xr.Dataset
-    draws: int = 500
 
 
 def panel(times: tuple[int, ...] = (), people: int = 20, analytes: int = 8, **settings: Any) -> Design:
@@ -175,25 +173,25 @@ def patient_meta(*, between: bool = True, **settings: Any) -> Design:
 MARKER = {"marker_mean": bd.Prior("Normal", mu=0, sigma=0.25), "marker_sd": bd.Prior("LogNormal", mu=0.0, sigma=0.15)}
 
 
-def fgf2(model: Model, draws: int) -> Design:
+def fgf2(model: Model) -> Design:
     """The 31 people of the FGF-2 design, about 12% not detected."""
     table = bd.simulate("kiraly2017", seed=1).table
     keep = (table["group"] == "TRD") & (table["time"] == 0) & (table["analyte"] == "FGF-2")
     data = model.prepare(table[keep].dropna(subset=["responder"]))
-    return Design(model, data, draws)
+    return Design(model, data)
 
 
 def response() -> Design:
     """A marker and a response; scale = 1, so the slope's prior is per natural log."""
     model = bd.Response(cutoff=34, priors=MARKER, predicts_when="below", scale=1, **COLUMNS)
-    return fgf2(model, draws=1000)
+    return fgf2(model)
 
 
 def correlation() -> Design:
     """A marker and a score in points, its mean and sd with priors in points."""
     score = {"score_mean": bd.Prior("Normal", mu=15, sigma=10), "score_sd": bd.Prior("HalfNormal", sigma=15)}
     model = bd.Correlation(score="madrs_change", priors=MARKER | score, **COLUMNS)
-    return fgf2(model, draws=1000)
+    return fgf2(model)
 
 
 def trajectories(*, markers: bool, **settings: Any) -> Design:
@@ -221,7 +219,7 @@ def published_trajectories() -> Design:
     narrow = {"marker_course": bd.Prior("Normal", mu=0, sigma=0.5)}  # limits that some are below
     settings: dict[str, Any] = {"association": ["change"], "equal_baseline": True, "scale": 6.0, "priors": narrow}
     model = bd.Trajectories(reference="saline", **columns, **settings)
-    return Design(model, model.prepare(table), draws=1200)
+    return Design(model, model.prepare(table))
 
 
 COLUMNS = {"unit": "unit", "plate": "plate", "censored": "censored", "lod": "lod", "uloq": "uloq"}
@@ -285,8 +283,7 @@ def study(name: str, fits: int = FITS, seed: int | None = None, **how: Any) -> A
     """
     seed = zlib.crc32(name.encode()) % 100_000 if seed is None else seed
     design = DESIGNS[name]()
-    sampling = SAMPLING | {"draws": design.draws}
-    return bd.calibrate(design.model, design.data, fits=fits, seed=seed, elements=ELEMENTS, **sampling, **how)
+    return bd.calibrate(design.model, design.data, fits=fits, seed=seed, elements=ELEMENTS, **how)
 
 
 def rows_of(name: str, found: Any) -> pd.DataFrame:
@@ -323,6 +320,7 @@ def main() -> None:
     parser.add_argument("designs", nargs="*", choices=[[], *DESIGNS], help="all where left out")
     parser.add_argument("--fits", type=int, default=FITS)
     parser.add_argument("--seed", type=int, help="instead of the design's own")
+    parser.add_argument("--workers", type=int, help="processes, by default one for each processor")
     parser.add_argument("--scheduler", help="address of a Dask scheduler")
     asked = parser.parse_args()
     path = HERE / "calibration.csv"
@@ -330,7 +328,8 @@ def main() -> None:
         start = time.perf_counter()
         store = STORE / name.replace(",", "").replace(" ", "-")
         say = partial(print, f"{name}:", flush=True)
-        calibrated = study(name, asked.fits, asked.seed, store=store, scheduler=asked.scheduler, say=say)
+        how = {"store": store, "workers": asked.workers, "scheduler": asked.scheduler, "say": say}
+        calibrated = study(name, asked.fits, asked.seed, **how)
         print(calibrated, f"{time.perf_counter() - start:.0f} s", sep="\n", flush=True)
         found = rows_of(name, calibrated)
         if path.exists():
