@@ -273,11 +273,42 @@ def test_analytes_that_were_never_detected_say_nothing_of_a_residual_sd():
         for i in range(40)
     ]
     rough = rough_effects(Cytokines(**NAMES, **GROUPS, censored="below").prepare(pd.DataFrame(rows)))
-    detected = float(rough.estimate[0, 0])
-    assert detected == pytest.approx(np.log(0.7), abs=0.3)
-    assert (np.abs(rough.estimate[1:, 0] - detected) < 2).all()  # a hidden spread goes with a level further away
+    assert float(rough.estimate[0, 0]) == pytest.approx(np.log(0.7), abs=0.3)
+    assert rough.error[0, 0] < 0.2
+    assert (rough.error[1:, 0] == 100).all()
+    assert (np.abs(rough.log_sd[1:] - rough.log_sd[0]) < 2).all()  # where their levels were estimated
     assert np.isfinite(rough.estimate).all()
     assert np.isfinite(rough.slope).all()
+
+
+@pytest.mark.parametrize("hidden", [0.0, 0.5])
+def test_rough_residual_sds_leave_out_what_people_differ_by_in_all_analytes(hidden):
+    """People's levels have an sd of 1.5 beside residuals of 0.3 to 0.6; left in, all sds would be near 1.5."""
+    rng = np.random.default_rng(8)
+    sd, person, group = rng.uniform(0.3, 0.6, 12), rng.normal(0, 1.5, 80), np.arange(80) % 2
+    logs = person[:, None] + 0.4 * group[:, None] + sd * rng.normal(size=(80, 12))
+    limit = np.quantile(logs, hidden, axis=0) if hidden else np.full(12, -np.inf)
+    limit[6:] = -np.inf
+    below = logs < limit
+    rows = {
+        "analyte": np.tile([f"x{k:02d}" for k in range(12)], 80),
+        "subject": np.repeat([f"s{i}" for i in range(80)], 12),
+        "group": np.repeat(np.array(["HC", "TRD"])[group], 12),
+        "below": below.ravel(),
+        "concentration": np.exp(np.where(below, limit, logs)).ravel(),
+    }
+    data = Cytokines(**NAMES, **GROUPS, censored="below").prepare(pd.DataFrame(rows))
+    rough = rough_effects(data, people=True)
+    z = (rough.estimate[:, 0] - np.log(sd)) / rough.error[:, 0]
+    assert np.abs(z).max() < 4
+    assert np.sqrt((z**2).mean()) < 2
+    # differences between groups are those of the analyte and of the group's people: exact where nothing is hidden
+    cells = np.array([(logs[group == 1, k].mean() - logs[group == 0, k].mean()) for k in range(6, 12)])
+    relative = np.exp(np.log(sd) - rough.log_sd)[6:]
+    at_no_sd = rough.estimate[6:, 1] + rough.slope[6:, 1, 0] * (rough.log_sd[6:] - 1)
+    found = at_no_sd + rough.slope[6:, 1, 0] * relative
+    assert (np.abs(found - cells) < 0.5 * rough.error[6:, 1]).all()
+    assert (rough.error[6:, 1] < 2 * 2 * sd[6:] / np.sqrt(80)).all()
 
 
 def test_of_rough_effects_the_ones_given_before_are_conditional_means():

@@ -19,8 +19,7 @@ from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.saved import read_tree, write_tree
 from bayesdep.models.model import ScoresUnits
 from bayesdep.models.patient_meta.density import density_and_slopes
-from bayesdep.models.patient_meta.likelihood import deviations, log_density, raw_products, residuals
-from bayesdep.models.patient_meta.likelihood import log_sds_of_studies
+from bayesdep.models.patient_meta.likelihood import deviations, log_density, log_sds_of_studies, raw_products, residuals
 from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.moderators import BETWEEN, WHOLE, WITHIN
 from bayesdep.models.patient_meta.products import columns_of, statistics_of
@@ -402,7 +401,8 @@ def test_rough_residual_sds_leave_out_what_moderators_explain():
     data = PatientMeta(**settings).prepare(pd.DataFrame(rows))
     logs, errors = log_sds_of_studies(data)
     z = (logs[:, 0] + np.log(data["outcome_sd"].values) - np.log([0.3, 0.1] * 3)) / errors[:, 0]
-    assert np.abs(z).max() < 4 and np.abs(z).mean() < 2
+    assert np.abs(z).max() < 4
+    assert np.abs(z).mean() < 2
 
 
 @pytest.mark.parametrize("name", MODELS)

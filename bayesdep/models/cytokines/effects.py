@@ -193,8 +193,23 @@ def design_errors(settings: CytokinesSettings, word: str, data: xr.Dataset) -> n
     return np.asarray(sd * np.sqrt(variance))
 
 
-def log_residual_sd(settings: CytokinesSettings, rough: Rough | None) -> Tensor:
-    """Return the log residual sds by analyte, pooled or each with its own prior."""
+def log_residual_sd(settings: CytokinesSettings, rough: Rough | None, cell: Tensor) -> Tensor:
+    """Return the log residual sds by analyte, pooled or each with its own prior.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    rough
+        Rough estimates, whose residual has people's cells in it; None without pooling.
+    cell
+        What cells add to the log sd of a single value.
+
+    Returns
+    -------
+    pytensor.tensor.TensorVariable
+        Shape (analyte,), inside a PyMC model context.
+    """
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -202,8 +217,7 @@ def log_residual_sd(settings: CytokinesSettings, rough: Rough | None) -> Tensor:
         return pt.log(settings.priors["residual_sd"].rv("residual_sd", dims="analyte"))
     centre = settings.priors["residual_mean"].rv("residual_mean")
     spread = settings.priors["residual_spread"].rv("residual_spread")
-    log_sd = adaptive_effects(
-        "log_residual_sd", centre, spread, rough.estimate[:, 0], rough.error[:, 0], dims="analyte"
-    )
+    estimate = pm.Data("log_residual_sd_estimate", rough.estimate[:, 0], dims="analyte") - cell
+    log_sd = adaptive_effects("log_residual_sd", centre, spread, estimate, rough.error[:, 0], dims="analyte")
     pm.Deterministic("residual_sd", pt.exp(log_sd), dims="analyte")
     return log_sd

@@ -166,14 +166,18 @@ class Cytokines(CytokinesSettings):
             (measurement).
         """
         import pymc as pm
+        import pytensor.tensor as pt
 
         prior = self.priors
         coords = {str(d): data[d].values for d in data.dims if d != "analyte_family" or self.analyte_family}
         with pm.Model(coords=coords) as model:
             subject_sd = prior["subject_sd"].rv("subject_sd") if self.has_subjects else None
-            rough = rough_effects(data) if self.is_pooled else None
-            log_sd = log_residual_sd(self, rough)
-            before = [] if rough is None else [rough.relative_sd(log_sd, subject_sd)]  # what rough estimates depend on
+            cells = Cells.read(data, integrate=not self.robust) if self.has_cells else None
+            psi = prior["cell_ratio"].rv("cell_ratio") if cells is not None else None
+            rough = rough_effects(data, people=self.has_subjects) if self.is_pooled else None
+            cell = 0.0 if psi is None else pt.log1p(psi**2) / 2  # what cells add to the log sd of a single value
+            log_sd = log_residual_sd(self, rough, cell)
+            before = [] if rough is None else [rough.relative_sd(log_sd + cell)]  # what rough estimates depend on
             means = means_of(self, data, subject_sd)
             # eta = level + group_effect x + time_effect + interaction x + plate
             eta = expected_levels(self, data, log_sd, subject_sd, means=means, rough=rough, before=before)
@@ -185,8 +189,6 @@ class Cytokines(CytokinesSettings):
             if self.covariates is not None:
                 eta = eta + covariates(self, data)
             # + subject
-            cells = Cells.read(data, integrate=not self.robust) if self.has_cells else None
-            psi = prior["cell_ratio"].rv("cell_ratio") if cells is not None else None
             if self.has_subjects:
                 is_split = means["level"].shift is not None
                 person = people(data, eta, log_sd, subject_sd, cells=cells, psi=psi, split=is_split)

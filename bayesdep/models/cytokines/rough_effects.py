@@ -3,7 +3,8 @@
 An analyte's censored log-likelihood is replaced by its quadratic approximation at the mode under a weak prior
 (Laplace). Where most of an analyte's values lie beyond limits the approximation is flat, and level, difference and sd
 are strongly correlated: so each is estimated given those before it, in the order log residual sd, differences of
-groups, level. The posterior does not depend on these estimates, only how fast it is sampled.
+groups, level. People's general levels are estimated first and taken off: the residual is what is left of a person's
+value. The posterior does not depend on these estimates, only how fast it is sampled.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _NOTHING_KNOWN = 100.0  # an error on the log scale, beside which any spread is 
 _ROUNDING = 1e-6  # on the log scale: a smaller sd is none, as where all values are the same limit
 _FEW = 5  # with fewer detected values an analyte's sd is hardly known
 _NO_LIMIT = 1e4  # further away than any limit, on the log scale
+_EM_STEPS = 20
 _SD_OF_LOG_SD, _SD_OF_EFFECT = 0.5, 1.0  # of the weak prior: about what analytes differ by
 
 
@@ -43,7 +45,7 @@ class Rough:
     slope: np.ndarray
     log_sd: np.ndarray
 
-    def relative_sd(self, log_sd: Tensor, people_sd: Tensor) -> Tensor:
+    def relative_sd(self, log_sd: Tensor) -> Tensor:
         """Return an analyte's sd over that at which slopes and errors were taken, inside a PyMC model context.
 
         Levels below a limit lie a number of sds below it, and errors of levels and differences are in proportion to
@@ -52,9 +54,7 @@ class Rough:
         Parameters
         ----------
         log_sd
-            Log residual sds by analyte.
-        people_sd
-            Standard deviation of people's general level, which the estimates have in the residual; None without.
+            Log sds by analyte of single values around people's general levels.
 
         Returns
         -------
@@ -64,9 +64,8 @@ class Rough:
         import pymc as pm
         import pytensor.tensor as pt
 
-        total = _log_total_sd(log_sd, people_sd)
         known = pm.Data("rough_known", (self.error[:, 0] < _NOTHING_KNOWN).astype(float), dims="analyte")
-        return pt.exp(known * (total - pm.Data("rough_log_sd", self.log_sd, dims="analyte")))
+        return pt.exp(known * (log_sd - pm.Data("rough_log_sd", self.log_sd, dims="analyte")))
 
     def given(self, name: str, place: int, before: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return a parameter's estimate conditional on those before it, and its error, inside a PyMC model context.
@@ -95,13 +94,15 @@ class Rough:
         return estimate, pm.Data(f"{name}_se", self.error[:, place], dims="analyte") * before[0]
 
 
-def rough_effects(data: xr.Dataset) -> Rough:
+def rough_effects(data: xr.Dataset, *, people: bool = False) -> Rough:
     """Return rough estimates of each analyte's parameters from its own values at baseline.
 
     Parameters
     ----------
     data
         The prepared data.
+    people
+        Whether a person's values share a general level, which is then taken off, less its mean over the group.
 
     Returns
     -------
@@ -128,10 +129,65 @@ def rough_effects(data: xr.Dataset) -> Rough:
     mean = np.r_[usual[0], np.zeros(differences), usual[1]]
     width = np.r_[_SD_OF_LOG_SD, np.full(differences, _SD_OF_EFFECT), 0.5 + spread]
     parabolas = [_parabola(*part, mean, width) for part in parts]
+    if people and baseline.any():
+        at = np.stack([mode for _, _, mode in parabolas])
+        deviation = _deviations_of_people(data, design, at)
+        parts = [(low - deviation[r], high - deviation[r], x) for r, (low, high, x) in zip(rows, parts, strict=True)]
+        parabolas = [_parabola(*part, mean, width) for part in parts]
     conditional = [conditionals(precision, natural, mean, width) for precision, natural, _ in parabolas]
     log_sd = np.array([at[0] for _, _, at in parabolas])
     estimate, error, slope = (np.stack(arrays) for arrays in zip(*conditional, strict=True))
+    never = np.array([not (low == high).any() for low, high, _ in parts])
+    estimate[never, 0], error[never, 0] = 0.0, _NOTHING_KNOWN
     return Rough(estimate, error, slope, log_sd)
+
+
+def _deviations_of_people(data: xr.Dataset, design: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return for each value at baseline the person's general level, from the mean of the person's group.
+
+    By an EM algorithm for a normal random effect of people, with each value beyond a limit at its expectation.
+
+    Parameters
+    ----------
+    data
+        The prepared data.
+    design
+        Regressors of the values at baseline, shape (value, column).
+    at
+        Each analyte's log sd, people's levels included, and coefficients, shape (analyte, 1 + column).
+    """
+    baseline = data["time_of"].values == 0
+    lower, upper, analyte, of, group = (
+        data[name].values[baseline] for name in ("lower", "upper", "analyte_of", "subject_of", "group_of")
+    )
+    fitted = data["centre"].values[analyte] + (design * at[analyte, 1:]).sum(axis=1)
+    low, high, size = lower - fitted, upper - fitted, data.sizes["subject"]
+    detected = low == high
+    one_sided = ~detected & (np.isinf(low) | np.isinf(high))
+    side = np.where(np.isinf(low), 1.0, -1.0)
+    end = np.where(np.isinf(low), high, low)
+    middle = np.where(detected | one_sided, end, (low + high) / 2)
+    number = np.bincount(analyte[detected], minlength=len(at))
+    variance = np.exp(2 * at[:, 0])
+    between, level = np.median(variance) / 2, np.zeros(size)
+    variance = np.maximum(variance - between, variance / 4)
+    for _ in range(_EM_STEPS):
+        sd, around = np.sqrt(variance)[analyte], level[of]
+        q = side * (middle - around) / sd
+        hazard = np.sqrt(2 / np.pi) / special.erfcx(-q / np.sqrt(2))  # density over probability, however far away
+        expected = np.where(one_sided, around - side * sd * hazard, middle)
+        spread = np.where(one_sided, variance[analyte] * np.maximum(1 - hazard * (q + hazard), 0.0), 0.0)
+        # no analyte alone is a person's level, as the one with the smallest residual would become
+        weight = 1 / np.maximum(variance, np.median(variance) / 2)[analyte]
+        precision = np.bincount(of, weight, size) + 1 / between
+        level = np.bincount(of, expected * weight, size) / precision
+        between = float(np.mean(level**2 + 1 / precision))
+        squares = (expected - level[of]) ** 2 + spread + 1 / precision[of]
+        update = np.bincount(analyte, squares, len(at)) / np.maximum(np.bincount(analyte, minlength=len(at)), 1)
+        variance = np.where(number >= _FEW, np.maximum(update, _ROUNDING**2), variance)
+    seen = np.unique(np.column_stack([of, group]), axis=0)
+    mean = np.bincount(seen[:, 1], level[seen[:, 0]]) / np.maximum(np.bincount(seen[:, 1]), 1)
+    return np.asarray(level[of] - mean[group])
 
 
 def _parabola(
