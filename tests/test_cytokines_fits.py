@@ -262,12 +262,12 @@ def test_rough_estimates_change_nothing_but_speed(monkeypatch):
     model = bd.Cytokines(reference="HC", **names)
     data = model.prepare(table)
 
-    def nothing(data):
-        found = rough_effects(data)
+    def nothing(data, *, people):
+        found = rough_effects(data, people=people)
         return Rough(0 * found.estimate, 0 * found.error + 100, 0 * found.slope, 0 * found.log_sd)
 
-    def wrong(data):
-        found = rough_effects(data)
+    def wrong(data, *, people):
+        found = rough_effects(data, people=people)
         return Rough(2 * found.estimate, found.error / 2, 3 * found.slope, found.log_sd + 0.3)
 
     ways = {
