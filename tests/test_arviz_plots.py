@@ -23,12 +23,13 @@ FAMILIES = {
     "Meta": "meta", "SmallStudies": "small-studies", "Stepwise": "stepwise",
 }  # fmt: skip
 EXACT = ("Counts", "Screen", "Meta", "SmallStudies", "Stepwise")
+OTHERS = {"Meta of counts": "meta-counts"}  # further settings of models that are named
 WITHOUT = {"Items": "items", "Transitions": "transitions", "Trajectories": "trajectories"}
 
 
 @cache
 def fit_of(model):
-    return made({**FAMILIES, **WITHOUT}[model])
+    return made({**FAMILIES, **OTHERS, **WITHOUT}[model])
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def test_the_plots_that_raised_are_drawn_with_no_more_than_the_tree(model):
         draw(plot, tree)
 
 
-@pytest.mark.parametrize("model", list(FAMILIES))
+@pytest.mark.parametrize("model", [*FAMILIES, *OTHERS])
 def test_groups_of_observations_agree_with_one_another(model):
     tree = fit_of(model).arviz
     observed, replicated, scores = (
@@ -97,7 +98,7 @@ def test_values_beyond_limits_are_drawn_within_them_and_others_stay():
 
 
 @pytest.mark.sampling
-@pytest.mark.parametrize("model", list(FAMILIES))
+@pytest.mark.parametrize("model", [*FAMILIES, *OTHERS])
 def test_every_plot_that_the_page_names_is_drawn(model):
     fit = fit_of(model)
     names = sorted(map(str, fit.posterior.data_vars), key=lambda name: fit.posterior[name].size)[:2]
@@ -117,5 +118,5 @@ def test_every_plot_that_the_page_names_is_drawn(model):
         (variable,) = [n for n in fit.arviz["observed_data"].data_vars if n != "log_concentration"]
         for plot in PAVA:
             draw(plot, fit.arviz, var_names=variable, data_type="ordinal" if model == "Ordinal" else "binary")
-    if model == "Ordinal":
+    if model in ("Ordinal", "Meta of counts"):
         draw(ROOTOGRAM, fit.arviz)

@@ -185,6 +185,11 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     unit = name("unit", 0)
     if family == "meta":
         return bd.fit(bd.Meta(measure="difference", units=unit, scale=1.0), studies(name, **some), **EXACT | how)
+    if family == "meta-counts":
+        model = bd.Meta(measure="log-odds-ratio", input="arms", likelihood="binomial", reference=name("arm", 0))
+        table = arms(name, **some).rename(columns={"subgroup": "study"})
+        third = table[table["arm"] == name("arm", 1)].assign(arm=name("arm", 2), events=5)
+        return unsampled(model, pd.concat([table, third.iloc[:2]], ignore_index=True), **how)
     if family == "small-studies":
         model = bd.SmallStudies(measure="standardised-difference", favours="positive", bias="pet")
         return bd.fit(model, studies(name, **some), **EXACT | how)
