@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 from scipy import integrate, special, stats
 from test_invariance import EXAMPLES
-from unsampled import patients, unsampled, visits
+from unsampled import courses, patients, unsampled, visits
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
@@ -379,6 +379,17 @@ LIMITS = WEEKS.assign(lod=WEEKS["analyte"].map({"CRP": 0.6, "IL-6": 2.5, "TNF": 
 LIMITS["flag"] = np.where(LIMITS["concentration"] < LIMITS["lod"], "left", "none")
 LIMITS["concentration"] = LIMITS[["concentration", "lod"]].max(axis=1)
 
+BESIDE = courses(people=24).replace({"value": {"<1.5": 1.5}})
+OUTCOMES = BESIDE.dropna(subset=["outcome"])
+YES_NO = OUTCOMES.assign(outcome=(OUTCOMES["outcome"] > 24).astype(float))
+LEVEL_NAMES = ["well", "better", "ill"]
+IN_LEVELS = OUTCOMES.assign(outcome=pd.cut(OUTCOMES["outcome"], [-99, 21, 27, 99], labels=LEVEL_NAMES).astype(object))
+GROWTH = {"reference": "arm 0", "course": "linear"}
+SERIAL = {**GROWTH, "autocorrelation": True}
+MARKERS = {**GROWTH, "value": "value", "analyte": "marker", "association": ("change", "baseline")}
+RESPONSES = {**GROWTH, "kind": "response"}
+LEVELS = {**GROWTH, "kind": "ordinal", "categories": LEVEL_NAMES}
+
 ALIKE = {
     "counts": ("counts", {}, None), "screen": ("screen", {}, None), "correlation": ("correlation", {}, None),
     "crossover": ("crossover", {}, None), "cytokines": ("cytokines", {}, None), "response": ("response", {}, None),
@@ -390,6 +401,9 @@ ALIKE = {
     "censored moderator": ("trial", CENSORED, crp_below(visits())),
     "counts of two arms": ("meta", OF_COUNTS, TRIALS), "counts of several arms": ("meta", OF_ARMS, ARMS),
     "counts of single arms": ("meta", OF_EVENTS, SINGLE),
+    "growth": ("trajectories", GROWTH, OUTCOMES), "growth in serial": ("trajectories", SERIAL, OUTCOMES),
+    "courses beside markers": ("trajectories", MARKERS, BESIDE), "responses": ("trajectories", RESPONSES, YES_NO),
+    "categories over time": ("trajectories", LEVELS, IN_LEVELS),
     "panel over time": ("cytokines", REPEATED, LIMITS),
     "robust panel over time": ("cytokines", {**REPEATED, "robust": True}, LIMITS),
 }  # fmt: skip

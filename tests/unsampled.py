@@ -244,6 +244,10 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     if family == "growth":
         model = bd.Trajectories(reference=name("arm", 0), course="linear", units=unit)
         return unsampled(model, courses(name, **some).dropna(subset=["outcome"]), **how)
+    if family == "responses":
+        table = courses(name, **some).dropna(subset=["outcome"])
+        model = bd.Trajectories(reference=name("arm", 0), course="linear", kind="response")
+        return unsampled(model, table.assign(outcome=(table["outcome"] > 24).astype(float)), **how)
     if family == "crossover":
         return unsampled(bd.Crossover(reference=name("drug", 0), units=unit), periods(name, **some), **how)
     if family == "cytokines":
