@@ -20,14 +20,16 @@ OF_PARAMETERS, SENSITIVITY, (ENERGY,), (KHAT,), OF_PREDICTIONS, (LOO_INTERVAL,),
 FAMILIES = {
     "Trial": "trial", "Crossover": "crossover", "Cytokines": "cytokines", "PatientMeta": "patient-meta",
     "Response": "response", "Correlation": "correlation", "Ordinal": "ordinal", "Counts": "counts", "Screen": "screen",
-    "Trajectories": "trajectories", "Meta": "meta", "SmallStudies": "small-studies", "Stepwise": "stepwise",
+    "Trajectories": "trajectories", "Transitions": "transitions", "Meta": "meta",
+    "SmallStudies": "small-studies", "Stepwise": "stepwise",
 }  # fmt: skip
 EXACT = ("Counts", "Screen", "Meta", "SmallStudies", "Stepwise")
 OTHERS = {
     "Meta of counts": "meta-counts",
     "Responses over time": "responses",
 }  # further settings of models that are named
-WITHOUT = {"Items": "items", "Transitions": "transitions"}
+IN_ORDER = ("Ordinal", "Transitions")  # whose observations are ordered categories
+WITHOUT = {"Items": "items"}
 
 
 @cache
@@ -117,9 +119,9 @@ def test_every_plot_that_the_page_names_is_drawn(model):
             draw(plot, fit.arviz, var_names=variable)
     if model not in ("Response", "Correlation"):
         draw(LOO_INTERVAL, fit.arviz)
-    if model in ("Response", "Counts", "Screen", "Ordinal", "Responses over time"):
+    if model in ("Response", "Counts", "Screen", "Ordinal", "Transitions", "Responses over time"):
         (variable,) = [n for n in fit.arviz["observed_data"].data_vars if n != "log_concentration"]
         for plot in PAVA:
-            draw(plot, fit.arviz, var_names=variable, data_type="ordinal" if model == "Ordinal" else "binary")
-    if model in ("Ordinal", "Meta of counts"):
+            draw(plot, fit.arviz, var_names=variable, data_type="ordinal" if model in IN_ORDER else "binary")
+    if model in (*IN_ORDER, "Meta of counts"):
         draw(ROOTOGRAM, fit.arviz)

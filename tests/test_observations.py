@@ -404,6 +404,7 @@ ALIKE = {
     "growth": ("trajectories", GROWTH, OUTCOMES), "growth in serial": ("trajectories", SERIAL, OUTCOMES),
     "courses beside markers": ("trajectories", MARKERS, BESIDE), "responses": ("trajectories", RESPONSES, YES_NO),
     "categories over time": ("trajectories", LEVELS, IN_LEVELS),
+    "transitions": ("transitions", {"effects": "by-state"}, None),
     "panel over time": ("cytokines", REPEATED, LIMITS),
     "robust panel over time": ("cytokines", {**REPEATED, "robust": True}, LIMITS),
 }  # fmt: skip

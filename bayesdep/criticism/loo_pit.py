@@ -19,8 +19,8 @@ def check_loo_pit(fit: Fit) -> pd.DataFrame:
     ----------
     fit
         A fit of a model that predicts single observations: ``Trial``, ``Crossover``, ``Cytokines``, ``Response``,
-        ``Correlation``, ``PatientMeta``, ``Ordinal``, ``Counts``, ``Screen``, ``Trajectories`` or
-        a ``Meta`` of counts.
+        ``Correlation``, ``PatientMeta``, ``Ordinal``, ``Counts``, ``Screen``, ``Trajectories``,
+        ``Transitions`` or a ``Meta`` of counts.
 
     Returns
     -------
