@@ -20,7 +20,7 @@ OF_PARAMETERS, SENSITIVITY, (ENERGY,), (KHAT,), OF_PREDICTIONS, (LOO_INTERVAL,),
 FAMILIES = {
     "Trial": "trial", "Crossover": "crossover", "Cytokines": "cytokines", "PatientMeta": "patient-meta",
     "Response": "response", "Correlation": "correlation", "Ordinal": "ordinal", "Counts": "counts", "Screen": "screen",
-    "Trajectories": "trajectories", "Transitions": "transitions", "Meta": "meta",
+    "Trajectories": "trajectories", "Transitions": "transitions", "Items": "items", "Meta": "meta",
     "SmallStudies": "small-studies", "Stepwise": "stepwise",
 }  # fmt: skip
 EXACT = ("Counts", "Screen", "Meta", "SmallStudies", "Stepwise")
@@ -28,8 +28,8 @@ OTHERS = {
     "Meta of counts": "meta-counts",
     "Responses over time": "responses",
 }  # further settings of models that are named
-IN_ORDER = ("Ordinal", "Transitions")  # whose observations are ordered categories
-WITHOUT = {"Items": "items"}
+IN_ORDER = ("Ordinal", "Transitions", "Items")  # whose observations are ordered categories
+WITHOUT = {"Meta of clusters": "meta-clusters"}
 
 
 @cache
@@ -86,7 +86,7 @@ def test_groups_of_observations_agree_with_one_another(model):
 
 @pytest.mark.parametrize("model", list(WITHOUT))
 def test_models_without_them_say_so(model):
-    with pytest.raises(BadInput, match=f"no predictions of their own under this {model}; use bd.check_predictions"):
+    with pytest.raises(BadInput, match=r"no predictions of their own under this Meta; use bd\.check_predictions"):
         _ = fit_of(model).arviz
     assert len(bd.check_predictions(fit_of(model)))
 
@@ -119,7 +119,7 @@ def test_every_plot_that_the_page_names_is_drawn(model):
             draw(plot, fit.arviz, var_names=variable)
     if model not in ("Response", "Correlation"):
         draw(LOO_INTERVAL, fit.arviz)
-    if model in ("Response", "Counts", "Screen", "Ordinal", "Transitions", "Responses over time"):
+    if model in ("Response", "Counts", "Screen", *IN_ORDER, "Responses over time"):
         (variable,) = [n for n in fit.arviz["observed_data"].data_vars if n != "log_concentration"]
         for plot in PAVA:
             draw(plot, fit.arviz, var_names=variable, data_type="ordinal" if model in IN_ORDER else "binary")

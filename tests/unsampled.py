@@ -185,6 +185,11 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     unit = name("unit", 0)
     if family == "meta":
         return bd.fit(bd.Meta(measure="difference", units=unit, scale=1.0), studies(name, **some), **EXACT | how)
+    if family == "meta-clusters":
+        table = studies(name, **some)
+        table["laboratory"] = [name("laboratory", i // 2) for i in range(len(table))]
+        model = bd.Meta(measure="difference", units=unit, scale=1.0, cluster="laboratory")
+        return bd.fit(model, table, **EXACT | how)
     if family == "meta-counts":
         model = bd.Meta(measure="log-odds-ratio", input="arms", likelihood="binomial", reference=name("arm", 0))
         table = arms(name, **some).rename(columns={"subgroup": "study"})

@@ -144,6 +144,44 @@ class Categories:
 
 
 @dataclass(frozen=True)
+class Graded:
+    """Scores from 0 whose probabilities are those of a cumulative logit: ``P(score <= k) = F(threshold_k - level)``.
+
+    Parameters
+    ----------
+    level
+        Shape (samples, observations).
+    thresholds
+        By item, rising, and infinite where the item has no such score: shape (samples, items, thresholds).
+    item
+        Of each observation, shape (observations,).
+    """
+
+    level: Draws
+    thresholds: Draws
+    item: np.ndarray
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in its largest array."""
+        return self.level.size
+
+    def around(self, lower: np.ndarray, upper: np.ndarray) -> tuple[Draws, Draws]:
+        """Return the probabilities of less than a score, and of another or less."""
+        end = np.full((*self.thresholds.shape[:2], 1), np.inf)
+        cuts = np.concatenate([-end, self.thresholds, end], axis=-1)
+        low, high = (special.expit(cuts[:, self.item, k] - self.level) for k in (lower, upper + 1))
+        return low, high
+
+    def at(self, share: Draws, lower: np.ndarray, upper: np.ndarray) -> Draws:  # noqa: ARG002  (the protocol's)
+        """Return quantiles: no score is known as an interval."""
+        found = np.zeros(share.shape)
+        for k in range(self.thresholds.shape[-1]):
+            found += share >= special.expit(self.thresholds[:, self.item, k] - self.level)
+        return found
+
+
+@dataclass(frozen=True)
 class Binomials:
     """Counts of people whose log odds are normal, or mixtures of normals.
 
