@@ -411,7 +411,7 @@ ALIKE = {
     "counts of single arms": ("meta", OF_EVENTS, SINGLE),
     "growth": ("trajectories", GROWTH, OUTCOMES), "growth in serial": ("trajectories", SERIAL, OUTCOMES),
     "courses beside markers": ("trajectories", MARKERS, BESIDE), "responses": ("trajectories", RESPONSES, YES_NO),
-    "categories over time": ("trajectories", LEVELS, IN_LEVELS),
+    "categories of patients": ("trajectories", LEVELS, IN_LEVELS),
     "transitions": ("transitions", {"effects": "by-state"}, None),
     "items": ("items", {}, None),
     "panel over time": ("cytokines", REPEATED, LIMITS),
