@@ -20,15 +20,21 @@ OF_PARAMETERS, SENSITIVITY, (ENERGY,), (KHAT,), OF_PREDICTIONS, (LOO_INTERVAL,),
 FAMILIES = {
     "Trial": "trial", "Crossover": "crossover", "Cytokines": "cytokines", "PatientMeta": "patient-meta",
     "Response": "response", "Correlation": "correlation", "Ordinal": "ordinal", "Counts": "counts", "Screen": "screen",
-    "Meta": "meta", "SmallStudies": "small-studies", "Stepwise": "stepwise",
+    "Trajectories": "trajectories", "Transitions": "transitions", "Items": "items", "Meta": "meta",
+    "SmallStudies": "small-studies", "Stepwise": "stepwise",
 }  # fmt: skip
 EXACT = ("Counts", "Screen", "Meta", "SmallStudies", "Stepwise")
-WITHOUT = {"Items": "items", "Transitions": "transitions", "Trajectories": "trajectories"}
+OTHERS = {
+    "Meta of counts": "meta-counts",
+    "Responses over time": "responses",
+}  # further settings of models that are named
+IN_ORDER = ("Ordinal", "Transitions", "Items")  # whose observations are ordered categories
+WITHOUT = {"Meta of clusters": "meta-clusters"}
 
 
 @cache
 def fit_of(model):
-    return made({**FAMILIES, **WITHOUT}[model])
+    return made({**FAMILIES, **OTHERS, **WITHOUT}[model])
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +68,7 @@ def test_the_plots_that_raised_are_drawn_with_no_more_than_the_tree(model):
         draw(plot, tree)
 
 
-@pytest.mark.parametrize("model", list(FAMILIES))
+@pytest.mark.parametrize("model", [*FAMILIES, *OTHERS])
 def test_groups_of_observations_agree_with_one_another(model):
     tree = fit_of(model).arviz
     observed, replicated, scores = (
@@ -80,7 +86,7 @@ def test_groups_of_observations_agree_with_one_another(model):
 
 @pytest.mark.parametrize("model", list(WITHOUT))
 def test_models_without_them_say_so(model):
-    with pytest.raises(BadInput, match=f"no predictions of their own under this {model}; use bd.check_predictions"):
+    with pytest.raises(BadInput, match=r"no predictions of their own under this Meta; use bd\.check_predictions"):
         _ = fit_of(model).arviz
     assert len(bd.check_predictions(fit_of(model)))
 
@@ -97,7 +103,7 @@ def test_values_beyond_limits_are_drawn_within_them_and_others_stay():
 
 
 @pytest.mark.sampling
-@pytest.mark.parametrize("model", list(FAMILIES))
+@pytest.mark.parametrize("model", [*FAMILIES, *OTHERS])
 def test_every_plot_that_the_page_names_is_drawn(model):
     fit = fit_of(model)
     names = sorted(map(str, fit.posterior.data_vars), key=lambda name: fit.posterior[name].size)[:2]
@@ -113,9 +119,9 @@ def test_every_plot_that_the_page_names_is_drawn(model):
             draw(plot, fit.arviz, var_names=variable)
     if model not in ("Response", "Correlation"):
         draw(LOO_INTERVAL, fit.arviz)
-    if model in ("Response", "Counts", "Screen", "Ordinal"):
+    if model in ("Response", "Counts", "Screen", *IN_ORDER, "Responses over time"):
         (variable,) = [n for n in fit.arviz["observed_data"].data_vars if n != "log_concentration"]
         for plot in PAVA:
-            draw(plot, fit.arviz, var_names=variable, data_type="ordinal" if model == "Ordinal" else "binary")
-    if model == "Ordinal":
+            draw(plot, fit.arviz, var_names=variable, data_type="ordinal" if model in IN_ORDER else "binary")
+    if model in (*IN_ORDER, "Meta of counts"):
         draw(ROOTOGRAM, fit.arviz)

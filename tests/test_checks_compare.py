@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import arviz_stats
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
+from unsampled import courses, stages, unsampled, visits
 
 import bayesdep as bd
 from bayesdep.criticism.checks import CheckResult, run_checks
@@ -348,3 +350,85 @@ def test_levels_whose_units_depend_on_one_another_are_refused_as_before():
     )
     other = bd.fit(LEVELS[2], table.assign(effect=table["effect"] + 1), draws=100, seed=1)
     assert "'effect' has different values in the two" in refusal(a=other, b=fits[3])
+
+
+# Models of one outcome in different families.
+
+
+def trial_and_growth(change=lambda table: table, **settings):
+    """The same trial as means by visit and as straight lines, whose table has patients in the other order."""
+    table = visits()
+    lines = table.dropna(subset=["outcome"]).rename(columns={"visit": "time"}).iloc[::-1]
+    growth = bd.Trajectories(reference="arm 0", course="linear", covariates="baseline", **settings)
+    return unsampled(bd.Trial(reference="arm 0", covariance="ar1"), table), unsampled(growth, change(lines))
+
+
+def refused(fits):
+    return refusal(trial=fits[0], growth=fits[1])
+
+
+@pytest.mark.sampling
+def test_a_trial_and_growth_curves_are_compared_patient_by_patient():
+    table = visits(n=40)
+    lines = table.dropna(subset=["outcome"]).rename(columns={"visit": "time"}).iloc[::-1]
+    how = {"draws": 300, "chains": 2, "seed": 1}
+    fits = {
+        "means by visit": bd.fit(bd.Trial(reference="arm 0", covariance="ar1"), table, **how),
+        "lines": bd.fit(bd.Trajectories(reference="arm 0", course="linear", covariates="baseline"), lines, **how),
+        "levels": bd.fit(bd.Trajectories(reference="arm 0", course="linear", deviations="level"), lines, **how),
+    }
+    found = bd.compare(fits)
+    assert found.left_out == "subject"
+    assert found.units == 40
+    by_unit = found.by_unit.set_index("unit")
+    assert set(by_unit.index) == set(table["subject"])
+    for name, fit in fits.items():
+        alone = arviz_stats.loo(fit.tree, pointwise=True, var_name="by_subject").elpd_i.to_series()
+        np.testing.assert_allclose(by_unit[name], alone[by_unit.index], rtol=1e-12)
+        row = found.table.set_index("model").loc[name]
+        assert by_unit[name].sum() == pytest.approx(row["elpd"], rel=1e-12)
+    best, second = found.table["model"][:2]
+    assert by_unit["difference"].sum() == pytest.approx(-found.table["elpd_diff"][1], rel=1e-9)
+    assert found.table["diff_se"][1] == pytest.approx(
+        np.sqrt(40 * (by_unit[best] - by_unit[second]).var(ddof=0)), rel=1e-9
+    )
+
+
+def test_a_trial_and_growth_curves_of_other_outcomes_are_refused():
+    assert len(bd.compare(dict(zip("ab", trial_and_growth(), strict=True))).table) == 2
+    fewer = refused(trial_and_growth(lambda t: t[t["subject"] != "p3"]))
+    assert "they are of different subjects (1 in one of them only); fit both to the same rows" in fewer
+    earlier = refused(trial_and_growth(lambda t: t[(t["subject"] != "p3") | (t["time"] < 8)]))
+    assert "the outcomes of a subject differ in number or value (other visits, another scale)" in earlier
+    assert "p3" not in earlier
+    standardised = refused(trial_and_growth(lambda t: t.assign(outcome=t["outcome"] / t["outcome"].std())))
+    assert "differ in number or value" in standardised
+    yes_no = trial_and_growth(lambda t: t.assign(outcome=(t["outcome"] < 20).astype(float)), kind="response")
+    responses = refused(yes_no)
+    assert "the score of one is a density, that of the other a probability" in responses
+
+
+def test_a_trial_is_not_compared_with_a_model_of_markers_too():
+    table = courses(people=24)
+    plain = table.dropna(subset=["outcome"]).rename(columns={"time": "visit"})
+    trial = unsampled(bd.Trial(reference="arm 0", baseline=None), plain[plain["visit"] > 0])
+    joint = unsampled(
+        bd.Trajectories(reference="arm 0", value="value", analyte="marker", association="change"),
+        table[(table["time"] > 0) | table["outcome"].isna()],
+    )
+    message = refused((trial, joint))
+    assert "one also models log2_concentration and scores the outcome given it; compare fits of the outcome" in message
+
+
+def test_ordered_categories_of_two_families_are_compared():
+    """The same categories of the same patients: probabilities both."""
+    names = [f"category {k}" for k in range(4)]
+    table = stages()
+    model = bd.Ordinal(categories=names, reference="arm 0", subject="subject", visit="visit")
+    lines = bd.Trajectories(kind="ordinal", categories=names, reference="arm 0", course="linear")
+    fits = {"a": unsampled(model, table), "b": unsampled(lines, table.rename(columns={"visit": "time"}))}
+    found = bd.compare(fits)
+    assert found.units == 24
+    backwards = dataclasses.replace(lines, categories=names[::-1])
+    turned = unsampled(backwards, table.rename(columns={"visit": "time"}))
+    assert "the outcomes of a subject differ in number or value" in refusal(a=fits["a"], b=turned)

@@ -412,6 +412,37 @@ def test_patients_log_likelihood_is_the_integral_over_their_severities(settings)
         np.testing.assert_allclose(found[s], exact, atol=0.1)
 
 
+@pytest.mark.parametrize("settings", [{}, {"moderator": "crp", "course": "constant"}])
+def test_each_score_has_its_probability_given_the_severity_of_the_visit(settings):
+    """The model's docstring, score by score; severities are drawn for the purpose."""
+    table = item_table(people=6)
+    table.loc[2, "mood"] = np.nan
+    ours = model(**settings)
+    data = ours.prepare(table.drop(index=[4]))
+    severity = np.random.default_rng(2).normal(0, 2, (1, 3, data.sizes["subject"], data.sizes["visit"]))
+    draws = a_few_draws(ours, data).assign(severity=(("chain", "draw", "subject", "visit"), severity))
+    (one,) = ours.observations(draws, data).values()
+    low, high = one.law.around(one.lower, one.upper)
+    cells = [(r, m) for r in range(data.sizes["assessment"]) for m in range(6) if data["score"].values[r, m] >= 0]
+    assert len(cells) == len(one.lower) == 6 * 17 - 1
+    for d in range(3):
+        draw = draws.isel(chain=0, draw=d)
+        cuts = np.split(draw["threshold"].values, np.cumsum(list(HIGHEST.values()))[:-1])
+        for k, (r, m) in enumerate(cells):
+            i, j, y = int(data["subject_of"][r]), int(data["visit_of"][r]), int(data["score"][r, m])
+            code, s = data["arm_code"].values[:, int(data["arm_of"][i])], float(data["course"][j])
+            beside = s * code @ draw["departure"].values
+            if "departure_by_moderator" in draw:
+                beside = beside + s * float(data["moderator"][i]) * code @ draw["departure_by_moderator"].values
+            level = draw["discrimination"].values[m] * severity[0, d, i, j] + beside[m]
+            below, up_to = special.expit(np.concatenate([[-np.inf], cuts[m], [np.inf]]) - level)[[y, y + 1]]
+            assert low[d, k] == pytest.approx(below, rel=1e-9)
+            assert high[d, k] == pytest.approx(up_to, rel=1e-9)
+            assert one.with_later[d, k] == pytest.approx(np.log(up_to - below), rel=1e-8, abs=1e-8)
+            of = data["subject"].values[i], data["visit"].values[j], data["item"].values[m], y
+            assert (*(one.labels[name][k] for name in ("subject", "visit", "item")), one.lower[k]) == of
+
+
 # Estimands
 
 

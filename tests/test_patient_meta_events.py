@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytensor
 import pytest
+import xarray as xr
 from common import prior_draws
 from scipy import integrate, special, stats
 
@@ -13,6 +14,7 @@ from bayesdep.data.errors import BadInput
 from bayesdep.designs.price2022 import draw_price2022
 from bayesdep.inference.evaluate import at_draws, uncompiled
 from bayesdep.inference.labelled import label_draws
+from bayesdep.inference.observations import Predicted
 from bayesdep.models.patient_meta.event_estimands import risks
 from bayesdep.models.patient_meta.model import PatientMeta
 from bayesdep.models.patient_meta.scores import log_likelihood_of_events
@@ -183,6 +185,62 @@ def test_risks_are_means_over_patients_in_their_own_studies(name):
     for a in (0, 1):
         expected = special.expit(base + (a - share) * slope + own[study, 0] + (a - 0.5) * own[study, 1]).mean()
         assert found[a] == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_patient_has_the_probability_of_the_event_in_the_own_study(name):
+    """By Bernoulli formulas; in the order of patients, whose score is the log probability of what happened."""
+    data, posterior = data_of(name), posterior_of(name)
+    (one,) = model(name).observations(posterior, data).values()
+    y, arm, study, fixed = patients(name)
+    for d in range(posterior.sizes["draw"]):
+        draw = posterior.isel(chain=0, draw=d)
+        own = draw["deviation"].transpose("study", "time", "which").values[:, 0]
+        log_odds = fixed(draw) + own[study, 0] + (arm - 0.5) * own[study, 1]
+        p = special.expit(log_odds)
+        low, high = (x[d] for x in one.law.around(one.lower, one.upper))
+        np.testing.assert_allclose(low, stats.bernoulli.cdf(y - 1, p), rtol=1e-9)
+        np.testing.assert_allclose(high, stats.bernoulli.cdf(y, p), rtol=1e-9)
+        np.testing.assert_allclose(one.with_later[d], y * log_odds - np.logaddexp(0, log_odds), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(one.lower, y)
+    np.testing.assert_array_equal(one.labels["subject"], data["subject"].values)
+    np.testing.assert_array_equal(one.labels["study"], data["study"].values[study])
+    assert set(one.labels["time"]) == {"rapid"}
+
+
+def test_a_patient_left_out_is_predicted_by_the_others_of_the_study():
+    """All parameters known but one study's level, whose posterior without a patient is by quadrature."""
+    data, posterior = data_of("plain"), posterior_of("plain").isel(draw=[0])
+    y, arm, study, fixed = patients("plain")
+    here = np.flatnonzero(study == 0)
+    known = fixed(posterior.isel(chain=0, draw=0))[here]
+    level = np.linspace(-6, 6, 2401)
+    rest = (
+        known
+        + (arm[here] - 0.5) * posterior["deviation"].transpose(..., "study", "time", "which").values[0, 0, 0, 0, 1]
+    )
+    each = stats.bernoulli.logpmf(y[here], special.expit(level[:, None] + rest))
+    prior = stats.norm.logpdf(level)
+    whole = np.exp(prior + each.sum(axis=1))
+    # quantiles of the exact posterior of the level stand for draws of it: a weighted mean of 4,000 is right to 1e-3
+    share = np.cumsum(whole) / whole.sum()
+    drawn = np.interp((np.arange(4000) + 0.5) / 4000, share, level)
+    several = posterior.isel(draw=[0] * 4000).assign_coords(draw=np.arange(4000)).copy(deep=True)
+    order = several["deviation"].dims
+    own = several["deviation"].transpose("chain", "draw", "study", "time", "which").copy()
+    own[0, :, 0, 0, 0] = np.random.default_rng(1).permutation(drawn)
+    tree = xr.DataTree.from_dict({"posterior": several.assign(deviation=own.transpose(*order)), "constant_data": data})
+    found = Predicted.of(model("plain"), tree, tables=1)
+    one = found.observations["outcome"]
+    weights, k = found.weights("outcome")
+    up_to = (weights * one.law.around(one.lower, one.upper)[1]).sum(axis=0)[here]
+    without = np.exp(prior[:, None] + each.sum(axis=1, keepdims=True) - each)
+    none = special.expit(-(level[:, None] + rest))
+    exact = np.where(y[here] == 1, 1.0, (without * none).sum(axis=0) / without.sum(axis=0))
+    assert k[here].max() < 0.5
+    np.testing.assert_allclose(up_to, exact, atol=2e-3)
+    known_all = one.law.around(one.lower, one.upper)[1].mean(axis=0)[here]
+    assert np.abs(known_all - exact).max() > 4e-3  # what a patient's own outcome would do
 
 
 def test_estimands_agree_with_each_other():

@@ -10,6 +10,10 @@ import xarray as xr
 from common import draws_of, patients
 from pytensor.graph.traversal import io_toposort
 from scipy import integrate, linalg, stats
+from trajectories_as_normal import (
+    assert_each_outcome_is_normal_given_earlier_ones_and_markers,
+    assert_probabilities_are_ratios_of_scores,
+)
 
 import bayesdep as bd
 from bayesdep.inference.computation import Computation, flat_density
@@ -189,6 +193,27 @@ def test_scores_are_of_outcomes_given_markers(name):
             joint = stats.multivariate_normal.logpdf(value, mean, total)
             markers = stats.multivariate_normal.logpdf(value[n:], mean[n:], total[n:, n:])
             assert float(scores[0, k, i]) == pytest.approx(joint - markers, rel=1e-8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_outcome_is_predicted_from_earlier_ones_and_markers(name):
+    model, data, graph = built(name)
+    _, posterior = draws_of(graph, count=2, seed=6)
+    assert_each_outcome_is_normal_given_earlier_ones_and_markers(
+        model, data, posterior, lambda draw, i: dense(model, data, draw, i)
+    )
+
+
+@pytest.mark.parametrize("association", [(), ("value",)])
+def test_each_event_has_the_probability_of_events_so_far_over_that_of_the_earlier(association):
+    """By the model's own scores of patients whose later intervals are taken away."""
+    table = intervals(20) if association else intervals(20).dropna(subset=["outcome"])
+    markers = {"value": "pg_ml", "analyte": "marker", "association": association} if association else {}
+    model = bd.Trajectories(**EVENTS, **markers)
+    data = model.prepare(table)
+    _, posterior = draws_of(model.build(data), count=2, seed=1)
+    (one,) = model.observations(posterior, data).values()
+    assert_probabilities_are_ratios_of_scores(model, data, posterior, one)
 
 
 @pytest.mark.parametrize("limit", [None, 0.8])

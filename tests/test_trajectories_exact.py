@@ -9,7 +9,11 @@ import xarray as xr
 from common import draws_of
 from scipy import linalg, stats
 from test_trajectories import CONCENTRATION, OUTCOME, covariance, dense, model_of, visits_and_markers
-from trajectories_as_normal import assert_drawn_data_are_normal, assert_missed_visits_are_normal
+from trajectories_as_normal import (
+    assert_drawn_data_are_normal,
+    assert_each_outcome_is_normal_given_earlier_ones_and_markers,
+    assert_missed_visits_are_normal,
+)
 
 import bayesdep as bd
 from bayesdep.data.errors import BadInput
@@ -244,6 +248,15 @@ def test_scores_are_of_outcomes_given_the_values_that_were_measured(name):
             of_markers = stats.multivariate_normal.logpdf(value[n:], mean[n:], total[n:, n:])
             expected = stats.multivariate_normal.logpdf(value, mean, total) - of_markers
             assert float(scores[0, k, i]) == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_outcome_is_predicted_from_earlier_ones_and_values(name):
+    model, data, graph = built(name)
+    _, posterior = draws_of(graph, count=2, seed=3)
+    assert_each_outcome_is_normal_given_earlier_ones_and_markers(
+        model, data, posterior, lambda draw, i: joint(model, data, draw, i, seen_of(data, i))
+    )
 
 
 @pytest.mark.parametrize("name", ["value", "all", "change and baseline"])

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from common import draws_of, posterior_at
 from scipy import integrate, special, stats
-from test_trajectories import CONCENTRATION, OUTCOME, covariance, visits_and_markers
+from test_trajectories import (
+    CONCENTRATION,
+    OUTCOME,
+    covariance,
+    visits_and_markers,
+)
+from trajectories_as_normal import assert_probabilities_are_ratios_of_scores
 
 import bayesdep as bd
 from bayesdep.inference.evaluate import uncompiled
@@ -104,6 +110,23 @@ def test_two_categories_are_a_yes_no_response(about):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, err_msg=name)
     mean = found["mean"].values - threshold[None, :, :, None]
     np.testing.assert_allclose(mean, expected["mean"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("about", [("slope", True), ("level", False)])
+def test_each_category_has_the_probability_of_categories_so_far_over_that_of_the_earlier(about):
+    """By the model's own scores of patients whose later visits are taken away, and of the other categories."""
+    model, data, graph = built(*about)
+    _, posterior = draws_of(graph, count=2, seed=5)
+    (one,) = model.observations(posterior, data).values()
+    assert_probabilities_are_ratios_of_scores(model, data, posterior, one)
+    first = one.labels["visit"] == data["visit"].values[0]
+    low, _ = one.law.around(one.lower, one.upper)
+    worse = np.zeros(low[:, first].shape)
+    for k in range(3):
+        other = data.assign(outcome=(0 * data["outcome"] + k).where(np.arange(data.sizes["visit"]) < 1))
+        scored = model.log_likelihood(posterior, other).sel(subject=one.labels["subject"][first]).values[0]
+        worse += np.where(one.lower[first] > k, np.exp(scored), 0.0)
+    np.testing.assert_allclose(low[:, first], worse, rtol=1e-8, atol=1e-12)
 
 
 def test_scores_are_integrals_over_patients_deviations():

@@ -168,6 +168,64 @@ def test_scores_add_up_to_the_likelihood():
     assert float(score.sum()) == pytest.approx(found, rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    "how", [{}, {"effects": "by-state", "covariates": "age"}, {"effects": "free"}, {"reference": None}]
+)
+def test_each_state_is_predicted_from_the_one_seen_before(how):
+    """By matrix powers, patient by patient; scores are of the state and of all that follow it."""
+    fitted = model(**how)
+    data = fitted.prepare(TABLE)
+    posterior = posterior_of(fitted, data)
+    (one,) = fitted.observations(posterior, data).values()
+    low, high = one.law.around(one.lower, one.upper)
+    for d in range(posterior.sizes["draw"]):
+        parameters = {str(name): x.values for name, x in posterior.isel(chain=0, draw=d).items()}
+        rows = []
+        for i, matrix in enumerate(matrices_by_hand(fitted, parameters, data)):
+            states = data["state_at_visit"].values[i]
+            seen = np.flatnonzero(states >= 0)
+            steps = [np.linalg.matrix_power(matrix, k - j)[states[j]] for j, k in itertools.pairwise(seen)]
+            logs = [np.log(p[states[k]]) for p, k in zip(steps, seen[1:], strict=True)]
+            for k, (p, visit) in enumerate(zip(steps, seen[1:], strict=True)):
+                label = data["subject"].values[i], data["visit"].values[visit]
+                rows.append(
+                    (*label, states[visit], p[: states[visit]].sum(), p[: states[visit] + 1].sum(), sum(logs[k:]))
+                )
+        subject, visit, state, below, up_to, later = map(np.array, zip(*rows, strict=True))
+        assert one.labels["subject"].tolist() == subject.tolist()
+        assert one.labels["visit"].tolist() == visit.tolist()
+        np.testing.assert_array_equal(one.lower, state)
+        np.testing.assert_allclose(low[d], below, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(high[d], up_to, rtol=1e-9)
+        np.testing.assert_allclose(one.with_later[d], later, rtol=1e-9)
+
+
+def test_people_counted_have_the_probabilities_of_their_states_or_of_those_not_told_apart():
+    fitted = bd.Transitions(states=ABC, input="counts", interval="months")
+    data = fitted.prepare(COUNTS)
+    posterior = posterior_of(fitted, data)
+    (one,) = fitted.observations(posterior, data).values()
+    assert len(set(one.labels["person"].tolist())) == COUNTS["n"].sum()
+    scored = fitted.log_likelihood(posterior, data)
+    np.testing.assert_array_equal(one.labels["person"], scored["person"])
+    np.testing.assert_allclose(one.with_later, scored.values[0], rtol=1e-12)
+    low, high = one.law.around(one.lower, one.upper)
+    for d in range(posterior.sizes["draw"]):
+        row = posterior["row"].values[0, d]
+        twice = row @ row
+        expected = [(0, row[2, 0]), (row[2, 0], row[2, :2].sum()), (row[2, :2].sum(), 1)]
+        expected += [(0, row[1, :2].sum()), (row[1, :2].sum(), 1), (0, twice[0, 0]), (twice[0, 0], 1)]
+        names = ["c / a", "c / b", "c / c", "b / a", "b / c", "a / a", "a / b"]
+        cells = {str(name)[0]: name for name in data["cell"].values}
+        for name, n, (below, up_to) in zip(names, COUNTS["n"], expected, strict=True):
+            before, after = name.split(" / ")
+            people = [f"{cells[before]} / {after} / {k + 1}" for k in range(n)]
+            at = np.searchsorted(np.sort(one.labels["person"]), people)
+            at = np.argsort(one.labels["person"])[at]
+            np.testing.assert_allclose(low[d, at], below, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(high[d, at], up_to, rtol=1e-9)
+
+
 COUNTS = pd.DataFrame(
     {"before": ["c", "c", "c", "b", "b", "a", "a"], "after": ["a", "b", "c", "a | b", "c", "a", "b | c"],
      "n": [5, 9, 20, 7, 4, 11, 3], "months": [6, 6, 6, 6, 6, 12, 12]}

@@ -185,6 +185,16 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     unit = name("unit", 0)
     if family == "meta":
         return bd.fit(bd.Meta(measure="difference", units=unit, scale=1.0), studies(name, **some), **EXACT | how)
+    if family == "meta-clusters":
+        table = studies(name, **some)
+        table["laboratory"] = [name("laboratory", i // 2) for i in range(len(table))]
+        model = bd.Meta(measure="difference", units=unit, scale=1.0, cluster="laboratory")
+        return bd.fit(model, table, **EXACT | how)
+    if family == "meta-counts":
+        model = bd.Meta(measure="log-odds-ratio", input="arms", likelihood="binomial", reference=name("arm", 0))
+        table = arms(name, **some).rename(columns={"subgroup": "study"})
+        third = table[table["arm"] == name("arm", 1)].assign(arm=name("arm", 2), events=5)
+        return unsampled(model, pd.concat([table, third.iloc[:2]], ignore_index=True), **how)
     if family == "small-studies":
         model = bd.SmallStudies(measure="standardised-difference", favours="positive", bias="pet")
         return bd.fit(model, studies(name, **some), **EXACT | how)
@@ -239,6 +249,10 @@ def made(family: str, name: Name = plain, n: int | None = None, **how):
     if family == "growth":
         model = bd.Trajectories(reference=name("arm", 0), course="linear", units=unit)
         return unsampled(model, courses(name, **some).dropna(subset=["outcome"]), **how)
+    if family == "responses":
+        table = courses(name, **some).dropna(subset=["outcome"])
+        model = bd.Trajectories(reference=name("arm", 0), course="linear", kind="response")
+        return unsampled(model, table.assign(outcome=(table["outcome"] > 24).astype(float)), **how)
     if family == "crossover":
         return unsampled(bd.Crossover(reference=name("drug", 0), units=unit), periods(name, **some), **how)
     if family == "cytokines":

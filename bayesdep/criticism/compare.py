@@ -13,6 +13,7 @@ import xarray as xr
 from bayesdep.criticism.refit import score_groups, score_left_out_units
 from bayesdep.data.errors import BadInput, CannotCompare
 from bayesdep.inference.fit import Fit
+from bayesdep.inference.observations import at_one_draw
 from bayesdep.models.model import HasHierarchy
 from bayesdep.numerics.importance import GOOD_K
 
@@ -125,7 +126,9 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
 
     A unit whose Pareto k is 0.7 or more is left out by sampling again without it, if such units are few and the model
     can score a unit outside the fit. A meta-analysis with clusters and one without are compared cluster by cluster: of
-    the latter the joint density of a cluster's effects.
+    the latter the joint density of a cluster's effects. Models of different families are compared where both score the
+    same outcomes of the same units: a ``Trial`` and growth curves (``Trajectories`` without markers), patient by
+    patient.
 
     Parameters
     ----------
@@ -171,6 +174,7 @@ def compare(fits: Mapping[str, Fit]) -> Comparison:
         for name, fit in fits.items():
             is_single = clusters is not None and fit.model.left_out != CLUSTER
             scores[name] = score_groups(fit, *clusters) if is_single and clusters else score_left_out_units(fit)
+            scores[name] = _in_order_of(scores[name], scores[first])
             worst[name] = float(np.max(scores[name].pareto_k))
         ranked = arviz_stats.compare(scores, round_to="none")
     table = pd.DataFrame(
@@ -233,6 +237,10 @@ def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit, *, may_g
         )
     a, b = (f.tree["observed_data"].to_dataset() for f in (one, other))
     if set(a.data_vars) != set(b.data_vars):
+        units = [_units_of(fit) for fit in (one, other)]
+        if all(units):
+            _refuse_other_values(pair, (one, other), units)
+            return
         raise CannotCompare(
             f"{pair}: their outcomes differ ({', '.join(map(str, a.data_vars))} against "
             f"{', '.join(map(str, b.data_vars))}), and a density of one cannot be compared with a probability of the "
@@ -253,6 +261,66 @@ def _refuse_incomparable(first: str, one: Fit, second: str, other: Fit, *, may_g
                 f"{pair}: '{name}' has different values in the two (another scale, or other data), so their "
                 "scores are in different units; compare fits of the same outcome"
             )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What the score of a left-out unit is of: ends of the intervals of its outcomes, in their order."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+def _units_of(fit: Fit) -> dict[str, _Scored]:
+    """What every left-out unit's score is of; empty where the model does not say of which unit its observations are."""
+    found = list(at_one_draw(fit.model, fit.tree).values())
+    if len(found) != 1 or fit.model.left_out not in found[0].labels:
+        return {}
+    (one,) = found
+    unit = np.asarray(one.labels[fit.model.left_out]).astype(str)
+    names, which = np.unique(unit, return_inverse=True)
+    places = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
+    return {str(name): _Scored(one.lower[at], one.upper[at]) for name, at in zip(names, places, strict=True)}
+
+
+def _refuse_other_values(pair: str, fits: Sequence[Fit], units: Sequence[Mapping[str, _Scored]]) -> None:
+    """Refuse models of different families unless they score the same outcomes of the same units."""
+    unit = fits[0].model.left_out
+    for fit in fits:
+        observed = list(map(str, fit.tree["observed_data"].data_vars))
+        if len(observed) > 1:
+            raise CannotCompare(
+                f"{pair}: one also models {' and '.join(observed[1:])} and scores the outcome given it; compare fits "
+                "of the outcome alone"
+            )
+    a, b = units
+    if set(a) != set(b):
+        raise CannotCompare(
+            f"{pair}: they are of different {unit}s ({len(set(a) ^ set(b))} in one of them only); fit both to the same "
+            "rows"
+        )
+    x, y = (next(iter(of.values())).lower.dtype.kind for of in units)
+    if x != y:
+        raise CannotCompare(
+            f"{pair}: the score of one is a density, that of the other a probability; compare fits of the same outcome"
+        )
+    for name in a:
+        if not all(np.array_equal(getattr(a[name], end), getattr(b[name], end)) for end in ("lower", "upper")):
+            raise CannotCompare(
+                f"{pair}: the outcomes of a {unit} differ in number or value (other visits, another scale), so their "
+                "scores are of different things; fit both to the same rows of the same outcome"
+            )
+
+
+def _in_order_of(score: Any, reference: Any) -> Any:
+    """Put the scores of units into the order of another fit's, which a model of another family may not have."""
+    (dim,) = reference.elpd_i.dims if reference.elpd_i.ndim == 1 else (None,)
+    if dim is None or score.elpd_i.dims != (dim,) or dim not in score.elpd_i.coords:
+        return score
+    labels = reference.elpd_i[dim].values
+    if not np.array_equal(score.elpd_i[dim].values, labels):
+        score.elpd_i, score.pareto_k = (x.sel({dim: labels}) for x in (score.elpd_i, score.pareto_k))
+    return score
 
 
 def _differ_in_censoring(one: Fit, other: Fit) -> bool:

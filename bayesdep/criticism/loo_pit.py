@@ -13,13 +13,15 @@ def check_loo_pit(fit: Fit) -> pd.DataFrame:
     Of a unit with several observations (a patient with visits) each is predicted from the unit's earlier ones and from
     all other units: one-step-ahead, so that the probabilities are uniform, and independent within a unit, where the
     model is right. Counts, categories and values beyond a detection limit have an interval of probabilities, from that
-    of less than what was seen to that of as much; ``pit`` is drawn evenly within it.
+    of less than what was seen to that of as much; ``pit`` is drawn evenly within it. Patients of ``PatientMeta`` and
+    scores of ``Items`` are predicted from all others, also those of the same study or visit.
 
     Parameters
     ----------
     fit
         A fit of a model that predicts single observations: ``Trial``, ``Crossover``, ``Cytokines``, ``Response``,
-        ``Correlation``, ``PatientMeta``, ``Ordinal``, ``Counts`` or ``Screen``.
+        ``Correlation``, ``PatientMeta``, ``Ordinal``, ``Counts``, ``Screen``, ``Trajectories``,
+        ``Transitions``, ``Items`` or a ``Meta`` of counts.
 
     Returns
     -------

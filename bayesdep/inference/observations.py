@@ -63,8 +63,7 @@ class Predicted:
                 "fit one table for checks of single observations"
             )
         posterior, data = tree["posterior"].to_dataset(), tree["constant_data"].to_dataset()
-        few = posterior.isel(chain=[0], draw=[0])
-        found = model.observations(few, data) if isinstance(model, PredictsObservations) else {}
+        found = at_one_draw(model, tree)
         if not found:
             raise BadInput(
                 f"single observations have no predictions of their own under this {type(model).__name__}; "
@@ -155,6 +154,27 @@ class Predicted:
         return {dim: (dim, np.array(together)), **{f"{dim}_{key}": (dim, of) for key, of in labels.items()}}
 
 
+def at_one_draw(model: Model, tree: xr.DataTree) -> Mapping[str, Observations]:
+    """Return the observations of a fit at one draw of its posterior.
+
+    Parameters
+    ----------
+    model
+        The generative model.
+    tree
+        The fit's groups.
+
+    Returns
+    -------
+    mapping of Observations
+        By variable; empty where the model, as it is set, does not predict single observations.
+    """
+    if not isinstance(model, PredictsObservations):
+        return {}
+    few = tree["posterior"].to_dataset().isel(chain=[0], draw=[0])
+    return model.observations(few, tree["constant_data"].to_dataset())
+
+
 def dim_of(name: str) -> str:
     """Return the name of the dim of a variable's observations."""
     return f"{name}_id"
@@ -195,7 +215,7 @@ def arviz_tree(model: Model, tree: xr.DataTree, *, tables: int, seed: int) -> xr
     """
     units = tree[_SCORES].to_dataset()
     observed = tree["observed_data"].to_dataset()
-    if not isinstance(model, PredictsObservations) and set(units.data_vars) == set(observed.data_vars):
+    if set(units.data_vars) == set(observed.data_vars) and not at_one_draw(model, tree):
         return tree  # each element of what it observes is a unit of its own
     predicted = Predicted.of(model, tree, tables=tables)
     rng = np.random.default_rng([seed, 1])

@@ -11,10 +11,12 @@ from bayesdep.models.items import checks as items_checks
 from bayesdep.models.items import data as items_data
 from bayesdep.models.items import estimands as items_estimands
 from bayesdep.models.items import scores
+from bayesdep.models.items.observations import observations
 from bayesdep.models.items.settings import ItemsSettings
 from bayesdep.models.items.severity import discriminations, item_effects, severities, steps_of, thresholds
 from bayesdep.models.items.tables import tables as printed_tables
 from bayesdep.models.model import Check, Forest, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.numerics.graded import graded_log_likelihood, levels_of, probabilities_above
 from bayesdep.numerics.types import Tensor
@@ -236,6 +238,23 @@ class Items(ItemsSettings):
             Dims (chain, draw, subject).
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Predict every score from all others.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters and of severities.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.items.observations.observations` returns it.
+        """
+        return observations(self, posterior, data)
 
     def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
         """Declare the tables that a paper prints of its fits.

@@ -49,8 +49,8 @@ def _patients(settings: ItemsSettings, draws: xr.Dataset, data: xr.Dataset) -> D
     item, step, _ = steps_of(data)
     cuts = np.zeros((draws.sizes["sample"], *score.shape[1:], int(highest.max())))
     cuts[:, item, step] = draws_of(draws, "threshold", "step")
-    inside = _inside(cuts)
-    a, mean, shift = _expected(settings, draws, data)
+    inside = inside_of(cuts)
+    a, mean, shift = expected(settings, draws, data)
     level_sd, slope_sd, visit_sd = (draws_of(draws, f"{x}_sd")[:, None] for x in ("level", "slope", "visit"))
     between = draws_of(draws, "correlation")[:, None] * level_sd * slope_sd
     theta = np.broadcast_to(data["severity_estimate"].values[subject, data["visit_of"].values], mean.shape)
@@ -96,14 +96,41 @@ def _own(
     return ((m22 * one - m12 * other) / determinant, (m11 * other - m21 * one) / determinant), determinant
 
 
-def _inside(cuts: Draws) -> Draws:
-    """The log of 1 less exp of minus the distance of neighbouring thresholds; what no item has is not used."""
+def inside_of(cuts: Draws) -> Draws:
+    """Return the log of 1 less exp of minus the distance of neighbouring thresholds; what no item has is not used.
+
+    Parameters
+    ----------
+    cuts
+        Thresholds, shape (samples, items, T).
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the same shape.
+    """
     gaps = np.diff(cuts, axis=-1, append=cuts[..., -1:] + 1)
     return np.log(-np.expm1(-np.where(gaps > 0, gaps, 1.0)))
 
 
-def _expected(settings: ItemsSettings, draws: xr.Dataset, data: xr.Dataset) -> tuple[Draws, Draws, Draws]:
-    """Discriminations, and of every assessment the expected severity and what single items have beside it."""
+def expected(settings: ItemsSettings, draws: xr.Dataset, data: xr.Dataset) -> tuple[Draws, Draws, Draws]:
+    """Return what an assessment's items have beside the patient's own level and change.
+
+    Parameters
+    ----------
+    settings
+        The model's settings.
+    draws
+        With dim ``sample``.
+    data
+        The prepared data.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Discriminations, shape (samples, items), the expected severity of every assessment, (samples, assessments), and
+        what single items have beside it, (samples, assessments, items).
+    """
     subject, visit = data["subject_of"].values, data["visit_of"].values
     code = data["arm_code"].values[:, data["arm_of"].values[subject]]
     course, x = data["course"].values[visit], data["moderator"].values[subject]

@@ -13,6 +13,7 @@ from bayesdep.models.meta.binomial_pair import log_marginal
 # (tests/test_binomial_arms.py).
 _NODES = {2: 21, 3: 15, 4: 9, 5: 7, 6: 5}
 _FEWEST = 3
+_OF_ONE = 41  # nodes for one arm alone, twice as many where it has no events or nothing but events
 _NUMBERS_AT_ONCE = 3_000_000
 _NEWTON_STEPS = 60
 _HALVINGS = 30  # of one Newton step
@@ -98,8 +99,75 @@ def log_marginal_arms(
     r = np.zeros(len(tau)) if rho is None else rho
     parts = [slice(i, i + step) for i in range(0, len(tau), step)]
     studies = [_Study.of(events, n, mean[part], tau[part], m[part], s[part], r[part]) for part in parts]
-    choose = special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)
-    return np.concatenate([_integral(study, z, log_w) for study in studies]) + choose.sum()
+    each = [special.logsumexp(_weighted(study, z, log_w)[1], axis=1) for study in studies]
+    return np.concatenate(each) + _log_choose(n, events)
+
+
+@dataclass(frozen=True)
+class NextArm:
+    """The distribution of an arm's log odds given the counts of the study's earlier arms: a mixture of normals.
+
+    Parameters
+    ----------
+    before
+        Log probability of the earlier arms' counts, shape (draws,).
+    location, weight
+        Shape (draws, components).
+    scale
+        The same for all components, shape (draws,).
+    """
+
+    before: np.ndarray
+    location: np.ndarray
+    weight: np.ndarray
+    scale: np.ndarray
+
+
+def one_arm_after_another(
+    events: np.ndarray,
+    n: np.ndarray,
+    mean: np.ndarray,
+    tau: np.ndarray,
+    baseline: tuple[np.ndarray, np.ndarray],
+    rho: np.ndarray | None = None,
+) -> list[NextArm]:
+    """Predict every arm of a study from the arms before it, by the quadrature of :func:`log_marginal_arms` over these.
+
+    Parameters
+    ----------
+    events, n, mean, tau, baseline, rho
+        As :func:`log_marginal_arms` takes them; also of one treated arm.
+
+    Returns
+    -------
+    list of NextArm
+        The control group's first.
+    """
+    m, s = (np.broadcast_to(np.asarray(b, float), len(tau)) for b in baseline)
+    whole = _Study.of(events, n, mean, tau, m, s, np.zeros(len(tau)) if rho is None else rho)
+    # the lower triangular root of the covariance of log odds, of which each arm's own part is the last
+    root = np.linalg.qr(np.swapaxes(whole.design, 1, 2), mode="r").transpose(0, 2, 1)
+    nothing = np.zeros((len(tau), 1))
+    found = [NextArm(nothing[:, 0], whole.offset[:, :1], nothing + 1, np.abs(root[:, 0, 0]))]
+    for j in range(1, len(events)):
+        earlier = _Study(events[:j], n[:j], root[:, :j, :j], whole.offset[:, :j])
+        one_sided = bool(((earlier.events == 0) | (earlier.events == earlier.n)).any())
+        count = (2 * _OF_ONE - 1 if one_sided else _OF_ONE) if j == 1 else _NODES.get(j, _FEWEST)
+        z, log_w = _nodes(j, count)
+        step = max(1, _NUMBERS_AT_ONCE // (len(z) * j))
+        parts = [slice(i, i + step) for i in range(0, len(tau), step)]
+        each = [_weighted(_Study(events[:j], n[:j], root[d, :j, :j], whole.offset[d, :j]), z, log_w) for d in parts]
+        points, logs = (np.concatenate(x) for x in zip(*each, strict=True))
+        total = special.logsumexp(logs, axis=1)
+        location = whole.offset[:, j, None] + np.einsum("di,dqi->dq", root[:, j, :j], points)
+        choose = _log_choose(earlier.n, earlier.events)
+        weight = np.exp(logs - total[:, None])
+        found.append(NextArm(total + choose, location, weight, np.abs(root[:, j, j])))
+    return found
+
+
+def _log_choose(n: np.ndarray, events: np.ndarray) -> float:
+    return float((special.gammaln(n + 1) - special.gammaln(events + 1) - special.gammaln(n - events + 1)).sum())
 
 
 def _nodes(size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -188,13 +256,14 @@ class _Study:
         return x
 
 
-def _integral(study: _Study, z: np.ndarray, log_w: np.ndarray) -> np.ndarray:
-    """Log of the integral by Gauss-Hermite quadrature around the mode, shape (draws,)."""
+def _weighted(study: _Study, z: np.ndarray, log_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points of Gauss-Hermite quadrature around the mode, (draws, points, arms), and logs of weight times integrand."""
     x = study.mode()
     _, curvature = study.derivatives(x)
     root = np.linalg.inv(np.linalg.cholesky(curvature)).transpose(0, 2, 1)  # root root' is the inverse
-    values = study.log_joint(x + np.einsum("dij,qj->qdi", root, z)) + log_w[:, None]
-    return np.asarray(special.logsumexp(values, axis=0) + np.linalg.slogdet(root)[1])
+    points = x + np.einsum("dij,qj->qdi", root, z)
+    logs = study.log_joint(points) + log_w[:, None] + np.linalg.slogdet(root)[1]
+    return points.transpose(1, 0, 2), logs.T
 
 
 def _deviations(size: int) -> np.ndarray:

@@ -10,10 +10,12 @@ import xarray as xr
 from bayesdep.models.meta import checks, estimands, exact, likelihood, scores, wording
 from bayesdep.models.meta.arms import Arms
 from bayesdep.models.meta.data import prepare, without
+from bayesdep.models.meta.observations import observations
 from bayesdep.models.meta.settings import MetaSettings
 from bayesdep.models.meta.tables import tables as printed_tables
 from bayesdep.models.model import Check, ExactPosterior, Forest, OwnPrior, reads
 from bayesdep.models.parts.adaptive_effects import adaptive_effects
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.replicates import put
 from bayesdep.models.parts.scale import priors_of
@@ -344,6 +346,23 @@ class Meta(MetaSettings):
             clusters: its observed variable is already marginal.
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Predict every arm's number of events, the control group's first and treated arms given the earlier ones.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.meta.observations.observations` returns it; none of a Gaussian likelihood.
+        """
+        return observations(self, posterior, data)
 
     def without(self, data: xr.Dataset, label: str) -> xr.Dataset:
         """Leave one unit (a row, or all rows of a cluster or control group) out of prepared data.

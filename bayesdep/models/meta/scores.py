@@ -11,6 +11,45 @@ from bayesdep.models.meta.directions import Directions
 from bayesdep.models.meta.settings import MetaSettings
 
 
+def parameters_of(
+    settings: MetaSettings, posterior: xr.Dataset, data: xr.Dataset
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return draws of the pooled effect, of the spread, and of every effect's mean.
+
+    Parameters
+    ----------
+    settings, posterior, data
+        As :func:`log_likelihood` takes them.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        ``mu`` and ``tau``, shape (samples,), and the mean, (samples,) or with covariates (samples, units).
+    """
+    mu, tau = (np.asarray(posterior[name].values.ravel()) for name in ("mu", "tau"))
+    if settings.covariates is None:
+        return mu, tau, mu
+    slope = posterior["slope"].transpose("chain", "draw", "covariate").values
+    return mu, tau, mu[:, None] + slope.reshape(len(mu), -1) @ data["covariates"].values.T
+
+
+def midpoints_of(posterior: xr.Dataset) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray | None]:
+    """Return draws of the midpoints' mean and spread, and of their correlation with effects where there is one.
+
+    Parameters
+    ----------
+    posterior
+        Draws of the parameters.
+
+    Returns
+    -------
+    tuple
+        Mean and spread, and the correlation or None; each of shape (samples,).
+    """
+    mean, sd = (posterior[name].values.ravel() for name in ("baseline_mean", "baseline_sd"))
+    return (mean, sd), 2 * posterior["rho_unit"].values.ravel() - 1 if "rho_unit" in posterior else None
+
+
 def log_likelihood(settings: MetaSettings, posterior: xr.Dataset, data: xr.Dataset) -> xr.DataArray | None:
     """Score whole units with everything that belongs to them integrated out; :meth:`Meta.log_likelihood`.
 
@@ -28,26 +67,16 @@ def log_likelihood(settings: MetaSettings, posterior: xr.Dataset, data: xr.Datas
     xarray.DataArray or None
         Dims (chain, draw, unit or cluster); None where the model's own density of each effect serves.
     """
-
-    def draws_of(name: str) -> np.ndarray:
-        return np.asarray(posterior[name].values.ravel())
-
-    mu, tau = draws_of("mu"), draws_of("tau")
-    mean = mu
-    if settings.covariates is not None:
-        slope = posterior["slope"].transpose("chain", "draw", "covariate").values
-        mean = mu[:, None] + slope.reshape(len(mu), -1) @ data["covariates"].values.T
+    mu, tau, mean = parameters_of(settings, posterior, data)
     if settings.has_midpoints:
-        baseline = draws_of("baseline_mean"), draws_of("baseline_sd")
-        rho = 2 * draws_of("rho_unit") - 1 if "rho_unit" in posterior else None
-        values = log_marginal_of_studies(Arms.of(data), mean, tau, baseline, rho)
+        values = log_marginal_of_studies(Arms.of(data), mean, tau, *midpoints_of(posterior))
     elif settings.likelihood == "binomial":
         values = log_marginal_single(data["events"].values, data["n"].values, mean, tau)
     elif settings.heterogeneity == "student-t":
-        nu = np.full_like(tau, settings.nu) if settings.nu is not None else draws_of("nu")
+        nu = np.full_like(tau, settings.nu) if settings.nu is not None else posterior["nu"].values.ravel()
         values = student_effects.log_marginal(data["effect"].values, data["se"].values, mean, tau, nu)
     elif settings.cluster is not None:
-        values = _of_clusters(mean.reshape(len(mu), -1), tau, draws_of("tau_cluster"), data)
+        values = _of_clusters(mean.reshape(len(mu), -1), tau, posterior["tau_cluster"].values.ravel(), data)
     elif "covariance" in data:
         values = _of_dependent_effects(mean.reshape(len(mu), -1), tau, data)
     else:

@@ -8,8 +8,11 @@ import numpy as np
 from scipy import special
 
 from bayesdep.numerics.censoring import quantile_inside
+from bayesdep.numerics.logit_normal_counts import probability_up_to, quantile
 from bayesdep.numerics.one_step_ahead import OneStepAhead
 from bayesdep.numerics.types import Draws
+
+_NUMBERS_AT_ONCE = 100_000  # of log odds, few enough for a processor's cache
 
 
 class Law(Protocol):
@@ -138,6 +141,87 @@ class Categories:
     def at(self, share: Draws, lower: np.ndarray, upper: np.ndarray) -> Draws:  # noqa: ARG002  (the protocol's)
         """Return quantiles: no number is known as an interval."""
         return np.asarray((share[..., None] >= self.up_to[..., :-1]).sum(axis=-1), dtype=float)
+
+
+@dataclass(frozen=True)
+class Graded:
+    """Scores from 0 whose probabilities are those of a cumulative logit: ``P(score <= k) = F(threshold_k - level)``.
+
+    Parameters
+    ----------
+    level
+        Shape (samples, observations).
+    thresholds
+        By item, rising, and infinite where the item has no such score: shape (samples, items, thresholds).
+    item
+        Of each observation, shape (observations,).
+    """
+
+    level: Draws
+    thresholds: Draws
+    item: np.ndarray
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in its largest array."""
+        return self.level.size
+
+    def around(self, lower: np.ndarray, upper: np.ndarray) -> tuple[Draws, Draws]:
+        """Return the probabilities of less than a score, and of another or less."""
+        end = np.full((*self.thresholds.shape[:2], 1), np.inf)
+        cuts = np.concatenate([-end, self.thresholds, end], axis=-1)
+        low, high = (special.expit(cuts[:, self.item, k] - self.level) for k in (lower, upper + 1))
+        return low, high
+
+    def at(self, share: Draws, lower: np.ndarray, upper: np.ndarray) -> Draws:  # noqa: ARG002  (the protocol's)
+        """Return quantiles: no score is known as an interval."""
+        found = np.zeros(share.shape)
+        for k in range(self.thresholds.shape[-1]):
+            found += share >= special.expit(self.thresholds[:, self.item, k] - self.level)
+        return found
+
+
+@dataclass(frozen=True)
+class Binomials:
+    """Counts of people whose log odds are normal, or mixtures of normals.
+
+    Parameters
+    ----------
+    location, scale, weight
+        Of the log odds by component, each of a shape that broadcasts to (components, samples, observations).
+    n
+        Numbers of people, shape (observations,).
+    """
+
+    location: Draws
+    scale: Draws
+    weight: Draws
+    n: np.ndarray
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in its largest array."""
+        return self.location.size
+
+    def around(self, lower: np.ndarray, upper: np.ndarray) -> tuple[Draws, Draws]:
+        """Return the probabilities of less than a count, and of another or less."""
+        location, scale, weight = np.broadcast_arrays(self.location, self.scale, self.weight)
+        at_once = max(1, _NUMBERS_AT_ONCE // location[0].size)
+        low, high = np.zeros(location.shape[1:]), np.zeros(location.shape[1:])
+        for start in range(0, len(location), at_once):
+            part = slice(start, start + at_once)
+            for sums, count in ((low, lower - 1), (high, upper)):
+                sums += (weight[part] * probability_up_to(count, self.n, location[part], scale[part])).sum(axis=0)
+        return low, high
+
+    def at(self, share: Draws, lower: np.ndarray, upper: np.ndarray) -> Draws:  # noqa: ARG002  (the protocol's)
+        """Return quantiles within components, drawn by their weights: no count is known as an interval."""
+        location, scale, weight = np.broadcast_arrays(self.location, self.scale, self.weight)
+        up_to = np.cumsum(weight, axis=0)
+        which = np.minimum((share >= up_to).sum(axis=0), len(up_to) - 1)[None]
+        location, scale, mass, end = (np.take_along_axis(x, which, axis=0)[0] for x in (location, scale, weight, up_to))
+        rest = np.clip((share - (end - mass)) / np.where(mass > 0, mass, 1.0), 0.0, 1.0)
+        return np.asarray(quantile(rest, self.n, location, scale), dtype=float)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesdep.models.model import Check, Forest, OwnPrior, reads
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.scale import priors_of
 from bayesdep.models.trajectories import checks as trajectory_checks
@@ -18,6 +19,7 @@ from bayesdep.models.trajectories import estimands as trajectory_estimands
 from bayesdep.models.trajectories.deviations import covariance_of_deviations
 from bayesdep.models.trajectories.links import given_markers
 from bayesdep.models.trajectories.markers import observe_markers
+from bayesdep.models.trajectories.observations import observations
 from bayesdep.models.trajectories.outcome import mean_outcome, observe_responses, observe_scores
 from bayesdep.models.trajectories.replicates import replicate
 from bayesdep.models.trajectories.settings import TrajectoriesSettings
@@ -318,6 +320,23 @@ class Trajectories(TrajectoriesSettings):
             themselves.
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Predict every outcome from the patient's earlier ones and the patient's markers.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.trajectories.observations.observations` returns it.
+        """
+        return observations(self, posterior, data)
 
     def own_prior(self, name: str, at: Mapping[str, str], data: xr.Dataset) -> OwnPrior | str:
         """Return the prior of an estimand that is a parameter of its own, or why there is none.

@@ -77,9 +77,27 @@ def log_probabilities_of(draws: xr.Dataset, category: np.ndarray, level: Draws) 
     numpy.ndarray
         With the shape of ``level``.
     """
-    thresholds, gaps = (x[:, None, None, :] for x in thresholds_of(draws_of(draws, TYPICAL, "category"), **FORM))
-    of_all = log_probabilities(thresholds, gaps, level, **FORM)
+    of_all = log_probabilities_by_category(draws, level)
     return np.asarray(np.take_along_axis(of_all, category.astype(int)[None, None, :, None], axis=-1)[..., 0])
+
+
+def log_probabilities_by_category(draws: xr.Dataset, level: Draws) -> Draws:
+    """Return the log probabilities of all categories.
+
+    Parameters
+    ----------
+    draws
+        With dim ``sample``.
+    level
+        Shape (samples, nodes, visits).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (samples, nodes, visits, categories).
+    """
+    thresholds, gaps = (x[:, None, None, :] for x in thresholds_of(draws_of(draws, TYPICAL, "category"), **FORM))
+    return log_probabilities(thresholds, gaps, level, **FORM)
 
 
 def estimands_of_categories(

@@ -1,7 +1,7 @@
 """The log density of each patient's outcomes given the patient's markers, written out as a dense normal.
 
 It is what leave-one-out asks for: how well outcomes of a patient are predicted, from others and from the patient's own
-markers. A model with markers and one without score the same outcomes, so they can be compared.
+markers. The markers themselves are not scored.
 """
 
 from collections.abc import Callable, Iterator

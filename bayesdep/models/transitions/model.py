@@ -9,11 +9,13 @@ import xarray as xr
 
 from bayesdep.models.model import Check, ExactPosterior, Forest, reads
 from bayesdep.models.parts.contrasts import contrast_root, contrasts
+from bayesdep.models.parts.observations import Observations
 from bayesdep.models.parts.paper import Layout
 from bayesdep.models.parts.pooling import non_centred_effects
 from bayesdep.models.parts.replicates import put
 from bayesdep.models.transitions import checks, estimands, exact, scores
 from bayesdep.models.transitions.data import prepare
+from bayesdep.models.transitions.observations import observations
 from bayesdep.models.transitions.settings import TransitionsSettings
 from bayesdep.models.transitions.tables import tables as printed_tables
 from bayesdep.numerics.chains_of_states import log_powers, shifted_rows, with_absorbing_states
@@ -312,6 +314,23 @@ class Transitions(TransitionsSettings):
             Dims (chain, draw, subject) or (chain, draw, person).
         """
         return scores.log_likelihood(self, posterior, data)
+
+    def observations(self, posterior: xr.Dataset, data: xr.Dataset) -> dict[str, Observations]:
+        """Predict every state from the patient's state at the visit before.
+
+        Parameters
+        ----------
+        posterior
+            Draws of the parameters.
+        data
+            As :meth:`prepare` returns it.
+
+        Returns
+        -------
+        dict of Observations
+            As :func:`bayesdep.models.transitions.observations.observations` returns it.
+        """
+        return observations(self, posterior, data)
 
     def tables(self, data: xr.Dataset) -> Mapping[str, Layout]:
         """Declare the tables that a paper prints of its fits.
