@@ -34,7 +34,6 @@ def _robust() -> bd.Fit:
 # How each is made, latent values of each number and their functions, whether scores of units are computed given them.
 FITS = {
     "trajectories": (lambda: made("trajectories", **DRAWS), {"beyond_latent", "log2_beyond"}, True),
-    "factor": (lambda: made("factor", **DRAWS), {"beyond_latent", "log2_beyond"}, True),
     "markers": (lambda: unsampled(MARKERS, courses(), **DRAWS), {"beyond_latent", "log2_beyond"}, False),
     "robust": (_robust, {"precision_latent"}, False),
     "times": (lambda: made("cytokines", **DRAWS), {"cell_latent"}, False),
@@ -113,7 +112,7 @@ def test_a_fit_with_some_draws_of_latent_values_is_read_as_it_was(two, large, tm
 
 
 def test_all_that_is_made_of_a_fit_is_made_with_some_draws_of_latent_values(two, tmp_path, monkeypatch):
-    whole, fit, names, _ = two
+    whole, fit, names, is_scored_given_them = two
     table = bd.summarise_parameters(fit)
     assert names <= set(table["name"])
     assert set(table.columns) == set(bd.summarise_parameters(whole).columns)
@@ -125,8 +124,9 @@ def test_all_that_is_made_of_a_fit_is_made_with_some_draws_of_latent_values(two,
     pd.testing.assert_frame_equal(*(bd.check_prior_sensitivity(one) for one in (fit, again)))
     if isinstance(fit.model, PredictsObservations):
         assert fit.arviz.identical(again.arviz)
-    bd.report(again, tmp_path / "report.html")
-    assert (tmp_path / "report.html").stat().st_size > 10_000
+    if is_scored_given_them:  # the draws that most of a report is made of differ
+        bd.report(again, tmp_path / "report.html")
+        assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
 def test_a_bayes_factor_is_from_the_draws_that_latent_values_have(monkeypatch):

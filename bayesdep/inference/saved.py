@@ -47,7 +47,7 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     encoding = {
         node.path: {
             name: packed | {"chunksizes": _chunk(x.shape, x.dtype.itemsize)}
-            for name, x in node.data_vars.items()
+            for name, x in node.to_dataset().variables.items()
             if x.dtype.kind in "fiub" and x.size > _PACKED
         }
         for node in tree.subtree
