@@ -13,7 +13,7 @@ from bayesdep.criticism.refit import score_left_out_units
 from bayesdep.data import budget
 from bayesdep.inference import groups, left_out
 from bayesdep.inference.cost import refuse_beyond_free_memory
-from bayesdep.inference.groups import rounded, rounded_draws
+from bayesdep.inference.precision import BITS_OF_REPLICATES, rounded, rounded_draws, rounded_replicates
 from bayesdep.models.trial.means import expected
 from bayesdep.numerics.draws import stack_draws
 
@@ -101,12 +101,14 @@ def test_rounding_is_far_below_what_draws_can_tell():
         "scale": np.exp(rng.normal(size=(4, 500, 40)) * 3),  # of people, some near zero
         "share": rng.beta(0.3, 0.3, size=(4, 500, 40)),  # has ends: not rounded
         "few": rng.normal(size=(4, 500, 3)),
+        "tails": rng.standard_cauchy(size=(4, 500, 40)),  # a few draws make its sd a thousand times as large
     }
     with pm.Model() as model:
         pm.Normal("far", shape=40)
         pm.HalfNormal("scale", shape=40)
         pm.Beta("share", 0.3, 0.3, shape=40)
         pm.Normal("few", shape=3)
+        pm.Cauchy("tails", 0, 1, shape=40)
     kept = rounded_draws(draws, model)
     for name in ("share", "few"):
         np.testing.assert_array_equal(kept[name], draws[name])
@@ -115,9 +117,46 @@ def test_rounding_is_far_below_what_draws_can_tell():
         assert (error <= draws[name].reshape(-1, 40).std(axis=0) / 8192).all()
         assert not np.array_equal(kept[name], draws[name])
     assert (kept["scale"] > 0).all()
+    low, high = np.quantile(draws["tails"].reshape(-1, 40), [0.25, 0.75], axis=0)
+    assert (np.abs(kept["tails"] - draws["tails"]).max(axis=(0, 1)) <= (high - low) / 1.349 / 8192).all()
+    for name in ("far", "tails", "scale"):
+        np.testing.assert_array_equal(np.sign(kept[name]), np.sign(draws[name]))
+
+
+def test_effects_that_sum_to_zero_still_do_when_they_are_rounded():
+    with pm.Model(coords={"analyte": range(20), "plate": range(3), "site": range(50)}) as model:
+        pm.ZeroSumNormal("plate_latent", dims=("analyte", "plate"))
+        pm.ZeroSumNormal("site_latent", sigma=3, dims="site")
+        pm.ZeroSumNormal("both_latent", dims=("analyte", "plate"), n_zerosum_axes=2)  # along two dims: not rounded
+    drawn = zip(model.free_RVs, pm.draw(model.free_RVs, 600, random_seed=1), strict=True)
+    draws = {rv.name: x.reshape(2, 300, *x.shape[1:]) for rv, x in drawn}
+    kept = rounded_draws(draws, model)
+    np.testing.assert_array_equal(kept["both_latent"], draws["both_latent"])
+    for name in ("plate_latent", "site_latent"):
+        assert (kept[name].sum(axis=-1) == 0).all()
+        sd = draws[name].std(axis=(0, 1))
+        assert (np.abs(kept[name] - draws[name]).max(axis=(0, 1)) <= sd / 8192).all()
+        assert not np.array_equal(kept[name], draws[name])
+        assert np.isfinite(pm.logp(model[name], kept[name][0, 0]).eval()).all()
+
+
+def test_rounded_replicates_are_near_and_whole_numbers_stay():
+    rng = np.random.default_rng(1)
     whole = np.arange(-131_072.0, 131_073)
-    np.testing.assert_array_equal(rounded(whole, groups._BITS_OF_REPLICATES), whole)
+    np.testing.assert_array_equal(rounded(whole, BITS_OF_REPLICATES), whole)
     assert np.isnan(rounded(np.array([np.nan]), 17)).all()
+    counts = rng.poisson(50_000, size=(4, 50, 6))
+    np.testing.assert_array_equal(rounded_replicates(counts), counts)
+    np.testing.assert_array_equal(rounded_replicates(counts.astype(float)), counts)
+    sds = np.geomspace(1e-3, 30, 12)
+    values = 40 + rng.normal(size=(4, 50, 12)) * sds
+    values[0, 0, :2] = [np.nan, -np.inf]
+    kept = rounded_replicates(values)
+    known = np.isfinite(values)
+    np.testing.assert_array_equal(kept[~known], values[~known])
+    error = np.where(known, np.abs(kept - np.where(known, values, 0)), 0).max(axis=(0, 1))
+    assert (error <= np.maximum(sds * 1.2 / 1024, 40 / 2**17)).all()  # the sd of 200 draws is within a fifth
+    assert not np.array_equal(kept[known], values[known])
 
 
 def test_large_data_have_few_replicates_and_the_manifest_says_how_many(monkeypatch):

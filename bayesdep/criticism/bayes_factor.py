@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 import pymc as pm
+import xarray as xr
 from arviz_stats.base import array_stats
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
@@ -181,13 +182,13 @@ def _bayes_factor(fit: Fit, name: str, at: Mapping[str, str]) -> BayesFactor:
     marginal = None if exact is None else exact.marginals.get((name, tuple(at.items())))
     if isinstance(marginal, NormalMixture) and prior.dist == "Normal":
         return _of_mixture(marginal, prior)
-    draws = values_of(fit, own)
+    draws = values_of(fit.posterior, own)
     return _of_draws(fit, own, draws, prior)
 
 
-def values_of(fit: Fit, own: OwnPrior) -> np.ndarray:
+def values_of(posterior: xr.Dataset, own: OwnPrior) -> np.ndarray:
     """Return the draws of a parameter, (chain, draw)."""
-    values = fit.posterior[own.variable].transpose("chain", "draw", ...).values
+    values = posterior[own.variable].transpose("chain", "draw", ...).values
     at: Any = (slice(None), slice(None), *own.index)
     return np.asarray(values[at])
 
@@ -224,15 +225,17 @@ def _of_mixture(marginal: NormalMixture, prior: Prior) -> BayesFactor:
 def _of_draws(fit: Fit, own: OwnPrior, draws: np.ndarray, prior: Prior) -> BayesFactor:
     """From draws, by conditional densities."""
     kept = np.clip(_WORK / max(x.size for x in fit.data.data_vars.values()), *_DRAWS)
-    step = max(1, int(np.ceil(draws.size / kept)))
-    some = draws[:, ::step]
+    every = fit.joint if own.given is None else fit.posterior  # the joint density needs latent values too
+    step = max(1, int(np.ceil(every.sizes["chain"] * every.sizes["draw"] / kept)))
+    posterior = every.isel(draw=slice(None, None, step))
+    some = values_of(posterior, own)
     found: Normals | Grids
     if own.given is not None:
-        mean, sd = (x.transpose("chain", "draw").values[:, ::step].ravel() for x in own.given(fit.posterior))
+        mean, sd = (x.transpose("chain", "draw").values.ravel() for x in own.given(posterior))
         found = Normals(mean, sd)
     else:
         try:
-            found = conditionals(_along(fit, own, step), some.ravel(), float(draws.std()), 0.0)
+            found = conditionals(_along(fit, own, posterior), some.ravel(), float(draws.std()), 0.0)
         except ValueError:
             return BayesFactor(prior, reason="its conditional densities do not die out within reach")
     densities = found.density(0.0).reshape(some.shape)
@@ -284,14 +287,14 @@ def _tail(weights: np.ndarray) -> float:
         return smooth_weights(np.log(np.ravel(weights)))[1]
 
 
-def _along(fit: Fit, own: OwnPrior, step: int) -> Any:
-    """The joint log density along a parameter, at every step-th draw of the others."""
+def _along(fit: Fit, own: OwnPrior, posterior: xr.Dataset) -> Any:
+    """The joint log density along a parameter, at some draws of the others."""
     core = prune_vars_detached_from_observed(fit.model.build(fit.data))
     if own.variable not in {rv.name for rv in core.free_RVs}:
         raise BadInput(f"{type(fit.model).__name__}.own_prior names '{own.variable}', which is no sampled parameter")
     given = {}
     for rv in core.free_RVs:
-        values = fit.posterior[rv.name].transpose("chain", "draw", ...).values[:, ::step]
+        values = posterior[rv.name].transpose("chain", "draw", ...).values
         given[rv] = values.reshape(-1, *values.shape[2:])
     densities = [pm.logp(rv, rv) for rv in core.free_RVs]
     densities += [pm.logp(rv, core.rvs_to_values[rv]) for rv in core.observed_RVs]

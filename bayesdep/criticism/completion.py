@@ -202,7 +202,7 @@ def _listed(names: Iterable[str]) -> str:
 
 def _thinned(fit: Fit, draws: int | None) -> xr.Dataset:
     """Evenly spaced draws of all chains, with ``sample`` as their first dim."""
-    stacked = stack_draws(fit.posterior)
+    stacked = stack_draws(fit.joint)
     if draws is None:
         return stacked
     if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 2:

@@ -51,7 +51,8 @@ def score_left_out_units(fit: Fit) -> Any:
     if not can or not 0 < bad.sum() <= _MOST:
         return loo
     assert isinstance(model, ScoresUnits)
-    if model.log_likelihood(fit.posterior, fit.data) is None:  # its scores are elements of the observed variable
+    one = fit.joint.isel(chain=[0], draw=[0])
+    if model.log_likelihood(one, fit.data) is None:  # its scores are elements of the observed variable
         return loo
     wrapper = WithoutOne(fit)
     before = loo.pareto_k.copy(deep=True)

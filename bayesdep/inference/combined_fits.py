@@ -13,7 +13,7 @@ from bayesdep.inference.left_out import remember
 from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
 
-BY_DRAW = ("posterior", "estimands", "log_likelihood", "log_prior", "sample_stats")
+BY_DRAW = ("posterior", "latent", "estimands", "log_likelihood", "log_prior", "sample_stats")
 GOOD_R_HAT = 1.1  # for imputations, a looser threshold than for a posterior, whose quantiles are reported
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import xarray as xr
 
 from bayesdep.data.errors import BadInput
 from bayesdep.data.read_data import as_read
 from bayesdep.inference.diagnostics import Gate
+from bayesdep.inference.latent import join_latent
 from bayesdep.inference.left_out import fill_in, leave_out
 from bayesdep.inference.named_estimands import Estimands
 from bayesdep.inference.numbers import SAMPLERS, check_numbers
@@ -41,7 +43,8 @@ class Fit:
     data
         The prepared data.
     tree
-        ArviZ groups: ``posterior``, ``prior``, ``prior_predictive``, ``posterior_predictive``,
+        ArviZ groups: ``posterior``, ``latent`` (where latent values are many, at some of the draws), ``prior``,
+        ``prior_predictive``, ``posterior_predictive``,
         ``log_likelihood`` (by the unit that leave-one-out leaves out; of large data at some of the draws),
         ``log_prior``, ``sample_stats`` (when sampled), ``observed_data``, ``constant_data``; and ``estimands``.
     manifest
@@ -112,8 +115,17 @@ class Fit:
 
     @property
     def posterior(self) -> xr.Dataset:
-        """Draws of the parameters, dims (chain, draw, ...)."""
+        """Draws of the parameters, dims (chain, draw, ...); many latent values are in :attr:`joint`."""
         return self.tree["posterior"].to_dataset()
+
+    @property
+    def joint(self) -> xr.Dataset:
+        """Draws of the parameters and of latent values together, dims (chain, draw, ...).
+
+        Latent values stand for numbers beyond a limit or missing. Where they are many, they are kept of some draws, in
+        ``tree["latent"]`` and not in ``posterior``; these are the draws here, and their coordinate ``draw`` says which.
+        """
+        return join_latent(self.posterior, self.tree["latent"].to_dataset() if "latent" in self.tree else None)
 
     @property
     def estimands(self) -> xr.Dataset:
@@ -332,13 +344,20 @@ def _complete(model: Model, tree: xr.DataTree, manifest: Mapping[str, Any], left
 
 def _refuse_mismatch(model: Model, manifest: Mapping[str, Any], tree: xr.DataTree) -> None:
     """Refuse draws and data that do not belong to the model and the manifest in the same file."""
-    for group in ("posterior", "estimands"):
+    groups = ("posterior", "estimands", *(["latent"] if "latent" in tree else []))
+    for group in groups:
         for name, values in tree[group].data_vars.items():
             if values.dims[:2] != ("chain", "draw") or values.dtype.kind not in "fiub":
                 raise BadInput(f"'{group}/{name}' holds no draws of numbers")
     chains, draws = (tree["posterior"].sizes[dim] for dim in ("chain", "draw"))
     if chains * draws != manifest["chains"] * manifest["draws"] * manifest.get("tables", 1):
         raise BadInput("it has another number of draws than its manifest says")
+    names = {str(name) for group in groups if group != "estimands" for name in tree[group].data_vars}
+    if "latent" in tree:
+        of_latent, of_all = (tree[group].to_dataset() for group in ("latent", "posterior"))
+        is_part = np.isin(of_latent["draw"].values, of_all["draw"].values).all()
+        if not is_part or not of_latent["chain"].equals(of_all["chain"]):
+            raise BadInput("its latent values are of draws that it does not have")
     if isinstance(model, Imputes) and model.imputes:
         return  # its stored data are the table before imputation, from which no model is built
     try:
@@ -346,7 +365,7 @@ def _refuse_mismatch(model: Model, manifest: Mapping[str, Any], tree: xr.DataTre
         parameters = {str(v.name) for v in built.unobserved_RVs}
     except Exception as problem:  # data of another model can fail with any error
         raise BadInput(f"its data do not fit its settings: {type(problem).__name__} {problem}") from None
-    if parameters != set(map(str, tree["posterior"].data_vars)):
+    if parameters != names:
         raise BadInput("its draws are of other parameters than its settings imply")
 
 

@@ -1,97 +1,24 @@
 """The groups of a fit's tree that follow from the draws of its sampled parameters."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pymc as pm
 import xarray as xr
-from pymc.logprob.transforms import LogTransform
 
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.labelled import label_draws
-from bayesdep.models.model import Model, ScoresUnits
-from bayesdep.numerics.draws import slices_of_draws
+from bayesdep.inference.latent import join_latent, latent_names, split_latent, without_latent
+from bayesdep.inference.precision import rounded_draws, rounded_replicates
+from bayesdep.models.model import HasLatentValues, Model, ScoresUnits
 
 PRIOR_DRAWS = 500
-MANY = 32  # elements of a parameter beyond which its draws are rounded
 _VALUES = 500_000  # replicated values, beyond which fewer draws are replicated
 _FEWEST = 200  # draws that are replicated however many values the data have
 _SCORES = 30_000_000  # scores of units, beyond which those of fewer draws are kept: 240 MB
 _FEWEST_SCORED = 1000  # draws whose scores are kept however many units there are
-_BITS_PER_SD = 13  # rounding adds less than a part in 10**8 to a variance
-_BITS_OF_REPLICATES = 17  # five significant digits; whole numbers up to 131,072 are exact
-_BITS = 53  # of a double
-
-
-def rounded(values: np.ndarray, bits: int) -> np.ndarray:
-    """Round numbers to some binary digits, relative to their size: never across zero.
-
-    Parameters
-    ----------
-    values
-        Numbers, of any shape; those that are not finite stay.
-    bits
-        How many of the 53 binary digits of a double.
-
-    Returns
-    -------
-    numpy.ndarray
-        Doubles with zeros at their ends, which compress well.
-
-    Examples
-    --------
-    >>> rounded(np.array([1 / 3, -1e-300, np.inf]), 17)
-    array([ 3.33332062e-001, -1.00000017e-300,              inf])
-    """
-    if bits >= _BITS:
-        return values
-    values = np.asarray(values, dtype=float)
-    result = np.empty(values.shape)
-    flat, out = values.reshape(-1), result.reshape(-1)
-    for rows in slices_of_draws(len(flat), 1):  # some at a time: each step makes an array
-        fraction, exponent = np.frexp(flat[rows])
-        out[rows] = np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits)
-    return result
-
-
-def rounded_draws(draws: Mapping[str, np.ndarray], model: pm.Model) -> dict[str, np.ndarray]:
-    """Round the draws of parameters with many elements: levels and residuals of people, weights of measurements.
-
-    Draws are known to their Monte Carlo error, a thirtieth of a standard deviation for a thousand independent ones;
-    their last digits are random, and are most of what a file of a fit would hold. Only parameters that take any value,
-    or any above zero, are rounded, so that none leaves its support.
-
-    Parameters
-    ----------
-    draws
-        By parameter, draws first: shape (chain, draw, ...).
-    model
-        The PyMC model.
-
-    Returns
-    -------
-    dict of numpy.ndarray
-        The same shapes. A rounding error is below 1/8,192 of the standard deviation of the element that is rounded.
-    """
-    return {name: rounded(x, _needed_bits(x)) if is_rounded(name, x, model) else x for name, x in draws.items()}
-
-
-def is_rounded(name: str, draws: np.ndarray, model: pm.Model) -> bool:
-    """Whether the draws of a parameter, shape (chain, draw, ...), are rounded."""
-    if math.prod(draws.shape[2:]) <= MANY or draws.dtype.kind != "f":
-        return False
-    transforms = {rv.name: transform for rv, transform in model.rvs_to_transforms.items()}
-    return name in transforms and (transforms[name] is None or isinstance(transforms[name], LogTransform))
-
-
-def _needed_bits(draws: np.ndarray) -> int:
-    flat = draws.reshape(-1, *draws.shape[2:])
-    with np.errstate(all="ignore"):
-        sd, size = flat.std(axis=0), np.abs(flat).max(axis=0)
-        ratio = float(np.max(size / sd))
-    return _BITS if not np.isfinite(ratio) else min(_BITS, _BITS_PER_SD + math.ceil(math.log2(max(ratio, 1.0))))
 
 
 def make_groups(
@@ -124,16 +51,24 @@ def make_groups(
     dict of xarray.Dataset
         By name.
     """
-    groups = {"posterior": posterior_of(full, core, sampled, seeds[1], data)}
+    whole = posterior_of(full, core, sampled, seeds[1], data)
+    parameters, latent = split_latent(model, full, whole)
+    groups = {"posterior": parameters}
+    if latent is not None:
+        functions = latent_names(model, whole) - set(latent)
+        latent = groups["latent"] = complete_latent(full, parameters, latent, data, functions)
+    del whole
     if predict:
         groups |= _predictions(data, core, sampled, seeds)
+    if predict and latent is not None:
+        groups["prior"] = without_latent(model, groups["prior"])
     own = {rv: rv for rv in core.free_RVs}
     priors = log_density(core.free_RVs, own, _flat(core, sampled), elements=elements_of(data))
     chains = next(iter(sampled.values())).shape[:2]
     sums = {rv.name: p.reshape(len(p), -1).sum(axis=1) for rv, p in zip(core.free_RVs, priors, strict=True)}
     groups["log_prior"] = label_draws({name: p.reshape(chains) for name, p in sums.items()}, full)
     del priors
-    groups["log_likelihood"] = scores(model, data, core, groups["posterior"])  # large: after what takes memory
+    groups["log_likelihood"] = scores(model, data, core, parameters, latent)  # large: after what takes memory
     groups["observed_data"] = label_draws(observed_values(core), core, sample_dims=())
     groups["constant_data"] = data
     return groups
@@ -174,7 +109,9 @@ def posterior_of(
     return complete_posterior(full, draws, data)
 
 
-def complete_posterior(full: pm.Model, draws: Mapping[str, np.ndarray], data: xr.Dataset) -> xr.Dataset:
+def complete_posterior(
+    full: pm.Model, draws: Mapping[str, np.ndarray], data: xr.Dataset, names: Collection[str] | None = None
+) -> xr.Dataset:
     """Compute the functions of parameters that a model names, and put all in the model's order.
 
     Parameters
@@ -185,21 +122,52 @@ def complete_posterior(full: pm.Model, draws: Mapping[str, np.ndarray], data: xr
         By parameter, shape (chain, draw, ...); functions among them are kept as they are.
     data
         The prepared data.
+    names
+        Variables that are wanted; by default all.
 
     Returns
     -------
     xarray.Dataset
-        The group ``posterior``.
+        The group ``posterior``, or what is wanted of it.
     """
     chains, number = next(iter(draws.values())).shape[:2]
-    wanted = [v.name for v in full.deterministics if v.name not in draws]
+    names = {v.name for v in full.unobserved_RVs} if names is None else set(names)
+    wanted = [v.name for v in full.deterministics if v.name not in draws and v.name in names]
     given = {full[name]: x.reshape(-1, *x.shape[2:]) for name, x in draws.items()}
     found = at_draws([full[name] for name in wanted], given, elements=elements_of(data)) if wanted else []
     every = dict(draws) | {n: x.reshape(chains, number, *x.shape[1:]) for n, x in zip(wanted, found, strict=True)}
-    return label_draws({v.name: every[v.name] for v in full.unobserved_RVs}, full)
+    return label_draws({v.name: every[v.name] for v in full.unobserved_RVs if v.name in names}, full)
 
 
-def scores(model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.Dataset) -> xr.Dataset:
+def complete_latent(
+    full: pm.Model, parameters: xr.Dataset, latent: xr.Dataset, data: xr.Dataset, functions: Collection[str]
+) -> xr.Dataset:
+    """Compute the functions of latent values, at the draws of which these are kept.
+
+    Parameters
+    ----------
+    full
+        The PyMC model.
+    parameters, latent
+        Every draw of parameters, and some of latent values.
+    data
+        The prepared data.
+    functions
+        Names of the functions.
+
+    Returns
+    -------
+    xarray.Dataset
+        The group ``latent``.
+    """
+    draws = {str(name): x.values for name, x in join_latent(parameters, latent).items()}
+    found = complete_posterior(full, draws, data, {*map(str, latent), *functions})
+    return found.assign_coords(draw=latent["draw"].values)
+
+
+def scores(
+    model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.Dataset, latent: xr.Dataset | None
+) -> xr.Dataset:
     """Compute the log density of what leave-one-out leaves out.
 
     Parameters
@@ -208,15 +176,18 @@ def scores(model: Model, data: xr.Dataset, core: pm.Model, posterior: xr.Dataset
         The generative model and its prepared data.
     core
         The part of its PyMC model that is sampled.
-    posterior
-        The group of that name.
+    posterior, latent
+        The groups of these names; the second is None where there is none.
 
     Returns
     -------
     xarray.Dataset
         The group ``log_likelihood``: of every draw, or, where these would be more than 30 million numbers, of every
-        second, third and so on, of 1,000 at least; its coordinate ``draw`` says which.
+        second, third and so on, of 1,000 at least; its coordinate ``draw`` says which. What is scored given latent
+        values is scored at draws of which these are kept.
     """
+    if not (isinstance(model, HasLatentValues) and isinstance(model, ScoresUnits) and not model.scores_latent):
+        posterior = join_latent(posterior, latent)
     posterior = _scored_draws(model, data, core, posterior)
     scored = model.log_likelihood(posterior, data) if isinstance(model, ScoresUnits) else None
     if scored is not None:
@@ -275,7 +246,8 @@ def _predictions(
     given = _flat(core, {name: x[:, at] for name, x in sampled.items()})
     found = at_draws([core[name] for name in observed], given, seed=seeds[3], elements=elements_of(data))
     replicates = {
-        name: _as_replicates(x.reshape(chains, len(at), *x.shape[1:])) for name, x in zip(observed, found, strict=True)
+        name: rounded_replicates(x.reshape(chains, len(at), *x.shape[1:]))
+        for name, x in zip(observed, found, strict=True)
     }
     is_large = most < PRIOR_DRAWS  # then outcomes are drawn for some of the draws of parameters
     names = parameters if is_large else parameters + observed
@@ -284,16 +256,12 @@ def _predictions(
         given = {rv: prior[rv.name][:most] for rv in core.free_RVs}
         found = at_draws([core[name] for name in observed], given, seed=seeds[2], elements=elements_of(data))
         prior |= dict(zip(observed, found, strict=True))
-    few = {name: _as_replicates(prior[name][None, :most]) for name in observed}
+    few = {name: rounded_replicates(prior[name][None, :most]) for name in observed}
     return {
         "posterior_predictive": label_draws(replicates, core).assign_coords(draw=at),
         "prior": label_draws(rounded_draws({name: prior[name][None] for name in parameters}, core), core),
         "prior_predictive": label_draws(few, core),
     }
-
-
-def _as_replicates(values: np.ndarray) -> np.ndarray:
-    return rounded(values, _BITS_OF_REPLICATES) if values.dtype.kind == "f" else values
 
 
 def _flat(core: pm.Model, draws: Mapping[str, np.ndarray], of: pm.Model | None = None) -> dict[Any, np.ndarray]:

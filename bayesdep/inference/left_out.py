@@ -12,13 +12,14 @@ import xarray as xr
 from pymc.model.transform.conditioning import prune_vars_detached_from_observed
 
 from bayesdep.data.errors import BadInput
-from bayesdep.inference.groups import complete_posterior, join_chains, scores
+from bayesdep.inference.groups import complete_latent, complete_posterior, join_chains, scores
+from bayesdep.inference.latent import functions_without
 from bayesdep.models.model import Imputes, Model
 from bayesdep.models.register import settings_of
 
 LARGE = 4_000_000  # bytes of a group; smaller ones are stored
 _CLOSE = 1e-6  # relative; machines differ in the last digits
-_GROUPS = ("posterior", "estimands", "log_likelihood")
+_GROUPS = ("posterior", "latent", "estimands", "log_likelihood")
 _computed: set[bytes] = set()  # digests of groups that this process computed from these draws, model and data
 
 
@@ -76,20 +77,21 @@ def leave_out(
     versions = _versions_of(model, data, manifest) if large else []
     if not versions:
         return tree, {}
-    built = model.build(versions[0])
     is_as_made = _digest(model, data, found) in _computed
-    posterior = found["posterior"]
+    posterior, latent = found["posterior"], found.get("latent")
+    functions = _functions(model.build(versions[0]), posterior, latent)
     fresh = {
-        "posterior": lambda: _posterior_of(model, versions, posterior, set(_functions(built))),
-        "estimands": lambda: _of_each(versions, posterior, model.estimands),
-        "log_likelihood": lambda: _of_each(versions, posterior, partial(_scores_of, model)),
+        "posterior": lambda: _posterior_of(model, versions, posterior, set(functions["posterior"])),
+        "latent": lambda: _latent_of(model, versions, posterior, found["latent"], set(functions["latent"])),
+        "estimands": lambda: _of_each(versions, (posterior,), model.estimands),
+        "log_likelihood": lambda: _of_each(versions, (posterior, latent), partial(_scores_of, model)),
     }
     kept, means = tree.copy(), {}
     for name, group in large.items():
         # a fit that was changed after sampling keeps what is no longer computed
         if not is_as_made and not fresh[name]().identical(group):
             continue
-        names = _functions(built) if name == "posterior" else list(map(str, group.data_vars))
+        names = functions.get(name, list(map(str, group.data_vars)))
         means[name] = {one: _mean(group[one]) for one in names if one in group}
         kept[name] = xr.DataTree(group.drop_vars(names))
     return kept, means
@@ -119,13 +121,19 @@ def fill_in(model: Model, data: xr.Dataset, tree: xr.DataTree, manifest: Mapping
     if not versions:
         raise BadInput("it leaves out what does not follow from the table in it")
     posterior = tree["posterior"].to_dataset()
+    latent = tree["latent"].to_dataset() if "latent" in tree else None
     if "posterior" in means:
         posterior = _posterior_of(model, versions, posterior, set(means["posterior"]))
         tree["posterior"] = xr.DataTree(posterior)
+    if "latent" in means:
+        if latent is None:
+            raise BadInput("it leaves out functions of latent values, which it does not have")
+        latent = _latent_of(model, versions, posterior, latent, set(means["latent"]))
+        tree["latent"] = xr.DataTree(latent)
     if "estimands" in means:
-        tree["estimands"] = xr.DataTree(_of_each(versions, posterior, model.estimands))
+        tree["estimands"] = xr.DataTree(_of_each(versions, (posterior,), model.estimands))
     if "log_likelihood" in means:
-        tree["log_likelihood"] = xr.DataTree(_of_each(versions, posterior, partial(_scores_of, model)))
+        tree["log_likelihood"] = xr.DataTree(_of_each(versions, (posterior, latent), partial(_scores_of, model)))
     for group, of_group in means.items():
         arrays = tree[group].to_dataset()
         for name, mean in of_group.items():
@@ -147,8 +155,15 @@ def _read(described: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def _functions(built: pm.Model) -> list[str]:
-    return [str(v.name) for v in built.deterministics]
+def _functions(built: pm.Model, posterior: xr.Dataset, latent: xr.Dataset | None) -> dict[str, list[str]]:
+    """Names of what follows from the rest of a group; of parameters nothing that needs latent values of every draw."""
+    functions = [str(v.name) for v in built.deterministics]
+    if latent is None:
+        return {"posterior": functions}
+    return {
+        "posterior": [name for name in functions_without(built, list(map(str, latent))) if name in posterior],
+        "latent": [name for name in functions if name in latent],
+    }
 
 
 def _versions_of(model: Model, data: xr.Dataset, manifest: Mapping[str, Any]) -> Sequence[xr.Dataset]:
@@ -159,28 +174,42 @@ def _versions_of(model: Model, data: xr.Dataset, manifest: Mapping[str, Any]) ->
 
 
 def _of_each(
-    versions: Sequence[xr.Dataset],
-    posterior: xr.Dataset,
-    compute: Callable[[xr.Dataset, xr.Dataset], xr.Dataset],
+    versions: Sequence[xr.Dataset], groups: Sequence[xr.Dataset | None], compute: Callable[..., xr.Dataset]
 ) -> xr.Dataset:
     """Compute something of the draws of each version and its data, and put the chains together as a fit does."""
     if len(versions) == 1:
-        return compute(posterior, versions[0])
-    chains = np.split(np.arange(posterior.sizes["chain"]), len(versions))
-    parts = [compute(posterior.isel(chain=at), one) for at, one in zip(chains, versions, strict=True)]
-    return join_chains(parts)
+        return compute(*groups, versions[0])
+    assert groups[0] is not None  # the posterior
+    chains = np.split(np.arange(groups[0].sizes["chain"]), len(versions))
+    return join_chains(
+        [
+            compute(*(None if x is None else x.isel(chain=at) for x in groups), one)
+            for at, one in zip(chains, versions, strict=True)
+        ]
+    )
 
 
 def _posterior_of(model: Model, versions: Sequence[xr.Dataset], posterior: xr.Dataset, without: set[str]) -> xr.Dataset:
+    names = {*map(str, posterior), *without}
+
     def complete(draws: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
         kept = {str(name): x.values for name, x in draws.items() if name not in without}
-        return complete_posterior(model.build(data), kept, data)
+        return complete_posterior(model.build(data), kept, data, names)
 
-    return _of_each(versions, posterior, complete)
+    return _of_each(versions, (posterior,), complete)
 
 
-def _scores_of(model: Model, draws: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-    return scores(model, data, prune_vars_detached_from_observed(model.build(data)), draws)
+def _latent_of(
+    model: Model, versions: Sequence[xr.Dataset], posterior: xr.Dataset, latent: xr.Dataset, without: set[str]
+) -> xr.Dataset:
+    def complete(draws: xr.Dataset, some: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+        return complete_latent(model.build(data), draws, some.drop_vars(without, errors="ignore"), data, without)
+
+    return _of_each(versions, (posterior, latent), complete)
+
+
+def _scores_of(model: Model, draws: xr.Dataset, latent: xr.Dataset | None, data: xr.Dataset) -> xr.Dataset:
+    return scores(model, data, prune_vars_detached_from_observed(model.build(data)), draws, latent)
 
 
 def _mean(values: xr.DataArray) -> float:

@@ -20,12 +20,13 @@ from bayesdep.inference.diagnostics import Gate, check_convergence, check_indepe
 from bayesdep.inference.evaluate import from_prior, untraced
 from bayesdep.inference.finished_chains import VERSIONS, FinishedChains
 from bayesdep.inference.fit import Fit
-from bayesdep.inference.groups import is_rounded, make_groups, posterior_of, rounded_draws
+from bayesdep.inference.groups import make_groups, posterior_of
 from bayesdep.inference.joint import multiply_likelihood
 from bayesdep.inference.labelled import label_draws
 from bayesdep.inference.left_out import remember
 from bayesdep.inference.numbers import SAMPLERS, Sampler, check_numbers
 from bayesdep.inference.nuts import Nuts, sample_nuts
+from bayesdep.inference.precision import is_rounded, rounded_draws
 from bayesdep.inference.progress import how_shown
 from bayesdep.inference.remedies import add_remedy
 from bayesdep.inference.steps import Steps
@@ -209,7 +210,9 @@ def _verdict(estimands: xr.Dataset, sampler: Sampler, stats: xr.Dataset | None) 
 
 def _precision(full: pm.Model, groups: Mapping[str, xr.Dataset]) -> dict[str, Any]:
     """Say which draws are rounded or left out, for the manifest."""
-    names = [str(name) for name, x in groups["posterior"].items() if is_rounded(str(name), x.values, full)]
+    drawn = [x for group in ("posterior", "latent") if group in groups for x in groups[group].items()]
+    names = [str(name) for name, x in drawn if is_rounded(str(name), x.values, full)]
+    latent = groups["latent"].sizes if "latent" in groups else None
     if "posterior_predictive" not in groups:
         return {}
     sizes = groups["posterior_predictive"].sizes
@@ -218,6 +221,7 @@ def _precision(full: pm.Model, groups: Mapping[str, xr.Dataset]) -> dict[str, An
         "rounded": names,
         "replicated_draws": sizes["chain"] * sizes["draw"],
         "scored_draws": scored["chain"] * scored["draw"],
+        **({} if latent is None else {"latent_draws": latent["chain"] * latent["draw"]}),
     }
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,14 @@ from bayesdep.data.errors import BadInput
 from bayesdep.data.files import read_whole, whole_files
 
 GROUPS = (
-    *("posterior", "posterior_predictive", "prior", "prior_predictive", "log_likelihood", "log_prior"),
+    *("posterior", "latent", "posterior_predictive", "prior", "prior_predictive", "log_likelihood", "log_prior"),
     *("sample_stats", "observed_data", "constant_data", "estimands"),
 )
 _NEEDED = ("posterior", "constant_data", "estimands")
 _MARK = b"\nbayesdep sha256 "  # after the end of the NetCDF file, which NetCDF readers ignore
 _TRAILER = len(_MARK) + 64
 _PACKED = 100  # numbers from which an array is compressed
+_TOGETHER = 2**20  # bytes of an array that are compressed together
 _TEXT = 100  # bytes of a label in memory
 
 
@@ -43,7 +45,11 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     """
     packed = {"zlib": True, "complevel": 4, "shuffle": True}
     encoding = {
-        node.path: {name: packed for name, x in node.data_vars.items() if x.dtype.kind in "fiub" and x.size > _PACKED}
+        node.path: {
+            name: packed | {"chunksizes": _chunk(x.shape, x.dtype.itemsize)}
+            for name, x in node.to_dataset().variables.items()
+            if x.dtype.kind in "fiub" and x.size > _PACKED
+        }
         for node in tree.subtree
     }
     content = bytes(
@@ -52,6 +58,25 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     with whole_files(path) as (partial,), partial.open("wb") as file:
         file.write(content)
         file.write(_MARK + hashlib.sha256(content).hexdigest().encode())
+
+
+def _chunk(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The part of an array that is compressed together: as much as fits, whole rows of the last dims first.
+
+    HDF5's own choice is a hundredth of it, which makes files an eighth larger.
+
+    >>> _chunk((4, 1000, 41, 3), 8)
+    (1, 1000, 41, 3)
+    >>> _chunk((2, 10), 8), _chunk((3, 5, 200_000), 8)
+    ((2, 10), (1, 1, 131072))
+    """
+    chunk = list(shape)
+    for axis in range(len(shape)):
+        rest = itemsize * math.prod(shape[axis + 1 :])
+        chunk[axis] = min(shape[axis], max(1, _TOGETHER // rest))
+        if rest <= _TOGETHER:
+            break
+    return tuple(chunk)
 
 
 def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:

@@ -18,6 +18,7 @@ from bayesdep.inference.diagnostics import chains_of
 from bayesdep.inference.evaluate import at_draws
 from bayesdep.inference.groups import elements_of
 from bayesdep.inference.labelled import label_draws
+from bayesdep.inference.latent import functions_without, is_latent
 from bayesdep.inference.predictive import CheckResult
 from bayesdep.inference.tails import Distribution
 from bayesdep.models.model import HasCostlyEstimands, Model
@@ -207,7 +208,10 @@ def prior_estimands(model: Model, data: xr.Dataset, prior: xr.Dataset, *, seed: 
     full = model.build(data)
     values_of = {str(name): values.values[0] for name, values in prior.data_vars.items()}
     given = {rv: values_of[rv.name] for rv in full.free_RVs if rv.name in values_of}
-    missing = [v for v in full.unobserved_RVs if v.name not in values_of]
+    # of many latent values no draws are kept, and no estimand needs them
+    latent = {v.name for v in full.free_RVs if is_latent(model, full, v.name)} - set(values_of)
+    wanted = {v.name for v in full.free_RVs} - latent | set(functions_without(full, latent))
+    missing = [v for v in full.unobserved_RVs if v.name in wanted and v.name not in values_of]
     drawn = at_draws(missing, given, seed=seed, elements=elements_of(data)) if missing else []
     values_of |= {v.name: x for v, x in zip(missing, drawn, strict=True)}
     with np.errstate(all="ignore"):  # prior draws may divide by zero where a posterior does not

@@ -233,6 +233,18 @@ class ScoresUnits(Protocol):
 
 
 @runtime_checkable
+class HasLatentValues(Protocol):
+    """A model with parameters that are single values, beyond a limit or missing, and that no estimand reads."""
+
+    latent_dims: ClassVar[tuple[str, ...]]
+    """Dims of these parameters. Where they are many, fewer draws of them are kept than of others."""
+
+    @property
+    def scores_latent(self) -> bool:
+        """Whether the log-likelihood of a left-out unit is computed given them, so that it has as few draws."""
+
+
+@runtime_checkable
 class PredictsObservations(Protocol):
     """A model that predicts each number observed from the parameters and what came before it in its unit."""
 

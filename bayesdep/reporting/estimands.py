@@ -198,7 +198,8 @@ def summarise_parameters(fit: Fit) -> pd.DataFrame:
     [['sensitivity', 0.8], ['specificity', 0.9]]
     """
     rows = []
-    for name, at, draws, _ in _scalars(fit.posterior):
+    latent = [name for name in fit.joint if name not in fit.posterior]
+    for name, at, draws, _ in [*_scalars(fit.posterior), *_scalars(fit.joint[latent])]:
         lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975])
         hdi = array_stats.hdi(draws.ravel(), prob=LEVEL)
         r_hat, bulk, tail = diagnose(draws, fit.tables)

@@ -27,6 +27,8 @@ class ResponseSettings(Described):
 
     family: ClassVar[str] = "response"
     hidden_dims: ClassVar[tuple[str, ...]] = ("non_detect",)  # of parameters that are values beyond limits
+    latent_dims: ClassVar[tuple[str, ...]] = hidden_dims
+    scores_latent: ClassVar[bool] = False  # a patient's values beyond limits are integrated out
     figures: ClassVar[tuple[str, ...]] = ("roc", "decision_curve")
     primary_estimands: ClassVar[tuple[str, ...]] = ("slope", "auc")
     target_accept: ClassVar[float] = 0.95  # the horseshoe has regions of high curvature; one analyte is quick

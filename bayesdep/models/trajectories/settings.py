@@ -37,6 +37,7 @@ class TrajectoriesSettings(Described):
 
     family: ClassVar[str] = "trajectories"
     hidden_dims: ClassVar[tuple[str, ...]] = ("beyond",)  # of parameters that are values beyond limits, or missing
+    latent_dims: ClassVar[tuple[str, ...]] = hidden_dims
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None
@@ -125,6 +126,11 @@ class TrajectoriesSettings(Described):
     def needs_first(self) -> bool:
         """Whether outcomes go with exact markers' values at the first time."""
         return bool(self.exact) and bool({"change", "baseline"} & set(self.association))
+
+    @property
+    def scores_latent(self) -> bool:
+        """Whether patients' outcomes are scored given markers beyond limits."""
+        return bool(self.association)
 
     @property
     def is_pooled(self) -> bool:
