@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from test_trial import PLAIN, trial_table
+from unsampled import FAMILIES, from_the_prior, made
 
 import bayesdep as bd
 from bayesdep.criticism import refit
@@ -50,3 +51,34 @@ def test_a_refit_that_does_not_converge_leaves_its_unit_unreliable(fit, monkeypa
     bad = plain.pareto_k.values >= 0.7
     monkeypatch.setattr(refit, "_R_HAT", 0.0)
     np.testing.assert_array_equal(score_left_out_units(fit).pareto_k.values[bad], plain.pareto_k.values[bad])
+
+
+NOT_AGAIN = {
+    "meta", "small-studies", "counts", "pooled-counts", "screen", "stepwise", "ordinal", "cytokines",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "meta-clusters", "meta-counts", "responses"])
+def test_what_is_left_out_of_any_family_can_be_scored_by_a_fit_without_it(family, monkeypatch):
+    """The refit is of data without the unit, whose score needs nothing that the refit does not have."""
+    fit, asked = made(family), []
+    arviz_loo, sample_posterior = refit.arviz_stats.loo, refit.sample_posterior
+
+    def of_the_prior(model, data, **how):
+        asked.append(data)
+        with from_the_prior():
+            return sample_posterior(model, data, **how)
+
+    def first_two_bad(tree, pointwise, var_name):
+        found = arviz_loo(tree, pointwise=pointwise, var_name=var_name)
+        number = np.arange(found.pareto_k.size).reshape(found.pareto_k.shape)
+        found.pareto_k = found.pareto_k.copy(data=np.where(number < 2, 0.9, 0.1))
+        return found
+
+    monkeypatch.setattr(refit.arviz_stats, "loo", first_two_bad)
+    monkeypatch.setattr(refit, "sample_posterior", of_the_prior)
+    monkeypatch.setattr(refit, "_R_HAT", np.inf)
+    found = score_left_out_units(fit)
+    again = found.pareto_k.values == 0
+    assert again.sum() == len(asked) == (0 if family in NOT_AGAIN else 2)
+    assert np.isfinite(found.elpd_i.values[again]).all()

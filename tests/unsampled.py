@@ -3,6 +3,7 @@
 What leaves a fit asks for draws, not for where they are from. Nothing here is of patients.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from unittest import mock
@@ -17,10 +18,11 @@ from bayesdep.inference.evaluate import from_prior
 from bayesdep.inference.nuts import Nuts
 
 
-def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
-    """A fit whose parameters are draws from the prior, drawn together towards the first of them."""
+@contextlib.contextmanager
+def from_the_prior(shrink=0.3):
+    """Within it parameters are not sampled: they are draws from the prior, drawn together towards the first of them."""
 
-    def from_thin_air(model, core, sampler, steps, *, seed, **rest):
+    def from_thin_air(model, core, sampler, steps, *, draws, chains, seed, **rest):
         names = [rv.name for rv in core.free_RVs]
         drawn = from_prior([core[name] for name in names], draws * chains, seed=seed)
         found = {}
@@ -34,6 +36,12 @@ def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
         return Nuts(found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords), steps)
 
     with mock.patch.object(sample, "sample_nuts", from_thin_air), mock.patch.object(groups, "PRIOR_DRAWS", 50):
+        yield
+
+
+def unsampled(graph, table, *, draws=100, chains=2, seed=1, shrink=0.3):
+    """A fit of such draws."""
+    with from_the_prior(shrink):
         return bd.fit(graph, table, draws=draws, chains=chains, tune=10, seed=seed, progress=False)
 
 

@@ -183,6 +183,26 @@ class Items(ItemsSettings):
         """What the forest plot shows: the difference of every item's mean at the last visit, also as observed."""
         return Forest(("item_difference",), None, None, items_estimands.crude_differences)
 
+    def without(self, data: xr.Dataset, label: str) -> xr.Dataset:
+        """Leave a patient out of prepared data, with all assessments.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        label
+            Of the patient.
+
+        Returns
+        -------
+        xarray.Dataset
+            The same without the patient.
+        """
+        (place,) = np.flatnonzero(data["subject"].values == label)
+        of = data["subject_of"].values
+        left = data.isel(assessment=of != place, subject=np.arange(data.sizes["subject"]) != place)
+        return left.assign(subject_of=left["subject_of"] - (left["subject_of"] > place))
+
     def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:  # noqa: ARG002  (the protocol's)
         """Put drawn scores in the place of the observed ones, missing where these are.
 

@@ -257,6 +257,23 @@ class Trajectories(TrajectoriesSettings):
             return Forest(("mean",), None, None, trajectory_estimands.no_crude(self, "mean"))
         return Forest(("difference",), None, None, trajectory_estimands.no_crude(self, "difference"))
 
+    def without(self, data: xr.Dataset, label: str) -> xr.Dataset:
+        """Leave a patient's outcomes out of prepared data; the markers stay, since outcomes are scored given them.
+
+        Parameters
+        ----------
+        data
+            As :meth:`prepare` returns it.
+        label
+            Of the patient.
+
+        Returns
+        -------
+        xarray.Dataset
+            Of all patients, one of whom has no outcome.
+        """
+        return data.assign(outcome=data["outcome"].where(data["subject"] != label).assign_attrs(data["outcome"].attrs))
+
     def replicate(self, data: xr.Dataset, drawn: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
         """Draw outcomes and markers patient by patient.
 
