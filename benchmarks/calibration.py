@@ -40,8 +40,12 @@ class Design:
     data: xr.Dataset
 
 
+# Levels near the limits: with the default priors most analytes would have all or nothing detected.
+LEVELS = {"level_mean": bd.Prior("Normal", mu=0, sigma=0.3), "level_sd": bd.Prior("HalfNormal", sigma=0.5)}
+
+
 def panel(times: tuple[int, ...] = (), people: int = 20, analytes: int = 8, **settings: Any) -> Design:
-    """A panel of two groups, of which a fifth or so is beyond its limits."""
+    """A panel of two groups, of which a quarter or so is beyond its limits."""
     rng = np.random.default_rng(12)
     rows = [
         {"subject": f"s{i}", "group": "ab"[i % 2], "plate": f"plate {i // 2 % 2}", "time": t, "analyte": f"x{a}",
@@ -51,6 +55,7 @@ def panel(times: tuple[int, ...] = (), people: int = 20, analytes: int = 8, **se
         for a in range(analytes)
     ]  # fmt: skip
     words = ("analyte", "subject", "group", "lod", "uloq", *(("time",) if times else ("plate",)))
+    settings = {"priors": LEVELS} | settings
     model = bd.Cytokines(**{w: w for w in words}, reference="a", beyond_limit="censor", **settings)
     data = model.prepare(pd.DataFrame(rows))
     return Design(model, data)
@@ -230,6 +235,7 @@ DESIGNS: dict[str, Callable[[], Design]] = {
     "cytokines, three times": partial(
         panel, times=(0, 4, 24), analytes=4, group_by_time=True, effects="normal"
     ),
+    "cytokines, default priors of levels": partial(panel, effects="normal", priors={}),
     "patient-meta, free levels, none": partial(patient_meta, effects="none"),
     "patient-meta, free levels, student": partial(patient_meta, effects="student"),
     "patient-meta, random levels, horseshoe": partial(
