@@ -1,8 +1,8 @@
 """Do panels of every size and kind pass the convergence check with default settings? Simulated and real ones.
 
 Run ``python benchmarks/panel_gate.py`` (hours of one core; ``--sizes 5x20 --laws hostile --seeds 40`` for a part). It
-adds a row to ``benchmarks/panel_gate.csv`` as each panel is fitted, and goes on from there when run again. Seconds
-are of CPU time; the first panel of a size also compiles.
+adds a row to ``benchmarks/panel_gate.csv`` as each panel is fitted, goes on from there when run again, and writes the
+table in ``docs/evidence/panels.md``. Seconds are of CPU time; the first panel of a size also compiles.
 
 A panel has analytes by people, two groups of equal size, one time, and one limit for each analyte, at a quantile of
 what the analyte's law gives over both groups. Laws differ in what is hidden below the limits:
@@ -32,6 +32,8 @@ import bayesdep as bd
 from bayesdep.inference.sample import sample_and_check
 
 TABLE = Path(__file__).parent / "panel_gate.csv"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "evidence" / "panels.md"
+BEGIN, END = "<!-- begin: panel_gate.py -->", "<!-- end: panel_gate.py -->"
 SIZES = {"5x20": (5, 20), "18x60": (18, 60), "41x59": (41, 59), "100x300": (100, 300)}
 SEEDS = {"5x20": 40, "18x60": 40, "41x59": 40, "100x300": 5}
 LAWS = ("usual", "hostile", "never")
@@ -118,6 +120,20 @@ def run(sizes: list[str], laws: list[str], seeds: int | None, at: Path = TABLE) 
             print(size, law, seed, row["passed"], row["failed"], f"{row['seconds']:.1f} s", flush=True)
 
 
+def summary(rows: pd.DataFrame) -> str:
+    """Return one line of Markdown for each size and kind: how many passed, and with what."""
+    lines = [
+        "| panel | kind | panels | passed | share hidden | least ESS, median | least | CPU seconds, median |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for (size, law), part in rows.groupby(["size", "law"], sort=False):
+        cells = [str(size).removesuffix(".csv"), law, len(part), int(part["passed"].sum())]
+        ess = part["min_ess"]
+        cells += [f"{part['share_hidden'].mean():.2f}", f"{ess.median():.0f}", f"{ess.min():.0f}"]
+        lines.append("| " + " | ".join(map(str, [*cells, f"{part['seconds'].median():.0f}"])) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run what is asked for."""
     real = [path.name for path in sorted(REAL.glob("*.csv"))]
@@ -127,6 +143,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="panels of each size and law, by default 40, of the largest 5")
     args = parser.parse_args()
     run(args.sizes, args.laws, args.seeds)
+    order = {name: place for place, name in enumerate([*SIZES, *real])}
+    rows = pd.read_csv(TABLE).sort_values("size", key=lambda s: s.map(order), kind="stable")
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
+    text = f"{before}{BEGIN}\n{summary(rows)}\n{END}{rest.partition(END)[2]}"
+    DOCUMENT.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ WITHOUT = {"Meta of clusters": "meta-clusters"}
 
 @cache
 def fit_of(model):
-    return made({**FAMILIES, **OTHERS, **WITHOUT}[model])
+    # a panel's draws from the prior lie so far apart that ratios of densities are beyond what doubles hold
+    return made({**FAMILIES, **OTHERS, **WITHOUT}[model], **({"shrink": 0.1} if model == "Cytokines" else {}))
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from bayesdep.criticism.refit import score_left_out_units
 from bayesdep.data import budget
 from bayesdep.inference import groups, left_out
 from bayesdep.inference.cost import refuse_beyond_free_memory
-from bayesdep.inference.precision import BITS_OF_REPLICATES, rounded, rounded_draws, rounded_replicates
+from bayesdep.inference.precision import BITS_OF_REPLICATES, MANY, rounded, rounded_draws, rounded_replicates
 from bayesdep.models.trial.means import expected
 from bayesdep.numerics.draws import stack_draws
 
@@ -148,8 +148,8 @@ def test_rounded_replicates_are_near_and_whole_numbers_stay():
     counts = rng.poisson(50_000, size=(4, 50, 6))
     np.testing.assert_array_equal(rounded_replicates(counts), counts)
     np.testing.assert_array_equal(rounded_replicates(counts.astype(float)), counts)
-    sds = np.geomspace(1e-3, 30, 12)
-    values = 40 + rng.normal(size=(4, 50, 12)) * sds
+    sds = np.geomspace(1e-3, 30, MANY + 1)
+    values = 40 + rng.normal(size=(4, 50, MANY + 1)) * sds
     values[0, 0, :2] = [np.nan, -np.inf]
     kept = rounded_replicates(values)
     known = np.isfinite(values)
@@ -157,6 +157,8 @@ def test_rounded_replicates_are_near_and_whole_numbers_stay():
     error = np.where(known, np.abs(kept - np.where(known, values, 0)), 0).max(axis=(0, 1))
     assert (error <= np.maximum(sds * 1.2 / 1024, 40 / 2**17)).all()  # the sd of 200 draws is within a fifth
     assert not np.array_equal(kept[known], values[known])
+    # of few data all digits: a rounded statistic may lie on the other side of the observed one
+    np.testing.assert_array_equal(rounded_replicates(values[..., :MANY]), values[..., :MANY])
 
 
 def test_large_data_have_few_replicates_and_the_manifest_says_how_many(monkeypatch):

@@ -10,9 +10,9 @@ import xarray as xr
 
 from bayesdep.inference.evaluate import at_draws, from_prior, log_density, observed_values
 from bayesdep.inference.labelled import label_draws
-from bayesdep.inference.latent import join_latent, latent_names, split_latent, without_latent
+from bayesdep.inference.latent import join_latent, latent_names, scored_draws, split_latent, without_latent
 from bayesdep.inference.precision import rounded_draws, rounded_replicates
-from bayesdep.models.model import HasLatentValues, Model, ScoresUnits
+from bayesdep.models.model import Model, ScoresUnits
 
 PRIOR_DRAWS = 500
 _VALUES = 500_000  # replicated values, beyond which fewer draws are replicated
@@ -186,9 +186,7 @@ def scores(
         second, third and so on, of 1,000 at least; its coordinate ``draw`` says which. What is scored given latent
         values is scored at draws of which these are kept.
     """
-    if not (isinstance(model, HasLatentValues) and isinstance(model, ScoresUnits) and not model.scores_latent):
-        posterior = join_latent(posterior, latent)
-    posterior = _scored_draws(model, data, core, posterior)
+    posterior = _scored_draws(model, data, core, scored_draws(model, posterior, latent))
     scored = model.log_likelihood(posterior, data) if isinstance(model, ScoresUnits) else None
     if scored is not None:
         return scored.to_dataset(name=f"by_{model.left_out}")

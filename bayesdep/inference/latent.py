@@ -10,7 +10,7 @@ import pymc as pm
 import xarray as xr
 from pytensor.graph.traversal import ancestors
 
-from bayesdep.models.model import HasLatentValues, Model
+from bayesdep.models.model import HasLatentValues, Model, ScoresUnits
 
 _NUMBERS = 500_000  # latent values of all draws, beyond which fewer draws are kept
 _FEWEST = 1000  # draws that are kept however many values there are
@@ -105,6 +105,25 @@ def join_latent(parameters: xr.Dataset, latent: xr.Dataset | None) -> xr.Dataset
     if latent is None:
         return parameters
     return parameters.sel(draw=latent["draw"].values).assign(latent.data_vars)
+
+
+def scored_draws(model: Model, parameters: xr.Dataset, latent: xr.Dataset | None) -> xr.Dataset:
+    """Return draws at which units and observations are scored: all of parameters, unless scores need latent values.
+
+    Parameters
+    ----------
+    model
+        The generative model.
+    parameters, latent
+        As :func:`split_latent` returns them.
+
+    Returns
+    -------
+    xarray.Dataset
+        Where latent values are needed, the draws of which there are both.
+    """
+    needs_none = isinstance(model, HasLatentValues) and isinstance(model, ScoresUnits) and not model.scores_latent
+    return parameters if needs_none else join_latent(parameters, latent)
 
 
 def _dims(model: Model) -> tuple[str, ...]:

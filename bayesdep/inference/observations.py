@@ -9,6 +9,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayesdep.data.errors import BadInput
+from bayesdep.inference.latent import scored_draws
 from bayesdep.models.model import Model, PredictsObservations
 from bayesdep.models.parts.observations import Observations
 from bayesdep.numerics.importance import smooth_weights
@@ -62,7 +63,7 @@ class Predicted:
                 f"this fit is of {tables} versions of the data, so its observations are not one set; "
                 "fit one table for checks of single observations"
             )
-        posterior, data = tree["posterior"].to_dataset(), tree["constant_data"].to_dataset()
+        posterior, data = _draws_of(model, tree), tree["constant_data"].to_dataset()
         found = at_one_draw(model, tree)
         if not found:
             raise BadInput(
@@ -171,8 +172,13 @@ def at_one_draw(model: Model, tree: xr.DataTree) -> Mapping[str, Observations]:
     """
     if not isinstance(model, PredictsObservations):
         return {}
-    few = tree["posterior"].to_dataset().isel(chain=[0], draw=[0])
+    few = _draws_of(model, tree).isel(chain=[0], draw=[0])
     return model.observations(few, tree["constant_data"].to_dataset())
+
+
+def _draws_of(model: Model, tree: xr.DataTree) -> xr.Dataset:
+    latent = tree["latent"].to_dataset() if "latent" in tree else None
+    return scored_draws(model, tree["posterior"].to_dataset(), latent)
 
 
 def dim_of(name: str) -> str:

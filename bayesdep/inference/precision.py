@@ -113,7 +113,7 @@ def is_rounded(name: str, draws: np.ndarray, model: pm.Model) -> bool:
 
 
 def rounded_replicates(values: np.ndarray) -> np.ndarray:
-    """Round replicates of data, of which whole numbers stay.
+    """Round replicates of data, of which whole numbers stay, and of few data all.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def rounded_replicates(values: np.ndarray) -> np.ndarray:
         Numbers with five significant digits or fewer: the error is below 1/1,024 of an element's standard deviation,
         or the sixth digit. Whole numbers up to 131,072 are as they were.
     """
-    if values.dtype.kind != "f":
+    if values.dtype.kind != "f" or math.prod(values.shape[2:]) <= MANY:
         return values
     return _rounded_per_sd(rounded(values, BITS_OF_REPLICATES), _BITS_PER_SD_OF_REPLICATES, largest=1.0)
 
