@@ -1,6 +1,6 @@
 """What 200 fits of simulated data cost, in one command and as 200 runs of Python that fit one table each.
 
-Run with ``python benchmarks/many_fits.py`` on an idle machine (half an hour on two cores). It writes
+Run with ``python benchmarks/many_fits.py`` on an idle machine (a quarter of an hour on two cores). It writes
 ``many_fits.csv``: minutes of ``bd.calibrate`` with one process for each processor, from starting it to its result; and
 seconds of one fit with ``bd.fit`` in a fresh interpreter whose compilation caches are warm, the median of five. The
 panel takes fewer fits, whose time is multiplied. Data are drawn from the prior, so fits are of very different data.
@@ -58,7 +58,7 @@ DESIGNS: dict[str, Many] = {
     "Meta, 12 studies": Many(meta),
     "Counts, four subgroups": Many(partial(calibration.counts, "ab")),
     "Trial, 60 patients, 6 visits, AR(1)": Many(trial),
-    "Cytokines, 59 people x 41 analytes": Many(partial(calibration.panel, people=59, analytes=41), 40),
+    "Cytokines, 59 people x 41 analytes": Many(partial(calibration.panel, people=59, analytes=41), 20),
 }
 
 
