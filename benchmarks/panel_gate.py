@@ -104,11 +104,12 @@ def jobs(sizes: list[str], laws: list[str], seeds: int | None) -> list[tuple[str
 
 def run(sizes: list[str], laws: list[str], seeds: int | None, at: Path = TABLE) -> None:
     """Go on with the panels that are not in the file yet."""
-    earlier = pd.read_csv(at) if at.exists() else pd.DataFrame(columns=FIELDS)
+    is_new = not at.exists()
+    earlier = pd.DataFrame(columns=FIELDS) if is_new else pd.read_csv(at)
     done = set(zip(earlier["size"], earlier["law"], earlier["seed"], strict=True))
     with at.open("a", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
-        if not len(earlier):
+        if is_new:
             writer.writeheader()
         for size, law, seed in jobs(sizes, laws, seeds):
             if (size, law, seed) in done:
