@@ -34,7 +34,7 @@ WITHOUT = {"Meta of clusters": "meta-clusters"}
 
 @cache
 def fit_of(model):
-    # a panel's draws from the prior lie so far apart that ratios of densities are beyond what doubles hold
+    # the prior of a panel is wide: between its draws ratios of densities overflow
     return made({**FAMILIES, **OTHERS, **WITHOUT}[model], **({"shrink": 0.1} if model == "Cytokines" else {}))
 
 

@@ -60,7 +60,7 @@ NOT_AGAIN = {
 
 @pytest.mark.parametrize("family", [*FAMILIES, "meta-clusters", "meta-counts", "responses"])
 def test_what_is_left_out_of_any_family_can_be_scored_by_a_fit_without_it(family, monkeypatch):
-    """The refit is of data without the unit, whose score needs nothing that the refit does not have."""
+    """The unit's score is computed from the refit's parameters, and these suffice."""
     fit, asked = made(family), []
     arviz_loo, sample_posterior = refit.arviz_stats.loo, refit.sample_posterior
 

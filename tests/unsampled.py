@@ -22,11 +22,11 @@ from bayesdep.inference.nuts import Nuts
 def from_the_prior(shrink=0.3):
     """Within it parameters are not sampled: they are draws from the prior, drawn together towards the first of them."""
 
-    def from_thin_air(model, core, sampler, steps, *, draws, chains, seed, **rest):
+    def drawn(model, core, sampler, steps, *, draws, chains, seed, **rest):
         names = [rv.name for rv in core.free_RVs]
-        drawn = from_prior([core[name] for name in names], draws * chains, seed=seed)
+        values_of_names = from_prior([core[name] for name in names], draws * chains, seed=seed)
         found = {}
-        for name, values in zip(names, drawn, strict=True):
+        for name, values in zip(names, values_of_names, strict=True):
             mixed = values[0] + shrink * (values - values[0]) if np.issubdtype(values.dtype, np.floating) else values
             found[name] = (values if "corr" in name else mixed).reshape(chains, draws, *values.shape[1:])
         zeros = np.zeros((chains, draws))
@@ -35,7 +35,7 @@ def from_the_prior(shrink=0.3):
         coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
         return Nuts(found, xr.Dataset({k: (("chain", "draw"), v) for k, v in stats.items()}, coords), steps)
 
-    with mock.patch.object(sample, "sample_nuts", from_thin_air), mock.patch.object(groups, "PRIOR_DRAWS", 50):
+    with mock.patch.object(sample, "sample_nuts", drawn), mock.patch.object(groups, "PRIOR_DRAWS", 50):
         yield
 
 

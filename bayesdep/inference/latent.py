@@ -127,4 +127,4 @@ def scored_draws(model: Model, parameters: xr.Dataset, latent: xr.Dataset | None
 
 
 def _dims(model: Model) -> tuple[str, ...]:
-    return model.latent_dims if isinstance(model, HasLatentValues) else ()
+    return model.hidden_dims if isinstance(model, HasLatentValues) else ()

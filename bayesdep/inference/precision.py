@@ -1,4 +1,4 @@
-"""How precisely draws are kept: what is large is rounded right after sampling, far below what draws can tell.
+"""How precisely draws are kept: large arrays are rounded right after sampling, by far less than the Monte Carlo error.
 
 Draws are known to their Monte Carlo error, a thirtieth of a standard deviation for a thousand independent ones. Their
 last digits are random, so they cannot be compressed, and would be most of a file.
@@ -113,7 +113,7 @@ def is_rounded(name: str, draws: np.ndarray, model: pm.Model) -> bool:
 
 
 def rounded_replicates(values: np.ndarray) -> np.ndarray:
-    """Round replicates of data, of which whole numbers stay, and of few data all.
+    """Round replicates of more than 32 numbers; whole numbers stay.
 
     Parameters
     ----------

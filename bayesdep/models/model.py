@@ -236,7 +236,7 @@ class ScoresUnits(Protocol):
 class HasLatentValues(Protocol):
     """A model with parameters that are single values, beyond a limit or missing, and that no estimand reads."""
 
-    latent_dims: ClassVar[tuple[str, ...]]
+    hidden_dims: ClassVar[tuple[str, ...]]
     """Dims of these parameters. Where they are many, fewer draws of them are kept than of others."""
 
     @property

@@ -3,8 +3,8 @@
 An analyte's censored log-likelihood is replaced by its quadratic approximation at the mode under a weak prior
 (Laplace). Where most of an analyte's values lie beyond limits the approximation is flat, and level, difference and sd
 are strongly correlated: so each is estimated given those before it, in the order log residual sd, differences of
-groups, level. People's general levels are estimated first and taken off: the residual is what is left of a person's
-value. The posterior does not depend on these estimates, only how fast it is sampled.
+groups, level. People's general levels are estimated first and subtracted, so that residual sds do not contain them. The
+posterior does not depend on these estimates, only how fast it is sampled.
 """
 
 from dataclasses import dataclass
@@ -102,7 +102,8 @@ def rough_effects(data: xr.Dataset, *, people: bool = False) -> Rough:
     data
         The prepared data.
     people
-        Whether a person's values share a general level, which is then taken off, less its mean over the group.
+        Whether a person's values share a general level. Its deviation from the mean of the person's group is then
+        subtracted.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def rough_effects(data: xr.Dataset, *, people: bool = False) -> Rough:
 
 
 def _deviations_of_people(data: xr.Dataset, design: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return for each value at baseline the person's general level, from the mean of the person's group.
+    """Return for each value at baseline how far the person's general level is from the mean of the person's group.
 
     By an EM algorithm for a normal random effect of people, with each value beyond a limit at its expectation.
 
@@ -177,7 +178,7 @@ def _deviations_of_people(data: xr.Dataset, design: np.ndarray, at: np.ndarray) 
         hazard = np.sqrt(2 / np.pi) / special.erfcx(-q / np.sqrt(2))  # density over probability, however far away
         expected = np.where(one_sided, around - side * sd * hazard, middle)
         spread = np.where(one_sided, variance[analyte] * np.maximum(1 - hazard * (q + hazard), 0.0), 0.0)
-        # no analyte alone is a person's level, as the one with the smallest residual would become
+        # bounded, since otherwise the analyte with the smallest residual would determine people's levels alone
         weight = 1 / np.maximum(variance, np.median(variance) / 2)[analyte]
         precision = np.bincount(of, weight, size) + 1 / between
         level = np.bincount(of, expected * weight, size) / precision

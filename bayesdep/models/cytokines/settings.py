@@ -30,7 +30,6 @@ class CytokinesSettings(Described):
 
     family: ClassVar[str] = "cytokines"
     hidden_dims: ClassVar[tuple[str, ...]] = ("latent_cell", "unseen")  # of parameters that are values beyond limits
-    latent_dims: ClassVar[tuple[str, ...]] = hidden_dims
     scores_latent: ClassVar[bool] = False  # cells and residuals are integrated out
     figures: ClassVar[tuple[str, ...]] = ("changes", "shares", "ecdf", "plates")
 

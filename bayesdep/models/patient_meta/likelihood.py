@@ -341,9 +341,9 @@ def log_sds_of_studies(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _squares_within_arms(data: xr.Dataset, time: int, free: float) -> tuple[np.ndarray, int]:
-    """Sum squares of residuals within arms by study, and count slopes; without slopes where data do not determine any.
+    """Sum squares of residuals within arms by study, and count slopes; with too few patients for slopes there are none.
 
-    Slopes are by arm: what a column does and what it does by treatment.
+    Each arm has its own slopes, as columns have effects and interactions with the treatment.
     """
     place = data.sizes["time"] + time * (time + 3) // 2  # of the products of this time with itself
     seen = data["seen"].values[:, time, None]
@@ -360,7 +360,7 @@ def _squares_within_arms(data: xr.Dataset, time: int, free: float) -> tuple[np.n
             within[:, :, arm].sum(axis=(0, 1)), towards[:, :, arm].sum(axis=(0, 1)), rcond=1e-10
         )
         lost += int(rank)
-    if lost >= free / 2:  # too few patients for slopes
+    if lost >= free / 2:
         return squares.sum(axis=(1, 2)), 0
     explained = 2 * (slopes * towards).sum(axis=-1) - np.einsum("ai,kpaij,aj->kpa", slopes, within, slopes)
     return np.maximum(squares - explained, 0).sum(axis=(1, 2)), lost

@@ -27,7 +27,6 @@ class ResponseSettings(Described):
 
     family: ClassVar[str] = "response"
     hidden_dims: ClassVar[tuple[str, ...]] = ("non_detect",)  # of parameters that are values beyond limits
-    latent_dims: ClassVar[tuple[str, ...]] = hidden_dims
     scores_latent: ClassVar[bool] = False  # a patient's values beyond limits are integrated out
     figures: ClassVar[tuple[str, ...]] = ("roc", "decision_curve")
     primary_estimands: ClassVar[tuple[str, ...]] = ("slope", "auc")

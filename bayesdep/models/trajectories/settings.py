@@ -37,7 +37,6 @@ class TrajectoriesSettings(Described):
 
     family: ClassVar[str] = "trajectories"
     hidden_dims: ClassVar[tuple[str, ...]] = ("beyond",)  # of parameters that are values beyond limits, or missing
-    latent_dims: ClassVar[tuple[str, ...]] = hidden_dims
     left_out: ClassVar[str] = "subject"
 
     reference: str | None = None

@@ -97,7 +97,9 @@ def after_of_patients(powers: Draws, data: xr.Dataset) -> tuple[np.ndarray, np.n
 
 
 def after_of_people(powers: Draws, data: xr.Dataset) -> tuple[np.ndarray, np.ndarray, Draws]:
-    """Return the log probabilities of all states after in every cell, those not told apart together in their first.
+    """Return the log probabilities of all states after, in every cell.
+
+    States that a count does not distinguish have their probability together, at the place of the first of them.
 
     Parameters
     ----------
@@ -151,6 +153,6 @@ def _score_patients(powers: Draws, data: xr.Dataset) -> xr.DataArray:
 
 
 def _score_people(powers: Draws, data: xr.Dataset) -> xr.DataArray:
-    """By person, the log probability of the state after, or of the states that it was not told apart from."""
+    """By person, the log probability of the state after, or of those that the count does not distinguish from it."""
     cell, state, logs = after_of_people(powers, data)
     return xr.DataArray(logs[:, cell, state], {"person": names_of_people(data, cell, state)}, ("sample", "person"))

@@ -28,7 +28,7 @@ class TrialSettings(Described):
     """The settings of :class:`~bayesdep.models.trial.model.Trial`, which explains each."""
 
     family: ClassVar[str] = "trial"
-    hidden_dims: ClassVar[tuple[str, ...]] = ("non_detect",)  # of parameters that are values beyond limits
+    hidden_dims: ClassVar[tuple[str, ...]] = ("non_detect",)  # of values beyond limits, which estimands read
     adaptation: ClassVar[Literal["low_rank"]] = "low_rank"
     left_out: ClassVar[str] = "subject"
     figures: ClassVar[tuple[str, ...]] = (
